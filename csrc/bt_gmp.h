@@ -1,0 +1,34 @@
+/* The few GMP functions we use, bound at run time from the GMP that gmpy2 has already loaded.
+ *
+ * One GMP in the process, nothing to link, nothing to bundle: see docs/decisions/gmp-from-gmpy2.md. The header gmp.h is
+ * used for types only. */
+#ifndef BT_GMP_H
+#define BT_GMP_H
+
+#include <gmp.h>
+
+#include "bt_limb.h"
+
+typedef struct bt_gmp_functions {
+    mp_limb_t (*add_n)(mp_ptr, mp_srcptr, mp_srcptr, mp_size_t);
+    mp_limb_t (*sub_n)(mp_ptr, mp_srcptr, mp_srcptr, mp_size_t);
+    mp_limb_t (*mul_1)(mp_ptr, mp_srcptr, mp_size_t, mp_limb_t);
+    mp_limb_t (*addmul_1)(mp_ptr, mp_srcptr, mp_size_t, mp_limb_t);
+    /* fast, may branch on the operands: public data only */
+    void (*mul_n)(mp_ptr, mp_srcptr, mp_srcptr, mp_size_t);
+    void (*sqr)(mp_ptr, mp_srcptr, mp_size_t);
+    /* no branch, no address from the operands */
+    void (*sec_mul)(mp_ptr, mp_srcptr, mp_size_t, mp_srcptr, mp_size_t, mp_ptr);
+    mp_size_t (*sec_mul_itch)(mp_size_t, mp_size_t);
+    void (*sec_sqr)(mp_ptr, mp_srcptr, mp_size_t, mp_ptr);
+    mp_size_t (*sec_sqr_itch)(mp_size_t);
+    const char *version; /* "6.3.0" */
+} bt_gmp_functions;
+
+extern bt_gmp_functions bt_gmp; /* all null until bt_gmp_load succeeds; never changes afterwards */
+
+/* Opens `path` (a shared object that depends on libgmp - gmpy2's extension - or libgmp itself) and binds the functions.
+ * Idempotent and cheap the second time. BT_ERR_GMP if the object or one function is missing. */
+bt_status bt_gmp_load(const char *path);
+
+#endif

@@ -1,0 +1,80 @@
+/* Limbs, status codes, constant-time helpers, and the marks that the leak test reads.
+ *
+ * A number is an array of 64-bit limbs, least significant first. "Canonical" means fully reduced and exactly as many
+ * limbs as its modulus. Nothing here allocates, prints or aborts. */
+#ifndef BT_LIMB_H
+#define BT_LIMB_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef uint64_t bt_limb; /* one 64-bit digit of a number */
+typedef uint64_t bt_word; /* one 64-bit cell of a backend's own element layout: opaque outside bt_mont_*.c */
+
+#define BT_LIMB_BITS 64
+#define BT_MAX_BITS 16384
+#define BT_MAX_LIMBS (BT_MAX_BITS / BT_LIMB_BITS)
+
+/* Every function that can fail returns one of these. */
+typedef enum bt_status {
+    BT_OK = 0,
+    BT_ERR_ARG = -1,     /* an argument is outside its documented range */
+    BT_ERR_EVEN = -2,    /* the modulus is even (or below 3) */
+    BT_ERR_SIZE = -3,    /* the modulus is beyond BT_MAX_BITS */
+    BT_ERR_NOINV = -4,   /* an element has no inverse */
+    BT_ERR_FAULT = -5,   /* a result failed its check and was withheld */
+    BT_ERR_WIPED = -6,   /* the key's arena was closed, or this is a forked child */
+    BT_ERR_NOMEM = -7,   /* the system refused memory */
+    BT_ERR_GMP = -8,     /* GMP could not be found or lacks a function */
+    BT_ERR_OVERFLOW = -9 /* a value does not fit where it must go */
+} bt_status;
+
+/* --- constant-time helpers: all-ones / all-zeros masks, no branch on an operand ------------------------------------ */
+
+/* Hides a mask from the optimiser, which may otherwise turn a select back into a branch. */
+static inline uint64_t bt_ct_barrier(uint64_t x)
+{
+    __asm__("" : "+r"(x));
+    return x;
+}
+
+/* all ones if x != 0 */
+static inline uint64_t bt_ct_nonzero(uint64_t x)
+{
+    return bt_ct_barrier(0 - ((x | (0 - x)) >> 63));
+}
+
+/* all ones if a == b */
+static inline uint64_t bt_ct_eq(uint64_t a, uint64_t b)
+{
+    return ~bt_ct_nonzero(a ^ b);
+}
+
+/* mask ? a : b, for mask all ones or all zeros */
+static inline uint64_t bt_ct_select(uint64_t mask, uint64_t a, uint64_t b)
+{
+    return b ^ (mask & (a ^ b));
+}
+
+/* Overwrites n bytes in a way the compiler may not remove. */
+static inline void bt_wipe(void *p, size_t n)
+{
+    volatile unsigned char *b = (volatile unsigned char *)p;
+    while (n--)
+        *b++ = 0;
+}
+
+/* --- the leak test ------------------------------------------------------------------------------------------------
+ * Under valgrind (build with -DBT_CTCHECK) BT_SECRET marks memory as undefined, so that any branch or address that
+ * depends on it is reported; BT_PUBLIC takes the mark away again where a result is meant to be seen. Every BT_PUBLIC
+ * site carries its reason in a comment. */
+#ifdef BT_CTCHECK
+#include <valgrind/memcheck.h>
+#define BT_SECRET(p, n) ((void)VALGRIND_MAKE_MEM_UNDEFINED((p), (n)))
+#define BT_PUBLIC(p, n) ((void)VALGRIND_MAKE_MEM_DEFINED((p), (n)))
+#else
+#define BT_SECRET(p, n) ((void)(p), (void)(n))
+#define BT_PUBLIC(p, n) ((void)(p), (void)(n))
+#endif
+
+#endif

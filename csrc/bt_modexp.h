@@ -1,0 +1,69 @@
+/* Over a Montgomery backend: batches of powers, fixed-base combs, multi-exponentiation, products.
+ *
+ * All elements are arrays in the backend's layout (bt_mont.h). Exponents are unsigned, `el` limbs each, least significant
+ * limb first, row-major. `ebits` (<= 64 el) bounds the bit length of every exponent of the call and is public: cost and
+ * memory follow it; bits at or above ebits must be 0. The caller gives `scratch` of the size the matching _scratch function
+ * states (in words). n is the batch; keep a call under 100 ms by choosing it. dst must not overlap a source. */
+#ifndef BT_MODEXP_H
+#define BT_MODEXP_H
+
+#include "bt_mont.h"
+
+/* dst[i] = base[i]^e[i], exponents secret: fixed windows, every table read whole, same operations for every exponent of
+ * ebits bits. `estride` is el, or 0 if all share one exponent. The bases may be secret too. */
+size_t bt_pow_secret_scratch(const bt_mont *ctx, size_t n, size_t ebits);
+void bt_pow_secret(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e, size_t estride,
+                   size_t ebits, bt_word *scratch);
+
+/* The same with public exponents: time and addresses follow their bits. Short exponents get short windows, so the cost of
+ * a 16-bit exponent is that of 16 bits. secret_base: nonzero if the bases are secret (r^n mod n^2). */
+size_t bt_pow_public_scratch(const bt_mont *ctx, size_t n, size_t ebits);
+void bt_pow_public(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e, size_t estride,
+                   size_t ebits, int secret_base, bt_word *scratch);
+
+/* Fixed base: table[i][j] = g^(j 2^(w i)), i < rows = ceil(ebits/w), j < 2^w; a power is `rows` - 1 products and no
+ * squaring. Exponents are secret: each table row is read whole for every element, and one pass over a row serves the whole
+ * batch while the row is in cache. */
+typedef struct bt_comb {
+    const bt_mont *ctx;
+    size_t ebits, window, rows;
+    size_t row_words; /* words of one row: an array of 2^window elements */
+    bt_word *table;   /* rows * row_words */
+} bt_comb;
+
+/* Largest window (1..8) whose table takes at most table_bytes, or 0 if not even window 1 does; also not larger than what
+ * minimises products plus the measured cost of scanning. */
+size_t bt_comb_window(const bt_mont *ctx, size_t ebits, size_t table_bytes);
+size_t bt_comb_table_words(const bt_mont *ctx, size_t ebits, size_t window);
+void bt_comb_init(bt_comb *comb, const bt_mont *ctx, size_t ebits, size_t window, bt_word *table);
+/* Fills rows [first, first + count); rows are filled in order and row `first` continues from the rows before it (row 0
+ * starts from base, one element). secret: the base or the modulus is secret. */
+size_t bt_comb_build_scratch(const bt_comb *comb);
+void bt_comb_build(bt_comb *comb, const bt_word *base, size_t first, size_t count, int secret, bt_word *scratch);
+size_t bt_comb_pow_scratch(const bt_comb *comb, size_t n);
+void bt_comb_pow(const bt_comb *comb, bt_word *dst, size_t n, const bt_limb *e, size_t el, bt_word *scratch);
+
+/* dst[r] = prod_j base[idx[j]]^e[r][j], r < rows, j < m; public exponents (zero exponents cost nothing). idx may be NULL.
+ * Straus with tables shared by all rows, or Pippenger buckets, by a cost model. Empty products are 1. */
+size_t bt_multiexp_scratch(const bt_mont *ctx, size_t m, size_t rows, size_t ebits);
+void bt_multiexp(const bt_mont *ctx, bt_word *dst, const bt_word *base, const int64_t *idx, size_t m, const bt_limb *e,
+                 size_t el, size_t ebits, size_t rows, bt_word *scratch);
+
+/* dst[r] = prod_j src[idx[r * m + j]], r < rows, j < m. Public operands. Empty products are 1. */
+size_t bt_prod_scratch(const bt_mont *ctx, size_t rows, size_t m);
+void bt_prod(const bt_mont *ctx, bt_word *dst, const bt_word *src, const int64_t *idx, size_t rows, size_t m,
+             bt_word *scratch);
+
+/* dst[bin[i]] *= src[idx[i]], i < n; the caller starts dst at one. 0 <= bin[i] < bins, checked by the caller. */
+size_t bt_bincount_scratch(const bt_mont *ctx, size_t bins, size_t n);
+void bt_bincount(const bt_mont *ctx, bt_word *dst, size_t bins, const bt_word *src, const int64_t *idx,
+                 const int64_t *bin, size_t n, bt_word *scratch);
+
+/* Montgomery's trick in two halves, the one inversion between them being the caller's (gmpy2):
+ * prefix[i] = a[0] ... a[i]; then, given inv = (a[0] ... a[n-1])^-1, a[i] <- a[i]^-1. Public operands. */
+void bt_batch_prefix(const bt_mont *ctx, bt_word *prefix, const bt_word *a, size_t n, bt_word *scratch);
+size_t bt_batch_unwind_scratch(const bt_mont *ctx);
+void bt_batch_unwind(const bt_mont *ctx, bt_word *a, const bt_word *prefix, const bt_word *inv, size_t n,
+                     bt_word *scratch);
+
+#endif

@@ -1,0 +1,24 @@
+/* A validated odd modulus and the constants every Montgomery backend starts from. */
+#ifndef BT_MODULUS_H
+#define BT_MODULUS_H
+
+#include "bt_limb.h"
+
+typedef struct bt_modulus {
+    size_t bits;       /* 2^(bits-1) <= m < 2^bits; public, as is limbs, even for a secret modulus */
+    size_t limbs;      /* ceil(bits / 64), 1 .. BT_MAX_LIMBS */
+    bt_limb neg_inv;   /* -m^-1 mod 2^64 */
+    const bt_limb *m;  /* [limbs] */
+    const bt_limb *r1; /* [limbs] 2^(64 limbs)   mod m */
+    const bt_limb *r2; /* [limbs] 2^(2*64 limbs) mod m */
+} bt_modulus;
+
+/* Limbs of storage that bt_modulus_init wants for a modulus of this many limbs. */
+size_t bt_modulus_storage(size_t limbs);
+
+/* Validates m[limbs] (odd, >= 3, top limb not 0, at most BT_MAX_BITS) and computes the constants into `storage`, which
+ * must outlive `mod`. The value of m may be secret: its bit length is taken to be public, nothing else is revealed
+ * (constants come from doublings with masked subtraction, not from a division). */
+bt_status bt_modulus_init(bt_modulus *mod, const bt_limb *m, size_t limbs, bt_limb *storage);
+
+#endif

@@ -1,0 +1,44 @@
+"""Lists the compiled extensions; everything else is in pyproject.toml."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import gmpy2
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+CORE = ["bt_gmp", "bt_modulus", "bt_mont", "bt_mont_mpn", "bt_modexp"]
+KERNELS = {
+    "modexp": CORE,
+    "paillier": [*CORE, "bt_secret", "bt_paillier"],
+    "pack": ["bt_pack"],
+}
+WARNINGS = ["-Wall", "-Wextra"]
+
+
+def extension(name: str, sources: list[str]) -> Extension:
+    """One extension per kernel, with the C it binds compiled in; GMP itself comes from gmpy2 at import."""
+    return Extension(
+        f"bluetusk._kernels.{name}",
+        [f"src/bluetusk/_kernels/{name}.pyx", *(f"csrc/{source}.c" for source in sources)],
+        include_dirs=["csrc", str(Path(gmpy2.__file__).parent), numpy.get_include()],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        extra_compile_args=["-std=gnu17", "-O2", "-fvisibility=hidden", *WARNINGS],
+        libraries=["dl"] if sys.platform.startswith("linux") else [],
+        depends=[str(path) for path in Path("csrc").glob("*.h")],
+    )
+
+
+setup(
+    ext_modules=cythonize(
+        [extension(name, sources) for name, sources in KERNELS.items()],
+        build_dir="build/cython",
+        nthreads=0,
+        force=bool(os.environ.get("BLUETUSK_FORCE_CYTHON")),
+        compiler_directives={"language_level": 3, "boundscheck": False, "wraparound": False, "embedsignature": False},
+    )
+)
