@@ -1,0 +1,1 @@
+"""What leaves and enters a process: frames of bytes."""
