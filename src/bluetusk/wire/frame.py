@@ -64,6 +64,8 @@ T = TypeVar("T", bool, int, str, bytes, list[Any], dict[str, Any])
 class Kind(IntEnum):
     """What a frame holds.
 
+    ``MESSAGE`` is a note between the processes of one job (a roster, a request, a progress report); its header says what.
+
     Examples
     --------
     >>> Kind(4).name
@@ -78,6 +80,7 @@ class Kind(IntEnum):
     SUM_CONTRIBUTION = 17
     SUM_TOTAL = 18
     SUM_RESULT = 19
+    MESSAGE = 32
 
 
 @dataclass(frozen=True)
