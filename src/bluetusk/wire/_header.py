@@ -36,38 +36,46 @@ _WIDE = {
 
 def pack(header: Mapping[str, Any]) -> bytes:
     """Encode a header map canonically: keys sorted, every number and length in its shortest form."""
-    count = [0]
     if not isinstance(header, Mapping):
         raise TypeError(f"header must be a mapping of str to value, not {header.__class__.__name__}")
-    body: bytes = msgpack.packb(_sorted(header, 1, count), use_bin_type=True)
-    if count[0] > MAX_VALUES:
-        raise ValueError(f"frame header holds {count[0]} values, more than {MAX_VALUES}: put bulk data in the payload")
+    packer = msgpack.Packer(use_bin_type=True, autoreset=False, buf_size=4096)
+    count = _put(packer, header, 1)
+    if count > MAX_VALUES:
+        raise ValueError(f"frame header holds {count} values, more than {MAX_VALUES}: put bulk data in the payload")
+    body: bytes = packer.bytes()
     if len(body) > MAX_HEADER:
         raise ValueError(f"frame header takes {len(body)} bytes, more than {MAX_HEADER}: put bulk data in the payload")
     return body
 
 
-def _sorted(value: Any, depth: int, count: list[int]) -> Any:
-    """Return `value` with every map's keys in order, refusing what no header may hold."""
-    count[0] += 1
+def _put(packer: msgpack.Packer, value: Any, depth: int) -> int:
+    """Pack one value and return how many values it holds; value by value, so no sorted copy of a header is made."""
     if isinstance(value, bool | str | bytes):
-        return value
+        packer.pack(value)
+        return 1
     if isinstance(value, int):
         if not _INT_LOW <= value <= _INT_HIGH:
             raise ValueError("an int in a frame header exceeds 64 bits: encode it as bytes")
-        return int(value)
+        packer.pack(int(value))
+        return 1
     if not isinstance(value, Mapping | list | tuple):
-        raise TypeError(
-            f"a frame header cannot hold a {value.__class__.__name__}: use bool, int, str, bytes, list, map"
-        )
+        kind = value.__class__.__name__
+        raise TypeError(f"a frame header cannot hold a {kind}: use bool, int, str, bytes, list, map")
     if depth > MAX_DEPTH:
         raise ValueError(f"a frame header is nested at most {MAX_DEPTH} deep")
+    count = 1
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
             raise TypeError("a key in a frame header must be a str")
-        count[0] += len(value)
-        return {key: _sorted(value[key], depth + 1, count) for key in sorted(value)}
-    return [_sorted(item, depth + 1, count) for item in value]
+        packer.pack_map_header(len(value))
+        for key in sorted(value):
+            packer.pack(key)
+            count += 1 + _put(packer, value[key], depth + 1)
+    else:
+        packer.pack_array_header(len(value))
+        for item in value:
+            count += _put(packer, item, depth + 1)
+    return count
 
 
 def unpack(body: bytes) -> dict[str, Any]:
