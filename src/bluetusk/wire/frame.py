@@ -64,7 +64,7 @@ T = TypeVar("T", bool, int, str, bytes, list[Any], dict[str, Any])
 class Kind(IntEnum):
     """What a frame holds.
 
-    ``MESSAGE`` is a note between the processes of one job (a roster, a request, a progress report); its header says what.
+    ``MESSAGE`` is a note between the processes of one job (a roster, a request, progress); its header says what.
 
     Examples
     --------
