@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 __all__ = [
     "BluetuskError",
     "DecryptionError",
@@ -11,6 +13,9 @@ __all__ = [
     "InvalidKey",
     "ProtocolAbort",
 ]
+
+_log = logging.getLogger("bluetusk")
+_log.addHandler(logging.NullHandler())
 
 
 class BluetuskError(Exception):
@@ -33,7 +38,27 @@ class EncodingOverflow(BluetuskError):
 
 
 class DecryptionError(BluetuskError):
-    """Decryption failed; the message is the same whatever the cause (the cause is in the local log)."""
+    """Decryption failed; the message is the same whatever the cause.
+
+    A message that told causes apart would be an oracle for whoever may submit ciphertexts. The cause goes to the local
+    log only (logger ``bluetusk``, level WARNING).
+
+    Parameters
+    ----------
+    detail : str, optional
+        The cause, for the log.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> print(bt.DecryptionError("a check failed"))
+    decryption failed; see the local log of logger 'bluetusk' for the cause
+    """
+
+    def __init__(self, detail: str = "") -> None:
+        if detail:
+            _log.warning("decryption failed: %s", detail)
+        super().__init__("decryption failed; see the local log of logger 'bluetusk' for the cause")
 
 
 class FrameError(BluetuskError):

@@ -1,0 +1,90 @@
+/* Paillier over the Montgomery backends: embedding a plaintext, decryption by CRT, the key owner's encryption by CRT.
+ *
+ * Sizes: L = limbs of n (32 for 2048 bits), H = L / 2 limbs of p and of q, 2 L limbs of n^2. p and q have exactly 64 H
+ * bits, so every length is public. Plaintexts are canonical residues mod n, ciphertexts canonical residues mod n^2.
+ *
+ * Paillier, EUROCRYPT 1999; Damgard, Jurik, Nielsen 2010 (short exponents over a fixed base hs), as PPCA 10-2023 Annex
+ * A.1. Everything that touches p, q, a plaintext or randomness is constant-time in them. */
+#ifndef BT_PAILLIER_H
+#define BT_PAILLIER_H
+
+#include "bt_modexp.h"
+#include "bt_secret.h"
+
+/* Elements that one internal step handles together; a call may have any n. A multiple of every backend's lanes. */
+#define BT_PAILLIER_CHUNK 16
+
+/* --- public key ---------------------------------------------------------------------------------------------------- */
+
+typedef struct bt_paillier_pub {
+    bt_modulus n;      /* L limbs */
+    bt_mont n1;        /* mod n, always the mpn backend: single residues */
+    const bt_mont *n2; /* mod n^2, the array backend; outlives this */
+} bt_paillier_pub;
+
+/* Words of storage that init wants for L limbs. */
+size_t bt_paillier_pub_storage(size_t limbs);
+bt_status bt_paillier_pub_init(bt_paillier_pub *pub, const bt_limb *n, size_t limbs, const bt_mont *n2,
+                               bt_word *storage);
+
+/* dst[i] = src[i] (1 + m[i] n) mod n^2, src and dst in n2's layout, m[i] < n canonical (L limbs each); dst may be src.
+ * secret: nonzero if m or src is secret (encryption), zero for public constants added to public ciphertexts. */
+size_t bt_paillier_mul_plain_scratch(const bt_paillier_pub *pub);
+void bt_paillier_mul_plain(const bt_paillier_pub *pub, bt_word *dst, const bt_word *src, const bt_limb *m, size_t n,
+                           int secret, bt_word *scratch);
+
+/* --- private key --------------------------------------------------------------------------------------------------- */
+
+typedef struct bt_paillier_side { /* one prime: p for side 0, q for side 1 */
+    bt_modulus m1, m2;            /* p (H limbs) and p^2 (L limbs) */
+    bt_mont c1, c2;               /* p by mpn, p^2 by the array backend */
+    bt_limb *exponent;            /* p - 1 [H] */
+    bt_limb *inverse;             /* p^-1 mod 2^(64 H) [H]: exact division by p */
+    bt_word *h;                   /* L_p((1+n)^(p-1))^-1 = -(q^-1) mod p, one element of c1 */
+    bt_word *wide;                /* 2^(64 L) mod p^2, CHUNK elements of c2 */
+    bt_comb comb;                 /* powers of hs mod p^2; table NULL until the first encryption */
+} bt_paillier_side;
+
+typedef struct bt_paillier_priv { /* lives at the start of its own arena */
+    uint64_t alive;               /* BT_PAILLIER_ALIVE, else wiped */
+    int64_t pid;                  /* the process that made it */
+    size_t L, H;
+    const bt_paillier_pub *pub;
+    bt_paillier_side side[2];
+    bt_word *p_inv;  /* p^-1 mod q, one element of side[1].c1 */
+    bt_word *p2_inv; /* p^-2 mod q^2, CHUNK elements of side[1].c2 */
+} bt_paillier_priv;
+
+#define BT_PAILLIER_ALIVE UINT64_C(0x626c756574757368)
+
+/* Builds the key in a new arena; *priv points into it. p and q have been validated (odd, exactly 64 H bits each, distinct
+ * primes, p q = pub->n); scratch: bt_paillier_priv_scratch(pub) words, wiped by the caller afterwards. */
+size_t bt_paillier_priv_scratch(const bt_paillier_pub *pub);
+bt_status bt_paillier_priv_init(bt_arena *arena, bt_paillier_priv **priv, const bt_paillier_pub *pub, const bt_limb *p,
+                                const bt_limb *q, bt_word *scratch);
+
+/* BT_ERR_WIPED if the arena is no longer this process's live key. */
+bt_status bt_paillier_priv_check(const bt_paillier_priv *priv);
+
+/* The tables that encryption needs, in an arena of their own: window by `table_bytes` for both sides together; rows are
+ * filled in order by the caller ([first, first + count) of bt_paillier_owner_rows) so that no call is long. */
+bt_status bt_paillier_owner_open(bt_arena *tables, bt_paillier_priv *priv, size_t table_bytes);
+size_t bt_paillier_owner_rows(const bt_paillier_priv *priv);
+bt_status bt_paillier_owner_build(bt_paillier_priv *priv, const bt_limb *hs, size_t first, size_t count,
+                                  bt_word *scratch);
+
+/* m[i] = Dec(c[i]), i < n <= 2^20. The caller has checked 0 < c[i] < n^2. `random`: n + 2 fresh random limbs (the rho_i and
+ * t of the check). All results are checked together, on their final values: with D = (1 + n t) prod c_i^rho_i (1 - n sum
+ * rho_i m_i) mod n^2, D must decrypt to t on either side (trust: a single fault in any constant or step would otherwise
+ * reveal p by a gcd). BT_ERR_FAULT: nothing is released, m is zeroed. */
+size_t bt_paillier_decrypt_scratch(const bt_paillier_priv *priv, size_t n);
+bt_status bt_paillier_decrypt(const bt_paillier_priv *priv, bt_limb *m, const bt_limb *c, size_t n,
+                              const bt_limb *random, bt_word *scratch);
+
+/* c[i] = (1 + m[i] n) hs^a[i] mod n^2 through p^2 and q^2, a[i] of H limbs and not 0. `random`: n fresh random limbs rho_i.
+ * Checked before release: prod c_i^rho_i (1 - n sum rho_i m_i) = hs^(sum rho_i a_i) mod n^2. */
+size_t bt_paillier_owner_scratch(const bt_paillier_priv *priv, size_t n);
+bt_status bt_paillier_owner_encrypt(const bt_paillier_priv *priv, bt_limb *c, const bt_limb *m, const bt_limb *a,
+                                    size_t n, const bt_limb *hs, const bt_limb *random, bt_word *scratch);
+
+#endif

@@ -1,0 +1,344 @@
+/* Paillier on a toy key of 256 bits (the arithmetic is the same at any size; real sizes are tested from Python), and promise M6:
+ * no fault, in any stored constant or any step, on either side, releases a wrong result. */
+#define _POSIX_C_SOURCE 200809L
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bt_gmp.h"
+#include "bt_paillier.h"
+#include "test.h"
+
+enum { L = 4, H = 2, MAX_N = 1000 };
+
+/* p = q = 3 mod 4, gcd(p - 1, q - 1) = 2; made for this test */
+static const bt_limb P[H] = {0xb8a10e42c7472ecb, 0xd684828136b0c33b};
+static const bt_limb Q[H] = {0x64711b1ea24be64b, 0xc05fa1037f3257e6};
+
+static bt_limb n[L], nsquare[2 * L], hs[2 * L];
+static bt_modulus n2_modulus;
+static bt_mont n2;
+static bt_paillier_pub pub;
+static bt_word *n2_storage, *n2_consts, *pub_storage, *scratch;
+static bt_limb messages[MAX_N * L], cipher[MAX_N * 2 * L], out[MAX_N * 2 * L], exponents[MAX_N * H],
+    random_limbs[MAX_N + 2];
+
+static uint64_t state = 88172645463325252u;
+
+static uint64_t next_random(void)
+{
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state;
+}
+
+static void fill_random(bt_limb *x, size_t words)
+{
+    while (words--)
+        *x++ = next_random();
+}
+
+/* --- fault injection: the hook of bt_paillier.c under BT_FAULT_TEST ------------------------------------------------------- */
+
+enum { ZERO, ONE, SWAP, FLIP, KINDS };
+
+static struct {
+    int armed, kind, persistent;
+    long countdown;   /* transient: sites that still pass unharmed */
+    const char *site; /* persistent: every visit of this site and side */
+    int side;
+    long visits;
+} fault;
+
+static void spoil(void *p, size_t bytes, int kind)
+{
+    unsigned char *b = p;
+    size_t words = bytes / 8;
+    bt_limb *w = p;
+    switch (kind) {
+    case ZERO:
+        memset(b, 0, bytes);
+        break;
+    case ONE:
+        memset(b, 0, bytes);
+        b[0] = 1;
+        break;
+    case SWAP: {
+        size_t i = next_random() % words, j = next_random() % words;
+        bt_limb t = w[i];
+        w[i] = w[j];
+        w[j] = t;
+        break;
+    }
+    default:
+        b[next_random() % bytes] ^= (unsigned char)(1u << (next_random() % 8));
+    }
+}
+
+void bt_fault_hook(int side, const char *site, void *p, size_t bytes)
+{
+    fault.visits++;
+    if (!fault.armed)
+        return;
+    if (fault.persistent ? (side == fault.side && strcmp(site, fault.site) == 0) : fault.countdown-- == 0)
+        spoil(p, bytes, fault.kind);
+}
+
+/* --- set-up --------------------------------------------------------------------------------------------------------------- */
+
+static bt_word *words_of(size_t count)
+{
+    return calloc(count, sizeof(bt_word));
+}
+
+static void setup(const bt_mont_ops *ops)
+{
+    bt_word itch[256];
+    bt_gmp.sec_mul(n, P, H, Q, H, (mp_ptr)itch);
+    bt_gmp.sec_mul(nsquare, n, L, n, L, (mp_ptr)itch);
+    n2_storage = words_of(bt_modulus_storage(2 * L));
+    n2_consts = words_of(ops->const_words(2 * L));
+    pub_storage = words_of(bt_paillier_pub_storage(L));
+    scratch = words_of(1 << 20);
+    CHECK(bt_modulus_init(&n2_modulus, nsquare, 2 * L, n2_storage) == BT_OK);
+    CHECK(bt_mont_init(&n2, ops, &n2_modulus, n2_consts, scratch) == BT_OK);
+    CHECK(bt_paillier_pub_init(&pub, n, L, &n2, pub_storage) == BT_OK);
+
+    /* hs = (-x^2)^n mod n^2 with x = 3: -9 = n^2 - 9 mod n^2 */
+    bt_word base[2 * L], power[2 * L];
+    memcpy(hs, nsquare, sizeof hs);
+    hs[0] -= 9;
+    n2.ops->load(&n2, base, hs, 1, scratch);
+    bt_pow_secret(&n2, power, base, 1, n, 0, 64 * L, scratch);
+    n2.ops->store(&n2, hs, power, 1, scratch);
+}
+
+static void cleanup(void)
+{
+    free(n2_storage);
+    free(n2_consts);
+    free(pub_storage);
+    free(scratch);
+}
+
+static void random_messages(size_t count)
+{
+    fill_random(messages, count * L);
+    fill_random(exponents, count * H);
+    fill_random(random_limbs, count + 2);
+    for (size_t i = 0; i < count; i++)
+        messages[i * L + L - 1] %= n[L - 1]; /* below n */
+}
+
+/* c = (1 + m n) hs^a mod n^2 on the public path */
+static void encrypt_public(bt_limb *c, size_t count)
+{
+    bt_word *base = words_of(bt_mont_words(&n2, count)), *power = words_of(bt_mont_words(&n2, count));
+    bt_limb *copies = words_of(count * 2 * L);
+    for (size_t i = 0; i < count; i++)
+        memcpy(copies + i * 2 * L, hs, sizeof hs);
+    n2.ops->load(&n2, base, copies, count, scratch);
+    bt_pow_secret(&n2, power, base, count, exponents, H, 64 * H, scratch);
+    bt_paillier_mul_plain(&pub, power, power, messages, count, 1, scratch);
+    n2.ops->store(&n2, c, power, count, scratch);
+    free(base);
+    free(power);
+    free(copies);
+}
+
+static void open_key(bt_arena *arena, bt_arena *tables, bt_paillier_priv **priv)
+{
+    CHECK(bt_paillier_priv_scratch(&pub) < 1 << 20);
+    CHECK(bt_paillier_priv_init(arena, priv, &pub, P, Q, scratch) == BT_OK);
+    CHECK(bt_paillier_owner_open(tables, *priv, 1 << 16) == BT_OK);
+    size_t rows = bt_paillier_owner_rows(*priv);
+    for (size_t row = 0; row < rows; row += 8)
+        CHECK(bt_paillier_owner_build(*priv, hs, row, rows - row < 8 ? rows - row : 8, scratch) == BT_OK);
+    CHECK(bt_paillier_owner_scratch(*priv, MAX_N) < 1 << 20 && bt_paillier_decrypt_scratch(*priv, MAX_N) < 1 << 20);
+}
+
+/* --- right answers -------------------------------------------------------------------------------------------------------- */
+
+static void test_round_trip(bt_paillier_priv *priv)
+{
+    static const size_t counts[] = {0, 1, 2, 15, 16, 17, 63, 64, 65, 200};
+    for (size_t k = 0; k < sizeof counts / sizeof *counts; k++) {
+        size_t count = counts[k];
+        random_messages(count);
+        if (count > 2) { /* the ends of the range */
+            memset(messages, 0, L * sizeof *messages);
+            memcpy(messages + L, n, sizeof n);
+            messages[L] -= 1;
+        }
+        encrypt_public(cipher, count);
+        CHECK(bt_paillier_decrypt(priv, out, cipher, count, random_limbs, scratch) == BT_OK);
+        CHECK(memcmp(out, messages, count * L * sizeof *out) == 0);
+        CHECK(bt_paillier_owner_encrypt(priv, out, messages, exponents, count, hs, random_limbs, scratch) == BT_OK);
+        CHECK(memcmp(out, cipher, count * 2 * L * sizeof *out) == 0);
+    }
+}
+
+static void test_refusals(bt_paillier_priv *priv)
+{
+    random_messages(3);
+    encrypt_public(cipher, 3);
+    memset(exponents + H, 0, H * sizeof *exponents);
+    CHECK(bt_paillier_owner_encrypt(priv, out, messages, exponents, 3, hs, random_limbs, scratch) == BT_ERR_ARG);
+    random_limbs[3] = random_limbs[4] = 0; /* t = 0 */
+    CHECK(bt_paillier_decrypt(priv, out, cipher, 3, random_limbs, scratch) == BT_ERR_ARG);
+}
+
+/* --- M6 ------------------------------------------------------------------------------------------------------------------- */
+
+static long faults, released;
+
+/* One run of both operations; a wrong result with BT_OK is a release. */
+static void run_faulty(const bt_paillier_priv *priv, size_t count, int encrypting)
+{
+    memset(out, 0xa5, sizeof out);
+    if (encrypting) {
+        bt_status status = bt_paillier_owner_encrypt(priv, out, messages, exponents, count, hs, random_limbs, scratch);
+        released += status == BT_OK && memcmp(out, cipher, count * 2 * L * sizeof *out) != 0;
+    } else {
+        bt_status status = bt_paillier_decrypt(priv, out, cipher, count, random_limbs, scratch);
+        released += status == BT_OK && memcmp(out, messages, count * L * sizeof *out) != 0;
+    }
+    faults++;
+}
+
+typedef struct region {
+    void *p;
+    size_t bytes;
+} region;
+
+/* Every constant that a private key stores, and those of the public modulus that its operations read. */
+static size_t constants(const bt_paillier_priv *priv, region *r)
+{
+    size_t k = 0;
+    for (int s = 0; s < 2; s++) {
+        const bt_paillier_side *side = &priv->side[s];
+        const bt_modulus *moduli[2] = {&side->m1, &side->m2};
+        for (int j = 0; j < 2; j++) {
+            size_t bytes = moduli[j]->limbs * sizeof(bt_limb);
+            r[k++] = (region){(void *)moduli[j]->m, bytes};
+            r[k++] = (region){(void *)moduli[j]->r1, bytes};
+            r[k++] = (region){(void *)moduli[j]->r2, bytes};
+            r[k++] = (region){(void *)&moduli[j]->neg_inv, sizeof(bt_limb)};
+        }
+        r[k++] = (region){(void *)side->c1.consts, side->c1.ops->const_words(H) * sizeof(bt_word)};
+        r[k++] = (region){(void *)side->c2.consts, side->c2.ops->const_words(L) * sizeof(bt_word)};
+        r[k++] = (region){side->exponent, H * sizeof(bt_limb)};
+        r[k++] = (region){side->inverse, H * sizeof(bt_limb)};
+        r[k++] = (region){side->h, side->c1.elem_words * sizeof(bt_word)};
+        r[k++] = (region){side->wide, BT_PAILLIER_CHUNK * side->c2.elem_words * sizeof(bt_word)};
+        r[k++] = (region){side->comb.table, side->comb.row_words * sizeof(bt_word)};
+    }
+    r[k++] = (region){priv->p_inv, priv->side[1].c1.elem_words * sizeof(bt_word)};
+    r[k++] = (region){priv->p2_inv, BT_PAILLIER_CHUNK * priv->side[1].c2.elem_words * sizeof(bt_word)};
+    const bt_modulus *publics[2] = {&pub.n, n2.mod};
+    for (int j = 0; j < 2; j++) {
+        size_t bytes = publics[j]->limbs * sizeof(bt_limb);
+        r[k++] = (region){(void *)publics[j]->m, bytes};
+        r[k++] = (region){(void *)publics[j]->r1, bytes};
+        r[k++] = (region){(void *)publics[j]->r2, bytes};
+        r[k++] = (region){(void *)&publics[j]->neg_inv, sizeof(bt_limb)};
+    }
+    return k;
+}
+
+static void persistent_faults_in_constants(const bt_paillier_priv *priv, size_t count, int rounds)
+{
+    region r[64];
+    size_t regions = constants(priv, r);
+    unsigned char saved[1 << 14];
+    for (int round = 0; round < rounds; round++)
+        for (size_t i = 0; i < regions; i++)
+            for (int kind = 0; kind < KINDS; kind++) {
+                if (r[i].bytes == 0 || r[i].bytes > sizeof saved)
+                    continue;
+                int encrypting = (int)(next_random() & 1);
+                memcpy(saved, r[i].p, r[i].bytes);
+                spoil(r[i].p, r[i].bytes, kind);
+                run_faulty(priv, count, encrypting);
+                memcpy(r[i].p, saved, r[i].bytes);
+            }
+}
+
+static void faults_in_steps(const bt_paillier_priv *priv, size_t count, int rounds)
+{
+    static const char *const sites[] = {"reduction", "base",    "exponent",      "power",
+                                        "L",         "residue", "recombination", "result"};
+    for (int round = 0; round < rounds; round++)
+        for (int encrypting = 0; encrypting < 2; encrypting++)
+            for (int kind = 0; kind < KINDS; kind++) {
+                fault.armed = 0; /* how many sites does one run pass? */
+                fault.visits = 0;
+                run_faulty(priv, count, encrypting);
+                faults--;
+                long visits = fault.visits;
+                fault.kind = kind;
+                fault.armed = 1;
+                fault.persistent = 0;
+                fault.countdown = (long)(next_random() % (uint64_t)visits);
+                run_faulty(priv, count, encrypting);
+                fault.persistent = 1;
+                fault.site = sites[next_random() % (sizeof sites / sizeof *sites)];
+                fault.side = (int)(next_random() & 1);
+                run_faulty(priv, count, encrypting);
+                fault.armed = 0;
+            }
+}
+
+static void test_faults(bt_paillier_priv *priv)
+{
+    faults = released = 0;
+    random_messages(MAX_N);
+    encrypt_public(cipher, MAX_N);
+    persistent_faults_in_constants(priv, 1, 30);
+    faults_in_steps(priv, 1, 250);
+    persistent_faults_in_constants(priv, 20, 5);
+    faults_in_steps(priv, 20, 50);
+    persistent_faults_in_constants(priv, MAX_N, 1);
+    faults_in_steps(priv, MAX_N, 4);
+    printf("paillier: %ld faults, %ld released\n", faults, released);
+    CHECK(faults >= 10000);
+    CHECK(released == 0);
+    test_round_trip(priv); /* the key came through unharmed */
+}
+
+/* --- the arena ------------------------------------------------------------------------------------------------------------ */
+
+static void test_fork_and_close(bt_arena *arena, bt_arena *tables, bt_paillier_priv *priv)
+{
+    random_messages(1);
+    encrypt_public(cipher, 1);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0)
+        _exit(bt_paillier_decrypt(priv, out, cipher, 1, random_limbs, scratch) == BT_ERR_WIPED ? 0 : 1);
+    int status = -1;
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK(bt_paillier_decrypt(priv, out, cipher, 1, random_limbs, scratch) == BT_OK);
+    bt_arena_close(tables);
+    bt_arena_close(arena);
+    CHECK(arena->base == NULL && tables->base == NULL);
+    bt_arena_close(arena); /* twice is harmless */
+    CHECK(bt_arena_open(arena, 0) == BT_ERR_ARG);
+}
+
+void test_paillier(void)
+{
+    bt_arena arena, tables;
+    bt_paillier_priv *priv = NULL;
+    setup(&bt_mont_mpn);
+    open_key(&arena, &tables, &priv);
+    test_round_trip(priv);
+    test_refusals(priv);
+    test_faults(priv);
+    test_fork_and_close(&arena, &tables, priv);
+    cleanup();
+}

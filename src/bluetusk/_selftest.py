@@ -1,0 +1,213 @@
+"""What this build is, and whether it computes right: ``build_info``, ``selftest``, and the known answers of every import."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from typing import NamedTuple
+
+import gmpy2
+import numpy as np
+
+from bluetusk import _parallel
+from bluetusk._kernels import gmp_path
+from bluetusk._kernels.modexp import Montgomery
+from bluetusk._version import __version__
+from bluetusk.encoding import FixedPoint
+from bluetusk.errors import BluetuskError, DecryptionError, FrameError
+
+__all__ = ["SelfTestResult", "build_info", "known_answer_test", "selftest"]
+
+# Two primes made for this test and for nothing else: p = q = 3 mod 4, gcd(p - 1, q - 1) = 2.
+_P = int(
+    "e8def2efa99c3d7255214aeffab7ddf267eb57d2d37076b2c459cb277be6342f34bb7bc93fd94c72bdeb8a2647ec7d98e8cb613bdd81183b"
+    "1c6a84ad574ab4026eab6d17adf041be27f9c44bd6e55c9ef3eea64138f3c8e0eeac490668f5e218bf3228e231f45388b573332261a34872"
+    "a790b1d76be85f067f311fb676f4599b",
+    16,
+)
+_Q = int(
+    "e3efe523667a8fcf11c4b1deebbc559493b6da8304540b21a66c9b5ab73820f7bb165bbd5c04125539d444d39e6138097e33a588604f897e"
+    "c488e4d354e7288de643ecb23e6fc736496670d2683c3f4bc77e08dedae5e1b469ff2b3c1998b9a948cf3910b415a9386023dd82e2f05003"
+    "cf29714fc294447645d3cb1e7258407f",
+    16,
+)
+
+
+class SelfTestResult(NamedTuple):
+    """One passed test of :func:`selftest`: its name and how long it took, in seconds."""
+
+    name: str
+    seconds: float
+
+
+def _package(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def build_info() -> dict[str, str | int | bool]:
+    """Describe this build and what it runs on, for a bug report.
+
+    Returns
+    -------
+    dict
+        ``version``, ``backend`` (the Montgomery backend in use), ``lanes`` (elements it computes together), ``gmp``
+        (GMP's version), ``gmp_path``, ``threads``, ``python``, ``numpy``, ``gmpy2``, ``msgpack``, ``cryptography``,
+        ``platform``, ``machine`` and ``audited`` (False: no external audit has taken place).
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> bt.build_info()["backend"]
+    'mpn'
+    """
+    mont = Montgomery(15)
+    return {
+        "version": __version__,
+        "backend": mont.backend,
+        "lanes": mont.lanes,
+        "gmp": gmpy2.mp_version().removeprefix("GMP "),
+        "gmp_path": gmp_path(),
+        "threads": _parallel.get_num_threads(),
+        "python": sys.version.split()[0],
+        "numpy": np.__version__,
+        "gmpy2": gmpy2.version(),
+        "msgpack": _package("msgpack"),
+        "cryptography": _package("cryptography"),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "audited": False,
+    }
+
+
+def _expect(good: bool, what: str) -> None:
+    if not good:
+        raise BluetuskError(
+            f"self-test failed: {what}. This build computes wrong results on this machine: do not use it; reinstall, "
+            "and report it with the output of `bluetusk info` if it happens again"
+        )
+
+
+def known_answer_test() -> None:
+    """Compare one product, one public and one secret power and one packed row with plain integers; a few milliseconds.
+
+    Runs at every import, so that a broken build or a faulty GMP is found before the first secret.
+
+    Raises
+    ------
+    BluetuskError
+        If an answer is wrong.
+
+    Examples
+    --------
+    >>> from bluetusk._selftest import known_answer_test
+    >>> known_answer_test()
+    """
+    for modulus in (_P, _P * _Q):
+        mont = Montgomery(modulus)
+        a, b = pow(3, 200, modulus), pow(5, 300, modulus) * 7 % modulus
+        rows = np.frombuffer(b"".join(x.to_bytes(mont.nbytes, "little") for x in (a, b)), dtype=np.uint64)
+        elements, out = mont.empty(2), np.zeros((2, mont.limbs), dtype=np.uint64)
+        mont.load(elements, rows.reshape(2, -1), 0, 2)
+        exponent = np.array([[0xB0B0_0000_0000_0003], [0x8000_0000_0000_0001]], dtype=np.uint64)
+        results = mont.empty(2)
+        for work, expected in (
+            (lambda: mont.mul(results, elements, None, elements[::1], np.array([1, 0]), 0, 2), [a * b, a * b]),
+            (lambda: mont.pow(results, elements, None, exponent, 64, 0, 2), None),
+            (lambda: mont.pow_secret(results, elements, None, exponent, 64, 0, 2), None),
+        ):
+            work()
+            mont.store(out, results, None, 0, 2)
+            got = [int.from_bytes(row.tobytes(), "little") for row in out]
+            powers = [pow(x, int(e), modulus) for x, e in zip((a, b), exponent[:, 0], strict=True)]
+            _expect(got == ([x % modulus for x in expected] if expected else powers), "modular arithmetic")
+    plan = FixedPoint()
+    integers, clipped = plan.quantise(np.array([1.5, -0.25, 2.0**-21, 3 * 2.0**-21]))
+    _expect(integers.tolist() == [3 << 19, -(1 << 18), 0, 2] and clipped == 0, "quantisation")
+
+
+def selftest() -> list[SelfTestResult]:
+    """Run the package's own short tests on this machine, in about a second.
+
+    Returns
+    -------
+    list of SelfTestResult
+        Name and duration of each test, all passed.
+
+    Raises
+    ------
+    BluetuskError
+        If one fails; the message names it.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> [result.name for result in bt.selftest()][:2]
+    ['known answers', 'encrypt and decrypt']
+    """
+    # the parts above this file in the house: imported when asked for
+    from bluetusk.paillier import CipherArray, PrivateKey
+
+    key: list[PrivateKey] = []
+    values = np.linspace(-4, 4, 33)
+    plan = FixedPoint()
+    expected = np.rint(values * 2**20) / 2**20
+
+    def encrypt_and_decrypt() -> None:
+        key.append(PrivateKey(_P, _Q))
+        for array in (key[0].public_key.encrypt(values, plan), key[0].encrypt(values, plan)):
+            _expect(np.array_equal(key[0].decrypt(array), expected), "encrypt and decrypt")
+
+    def packed() -> None:
+        array = key[0].public_key.encrypt(values.reshape(1, -1), plan, packed=True)
+        _expect(np.array_equal(key[0].decrypt(array + array), 2 * expected.reshape(1, -1)), "packed slots")
+
+    def arithmetic() -> None:
+        array = key[0].public_key.encrypt(np.arange(12).reshape(3, 4))
+        matrix = np.array([[2, -1, 0], [1, 1, -3]])
+        _expect(
+            np.array_equal(key[0].decrypt_integers(matrix @ array), matrix @ np.arange(12).reshape(3, 4)), "matmul"
+        )
+
+    def frames() -> None:
+        array = key[0].public_key.encrypt(values, plan)
+        data = bytearray(array.to_bytes())
+        _expect(
+            np.array_equal(key[0].decrypt(CipherArray.from_bytes(bytes(data), key[0].public_key)), expected), "frames"
+        )
+        data[3] ^= 1
+        try:
+            CipherArray.from_bytes(bytes(data), key[0].public_key)
+        except FrameError:
+            return
+        _expect(False, "a damaged frame was accepted")
+
+    def wrong_values() -> None:
+        array = key[0].public_key.encrypt(values, plan)
+        out = np.zeros((1, key[0].public_key._kernel.n_limbs), dtype=np.uint64)
+        key[0].close()
+        try:
+            key[0].decrypt(array)
+        except (DecryptionError, BluetuskError):
+            return
+        _expect(bool(out.any()), "a closed key decrypted")
+
+    tests: list[tuple[str, Callable[[], None]]] = [
+        ("known answers", known_answer_test),
+        ("encrypt and decrypt", encrypt_and_decrypt),
+        ("packed slots", packed),
+        ("linear algebra", arithmetic),
+        ("frames", frames),
+        ("a closed key refuses", wrong_values),
+    ]
+    results = []
+    for name, test in tests:
+        start = time.perf_counter()
+        test()
+        results.append(SelfTestResult(name, time.perf_counter() - start))
+    return results

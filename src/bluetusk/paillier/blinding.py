@@ -1,0 +1,173 @@
+"""Fresh obfuscators for encryption: the comb table of a public key, and the pool that idle time fills.
+
+An obfuscator is ``hs^a mod n^2`` with `a` uniform below ``2^ceil(|n|/2)`` (suite ``djn``; PPCA 10-2023 Annex A.1), or
+``r^n mod n^2`` with `r` uniform in ``Z_n^*`` (suite ``standard``). Each is used once.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING
+
+import gmpy2
+import numpy as np
+
+from bluetusk import _parallel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bluetusk._kernels.paillier import PaillierPublic
+
+__all__ = ["TABLE_BYTES", "Blinder"]
+
+TABLE_BYTES = 8 << 20
+"""Budget of a key's comb table."""
+
+# A power without the table costs about seven table powers, the table about 60 of them: below this many, no table.
+_TABLE_PAYS_FROM = 10
+
+_blinders: weakref.WeakSet[Blinder] = weakref.WeakSet()
+
+
+class Blinder:
+    """Makes obfuscators for one public key; thread-safe, and its pool is emptied in a forked child.
+
+    Parameters
+    ----------
+    kernel : PaillierPublic
+        The key's arithmetic.
+    suite : {"djn", "standard"}
+        How obfuscators are drawn.
+    hs : int or None
+        The base of the ``djn`` suite.
+    """
+
+    def __init__(self, kernel: PaillierPublic, suite: str, hs: int | None) -> None:
+        self._kernel = kernel
+        self._suite = suite
+        self._hs = hs
+        self._used = 0
+        self._ready = False
+        self._table_lock = threading.Lock()
+        self._pool_lock = threading.Lock()
+        self._pool: deque[tuple[NDArray[np.uint64], list[int]]] = deque()
+        _blinders.add(self)
+
+    @property
+    def cost_us(self) -> float:
+        """Rough microseconds of one obfuscator, for the size of a slice."""
+        limbs = self._kernel.n_limbs
+        per_product = 4.5 * (limbs / 32) ** 2
+        return per_product * (64 * limbs * 1.25 if self._suite == "standard" else 32 * limbs / 5)
+
+    @property
+    def pooled(self) -> int:
+        """Obfuscators that wait in the pool."""
+        return sum(size - first for _, (first, size) in list(self._pool))
+
+    def prepare(self, n: int) -> None:
+        """Build the comb table if `n` more obfuscators make it worth while (interruptible)."""
+        if self._suite != "djn" or self._ready:
+            return
+        with self._table_lock:
+            if not self._ready and self._used + n >= _TABLE_PAYS_FROM:
+                self._kernel.table_open(TABLE_BYTES)
+                while not self._kernel.table_build(self._hs):
+                    pass
+                self._ready = True
+
+    def fill(self, dst: NDArray[np.uint64], lo: int, hi: int) -> None:
+        """Write fresh obfuscators to elements ``lo .. hi - 1`` of `dst` (the kernel's layout).
+
+        Parameters
+        ----------
+        dst : ndarray of uint64
+            An array of ``mont.words(n)`` words.
+        lo, hi : int
+            The slice; `lo` is a multiple of ``mont.lanes``.
+        """
+        lo = self._take(dst, lo, hi)
+        if lo < hi:
+            self._fresh(dst, lo, hi)
+
+    def precompute(self, k: int, *, threads: int | None = None, progress: _parallel.Progress | None = None) -> None:
+        """Add `k` obfuscators to the pool; see :meth:`PublicKey.precompute`."""
+        mont = self._kernel.mont
+        fresh = mont.empty(k)
+        self.prepare(k)
+        _parallel.run(
+            k,
+            lambda lo, hi: self._fresh(fresh, lo, hi),
+            cost_us=self.cost_us,
+            align=mont.lanes,
+            threads=threads,
+            progress=progress,
+        )
+        with self._pool_lock:
+            self._pool.append((fresh, [0, k]))
+
+    def clear(self) -> None:
+        """Throw the pool away."""
+        self._pool.clear()
+
+    def _take(self, dst: NDArray[np.uint64], lo: int, hi: int) -> int:
+        """Move obfuscators from the pool to the front of ``[lo, hi)``; return where the rest begins."""
+        mont = self._kernel.mont
+        while lo < hi:
+            with self._pool_lock:
+                if not self._pool:
+                    break
+                source, span = self._pool[0]
+                first, size = span
+                count = min(hi - lo, size - first)
+                if lo + count < hi:
+                    count -= count % mont.lanes  # what follows must begin a group
+                if count == 0:
+                    break
+                span[0] += count
+                if span[0] == size:
+                    self._pool.popleft()
+            # these elements are this call's alone now
+            mont.gather(dst, source, np.arange(hi, dtype=np.int64) + (first - lo), lo, lo + count)
+            lo += count
+        return lo
+
+    def _fresh(self, dst: NDArray[np.uint64], lo: int, hi: int) -> None:
+        n = hi - lo
+        limbs = self._kernel.n_limbs
+        if self._suite == "standard":
+            self._kernel.blind_standard(dst, lo, hi, self._random_units(n))
+            return
+        self.prepare(n)
+        a = np.frombuffer(os.urandom(4 * limbs * n), dtype=np.uint64).reshape(n, limbs // 2)
+        if self._ready:
+            self._kernel.blind_table(dst, lo, hi, a)
+        else:
+            self._kernel.blind_power(dst, lo, hi, self._hs, a)
+        self._used += n
+
+    def _random_units(self, n: int) -> NDArray[np.uint64]:
+        """Uniform units of Z_n, by rejection: one canonical row each."""
+        modulus, limbs = self._kernel.n, self._kernel.n_limbs
+        rows = []
+        while len(rows) < n:
+            row = os.urandom(8 * limbs)
+            r = int.from_bytes(row, "little")
+            if 0 < r < modulus and gmpy2.gcd(r, modulus) == 1:
+                rows.append(row)
+        return np.frombuffer(b"".join(rows), dtype=np.uint64).reshape(n, limbs)
+
+
+def _forked() -> None:
+    """In a forked child: a pool shared with the parent would blind two ciphertexts with the same obfuscator."""
+    for blinder in list(_blinders):
+        blinder._pool_lock = threading.Lock()
+        blinder._table_lock = threading.Lock()
+        blinder.clear()
+
+
+os.register_at_fork(after_in_child=_forked)

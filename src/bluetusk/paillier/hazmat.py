@@ -1,0 +1,164 @@
+"""The one door for given randomness and bare residues: replay, test vectors, other libraries' faces.
+
+Nothing here protects you. Reusing randomness for two messages reveals their difference, choosing it badly reveals
+the message; a bare residue carries no key, scale or bound. Use :meth:`PublicKey.encrypt` unless you replay what was
+recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import gmpy2
+import numpy as np
+
+from bluetusk import _parallel
+from bluetusk.errors import InvalidCiphertext
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bluetusk.paillier.keys import PrivateKey, PublicKey
+
+__all__ = ["decrypt_raw", "encrypt_with"]
+
+Integer = int | gmpy2.mpz
+
+
+def _integers(values: Integer | Sequence[Integer], name: str) -> list[int]:
+    items = [values] if isinstance(values, int | gmpy2.mpz) else list(values)
+    for item in items:
+        if isinstance(item, bool) or not isinstance(item, int | gmpy2.mpz | np.integer):
+            raise TypeError(f"{name} must hold integers, not {type(item).__name__}")
+    return [int(item) for item in items]
+
+
+def _rows(values: list[int], limbs: int) -> NDArray[np.uint64]:
+    data = b"".join(value.to_bytes(8 * limbs, "little") for value in values)
+    return np.frombuffer(data, dtype=np.uint64).reshape(len(values), limbs)
+
+
+def _numbers(rows: NDArray[np.uint64]) -> list[gmpy2.mpz]:
+    return [gmpy2.mpz(int.from_bytes(row.tobytes(), "little")) for row in rows]
+
+
+def encrypt_with(
+    pub: PublicKey,
+    m: Integer | Sequence[Integer],
+    r: Integer | Sequence[Integer],
+    *,
+    threads: int | None = None,
+) -> list[gmpy2.mpz] | gmpy2.mpz:
+    """Encrypt residues with the randomness given.
+
+    Parameters
+    ----------
+    pub : PublicKey
+        The key; its suite says what `r` is.
+    m : int or sequence of int
+        Plaintext residues, ``0 <= m < n``.
+    r : int or sequence of int
+        Suite ``djn``: exponents ``0 <= a < 2^(bits/2)``, giving ``(1 + m n) hs^a mod n^2``. Suite ``standard``: units
+        of ``Z_n``, giving ``(1 + m n) r^n mod n^2``. As many as `m`.
+    threads : int, optional
+        Overrides :func:`bluetusk.set_num_threads`.
+
+    Returns
+    -------
+    mpz or list of mpz
+        Ciphertexts modulo ``n^2``; a single number for a single number.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is no integer or out of range, or the lengths differ.
+
+    References
+    ----------
+    P. Paillier, EUROCRYPT 1999; PPCA 10-2023 Annex A.1 for ``djn``.
+
+    Examples
+    --------
+    >>> from bluetusk.paillier import hazmat
+    >>> c = hazmat.encrypt_with(pub, 42, 12345)
+    >>> int(c) == (1 + 42 * pub.n) * pow(pub.hs, 12345, pub.n**2) % pub.n**2
+    True
+    """
+    kernel = pub._kernel
+    messages, randoms = _integers(m, "m"), _integers(r, "r")
+    if len(messages) != len(randoms):
+        raise ValueError(f"m and r must have the same length, not {len(messages)} and {len(randoms)}")
+    n, limbs = int(pub.n), kernel.n_limbs
+    if any(not 0 <= value < n for value in messages):
+        raise ValueError("m must hold residues 0 <= m < n; add n to a negative number")
+    if pub.suite == "djn":
+        if any(not 0 <= value < 1 << (pub.bits // 2) for value in randoms):
+            raise ValueError(f"r must hold exponents 0 <= a < 2^{pub.bits // 2} for the suite djn")
+        random = _rows(randoms, limbs // 2)
+    else:
+        if any(not 0 < value < n or gmpy2.gcd(value, n) != 1 for value in randoms):
+            raise ValueError("r must hold units of Z_n for the suite standard")
+        random = _rows(randoms, limbs)
+    mont, count = kernel.mont, len(messages)
+    rows = _rows(messages, limbs)
+    elements = mont.empty(count)
+    out = np.zeros((count, mont.limbs), dtype=np.uint64)
+
+    def work(lo: int, hi: int) -> None:
+        if pub.suite == "djn":
+            kernel.blind_power(elements, lo, hi, pub.hs, random[lo:hi])
+        else:
+            kernel.blind_standard(elements, lo, hi, random[lo:hi])
+        kernel.mul_plain(elements, elements, None, rows, lo, hi, True)
+        mont.store(out, elements, None, lo, hi)
+
+    _parallel.run(count, work, cost_us=12_000.0, align=mont.lanes, threads=threads)
+    numbers = _numbers(out)
+    return numbers[0] if isinstance(m, int | gmpy2.mpz) else numbers
+
+
+def decrypt_raw(
+    priv: PrivateKey, c: Integer | Sequence[Integer], *, threads: int | None = None
+) -> list[gmpy2.mpz] | gmpy2.mpz:
+    """Decrypt bare ciphertexts to residues ``0 <= m < n``.
+
+    Parameters
+    ----------
+    priv : PrivateKey
+        The key.
+    c : int or sequence of int
+        Ciphertexts, ``0 < c < n^2`` and coprime to n.
+    threads : int, optional
+        Overrides :func:`bluetusk.set_num_threads`.
+
+    Returns
+    -------
+    mpz or list of mpz
+        Residues modulo n; a single number for a single number.
+
+    Raises
+    ------
+    InvalidCiphertext
+        If a value is no ciphertext.
+    TypeError
+        If a value is no integer.
+
+    Examples
+    --------
+    >>> from bluetusk.paillier import hazmat
+    >>> hazmat.decrypt_raw(priv, hazmat.encrypt_with(pub, [7, 8], [1, 2]))
+    [mpz(7), mpz(8)]
+    """
+    kernel, public = priv._kernel, priv.public_key
+    numbers = _integers(c, "c")
+    n, nsquare = int(public.n), int(public.n) ** 2
+    for index, number in enumerate(numbers):
+        if not 0 < number < nsquare or gmpy2.gcd(number, n) != 1:
+            raise InvalidCiphertext(f"c[{index}] is no ciphertext: it must be in 1 .. n^2 - 1 and coprime to n")
+    limbs = public._kernel.n_limbs
+    rows = _rows(numbers, 2 * limbs)
+    out = np.zeros((len(numbers), limbs), dtype=np.uint64)
+    _parallel.run(len(numbers), lambda lo, hi: kernel.decrypt(out, rows, lo, hi), cost_us=4000.0, threads=threads)
+    result = _numbers(out)
+    return result[0] if isinstance(c, int | gmpy2.mpz) else result
