@@ -1,0 +1,49 @@
+"""Fixtures for the tests and for the examples in docstrings: one key pair per session, made when first asked for."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+_KEY_NAMES = re.compile(r"\b(pub|priv)\b")
+
+
+def _generate() -> tuple[Any, Any]:
+    from bluetusk.paillier.keys import generate_keypair
+
+    with pytest.warns(UserWarning, match="112-bit"):
+        return generate_keypair(2048)
+
+
+@pytest.fixture(scope="session")
+def keypair() -> tuple[Any, Any]:
+    """Return (public, private), 2048 bits, suite djn; never close this private key."""
+    return _generate()
+
+
+@pytest.fixture(scope="session")
+def keypair2() -> tuple[Any, Any]:
+    """Return another pair, for tests that mix keys."""
+    return _generate()
+
+
+@pytest.fixture(scope="session")
+def pub(keypair: tuple[Any, Any]) -> Any:
+    """Return the public key of `keypair`."""
+    return keypair[0]
+
+
+@pytest.fixture(scope="session")
+def priv(keypair: tuple[Any, Any]) -> Any:
+    """Return the private key of `keypair`."""
+    return keypair[1]
+
+
+@pytest.fixture(autouse=True)
+def _names_of_examples(request: pytest.FixtureRequest, doctest_namespace: dict[str, Any]) -> None:
+    """Give examples that speak of `pub` or `priv` the session's keys."""
+    item = request.node
+    if isinstance(item, pytest.DoctestItem) and any(_KEY_NAMES.search(e.source) for e in item.dtest.examples):
+        doctest_namespace["pub"], doctest_namespace["priv"] = request.getfixturevalue("keypair")
