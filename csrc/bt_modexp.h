@@ -59,11 +59,20 @@ size_t bt_bincount_scratch(const bt_mont *ctx, size_t bins, size_t n);
 void bt_bincount(const bt_mont *ctx, bt_word *dst, size_t bins, const bt_word *src, const int64_t *idx,
                  const int64_t *bin, size_t n, bt_word *scratch);
 
-/* Montgomery's trick in two halves, the one inversion between them being the caller's (gmpy2):
- * prefix[i] = a[0] ... a[i]; then, given inv = (a[0] ... a[n-1])^-1, a[i] <- a[i]^-1. Public operands. */
-void bt_batch_prefix(const bt_mont *ctx, bt_word *prefix, const bt_word *a, size_t n, bt_word *scratch);
-size_t bt_batch_unwind_scratch(const bt_mont *ctx);
+/* Montgomery's trick in two halves, the one inversion between them being the caller's (gmpy2): fills prefix (an array of n,
+ * opaque) and total = a[0] ... a[n-1] (one element; 1 for n = 0); then, given inv = total^-1, a[i] <- a[i]^-1.
+ * Public operands. */
+size_t bt_batch_scratch(const bt_mont *ctx);
+void bt_batch_prefix(const bt_mont *ctx, bt_word *prefix, bt_word *total, const bt_word *a, size_t n, bt_word *scratch);
 void bt_batch_unwind(const bt_mont *ctx, bt_word *a, const bt_word *prefix, const bt_word *inv, size_t n,
                      bt_word *scratch);
+
+/* dst[i] = a[ia[i]] * b[ib[i]] (public operands) and dst[i] = canonical a[ia[i]], for i < n; an index that is NULL means
+ * 0, 1, 2, ... dst may be a or b only where that one's index is NULL. */
+size_t bt_indexed_scratch(const bt_mont *ctx);
+void bt_mul_indexed(const bt_mont *ctx, bt_word *dst, const bt_word *a, const int64_t *ia, const bt_word *b,
+                    const int64_t *ib, size_t n, bt_word *scratch);
+void bt_store_indexed(const bt_mont *ctx, bt_limb *dst, const bt_word *a, const int64_t *ia, size_t n,
+                      bt_word *scratch);
 
 #endif

@@ -21,4 +21,7 @@ size_t bt_modulus_storage(size_t limbs);
  * (constants come from doublings with masked subtraction, not from a division). */
 bt_status bt_modulus_init(bt_modulus *mod, const bt_limb *m, size_t limbs, bt_limb *storage);
 
+/* Index of the first of n values (mod->limbs limbs each, public) that is 0 or not below the modulus; n if there is none. */
+size_t bt_modulus_first_invalid(const bt_modulus *mod, const bt_limb *src, size_t n);
+
 #endif

@@ -1,0 +1,305 @@
+/* Powers: windows for any base, combs for a fixed one. Products of many elements are in bt_batch.c. */
+#include "bt_modexp.h"
+
+/* Elements that one window table serves: a multiple of every backend's lanes, and small enough that 2^w elements for each
+ * stay in the second-level cache. */
+enum { CHUNK = 8, MAX_WINDOW = 8, DIGIT_WORDS = CHUNK / 2 };
+
+/* A masked read of one element costs about 1 / (SCAN * limbs) of a product: measured for mpn at 32 and 64 limbs. */
+enum { SCAN = 10 };
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Bits [pos, pos + width) of e, for width <= 32 and pos + width <= 64 el: the limb after is read only where bits of it are
+ * wanted. Addresses depend on pos and width alone. */
+static inline uint32_t digit_at(const bt_limb *e, size_t pos, size_t width)
+{
+    const size_t k = pos / 64, shift = pos % 64;
+    bt_limb v = e[k] >> shift;
+    if (shift + width > 64)
+        v |= e[k + 1] << (64 - shift);
+    return (uint32_t)(v & (((bt_limb)1 << width) - 1));
+}
+
+/* Bit length of a public exponent; never above ebits, so that a caller's wrong ebits cannot outgrow the scratch. */
+static size_t bit_length(const bt_limb *e, size_t ebits)
+{
+    for (size_t k = (ebits + 63) / 64; k-- > 0;)
+        if (e[k])
+            return min_size(64 * k + 64 - (size_t)__builtin_clzll(e[k]), ebits);
+    return 0;
+}
+
+/* Fixed windows: 2^w products for the table, then per window one product and a scan of 2^w elements.
+ * Monotone: the cost of w is 2^w + ebits f(w), so a larger ebits never has a smaller best w. */
+static size_t fixed_window(const bt_mont *ctx, size_t ebits)
+{
+    size_t best = 1;
+    double least = 0;
+    for (size_t w = 1; w <= 6; w++) {
+        const double entries = (double)((size_t)1 << w), windows = (double)ebits / (double)w;
+        const double cost = entries + windows * (1 + entries / (double)(SCAN * ctx->mod->limbs));
+        if (w == 1 || cost < least) {
+            least = cost;
+            best = w;
+        }
+    }
+    return best;
+}
+
+static size_t pow_fixed_scratch(const bt_mont *ctx, size_t n, size_t ebits)
+{
+    const size_t entries = (size_t)1 << fixed_window(ctx, ebits);
+    return (entries + 1) * bt_mont_words(ctx, min_size(n, CHUNK)) + DIGIT_WORDS + bt_mont_scratch(ctx);
+}
+
+/* n <= CHUNK powers by fixed windows; the same operations whatever the exponents. */
+static void pow_fixed(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e, size_t estride,
+                      size_t ebits, int secret, bt_word *scratch)
+{
+    const bt_mont_ops *ops = ctx->ops;
+    if (ebits == 0) {
+        ops->one(ctx, dst, n);
+        return;
+    }
+    const size_t w = fixed_window(ctx, ebits), entries = (size_t)1 << w, stride = bt_mont_words(ctx, n);
+    bt_word *table = scratch, *t = table + entries * stride, *digit_words = t + stride;
+    bt_word *work = digit_words + DIGIT_WORDS;
+    uint32_t digit[CHUNK];
+
+    ops->one(ctx, table, n);
+    ops->gather(ctx, table + stride, base, NULL, n);
+    for (size_t j = 2; j < entries; j++) {
+        if (j % 2 == 0)
+            ops->sqr(ctx, table + j * stride, table + j / 2 * stride, n, secret, work);
+        else
+            ops->mul(ctx, table + j * stride, table + (j - 1) * stride, table + stride, n, secret, work);
+    }
+    size_t pos = (ebits - 1) / w * w; /* the top window may be narrower */
+    for (size_t i = 0; i < n; i++)
+        digit[i] = digit_at(e + i * estride, pos, ebits - pos);
+    ops->select_own(ctx, dst, table, entries, stride, digit, n);
+    while (pos > 0) {
+        pos -= w;
+        for (size_t i = 0; i < w; i++)
+            ops->sqr(ctx, dst, dst, n, secret, work);
+        for (size_t i = 0; i < n; i++)
+            digit[i] = digit_at(e + i * estride, pos, w);
+        ops->select_own(ctx, t, table, entries, stride, digit, n);
+        ops->mul(ctx, dst, dst, t, n, secret, work);
+    }
+    bt_wipe(digit, sizeof digit);
+}
+
+size_t bt_pow_secret_scratch(const bt_mont *ctx, size_t n, size_t ebits)
+{
+    return pow_fixed_scratch(ctx, n, ebits);
+}
+
+void bt_pow_secret(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e, size_t estride,
+                   size_t ebits, bt_word *scratch)
+{
+    for (size_t i = 0; i < n; i += CHUNK)
+        pow_fixed(ctx, dst + bt_mont_offset(ctx, i), base + bt_mont_offset(ctx, i), min_size(CHUNK, n - i),
+                  e + i * estride, estride, ebits, 1, scratch);
+}
+
+/* Sliding windows: 2^(w-1) odd powers (and one squaring for them), then one product in w + 1 bits on average.
+ * Monotone in the same way. */
+static size_t sliding_window(size_t bits)
+{
+    size_t best = 1;
+    double least = 0;
+    for (size_t w = 1; w <= MAX_WINDOW; w++) {
+        const double cost = (w > 1 ? (double)((size_t)1 << (w - 1)) : 0) + (double)bits / (double)(w + 1);
+        if (w == 1 || cost < least) {
+            least = cost;
+            best = w;
+        }
+    }
+    return best;
+}
+
+/* Elements that share one exponent, n <= CHUNK: left to right, zeros skipped, each window odd. */
+static void pow_sliding(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e, size_t ebits,
+                        int secret_base, bt_word *scratch)
+{
+    const bt_mont_ops *ops = ctx->ops;
+    const size_t bits = bit_length(e, ebits), w = sliding_window(bits), stride = bt_mont_words(ctx, n);
+    if (bits == 0) {
+        ops->one(ctx, dst, n);
+        return;
+    }
+    bt_word *square = scratch, *table = square + stride, *work = table + ((size_t)1 << (w - 1)) * stride;
+    ops->gather(ctx, table, base, NULL, n); /* table[k] = base^(2k+1) */
+    if (w > 1 && bits > 1)
+        ops->sqr(ctx, square, base, n, secret_base, work);
+    size_t filled = 1;
+
+    size_t pos = bits; /* bits at and above pos are done */
+    int started = 0;
+    while (pos > 0) {
+        if (!digit_at(e, pos - 1, 1)) {
+            if (started)
+                ops->sqr(ctx, dst, dst, n, secret_base, work);
+            pos--;
+            continue;
+        }
+        size_t low = pos > w ? pos - w : 0;
+        while (!digit_at(e, low, 1))
+            low++;
+        const size_t k = digit_at(e, low, pos - low) >> 1;
+        for (; filled <= k; filled++) /* only as far as a window asks */
+            ops->mul(ctx, table + filled * stride, table + (filled - 1) * stride, square, n, secret_base, work);
+        if (started) {
+            for (; pos > low; pos--)
+                ops->sqr(ctx, dst, dst, n, secret_base, work);
+            ops->mul(ctx, dst, dst, table + k * stride, n, secret_base, work);
+        } else {
+            ops->gather(ctx, dst, table + k * stride, NULL, n);
+            started = 1;
+            pos = low;
+        }
+    }
+}
+
+size_t bt_pow_public_scratch(const bt_mont *ctx, size_t n, size_t ebits)
+{
+    const size_t entries = (size_t)1 << (sliding_window(ebits) - 1);
+    const size_t sliding = (entries + 1) * bt_mont_words(ctx, min_size(n, CHUNK)) + bt_mont_scratch(ctx);
+    const size_t fixed = pow_fixed_scratch(ctx, n, ebits);
+    return sliding > fixed ? sliding : fixed;
+}
+
+void bt_pow_public(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e, size_t estride,
+                   size_t ebits, int secret_base, bt_word *scratch)
+{
+    const size_t lanes = ctx->ops->lanes, chunk = lanes == 1 && estride ? 1 : CHUNK;
+    for (size_t i = 0; i < n; i += chunk) {
+        const size_t count = min_size(chunk, n - i), at = bt_mont_offset(ctx, i);
+        const bt_limb *mine = e + i * estride;
+        if (chunk == 1 || estride == 0) {
+            pow_sliding(ctx, dst + at, base + at, count, mine, ebits, secret_base, scratch);
+            continue;
+        }
+        /* lanes with exponents of their own go in step: fixed windows over the longest of them */
+        size_t longest = 0;
+        for (size_t k = 0; k < count; k++) {
+            const size_t bits = bit_length(mine + k * estride, ebits);
+            longest = bits > longest ? bits : longest;
+        }
+        pow_fixed(ctx, dst + at, base + at, count, mine, estride, longest, secret_base, scratch);
+    }
+}
+
+/* --- fixed base ------------------------------------------------------------------------------------------------- */
+
+static size_t comb_rows(size_t ebits, size_t window)
+{
+    return (ebits + window - 1) / window;
+}
+
+size_t bt_comb_table_words(const bt_mont *ctx, size_t ebits, size_t window)
+{
+    return comb_rows(ebits, window) * bt_mont_words(ctx, (size_t)1 << window);
+}
+
+size_t bt_comb_window(const bt_mont *ctx, size_t ebits, size_t table_bytes)
+{
+    size_t best = 0;
+    double least = 0;
+    for (size_t w = 1; w <= MAX_WINDOW; w++) {
+        if (bt_comb_table_words(ctx, ebits, w) > table_bytes / sizeof(bt_word))
+            break;
+        const double entries = (double)((size_t)1 << w);
+        const double cost = (double)comb_rows(ebits, w) * (1 + entries / (double)(SCAN * ctx->mod->limbs));
+        if (w == 1 || cost < least) {
+            least = cost;
+            best = w;
+        }
+    }
+    return best;
+}
+
+void bt_comb_init(bt_comb *comb, const bt_mont *ctx, size_t ebits, size_t window, bt_word *table)
+{
+    comb->ctx = ctx;
+    comb->ebits = ebits;
+    comb->window = window;
+    comb->rows = comb_rows(ebits, window);
+    comb->row_words = bt_mont_words(ctx, (size_t)1 << window);
+    comb->table = table;
+}
+
+/* two arrays of 2^(w-1) elements, as many indices, and one element */
+size_t bt_comb_build_scratch(const bt_comb *comb)
+{
+    const size_t half = (size_t)1 << (comb->window - 1);
+    return 2 * bt_mont_words(comb->ctx, half) + half + bt_mont_words(comb->ctx, 1) + bt_mont_scratch(comb->ctx);
+}
+
+/* In row i, with g_i = g^(2^(w i)): entry 0 is 1; entry 2^k is the square of entry 2^(k-1) (entry 1 that of the last such
+ * entry of the row before); entries 2^k + j are entry 2^k times entries j, 0 < j < 2^k, as one batch. */
+void bt_comb_build(bt_comb *comb, const bt_word *base, size_t first, size_t count, int secret, bt_word *scratch)
+{
+    const bt_mont *ctx = comb->ctx;
+    const bt_mont_ops *ops = ctx->ops;
+    const size_t half = (size_t)1 << (comb->window - 1);
+    bt_word *a = scratch, *b = a + bt_mont_words(ctx, half), *top = b + bt_mont_words(ctx, half);
+    int64_t *idx = (int64_t *)(top + bt_mont_words(ctx, 1));
+    bt_word *work = (bt_word *)idx + half;
+
+    if (first > 0) {
+        idx[0] = (int64_t)half;
+        ops->gather(ctx, top, comb->table + (first - 1) * comb->row_words, idx, 1);
+    }
+    for (size_t row = first; row < first + count; row++) {
+        bt_word *table = comb->table + row * comb->row_words;
+        if (row == 0)
+            ops->gather(ctx, top, base, NULL, 1);
+        else
+            ops->sqr(ctx, top, top, 1, secret, work);
+        ops->one(ctx, table, 2 * half); /* the lanes of every group start as residues */
+        ops->scatter(ctx, table, 1, top, 1);
+        for (size_t k = 1; k < comb->window; k++) {
+            const size_t size = (size_t)1 << k;
+            ops->sqr(ctx, top, top, 1, secret, work);
+            ops->scatter(ctx, table, size, top, 1);
+            for (size_t j = 0; j < size - 1; j++)
+                idx[j] = (int64_t)j + 1;
+            ops->gather(ctx, a, table, idx, size - 1);
+            for (size_t j = 0; j < size - 1; j++)
+                idx[j] = 0;
+            ops->gather(ctx, b, top, idx, size - 1);
+            ops->mul(ctx, a, a, b, size - 1, secret, work);
+            ops->scatter(ctx, table, size + 1, a, size - 1);
+        }
+    }
+}
+
+size_t bt_comb_pow_scratch(const bt_comb *comb, size_t n)
+{
+    return bt_mont_words(comb->ctx, n) + (n + 1) / 2 + bt_mont_scratch(comb->ctx);
+}
+
+void bt_comb_pow(const bt_comb *comb, bt_word *dst, size_t n, const bt_limb *e, size_t el, bt_word *scratch)
+{
+    const bt_mont *ctx = comb->ctx;
+    const size_t w = comb->window, entries = (size_t)1 << w;
+    bt_word *t = scratch;
+    uint32_t *digit = (uint32_t *)(t + bt_mont_words(ctx, n));
+    bt_word *work = (bt_word *)digit + (n + 1) / 2;
+    if (comb->rows == 0)
+        ctx->ops->one(ctx, dst, n);
+    for (size_t row = 0; row < comb->rows; row++) {
+        const size_t pos = row * w, width = min_size(w, comb->ebits - pos);
+        for (size_t i = 0; i < n; i++)
+            digit[i] = digit_at(e + i * el, pos, width);
+        ctx->ops->select_shared(ctx, row ? t : dst, comb->table + row * comb->row_words, entries, digit, n);
+        if (row)
+            ctx->ops->mul(ctx, dst, dst, t, n, 1, work);
+    }
+}

@@ -1,0 +1,223 @@
+/* The portable backend: GMP's mpn functions, one element at a time.
+ *
+ * Layout: an element is the `limbs` limbs of x R mod m with R = 2^(64 limbs), always fully reduced (below m), least
+ * significant limb first; lanes = 1. Constants beyond those of bt_modulus are not needed.
+ *
+ * Secret operands go through mpn_sec_mul, mpn_sec_sqr and rows of mpn_addmul_1, whose time and addresses depend on the
+ * number of limbs alone, and through a masked final subtraction. Public ones take mpn_mul_n and mpn_sqr (Karatsuba and
+ * Toom, which branch on data). */
+#include "bt_gmp.h"
+#include "bt_mont.h"
+
+#include <string.h>
+
+static size_t mont_elem_words(size_t limbs)
+{
+    return limbs;
+}
+
+static size_t mont_const_words(size_t limbs)
+{
+    (void)limbs;
+    return 0;
+}
+
+/* a product of two elements, one row for the final subtraction, and what the sec functions want */
+static size_t mont_scratch_words(size_t limbs)
+{
+    size_t mul = (size_t)bt_gmp.sec_mul_itch((mp_size_t)limbs, (mp_size_t)limbs);
+    size_t sqr = (size_t)bt_gmp.sec_sqr_itch((mp_size_t)limbs);
+    return 3 * limbs + (mul > sqr ? mul : sqr);
+}
+
+static bt_status mont_init(bt_mont *ctx, bt_word *consts, bt_word *scratch)
+{
+    (void)ctx;
+    (void)consts;
+    (void)scratch;
+    return bt_gmp.add_n ? BT_OK : BT_ERR_GMP;
+}
+
+/* dst = t / R mod m, for t < R m in 2 limbs limbs; t is destroyed, `row` is work space.
+ *
+ * Row i adds q m 2^(64 i) with q chosen so that limb i becomes 0; the carry out of the row belongs at limb i + limbs, and
+ * is parked in limb i, which is free now. Adding the parked carries at once gives (t + Q m) / R with Q < R, so below 2 m:
+ * at most one bit beyond `limbs` limbs, and one subtraction of m reduces it. */
+static void mont_reduce(const bt_modulus *mod, bt_limb *dst, bt_limb *t, bt_limb *row, int secret)
+{
+    const mp_size_t limbs = (mp_size_t)mod->limbs;
+    const mp_srcptr m = (mp_srcptr)mod->m;
+    for (mp_size_t i = 0; i < limbs; i++)
+        t[i] = bt_gmp.addmul_1((mp_ptr)(t + i), m, limbs, t[i] * mod->neg_inv);
+    bt_limb carry = bt_gmp.add_n((mp_ptr)dst, (mp_srcptr)(t + limbs), (mp_srcptr)t, limbs);
+    if (!secret) {
+        mp_size_t i = limbs - 1;
+        while (!carry && i > 0 && dst[i] == mod->m[i])
+            i--;
+        if (carry || dst[i] >= mod->m[i])
+            bt_gmp.sub_n((mp_ptr)dst, (mp_srcptr)dst, m, limbs);
+        return;
+    }
+    bt_limb borrow = bt_gmp.sub_n((mp_ptr)row, (mp_srcptr)dst, m, limbs);
+    bt_limb keep = bt_ct_nonzero(borrow & ~carry);
+    for (mp_size_t i = 0; i < limbs; i++)
+        dst[i] = bt_ct_select(keep, dst[i], row[i]);
+}
+
+static void mont_product(const bt_modulus *mod, bt_limb *dst, const bt_limb *a, const bt_limb *b, int secret,
+                         bt_limb *scratch)
+{
+    const mp_size_t limbs = (mp_size_t)mod->limbs;
+    bt_limb *t = scratch, *row = scratch + 2 * limbs;
+    if (secret)
+        bt_gmp.sec_mul((mp_ptr)t, (mp_srcptr)a, limbs, (mp_srcptr)b, limbs, (mp_ptr)(row + limbs));
+    else
+        bt_gmp.mul_n((mp_ptr)t, (mp_srcptr)a, (mp_srcptr)b, limbs);
+    mont_reduce(mod, dst, t, row, secret);
+}
+
+/* src may be as large as 2^(64 limbs) - 1 = R - 1: src * r2 < R m, as mont_reduce wants. */
+static void mont_load(const bt_mont *ctx, bt_word *dst, const bt_limb *src, size_t n, bt_word *scratch)
+{
+    const size_t limbs = ctx->mod->limbs;
+    for (size_t i = 0; i < n; i++)
+        mont_product(ctx->mod, dst + i * limbs, src + i * limbs, ctx->mod->r2, 1, scratch);
+}
+
+static void mont_store(const bt_mont *ctx, bt_limb *dst, const bt_word *src, size_t n, bt_word *scratch)
+{
+    const size_t limbs = ctx->mod->limbs;
+    bt_limb *t = scratch, *row = scratch + 2 * limbs;
+    for (size_t i = 0; i < n; i++) {
+        memcpy(t, src + i * limbs, limbs * sizeof *t);
+        memset(t + limbs, 0, limbs * sizeof *t);
+        mont_reduce(ctx->mod, dst + i * limbs, t, row, 1);
+    }
+}
+
+static void mont_one(const bt_mont *ctx, bt_word *dst, size_t n)
+{
+    const size_t limbs = ctx->mod->limbs;
+    for (size_t i = 0; i < n; i++)
+        memcpy(dst + i * limbs, ctx->mod->r1, limbs * sizeof *dst);
+}
+
+static void mont_mul(const bt_mont *ctx, bt_word *dst, const bt_word *a, const bt_word *b, size_t n, int secret,
+                     bt_word *scratch)
+{
+    const size_t limbs = ctx->mod->limbs;
+    for (size_t i = 0; i < n; i++)
+        mont_product(ctx->mod, dst + i * limbs, a + i * limbs, b + i * limbs, secret, scratch);
+}
+
+static void mont_sqr(const bt_mont *ctx, bt_word *dst, const bt_word *a, size_t n, int secret, bt_word *scratch)
+{
+    const mp_size_t limbs = (mp_size_t)ctx->mod->limbs;
+    bt_limb *t = scratch, *row = scratch + 2 * limbs;
+    for (size_t i = 0; i < n; i++, dst += limbs, a += limbs) {
+        if (secret)
+            bt_gmp.sec_sqr((mp_ptr)t, (mp_srcptr)a, limbs, (mp_ptr)(row + limbs));
+        else
+            bt_gmp.sqr((mp_ptr)t, (mp_srcptr)a, limbs);
+        mont_reduce(ctx->mod, dst, t, row, secret);
+    }
+}
+
+static void mont_gather(const bt_mont *ctx, bt_word *dst, const bt_word *src, const int64_t *idx, size_t n)
+{
+    const size_t limbs = ctx->mod->limbs;
+    if (!idx) {
+        memmove(dst, src, n * limbs * sizeof *dst);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        memmove(dst + i * limbs, src + (size_t)idx[i] * limbs, limbs * sizeof *dst);
+}
+
+static void mont_scatter(const bt_mont *ctx, bt_word *dst, size_t first, const bt_word *src, size_t n)
+{
+    const size_t limbs = ctx->mod->limbs;
+    memmove(dst + first * limbs, src, n * limbs * sizeof *dst);
+}
+
+/* Masked reads, 16 bytes at a time with the vectors that every 64-bit CPU has (GNU vector types: SSE2, NEON). */
+typedef uint64_t vec __attribute__((vector_size(16), aligned(8), may_alias));
+typedef uint32_t vec32 __attribute__((vector_size(16)));
+
+enum { BLOCK = 8 }; /* words selected together: one cache line */
+
+static inline vec vec_mask(uint32_t digit, uint32_t row)
+{
+    const vec32 d = {digit, digit, digit, digit}, r = {row, row, row, row};
+    return (vec)(d == r);
+}
+
+/* BLOCK words of rows 0 .. rows-1, `stride` words apart, masked by row == digit and gathered into dst. */
+static inline void select_block(bt_word *dst, const bt_word *table, size_t rows, size_t stride, uint32_t digit)
+{
+    vec s0 = {0, 0}, s1 = {0, 0}, s2 = {0, 0}, s3 = {0, 0};
+    for (size_t j = 0; j < rows; j++, table += stride) {
+        const vec mask = vec_mask(digit, (uint32_t)j);
+        const vec *v = (const vec *)table;
+        s0 |= mask & v[0];
+        s1 |= mask & v[1];
+        s2 |= mask & v[2];
+        s3 |= mask & v[3];
+    }
+    vec *out = (vec *)dst;
+    out[0] = s0;
+    out[1] = s1;
+    out[2] = s2;
+    out[3] = s3;
+}
+
+static inline void select_word(bt_word *dst, const bt_word *table, size_t rows, size_t stride, uint32_t digit)
+{
+    bt_word sum = 0;
+    for (size_t j = 0; j < rows; j++, table += stride)
+        sum |= bt_ct_eq(j, digit) & *table;
+    *dst = sum;
+}
+
+/* Column block by column block, so that the lines of one block stay in the first-level cache for the whole batch. */
+static void mont_select_shared(const bt_mont *ctx, bt_word *dst, const bt_word *table, size_t rows,
+                               const uint32_t *digit, size_t n)
+{
+    const size_t limbs = ctx->mod->limbs, whole = limbs / BLOCK * BLOCK;
+    for (size_t k = 0; k < whole; k += BLOCK)
+        for (size_t i = 0; i < n; i++)
+            select_block(dst + i * limbs + k, table + k, rows, limbs, digit[i]);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = whole; k < limbs; k++)
+            select_word(dst + i * limbs + k, table + k, rows, limbs, digit[i]);
+}
+
+static void mont_select_own(const bt_mont *ctx, bt_word *dst, const bt_word *tables, size_t rows, size_t stride,
+                            const uint32_t *digit, size_t n)
+{
+    const size_t limbs = ctx->mod->limbs, whole = limbs / BLOCK * BLOCK;
+    for (size_t i = 0; i < n; i++, dst += limbs, tables += limbs) {
+        for (size_t k = 0; k < whole; k += BLOCK)
+            select_block(dst + k, tables + k, rows, stride, digit[i]);
+        for (size_t k = whole; k < limbs; k++)
+            select_word(dst + k, tables + k, rows, stride, digit[i]);
+    }
+}
+
+const bt_mont_ops bt_mont_mpn = {
+    .name = "mpn",
+    .lanes = 1,
+    .elem_words = mont_elem_words,
+    .const_words = mont_const_words,
+    .scratch_words = mont_scratch_words,
+    .init = mont_init,
+    .load = mont_load,
+    .store = mont_store,
+    .one = mont_one,
+    .mul = mont_mul,
+    .sqr = mont_sqr,
+    .gather = mont_gather,
+    .scatter = mont_scatter,
+    .select_shared = mont_select_shared,
+    .select_own = mont_select_own,
+};

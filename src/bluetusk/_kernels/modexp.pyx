@@ -1,0 +1,478 @@
+# Bindings of bt_modulus.h, bt_mont.h and bt_modexp.h: types, buffers, errors; every size and index is checked before
+# the GIL is released, and no pointer outlives its call.
+
+import os
+
+import gmpy2
+import numpy as np
+
+from bluetusk._kernels import gmp_path
+
+from libc.stdlib cimport free, malloc
+
+
+def _bind():
+    path = os.fsencode(gmp_path())
+    if bt_gmp_load(path) != BT_OK:
+        raise ImportError(
+            f"no usable GMP (64-bit limbs, mpn_sec_mul) behind {os.fsdecode(path)}; reinstall gmpy2 >= 2.2 from a wheel"
+        )
+
+
+_bind()
+GMP_VERSION = bt_gmp.version.decode()
+MAX_BITS = BT_MAX_BITS
+
+cdef const bt_mont_ops *_ops = bt_mont_pick(os.environ.get("BLUETUSK_BACKEND", "").encode())
+if _ops == NULL:
+    raise ImportError(
+        f"BLUETUSK_BACKEND={os.environ['BLUETUSK_BACKEND']!r} is not a backend of this CPU; unset it, or use 'mpn'"
+    )
+BACKEND = _ops.name.decode()
+
+
+cdef bt_word *new_words(size_t n) except NULL:
+    cdef bt_word *p = <bt_word *>malloc((n if n else 1) * sizeof(bt_word))
+    if p == NULL:
+        raise MemoryError(f"no memory for {8 * n} bytes of work space")
+    return p
+
+
+cdef void drop_words(bt_word *p, size_t n, bint secret) noexcept nogil:
+    if secret and p != NULL:
+        bt_wipe(p, n * sizeof(bt_word))
+    free(p)
+
+
+cdef const bt_word *cptr(const uint64_t[::1] a) noexcept:
+    return &a[0] if a.shape[0] else NULL
+
+
+cdef const int64_t *iptr(const int64_t[::1] idx, Py_ssize_t lo) noexcept:
+    if idx is None:
+        return NULL
+    return &idx[0] + lo
+
+
+cdef class Montgomery:
+    """An odd modulus bound to a backend; immutable, and safe to use from several threads.
+
+    Parameters
+    ----------
+    modulus : int
+        Odd, at least 3, at most 16384 bits.
+
+    Raises
+    ------
+    ValueError
+        If `modulus` is not such a number.
+    """
+
+    def __cinit__(self, modulus):
+        value = gmpy2.mpz(modulus)
+        if value < 3 or not value.is_odd():
+            raise ValueError("modulus must be odd and at least 3")
+        if value.bit_length() > BT_MAX_BITS:
+            raise ValueError(f"modulus has {value.bit_length()} bits; at most {BT_MAX_BITS} are supported")
+        self.modulus = value
+        cdef size_t limbs = (value.bit_length() + 63) // 64
+        cdef const unsigned char[::1] data = value.to_bytes(8 * limbs, "little")
+        self.storage = new_words(bt_modulus_storage(limbs))
+        if bt_modulus_init(&self.mod, <const bt_limb *>&data[0], limbs, self.storage) != BT_OK:
+            raise ValueError("modulus must be odd, at least 3 and at most 16384 bits")
+        self.consts = new_words(_ops.const_words(limbs))
+        cdef size_t size = _ops.scratch_words(limbs)
+        cdef bt_word *scratch = new_words(size)
+        cdef bt_status status = bt_mont_init(&self.mont, _ops, &self.mod, self.consts, scratch)
+        drop_words(scratch, size, False)
+        if status != BT_OK:
+            raise RuntimeError(f"backend {BACKEND} refused the modulus (status {status})")
+
+    def __dealloc__(self):
+        free(self.storage)
+        free(self.consts)
+
+    def __reduce__(self):
+        return Montgomery, (self.modulus,)
+
+    def __repr__(self):
+        return f"<Montgomery {self.bits} bits, backend {self.backend}>"
+
+    @property
+    def bits(self):
+        """Bit length of the modulus."""
+        return self.mod.bits
+
+    @property
+    def limbs(self):
+        """64-bit limbs of a canonical number."""
+        return self.mod.limbs
+
+    @property
+    def nbytes(self):
+        """Bytes of a canonical number."""
+        return 8 * self.mod.limbs
+
+    @property
+    def lanes(self):
+        """Elements that the backend computes together; slices begin at multiples of it."""
+        return self.mont.ops.lanes
+
+    @property
+    def elem_words(self):
+        """64-bit words of one element in the backend's layout."""
+        return self.mont.elem_words
+
+    @property
+    def backend(self):
+        """Name of the backend."""
+        return BACKEND
+
+    def words(self, Py_ssize_t n):
+        """Return the words of an array of `n` elements, padding included."""
+        if n < 0:
+            raise ValueError(f"n must not be negative, not {n}")
+        return bt_mont_words(&self.mont, n)
+
+    def empty(self, Py_ssize_t n):
+        """Return a zeroed array for `n` elements."""
+        return np.zeros(self.words(n), np.uint64)
+
+    def ones(self, Py_ssize_t n):
+        """Return an array of `n` elements that are 1."""
+        cdef uint64_t[::1] a = self.empty(n)
+        if n:
+            self.mont.ops.one(&self.mont, &a[0], n)
+        return np.asarray(a)
+
+    cdef int check_range(self, Py_ssize_t lo, Py_ssize_t hi, Py_ssize_t words) except -1:
+        """Elements [lo, hi) exist in an array of `words` words, and lo begins a group."""
+        if not 0 <= lo <= hi or hi > words // <Py_ssize_t>self.mont.elem_words \
+                or <Py_ssize_t>bt_mont_words(&self.mont, hi) > words:
+            raise ValueError(f"elements [{lo}, {hi}) are outside an array of {words} words")
+        if lo % <Py_ssize_t>self.mont.ops.lanes:
+            raise ValueError(f"lo = {lo} must be a multiple of {self.mont.ops.lanes}")
+        return 0
+
+    cdef int check_index(self, const int64_t[::1] idx, Py_ssize_t lo, Py_ssize_t hi, Py_ssize_t words,
+                         str name) except -1:
+        """idx[lo:hi] (the identity if None) points into an array of `words` words."""
+        cdef Py_ssize_t i, bad = -1, size = words // <Py_ssize_t>self.mont.elem_words
+        if idx is None:
+            if hi > lo and <Py_ssize_t>bt_mont_words(&self.mont, hi) > words:
+                raise IndexError(f"{name} is None, but its array of {size} elements ends before {hi}")
+            return 0
+        if not 0 <= lo <= hi <= idx.shape[0]:
+            raise IndexError(f"{name} has {idx.shape[0]} entries, not {hi}")
+        with nogil:
+            for i in range(lo, hi):
+                if not 0 <= idx[i] < size:
+                    bad = i
+                    break
+        if bad >= 0:
+            raise IndexError(f"{name}[{bad}] = {idx[bad]} is outside an array of {size} elements")
+        return 0
+
+    cdef int check_exponents(self, Py_ssize_t el, Py_ssize_t ebits) except -1:
+        if not 0 <= ebits <= 64 * el:
+            raise ValueError(f"ebits = {ebits} must lie between 0 and the {64 * el} bits of an exponent row")
+        return 0
+
+    cdef int check_rows(self, Py_ssize_t rows, Py_ssize_t width, Py_ssize_t lo, Py_ssize_t hi, str name) except -1:
+        if width != <Py_ssize_t>self.mod.limbs or not 0 <= lo <= hi <= rows:
+            raise ValueError(f"{name} has shape ({rows}, {width}); rows [{lo}, {hi}) of {self.mod.limbs} limbs are needed")
+        return 0
+
+    def load(self, uint64_t[::1] dst not None, const uint64_t[:, ::1] src not None, Py_ssize_t lo, Py_ssize_t hi):
+        """Set elements ``lo .. hi - 1`` of `dst` to the canonical numbers in the same rows of `src`."""
+        self.check_range(lo, hi, dst.shape[0])
+        self.check_rows(src.shape[0], src.shape[1], lo, hi, "src")
+        if lo == hi:
+            return
+        cdef size_t size = bt_mont_scratch(&self.mont)
+        cdef bt_word *scratch = new_words(size)
+        with nogil:
+            self.mont.ops.load(&self.mont, &dst[0] + bt_mont_offset(&self.mont, lo), &src[lo, 0], hi - lo, scratch)
+            drop_words(scratch, size, True)
+
+    def store(self, uint64_t[:, ::1] out not None, const uint64_t[::1] src not None, const int64_t[::1] idx,
+              Py_ssize_t lo, Py_ssize_t hi):
+        """Set rows ``lo .. hi - 1`` of `out` to the canonical numbers of ``src[idx]``."""
+        self.check_rows(out.shape[0], out.shape[1], lo, hi, "out")
+        if idx is None:
+            self.check_range(lo, hi, src.shape[0])
+        self.check_index(idx, lo, hi, src.shape[0], "idx")
+        if lo == hi:
+            return
+        cdef size_t size = bt_indexed_scratch(&self.mont), skip = bt_mont_offset(&self.mont, lo) if idx is None else 0
+        cdef const int64_t *pick = iptr(idx, lo)
+        cdef bt_word *scratch = new_words(size)
+        with nogil:
+            bt_store_indexed(&self.mont, &out[lo, 0], &src[0] + skip, pick, hi - lo, scratch)
+            drop_words(scratch, size, True)
+
+    def gather(self, uint64_t[::1] dst not None, const uint64_t[::1] src not None, const int64_t[::1] idx,
+               Py_ssize_t lo, Py_ssize_t hi):
+        """``dst[i] = src[idx[i]]``; `dst` must be another buffer than `src` unless `idx` is None."""
+        self.check_range(lo, hi, dst.shape[0])
+        self.check_index(idx, lo, hi, src.shape[0], "idx")
+        if lo == hi:
+            return
+        cdef size_t at = bt_mont_offset(&self.mont, lo), skip = at if idx is None else 0
+        cdef const int64_t *pick = iptr(idx, lo)
+        with nogil:
+            self.mont.ops.gather(&self.mont, &dst[0] + at, &src[0] + skip, pick, hi - lo)
+
+    def mul(self, uint64_t[::1] dst not None, const uint64_t[::1] a not None, const int64_t[::1] ia,
+            const uint64_t[::1] b not None, const int64_t[::1] ib, Py_ssize_t lo, Py_ssize_t hi):
+        """``dst[i] = a[ia[i]] * b[ib[i]]``; `dst` may be an operand whose index is None. Operands are public."""
+        self.check_range(lo, hi, dst.shape[0])
+        self.check_index(ia, lo, hi, a.shape[0], "ia")
+        self.check_index(ib, lo, hi, b.shape[0], "ib")
+        if lo == hi:
+            return
+        cdef size_t at = bt_mont_offset(&self.mont, lo), skip_a = at if ia is None else 0, skip_b = at if ib is None else 0
+        cdef const int64_t *pa = iptr(ia, lo)
+        cdef const int64_t *pb = iptr(ib, lo)
+        cdef bt_word *scratch = new_words(bt_indexed_scratch(&self.mont))
+        with nogil:
+            bt_mul_indexed(&self.mont, &dst[0] + at, &a[0] + skip_a, pa, &b[0] + skip_b, pb, hi - lo, scratch)
+            free(scratch)
+
+    def pow(self, uint64_t[::1] dst not None, const uint64_t[::1] a not None, const int64_t[::1] ia,
+            const uint64_t[:, ::1] exps not None, Py_ssize_t ebits, Py_ssize_t lo, Py_ssize_t hi):
+        """``dst[i] = a[ia[i]] ** exps[i]`` for public exponents (bits from `ebits` on must be 0): time follows them."""
+        self._pow(dst, a, ia, exps, ebits, lo, hi, False)
+
+    def pow_secret(self, uint64_t[::1] dst not None, const uint64_t[::1] a not None, const int64_t[::1] ia,
+                   const uint64_t[:, ::1] exps not None, Py_ssize_t ebits, Py_ssize_t lo, Py_ssize_t hi):
+        """The same for secret exponents (and bases): time and addresses follow `ebits` alone."""
+        self._pow(dst, a, ia, exps, ebits, lo, hi, True)
+
+    cdef int _pow(self, uint64_t[::1] dst, const uint64_t[::1] a, const int64_t[::1] ia, const uint64_t[:, ::1] exps,
+                  Py_ssize_t ebits, Py_ssize_t lo, Py_ssize_t hi, bint secret) except -1:
+        self.check_range(lo, hi, dst.shape[0])
+        self.check_index(ia, lo, hi, a.shape[0], "ia")
+        self.check_exponents(exps.shape[1], ebits)
+        if hi > exps.shape[0]:
+            raise ValueError(f"exps has {exps.shape[0]} rows, not {hi}")
+        if lo == hi:
+            return 0
+        cdef size_t n = hi - lo, at = bt_mont_offset(&self.mont, lo), el = exps.shape[1]
+        cdef size_t bases = 0 if ia is None else bt_mont_words(&self.mont, n)
+        cdef size_t size = bases + (bt_pow_secret_scratch(&self.mont, n, ebits) if secret
+                                    else bt_pow_public_scratch(&self.mont, n, ebits))
+        cdef const int64_t *pick = iptr(ia, lo)
+        cdef const bt_limb *e = &exps[lo, 0] if el else NULL
+        cdef bt_word *scratch = new_words(size)
+        cdef const bt_word *base = &a[0] + at if ia is None else scratch
+        with nogil:
+            if pick != NULL:
+                self.mont.ops.gather(&self.mont, scratch, &a[0], pick, n)
+            if secret:
+                bt_pow_secret(&self.mont, &dst[0] + at, base, n, e, el, ebits, scratch + bases)
+            else:
+                bt_pow_public(&self.mont, &dst[0] + at, base, n, e, el, ebits, 0, scratch + bases)
+            drop_words(scratch, size, secret)
+        return 0
+
+    def prod(self, uint64_t[::1] dst not None, const uint64_t[::1] src not None, const int64_t[::1] idx,
+             Py_ssize_t m, Py_ssize_t lo, Py_ssize_t hi):
+        """``dst[r] = product of src[idx[r * m + j]] over j < m`` for rows ``lo .. hi - 1``; an empty product is 1."""
+        self.check_range(lo, hi, dst.shape[0])
+        if m < 0:
+            raise ValueError(f"m must not be negative, not {m}")
+        if m and hi > (<Py_ssize_t>1 << 62) // m:
+            raise ValueError(f"{hi} rows of {m} factors are too many")
+        if idx is not None or m:
+            self.check_index(idx, lo * m, hi * m, src.shape[0], "idx")
+        if lo == hi:
+            return
+        cdef size_t n = hi - lo
+        cdef const int64_t *pick = iptr(idx, lo * m) if m else NULL
+        cdef const bt_word *from_ = cptr(src)
+        cdef int64_t[::1] own
+        if m and idx is None and (lo * m) % <Py_ssize_t>self.mont.ops.lanes:
+            own = np.arange(lo * m, hi * m, dtype=np.int64)
+            pick = &own[0]
+        elif m and idx is None:
+            from_ += bt_mont_offset(&self.mont, lo * m)
+        cdef bt_word *scratch = new_words(bt_prod_scratch(&self.mont, n, m))
+        with nogil:
+            bt_prod(&self.mont, &dst[0] + bt_mont_offset(&self.mont, lo), from_, pick, n, m, scratch)
+            free(scratch)
+
+    def bincount(self, uint64_t[::1] dst not None, Py_ssize_t bins, const uint64_t[::1] src not None,
+                 const int64_t[::1] idx, const int64_t[::1] codes not None, Py_ssize_t lo, Py_ssize_t hi):
+        """``dst[codes[i]] *= src[idx[i]]`` for ``i`` in ``lo .. hi - 1``; start `dst` at ``ones(bins)``.
+
+        Calls on the same `dst` must not run at the same time.
+        """
+        cdef Py_ssize_t i, bad = -1
+        self.check_range(0, bins, dst.shape[0])
+        if not 0 <= lo <= hi <= codes.shape[0]:
+            raise ValueError(f"codes has {codes.shape[0]} entries, not {hi}")
+        self.check_index(idx, lo, hi, src.shape[0], "idx")
+        with nogil:
+            for i in range(lo, hi):
+                if not 0 <= codes[i] < bins:
+                    bad = i
+                    break
+        if bad >= 0:
+            raise IndexError(f"codes[{bad}] = {codes[bad]} must lie between 0 and {bins - 1}")
+        if lo == hi:
+            return
+        cdef int64_t[::1] own = np.arange(lo, hi, dtype=np.int64) if idx is None else None
+        cdef const int64_t *pick = iptr(own if idx is None else idx, 0 if idx is None else lo)
+        cdef bt_word *scratch = new_words(bt_bincount_scratch(&self.mont, bins, hi - lo))
+        with nogil:
+            bt_bincount(&self.mont, &dst[0], bins, &src[0], pick, &codes[lo], hi - lo, scratch)
+            free(scratch)
+
+    def multiexp(self, uint64_t[::1] dst not None, const uint64_t[::1] src not None, const int64_t[::1] idx,
+                 const uint64_t[:, :, ::1] exps not None, Py_ssize_t ebits, Py_ssize_t lo, Py_ssize_t hi):
+        """``dst[r] = product of src[idx[j]] ** exps[r, j] over j`` for rows ``lo .. hi - 1``; public exponents."""
+        cdef Py_ssize_t m = exps.shape[1]
+        self.check_range(lo, hi, dst.shape[0])
+        self.check_index(idx, 0, m, src.shape[0], "idx")
+        self.check_exponents(exps.shape[2], ebits)
+        if hi > exps.shape[0]:
+            raise ValueError(f"exps has {exps.shape[0]} rows, not {hi}")
+        if lo == hi:
+            return
+        cdef size_t n = hi - lo
+        cdef const int64_t *pick = iptr(idx, 0) if m else NULL
+        cdef const bt_limb *e = &exps[lo, 0, 0] if m and exps.shape[2] else NULL
+        cdef const bt_word *from_ = cptr(src)
+        cdef bt_word *scratch = new_words(bt_multiexp_scratch(&self.mont, m, n, ebits))
+        with nogil:
+            bt_multiexp(&self.mont, &dst[0] + bt_mont_offset(&self.mont, lo), from_, pick, m, e, exps.shape[2], ebits, n,
+                        scratch)
+            free(scratch)
+
+    def invert(self, uint64_t[::1] buf not None, Py_ssize_t n):
+        """Replace the first `n` elements of `buf` by their inverses.
+
+        Raises
+        ------
+        ValueError
+            If one has none: the message names the first such index, and `buf` is unchanged.
+        """
+        self.check_range(0, n, buf.shape[0])
+        if n == 0:
+            return
+        cdef uint64_t[::1] prefix = self.empty(n)
+        cdef uint64_t[::1] total = self.empty(1)
+        canonical = np.zeros((1, self.limbs), np.uint64)
+        cdef bt_word *scratch = new_words(bt_batch_scratch(&self.mont))
+        with nogil:
+            bt_batch_prefix(&self.mont, &prefix[0], &total[0], &buf[0], n, scratch)
+        try:
+            self.store(canonical, total, None, 0, 1)
+            value = gmpy2.mpz.from_bytes(canonical.tobytes(), "little")
+            try:
+                inverse = gmpy2.invert(value, self.modulus)
+            except ZeroDivisionError:
+                raise ValueError(f"element {self._first_without_inverse(buf, n)} has no inverse") from None
+            canonical = np.frombuffer(inverse.to_bytes(self.nbytes, "little"), np.uint64).reshape(1, -1)
+            self.load(total, canonical, 0, 1)
+            with nogil:
+                bt_batch_unwind(&self.mont, &buf[0], &prefix[0], &total[0], n, scratch)
+        finally:
+            free(scratch)
+
+    cdef Py_ssize_t _first_without_inverse(self, const uint64_t[::1] buf, Py_ssize_t n) except -1:
+        cdef Py_ssize_t i
+        canonical = np.zeros((1, self.limbs), np.uint64)
+        for i in range(n):
+            self.store(canonical, buf, np.array([i], np.int64), 0, 1)
+            if gmpy2.gcd(gmpy2.mpz.from_bytes(canonical.tobytes(), "little"), self.modulus) != 1:
+                return i
+        raise RuntimeError("a product has no inverse, but each of its factors has")
+
+    def first_invalid(self, const uint64_t[:, ::1] src not None):
+        """Return the first row of `src` that is 0 or not below the modulus, or -1."""
+        self.check_rows(src.shape[0], src.shape[1], 0, src.shape[0], "src")
+        cdef Py_ssize_t n = src.shape[0], first = n
+        if n:
+            with nogil:
+                first = bt_modulus_first_invalid(&self.mod, &src[0, 0], n)
+        return first if first < n else -1
+
+
+cdef class Comb:
+    """Powers of one base with secret exponents: the tables of ``bt_comb`` in memory of their own.
+
+    Parameters
+    ----------
+    mont : Montgomery
+    base : ndarray of uint64, shape (1, mont.limbs)
+        Canonical.
+    ebits : int
+        Bits of the longest exponent.
+    table_bytes : int
+        Most memory that the table may take.
+
+    Raises
+    ------
+    ValueError
+        If not even the smallest table fits `table_bytes`.
+    """
+
+    def __cinit__(self, Montgomery mont not None, const uint64_t[:, ::1] base not None, Py_ssize_t ebits,
+                  Py_ssize_t table_bytes):
+        mont.check_rows(base.shape[0], base.shape[1], 0, 1, "base")
+        if ebits < 0 or table_bytes < 0:
+            raise ValueError("ebits and table_bytes must not be negative")
+        self.mont = mont
+        cdef size_t window = bt_comb_window(&mont.mont, ebits, table_bytes)
+        if window == 0:
+            least = 8 * bt_comb_table_words(&mont.mont, ebits, 1)
+            raise ValueError(f"table_bytes = {table_bytes} is too small: the smallest table takes {least} bytes")
+        self.table = new_words(bt_comb_table_words(&mont.mont, ebits, window))
+        bt_comb_init(&self.comb, &mont.mont, ebits, window, self.table)
+        element = mont.empty(1)
+        mont.load(element, base, 0, 1)
+        cdef const uint64_t[::1] first = element
+        cdef bt_word *scratch = new_words(bt_comb_build_scratch(&self.comb))
+        cdef size_t row = 0, step
+        # about 50 ms at 1.5 ns per limb product, so that Ctrl-C is seen between two steps
+        cdef size_t most = 33000000 // ((<size_t>1 << window) * mont.mod.limbs * mont.mod.limbs) + 1
+        try:
+            while row < self.comb.rows:
+                step = self.comb.rows - row
+                if step > most:
+                    step = most
+                with nogil:
+                    bt_comb_build(&self.comb, &first[0], row, step, 0, scratch)
+                row += step
+        finally:
+            free(scratch)
+
+    def __dealloc__(self):
+        free(self.table)
+
+    @property
+    def window(self):
+        """Bits of a window."""
+        return self.comb.window
+
+    @property
+    def table_bytes(self):
+        """Bytes of the table."""
+        return 8 * self.comb.rows * self.comb.row_words
+
+    def pow(self, uint64_t[::1] dst not None, const uint64_t[:, ::1] exps not None, Py_ssize_t lo, Py_ssize_t hi):
+        """``dst[i] = base ** exps[i]``; exponents are secret and below ``2 ** ebits``."""
+        self.mont.check_range(lo, hi, dst.shape[0])
+        self.mont.check_exponents(exps.shape[1], self.comb.ebits)
+        if hi > exps.shape[0]:
+            raise ValueError(f"exps has {exps.shape[0]} rows, not {hi}")
+        if lo == hi:
+            return
+        cdef size_t n = hi - lo, el = exps.shape[1], size = bt_comb_pow_scratch(&self.comb, n)
+        cdef const bt_limb *e = &exps[lo, 0] if el else NULL
+        cdef bt_word *scratch = new_words(size)
+        with nogil:
+            bt_comb_pow(&self.comb, &dst[0] + bt_mont_offset(&self.mont.mont, lo), n, e, el, scratch)
+            drop_words(scratch, size, True)
