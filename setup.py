@@ -11,7 +11,7 @@ import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-CORE = ["bt_gmp", "bt_modulus", "bt_mont", "bt_mont_mpn", "bt_modexp", "bt_batch"]
+CORE = ["bt_gmp", "bt_modulus", "bt_mont", "bt_mont_mpn", "bt_modexp", "bt_batch", "bt_multiexp"]
 KERNELS = {
     "modexp": CORE,
     "paillier": [*CORE, "bt_secret", "bt_paillier"],

@@ -159,7 +159,7 @@ cdef class Montgomery:
         """idx[lo:hi] (the identity if None) points into an array of `words` words."""
         cdef Py_ssize_t i, bad = -1, size = words // <Py_ssize_t>self.mont.elem_words
         if idx is None:
-            if hi > lo and <Py_ssize_t>bt_mont_words(&self.mont, hi) > words:
+            if hi > lo and (hi > size or <Py_ssize_t>bt_mont_words(&self.mont, hi) > words):
                 raise IndexError(f"{name} is None, but its array of {size} elements ends before {hi}")
             return 0
         if not 0 <= lo <= hi <= idx.shape[0]:
