@@ -1,0 +1,115 @@
+"""What may enter as numbers: integers and floats that are exact here, and nothing that would be rounded unseen."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["NumberArray", "as_int", "as_numbers", "index_text"]
+
+NumberArray: TypeAlias = (
+    "npt.NDArray[np.int64] | npt.NDArray[np.uint64] | npt.NDArray[np.float64] | npt.NDArray[np.object_]"
+)
+
+_MAX_EXPONENT = 400
+"""Beyond every double; a Decimal may name a power of ten that no memory holds."""
+
+
+def as_int(value: object, name: str, low: int, high: int) -> int:
+    """Return `value` as an int within [low, high]; a bool or a float is no int here."""
+    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+    number = int(value.__index__())
+    if not low <= number <= high:
+        raise ValueError(f"{name} must be {low} to {high}, not {number}")
+    return number
+
+
+def index_text(name: str, shape: tuple[int, ...], flat: int) -> str:
+    """Name one element of an argument, as ``x[1, 2]``."""
+    at = np.unravel_index(flat, shape)
+    return f"{name}[{', '.join(str(int(i)) for i in at)}]" if at else name
+
+
+def as_numbers(x: Any, name: str) -> NumberArray:
+    """Return `x` as a C-contiguous array that holds exactly the same numbers.
+
+    Parameters
+    ----------
+    x : array_like
+        Any integer or float dtype up to 64 bits in any byte order and layout, a Python or NumPy number, nested lists of
+        them, or an object array of ints, floats, :class:`~fractions.Fraction` and :class:`~decimal.Decimal`.
+    name : str
+        The argument's name, for messages.
+
+    Returns
+    -------
+    ndarray
+        Of dtype int64, uint64, float64, or object (then of ints and Fractions). May share memory with `x`.
+
+    Raises
+    ------
+    TypeError
+        For bool, complex, long double, text, dates, structures and masked arrays, naming what to use instead.
+    ValueError
+        For ragged lists, and NaN or infinity in an object array.
+
+    Examples
+    --------
+    >>> as_numbers([2**63 + 1, -1], "x")
+    array([9223372036854775809, -1], dtype=object)
+    """
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array: fill or drop what is masked first")
+    array = np.asarray(x)
+    if not isinstance(x, np.ndarray | np.generic) and array.dtype.kind in "iuf":
+        array = _from_python(x, array, name)
+    dtype = array.dtype
+    if dtype.kind in "iu":
+        wide = np.uint64 if dtype.kind == "u" and dtype.itemsize == 8 else np.int64
+        return cast(NumberArray, np.ascontiguousarray(array, dtype=wide).reshape(array.shape))
+    if dtype.kind == "f" and dtype.itemsize <= 8:
+        return np.ascontiguousarray(array, dtype=np.float64).reshape(array.shape)
+    if dtype.kind == "O":
+        return _from_objects(array, name)
+    remedy = {
+        "b": "use .astype(int) if true counts as 1",
+        "c": "encode its real and imaginary parts",
+        "f": "use .astype(numpy.float64) if its precision is enough",
+    }.get(dtype.kind, "give integers or floats")
+    raise TypeError(f"{name} must hold integers or floats up to 64 bits, not {dtype}: {remedy}")
+
+
+def _from_python(x: Any, array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    """Undo what NumPy does to mixed Python numbers: bools become 1, ints beyond 2^53 among floats get rounded."""
+    if hasattr(x, "__array__") or hasattr(x, "__array_interface__") or hasattr(x, "__buffer__"):
+        return array
+    objects = np.asarray(x, dtype=object)
+    kinds = set(map(type, objects.ravel().tolist()))
+    if bool in kinds or np.bool_ in kinds:
+        raise TypeError(f"{name} mixes bool with numbers: convert true to 1 yourself if that is meant")
+    if array.dtype.kind == "f" and not all(issubclass(kind, float | np.floating) for kind in kinds):
+        return objects
+    return array
+
+
+def _from_objects(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.object_]:
+    exact = np.empty(array.size, dtype=object)
+    for i, value in enumerate(array.ravel().tolist()):
+        if isinstance(value, float | Fraction | Decimal | np.float16 | np.float32):
+            if isinstance(value, Decimal) and value.is_finite() and value and abs(value.adjusted()) > _MAX_EXPONENT:
+                raise ValueError(f"{index_text(name, array.shape, i)} is beyond 10^+-{_MAX_EXPONENT}: scale the data")
+            try:
+                exact[i] = Fraction(float(value) if isinstance(value, np.floating) else value)
+            except (ValueError, OverflowError):
+                raise ValueError(f"{index_text(name, array.shape, i)} is NaN or infinite: impute or drop it") from None
+        elif hasattr(value, "__index__") and not isinstance(value, bool | np.bool_ | np.ndarray):
+            exact[i] = int(value.__index__())
+        else:
+            where = index_text(name, array.shape, i)
+            raise TypeError(f"{where} is of type {type(value).__name__}: give integers or floats up to 64 bits")
+    return exact.reshape(array.shape)
