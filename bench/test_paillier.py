@@ -1,0 +1,98 @@
+"""Encrypted arrays; figures are per batch of the size in the test's name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bluetusk as bt
+
+Keys = tuple[Any, Any]
+
+
+@pytest.fixture(scope="module")
+def encrypted(keys: Keys, plan: bt.FixedPoint, values: np.ndarray) -> Any:
+    c = keys[0].encrypt(values[:128], plan)
+    np.testing.assert_allclose(keys[1].decrypt(c), values[:128], atol=2**-21)
+    return c
+
+
+def test_encrypt_64(benchmark: Any, keys: Keys, plan: bt.FixedPoint, values: np.ndarray) -> None:
+    keys[0].encrypt(values[:1], plan)  # builds the table
+    benchmark(keys[0].encrypt, values[:64], plan)
+
+
+def test_encrypt_owner_64(benchmark: Any, keys: Keys, plan: bt.FixedPoint, values: np.ndarray) -> None:
+    keys[1].encrypt(values[:1], plan)
+    benchmark(keys[1].encrypt, values[:64], plan)
+
+
+def test_encrypt_packed_1024(benchmark: Any, keys: Keys, plan: bt.FixedPoint, values: np.ndarray) -> None:
+    c = benchmark(lambda: keys[0].encrypt(values, plan, packed=True))
+    np.testing.assert_allclose(keys[1].decrypt(c), values, atol=2**-21)
+
+
+def test_encrypt_from_pool_64(benchmark: Any, keys: Keys, plan: bt.FixedPoint, values: np.ndarray) -> None:
+    """With obfuscators made ahead: what is left is one product a value."""
+    benchmark.pedantic(
+        lambda: keys[0].encrypt(values[:64], plan), setup=lambda: keys[0].precompute(64), rounds=10, iterations=1
+    )
+
+
+def test_decrypt_64(benchmark: Any, keys: Keys, encrypted: Any) -> None:
+    benchmark(keys[1].decrypt, encrypted[:64])
+
+
+def test_decrypt_1(benchmark: Any, keys: Keys, encrypted: Any) -> None:
+    """Alone, the check of the result costs as much as the decryption."""
+    benchmark(keys[1].decrypt, encrypted[:1])
+
+
+def test_add_128(benchmark: Any, encrypted: Any) -> None:
+    benchmark(lambda: encrypted + encrypted)
+
+
+def test_add_plain_128(benchmark: Any, encrypted: Any, values: np.ndarray) -> None:
+    benchmark(lambda: encrypted + values[:128])
+
+
+def test_sum_128(benchmark: Any, encrypted: Any) -> None:
+    benchmark(encrypted.sum)
+
+
+@pytest.mark.parametrize("bits", [16, 40])
+def test_scale_128(benchmark: Any, encrypted: Any, bits: int) -> None:
+    k = np.random.default_rng(8).integers(-(2**bits), 2**bits, size=128)
+    benchmark(lambda: encrypted * k)
+
+
+def test_matvec_16x128(benchmark: Any, encrypted: Any) -> None:
+    matrix = np.random.default_rng(9).integers(-(2**40), 2**40, size=(16, 128))
+    benchmark(lambda: matrix @ encrypted)
+
+
+def test_bincount_128(benchmark: Any, encrypted: Any) -> None:
+    codes = np.random.default_rng(10).integers(0, 16, size=128)
+    benchmark(encrypted.bincount, codes, 16)
+
+
+def test_serialise_128(benchmark: Any, encrypted: Any) -> None:
+    benchmark(encrypted.to_bytes)
+
+
+def test_parse_128(benchmark: Any, keys: Keys, encrypted: Any) -> None:
+    data = encrypted.to_bytes()
+    benchmark(bt.CipherArray.from_bytes, data, keys[0])
+
+
+def test_load_public_key(benchmark: Any, keys: Keys) -> None:
+    """Every check, and hs derived again."""
+    data = keys[0].to_bytes()
+    assert benchmark(bt.paillier.PublicKey.from_bytes, data) == keys[0]
+
+
+def test_generate_keypair(benchmark: Any) -> None:
+    """3072 bits, the default."""
+    benchmark.pedantic(bt.paillier.generate_keypair, rounds=5, iterations=1)
