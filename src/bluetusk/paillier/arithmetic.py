@@ -1,0 +1,380 @@
+"""Arithmetic on encrypted arrays: what each operation does to scale, bound and ciphertexts.
+
+The rules, for integers v of scale s with the proven bound B (a value is v / 2^s, or v / 10^s under a decimal plan):
+
+====================  ===================================================  ==========================================
+operation             scale                                                bound
+====================  ===================================================  ==========================================
+``a + b``, ``a - b``  the larger of both; the other is raised exactly      Ba and Bb, each raised likewise, added
+``c + array``         s; the array is encoded at s, not clipped            B + largest encoded
+``c * integers``      s                                                    B times the largest
+``c * reals``         s + f; the reals are rounded half-even to f digits   B times the largest encoded
+``M @ c``, ``c @ M``  s (+ f for reals)                                    B times the largest sum of sizes in a row
+sums, histograms      s                                                    B times the number of summands
+====================  ===================================================  ==========================================
+
+f is the plan's number of fractional bits (digits). Whether an operand counts as real is said by its dtype, never by its
+values. A bound beyond the capacity, (n - 1) / 2 or 2^(l-1) - 1 in a slot of l bits, is refused before computing.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.typing import NDArray
+
+from ..encoding import FixedPoint
+from . import arith, linalg
+from .base import CipherBase
+from .store import Index, Words, build, mul_us, reading
+from .structure import Structured
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Arithmetic"]
+
+_NO_PRODUCT = (
+    "two encrypted arrays cannot be multiplied: Paillier adds ciphertexts and multiplies by plain numbers only; "
+    "decrypt one of them where that is allowed, or use secret sharing"
+)
+
+
+class Arithmetic(Structured):
+    """The part of an encrypted array that computes."""
+
+    __slots__ = ()
+
+    # --- helpers -----------------------------------------------------------------------------------------------------
+
+    def _check(self, bound: int, what: str) -> int:
+        arith.check_capacity(bound, self._capacity(), what, self.slot_bits or None)
+        return bound
+
+    def _packed_to(self, shape: tuple[int, ...], what: str) -> tuple[int, ...]:
+        """Return the ciphertext shape for a result of `shape`, which must keep the last axis of a packed array."""
+        if self._packing is None:
+            return shape
+        if not shape or shape[-1] != self._packing.length or len(shape) < self.ndim:
+            self._refuse_packed(f"{what}: stretching the last axis from {self.shape} to {shape}", "broadcast it before")
+        return (*shape[:-1], self._packing.blocks)
+
+    # --- sums of two encrypted arrays ---------------------------------------------------------------------------------
+
+    def _combine(self, other: Arithmetic, sign: int, what: str) -> Self:
+        self._check_join(other, what)
+        frac = max(self._frac, other._frac)
+        lift_a, lift_b = (self._plan.base ** (frac - c._frac) for c in (self, other))
+        bound = self._check(self._bound * lift_a + other._bound * lift_b, what)
+        index_a, index_b = np.broadcast_arrays(self._index, other._index)
+        with reading(self._store, other._store):
+            a, ia = self._lifted(self._store.words, index_a, lift_a)
+            b, ib = other._lifted(other._store.words, index_b, lift_b * sign)
+            words = linalg.products(self._mont, a, ia, b, ib)
+        index = np.arange(len(ia), dtype=np.int64).reshape(index_a.shape)
+        return self._derive(words, index, bound=bound, frac=frac, plan=self._common_plan(self._plan, other._plan))
+
+    def _lifted(self, src: Words, index: Index, factor: int) -> tuple[Words, Index]:
+        """Return the elements of an index times a constant; each element that occurs is computed once."""
+        flat = np.ascontiguousarray(index.reshape(-1), dtype=np.int64)
+        if factor == 1:
+            return src, flat
+        if factor == -1:
+            return linalg.inverses(self._mont, src, flat)
+        wanted, where = np.unique(flat, return_inverse=True)
+        factors = np.full(len(wanted), factor, dtype=np.int64 if abs(factor) < 1 << 63 else object)
+        words, at = linalg.powers(self._mont, src, wanted, factors)
+        return words, at[where.reshape(-1)]
+
+    def _check_join(self, other: Arithmetic, what: str) -> None:
+        """Refuse an array of another key, kind of plan or layout."""
+        self._check_key(other, what)
+        if self._plan.base != other._plan.base:
+            names = {2: "binary", 10: "decimal"}
+            raise ValueError(
+                f"{what}: a {names[self._plan.base]} and a {names[other._plan.base]} plan have no common scale: "
+                "encrypt both under plans of one kind"
+            )
+        a, b = self._packing, other._packing
+        if a is None and b is None:
+            return
+        if a is None or b is None:
+            raise ValueError(f"{what}: one array is packed and the other is not: encrypt both with the same packed=")
+        if self._plan != other._plan:
+            raise ValueError(f"{what}: packed arrays must have the same plan: encrypt both with one plan")
+        if a != b:
+            raise ValueError(
+                f"{what}: packed arrays must have the same layout, not {a.length} values in slots of {a.slot_bits} "
+                f"bits and {b.length} values in slots of {b.slot_bits} bits along the last axis"
+            )
+
+    @staticmethod
+    def _common_plan(a: FixedPoint, b: FixedPoint) -> FixedPoint:
+        """Return the plan of a result of two arrays, whichever stands on the left."""
+        return a if a == b else max(a, b, key=lambda plan: (plan.frac, plan.bound, plan.hash))
+
+    # --- plain numbers on one side ------------------------------------------------------------------------------------
+
+    def _add_plain(self, a: NDArray[Any], sign: int, what: str) -> Self:
+        """Return ``self + a`` for sign 1, ``a - self`` for sign -1."""
+        shape = np.broadcast_shapes(self.shape, a.shape)
+        self._packed_to(shape, what)
+        ints = arith.encode(a, self._plan, self._frac, what)
+        bound = self._check(self._bound + arith.largest(ints), what)
+        rows = self._residues(np.broadcast_to(ints, shape))
+        view = self.broadcast_to(shape)
+        kernel = self._pub._kernel
+        with reading(self._store):
+            src, idx = self._lifted(self._store.words, view._index, sign)
+
+            def work(dst: Words, lo: int, hi: int) -> None:
+                kernel.mul_plain(dst, src, idx[lo:hi], rows(lo, hi), 0, hi - lo, False)
+
+            words = build(self._mont, len(idx), work, cost_us=2 * mul_us(self._mont))
+        return view._derive(words, np.arange(len(idx), dtype=np.int64).reshape(view._index.shape), bound=bound)
+
+    def _residues(self, ints: arith.Ints) -> Any:
+        """Return a function that gives the plaintext residues of ciphertexts ``lo .. hi - 1`` of the result."""
+        from .encrypting import residue_rows
+
+        return residue_rows(self._pub, ints, self._packing)
+
+    def _times(self, a: NDArray[Any], what: str) -> Self:
+        shape = np.broadcast_shapes(self.shape, a.shape)
+        real = arith.is_real(a)
+        factors = arith.encode(a, self._plan, self._plan.frac if real else 0, what)
+        if self._packing is not None:
+            if a.ndim and a.shape[-1] != 1:
+                raise ValueError(
+                    f"{what}: a packed array takes one factor for each ciphertext: give a number, or an array whose "
+                    f"last axis has length 1, not shape {a.shape}; or encrypt with packed=False"
+                )
+            self._packed_to(shape, what)
+        bound = self._check(self._bound * arith.largest(factors), what)
+        view = self.broadcast_to(shape)
+        spread = np.broadcast_to(factors, view._index.shape)
+        with reading(self._store):
+            words, at = linalg.powers(self._mont, self._store.words, view._flat(), np.ascontiguousarray(spread).ravel())
+        frac = self._frac + (self._plan.frac if real else 0)
+        return view._derive(words, at.reshape(view._index.shape), bound=bound, frac=frac)
+
+    def _matmul(self, a: NDArray[Any], left: bool, what: str) -> Self:
+        """Return ``a @ self`` if `left`, else ``self @ a``, by the rules of numpy.matmul."""
+        if not self.ndim or not a.ndim:
+            raise ValueError(f"{what}: matmul needs arrays with axes: use * for a single number")
+        if self._packing is not None and (not left or self.ndim == 1):
+            self._refuse_packed(f"{what}: contracting the last axis", "contract a leading axis")
+        # both sides as matrices: c as (..., columns of the product, contracted), a as (..., rows, contracted)
+        c = np.expand_dims(self._index, 0 if not left else -1) if self.ndim == 1 else self._index
+        c = np.swapaxes(c, -1, -2) if left else c
+        m = np.expand_dims(a, 0 if left else -1) if a.ndim == 1 else a
+        m = m if left else np.swapaxes(m, -1, -2)
+        if c.shape[-1] != m.shape[-1]:
+            raise ValueError(
+                f"{what}: shapes {a.shape if left else self.shape} and {self.shape if left else a.shape} do not fit: "
+                f"the contracted axes have lengths {m.shape[-1]} and {c.shape[-1]}"
+            )
+        batch = np.broadcast_shapes(c.shape[:-2], m.shape[:-2])
+        real = arith.is_real(a)
+        factors = arith.encode(m, self._plan, self._plan.frac if real else 0, what)
+        bound = self._check(self._bound * arith.largest_row_sum(factors), what)
+        count, rows, contracted = math.prod(m.shape[:-2]), m.shape[-2], m.shape[-1]
+        number = np.arange(count, dtype=np.int64).reshape(*m.shape[:-2], 1)
+        which = np.broadcast_to(number, (*batch, c.shape[-2])).reshape(-1)
+        columns = np.broadcast_to(c, (*batch, *c.shape[-2:])).reshape(-1, contracted)
+        with reading(self._store):
+            words, at = linalg.multiexp(
+                self._mont, self._store.words, columns, which, factors.reshape(count, rows, contracted)
+            )
+        index = at.reshape(*batch, c.shape[-2], rows)  # one row for each column of c
+        index = np.swapaxes(index, -1, -2) if left else index
+        if self.ndim == 1:
+            index = np.squeeze(index, -1 if left else -2)
+        if a.ndim == 1:
+            index = np.squeeze(index, (-2 if self.ndim > 1 else -1) if left else -1)
+        frac = self._frac + (self._plan.frac if real else 0)
+        return self._derive(words, index, bound=bound, frac=frac)
+
+    # --- reductions ---------------------------------------------------------------------------------------------------
+
+    def sum(
+        self, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False, threads: int | None = None
+    ) -> Self:
+        """Return the encrypted sum over axes.
+
+        Parameters
+        ----------
+        axis : int or tuple of int, optional
+            The axes to sum over; all by default. Of a packed array, leading axes only.
+        keepdims : bool
+            Whether summed axes stay with length 1.
+        threads : int, optional
+            Overrides :func:`bluetusk.set_num_threads`.
+
+        Returns
+        -------
+        CipherArray
+            An empty sum is an encrypted 0.
+
+        Raises
+        ------
+        EncodingOverflow
+            If the bound times the number of summands exceeds the capacity.
+        ValueError
+            If a packed array would be summed over its last axis.
+
+        Examples
+        --------
+        >>> c = pub.encrypt([[1, 2, 3], [10, 20, 30]])
+        >>> priv.decrypt_integers(c.sum(axis=0))
+        array([11, 22, 33])
+        """
+        axes = tuple(range(self.ndim)) if axis is None else normalize_axis_tuple(axis, self.ndim)
+        if self._packing is not None and self.ndim - 1 in axes:
+            self._refuse_packed("sum over the last axis", "sum over leading axes, such as axis=0")
+        count = math.prod(self._index.shape[i] for i in axes)
+        bound = self._check(self._bound * count, "sum")
+        kept = tuple(i for i in range(self.ndim) if i not in axes)
+        shape = tuple(self._index.shape[i] for i in kept)
+        rows = self._index.transpose(kept + axes).reshape(math.prod(shape), count)
+        with reading(self._store):
+            words, at = linalg.row_products(self._mont, self._store.words, rows, threads=threads)
+        index = at.reshape(shape)
+        if keepdims:
+            index = np.expand_dims(index, axes)
+        return self._derive(words, index, bound=bound)
+
+    def bincount(self, codes: Any, n_bins: int, *, threads: int | None = None) -> Self:
+        """Return an encrypted histogram: the sum of the rows of each bin.
+
+        Parameters
+        ----------
+        codes : array_like of int, shape (len(self),)
+            The bin of each row, ``0 <= code < n_bins``. Codes stay plain, and the time depends on them.
+        n_bins : int
+            Number of bins.
+        threads : int, optional
+            Overrides :func:`bluetusk.set_num_threads`.
+
+        Returns
+        -------
+        CipherArray, shape (n_bins,) + self.shape[1:]
+            Element ``b`` is the sum of ``self[codes == b]``; an empty bin is an encrypted 0.
+
+        Raises
+        ------
+        TypeError
+            If the codes are no integers.
+        ValueError
+            If their number or a value is wrong, naming the first bad one.
+        EncodingOverflow
+            If the bound times the number of rows exceeds the capacity.
+
+        Examples
+        --------
+        >>> c = pub.encrypt([1, 2, 3, 4])
+        >>> priv.decrypt_integers(c.bincount([0, 2, 0, 2], 3))
+        array([4, 0, 6])
+        """
+        if not self.ndim:
+            raise ValueError("bincount needs an array with at least one axis")
+        if self._packing is not None and self.ndim == 1:
+            self._refuse_packed("bincount over the last axis", "encrypt the rows along a leading axis")
+        bins = _check_bins(n_bins)
+        checked = _check_codes(codes, len(self), bins)
+        bound = self._check(self._bound * len(self), "bincount")
+        rest = self._index.shape[1:]
+        width = math.prod(rest)
+        spread = np.ascontiguousarray((checked[:, None] * width + np.arange(width, dtype=np.int64)).reshape(-1))
+        with reading(self._store):
+            words, at = linalg.histogram(
+                self._mont, self._store.words, self._flat(), spread, bins * width, threads=threads
+            )
+        return self._derive(words, at.reshape(bins, *rest), bound=bound)
+
+    # --- operators ----------------------------------------------------------------------------------------------------
+
+    def _apply(self, name: str, other: object, *, left: bool = False) -> Any:
+        """Return the result of an operator; `left` says that `other` stands on the left."""
+        what = f"array {name} c" if left else f"c {name} array"
+        if isinstance(other, Arithmetic):
+            if name in "*@":
+                raise TypeError(_NO_PRODUCT)
+            return self._combine(other, 1 if name == "+" else -1, f"c {name} d")
+        if isinstance(other, CipherBase):
+            return NotImplemented
+        a = arith.as_operand(other, f"the operand of {what}")
+        if a is None:
+            return NotImplemented
+        if name == "*":
+            return self._times(a, what)
+        if name == "@":
+            return self._matmul(a, left, what)
+        if name == "+":
+            return self._add_plain(a, 1, what)
+        if left:
+            return self._add_plain(a, -1, what)
+        return self._add_plain(_minus(a), 1, what)
+
+    def __add__(self, other: object) -> Self:
+        return self._apply("+", other)  # type: ignore[no-any-return]
+
+    def __radd__(self, other: object) -> Self:
+        return self._apply("+", other, left=True)  # type: ignore[no-any-return]
+
+    def __sub__(self, other: object) -> Self:
+        return self._apply("-", other)  # type: ignore[no-any-return]
+
+    def __rsub__(self, other: object) -> Self:
+        return self._apply("-", other, left=True)  # type: ignore[no-any-return]
+
+    def __mul__(self, other: object) -> Self:
+        return self._apply("*", other)  # type: ignore[no-any-return]
+
+    def __rmul__(self, other: object) -> Self:
+        return self._apply("*", other, left=True)  # type: ignore[no-any-return]
+
+    def __matmul__(self, other: object) -> Self:
+        return self._apply("@", other)  # type: ignore[no-any-return]
+
+    def __rmatmul__(self, other: object) -> Self:
+        return self._apply("@", other, left=True)  # type: ignore[no-any-return]
+
+    def __pos__(self) -> Self:
+        return self._view(self._index)
+
+    def __neg__(self) -> Self:
+        with reading(self._store):
+            words, at = linalg.inverses(self._mont, self._store.words, self._flat())
+        return self._derive(words, at.reshape(self._index.shape), bound=self._bound)
+
+
+def _minus(a: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(-a) if arith.is_real(a) else arith.negated(arith.narrow(a))
+
+
+def _check_bins(n_bins: object) -> int:
+    if isinstance(n_bins, bool) or not hasattr(n_bins, "__index__"):
+        raise TypeError(f"n_bins must be an int, not {type(n_bins).__name__}")
+    bins = int(n_bins.__index__())
+    if bins < 0:
+        raise ValueError(f"n_bins must not be negative, not {bins}")
+    return bins
+
+
+def _check_codes(codes: Any, rows: int, bins: int) -> Index:
+    if isinstance(codes, CipherBase):
+        raise TypeError("codes must be plain integers: nobody here knows encrypted ones")
+    a = np.asarray(codes)
+    if a.dtype.kind not in "iu" and a.size:
+        raise TypeError(f"codes must be integers, not {a.dtype}: round or cut the data into bins first")
+    if a.shape != (rows,):
+        raise ValueError(f"codes must have shape ({rows},), one for each row, not {a.shape}")
+    bad = (a < 0) | (a >= bins)
+    if bad.any():
+        first = int(np.argmax(bad))
+        raise ValueError(f"codes[{first}] is {a[first]}, outside 0 .. {bins - 1}: raise n_bins or mend the codes")
+    return np.ascontiguousarray(a, dtype=np.int64)

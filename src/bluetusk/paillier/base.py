@@ -1,0 +1,181 @@
+"""What every encrypted array is made of: a store, an index into it, a key, a plan, a scale, a bound and a layout."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..encoding import FixedPoint
+from ..errors import InvalidKey
+from .store import FRESH, Index, Store
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from .._kernels.modexp import Montgomery
+    from .keys import PublicKey
+
+__all__ = ["CipherBase", "Packing"]
+
+
+class Packing(NamedTuple):
+    """Layout of a packed array: the last axis holds `length` values in blocks of `slots`, each `slot_bits` wide."""
+
+    slot_bits: int
+    slots: int
+    length: int
+
+    @property
+    def blocks(self) -> int:
+        """Ciphertexts that the last axis takes."""
+        return -(-self.length // self.slots)
+
+    @property
+    def capacity(self) -> int:
+        """Largest absolute value of a slot that is still decoded with its own sign."""
+        return int((1 << (self.slot_bits - 1)) - 1)
+
+
+class CipherBase:
+    """State and plain attributes of an encrypted array; see :class:`~bluetusk.paillier.cipherarray.CipherArray`.
+
+    The index is an int64 array with one entry for each ciphertext. Views share the store and have an index of their
+    own, so NumPy itself does every operation on shapes. In a packed array the last axis of the index counts blocks.
+    """
+
+    __slots__ = ("__weakref__", "_bound", "_frac", "_index", "_packing", "_plan", "_pub", "_store")
+
+    _store: Store
+    _index: Index
+    _pub: PublicKey
+    _plan: FixedPoint
+    _frac: int
+    _bound: int
+    _packing: Packing | None
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        raise TypeError("a CipherArray is made by pub.encrypt(array, plan), priv.encrypt or CipherArray.from_bytes")
+
+    @classmethod
+    def _make(
+        cls,
+        store: Store,
+        index: Index,
+        pub: PublicKey,
+        plan: FixedPoint,
+        frac: int,
+        bound: int,
+        packing: Packing | None,
+    ) -> Self:
+        self = object.__new__(cls)
+        self._store, self._index, self._pub, self._plan = store, index, pub, plan
+        self._frac, self._bound, self._packing = frac, bound, packing
+        return self
+
+    def _view(self, index: Index, packing: Packing | None = None) -> Self:
+        """Return an array that shows other elements of the same store."""
+        return self._make(self._store, index, self._pub, self._plan, self._frac, self._bound, packing or self._packing)
+
+    def _derive(
+        self, words: Any, index: Index, *, bound: int, frac: int | None = None, plan: FixedPoint | None = None
+    ) -> Self:
+        """Return a result of arithmetic: `words` in a store of its own, to be re-randomised before it leaves.
+
+        `index` has the ciphertext shape of the result and may be in any order.
+        """
+        mont = self._mont
+        n = int(index.max()) + 1 if index.size else 0
+        store = Store(mont, words, n)
+        return self._make(
+            store,
+            index,
+            self._pub,
+            self._plan if plan is None else plan,
+            self._frac if frac is None else frac,
+            bound,
+            self._packing,
+        )
+
+    @property
+    def _mont(self) -> Montgomery:
+        return self._store.mont
+
+    @property
+    def _lead(self) -> tuple[int, ...]:
+        """Shape of the axes that count ciphertexts one by one: all of them, or all but the packed one."""
+        return self._index.shape if self._packing is None else self._index.shape[:-1]
+
+    def _flat(self) -> Index:
+        return np.ascontiguousarray(self._index.reshape(-1))
+
+    def _capacity(self) -> int:
+        return (int(self._pub.n) - 1) // 2 if self._packing is None else self._packing.capacity
+
+    def _check_key(self, other: CipherBase, what: str) -> None:
+        a, b = self._pub, other._pub
+        if a is not b and a.fingerprint != b.fingerprint:
+            raise InvalidKey(
+                f"{what}: the arrays are encrypted under different keys ({a.fingerprint.hex()[:12]} and "
+                f"{b.fingerprint.hex()[:12]}): encrypt both under one key"
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array of values, as for the array that was encrypted (tuple of int)."""
+        return self._lead if self._packing is None else (*self._lead, self._packing.length)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes (int)."""
+        return self._index.ndim
+
+    @property
+    def size(self) -> int:
+        """Number of values (int)."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the ciphertexts as they travel (int): 512 each at 2048 bits, without the header."""
+        return int(self._index.size) * self._mont.nbytes
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The key under which the array is encrypted (PublicKey)."""
+        return self._pub
+
+    @property
+    def plan(self) -> FixedPoint:
+        """The plan by which it was encoded, and by which real factors are (FixedPoint)."""
+        return self._plan
+
+    @property
+    def frac(self) -> int:
+        """The scale s (int): a value is its integer divided by 2^s, or by 10^s under a decimal plan."""
+        return self._frac
+
+    @property
+    def bound(self) -> int:
+        """Proven bound on the absolute value of every encrypted integer (int). It stays in this process.
+
+        It follows from the plan and from the plain operands, so it may tell about them; frames carry a declared bound
+        instead (see :meth:`CipherArray.to_bytes`).
+        """
+        return self._bound
+
+    @property
+    def packed(self) -> bool:
+        """Whether a ciphertext holds several values along the last axis (bool)."""
+        return self._packing is not None
+
+    @property
+    def slot_bits(self) -> int:
+        """Bits of one slot of a packed array, 0 for a plain one (int)."""
+        return 0 if self._packing is None else self._packing.slot_bits
+
+    @property
+    def fresh(self) -> bool:
+        """Whether every element came straight from an encryption (bool); False once arithmetic took part."""
+        return not bool((self._store.state[self._flat()] != FRESH).any())

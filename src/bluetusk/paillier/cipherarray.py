@@ -1,0 +1,573 @@
+"""Arrays of Paillier ciphertexts with NumPy's habits: encrypt, compute, send, decrypt.
+
+A :class:`CipherArray` holds integers v under one public key, with one scale s and one proven bound on ``|v|`` for the
+whole array; its values are ``v / 2^s`` (``v / 10^s`` under a decimal plan). Operations are exact on the integers;
+whatever could leave the capacity of a ciphertext or of a packed slot is refused before it is computed (see
+:mod:`bluetusk.paillier.arithmetic` for the rules).
+
+What a ciphertext hides and what it does not: sums and products carry the randomness of their operands, so a result of
+arithmetic is re-randomised once, when it first leaves the process. Its holder learns nothing about the values, but the
+owner of the private key who sees a result may learn the plain operands that went into it. Arithmetic takes time that
+depends on the plain operands, which belong to the caller.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, SupportsIndex
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import _parallel
+from ..encoding import FixedPoint
+from ..errors import EncodingOverflow, FrameError
+from ..wire import frame
+from . import arith, encrypting, frames, habits
+from .arithmetic import Arithmetic
+from .keys import PrivateKey, PublicKey
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["CipherArray", "concatenate", "decrypt", "decrypt_integers", "encrypt", "encrypt_integers"]
+
+
+class CipherArray(habits.NumpyHabits):
+    """An array of numbers encrypted under one Paillier public key.
+
+    Made by :meth:`PublicKey.encrypt`, :meth:`PrivateKey.encrypt` and :meth:`from_bytes`. It has ``shape``, ``ndim``,
+    ``size``, ``len``, iteration, every form of indexing, ``T``, ``reshape`` and their kin as views; ``+ - * @`` with
+    plain arrays and numbers on either side, ``+ -`` with encrypted ones, ``sum`` and ``bincount``. ``c += x`` gives the
+    name a new array, other names keep the old one. It never shows a value and refuses what Paillier cannot do with a
+    TypeError.
+
+    Notes
+    -----
+    A packed array (``packed=True``) holds many values in a ciphertext along its last axis. It is added, subtracted and
+    multiplied as a whole, and indexed, reshaped, summed and concatenated along its leading axes only.
+
+    References
+    ----------
+    P. Paillier, EUROCRYPT 1999; I. Damgard, M. Jurik, J. B. Nielsen, 2010; PPCA 10-2023 Annex A.1.
+
+    Examples
+    --------
+    >>> c = pub.encrypt([1.5, -2.0, 0.25])
+    >>> d = 2 * c + np.array([1.0, 1.0, 1.0])
+    >>> priv.decrypt(d)
+    array([ 4. , -3. ,  1.5])
+    >>> priv.decrypt(np.array([1.0, 10.0, 100.0]) @ c).item()
+    6.5
+    """
+
+    __slots__ = ()
+
+    # --- leaving and coming back --------------------------------------------------------------------------------------
+
+    def to_bytes(self, bound: int | None = None, *, threads: int | None = None) -> bytes:
+        """Return the array as one frame.
+
+        Parameters
+        ----------
+        bound : int, optional
+            The bound on ``|v|`` that the frame declares. By default what the plan alone says: its limit Q for a fresh
+            array, Q times ``max_weight`` for a result of arithmetic. Needed where the array's own bound is larger.
+        threads : int, optional
+            Overrides :func:`bluetusk.set_num_threads`.
+
+        Returns
+        -------
+        bytes
+            Elements that arithmetic made are re-randomised once, now; later calls give the same bytes.
+
+        Raises
+        ------
+        EncodingOverflow
+            If the plan does not cover the array's bound and `bound` is not given, is below it, or beyond the capacity.
+
+        Examples
+        --------
+        >>> c = pub.encrypt([1, 2]) + pub.encrypt([10, 20])
+        >>> data = c.to_bytes()
+        >>> data == c.to_bytes()
+        True
+        >>> priv.decrypt_integers(bt.CipherArray.from_bytes(data, pub))
+        array([11, 22])
+        """
+        header = frames.header_of(self, bound)
+        frames.make_ready(self, threads)
+        payload = bytearray(self.nbytes)
+        at = 0
+        for piece in frames.chunks(self, threads):
+            payload[at : at + len(piece)] = piece
+            at += len(piece)
+        return frame.encode(frame.Kind.CIPHER_ARRAY, header, payload)
+
+    @classmethod
+    def from_bytes(
+        cls,
+        data: bytes | bytearray | memoryview,
+        pub: PublicKey,
+        plan: FixedPoint | None = None,
+        *,
+        threads: int | None = None,
+    ) -> Self:
+        """Read an array from a frame that anyone may have written.
+
+        Parameters
+        ----------
+        data : bytes-like
+            One whole frame.
+        pub : PublicKey
+            The key under which the array must be encrypted.
+        plan : FixedPoint, optional
+            The plan that this session agreed on. If given, the frame must carry the same one, and the array's bound is
+            the smaller of the declared one and the plan's.
+        threads : int, optional
+            Overrides :func:`bluetusk.set_num_threads`.
+
+        Returns
+        -------
+        CipherArray
+
+        Raises
+        ------
+        FrameError
+            If the bytes are no well-formed frame of an encrypted array.
+        InvalidKey
+            If it was made under another key or suite.
+        InvalidCiphertext
+            If an element is 0, not below n^2, or shares a factor with n, naming the first one.
+        ValueError
+            If its plan is not `plan`.
+
+        Examples
+        --------
+        >>> data = pub.encrypt([0.5, 1.5]).to_bytes()
+        >>> bt.CipherArray.from_bytes(data, pub, bt.FixedPoint()).shape
+        (2,)
+        """
+        _check_public(pub)
+        got = frame.decode(data, frame.Kind.CIPHER_ARRAY)
+        said = frames.parse_header(got.header, got.payload.nbytes, pub, plan)
+        return cls._received(said, frames.take_payload(got.payload, said, pub, threads), pub)
+
+    def write_to(self, fp: BinaryIO, bound: int | None = None, *, threads: int | None = None) -> int:
+        """Write the array as one frame to a binary stream, about 1 MiB at a time.
+
+        Parameters
+        ----------
+        fp : binary file object
+            Where to write.
+        bound : int, optional
+            As for :meth:`to_bytes`.
+        threads : int, optional
+            Overrides :func:`bluetusk.set_num_threads`.
+
+        Returns
+        -------
+        int
+            Bytes written.
+
+        Raises
+        ------
+        EncodingOverflow
+            As :meth:`to_bytes`; nothing has been written then.
+
+        Examples
+        --------
+        >>> import io
+        >>> fp = io.BytesIO()
+        >>> pub.encrypt([1, 2]).write_to(fp) == len(fp.getvalue())
+        True
+        """
+        header = frames.header_of(self, bound)
+        frames.make_ready(self, threads)
+        written = frame.write_header(fp, frame.Kind.CIPHER_ARRAY, header, self.nbytes)
+        for piece in frames.chunks(self, threads):
+            frame.write_all(fp, piece)
+            written += len(piece)
+        return written
+
+    @classmethod
+    def read_from(
+        cls, fp: BinaryIO, pub: PublicKey, plan: FixedPoint | None = None, *, threads: int | None = None
+    ) -> Self:
+        """Read an array from a binary stream and leave the stream right behind its frame.
+
+        Parameters
+        ----------
+        fp : binary file object
+            Where to read.
+        pub : PublicKey
+            The key under which the array must be encrypted.
+        plan : FixedPoint, optional
+            As for :meth:`from_bytes`.
+        threads : int, optional
+            Overrides :func:`bluetusk.set_num_threads`.
+
+        Returns
+        -------
+        CipherArray
+            Memory grows with the bytes that arrive, not with the length that the frame claims.
+
+        Raises
+        ------
+        FrameError, InvalidKey, InvalidCiphertext, ValueError
+            As :meth:`from_bytes`.
+
+        Examples
+        --------
+        >>> import io
+        >>> fp = io.BytesIO(pub.encrypt([1, 2]).to_bytes() + b"next")
+        >>> bt.CipherArray.read_from(fp, pub).shape, fp.read()
+        ((2,), b'next')
+        """
+        _check_public(pub)
+        header, payload_len = frame.read_header(fp, frame.Kind.CIPHER_ARRAY)
+        said = frames.parse_header(header, payload_len, pub, plan)
+        return cls._received(said, frames.read_payload(fp, said, pub, threads), pub)
+
+    @classmethod
+    def _received(cls, said: frames.Received, store: Any, pub: PublicKey) -> Self:
+        index = np.arange(store.n, dtype=np.int64).reshape(said.index_shape)
+        return cls._make(store, index, pub, said.plan, said.frac, said.bound, said.packing)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        """Pickle for the user's own processes; protocol 5 hands the ciphertexts over as one out-of-band buffer.
+
+        A pickle is not for peers: unpickling runs code of whoever wrote it, and it carries the exact bound.
+        """
+        frames.make_ready(self, None)
+        canon = encrypting.canonical(self).astype("<u8", copy=False).reshape(-1)
+        raw = pickle.PickleBuffer(canon.data) if protocol.__index__() >= 5 else canon.tobytes()
+        slot_bits = self.slot_bits
+        return _unpickled, (raw, self._pub, self._plan, self.shape, self._frac, self._bound, slot_bits, self.fresh)
+
+    def __repr__(self) -> str:
+        base = self._plan.base
+        layout = f", packed in {self.slot_bits}-bit slots" if self.packed else ""
+        return (
+            f"<CipherArray shape={self.shape}, key={self._pub.fingerprint.hex()[:12]}, "
+            f"scale={base}**-{self._frac}{layout}>"
+        )
+
+    # --- what ciphertexts cannot do -----------------------------------------------------------------------------------
+
+    def _no_value(self, *_: object) -> NoReturn:
+        raise TypeError(
+            "a CipherArray has no value to convert or compare: nobody can read it without the private key; "
+            "use priv.decrypt(c) (and `is` to compare objects)"
+        )
+
+    __bool__ = __int__ = __float__ = __complex__ = __index__ = _no_value
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __contains__ = _no_value
+    __hash__ = None  # type: ignore[assignment]
+
+    def __array__(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError(
+            "a CipherArray cannot become a NumPy array: use priv.decrypt(c) for its values, bt.concatenate or "
+            "numpy.stack to join encrypted arrays"
+        )
+
+    def __setitem__(self, key: object, value: object) -> NoReturn:
+        raise TypeError("a CipherArray cannot be changed in place: build a new one with bt.concatenate or c + array")
+
+    def _division(self, other: object) -> NoReturn:
+        raise TypeError(
+            "a CipherArray cannot be divided: multiply by the reciprocal (c * 0.5), or divide once decrypted"
+        )
+
+    __truediv__ = __floordiv__ = __mod__ = __divmod__ = _division
+
+    def _no_power(self, *_: object) -> NoReturn:
+        raise TypeError("a CipherArray cannot be raised to a power or divide: Paillier adds only")
+
+    __pow__ = __rpow__ = __rtruediv__ = __rfloordiv__ = __rmod__ = _no_power
+
+    def mean(self, *_: object, **__: object) -> NoReturn:
+        """Refuse: ciphertexts hold no divisor.
+
+        Examples
+        --------
+        >>> c = pub.encrypt([1.0, 2.0, 6.0])
+        >>> float(priv.decrypt(c.sum()) / c.size)
+        3.0
+        """
+        raise TypeError("there is no mean of ciphertexts, they hold no divisor: decrypt c.sum(axis) and divide")
+
+
+def _check_public(pub: object) -> None:
+    if not isinstance(pub, PublicKey):
+        raise TypeError(f"pub must be a PublicKey, not {type(pub).__name__}")
+
+
+def _check_plan(plan: object) -> None:
+    if not isinstance(plan, FixedPoint):
+        raise TypeError(f"plan must be a FixedPoint, not {type(plan).__name__}")
+
+
+def _unpickled(
+    raw: Any,
+    pub: PublicKey,
+    plan: FixedPoint,
+    shape: tuple[int, ...],
+    frac: int,
+    bound: int,
+    slot_bits: int,
+    fresh: bool,
+) -> CipherArray:
+    packing = encrypting.packing_for(pub, plan, shape, slot_bits) if slot_bits else None
+    said = frames.Received(tuple(shape), packing, plan, frac, bound, fresh)
+    payload = np.frombuffer(raw, dtype=np.uint8).data
+    if payload.nbytes != said.count * pub._kernel.mont.nbytes:
+        raise FrameError("the pickle of an encrypted array has a buffer of the wrong length")
+    return CipherArray._received(said, frames.take_payload(payload, said, pub, None), pub)
+
+
+def encrypt(
+    key: PublicKey | PrivateKey,
+    array: ArrayLike,
+    plan: FixedPoint | None = None,
+    *,
+    packed: bool = False,
+    threads: int | None = None,
+    progress: _parallel.Progress | None = None,
+) -> CipherArray:
+    """Encrypt an array of numbers.
+
+    Parameters
+    ----------
+    key : PublicKey or PrivateKey
+        With the private key the owner encrypts faster, modulo p^2 and q^2, checked before anything is released.
+    array : array_like
+        Integers or floats of any shape, up to 64 bits, in any byte order and layout.
+    plan : FixedPoint, optional
+        How numbers become integers. By default ``FixedPoint()`` for floats (20 fractional bits, absolute values up to
+        4), and for integers a plan that keeps every int64 but the least exactly.
+    packed : bool
+        Whether the values along the last axis share ciphertexts, ``(bits - 2) // plan.slot_bits`` to each.
+    threads : int, optional
+        Overrides :func:`bluetusk.set_num_threads`.
+    progress : callable, optional
+        Called as ``progress(done, total)`` with counts of ciphertexts.
+
+    Returns
+    -------
+    CipherArray
+        Of the shape of `array`.
+
+    Raises
+    ------
+    EncodingOverflow
+        If a value exceeds the plan's clip (unless its ``on_clip`` says otherwise), or the plan does not fit the key.
+    TypeError, ValueError
+        If `array` holds NaN or infinity, or is of a dtype that cannot be encoded exactly.
+
+    References
+    ----------
+    PPCA 10-2023 Annex A.1 (suite ``djn``).
+
+    Examples
+    --------
+    >>> from bluetusk.paillier.cipherarray import encrypt
+    >>> encrypt(pub, np.zeros((2, 3))).shape
+    (2, 3)
+    """
+    if not isinstance(key, PublicKey | PrivateKey):
+        raise TypeError(f"key must be a PublicKey or a PrivateKey, not {type(key).__name__}")
+    if isinstance(array, Arithmetic):
+        raise TypeError("the array is encrypted already")
+    chosen = encrypting.default_plan(array) if plan is None else plan
+    _check_plan(chosen)
+    ints, _ = chosen.quantise(array)
+    return encrypt_integers(
+        key,
+        np.asarray(ints),
+        chosen,
+        frac=chosen.frac,
+        bound=chosen.limit,
+        packed=packed,
+        threads=threads,
+        progress=progress,
+    )
+
+
+def encrypt_integers(
+    key: PublicKey | PrivateKey,
+    ints: NDArray[Any],
+    plan: FixedPoint,
+    *,
+    frac: int,
+    bound: int,
+    packed: bool = False,
+    slot_bits: int | None = None,
+    threads: int | None = None,
+    progress: _parallel.Progress | None = None,
+) -> CipherArray:
+    """Encrypt integers that a plan has already made, at a scale and with a bound that the caller states.
+
+    Parameters
+    ----------
+    key : PublicKey or PrivateKey
+        The key.
+    ints : ndarray of int64, or of object holding Python ints
+        Integers of absolute value at most `bound`.
+    plan : FixedPoint
+        The plan that the array carries.
+    frac : int
+        Its scale.
+    bound : int
+        Proven bound on the absolute values.
+    packed : bool
+        As for :func:`encrypt`.
+    slot_bits : int, optional
+        Width of a slot; the plan's by default.
+    threads : int, optional
+        Overrides :func:`bluetusk.set_num_threads`.
+    progress : callable, optional
+        Called as ``progress(done, total)``.
+
+    Returns
+    -------
+    CipherArray
+
+    Raises
+    ------
+    EncodingOverflow
+        If a value exceeds `bound`, or `bound` the capacity.
+
+    Examples
+    --------
+    >>> from bluetusk.paillier.cipherarray import encrypt_integers
+    >>> c = encrypt_integers(pub, np.array([3, -4]), bt.FixedPoint(), frac=1, bound=8)
+    >>> priv.decrypt(c)
+    array([ 1.5, -2. ])
+    """
+    pub = key.public_key if isinstance(key, PrivateKey) else key
+    values = np.asarray(ints)
+    packing = encrypting.packing_for(pub, plan, values.shape, slot_bits) if packed else None
+    capacity = (int(pub.n) - 1) // 2 if packing is None else packing.capacity
+    arith.check_capacity(bound, capacity, "encrypt", packing.slot_bits if packing else None)
+    if arith.largest(values) > bound:
+        raise EncodingOverflow(f"a value exceeds the stated bound {bound}: state a larger one or mend the values")
+    _, store, index = encrypting.encrypted(key, values, packing, threads=threads, progress=progress)
+    return CipherArray._make(store, index, pub, plan, frac, bound, packing)
+
+
+def decrypt(
+    priv: PrivateKey,
+    c: CipherArray,
+    *,
+    threads: int | None = None,
+    progress: _parallel.Progress | None = None,
+) -> NDArray[np.float64]:
+    """Decrypt an array to floats.
+
+    Parameters
+    ----------
+    priv : PrivateKey
+        The key.
+    c : CipherArray
+        An array under its public key.
+    threads : int, optional
+        Overrides :func:`bluetusk.set_num_threads`.
+    progress : callable, optional
+        Called as ``progress(done, total)`` with counts of ciphertexts.
+
+    Returns
+    -------
+    ndarray of float64
+        Of the shape of `c`; every exact value is rounded half-even once.
+
+    Raises
+    ------
+    InvalidKey
+        If `c` is encrypted under another key, or `priv` is closed.
+    DecryptionError
+        If a check failed; one message whatever the cause, which is in the log of this machine.
+
+    Examples
+    --------
+    >>> from bluetusk.paillier.cipherarray import decrypt
+    >>> decrypt(priv, pub.encrypt([0.5, -1.0]))
+    array([ 0.5, -1. ])
+    """
+    ints = encrypting.decrypted(priv, c, threads=threads, progress=progress)
+    return np.asarray(c.plan.to_float(ints, c.frac), dtype=np.float64).reshape(c.shape)
+
+
+def decrypt_integers(
+    priv: PrivateKey,
+    c: CipherArray,
+    *,
+    threads: int | None = None,
+    progress: _parallel.Progress | None = None,
+) -> NDArray[Any]:
+    """Decrypt an array to its exact integers v; its values are ``v / 2^frac`` (``v / 10^frac``).
+
+    Parameters
+    ----------
+    priv : PrivateKey
+        The key.
+    c : CipherArray
+        An array under its public key.
+    threads : int, optional
+        Overrides :func:`bluetusk.set_num_threads`.
+    progress : callable, optional
+        Called as ``progress(done, total)`` with counts of ciphertexts.
+
+    Returns
+    -------
+    ndarray of int64, or of object holding Python ints
+        Of the shape of `c`. int64 if the array's bound is below 2^63, so the dtype depends on its history, not on its
+        values.
+
+    Raises
+    ------
+    InvalidKey, DecryptionError
+        As :func:`decrypt`.
+
+    Examples
+    --------
+    >>> from bluetusk.paillier.cipherarray import decrypt_integers
+    >>> decrypt_integers(priv, pub.encrypt([7, -8]))
+    array([ 7, -8])
+    """
+    return encrypting.decrypted(priv, c, threads=threads, progress=progress)
+
+
+def concatenate(arrays: Sequence[CipherArray], axis: int | None = 0) -> CipherArray:
+    """Join encrypted arrays along an existing axis.
+
+    Parameters
+    ----------
+    arrays : sequence of CipherArray
+        Of one key and equal shapes but for `axis`. Different scales are raised exactly to the largest.
+    axis : int or None
+        The axis; of packed arrays a leading one. None joins the ravelled arrays.
+
+    Returns
+    -------
+    CipherArray
+
+    Raises
+    ------
+    TypeError
+        If something is not encrypted: encrypt it first.
+    InvalidKey, ValueError
+        If keys, kinds of plan, layouts or shapes differ.
+
+    Examples
+    --------
+    >>> a, b = pub.encrypt([1, 2]), pub.encrypt([3])
+    >>> priv.decrypt_integers(bt.concatenate([a, b]))
+    array([1, 2, 3])
+    """
+    items = list(arrays)
+    for item in items:
+        if not isinstance(item, CipherArray):
+            raise TypeError(f"concatenate joins CipherArrays, not {type(item).__name__}: encrypt it first")
+    return habits.joined(items, axis)

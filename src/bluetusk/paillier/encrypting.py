@@ -1,0 +1,212 @@
+"""Encryption and decryption of arrays: plan, residues, obfuscators, and the checks on what comes back."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _parallel
+from .._kernels import pack
+from ..encoding import FixedPoint
+from ..errors import DecryptionError, EncodingOverflow, InvalidKey
+from . import arith
+from .base import CipherBase, Packing
+from .keys import PrivateKey, PublicKey
+from .store import FRESH, Index, Store, Words, build, canonical_slices
+
+__all__ = ["decrypted", "default_plan", "encrypted", "packing_for", "residue_rows"]
+
+_log = logging.getLogger("bluetusk.paillier")
+
+_FAILED = "decryption failed; the cause is in the local log of 'bluetusk.paillier'"
+_INT64_MAX = (1 << 63) - 1
+# The owner's tables cost about as much as this many encryptions by the public way.
+_OWNER_PAYS_FROM = 16
+
+
+def modulus_limbs(pub: PublicKey) -> NDArray[np.uint64]:
+    """Return n as limbs."""
+    limbs = pub._kernel.n_limbs
+    return np.frombuffer(int(pub.n).to_bytes(8 * limbs, "little"), dtype="<u8").astype(np.uint64)
+
+
+def default_plan(array: Any) -> FixedPoint:
+    """Return the plan of an array that was given none: exact for integers, ``FixedPoint()`` for reals."""
+    a = np.asarray(array)
+    if a.dtype.kind in "iu" or (a.dtype == object and all(hasattr(v, "__index__") for v in a.flat)):
+        return FixedPoint.integers(limit=_INT64_MAX)
+    return FixedPoint()
+
+
+def packing_for(pub: PublicKey, plan: FixedPoint, shape: tuple[int, ...], slot_bits: int | None) -> Packing:
+    """Return the packed layout of an array of `shape`."""
+    if not shape:
+        raise ValueError("packed=True needs an array with at least one axis: its last axis shares ciphertexts")
+    bits = plan.slot_bits if slot_bits is None else slot_bits
+    if not pack.MIN_SLOT <= bits <= pack.MAX_SLOT:
+        raise EncodingOverflow(
+            f"the plan needs slots of {bits} bits, packed arrays have slots of {pack.MIN_SLOT} to {pack.MAX_SLOT}: "
+            "use a plan with a smaller limit (clip, frac_bits, max_weight), or packed=False"
+        )
+    return Packing(bits, (int(pub.n).bit_length() - 2) // bits, shape[-1])
+
+
+def residue_rows(pub: PublicKey, ints: arith.Ints, packing: Packing | None) -> Callable[[int, int], NDArray[np.uint64]]:
+    """Return a function that gives the plaintext residues of ciphertexts ``lo .. hi - 1`` of an integer array."""
+    limbs = modulus_limbs(pub)
+    if packing is None:
+        flat, modulus = np.ascontiguousarray(ints).reshape(-1), int(pub.n)
+        return lambda lo, hi: arith.residues(flat[lo:hi], modulus, limbs)
+    if ints.dtype == object:  # never beyond the capacity of a slot of at most 64 bits, which was checked
+        ints = ints.astype(np.int64)
+    rows = math.prod(ints.shape[:-1])
+    out = np.empty((rows * packing.blocks, len(limbs)), dtype=np.uint64)
+    if len(out):
+        values = np.ascontiguousarray(ints).reshape(rows, packing.length)
+        pack.pack_slots(values, packing.slot_bits, packing.slots, limbs, out)
+    return lambda lo, hi: out[lo:hi]
+
+
+def encrypted(
+    key: PublicKey | PrivateKey,
+    ints: arith.Ints,
+    packing: Packing | None,
+    *,
+    threads: int | None,
+    progress: _parallel.Progress | None,
+) -> tuple[PublicKey, Store, Index]:
+    """Encrypt integers that fit the plan; return the public key, the store and its index."""
+    owner = key if isinstance(key, PrivateKey) else None
+    pub = key.public_key if isinstance(key, PrivateKey) else key
+    shape = ints.shape if packing is None else (*ints.shape[:-1], packing.blocks)
+    n = math.prod(shape)
+    rows = residue_rows(pub, ints, packing)
+    mont, kernel = pub._kernel.mont, pub._kernel
+    if owner is not None and pub.suite == "djn" and n >= _OWNER_PAYS_FROM:
+        secret = owner._kernel
+
+        def by_owner(dst: Words, lo: int, hi: int) -> None:
+            canon = np.empty((hi - lo, mont.limbs), dtype=np.uint64)
+            secret.encrypt(canon, rows(lo, hi), 0, hi - lo)
+            mont.load(dst, canon, 0, hi - lo)
+
+        words = build(mont, n, by_owner, cost_us=pub._blinder.cost_us, threads=threads, progress=progress)
+    else:
+        if owner is not None and owner.closed:
+            raise InvalidKey("this private key is closed; load it again")
+        pub._blinder.prepare(n)
+
+        def by_public(dst: Words, lo: int, hi: int) -> None:
+            pub._blind(dst, 0, hi - lo)
+            kernel.mul_plain(dst, dst, None, rows(lo, hi), 0, hi - lo, True)
+
+        words = build(mont, n, by_public, cost_us=pub._blinder.cost_us, threads=threads, progress=progress)
+    return pub, Store(mont, words, n, FRESH), np.arange(n, dtype=np.int64).reshape(shape)
+
+
+def decrypted(
+    priv: PrivateKey, c: CipherBase, *, threads: int | None, progress: _parallel.Progress | None
+) -> arith.Ints:
+    """Decrypt to integers: int64 if the array's bound fits, else Python ints; every one checked against the bound.
+
+    Raises
+    ------
+    InvalidKey
+        If the array is encrypted under another key, or the key is closed.
+    DecryptionError
+        With one message whatever failed; the cause goes to the log of this machine.
+    """
+    if not isinstance(c, CipherBase):
+        raise TypeError(f"decrypt takes a CipherArray, not {type(c).__name__}")
+    pub = priv.public_key
+    if pub is not c.public_key and pub.fingerprint != c.public_key.fingerprint:
+        raise InvalidKey(
+            f"the array is encrypted under the key {c.public_key.fingerprint.hex()[:12]}, this one is "
+            f"{pub.fingerprint.hex()[:12]}: use the private key that belongs to it"
+        )
+    rows = _decrypted_rows(priv, c, threads, progress)
+    try:
+        return _decoded(pub, rows, c)
+    except _Bad as bad:
+        _log.warning("decryption of an array of shape %s failed: %s", c.shape, bad)
+        raise DecryptionError(_FAILED) from None
+
+
+class _Bad(Exception):
+    """What was wrong with a decoded value, for the log."""
+
+
+def _decrypted_rows(
+    priv: PrivateKey, c: CipherBase, threads: int | None, progress: _parallel.Progress | None
+) -> NDArray[np.uint64]:
+    """Return the plaintext residues of all ciphertexts."""
+    kernel, limbs = priv._kernel, priv.public_key._kernel.n_limbs
+    index, mont = c._flat(), c._mont
+    out = np.zeros((len(index), limbs), dtype=np.uint64)
+
+    def work(lo: int, hi: int) -> None:
+        canon = np.empty((hi - lo, mont.limbs), dtype=np.uint64)
+        mont.store(canon, source, index[lo:hi], 0, hi - lo)
+        kernel.decrypt(out[lo:hi], canon, 0, hi - lo)
+
+    try:
+        with c._store.read() as source:
+            _parallel.run(
+                len(index),
+                work,
+                cost_us=3500.0 * (limbs / 32) ** 3,
+                align=mont.lanes,
+                threads=threads,
+                progress=progress,
+            )
+    except DecryptionError as error:
+        _log.warning("decryption of an array of shape %s failed: %s", c.shape, error)
+        raise DecryptionError(_FAILED) from None
+    return out
+
+
+def _decoded(pub: PublicKey, rows: NDArray[np.uint64], c: CipherBase) -> arith.Ints:
+    shape, bound, packing, limbs = c.shape, c.bound, c._packing, modulus_limbs(pub)
+    if packing is not None:
+        lead = math.prod(shape[:-1])
+        values = np.zeros(lead * packing.length, dtype=np.int64)
+        if len(rows):
+            table = values.reshape(lead, packing.length)
+            bad = pack.unpack_slots(rows, packing.slot_bits, packing.slots, limbs, table)
+            if bad >= 0:
+                raise _Bad(f"block {bad} does not unpack")
+    elif bound <= _INT64_MAX:
+        values = np.zeros(len(rows), dtype=np.int64)
+        if len(rows):
+            bad = pack.int64_from_residues(rows, limbs, values)
+            if bad >= 0:
+                raise _Bad(f"element {bad} exceeds 64 bits, its bound is below")
+    else:
+        return _decoded_wide(pub, rows, shape, bound)
+    if bound <= _INT64_MAX:
+        beyond = (values > bound) | (values < -bound)
+        if beyond.any():
+            raise _Bad(f"element {int(np.argmax(beyond))} exceeds the bound of the array")
+    return values.reshape(shape)
+
+
+def _decoded_wide(pub: PublicKey, rows: NDArray[np.uint64], shape: tuple[int, ...], bound: int) -> arith.Ints:
+    out = np.empty(len(rows), dtype=object)
+    for i, value in enumerate(pack.ints_from_residues(rows, int(pub.n))):
+        if abs(value) > bound:
+            raise _Bad(f"element {i} exceeds the bound of the array")
+        out[i] = int(value)
+    return out.reshape(shape)
+
+
+def canonical(c: CipherBase) -> NDArray[np.uint64]:
+    """Return the canonical ciphertexts of an array, shape ``(n, limbs)``, as they are."""
+    out = np.empty((c._index.size, c._mont.limbs), dtype=np.uint64)
+    for first, piece in canonical_slices(c._store, c._flat()):
+        out[first : first + len(piece)] = piece
+    return out

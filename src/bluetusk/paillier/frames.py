@@ -1,0 +1,222 @@
+"""Encrypted arrays as frames: what the header says, what a reader believes of it, and payloads in chunks.
+
+The payload is the canonical ciphertexts in row-major order, little-endian, each as wide as n^2. The header names suite
+and key, carries the plan, the shape, the scale and a *declared* bound. The proven bound of an array follows from data
+(the largest factor, the largest row of a matrix), so it never travels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..encoding import FixedPoint
+from ..errors import BluetuskError, EncodingOverflow, FrameError, InvalidKey
+from ..wire import frame
+from .base import CipherBase, Packing
+from .keys import PublicKey
+from .store import DERIVED, FRESH, Store, canonical_slices, load_checked, part, rerandomise
+
+__all__ = ["Received", "chunks", "header_of", "parse_header", "read_payload", "take_payload"]
+
+_FIELDS = ("bound", "frac", "fresh", "key", "packed", "plan", "shape", "slot_bits", "suite")
+_MAX_NDIM = 32
+_MAX_SIZE = 1 << 48
+_MAX_FRAC = 1 << 14
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Received:
+    """What a checked header says about the array that follows."""
+
+    shape: tuple[int, ...]
+    packing: Packing | None
+    plan: FixedPoint
+    frac: int
+    bound: int
+    fresh: bool
+
+    @property
+    def index_shape(self) -> tuple[int, ...]:
+        """Shape of the ciphertexts."""
+        return self.shape if self.packing is None else (*self.shape[:-1], self.packing.blocks)
+
+    @property
+    def count(self) -> int:
+        """Number of ciphertexts."""
+        return math.prod(self.index_shape)
+
+
+def plan_bound(plan: FixedPoint, frac: int, limit: int) -> int:
+    """Return a bound of the plan, stated at its own scale, at the scale `frac`."""
+    if frac >= plan.frac:
+        return int(limit * plan.base ** (frac - plan.frac))
+    return int(-(-limit // plan.base ** (plan.frac - frac)))
+
+
+def declared_bound(c: CipherBase, bound: int | None) -> int:
+    """Return the bound that a frame declares: the caller's, else what the plan alone says.
+
+    Raises
+    ------
+    EncodingOverflow
+        If it is below the proven bound, beyond the capacity, or not stated though the plan's does not cover the array.
+    """
+    if bound is None:
+        fresh = plan_bound(c.plan, c.frac, c.plan.limit)
+        if c.bound <= fresh and c.fresh:
+            return min(fresh, c._capacity())
+        whole = min(plan_bound(c.plan, c.frac, c.plan.bound), c._capacity())
+        if c.bound <= whole:
+            return whole
+        raise EncodingOverflow(
+            f"the array's integers may reach about 2^{c.bound.bit_length()}, more than its plan says "
+            f"(2^{whole.bit_length()}): state a bound that both sides may know, to_bytes(bound=...), of at least the "
+            "array's own bound"
+        )
+    if isinstance(bound, bool) or not hasattr(bound, "__index__"):
+        raise TypeError(f"bound must be an int, not {type(bound).__name__}")
+    value = int(bound.__index__())
+    if value < c.bound:
+        raise EncodingOverflow(
+            f"bound is about 2^{value.bit_length()}, below the array's own of about 2^{c.bound.bit_length()}: "
+            "declare at least that"
+        )
+    if value > c._capacity():
+        raise EncodingOverflow(
+            f"bound is about 2^{value.bit_length()}, beyond the capacity of about 2^{c._capacity().bit_length()}: "
+            "declare less"
+        )
+    return value
+
+
+def header_of(c: CipherBase, bound: int | None) -> dict[str, Any]:
+    """Return the header of an array's frame."""
+    declared = declared_bound(c, bound)
+    return {
+        "suite": c.public_key.suite,
+        "key": c.public_key.fingerprint,
+        "plan": c.plan.to_dict(),
+        "shape": [int(d) for d in c.shape],
+        "packed": c.packed,
+        "slot_bits": c.slot_bits,
+        "frac": c.frac,
+        "bound": declared.to_bytes(-(-declared.bit_length() // 8), "little"),
+        "fresh": c.fresh,
+    }
+
+
+def chunks(c: CipherBase, threads: int | None) -> Iterator[memoryview]:
+    """Yield the payload of an array that has been made ready to leave, in pieces of about 1 MiB."""
+    size = max(1, _CHUNK_BYTES // c._mont.nbytes)
+    for _, canon in canonical_slices(c._store, c._flat(), threads=threads, chunk=size):
+        yield canon.astype("<u8", copy=False).data.cast("B")
+
+
+def make_ready(c: CipherBase, threads: int | None) -> None:
+    """Re-randomise what has not left yet and is the result of arithmetic; from here on its bytes stay the same."""
+    rerandomise(c._store, c._flat(), c.public_key, threads=threads)
+
+
+def parse_header(header: dict[str, Any], payload_len: int, pub: PublicKey, plan: FixedPoint | None) -> Received:
+    """Check a header against the key, the session's plan and the length of what follows.
+
+    Raises
+    ------
+    FrameError
+        If a field is missing, malformed or out of range, or the sizes disagree.
+    InvalidKey
+        If the frame names another key or suite.
+    ValueError
+        If the frame's plan is not the session's.
+    """
+    frame.check_fields(header, _FIELDS)
+    suite = frame.field(header, "suite", str, high=32)
+    key = frame.field(header, "key", bytes, length=32)
+    if key != pub.fingerprint or suite != pub.suite:
+        raise InvalidKey(
+            f"the frame is for the key {key.hex()[:12]} (suite {suite}), pub is {pub.fingerprint.hex()[:12]} "
+            f"(suite {pub.suite}): give the key that it was made with"
+        )
+    sent = _plan(frame.field(header, "plan", dict))
+    if plan is not None and sent != plan:
+        raise ValueError(f"the frame's plan is {sent}, this session's is {plan}: agree on one plan first")
+    frac = frame.field(header, "frac", int, low=0, high=_MAX_FRAC)
+    shape = tuple(frame.field(header, "shape", list, high=_MAX_NDIM, items=int))
+    if any(not 0 <= d <= _MAX_SIZE for d in shape) or math.prod(max(d, 1) for d in shape) > _MAX_SIZE:
+        raise FrameError("frame field 'shape' is out of range: axes and their product are 0 to 2^48")
+    packed = frame.field(header, "packed", bool)
+    slot_bits = frame.field(header, "slot_bits", int, low=0, high=64)
+    if packed != (slot_bits >= 2) or (packed and not shape):
+        raise FrameError("frame fields 'packed', 'slot_bits' and 'shape' disagree")
+    slots = (int(pub.n).bit_length() - 2) // slot_bits if packed else 0
+    packing = Packing(slot_bits, slots, shape[-1]) if packed else None
+    raw = frame.field(header, "bound", bytes, high=pub._kernel.mont.nbytes)
+    declared = int.from_bytes(raw, "little")
+    capacity = (int(pub.n) - 1) // 2 if packing is None else packing.capacity
+    if declared > capacity or (raw and raw[-1] == 0):
+        raise FrameError("frame field 'bound' is beyond the capacity, or not in its shortest form")
+    mine = capacity if plan is None else plan_bound(plan, frac, plan.bound)
+    got = Received(shape, packing, sent, frac, min(declared, mine), frame.field(header, "fresh", bool))
+    needed = got.count * pub._kernel.mont.nbytes
+    if needed != payload_len:
+        raise FrameError(f"frame field 'shape' needs a payload of {needed} bytes, there are {payload_len}")
+    return got
+
+
+def _plan(fields: dict[str, Any]) -> FixedPoint:
+    try:
+        return FixedPoint.from_dict(fields)
+    except FrameError:
+        raise
+    except (BluetuskError, TypeError, ValueError, KeyError, OverflowError) as error:
+        raise FrameError(f"frame field 'plan' is no valid plan: {error}") from None
+
+
+def read_payload(fp: BinaryIO, got: Received, pub: PublicKey, threads: int | None) -> Store:
+    """Read the ciphertexts from a stream, checking each chunk; memory follows what really arrives."""
+    mont = pub._kernel.mont
+    n = got.count
+    rows = _chunk_rows(mont.nbytes, mont.lanes)
+    words = _reserve(pub, n)
+    for lo in range(0, n, rows):
+        canon = np.empty((min(rows, n - lo), mont.limbs), dtype="<u8")
+        frame.read_exact(fp, canon.data.cast("B"))
+        here = part(mont, words, lo, lo + len(canon))
+        load_checked(pub, mont, here, canon.astype(np.uint64, copy=False), lo, threads=threads)
+    return Store(mont, words, n, FRESH if got.fresh else DERIVED)
+
+
+def take_payload(payload: memoryview, got: Received, pub: PublicKey, threads: int | None) -> Store:
+    """Convert and check ciphertexts that are in memory."""
+    mont = pub._kernel.mont
+    n = got.count
+    rows = _chunk_rows(mont.nbytes, mont.lanes)
+    words = _reserve(pub, n)
+    for lo in range(0, n, rows):
+        hi = min(lo + rows, n)
+        canon = numbers(payload[lo * mont.nbytes : hi * mont.nbytes], mont.limbs)
+        load_checked(pub, mont, part(mont, words, lo, hi), canon, lo, threads=threads)
+    return Store(mont, words, n, FRESH if got.fresh else DERIVED)
+
+
+def numbers(raw: memoryview, limbs: int) -> NDArray[np.uint64]:
+    """Return raw little-endian bytes as canonical numbers."""
+    return np.frombuffer(raw, dtype="<u8").astype(np.uint64).reshape(-1, limbs)
+
+
+def _reserve(pub: PublicKey, n: int) -> NDArray[np.uint64]:
+    try:
+        return pub._kernel.mont.empty(n)
+    except (MemoryError, ValueError, OverflowError):
+        raise FrameError(f"the frame announces {n} ciphertexts, more than this machine has memory for") from None
+
+
+def _chunk_rows(nbytes: int, lanes: int) -> int:
+    return int(-(-max(1, _CHUNK_BYTES // nbytes) // lanes) * lanes)

@@ -1,0 +1,236 @@
+"""NumPy's functions on encrypted arrays: what they mean where they can, and what to use instead elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from .. import _parallel
+from .arithmetic import Arithmetic
+from .store import PENDING, Store, part, reading
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["NumpyHabits", "joined"]
+
+A = TypeVar("A", bound=Arithmetic)
+
+_OPERATORS: dict[Any, str] = {np.add: "+", np.subtract: "-", np.multiply: "*", np.matmul: "@"}
+
+# functions that only move elements: NumPy applies them to the index
+_MOVES = frozenset(
+    {
+        np.array_split,
+        np.atleast_1d,
+        np.atleast_2d,
+        np.atleast_3d,
+        np.delete,
+        np.diag,
+        np.diagonal,
+        np.dsplit,
+        np.expand_dims,
+        np.flip,
+        np.fliplr,
+        np.flipud,
+        np.hsplit,
+        np.moveaxis,
+        np.repeat,
+        np.resize,
+        np.roll,
+        np.rollaxis,
+        np.rot90,
+        np.split,
+        np.take,
+        np.take_along_axis,
+        np.tile,
+        np.vsplit,
+    }
+)
+# functions that are methods too
+_METHODS = frozenset({np.broadcast_to, np.copy, np.ravel, np.reshape, np.squeeze, np.swapaxes, np.transpose})
+
+_INSTEAD = {
+    "array_equal": "decrypt both and compare",
+    "average": "decrypt (weights @ c) and divide",
+    "bincount": "use c.bincount(codes, n_bins)",
+    "cumsum": "use an operator matrix: np.tri(n, dtype=int) @ c",
+    "divide": "multiply by the reciprocal (c * 0.5), or divide after decryption",
+    "einsum": "use M @ c, c @ M and sum",
+    "inner": "use c @ array",
+    "mean": "decrypt c.sum(axis) and divide",
+    "outer": "use c[:, None] * array",
+    "square": "Paillier adds ciphertexts and multiplies by plain numbers only",
+    "tensordot": "use M @ c with reshape",
+    "where": "use c * mask + d * (1 - mask) with a plain 0/1 mask",
+}
+
+
+def _refusal(name: str) -> TypeError:
+    instead = _INSTEAD.get(name, "decrypt first where that is allowed; Paillier offers + - * @, sum and bincount")
+    return TypeError(f"numpy.{name} does not work on encrypted arrays: {instead}")
+
+
+class NumpyHabits(Arithmetic):
+    """The part of an encrypted array that answers NumPy's own functions."""
+
+    __slots__ = ()
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if kwargs.pop("out", None) is not None:
+            raise TypeError("a NumPy array cannot take encrypted results in place: write a = a + c, not a += c")
+        if ufunc is np.add and method == "reduce":
+            kwargs.setdefault("axis", 0)
+            return _sum(*inputs, **kwargs)
+        if kwargs or method != "__call__":
+            extra = ", ".join(kwargs) or f".{method}"
+            raise TypeError(f"numpy.{ufunc.__name__} of an encrypted array does not take {extra}")
+        if ufunc is np.negative:
+            return -inputs[0]
+        if ufunc is np.positive:
+            return +inputs[0]
+        if ufunc not in _OPERATORS:
+            raise _refusal(ufunc.__name__)
+        a, b = inputs
+        name = _OPERATORS[ufunc]
+        result = a._apply(name, b) if isinstance(a, Arithmetic) else b._apply(name, a, left=True)
+        if result is NotImplemented:
+            other = b if isinstance(a, Arithmetic) else a
+            raise TypeError(f"numpy.{ufunc.__name__} of an encrypted array and {type(other).__name__} is not defined")
+        return result
+
+    def __array_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if func in _FUNCTIONS:
+            return _FUNCTIONS[func](*args, **kwargs)
+        if func in _MOVES or func in _METHODS:
+            c = args[0] if args else None
+            if not isinstance(c, NumpyHabits):
+                raise _refusal(func.__name__)
+            if func in _METHODS:
+                return getattr(c, func.__name__)(*args[1:], **kwargs)
+            return c._moved(func, args[1:], kwargs)
+        raise _refusal(func.__name__)
+
+    def _moved(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Self | list[Self]:
+        self._refuse_packed(f"numpy.{func.__name__}", "use the array's own methods and indices on its leading axes")
+        found = func(self._index, *args, **kwargs)
+        if isinstance(found, list | tuple):
+            return [self._view(np.asarray(piece, dtype=np.int64)) for piece in found]
+        return self._view(np.asarray(found, dtype=np.int64))
+
+
+def _sum(c: Arithmetic, axis: Any = None, *, keepdims: bool = False, **others: Any) -> Arithmetic:
+    unknown = [name for name, value in others.items() if value is not None and value is not np._NoValue]
+    if unknown:
+        raise TypeError(f"the sum of an encrypted array does not take {', '.join(unknown)}: it takes axis and keepdims")
+    return c.sum(axis, keepdims=bool(keepdims))
+
+
+def _dot(a: Any, b: Any) -> Any:
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
+        return a * b
+    if np.ndim(b) > 2:
+        raise TypeError("numpy.dot of an encrypted array takes at most two axes on the right: use @")
+    return a @ b
+
+
+def _stack(arrays: Sequence[A], axis: int = 0) -> A:
+    return joined([_with_axis(c, axis) for c in _arrays(arrays, "stack")], axis)
+
+
+def _vstack(arrays: Sequence[A]) -> A:
+    return joined([c if c.ndim > 1 else _with_axis(c, 0) for c in _arrays(arrays, "vstack")], 0)
+
+
+def _hstack(arrays: Sequence[A]) -> A:
+    items = [c if c.ndim else c.reshape(1) for c in _arrays(arrays, "hstack")]
+    return joined(items, 0 if items[0].ndim == 1 else 1)
+
+
+def _concatenate(arrays: Sequence[A], axis: int | None = 0) -> A:
+    return joined(_arrays(arrays, "concatenate"), axis)
+
+
+def _with_axis(c: A, axis: int) -> A:
+    at = normalize_axis_index(axis, c.ndim + 1)
+    if at == c.ndim:
+        c._refuse_packed("a new last axis", "put the new axis before it")
+    return c._view(np.expand_dims(c._index, at))
+
+
+def _arrays(arrays: Sequence[A], name: str) -> list[A]:
+    if isinstance(arrays, Arithmetic):
+        return list(arrays)
+    items = list(arrays)
+    for item in items:
+        if not isinstance(item, Arithmetic):
+            raise TypeError(f"{name} joins encrypted arrays, not {type(item).__name__}: encrypt it first")
+    return items
+
+
+_FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    np.concatenate: _concatenate,
+    np.dot: _dot,
+    np.hstack: _hstack,
+    np.ndim: lambda a: a.ndim,
+    np.shape: lambda a: a.shape,
+    np.size: lambda a, axis=None: a.size if axis is None else a.shape[axis],
+    np.stack: _stack,
+    np.sum: _sum,
+    np.vstack: _vstack,
+}
+
+
+def joined(items: Sequence[A], axis: int | None) -> A:
+    """Join encrypted arrays along an axis; see :func:`bluetusk.paillier.cipherarray.concatenate`."""
+    if not items:
+        raise ValueError("need at least one array to concatenate")
+    if axis is None:
+        items, axis = [c.ravel() for c in items], 0
+    first = items[0]
+    if not first.ndim:
+        raise ValueError("encrypted arrays of shape () cannot be concatenated: use numpy.stack, or reshape(1)")
+    at = normalize_axis_index(axis, first.ndim)
+    for c in items[1:]:
+        first._check_join(c, "concatenate")
+    if at == first.ndim - 1:
+        first._refuse_packed("joining along the last axis", "join along a leading axis")
+    if all(c._store is first._store and c._frac == first._frac and c._plan == first._plan for c in items):
+        joint = first._view(np.concatenate([c._index for c in items], axis=at))
+        joint._bound = max(c._bound for c in items)
+        return joint
+    frac = max(c._frac for c in items)
+    lifts = [first._plan.base ** (frac - c._frac) for c in items]
+    bound = first._check(max(c._bound * lift for c, lift in zip(items, lifts, strict=True)), "concatenate")
+    mont = first._mont
+    # each array's elements begin a group of their own
+    starts = np.cumsum([0, *(-(-c._index.size // mont.lanes) * mont.lanes for c in items)])
+    indices = [
+        start + np.arange(c._index.size, dtype=np.int64).reshape(c._index.shape)
+        for c, start in zip(items, starts, strict=False)
+    ]
+    index = np.concatenate(indices, axis=at)
+    words = mont.ones(int(starts[-1]))
+    store = Store(mont, words, int(starts[-1]))
+    plan = first._plan
+    for c, start, lift in zip(items, starts, lifts, strict=False):
+        _gather_into(c, store, int(start), lift)
+        plan = first._common_plan(plan, c._plan)
+    return first._make(store, index, first._pub, plan, frac, bound, first._packing)
+
+
+def _gather_into(c: Arithmetic, store: Store, start: int, lift: int) -> None:
+    mont, n = store.mont, c._index.size
+    with reading(c._store):
+        src, idx = c._lifted(c._store.words, c._index, lift)
+
+        def work(lo: int, hi: int) -> None:
+            mont.gather(part(mont, store.words, start + lo, start + hi), src, idx[lo:hi], 0, hi - lo)
+
+        _parallel.run(n, work, cost_us=0.02 * mont.limbs, align=mont.lanes)
+        store.state[start : start + n] = c._store.state[c._flat()] if lift == 1 else PENDING

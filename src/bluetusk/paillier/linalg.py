@@ -1,0 +1,267 @@
+"""Products, powers, inverses and multi-exponentiations over the elements of stores.
+
+Each function takes elements by their index in a buffer and returns a new buffer with the index of its results. A sum of
+plaintexts is a product of ciphertexts, a plain factor is an exponent, a difference needs an inverse. All of it is exact
+modulo n^2, so neither the order of the products nor the cut into slices shows in any result.
+
+Time depends on the plain operands, which belong to the caller: their signs, bit lengths and zeros.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _parallel
+from . import arith
+from .store import Index, Words, build, mul_us, part
+
+if TYPE_CHECKING:
+    from .._kernels.modexp import Montgomery
+
+__all__ = ["histogram", "inverses", "multiexp", "powers", "products", "row_products"]
+
+_SLICE_US = 50_000.0
+
+
+def products(mont: Montgomery, a: Words, ia: Index, b: Words, ib: Index, *, threads: int | None = None) -> Words:
+    """Return the products ``a[ia[i]] * b[ib[i]]``."""
+
+    def work(dst: Words, lo: int, hi: int) -> None:
+        mont.mul(dst, a, ia[lo:hi], b, ib[lo:hi], 0, hi - lo)
+
+    return build(mont, len(ia), work, cost_us=mul_us(mont), threads=threads)
+
+
+def _invert(mont: Montgomery, words: Words, lo: int, hi: int, threads: int | None) -> None:
+    """Invert elements ``lo .. hi - 1`` in place, slice by slice; `lo` is a multiple of the lanes."""
+
+    def work(first: int, last: int) -> None:
+        mont.invert(part(mont, words, lo + first, lo + last), last - first)
+
+    _parallel.run(hi - lo, work, cost_us=4 * mul_us(mont), align=mont.lanes, threads=threads)
+
+
+def inverses(mont: Montgomery, src: Words, index: Index, *, threads: int | None = None) -> tuple[Words, Index]:
+    """Return the inverses of ``src[index]``; an element that occurs more than once is inverted once."""
+    wanted, where = np.unique(index, return_inverse=True)
+
+    def work(dst: Words, lo: int, hi: int) -> None:
+        mont.gather(dst, src, wanted[lo:hi], 0, hi - lo)
+
+    words = build(mont, len(wanted), work, cost_us=0.02 * mont.limbs, threads=threads)
+    _invert(mont, words, 0, len(wanted), threads)
+    return words, np.ascontiguousarray(where.reshape(-1), dtype=np.int64)
+
+
+def powers(
+    mont: Montgomery, src: Words, index: Index, factors: arith.Ints, *, threads: int | None = None
+) -> tuple[Words, Index]:
+    """Return ``src[index[i]] ^ factors[i]`` for factors of any sign and size.
+
+    The elements are grouped by the sign and the bit length of their factor, so a 16-bit factor costs 16 bits whatever
+    its neighbours are, and the negative ones are inverted together.
+    """
+    n = len(index)
+    bits = arith.bit_lengths(factors)
+    negative = np.asarray(factors < 0, dtype=bool)
+    # classes of 8 bits up to 64, of 64 bits beyond; 0 and 1 are classes of their own
+    size = np.where(bits <= 1, bits, np.where(bits <= 64, -(-bits // 8) * 8, -(-bits // 64) * 64))
+    order = np.lexsort((size, negative))
+    size, negative = size[order], negative[order]
+    edges = np.flatnonzero((size[1:] != size[:-1]) | (negative[1:] != negative[:-1])) + 1
+    starts = [0, *edges.tolist()] if n else []
+    # every group begins at a multiple of the lanes, and repeats its last element up to the next one
+    total, first_negative = 0, 0
+    places: list[tuple[int, int, int]] = []
+    for begin, end in zip(starts, [*starts[1:], n], strict=False):
+        if not negative[begin]:
+            first_negative = total + -(-(end - begin) // mont.lanes) * mont.lanes
+        places.append((begin, end, total))
+        total += -(-(end - begin) // mont.lanes) * mont.lanes
+    words = mont.ones(total)
+    at = np.empty(n, dtype=np.int64)
+    for begin, end, place in places:
+        which = order[begin:end]
+        at[which] = place + np.arange(end - begin)
+        which = np.append(which, np.repeat(which[-1:], -(end - begin) % mont.lanes))  # whole groups, all invertible
+        group = part(mont, words, place, place + len(which))
+        _power_group(mont, group, src, index[which], factors[which], int(size[begin]), threads)
+    if first_negative < total:
+        _invert(mont, words, first_negative, total, threads)
+    return words, at
+
+
+def _power_group(
+    mont: Montgomery, dst: Words, src: Words, index: Index, factors: arith.Ints, bits: int, threads: int | None
+) -> None:
+    if bits == 0:
+        return  # already 1
+    limbs = -(-bits // 64)
+
+    def work(lo: int, hi: int) -> None:
+        here = part(mont, dst, lo, hi)
+        if bits == 1:
+            mont.gather(here, src, index[lo:hi], 0, hi - lo)
+        else:
+            exponents = arith.exponent_limbs(factors[lo:hi], limbs)
+            mont.pow(here, src, index[lo:hi], exponents, min(bits, 64 * limbs), 0, hi - lo)
+
+    _parallel.run(len(index), work, cost_us=1.4 * (bits + 8) * mul_us(mont), align=mont.lanes, threads=threads)
+
+
+def row_products(mont: Montgomery, src: Words, index: Index, *, threads: int | None = None) -> tuple[Words, Index]:
+    """Return the product of each row of a 2-D index; a row without elements gives 1."""
+    rows, m = index.shape
+    if not m:
+        return mont.ones(rows), np.arange(rows, dtype=np.int64)
+    count = _parallel.get_num_threads() if threads is None else threads
+    longest = max(2, int(_SLICE_US / mul_us(mont)))
+    # long rows are cut into pieces of equal length, so that a slice stays short and few rows still use every thread
+    piece = min(longest, max(256, -(-rows * m // (4 * count))))
+    if m <= piece:
+        flat = np.ascontiguousarray(index)
+
+        def work(dst: Words, lo: int, hi: int) -> None:
+            mont.prod(dst, src, flat[lo:hi].reshape(-1), m, 0, hi - lo)
+
+        words = build(mont, rows, work, cost_us=m * mul_us(mont), threads=threads)
+        return words, np.arange(rows, dtype=np.int64)
+    cuts = -(-m // piece)
+    piece = -(-m // cuts)
+    cuts = m // piece
+    head, at = row_products(mont, src, index[:, : cuts * piece].reshape(rows * cuts, piece), threads=threads)
+    whole, where = row_products(mont, head, at.reshape(rows, cuts), threads=threads)
+    if cuts * piece == m:
+        return whole, where
+    tail, at = row_products(mont, src, index[:, cuts * piece :], threads=threads)
+    return products(mont, whole, where, tail, at, threads=threads), np.arange(rows, dtype=np.int64)
+
+
+def histogram(
+    mont: Montgomery, src: Words, index: Index, codes: Index, bins: int, *, threads: int | None = None
+) -> tuple[Words, Index]:
+    """Return, for every bin, the product of the elements whose code it is; an empty bin gives 1.
+
+    Each thread fills bins of its own; the partial bins are multiplied at the end.
+    """
+    partial: deque[Words] = deque()  # appending and popping are atomic
+
+    def work(lo: int, hi: int) -> None:
+        try:
+            mine = partial.pop()
+        except IndexError:
+            mine = mont.ones(bins)
+        mont.bincount(mine, bins, src, index[lo:hi], codes[lo:hi], 0, hi - lo)
+        partial.append(mine)
+
+    _parallel.run(len(index), work, cost_us=mul_us(mont), threads=threads)
+    every = np.arange(bins, dtype=np.int64)
+    words = partial.pop() if partial else mont.ones(bins)
+    while partial:
+        words = products(mont, words, every, partial.pop(), every, threads=threads)
+    return words, every
+
+
+def multiexp(
+    mont: Montgomery,
+    src: Words,
+    columns: Index,
+    which: Index,
+    matrices: arith.Ints,
+    *,
+    threads: int | None = None,
+) -> tuple[Words, Index]:
+    """Return ``out[p, r] = prod_j src[columns[p, j]] ^ matrices[which[p], r, j]``, as a buffer and its flat index.
+
+    `columns` has shape (problems, m), `which` (problems,), `matrices` (count, rows, m) with entries of any sign. The
+    positive and the negative part of each row are two products, and all the negative ones are inverted together.
+    """
+    rows = matrices.shape[1]
+    total = len(columns) * rows
+    bits = int(arith.bit_lengths(matrices).max()) if matrices.size else 0
+    if not total or not bits:
+        return mont.ones(total), np.arange(total, dtype=np.int64)
+    task = _Multiexp(mont, src, columns, which, matrices, bits, threads)
+    words = task.side(1)
+    index = np.arange(total, dtype=np.int64)
+    if (np.asarray(matrices) < 0).any():
+        under = task.side(-1)
+        _invert(mont, under, 0, total, threads)
+        words = products(mont, words, index, under, index, threads=threads)
+    return words, index
+
+
+class _Multiexp:
+    """Cuts a set of multi-exponentiations into calls of about 50 ms each.
+
+    A call covers `rb` rows of one problem over `mb` columns. Tables of powers are per column and shared by the rows of
+    a call; squarings are per row and shared by its columns: so calls take as many rows as the budget allows while at
+    least 64 columns share the squarings, and long rows when there are few.
+    """
+
+    def __init__(
+        self,
+        mont: Montgomery,
+        src: Words,
+        columns: Index,
+        which: Index,
+        matrices: arith.Ints,
+        bits: int,
+        threads: int | None,
+    ) -> None:
+        self.mont, self.src, self.columns, self.which, self.matrices = mont, src, columns, which, matrices
+        self.bits, self.threads = bits, threads
+        rows, m = matrices.shape[1:]
+        budget = _SLICE_US / mul_us(mont)  # in products
+        each = bits / 5 + 1
+        self.rb = int(min(rows, max(1, budget // (min(m, 64) * each + bits))))
+        self.mb = int(min(m, max(1, (budget // self.rb - bits) // each)))
+
+    def side(self, sign: int) -> Words:
+        """Return the products over the entries of one sign, problem by problem and row by row."""
+        mont, m, rb = self.mont, self.columns.shape[1], self.rb
+        problems, rows = len(self.columns), self.matrices.shape[1]
+        strips = -(-rows // rb)
+        blocks = -(-m // self.mb)
+        count = _parallel.get_num_threads() if self.threads is None else self.threads
+        # as many column blocks at a time as keep every thread busy; their partial products are then multiplied together
+        together = min(blocks, max(1, -(-4 * count // (problems * strips))))
+        pad = -(-rb // mont.lanes) * mont.lanes
+        at = (np.arange(problems * strips)[:, None] * pad + np.arange(rb)).reshape(problems, strips * rb)
+        index = np.ascontiguousarray(at[:, :rows].reshape(-1))
+        every = np.arange(len(index), dtype=np.int64)
+        result: Words | None = None
+        for begin in range(0, blocks, together):
+            here = min(together, blocks - begin)
+            size = problems * strips * pad  # places of one block
+            words = mont.ones(here * size)
+
+            def work(lo: int, hi: int, words: Words = words, begin: int = begin, size: int = size) -> None:
+                for t in range(lo, hi):
+                    block, rest = divmod(t, problems * strips)
+                    dst = part(mont, words, block * size + rest * pad, block * size + (rest + 1) * pad)
+                    self._call(dst, begin + block, rest // strips, rest % strips, sign)
+
+            _parallel.run(here * problems * strips, work, cost_us=_SLICE_US, threads=self.threads)
+            stacked = np.arange(here, dtype=np.int64) * size + index[:, None]
+            if result is None:
+                result, _ = row_products(mont, words, stacked, threads=self.threads)
+            else:
+                more, _ = row_products(mont, words, stacked, threads=self.threads)
+                result = products(mont, result, every, more, every, threads=self.threads)
+        assert result is not None
+        return result
+
+    def _call(self, dst: Words, block: int, problem: int, strip: int, sign: int) -> None:
+        cols = slice(block * self.mb, (block + 1) * self.mb)
+        rows = slice(strip * self.rb, (strip + 1) * self.rb)
+        signed = self.matrices[self.which[problem], rows, cols]
+        chosen = np.asarray(signed > 0 if sign > 0 else signed < 0, dtype=bool)
+        exponents: NDArray[np.uint64] = arith.exponent_limbs(np.where(chosen, signed, 0), -(-self.bits // 64))
+        self.mont.multiexp(
+            dst, self.src, np.ascontiguousarray(self.columns[problem, cols]), exponents, self.bits, 0, len(exponents)
+        )

@@ -1,0 +1,284 @@
+"""Shapes, indexing and iteration of encrypted arrays: NumPy does them on the index, no ciphertext moves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
+
+from .base import CipherBase
+from .store import Index, gathered
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Structured"]
+
+
+class Structured(CipherBase):
+    """The part of an encrypted array that arranges elements without computing on them."""
+
+    __slots__ = ()
+
+    def _refuse_packed(self, what: str, instead: str) -> None:
+        if self._packing is not None:
+            raise ValueError(
+                f"{what} would move values between the slots of a packed array, which Paillier cannot: {instead}, "
+                "or encrypt with packed=False"
+            )
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("len() of an encrypted array of shape (): it is a single number")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Self]:
+        if not self.ndim:
+            raise TypeError("iteration over an encrypted array of shape (): it is a single number")
+        if self.ndim == 1:
+            self._refuse_packed("iterating over the last axis", "decrypt it first")
+        return (self._view(np.asarray(row, dtype=np.int64)) for row in self._index)
+
+    def __getitem__(self, key: Any) -> Self:
+        """Return elements by any index that NumPy knows, as a view that shares the ciphertexts.
+
+        Parameters
+        ----------
+        key : int, slice, None, Ellipsis, array of int or bool, or a tuple of them
+            In a packed array it may address the leading axes only; ``:`` or ``...`` for the last one is allowed.
+
+        Returns
+        -------
+        CipherArray
+            An array of shape ``()`` for a single element.
+
+        Raises
+        ------
+        IndexError
+            As NumPy raises it.
+        ValueError
+            If it would cut into the slots of a packed array.
+
+        Examples
+        --------
+        >>> c = pub.encrypt(np.arange(6).reshape(2, 3))
+        >>> priv.decrypt_integers(c[:, 1])
+        array([1, 4])
+        >>> priv.decrypt_integers(c[c.shape[0] - 1, [2, 0]])
+        array([5, 3])
+        """
+        items = key if isinstance(key, tuple) else (key,)
+        if any(isinstance(item, CipherBase) for item in items):
+            raise TypeError("an encrypted array cannot index: nobody here knows its values; give plain indices")
+        if self._packing is not None:
+            items = self._leading(items)
+        found = self._index[items if isinstance(key, tuple) or self._packing is not None else key]
+        return self._view(np.asarray(found, dtype=np.int64))
+
+    def _leading(self, items: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return a key that leaves the last axis of a packed array alone, or refuse it."""
+        used = sum(_axes_of(item) for item in items)
+        dots = any(item is Ellipsis for item in items)
+        last = items[-1] if items else Ellipsis
+        whole = isinstance(last, slice) and last in (slice(None), slice(0, None), slice(None, None, 1))
+        if not whole and (used >= self.ndim or (dots and last is not Ellipsis)):
+            self._refuse_packed("an index on the last axis", "index the leading axes only")
+        return (*items[:-1], slice(None)) if whole and used else items
+
+    def reshape(self, *shape: Any) -> Self:
+        """Return the same elements in another shape.
+
+        Parameters
+        ----------
+        *shape : int or a tuple of int
+            The new shape; one entry may be -1. A packed array keeps its last axis.
+
+        Returns
+        -------
+        CipherArray
+            A view.
+
+        Raises
+        ------
+        ValueError
+            If the sizes differ, or the last axis of a packed array would change.
+
+        Examples
+        --------
+        >>> pub.encrypt(np.arange(6)).reshape(2, -1).shape
+        (2, 3)
+        """
+        wanted = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
+        dims = tuple(int(d.__index__()) for d in wanted)
+        if self._packing is None:
+            return self._view(self._index.reshape(dims))
+        if dims.count(-1) == 1:
+            known = -math.prod(dims)
+            if known == 0 or self.size % known:
+                raise ValueError(f"cannot reshape an encrypted array of shape {self.shape} into {dims}")
+            dims = tuple(self.size // known if d == -1 else d for d in dims)
+        if any(d < 0 for d in dims) or math.prod(dims) != self.size:
+            raise ValueError(f"cannot reshape an encrypted array of shape {self.shape} into {dims}")
+        if not dims or dims[-1] != self._packing.length:
+            self._refuse_packed("reshape", "keep the last axis")
+        return self._view(self._index.reshape(*dims[:-1], self._packing.blocks))
+
+    def ravel(self) -> Self:
+        """Return the elements as a view of one axis, in row-major order.
+
+        Examples
+        --------
+        >>> pub.encrypt([[1, 2], [3, 4]]).ravel().shape
+        (4,)
+        """
+        if self.ndim != 1:
+            self._refuse_packed("ravel", "reshape the leading axes")
+        return self._view(self._index.reshape(-1) if self._packing is None else self._index)
+
+    def flatten(self) -> Self:
+        """Return a copy of one axis, in row-major order.
+
+        Examples
+        --------
+        >>> pub.encrypt([[1, 2], [3, 4]]).flatten().shape
+        (4,)
+        """
+        return self.ravel().copy()
+
+    def transpose(self, *axes: Any) -> Self:
+        """Return the array with its axes permuted.
+
+        Parameters
+        ----------
+        *axes : int or a tuple of int, optional
+            The permutation; reversed order by default. The last axis of a packed array stays last.
+
+        Returns
+        -------
+        CipherArray
+            A view.
+
+        Examples
+        --------
+        >>> pub.encrypt(np.ones((2, 3))).transpose().shape
+        (3, 2)
+        """
+        if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], tuple | list)):
+            axes = tuple(axes[0] or ())
+        order = normalize_axis_tuple(axes, self.ndim) if axes else tuple(reversed(range(self.ndim)))
+        if self._packing is not None and order and order[-1] != self.ndim - 1:
+            self._refuse_packed("transpose", "permute the leading axes only")
+        return self._view(self._index.transpose(order))
+
+    @property
+    def T(self) -> Self:
+        """The array with its axes reversed (CipherArray, a view)."""
+        return self.transpose()
+
+    def swapaxes(self, axis1: int, axis2: int) -> Self:
+        """Return the array with two axes interchanged.
+
+        Parameters
+        ----------
+        axis1, axis2 : int
+            The axes.
+
+        Returns
+        -------
+        CipherArray
+            A view.
+
+        Examples
+        --------
+        >>> pub.encrypt(np.ones((2, 3, 1))).swapaxes(0, 1).shape
+        (3, 2, 1)
+        """
+        a, b = normalize_axis_index(axis1, self.ndim), normalize_axis_index(axis2, self.ndim)
+        order = list(range(self.ndim))
+        order[a], order[b] = b, a
+        return self.transpose(order)
+
+    def squeeze(self, axis: int | tuple[int, ...] | None = None) -> Self:
+        """Return the array without axes of length one.
+
+        Parameters
+        ----------
+        axis : int or tuple of int, optional
+            Which; all of them by default (of a packed array, all leading ones).
+
+        Returns
+        -------
+        CipherArray
+            A view.
+
+        Examples
+        --------
+        >>> pub.encrypt(np.ones((1, 3))).squeeze().shape
+        (3,)
+        """
+        if axis is None:
+            drop = tuple(i for i, d in enumerate(self._lead) if d == 1)
+        else:
+            drop = normalize_axis_tuple(axis, self.ndim)
+        if self._packing is not None and self.ndim - 1 in drop:
+            self._refuse_packed("squeezing the last axis", "squeeze the leading axes only")
+        return self._view(np.squeeze(self._index, axis=drop))
+
+    def broadcast_to(self, shape: int | tuple[int, ...]) -> Self:
+        """Return the array stretched to a shape by NumPy's rules; a view, no ciphertext is copied.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            The new shape. The last axis of a packed array keeps its length.
+
+        Returns
+        -------
+        CipherArray
+            A view.
+
+        Examples
+        --------
+        >>> pub.encrypt([1, 2, 3]).broadcast_to((2, 3)).shape
+        (2, 3)
+        """
+        dims = (shape,) if isinstance(shape, int) else tuple(shape)
+        if self._packing is not None:
+            if not dims or dims[-1] != self._packing.length:
+                self._refuse_packed("stretching the last axis", "broadcast the leading axes only")
+            dims = (*dims[:-1], self._packing.blocks)
+        return self._view(np.broadcast_to(self._index, dims))
+
+    def copy(self) -> Self:
+        """Return an array with ciphertexts of its own; releases the memory of a larger parent.
+
+        Examples
+        --------
+        >>> first = pub.encrypt(np.arange(4))[:2].copy()
+        >>> priv.decrypt_integers(first)
+        array([0, 1])
+        """
+        store = gathered(self._store, self._flat())
+        fresh_index: Index = np.arange(store.n, dtype=np.int64).reshape(self._index.shape)
+        return self._make(store, fresh_index, self._pub, self._plan, self._frac, self._bound, self._packing)
+
+    def __copy__(self) -> Self:
+        return self._view(self._index)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.copy()
+
+
+def _axes_of(item: Any) -> int:
+    """Return how many axes one part of an index takes."""
+    if item is None or item is Ellipsis:
+        return 0
+    if isinstance(item, bool | np.bool_):
+        return 0
+    if isinstance(item, np.ndarray | list):
+        a = np.asarray(item)
+        return a.ndim if a.dtype == bool else 1
+    return 1
