@@ -1,8 +1,8 @@
 """Bins that all banks share, from nothing but the sum of their histograms.
 
-Each column has a fixed public grid of fine cells, chosen without looking at anyone's data. Every bank counts its training
-customers per cell, the counts are added under encryption, and from the pooled counts follow the bins: about eight of
-equal weight for amounts, levels of their own for codes. What travels back is one bin number for each cell.
+Each column has a fixed public grid of fine cells, chosen without looking at anyone's data. Every bank counts its
+training customers per cell, the counts are added under encryption, and from the pooled counts follow the bins: about
+eight of equal weight for amounts, levels of their own for codes. What travels back is one bin number for each cell.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def histogram(cells: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.int6
 
 
 def _quantiles(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number the cells by bins of about equal weight: cut after the cell that comes nearest to each quantile."""
+    """Assign cells to bins of about equal weight: cut after the cell that comes nearest to each quantile."""
     below = np.cumsum(counts)
     n = int(below[-1])
     bins = np.zeros(len(counts), dtype=np.int64)
@@ -128,7 +128,7 @@ def _quantiles(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _levels(counts: NDArray[np.int64], ordered: bool) -> NDArray[np.int64]:
-    """Number the cells one by one, rare ones joined: to the next if `ordered`, else all to one bin."""
+    """Assign each cell a bin of its own, but join rare ones: to the next if `ordered`, else all to one bin."""
     least = counts.sum() / _RARE
     if not ordered:
         rare = counts < least

@@ -108,8 +108,8 @@ def load(path: str | Path | None = None, *, rows: int | None = None, seed: int =
     Parameters
     ----------
     path : str or Path, optional
-        A CSV file with the columns ID, :data:`FEATURES` and DEFAULT, plain or xz-compressed. The default is the UCI data
-        set "Default of Credit Card Clients" (I-Cheng Yeh, CC BY 4.0), which is part of the package.
+        A CSV file with the columns ID, :data:`FEATURES` and DEFAULT, plain or xz-compressed. The default is the UCI
+        data set "Default of Credit Card Clients" (I-Cheng Yeh, CC BY 4.0), which is part of the package.
     rows : int, optional
         Take only so many customers, chosen by the seed.
     seed : int, optional

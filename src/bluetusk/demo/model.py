@@ -7,9 +7,9 @@ The objective is scikit-learn's, divided by the number of rows n::
 with the one-hot row x_i of customer i; the intercept b carries no penalty. Points are vectors (w, b) of length d + 1.
 
 The optimiser is BFGS (Nocedal and Wright, Numerical Optimization, 2nd ed., algorithm 6.1) with two changes. Its line
-search looks at slopes only, since on a convex function a slope that has fallen far enough is all it needs, so no loss has
-to be summed and revealed. And its first inverse Hessian is that of independent columns, which follows from the bins'
-pooled counts: on the credit data 65 gradients then do what 230 do from a diagonal. No second-order sum is ever asked for.
+search looks at slopes only, since on a convex function a slope that has fallen far enough is all it needs, so no loss
+has to be summed and revealed. Its first inverse Hessian is that of independent columns, which follows from the bins'
+pooled counts: on the credit data 65 gradients then do what 230 do from a diagonal. No second-order sum is asked for.
 """
 
 from __future__ import annotations

@@ -1,0 +1,163 @@
+"""What the federated model is worth: compared with scikit-learn on the pooled rows, and with what each bank has alone.
+
+This is the demo's own check, not a role: it reads the whole public file, as no bank could.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from .binning import cells_of, choose_bins, histogram
+from .data import Customers, Deal
+from .model import scores
+from .roles import bank_name
+from .runner import Outcome
+
+__all__ = ["Comparison", "compare", "fit"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Figures of merit, all on test customers that no model has seen.
+
+    Attributes
+    ----------
+    names : list of str
+        The banks.
+    train, test : list of int
+        Customers of each bank.
+    risk : list of float
+        Default rate of each bank.
+    alone : list of float
+        AUC of each bank's own model on everybody's test customers.
+    alone_own : list of float
+        The same on its own test customers.
+    federated_own : list of float
+        AUC of the federated model on each bank's test customers.
+    federated, pooled : float
+        AUC on everybody's test customers of the federated model, and of scikit-learn's on the pooled rows.
+    difference : float
+        Largest difference of a coefficient, or the intercept, between the two.
+    bins_equal : bool
+        Whether the pooled table gives the same bins.
+    labels : ndarray of int64, shape (tests,)
+        Labels of everybody's test customers.
+    curves : dict of str to ndarray of float64, shape (tests,)
+        Log-odds by "federated", "pooled" and each bank's name.
+    """
+
+    names: list[str]
+    train: list[int]
+    test: list[int]
+    risk: list[float]
+    alone: list[float]
+    alone_own: list[float]
+    federated_own: list[float]
+    federated: float
+    pooled: float
+    difference: float
+    bins_equal: bool
+    labels: Ints
+    curves: dict[str, Floats]
+
+    @property
+    def gain(self) -> list[float]:
+        """What each bank gains in AUC on everybody's test customers."""
+        return [self.federated - alone for alone in self.alone]
+
+
+def fit(codes: Ints, y: Ints, size: int, penalty: float) -> Floats:
+    """Fit scikit-learn's penalised logistic regression to one-hot columns.
+
+    Parameters
+    ----------
+    codes : ndarray of int64, shape (n, 23)
+        The bins of each customer.
+    y : ndarray of int64, shape (n,)
+        Labels, both present.
+    size : int
+        Number of bins.
+    penalty : float
+        C.
+
+    Returns
+    -------
+    ndarray of float64, shape (size + 1,)
+        Coefficients and intercept, to about 1e-8.
+
+    Examples
+    --------
+    >>> fit(np.array([[0], [0], [1], [1]]), np.array([0, 1, 1, 1]), 2, 1.0).round(3).tolist()
+    [-0.395, 0.395, 0.894]
+    """
+    columns = np.zeros((len(y), size))
+    columns[np.arange(len(y))[:, None], codes] = 1.0
+    fitted = LogisticRegression(C=penalty, solver="newton-cholesky", tol=1e-9, max_iter=200).fit(columns, y)
+    return np.append(fitted.coef_[0], fitted.intercept_[0])
+
+
+def compare(customers: Customers, dealt: Deal, outcome: Outcome, penalty: float) -> Comparison:
+    """Compare the federated model with the pooled one and with every bank's own.
+
+    Parameters
+    ----------
+    customers : Customers
+        All customers.
+    dealt : Deal
+        Who banks where, and who was held back.
+    outcome : Outcome
+        What the processes came to.
+    penalty : float
+        C.
+
+    Returns
+    -------
+    Comparison
+        The pooled model is fitted to the rows of those banks that took part to the end, on the bins agreed upon.
+
+    Examples
+    --------
+    See :mod:`bluetusk.demo.runner` for the outcome; ``bluetusk demo banks`` shows the comparison.
+    """
+    y, train = customers.y, dealt.train
+    codes, size = outcome.bins.codes(customers.x), outcome.bins.size
+    banks = int(dealt.bank.max()) + 1
+    names = [bank_name(index) for index in range(banks)]
+    members = train & np.isin(dealt.bank, [names.index(name) for name in outcome.banks])
+    pooled = fit(codes[members], y[members], size, penalty)
+    counts = histogram(cells_of(customers.x[train]), y[train])
+
+    test = ~train
+    labels, of_bank = y[test], dealt.bank[test]
+    curves = {"federated": scores(codes[test], outcome.model), "pooled": scores(codes[test], pooled)}
+    for index, name in enumerate(names):
+        mine = train & (dealt.bank == index)
+        curves[name] = scores(codes[test], fit(codes[mine], y[mine], size, penalty))
+
+    def auc(model: str, only: int | None = None) -> float:
+        rows = slice(None) if only is None else of_bank == only
+        return float(roc_auc_score(labels[rows], curves[model][rows]))
+
+    return Comparison(
+        names=names,
+        train=np.bincount(dealt.bank[train], minlength=banks).tolist(),
+        test=np.bincount(of_bank, minlength=banks).tolist(),
+        risk=(np.bincount(dealt.bank, weights=y) / np.bincount(dealt.bank)).tolist(),
+        alone=[auc(name) for name in names],
+        alone_own=[auc(name, index) for index, name in enumerate(names)],
+        federated_own=[auc("federated", index) for index in range(banks)],
+        federated=auc("federated"),
+        pooled=auc("pooled"),
+        difference=float(np.abs(outcome.model - pooled).max()),
+        bins_equal=bool(np.array_equal(choose_bins(counts).bin_of, outcome.bins.bin_of)),
+        labels=labels,
+        curves=curves,
+    )

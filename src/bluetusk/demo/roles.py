@@ -1,0 +1,339 @@
+"""Who sends what to whom: a bank, the aggregator and the key holder, each the main program of a process of its own.
+
+::
+
+    bank        -> aggregator -> key holder    hello: name, Ed25519 public key, upper limit on its number of rows
+    key holder  -> aggregator -> every bank    session "counts": the Paillier public key and the list of clients; ask
+    bank        -> aggregator                  its histogram, encrypted and signed
+    aggregator  -> key holder                  one total, decrypted once
+    key holder  -> aggregator -> every bank    bins; session "gradient"; then, again and again, ask: a point
+    bank        -> aggregator                  its mean gradient there, times its number of rows, encrypted and signed
+    aggregator  -> key holder                  one total
+    key holder  -> aggregator -> every bank    end
+
+The aggregator and the key holder also tell the program that started them how far they are, and at the end each role
+tells what it used; nothing of that comes from a bank's data, but for the model and the bins, which all roles know.
+"""
+
+from __future__ import annotations
+
+import selectors
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from numpy.typing import NDArray
+
+from ..encoding import FixedPoint
+from ..errors import FrameError, ProtocolAbort
+from ..federated import Aggregator, PaillierSum, Rejected
+from ..paillier.keys import PrivateKey, PublicKey, generate_keypair
+from ..wire.frame import Frame, Kind, decode, field
+from .binning import CELLS, Bins, cells_of, choose_bins, histogram
+from .channel import Account, Channel, note, read_note
+from .data import FEATURES, deal, load
+from .model import QuasiNewton, gradient, inverse_hessian
+
+__all__ = ["MIN_CLIENTS", "Job", "aggregator", "bank", "bank_name", "key_holder"]
+
+MIN_CLIENTS = 3
+"""The key holder decrypts no sum of fewer banks."""
+GAP = 3e-6
+"""The training ends when the next step would change no coefficient by more."""
+
+_FRAC_BITS = 36  # of a mean gradient: its rounding, 2^-37, moves no coefficient by more than n 2^-37 = 2e-7
+_LIMIT_STEP = 1000  # a bank states its rows rounded up to a multiple of this
+_MOST_ROUNDS = 500
+
+Tell = Callable[[bytes], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a process is told when it is started; nothing in it comes from a bank's data.
+
+    Attributes
+    ----------
+    role : str
+        "bank", "aggregator" or "key holder".
+    index : int
+        Which bank; 0 for the other roles.
+    banks : int
+        Number of banks.
+    seed : int
+        Fixes who banks where.
+    key_size : int
+        Bits of the Paillier modulus.
+    penalty : float
+        scikit-learn's C.
+    data : str or None
+        The customers' file; None for the package's.
+    rows : int or None
+        How many customers to take; None for all.
+    vanish : int
+        The training round in which this bank vanishes; -1 for never.
+    patience : float
+        Seconds that the aggregator waits for the banks in one round.
+    state : str
+        Folder in which the key holder notes the sums that it has opened.
+    """
+
+    role: str
+    index: int
+    banks: int
+    seed: int
+    key_size: int
+    penalty: float
+    data: str | None
+    rows: int | None
+    vanish: int
+    patience: float
+    state: str
+
+
+def bank_name(index: int) -> str:
+    """Return a bank's name; they sort as they are numbered."""
+    return f"bank-{index + 1:02d}"
+
+
+def bank(job: Job, link: Channel, account: Account) -> None:
+    """Run one bank: it reads its own customers, and sends nothing about them but encrypted sums."""
+    name = bank_name(job.index)
+    customers = load(job.data, rows=job.rows, seed=job.seed)
+    dealt = deal(customers, banks=job.banks, seed=job.seed)
+    mine = (dealt.bank == job.index) & dealt.train
+    x, y = customers.x[mine], customers.y[mine]
+    del customers, dealt
+    signing_key = Ed25519PrivateKey.generate()
+    public = signing_key.public_key().public_bytes_raw()
+    limit = -(-len(y) // _LIMIT_STEP) * _LIMIT_STEP
+    link.send(note("hello", name=name, key=public, limit=limit))
+
+    client = None
+    pool = 0
+    codes: NDArray[np.int64] | None = None
+    while True:
+        data = link.receive(None)
+        frame = decode(data)
+        if frame.kind is Kind.SUM_SESSION:
+            session = PaillierSum.from_bytes(data)
+            if session.clients.get(name, (b"", 0))[0] != public or session.min_clients < MIN_CLIENTS:
+                raise ProtocolAbort(f"{name} was sent a session that it did not agree to", party="key holder")
+            client = session.client(name, signing_key)
+            ((plan, length),) = session.tensors.values()
+            account.enter("bins" if "counts" in session.tensors else "training")
+            pool = -(-(length + 1) // plan.slots(session.public_key.bits))
+            continue
+        topic = _topic(frame)
+        if topic == "end":
+            return
+        if topic == "bins":
+            codes = Bins.from_bytes(frame.payload).codes(x)
+            continue
+        if topic != "ask" or client is None:
+            raise ProtocolAbort(f"{name} was sent a note about {topic!r} out of turn", party="aggregator")
+        round = field(frame.header, "round", int, low=0)
+        if field(frame.header, "tensor", str) == "counts":
+            link.send(client.contribute(round, "counts", histogram(cells_of(x), y)))
+            continue
+        if codes is None:
+            raise ProtocolAbort(f"{name} was asked for a gradient before there were bins", party="key holder")
+        values = gradient(codes, y, np.frombuffer(frame.payload, dtype="<f8"))
+        if round == job.vanish:
+            sys.exit(0)  # without a word, in the middle of the round
+        link.send(client.contribute(round, "gradient", values, weight=len(y)))
+        session.public_key.precompute(pool)  # the next round's obfuscators, while the others are at work
+
+
+def _topic(frame: Frame) -> str:
+    """Return what a frame that is no session is about."""
+    if frame.kind is not Kind.MESSAGE:
+        raise FrameError(f"frame is of kind {frame.kind.name}, expected a note or a session")
+    return field(frame.header, "topic", str)
+
+
+def _sent(link: Channel, data: bytes) -> bool:
+    try:
+        link.send(data)
+    except EOFError:
+        return False
+    return True
+
+
+class _Banks:
+    """The aggregator's connections to the banks that are still there."""
+
+    def __init__(self, links: list[Channel], patience: float, tell: Tell) -> None:
+        self.live = {bank_name(index): link for index, link in enumerate(links)}
+        self._patience = patience
+        self._tell = tell
+
+    def lose(self, name: str, why: str) -> None:
+        self.live.pop(name).close()
+        self._tell(note("lost", name=name, why=why))
+
+    def send(self, data: bytes) -> None:
+        """Send a frame to every bank; lose those that are gone."""
+        gone = [name for name, link in self.live.items() if not _sent(link, data)]
+        for name in gone:
+            self.lose(name, "vanished")
+
+    def collect(self, take: Callable[[bytes], None]) -> None:
+        """Take one frame from every bank, in the order in which they come; lose those that do not send in time."""
+        deadline = time.monotonic() + self._patience
+        waiting = set(self.live)
+        with selectors.DefaultSelector() as selector:
+            for name in waiting:
+                selector.register(self.live[name], selectors.EVENT_READ, name)
+            while waiting:
+                left = deadline - time.monotonic()
+                for key, _ in selector.select(left) if left > 0 else ():
+                    name: str = key.data
+                    selector.unregister(key.fileobj)
+                    waiting.remove(name)
+                    try:
+                        data = self.live[name].receive(max(deadline - time.monotonic(), 1e-3))
+                    except EOFError:
+                        self.lose(name, "vanished")
+                    except (TimeoutError, FrameError) as err:
+                        self.lose(name, str(err) or "stopped in the middle of a message")
+                    else:
+                        take(data)
+                if left <= 0:
+                    for name in sorted(waiting):
+                        self.lose(name, f"was silent for {self._patience:g} s")
+                    return
+
+
+def aggregator(job: Job, holder: Channel, links: list[Channel], tell: Tell, account: Account) -> None:
+    """Run the aggregator: it passes on what is for everybody and adds up what it cannot read."""
+    banks = _Banks(links, job.patience, tell)
+    hellos: list[bytes] = []
+    banks.collect(hellos.append)
+    for data in hellos:
+        holder.send(data)
+    holder.send(note("complete"))
+    summing = None
+    while True:
+        data = holder.receive(None)
+        frame = decode(data)
+        if frame.kind is Kind.SUM_SESSION:
+            session = PaillierSum.from_bytes(data)
+            summing = session.aggregator()
+            account.enter("bins" if "counts" in session.tensors else "training")
+            banks.send(data)
+            continue
+        topic = _topic(frame)
+        banks.send(data)
+        if topic == "end":
+            return
+        if topic == "ask":
+            if summing is None:
+                raise ProtocolAbort("a sum was asked for before there was a session", party="key holder")
+            round = field(frame.header, "round", int, low=0)
+            tensor = field(frame.header, "tensor", str)
+            banks.collect(partial(_add, summing, tell))
+            holder.send(summing.finish(round, tensor))
+
+
+def _add(summing: Aggregator, tell: Tell, data: bytes) -> None:
+    """Add a contribution to the open sum, or tell why not."""
+    verdict = summing.add(data)
+    if isinstance(verdict, Rejected):
+        tell(note("refused", name=verdict.sender or "somebody", why=verdict.reason))
+
+
+def key_holder(job: Job, link: Channel, tell: Tell, account: Account) -> None:
+    """Run the key holder: it decrypts sums over the banks, chooses the bins, and steps towards the optimum."""
+    account.enter("keys")
+    public_key, private_key = generate_keypair(job.key_size)
+    tell(note("key", words=public_key.fingerprint_words, bits=public_key.bits))
+    with private_key:
+        clients = _roster(link)
+        account.enter("bins")
+        tell(note("phase", name="bins"))
+        counts = _count(job, link, public_key, private_key, clients)
+        bins = choose_bins(counts)
+        link.send(note("bins", bins.to_bytes()))
+        tell(note("bins", bins.to_bytes(), size=bins.size))
+        account.enter("training")
+        tell(note("phase", name="training"))
+        _train(job, link, tell, public_key, private_key, clients, counts, bins)
+
+
+def _roster(link: Channel) -> dict[str, tuple[bytes, int]]:
+    """Learn which banks take part, with the public key and the limit of each."""
+    clients: dict[str, tuple[bytes, int]] = {}
+    while True:
+        frame = read_note(link.receive(None), "hello", "complete")
+        if frame.header["topic"] == "complete":
+            break
+        name = field(frame.header, "name", str, low=1, high=64)
+        if name in clients:
+            raise ProtocolAbort(f"two banks call themselves {name!r}", party=name)
+        clients[name] = (field(frame.header, "key", bytes, length=32), field(frame.header, "limit", int, low=1))
+    if len(clients) < MIN_CLIENTS:
+        raise ProtocolAbort(f"{len(clients)} banks take part, no sum of fewer than {MIN_CLIENTS} is decrypted")
+    return clients
+
+
+def _count(
+    job: Job,
+    link: Channel,
+    public_key: PublicKey,
+    private_key: PrivateKey,
+    clients: dict[str, tuple[bytes, int]],
+) -> NDArray[np.int64]:
+    """Have the banks' histograms summed."""
+    plan = FixedPoint.integers(limit=max(limit for _, limit in clients.values()), max_weight=len(clients))
+    equal = {name: (key, 1) for name, (key, _) in clients.items()}
+    session = PaillierSum(public_key, {"counts": (plan, CELLS + 1)}, equal, MIN_CLIENTS)
+    with session.key_holder(private_key, state=f"{job.state}/counts") as holder:
+        link.send(session.to_bytes())
+        link.send(note("ask", round=0, tensor="counts"))
+        opened = holder.open(link.receive(None))
+    return np.asarray(opened.integers, dtype=np.int64)
+
+
+def _train(
+    job: Job,
+    link: Channel,
+    tell: Tell,
+    public_key: PublicKey,
+    private_key: PrivateKey,
+    clients: dict[str, tuple[bytes, int]],
+    counts: NDArray[np.int64],
+    bins: Bins,
+) -> None:
+    """Step to the optimum of the banks that take part; where some vanish, to the optimum of the rest."""
+    plan = FixedPoint(clip=1.0, frac_bits=_FRAC_BITS, max_weight=sum(limit for _, limit in clients.values()))
+    session = PaillierSum(public_key, {"gradient": (plan, bins.size + 1)}, clients, MIN_CLIENTS)
+    n, defaults = int(counts[:CELLS].sum()) // len(FEATURES), int(counts[-1])
+    point = np.zeros(bins.size + 1)
+    point[-1] = np.log((defaults + 0.5) / (n - defaults + 0.5))
+    parts: tuple[str, ...] = ()
+    starts: list[int] = []
+    with session.key_holder(private_key, state=f"{job.state}/gradient") as holder:
+        link.send(session.to_bytes())
+        for round in range(_MOST_ROUNDS):
+            link.send(note("ask", point.astype("<f8").tobytes(), round=round, tensor="gradient"))
+            opened = holder.open(link.receive(None))
+            if tuple(opened.clients) != parts:  # the objective is another one now: begin anew from here
+                parts = tuple(opened.clients)
+                penalty = np.append(np.full(bins.size, 1.0 / (job.penalty * opened.weight)), 0.0)
+                optimiser = QuasiNewton(point, inverse_hessian(bins, counts, penalty))
+                starts.append(round)
+            optimiser.tell(opened.mean + penalty * point)
+            tell(note("step", np.array([optimiser.gap]).tobytes(), round=round, clients=len(parts)))
+            if optimiser.gap <= GAP:
+                break
+            point = optimiser.point
+        else:
+            raise ProtocolAbort(f"no optimum after {_MOST_ROUNDS} rounds; raise the penalty", round=_MOST_ROUNDS)
+    model = optimiser.best.astype("<f8").tobytes()
+    link.send(note("end", model))
+    tell(note("model", model, rounds=round + 1, starts=starts, clients=list(parts), weight=int(opened.weight)))

@@ -1,0 +1,361 @@
+"""Starts the demo's processes, listens to how far they are, and sees every one of them to its end.
+
+The parent makes the sockets, hands each process its ends, and keeps only the sockets on which the roles report: what
+the banks, the aggregator and the key holder say to each other does not pass through it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FrameError, ProtocolAbort
+from .binning import Bins
+from .channel import Channel, Usage, read_note
+from .data import uniforms
+from .roles import Job, bank_name
+from .worker import PEER_GONE
+
+__all__ = ["Event", "Outcome", "Plan", "run"]
+
+_VANISH_ROUND = 4
+_LAST_WORDS = 2000  # bytes of a crashed process's standard error that are looked at
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run.
+
+    Attributes
+    ----------
+    banks : int
+        Number of banks.
+    drop : int
+        How many of them vanish in the middle of a round.
+    seed : int
+        Fixes who banks where and who vanishes.
+    key_size : int
+        Bits of the Paillier modulus.
+    threads : int or None
+        Threads of every process. None: one for each bank, since they work at the same time; all for the others.
+    penalty : float
+        scikit-learn's C.
+    data : str or None
+        The customers' file; None for the package's.
+    rows : int or None
+        How many customers to take; None for all.
+    patience : float
+        Seconds that the aggregator waits for the banks in one round.
+    silence : float
+        Seconds without a word from any process after which the run is given up.
+
+    Examples
+    --------
+    >>> Plan(banks=3).key_size
+    3072
+    """
+
+    banks: int = 10
+    drop: int = 0
+    seed: int = 0
+    key_size: int = 3072
+    threads: int | None = None
+    penalty: float = 1.0
+    data: str | None = None
+    rows: int | None = None
+    patience: float = 60.0
+    silence: float = 120.0
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something to show while the processes work.
+
+    Attributes
+    ----------
+    kind : str
+        "key", "phase", "bins", "step", "lost" or "refused".
+    fields : dict
+        The note's fields: ``words`` and ``bits``; ``name``; ``size``; ``round``, ``clients`` and ``gap``; ``name`` and
+        ``why``.
+    """
+
+    kind: str
+    fields: dict[str, Any]
+
+
+@dataclass
+class Outcome:
+    """What came of a run.
+
+    Attributes
+    ----------
+    model : ndarray of float64, shape (d + 1,)
+        The federated coefficients and intercept.
+    bins : Bins
+        The bins that the banks agreed on.
+    banks : list of str
+        Those whose customers the model is fitted to.
+    lost : dict of str to str
+        Banks that vanished, and how.
+    rounds : int
+        Sums that were decrypted while training.
+    starts : list of int
+        The rounds in which the optimiser began anew.
+    weight : int
+        Rows in the model.
+    fingerprint : str
+        The Paillier key's, as words.
+    usage : dict
+        ``usage[role][phase]``, what each process used; banks by name. Lost banks are missing.
+    seconds : dict of str to float
+        Wall-clock time of each phase.
+    """
+
+    model: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    bins: Bins = field(default_factory=lambda: Bins(np.zeros(0, dtype=np.int64)))
+    banks: list[str] = field(default_factory=list)
+    lost: dict[str, str] = field(default_factory=dict)
+    rounds: int = 0
+    starts: list[int] = field(default_factory=list)
+    weight: int = 0
+    fingerprint: str = ""
+    usage: dict[str, dict[str, Usage]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class _Child:
+    """One process, as its parent knows it."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    report: Channel
+    errors: IO[bytes]
+    done: bool = False
+
+    def last_words(self) -> str:
+        """Return the last line that the process wrote to standard error."""
+        size = self.errors.seek(0, os.SEEK_END)
+        self.errors.seek(max(0, size - _LAST_WORDS))
+        lines = self.errors.read().decode("utf-8", "replace").strip().splitlines()
+        code = self.process.poll()
+        how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit status {code}"
+        return f"{how}: {lines[-1].strip()}" if lines else how
+
+
+class _Children:
+    """All processes; leaving the context ends those that still run."""
+
+    def __init__(self, plan: Plan, folder: str) -> None:
+        self.all: list[_Child] = []
+        self._plan = plan
+        self._folder = folder
+
+    def __enter__(self) -> _Children:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for child in self.all:
+            child.process.kill()
+        for child in self.all:
+            child.process.wait()
+            child.report.close()
+            child.errors.close()
+
+    def start(self, name: str, job: Job, links: list[socket.socket]) -> None:
+        """Start one process and give it its ends of the sockets."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            numbers = [theirs.fileno(), *(link.fileno() for link in links)]
+            told = json.dumps({**asdict(job), "report": numbers[0], "links": numbers[1:]})
+            threads = self._plan.threads or (1 if job.role == "bank" else None)
+            errors = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 (closed in __exit__)
+            process = subprocess.Popen(  # noqa: S603 (this interpreter, this package)
+                [sys.executable, "-m", "bluetusk.demo.worker", told],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                pass_fds=numbers,
+                env=_environment(threads),
+            )
+        self.all.append(_Child(name, process, Channel(ours), errors))
+
+
+def _environment(threads: int | None) -> dict[str, str]:
+    """Return the environment of a child: the same package, as many threads as it is granted, no other pool of them."""
+    env = dict(os.environ)
+    home = str(Path(__file__).resolve().parents[2])
+    env["PYTHONPATH"] = os.pathsep.join([home, *filter(None, [env.get("PYTHONPATH")])])
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        env[name] = "1"
+    if threads is not None:
+        env["BLUETUSK_NUM_THREADS"] = str(threads)
+    return env
+
+
+def _start_all(children: _Children, plan: Plan, folder: str) -> None:
+    """Start the roles: banks are linked to the aggregator, the aggregator to the key holder, nobody else to anybody."""
+    job = Job(
+        role="bank",
+        index=0,
+        banks=plan.banks,
+        seed=plan.seed,
+        key_size=plan.key_size,
+        penalty=plan.penalty,
+        data=plan.data,
+        rows=plan.rows,
+        vanish=-1,
+        patience=plan.patience,
+        state=folder,
+    )
+    vanishing = set(np.argsort(uniforms(plan.seed, "vanish", plan.banks))[: plan.drop].tolist())
+    with contextlib.ExitStack() as ends:
+
+        def pair() -> tuple[socket.socket, socket.socket]:
+            here, there = socket.socketpair()
+            return ends.enter_context(here), ends.enter_context(there)
+
+        above, below = pair()
+        hub = []
+        children.start("key holder", replace(job, role="key holder"), [above])
+        for index in range(plan.banks):
+            at_hub, at_bank = pair()
+            hub.append(at_hub)
+            vanish = _VANISH_ROUND if index in vanishing else -1
+            children.start(bank_name(index), replace(job, index=index, vanish=vanish), [at_bank])
+        children.start("aggregator", replace(job, role="aggregator"), [below, *hub])
+
+
+def _notes(children: _Children, silence: float) -> Iterator[tuple[_Child, Any]]:
+    """Yield (child, frame) for every note, and (child, None) when a child has ended."""
+    with selectors.DefaultSelector() as selector:
+        for child in children.all:
+            selector.register(child.report, selectors.EVENT_READ, child)
+        heard = time.monotonic()
+        while selector.get_map():
+            ready = selector.select(max(0.0, heard + silence - time.monotonic()))
+            if not ready:
+                raise ProtocolAbort(
+                    f"no process has said a word for {silence:g} s; try again on a less busy machine, with fewer banks "
+                    "or a smaller key"
+                )
+            for key, _ in ready:
+                child: _Child = key.data
+                try:
+                    frame = read_note(child.report.receive(silence))
+                except (EOFError, TimeoutError, FrameError):
+                    selector.unregister(child.report)
+                    yield child, None
+                else:
+                    heard = time.monotonic()
+                    yield child, frame
+
+
+def run(plan: Plan, show: Callable[[Event], None] = lambda event: None) -> Outcome:
+    """Run the demo's processes to the end of the training.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to run.
+    show : callable, optional
+        Called with each :class:`Event`.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    ProtocolAbort
+        If too few banks are left, or a role breaks down. All processes are gone then.
+
+    Examples
+    --------
+    >>> outcome = run(Plan(banks=3, rows=600, key_size=2048, drop=0))
+    >>> outcome.banks, outcome.weight, outcome.model.shape == (outcome.bins.size + 1,)
+    (['bank-01', 'bank-02', 'bank-03'], 419, True)
+    """
+    outcome = Outcome()
+    begun = time.monotonic()
+    phase = "start"
+
+    def turn(to: str) -> None:
+        nonlocal phase, begun
+        now = time.monotonic()
+        outcome.seconds[phase] = outcome.seconds.get(phase, 0.0) + now - begun
+        phase, begun = to, now
+
+    with tempfile.TemporaryDirectory(prefix="bluetusk-demo-") as folder, _Children(plan, folder) as children:
+        _start_all(children, plan, folder)
+        for child, frame in _notes(children, plan.silence):
+            if frame is None:
+                if not child.done:
+                    _ended(child, children, outcome)
+                continue
+            header = frame.header
+            topic = header.pop("topic")
+            if topic == "abort":
+                raise ProtocolAbort(header["reason"], round=header.get("round"), party=header.get("party"))
+            if topic == "done":
+                child.done = True
+                outcome.usage[child.name] = {
+                    name: Usage(micros / 1e6, sent, received)
+                    for name, (micros, sent, received) in header["phases"].items()
+                }
+                continue
+            if topic == "model":
+                turn("end")
+                outcome.model = np.frombuffer(frame.payload, dtype="<f8").astype(np.float64)
+                outcome.rounds, outcome.starts = header["rounds"], header["starts"]
+                outcome.banks, outcome.weight = header["clients"], header["weight"]
+                continue
+            if topic == "key":
+                outcome.fingerprint = header["words"]
+            elif topic == "phase":
+                turn(header["name"])
+            elif topic == "bins":
+                outcome.bins = Bins.from_bytes(frame.payload)
+            elif topic == "step":
+                header["gap"] = float(np.frombuffer(frame.payload, dtype="<f8")[0])
+            elif topic == "lost":
+                outcome.lost.setdefault(header["name"], header["why"])
+            show(Event(topic, header))
+    turn("")
+    if not outcome.banks:
+        raise ProtocolAbort("the key holder ended without a model; run `bluetusk selftest`")
+    return outcome
+
+
+def _ended(child: _Child, children: _Children, outcome: Outcome) -> None:
+    """Judge a process that ended before its role did."""
+    try:
+        code = child.process.wait(5.0)
+    except subprocess.TimeoutExpired:
+        child.process.kill()
+        code = child.process.wait()
+    if code == PEER_GONE:
+        return  # somebody else is the cause
+    if child.name not in ("key holder", "aggregator"):
+        why = "vanished in the middle of a round" if code == 0 else child.last_words()
+        outcome.lost[child.name] = why
+        return
+    raise ProtocolAbort(f"the {child.name} {child.last_words()}; run `bluetusk selftest`", party=child.name)

@@ -1,0 +1,82 @@
+"""One process of the demo: ``python -m bluetusk.demo.worker JOB``, started by :mod:`~bluetusk.demo.runner`.
+
+JOB is a JSON object: the fields of :class:`~bluetusk.demo.roles.Job`, and the inherited sockets' descriptors ``report``
+and ``links``. The exit status is 0 for a role that came to its end, 1 for one that reported why it could not, 4 for one
+whose peer went away first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import warnings
+from typing import Any
+
+from ..errors import BluetuskError, ProtocolAbort
+from .channel import Account, Channel, note
+from .roles import Job, aggregator, bank, bank_name, key_holder
+
+__all__ = ["main"]
+
+PEER_GONE = 4
+
+
+def _die_with_parent(report: socket.socket) -> None:
+    """End this process as soon as the one that started it is gone; nothing is ever received here."""
+    report.recv(1)
+    os._exit(PEER_GONE)
+
+
+def main(argument: str) -> int:
+    """Run one role.
+
+    Parameters
+    ----------
+    argument : str
+        The job as JSON.
+
+    Returns
+    -------
+    int
+        Exit status.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its children
+    warnings.simplefilter("ignore")  # the parent says what there is to say about a key of 2048 bits
+    told: dict[str, Any] = json.loads(argument)
+    report = socket.socket(fileno=told.pop("report"))
+    links = [socket.socket(fileno=number) for number in told.pop("links")]
+    job = Job(**told)
+    threading.Thread(target=_die_with_parent, args=(report,), daemon=True).start()
+    account = Account()
+    channels = [Channel(link, account) for link in links]
+    parent = Channel(report)
+    who = bank_name(job.index) if job.role == "bank" else job.role
+    try:
+        if job.role == "bank":
+            bank(job, channels[0], account)
+        elif job.role == "aggregator":
+            aggregator(job, channels[0], channels[1:], parent.send, account)
+        else:
+            key_holder(job, channels[0], parent.send, account)
+        account.close()
+        phases = {name: [round(1e6 * used.seconds), used.sent, used.received] for name, used in account.phases.items()}
+        parent.send(note("done", phases=phases))
+    except ProtocolAbort as err:
+        at = {} if err.round is None else {"round": err.round}
+        party = {} if err.party is None else {"party": err.party}
+        parent.send(note("abort", reason=err.reason, **at, **party))
+        return 1
+    except EOFError:
+        return PEER_GONE
+    except (BluetuskError, ArithmeticError, ValueError, OSError, MemoryError) as err:
+        parent.send(note("abort", reason=f"{who}: {err}"))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
