@@ -31,6 +31,21 @@ static inline int64_t with_sign(uint64_t m, uint64_t s)
     return (int64_t)((m ^ s) - s);
 }
 
+/* x << r and x >> r for r < 128: compilers branch on r >= 64 when they shift 128 bits by a variable */
+static inline u128 shl(u128 x, uint64_t r)
+{
+    const uint64_t s = r & 63, far = bt_ct_barrier(0 - (r >> 6)), low = (uint64_t)x, high = (uint64_t)(x >> 64);
+    const uint64_t l = low << s, h = high << s | low >> 1 >> (63 - s);
+    return (u128)bt_ct_select(far, l, h) << 64 | (l & ~far);
+}
+
+static inline u128 shr(u128 x, uint64_t r)
+{
+    const uint64_t s = r & 63, far = bt_ct_barrier(0 - (r >> 6)), low = (uint64_t)x, high = (uint64_t)(x >> 64);
+    const uint64_t h = high >> s, l = low >> s | high << 1 << (63 - s);
+    return (u128)(h & ~far) << 64 | bt_ct_select(far, h, l);
+}
+
 /* a + b + *carry, *carry in and out in {0, 1} */
 static inline uint64_t add_carry(uint64_t a, uint64_t b, uint64_t *carry)
 {
@@ -117,21 +132,21 @@ static inline uint64_t round_decimal(uint64_t m, uint64_t mul, int64_t s, const 
 {
     uint64_t left, right, huge;
     split_shift(s, &left, &right, &huge);
-    const u128 num = ((u128)m * mul) << left; /* < 2^123 */
+    const u128 num = (u128)(m << left) * mul; /* < 2^63 2^60 */
     const uint64_t r = bt_ct_select(ct_lt(127, right), 127, right);
-    u128 q = num >> r;
+    u128 q = shr(num, r);
     if (word) {
-        const u128 low = num & (((u128)1 << r) - 1);
+        const u128 low = num & (shl(1, r) - 1);
         const uint64_t far = ct_lt(64, right);
         uint64_t down = (right - 64) & far; /* <= 1010 */
         down = bt_ct_select(ct_lt(127, down), 127, down);
-        const uint64_t near_threshold = (uint64_t)(low << ((64 - right) & ~far)); /* low < 2^right */
-        q += ct_lt(*word, bt_ct_select(far, (uint64_t)(low >> down), near_threshold)) & 1;
+        const uint64_t near_threshold = (uint64_t)shl(low, (64 - right) & ~far); /* low < 2^right */
+        q += ct_lt(*word, bt_ct_select(far, (uint64_t)shr(low, down), near_threshold)) & 1;
     } else {
-        const u128 half = ((u128)1 << r) >> 1;
+        const u128 half = shl(1, r) >> 1;
         const uint64_t some = bt_ct_nonzero(r); /* as above */
         const u128 add = (half - 1 + ((uint64_t)q & 1)) & (((u128)some << 64) | some);
-        q = (num + add) >> r; /* num + add <= 2^113 + 2^126 where r > 0 */
+        q = shr(num + add, r); /* num + add <= 2^113 + 2^126 where r > 0 */
     }
     return (uint64_t)q | huge | bt_ct_nonzero((uint64_t)(q >> 64));
 }
