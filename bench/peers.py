@@ -38,14 +38,15 @@ class Peer(ABC):
     name: ClassVar[str]
     package: ClassVar[str]  # as pip calls it
     only: ClassVar[frozenset[str] | None] = None  # the operations to time; None: all
+    batch: ClassVar[int] = 1  # the least array that is ordinary use; a library of single numbers has none
 
     @classmethod
-    def installed(cls) -> bool:
+    def version(cls) -> str | None:
+        """The installed version, or None."""
         try:
-            version(cls.package)
+            return version(cls.package)
         except PackageNotFoundError:
-            return False
-        return True
+            return None
 
     @abstractmethod
     def __init__(self, p: int, q: int) -> None:
@@ -87,7 +88,13 @@ class Peer(ABC):
 class Bluetusk(Peer):
     """This package: suite djn, arrays."""
 
-    name, package = "Bluetusk", "bluetusk"
+    name, package, batch = "Bluetusk", "bluetusk", 64
+
+    @classmethod
+    def version(cls) -> str | None:
+        import bluetusk
+
+        return bluetusk.__version__  # also from a source tree that is not installed
 
     def __init__(self, p: int, q: int) -> None:
         import bluetusk as bt
@@ -264,7 +271,7 @@ def window(op: Operation, peer: Peer, state: State, n: int) -> float:
 
 def calibrate(op: Operation, peer: Peer, state: State, limit: float) -> int:
     """The least batch that fills a window, or the largest there is; running them is the warm-up (tables, caches)."""
-    for n in op.batches:
+    for n in [size for size in op.batches if size >= min(peer.batch, op.batches[-1])]:
         if window(op, peer, state, n) * n * op.work > limit:
             break
     return n
@@ -340,18 +347,16 @@ def main(argv: list[str] | None = None) -> int:
 
     p, q = (int(prime) for prime in generate_primes(args.bits // 2))
     chosen = [
-        cls
-        for cls in PEERS
-        if cls.installed() and (not args.peer or issubclass(cls, Bluetusk) or cls.name in args.peer)
+        cls for cls in PEERS if cls.version() and (not args.peer or issubclass(cls, Bluetusk) or cls.name in args.peer)
     ]
-    absent = sorted({cls.package for cls in PEERS if not cls.installed()})
+    absent = sorted({cls.package for cls in PEERS if not cls.version()})
     peers = [cls(p, q) for cls in chosen]
     states = {peer.name: State(peer) for peer in peers}
     ops = [op for op in operations(args.bits) if not args.only or any(word in op.name for word in args.only)]
     rows = measure(peers, states, ops, args.seconds)
     names = [peer.name for peer in peers]
     base = next((peer.name for peer in peers if not isinstance(peer, Bluetusk)), names[0])
-    versions = {cls.package: version(cls.package) for cls in chosen} | {"gmpy2": version("gmpy2")}
+    versions = {cls.package: str(cls.version()) for cls in chosen} | {"gmpy2": version("gmpy2")}
     print(f"{args.bits}-bit key, one thread, microseconds per unit: median (best)\n")
     print(markdown(rows, names, base, names[0]))
     sizes = {peer.name: len(peer.dump(states[peer.name].few)) / COLUMNS for peer in peers}

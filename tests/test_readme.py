@@ -1,0 +1,36 @@
+"""The README is part of the product: its example runs, its commands are there and are one line each."""
+
+from __future__ import annotations
+
+import doctest
+import re
+from pathlib import Path
+
+import bluetusk as bt
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_example() -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+    assert blocks
+    for block in blocks:
+        example = doctest.DocTestParser().get_doctest(block, {}, "example", README.name, 0)
+        assert len(example.examples) >= 8
+        assert doctest.DocTestRunner().run(example).failed == 0
+
+
+def test_two_commands() -> None:
+    commands = re.findall(r"^python3 -m venv .*$", README.read_text(), re.MULTILINE)
+    assert len(commands) == 2
+    job, tests = commands
+    assert job.endswith(".venv/bin/bluetusk demo banks")
+    assert tests.endswith(".venv/bin/python -m pytest -q")
+
+
+def test_names_exist() -> None:
+    """Every bt.name that the README speaks of is there."""
+    for name in set(re.findall(r"\bbt((?:\.[A-Za-z_]+)+)", README.read_text())):
+        thing: object = bt
+        for part in name.strip(".").split("."):
+            thing = getattr(thing, part)
