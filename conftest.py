@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# No deadline: a busy machine is no failure. The nightly run looks further where a test does not fix its own number.
+settings.register_profile("push", deadline=None)
+settings.register_profile("nightly", deadline=None, max_examples=5000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "push"))
 
 _KEY_NAMES = re.compile(r"\b(pub|priv)\b")
 
