@@ -1,0 +1,249 @@
+#include "leaks.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { BITS = 1100, LIMBS = 18, N = 9, EBITS = 190, EL = 3 };
+
+static void open_random(fixture *f)
+{
+    bt_limb m[LIMBS];
+    test_random_modulus(m, BITS);
+    fixture_open(f, &bt_mont_mpn, m, LIMBS);
+}
+
+static bt_limb *secret_values(size_t n)
+{
+    bt_limb *values = test_words(n * LIMBS);
+    for (size_t i = 0; i < n * LIMBS; i++)
+        values[i] = test_random();
+    BT_SECRET(values, n * LIMBS * sizeof *values);
+    return values;
+}
+
+static bt_limb *secret_exponents(size_t n)
+{
+    bt_limb *e = test_words(n * EL);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < EL; k++)
+            e[i * EL + k] = test_random();
+        e[i * EL + EL - 1] &= ((bt_limb)1 << EBITS % 64) - 1;
+    }
+    BT_SECRET(e, n * EL * sizeof *e);
+    return e;
+}
+
+static void modulus_init(int planted)
+{
+    bt_limb m[LIMBS], *storage = test_words(bt_modulus_storage(LIMBS));
+    bt_modulus mod;
+    test_random_modulus(m, BITS);
+    BT_SECRET(m, sizeof m);
+    if (bt_modulus_init(&mod, m, LIMBS, storage) != BT_OK)
+        exit(2);
+    if (planted)
+        leak_branch(mod.r2);
+    free(storage);
+}
+
+/* a secret modulus under every operation; the loads and the store have no variable-time twin to plant */
+static void load_store(int planted)
+{
+    bt_limb m[LIMBS], *storage = test_words(bt_modulus_storage(LIMBS));
+    bt_modulus mod;
+    bt_mont ctx;
+    test_random_modulus(m, BITS);
+    BT_SECRET(m, sizeof m);
+    bt_word *scratch = test_words(bt_mont_mpn.scratch_words(LIMBS));
+    if (bt_modulus_init(&mod, m, LIMBS, storage) != BT_OK ||
+        bt_mont_init(&ctx, &bt_mont_mpn, &mod, NULL, scratch) != BT_OK)
+        exit(2);
+    bt_limb *values = secret_values(N), *out = test_words(N * LIMBS);
+    bt_word *a = test_words(bt_mont_words(&ctx, N));
+    ctx.ops->load(&ctx, a, values, N, scratch);
+    ctx.ops->store(&ctx, out, a, N, scratch);
+    if (planted)
+        leak_branch(out);
+    free(storage);
+    free(scratch);
+    free(values);
+    free(out);
+    free(a);
+}
+
+static void mul(int planted)
+{
+    fixture f;
+    open_random(&f);
+    bt_limb *values = secret_values(N);
+    bt_word *a = fixture_load(&f, values, N), *out = fixture_array(&f, N);
+    f.ctx.ops->mul(&f.ctx, out, a, a, N, !planted, f.scratch);
+    free(values);
+    free(a);
+    free(out);
+    fixture_close(&f);
+}
+
+static void sqr(int planted)
+{
+    fixture f;
+    open_random(&f);
+    bt_limb *values = secret_values(N);
+    bt_word *a = fixture_load(&f, values, N), *out = fixture_array(&f, N);
+    f.ctx.ops->sqr(&f.ctx, out, a, N, !planted, f.scratch);
+    free(values);
+    free(a);
+    free(out);
+    fixture_close(&f);
+}
+
+static void secret_digits(uint32_t *digit, size_t below)
+{
+    for (size_t i = 0; i < N; i++)
+        digit[i] = (uint32_t)(test_random() % below);
+    BT_SECRET(digit, N * sizeof *digit);
+}
+
+static void select_shared(int planted)
+{
+    fixture f;
+    open_random(&f);
+    bt_limb *values = secret_values(N);
+    bt_word *table = fixture_load(&f, values, N), *out = fixture_array(&f, N);
+    uint32_t digit[N];
+    secret_digits(digit, N);
+    if (planted) {
+        const int64_t idx = digit[0];
+        f.ctx.ops->gather(&f.ctx, out, table, &idx, 1);
+    } else {
+        f.ctx.ops->select_shared(&f.ctx, out, table, N, digit, N);
+    }
+    free(values);
+    free(table);
+    free(out);
+    fixture_close(&f);
+}
+
+static void select_own(int planted)
+{
+    fixture f;
+    open_random(&f);
+    bt_limb *values = secret_values(4 * N);
+    bt_word *tables = fixture_load(&f, values, 4 * N), *out = fixture_array(&f, N);
+    uint32_t digit[N];
+    secret_digits(digit, 4);
+    if (planted)
+        f.ctx.ops->gather(&f.ctx, out, tables + digit[0] * bt_mont_words(&f.ctx, N), NULL, 1);
+    else
+        f.ctx.ops->select_own(&f.ctx, out, tables, 4, bt_mont_words(&f.ctx, N), digit, N);
+    free(values);
+    free(tables);
+    free(out);
+    fixture_close(&f);
+}
+
+/* planted: the public path under a secret exponent */
+static void pow_secret(int planted)
+{
+    fixture f;
+    open_random(&f);
+    bt_limb *values = secret_values(N), *e = secret_exponents(N);
+    bt_word *a = fixture_load(&f, values, N), *out = fixture_array(&f, N);
+    bt_word *secret = test_words(bt_pow_secret_scratch(&f.ctx, N, EBITS));
+    bt_word *public = test_words(bt_pow_public_scratch(&f.ctx, N, EBITS));
+    if (planted) {
+        bt_pow_public(&f.ctx, out, a, 1, e, EL, EBITS, 1, public);
+    } else {
+        bt_pow_secret(&f.ctx, out, a, N, e, EL, EBITS, secret);
+        bt_pow_secret(&f.ctx, out, a, N, e, 0, EBITS, secret);
+    }
+    free(values);
+    free(e);
+    free(a);
+    free(out);
+    free(secret);
+    free(public);
+    fixture_close(&f);
+}
+
+/* public exponent, secret base; planted: the base declared public */
+static void pow_secret_base(int planted)
+{
+    fixture f;
+    open_random(&f);
+    const bt_limb e[EL] = {test_random(), test_random(), test_random() >> 3};
+    bt_limb *values = secret_values(N);
+    bt_word *a = fixture_load(&f, values, N), *out = fixture_array(&f, N);
+    bt_word *scratch = test_words(bt_pow_public_scratch(&f.ctx, N, EBITS));
+    bt_pow_public(&f.ctx, out, a, N, e, 0, EBITS, !planted, scratch);
+    free(values);
+    free(a);
+    free(out);
+    free(scratch);
+    fixture_close(&f);
+}
+
+/* a secret base, then secret exponents; planted: the table built as if the base were public */
+static void comb(int planted)
+{
+    fixture f;
+    open_random(&f);
+    bt_limb *values = secret_values(1), *e = secret_exponents(N);
+    bt_word *base = fixture_load(&f, values, 1), *out = fixture_array(&f, N);
+    bt_comb c;
+    bt_word *table = test_words(bt_comb_table_words(&f.ctx, EBITS, 4));
+    bt_comb_init(&c, &f.ctx, EBITS, 4, table);
+    bt_word *build = test_words(bt_comb_build_scratch(&c)), *pow = test_words(bt_comb_pow_scratch(&c, N));
+    bt_comb_build(&c, base, 0, c.rows, !planted, build);
+    bt_comb_pow(&c, out, N, e, EL, pow);
+    free(values);
+    free(e);
+    free(base);
+    free(out);
+    free(table);
+    free(build);
+    free(pow);
+    fixture_close(&f);
+}
+
+/* planted: a table entry read by its secret digit */
+static void comb_pow(int planted)
+{
+    fixture f;
+    open_random(&f);
+    bt_limb g[LIMBS], *e = secret_exponents(N);
+    test_random_limbs(g, LIMBS);
+    bt_word *base = fixture_load(&f, g, 1), *out = fixture_array(&f, N);
+    bt_comb c;
+    bt_word *table = test_words(bt_comb_table_words(&f.ctx, EBITS, 5));
+    bt_comb_init(&c, &f.ctx, EBITS, 5, table);
+    bt_word *build = test_words(bt_comb_build_scratch(&c)), *pow = test_words(bt_comb_pow_scratch(&c, N));
+    bt_comb_build(&c, base, 0, c.rows, 0, build);
+    if (planted) {
+        const int64_t idx = (int64_t)(e[0] & 31);
+        f.ctx.ops->gather(&f.ctx, out, table, &idx, 1);
+    } else {
+        bt_comb_pow(&c, out, N, e, EL, pow);
+    }
+    free(e);
+    free(base);
+    free(out);
+    free(table);
+    free(build);
+    free(pow);
+    fixture_close(&f);
+}
+
+const leak_case leaks_modexp[] = {
+    {"modulus_init", modulus_init},
+    {"load_store", load_store},
+    {"mul", mul},
+    {"sqr", sqr},
+    {"select_shared", select_shared},
+    {"select_own", select_own},
+    {"pow_secret", pow_secret},
+    {"pow_secret_base", pow_secret_base},
+    {"comb", comb},
+    {"comb_pow", comb_pow},
+    {NULL, NULL},
+};

@@ -1,0 +1,19 @@
+/* The leak test (promise M7). A case computes on inputs marked secret; under valgrind it must run without a report. With
+ * `planted` nonzero it commits one fault of the kind that the function is there to avoid, which must be reported.
+ *
+ * A module's cases are a file leak_NAME.c that defines const leak_case leaks_NAME[], ended by {NULL, NULL}; the Makefile
+ * finds it. */
+#ifndef BT_LEAKS_H
+#define BT_LEAKS_H
+
+#include "test.h"
+
+typedef struct leak_case {
+    const char *name;
+    void (*run)(int planted);
+} leak_case;
+
+/* Branches on p[0]: the fault of a caller that looks at a secret result. */
+void leak_branch(const uint64_t *p);
+
+#endif

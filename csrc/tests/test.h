@@ -1,0 +1,60 @@
+/* What the C tests share: a check that counts, random limbs, GMP's own integers as the reference, and a Montgomery context
+ * whose every buffer has its exact size, so that AddressSanitizer sees one word too many.
+ *
+ * A module's test is a file test_NAME.c that defines void test_NAME(void); the Makefile finds it. */
+#ifndef BT_TEST_H
+#define BT_TEST_H
+
+#include <stdio.h>
+
+#include "bt_gmp.h"
+#include "bt_modexp.h"
+
+extern long test_passed, test_failed;
+
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (condition)                                                                                                 \
+            test_passed++;                                                                                             \
+        else if (test_failed++ < 20)                                                                                   \
+            printf("%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);                                             \
+    } while (0)
+
+/* Loads the GMP that the environment variable BT_GMP names, else the system's; 0 if there is none. */
+int test_load_gmp(void);
+
+uint64_t test_random(void); /* the same sequence on every run */
+void test_random_limbs(bt_limb *x, size_t limbs);
+/* an odd modulus with its top bit at `bits` - 1 */
+void test_random_modulus(bt_limb *m, size_t bits);
+/* e[limbs] below 2^bits: random, or all ones, or a single bit */
+void test_random_exponent(bt_limb *e, size_t limbs, size_t bits);
+bt_word *test_words(size_t n); /* malloc, or exit */
+
+/* GMP's mpz functions; out has `limbs` limbs, results are below m[limbs] */
+void ref_mul(bt_limb *out, const bt_limb *a, const bt_limb *b, const bt_limb *m, size_t limbs);
+void ref_pow(bt_limb *out, const bt_limb *a, const bt_limb *e, size_t el, const bt_limb *m, size_t limbs);
+int ref_invert(bt_limb *out, const bt_limb *a, const bt_limb *m, size_t limbs); /* 0 if there is none */
+
+typedef struct fixture {
+    size_t limbs;
+    bt_limb *m;
+    bt_limb *storage;
+    bt_word *consts, *scratch; /* scratch: that of one operation */
+    bt_modulus mod;
+    bt_mont ctx;
+} fixture;
+
+void fixture_open(fixture *f, const bt_mont_ops *ops, const bt_limb *m, size_t limbs);
+void fixture_close(fixture *f);
+bt_word *fixture_array(const fixture *f, size_t n);
+/* canonical values in, elements out; and the other way; arrays are malloced */
+bt_word *fixture_load(const fixture *f, const bt_limb *values, size_t n);
+bt_limb *fixture_store(const fixture *f, const bt_word *a, size_t n);
+
+/* bt_mont_mpn in groups of four interleaved elements; lanes that pad a group are set to 0 whenever the interface allows it,
+ * so that code which trusts them fails. The backends that tests run over end with NULL. */
+extern const bt_mont_ops mock_lanes;
+extern const bt_mont_ops *const test_backends[];
+
+#endif

@@ -1,0 +1,235 @@
+#include "test.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void random_indices(int64_t *idx, size_t n, size_t below)
+{
+    for (size_t i = 0; i < n; i++)
+        idx[i] = (int64_t)(test_random() % below);
+}
+
+typedef struct operands {
+    fixture f;
+    size_t n;
+    bt_limb *values;
+    bt_word *elements;
+} operands;
+
+static void operands_open(operands *o, const bt_mont_ops *ops, size_t bits, size_t n)
+{
+    const size_t limbs = (bits + 63) / 64;
+    bt_limb *m = test_words(limbs);
+    test_random_modulus(m, bits);
+    fixture_open(&o->f, ops, m, limbs);
+    free(m);
+    o->n = n;
+    o->values = test_words(n * limbs);
+    for (size_t i = 0; i < n * limbs; i++)
+        o->values[i] = test_random();
+    o->elements = fixture_load(&o->f, o->values, n);
+}
+
+static void operands_close(operands *o)
+{
+    free(o->values);
+    free(o->elements);
+    fixture_close(&o->f);
+}
+
+/* 1 mod m: the start of a product */
+static void unit(const operands *o, bt_limb *x)
+{
+    memset(x, 0, o->f.limbs * sizeof *x);
+    x[0] = 1;
+}
+
+static void check_rows(const operands *o, const bt_word *out, const bt_limb *want, size_t rows)
+{
+    bt_limb *got = fixture_store(&o->f, out, rows);
+    for (size_t r = 0; r < rows; r++)
+        CHECK(!memcmp(got + r * o->f.limbs, want + r * o->f.limbs, o->f.limbs * sizeof *got));
+    free(got);
+}
+
+static void products(const bt_mont_ops *ops, size_t bits, size_t rows, size_t m)
+{
+    operands o;
+    operands_open(&o, ops, bits, rows * m + 1);
+    const size_t limbs = o.f.limbs;
+    bt_word *out = fixture_array(&o.f, rows), *scratch = test_words(bt_prod_scratch(&o.f.ctx, rows, m));
+    bt_limb *want = test_words(rows * limbs);
+    int64_t *idx = (int64_t *)test_words(rows * m);
+    random_indices(idx, rows * m, o.n);
+    for (int indexed = 0; indexed <= 1; indexed++) {
+        for (size_t r = 0; r < rows; r++) {
+            unit(&o, want + r * limbs);
+            for (size_t j = 0; j < m; j++) {
+                const size_t at = indexed ? (size_t)idx[r * m + j] : r * m + j;
+                ref_mul(want + r * limbs, want + r * limbs, o.values + at * limbs, o.f.m, limbs);
+            }
+        }
+        bt_prod(&o.f.ctx, out, o.elements, indexed ? idx : NULL, rows, m, scratch);
+        check_rows(&o, out, want, rows);
+    }
+    free(out);
+    free(scratch);
+    free(want);
+    free(idx);
+    operands_close(&o);
+}
+
+static void histogram(const bt_mont_ops *ops, size_t bits, size_t bins, size_t n)
+{
+    operands o;
+    operands_open(&o, ops, bits, n + 1);
+    const size_t limbs = o.f.limbs;
+    int64_t *bin = (int64_t *)test_words(n), *idx = (int64_t *)test_words(n);
+    random_indices(bin, n, bins);
+    random_indices(idx, n, o.n);
+    bt_limb *want = test_words(bins * limbs);
+    bt_word *out = fixture_array(&o.f, bins), *scratch = test_words(bt_bincount_scratch(&o.f.ctx, bins, n));
+    for (int indexed = 0; indexed <= 1; indexed++) {
+        for (size_t b = 0; b < bins; b++)
+            unit(&o, want + b * limbs);
+        for (size_t i = 0; i < n; i++) {
+            bt_limb *w = want + (size_t)bin[i] * limbs;
+            ref_mul(w, w, o.values + (indexed ? (size_t)idx[i] : i) * limbs, o.f.m, limbs);
+        }
+        ops->one(&o.f.ctx, out, bins);
+        bt_bincount(&o.f.ctx, out, bins, o.elements, indexed ? idx : NULL, bin, n, scratch);
+        check_rows(&o, out, want, bins);
+    }
+    free(bin);
+    free(idx);
+    free(want);
+    free(out);
+    free(scratch);
+    operands_close(&o);
+}
+
+/* sparse: most exponents are 0 or short */
+static void multiexp(const bt_mont_ops *ops, size_t bits, size_t rows, size_t m, size_t ebits, int sparse)
+{
+    operands o;
+    operands_open(&o, ops, bits, m + 3);
+    const size_t limbs = o.f.limbs, el = (ebits + 63) / 64;
+    bt_limb *e = test_words(rows * m * el), *want = test_words(rows * limbs), *t = test_words(limbs);
+    int64_t *idx = (int64_t *)test_words(m);
+    random_indices(idx, m, o.n);
+    for (size_t i = 0; i < rows * m; i++)
+        test_random_exponent(e + i * el, el, sparse ? (test_random() % 4 ? 0 : ebits / 3) : ebits);
+    bt_word *out = fixture_array(&o.f, rows), *scratch = test_words(bt_multiexp_scratch(&o.f.ctx, m, rows, ebits));
+    for (int indexed = 0; indexed <= 1; indexed++) {
+        for (size_t r = 0; r < rows; r++) {
+            unit(&o, want + r * limbs);
+            for (size_t j = 0; j < m; j++) {
+                const size_t at = indexed ? (size_t)idx[j] : j;
+                ref_pow(t, o.values + at * limbs, e + (r * m + j) * el, el, o.f.m, limbs);
+                ref_mul(want + r * limbs, want + r * limbs, t, o.f.m, limbs);
+            }
+        }
+        bt_multiexp(&o.f.ctx, out, o.elements, indexed ? idx : NULL, m, e, el, ebits, rows, scratch);
+        check_rows(&o, out, want, rows);
+    }
+    free(e);
+    free(want);
+    free(t);
+    free(idx);
+    free(out);
+    free(scratch);
+    operands_close(&o);
+}
+
+static void inversion(const bt_mont_ops *ops, size_t bits, size_t n)
+{
+    operands o;
+    operands_open(&o, ops, bits, n);
+    const size_t limbs = o.f.limbs;
+    bt_limb *want = test_words(n * limbs), *inverse = test_words(limbs);
+    for (size_t i = 0; i < n; i++)
+        while (!ref_invert(want + i * limbs, o.values + i * limbs, o.f.m, limbs))
+            o.values[i * limbs]++; /* the next unit */
+    bt_word *a = fixture_load(&o.f, o.values, n);
+    bt_word *prefix = fixture_array(&o.f, n), *total = fixture_array(&o.f, 1);
+    bt_word *scratch = test_words(bt_batch_scratch(&o.f.ctx));
+    bt_batch_prefix(&o.f.ctx, prefix, total, a, n, scratch);
+    bt_limb *product = fixture_store(&o.f, total, 1);
+    CHECK(ref_invert(inverse, product, o.f.m, limbs));
+    ops->load(&o.f.ctx, total, inverse, 1, o.f.scratch);
+    bt_batch_unwind(&o.f.ctx, a, prefix, total, n, scratch);
+    check_rows(&o, a, want, n);
+    free(want);
+    free(inverse);
+    free(a);
+    free(prefix);
+    free(total);
+    free(scratch);
+    free(product);
+    operands_close(&o);
+}
+
+static void indexed(const bt_mont_ops *ops, size_t bits, size_t n)
+{
+    operands o;
+    operands_open(&o, ops, bits, n);
+    const size_t limbs = o.f.limbs;
+    int64_t *ia = (int64_t *)test_words(n), *ib = (int64_t *)test_words(n);
+    random_indices(ia, n, n);
+    random_indices(ib, n, n);
+    bt_limb *want = test_words(n * limbs), *stored = test_words(n * limbs);
+    bt_word *out = fixture_array(&o.f, n), *scratch = test_words(bt_indexed_scratch(&o.f.ctx));
+    for (int use_a = 0; use_a <= 1; use_a++)
+        for (int use_b = 0; use_b <= 1; use_b++) {
+            for (size_t i = 0; i < n; i++)
+                ref_mul(want + i * limbs, o.values + (use_a ? (size_t)ia[i] : i) * limbs,
+                        o.values + (use_b ? (size_t)ib[i] : i) * limbs, o.f.m, limbs);
+            bt_mul_indexed(&o.f.ctx, out, o.elements, use_a ? ia : NULL, o.elements, use_b ? ib : NULL, n, scratch);
+            check_rows(&o, out, want, n);
+        }
+    bt_store_indexed(&o.f.ctx, stored, out, ia, n, scratch);
+    for (size_t i = 0; i < n; i++)
+        CHECK(!memcmp(stored + i * limbs, want + (size_t)ia[i] * limbs, limbs * sizeof *want));
+    free(ia);
+    free(ib);
+    free(want);
+    free(stored);
+    free(out);
+    free(scratch);
+    operands_close(&o);
+}
+
+void test_batch(void)
+{
+    static const size_t sizes[] = {5, 64, 65, 200, 1024};
+    static const size_t shapes[][2] = {{1, 1},  {1, 2},  {1, 300}, {3, 1},  {5, 7},
+                                       {64, 3}, {65, 2}, {130, 4}, {2, 65}, {4, 0}};
+    for (const bt_mont_ops *const *ops = test_backends; *ops; ops++)
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            const size_t bits = sizes[i];
+            for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++)
+                products(*ops, bits, shapes[k][0], shapes[k][1]);
+            for (size_t bins = 1; bins <= 300; bins = 3 * bins + 1) {
+                histogram(*ops, bits, bins, 0);
+                histogram(*ops, bits, bins, 63);
+                histogram(*ops, bits, bins, 64);
+                histogram(*ops, bits, bins, 200);
+            }
+            for (size_t rows = 1; rows <= 40; rows = 3 * rows + 1) {
+                multiexp(*ops, bits, rows, 1, 64, 0);
+                multiexp(*ops, bits, rows, 9, 40, 0);
+                multiexp(*ops, bits, rows, 33, 17, 1);
+                multiexp(*ops, bits, rows, 5, 130, 0);
+                multiexp(*ops, bits, rows, 0, 30, 0);
+                multiexp(*ops, bits, rows, 4, 0, 0);
+                multiexp(*ops, bits, rows, 70, 1, 0);
+            }
+            multiexp(*ops, bits, 1, 1500, 24, 0); /* buckets */
+            multiexp(*ops, bits, 2, 700, 65, 1);
+            for (size_t n = 0; n <= 10; n++)
+                inversion(*ops, bits, n);
+            for (size_t n = 1; n <= 140; n += 23)
+                indexed(*ops, bits, n);
+        }
+    multiexp(&bt_mont_mpn, 4096, 3, 2, 3000, 0); /* rows in several blocks */
+}

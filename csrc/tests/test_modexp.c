@@ -1,0 +1,186 @@
+#include "test.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* a^e mod m, m below 2^8 */
+static bt_limb small_pow(bt_limb a, bt_limb e, bt_limb m)
+{
+    bt_limb r = 1 % m;
+    while (e--)
+        r = r * a % m;
+    return r;
+}
+
+/* every base and every exponent below 2^5, for every odd modulus below 2^8: secret, public, shared exponent, comb */
+static void exhaustive(const bt_mont_ops *ops)
+{
+    enum { EBITS = 5, EXPONENTS = 1 << EBITS };
+    bt_limb exponents[EXPONENTS];
+    for (bt_limb e = 0; e < EXPONENTS; e++)
+        exponents[e] = e;
+    for (bt_limb m = 3; m < 256; m += 2) {
+        fixture f;
+        fixture_open(&f, ops, &m, 1);
+        bt_limb values[256], wrong = 0;
+        for (bt_limb v = 0; v < m; v++)
+            values[v] = v;
+        bt_word *all = fixture_load(&f, values, m), *out = fixture_array(&f, m > EXPONENTS ? m : EXPONENTS);
+        bt_word *secret = test_words(bt_pow_secret_scratch(&f.ctx, m, EBITS));
+        bt_word *public = test_words(bt_pow_public_scratch(&f.ctx, m, EBITS));
+        for (bt_limb e = 0; e < EXPONENTS; e++) {
+            bt_limb own[256];
+            for (bt_limb v = 0; v < m; v++)
+                own[v] = (e + v) % EXPONENTS;
+            for (int way = 0; way < 4; way++) {
+                const size_t stride = way & 1;
+                if (way < 2)
+                    bt_pow_secret(&f.ctx, out, all, m, stride ? own : &e, stride, EBITS, secret);
+                else
+                    bt_pow_public(&f.ctx, out, all, m, stride ? own : &e, stride, EBITS, (int)(e & 1), public);
+                bt_limb *got = fixture_store(&f, out, m);
+                for (bt_limb v = 0; v < m; v++)
+                    wrong += got[v] != small_pow(v, stride ? own[v] : e, m);
+                free(got);
+            }
+        }
+        for (bt_limb g = 0; g < m; g += 1 + m / 8) {
+            bt_word *base = fixture_load(&f, &g, 1);
+            for (size_t w = 1; w <= EBITS; w++) {
+                bt_comb comb;
+                bt_word *table = test_words(bt_comb_table_words(&f.ctx, EBITS, w));
+                bt_comb_init(&comb, &f.ctx, EBITS, w, table);
+                bt_word *build = test_words(bt_comb_build_scratch(&comb));
+                bt_word *pow = test_words(bt_comb_pow_scratch(&comb, EXPONENTS));
+                bt_comb_build(&comb, base, 0, comb.rows, (int)(w & 1), build);
+                bt_comb_pow(&comb, out, EXPONENTS, exponents, 1, pow);
+                bt_limb *got = fixture_store(&f, out, EXPONENTS);
+                for (bt_limb e = 0; e < EXPONENTS; e++)
+                    wrong += got[e] != small_pow(g, e, m);
+                free(got);
+                free(table);
+                free(build);
+                free(pow);
+            }
+            free(base);
+        }
+        CHECK(wrong == 0);
+        free(all);
+        free(out);
+        free(secret);
+        free(public);
+        fixture_close(&f);
+    }
+}
+
+static void check_powers(const fixture *f, const bt_word *out, const bt_limb *bases, size_t base_stride,
+                         const bt_limb *e, size_t el, size_t estride, size_t n)
+{
+    bt_limb *got = fixture_store(f, out, n), *want = test_words(f->limbs);
+    for (size_t i = 0; i < n; i++) {
+        ref_pow(want, bases + i * base_stride, e + i * estride, el, f->m, f->limbs);
+        CHECK(!memcmp(got + i * f->limbs, want, f->limbs * sizeof *want));
+    }
+    free(got);
+    free(want);
+}
+
+static void against_gmp(const bt_mont_ops *ops, size_t bits, size_t ebits, size_t n)
+{
+    const size_t limbs = (bits + 63) / 64, el = (ebits + 63) / 64;
+    bt_limb *m = test_words(limbs), *bases = test_words(n * limbs), *e = test_words(n * el);
+    test_random_modulus(m, bits);
+    fixture f;
+    fixture_open(&f, ops, m, limbs);
+    for (size_t i = 0; i < n; i++) {
+        test_random_limbs(bases + i * limbs, limbs);
+        test_random_exponent(e + i * el, el, i % 3 == 2 ? ebits / 2 : ebits);
+    }
+    bt_word *x = fixture_load(&f, bases, n), *out = fixture_array(&f, n);
+    bt_word *secret = test_words(bt_pow_secret_scratch(&f.ctx, n, ebits));
+    bt_word *public = test_words(bt_pow_public_scratch(&f.ctx, n, ebits));
+    for (int shared = 0; shared <= 1; shared++) {
+        const size_t stride = shared ? 0 : el;
+        bt_pow_secret(&f.ctx, out, x, n, e, stride, ebits, secret);
+        check_powers(&f, out, bases, limbs, e, el, stride, n);
+        for (int secret_base = 0; secret_base <= 1; secret_base++) {
+            bt_pow_public(&f.ctx, out, x, n, e, stride, ebits, secret_base, public);
+            check_powers(&f, out, bases, limbs, e, el, stride, n);
+        }
+    }
+    free(m);
+    free(bases);
+    free(e);
+    free(x);
+    free(out);
+    free(secret);
+    free(public);
+    fixture_close(&f);
+}
+
+static void comb_against_gmp(const bt_mont_ops *ops, size_t bits, size_t ebits, size_t window, size_t n)
+{
+    const size_t limbs = (bits + 63) / 64, el = (ebits + 63) / 64;
+    bt_limb *m = test_words(limbs), *g = test_words(limbs), *e = test_words(n * el);
+    test_random_modulus(m, bits);
+    test_random_limbs(g, limbs);
+    for (size_t i = 0; i < n; i++)
+        test_random_exponent(e + i * el, el, ebits);
+    fixture f;
+    fixture_open(&f, ops, m, limbs);
+    bt_word *base = fixture_load(&f, g, 1), *out = fixture_array(&f, n);
+    bt_comb comb;
+    bt_word *table = test_words(bt_comb_table_words(&f.ctx, ebits, window));
+    bt_comb_init(&comb, &f.ctx, ebits, window, table);
+    bt_word *build = test_words(bt_comb_build_scratch(&comb)), *pow = test_words(bt_comb_pow_scratch(&comb, n));
+    for (size_t row = 0; row < comb.rows; row += 2) /* in pieces, as a caller that shows progress does */
+        bt_comb_build(&comb, base, row, comb.rows - row < 2 ? comb.rows - row : 2, 0, build);
+    bt_comb_pow(&comb, out, n, e, el, pow);
+    check_powers(&f, out, g, 0, e, el, el, n);
+    free(m);
+    free(g);
+    free(e);
+    free(base);
+    free(out);
+    free(table);
+    free(build);
+    free(pow);
+    fixture_close(&f);
+}
+
+static void windows(void)
+{
+    bt_limb m[64];
+    fixture f;
+    test_random_modulus(m, 4096);
+    fixture_open(&f, &bt_mont_mpn, m, 64);
+    CHECK(bt_comb_window(&f.ctx, 1024, 0) == 0);
+    for (size_t w = 3; w <= 6; w++) { /* a budget that just fits, and one byte less */
+        const size_t bytes = 8 * bt_comb_table_words(&f.ctx, 1024, w);
+        CHECK(bt_comb_window(&f.ctx, 1024, bytes) == w);
+        CHECK(bt_comb_window(&f.ctx, 1024, bytes - 1) == w - 1);
+    }
+    const size_t best = bt_comb_window(&f.ctx, 1024, (size_t)1 << 40);
+    CHECK(best >= 6 && best <= 8);
+    fixture_close(&f);
+}
+
+void test_modexp(void)
+{
+    static const size_t sizes[] = {2, 3, 63, 64, 65, 127, 129, 512, 1024, 1025};
+    static const size_t lengths[] = {0, 1, 2, 5, 16, 63, 64, 65, 127, 130, 257};
+    windows();
+    for (const bt_mont_ops *const *ops = test_backends; *ops; ops++) {
+        exhaustive(*ops);
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+            for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++)
+                against_gmp(*ops, sizes[i], lengths[k], 1 + (i + 3 * k) % 19);
+        for (size_t ebits = 0; ebits <= 140; ebits += 7)
+            for (size_t w = 1; w <= 8; w++)
+                comb_against_gmp(*ops, ebits % 2 ? 190 : 129, ebits, w, 1 + ebits % 9);
+        against_gmp(*ops, 1000, 100, 0);
+        comb_against_gmp(*ops, 1000, 100, 5, 0);
+    }
+    against_gmp(&bt_mont_mpn, 2048, 2048, 3);
+    comb_against_gmp(&bt_mont_mpn, 4096, 1024, 6, 3);
+}

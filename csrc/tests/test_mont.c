@@ -1,0 +1,175 @@
+#include "test.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* every product, square, load and store for every odd modulus below 2^8 */
+static void exhaustive(const bt_mont_ops *ops)
+{
+    for (bt_limb m = 3; m < 256; m += 2) {
+        fixture f;
+        fixture_open(&f, ops, &m, 1);
+        bt_limb values[256], wrong = 0;
+        for (bt_limb v = 0; v < m; v++)
+            values[v] = v;
+        bt_word *all = fixture_load(&f, values, m), *copies = fixture_array(&f, m), *out = fixture_array(&f, m);
+        for (bt_limb a = 0; a < m; a++) {
+            int64_t idx[256];
+            for (bt_limb v = 0; v < m; v++)
+                idx[v] = (int64_t)a;
+            ops->gather(&f.ctx, copies, all, idx, m);
+            for (int secret = 0; secret <= 1; secret++) {
+                ops->mul(&f.ctx, out, copies, all, m, secret, f.scratch);
+                bt_limb *got = fixture_store(&f, out, m);
+                for (bt_limb v = 0; v < m; v++)
+                    wrong += got[v] != a * v % m;
+                free(got);
+            }
+        }
+        for (int secret = 0; secret <= 1; secret++) {
+            ops->sqr(&f.ctx, out, all, m, secret, f.scratch);
+            bt_limb *got = fixture_store(&f, out, m);
+            for (bt_limb v = 0; v < m; v++)
+                wrong += got[v] != v * v % m;
+            free(got);
+        }
+        CHECK(wrong == 0);
+        free(all);
+        free(copies);
+        free(out);
+        fixture_close(&f);
+    }
+}
+
+static void against_gmp(const bt_mont_ops *ops, size_t bits, size_t n)
+{
+    const size_t limbs = (bits + 63) / 64, size = limbs * sizeof(bt_limb);
+    bt_limb *m = test_words(limbs), *a = test_words(n * limbs), *b = test_words(n * limbs), *want = test_words(limbs);
+    test_random_modulus(m, bits);
+    fixture f;
+    fixture_open(&f, ops, m, limbs);
+    for (size_t i = 0; i < n; i++) { /* any value below 2^(64 limbs), the extremes among them */
+        test_random_limbs(a + i * limbs, limbs);
+        test_random_limbs(b + i * limbs, limbs);
+    }
+    bt_limb *unit = test_words(limbs);
+    memset(unit, 0, size);
+    unit[0] = 1;
+    bt_word *x = fixture_load(&f, a, n), *y = fixture_load(&f, b, n), *out = fixture_array(&f, n);
+    bt_limb *got = fixture_store(&f, x, n);
+    for (size_t i = 0; i < n; i++) {
+        ref_mul(want, a + i * limbs, unit, m, limbs);
+        CHECK(!memcmp(got + i * limbs, want, size));
+    }
+    free(got);
+    for (int secret = 0; secret <= 1; secret++) {
+        ops->mul(&f.ctx, out, x, y, n, secret, f.scratch);
+        got = fixture_store(&f, out, n);
+        for (size_t i = 0; i < n; i++) {
+            ref_mul(want, a + i * limbs, b + i * limbs, m, limbs);
+            CHECK(!memcmp(got + i * limbs, want, size));
+        }
+        free(got);
+        ops->gather(&f.ctx, out, x, NULL, n);
+        ops->sqr(&f.ctx, out, out, n, secret, f.scratch); /* in place */
+        got = fixture_store(&f, out, n);
+        for (size_t i = 0; i < n; i++) {
+            ref_mul(want, a + i * limbs, a + i * limbs, m, limbs);
+            CHECK(!memcmp(got + i * limbs, want, size));
+        }
+        free(got);
+    }
+    free(m);
+    free(a);
+    free(b);
+    free(want);
+    free(unit);
+    free(x);
+    free(y);
+    free(out);
+    fixture_close(&f);
+}
+
+/* gather, scatter, both selects and one, by the values they move */
+static void moving(const bt_mont_ops *ops, size_t limbs)
+{
+    enum { N = 13, ROWS = 9 };
+    bt_limb *m = test_words(limbs), *values = test_words(N * limbs);
+    const size_t size = limbs * sizeof *m;
+    memset(m, 0xff, size);
+    m[limbs - 1] = ~(bt_limb)0 >> 1; /* every value below is a residue */
+    for (size_t i = 0; i < N * limbs; i++)
+        values[i] = test_random() >> 2;
+    fixture f;
+    fixture_open(&f, ops, m, limbs);
+    bt_word *src = fixture_load(&f, values, N), *dst = fixture_array(&f, N);
+    int64_t idx[N];
+    uint32_t digit[N];
+    for (size_t i = 0; i < N; i++) {
+        idx[i] = (int64_t)(test_random() % N);
+        digit[i] = (uint32_t)(i < ROWS ? i : test_random() % ROWS);
+    }
+
+    ops->gather(&f.ctx, dst, src, idx, N);
+    bt_limb *got = fixture_store(&f, dst, N);
+    for (size_t i = 0; i < N; i++)
+        CHECK(!memcmp(got + i * limbs, values + (size_t)idx[i] * limbs, size));
+    free(got);
+
+    for (size_t first = 0; first < N; first++) {
+        ops->one(&f.ctx, dst, N);
+        ops->scatter(&f.ctx, dst, first, src, N - first);
+        got = fixture_store(&f, dst, N);
+        for (size_t i = 0; i < first; i++)
+            CHECK(got[i * limbs] == 1);
+        CHECK(!memcmp(got + first * limbs, values, (N - first) * size));
+        free(got);
+    }
+
+    ops->select_shared(&f.ctx, dst, src, ROWS, digit, N);
+    got = fixture_store(&f, dst, N);
+    for (size_t i = 0; i < N; i++)
+        CHECK(!memcmp(got + i * limbs, values + digit[i] * limbs, size));
+    free(got);
+
+    /* tables[j][i] = values[(i + j) mod N] */
+    const size_t stride = bt_mont_words(&f.ctx, N);
+    bt_word *tables = test_words(ROWS * stride);
+    for (size_t j = 0; j < ROWS; j++) {
+        for (size_t i = 0; i < N; i++)
+            idx[i] = (int64_t)((i + j) % N);
+        ops->gather(&f.ctx, tables + j * stride, src, idx, N);
+    }
+    ops->select_own(&f.ctx, dst, tables, ROWS, stride, digit, N);
+    got = fixture_store(&f, dst, N);
+    for (size_t i = 0; i < N; i++)
+        CHECK(!memcmp(got + i * limbs, values + (i + digit[i]) % N * limbs, size));
+    free(got);
+    free(m);
+    free(values);
+    free(src);
+    free(dst);
+    free(tables);
+    fixture_close(&f);
+}
+
+void test_mont(void)
+{
+    static const size_t sizes[] = {2,    3,    63,   64,   65,   127,  128,  129, 1023,
+                                   1024, 1025, 2047, 2048, 2049, 4095, 4096, 4097};
+    CHECK(bt_mont_pick(NULL) && bt_mont_pick("") && bt_mont_pick("auto"));
+    CHECK(bt_mont_pick("mpn") == &bt_mont_mpn && !bt_mont_pick("none"));
+    for (const bt_mont_ops *const *ops = test_backends; *ops; ops++) {
+        exhaustive(*ops);
+        for (size_t limbs = 1; limbs <= 34; limbs++)
+            moving(*ops, limbs);
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+            for (size_t n = 0; n <= 9; n++)
+                against_gmp(*ops, sizes[i], n);
+        for (size_t bits = 66; bits <= 2500; bits += 37)
+            against_gmp(*ops, bits, 3);
+        against_gmp(*ops, 6144, 3);
+        against_gmp(*ops, BT_MAX_BITS - 1, 2);
+        against_gmp(*ops, BT_MAX_BITS, 2);
+    }
+}
