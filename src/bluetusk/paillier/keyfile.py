@@ -269,9 +269,9 @@ def read(path: str | os.PathLike[str]) -> bytes:
     Raises
     ------
     InvalidKey
-        If it is too large for a key file, or a device, pipe or socket (which could block or never end).
+        If it is too large for a key file, or a directory, device or pipe (which could block or never end).
     OSError
-        As the operating system says: not found, no permission, a directory.
+        As the operating system says: not found, no permission.
 
     Examples
     --------
@@ -281,10 +281,13 @@ def read(path: str | os.PathLike[str]) -> bytes:
     bluetusk.errors.InvalidKey: this is not a bluetusk private-key file, ...
     """
     fd = os.open(os.fspath(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # non-blocking: a pipe must not hang us
-    with open(fd, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise InvalidKey(_REFUSED)
-        data = file.read(_MAX_FILE + 1)
+        with open(fd, "rb", closefd=False) as file:
+            data = file.read(_MAX_FILE + 1)
+    finally:
+        os.close(fd)
     if len(data) > _MAX_FILE:
         raise InvalidKey(_REFUSED)
     return data

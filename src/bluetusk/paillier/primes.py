@@ -267,8 +267,8 @@ def generate_primes(bits: int, *, threads: int | None = None) -> tuple[mpz, mpz]
                 found.append(candidate)
 
     while True:
-        # a slice of candidates is some 50 ms of work; slices that start after the second prime return at once
-        _parallel.run(1 << 14, search, cost_us=40.0 * (bits / 1024) ** 2, threads=threads)
+        # some 40 ms of work a slice, for Ctrl-C; slices that start after the second prime return at once
+        _parallel.run(1 << 12, search, cost_us=200.0 * (bits / 1024) ** 2, threads=threads)
         if len(found) < 2:
             continue
         p, q = found[:2]

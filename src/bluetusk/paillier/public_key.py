@@ -1,0 +1,414 @@
+"""The public key: checked when built, and never changed after."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from .. import _parallel
+from .._kernels.paillier import PaillierPublic
+from ..errors import FrameError, InvalidKey
+from ..wire import frame
+from . import jwk, validate
+from .blinding import Blinder
+from .fingerprint import fingerprint, spoken
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+    from ..encoding import FixedPoint
+    from .cipherarray import CipherArray
+
+__all__ = ["PublicKey"]
+
+
+class PublicKey:
+    """A Paillier public key: encrypts, and computes on what was encrypted.
+
+    Equal keys have equal fingerprints; keys can be dictionary keys. A pickle holds the bytes of :meth:`to_bytes` and is
+    checked like them when it is loaded (yet never load a pickle that a peer sent).
+
+    Parameters
+    ----------
+    n : int
+        The modulus, of exactly 2048, 3072 or 4096 bits.
+    hs : int, optional
+        Suite ``djn``: the base of the obfuscators where the key's maker chose it, as PPCA 10-2023 lets him. Leave it
+        out for keys of this package, whose hs is derived from n.
+    suite : {"djn", "standard"}, optional
+        How ciphertexts are blinded: by hs^a, or by r^n.
+
+    Raises
+    ------
+    InvalidKey
+        If a check of :mod:`bluetusk.paillier.validate` fails; the message names the number and the condition.
+    TypeError
+        If `n` or `hs` is no integer, or `suite` no str.
+
+    Examples
+    --------
+    >>> from bluetusk.paillier import PublicKey
+    >>> PublicKey(pub.n) == pub
+    True
+    >>> PublicKey(pub.n, suite="standard") == pub
+    False
+    """
+
+    __slots__ = ("__weakref__", "_blinder", "_fingerprint", "_given_hs", "_hs", "_kernel", "_n", "_suite")
+
+    _blinder: Blinder
+    _fingerprint: bytes
+    _given_hs: bool
+    _hs: int | None
+    _kernel: PaillierPublic
+    _n: int
+    _suite: str
+
+    def __init__(self, n: int, hs: int | None = None, *, suite: str = "djn") -> None:
+        suite = validate.check_suite(suite)
+        n = validate.as_int(n, "n")
+        given = None if hs is None else validate.as_int(hs, "hs")
+        validate.check_modulus(n, suite)
+        if suite == "djn":
+            derived = validate.derive_hs(n)
+            hs = derived if given is None else given
+            validate.check_hs(hs, n)
+        else:
+            if given is not None:
+                raise InvalidKey("hs was given, but suite 'standard' has none; leave it out or use suite='djn'")
+            derived = None
+        kernel = PaillierPublic(n)
+        for name, value in {
+            "_n": n,
+            "_hs": hs,
+            "_given_hs": hs != derived,
+            "_suite": suite,
+            "_fingerprint": fingerprint(suite, n, hs),
+            "_kernel": kernel,
+            "_blinder": Blinder(kernel, suite, hs),
+        }.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a public key cannot be changed (setting {name!r}); build another")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a public key cannot be changed (deleting {name!r}); build another")
+
+    @property
+    def n(self) -> int:
+        """The modulus, an int.
+
+        Examples
+        --------
+        >>> pub.n.bit_length()
+        2048
+        """
+        return self._n
+
+    @property
+    def nsquare(self) -> int:
+        """The int n^2; ciphertexts are units below it.
+
+        Examples
+        --------
+        >>> pub.nsquare == pub.n**2
+        True
+        """
+        return self._n * self._n
+
+    @property
+    def hs(self) -> int | None:
+        """The base of the obfuscators, an int, in suite ``djn``; None in suite ``standard``.
+
+        Examples
+        --------
+        >>> 1 < pub.hs < pub.nsquare
+        True
+        """
+        return self._hs
+
+    @property
+    def given_hs(self) -> bool:
+        """Whether the key's maker chose hs; False where hs is derived from n, as in keys of this package.
+
+        Examples
+        --------
+        >>> pub.given_hs
+        False
+        """
+        return self._given_hs
+
+    @property
+    def bits(self) -> int:
+        """Size of n in bits: 2048, 3072 or 4096.
+
+        Examples
+        --------
+        >>> pub.bits
+        2048
+        """
+        return self._n.bit_length()
+
+    @property
+    def suite(self) -> str:
+        """The suite's name, ``djn`` or ``standard``.
+
+        Examples
+        --------
+        >>> pub.suite
+        'djn'
+        """
+        return self._suite
+
+    @property
+    def fingerprint(self) -> bytes:
+        """SHA-256 of suite, n and hs: 32 bytes.
+
+        Examples
+        --------
+        >>> len(pub.fingerprint)
+        32
+        """
+        return self._fingerprint
+
+    @property
+    def fingerprint_words(self) -> str:
+        """Twelve words of the fingerprint, 96 bits, for two people to compare aloud.
+
+        Finding another key with the same words takes 2^96 attempts. Software compares :attr:`fingerprint`.
+
+        Examples
+        --------
+        >>> len(pub.fingerprint_words.split())
+        12
+        """
+        return spoken(self._fingerprint)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PublicKey):
+            return NotImplemented
+        return self._fingerprint == other._fingerprint
+
+    def __hash__(self) -> int:
+        return hash(self._fingerprint)
+
+    def __repr__(self) -> str:
+        given = ", hs given by its maker" if self._given_hs else ""
+        return f"<PublicKey {self.bits} bits, {self._suite}{given}, fingerprint {self._fingerprint[:8].hex()}>"
+
+    def __copy__(self) -> PublicKey:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PublicKey:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PublicKey.from_bytes, (self.to_bytes(),)
+
+    def encrypt(
+        self,
+        array: ArrayLike,
+        plan: FixedPoint | None = None,
+        *,
+        packed: bool = False,
+        threads: int | None = None,
+        progress: _parallel.Progress | None = None,
+    ) -> CipherArray:
+        """Encrypt an array.
+
+        Parameters
+        ----------
+        array : array_like
+            Numbers of any shape; see :func:`bluetusk.paillier.cipherarray.encrypt`.
+        plan : FixedPoint, optional
+            How real numbers become integers; without one, `array` must hold integers.
+        packed : bool, optional
+            Put as many values of the last axis into each ciphertext as the plan allows.
+        threads : int, optional
+            Overrides :func:`bluetusk.set_num_threads`.
+        progress : callable, optional
+            Called as ``progress(done, total)``.
+
+        Returns
+        -------
+        CipherArray
+            Of the shape of `array`.
+
+        Raises
+        ------
+        EncodingOverflow
+            If a value exceeds what the plan admits.
+        TypeError, ValueError
+            If `array` does not hold finite numbers.
+
+        References
+        ----------
+        PPCA 10-2023 Annex A.1: (1 + m n) hs^a mod n^2.
+
+        Examples
+        --------
+        >>> c = pub.encrypt([1, 2, 3])
+        >>> priv.decrypt_integers(c + c).tolist()
+        [2, 4, 6]
+        """
+        from .cipherarray import encrypt
+
+        return encrypt(self, array, plan, packed=packed, threads=threads, progress=progress)
+
+    def precompute(self, k: int, *, threads: int | None = None, progress: _parallel.Progress | None = None) -> None:
+        """Prepare obfuscators ahead of time; the next `k` encryptions then cost one product each.
+
+        The pool is held in memory only, each of its entries is used once, and a forked child starts with none.
+
+        Parameters
+        ----------
+        k : int
+            How many to add.
+        threads : int, optional
+            Overrides :func:`bluetusk.set_num_threads`.
+        progress : callable, optional
+            Called as ``progress(done, k)``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `k` is no integer or negative.
+
+        Examples
+        --------
+        >>> pub.precompute(8)
+        """
+        count = validate.as_int(k, "k")
+        if count < 0:
+            raise ValueError(f"k must not be negative: {count}")
+        if count:
+            self._blinder.precompute(count, threads=threads, progress=progress)
+
+    def _blind(self, dst: NDArray[np.uint64], lo: int, hi: int) -> None:
+        self._blinder.fill(dst, lo, hi)
+
+    def to_bytes(self) -> bytes:
+        """Return the key as one frame.
+
+        Returns
+        -------
+        bytes
+            Header: bits, suite, fingerprint, given_hs; payload: n and, only if its maker chose it, hs, little-endian.
+
+        Examples
+        --------
+        >>> PublicKey.from_bytes(pub.to_bytes()) == pub
+        True
+        """
+        header = {
+            "bits": self.bits,
+            "suite": self._suite,
+            "fingerprint": self._fingerprint,
+            "given_hs": self._given_hs,
+        }
+        payload = self._n.to_bytes(self.bits // 8, "little")
+        if self._given_hs and self._hs is not None:
+            payload += self._hs.to_bytes(self.bits // 4, "little")
+        return frame.encode(frame.Kind.PUBLIC_KEY, header, payload)
+
+    @classmethod
+    def from_bytes(cls, data: bytes | bytearray | memoryview) -> PublicKey:
+        """Read a key from one frame and check it.
+
+        Parameters
+        ----------
+        data : bytes-like
+            What :meth:`to_bytes` returned. The fingerprint in it detects damage, not an enemy, who would change both:
+            compare :attr:`fingerprint_words` with the owner.
+
+        Returns
+        -------
+        PublicKey
+            The key.
+
+        Raises
+        ------
+        FrameError
+            If `data` is not one frame of this kind.
+        InvalidKey
+            If the key in it fails a check.
+
+        Examples
+        --------
+        >>> PublicKey.from_bytes(pub.to_bytes()[:-1])
+        Traceback (most recent call last):
+            ...
+        bluetusk.errors.FrameError: frame is truncated: its lengths say 331 bytes, there are 330
+        """
+        decoded = frame.decode(data, frame.Kind.PUBLIC_KEY, max_payload=max(validate.KEY_BITS) * 3 // 8)
+        header = decoded.header
+        frame.check_fields(header, ("bits", "suite", "fingerprint", "given_hs"))
+        bits = frame.field(header, "bits", int)
+        validate.check_bits(bits)
+        suite = frame.field(header, "suite", str, choices=validate.SUITES)
+        digest = frame.field(header, "fingerprint", bytes, length=32)
+        given = frame.field(header, "given_hs", bool, choices=(False, True) if suite == "djn" else (False,))
+        size = bits // 8
+        payload = bytes(decoded.payload)
+        if len(payload) != size * (3 if given else 1):
+            raise FrameError(f"frame payload of {len(payload)} bytes does not fit a key of {bits} bits")
+        n = int.from_bytes(payload[:size], "little")
+        if n.bit_length() != bits:
+            raise InvalidKey(f"n has {n.bit_length()} bits, its frame says {bits}; ask for the key again")
+        key = cls(n, int.from_bytes(payload[size:], "little") if given else None, suite=suite)
+        if key._fingerprint != digest or key._given_hs is not given:
+            raise InvalidKey("the key does not have the fingerprint that its frame says; ask for the key again")
+        return key
+
+    def to_json(self) -> str:
+        """Return the key as JSON in the manner of a JWK (RFC 7517), with the names that phe's command line uses.
+
+        Returns
+        -------
+        str
+            An object with ``kty`` "DAJ", ``alg`` "PAI-GN1", ``key_ops`` ["encrypt"], ``n`` (base64url), ``kid`` (with
+            the fingerprint in hexadecimal), ``suite`` and, in suite ``djn``, ``hs``.
+
+        Examples
+        --------
+        >>> import json
+        >>> sorted(json.loads(pub.to_json()))
+        ['alg', 'hs', 'key_ops', 'kid', 'kty', 'n', 'suite']
+        """
+        return jwk.dump(jwk.Members(self._n, self._hs, self._suite, self._fingerprint))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> PublicKey:
+        """Read a key from JSON and check it.
+
+        Members that are not known are ignored, as RFC 7517 section 4 wants it; members of a private key are refused. A
+        key without ``suite``, such as phe writes, is of suite ``standard``.
+
+        Parameters
+        ----------
+        text : str or bytes
+            What :meth:`to_json` returned, or a public key of phe's command line; at most 16 KiB.
+
+        Returns
+        -------
+        PublicKey
+            The key.
+
+        Raises
+        ------
+        InvalidKey
+            If `text` is not such an object, or the key in it fails a check.
+        TypeError
+            If `text` is neither str nor bytes.
+
+        Examples
+        --------
+        >>> PublicKey.from_json(pub.to_json()) == pub
+        True
+        """
+        members = jwk.parse(text)
+        key = cls(members.n, members.hs, suite=members.suite)
+        if members.fingerprint not in (None, key._fingerprint):
+            raise InvalidKey("the key does not have the fingerprint that its kid says; ask for the key again")
+        return key
