@@ -310,6 +310,38 @@ static void test_faults(bt_paillier_priv *priv)
     test_round_trip(priv); /* the key came through unharmed */
 }
 
+/* --- M5 ------------------------------------------------------------------------------------------------------------------- */
+
+/* Every value below 2^11 (2^13) against the toy key n = 35 (77), alone and hidden in a batch of units. */
+static void test_first_invalid(bt_limb toy, size_t refused_expected)
+{
+    bt_limb square = toy * toy, storage[8], batch[100];
+    bt_word consts[64], work[4096];
+    bt_modulus mod;
+    bt_mont ctx;
+    size_t refused = 0;
+    CHECK(bt_modulus_init(&mod, &square, 1, storage) == BT_OK);
+    CHECK(bt_mont_mpn.const_words(1) <= 64 && bt_mont_init(&ctx, &bt_mont_mpn, &mod, consts, work) == BT_OK);
+    CHECK(bt_paillier_first_invalid_scratch(&ctx) <= 4096);
+    for (bt_limb c = 0; c < square; c++) {
+        int unit = c % 5 != 0 && c % 7 != 0;
+        if (toy == 77)
+            unit = c % 7 != 0 && c % 11 != 0;
+        size_t first = bt_paillier_first_invalid(&ctx, &toy, 1, &c, 1, work);
+        CHECK(first == (size_t)unit);
+        refused += first == 0;
+        for (size_t i = 0; i < 100; i++)
+            batch[i] = 1 + toy * (next_random() % toy); /* 1 mod n: a unit */
+        size_t where = next_random() % 100;
+        batch[where] = c;
+        CHECK(bt_paillier_first_invalid(&ctx, &toy, 1, batch, 100, work) == (unit ? 100 : where));
+    }
+    CHECK(refused == refused_expected);
+    for (bt_limb c = square; c < 2 * square; c++)
+        CHECK(bt_paillier_first_invalid(&ctx, &toy, 1, &c, 1, work) == 0);
+    CHECK(bt_paillier_first_invalid(&ctx, &toy, 1, batch, 0, work) == 0);
+}
+
 /* --- the arena ------------------------------------------------------------------------------------------------------------ */
 
 static void test_fork_and_close(bt_arena *arena, bt_arena *tables, bt_paillier_priv *priv)
@@ -334,6 +366,8 @@ void test_paillier(void)
 {
     bt_arena arena, tables;
     bt_paillier_priv *priv = NULL;
+    test_first_invalid(35, 385);
+    test_first_invalid(77, 1309);
     setup(&bt_mont_mpn);
     open_key(&arena, &tables, &priv);
     test_round_trip(priv);

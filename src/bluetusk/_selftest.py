@@ -1,4 +1,4 @@
-"""What this build is, and whether it computes right: ``build_info``, ``selftest``, and the known answers of every import."""
+"""What this build is and whether it computes right: ``build_info``, ``selftest``, the known answers of every import."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bluetusk._kernels import gmp_path
 from bluetusk._kernels.modexp import Montgomery
 from bluetusk._version import __version__
 from bluetusk.encoding import FixedPoint
-from bluetusk.errors import BluetuskError, DecryptionError, FrameError
+from bluetusk.errors import BluetuskError, FrameError, InvalidKey
 
 __all__ = ["SelfTestResult", "build_info", "known_answer_test", "selftest"]
 
@@ -110,22 +110,21 @@ def known_answer_test() -> None:
     """
     for modulus in (_P, _P * _Q):
         mont = Montgomery(modulus)
-        a, b = pow(3, 200, modulus), pow(5, 300, modulus) * 7 % modulus
-        rows = np.frombuffer(b"".join(x.to_bytes(mont.nbytes, "little") for x in (a, b)), dtype=np.uint64)
-        elements, out = mont.empty(2), np.zeros((2, mont.limbs), dtype=np.uint64)
-        mont.load(elements, rows.reshape(2, -1), 0, 2)
-        exponent = np.array([[0xB0B0_0000_0000_0003], [0x8000_0000_0000_0001]], dtype=np.uint64)
-        results = mont.empty(2)
-        for work, expected in (
-            (lambda: mont.mul(results, elements, None, elements[::1], np.array([1, 0]), 0, 2), [a * b, a * b]),
-            (lambda: mont.pow(results, elements, None, exponent, 64, 0, 2), None),
-            (lambda: mont.pow_secret(results, elements, None, exponent, 64, 0, 2), None),
-        ):
-            work()
+        values = [pow(3, 200, modulus), pow(5, 300, modulus) * 7 % modulus]
+        data = b"".join(value.to_bytes(mont.nbytes, "little") for value in values)
+        canon = np.frombuffer(data, dtype=np.uint64).reshape(2, -1)
+        exponents = np.array([[0xB0B0_0000_0000_0003], [0x8000_0000_0000_0001]], dtype=np.uint64)
+        elements, products, powers, secret = (mont.empty(2) for _ in range(4))
+        mont.load(elements, canon, 0, 2)
+        mont.mul(products, elements, None, elements, np.array([1, 0]), 0, 2)
+        mont.pow(powers, elements, None, exponents, 64, 0, 2)
+        mont.pow_secret(secret, elements, None, exponents, 64, 0, 2)
+        product = values[0] * values[1] % modulus
+        power = [pow(value, int(e), modulus) for value, e in zip(values, exponents[:, 0], strict=True)]
+        for results, expected in ((products, [product, product]), (powers, power), (secret, power)):
+            out = np.zeros((2, mont.limbs), dtype=np.uint64)
             mont.store(out, results, None, 0, 2)
-            got = [int.from_bytes(row.tobytes(), "little") for row in out]
-            powers = [pow(x, int(e), modulus) for x, e in zip((a, b), exponent[:, 0], strict=True)]
-            _expect(got == ([x % modulus for x in expected] if expected else powers), "modular arithmetic")
+            _expect([int.from_bytes(row.tobytes(), "little") for row in out] == expected, "modular arithmetic")
     plan = FixedPoint()
     integers, clipped = plan.quantise(np.array([1.5, -0.25, 2.0**-21, 3 * 2.0**-21]))
     _expect(integers.tolist() == [3 << 19, -(1 << 18), 0, 2] and clipped == 0, "quantisation")
@@ -170,9 +169,7 @@ def selftest() -> list[SelfTestResult]:
     def arithmetic() -> None:
         array = key[0].public_key.encrypt(np.arange(12).reshape(3, 4))
         matrix = np.array([[2, -1, 0], [1, 1, -3]])
-        _expect(
-            np.array_equal(key[0].decrypt_integers(matrix @ array), matrix @ np.arange(12).reshape(3, 4)), "matmul"
-        )
+        _expect(np.array_equal(key[0].decrypt_integers(matrix @ array), matrix @ np.arange(12).reshape(3, 4)), "matmul")
 
     def frames() -> None:
         array = key[0].public_key.encrypt(values, plan)
@@ -187,15 +184,14 @@ def selftest() -> list[SelfTestResult]:
             return
         _expect(False, "a damaged frame was accepted")
 
-    def wrong_values() -> None:
+    def closing() -> None:
         array = key[0].public_key.encrypt(values, plan)
-        out = np.zeros((1, key[0].public_key._kernel.n_limbs), dtype=np.uint64)
         key[0].close()
         try:
             key[0].decrypt(array)
-        except (DecryptionError, BluetuskError):
+        except InvalidKey:
             return
-        _expect(bool(out.any()), "a closed key decrypted")
+        _expect(False, "a closed key decrypted")
 
     tests: list[tuple[str, Callable[[], None]]] = [
         ("known answers", known_answer_test),
@@ -203,7 +199,7 @@ def selftest() -> list[SelfTestResult]:
         ("packed slots", packed),
         ("linear algebra", arithmetic),
         ("frames", frames),
-        ("a closed key refuses", wrong_values),
+        ("a closed key refuses", closing),
     ]
     results = []
     for name, test in tests:

@@ -85,5 +85,3 @@ class ProtocolAbort(BluetuskError):
         where = f"round {round}: " if round is not None else ""
         who = f" (party at fault: {party})" if party is not None else ""
         super().__init__(f"{where}{reason}{who}")
-
-

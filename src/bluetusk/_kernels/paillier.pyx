@@ -70,6 +70,9 @@ cdef extern from "bt_paillier.h" nogil:
     size_t bt_paillier_pub_storage(size_t limbs)
     bt_status bt_paillier_pub_init(bt_paillier_pub *pub, const bt_limb *n, size_t limbs, const bt_mont *n2,
                                    bt_word *storage)
+    size_t bt_paillier_first_invalid_scratch(const bt_mont *n2)
+    size_t bt_paillier_first_invalid(const bt_mont *n2, const bt_limb *n, size_t n_limbs, const bt_limb *c,
+                                     size_t count, bt_word *scratch)
     size_t bt_paillier_mul_plain_scratch(const bt_paillier_pub *pub)
     void bt_paillier_mul_plain(const bt_paillier_pub *pub, bt_word *dst, const bt_word *src, const bt_limb *m,
                                size_t n, int secret, bt_word *scratch)
@@ -135,10 +138,9 @@ cdef class PaillierPublic:
     cdef readonly Montgomery mont
     cdef bt_paillier_pub pub
     cdef object _storage, _lock
-    cdef object _hs_limbs, _table
+    cdef object _n_limbs_array, _table
     cdef bt_comb comb
     cdef size_t _rows_built
-    cdef bt_word[::1] _hs_elem
 
     def __init__(self, n):
         cdef uint64_t[::1] limbs, storage
@@ -149,11 +151,27 @@ cdef class PaillierPublic:
         self.n_limbs = bits // 64
         self.mont = Montgomery(self.n * self.n)
         self._lock = threading.Lock()
-        limbs = _limbs(self.n, self.n_limbs)
+        self._n_limbs_array = _limbs(self.n, self.n_limbs)
+        limbs = self._n_limbs_array
         self._storage = np.zeros(bt_paillier_pub_storage(self.n_limbs), dtype=np.uint64)
         storage = self._storage
-        if bt_paillier_pub_init(&self.pub, &limbs[0], self.n_limbs, &self.mont.ctx, <bt_word *>&storage[0]) != 0:
+        if bt_paillier_pub_init(&self.pub, &limbs[0], self.n_limbs, &self.mont.mont, <bt_word *>&storage[0]) != 0:
             raise ValueError("n must be odd")
+
+    def first_invalid(self, const uint64_t[:, ::1] canon, Py_ssize_t lo, Py_ssize_t hi):
+        """First i in [lo, hi) whose row is no ciphertext (0 < c < n^2, gcd(c, n) = 1), or -1 if all are."""
+        cdef _Scratch scratch
+        cdef Py_ssize_t found
+        cdef const uint64_t[::1] n = self._n_limbs_array
+        if canon.shape[1] != 2 * self.n_limbs:
+            raise ValueError(f"canon must have {2 * self.n_limbs} limbs a row, not {canon.shape[1]}")
+        _check_range(lo, hi, canon.shape[0], 1)
+        if lo == hi:
+            return -1
+        scratch = _Scratch(bt_paillier_first_invalid_scratch(&self.mont.mont))
+        with nogil:
+            found = bt_paillier_first_invalid(&self.mont.mont, &n[0], self.n_limbs, &canon[lo, 0], hi - lo, scratch.p)
+        return -1 if found == hi - lo else int(lo + found)
 
     def mul_plain(self, bt_word[::1] dst, const bt_word[::1] src, idx, const uint64_t[:, ::1] msgs, Py_ssize_t lo,
                   Py_ssize_t hi, bint secret):
@@ -167,7 +185,7 @@ cdef class PaillierPublic:
         if lo == hi:
             return
         scratch = _Scratch(bt_paillier_mul_plain_scratch(&self.pub))
-        offset = bt_mont_offset(&self.mont.ctx, lo)
+        offset = bt_mont_offset(&self.mont.mont, lo)
         with nogil:
             bt_paillier_mul_plain(&self.pub, &dst[offset], &dst[offset], &msgs[lo, 0], hi - lo, secret, scratch.p)
 
@@ -177,12 +195,12 @@ cdef class PaillierPublic:
         """Allocate the comb table; return its number of rows (see table_build)."""
         cdef bt_word[::1] table
         cdef size_t ebits = 32 * <size_t>self.n_limbs
-        cdef size_t window = bt_comb_window(&self.mont.ctx, ebits, table_bytes)
+        cdef size_t window = bt_comb_window(&self.mont.mont, ebits, table_bytes)
         if window == 0:
             raise ValueError(f"table_bytes is too small: {table_bytes}")
-        self._table = np.zeros(bt_comb_table_words(&self.mont.ctx, ebits, window), dtype=np.uint64)
+        self._table = np.zeros(bt_comb_table_words(&self.mont.mont, ebits, window), dtype=np.uint64)
         table = self._table
-        bt_comb_init(&self.comb, &self.mont.ctx, ebits, window, &table[0])
+        bt_comb_init(&self.comb, &self.mont.mont, ebits, window, &table[0])
         self._rows_built = 0
         return int(self.comb.rows)
 
@@ -236,9 +254,9 @@ cdef class PaillierPublic:
         bases_array = self.mont.empty(hi - lo)
         self.mont.load(bases_array, limbs, 0, hi - lo)
         bases = bases_array
-        scratch = _Scratch(bt_pow_secret_scratch(&self.mont.ctx, hi - lo, ebits))
+        scratch = _Scratch(bt_pow_secret_scratch(&self.mont.mont, hi - lo, ebits))
         with nogil:
-            bt_pow_secret(&self.mont.ctx, &dst[offset], &bases[0], hi - lo, &a[0, 0], a.shape[1], ebits, scratch.p)
+            bt_pow_secret(&self.mont.mont, &dst[offset], &bases[0], hi - lo, &a[0, 0], a.shape[1], ebits, scratch.p)
 
     def blind_standard(self, bt_word[::1] dst, Py_ssize_t lo, Py_ssize_t hi, r):
         """dst[lo + i] = r[i]^n mod n^2; r is secret, one canonical residue mod n (n_limbs) a row."""
@@ -258,17 +276,17 @@ cdef class PaillierPublic:
         wide[:] = 0
         bases = bases_array
         e = _limbs(self.n, self.n_limbs)
-        scratch = _Scratch(bt_pow_public_scratch(&self.mont.ctx, hi - lo, ebits))
+        scratch = _Scratch(bt_pow_public_scratch(&self.mont.mont, hi - lo, ebits))
         with nogil:
-            bt_pow_public(&self.mont.ctx, &dst[offset], &bases[0], hi - lo, &e[0], 0, ebits, 1, scratch.p)
+            bt_pow_public(&self.mont.mont, &dst[offset], &bases[0], hi - lo, &e[0], 0, ebits, 1, scratch.p)
 
     cdef Py_ssize_t _blind_check(self, bt_word[::1] dst, Py_ssize_t lo, Py_ssize_t hi, Py_ssize_t rows) except -1:
         if rows != hi - lo:
             raise ValueError(f"{rows} exponents were given for the slice [{lo}, {hi})")
         _check_range(lo, hi, hi, self.mont.lanes)
-        if dst.shape[0] < <Py_ssize_t>bt_mont_words(&self.mont.ctx, hi):
+        if dst.shape[0] < <Py_ssize_t>bt_mont_words(&self.mont.mont, hi):
             raise ValueError("dst is too short")
-        return <Py_ssize_t>bt_mont_offset(&self.mont.ctx, lo)
+        return <Py_ssize_t>bt_mont_offset(&self.mont.mont, lo)
 
 
 cdef class PaillierPrivate:
@@ -365,13 +383,9 @@ cdef class PaillierPrivate:
         finally:
             self._leave()
 
-    def _arena_bytes(self):
-        # for the wipe test: what the arena holds now
-        self._enter()
-        try:
-            return (<const unsigned char *>self.arena.base)[: self.arena.size]
-        finally:
-            self._leave()
+    def _arena_span(self):
+        # address and size, for the test that scans memory after close()
+        return <size_t>self.arena.base, self.arena.size
 
     def decrypt(self, uint64_t[:, ::1] out, const uint64_t[:, ::1] canon, Py_ssize_t lo, Py_ssize_t hi):
         """out[i] = Dec(canon[i]), lo <= i < hi: residues mod n, checked together before release."""

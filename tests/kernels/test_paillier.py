@@ -1,0 +1,287 @@
+"""The Paillier kernel against plain Python integers, on small keys (any multiple of 128 bits) and one of full size."""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+import sys
+import threading
+
+import gmpy2
+import numpy as np
+import pytest
+
+from bluetusk import _selftest
+from bluetusk._kernels.paillier import PaillierPrivate, PaillierPublic
+from bluetusk.errors import DecryptionError, InvalidKey
+
+
+def rows(values, limbs):
+    data = b"".join(int(value).to_bytes(8 * limbs, "little") for value in values)
+    return np.frombuffer(data, dtype=np.uint64).reshape(len(values), limbs)
+
+
+def integers(array):
+    return [int.from_bytes(row.tobytes(), "little") for row in array]
+
+
+def small_primes(bits):
+    while True:
+        found = []
+        while len(found) < 2:
+            p = secrets.randbits(bits) | 3 << (bits - 2) | 3
+            if gmpy2.is_prime(p) and p not in found:
+                found.append(p)
+        if math.gcd(found[0] - 1, found[1] - 1) == 2:
+            return found
+
+
+class Key:
+    def __init__(self, p, q):
+        self.p, self.q, self.n = p, q, p * q
+        self.hs = pow(self.n**2 - 9, self.n, self.n**2)
+        self.public = PaillierPublic(self.n)
+        self.private = PaillierPrivate(self.public, p, q, self.hs)
+        self.limbs = self.public.n_limbs
+
+    def encrypt(self, messages, exponents):
+        square = self.n**2
+        return [(1 + m * self.n) * pow(self.hs, a, square) % square for m, a in zip(messages, exponents, strict=True)]
+
+
+@pytest.fixture(scope="module", params=[64, 128, 192, 512])
+def small(request):
+    return Key(*small_primes(request.param))
+
+
+@pytest.fixture(scope="module")
+def full():
+    return Key(_selftest._P, _selftest._Q)
+
+
+def edges(key, count):
+    ends = [0, 1, key.n - 1, key.n // 2, key.n // 2 + 1, key.p, key.q, key.n - key.p]
+    return (ends + [secrets.randbelow(key.n) for _ in range(count)])[:count]
+
+
+@pytest.mark.parametrize("count", [1, 8, 300])
+def test_encryption_and_decryption_agree_with_integers(small, count):
+    messages = edges(small, count)
+    exponents = [secrets.randbits(32 * small.limbs) for _ in messages]
+    public, mont = small.public, small.public.mont
+    elements = mont.empty(count)
+    public.blind_power(elements, 0, count, small.hs, rows(exponents, small.limbs // 2))
+    public.mul_plain(elements, elements, None, rows(messages, small.limbs), 0, count, True)
+    canon = np.zeros((count, 2 * small.limbs), np.uint64)
+    mont.store(canon, elements, None, 0, count)
+    assert integers(canon) == small.encrypt(messages, exponents)
+    out = np.zeros((count, small.limbs), np.uint64)
+    small.private.decrypt(out, canon, 0, count)
+    assert integers(out) == messages
+    # the owner's way decrypts to the same, never to the same bytes
+    other = np.zeros_like(canon)
+    small.private.encrypt(other, rows(messages, small.limbs), 0, count)
+    assert not (other == canon).all(axis=1).any()
+    out[:] = 0
+    small.private.decrypt(out, other, 0, count)
+    assert integers(out) == messages
+
+
+def test_many_messages_of_a_small_key():
+    """M18: 10^5 differential at a small size."""
+    key = Key(*small_primes(64))
+    count = 100_000
+    messages = [secrets.randbelow(key.n) for _ in range(count)]
+    canon = np.zeros((count, 2 * key.limbs), np.uint64)
+    out = np.zeros((count, key.limbs), np.uint64)
+    key.private.encrypt(canon, rows(messages, key.limbs), 0, count)
+    lam, square = (key.p - 1) * (key.q - 1), gmpy2.mpz(key.n) ** 2
+    inverse = gmpy2.invert(lam, key.n)
+    assert [(gmpy2.powmod(c, lam, square) - 1) // key.n * inverse % key.n for c in integers(canon[:2000])] == messages[
+        :2000
+    ]
+    key.private.decrypt(out, canon, 0, count)
+    assert integers(out) == messages
+    assert len({row.tobytes() for row in canon}) == count
+
+
+def test_full_size(full):
+    messages = edges(full, 20)
+    exponents = [secrets.randbits(1024) for _ in messages]
+    canon = rows(full.encrypt(messages, exponents), 2 * full.limbs)
+    out = np.zeros((20, full.limbs), np.uint64)
+    full.private.decrypt(out, canon, 3, 20)
+    assert integers(out) == [0] * 3 + messages[3:]
+
+
+def test_the_table_gives_the_power(full):
+    public = PaillierPublic(full.n)
+    with pytest.raises(ValueError, match="table is not complete"):
+        public.blind_table(public.mont.empty(1), 0, 1, np.zeros((1, 16), np.uint64))
+    assert public.table_bytes == 0
+    public.table_open(8 << 20)
+    while not public.table_build(full.hs):
+        pass
+    assert 0 < public.table_bytes <= 8 << 20
+    exponents = [0, 1, 2**1024 - 1, secrets.randbits(1024)]
+    elements, canon = public.mont.empty(4), np.zeros((4, 2 * full.limbs), np.uint64)
+    public.blind_table(elements, 0, 4, rows(exponents, 16))
+    public.mont.store(canon, elements, None, 0, 4)
+    assert integers(canon) == [pow(full.hs, a, full.n**2) for a in exponents]
+
+
+def test_standard_suite_power(full):
+    r = [1, 2, full.n - 1, secrets.randbelow(full.n)]
+    public = full.public
+    elements, canon = public.mont.empty(4), np.zeros((4, 2 * full.limbs), np.uint64)
+    public.blind_standard(elements, 0, 4, rows(r, full.limbs))
+    public.mont.store(canon, elements, None, 0, 4)
+    assert integers(canon) == [pow(x, full.n, full.n**2) for x in r]
+
+
+def test_first_invalid(full):
+    public, limbs = full.public, 2 * full.limbs
+    good = full.encrypt([1, 2, 3], [5, 6, 7])
+    assert public.first_invalid(rows(good, limbs), 0, 3) == -1
+    for bad in (0, full.n**2, full.p, full.q * 77, full.n, 2 ** (64 * limbs) - 1):
+        for where in range(3):
+            values = list(good)
+            values[where] = bad
+            assert public.first_invalid(rows(values, limbs), 0, 3) == where
+            assert public.first_invalid(rows(values, limbs), where + 1, 3) == -1
+
+
+def test_a_multiple_of_p_never_yields_a_result(full):
+    """Not a ciphertext: refused at the boundary, and caught by the check even if it got here."""
+    canon = rows([full.p * 12345], 2 * full.limbs)
+    out = np.ones((1, full.limbs), np.uint64)
+    with pytest.raises(DecryptionError):
+        full.private.decrypt(out, canon, 0, 1)
+    assert not out.any()
+
+
+def test_arguments_are_checked(full):
+    public, private, limbs = full.public, full.private, full.limbs
+    canon, out = np.zeros((2, 2 * limbs), np.uint64), np.zeros((2, limbs), np.uint64)
+    for lo, hi in ((-1, 1), (0, 3), (2, 1)):
+        with pytest.raises(IndexError):
+            private.decrypt(out, canon, lo, hi)
+        with pytest.raises(IndexError):
+            private.encrypt(canon, out, lo, hi)
+        with pytest.raises(IndexError):
+            public.first_invalid(canon, lo, hi)
+    for narrow in (np.zeros((2, limbs - 1), np.uint64), np.zeros((2, limbs + 1), np.uint64)):
+        with pytest.raises(ValueError, match="limbs a row"):
+            private.decrypt(narrow, canon, 0, 1)
+        with pytest.raises(ValueError, match="limbs a row"):
+            private.encrypt(canon, narrow, 0, 1)
+        with pytest.raises(ValueError, match="limbs a row"):
+            public.mul_plain(public.mont.empty(2), public.mont.empty(2), None, narrow, 0, 2, True)
+    with pytest.raises(ValueError, match="dst is too short"):
+        public.blind_power(public.mont.empty(1), 0, 2, full.hs, np.zeros((2, 16), np.uint64))
+    with pytest.raises(ValueError, match="exponents were given"):
+        public.blind_power(public.mont.empty(4), 0, 2, full.hs, np.zeros((3, 16), np.uint64))
+    for n in (full.n * 3, 15, full.n >> 1):
+        with pytest.raises(ValueError, match="bits"):
+            PaillierPublic(n)
+    for p, q in ((full.p, full.q + 2), (full.n, 1), (full.p, full.p)):
+        with pytest.raises(ValueError, match="distinct"):
+            PaillierPrivate(full.public, p, q, full.hs)
+
+
+def test_close_waits_for_calls_in_flight():
+    key = Key(_selftest._P, _selftest._Q)
+    count = 60
+    canon = rows(key.encrypt(range(count), range(1, count + 1)), 2 * key.limbs)
+    results, errors = [], []
+
+    def decrypt():
+        out = np.zeros((count, key.limbs), np.uint64)
+        try:
+            key.private.decrypt(out, canon, 0, count)
+            results.append(integers(out) == list(range(count)))
+        except InvalidKey as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=decrypt) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    key.private.close()
+    for thread in threads:
+        thread.join()
+    assert all(results)
+    assert len(results) + len(errors) == 4
+    assert key.private.closed
+    key.private.close()
+    for call in (
+        lambda: key.private.decrypt(np.zeros((1, key.limbs), np.uint64), canon, 0, 1),
+        lambda: key.private.encrypt(canon.copy(), np.zeros((1, key.limbs), np.uint64), 0, 1),
+        key.private.export_primes,
+    ):
+        with pytest.raises(InvalidKey, match="closed"):
+            call()
+
+
+def test_a_forked_child_cannot_use_the_key(full):
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            full.private.export_primes()
+        except InvalidKey:
+            code = 0
+        finally:
+            os._exit(code if full.private.closed else 2)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert full.private.export_primes()[0] == full.p.to_bytes(128, "little")
+
+
+def fingerprints(words):
+    """A 64-bit hash of every run of four consecutive words, with random multipliers (never the words themselves)."""
+    return sum((words[i : len(words) - 3 + i] * MULTIPLIERS[i] for i in range(4)), start=np.uint64(0))
+
+
+MULTIPLIERS = np.frombuffer(os.urandom(32), dtype=np.uint64) | np.uint64(1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="scans /proc/self/mem")
+def test_close_leaves_no_constant_in_memory():
+    """M8: nothing of the arena is left anywhere in the process, but for p and q, which came from Python objects."""
+    p, q = small_primes(1024)  # of its own: other tests hold keys of the fixed primes
+    key = Key(p, q)
+    canon = rows(key.encrypt([5], [7]), 2 * key.limbs)
+    key.private.decrypt(np.zeros((1, key.limbs), np.uint64), canon, 0, 1)
+    address, size = key.private._arena_span()
+    # GMP's own primality tests and powers leave p, q, their predecessors and 2^1024 mod p, q in freed memory
+    halves = [x for prime in (p, q) for x in (prime, prime - 1, 2**1024 % prime)]
+    known = np.concatenate([rows([*halves, key.n], 32).ravel(), rows([key.n**2], 64).ravel()])
+    with open("/proc/self/mem", "rb", buffering=0) as memory:
+        arena = np.zeros(size // 8, np.uint64)
+        memory.seek(address)
+        assert memory.readinto(arena) == size
+        varied = (arena[:-3] != arena[1:-2]) & (arena[:-3] > 2**32) & (arena[3:] > 2**32)
+        targets = np.setdiff1d(fingerprints(arena)[varied], fingerprints(known))
+        assert len(targets) > 300
+
+        def hits():
+            found = 0
+            with open("/proc/self/maps") as maps:
+                spans = [line.split()[:2] for line in maps if "rw" in line.split()[1] and "[v" not in line]
+            for span, _ in spans:
+                start, end = (int(part, 16) for part in span.split("-"))
+                for begin in range(start, end, 1 << 22):
+                    block = np.zeros(min(end - begin, (1 << 22) + 64) // 8, np.uint64)
+                    memory.seek(begin)
+                    try:
+                        got = memory.readinto(block)
+                    except OSError:  # unmapped since the list was read (our own work arrays): no memory any more
+                        continue
+                    found += int(np.isin(fingerprints(block[: got // 8]), targets).sum())
+                    block[:] = 0
+            return found
+
+        arena[:] = 0
+        assert hits() > 300  # the scan sees them while the key lives
+        key.private.close()
+        assert hits() == 0

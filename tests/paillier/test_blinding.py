@@ -1,0 +1,176 @@
+"""Obfuscators: fresh every time, on every thread, in every forked child, with or without the pool (promise M3)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+
+import numpy as np
+import pytest
+
+from bluetusk import _selftest
+from bluetusk._kernels.paillier import PaillierPublic
+from bluetusk.paillier.blinding import Blinder
+
+N = _selftest._P * _selftest._Q
+HS = pow(N * N - 9, N, N * N)
+
+
+def blinder(suite="djn"):
+    return Blinder(PaillierPublic(N), suite, HS if suite == "djn" else None)
+
+
+def take(source, count):
+    """`count` obfuscators as integers."""
+    mont = source._kernel.mont
+    words, canon = mont.empty(count), np.zeros((count, mont.limbs), np.uint64)
+    source.fill(words, 0, count)
+    mont.store(canon, words, None, 0, count)
+    return [row.tobytes() for row in canon]
+
+
+class Recorder:
+    """Stands where the powers are computed and keeps a digest of each exponent instead."""
+
+    def __init__(self, kernel):
+        self.mont, self.n, self.n_limbs = kernel.mont, kernel.n, kernel.n_limbs
+        self.digests = []
+
+    def blind_table(self, dst, lo, hi, a):
+        assert a.shape == (hi - lo, self.n_limbs // 2)
+        self.digests += [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in a]
+
+    def blind_power(self, dst, lo, hi, base, a):
+        self.blind_table(dst, lo, hi, a)
+
+
+@pytest.mark.parametrize("suite", ["djn", "standard"])
+def test_obfuscators_differ_and_are_nth_residues(suite):
+    source = blinder(suite)
+    values = take(source, 4)
+    assert len(set(values)) == 4
+    order = (_selftest._P - 1) * (_selftest._Q - 1)
+    for value in values:  # an n-th power dies under phi(n)
+        assert pow(int.from_bytes(value, "little"), order, N * N) == 1
+
+
+def test_with_and_without_the_table():
+    source = blinder()
+    few = take(source, 2)
+    assert source._kernel.table_bytes == 0
+    many = take(source, 20)
+    assert source._kernel.table_bytes > 0
+    assert len({*few, *many}) == 22
+
+
+def test_exponents_are_as_long_as_the_suite_says():
+    """M4: uniform below 2^1024, so the top byte takes every value and no bit is constant."""
+    kernel = PaillierPublic(N)
+    seen = []
+
+    class Full(Recorder):
+        def blind_table(self, dst, lo, hi, a):
+            seen.append(a.copy())
+
+    source = Blinder(kernel, "djn", HS)
+    source._kernel, source._ready = Full(kernel), True
+    source.fill(kernel.mont.empty(10_000), 0, 10_000)
+    exponents = np.concatenate(seen)
+    assert exponents.shape == (10_000, 16)
+    ones = np.unpackbits(exponents.view(np.uint8)).reshape(10_000, 1024).sum(axis=0).astype(np.int64)
+    assert abs(ones - 5000).max() < 6.5 * 50  # 6.5 sigma, 1024 bits: false alarm below 10^-7
+
+
+def test_the_pool_is_popped_once():
+    source = blinder()
+    source.precompute(7)
+    source.precompute(5)
+    assert source.pooled == 12
+    pooled = take(source, 10)
+    assert source.pooled == 2
+    rest = take(source, 4)
+    assert source.pooled == 0
+    assert len({*pooled, *rest}) == 14
+
+
+def test_threads_share_a_pool_without_sharing_an_element():
+    source = blinder()
+    source.precompute(64)
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(take(source, 8))) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    values = [value for result in results for value in result]
+    assert len(set(values)) == len(values) == 80
+
+
+def in_child(work):
+    """Run `work` in a forked child; its bytes come back through a pipe."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(read)
+            with os.fdopen(write, "wb") as pipe:
+                pipe.write(work())
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.close(write)
+    return pid, read
+
+
+def collect(children):
+    outputs = []
+    for pid, read in children:
+        with os.fdopen(read, "rb") as pipe:
+            outputs.append(pipe.read())
+        assert os.waitpid(pid, 0)[1] == 0
+    return outputs
+
+
+def test_forked_children_draw_their_own_exponents():
+    """M3: 8 children x 10^4 exponents from one parent with a full pool and a drawn history: no duplicate."""
+    source = blinder()
+    recorder = Recorder(source._kernel)
+    source._kernel, source._ready = recorder, True
+    words = recorder.mont.empty(1)
+
+    def work():
+        recorder.digests.clear()
+        for _ in range(10_000):
+            source.fill(words, 0, 1)
+        return b"".join(recorder.digests)
+
+    mine = work()
+    outputs = [mine, *collect([in_child(work) for _ in range(8)])]
+    digests = [output[i : i + 16] for output in outputs for i in range(0, len(output), 16)]
+    assert len(digests) == 90_000
+    assert len(set(digests)) == len(digests)
+
+
+def test_a_forked_child_does_not_see_the_pool():
+    source = blinder()
+    source.precompute(6)
+
+    def work():
+        assert source.pooled == 0
+        return b"".join(take(source, 4))
+
+    (child,) = collect([in_child(work)])
+    assert source.pooled == 6
+    mine = take(source, 6)
+    theirs = [child[i : i + 512] for i in range(0, len(child), 512)]
+    assert len({*mine, *theirs}) == 10
+
+
+def test_progress_and_size_are_checked():
+    source, calls = blinder(), []
+    source.precompute(12, threads=1, progress=lambda done, total: calls.append((done, total)))
+    assert calls[-1] == (12, 12)
+    assert source.pooled == 12
+    source.clear()
+    assert source.pooled == 0
