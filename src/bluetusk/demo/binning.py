@@ -84,7 +84,7 @@ def cells_of(x: NDArray[np.int64]) -> NDArray[np.int64]:
     (100, 23)
     """
     columns = [np.searchsorted(grid.edges, x[:, j], side="right") for j, grid in enumerate(_GRIDS)]
-    return np.stack(columns, axis=1).astype(np.int64) + _STARTS
+    return np.asarray(np.stack(columns, axis=1) + _STARTS, dtype=np.int64)
 
 
 def histogram(cells: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -148,6 +148,12 @@ class QuasiNewton:
         self._first = inverse_hessian
         self._h = inverse_hessian
         self._gradient: Floats | None = None
+        self._direction = np.zeros_like(start)
+        self._slope = 0.0  # minus the slope at `best` along the direction
+        self._length = 1.0
+        self._tries = 0
+        self._low = (0.0, 0.0)  # length and slope where it still falls
+        self._high: tuple[float, float] | None = None  # and where it rises
 
     def tell(self, gradient: Floats) -> None:
         """Take the gradient at `point` and choose the next point.
@@ -196,8 +202,8 @@ class QuasiNewton:
         self.gap = float(np.abs(self._direction).max())
         self._length = 1.0
         self._tries = 0
-        self._low: tuple[float, float] = (0.0, -self._slope)
-        self._high: tuple[float, float] | None = None
+        self._low = (0.0, -self._slope)
+        self._high = None
         self.point = self.best + self._direction
 
     def _update(self, step: Floats, change: Floats, curvature: float) -> None:

@@ -38,13 +38,14 @@ def save(path: str | Path, comparison: Comparison, outcome: Outcome) -> None:
     with mpl.rc_context(
         {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": _INK}
     ):
-        figure = Figure(figsize=(11.0, 5.0), dpi=150, layout="constrained")
+        figure = Figure(figsize=(11.0, max(5.0, 0.42 * len(comparison.names))), dpi=150, layout="constrained")
         FigureCanvasAgg(figure)
         left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.15))
         _curves(left, comparison)
         _gains(right, comparison, outcome)
         figure.suptitle(
-            f"{len(comparison.names)} banks, {sum(comparison.train)} training and {sum(comparison.test)} test customers",
+            f"One model of {len(outcome.banks)} banks and {outcome.weight} customers, tested on "
+            f"{sum(comparison.test)} others",
             color=_INK,
             fontsize=12,
         )

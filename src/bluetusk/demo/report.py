@@ -187,9 +187,9 @@ def _views(plan: Plan, outcome: Outcome) -> Table:
         text=True,
         note="Sums are exact and say what they say about the pooled sample: a cell with one customer shows that some "
         f"bank has such a customer, and the gradients at {n} points show how the pooled loss bends along the steps "
-        "between them. The pooled table of pairs of bins, which a summed second-order matrix would be, was not computed. "
-        "No noise is added. The key holder and the aggregator together could decrypt every contribution, and the key holder with "
-        "all banks but one could subtract: they must not work together."
+        "between them. The pooled table of pairs of bins, which a summed second-order matrix would be, was not "
+        "computed. No noise is added. The key holder and the aggregator together could decrypt every contribution, "
+        "and the key holder with all banks but one could subtract: they must not work together."
         + (
             " Sums with and without the lost banks, at other points, say something of the lost banks together."
             if outcome.lost

@@ -192,7 +192,7 @@ class _Banks:
             while waiting:
                 left = deadline - time.monotonic()
                 for key, _ in selector.select(left) if left > 0 else ():
-                    name: str = key.data
+                    name = str(key.data)
                     selector.unregister(key.fileobj)
                     waiting.remove(name)
                     try:

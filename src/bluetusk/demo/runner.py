@@ -258,15 +258,15 @@ def _notes(children: _Children, silence: float) -> Iterator[tuple[_Child, Any]]:
                     "or a smaller key"
                 )
             for key, _ in ready:
-                child: _Child = key.data
+                speaker: _Child = key.data
                 try:
-                    frame = read_note(child.report.receive(silence))
+                    frame = read_note(speaker.report.receive(silence))
                 except (EOFError, TimeoutError, FrameError):
-                    selector.unregister(child.report)
-                    yield child, None
+                    selector.unregister(speaker.report)
+                    yield speaker, None
                 else:
                     heard = time.monotonic()
-                    yield child, frame
+                    yield speaker, frame
 
 
 def run(plan: Plan, show: Callable[[Event], None] = lambda event: None) -> Outcome:

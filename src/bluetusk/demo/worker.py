@@ -66,9 +66,9 @@ def main(argument: str) -> int:
         phases = {name: [round(1e6 * used.seconds), used.sent, used.received] for name, used in account.phases.items()}
         parent.send(note("done", phases=phases))
     except ProtocolAbort as err:
-        at = {} if err.round is None else {"round": err.round}
-        party = {} if err.party is None else {"party": err.party}
-        parent.send(note("abort", reason=err.reason, **at, **party))
+        known: dict[str, Any] = {"round": err.round, "party": err.party}
+        fields = {name: value for name, value in known.items() if value is not None}
+        parent.send(note("abort", reason=err.reason, **fields))
         return 1
     except EOFError:
         return PEER_GONE

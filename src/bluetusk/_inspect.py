@@ -1,0 +1,104 @@
+"""What a file of ours holds, told without a secret: ``bluetusk inspect``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from .errors import FrameError
+from .paillier.keys import PublicKey
+from .wire.frame import VERSION, Kind, read_header
+
+__all__ = ["describe"]
+
+_SHOWN = 96  # characters of a value
+_LARGEST_KEY = 1 << 16
+_MEANING = {
+    Kind.PLAN: "a fixed-point plan",
+    Kind.PUBLIC_KEY: "a Paillier public key",
+    Kind.PRIVATE_KEY: "a Paillier private key, encrypted under a passphrase",
+    Kind.CIPHER_ARRAY: "an array of ciphertexts",
+    Kind.SUM_SESSION: "the configuration of a sum",
+    Kind.SUM_CONTRIBUTION: "a client's encrypted part of a sum",
+    Kind.SUM_TOTAL: "an encrypted total, for the key holder",
+    Kind.SUM_RESULT: "a decrypted total",
+    Kind.MESSAGE: "a note between the processes of one job",
+}
+
+
+def describe(path: str | os.PathLike[str]) -> list[tuple[str, str | int]]:
+    """Describe a file.
+
+    Parameters
+    ----------
+    path : path-like
+        A frame of any kind, or a public key as JSON. Only its header is read, but for public keys, which are checked.
+
+    Returns
+    -------
+    list of (str, str or int)
+        Names and values, printable whatever the file holds, and none of them secret: a private key's file gives its
+        size, suite and fingerprint.
+
+    Raises
+    ------
+    FrameError
+        If the file is neither.
+    InvalidKey
+        If it is a public key that fails a check.
+    OSError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from bluetusk.wire.frame import encode
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "note")
+    ...     with open(path, "wb") as file:
+    ...         _ = file.write(encode(Kind.MESSAGE, {"topic": "hello"}, b"xyz"))
+    ...     dict(describe(path))["payload"]
+    '3 bytes'
+    """
+    with open(path, "rb") as file:
+        start = file.read(8)
+        file.seek(0)
+        if start.lstrip()[:1] == b"{":
+            return [("kind", "PUBLIC_KEY as JSON"), *_public(PublicKey.from_json(file.read(_LARGEST_KEY)))]
+        header, payload = read_header(file)
+        kind = Kind(int.from_bytes(start[6:8], "little"))  # a kind that we know, or read_header had refused
+        there = os.fstat(file.fileno()).st_size - file.tell()
+        if there != payload:
+            how = "truncated" if there < payload else "followed by other bytes"
+            raise FrameError(f"{path} is {how}: its payload should take {payload} bytes, there are {there}")
+    told: list[tuple[str, str | int]] = [("kind", kind.name), ("holds", _MEANING[kind]), ("version", VERSION)]
+    if kind is Kind.PUBLIC_KEY:
+        return [*told, *_public(PublicKey.from_bytes(Path(path).read_bytes()))]
+    if kind is Kind.PRIVATE_KEY:
+        header = {name: header[name] for name in ("bits", "suite", "fingerprint", "kdf", "cipher") if name in header}
+    told += [(_text(name), _text(value)) for name, value in header.items()]
+    return [*told, ("payload", f"{payload} bytes")]
+
+
+def _public(key: PublicKey) -> list[tuple[str, str | int]]:
+    return [
+        ("bits", key.bits),
+        ("suite", key.suite),
+        ("fingerprint", key.fingerprint.hex()),
+        ("words", key.fingerprint_words),
+    ]
+
+
+def _text(value: Any) -> str:
+    """Write a header's value on one line that a terminal can bear, whoever chose it."""
+    if isinstance(value, bytes):
+        text = value[:_SHOWN].hex()
+    elif isinstance(value, dict):
+        text = "{" + ", ".join(f"{_text(name)}: {_text(item)}" for name, item in list(value.items())[:_SHOWN]) + "}"
+    elif isinstance(value, list):
+        text = "[" + ", ".join(_text(item) for item in value[:_SHOWN]) + "]"
+    else:
+        text = str(value)
+    text = "".join(c if c.isprintable() else "?" for c in text[: _SHOWN + 1])
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
