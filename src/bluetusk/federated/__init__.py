@@ -1,0 +1,10 @@
+"""Sums over many parties: encrypted under Paillier, with a key holder."""
+
+from __future__ import annotations
+
+from ._aggregator import Accepted, Aggregator, Rejected
+from ._client import Client
+from ._holder import KeyHolder, SumResult
+from .paillier_sum import PaillierSum
+
+__all__ = ["Accepted", "Aggregator", "Client", "KeyHolder", "PaillierSum", "Rejected", "SumResult"]
