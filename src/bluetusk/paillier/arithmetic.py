@@ -184,7 +184,7 @@ class Arithmetic(Structured):
         count, rows, contracted = math.prod(m.shape[:-2]), m.shape[-2], m.shape[-1]
         number = np.arange(count, dtype=np.int64).reshape(*m.shape[:-2], 1)
         which = np.broadcast_to(number, (*batch, c.shape[-2])).reshape(-1)
-        columns = np.broadcast_to(c, (*batch, *c.shape[-2:])).reshape(-1, contracted)
+        columns = np.broadcast_to(c, (*batch, *c.shape[-2:])).reshape(len(which), contracted)
         with reading(self._store):
             words, at = linalg.multiexp(
                 self._mont, self._store.words, columns, which, factors.reshape(count, rows, contracted)

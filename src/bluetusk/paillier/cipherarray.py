@@ -247,12 +247,9 @@ class CipherArray(habits.NumpyHabits):
         return _unpickled, (raw, self._pub, self._plan, self.shape, self._frac, self._bound, slot_bits, self.fresh)
 
     def __repr__(self) -> str:
-        base = self._plan.base
+        scale = f"{self._plan.base}**-{self._frac}" if self._frac else "1"
         layout = f", packed in {self.slot_bits}-bit slots" if self.packed else ""
-        return (
-            f"<CipherArray shape={self.shape}, key={self._pub.fingerprint.hex()[:12]}, "
-            f"scale={base}**-{self._frac}{layout}>"
-        )
+        return f"<CipherArray shape={self.shape}, key={self._pub.fingerprint.hex()[:12]}, scale={scale}{layout}>"
 
     # --- what ciphertexts cannot do -----------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable
 from typing import Any
@@ -21,9 +20,6 @@ from .store import FRESH, Index, Store, Words, build, canonical_slices
 
 __all__ = ["decrypted", "default_plan", "encrypted", "packing_for", "residue_rows"]
 
-_log = logging.getLogger("bluetusk.paillier")
-
-_FAILED = "decryption failed; the cause is in the local log of 'bluetusk.paillier'"
 _INT64_MAX = (1 << 63) - 1
 # The owner's tables cost about as much as this many encryptions by the public way.
 _OWNER_PAYS_FROM = 16
@@ -130,15 +126,7 @@ def decrypted(
             f"{pub.fingerprint.hex()[:12]}: use the private key that belongs to it"
         )
     rows = _decrypted_rows(priv, c, threads, progress)
-    try:
-        return _decoded(pub, rows, c)
-    except _Bad as bad:
-        _log.warning("decryption of an array of shape %s failed: %s", c.shape, bad)
-        raise DecryptionError(_FAILED) from None
-
-
-class _Bad(Exception):
-    """What was wrong with a decoded value, for the log."""
+    return _decoded(pub, rows, c)
 
 
 def _decrypted_rows(
@@ -154,19 +142,9 @@ def _decrypted_rows(
         mont.store(canon, source, index[lo:hi], 0, hi - lo)
         kernel.decrypt(out[lo:hi], canon, 0, hi - lo)
 
-    try:
-        with c._store.read() as source:
-            _parallel.run(
-                len(index),
-                work,
-                cost_us=3500.0 * (limbs / 32) ** 3,
-                align=mont.lanes,
-                threads=threads,
-                progress=progress,
-            )
-    except DecryptionError as error:
-        _log.warning("decryption of an array of shape %s failed: %s", c.shape, error)
-        raise DecryptionError(_FAILED) from None
+    cost_us = 3500.0 * (limbs / 32) ** 3
+    with c._store.read() as source:
+        _parallel.run(len(index), work, cost_us=cost_us, align=mont.lanes, threads=threads, progress=progress)
     return out
 
 
@@ -179,19 +157,19 @@ def _decoded(pub: PublicKey, rows: NDArray[np.uint64], c: CipherBase) -> arith.I
             table = values.reshape(lead, packing.length)
             bad = pack.unpack_slots(rows, packing.slot_bits, packing.slots, limbs, table)
             if bad >= 0:
-                raise _Bad(f"block {bad} does not unpack")
+                raise DecryptionError(f"block {bad} does not unpack")
     elif bound <= _INT64_MAX:
         values = np.zeros(len(rows), dtype=np.int64)
         if len(rows):
             bad = pack.int64_from_residues(rows, limbs, values)
             if bad >= 0:
-                raise _Bad(f"element {bad} exceeds 64 bits, its bound is below")
+                raise DecryptionError(f"element {bad} exceeds 64 bits, its bound is below")
     else:
         return _decoded_wide(pub, rows, shape, bound)
     if bound <= _INT64_MAX:
         beyond = (values > bound) | (values < -bound)
         if beyond.any():
-            raise _Bad(f"element {int(np.argmax(beyond))} exceeds the bound of the array")
+            raise DecryptionError(f"element {int(np.argmax(beyond))} exceeds the bound of the array")
     return values.reshape(shape)
 
 
@@ -199,7 +177,7 @@ def _decoded_wide(pub: PublicKey, rows: NDArray[np.uint64], shape: tuple[int, ..
     out = np.empty(len(rows), dtype=object)
     for i, value in enumerate(pack.ints_from_residues(rows, int(pub.n))):
         if abs(value) > bound:
-            raise _Bad(f"element {i} exceeds the bound of the array")
+            raise DecryptionError(f"element {i} exceeds the bound of the array")
         out[i] = int(value)
     return out.reshape(shape)
 
