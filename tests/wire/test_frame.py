@@ -325,7 +325,7 @@ def test_memory_stays_below_four_frames_and_a_megabyte(number: int) -> None:
 
 
 def test_keys_are_not_interned() -> None:
-    """An interned key would stay in memory when its frame is gone (always, from Python 3.12 on)."""
+    """An interned key would stay in memory when its frame is gone (for ever, in Python 3.12)."""
     key = "a key of a hostile frame"
     (read,) = decode(encode(Kind.PLAN, {key[:5] + key[5:]: 1})).header
     assert read == key

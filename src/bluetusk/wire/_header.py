@@ -107,7 +107,7 @@ def unpack(body: bytes) -> dict[str, Any]:
 def _take(unpacker: msgpack.Unpacker, body: bytes) -> Any:
     """Decode the next value of a header that was scanned; maps and lists item by item.
 
-    msgpack's own reader of maps interns every key, and from Python 3.12 on an interned string may never be freed: a
+    msgpack's own reader of maps interns every key, and in Python 3.12 an interned string is never freed: a
     peer could fill the memory with frames that are refused. Read like this, keys are plain strings.
     """
     code = body[unpacker.tell()]
