@@ -39,9 +39,7 @@ bt_status bt_gmp_load(const char *path)
                 bind(handle, SYMBOL(mpn_mul_1), &f.mul_1) & bind(handle, SYMBOL(mpn_addmul_1), &f.addmul_1) &
                 bind(handle, SYMBOL(mpn_mul_n), &f.mul_n) & bind(handle, SYMBOL(mpn_sqr), &f.sqr) &
                 bind(handle, SYMBOL(mpn_sec_mul), &f.sec_mul) &
-                bind(handle, SYMBOL(mpn_sec_mul_itch), &f.sec_mul_itch) &
-                bind(handle, SYMBOL(mpn_sec_sqr), &f.sec_sqr) &
-                bind(handle, SYMBOL(mpn_sec_sqr_itch), &f.sec_sqr_itch) & bind(handle, SYMBOL(mpn_gcd), &f.gcd) &
+                bind(handle, SYMBOL(mpn_sec_mul_itch), &f.sec_mul_itch) & bind(handle, SYMBOL(mpn_gcd), &f.gcd) &
                 bind(handle, SYMBOL(mp_bits_per_limb), &limb_bits) & bind(handle, SYMBOL(gmp_version), &version);
     if (!found || *limb_bits != 64)
         return BT_ERR_GMP;

@@ -20,10 +20,8 @@ typedef struct bt_gmp_functions {
     /* no branch, no address from the operands */
     void (*sec_mul)(mp_ptr, mp_srcptr, mp_size_t, mp_srcptr, mp_size_t, mp_ptr);
     mp_size_t (*sec_mul_itch)(mp_size_t, mp_size_t);
-    void (*sec_sqr)(mp_ptr, mp_srcptr, mp_size_t, mp_ptr);
-    mp_size_t (*sec_sqr_itch)(mp_size_t);
     mp_size_t (*gcd)(mp_ptr, mp_ptr, mp_size_t, mp_ptr, mp_size_t); /* public data only */
-    const char *version; /* "6.3.0" */
+    const char *version;                                            /* "6.3.0" */
 } bt_gmp_functions;
 
 extern bt_gmp_functions bt_gmp; /* all null until bt_gmp_load succeeds; never changes afterwards */

@@ -3,7 +3,7 @@
 
 /* Elements that one window table serves: a multiple of every backend's lanes, and small enough that 2^w elements for each
  * stay in the second-level cache. */
-enum { CHUNK = 8, MAX_WINDOW = 8, DIGIT_WORDS = CHUNK / 2 };
+enum { CHUNK = 8, MAX_WINDOW = 8 };
 
 /* A masked read of one element costs about 1 / (SCAN * limbs) of a product: measured for mpn at 32 and 64 limbs. */
 enum { SCAN = 10 };
@@ -50,10 +50,17 @@ static size_t fixed_window(const bt_mont *ctx, size_t ebits)
     return best;
 }
 
+/* Words from one table entry of n elements to the next: a cache line more than they take, so that the entries of one
+ * element do not all fall into the same set of the cache. */
+static size_t entry_stride(const bt_mont *ctx, size_t n)
+{
+    return bt_mont_words(ctx, n) + 8;
+}
+
 static size_t pow_fixed_scratch(const bt_mont *ctx, size_t n, size_t ebits)
 {
     const size_t entries = (size_t)1 << fixed_window(ctx, ebits);
-    return (entries + 1) * bt_mont_words(ctx, min_size(n, CHUNK)) + DIGIT_WORDS + bt_mont_scratch(ctx);
+    return (entries + 1) * entry_stride(ctx, min_size(n, CHUNK)) + bt_mont_scratch(ctx);
 }
 
 /* n <= CHUNK powers by fixed windows; the same operations whatever the exponents. */
@@ -65,9 +72,8 @@ static void pow_fixed(const bt_mont *ctx, bt_word *dst, const bt_word *base, siz
         ops->one(ctx, dst, n);
         return;
     }
-    const size_t w = fixed_window(ctx, ebits), entries = (size_t)1 << w, stride = bt_mont_words(ctx, n);
-    bt_word *table = scratch, *t = table + entries * stride, *digit_words = t + stride;
-    bt_word *work = digit_words + DIGIT_WORDS;
+    const size_t w = fixed_window(ctx, ebits), entries = (size_t)1 << w, stride = entry_stride(ctx, n);
+    bt_word *table = scratch, *t = table + entries * stride, *work = t + stride;
     uint32_t digit[CHUNK];
 
     ops->one(ctx, table, n);

@@ -3,9 +3,9 @@
  * Layout: an element is the `limbs` limbs of x R mod m with R = 2^(64 limbs), always fully reduced (below m), least
  * significant limb first; lanes = 1. Constants beyond those of bt_modulus are not needed.
  *
- * Secret operands go through mpn_sec_mul, mpn_sec_sqr and rows of mpn_addmul_1, whose time and addresses depend on the
- * number of limbs alone, and through a masked final subtraction. Public ones take mpn_mul_n and mpn_sqr (Karatsuba and
- * Toom, which branch on data). */
+ * Secret operands go through mpn_sec_mul and rows of mpn_addmul_1, whose time and addresses depend on the number of limbs
+ * alone, joined by masks instead of branches. Public ones take mpn_mul_n and mpn_sqr (Karatsuba and Toom, which branch on
+ * data). */
 #include "bt_gmp.h"
 #include "bt_mont.h"
 
@@ -22,12 +22,14 @@ static size_t mont_const_words(size_t limbs)
     return 0;
 }
 
-/* a product of two elements, one row for the final subtraction, and what the sec functions want */
+/* From this many limbs on, a secret product (square) is cut in half: below, the joining costs more than it saves. */
+enum { SPLIT_MUL = 44, SPLIT_SQR = 80 };
+
+/* a product of two elements, one row for the final subtraction, and for secret_product: 2 limbs in each level of halving,
+ * so less than 4 limbs, and what mpn_sec_mul wants */
 static size_t mont_scratch_words(size_t limbs)
 {
-    size_t mul = (size_t)bt_gmp.sec_mul_itch((mp_size_t)limbs, (mp_size_t)limbs);
-    size_t sqr = (size_t)bt_gmp.sec_sqr_itch((mp_size_t)limbs);
-    return 3 * limbs + (mul > sqr ? mul : sqr);
+    return 7 * limbs + (size_t)bt_gmp.sec_mul_itch((mp_size_t)limbs, (mp_size_t)limbs);
 }
 
 static bt_status mont_init(bt_mont *ctx, bt_word *consts, bt_word *scratch)
@@ -64,13 +66,94 @@ static void mont_reduce(const bt_modulus *mod, bt_limb *dst, bt_limb *t, bt_limb
         dst[i] = bt_ct_select(keep, dst[i], row[i]);
 }
 
+/* dst = |a - b|; returns all ones if a < b. */
+static bt_limb abs_difference(bt_limb *dst, const bt_limb *a, const bt_limb *b, size_t limbs)
+{
+    bt_limb mask = 0 - (bt_limb)bt_gmp.sub_n((mp_ptr)dst, (mp_srcptr)a, (mp_srcptr)b, (mp_size_t)limbs);
+    mask = bt_ct_barrier(mask);
+    bt_limb carry = mask & 1;
+    for (size_t i = 0; i < limbs; i++) {
+        dst[i] = (dst[i] ^ mask) + carry;
+        carry &= ~bt_ct_nonzero(dst[i]); /* x + 1 carries exactly if it is 0 */
+    }
+    return mask;
+}
+
+/* t[0 .. 2 limbs) = a^2 by rows: every a_i a_k with i < k once, doubled, then the squares a_i^2. */
+static void secret_square(bt_limb *t, const bt_limb *a, size_t limbs)
+{
+    const mp_size_t n = (mp_size_t)limbs;
+    t[0] = 0;
+    t[2 * n - 1] = 0;
+    if (n > 1)
+        t[n] = bt_gmp.mul_1((mp_ptr)(t + 1), (mp_srcptr)(a + 1), n - 1, a[0]);
+    for (mp_size_t i = 1; i < n - 1; i++)
+        t[n + i] = bt_gmp.addmul_1((mp_ptr)(t + 2 * i + 1), (mp_srcptr)(a + i + 1), n - 1 - i, a[i]);
+    /* the sum of the cross products is below a^2 / 2, so its double fits */
+    bt_gmp.add_n((mp_ptr)t, (mp_srcptr)t, (mp_srcptr)t, 2 * n);
+    bt_limb carry = 0;
+    for (size_t i = 0; i < limbs; i++) {
+        const unsigned __int128 square = (unsigned __int128)a[i] * a[i];
+        const unsigned __int128 low = (unsigned __int128)t[2 * i] + (bt_limb)square + carry;
+        const unsigned __int128 high = (unsigned __int128)t[2 * i + 1] + (bt_limb)(square >> 64) + (bt_limb)(low >> 64);
+        t[2 * i] = (bt_limb)low;
+        t[2 * i + 1] = (bt_limb)high;
+        carry = (bt_limb)(high >> 64);
+    }
+}
+
+/* t[0 .. 2 limbs) = a b without branch or address from a and b (a == b, as pointers, is public: a square).
+ *
+ * Karatsuba with B = 2^(64 half): a b = z2 B^2 + (z0 + z2 - (a1 - a0)(b1 - b0)) B + z0. The product of the differences is
+ * taken of absolute values and then negated under a mask; `middle` is kept in two's complement with `top` as its highest
+ * limb, and is in truth a1 b0 + a0 b1 < 2 B^2, so that top ends as 0 or 1. */
+static void secret_product(bt_limb *t, const bt_limb *a, const bt_limb *b, size_t limbs, bt_limb *scratch)
+{
+    if (limbs % 2 || limbs < (a == b ? SPLIT_SQR : SPLIT_MUL)) {
+        if (a == b)
+            secret_square(t, a, limbs);
+        else
+            bt_gmp.sec_mul((mp_ptr)t, (mp_srcptr)a, (mp_size_t)limbs, (mp_srcptr)b, (mp_size_t)limbs, (mp_ptr)scratch);
+        return;
+    }
+    const size_t half = limbs / 2;
+    bt_limb *difference = scratch, *middle = scratch, *work = scratch + 2 * limbs;
+    bt_limb *cross = scratch + limbs;
+    bt_limb minus = ~(bt_limb)0; /* all ones: cross is subtracted */
+    if (a == b) {
+        abs_difference(difference, a + half, a, half);
+        secret_product(cross, difference, difference, half, work);
+    } else {
+        minus ^= abs_difference(difference, a + half, a, half);
+        minus ^= abs_difference(difference + half, b + half, b, half);
+        secret_product(cross, difference, difference + half, half, work);
+    }
+    secret_product(t, a, a == b ? a : b, half, work);
+    secret_product(t + limbs, a + half, a == b ? a + half : b + half, half, work);
+
+    minus = bt_ct_barrier(minus);
+    bt_limb carry = minus & 1,
+            top = bt_gmp.add_n((mp_ptr)middle, (mp_srcptr)t, (mp_srcptr)(t + limbs), (mp_size_t)limbs);
+    for (size_t i = 0; i < limbs; i++) {
+        cross[i] = (cross[i] ^ minus) + carry;
+        carry &= ~bt_ct_nonzero(cross[i]);
+    }
+    top += minus + carry; /* the sign limb of -cross: all ones, or 0 for cross = 0 */
+    top += bt_gmp.add_n((mp_ptr)middle, (mp_srcptr)middle, (mp_srcptr)cross, (mp_size_t)limbs);
+    top += bt_gmp.add_n((mp_ptr)(t + half), (mp_srcptr)(t + half), (mp_srcptr)middle, (mp_size_t)limbs);
+    for (size_t i = limbs + half; i < 2 * limbs; i++) {
+        t[i] += top;
+        top = (bt_limb)(t[i] < top);
+    }
+}
+
 static void mont_product(const bt_modulus *mod, bt_limb *dst, const bt_limb *a, const bt_limb *b, int secret,
                          bt_limb *scratch)
 {
     const mp_size_t limbs = (mp_size_t)mod->limbs;
     bt_limb *t = scratch, *row = scratch + 2 * limbs;
     if (secret)
-        bt_gmp.sec_mul((mp_ptr)t, (mp_srcptr)a, limbs, (mp_srcptr)b, limbs, (mp_ptr)(row + limbs));
+        secret_product(t, a, b, mod->limbs, row + limbs);
     else
         bt_gmp.mul_n((mp_ptr)t, (mp_srcptr)a, (mp_srcptr)b, limbs);
     mont_reduce(mod, dst, t, row, secret);
@@ -116,7 +199,7 @@ static void mont_sqr(const bt_mont *ctx, bt_word *dst, const bt_word *a, size_t 
     bt_limb *t = scratch, *row = scratch + 2 * limbs;
     for (size_t i = 0; i < n; i++, dst += limbs, a += limbs) {
         if (secret)
-            bt_gmp.sec_sqr((mp_ptr)t, (mp_srcptr)a, limbs, (mp_ptr)(row + limbs));
+            secret_product(t, a, a, ctx->mod->limbs, row + limbs);
         else
             bt_gmp.sqr((mp_ptr)t, (mp_srcptr)a, limbs);
         mont_reduce(ctx->mod, dst, t, row, secret);
@@ -144,7 +227,8 @@ static void mont_scatter(const bt_mont *ctx, bt_word *dst, size_t first, const b
 typedef uint64_t vec __attribute__((vector_size(16), aligned(8), may_alias));
 typedef uint32_t vec32 __attribute__((vector_size(16)));
 
-enum { BLOCK = 8 }; /* words selected together: one cache line */
+/* BLOCK: words selected together, one cache line. STAGED: the most rows that select_shared copies to the stack. */
+enum { BLOCK = 8, STAGED = 256 };
 
 static inline vec vec_mask(uint32_t digit, uint32_t row)
 {
@@ -179,14 +263,25 @@ static inline void select_word(bt_word *dst, const bt_word *table, size_t rows, 
     *dst = sum;
 }
 
-/* Column block by column block, so that the lines of one block stay in the first-level cache for the whole batch. */
+/* Column block by column block: each is first copied together, because table rows are often a power of two apart and would
+ * then compete for a few sets of the cache while the whole batch scans them. */
 static void mont_select_shared(const bt_mont *ctx, bt_word *dst, const bt_word *table, size_t rows,
                                const uint32_t *digit, size_t n)
 {
     const size_t limbs = ctx->mod->limbs, whole = limbs / BLOCK * BLOCK;
-    for (size_t k = 0; k < whole; k += BLOCK)
+    bt_word staged[STAGED * BLOCK];
+    for (size_t k = 0; k < whole; k += BLOCK) {
+        const bt_word *from = table + k;
+        size_t stride = limbs;
+        if (n > 1 && rows <= STAGED) {
+            for (size_t j = 0; j < rows; j++)
+                memcpy(staged + j * BLOCK, table + j * limbs + k, BLOCK * sizeof *staged);
+            from = staged;
+            stride = BLOCK;
+        }
         for (size_t i = 0; i < n; i++)
-            select_block(dst + i * limbs + k, table + k, rows, limbs, digit[i]);
+            select_block(dst + i * limbs + k, from, rows, stride, digit[i]);
+    }
     for (size_t i = 0; i < n; i++)
         for (size_t k = whole; k < limbs; k++)
             select_word(dst + i * limbs + k, table + k, rows, limbs, digit[i]);

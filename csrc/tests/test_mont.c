@@ -168,6 +168,9 @@ void test_mont(void)
                 against_gmp(*ops, sizes[i], n);
         for (size_t bits = 66; bits <= 2500; bits += 37)
             against_gmp(*ops, bits, 3);
+        for (size_t limbs = 40; limbs <= 100;
+             limbs += 3) /* around where secret products are cut in half, and odd halves */
+            against_gmp(*ops, 64 * limbs, 4);
         against_gmp(*ops, 6144, 3);
         against_gmp(*ops, BT_MAX_BITS - 1, 2);
         against_gmp(*ops, BT_MAX_BITS, 2);
