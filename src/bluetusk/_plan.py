@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import numpy as np
 
@@ -27,7 +27,7 @@ P = TypeVar("P", bound="Plan")
 
 
 class Plan:
-    """The agreed part of a :class:`bluetusk.FixedPoint`: immutable, compared by its hash, one canonical frame."""
+    """The agreed part of a :class:`bluetusk.FixedPoint`: immutable, compared by value, one canonical frame."""
 
     __slots__ = (
         "_base",
@@ -47,7 +47,7 @@ class Plan:
     _edge: float
     _frac: int
     _guard_bits: int
-    _hash: bytes
+    _hash: bytes | None
     _inner: Fraction
     _limit: int
     _max_weight: int
@@ -76,15 +76,13 @@ class Plan:
             if value not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value[:32]!r}")
         clip = _clip_number(clip, clip_name)
-        exact = Fraction(repr(clip)) if base == 10 else Fraction(clip)
+        exact = Fraction(repr(clip)) if base == 10 and isinstance(clip, float) else Fraction(clip)
         limit = math.floor(exact * base**frac)
         if not 1 <= limit <= MAX_INT64:
             size = "below 1" if limit < 1 else "beyond 2^63 - 1"
             remedy = "raise" if limit < 1 else "lower"
             raise ValueError(f"{clip_name} * {base}^{frac_name} is {size}: {remedy} {clip_name} or {frac_name}")
-        if clip == int(clip) and (frac == 0 or int(clip) != float(clip)):
-            clip = int(clip)
-        elif isinstance(clip, int):
+        if isinstance(clip, int) and frac and clip == float(clip):
             clip = float(clip)
         put(self, "_base", base)
         put(self, "_clip", clip)
@@ -94,10 +92,11 @@ class Plan:
         put(self, "_on_clip", str(on_clip))
         put(self, "_rounding", str(rounding))
         put(self, "_limit", limit)
-        # numbers up to here are within the clip, whatever they round to
+        # numbers up to here are within the clip, whatever they round to; doubles are compared with _edge, which plays
+        # no role where the clip is whole (none up to it rounds beyond Q) and so may be 0 where a double cannot hold it
         put(self, "_inner", max(exact, Fraction(clip)))
-        put(self, "_edge", clip if isinstance(clip, float) else 0.0)  # with a whole clip none of them rounds beyond Q
-        put(self, "_hash", hashlib.sha256(self.to_bytes()).digest())
+        put(self, "_edge", float(clip) if clip == float(clip) else 0.0)
+        put(self, "_hash", None)
 
     # ------------------------------------------------------------------------------------------- attributes
 
@@ -154,7 +153,9 @@ class Plan:
     @property
     def hash(self) -> bytes:
         """SHA-256 of :meth:`to_bytes`, 32 bytes."""
-        return self._hash
+        if self._hash is None:
+            object.__setattr__(self, "_hash", hashlib.sha256(self.to_bytes()).digest())
+        return cast(bytes, self._hash)
 
     def slots(self, key_bits: int) -> int:
         """Return how many slots one ciphertext holds.
@@ -351,10 +352,10 @@ class Plan:
         return cls.from_dict(frame.decode(data, frame.Kind.PLAN, max_payload=0).header)
 
     def __eq__(self, other: object) -> bool:
-        return self._hash == other._hash if isinstance(other, Plan) else NotImplemented
+        return self.to_dict() == other.to_dict() if isinstance(other, Plan) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self._hash)
+        return hash(self.hash)
 
     def __repr__(self) -> str:
         name, frac = ("FixedPoint", "frac_bits") if self._base == 2 else ("FixedPoint.decimal", "digits")
@@ -369,7 +370,8 @@ class Plan:
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError("a FixedPoint plan cannot be changed: make a new one")
 
-    __delattr__ = __setattr__  # type: ignore[assignment]
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError("a FixedPoint plan cannot be changed: make a new one")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_dict, (self.to_dict(),)
@@ -384,6 +386,11 @@ def _clip_number(clip: object, name: str) -> int | float:
         value = int(clip.__index__())
     else:
         raise TypeError(f"{name} must be a float or an int, not {type(clip).__name__}")
-    if (isinstance(value, float) and not math.isfinite(value)) or value <= 0:
-        raise ValueError(f"{name} must be positive and finite, not {value}")
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{name} must be positive and finite, not {value}")
+        if value.is_integer():
+            value = int(value)  # so that 4 and 4.0 are one plan, and the shortest decimal form plays no role here
+    if value <= 0:
+        raise ValueError(f"{name} must be positive and finite")
     return value

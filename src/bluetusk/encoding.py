@@ -342,7 +342,7 @@ class FixedPoint(Plan):
         """
         numbers = as_numbers(ints, "ints")
         frac = as_int(frac, "frac", 0, _MAX_DERIVED_FRAC)
-        divisor = as_int(divisor, "divisor", 1, 1 << _MAX_DERIVED_FRAC)
+        divisor = as_int(divisor, "divisor", 1)
         if numbers.dtype.kind == "f" or not all(isinstance(v, int) for v in _objects(numbers)):
             raise TypeError("ints must hold integers: give the integers that were encoded or decrypted")
         try:
