@@ -149,6 +149,25 @@ def test_full_disk(path: Path, monkeypatch: pytest.MonkeyPatch, written: int) ->
     assert not spent(path, 3)
 
 
+def test_an_interrupt_while_writing_leaves_no_half_line(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = path.read_bytes()
+    journal = Journal(path, SESSION)
+    write = os.write
+
+    def interrupted(fd: int, line: bytes) -> int:
+        write(fd, line[:30])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        journal.spend(3, "g")
+    monkeypatch.undo()
+    assert path.read_bytes() == data
+    journal.spend(4, "g")
+    journal.close()
+    assert spent(path, 4)
+
+
 def test_a_disk_that_fails_for_good(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(path, SESSION)
 
