@@ -144,8 +144,8 @@ class FixedPoint(Plan):
         Examples
         --------
         >>> import bluetusk as bt
-        >>> bt.FixedPoint.decimal(clip=1000, digits=3).quantise([0.0125, -2.7185])[0]
-        array([   12, -2718])
+        >>> bt.FixedPoint.decimal(clip=1000, digits=2).quantise([0.125, 2.675])[0]  # the double 2.675 is a bit less
+        array([ 12, 267])
         """
         plan = cls.__new__(cls)
         plan._set(10, clip, digits, max_weight, guard_bits, on_clip, rounding, "clip", "digits")
@@ -337,8 +337,8 @@ class FixedPoint(Plan):
         Examples
         --------
         >>> import bluetusk as bt
-        >>> bt.FixedPoint.money().to_float([1999, -1], frac=2, divisor=2)
-        array([ 9.995, -0.005])
+        >>> bt.FixedPoint.money().to_float([1999, -250], frac=2, divisor=2)
+        array([ 9.995, -1.25 ])
         """
         numbers = as_numbers(ints, "ints")
         frac = as_int(frac, "frac", 0, _MAX_DERIVED_FRAC)

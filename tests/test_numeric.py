@@ -1,0 +1,164 @@
+"""What may enter a plan: every exact number, and nothing that would be rounded unseen."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from fractions import Fraction
+
+import gmpy2
+import numpy as np
+import pytest
+
+from bluetusk.encoding import FixedPoint
+from bluetusk.errors import EncodingOverflow
+
+
+def half_even(num: int, den: int) -> int:
+    """Round num / den without a Fraction: quotient and twice the remainder."""
+    q, r = divmod(num, den)
+    return q + (2 * r > den or (2 * r == den and q & 1))
+
+
+INT_TYPES = ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"]
+FLOAT_TYPES = ["f2", "f4", "f8"]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("dtype", INT_TYPES + FLOAT_TYPES)
+def test_every_dtype_byte_order_and_layout(dtype, order):
+    plan = FixedPoint(clip=200, frac_bits=12)
+    values = np.array([[0, 1, 100], [7, 127, 3]])
+    x = (values / 16 if dtype.startswith("f") else values).astype(order + dtype)
+    want = [[half_even(v.as_integer_ratio()[0] << 12, v.as_integer_ratio()[1]) for v in row] for row in x.tolist()]
+    for array in (
+        x,
+        np.asfortranarray(x),
+        np.repeat(x, 2, axis=1)[:, ::2],
+        x[::-1][::-1],
+        np.lib.stride_tricks.as_strided(x, x.shape, x.strides),
+    ):
+        q, clipped = plan.quantise(array)
+        assert (q.dtype, q.tolist(), clipped) == (np.int64, want, 0)
+        assert q.flags.c_contiguous
+        assert plan.encode_at(array, 12).tolist() == want
+    assert plan.quantise(x.T)[0].tolist() == np.array(want).T.tolist()
+    scalar = plan.quantise(x[1, 1])[0]
+    assert (scalar.shape, scalar.item()) == ((), want[1][1])
+    assert plan.quantise(x[:, :0])[0].shape == (2, 0)
+    read_only = x.copy()
+    read_only.flags.writeable = False
+    assert plan.quantise(read_only)[0].tolist() == want
+
+
+def test_the_input_is_never_changed():
+    plan = FixedPoint(clip=1, frac_bits=0, on_clip="l2")
+    for x in (np.array([3, 4]), np.array([3.0, 4.0]), np.array([3, 4], dtype=object)):
+        before = x.copy()
+        plan.quantise(x)
+        assert (x == before).all()
+
+
+def test_integers_never_pass_through_a_double():
+    plan = FixedPoint.integers(2**63 - 1)
+    values = [2**53 + 1, -(2**62) - 1, 2**63 - 1, -(2**63) + 1]
+    for x in (values, tuple(values), np.array(values), np.array(values, dtype=object), np.array(values, dtype=">i8")):
+        assert plan.quantise(x)[0].tolist() == values
+    assert plan.quantise(np.array([2**63 - 1], dtype=np.uint64))[0].tolist() == [2**63 - 1]
+    # beside a float or a negative number NumPy would make doubles of them
+    assert plan.quantise([2**53 + 1, 0.5, np.float32(1.5)])[0].tolist() == [2**53 + 1, 0, 2]
+    assert FixedPoint(2**55, 4).quantise([2**53 + 1])[0].tolist() == [(2**53 + 1) << 4]
+    assert FixedPoint.money(limit=2**56).quantise(2**53 + 1)[0].item() == (2**53 + 1) * 100
+
+
+@pytest.mark.parametrize("x", [2**63, [2**63], [-1, 2**63], np.uint64(2**64 - 1), -(2**63), np.int64(-(2**63)), 10**40])
+def test_integers_beyond_int64(x):
+    with pytest.raises(EncodingOverflow, match="is beyond clip=9223372036854775807: raise clip"):
+        FixedPoint.integers(2**63 - 1).quantise(x)
+    clipped, count = FixedPoint.integers(2**63 - 1, on_clip="clip").quantise(x)
+    assert count == 1
+    assert abs(clipped.ravel()[-1]) == 2**63 - 1
+
+
+def test_python_numbers_and_exact_objects():
+    plan = FixedPoint.money()
+    assert plan.quantise([Decimal("19.99"), Fraction(1, 200), 3, 0.5, gmpy2.mpz(7)])[0].tolist() == [
+        1999,
+        0,
+        300,
+        50,
+        700,
+    ]
+    assert plan.quantise(Decimal("-0.015"))[0].item() == -2
+    assert plan.quantise([])[0].shape == (0,)
+    assert plan.quantise([[], []])[0].shape == (2, 0)
+    assert plan.quantise(np.empty((0, 3), dtype=object))[0].shape == (0, 3)
+    assert plan.quantise(range(4))[0].tolist() == [0, 100, 200, 300]
+    assert plan.quantise([np.array([1.5, 2]), np.array([3, 4])])[0].tolist() == [[150, 200], [300, 400]]
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (True, r"not bool: use \.astype\(int\)"),
+        (np.array([True]), r"\.astype\(int\)"),
+        ([True, 2], "mixes bool"),
+        ([0.5, False], "mixes bool"),
+        (np.array([1, True], dtype=object), r"x\[1\] is of type bool"),
+        (1j, "real and imaginary"),
+        (np.zeros(2, dtype=np.complex64), "real and imaginary"),
+        (np.longdouble(1), r"astype\(numpy\.float64\)"),
+        ([np.longdouble(1), 2], "."),
+        (np.array([np.longdouble(1)], dtype=object), r"x\[0\] is of type longdouble"),
+        ("1.5", "not <U3"),
+        (b"1.5", "integers or floats"),
+        (["1.5"], "integers or floats"),
+        (None, "x is of type NoneType"),
+        ([1, None], r"x\[1\] is of type NoneType"),
+        ({1, 2}, "x is of type set"),
+        (object(), "x is of type object"),
+        (np.array(["2026-01-01"], dtype="M8[D]"), "datetime64"),
+        (np.zeros(1, dtype=[("a", "i4")]), "integers or floats"),
+        (np.ma.masked_array([1, 2], mask=[0, 1]), "masked"),
+        ([[1, 2], np.array([True, False])], "bool"),
+    ],
+)
+def test_what_is_no_number_is_refused(x, message):
+    plan = FixedPoint(on_clip="clip")
+    for call in (plan.quantise, lambda v: plan.encode_at(v, 3)):
+        with pytest.raises(TypeError, match=message):
+            call(x)
+
+
+def test_ragged_lists_are_refused():
+    with pytest.raises(ValueError, match="inhomogeneous"):
+        FixedPoint().quantise([[1], [2, 3]])
+
+
+@pytest.mark.parametrize("on_clip", ["raise", "clip", "l2"])
+@pytest.mark.parametrize("rounding", ["half-even", "stochastic"])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, np.float32("nan"), np.float16("inf")])
+def test_nan_and_infinities_always_raise(on_clip, rounding, bad):
+    for plan in (
+        FixedPoint(on_clip=on_clip, rounding=rounding),
+        FixedPoint.decimal(9, on_clip=on_clip, rounding=rounding),
+    ):
+        x = np.zeros((3, 4), dtype=getattr(bad, "dtype", np.float64))
+        x[1, 2] = x[2, 3] = bad
+        for call in (
+            plan.quantise,
+            lambda v, plan=plan: plan.encode_at(v, 5),
+            lambda v, plan=plan: plan.encode_at(v, 999),
+        ):
+            with pytest.raises(ValueError, match=r"x\[1, 2\] is NaN or infinite: impute or drop it"):
+                call(x)
+            with pytest.raises(ValueError, match="x is NaN or infinite"):
+                call(bad)
+            with pytest.raises(ValueError, match=r"x\[0\] is NaN or infinite"):
+                call([bad, 10**30])
+    for value in (Decimal("nan"), Decimal("-inf"), Decimal("sNaN")):
+        with pytest.raises(ValueError, match="NaN or infinite"):
+            FixedPoint(on_clip=on_clip).quantise(value)
+    for value in (Decimal("1e999999999"), Decimal("-1e-999999999")):
+        with pytest.raises(ValueError, match="beyond 10"):
+            FixedPoint(on_clip=on_clip).quantise([value])
