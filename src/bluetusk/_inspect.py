@@ -8,7 +8,7 @@ from typing import Any
 
 from .errors import FrameError
 from .paillier.keys import PublicKey
-from .wire.frame import VERSION, Kind, read_header
+from .wire.frame import MAGIC, VERSION, Kind, read_header
 
 __all__ = ["describe"]
 
@@ -66,6 +66,8 @@ def describe(path: str | os.PathLike[str]) -> list[tuple[str, str | int]]:
         file.seek(0)
         if start.lstrip()[:1] == b"{":
             return [("kind", "PUBLIC_KEY as JSON"), *_public(PublicKey.from_json(file.read(_LARGEST_KEY)))]
+        if not start.startswith(MAGIC[: len(start)]) or not start:
+            raise FrameError(f"{path} is neither a frame of bluetusk nor a public key as JSON")
         header, payload = read_header(file)
         kind = Kind(int.from_bytes(start[6:8], "little"))  # a kind that we know, or read_header had refused
         there = os.fstat(file.fileno()).st_size - file.tell()

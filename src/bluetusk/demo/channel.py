@@ -94,6 +94,8 @@ class Channel:
     >>> here.send(note("hello", bank=3))
     >>> read_note(there.receive(1.0), "hello").header["bank"]
     3
+    >>> here.close(), there.close()
+    (None, None)
     """
 
     def __init__(self, sock: socket.socket, account: Account | None = None) -> None:
@@ -185,7 +187,7 @@ def note(topic: str, payload: bytes = b"", **fields: Any) -> bytes:
     Examples
     --------
     >>> len(note("hello", bank=3))
-    40
+    39
     """
     return encode(Kind.MESSAGE, {"topic": topic, **fields}, payload)
 

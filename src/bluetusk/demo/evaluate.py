@@ -96,7 +96,7 @@ def fit(codes: Ints, y: Ints, size: int, penalty: float) -> Floats:
     Examples
     --------
     >>> fit(np.array([[0], [0], [1], [1]]), np.array([0, 1, 1, 1]), 2, 1.0).round(3).tolist()
-    [-0.395, 0.395, 0.894]
+    [-0.366, 0.366, 1.132]
     """
     columns = np.zeros((len(y), size))
     columns[np.arange(len(y))[:, None], codes] = 1.0

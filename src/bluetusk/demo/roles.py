@@ -198,7 +198,7 @@ class _Banks:
                     try:
                         data = self.live[name].receive(max(deadline - time.monotonic(), 1e-3))
                     except EOFError:
-                        self.lose(name, "vanished")
+                        self.lose(name, "vanished in the middle of a round")
                     except (TimeoutError, FrameError) as err:
                         self.lose(name, str(err) or "stopped in the middle of a message")
                     else:

@@ -15,9 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
@@ -25,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FrameError, ProtocolAbort
+from ..wire.frame import Frame
 from .binning import Bins
 from .channel import Channel, Usage, read_note
 from .data import uniforms
@@ -34,6 +34,10 @@ from .worker import PEER_GONE
 __all__ = ["Event", "Outcome", "Plan", "run"]
 
 _VANISH_ROUND = 4
+_START = (  # as multiprocessing's "spawn" does: the child looks for modules where the parent found them
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from bluetusk.demo.worker import main; "
+    "sys.exit(main(sys.argv[2]))"
+)
 _LAST_WORDS = 2000  # bytes of a crashed process's standard error that are looked at
 
 
@@ -147,7 +151,8 @@ class _Child:
     process: subprocess.Popen[bytes]
     report: Channel
     errors: IO[bytes]
-    done: bool = False
+    done: bool = False  # its role came to its end
+    gone: bool = False  # nothing more comes from it
 
     def last_words(self) -> str:
         """Return the last line that the process wrote to standard error."""
@@ -189,7 +194,7 @@ class _Children:
             threads = self._plan.threads or (1 if job.role == "bank" else None)
             errors = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 (closed in __exit__)
             process = subprocess.Popen(  # noqa: S603 (this interpreter, this package)
-                [sys.executable, "-m", "bluetusk.demo.worker", told],
+                [sys.executable, "-c", _START, json.dumps(sys.path), told],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
@@ -200,10 +205,8 @@ class _Children:
 
 
 def _environment(threads: int | None) -> dict[str, str]:
-    """Return the environment of a child: the same package, as many threads as it is granted, no other pool of them."""
+    """Return the environment of a child: as many threads as it is granted, and no other pool of them."""
     env = dict(os.environ)
-    home = str(Path(__file__).resolve().parents[2])
-    env["PYTHONPATH"] = os.pathsep.join([home, *filter(None, [env.get("PYTHONPATH")])])
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         env[name] = "1"
     if threads is not None:
@@ -244,13 +247,13 @@ def _start_all(children: _Children, plan: Plan, folder: str) -> None:
         children.start("aggregator", replace(job, role="aggregator"), [below, *hub])
 
 
-def _notes(children: _Children, silence: float) -> Iterator[tuple[_Child, Any]]:
-    """Yield (child, frame) for every note, and (child, None) when a child has ended."""
+def _notes(children: _Children, lost: Collection[str], silence: float) -> Iterator[tuple[_Child, Frame | None]]:
+    """Yield (child, frame) for every note, and (child, None) when a child is gone; a lost bank is not waited for."""
     with selectors.DefaultSelector() as selector:
         for child in children.all:
             selector.register(child.report, selectors.EVENT_READ, child)
         heard = time.monotonic()
-        while selector.get_map():
+        while not all(child.gone or child.name in lost for child in children.all):
             ready = selector.select(max(0.0, heard + silence - time.monotonic()))
             if not ready:
                 raise ProtocolAbort(
@@ -263,6 +266,7 @@ def _notes(children: _Children, silence: float) -> Iterator[tuple[_Child, Any]]:
                     frame = read_note(speaker.report.receive(silence))
                 except (EOFError, TimeoutError, FrameError):
                     selector.unregister(speaker.report)
+                    speaker.gone = True
                     yield speaker, None
                 else:
                     heard = time.monotonic()
@@ -306,7 +310,7 @@ def run(plan: Plan, show: Callable[[Event], None] = lambda event: None) -> Outco
 
     with tempfile.TemporaryDirectory(prefix="bluetusk-demo-") as folder, _Children(plan, folder) as children:
         _start_all(children, plan, folder)
-        for child, frame in _notes(children, plan.silence):
+        for child, frame in _notes(children, outcome.lost, plan.silence):
             if frame is None:
                 if not child.done:
                     _ended(child, children, outcome)

@@ -1,8 +1,8 @@
-"""One process of the demo: ``python -m bluetusk.demo.worker JOB``, started by :mod:`~bluetusk.demo.runner`.
+"""One process of the demo, started by :mod:`~bluetusk.demo.runner`.
 
-JOB is a JSON object: the fields of :class:`~bluetusk.demo.roles.Job`, and the inherited sockets' descriptors ``report``
-and ``links``. The exit status is 0 for a role that came to its end, 1 for one that reported why it could not, 4 for one
-whose peer went away first.
+Its job is a JSON object: the fields of :class:`~bluetusk.demo.roles.Job`, and the inherited sockets' descriptors
+``report`` and ``links``. The exit status is 0 for a role that came to its end, 1 for one that reported why it could
+not, 4 for one whose peer went away first.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import socket
-import sys
 import threading
 import warnings
 from typing import Any
@@ -76,7 +75,3 @@ def main(argument: str) -> int:
         parent.send(note("abort", reason=f"{who}: {err}"))
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,302 @@
+"""The command line as a user meets it: output, one-line errors with a remedy, exit status."""
+
+from __future__ import annotations
+
+import builtins
+import importlib.util
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bluetusk import cli
+from bluetusk.demo import report
+from bluetusk.paillier.keys import PrivateKey, PublicKey
+
+QUICK = ["demo", "banks", "--banks", "4", "--rows", "2000", "--key-size", "2048"]
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Run a command here; return status, output and errors."""
+    try:
+        status = cli.main(list(arguments))
+    except SystemExit as end:
+        status = int(end.code or 0)
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+# ------------------------------------------------------------------------------------------------------------- calls
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["demo"],
+        ["keygen"],
+        ["keygen", "a", "--bits", "1024"],
+        ["keygen", "a", "--public", "a"],
+        ["inspect"],
+        ["bench", "--threads", "0"],
+        ["demo", "banks", "--banks", "2"],
+        ["demo", "banks", "--banks", "many"],
+        ["demo", "banks", "--drop", "11"],
+        ["demo", "banks", "--key-size", "1024"],
+        ["demo", "banks", "--plot", "roc.txt"],
+        ["demo", "banks", "--plot", "no/such/folder/roc.png"],
+    ],
+)
+def test_a_wrong_call_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    status, out, err = call(capsys, *arguments)
+    assert status == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "--help`" in err
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["demo"], ["demo", "banks"], ["keygen"], ["inspect"], ["selftest"], ["info"], ["bench"]]
+)
+def test_help_teaches(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    status, out, _ = call(capsys, *command, "--help")
+    assert status == 0
+    assert "bluetusk" in out
+    if command not in (["demo"], ["selftest"], ["info"]):
+        assert "examples:" in out
+
+
+def test_failures_are_one_line_and_status_1(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("a,b\n1,2\n")
+    for arguments, remedy in (
+        (["inspect", str(tmp_path / "absent")], "No such file"),
+        (["inspect", str(table)], "neither a frame of bluetusk nor a public key as JSON"),
+        (["demo", "banks", "--data", str(table)], "--data"),
+        (["demo", "banks", "--data", str(tmp_path / "absent")], "--data"),
+        (["demo", "banks", "--rows", "150", "--banks", "30"], "--rows"),
+        (["demo", "banks", "--rows", "40000"], "--rows"),
+    ):
+        status, out, err = call(capsys, *arguments)
+        assert (status, out) == (1, "")
+        assert err.startswith("bluetusk: ")
+        assert remedy in err
+        assert err.count("\n") == 1
+
+
+# -------------------------------------------------------------------------------------------------------------- keys
+
+
+def test_keygen_writes_a_pair_and_never_over_another(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_bytes(b"seven quiet otters\r\n")
+    key = str(tmp_path / "bank.key")
+    status, out, err = call(capsys, "keygen", key, "--bits", "2048", "--passphrase-file", str(secret))
+    assert status == 0
+    assert "2048" in err  # the note on its strength
+    assert stat.S_IMODE(os.stat(key).st_mode) == 0o600
+    public = PublicKey.from_bytes(Path(key + ".pub").read_bytes())
+    assert public.fingerprint_words in out
+    with PrivateKey.load(key, "seven quiet otters") as private:
+        assert private.public_key == public
+
+    before = Path(key).read_bytes()
+    for arguments in (
+        ["keygen", key, "--passphrase-file", str(secret)],
+        ["keygen", str(tmp_path / "other"), "--public", key, "--passphrase-file", str(secret)],
+    ):
+        status, _, err = call(capsys, *arguments)
+        assert status == 1
+        assert "not overwritten" in err
+    assert Path(key).read_bytes() == before
+    assert not (tmp_path / "other").exists()
+
+    monkeypatch.setenv("BLUETUSK_PASSPHRASE", "from the environment")
+    json_key = tmp_path / "public.json"
+    other = str(tmp_path / "json.key")
+    arguments = ["keygen", other, "--bits", "2048", "--format", "json", "--public", str(json_key)]
+    assert call(capsys, *arguments)[0] == 0
+    with PrivateKey.load(other, "from the environment") as private:
+        assert PublicKey.from_json(json_key.read_text()) == private.public_key
+
+
+def test_keygen_without_a_passphrase_or_folder_leaves_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BLUETUSK_PASSPHRASE", raising=False)
+    monkeypatch.setattr(sys, "stdin", open(os.devnull))  # noqa: SIM115
+    key = str(tmp_path / "bank.key")
+    empty = tmp_path / "empty"
+    empty.write_bytes(b"\n")
+    for arguments, remedy in (
+        (["keygen", key], "--passphrase-file"),
+        (["keygen", key, "--passphrase-file", str(empty)], "is empty"),
+        (["keygen", key, "--passphrase-file", str(tmp_path / "absent")], "cannot read the passphrase"),
+        (["keygen", str(tmp_path / "no" / "bank.key")], "make it first"),
+    ):
+        status, out, err = call(capsys, *arguments)
+        assert (status, out) == (1, "")
+        assert remedy in err
+        assert err.count("\n") == 1
+    sys.stdin.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty"]
+
+
+def test_keygen_asks_twice(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BLUETUSK_PASSPHRASE", raising=False)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    key = str(tmp_path / "bank.key")
+    for answers, message in ((["one", "two"], "differ"), ([""], "empty passphrase")):
+        left = iter(answers)
+        monkeypatch.setattr(cli.getpass, "getpass", lambda prompt, left=left: next(left))
+        status, _, err = call(capsys, "keygen", key)
+        assert status == 1
+        assert message in err
+    assert not os.path.exists(key)
+
+
+def test_inspect_prints_and_prints_json(capsys: pytest.CaptureFixture[str], tmp_path: Path, keypair: tuple) -> None:
+    path = tmp_path / "key.pub"
+    path.write_bytes(keypair[0].to_bytes())
+    status, out, _ = call(capsys, "inspect", str(path))
+    assert status == 0
+    assert keypair[0].fingerprint_words in out
+    status, out, _ = call(capsys, "inspect", str(path), "--json")
+    assert json.loads(out)["words"] == keypair[0].fingerprint_words
+
+
+# ----------------------------------------------------------------------------------------------------------- machine
+
+
+def test_info_and_selftest(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = call(capsys, "info", "--json")
+    assert status == 0
+    assert json.loads(out)["audited"] is False
+    status, out, _ = call(capsys, "info")
+    assert "backend" in out
+    status, out, _ = call(capsys, "selftest")
+    assert status == 0
+    assert out.endswith("all tests passed\n")
+
+
+def test_bench_names_every_operation(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from bluetusk import _bench
+
+    monkeypatch.setattr(_bench, "_AT_LEAST", 0.0)
+    monkeypatch.setattr(_bench, "_BATCH", 4)
+    status, out, _ = call(capsys, "bench", "--key-size", "2048", "--json")
+    assert status == 0
+    told = json.loads(out)
+    names = " ".join(figure["operation"] for figure in told["figures"])
+    for word in ("encrypt", "decrypt", "c + c", "sum", "c * k", "@"):
+        assert word in names
+    assert all(figure["seconds"] > 0 for figure in told["figures"])
+    status, out, _ = call(capsys, "bench", "--key-size", "2048")
+    assert "2048 bits" in out
+
+
+# -------------------------------------------------------------------------------------------------------------- demo
+
+
+def test_demo_prints_one_object_and_draws(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    picture = tmp_path / "gain.png"
+    status, out, err = call(capsys, *QUICK, "--json", "--plot", str(picture))
+    assert status == 0
+    told = json.loads(out)
+    auc = told["auc"]
+    assert len(auc["alone"]) == len(auc["alone_own"]) == 4
+    assert abs(auc["federated"] - auc["pooled"]) <= 0.0005
+    assert auc["federated"] > 0.7
+    assert told["coefficient_difference"] <= 1e-3
+    assert told["bins_equal"] is True
+    assert told["restarts"] == []
+    assert {role for role, _ in told["usage"].items()} == {"key holder", "aggregator", "banks together"}
+    assert told["usage"]["banks together"]["training"]["bytes_sent"] > 0
+    assert "training" in err
+    assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_demo_with_dropped_banks_gives_the_model_of_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["demo", "banks", "--banks", "5", "--rows", "2000", "--key-size", "2048", "--drop", "2", "--quiet"]
+    status, out, err = call(capsys, *arguments, "--threads", "1", "--seed", "3")
+    assert status == 0
+    assert "exact model of the remaining 3 banks" in " ".join(out.split())
+    assert out.count("(lost)") == 2
+    assert "did not see" in out
+    assert "training\n" not in err
+    difference = next(line for line in out.splitlines() if "largest difference" in line)
+    assert float(difference.split("│")[2]) <= 1e-3
+
+
+def test_demo_with_too_few_left_fails_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = call(capsys, *QUICK, "--drop", "2", "--quiet")
+    assert (status, out) == (1, "")
+    assert "round 4" in err.splitlines()[-1]
+    assert "at least 3 are needed" in err.splitlines()[-1]
+
+
+def test_demo_without_its_extra_says_how_to_get_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None if name == "sklearn" else find(name))
+    status, out, err = call(capsys, *QUICK)
+    assert (status, out) == (1, "")
+    assert err == 'bluetusk: the demo needs sklearn: pip install "bluetusk[demo]"\n'
+
+
+def test_tables_need_no_rich(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without_rich(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.startswith("rich"):
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_rich)
+    report.show(
+        [
+            report.Table("Title", ["bank", "AUC"], [["bank-01", "0.7"], ["b", "0.75"]], note="a note"),
+            report.Table("Said", ["role", "saw"], [["aggregator", "nothing"]], text=True),
+        ]
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:6] == ["Title", "=====", "bank      AUC", "bank-01   0.7", "b        0.75", "a note"]
+    assert lines[-2:] == ["aggregator", "  saw: nothing"]
+
+
+def test_ctrl_c_ends_the_demo_and_all_its_processes() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bluetusk", *QUICK, "--key-size", "3072"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    while "training" not in process.stderr.readline():
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)  # what a terminal does
+    start = time.monotonic()
+    out, err = process.communicate(timeout=20)
+    assert time.monotonic() - start < 5
+    assert process.returncode == 130
+    assert out == ""
+    assert err.splitlines()[-1] == "bluetusk: interrupted"
+    with pytest.raises(ProcessLookupError):  # nobody of the session is left
+        os.killpg(process.pid, 0)
+
+
+def test_python_m_bluetusk_is_the_command_line() -> None:
+    done = subprocess.run([sys.executable, "-m", "bluetusk", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("bluetusk ")
