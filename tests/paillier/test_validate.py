@@ -50,6 +50,7 @@ def prime_in(low: int, high: int, residue: int, modulus: int) -> int:
 
 LOW = primes.Candidates(1024).low  # two primes from here to 2^1024 have a product of exactly 2048 bits
 HIGH = 1 << 1024
+HALF = 1 << 512
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +116,7 @@ def modulus_vectors(p: int, q: int) -> list[Vector]:
         add(root**power, "n is a perfect power", "standard")
     for _ in range(8):
         value = number(2048)
-        while value % 4 != 3:
+        while value % 4 != 3 or gmpy2.is_prime(value):
             value = number(2048)
         add(value, "n is not 1 mod 4")
     for suite in ("", "DJN", "djn ", "djn\x00", "Standard", "ou", "r^n", "djn" * 40):
@@ -177,9 +178,7 @@ def prime_vectors(p: int, q: int) -> list[Vector]:
         add(p, q + 1, "q is even", suite)
         for step in (2, 4, 6, 1 << 64, 1 << 923, 1 << 924):  # 2^924 is the first distance that is not enough
             add(p, p - step if p - step > LOW else p + step, "too close", suite)
-        composite = int(gmpy2.next_prime(1 << 511)) * int(gmpy2.next_prime(LOW >> 510))
-        while composite % 4 != 3 or gmpy2.gcd(composite - 1, q - 1) != 2 or composite.bit_length() != 1024:
-            composite = number(1024) | 2
+        composite = prime_in(HALF * 9 // 10, HALF, 1, 4) * prime_in(HALF * 9 // 10, HALF, 3, 4)
         add(composite, q, "p is not prime", suite)
         add(q, composite, "q is not prime", suite)
     for bits in (256, 512, 640, 768, 1023, 1025, 1280, 2047, 2049):  # small and odd sizes
@@ -189,8 +188,7 @@ def prime_vectors(p: int, q: int) -> list[Vector]:
     add(one, q, "p is not 3 mod 4")
     add(q, one, "q is not 3 mod 4")  # a deployed library's loop tests p twice and q never
     for factor in (3, 5, 7, 101, 65537, 1048583):
-        a = prime_in(LOW, HIGH, 2 * factor + 1 if factor % 4 == 1 else 1 + 2 * factor, 4 * factor)
-        b = prime_in(LOW, HIGH, a % (4 * factor), 4 * factor)
+        a, b = (prime_in(LOW, HIGH, 2 * factor + 1, 4 * factor) for _ in range(2))
         add(a, b, "gcd(p-1, q-1) is not 2")
     short = prime_in(HIGH >> 1, (HIGH >> 1) + (1 << 1000), 3, 4)  # 1024 bits each, and a product of 2047
     add(short, prime_in(HIGH >> 1, (HIGH >> 1) + (1 << 1000), 3, 4), "length of p * q in bits is 2047")

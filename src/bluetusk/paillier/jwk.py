@@ -123,7 +123,7 @@ def parse(text: str | bytes) -> Members:
 
 
 def _to_base64url(value: int) -> str:
-    data = value.to_bytes((value.bit_length() + 7) // 8, "big")
+    data = value.to_bytes(max(1, (value.bit_length() + 7) // 8), "big")  # RFC 7518 section 2: zero is one octet
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
