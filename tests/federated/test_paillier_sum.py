@@ -899,19 +899,29 @@ def damaged(data: bytes, how: int) -> bytes:
     return bytes(changed)
 
 
-actions = st.one_of(
-    st.tuples(st.just("send"), st.integers(0, 2), st.sampled_from(NAMES)),
-    st.tuples(st.just("send"), st.integers(0, 2), st.sampled_from(NAMES)),
-    st.tuples(st.just("send"), st.integers(0, 2), st.sampled_from(NAMES)),
-    st.tuples(st.just("damage"), st.integers(0, 2), st.sampled_from(NAMES), st.integers(0, 10**6)),
-    st.tuples(st.just("finish"), st.integers(0, 2)),
+rounds, names = st.integers(0, 2), st.sampled_from(NAMES)
+disturbances = st.one_of(
+    st.tuples(st.just("send"), rounds, names),
+    st.tuples(st.just("damage"), rounds, names, st.integers(0, 10**6)),
+    st.tuples(st.just("finish"), rounds),
     st.tuples(st.just("restart")),
-    st.tuples(st.just("reopen"), st.integers(0, 2)),
+    st.tuples(st.just("reopen"), rounds),
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(actions, min_size=8, max_size=40), st.integers(1, 4))
+@st.composite
+def schedules(draw: st.DrawFn) -> list[tuple[Any, ...]]:
+    """Each round some clients send, in any order, between disturbances; in the end every round is finished."""
+    sent = [("send", round, name) for round in range(3) for name in draw(st.sets(names, min_size=2))]
+    order = draw(st.permutations(sent + draw(st.lists(disturbances, max_size=10))))
+    ends = [(step, round) for step in ("finish", "reopen") for round in draw(st.permutations(range(3)))]
+    return [*order, *ends]
+
+
+@settings(
+    max_examples=max(200, settings.default.max_examples), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+@given(schedules(), st.integers(1, 4))
 def test_any_schedule_gives_the_exact_sum_of_the_named_or_a_typed_error(
     pool: Pool, schedule: list[tuple[Any, ...]], window: int
 ) -> None:
