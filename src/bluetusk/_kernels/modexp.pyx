@@ -1,6 +1,7 @@
 # Bindings of bt_modulus.h, bt_mont.h and bt_modexp.h: types, buffers, errors; every size and index is checked before
 # the GIL is released, and no pointer outlives its call.
 
+import operator
 import os
 
 import gmpy2
@@ -69,7 +70,7 @@ cdef class Montgomery:
     """
 
     def __cinit__(self, modulus):
-        value = gmpy2.mpz(modulus)
+        value = gmpy2.mpz(operator.index(modulus))
         if value < 3 or not value.is_odd():
             raise ValueError("modulus must be odd and at least 3")
         if value.bit_length() > BT_MAX_BITS:

@@ -1,0 +1,312 @@
+"""The Montgomery class against plain integers, and every wrong size and index refused before C sees it."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import random
+import threading
+
+import gmpy2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import bluetusk._kernels as kernels
+from bluetusk._kernels import modexp as kernel
+from bluetusk._kernels.modexp import Comb, Montgomery
+
+RNG = random.Random(7)
+
+
+def limbs_of(values, limbs):
+    data = b"".join(int(v).to_bytes(8 * limbs, "little") for v in values)
+    return np.frombuffer(data, np.uint64).reshape(len(values), limbs)
+
+
+def loaded(mont, values):
+    a = mont.empty(len(values))
+    mont.load(a, limbs_of(values, mont.limbs), 0, len(values))
+    return a
+
+
+def stored(mont, a, n, idx=None):
+    out = np.zeros((n, mont.limbs), np.uint64)
+    mont.store(out, a, idx, 0, n)
+    return [int.from_bytes(row.tobytes(), "little") for row in out]
+
+
+def odd(bits):
+    return RNG.getrandbits(bits) | 1 << (bits - 1) | 1
+
+
+def indices(n, below):
+    return np.array([RNG.randrange(below) for _ in range(n)], np.int64)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 64, 65, 128, 1000, 2048, 4096])
+def test_every_operation(bits):
+    m, n = odd(bits), 12
+    mont = Montgomery(m)
+    limbs = mont.limbs
+    assert (mont.modulus, mont.bits, limbs, mont.nbytes) == (m, bits, -(-bits // 64), 8 * -(-bits // 64))
+    assert mont.backend == kernel.BACKEND
+    assert mont.words(n) == mont.empty(n).size
+    x = [RNG.getrandbits(64 * limbs) for _ in range(n)]
+    y = [RNG.getrandbits(64 * limbs) for _ in range(n)]
+    a, b, d = loaded(mont, x), loaded(mont, y), mont.empty(n)
+    assert stored(mont, a, n) == [v % m for v in x]
+    assert stored(mont, mont.ones(n), n) == [1 % m] * n
+    ia, ib = indices(n, n), indices(n, n)
+    assert stored(mont, a, n, ia) == [x[i] % m for i in ia]
+    mont.gather(d, a, ia, 0, n)
+    assert stored(mont, d, n) == [x[i] % m for i in ia]
+    mont.mul(d, a, ia, b, ib, 0, n)
+    assert stored(mont, d, n) == [x[i] * y[j] % m for i, j in zip(ia, ib, strict=True)]
+
+    for ebits in (0, 1, 13, 64, 65, 130):
+        el = -(-ebits // 64)
+        e = [RNG.getrandbits(ebits) if ebits else 0 for _ in range(n)]
+        exps = limbs_of(e, el) if el else np.zeros((n, 0), np.uint64)
+        for power in (mont.pow, mont.pow_secret):
+            power(d, a, ia, exps, ebits, 0, n)
+            assert stored(mont, d, n) == [pow(x[i], k, m) for i, k in zip(ia, e, strict=True)]
+        comb = Comb(mont, limbs_of([x[0] % m], limbs), ebits, 1 << 20)
+        comb.pow(d, exps, 0, n)
+        assert stored(mont, d, n) == [pow(x[0], k, m) for k in e]
+
+    mont.prod(d, a, ia, 3, 0, 4)
+    assert stored(mont, d, 4) == [math.prod(x[i] for i in ia[3 * r : 3 * r + 3]) % m for r in range(4)]
+    mont.prod(d, a, None, 4, 0, 3)
+    assert stored(mont, d, 3) == [math.prod(x[4 * r : 4 * r + 4]) % m for r in range(3)]
+    mont.prod(d, a, None, 0, 0, n)
+    assert stored(mont, d, n) == [1 % m] * n
+
+    codes = indices(n, 5)
+    for idx in (None, ia):
+        bins = mont.ones(5)
+        mont.bincount(bins, 5, a, idx, codes, 0, 7)
+        mont.bincount(bins, 5, a, idx, codes, 7, n)
+        picked = [x[i if idx is None else idx[i]] for i in range(n)]
+        want = [math.prod(v for v, c in zip(picked, codes, strict=True) if c == k) % m for k in range(5)]
+        assert stored(mont, bins, 5) == want
+
+    e3 = [[RNG.getrandbits(70) for _ in range(n)] for _ in range(5)]
+    exps = limbs_of([v for row in e3 for v in row], 2).reshape(5, n, 2)
+    mont.multiexp(d, a, ib, exps, 70, 0, 5)
+    want = [math.prod(pow(x[j], k, m) for j, k in zip(ib, row, strict=True)) % m for row in e3]
+    assert stored(mont, d, 5) == want
+
+
+def test_slices_leave_the_rest_alone():
+    mont = Montgomery(odd(300))
+    values = [RNG.getrandbits(320) for _ in range(12)]
+    a = loaded(mont, values)
+    before = mont.ones(12)
+    exps = limbs_of([3] * 12, 1)
+    calls = {
+        "load": lambda d: mont.load(d, limbs_of(values, mont.limbs), 4, 8),
+        "gather": lambda d: mont.gather(d, a, None, 4, 8),
+        "mul": lambda d: mont.mul(d, a, None, a, None, 4, 8),
+        "pow": lambda d: mont.pow(d, a, None, exps, 2, 4, 8),
+        "pow_secret": lambda d: mont.pow_secret(d, a, None, exps, 2, 4, 8),
+        "prod": lambda d: mont.prod(d, a, None, 1, 4, 8),
+        "multiexp": lambda d: mont.multiexp(d, a, None, exps[:, None, :], 2, 4, 8),
+        "comb": lambda d: Comb(mont, limbs_of([5], mont.limbs), 2, 1 << 20).pow(d, exps, 4, 8),
+    }
+    for name, call in calls.items():
+        d = before.copy()
+        call(d)
+        assert stored(mont, d, 12)[:4] == [1] * 4, name
+        assert stored(mont, d, 12)[8:] == [1] * 4, name
+        assert stored(mont, d, 12)[4:8] != [1] * 4, name
+
+
+@given(st.integers(1, 2**130), st.lists(st.integers(0, 2**128 - 1), max_size=12))
+def test_invert(half, values):
+    m = 2 * half + 1
+    mont = Montgomery(m)
+    values = [v % (1 << (64 * mont.limbs)) for v in values]
+    a = loaded(mont, values)
+    bad = [i for i, v in enumerate(values) if math.gcd(v, m) != 1]
+    if bad:
+        before = a.copy()
+        with pytest.raises(ValueError, match=f"element {bad[0]} has no inverse"):
+            mont.invert(a, len(values))
+        np.testing.assert_array_equal(a, before)
+    else:
+        mont.invert(a, len(values))
+        assert stored(mont, a, len(values)) == [pow(v, -1, m) for v in values]
+
+
+def test_first_invalid():
+    m = odd(130)
+    mont = Montgomery(m)
+    good = [1, m - 1, 2, m // 2]
+    assert mont.first_invalid(limbs_of(good, 3)) == -1
+    assert mont.first_invalid(np.zeros((0, 3), np.uint64)) == -1
+    for bad in (0, m, m + 1, 2**192 - 1):
+        for where in range(5):
+            values = [*good[:where], bad, *good[where:]]
+            assert mont.first_invalid(limbs_of(values, 3)) == where
+
+
+def test_refused_moduli():
+    for modulus in (0, 1, 2, -3, -7, 4, 2**64, 2**16384 + 1, 2**20000 - 1):
+        with pytest.raises(ValueError, match="modulus"):
+            Montgomery(modulus)
+
+
+@pytest.mark.parametrize("modulus", [7.0, "7", None, b"7"])
+def test_moduli_that_are_no_integers(modulus):
+    with pytest.raises(TypeError):
+        Montgomery(modulus)
+
+
+def test_wrong_sizes_and_indices_are_refused():
+    mont = Montgomery(odd(130))
+    n, el = 6, 1
+    a, src, exps = mont.ones(n), np.zeros((n, 3), np.uint64), np.zeros((n, el), np.uint64)
+    short, idx, comb = mont.ones(n - 1), np.arange(n), Comb(mont, limbs_of([5], 3), 8, 1 << 20)
+    exps3 = np.zeros((n, 2, el), np.uint64)
+    bad_index = [np.array([0, 0, 0, n, 0, 0]), np.array([0, -1, 0, 0, 0, 0]), np.array([2**62] * n), np.arange(n - 1)]
+
+    sized = [
+        lambda lo, hi: mont.load(a, src, lo, hi),
+        lambda lo, hi: mont.store(src, a, idx, lo, hi),
+        lambda lo, hi: mont.store(src, a, None, lo, hi),
+        lambda lo, hi: mont.gather(a, a, None, lo, hi),
+        lambda lo, hi: mont.mul(a, a, None, a, None, lo, hi),
+        lambda lo, hi: mont.pow(a, a, None, exps, 3, lo, hi),
+        lambda lo, hi: mont.pow_secret(a, a, None, exps, 3, lo, hi),
+        lambda lo, hi: mont.prod(a, a, None, 1, lo, hi),
+        lambda lo, hi: mont.multiexp(a, a, idx, exps3, 3, lo, hi),
+        lambda lo, hi: mont.bincount(a, n, a, None, idx, lo, hi),
+        lambda lo, hi: comb.pow(a, exps, lo, hi),
+    ]
+    for call in sized:
+        for lo, hi in [(0, n + 1), (-1, 2), (-4, -2), (3, 2), (0, 2**62), (2**61, 2**62), (-(2**62), 0)]:
+            with pytest.raises((ValueError, IndexError)):
+                call(lo, hi)
+    for call in (
+        lambda: mont.load(short, src, 0, n),
+        lambda: mont.load(a, src[:-1], 0, n),
+        lambda: mont.load(a, np.zeros((n, 2), np.uint64), 0, n),
+        lambda: mont.store(src[:-1], a, None, 0, n),
+        lambda: mont.store(src, short, None, 0, n),
+        lambda: mont.gather(a, short, None, 0, n),
+        lambda: mont.mul(a, short, None, a, None, 0, n),
+        lambda: mont.mul(a, a, None, short, None, 0, n),
+        lambda: mont.mul(short, a, None, a, None, 0, n),
+        lambda: mont.pow(a, a, None, exps[:-1], 3, 0, n),
+        lambda: mont.pow(a, a, None, exps, 65, 0, n),
+        lambda: mont.pow(a, a, None, exps, -1, 0, n),
+        lambda: mont.pow(a, short, None, exps, 3, 0, n),
+        lambda: mont.prod(a, a, None, 2, 0, n),
+        lambda: mont.prod(a, a, None, -1, 0, 1),
+        lambda: mont.prod(a, a, None, 2**60, 0, n),
+        lambda: mont.multiexp(a, a, None, exps3, 65, 0, n),
+        lambda: mont.multiexp(a, a[: mont.words(1)], None, exps3, 3, 0, n),
+        lambda: mont.bincount(a, n + 1, a, None, idx, 0, n),
+        lambda: mont.bincount(a, -1, a, None, idx, 0, 0),
+        lambda: mont.bincount(a, n, short, None, idx, 0, n),
+        lambda: mont.invert(a, n + 1),
+        lambda: mont.invert(a, -1),
+        lambda: mont.first_invalid(np.zeros((2, 2), np.uint64)),
+        lambda: mont.words(-1),
+        lambda: mont.empty(-1),
+        lambda: comb.pow(a, exps[:-1], 0, n),
+        lambda: comb.pow(a, np.zeros((n, 0), np.uint64), 0, n),
+        lambda: Comb(mont, np.zeros((1, 2), np.uint64), 8, 1 << 20),
+        lambda: Comb(mont, np.zeros((0, 3), np.uint64), 8, 1 << 20),
+        lambda: Comb(mont, np.zeros((1, 3), np.uint64), -8, 1 << 20),
+        lambda: Comb(mont, np.zeros((1, 3), np.uint64), 8, 1),
+    ):
+        with pytest.raises((ValueError, IndexError)):
+            call()
+    for bad in bad_index:
+        for call in (
+            lambda i: mont.store(src, a, i, 0, n),
+            lambda i: mont.gather(a, a.copy(), i, 0, n),
+            lambda i: mont.mul(a, a, i, a, None, 0, n),
+            lambda i: mont.mul(a, a, None, a, i, 0, n),
+            lambda i: mont.pow(a, a, i, exps, 3, 0, n),
+            lambda i: mont.pow_secret(a, a, i, exps, 3, 0, n),
+            lambda i: mont.prod(a, a, i, 1, 0, n),
+            lambda i: mont.multiexp(a, a, i, np.zeros((1, n, 1), np.uint64), 3, 0, 1),
+            lambda i: mont.bincount(a, n, a, i, idx, 0, n),
+            lambda i: mont.bincount(a, n, a, None, i, 0, n),
+        ):
+            with pytest.raises((ValueError, IndexError)):
+                call(bad)
+    np.testing.assert_array_equal(a, mont.ones(n))  # nothing was written
+
+
+def test_wrong_buffers_are_refused():
+    mont = Montgomery(odd(130))
+    a = mont.ones(4)
+    for bad in (
+        a.astype(np.int64),
+        a.astype(np.uint32),
+        a.astype(">u8"),
+        a[::-1],
+        a.reshape(4, -1),
+        a.astype(float),
+        a.tobytes(),
+        a.tolist(),
+        None,
+    ):
+        with pytest.raises((ValueError, TypeError, BufferError)):
+            mont.mul(bad, a, None, a, None, 0, 4)
+    read_only = a.copy()
+    read_only.flags.writeable = False
+    mont.mul(a, read_only, None, read_only, None, 0, 4)
+    with pytest.raises((ValueError, BufferError)):
+        mont.mul(read_only, a, None, a, None, 0, 4)
+    with pytest.raises((ValueError, TypeError)):
+        mont.mul(a, a, np.arange(4, dtype=np.int32), a, None, 0, 4)
+
+
+def test_exponent_bits_beyond_ebits_never_overrun():
+    """The contract is broken on purpose: the result is unspecified, memory is not."""
+    mont = Montgomery(odd(200))
+    a, d = mont.ones(9), mont.empty(9)
+    exps = np.full((9, 3), 2**64 - 1, np.uint64)
+    for ebits in range(0, 193, 7):
+        mont.pow(d, a, None, exps, ebits, 0, 9)
+        mont.pow_secret(d, a, None, exps, ebits, 0, 9)
+        mont.multiexp(d, a, None, exps[:, None, :], ebits, 0, 9)
+        assert stored(mont, d, 9) == [1] * 9
+
+
+def test_shared_by_threads():
+    m = odd(1024)
+    mont = Montgomery(m)
+    values = [RNG.getrandbits(1024) for _ in range(64)]
+    exps = limbs_of([RNG.getrandbits(64) for _ in range(64)], 1)
+    a, d = loaded(mont, values), mont.empty(64)
+    workers = [
+        threading.Thread(target=mont.pow_secret, args=(d, a, None, exps, 64, lo, lo + 16)) for lo in range(0, 64, 16)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert stored(mont, d, 64) == [pow(v, int(e[0]), m) for v, e in zip(values, exps, strict=True)]
+
+
+def test_pickle_and_repr():
+    mont = Montgomery(gmpy2.mpz(1009))
+    again = pickle.loads(pickle.dumps(mont))
+    assert again.modulus == 1009
+    assert "10 bits" in repr(again)
+    with pytest.raises(TypeError):
+        pickle.dumps(Comb(mont, limbs_of([5], 1), 8, 1 << 20))
+    with pytest.raises(AttributeError):
+        mont.modulus = 7
+
+
+def test_gmp_path_is_gmpy2s_extension():
+    assert kernels.gmp_path() == gmpy2.gmpy2.__file__
+    assert gmpy2.mp_version() == f"GMP {kernel.GMP_VERSION}"
