@@ -212,7 +212,15 @@ def test_mixed_bit_lengths_and_signs_in_one_product(priv):
     assert got.tolist() == [int(a) * int(b) for a, b in zip(x, k, strict=True)]
 
 
-BROADCASTS = [((3,), (2, 3)), ((2, 1), (3,)), ((), (4,)), ((2, 3), ()), ((1, 3), (2, 1)), ((0, 3), (3,)), ((2, 1), (2, 0))]
+BROADCASTS = [
+    ((3,), (2, 3)),
+    ((2, 1), (3,)),
+    ((), (4,)),
+    ((2, 3), ()),
+    ((1, 3), (2, 1)),
+    ((0, 3), (3,)),
+    ((2, 1), (2, 0)),
+]
 
 
 @pytest.mark.parametrize(("left", "right"), BROADCASTS)
@@ -280,7 +288,9 @@ def test_matmul_is_numpys(pub, priv, left, right):
         assert np.array_equal(ints_of(priv, got), expected)
 
 
-@pytest.mark.parametrize(("left", "right"), [((3,), (2,)), ((2, 3), (2, 3)), ((), (3,)), ((3,), ()), ((2, 2, 2), (3, 2, 2))])
+@pytest.mark.parametrize(
+    ("left", "right"), [((3,), (2,)), ((2, 3), (2, 3)), ((), (3,)), ((3,), ()), ((2, 2, 2), (3, 2, 2))]
+)
 def test_matmul_refuses_what_numpy_refuses(pub, left, right):
     a, b = np.ones(left, dtype=int), np.ones(right, dtype=int)
     with pytest.raises(ValueError, match="matmul|fit|broadcast|mismatch"):
