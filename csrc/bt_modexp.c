@@ -141,7 +141,7 @@ static void pow_sliding(const bt_mont *ctx, bt_word *dst, const bt_word *base, s
     }
     bt_word *square = scratch, *table = square + stride, *work = table + ((size_t)1 << (w - 1)) * stride;
     ops->gather(ctx, table, base, NULL, n); /* table[k] = base^(2k+1) */
-    if (w > 1 && bits > 1)
+    if (w > 1)
         ops->sqr(ctx, square, base, n, secret_base, work);
     size_t filled = 1;
 

@@ -224,6 +224,7 @@ void test_batch(void)
                 multiexp(*ops, bits, rows, 4, 0, 0);
                 multiexp(*ops, bits, rows, 70, 1, 0);
             }
+            multiexp(*ops, bits, 0, 3, 24, 0);
             multiexp(*ops, bits, 1, 1500, 24, 0); /* buckets */
             multiexp(*ops, bits, 2, 700, 65, 1);
             for (size_t n = 0; n <= 10; n++)

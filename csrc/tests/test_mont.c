@@ -153,6 +153,29 @@ static void moving(const bt_mont_ops *ops, size_t limbs)
     fixture_close(&f);
 }
 
+/* one table of more rows than any window has */
+static void tall_table(const bt_mont_ops *ops)
+{
+    enum { ROWS = 300, LIMBS = 9 };
+    bt_limb m[LIMBS], *values = test_words(ROWS * LIMBS);
+    memset(m, 0xff, sizeof m);
+    for (size_t i = 0; i < ROWS * LIMBS; i++)
+        values[i] = test_random() >> 1;
+    fixture f;
+    fixture_open(&f, ops, m, LIMBS);
+    bt_word *table = fixture_load(&f, values, ROWS), *dst = fixture_array(&f, 3);
+    const uint32_t digit[3] = {0, 299, 256};
+    ops->select_shared(&f.ctx, dst, table, ROWS, digit, 3);
+    bt_limb *got = fixture_store(&f, dst, 3);
+    for (size_t i = 0; i < 3; i++)
+        CHECK(!memcmp(got + i * LIMBS, values + digit[i] * LIMBS, LIMBS * sizeof *got));
+    free(values);
+    free(table);
+    free(dst);
+    free(got);
+    fixture_close(&f);
+}
+
 void test_mont(void)
 {
     static const size_t sizes[] = {2,    3,    63,   64,   65,   127,  128,  129, 1023,
@@ -161,6 +184,7 @@ void test_mont(void)
     CHECK(bt_mont_pick("mpn") == &bt_mont_mpn && !bt_mont_pick("none"));
     for (const bt_mont_ops *const *ops = test_backends; *ops; ops++) {
         exhaustive(*ops);
+        tall_table(*ops);
         for (size_t limbs = 1; limbs <= 34; limbs++)
             moving(*ops, limbs);
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
