@@ -4,7 +4,7 @@ Paillier arrays, batches of modular powers and federated sums at the speed of th
 lines that work and ``THREAT_MODEL.md`` for what is not protected.
 """
 
-from bluetusk import federated, paillier
+from bluetusk import federated, modexp, paillier
 from bluetusk._parallel import set_num_threads
 from bluetusk._selftest import build_info, known_answer_test, selftest
 from bluetusk._version import __version__
@@ -34,6 +34,7 @@ __all__ = [
     "build_info",
     "concatenate",
     "federated",
+    "modexp",
     "paillier",
     "selftest",
     "set_num_threads",

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import gmpy2
 import numpy as np

@@ -153,7 +153,7 @@ class Blinder:
     def _random_units(self, n: int) -> NDArray[np.uint64]:
         """Uniform units of Z_n, by rejection: one canonical row each."""
         modulus, limbs = self._kernel.n, self._kernel.n_limbs
-        rows = []
+        rows: list[bytes] = []
         while len(rows) < n:
             row = os.urandom(8 * limbs)
             r = int.from_bytes(row, "little")

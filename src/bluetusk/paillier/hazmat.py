@@ -8,7 +8,7 @@ recorded.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import gmpy2
 import numpy as np
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["decrypt_raw", "encrypt_with"]
 
-Integer = int | gmpy2.mpz
+Integer: TypeAlias = int | gmpy2.mpz
 
 
 def _integers(values: Integer | Sequence[Integer], name: str) -> list[int]:
