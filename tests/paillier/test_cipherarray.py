@@ -97,11 +97,11 @@ def test_plans(pub, priv):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_nan_and_infinity_are_refused(pub, bad):
-    with pytest.raises(ValueError, match="NaN|infin|finite"):
+    with pytest.raises(ValueError, match=r"NaN|infinite"):
         encrypt(pub, [0.0, bad])
     c = encrypt(pub, [1.0, 2.0])
     for operation in (lambda: c + bad, lambda: c * bad, lambda: np.array([bad, 1.0]) @ c, lambda: bad - c):
-        with pytest.raises(ValueError, match="NaN|infin|finite"):
+        with pytest.raises(ValueError, match=r"NaN|infinite"):
             operation()
 
 
@@ -338,7 +338,7 @@ def test_repr_shows_no_value(pub):
         lambda c: np.zeros(2)[c],
         lambda c: c[c],
         lambda c: np.concatenate([c, np.zeros(2)]),
-        lambda c: c + [c, c],
+        lambda c: np.stack([c, 1]) + c,
         lambda c: np.sum(c, dtype=np.int64),
     ],
 )

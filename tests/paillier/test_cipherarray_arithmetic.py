@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import gmpy2
 import numpy as np
 import phe
@@ -243,7 +245,7 @@ def test_broadcasting(pub, priv, left, right):
 
 def test_shapes_that_do_not_broadcast(c):
     for operation in (lambda: c + np.ones(4, int), lambda: c * np.ones((3, 3), int), lambda: c - c[:, :2]):
-        with pytest.raises(ValueError, match="broadcast|shape mismatch"):
+        with pytest.raises(ValueError, match=r"broadcast|shape mismatch"):
             operation()
 
 
@@ -254,7 +256,7 @@ def test_numpy_on_the_left(c, priv):
         assert ints_of(priv, k - c).tolist() == (3 - X).tolist()
     assert ints_of(priv, np.negative(c)).tolist() == (-X).tolist()
     assert ints_of(priv, np.float64(2.0) * c).tolist() == (2 * X).tolist()
-    assert ints_of(priv, [1, 2, 3] + c).tolist() == ([1, 2, 3] + X).tolist()
+    assert ints_of(priv, operator.add([1, 2, 3], c)).tolist() == (np.array([1, 2, 3]) + X).tolist()
     assert ints_of(priv, [[1, 2]] @ c).tolist() == ([[1, 2]] @ X).tolist()
     assert ints_of(priv, np.matmul([[1, 2]], c)).tolist() == ([[1, 2]] @ X).tolist()
     assert ints_of(priv, np.dot([[1, 2]], c)).tolist() == ([[1, 2]] @ X).tolist()
@@ -293,9 +295,9 @@ def test_matmul_is_numpys(pub, priv, left, right):
 )
 def test_matmul_refuses_what_numpy_refuses(pub, left, right):
     a, b = np.ones(left, dtype=int), np.ones(right, dtype=int)
-    with pytest.raises(ValueError, match="matmul|fit|broadcast|mismatch"):
+    with pytest.raises(ValueError, match=r"matmul|fit|broadcast|mismatch"):
         a @ encrypt(pub, b)
-    with pytest.raises(ValueError, match="matmul|fit|broadcast|mismatch"):
+    with pytest.raises(ValueError, match=r"matmul|fit|broadcast|mismatch"):
         encrypt(pub, a) @ b
 
 

@@ -272,7 +272,7 @@ def test_a_huge_claim_costs_no_memory(pub):
             CipherArray.read_from(fp, pub)
 
 
-# --- leaving: fresh, derived, re-randomised once ------------------------------------------------------------------------
+# --- leaving: fresh, derived, re-randomised once ---------------------------------------------------------------------
 
 
 def test_fresh_and_derived(pub):

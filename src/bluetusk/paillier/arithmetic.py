@@ -228,9 +228,9 @@ class Arithmetic(Structured):
 
         Examples
         --------
-        >>> c = pub.encrypt([[1, 2, 3], [10, 20, 30]])
-        >>> priv.decrypt_integers(c.sum(axis=0))
-        array([11, 22, 33])
+        >>> c = pub.encrypt([[1.0, 2.0], [0.5, 0.25]])
+        >>> priv.decrypt(c.sum(axis=0))
+        array([1.5 , 2.25])
         """
         axes = tuple(range(self.ndim)) if axis is None else normalize_axis_tuple(axis, self.ndim)
         if self._packing is not None and self.ndim - 1 in axes:
@@ -275,9 +275,9 @@ class Arithmetic(Structured):
 
         Examples
         --------
-        >>> c = pub.encrypt([1, 2, 3, 4])
-        >>> priv.decrypt_integers(c.bincount([0, 2, 0, 2], 3))
-        array([4, 0, 6])
+        >>> c = pub.encrypt([1.0, 2.0, 3.0, 4.0])
+        >>> priv.decrypt(c.bincount([0, 2, 0, 2], 3))
+        array([4., 0., 6.])
         """
         if not self.ndim:
             raise ValueError("bincount needs an array with at least one axis")
