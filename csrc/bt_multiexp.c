@@ -11,8 +11,8 @@
 
 #include <string.h>
 
-/* Words that accumulators and tables may take: 4 MB and 512 KB. */
-enum { MAX_WINDOW = 8, ACCUMULATOR_WORDS = 1 << 19, TABLE_WORDS = 1 << 16 };
+/* Words that accumulators and tables may take: 4 MB, and 256 KB, which second-level caches hold. */
+enum { MAX_WINDOW = 8, ACCUMULATOR_WORDS = 1 << 19, TABLE_WORDS = 1 << 15 };
 
 static size_t min_size(size_t a, size_t b)
 {
@@ -227,8 +227,8 @@ void bt_multiexp(const bt_mont *ctx, bt_word *dst, const bt_word *base, const in
         for (size_t col = 0; col < m; col += p.cols) {
             const size_t cols = min_size(p.cols, m - col);
             straus_table(ctx, &p, own, base, idx, col, cols, pick, work);
-            for (size_t c = 0; c < cols; c++)
-                for (size_t r = 0; r < count; r++) {
+            for (size_t r = 0; r < count; r++) /* the accumulators of one row and the tables stay in cache */
+                for (size_t c = 0; c < cols; c++) {
                     const bt_limb *mine = e + ((first + r) * m + col + c) * el;
                     for (size_t pos = 0; pos < ebits;) {
                         if (!bit_at(mine, pos)) {
