@@ -35,6 +35,7 @@ __all__ = [
     "concatenate",
     "federated",
     "modexp",
+    "modexp",
     "paillier",
     "selftest",
     "set_num_threads",
