@@ -293,8 +293,11 @@ static void weighted_product(const bt_paillier_pub *pub, bt_word *acc, const bt_
 
 static size_t weighted_product_scratch(const bt_paillier_pub *pub)
 {
-    return padded(bt_mont_words(pub->n2, RHO_BLOCK)) + padded(bt_mont_words(pub->n2, 1)) +
-           max_size(bt_multiexp_scratch(pub->n2, RHO_BLOCK, 1, 64), bt_mont_scratch(pub->n2));
+    /* not monotone: a long product takes buckets, a short last block tables, which are larger */
+    size_t most = bt_mont_scratch(pub->n2);
+    for (size_t k = 1; k <= RHO_BLOCK; k++)
+        most = max_size(most, bt_multiexp_scratch(pub->n2, k, 1, 64));
+    return padded(bt_mont_words(pub->n2, RHO_BLOCK)) + padded(bt_mont_words(pub->n2, 1)) + most;
 }
 
 /* sum[L + 2] = sum rho[i] m[i]. Fits: n <= 2^20 terms below 2^(64 L + 64). */
