@@ -172,9 +172,8 @@ static void open_key(bt_arena *arena, bt_arena *tables, bt_paillier_priv **priv)
 
 static void test_round_trip(bt_paillier_priv *priv)
 {
-    static const size_t counts[] = {0, 1, 2, 15, 16, 17, 63, 64, 65, 200};
-    for (size_t k = 0; k < sizeof counts / sizeof *counts; k++) {
-        size_t count = counts[k];
+    /* every length of a last block: scratch sizes are exact here, and not all grow with the count */
+    for (size_t count = 0; count <= 80; count++) {
         random_messages(count);
         if (count > 2) { /* the ends of the range */
             memset(messages, 0, L * sizeof *messages);
