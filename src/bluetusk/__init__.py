@@ -35,7 +35,6 @@ __all__ = [
     "concatenate",
     "federated",
     "modexp",
-    "modexp",
     "paillier",
     "selftest",
     "set_num_threads",

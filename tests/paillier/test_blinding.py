@@ -174,3 +174,12 @@ def test_progress_and_size_are_checked():
     assert source.pooled == 12
     source.clear()
     assert source.pooled == 0
+
+
+def test_equal_keys_share_one_table_and_one_pool(pub, keypair2):
+    copy = type(pub).from_bytes(pub.to_bytes())
+    assert copy is not pub
+    assert copy._blinder is pub._blinder
+    assert copy._kernel is pub._kernel
+    assert keypair2[0]._blinder is not pub._blinder
+    assert type(pub)(pub.n, suite="standard")._blinder is not pub._blinder

@@ -16,13 +16,12 @@ import gmpy2
 import numpy as np
 
 from bluetusk import _parallel
+from bluetusk._kernels.paillier import PaillierPublic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bluetusk._kernels.paillier import PaillierPublic
-
-__all__ = ["TABLE_BYTES", "Blinder"]
+__all__ = ["TABLE_BYTES", "Blinder", "shared_blinder"]
 
 TABLE_BYTES = 8 << 20
 """Budget of a key's comb table."""
@@ -31,6 +30,17 @@ TABLE_BYTES = 8 << 20
 _TABLE_PAYS_FROM = 10
 
 _blinders: weakref.WeakSet[Blinder] = weakref.WeakSet()
+_shared: weakref.WeakValueDictionary[bytes, Blinder] = weakref.WeakValueDictionary()
+_shared_lock = threading.Lock()
+
+
+def shared_blinder(fingerprint: bytes, n: int, suite: str, hs: int | None) -> Blinder:
+    """Return the blinder of a checked key: one for all equal keys of the process, so that its table is built once."""
+    with _shared_lock:
+        blinder = _shared.get(fingerprint)
+        if blinder is None:
+            blinder = _shared[fingerprint] = Blinder(PaillierPublic(n), suite, hs)
+        return blinder
 
 
 class Blinder:
@@ -56,6 +66,11 @@ class Blinder:
         self._pool_lock = threading.Lock()
         self._pool: deque[tuple[NDArray[np.uint64], list[int]]] = deque()
         _blinders.add(self)
+
+    @property
+    def kernel(self) -> PaillierPublic:
+        """The key's arithmetic."""
+        return self._kernel
 
     @property
     def cost_us(self) -> float:
@@ -164,6 +179,8 @@ class Blinder:
 
 def _forked() -> None:
     """In a forked child: a pool shared with the parent would blind two ciphertexts with the same obfuscator."""
+    global _shared_lock
+    _shared_lock = threading.Lock()
     for blinder in list(_blinders):
         blinder._pool_lock = threading.Lock()
         blinder._table_lock = threading.Lock()

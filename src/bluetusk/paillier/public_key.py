@@ -9,7 +9,7 @@ from .._kernels.paillier import PaillierPublic
 from ..errors import FrameError, InvalidKey
 from ..wire import frame
 from . import jwk, validate
-from .blinding import Blinder
+from .blinding import Blinder, shared_blinder
 from .fingerprint import fingerprint, spoken
 
 if TYPE_CHECKING:
@@ -77,15 +77,16 @@ class PublicKey:
             if given is not None:
                 raise InvalidKey("hs was given, but suite 'standard' has none; leave it out or use suite='djn'")
             derived = None
-        kernel = PaillierPublic(n)
+        digest = fingerprint(suite, n, hs)
+        blinder = shared_blinder(digest, n, suite, hs)
         for name, value in {
             "_n": n,
             "_hs": hs,
             "_given_hs": hs != derived,
             "_suite": suite,
-            "_fingerprint": fingerprint(suite, n, hs),
-            "_kernel": kernel,
-            "_blinder": Blinder(kernel, suite, hs),
+            "_fingerprint": digest,
+            "_kernel": blinder.kernel,
+            "_blinder": blinder,
         }.items():
             object.__setattr__(self, name, value)
 
