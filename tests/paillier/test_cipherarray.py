@@ -92,7 +92,9 @@ def test_plans(pub, priv):
     assert ints_of(priv, c).tolist() == [1010, -5, 300]
     assert decrypt(priv, c * 3).tolist() == [30.3, -0.15, 9.0]
     clipped = FixedPoint(clip=1.0, on_clip="clip")
-    assert decrypt(priv, encrypt(pub, [5.0, -0.5], clipped)).tolist() == [1.0, -0.5]
+    d = encrypt(pub, [5.0, -0.5, -1.5], clipped)
+    assert decrypt(priv, d).tolist() == [1.0, -0.5, -1.0]
+    assert (d.clipped, d[:1].clipped, c.clipped) == (2, 0, 0)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -135,6 +137,8 @@ def test_wrong_arguments_are_refused(pub, priv):
         encrypt("key", [1])
     with pytest.raises(TypeError, match="plan must be"):
         encrypt(pub, [1], plan=20)
+    with pytest.raises(TypeError, match="plan must be"):
+        CipherArray.from_bytes(encrypt(pub, [1]).to_bytes(), pub, 20)
     with pytest.raises(TypeError, match="encrypted already"):
         encrypt(pub, encrypt(pub, [1]))
     with pytest.raises(TypeError, match="pub must be"):

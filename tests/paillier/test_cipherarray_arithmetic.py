@@ -441,12 +441,12 @@ def test_packed_refusals(packed, pub):
 
 
 def test_slots_at_the_limit_and_past_it(pub, priv):
-    for bits in (8, 16, 31, 32, 53, 64):
+    for bits in range(8, 65):
         limit = (1 << (bits - 1)) - 1
         # Q = limit // 2 with one guard bit fills the slot
         plan = FixedPoint.integers(limit=limit // 2, max_weight=1, guard_bits=1)
         assert plan.slot_bits == bits
-        x = np.array([limit // 2, -(limit // 2), 0, 1] * 70)
+        x = np.array([limit // 2, -(limit // 2), 0, 1] * (70 if bits in (8, 32, 64) else 1))
         c = encrypt(pub, x, plan, packed=True)
         twice = c + c
         assert np.array_equal(ints_of(priv, twice + 1), 2 * x + 1)

@@ -52,11 +52,10 @@ def as_operand(x: object, name: str) -> NDArray[Any] | None:
         If it is an array whose dtype holds no exact number (complex, long double, text, dates, mixed objects).
     """
     if isinstance(x, np.ndarray | np.generic | list | tuple | Number) or hasattr(x, "__array__"):
-        if isinstance(x, bool) or getattr(getattr(x, "dtype", None), "kind", "") == "b":
-            return np.asarray(x, dtype=np.int64)
         if isinstance(x, str | bytes):  # NumPy's text scalars
             return None
-        return as_numbers(x, name)
+        a = np.asarray(x)
+        return a.astype(np.int64) if a.dtype.kind == "b" else as_numbers(x, name)
     return None
 
 

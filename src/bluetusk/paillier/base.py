@@ -45,7 +45,7 @@ class CipherBase:
     own, so NumPy itself does every operation on shapes. In a packed array the last axis of the index counts blocks.
     """
 
-    __slots__ = ("__weakref__", "_bound", "_frac", "_index", "_packing", "_plan", "_pub", "_store")
+    __slots__ = ("__weakref__", "_bound", "_clipped", "_frac", "_index", "_packing", "_plan", "_pub", "_store")
 
     _store: Store
     _index: Index
@@ -54,6 +54,7 @@ class CipherBase:
     _frac: int
     _bound: int
     _packing: Packing | None
+    _clipped: int
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         raise TypeError("a CipherArray is made by pub.encrypt(array, plan), priv.encrypt or CipherArray.from_bytes")
@@ -72,6 +73,7 @@ class CipherBase:
         self = object.__new__(cls)
         self._store, self._index, self._pub, self._plan = store, index, pub, plan
         self._frac, self._bound, self._packing = frac, bound, packing
+        self._clipped = 0
         return self
 
     def _view(self, index: Index, packing: Packing | None = None) -> Self:
@@ -174,6 +176,11 @@ class CipherBase:
     def slot_bits(self) -> int:
         """Bits of one slot of a packed array, 0 for a plain one (int)."""
         return 0 if self._packing is None else self._packing.slot_bits
+
+    @property
+    def clipped(self) -> int:
+        """How many values the plan's clip changed when this array was encrypted (int); 0 for views and results."""
+        return self._clipped
 
     @property
     def fresh(self) -> bool:

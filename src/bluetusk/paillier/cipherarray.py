@@ -25,7 +25,7 @@ from ..errors import EncodingOverflow
 from . import arith, encrypting, habits
 from .arithmetic import Arithmetic
 from .keys import PrivateKey, PublicKey
-from .portable import Portable
+from .portable import Portable, check_plan
 
 __all__ = ["CipherArray", "concatenate", "decrypt", "decrypt_integers", "encrypt", "encrypt_integers"]
 
@@ -110,11 +110,6 @@ class CipherArray(Portable):
         raise TypeError("there is no mean of ciphertexts, they hold no divisor: decrypt c.sum(axis) and divide")
 
 
-def _check_plan(plan: object) -> None:
-    if not isinstance(plan, FixedPoint):
-        raise TypeError(f"plan must be a FixedPoint, not {type(plan).__name__}")
-
-
 def encrypt(
     key: PublicKey | PrivateKey,
     array: ArrayLike,
@@ -145,7 +140,7 @@ def encrypt(
     Returns
     -------
     CipherArray
-        Of the shape of `array`.
+        Of the shape of `array`. Its attribute ``clipped`` counts the values that ``on_clip`` changed.
 
     Raises
     ------
@@ -169,9 +164,9 @@ def encrypt(
     if isinstance(array, Arithmetic):
         raise TypeError("the array is encrypted already")
     chosen = encrypting.default_plan(array) if plan is None else plan
-    _check_plan(chosen)
-    ints, _ = chosen.quantise(array)
-    return encrypt_integers(
+    check_plan(chosen)
+    ints, clipped = chosen.quantise(array)
+    c = encrypt_integers(
         key,
         np.asarray(ints),
         chosen,
@@ -181,6 +176,8 @@ def encrypt(
         threads=threads,
         progress=progress,
     )
+    c._clipped = clipped
+    return c
 
 
 def encrypt_integers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from typing import TYPE_CHECKING, Any, BinaryIO, SupportsIndex, TypeVar
 
@@ -18,7 +19,7 @@ from .store import Store
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Portable"]
+__all__ = ["Portable", "check_plan"]
 
 P = TypeVar("P", bound="Portable")
 
@@ -59,14 +60,9 @@ class Portable(NumpyHabits):
         >>> priv.decrypt(bt.CipherArray.from_bytes(data, pub))
         array([1.5 , 2.25])
         """
-        header = frames.header_of(self, bound)
-        frames.make_ready(self, threads)
-        payload = bytearray(self.nbytes)
-        at = 0
-        for piece in frames.chunks(self, threads):
-            payload[at : at + len(piece)] = piece
-            at += len(piece)
-        return frame.encode(frame.Kind.CIPHER_ARRAY, header, payload)
+        fp = io.BytesIO()
+        self.write_to(fp, bound, threads=threads)
+        return fp.getvalue()
 
     @classmethod
     def from_bytes(
@@ -114,6 +110,7 @@ class Portable(NumpyHabits):
         (2,)
         """
         _check_public(pub)
+        check_plan(plan, optional=True)
         got = frame.decode(data, frame.Kind.CIPHER_ARRAY)
         said = frames.parse_header(got.header, got.payload.nbytes, pub, plan)
         return cls._received(said, frames.take_payload(got.payload, said, pub, threads), pub)
@@ -191,6 +188,7 @@ class Portable(NumpyHabits):
         ((2,), b'next')
         """
         _check_public(pub)
+        check_plan(plan, optional=True)
         header, payload_len = frame.read_header(fp, frame.Kind.CIPHER_ARRAY)
         said = frames.parse_header(header, payload_len, pub, plan)
         return cls._received(said, frames.read_payload(fp, said, pub, threads), pub)
@@ -215,6 +213,12 @@ class Portable(NumpyHabits):
 def _check_public(pub: object) -> None:
     if not isinstance(pub, PublicKey):
         raise TypeError(f"pub must be a PublicKey, not {type(pub).__name__}")
+
+
+def check_plan(plan: object, *, optional: bool = False) -> None:
+    """Refuse what is no plan."""
+    if not isinstance(plan, FixedPoint) and not (optional and plan is None):
+        raise TypeError(f"plan must be a FixedPoint, not {type(plan).__name__}")
 
 
 def _unpickled(
