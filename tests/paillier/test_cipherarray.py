@@ -172,6 +172,20 @@ def test_an_equal_key_from_elsewhere_is_the_same_key(pub, priv):
     assert ints_of(priv, encrypt(again, [1, 2]) + encrypt(pub, [10, 20])).tolist() == [11, 22]
 
 
+def test_default_key_size():
+    from bluetusk.paillier.keys import generate_keypair
+
+    pub, priv = generate_keypair()
+    x = np.array([[1.5, -2.0], [0.25, 3.0]])
+    c = encrypt(priv, x)
+    assert c.nbytes == 4 * 768
+    back = CipherArray.from_bytes((c * np.array([2, -3]) + x).to_bytes(), pub)
+    assert np.array_equal(decrypt(priv, back), x * [2, -3] + x)
+    packed = encrypt(pub, np.tile(x, 60), packed=True)
+    assert packed._packing.slots == 95
+    assert np.array_equal(decrypt(priv, packed[0] - packed[1]), np.tile(x[0] - x[1], 60))
+
+
 def test_standard_suite():
     from bluetusk.paillier.keys import generate_keypair
 

@@ -148,7 +148,7 @@ def rerandomise(store: Store, index: Index, key: PublicKey, *, threads: int | No
     wanted = np.zeros(store.n, dtype=bool)
     wanted[index] = True
     chunk = -(-_CHUNK // mont.lanes) * mont.lanes
-    key._blinder.prepare(int(wanted.sum()))
+    key._blinder.prepare(int((wanted & (store.state == PENDING)).sum()))
     with store.write() as words:
         wanted &= store.state == PENDING  # another thread may have done some of them meanwhile
         for lo in range(0, store.n, chunk):
