@@ -119,6 +119,15 @@ def test_wider_bounds_must_be_stated(pub, priv):
         encrypt(pub, [1.0], packed=True).to_bytes(bound=1 << 40)
 
 
+def test_the_largest_scale_travels_and_one_more_does_not(pub, priv):
+    for plan, most in ((SMALL, 2048), (FixedPoint.money(), 614)):
+        c = encrypt_integers(pub, np.array([1, -1]), plan, frac=most, bound=1)
+        assert CipherArray.from_bytes(c.to_bytes(1), pub).frac == most
+        c = encrypt_integers(pub, np.array([1, -1]), plan, frac=most + 1, bound=1)
+        with pytest.raises(EncodingOverflow, match="frames carry at most"):
+            c.to_bytes(1)
+
+
 def test_receiver_takes_the_smaller_bound_and_checks_it(pub, priv):
     d = encrypt(pub, [1000, -7], SMALL) * 101
     data = d.to_bytes(bound=10**9)
@@ -158,6 +167,7 @@ def rebuilt(data: bytes, payload: bytes | None = None, **changes: object) -> byt
         {"shape": "2"},
         {"shape": None},
         {"frac": -1},
+        {"frac": 2049},
         {"frac": 2**40},
         {"frac": "0"},
         {"bound": b"\x00"},

@@ -27,7 +27,6 @@ __all__ = ["Received", "chunks", "header_of", "parse_header", "read_payload", "t
 _FIELDS = ("bound", "frac", "fresh", "key", "packed", "plan", "shape", "slot_bits", "suite")
 _MAX_NDIM = 32
 _MAX_SIZE = 1 << 48
-_MAX_FRAC = 1 << 14
 _CHUNK_BYTES = 1 << 20
 
 
@@ -58,6 +57,11 @@ def plan_bound(plan: FixedPoint, frac: int, limit: int) -> int:
     if frac >= plan.frac:
         return int(limit * plan.base ** (frac - plan.frac))
     return int(-(-limit // plan.base ** (plan.frac - frac)))
+
+
+def largest_frac(pub: PublicKey, plan: FixedPoint) -> int:
+    """Return the largest scale that travels: its unit is no more than n, so raising to it costs bounded work."""
+    return int(pub.bits if plan.base == 2 else pub.bits * 3 // 10)
 
 
 def declared_bound(c: CipherBase, bound: int | None) -> int:
@@ -99,6 +103,12 @@ def declared_bound(c: CipherBase, bound: int | None) -> int:
 def header_of(c: CipherBase, bound: int | None) -> dict[str, Any]:
     """Return the header of an array's frame."""
     declared = declared_bound(c, bound)
+    most = largest_frac(c.public_key, c.plan)
+    if c.frac > most:
+        raise EncodingOverflow(
+            f"the array has the scale {c.plan.base}^-{c.frac}, frames carry at most {c.plan.base}^-{most}: "
+            "multiply by reals less often, or by integers"
+        )
     return {
         "suite": c.public_key.suite,
         "key": c.public_key.fingerprint,
@@ -147,7 +157,7 @@ def parse_header(header: dict[str, Any], payload_len: int, pub: PublicKey, plan:
     sent = _plan(frame.field(header, "plan", dict))
     if plan is not None and sent != plan:
         raise ValueError(f"the frame's plan is {sent}, this session's is {plan}: agree on one plan first")
-    frac = frame.field(header, "frac", int, low=0, high=_MAX_FRAC)
+    frac = frame.field(header, "frac", int, low=0, high=largest_frac(pub, sent))
     shape = tuple(frame.field(header, "shape", list, high=_MAX_NDIM, items=int))
     if any(not 0 <= d <= _MAX_SIZE for d in shape) or math.prod(max(d, 1) for d in shape) > _MAX_SIZE:
         raise FrameError("frame field 'shape' is out of range: axes and their product are 0 to 2^48")
