@@ -83,7 +83,7 @@ def test_only_backends_know_a_cpu() -> None:
     assert [p.name for p in CORE if not p.name.startswith("bt_mont") and knows.search(code_only(p.read_text()))] == []
 
 
-# Every place where the leak test stops following a value, reviewed; SECURITY.md gives the reasons. A new one belongs in both.
+# Every place where the leak test stops following a value; SECURITY.md says why. A new one belongs in both lists.
 REVIEWED = [
     ("bt_modulus.c", "&top_bits"),
     ("bt_modulus.c", "&odd"),
