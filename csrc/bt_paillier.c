@@ -161,17 +161,6 @@ bt_status bt_paillier_pub_init(bt_paillier_pub *pub, const bt_limb *n, size_t li
     return status;
 }
 
-/* nonzero if 0 < x < m; public */
-static int in_range(const bt_limb *x, const bt_limb *m, size_t limbs)
-{
-    bt_limb any = 0, borrow = 0;
-    for (size_t i = 0; i < limbs; i++) {
-        any |= x[i];
-        borrow = (bt_limb)((((unsigned __int128)x[i] - m[i] - borrow) >> 64) & 1);
-    }
-    return any != 0 && borrow;
-}
-
 /* nonzero if gcd(x, n) = 1, for x of `limbs` limbs, n odd; public. tmp: limbs + 2 n_limbs */
 static int is_coprime(const bt_limb *x, size_t limbs, const bt_limb *n, size_t n_limbs, bt_limb *tmp)
 {
@@ -187,40 +176,45 @@ static int is_coprime(const bt_limb *x, size_t limbs, const bt_limb *n, size_t n
     return bt_gmp.gcd(g, a, (mp_size_t)limbs, b, (mp_size_t)n_limbs) == 1 && g[0] == 1;
 }
 
-size_t bt_paillier_first_invalid_scratch(const bt_mont *n2)
+size_t bt_paillier_load_checked_scratch(const bt_mont *n2)
 {
     size_t limbs = n2->mod->limbs;
-    return 2 * padded(bt_mont_words(n2, CHUNK)) + padded(bt_mont_words(n2, 1)) + padded(limbs) + padded(3 * limbs) +
-           max_size(bt_prod_scratch(n2, 1, CHUNK), bt_mont_scratch(n2));
+    size_t most = bt_mont_scratch(n2);
+    for (size_t k = 1; k <= CHUNK; k++)
+        most = max_size(most, bt_prod_scratch(n2, 1, k));
+    return padded(bt_mont_words(n2, CHUNK)) + 2 * padded(bt_mont_words(n2, 1)) + padded(limbs) + padded(3 * limbs) +
+           most;
 }
 
-size_t bt_paillier_first_invalid(const bt_mont *n2, const bt_limb *n, size_t n_limbs, const bt_limb *c, size_t count,
-                                 bt_word *scratch)
+size_t bt_paillier_load_checked(const bt_mont *n2, const bt_limb *n, size_t n_limbs, bt_word *dst, const bt_limb *c,
+                                size_t count, bt_word *scratch)
 {
+    const bt_mont_ops *ops = n2->ops;
     size_t limbs = n2->mod->limbs;
-    bt_word *elems = take(&scratch, bt_mont_words(n2, CHUNK));
     bt_word *acc = take(&scratch, bt_mont_words(n2, CHUNK));
     bt_word *product = take(&scratch, bt_mont_words(n2, 1));
+    bt_word *rest = take(&scratch, bt_mont_words(n2, 1));
     bt_limb *row = take(&scratch, limbs);
     bt_limb *tmp = take(&scratch, 3 * limbs);
-    size_t valid = 0; /* rows in range before the first that is not */
+    size_t valid = bt_modulus_first_invalid(n2->mod, c, count); /* rows in range before the first that is not */
+    size_t whole = valid / CHUNK * CHUNK;
 
-    while (valid < count && in_range(c + valid * limbs, n2->mod->m, limbs))
-        valid++;
-    n2->ops->one(n2, acc, CHUNK);
-    for (size_t first = 0; first < valid; first += CHUNK) {
-        size_t k = valid - first < CHUNK ? valid - first : CHUNK;
-        n2->ops->load(n2, elems, c + first * limbs, k, scratch);
-        n2->ops->mul(n2, acc, acc, elems, k, 0, scratch);
-    }
+    ops->load(n2, dst, c, valid, scratch);
+    ops->one(n2, acc, CHUNK);
+    for (size_t first = 0; first < whole; first += CHUNK)
+        ops->mul(n2, acc, acc, dst + bt_mont_offset(n2, first), CHUNK, 0, scratch);
     bt_prod(n2, product, acc, NULL, 1, CHUNK, scratch);
-    n2->ops->store(n2, row, product, 1, scratch);
+    if (valid > whole) {
+        bt_prod(n2, rest, dst + bt_mont_offset(n2, whole), NULL, 1, valid - whole, scratch);
+        ops->mul(n2, product, product, rest, 1, 0, scratch);
+    }
+    ops->store(n2, row, product, 1, scratch);
     if (is_coprime(row, limbs, n, n_limbs, tmp))
         return valid;
     for (size_t i = 0; i < valid; i++)
         if (!is_coprime(c + i * limbs, limbs, n, n_limbs, tmp))
             return i;
-    return valid; /* not reached: a product of units is a unit */
+    return 0; /* a product of units is a unit: only a fault leads here */
 }
 
 size_t bt_paillier_mul_plain_scratch(const bt_paillier_pub *pub)

@@ -27,11 +27,12 @@ size_t bt_paillier_pub_storage(size_t limbs);
 bt_status bt_paillier_pub_init(bt_paillier_pub *pub, const bt_limb *n, size_t limbs, const bt_mont *n2,
                                bt_word *storage);
 
-/* Promise M5: the first of count rows c[i] (limbs of n^2 each) that is no ciphertext, or count if all are: 0 < c < n^2 and
- * gcd(c, n) = 1, by one gcd of the product of all. Public data. Any odd n of n_limbs, n2 its square's context. */
-size_t bt_paillier_first_invalid_scratch(const bt_mont *n2);
-size_t bt_paillier_first_invalid(const bt_mont *n2, const bt_limb *n, size_t n_limbs, const bt_limb *c, size_t count,
-                                 bt_word *scratch);
+/* The trust boundary (promise M5): dst[i] = c[i] in n2's layout, i < count, and the first i whose row (limbs of n^2) is no
+ * ciphertext, or count if all are: 0 < c < n^2 and gcd(c, n) = 1, by one gcd of the product of all. Public data; what dst
+ * holds from the first bad row on is unspecified. Any odd n of n_limbs, n2 its square's context. */
+size_t bt_paillier_load_checked_scratch(const bt_mont *n2);
+size_t bt_paillier_load_checked(const bt_mont *n2, const bt_limb *n, size_t n_limbs, bt_word *dst, const bt_limb *c,
+                                size_t count, bt_word *scratch);
 
 /* dst[i] = src[i] (1 + m[i] n) mod n^2, src and dst in n2's layout, m[i] < n canonical (L limbs each); dst may be src.
  * secret: nonzero if m or src is secret (encryption), zero for public constants added to public ciphertexts. */

@@ -319,31 +319,37 @@ static void test_faults(bt_paillier_priv *priv)
 /* --- M5 ------------------------------------------------------------------------------------------------------------------- */
 
 /* Every value below 2^11 (2^13) against the toy key n = 35 (77), alone and hidden in a batch of units. */
-static void test_first_invalid(const bt_mont_ops *ops, bt_limb toy, size_t refused_expected)
+static void test_load_checked(const bt_mont_ops *ops, bt_limb toy, size_t refused_expected)
 {
     bt_limb square = toy * toy, batch[100];
     fixture f;
     size_t refused = 0;
     fixture_open(&f, ops, &square, 1);
-    bt_word *work = test_words(bt_paillier_first_invalid_scratch(&f.ctx));
+    bt_word *work = test_words(bt_paillier_load_checked_scratch(&f.ctx)), *dst = fixture_array(&f, 100);
     for (bt_limb c = 0; c < square; c++) {
         int unit = c % 5 != 0 && c % 7 != 0;
         if (toy == 77)
             unit = c % 7 != 0 && c % 11 != 0;
-        size_t first = bt_paillier_first_invalid(&f.ctx, &toy, 1, &c, 1, work);
+        size_t first = bt_paillier_load_checked(&f.ctx, &toy, 1, dst, &c, 1, work);
         CHECK(first == (size_t)unit);
         refused += first == 0;
         for (size_t i = 0; i < 100; i++)
             batch[i] = 1 + toy * (test_random() % toy); /* 1 mod n: a unit */
         size_t where = test_random() % 100;
         batch[where] = c;
-        CHECK(bt_paillier_first_invalid(&f.ctx, &toy, 1, batch, 100, work) == (unit ? 100 : where));
+        CHECK(bt_paillier_load_checked(&f.ctx, &toy, 1, dst, batch, 100, work) == (unit ? 100 : where));
+        if (unit) {
+            bt_limb *loaded = fixture_store(&f, dst, 100);
+            CHECK(memcmp(loaded, batch, sizeof batch) == 0);
+            free(loaded);
+        }
     }
     CHECK(refused == refused_expected);
     for (bt_limb c = square; c < 2 * square; c++)
-        CHECK(bt_paillier_first_invalid(&f.ctx, &toy, 1, &c, 1, work) == 0);
-    CHECK(bt_paillier_first_invalid(&f.ctx, &toy, 1, batch, 0, work) == 0);
+        CHECK(bt_paillier_load_checked(&f.ctx, &toy, 1, dst, &c, 1, work) == 0);
+    CHECK(bt_paillier_load_checked(&f.ctx, &toy, 1, dst, batch, 0, work) == 0);
     free(work);
+    free(dst);
     fixture_close(&f);
 }
 
@@ -374,8 +380,8 @@ static void test_backend(const bt_mont_ops *ops)
 {
     bt_arena arena, tables;
     bt_paillier_priv *priv = NULL;
-    test_first_invalid(ops, 35, 385);
-    test_first_invalid(ops, 77, 1309);
+    test_load_checked(ops, 35, 385);
+    test_load_checked(ops, 77, 1309);
     setup(ops);
     open_key(&arena, &tables, &priv);
     test_round_trip(priv);

@@ -140,18 +140,6 @@ def test_invert(half, values):
         assert stored(mont, a, len(values)) == [pow(v, -1, m) for v in values]
 
 
-def test_first_invalid():
-    m = odd(130)
-    mont = Montgomery(m)
-    good = [1, m - 1, 2, m // 2]
-    assert mont.first_invalid(limbs_of(good, 3)) == -1
-    assert mont.first_invalid(np.zeros((0, 3), np.uint64)) == -1
-    for bad in (0, m, m + 1, 2**192 - 1):
-        for where in range(5):
-            values = [*good[:where], bad, *good[where:]]
-            assert mont.first_invalid(limbs_of(values, 3)) == where
-
-
 def test_refused_moduli():
     for modulus in (0, 1, 2, -3, -7, 4, 2**64, 2**16384 + 1, 2**20000 - 1):
         with pytest.raises(ValueError, match="modulus"):
@@ -213,7 +201,6 @@ def test_wrong_sizes_and_indices_are_refused():
         lambda: mont.bincount(a, n, short, None, idx, 0, n),
         lambda: mont.invert(a, n + 1),
         lambda: mont.invert(a, -1),
-        lambda: mont.first_invalid(np.zeros((2, 2), np.uint64)),
         lambda: mont.words(-1),
         lambda: mont.empty(-1),
         lambda: comb.pow(a, exps[:-1], 0, n),

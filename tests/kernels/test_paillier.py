@@ -140,16 +140,20 @@ def test_standard_suite_power(full):
     assert integers(canon) == [pow(x, full.n, full.n**2) for x in r]
 
 
-def test_first_invalid(full):
+def test_load_checked(full):
     public, limbs = full.public, 2 * full.limbs
-    good = full.encrypt([1, 2, 3], [5, 6, 7])
-    assert public.first_invalid(rows(good, limbs), 0, 3) == -1
+    mont = public.mont
+    good, out = full.encrypt([1, 2, 3], [5, 6, 7]), np.zeros((3, limbs), np.uint64)
+    words = mont.empty(3)
+    assert public.load_checked(words, rows(good, limbs), 0, 3) == -1
+    mont.store(out, words, None, 0, 3)
+    assert integers(out) == good
     for bad in (0, full.n**2, full.p, full.q * 77, full.n, 2 ** (64 * limbs) - 1):
         for where in range(3):
             values = list(good)
             values[where] = bad
-            assert public.first_invalid(rows(values, limbs), 0, 3) == where
-            assert public.first_invalid(rows(values, limbs), where + 1, 3) == -1
+            assert public.load_checked(words, rows(values, limbs), 0, 3) == where
+            assert public.load_checked(words, rows(values, limbs), where + 1, 3) == -1
 
 
 def test_a_multiple_of_p_never_yields_a_result(full):
@@ -170,7 +174,7 @@ def test_arguments_are_checked(full):
         with pytest.raises(IndexError):
             private.encrypt(canon, out, lo, hi)
         with pytest.raises(IndexError):
-            public.first_invalid(canon, lo, hi)
+            public.load_checked(public.mont.empty(2), canon, lo, hi)
     for narrow in (np.zeros((2, limbs - 1), np.uint64), np.zeros((2, limbs + 1), np.uint64)):
         with pytest.raises(ValueError, match="limbs a row"):
             private.decrypt(narrow, canon, 0, 1)

@@ -35,7 +35,6 @@ cdef extern from "bt_modulus.h" nogil:
         const bt_limb *r2
     size_t bt_modulus_storage(size_t limbs)
     bt_status bt_modulus_init(bt_modulus *mod, const bt_limb *m, size_t limbs, bt_limb *storage)
-    size_t bt_modulus_first_invalid(const bt_modulus *mod, const bt_limb *src, size_t n)
 
 
 cdef extern from "bt_mont.h" nogil:

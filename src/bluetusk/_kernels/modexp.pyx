@@ -391,15 +391,6 @@ cdef class Montgomery:
                 return i
         raise RuntimeError("a product has no inverse, but each of its factors has")
 
-    def first_invalid(self, const uint64_t[:, ::1] src not None):
-        """Return the first row of `src` that is 0 or not below the modulus, or -1."""
-        self.check_rows(src.shape[0], src.shape[1], 0, src.shape[0], "src")
-        cdef Py_ssize_t n = src.shape[0], first = n
-        if n:
-            with nogil:
-                first = bt_modulus_first_invalid(&self.mod, &src[0, 0], n)
-        return first if first < n else -1
-
 
 cdef class Comb:
     """Powers of one base with secret exponents: the tables of ``bt_comb`` in memory of their own.

@@ -70,9 +70,9 @@ cdef extern from "bt_paillier.h" nogil:
     size_t bt_paillier_pub_storage(size_t limbs)
     bt_status bt_paillier_pub_init(bt_paillier_pub *pub, const bt_limb *n, size_t limbs, const bt_mont *n2,
                                    bt_word *storage)
-    size_t bt_paillier_first_invalid_scratch(const bt_mont *n2)
-    size_t bt_paillier_first_invalid(const bt_mont *n2, const bt_limb *n, size_t n_limbs, const bt_limb *c,
-                                     size_t count, bt_word *scratch)
+    size_t bt_paillier_load_checked_scratch(const bt_mont *n2)
+    size_t bt_paillier_load_checked(const bt_mont *n2, const bt_limb *n, size_t n_limbs, bt_word *dst,
+                                    const bt_limb *c, size_t count, bt_word *scratch)
     size_t bt_paillier_mul_plain_scratch(const bt_paillier_pub *pub)
     void bt_paillier_mul_plain(const bt_paillier_pub *pub, bt_word *dst, const bt_word *src, const bt_limb *m,
                                size_t n, int secret, bt_word *scratch)
@@ -158,19 +158,22 @@ cdef class PaillierPublic:
         if bt_paillier_pub_init(&self.pub, &limbs[0], self.n_limbs, &self.mont.mont, <bt_word *>&storage[0]) != 0:
             raise ValueError("n must be odd")
 
-    def first_invalid(self, const uint64_t[:, ::1] canon, Py_ssize_t lo, Py_ssize_t hi):
-        """First i in [lo, hi) whose row is no ciphertext (0 < c < n^2, gcd(c, n) = 1), or -1 if all are."""
+    def load_checked(self, bt_word[::1] dst not None, const uint64_t[:, ::1] canon not None, Py_ssize_t lo,
+                     Py_ssize_t hi):
+        """dst[i] = canon[i], lo <= i < hi; return the first i whose row is no ciphertext (0 < c < n^2, prime to n), or -1."""
         cdef _Scratch scratch
-        cdef Py_ssize_t found
+        cdef Py_ssize_t found, offset
         cdef const uint64_t[::1] n = self._n_limbs_array
         if canon.shape[1] != 2 * self.n_limbs:
             raise ValueError(f"canon must have {2 * self.n_limbs} limbs a row, not {canon.shape[1]}")
-        _check_range(lo, hi, canon.shape[0], 1)
+        _check_range(lo, hi, canon.shape[0], self.mont.lanes)
+        offset = self._offset(dst, lo, hi)
         if lo == hi:
             return -1
-        scratch = _Scratch(bt_paillier_first_invalid_scratch(&self.mont.mont))
+        scratch = _Scratch(bt_paillier_load_checked_scratch(&self.mont.mont))
         with nogil:
-            found = bt_paillier_first_invalid(&self.mont.mont, &n[0], self.n_limbs, &canon[lo, 0], hi - lo, scratch.p)
+            found = bt_paillier_load_checked(&self.mont.mont, &n[0], self.n_limbs, &dst[offset], &canon[lo, 0], hi - lo,
+                                             scratch.p)
         return -1 if found == hi - lo else int(lo + found)
 
     def mul_plain(self, bt_word[::1] dst, const bt_word[::1] src, idx, const uint64_t[:, ::1] msgs, Py_ssize_t lo,
@@ -280,13 +283,16 @@ cdef class PaillierPublic:
         with nogil:
             bt_pow_public(&self.mont.mont, &dst[offset], &bases[0], hi - lo, &e[0], 0, ebits, 1, scratch.p)
 
+    cdef Py_ssize_t _offset(self, bt_word[::1] dst, Py_ssize_t lo, Py_ssize_t hi) except -1:
+        if dst.shape[0] < <Py_ssize_t>bt_mont_words(&self.mont.mont, hi):
+            raise ValueError("dst is too short")
+        return <Py_ssize_t>bt_mont_offset(&self.mont.mont, lo)
+
     cdef Py_ssize_t _blind_check(self, bt_word[::1] dst, Py_ssize_t lo, Py_ssize_t hi, Py_ssize_t rows) except -1:
         if rows != hi - lo:
             raise ValueError(f"{rows} exponents were given for the slice [{lo}, {hi})")
         _check_range(lo, hi, hi, self.mont.lanes)
-        if dst.shape[0] < <Py_ssize_t>bt_mont_words(&self.mont.mont, hi):
-            raise ValueError("dst is too short")
-        return <Py_ssize_t>bt_mont_offset(&self.mont.mont, lo)
+        return self._offset(dst, lo, hi)
 
 
 cdef class PaillierPrivate:

@@ -199,7 +199,7 @@ def read_payload(fp: BinaryIO, got: Received, pub: PublicKey, threads: int | Non
         canon = np.empty((min(rows, n - lo), mont.limbs), dtype="<u8")
         frame.read_exact(fp, canon.data.cast("B"))
         here = part(mont, words, lo, lo + len(canon))
-        load_checked(pub, mont, here, canon.astype(np.uint64, copy=False), lo, threads=threads)
+        load_checked(pub, here, canon.astype(np.uint64, copy=False), lo, threads=threads)
     return Store(mont, words, n, FRESH if got.fresh else DERIVED)
 
 
@@ -212,7 +212,7 @@ def take_payload(payload: memoryview, got: Received, pub: PublicKey, threads: in
     for lo in range(0, n, rows):
         hi = min(lo + rows, n)
         canon = numbers(payload[lo * mont.nbytes : hi * mont.nbytes], mont.limbs)
-        load_checked(pub, mont, part(mont, words, lo, hi), canon, lo, threads=threads)
+        load_checked(pub, part(mont, words, lo, hi), canon, lo, threads=threads)
     return Store(mont, words, n, FRESH if got.fresh else DERIVED)
 
 

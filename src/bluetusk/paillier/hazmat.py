@@ -152,12 +152,12 @@ def decrypt_raw(
     """
     kernel, public = priv._kernel, priv.public_key
     numbers = _integers(c, "c")
-    n, nsquare = int(public.n), int(public.n) ** 2
-    for index, number in enumerate(numbers):
-        if not 0 < number < nsquare or gmpy2.gcd(number, n) != 1:
-            raise InvalidCiphertext(f"c[{index}] is no ciphertext: it must be in 1 .. n^2 - 1 and coprime to n")
     limbs = public._kernel.n_limbs
-    rows = _rows(numbers, 2 * limbs)
+    fits = [0 <= number < 1 << (128 * limbs) for number in numbers]
+    rows = _rows([number if fit else 0 for number, fit in zip(numbers, fits, strict=True)], 2 * limbs)
+    bad = public._kernel.load_checked(public._kernel.mont.empty(len(numbers)), rows, 0, len(numbers))
+    if bad >= 0:
+        raise InvalidCiphertext(f"c[{bad}] is no ciphertext: it must be in 1 .. n^2 - 1 and prime to n")
     out = np.zeros((len(numbers), limbs), dtype=np.uint64)
     _parallel.run(len(numbers), lambda lo, hi: kernel.decrypt(out, rows, lo, hi), cost_us=4000.0, threads=threads)
     result = _numbers(out)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import gmpy2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,7 +30,6 @@ __all__ = [
     "build",
     "canonical_slices",
     "gathered",
-    "load",
     "load_checked",
     "mul_us",
     "part",
@@ -199,55 +197,32 @@ def _store_into(mont: Montgomery, canon: Words, source: Words, piece: Index, thr
     _parallel.run(len(piece), work, cost_us=mul_us(mont), align=mont.lanes, threads=threads)
 
 
-def load(mont: Montgomery, words: Words, canon: Words, *, threads: int | None = None) -> None:
-    """Convert canonical numbers, all known to be ciphertexts, into a buffer."""
-
-    def work(lo: int, hi: int) -> None:
-        mont.load(part(mont, words, lo, hi), canon[lo:hi], 0, hi - lo)
-
-    _parallel.run(len(canon), work, cost_us=mul_us(mont), align=mont.lanes, threads=threads)
-
-
-def load_checked(
-    key: PublicKey, mont: Montgomery, words: Words, canon: Words, first: int, *, threads: int | None = None
-) -> None:
+def load_checked(key: PublicKey, words: Words, canon: Words, first: int, *, threads: int | None = None) -> None:
     """Convert canonical numbers from outside into a buffer, refusing what is no ciphertext.
 
-    A ciphertext is an integer c with 0 < c < n^2 and gcd(c, n) = 1. The product of a batch is prime to n exactly if
-    every factor is, so one product each and one gcd serve the whole batch.
+    A ciphertext is an integer c with 0 < c < n^2 and gcd(c, n) = 1. The product of a slice is prime to n exactly if
+    every factor is, so one product each and one gcd serve the whole slice.
 
     Raises
     ------
     InvalidCiphertext
         Naming the first bad element, counted from `first`.
     """
-    bad = mont.first_invalid(canon)
-    if bad >= 0:
+    kernel = key._kernel
+    mont = kernel.mont
+    bad: list[int] = []
+
+    def work(lo: int, hi: int) -> None:
+        found = kernel.load_checked(part(mont, words, lo, hi), canon[lo:hi], 0, hi - lo)
+        if found >= 0:
+            bad.append(lo + found)
+
+    _parallel.run(len(canon), work, cost_us=2 * mul_us(mont), align=mont.lanes, threads=threads)
+    if bad:
         raise InvalidCiphertext(
-            f"ciphertext {first + bad} is 0 or not below n^2: the data is damaged or made under another key"
+            f"ciphertext {first + min(bad)} is none under this key (0, not below n^2, or not prime to n): the data is "
+            "damaged, made under another key, or its sender must not be trusted"
         )
-    load(mont, words, canon, threads=threads)
-    n = gmpy2.mpz(key.n)
-    if gmpy2.gcd(_product(mont, words, len(canon), threads), n) == 1:
-        return
-    for i, row in enumerate(canon):
-        if gmpy2.gcd(_integer(row), n) != 1:
-            raise InvalidCiphertext(
-                f"ciphertext {first + i} has a common factor with n: no encryption gives this, refuse its sender"
-            )
-
-
-def _product(mont: Montgomery, words: Words, n: int, threads: int | None) -> gmpy2.mpz:
-    from .linalg import row_products  # linalg builds on this module
-
-    product, at = row_products(mont, words, np.arange(n, dtype=np.int64).reshape(1, n), threads=threads)
-    canon = np.empty((1, mont.limbs), dtype=np.uint64)
-    mont.store(canon, product, at, 0, 1)
-    return _integer(canon[0])
-
-
-def _integer(row: Words) -> gmpy2.mpz:
-    return gmpy2.mpz(int.from_bytes(row.astype("<u8").tobytes(), "little"))
 
 
 def build(
