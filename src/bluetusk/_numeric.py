@@ -19,12 +19,12 @@ _MAX_EXPONENT = 400
 """Beyond every double; a Decimal may name a power of ten that no memory holds."""
 
 
-def as_int(value: object, name: str, low: int, high: int | None = None) -> int:
-    """Return `value` as an int within [low, high]; a bool or a float is no int here."""
+def as_int(value: object, name: str, low: int | None = None, high: int | None = None) -> int:
+    """Return `value` as an int within [low, high]; a bool or a float is no int here. `high` needs a `low`."""
     if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an int, not {type(value).__name__}")
     number = int(value.__index__())
-    if number < low or (high is not None and number > high):
+    if low is not None and (number < low or (high is not None and number > high)):
         shown = str(number) if number.bit_length() <= 128 else f"one of {number.bit_length()} bits"
         raise ValueError(f"{name} must be {f'at least {low}' if high is None else f'{low} to {high}'}, not {shown}")
     return number

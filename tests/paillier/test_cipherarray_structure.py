@@ -6,8 +6,11 @@ import copy
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bluetusk.encoding import FixedPoint
+from bluetusk.paillier.base import Packing
 from bluetusk.paillier.cipherarray import CipherArray, concatenate, decrypt, encrypt
 from bluetusk.paillier.cipherarray import decrypt_integers as ints_of
 
@@ -149,7 +152,27 @@ MOVES = [
     lambda a: np.concatenate([a, a[0]], axis=None) if a.ndim == 1 else np.concatenate([a, a], axis=None),
     lambda a: +a,
     lambda a: np.positive(a),
+    lambda a: a.reshape(np.array([6, 4])),
+    lambda a: a.reshape(np.int64(24)),
+    lambda a: a.reshape(6, np.uint8(4)),
+    lambda a: a.reshape(range(4, 7, 2)),
+    lambda a: a.reshape((4, 6), order="F"),
+    lambda a: a.ravel(order="F"),
+    lambda a: np.broadcast_to(a[0, 0, 0], np.int64(2)),
+    lambda a: np.broadcast_to(a, np.array([2, 2, 3, 4])),
+    lambda a: a.transpose(np.array([2, 1, 0])),
+    lambda a: a[0, 0, 0].transpose(()),
 ]
+
+
+@pytest.mark.parametrize("wrong", [2.0, "24", (6, 4.0), None, {24}, (24, None), np.array([24.0])])
+def test_shapes_must_be_ints(c, packed, wrong):
+    for array in (c, packed):
+        for use in (array.reshape, array.broadcast_to):
+            with pytest.raises(TypeError, match=r"(reshape|broadcast_to): each length must be an int, not"):
+                use(wrong)
+    with pytest.raises(TypeError, match="transpose: each length"):
+        c.transpose((2.0, 0, 1))
 
 
 @pytest.mark.parametrize("move", range(len(MOVES)))
@@ -160,7 +183,7 @@ def test_moves_are_numpys_and_free(c, priv, move):
     assert moved.fresh
 
 
-@pytest.mark.parametrize("shape", [(5, 5), (-1, 5), (-1, -1), (24, 2)])
+@pytest.mark.parametrize("shape", [(5, 5), (-1, 5), (-1, -1), (24, 2), -2, (-2, 24), (0, -1)])
 def test_bad_reshapes(c, packed, shape):
     with pytest.raises(ValueError, match=r"reshape|dimension"):
         c.reshape(shape)
@@ -257,6 +280,90 @@ def test_packed_indexing_of_leading_axes(packed, key):
 def test_packed_indexing_of_the_last_axis_is_refused(packed, key):
     with pytest.raises(ValueError, match=r"slots.*leading axes.*packed=False"):
         packed[key]
+
+
+class Mask:
+    """An index only by its __array__."""
+
+    def __init__(self, mask: object) -> None:
+        self.mask = mask
+
+    def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+        return np.asarray(self.mask, dtype=dtype)
+
+
+WHOLE = ((False, True), (True, False))  # of two rows of two blocks each
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        (WHOLE,),
+        [list(row) for row in WHOLE],
+        np.array(WHOLE),
+        Mask(WHOLE),
+        (Mask(WHOLE),),
+        (WHOLE, None),
+        (None, WHOLE),
+    ],
+    ids=repr,
+)
+def test_no_mask_of_any_type_cuts_into_blocks(packed, key):
+    two = packed[0, :2]
+    assert two._index.shape == (2, 2)
+    with pytest.raises(ValueError, match=r"slots.*leading axes"):
+        two[key]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        ((True, False),),
+        Mask([True, False]),
+        (Mask([True, False]), Mask([0, 2])),
+        ((0, 1), (2, 0)),
+        (((True, False, True), (False, True, False)),),
+        range(2),
+        [],
+        ([], 1),
+        np.array(1),
+        np.array(True),
+        (None, np.False_),
+    ],
+    ids=repr,
+)
+def test_indices_of_any_type_address_leading_axes(packed, key):
+    whole = np.broadcast_to(np.arange(6).reshape(2, 3)[..., None], packed.shape)[key]
+    got = packed[key]
+    assert got.shape == whole.shape
+    assert np.array_equal(got._index[..., 0] // 2, whole[..., 0])
+    assert np.array_equal(got._index[..., 1], got._index[..., 0] + 1)
+
+
+PARTS = st.one_of(
+    st.sampled_from([None, Ellipsis, True, False, slice(None), slice(1), slice(None, None, -1), [], 0, 1, np.array(0)]),
+    st.lists(st.integers(-2, 1), max_size=3),
+    st.lists(st.booleans(), min_size=2, max_size=3).map(tuple),
+    st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=2).map(tuple),
+    st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=2).map(Mask),
+)
+
+
+@settings(max_examples=1000)
+@given(key=st.lists(PARTS, max_size=5).map(tuple))
+def test_any_index_of_a_packed_array_is_refused_or_numpys(key):
+    """2 x 2 rows of 2 blocks: a result has whole rows of blocks and NumPy's shape, or there is an error."""
+    index = np.arange(8).reshape(2, 2, 2)
+    whole = np.broadcast_to(index[..., :1], (2, 2, 70))
+    array = CipherArray._make(None, index, None, None, 0, 0, Packing(32, 63, 70))
+    try:
+        got = array[key]
+    except (IndexError, ValueError):
+        return
+    expected = whole[key]
+    assert got.shape == expected.shape
+    assert np.array_equal(got._index[..., 0], expected[..., 0])
+    assert np.array_equal(got._index[..., 1], expected[..., 0] + 1)
 
 
 @pytest.mark.parametrize(

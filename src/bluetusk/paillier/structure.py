@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
+from .._numeric import as_int
 from .base import CipherBase
 from .store import Index, gathered
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+Order: TypeAlias = Literal["C", "F", "A"]
+"""Of the elements in a shape, as NumPy has it."""
 
 __all__ = ["Structured"]
 
@@ -73,13 +78,16 @@ class Structured(CipherBase):
         items = key if isinstance(key, tuple) else (key,)
         if any(isinstance(item, CipherBase) for item in items):
             raise TypeError("an encrypted array cannot index: nobody here knows its values; give plain indices")
-        if self._packing is not None:
-            items = self._leading(items)
-        found = self._index[items if isinstance(key, tuple) or self._packing is not None else key]
-        return self._view(np.asarray(found, dtype=np.int64))
+        if self._packing is None:
+            return self._view(np.asarray(self._index[key], dtype=np.int64))
+        found = np.asarray(self._index[self._leading(tuple(map(_plain_index, items)))], dtype=np.int64)
+        # whatever NumPy may make of a key: an array whose last axis is not whole rows of blocks mixes rows
+        if not found.ndim or found.shape[-1] != self._packing.blocks:
+            self._refuse_packed("an index on the last axis", "index the leading axes only")
+        return self._view(found)
 
     def _leading(self, items: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return a key that leaves the last axis of a packed array alone, or refuse it."""
+        """Return a key of plain items that leaves the last axis of a packed array alone, or refuse it."""
         used = sum(_axes_of(item) for item in items)
         dots = any(item is Ellipsis for item in items)
         last = items[-1] if items else Ellipsis
@@ -88,13 +96,15 @@ class Structured(CipherBase):
             self._refuse_packed("an index on the last axis", "index the leading axes only")
         return (*items[:-1], slice(None)) if whole and used else items
 
-    def reshape(self, *shape: Any) -> Self:
+    def reshape(self, *shape: Any, order: Order = "C") -> Self:
         """Return the same elements in another shape.
 
         Parameters
         ----------
         *shape : int or a tuple of int
             The new shape; one entry may be -1. A packed array keeps its last axis.
+        order : {"C", "F", "A"}
+            The order in which elements are taken and placed, as in NumPy. A packed array takes the default only.
 
         Returns
         -------
@@ -103,6 +113,8 @@ class Structured(CipherBase):
 
         Raises
         ------
+        TypeError
+            If a length is no int.
         ValueError
             If the sizes differ, or the last axis of a packed array would change.
 
@@ -111,10 +123,13 @@ class Structured(CipherBase):
         >>> pub.encrypt(np.arange(6)).reshape(2, -1).shape
         (2, 3)
         """
-        wanted = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
-        dims = tuple(int(d.__index__()) for d in wanted)
+        dims = _dims(shape[0] if len(shape) == 1 else shape, "reshape")
+        if any(d < -1 for d in dims):
+            raise ValueError(f"cannot reshape an encrypted array of shape {self.shape} into {dims}")
         if self._packing is None:
-            return self._view(self._index.reshape(dims))
+            return self._view(self._index.reshape(dims, order=order))
+        if order not in ("C", "A"):
+            self._refuse_packed(f"reshape in order {order!r}", "reshape in the default order")
         if dims.count(-1) == 1:
             known = -math.prod(dims)
             if known == 0 or self.size % known:
@@ -126,8 +141,23 @@ class Structured(CipherBase):
             self._refuse_packed("reshape", "keep the last axis")
         return self._view(self._index.reshape(*dims[:-1], self._packing.blocks))
 
-    def ravel(self) -> Self:
+    def ravel(self, order: Order = "C") -> Self:
         """Return the elements as a view of one axis, in row-major order.
+
+        Parameters
+        ----------
+        order : {"C", "F", "A"}
+            As in :meth:`reshape`.
+
+        Returns
+        -------
+        CipherArray
+            A view. A packed array of one axis is returned as it is; one of more axes is refused.
+
+        Raises
+        ------
+        ValueError
+            For a packed array of more axes.
 
         Examples
         --------
@@ -136,17 +166,32 @@ class Structured(CipherBase):
         """
         if self.ndim != 1:
             self._refuse_packed("ravel", "reshape the leading axes")
-        return self._view(self._index.reshape(-1) if self._packing is None else self._index)
+        return self._view(self._index.reshape(-1, order=order) if self._packing is None else self._index)
 
-    def flatten(self) -> Self:
+    def flatten(self, order: Order = "C") -> Self:
         """Return a copy of one axis, in row-major order.
+
+        Parameters
+        ----------
+        order : {"C", "F", "A"}
+            As in :meth:`reshape`.
+
+        Returns
+        -------
+        CipherArray
+            With ciphertexts of its own.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`ravel`.
 
         Examples
         --------
         >>> pub.encrypt([[1, 2], [3, 4]]).flatten().shape
         (4,)
         """
-        return self.ravel().copy()
+        return self.ravel(order).copy()
 
     def transpose(self, *axes: Any) -> Self:
         """Return the array with its axes permuted.
@@ -166,16 +211,23 @@ class Structured(CipherBase):
         >>> pub.encrypt(np.ones((2, 3))).transpose().shape
         (3, 2)
         """
-        if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], tuple | list)):
-            axes = tuple(axes[0] or ())
-        order = normalize_axis_tuple(axes, self.ndim) if axes else tuple(reversed(range(self.ndim)))
+        if not axes or (len(axes) == 1 and axes[0] is None):
+            order = tuple(reversed(range(self.ndim)))
+        else:
+            order = normalize_axis_tuple(_dims(axes[0] if len(axes) == 1 else axes, "transpose"), self.ndim)
         if self._packing is not None and order and order[-1] != self.ndim - 1:
             self._refuse_packed("transpose", "permute the leading axes only")
         return self._view(self._index.transpose(order))
 
     @property
     def T(self) -> Self:
-        """The array with its axes reversed (CipherArray, a view)."""
+        """The array with its axes reversed (CipherArray, a view); a packed array of one axis is its own transpose.
+
+        Examples
+        --------
+        >>> pub.encrypt(np.ones((2, 3))).T.shape
+        (3, 2)
+        """
         return self.transpose()
 
     def swapaxes(self, axis1: int, axis2: int) -> Self:
@@ -227,12 +279,12 @@ class Structured(CipherBase):
             self._refuse_packed("squeezing the last axis", "squeeze the leading axes only")
         return self._view(np.squeeze(self._index, axis=drop))
 
-    def broadcast_to(self, shape: int | tuple[int, ...]) -> Self:
+    def broadcast_to(self, shape: Any) -> Self:
         """Return the array stretched to a shape by NumPy's rules; a view, no ciphertext is copied.
 
         Parameters
         ----------
-        shape : tuple of int
+        shape : int or a sequence of int
             The new shape. The last axis of a packed array keeps its length.
 
         Returns
@@ -245,7 +297,7 @@ class Structured(CipherBase):
         >>> pub.encrypt([1, 2, 3]).broadcast_to((2, 3)).shape
         (2, 3)
         """
-        dims = (shape,) if isinstance(shape, int) else tuple(shape)
+        dims = _dims(shape, "broadcast_to")
         if self._packing is not None:
             if not dims or dims[-1] != self._packing.length:
                 self._refuse_packed("stretching the last axis", "broadcast the leading axes only")
@@ -254,6 +306,11 @@ class Structured(CipherBase):
 
     def copy(self) -> Self:
         """Return an array with ciphertexts of its own; releases the memory of a larger parent.
+
+        Returns
+        -------
+        CipherArray
+            The same ciphertexts, byte for byte.
 
         Examples
         --------
@@ -272,13 +329,25 @@ class Structured(CipherBase):
         return self.copy()
 
 
+def _plain_index(item: Any) -> Any:
+    """Return one part of an index as NumPy takes it: an int, a slice, None, Ellipsis, a bool, or an array."""
+    if item is None or item is Ellipsis or isinstance(item, slice | bool | np.bool_ | np.integer | int):
+        return item
+    if hasattr(item, "__index__") and not hasattr(item, "__array__"):
+        return operator.index(item)
+    a = np.asarray(item)
+    # an empty list is an index of no rows, though NumPy would make it an array of floats
+    return a.astype(np.int64) if not a.size and a.dtype.kind == "f" and not isinstance(item, np.ndarray) else a
+
+
 def _axes_of(item: Any) -> int:
-    """Return how many axes one part of an index takes."""
-    if item is None or item is Ellipsis:
+    """Return how many axes one part of an index takes, as :func:`_plain_index` gives it."""
+    if item is None or item is Ellipsis or isinstance(item, bool | np.bool_):
         return 0
-    if isinstance(item, bool | np.bool_):
-        return 0
-    if isinstance(item, np.ndarray | list):
-        a = np.asarray(item)
-        return a.ndim if a.dtype == bool else 1
-    return 1
+    return item.ndim if isinstance(item, np.ndarray) and item.dtype == bool else 1
+
+
+def _dims(shape: Any, what: str) -> tuple[int, ...]:
+    """Return a shape that was given as an int or as a sequence of them, NumPy's included."""
+    given = shape if isinstance(shape, tuple | list) or np.ndim(shape) else (shape,)
+    return tuple(as_int(d, f"{what}: each length") for d in given)
