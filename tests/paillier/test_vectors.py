@@ -16,7 +16,7 @@ VECTORS = Path(__file__).parents[1] / "vectors"
 FILES = [f"paillier_{part}.json" for part in ("encrypt", "decrypt", "keys")] + ["milagro_mta.json", "openhitls.json"]
 REFUSALS = (bt.BluetuskError, TypeError, ValueError)
 
-Test = dict[str, Any]
+Vector = dict[str, Any]
 
 
 @cache
@@ -35,12 +35,12 @@ def groups(name: str) -> list[Any]:
     ]
 
 
-def public_key(group: Test) -> PublicKey:
+def public_key(group: Vector) -> PublicKey:
     hs = group["publicKey"].get("hs")
     return PublicKey(number(group["publicKey"]["n"]), number(hs) if hs else None, suite=group["suite"])
 
 
-def private_key(group: Test) -> PrivateKey:
+def private_key(group: Vector) -> PrivateKey:
     p, q = (number(group["privateKey"][name]) for name in "pq")
     hs = group["publicKey"].get("hs")
     return PrivateKey(p, q, suite=group["suite"], hs=number(hs) if hs else None)
@@ -78,7 +78,7 @@ def test_file_is_complete(name: str) -> None:
 
 
 @pytest.mark.parametrize("group", groups("paillier_encrypt.json"))
-def test_encrypt(group: Test) -> None:
+def test_encrypt(group: Vector) -> None:
     pub = public_key(group)
     n = int(pub.n)
     good = [test for test in group["tests"] if test["result"] == "valid"]
@@ -101,7 +101,7 @@ def test_encrypt(group: Test) -> None:
 
 
 @pytest.mark.parametrize("group", groups("paillier_decrypt.json"))
-def test_decrypt(group: Test) -> None:
+def test_decrypt(group: Vector) -> None:
     good = [test for test in group["tests"] if test["result"] == "valid"]
     bad = [test for test in group["tests"] if test["result"] == "invalid"]
     assert len(good) + len(bad) == len(group["tests"])
@@ -117,7 +117,7 @@ def test_decrypt(group: Test) -> None:
 
 
 @pytest.mark.parametrize("test", load("paillier_keys.json")["testGroups"][0]["tests"], ids=lambda test: test["comment"])
-def test_public_key(test: Test) -> None:
+def test_public_key(test: Vector) -> None:
     hs = number(test["hs"]) if "hs" in test else None
     n, suite = number(test["n"]), test["suite"]
     if test["result"] == "invalid":
@@ -132,7 +132,7 @@ def test_public_key(test: Test) -> None:
 
 
 @pytest.mark.parametrize("test", load("paillier_keys.json")["testGroups"][1]["tests"], ids=lambda test: test["comment"])
-def test_private_key(test: Test) -> None:
+def test_private_key(test: Vector) -> None:
     p, q, suite = number(test["p"]), number(test["q"]), test["suite"]
     hs = number(test["hs"]) if "hs" in test else None
     if test["result"] == "invalid":
@@ -145,7 +145,7 @@ def test_private_key(test: Test) -> None:
 
 
 @pytest.mark.parametrize("group", groups("milagro_mta.json"))
-def test_milagro(group: Test) -> None:
+def test_milagro(group: Vector) -> None:
     """Ten multiplicative-to-additive conversions: every published ciphertext, bit for bit."""
     pub = public_key(group)
     n = int(pub.n)
@@ -162,7 +162,7 @@ def test_milagro(group: Test) -> None:
 
 
 @pytest.mark.parametrize("group", groups("openhitls.json"))
-def test_openhitls(group: Test) -> None:
+def test_openhitls(group: Vector) -> None:
     key, first, second, added = group["tests"]
     p, q = (number(group["privateKey"][name]) for name in "pq")
     n, order = modulus_and_order(p, q)
