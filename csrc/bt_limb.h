@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef uint64_t bt_limb; /* one 64-bit digit of a number */
 typedef uint64_t bt_word; /* one 64-bit cell of a backend's own element layout: opaque outside bt_mont_*.c */
@@ -56,12 +57,11 @@ static inline uint64_t bt_ct_select(uint64_t mask, uint64_t a, uint64_t b)
     return b ^ (mask & (a ^ b));
 }
 
-/* Overwrites n bytes in a way the compiler may not remove. */
+/* Overwrites n bytes in a way the compiler may not remove: to it, the statement after reads the memory. */
 static inline void bt_wipe(void *p, size_t n)
 {
-    volatile unsigned char *b = (volatile unsigned char *)p;
-    while (n--)
-        *b++ = 0;
+    memset(p, 0, n);
+    __asm__ volatile("" : : "r"(p) : "memory");
 }
 
 /* --- the leak test ------------------------------------------------------------------------------------------------

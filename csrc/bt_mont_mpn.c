@@ -269,11 +269,12 @@ static void mont_select_shared(const bt_mont *ctx, bt_word *dst, const bt_word *
                                const uint32_t *digit, size_t n)
 {
     const size_t limbs = ctx->mod->limbs, whole = limbs / BLOCK * BLOCK;
+    const int stage = n > 1 && rows <= STAGED;
     bt_word staged[STAGED * BLOCK];
     for (size_t k = 0; k < whole; k += BLOCK) {
         const bt_word *from = table + k;
         size_t stride = limbs;
-        if (n > 1 && rows <= STAGED) {
+        if (stage) {
             for (size_t j = 0; j < rows; j++)
                 memcpy(staged + j * BLOCK, table + j * limbs + k, BLOCK * sizeof *staged);
             from = staged;
@@ -282,6 +283,8 @@ static void mont_select_shared(const bt_mont *ctx, bt_word *dst, const bt_word *
         for (size_t i = 0; i < n; i++)
             select_block(dst + i * limbs + k, from, rows, stride, digit[i]);
     }
+    if (stage && whole) /* tables modulo a secret prime: its owner wipes them, not this copy */
+        bt_wipe(staged, rows * BLOCK * sizeof *staged);
     for (size_t i = 0; i < n; i++)
         for (size_t k = whole; k < limbs; k++)
             select_word(dst + i * limbs + k, table + k, rows, limbs, digit[i]);

@@ -1,5 +1,6 @@
 #include "test.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -165,6 +166,110 @@ static void windows(void)
     fixture_close(&f);
 }
 
+/* What an operation leaves on its stack: it runs as a thread whose stack is looked through afterwards. */
+enum { LEFT_BITS = 1024, LEFT_LIMBS = 16, LEFT_N = 16, LEFT_WINDOW = 8, LEFT_STACK = 1 << 18 };
+
+typedef struct residue {
+    fixture f;
+    bt_comb comb;
+    bt_word *elements, *out, *scratch;
+    bt_limb *e;
+    uint32_t digit[LEFT_N];
+    int operation;
+} residue;
+
+static void *leave_residue(void *argument)
+{
+    residue *r = argument;
+    const bt_mont_ops *ops = r->f.ctx.ops;
+    switch (r->operation) {
+    case 0:
+        ops->select_shared(&r->f.ctx, r->out, r->comb.table, 1 << LEFT_WINDOW, r->digit, LEFT_N);
+        break;
+    case 1:
+        ops->select_own(&r->f.ctx, r->out, r->elements, 1, bt_mont_words(&r->f.ctx, LEFT_N), r->digit, LEFT_N);
+        break;
+    case 2:
+        bt_comb_pow(&r->comb, r->out, LEFT_N, r->e, LEFT_LIMBS, r->scratch);
+        break;
+    case 3:
+        bt_comb_build(&r->comb, r->elements, 0, r->comb.rows, 1, r->scratch);
+        break;
+    case 4:
+        bt_pow_secret(&r->f.ctx, r->out, r->elements, LEFT_N, r->e, LEFT_LIMBS, LEFT_BITS, r->scratch);
+        break;
+    case 5:
+        ops->mul(&r->f.ctx, r->out, r->elements, r->elements, LEFT_N, 1, r->scratch);
+        break;
+    case 6:
+        ops->sqr(&r->f.ctx, r->out, r->elements, LEFT_N, 1, r->scratch);
+        break;
+    }
+    return NULL;
+}
+
+static size_t count_found(const bt_word *hay, size_t hay_words, const bt_word *needles, size_t n)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < hay_words; i++)
+        for (size_t k = 0; k < n; k++)
+            if (hay[i] == needles[k] && hay[i] >> 32) {
+                found++;
+                break;
+            }
+    return found;
+}
+
+/* A register that was saved holds one word (a vector two); a table, an operand or an exponent copied to the stack and left
+ * there is many. */
+static void residues(const bt_mont_ops *ops)
+{
+    const size_t words = LEFT_STACK / sizeof(bt_word), size = LEFT_N * LEFT_LIMBS;
+    residue r;
+    bt_limb m[LEFT_LIMBS], *values = test_words(size);
+    test_random_modulus(m, LEFT_BITS);
+    fixture_open(&r.f, ops, m, LEFT_LIMBS);
+    r.e = test_words(size);
+    for (size_t i = 0; i < size; i++) {
+        values[i] = test_random();
+        r.e[i] = test_random();
+    }
+    for (size_t i = 0; i < LEFT_N; i++)
+        r.digit[i] = 0;
+    r.elements = fixture_load(&r.f, values, LEFT_N);
+    r.out = fixture_array(&r.f, LEFT_N);
+    bt_word *table = test_words(bt_comb_table_words(&r.f.ctx, LEFT_BITS, LEFT_WINDOW));
+    bt_comb_init(&r.comb, &r.f.ctx, LEFT_BITS, LEFT_WINDOW, table);
+    const size_t wanted[] = {bt_comb_build_scratch(&r.comb), bt_comb_pow_scratch(&r.comb, LEFT_N),
+                             bt_pow_secret_scratch(&r.f.ctx, LEFT_N, LEFT_BITS)};
+    r.scratch = test_words(wanted[0] + wanted[1] + wanted[2] + r.f.ctx.ops->scratch_words(LEFT_LIMBS));
+    bt_comb_build(&r.comb, r.elements, 0, r.comb.rows, 1, r.scratch);
+    bt_word *stack;
+    if (posix_memalign((void **)&stack, 1 << 16, LEFT_STACK))
+        exit(2);
+    for (r.operation = 0; r.operation <= 6; r.operation++) {
+        pthread_attr_t attributes;
+        pthread_t thread;
+        memset(stack, 0, LEFT_STACK);
+        if (pthread_attr_init(&attributes) || pthread_attr_setstack(&attributes, stack, LEFT_STACK) ||
+            pthread_create(&thread, &attributes, leave_residue, &r) || pthread_join(thread, NULL))
+            exit(2);
+        pthread_attr_destroy(&attributes);
+        CHECK(count_found(stack, words, r.comb.table, 2 * r.comb.row_words) <= 4);
+        CHECK(count_found(stack, words, r.elements, size) <= 4);
+        CHECK(count_found(stack, words, r.e, size) <= 4);
+        CHECK(count_found(stack, words, r.f.m, LEFT_LIMBS) <= 4);
+    }
+    free(stack);
+    free(values);
+    free(r.e);
+    free(r.elements);
+    free(r.out);
+    free(r.scratch);
+    free(table);
+    fixture_close(&r.f);
+}
+
 void test_modexp(void)
 {
     static const size_t sizes[] = {2, 3, 63, 64, 65, 127, 129, 512, 1024, 1025};
@@ -172,6 +277,7 @@ void test_modexp(void)
     windows();
     for (const bt_mont_ops *const *ops = test_backends; *ops; ops++) {
         exhaustive(*ops);
+        residues(*ops);
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
             for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++)
                 against_gmp(*ops, sizes[i], lengths[k], 1 + (i + 3 * k) % 19);
