@@ -12,7 +12,9 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-__all__ = ["get_num_threads", "run", "set_num_threads"]
+from ._numeric import as_int
+
+__all__ = ["get_num_threads", "resolve_threads", "run", "set_num_threads"]
 
 Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)`` from the calling thread, after each finished slice."""
@@ -20,15 +22,6 @@ Progress = Callable[[int, int], None]
 _SLICE_US = 50_000.0
 _MAX_THREADS = 1024
 _num_threads: int | None = None
-
-
-def _check_threads(n: object, name: str) -> int:
-    if isinstance(n, bool) or not hasattr(n, "__index__"):
-        raise TypeError(f"{name} must be an int, not {type(n).__name__}")
-    value = n.__index__()
-    if not 1 <= value <= _MAX_THREADS:
-        raise ValueError(f"{name} must be between 1 and {_MAX_THREADS}, not {value}")
-    return int(value)
 
 
 def set_num_threads(n: int) -> None:
@@ -51,7 +44,7 @@ def set_num_threads(n: int) -> None:
     >>> bt.set_num_threads(2)
     """
     global _num_threads
-    _num_threads = _check_threads(n, "n")
+    _num_threads = as_int(n, "n", 1, _MAX_THREADS)
 
 
 def get_num_threads() -> int:
@@ -66,14 +59,25 @@ def get_num_threads() -> int:
     if _num_threads is None:
         text = os.environ.get("BLUETUSK_NUM_THREADS", "")
         if text:
-            if not text.isdecimal():
-                raise ValueError(f"BLUETUSK_NUM_THREADS must be a positive integer, not {text!r}")
-            _num_threads = _check_threads(int(text), "BLUETUSK_NUM_THREADS")
+            if not text.isdecimal() or len(text) > 9:
+                raise ValueError(f"BLUETUSK_NUM_THREADS must be 1 to {_MAX_THREADS}, not {text[:40]!r}")
+            _num_threads = as_int(int(text), "BLUETUSK_NUM_THREADS", 1, _MAX_THREADS)
         elif hasattr(os, "sched_getaffinity"):
             _num_threads = len(os.sched_getaffinity(0))
         else:
             _num_threads = os.cpu_count() or 1
     return _num_threads
+
+
+def resolve_threads(threads: int | None) -> int:
+    """Return the number of threads that a call uses which was given `threads`; None stands for the default.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `threads` is neither None nor an integer between 1 and 1024.
+    """
+    return get_num_threads() if threads is None else as_int(threads, "threads", 1, _MAX_THREADS)
 
 
 def _slices(n: int, size: int) -> Iterator[tuple[int, int]]:
@@ -108,7 +112,7 @@ def run(
     progress : callable, optional
         Called as ``progress(done, n)`` in the calling thread.
     """
-    count = get_num_threads() if threads is None else _check_threads(threads, "threads")
+    count = resolve_threads(threads)
     if n <= 0:
         return
     size = max(1, int(_SLICE_US / max(cost_us, 1e-3)))

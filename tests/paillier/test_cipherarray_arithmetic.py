@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import operator
 
 import gmpy2
@@ -148,6 +149,15 @@ def test_plain_capacity_at_the_limit_and_past_it(pub, priv):
             computed.append(operation())
         assert "fewer fractional bits" in str(caught.value)
     assert not computed
+
+
+def test_one_past_the_edge_is_said_precisely(pub):
+    top = (int(pub.n) - 1) // 2
+    c = encrypt_integers(pub, np.array([top], dtype=object), SMALL, frac=0, bound=top)
+    with pytest.raises(EncodingOverflow, match=r"may be 1 too large: a ciphertext of this key holds at most about 2\^"):
+        c + 1
+    with pytest.raises(EncodingOverflow, match=r"may be about 2\^70 too large"):
+        c - (1 << 70)
 
 
 def test_overflow_is_refused_before_anything_is_computed(pub, monkeypatch):
@@ -359,8 +369,11 @@ def test_bincount(priv):
         ([[0, 1, 1]], 2, ValueError, r"shape \(3,\)"),
         ([0.0, 1.0, 1.0], 2, TypeError, "integers, not float64"),
         ([True, False, True], 2, TypeError, "integers, not bool"),
-        ([0, 0, 0], 0, ValueError, r"codes\[0\]"),
-        ([0, 0, 0], -1, ValueError, "negative"),
+        ([0, 0, 0], 0, ValueError, "n_bins is 0, but there are 3 codes"),
+        ([0, 0, 0], -1, ValueError, "n_bins must be 0 to"),
+        ([0, 0, 0], 10**20, ValueError, "n_bins must be 0 to"),
+        ([0, 0, 0], 1 << 58, ValueError, "n_bins must be 0 to"),
+        ([0, 0, 0], True, TypeError, "n_bins must be an int"),
         ([0, 0, 0], 2.0, TypeError, "n_bins must be an int"),
         (np.array([0, 0, 2**64 - 1], dtype=np.uint64), 5, ValueError, r"codes\[2\]"),
     ],
@@ -373,6 +386,25 @@ def test_bincount_checks_its_codes(pub, codes, bins, error, match):
         c.bincount(c, 3)
     with pytest.raises(ValueError, match="at least one axis"):
         c[0].bincount([], 1)
+
+
+@pytest.mark.parametrize(
+    "huge",
+    [
+        lambda c, empty: c.bincount([0, 1], 1 << 48),
+        lambda c, empty: encrypt(c.public_key, np.zeros((1 << 58, 0), dtype=int)).sum(axis=1),
+        lambda c, empty: encrypt(c.public_key, np.zeros((1 << 54, 0), dtype=int)).sum(axis=1),
+        lambda c, empty: np.empty((1 << 58, 0), dtype=int) @ empty,
+        lambda c, empty: np.empty((2, 1 << 58, 0), dtype=int) @ empty,
+        lambda c, empty: np.empty((1 << 58, 0), dtype=int) @ empty.reshape(0, 1),
+        lambda c, empty: empty.reshape(1, 0) @ np.empty((0, 1 << 58), dtype=int),
+        lambda c, empty: c.broadcast_to((1 << 57, 2)) + 1,
+        lambda c, empty: c.broadcast_to((1 << 57, 2)).to_bytes(),
+    ],
+)
+def test_results_beyond_all_memory_are_memory_errors(pub, huge):
+    with pytest.raises(MemoryError, match=r"beyond all memory|allocate"):
+        huge(encrypt(pub, [1, 2]), encrypt(pub, np.zeros(0, dtype=int)))
 
 
 # --- packed -----------------------------------------------------------------------------------------------------------
@@ -473,6 +505,28 @@ def test_results_do_not_depend_on_threads(priv, monkeypatch):
         parts = (c[:200] * k[:200], c.sum(), c.bincount(codes, 7), m @ c, -c, c + k, c - c[::-1])
         results.append([numbers(part) for part in parts])
     assert results[0] == results[1] == results[2] == results[3]
+
+
+@pytest.mark.parametrize(
+    ("threads", "error"), [(0, ValueError), (1025, ValueError), ("2", TypeError), (2.0, TypeError)]
+)
+def test_threads_are_checked_everywhere(pub, priv, threads, error):
+    c = encrypt(pub, [[1, 2]], SMALL)
+    data = c.to_bytes()
+    for array in (c, c[:0]):
+        for use in (
+            lambda a: a.sum(threads=threads),
+            lambda a: a.sum(1, threads=threads),
+            lambda a: a.bincount([0] * len(a), 1, threads=threads),
+            lambda a: a.to_bytes(threads=threads),
+            lambda a: a.write_to(io.BytesIO(), threads=threads),
+            lambda a: CipherArray.from_bytes(data, pub, threads=threads),
+            lambda a: CipherArray.read_from(io.BytesIO(data), pub, threads=threads),
+            lambda a: decrypt(priv, a, threads=threads),
+            lambda a: encrypt(pub, np.zeros(a.shape), threads=threads),
+        ):
+            with pytest.raises(error, match="threads must be"):
+                use(array)
 
 
 def test_ciphertexts_equal_python_ints(priv):

@@ -111,6 +111,8 @@ def test_wider_bounds_must_be_stated(pub, priv):
             leave(bound=int(pub.n))
         with pytest.raises(TypeError, match="bound must be an int"):
             leave(bound=1e9)
+        with pytest.raises(ValueError, match="bound must be at least 0, not -1"):
+            leave(bound=-1)
     assert (d._store.state == stores.PENDING).all()  # refused before anything was done
     back = CipherArray.from_bytes(d.to_bytes(bound=200_000), pub)
     assert back.bound == 200_000
@@ -177,6 +179,9 @@ def rebuilt(data: bytes, payload: bytes | None = None, **changes: object) -> byt
         {"bound": 7},
         {"packed": True},
         {"packed": True, "slot_bits": 1},
+        {"packed": True, "slot_bits": 7},
+        {"packed": False, "slot_bits": 1},
+        {"packed": False, "slot_bits": 7},
         {"packed": True, "slot_bits": 65},
         {"slot_bits": 32},
         {"packed": 1},
@@ -280,6 +285,21 @@ def test_a_huge_claim_costs_no_memory(pub):
         fp.seek(0)
         with pytest.raises(FrameError):
             CipherArray.read_from(fp, pub)
+
+
+@pytest.mark.parametrize("shape", [[0, 10**7], [10**7, 0], [1 << 11, 0, (1 << 10)], [0, (1 << 20) + 1], [1 << 48, 0]])
+@pytest.mark.parametrize("packed", [False, True])
+def test_arrays_without_values_stay_small(pub, shape, packed):
+    """Ten million sums of nothing cost gigabytes, and the frame that orders them is of 200 bytes."""
+    empty = encrypt(pub, np.zeros((0, 2), dtype=int), FixedPoint(), packed=packed)
+    data = rebuilt(empty.to_bytes(), shape=shape)
+    assert CipherArray.from_bytes(rebuilt(empty.to_bytes(), shape=[0, 1 << 20]), pub).shape == (0, 1 << 20)
+    with pytest.raises(FrameError, match=r"'shape' is out of range.*2\^20"):
+        CipherArray.from_bytes(data, pub)
+    with pytest.raises(FrameError, match=r"'shape' is out of range"):
+        CipherArray.read_from(io.BytesIO(data), pub)
+    with pytest.raises(ValueError, match=r"does not travel.*2\^20"):
+        encrypt(pub, np.zeros(shape, dtype=int), FixedPoint(), packed=packed).to_bytes()
 
 
 # --- leaving: fresh, derived, re-randomised once ---------------------------------------------------------------------

@@ -32,6 +32,7 @@ __all__ = [
     "negated",
     "raised",
     "residues",
+    "size_text",
 ]
 
 Ints = NDArray[Any]
@@ -171,7 +172,8 @@ def residues(ints: Ints, modulus: int, modulus_limbs: NDArray[np.uint64]) -> NDA
     return out
 
 
-def _size(value: int) -> str:
+def size_text(value: int) -> str:
+    """Return a number for a message, about 2^k where it is long."""
     return str(value) if value < 10**15 else f"about 2^{value.bit_length() - 1}"
 
 
@@ -190,7 +192,7 @@ def check_capacity(bound: int, capacity: int, what: str, slot_bits: int | None) 
     else:
         where = f"a slot of {slot_bits} bits"
         remedy = "a plan with a larger max_weight or more guard_bits, or packed=False"
-    raise EncodingOverflow(
-        f"{what}: the integers of the result may reach {_size(bound)}, but {where} holds at most {_size(capacity)}: "
-        f"use {remedy}"
-    )
+    reach, most = f"reach {size_text(bound)}, but", size_text(capacity)
+    if size_text(bound) == most:
+        reach = f"be {size_text(bound - capacity)} too large:"
+    raise EncodingOverflow(f"{what}: the integers of the result may {reach} {where} holds at most {most}: use {remedy}")

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
+from .._numeric import as_int
 from ..encoding import FixedPoint
 from . import arith, linalg
 from .base import CipherBase
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["Arithmetic"]
+
+_MAX_BINS = 1 << 48
 
 _NO_PRODUCT = (
     "two encrypted arrays cannot be multiplied: Paillier adds ciphertexts and multiplies by plain numbers only; "
@@ -255,7 +258,7 @@ class Arithmetic(Structured):
         codes : array_like of int, shape (len(self),)
             The bin of each row, ``0 <= code < n_bins``. Codes stay plain, and the time depends on them.
         n_bins : int
-            Number of bins.
+            Number of bins, 0 to 2^48; 0 only where there are no rows.
         threads : int, optional
             Overrides :func:`bluetusk.set_num_threads`.
 
@@ -267,11 +270,13 @@ class Arithmetic(Structured):
         Raises
         ------
         TypeError
-            If the codes are no integers.
+            If the codes or `n_bins` are no integers.
         ValueError
-            If their number or a value is wrong, naming the first bad one.
+            If the number of codes, one of them or `n_bins` is wrong, naming the first bad one.
         EncodingOverflow
             If the bound times the number of rows exceeds the capacity.
+        MemoryError
+            If the bins do not fit the memory.
 
         Examples
         --------
@@ -283,7 +288,7 @@ class Arithmetic(Structured):
             raise ValueError("bincount needs an array with at least one axis")
         if self._packing is not None and self.ndim == 1:
             self._refuse_packed("bincount over the last axis", "encrypt the rows along a leading axis")
-        bins = _check_bins(n_bins)
+        bins = as_int(n_bins, "n_bins", 0, _MAX_BINS)
         checked = _check_codes(codes, len(self), bins)
         bound = self._check(self._bound * len(self), "bincount")
         rest = self._index.shape[1:]
@@ -356,15 +361,6 @@ def _minus(a: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(-a) if arith.is_real(a) else arith.negated(arith.narrow(a))
 
 
-def _check_bins(n_bins: object) -> int:
-    if isinstance(n_bins, bool) or not hasattr(n_bins, "__index__"):
-        raise TypeError(f"n_bins must be an int, not {type(n_bins).__name__}")
-    bins = int(n_bins.__index__())
-    if bins < 0:
-        raise ValueError(f"n_bins must not be negative, not {bins}")
-    return bins
-
-
 def _check_codes(codes: Any, rows: int, bins: int) -> Index:
     if isinstance(codes, CipherBase):
         raise TypeError("codes must be plain integers: nobody here knows encrypted ones")
@@ -373,6 +369,8 @@ def _check_codes(codes: Any, rows: int, bins: int) -> Index:
         raise TypeError(f"codes must be integers, not {a.dtype}: round or cut the data into bins first")
     if a.shape != (rows,):
         raise ValueError(f"codes must have shape ({rows},), one for each row, not {a.shape}")
+    if not bins and rows:
+        raise ValueError(f"n_bins is 0, but there are {rows} codes: raise n_bins to the largest code + 1")
     bad = (a < 0) | (a >= bins)
     if bad.any():
         first = int(np.argmax(bad))

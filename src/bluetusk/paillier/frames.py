@@ -15,9 +15,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from .._kernels import pack
+from .._numeric import as_int
 from ..encoding import FixedPoint
 from ..errors import BluetuskError, EncodingOverflow, FrameError, InvalidKey
 from ..wire import frame
+from .arith import size_text
 from .base import CipherBase, Packing
 from .keys import PublicKey
 from .store import DERIVED, FRESH, Store, canonical_slices, load_checked, part, rerandomise
@@ -27,6 +30,9 @@ __all__ = ["Received", "chunks", "header_of", "parse_header", "read_payload", "t
 _FIELDS = ("bound", "frac", "fresh", "key", "packed", "plan", "shape", "slot_bits", "suite")
 _MAX_NDIM = 32
 _MAX_SIZE = 1 << 48
+_MAX_EMPTY = 1 << 20
+"""Limit on the product of the other axes where one is 0: sums have as many values, and no byte pays for them."""
+_SHAPES = "axes and their product are 0 to 2^48; where an axis is 0, the product of the others is at most 2^20"
 _CHUNK_BYTES = 1 << 20
 
 
@@ -50,6 +56,11 @@ class Received:
     def count(self) -> int:
         """Number of ciphertexts."""
         return math.prod(self.index_shape)
+
+
+def _shape_travels(shape: tuple[int, ...]) -> bool:
+    others = math.prod(max(d, 1) for d in shape)
+    return all(0 <= d <= _MAX_SIZE for d in shape) and others <= (_MAX_EMPTY if 0 in shape else _MAX_SIZE)
 
 
 def plan_bound(plan: FixedPoint, frac: int, limit: int) -> int:
@@ -80,22 +91,19 @@ def declared_bound(c: CipherBase, bound: int | None) -> int:
         if c.bound <= whole:
             return whole
         raise EncodingOverflow(
-            f"the array's integers may reach about 2^{c.bound.bit_length()}, more than its plan says "
-            f"(2^{whole.bit_length()}): state a bound that both sides may know, to_bytes(bound=...), of at least the "
+            f"the array's integers may reach {size_text(c.bound)}, {size_text(c.bound - whole)} more than its plan "
+            f"says: state a bound that both sides may know, to_bytes(bound=...), of at least the "
             "array's own bound"
         )
-    if isinstance(bound, bool) or not hasattr(bound, "__index__"):
-        raise TypeError(f"bound must be an int, not {type(bound).__name__}")
-    value = int(bound.__index__())
+    value = as_int(bound, "bound", 0)
     if value < c.bound:
         raise EncodingOverflow(
-            f"bound is about 2^{value.bit_length()}, below the array's own of about 2^{c.bound.bit_length()}: "
-            "declare at least that"
+            f"bound is {size_text(value)}, {size_text(c.bound - value)} below the array's own: declare at least that, "
+            "c.bound"
         )
     if value > c._capacity():
         raise EncodingOverflow(
-            f"bound is about 2^{value.bit_length()}, beyond the capacity of about 2^{c._capacity().bit_length()}: "
-            "declare less"
+            f"bound is {size_text(value)}, {size_text(value - c._capacity())} beyond the capacity: declare less"
         )
     return value
 
@@ -109,6 +117,8 @@ def header_of(c: CipherBase, bound: int | None) -> dict[str, Any]:
             f"the array has the scale {c.plan.base}^-{c.frac}, frames carry at most {c.plan.base}^-{most}: "
             "multiply by reals less often, or by integers"
         )
+    if not _shape_travels(c.shape):
+        raise ValueError(f"an encrypted array of shape {c.shape} does not travel: {_SHAPES}")
     return {
         "suite": c.public_key.suite,
         "key": c.public_key.fingerprint,
@@ -159,11 +169,11 @@ def parse_header(header: dict[str, Any], payload_len: int, pub: PublicKey, plan:
         raise ValueError(f"the frame's plan is {sent}, this session's is {plan}: agree on one plan first")
     frac = frame.field(header, "frac", int, low=0, high=largest_frac(pub, sent))
     shape = tuple(frame.field(header, "shape", list, high=_MAX_NDIM, items=int))
-    if any(not 0 <= d <= _MAX_SIZE for d in shape) or math.prod(max(d, 1) for d in shape) > _MAX_SIZE:
-        raise FrameError("frame field 'shape' is out of range: axes and their product are 0 to 2^48")
+    if not _shape_travels(shape):
+        raise FrameError(f"frame field 'shape' is out of range: {_SHAPES}")
     packed = frame.field(header, "packed", bool)
-    slot_bits = frame.field(header, "slot_bits", int, low=0, high=64)
-    if packed != (slot_bits >= 2) or (packed and not shape):
+    slot_bits = frame.field(header, "slot_bits", int, low=0, high=pack.MAX_SLOT)
+    if (slot_bits >= pack.MIN_SLOT if packed else slot_bits == 0) is False or (packed and not shape):
         raise FrameError("frame fields 'packed', 'slot_bits' and 'shape' disagree")
     slots = (int(pub.n).bit_length() - 2) // slot_bits if packed else 0
     packing = Packing(slot_bits, slots, shape[-1]) if packed else None

@@ -10,7 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from .. import _parallel
 from .arithmetic import Arithmetic
-from .store import PENDING, Store, part, reading
+from .store import PENDING, Store, ones, part, reading
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -215,7 +215,7 @@ def joined(items: Sequence[A], axis: int | None) -> A:
         for c, start in zip(items, starts, strict=False)
     ]
     index = np.concatenate(indices, axis=at)
-    words = mont.ones(int(starts[-1]))
+    words = ones(mont, int(starts[-1]))
     store = Store(mont, words, int(starts[-1]))
     plan = first._plan
     for c, start, lift in zip(items, starts, lifts, strict=False):

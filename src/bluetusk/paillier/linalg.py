@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .. import _parallel
 from . import arith
-from .store import Index, Words, build, mul_us, part
+from .store import Index, Words, build, mul_us, ones, part
 
 if TYPE_CHECKING:
     from .._kernels.modexp import Montgomery
@@ -82,7 +82,7 @@ def powers(
             first_negative = total + -(-(end - begin) // mont.lanes) * mont.lanes
         places.append((begin, end, total))
         total += -(-(end - begin) // mont.lanes) * mont.lanes
-    words = mont.ones(total)
+    words = ones(mont, total)
     at = np.empty(n, dtype=np.int64)
     for begin, end, place in places:
         which = order[begin:end]
@@ -116,9 +116,9 @@ def _power_group(
 def row_products(mont: Montgomery, src: Words, index: Index, *, threads: int | None = None) -> tuple[Words, Index]:
     """Return the product of each row of a 2-D index; a row without elements gives 1."""
     rows, m = index.shape
+    count = _parallel.resolve_threads(threads)
     if not m:
-        return mont.ones(rows), np.arange(rows, dtype=np.int64)
-    count = _parallel.get_num_threads() if threads is None else threads
+        return ones(mont, rows), np.arange(rows, dtype=np.int64)
     longest = max(2, int(_SLICE_US / mul_us(mont)))
     # long rows are cut into pieces of equal length, so that a slice stays short and few rows still use every thread
     piece = min(longest, max(256, -(-rows * m // (4 * count))))
@@ -154,13 +154,13 @@ def histogram(
         try:
             mine = partial.pop()
         except IndexError:
-            mine = mont.ones(bins)
+            mine = ones(mont, bins)
         mont.bincount(mine, bins, src, index[lo:hi], codes[lo:hi], 0, hi - lo)
         partial.append(mine)
 
     _parallel.run(len(index), work, cost_us=mul_us(mont), threads=threads)
     every = np.arange(bins, dtype=np.int64)
-    words = partial.pop() if partial else mont.ones(bins)
+    words = partial.pop() if partial else ones(mont, bins)
     while partial:
         words = products(mont, words, every, partial.pop(), every, threads=threads)
     return words, every
@@ -184,7 +184,7 @@ def multiexp(
     total = len(columns) * rows
     bits = int(arith.bit_lengths(matrices).max()) if matrices.size else 0
     if not total or not bits:
-        return mont.ones(total), np.arange(total, dtype=np.int64)
+        return ones(mont, total), np.arange(total, dtype=np.int64)
     task = _Multiexp(mont, src, columns, which, matrices, bits, threads)
     words = task.side(1)
     index = np.arange(total, dtype=np.int64)
@@ -227,7 +227,7 @@ class _Multiexp:
         problems, rows = len(self.columns), self.matrices.shape[1]
         strips = -(-rows // rb)
         blocks = -(-m // self.mb)
-        count = _parallel.get_num_threads() if self.threads is None else self.threads
+        count = _parallel.resolve_threads(self.threads)
         # as many column blocks at a time as keep every thread busy; their partial products are then multiplied together
         together = min(blocks, max(1, -(-4 * count // (problems * strips))))
         pad = -(-rb // mont.lanes) * mont.lanes
@@ -238,7 +238,7 @@ class _Multiexp:
         for begin in range(0, blocks, together):
             here = min(together, blocks - begin)
             size = problems * strips * pad  # places of one block
-            words = mont.ones(here * size)
+            words = ones(mont, here * size)
 
             def work(lo: int, hi: int, words: Words = words, begin: int = begin, size: int = size) -> None:
                 for t in range(lo, hi):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, SupportsIndex, TypeVar
 
 import numpy as np
 
+from .. import _parallel
 from ..encoding import FixedPoint
 from ..errors import FrameError
 from ..wire import frame
@@ -111,6 +112,7 @@ class Portable(NumpyHabits):
         """
         _check_public(pub)
         check_plan(plan, optional=True)
+        _parallel.resolve_threads(threads)
         got = frame.decode(data, frame.Kind.CIPHER_ARRAY)
         said = frames.parse_header(got.header, got.payload.nbytes, pub, plan)
         return cls._received(said, frames.take_payload(got.payload, said, pub, threads), pub)
@@ -144,6 +146,7 @@ class Portable(NumpyHabits):
         >>> pub.encrypt([1, 2]).write_to(fp) == len(fp.getvalue())
         True
         """
+        _parallel.resolve_threads(threads)
         header = frames.header_of(self, bound)
         frames.make_ready(self, threads)
         written = frame.write_header(fp, frame.Kind.CIPHER_ARRAY, header, self.nbytes)
@@ -189,6 +192,7 @@ class Portable(NumpyHabits):
         """
         _check_public(pub)
         check_plan(plan, optional=True)
+        _parallel.resolve_threads(threads)
         header, payload_len = frame.read_header(fp, frame.Kind.CIPHER_ARRAY)
         said = frames.parse_header(header, payload_len, pub, plan)
         return cls._received(said, frames.read_payload(fp, said, pub, threads), pub)

@@ -7,6 +7,7 @@ bytes. Except for that, a store never changes.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,9 +30,11 @@ __all__ = [
     "Store",
     "build",
     "canonical_slices",
+    "empty",
     "gathered",
     "load_checked",
     "mul_us",
+    "ones",
     "part",
     "reading",
     "rerandomise",
@@ -58,6 +61,30 @@ def mul_us(mont: Montgomery) -> float:
 def part(mont: Montgomery, words: Words, lo: int, hi: int) -> Words:
     """Return elements ``lo .. hi - 1`` of a buffer as a buffer of their own; `lo` is a multiple of the lanes."""
     return words[mont.words(lo) : mont.words(hi)]
+
+
+def empty(mont: Montgomery, n: int) -> Words:
+    """Return a zeroed buffer for n elements.
+
+    Raises
+    ------
+    MemoryError
+        Naming the number, if no machine has that much memory, or this one has not.
+    """
+    _check_room(mont, n)
+    return mont.empty(n)
+
+
+def ones(mont: Montgomery, n: int) -> Words:
+    """Return a buffer of n elements that are 1; raises as :func:`empty`."""
+    _check_room(mont, n)
+    return mont.ones(n)
+
+
+def _check_room(mont: Montgomery, n: int) -> None:
+    width = 8 * mont.limbs
+    if (n + mont.lanes) * width > sys.maxsize:
+        raise MemoryError(f"the result has {n} ciphertexts of {width} bytes, beyond all memory: make it smaller")
 
 
 class Store:
@@ -121,7 +148,7 @@ def gathered(store: Store, index: Index, *, threads: int | None = None) -> Store
     """Return a compact store of the elements ``index`` (flat), in that order, each with its state."""
     mont = store.mont
     n = len(index)
-    words = mont.empty(n)
+    words = empty(mont, n)
 
     def work(lo: int, hi: int) -> None:
         mont.gather(part(mont, words, lo, hi), source, index[lo:hi], 0, hi - lo)
@@ -162,7 +189,7 @@ def _multiply_by_obfuscators(
 ) -> None:
     # the neighbours that stay as they are meet a one, kept in a group of its own before the obfuscators
     first = mont.lanes
-    blinds = mont.ones(first + len(at))
+    blinds = ones(mont, first + len(at))
 
     def fill(lo: int, hi: int) -> None:
         key._blind(part(mont, blinds, first + lo, first + hi), 0, hi - lo)
@@ -235,7 +262,7 @@ def build(
     progress: _parallel.Progress | None = None,
 ) -> Words:
     """Return a new buffer of n elements that ``work(buffer of lo..hi-1, lo, hi)`` fills slice by slice."""
-    words = mont.empty(n)
+    words = empty(mont, n)
 
     def one(lo: int, hi: int) -> None:
         work(part(mont, words, lo, hi), lo, hi)
