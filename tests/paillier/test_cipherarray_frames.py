@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
+import signal
 import threading
 import tracemalloc
 
@@ -12,6 +14,7 @@ import pytest
 
 from bluetusk.encoding import FixedPoint
 from bluetusk.errors import BluetuskError, DecryptionError, EncodingOverflow, FrameError, InvalidCiphertext, InvalidKey
+from bluetusk.paillier import encrypting
 from bluetusk.paillier import store as stores
 from bluetusk.paillier.cipherarray import CipherArray, concatenate, decrypt, encrypt, encrypt_integers
 from bluetusk.paillier.cipherarray import decrypt_integers as ints_of
@@ -402,6 +405,79 @@ def test_an_interrupted_departure_loses_nothing(pub, priv, monkeypatch):
             c.to_bytes()
     assert (c._store.state == stores.PENDING).all()
     assert np.array_equal(ints_of(priv, CipherArray.from_bytes(c.to_bytes(), pub)), np.arange(8) + 1)
+
+
+def in_child(work) -> bytes:
+    """Run `work` in a forked child for at most 20 s; return what it returns, or b"" if it failed or hung."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            signal.alarm(20)
+            os.close(reader)
+            with open(writer, "wb") as fp:
+                fp.write(work())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as fp:
+        got = fp.read()
+    os.waitpid(pid, 0)
+    return got
+
+
+@pytest.mark.parametrize("lock", ["read", "write"])
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_while_a_thread_holds_the_lock(pub, priv, lock):
+    c = encrypt(pub, np.arange(4), SMALL) + 1
+    held, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with getattr(c._store, lock)():
+            held.set()
+            release.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    try:
+        data = in_child(c.to_bytes)
+    finally:
+        release.set()
+        thread.join()
+    assert ints_of(priv, CipherArray.from_bytes(data, pub)).tolist() == [1, 2, 3, 4]
+    assert not set(payload_of(data)) & set(payload_of(c.to_bytes()))
+    assert (c._store._readers, c._store._writing) == (0, False)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_forks_while_a_thread_rerandomises(pub, priv, monkeypatch):
+    """A child sees each element before or after its multiplication, never between."""
+    monkeypatch.setattr(stores, "_CHUNK", 32)
+    pub.precompute(600, threads=1)
+    x = np.arange(600)
+    c = encrypt(priv, x[:50], FixedPoint.integers(limit=5000))[x % 50] + (x - x % 50)
+    sender = threading.Thread(target=c.to_bytes, kwargs={"threads": 1})
+    sender.start()
+    forks = 0
+    try:
+        while sender.is_alive() and forks < 3:
+            done = int((c._store.state == stores.DERIVED).sum())
+            picks = np.unique([0, max(done - 1, 0), min(done, 599), min(done + 31, 599), 599])
+            got = in_child(lambda picks=picks: encrypting.canonical(c[picks]).tobytes())
+            assert decrypt_rows(priv, c, got) == x[picks].tolist()
+            forks += 1
+    finally:
+        sender.join()
+    assert forks
+    assert (c._store.state == stores.DERIVED).all()
+
+
+def decrypt_rows(priv, like: CipherArray, raw: bytes) -> list[int]:
+    canon = np.frombuffer(raw, dtype=np.uint64).reshape(-1, WIDTH // 8)
+    words = like._mont.empty(len(canon))
+    stores.load_checked(like.public_key, words, canon, 0)
+    return ints_of(priv, like[: len(canon)]._derive(words, np.arange(len(canon)), bound=5000)).tolist()
 
 
 # --- streams ----------------------------------------------------------------------------------------------------------

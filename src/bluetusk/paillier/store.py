@@ -7,8 +7,10 @@ bytes. Except for that, a store never changes.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -92,15 +94,23 @@ class Store:
 
     Any number of threads may read; re-randomisation waits until none does. Readers hold several stores at a time but
     never write, and a writer holds one store only, so no cycle of waits can form.
+
+    A child that is forked while other threads of its parent read or write has none of these threads, so there the lock
+    starts anew. Elements and their state change together and never during a fork (:meth:`commit`), so the child finds
+    each either as it was or as it became.
     """
 
-    __slots__ = ("_cond", "_readers", "_writing", "mont", "n", "state", "words")
+    __slots__ = ("__weakref__", "_cond", "_readers", "_writing", "mont", "n", "state", "words")
 
     def __init__(self, mont: Montgomery, words: Words, n: int, state: int = PENDING) -> None:
         self.mont = mont
         self.words = words
         self.n = n
         self.state: NDArray[np.uint8] = np.full(n, state, dtype=np.uint8) if state else np.zeros(n, dtype=np.uint8)
+        self._reset()
+        _stores.add(self)
+
+    def _reset(self) -> None:
         self._cond = threading.Condition()
         self._readers = 0
         self._writing = False
@@ -133,6 +143,26 @@ class Store:
                 self._writing = False
                 self._cond.notify_all()
 
+    def commit(self, lo: int, hi: int, words: Words, at: Index) -> None:
+        """Replace elements ``lo .. hi - 1``, of which those at ``lo + at`` were re-randomised; the caller writes."""
+        with _commits:
+            part(self.mont, self.words, lo, hi)[:] = words
+            self.state[lo + at] = DERIVED
+
+
+_stores: weakref.WeakSet[Store] = weakref.WeakSet()
+_commits = threading.RLock()
+"""Held for the copying of one chunk, and by whoever forks."""
+
+
+def _forked() -> None:
+    for store in list(_stores):
+        store._reset()
+    _commits.release()
+
+
+os.register_at_fork(before=_commits.acquire, after_in_parent=_commits.release, after_in_child=_forked)
+
 
 @contextmanager
 def reading(*stores: Store) -> Iterator[None]:
@@ -164,8 +194,7 @@ def gathered(store: Store, index: Index, *, threads: int | None = None) -> Store
 def rerandomise(store: Store, index: Index, key: PublicKey, *, threads: int | None = None) -> None:
     """Multiply every element of ``index`` that is still pending by a fresh obfuscator, in place, once.
 
-    Nothing is lost when it is interrupted: an element may then have been multiplied and still be pending, which costs
-    another obfuscator later.
+    Nothing is lost when it is interrupted: a chunk is as it was, or done.
     """
     if not (store.state[index] == PENDING).any():
         return
@@ -180,8 +209,9 @@ def rerandomise(store: Store, index: Index, key: PublicKey, *, threads: int | No
             hi = min(lo + chunk, store.n)
             at = np.flatnonzero(wanted[lo:hi])
             if len(at):
-                _multiply_by_obfuscators(key, mont, part(mont, words, lo, hi), at, hi - lo, threads)
-                store.state[lo + at] = DERIVED
+                blinded = part(mont, words, lo, hi).copy()
+                _multiply_by_obfuscators(key, mont, blinded, at, hi - lo, threads)
+                store.commit(lo, hi, blinded, at)
 
 
 def _multiply_by_obfuscators(
