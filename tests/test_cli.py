@@ -18,6 +18,7 @@ import pytest
 
 from bluetusk import cli
 from bluetusk.demo import report
+from bluetusk.errors import ProtocolAbort
 from bluetusk.paillier.keys import PrivateKey, PublicKey
 
 QUICK = ["demo", "banks", "--banks", "4", "--rows", "2000", "--key-size", "2048"]
@@ -50,6 +51,8 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
         ["demo", "banks", "--banks", "2"],
         ["demo", "banks", "--banks", "many"],
         ["demo", "banks", "--drop", "11"],
+        ["demo", "banks", "--drop", "8"],
+        ["demo", "banks", "--banks", "3", "--drop", "1"],
         ["demo", "banks", "--key-size", "1024"],
         ["demo", "banks", "--plot", "roc.txt"],
         ["demo", "banks", "--plot", "no/such/folder/roc.png"],
@@ -238,11 +241,25 @@ def test_demo_with_dropped_banks_gives_the_model_of_the_rest(capsys: pytest.Capt
     assert float(difference.split("│")[2]) <= 1e-3
 
 
-def test_demo_with_too_few_left_fails_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_that_would_leave_too_few_banks_is_a_wrong_call(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = call(capsys, *QUICK, "--drop", "2", "--quiet")
+    assert (status, out) == (2, "")
+    assert "at most 1 of 4 may vanish: give a smaller --drop or more --banks" in err
+    assert err.count("\n") == 1
+
+
+def test_a_demo_that_fails_midway_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bluetusk.demo import runner
+
+    def run(plan: Any, show: Any) -> None:
+        raise ProtocolAbort("the sum holds 2 clients,\nat least 3 are needed", round=4)
+
+    monkeypatch.setattr(runner, "run", run)
+    status, out, err = call(capsys, *QUICK, "--quiet")
     assert (status, out) == (1, "")
-    assert "round 4" in err.splitlines()[-1]
-    assert "at least 3 are needed" in err.splitlines()[-1]
+    assert err.splitlines()[1:] == ["bluetusk: round 4: the sum holds 2 clients, at least 3 are needed"]
 
 
 def test_demo_without_its_extra_says_how_to_get_it(
@@ -300,3 +317,36 @@ def test_ctrl_c_ends_the_demo_and_all_its_processes() -> None:
 def test_python_m_bluetusk_is_the_command_line() -> None:
     done = subprocess.run([sys.executable, "-m", "bluetusk", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("bluetusk ")
+
+
+SCRIPT = "import sys; from bluetusk.cli import main; sys.exit(main())"  # what an installer makes of the entry point
+
+
+@pytest.mark.parametrize("start", ["-m", "script"])
+@pytest.mark.parametrize(
+    ("variable", "value", "remedy"),
+    [
+        ("BLUETUSK_BACKEND", "fma", "unset it, or use 'mpn'"),
+        ("BLUETUSK_NUM_THREADS", "abc", "must be 1 to 1024"),
+        ("BLUETUSK_NUM_THREADS", "1" * 5000, "must be 1 to 1024"),
+    ],
+)
+def test_a_wrong_environment_is_one_line_and_status_1(
+    tmp_path: Path, start: str, variable: str, value: str, remedy: str
+) -> None:
+    script = tmp_path / "bluetusk"
+    script.write_text(SCRIPT)
+    command = [sys.executable, *(["-m", "bluetusk"] if start == "-m" else [str(script)]), "info"]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), variable: value}
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"bluetusk: {variable}")
+    assert remedy in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_elsewhere_a_failed_import_stays_an_import_error() -> None:
+    code = "try:\n    import bluetusk\nexcept ImportError as error:\n    print('caught', error)"
+    env = {**os.environ, "BLUETUSK_BACKEND": "fma"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
+    assert done.stdout.startswith("caught BLUETUSK_BACKEND='fma'")

@@ -4,11 +4,9 @@ Paillier arrays, batches of modular powers and federated sums at the speed of th
 lines that work and ``THREAT_MODEL.md`` for what is not protected.
 """
 
-from bluetusk import federated, modexp, paillier
-from bluetusk._parallel import set_num_threads
-from bluetusk._selftest import build_info, known_answer_test, selftest
+import sys
+
 from bluetusk._version import __version__
-from bluetusk.encoding import FixedPoint
 from bluetusk.errors import (
     BluetuskError,
     DecryptionError,
@@ -18,7 +16,22 @@ from bluetusk.errors import (
     InvalidKey,
     ProtocolAbort,
 )
-from bluetusk.paillier import CipherArray, concatenate
+
+try:
+    from bluetusk import federated, modexp, paillier
+    from bluetusk._parallel import set_num_threads
+    from bluetusk._selftest import build_info, known_answer_test, selftest
+    from bluetusk.encoding import FixedPoint
+    from bluetusk.paillier import CipherArray, concatenate
+
+    known_answer_test()
+except (ImportError, BluetuskError) as _error:
+    # Both `bluetusk` and `python -m bluetusk` (whose argv[0] is "-m" until its module is found) import this package
+    # before any code of the command line runs, so its promise of one line without a traceback is kept here.
+    _program = "".join(sys.argv[:1])
+    if _program.endswith("/bluetusk") or (_program == "-m" and "bluetusk" in sys.orig_argv):
+        raise SystemExit(f"bluetusk: {_error}") from None
+    raise
 
 __all__ = [
     "BluetuskError",
@@ -39,5 +52,3 @@ __all__ = [
     "selftest",
     "set_num_threads",
 ]
-
-known_answer_test()

@@ -63,8 +63,13 @@ def _number(low: int, high: int) -> Callable[[str], int]:
 
 
 def _demo_banks(args: argparse.Namespace) -> int:
-    if args.drop > args.banks:
-        args.parser.error(f"argument --drop: {args.drop} banks cannot vanish where there are {args.banks}")
+    from .demo.roles import MIN_CLIENTS
+
+    if args.drop > args.banks - MIN_CLIENTS:
+        args.parser.error(
+            f"argument --drop: no sum of fewer than {MIN_CLIENTS} banks is decrypted, so at most "
+            f"{args.banks - MIN_CLIENTS} of {args.banks} may vanish: give a smaller --drop or more --banks"
+        )
     picture = None if args.plot is None else _picture(args)
     for module in ("sklearn", *(["matplotlib"] if picture else [])):
         if importlib.util.find_spec(module) is None:
