@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from .._numeric import as_int
 from ..errors import BluetuskError, FrameError, ProtocolAbort
 from ..paillier.cipherarray import CipherArray
 from ..wire.frame import Kind, check_fields, decode, field
@@ -20,7 +21,6 @@ from ._messages import (
     check_about,
     check_sum,
     claims,
-    index,
     max_frame,
     seal,
     signed_bytes,
@@ -149,8 +149,8 @@ class Aggregator:
 
     def __init__(self, session: PaillierSum, *, first_round: int = 0, open_rounds: int = 4) -> None:
         self.session = session
-        self._first = index(first_round, "first_round", 0, MAX_ROUND)
-        self._window = index(open_rounds, "open_rounds", 1, 1024)
+        self._first = as_int(first_round, "first_round", 0, MAX_ROUND)
+        self._window = as_int(open_rounds, "open_rounds", 1, 1024)
         self._newest = self._first - 1  # the newest round of which a sum was finished
         self._closed: set[tuple[int, str]] = set()
         self._running: dict[tuple[int, str], _Running] = {}
@@ -272,7 +272,7 @@ class Aggregator:
         >>> aggregator.clients(0, "x")
         ()
         """
-        round = index(round, "round", 0, MAX_ROUND)
+        round = as_int(round, "round", 0, MAX_ROUND)
         if tensor not in self.session.tensors:
             raise ValueError(f"tensor: {tensor!r} is not a tensor of this session")
         with self._lock:
@@ -322,7 +322,7 @@ class Aggregator:
             ...
         bluetusk.errors.ProtocolAbort: round 0: the sum of tensor 'x' is closed or not open yet
         """
-        round = index(round, "round", 0, MAX_ROUND)
+        round = as_int(round, "round", 0, MAX_ROUND)
         with self._lock:
             if not self._in_window(round):
                 raise ProtocolAbort("the round is already closed or not open yet", round=round)

@@ -10,10 +10,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import ArrayLike
 
 from .. import _parallel
+from .._numeric import as_int
 from ..errors import ProtocolAbort
 from ..paillier.cipherarray import encrypt_integers
 from ..wire.frame import Kind, encode
-from ._messages import MAX_ROUND, claims, index, signed_bytes
+from ._messages import MAX_ROUND, claims, signed_bytes
 
 if TYPE_CHECKING:
     from .paillier_sum import PaillierSum
@@ -131,12 +132,12 @@ class Client:
         >>> session.aggregator().add(message)
         Accepted(sender='a', round=0, tensor='x', clients=1)
         """
-        round = index(round, "round", 0, MAX_ROUND)
+        round = as_int(round, "round", 0, MAX_ROUND)
         if tensor not in self.session.tensors:
             raise ValueError(f"tensor: {tensor!r} is not a tensor of this session")
         plan, length = self.session.tensors[tensor]
         limit = self.session.clients[self.name][1]
-        weight = index(weight, "weight", 1, limit)
+        weight = as_int(weight, "weight", 1, limit)
         shape = np.shape(values)
         if shape != (length,):
             raise ValueError(f"values must have the shape agreed for tensor {tensor!r}, ({length},), not {shape}")

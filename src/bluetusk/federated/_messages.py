@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import operator
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,6 @@ __all__ = [
     "check_name",
     "check_sum",
     "claims",
-    "index",
     "max_frame",
     "seal",
     "signed_bytes",
@@ -35,16 +33,6 @@ MAX_ROUND = (1 << 62) - 1
 MAX_REASON = 120
 """Most characters in the reason for a rejection: those of 1024 clients fit into one header."""
 _SIGNED = b"bluetusk PaillierSum contribution\0"
-
-
-def index(value: object, name: str, low: int, high: int) -> int:
-    """Return an int argument within its limits; a bool or a float is no int."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
-    number = operator.index(value)
-    if not low <= number <= high:
-        raise ValueError(f"{name} must be between {low} and {high}, not {number}")
-    return number
 
 
 def check_name(name: object, what: str) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import warnings
 
+from .._numeric import as_int
 from . import primes, validate
 from .private_key import PrivateKey
 from .public_key import PublicKey
@@ -63,7 +64,7 @@ def generate_keypair(
     >>> pub.bits, pub.suite
     (3072, 'djn')
     """
-    bits = validate.as_int(bits, "bits")
+    bits = as_int(bits, "bits")
     validate.check_bits(bits)
     suite = validate.check_suite(suite)
     if bits == 2048:

@@ -13,7 +13,6 @@ choice of hs at all, because it is derived from n (:func:`derive_hs`) and a rece
 from __future__ import annotations
 
 import hashlib
-import operator
 from typing import Final
 
 import gmpy2
@@ -25,7 +24,6 @@ from . import primes
 __all__ = [
     "KEY_BITS",
     "SUITES",
-    "as_int",
     "check_bits",
     "check_hs",
     "check_modulus",
@@ -46,40 +44,6 @@ PUBLIC_FACTOR_BOUND: Final = 1 << 20
 
 _HS_DOMAIN = b"bluetusk/paillier/djn/x/v1\x00"
 _HS_EXTRA = 32  # bytes of SHAKE output beyond the length of n: x is then within 2^-256 of uniform modulo n
-
-
-def as_int(value: object, name: str) -> int:
-    """Return an integer argument as a Python int.
-
-    Parameters
-    ----------
-    value : int-like
-        Anything with ``__index__`` (int, gmpy2.mpz, NumPy integer) but bool.
-    name : str
-        The argument's name, for the message.
-
-    Returns
-    -------
-    int
-        Its value.
-
-    Raises
-    ------
-    TypeError
-        If `value` is no integer.
-
-    Examples
-    --------
-    >>> as_int(gmpy2.mpz(7), "n")
-    7
-    >>> as_int(7.0, "n")
-    Traceback (most recent call last):
-        ...
-    TypeError: n must be an int, not float
-    """
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
-    return operator.index(value)
 
 
 def check_bits(bits: int, name: str = "bits") -> None:
