@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import itertools
 import os
@@ -646,8 +647,8 @@ def test_a_closed_holder_refuses(world: World, total: bytes) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "match"),
     [
-        ({"weight": 0}, ValueError, "weight must be between 1 and 10, not 0"),
-        ({"weight": 11}, ValueError, "weight must be between 1 and 10, not 11"),
+        ({"weight": 0}, ValueError, "weight must be 1 to 10, not 0"),
+        ({"weight": 11}, ValueError, "weight must be 1 to 10, not 11"),
         ({"weight": True}, TypeError, "weight must be an int"),
         ({"weight": 1.0}, TypeError, "weight must be an int"),
         ({"round": -1}, ValueError, "round"),
@@ -758,7 +759,7 @@ def test_every_setting_changes_the_hash(keypair: Any, keypair2: Any, world: Worl
         ({"clients": {"a": (bytes(32), 1.5), "b": CLIENTS["bank-0"]}}, TypeError, "largest weight"),
         ({"clients": {"a": 5, "b": CLIENTS["bank-0"]}}, TypeError, "pair"),
         ({"clients": {"x" * 65: (bytes(32), 1), "b": CLIENTS["bank-0"]}}, ValueError, "1 to 64"),
-        ({"min_clients": 1}, ValueError, "min_clients must be between 2 and 5"),
+        ({"min_clients": 1}, ValueError, "min_clients must be 2 to 5"),
         ({"min_clients": 6}, ValueError, "min_clients"),
         ({"min_clients": True}, TypeError, "min_clients"),
         ({"session_id": b"short"}, ValueError, "16 bytes"),
@@ -769,6 +770,26 @@ def test_what_a_session_refuses(world: World, change: dict[str, Any], error: typ
     arguments = {"public_key": world.session.public_key, "tensors": TENSORS, "clients": CLIENTS, **change}
     with pytest.raises(error, match=match):
         PaillierSum(**arguments)
+
+
+def test_a_session_cannot_be_changed(world: World) -> None:
+    """The key holder takes the least number of clients from it, under the hash that the clients signed."""
+    session = world.session
+    before = session.to_bytes()
+    for name in ("min_clients", "clients", "tensors", "public_key", "session_id", "hash", "_min_clients", "other"):
+        with pytest.raises(AttributeError, match="cannot be changed"):
+            setattr(session, name, 0)
+        with pytest.raises(AttributeError, match="cannot be changed"):
+            delattr(session, name)
+    with pytest.raises(TypeError, match="cannot be built twice"):
+        session.__init__(session.public_key, TENSORS, CLIENTS, 2)  # type: ignore[misc]
+    for mapping in (session.clients, session.tensors):
+        with pytest.raises(TypeError):
+            mapping["x"] = 1  # type: ignore[index]
+    assert session.to_bytes() == before
+    for again in (copy.copy(session), copy.deepcopy(session)):
+        assert again == session
+        assert again.min_clients == session.min_clients
 
 
 def test_sessions_from_hostile_bytes(world: World, keypair2: Any) -> None:
@@ -831,8 +852,44 @@ def test_results_travel(world: World, total: bytes) -> None:
 
 
 def test_results_of_another_length(world: World) -> None:
-    with pytest.raises(ValueError, match=r"\(69,\) values, not \(70,\)"):
+    with pytest.raises(ValueError, match=r"integers must have the shape of the tensor, \(70,\), not \(69,\)"):
         SumResult.from_integers(world.session, 0, "grad", [0] * 69, 3, NAMES[:3])
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        ({"integers": [1.7] * LENGTH}, ValueError, "integers must be whole numbers"),
+        ({"integers": np.ones(LENGTH)}, ValueError, "integers must be whole numbers"),
+        ({"integers": [Fraction(1, 2)] * LENGTH}, ValueError, "integers must be whole numbers"),
+        ({"integers": [2**70] * LENGTH}, ValueError, "integers: a value exceeds"),
+        ({"integers": [-(2**63)] * LENGTH}, ValueError, "integers: a value exceeds"),
+        ({"integers": np.full(LENGTH, 2**64 - 1, np.uint64)}, ValueError, "integers: a value exceeds"),
+        ({"integers": [True] * LENGTH}, TypeError, "integers"),
+        ({"integers": ["1"] * LENGTH}, TypeError, "integers"),
+        ({"tensor": "nope"}, ValueError, "tensor: 'nope' is not a tensor"),
+        ({"round": -1}, ValueError, "round must be"),
+        ({"round": 0.0}, TypeError, "round must be an int"),
+        ({"weight": 3.5}, TypeError, "weight must be an int"),
+        ({"weight": 2}, ValueError, "weight is not one"),
+        ({"clients": "bank-0"}, TypeError, "clients must be"),
+        ({"clients": [["bank-0"], "bank-1", "bank-2"]}, TypeError, "clients must be"),
+        ({"clients": []}, ValueError, "clients: there are 0, fewer than"),
+    ],
+)
+def test_what_a_result_is_not_made_of(world: World, change: dict[str, Any], error: type[Exception], match: str) -> None:
+    """Nothing is truncated to an integer unseen, and every argument is refused by its name."""
+    arguments = {"round": 0, "tensor": "grad", "integers": [1] * LENGTH, "weight": 3, "clients": NAMES[:3]}
+    with pytest.raises(error, match=match):
+        SumResult.from_integers(world.session, **{**arguments, **change})
+
+
+@pytest.mark.parametrize("integers", [np.full(LENGTH, 7, np.uint64), np.full(LENGTH, 7, object), (7,) * LENGTH])
+def test_integers_of_any_type_make_a_result(world: World, integers: Any) -> None:
+    result = SumResult.from_integers(world.session, 0, "grad", integers, 3, iter(NAMES[:3]))
+    assert result.integers.dtype == np.int64
+    assert result.integers.tolist() == [7] * LENGTH
+    assert result.clients == NAMES[:3]
 
 
 def test_no_repr_shows_a_secret_or_a_value(world: World, messages: dict[str, bytes]) -> None:
@@ -854,6 +911,7 @@ def test_results_outside_the_limits(world: World, total: bytes) -> None:
         ({"clients": ["bank-0", "bank-1"]}, "fewer than 3"),
         ({"clients": ["bank-0", "bank-0", "bank-1"]}, "distinct"),
         ({"clients": ["bank-0", "eve", "bank-1"]}, "distinct clients"),
+        ({"clients": []}, "fewer than 3"),
         ({"clients": [1, 2, 3]}, "holds a int"),
         ({"rejected": {"bank-0": "x"}}, "rejected"),
         ({"payload": bytes(8 * LENGTH - 1)}, "bytes of values"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from numpy.typing import NDArray
 
 from .. import _parallel
+from .._numeric import as_int, as_numbers
 from ..errors import BluetuskError, DecryptionError, FrameError, InvalidKey, ProtocolAbort
 from ..paillier.cipherarray import CipherArray
 from ..paillier.keys import PrivateKey
@@ -21,6 +23,7 @@ from ..wire.frame import Kind, field
 from ._journal import Journal
 from ._messages import (
     MAX_REASON,
+    MAX_ROUND,
     about,
     check_about,
     check_sum,
@@ -196,8 +199,10 @@ class SumResult:
         Raises
         ------
         ValueError
-            If the clients are not distinct clients of the session and enough, the weight is not one that they can
-            have, or a value exceeds what that weight allows.
+            If the tensor is unknown, the clients are not distinct clients of the session and enough, the weight is not
+            one that they can have, or a value is no whole number or exceeds what that weight allows.
+        TypeError
+            If an argument has the wrong type.
 
         Examples
         --------
@@ -207,22 +212,24 @@ class SumResult:
         >>> bt.federated.SumResult.from_integers(session, 0, "x", [7, -21], 2, ["b", "a"])
         Traceback (most recent call last):
             ...
-        ValueError: a value exceeds what this weight allows
+        ValueError: integers: a value exceeds what this weight allows
         """
+        round = as_int(round, "round", 0, MAX_ROUND)
+        if tensor not in session.tensors:
+            raise ValueError(f"tensor: {tensor!r} is not a tensor of this session")
         plan, length = session.tensors[tensor]
-        names = tuple(sorted(clients))
-        if len(set(names)) != len(names) or not set(names) <= session.clients.keys():
+        listed = [] if isinstance(clients, str) else list(clients)
+        if isinstance(clients, str) or not all(isinstance(name, str) for name in listed):
+            raise TypeError("clients must be an iterable of names, each a str")
+        if len(set(listed)) != len(listed) or not set(listed) <= session.clients.keys():
             raise ValueError("clients must be distinct clients of the session")
+        names = tuple(sorted(listed))
         if len(names) < session.min_clients:
-            raise ValueError(f"there are {len(names)} clients, fewer than {session.min_clients}")
-        if not len(names) <= weight <= weight_limit(session, names):
-            raise ValueError("the weight is not one that these clients can have")
-        exact = np.array(integers, np.int64)
-        if exact.shape != (length,):
-            raise ValueError(f"there are {exact.shape} values, not ({length},)")
-        limit = plan.limit * weight  # <= Q W < 2^63
-        if bool(np.any((exact > limit) | (exact < -limit))):
-            raise ValueError("a value exceeds what this weight allows")
+            raise ValueError(f"clients: there are {len(names)}, fewer than {session.min_clients}")
+        weight = as_int(weight, "weight")
+        if not len(names) <= weight <= weight_limit(session, names):  # said without the number: it was decrypted
+            raise ValueError("weight is not one that these clients can have")
+        exact = _integers(integers, length, plan.limit * weight)  # <= Q W < 2^63
         exact.flags.writeable = False
         return cls(
             round=round,
@@ -234,6 +241,18 @@ class SumResult:
             clients=names,
             rejected=MappingProxyType(dict(rejected or {})),
         )
+
+
+def _integers(integers: Any, length: int, limit: int) -> NDArray[np.int64]:
+    """Return the values as new int64, if they are whole numbers within the limit and as many as the tensor has."""
+    values = as_numbers(integers, "integers")
+    if values.shape != (length,):
+        raise ValueError(f"integers must have the shape of the tensor, ({length},), not {values.shape}")
+    if values.dtype.kind == "f" or any(value.__class__ is Fraction for value in values.tolist()):
+        raise ValueError("integers must be whole numbers of an integer dtype: give the quantised sums")
+    if bool(np.any(values > limit)) or bool(np.any(values < -limit)):
+        raise ValueError("integers: a value exceeds what this weight allows")
+    return np.array(values, np.int64)
 
 
 class KeyHolder:

@@ -25,10 +25,11 @@ import hashlib
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from .._numeric import as_int
 from ..encoding import FixedPoint
 from ..errors import BluetuskError, FrameError
 from ..paillier.fingerprint import spoken
@@ -36,7 +37,7 @@ from ..paillier.keys import PublicKey
 from ..wire.frame import Kind, check_fields, decode, encode, field
 from ._aggregator import Aggregator
 from ._client import Client
-from ._messages import check_name, index
+from ._messages import check_name
 
 if TYPE_CHECKING:
     from ..paillier.keys import PrivateKey
@@ -54,7 +55,7 @@ class PaillierSum:
     """One session of encrypted sums: the public configuration on which all roles agree.
 
     Its hash is part of every message, so a message made under any other key, plan, length, list of clients or limit is
-    refused by name. A session has one key; to rotate the key, start a new session.
+    refused by name. A session has one key and never changes; to rotate the key, start a new session.
 
     Parameters
     ----------
@@ -69,13 +70,6 @@ class PaillierSum:
         The key holder decrypts no sum of fewer; at least 2.
     session_id : bytes, optional
         16 bytes; fresh random ones by default. Two sessions with the same configuration differ by it.
-
-    Attributes
-    ----------
-    public_key, tensors, clients, min_clients, session_id
-        As given; the mappings are read-only.
-    hash : bytes
-        SHA-256 of the configuration, 32 bytes.
 
     Raises
     ------
@@ -105,6 +99,23 @@ class PaillierSum:
     (8, array([ 4., -8.]), array([ 0.5, -1. ]), ('north', 'south', 'west'))
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_clients",
+        "_hash",
+        "_min_clients",
+        "_public_key",
+        "_session_id",
+        "_tensors",
+    )
+
+    _clients: Mapping[str, tuple[bytes, int]]
+    _hash: bytes
+    _min_clients: int
+    _public_key: PublicKey
+    _session_id: bytes
+    _tensors: Mapping[str, tuple[FixedPoint, int]]
+
     def __init__(
         self,
         public_key: PublicKey,
@@ -120,15 +131,113 @@ class PaillierSum:
             raise TypeError(f"session_id must be bytes, not {type(session_id).__name__}")
         if len(session_id) != 16:
             raise ValueError(f"session_id must have 16 bytes, not {len(session_id)}")
-        self.public_key = public_key
-        self.session_id = session_id
-        self.clients: Mapping[str, tuple[bytes, int]] = MappingProxyType(_check_clients(clients))
-        self.min_clients = index(min_clients, "min_clients", 2, len(self.clients))
-        total = sum(limit for _, limit in self.clients.values())
-        self.tensors: Mapping[str, tuple[FixedPoint, int]] = MappingProxyType(
-            _check_tensors(tensors, public_key.bits, total)
-        )
-        self.hash = hashlib.sha256(_DOMAIN + encode(Kind.SUM_SESSION, self._header())).digest()
+        if hasattr(self, "_hash"):
+            raise TypeError("a session cannot be built twice: make another PaillierSum")
+        named = _check_clients(clients)
+        total = sum(limit for _, limit in named.values())
+        for name, value in {
+            "_public_key": public_key,
+            "_session_id": session_id,
+            "_clients": MappingProxyType(named),
+            "_min_clients": as_int(min_clients, "min_clients", 2, len(named)),
+            "_tensors": MappingProxyType(_check_tensors(tensors, public_key.bits, total)),
+        }.items():
+            object.__setattr__(self, name, value)
+        digest = hashlib.sha256(_DOMAIN + encode(Kind.SUM_SESSION, self._header())).digest()
+        object.__setattr__(self, "_hash", digest)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a session cannot be changed (setting {name!r}): its hash is in every message")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a session cannot be changed (deleting {name!r}): its hash is in every message")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PaillierSum.from_bytes, (self.to_bytes(),)
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The key under which everything is encrypted.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, min_clients=2)
+        >>> session.public_key == pub
+        True
+        """
+        return self._public_key
+
+    @property
+    def session_id(self) -> bytes:
+        """What tells two sessions of one configuration apart, 16 bytes.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, min_clients=2)
+        >>> len(session.session_id)
+        16
+        """
+        return self._session_id
+
+    @property
+    def clients(self) -> Mapping[str, tuple[bytes, int]]:
+        """For each client its Ed25519 public key and its largest weight; sorted by name, read-only.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"b": (bytes([2] * 32), 1), "a": (bytes([1] * 32), 4)}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, min_clients=2)
+        >>> {name: limit for name, (key, limit) in session.clients.items()}
+        {'a': 4, 'b': 1}
+        """
+        return self._clients
+
+    @property
+    def tensors(self) -> Mapping[str, tuple[FixedPoint, int]]:
+        """For each tensor its plan and its length; sorted by name, read-only.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, min_clients=2)
+        >>> session.tensors["x"] == (bt.FixedPoint(), 5)
+        True
+        """
+        return self._tensors
+
+    @property
+    def min_clients(self) -> int:
+        """The key holder decrypts no sum of fewer.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, min_clients=2)
+        >>> session.min_clients
+        2
+        """
+        return self._min_clients
+
+    @property
+    def hash(self) -> bytes:
+        """SHA-256 of the configuration, 32 bytes; software compares it, people compare :attr:`hash_words`.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
+        >>> one, other = (bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, 2) for _ in range(2))
+        >>> len(one.hash), one.hash == other.hash
+        (32, False)
+        """
+        return self._hash
 
     @property
     def hash_words(self) -> str:
@@ -377,7 +486,7 @@ def _check_clients(clients: Mapping[str, tuple[bytes, int]]) -> dict[str, tuple[
         if key in owner:
             raise ValueError(f"clients {owner[key]!r} and {name!r} have the same public key: each needs its own")
         owner[key] = name
-        checked[name] = (key, index(limit, f"clients[{name!r}]: the largest weight", 1, (1 << 63) - 1))
+        checked[name] = (key, as_int(limit, f"clients[{name!r}]: the largest weight", 1, (1 << 63) - 1))
     return checked
 
 
@@ -402,7 +511,7 @@ def _check_tensors(
                 f"tensors[{name!r}]: the clients' largest weights add up to {weight}, the plan holds {plan.max_weight}"
                 ": lower them or raise the plan's max_weight"
             )
-        checked[name] = (plan, index(length, f"tensors[{name!r}]: the length", 1, _MAX_LENGTH))
+        checked[name] = (plan, as_int(length, f"tensors[{name!r}]: the length", 1, _MAX_LENGTH))
     return checked
 
 
