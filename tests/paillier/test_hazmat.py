@@ -33,7 +33,10 @@ def test_standard_is_the_formula(pub):
 
 def test_one_number_in_one_number_out(pub):
     assert isinstance(hazmat.encrypt_with(pub, 3, 4), gmpy2.mpz)
-    assert hazmat.encrypt_with(pub, [np.int64(3)], [4]) == [hazmat.encrypt_with(pub, 3, 4)]
+    one = hazmat.encrypt_with(pub, 3, 4)
+    assert isinstance(hazmat.encrypt_with(pub, np.int64(3), gmpy2.mpz(4)), gmpy2.mpz)
+    for m, r in (([np.int64(3)], [4]), ((3,), range(4, 5)), (np.array([3]), np.array([4], object))):
+        assert hazmat.encrypt_with(pub, m, r) == [one]
     assert hazmat.encrypt_with(pub, [], []) == []
 
 
@@ -48,9 +51,30 @@ def test_what_is_refused(pub, priv):
         ([1.0], [1], TypeError),
         ([True], [1], TypeError),
         (["1"], [1], TypeError),
+        (True, 1, TypeError),
+        (1.5, 1, TypeError),
+        (1, None, TypeError),
+        (np.float64(1), 1, TypeError),
+        (b"1", [1], TypeError),
+        ("1", [1], TypeError),
+        ({1}, [1], TypeError),
+        (np.array(5), 1, TypeError),
+        (np.array([[5]]), [1], TypeError),
+        (np.array([5.0]), [1], TypeError),
+        (5, [3], TypeError),
+        ([5], 3, TypeError),
     ):
-        with pytest.raises(error, match=r"^(m|r) "):
+        with pytest.raises(error, match=r"^(m|r)(\[0\])? "):
             hazmat.encrypt_with(pub, m, r)
+    for key in (priv, None, int(pub.n)):
+        with pytest.raises(TypeError, match=r"^pub must be a PublicKey, not "):
+            hazmat.encrypt_with(key, 1, 1)
+    for key in (pub, None):
+        with pytest.raises(TypeError, match=r"^priv must be a PrivateKey, not "):
+            hazmat.decrypt_raw(key, 1)
+    for c in (1.5, None, "1", [2.0]):
+        with pytest.raises(TypeError, match=r"^c(\[0\])? must be "):
+            hazmat.decrypt_raw(priv, c)
     standard = PublicKey(n, suite="standard")
     (p, _) = (int.from_bytes(x, "little") for x in priv._kernel.export_primes())
     for r in (0, n, p, 3 * p):

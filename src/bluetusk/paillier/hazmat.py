@@ -8,30 +8,39 @@ recorded.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import gmpy2
 import numpy as np
 
 from bluetusk import _parallel
+from bluetusk._numeric import as_int
 from bluetusk.errors import InvalidCiphertext
+from bluetusk.paillier.keys import PrivateKey, PublicKey
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from bluetusk.paillier.keys import PrivateKey, PublicKey
 
 __all__ = ["decrypt_raw", "encrypt_with"]
 
 Integer: TypeAlias = int | gmpy2.mpz
 
 
-def _integers(values: Integer | Sequence[Integer], name: str) -> list[int]:
-    items = [values] if isinstance(values, int | gmpy2.mpz) else list(values)
-    for item in items:
-        if isinstance(item, bool) or not isinstance(item, int | gmpy2.mpz | np.integer):
-            raise TypeError(f"{name} must hold integers, not {type(item).__name__}")
-    return [int(item) for item in items]
+def _integers(values: Integer | Sequence[Integer], name: str) -> tuple[list[int], bool]:
+    """Return the values as Python ints, and whether it was a single one."""
+    if isinstance(values, int | gmpy2.mpz | np.integer):
+        return [as_int(values, name)], True
+    if isinstance(values, np.ndarray):
+        if values.ndim != 1 or values.dtype.kind not in "iuO":
+            raise TypeError(f"{name} must be one-dimensional and of integers, not {values.ndim}-d of {values.dtype}")
+    elif not isinstance(values, Sequence) or isinstance(values, str | bytes | bytearray | memoryview):
+        raise TypeError(f"{name} must be an int or a sequence of ints, not {type(values).__name__}")
+    return [as_int(value, f"{name}[{i}]") for i, value in enumerate(values)], False
+
+
+def _check_key(key: object, kind: type[Any], name: str) -> None:
+    if not isinstance(key, kind):
+        raise TypeError(f"{name} must be a {kind.__name__}, not {type(key).__name__}")
 
 
 def _rows(values: list[int], limbs: int) -> NDArray[np.uint64]:
@@ -71,8 +80,10 @@ def encrypt_with(
 
     Raises
     ------
-    TypeError, ValueError
-        If a value is no integer or out of range, or the lengths differ.
+    TypeError
+        If `pub` is no public key, a value no integer, or one of `m` and `r` a single number and the other not.
+    ValueError
+        If a value is out of range, or the lengths differ.
 
     References
     ----------
@@ -85,8 +96,11 @@ def encrypt_with(
     >>> int(c) == (1 + 42 * pub.n) * pow(pub.hs, 12345, pub.n**2) % pub.n**2
     True
     """
+    _check_key(pub, PublicKey, "pub")
     kernel = pub._kernel
-    messages, randoms = _integers(m, "m"), _integers(r, "r")
+    (messages, single), (randoms, single_r) = _integers(m, "m"), _integers(r, "r")
+    if single is not single_r:
+        raise TypeError("m and r must be both one integer or both sequences: put the single one into a list")
     if len(messages) != len(randoms):
         raise ValueError(f"m and r must have the same length, not {len(messages)} and {len(randoms)}")
     n, limbs = int(pub.n), kernel.n_limbs
@@ -115,7 +129,7 @@ def encrypt_with(
 
     _parallel.run(count, work, cost_us=12_000.0, align=mont.lanes, threads=threads)
     numbers = _numbers(out)
-    return numbers[0] if isinstance(m, int | gmpy2.mpz) else numbers
+    return numbers[0] if single else numbers
 
 
 def decrypt_raw(
@@ -141,8 +155,10 @@ def decrypt_raw(
     ------
     InvalidCiphertext
         If a value is no ciphertext.
+    InvalidKey, DecryptionError
+        As in :meth:`PrivateKey.decrypt`.
     TypeError
-        If a value is no integer.
+        If `priv` is no private key, or a value no integer.
 
     Examples
     --------
@@ -150,8 +166,9 @@ def decrypt_raw(
     >>> hazmat.decrypt_raw(priv, hazmat.encrypt_with(pub, [7, 8], [1, 2]))
     [mpz(7), mpz(8)]
     """
+    _check_key(priv, PrivateKey, "priv")
     kernel, public = priv._kernel, priv.public_key
-    numbers = _integers(c, "c")
+    numbers, single = _integers(c, "c")
     limbs = public._kernel.n_limbs
     fits = [0 <= number < 1 << (128 * limbs) for number in numbers]
     rows = _rows([number if fit else 0 for number, fit in zip(numbers, fits, strict=True)], 2 * limbs)
@@ -161,4 +178,4 @@ def decrypt_raw(
     out = np.zeros((len(numbers), limbs), dtype=np.uint64)
     _parallel.run(len(numbers), lambda lo, hi: kernel.decrypt(out, rows, lo, hi), cost_us=4000.0, threads=threads)
     result = _numbers(out)
-    return result[0] if isinstance(c, int | gmpy2.mpz) else result
+    return result[0] if single else result
