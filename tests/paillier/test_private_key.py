@@ -104,6 +104,10 @@ def test_it_refuses_to_be_copied_pickled_or_changed(keypair):
             setattr(priv, name, 7)
     with pytest.raises(AttributeError, match="close"):
         del priv._kernel
+    kernel = priv._kernel
+    with pytest.raises(TypeError, match="cannot be changed"):
+        priv.__init__(7, 11)
+    assert priv._kernel is kernel
 
 
 def test_every_use_of_a_closed_key_is_refused(another, tmp_path):

@@ -57,7 +57,10 @@ def test_keys_cannot_be_changed(pub):
             setattr(pub, name, 7)
     with pytest.raises(AttributeError, match="cannot be changed"):
         del pub._n
+    with pytest.raises(TypeError, match="cannot be changed"):
+        pub.__init__(pub.n, suite="standard")
     assert pub.n == before
+    assert pub.suite == "djn"
 
 
 def test_repr_shows_size_suite_and_fingerprint(kinds):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import _parallel
 from .._kernels.paillier import PaillierPrivate
+from .._numeric import as_int
 from ..errors import InvalidKey
 from . import keyfile, validate
 from .public_key import PublicKey
@@ -63,8 +64,10 @@ class PrivateKey:
     _public: PublicKey
 
     def __init__(self, p: int, q: int, *, suite: str = "djn", hs: int | None = None) -> None:
+        if hasattr(self, "_kernel"):
+            raise TypeError("a private key cannot be changed (building it twice); make another")
         suite = validate.check_suite(suite)
-        p, q = validate.as_int(p, "p"), validate.as_int(q, "q")
+        p, q = as_int(p, "p"), as_int(q, "q")
         validate.check_primes(p, q, suite)
         public = PublicKey(p * q, hs, suite=suite)
         if public.given_hs and public.hs is not None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import _parallel
 from .._kernels.paillier import PaillierPublic
+from .._numeric import as_int
 from ..errors import FrameError, InvalidKey
 from ..wire import frame
 from . import jwk, validate
@@ -65,9 +66,11 @@ class PublicKey:
     _suite: str
 
     def __init__(self, n: int, hs: int | None = None, *, suite: str = "djn") -> None:
+        if hasattr(self, "_kernel"):
+            raise TypeError("a public key cannot be changed (building it twice); build another")
         suite = validate.check_suite(suite)
-        n = validate.as_int(n, "n")
-        given = None if hs is None else validate.as_int(hs, "hs")
+        n = as_int(n, "n")
+        given = None if hs is None else as_int(hs, "hs")
         validate.check_modulus(n, suite)
         if suite == "djn":
             derived = validate.derive_hs(n)
@@ -280,9 +283,7 @@ class PublicKey:
         --------
         >>> pub.precompute(8)
         """
-        count = validate.as_int(k, "k")
-        if count < 0:
-            raise ValueError(f"k must not be negative: {count}")
+        count = as_int(k, "k", 0)
         if count:
             self._blinder.precompute(count, threads=threads, progress=progress)
 
