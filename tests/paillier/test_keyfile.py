@@ -271,6 +271,23 @@ def test_nothing_partial_is_left_by_any_failure(tmp_path, monkeypatch, call, err
     assert not existing or path.read_bytes() == b"the old key"
 
 
+@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "no"), OSError(errno.EMFILE, "too many files")])
+def test_a_directory_that_cannot_be_read_is_no_failure(tmp_path, monkeypatch, error):
+    """Mode 0300, say: the file is complete and has its name, only the directory cannot be opened to be synced."""
+    real, refused = os.open, []
+
+    def open_files_only(path, flags, *args, **kwargs):
+        if os.path.isdir(path):
+            refused.append(path)
+            raise error
+        return real(path, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", open_files_only)
+    keyfile.write(tmp_path / "a.key", b"sealed")
+    assert refused == [str(tmp_path)]
+    assert keyfile.read(tmp_path / "a.key") == b"sealed"
+
+
 def test_a_disk_that_fills_up_in_the_middle(tmp_path, monkeypatch):
     real, written = os.write, []
 

@@ -244,13 +244,14 @@ def write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = False)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
-    directory = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-    try:
-        # some network file systems cannot sync a directory: the file itself is complete either way
-        with contextlib.suppress(OSError):
+    # The file is complete and has its name, so nothing here may fail the call: a directory that may be written to but
+    # not read cannot be opened, and some network file systems cannot sync one.
+    with contextlib.suppress(OSError):
+        directory = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        try:
             os.fsync(directory)
-    finally:
-        os.close(directory)
+        finally:
+            os.close(directory)
 
 
 def read(path: str | os.PathLike[str]) -> bytes:
