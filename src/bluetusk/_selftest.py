@@ -57,8 +57,9 @@ def build_info() -> dict[str, str | int | bool]:
     -------
     dict
         ``version``, ``backend`` (the Montgomery backend in use), ``lanes`` (elements it computes together), ``gmp``
-        (GMP's version), ``gmp_path``, ``threads``, ``python``, ``numpy``, ``gmpy2``, ``msgpack``, ``cryptography``,
-        ``platform``, ``machine`` and ``audited`` (False: no external audit has taken place).
+        (GMP's version), ``gmp_path`` (the gmpy2 extension through which GMP is bound), ``threads``, ``python``,
+        ``numpy``, ``gmpy2``, ``msgpack``, ``cryptography``, ``platform``, ``machine`` and ``audited`` (False: no
+        external audit has taken place).
 
     Examples
     --------
