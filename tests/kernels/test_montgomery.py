@@ -230,6 +230,29 @@ def test_wrong_sizes_and_indices_are_refused():
     np.testing.assert_array_equal(a, mont.ones(n))  # nothing was written
 
 
+@pytest.mark.parametrize("bits", [2, 130, 4096])
+def test_no_size_wraps_around(bits):
+    """Sizes whose number of words, or of bytes, is 0 or small modulo 2^64."""
+    mont = Montgomery(odd(bits))
+    each = mont.elem_words
+    for n in (-(-(1 << 60) // each), (1 << 61) // each, (1 << 61) // each + 1, 1 << 60, 1 << 61, 1 << 62, 2**63 - 1):
+        for allocate in (mont.words, mont.empty, mont.ones):
+            with pytest.raises(MemoryError):
+                allocate(n)
+        with pytest.raises(ValueError, match="outside an array"):
+            mont.bincount(mont.ones(2), n, mont.ones(2), None, np.zeros(2, np.int64), 0, 2)
+    for n in (-1, -(2**63)):
+        for allocate in (mont.words, mont.empty, mont.ones):
+            with pytest.raises(ValueError, match="must not be negative"):
+                allocate(n)
+    a, none = mont.ones(2), np.zeros((2, 1, 0), np.uint64)
+    for ebits in (1, 2**62, 2**63 - 1):
+        with pytest.raises(ValueError, match="ebits"):
+            mont.multiexp(a, a, None, none, ebits, 0, 2)
+        with pytest.raises(ValueError, match="ebits"):
+            mont.multiexp(a, a, None, np.zeros((0, 0, 2**57), np.uint64), -ebits, 0, 0)
+
+
 def test_wrong_buffers_are_refused():
     mont = Montgomery(odd(130))
     a = mont.ones(4)

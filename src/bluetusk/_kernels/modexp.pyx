@@ -11,6 +11,9 @@ from bluetusk._kernels import gmp_path
 
 from libc.stdlib cimport free, malloc
 
+cdef extern from "Python.h":
+    Py_ssize_t PY_SSIZE_T_MAX
+
 
 def _bind():
     path = os.fsencode(gmp_path())
@@ -33,7 +36,9 @@ BACKEND = _ops.name.decode()
 
 
 cdef bt_word *new_words(size_t n) except NULL:
-    cdef bt_word *p = <bt_word *>malloc((n if n else 1) * sizeof(bt_word))
+    cdef bt_word *p = NULL
+    if n <= <size_t>PY_SSIZE_T_MAX // sizeof(bt_word):
+        p = <bt_word *>malloc((n if n else 1) * sizeof(bt_word))
     if p == NULL:
         raise MemoryError(f"no memory for {8 * n} bytes of work space")
     return p
@@ -53,6 +58,16 @@ cdef const int64_t *iptr(const int64_t[::1] idx, Py_ssize_t lo) noexcept:
     if idx is None:
         return NULL
     return &idx[0] + lo
+
+
+cdef Py_ssize_t words_of(const bt_mont *mont, Py_ssize_t n) except -1:
+    """The words of an array of n elements, if an array may be that large: bt_mont_words itself wraps around."""
+    cdef Py_ssize_t each = mont.elem_words, lanes = mont.ops.lanes
+    if n < 0:
+        raise ValueError(f"n must not be negative, not {n}")
+    if n > (PY_SSIZE_T_MAX // <Py_ssize_t>sizeof(bt_word) - lanes * each) // each:
+        raise MemoryError(f"no memory for {n} elements of {8 * each} bytes")
+    return bt_mont_words(mont, n)
 
 
 cdef class Montgomery:
@@ -131,9 +146,7 @@ cdef class Montgomery:
 
     def words(self, Py_ssize_t n):
         """Return the words of an array of `n` elements, padding included."""
-        if n < 0:
-            raise ValueError(f"n must not be negative, not {n}")
-        return bt_mont_words(&self.mont, n)
+        return words_of(&self.mont, n)
 
     def empty(self, Py_ssize_t n):
         """Return a zeroed array for `n` elements."""
@@ -148,8 +161,7 @@ cdef class Montgomery:
 
     cdef int check_range(self, Py_ssize_t lo, Py_ssize_t hi, Py_ssize_t words) except -1:
         """Elements [lo, hi) exist in an array of `words` words, and lo begins a group."""
-        if not 0 <= lo <= hi or hi > words // <Py_ssize_t>self.mont.elem_words \
-                or <Py_ssize_t>bt_mont_words(&self.mont, hi) > words:
+        if not 0 <= lo <= hi or hi > words // <Py_ssize_t>self.mont.elem_words or words_of(&self.mont, hi) > words:
             raise ValueError(f"elements [{lo}, {hi}) are outside an array of {words} words")
         if lo % <Py_ssize_t>self.mont.ops.lanes:
             raise ValueError(f"lo = {lo} must be a multiple of {self.mont.ops.lanes}")
@@ -160,7 +172,7 @@ cdef class Montgomery:
         """idx[lo:hi] (the identity if None) points into an array of `words` words."""
         cdef Py_ssize_t i, bad = -1, size = words // <Py_ssize_t>self.mont.elem_words
         if idx is None:
-            if hi > lo and (hi > size or <Py_ssize_t>bt_mont_words(&self.mont, hi) > words):
+            if hi > lo and (hi > size or words_of(&self.mont, hi) > words):
                 raise IndexError(f"{name} is None, but its array of {size} elements ends before {hi}")
             return 0
         if not 0 <= lo <= hi <= idx.shape[0]:
@@ -175,8 +187,8 @@ cdef class Montgomery:
         return 0
 
     cdef int check_exponents(self, Py_ssize_t el, Py_ssize_t ebits) except -1:
-        if not 0 <= ebits <= 64 * el:
-            raise ValueError(f"ebits = {ebits} must lie between 0 and the {64 * el} bits of an exponent row")
+        if ebits < 0 or ebits // 64 + (ebits % 64 != 0) > el:
+            raise ValueError(f"ebits = {ebits} must lie between 0 and the bits of an exponent row of {el} limbs")
         return 0
 
     cdef int check_rows(self, Py_ssize_t rows, Py_ssize_t width, Py_ssize_t lo, Py_ssize_t hi, str name) except -1:
@@ -260,7 +272,7 @@ cdef class Montgomery:
         if lo == hi:
             return 0
         cdef size_t n = hi - lo, at = bt_mont_offset(&self.mont, lo), el = exps.shape[1]
-        cdef size_t bases = 0 if ia is None else bt_mont_words(&self.mont, n)
+        cdef size_t bases = 0 if ia is None else words_of(&self.mont, n)
         cdef size_t size = bases + (bt_pow_secret_scratch(&self.mont, n, ebits) if secret
                                     else bt_pow_public_scratch(&self.mont, n, ebits))
         cdef const int64_t *pick = iptr(ia, lo)
