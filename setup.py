@@ -14,7 +14,7 @@ from setuptools import Extension, setup
 CORE = ["bt_gmp", "bt_modulus", "bt_mont", "bt_mont_mpn", "bt_modexp", "bt_batch", "bt_multiexp"]
 KERNELS = {
     "modexp": CORE,
-    "paillier": [*CORE, "bt_secret", "bt_paillier"],
+    "paillier": [*CORE, "bt_secret", "bt_paillier", "bt_paillier_key", "bt_paillier_decrypt", "bt_paillier_owner"],
     "pack": ["bt_pack"],
 }
 WARNINGS = ["-Wall", "-Wextra"]

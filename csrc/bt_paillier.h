@@ -80,8 +80,8 @@ size_t bt_paillier_owner_rows(const bt_paillier_priv *priv);
 bt_status bt_paillier_owner_build(bt_paillier_priv *priv, const bt_limb *hs, size_t first, size_t count,
                                   bt_word *scratch);
 
-/* m[i] = Dec(c[i]), i < n <= 2^20. The caller has checked 0 < c[i] < n^2. `random`: n + 2 fresh random limbs (the rho_i and
- * t of the check). All results are checked together, on their final values: with D = (1 + n t) prod c_i^rho_i (1 - n sum
+/* m[i] = Dec(c[i]), i < n <= 2^20. The caller has checked 0 < c[i] < n^2. `random`: n + 2 fresh random limbs, none 0
+ * (the rho_i and t of the check). All results are checked together, on their final values: with D = (1 + n t) prod c_i^rho_i (1 - n sum
  * rho_i m_i) mod n^2, D must decrypt to t on either side (trust: a single fault in any constant or step would otherwise
  * reveal p by a gcd). BT_ERR_FAULT: nothing is released, m is zeroed. */
 size_t bt_paillier_decrypt_scratch(const bt_paillier_priv *priv, size_t n);

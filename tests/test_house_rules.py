@@ -89,10 +89,10 @@ REVIEWED = [
     ("bt_modulus.c", "&odd"),
     ("bt_pack.c", "&over"),
     ("bt_pack.c", "&over"),
-    ("bt_paillier.c", "&good"),
-    ("bt_paillier.c", "&zero_exponent"),
-    ("bt_paillier.c", "c"),
-    ("bt_paillier.c", "&good"),
+    ("bt_paillier_decrypt.c", "&good"),
+    ("bt_paillier_owner.c", "&zero"),
+    ("bt_paillier_owner.c", "c"),
+    ("bt_paillier_owner.c", "&good"),
 ]
 
 

@@ -55,7 +55,7 @@ static bt_status owner_encrypt(const bt_paillier_priv *priv, size_t count)
 
 /* --- fault injection: the hook of bt_paillier.c under BT_FAULT_TEST ------------------------------------------------------- */
 
-enum { ZERO, ONE, SWAP, FLIP, KINDS };
+enum { ZERO, ONE, SWAP, FLIP, MODULUS, KINDS }; /* MODULUS: a final subtraction that did not take place */
 
 static struct {
     int armed, kind, persistent;
@@ -63,6 +63,7 @@ static struct {
     const char *site; /* persistent: every visit of this site and side */
     int side;
     long visits;
+    int zero_randomness;
 } fault;
 
 static void spoil(void *p, size_t bytes, int kind)
@@ -85,6 +86,14 @@ static void spoil(void *p, size_t bytes, int kind)
         w[j] = t;
         break;
     }
+    case MODULUS:
+        if (bytes >= sizeof nsquare)
+            (void)bt_gmp.add_n(w, w, nsquare, 2 * L);
+        else if (bytes >= sizeof n)
+            (void)bt_gmp.add_n(w, w, n, L);
+        else if (bytes >= sizeof Q)
+            (void)bt_gmp.add_n(w, w, Q, H);
+        break;
     default:
         b[test_random() % bytes] ^= (unsigned char)(1u << (test_random() % 8));
     }
@@ -93,6 +102,11 @@ static void spoil(void *p, size_t bytes, int kind)
 void bt_fault_hook(int side, const char *site, void *p, size_t bytes)
 {
     fault.visits++;
+    if (strcmp(site, "randomness") == 0) {
+        if (fault.zero_randomness)
+            memset(p, 0, bytes);
+        return;
+    }
     if (!fault.armed)
         return;
     if (fault.persistent ? (side == fault.side && strcmp(site, fault.site) == 0) : fault.countdown-- == 0)
@@ -192,10 +206,25 @@ static void test_refusals(bt_paillier_priv *priv)
 {
     random_messages(3);
     encrypt_public(cipher, 3);
-    memset(exponents + H, 0, H * sizeof *exponents);
+    random_limbs[1] = 0; /* a rho of 0 */
     CHECK(owner_encrypt(priv, 3) == BT_ERR_ARG);
+    CHECK(decrypt(priv, 3) == BT_ERR_ARG);
+    random_limbs[1] = 1;
     random_limbs[3] = random_limbs[4] = 0; /* t = 0 */
     CHECK(decrypt(priv, 3) == BT_ERR_ARG);
+    memset(exponents + H, 0, H * sizeof *exponents);
+    CHECK(owner_encrypt(priv, 3) == BT_ERR_ARG);
+    random_messages(3);
+    fault.zero_randomness = 1; /* exponents lost after they were looked at: c = 1 + m n would pass the product check */
+    CHECK(owner_encrypt(priv, 3) == BT_ERR_FAULT);
+    fault.zero_randomness = 0;
+    bt_paillier_side *side = &priv->side[0];
+    CHECK(bt_paillier_owner_build(priv, hs, side->comb.rows, 1, spare) == BT_ERR_ARG);
+    bt_word *table = side->comb.table;
+    side->comb.table = NULL;
+    CHECK(bt_paillier_owner_build(priv, hs, 0, 1, spare) == BT_ERR_ARG);
+    CHECK(owner_encrypt(priv, 3) == BT_ERR_ARG);
+    side->comb.table = table;
 }
 
 /* --- M6 ------------------------------------------------------------------------------------------------------------------- */
@@ -241,10 +270,11 @@ static size_t constants(const bt_paillier_priv *priv, region *r)
         r[k++] = (region){side->inverse, H * sizeof(bt_limb)};
         r[k++] = (region){side->h, side->c1.elem_words * sizeof(bt_word)};
         r[k++] = (region){side->wide, BT_PAILLIER_CHUNK * side->c2.elem_words * sizeof(bt_word)};
-        r[k++] = (region){side->comb.table, side->comb.row_words * sizeof(bt_word)};
+        r[k++] = (region){side->comb.table, side->comb.rows * side->comb.row_words * sizeof(bt_word)};
     }
     r[k++] = (region){priv->p_inv, priv->side[1].c1.elem_words * sizeof(bt_word)};
     r[k++] = (region){priv->p2_inv, BT_PAILLIER_CHUNK * priv->side[1].c2.elem_words * sizeof(bt_word)};
+    r[k++] = (region){hs, sizeof hs};
     const bt_modulus *publics[2] = {&pub.n, n2.mod};
     for (int j = 0; j < 2; j++) {
         size_t bytes = publics[j]->limbs * sizeof(bt_limb);
@@ -260,17 +290,18 @@ static void persistent_faults_in_constants(const bt_paillier_priv *priv, size_t 
 {
     region r[64];
     size_t regions = constants(priv, r);
-    unsigned char saved[1 << 14];
     for (int round = 0; round < rounds; round++)
         for (size_t i = 0; i < regions; i++)
             for (int kind = 0; kind < KINDS; kind++) {
-                if (r[i].bytes == 0 || r[i].bytes > sizeof saved)
+                if (r[i].bytes == 0)
                     continue;
                 int encrypting = (int)(test_random() & 1);
+                unsigned char *saved = malloc(r[i].bytes);
                 memcpy(saved, r[i].p, r[i].bytes);
                 spoil(r[i].p, r[i].bytes, kind);
                 run_faulty(priv, count, encrypting);
                 memcpy(r[i].p, saved, r[i].bytes);
+                free(saved);
             }
 }
 

@@ -183,3 +183,28 @@ def test_equal_keys_share_one_table_and_one_pool(pub, keypair2):
     assert copy._kernel is pub._kernel
     assert keypair2[0]._blinder is not pub._blinder
     assert type(pub)(pub.n, suite="standard")._blinder is not pub._blinder
+
+
+def test_a_fork_in_the_middle_of_precomputing_shares_nothing():
+    """The child goes on inside precompute(), with the parent's half-filled memory: it must not keep those."""
+    source = blinder()
+    read, write = os.pipe()
+    children = []
+
+    def fork_once(done, total):
+        if not children:
+            children.append(os.fork())
+
+    source.precompute(12, threads=1, progress=fork_once)
+    if children[0] == 0:
+        try:
+            os.write(write, b"".join(value[:64] for value in take(source, 12)))
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        theirs = pipe.read()
+    assert os.waitpid(children[0], 0)[1] == 0
+    assert len(theirs) == 12 * 64
+    mine = [value[:64] for value in take(source, 12)]
+    assert len({*mine, *(theirs[i : i + 64] for i in range(0, len(theirs), 64))}) == 24

@@ -7,7 +7,6 @@ import threading
 import gmpy2
 import numpy as np
 
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
@@ -137,20 +136,18 @@ cdef class PaillierPublic:
     cdef readonly Py_ssize_t n_limbs
     cdef readonly Montgomery mont
     cdef bt_paillier_pub pub
-    cdef object _storage, _lock
-    cdef object _n_limbs_array, _table
+    cdef object _storage, _n_limbs_array, _table, _builder
     cdef bt_comb comb
     cdef size_t _rows_built
 
-    def __init__(self, n):
+    def __cinit__(self, n):
         cdef uint64_t[::1] limbs, storage
         self.n = gmpy2.mpz(n)
         bits = self.n.bit_length()
-        if bits % 128 or bits < 128 or bits > 8192:
-            raise ValueError(f"n must have a multiple of 128 bits up to 8192, not {bits}")
+        if bits % 128 or bits < 256 or bits > 8192:
+            raise ValueError(f"n must have a multiple of 128 bits from 256 to 8192, not {bits}")
         self.n_limbs = bits // 64
         self.mont = Montgomery(self.n * self.n)
-        self._lock = threading.Lock()
         self._n_limbs_array = _limbs(self.n, self.n_limbs)
         limbs = self._n_limbs_array
         self._storage = np.zeros(bt_paillier_pub_storage(self.n_limbs), dtype=np.uint64)
@@ -176,8 +173,8 @@ cdef class PaillierPublic:
                                              scratch.p)
         return -1 if found == hi - lo else int(lo + found)
 
-    def mul_plain(self, bt_word[::1] dst, const bt_word[::1] src, idx, const uint64_t[:, ::1] msgs, Py_ssize_t lo,
-                  Py_ssize_t hi, bint secret):
+    def mul_plain(self, bt_word[::1] dst not None, const bt_word[::1] src not None, idx,
+                  const uint64_t[:, ::1] msgs not None, Py_ssize_t lo, Py_ssize_t hi, bint secret):
         """dst[i] = src[idx[i]] * (1 + msgs[i] n) for lo <= i < hi; msgs are canonical residues mod n."""
         cdef _Scratch scratch
         cdef Py_ssize_t offset
@@ -192,19 +189,20 @@ cdef class PaillierPublic:
         with nogil:
             bt_paillier_mul_plain(&self.pub, &dst[offset], &dst[offset], &msgs[lo, 0], hi - lo, secret, scratch.p)
 
-    # --- blinding: used by paillier.blinding alone ---
+    # --- blinding: used by paillier.blinding alone, which lets one thread at a time build the table ---
 
     def table_open(self, size_t table_bytes):
-        """Allocate the comb table; return its number of rows (see table_build)."""
+        """Allocate the comb table, once; return its number of rows (see table_build)."""
         cdef bt_word[::1] table
         cdef size_t ebits = 32 * <size_t>self.n_limbs
-        cdef size_t window = bt_comb_window(&self.mont.mont, ebits, table_bytes)
-        if window == 0:
-            raise ValueError(f"table_bytes is too small: {table_bytes}")
-        self._table = np.zeros(bt_comb_table_words(&self.mont.mont, ebits, window), dtype=np.uint64)
-        table = self._table
-        bt_comb_init(&self.comb, &self.mont.mont, ebits, window, &table[0])
-        self._rows_built = 0
+        cdef size_t window
+        if self._table is None:
+            window = bt_comb_window(&self.mont.mont, ebits, table_bytes)
+            if window == 0:
+                raise ValueError(f"table_bytes is too small: {table_bytes}")
+            self._table = np.zeros(bt_comb_table_words(&self.mont.mont, ebits, window), dtype=np.uint64)
+            table = self._table
+            bt_comb_init(&self.comb, &self.mont.mont, ebits, window, &table[0])
         return int(self.comb.rows)
 
     @property
@@ -216,12 +214,19 @@ cdef class PaillierPublic:
         """Fill the next few rows; return True when the table is complete."""
         cdef _Scratch scratch
         cdef bt_word[::1] base = self._element(hs)
-        cdef size_t count = min(BUILD_ROWS, self.comb.rows - self._rows_built)
+        cdef size_t count
+        if self._table is None:
+            raise ValueError("the table is not open")
+        if self._builder is not None and self._builder[0] == os.getpid():
+            raise RuntimeError("another thread is building the table")
+        count = min(BUILD_ROWS, self.comb.rows - self._rows_built)
         if count:
             scratch = _Scratch(bt_comb_build_scratch(&self.comb))
+            self._builder = (os.getpid(),)  # a child that is forked meanwhile may go on where this thread began
             with nogil:
                 bt_comb_build(&self.comb, &base[0], self._rows_built, count, 0, scratch.p)
             self._rows_built += count
+            self._builder = None
         return self._rows_built == self.comb.rows
 
     cdef object _element(self, value):
@@ -229,7 +234,7 @@ cdef class PaillierPublic:
         self.mont.load(element, _limbs(value, 2 * self.n_limbs).reshape(1, -1), 0, 1)
         return element
 
-    def blind_table(self, bt_word[::1] dst, Py_ssize_t lo, Py_ssize_t hi, const uint64_t[:, ::1] a):
+    def blind_table(self, bt_word[::1] dst not None, Py_ssize_t lo, Py_ssize_t hi, const uint64_t[:, ::1] a not None):
         """dst[lo + i] = hs^a[i] by the table; a has n_limbs / 2 limbs a row, hi - lo rows."""
         cdef _Scratch scratch
         cdef Py_ssize_t offset = self._blind_check(dst, lo, hi, a.shape[0])
@@ -243,7 +248,8 @@ cdef class PaillierPublic:
         with nogil:
             bt_comb_pow(&self.comb, &dst[offset], hi - lo, &a[0, 0], a.shape[1], scratch.p)
 
-    def blind_power(self, bt_word[::1] dst, Py_ssize_t lo, Py_ssize_t hi, base, const uint64_t[:, ::1] a):
+    def blind_power(self, bt_word[::1] dst not None, Py_ssize_t lo, Py_ssize_t hi, base,
+                    const uint64_t[:, ::1] a not None):
         """dst[lo + i] = base^a[i], a secret, without a table."""
         cdef _Scratch scratch
         cdef bt_word[::1] bases
@@ -261,7 +267,7 @@ cdef class PaillierPublic:
         with nogil:
             bt_pow_secret(&self.mont.mont, &dst[offset], &bases[0], hi - lo, &a[0, 0], a.shape[1], ebits, scratch.p)
 
-    def blind_standard(self, bt_word[::1] dst, Py_ssize_t lo, Py_ssize_t hi, r):
+    def blind_standard(self, bt_word[::1] dst not None, Py_ssize_t lo, Py_ssize_t hi, r):
         """dst[lo + i] = r[i]^n mod n^2; r is secret, one canonical residue mod n (n_limbs) a row."""
         cdef _Scratch scratch
         cdef bt_word[::1] bases
@@ -284,15 +290,14 @@ cdef class PaillierPublic:
             bt_pow_public(&self.mont.mont, &dst[offset], &bases[0], hi - lo, &e[0], 0, ebits, 1, scratch.p)
 
     cdef Py_ssize_t _offset(self, bt_word[::1] dst, Py_ssize_t lo, Py_ssize_t hi) except -1:
-        if dst.shape[0] < <Py_ssize_t>bt_mont_words(&self.mont.mont, hi):
-            raise ValueError("dst is too short")
+        self.mont.check_range(lo, hi, dst.shape[0])
         return <Py_ssize_t>bt_mont_offset(&self.mont.mont, lo)
 
     cdef Py_ssize_t _blind_check(self, bt_word[::1] dst, Py_ssize_t lo, Py_ssize_t hi, Py_ssize_t rows) except -1:
+        cdef Py_ssize_t offset = self._offset(dst, lo, hi)
         if rows != hi - lo:
             raise ValueError(f"{rows} exponents were given for the slice [{lo}, {hi})")
-        _check_range(lo, hi, hi, self.mont.lanes)
-        return self._offset(dst, lo, hi)
+        return offset
 
 
 cdef class PaillierPrivate:
@@ -307,22 +312,20 @@ cdef class PaillierPrivate:
     cdef bint _closing, _ready
     cdef size_t _rows_built
 
-    def __cinit__(self):
-        memset(&self.arena, 0, sizeof(self.arena))
-        memset(&self.tables, 0, sizeof(self.tables))
-        self.priv = NULL
-
-    def __init__(self, PaillierPublic public, p, q, hs=None):
+    def __cinit__(self, PaillierPublic public not None, p, q, hs=None):
         cdef uint64_t[::1] pl, ql
         cdef _Scratch scratch
         cdef bt_status status
         cdef Py_ssize_t H = public.n_limbs // 2
-        if self.priv is not NULL:
-            raise TypeError("a private key cannot be initialised twice")
+        memset(&self.arena, 0, sizeof(self.arena))
+        memset(&self.tables, 0, sizeof(self.tables))
+        self.priv = NULL
         p = gmpy2.mpz(p)
         q = gmpy2.mpz(q)
         if p * q != public.n or p.bit_length() != 64 * H or q.bit_length() != 64 * H or p == q:
             raise ValueError("p and q must be distinct, of half the bits of n each, and multiply to n")
+        if hs is not None and not 0 < hs < public.n * public.n:
+            raise ValueError("hs must be in 1 .. n^2 - 1")
         self.public = public
         self.hs = None if hs is None else gmpy2.mpz(hs)
         self._hs_limbs = None if hs is None else _limbs(hs, 2 * public.n_limbs)
@@ -389,11 +392,12 @@ cdef class PaillierPrivate:
         finally:
             self._leave()
 
-    def _arena_span(self):
-        # address and size, for the test that scans memory after close()
-        return <size_t>self.arena.base, self.arena.size
+    def _arena_spans(self):
+        # address and size of the arenas, for the test that scans memory after close()
+        return (<size_t>self.arena.base, self.arena.size), (<size_t>self.tables.base, self.tables.size)
 
-    def decrypt(self, uint64_t[:, ::1] out, const uint64_t[:, ::1] canon, Py_ssize_t lo, Py_ssize_t hi):
+    def decrypt(self, uint64_t[:, ::1] out not None, const uint64_t[:, ::1] canon not None, Py_ssize_t lo,
+                Py_ssize_t hi):
         """out[i] = Dec(canon[i]), lo <= i < hi: residues mod n, checked together before release."""
         cdef _Scratch scratch
         cdef const uint64_t[::1] random
@@ -421,47 +425,48 @@ cdef class PaillierPrivate:
         cdef bt_status status
         if self._hs_limbs is None:
             raise ValueError("the owner's encryption needs the djn suite")
-        with self._lock:
-            self._enter()
-            try:
-                if self._ready:
-                    return True
-                if self.tables.base is NULL:
+        self._enter()  # before the lock, which a forked child may find locked for ever
+        try:
+            with self._lock:
+                if not self._ready and self.tables.base is NULL:
                     status = bt_paillier_owner_open(&self.tables, self.priv, table_bytes)
                     if status == -7:
                         raise MemoryError("no memory for the encryption tables")
                     if status != 0:
                         raise ValueError(f"table_bytes is too small: {table_bytes}")
-                    self._rows_built = 0
-                return False
-            finally:
-                self._leave()
+                return bool(self._ready)
+        finally:
+            self._leave()
 
     def owner_build(self):
         """Fill the next few table rows; return True when complete."""
         cdef _Scratch scratch
-        cdef const uint64_t[::1] hs = self._hs_limbs
+        cdef const uint64_t[::1] hs
         cdef size_t rows, count
         cdef bt_status status
-        with self._lock:
-            self._enter()
-            try:
+        self._enter()
+        try:
+            with self._lock:
                 if self._ready:
                     return True
+                if self.tables.base is NULL:
+                    raise ValueError("the tables are not open")
+                hs = self._hs_limbs
                 rows = bt_paillier_owner_rows(self.priv)
                 count = min(BUILD_ROWS, rows - self._rows_built)
                 scratch = _Scratch(bt_paillier_owner_scratch(self.priv, 1))
                 with nogil:
                     status = bt_paillier_owner_build(self.priv, &hs[0], self._rows_built, count, scratch.p)
                 if status != 0:
-                    raise InvalidKey("this private key is closed; load it again")
+                    raise InvalidKey(f"the encryption tables could not be built (kernel status {status})")
                 self._rows_built += count
                 self._ready = self._rows_built == rows
                 return bool(self._ready)
-            finally:
-                self._leave()
+        finally:
+            self._leave()
 
-    def encrypt(self, uint64_t[:, ::1] canon_out, const uint64_t[:, ::1] msgs, Py_ssize_t lo, Py_ssize_t hi):
+    def encrypt(self, uint64_t[:, ::1] canon_out not None, const uint64_t[:, ::1] msgs not None, Py_ssize_t lo,
+                Py_ssize_t hi):
         """canon_out[i] = a fresh encryption of msgs[i] (canonical residues mod n), through p^2 and q^2, checked."""
         cdef _Scratch scratch
         cdef const uint64_t[::1] a, random, hs

@@ -10,9 +10,9 @@ import os
 import threading
 import weakref
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import gmpy2
 import numpy as np
 
 from bluetusk import _parallel
@@ -43,6 +43,16 @@ def shared_blinder(fingerprint: bytes, n: int, suite: str, hs: int | None) -> Bl
         return blinder
 
 
+@dataclass
+class _Chunk:
+    """Precomputed obfuscators, those before `next` used, and the process that made them."""
+
+    words: NDArray[np.uint64]
+    next: int
+    size: int
+    pid: int
+
+
 class Blinder:
     """Makes obfuscators for one public key; thread-safe, and its pool is emptied in a forked child.
 
@@ -64,7 +74,7 @@ class Blinder:
         self._ready = False
         self._table_lock = threading.Lock()
         self._pool_lock = threading.Lock()
-        self._pool: deque[tuple[NDArray[np.uint64], list[int]]] = deque()
+        self._pool: deque[_Chunk] = deque()
         _blinders.add(self)
 
     @property
@@ -82,7 +92,7 @@ class Blinder:
     @property
     def pooled(self) -> int:
         """Obfuscators that wait in the pool."""
-        return sum(size - first for _, (first, size) in list(self._pool))
+        return sum(chunk.size - chunk.next for chunk in list(self._pool))
 
     def prepare(self, n: int) -> None:
         """Build the comb table if `n` more obfuscators make it worth while (interruptible)."""
@@ -113,6 +123,7 @@ class Blinder:
         """Add `k` obfuscators to the pool; see :meth:`PublicKey.precompute`."""
         mont = self._kernel.mont
         fresh = mont.empty(k)
+        pid = os.getpid()  # a child forked meanwhile would otherwise fill its pool with the same obfuscators
         self.prepare(k)
         _parallel.run(
             k,
@@ -123,31 +134,34 @@ class Blinder:
             progress=progress,
         )
         with self._pool_lock:
-            self._pool.append((fresh, [0, k]))
+            self._pool.append(_Chunk(fresh, 0, k, pid))
 
     def clear(self) -> None:
         """Throw the pool away."""
-        self._pool.clear()
+        with self._pool_lock:
+            self._pool.clear()
 
     def _take(self, dst: NDArray[np.uint64], lo: int, hi: int) -> int:
         """Move obfuscators from the pool to the front of ``[lo, hi)``; return where the rest begins."""
         mont = self._kernel.mont
         while lo < hi:
             with self._pool_lock:
+                while self._pool and self._pool[0].pid != os.getpid():
+                    self._pool.popleft()
                 if not self._pool:
                     break
-                source, span = self._pool[0]
-                first, size = span
-                count = min(hi - lo, size - first)
+                chunk = self._pool[0]
+                first = chunk.next
+                count = min(hi - lo, chunk.size - first)
                 if lo + count < hi:
                     count -= count % mont.lanes  # what follows must begin a group
                 if count == 0:
                     break
-                span[0] += count
-                if span[0] == size:
+                chunk.next += count
+                if chunk.next == chunk.size:
                     self._pool.popleft()
             # these elements are this call's alone now
-            mont.gather(dst, source, np.arange(hi, dtype=np.int64) + (first - lo), lo, lo + count)
+            mont.gather(dst, chunk.words, np.arange(hi, dtype=np.int64) + (first - lo), lo, lo + count)
             lo += count
         return lo
 
@@ -166,13 +180,12 @@ class Blinder:
         self._used += n
 
     def _random_units(self, n: int) -> NDArray[np.uint64]:
-        """Uniform units of Z_n, by rejection: one canonical row each."""
+        """Uniform units of Z_n, by rejection, one canonical row each; a multiple of p or q has probability 2^-1000."""
         modulus, limbs = self._kernel.n, self._kernel.n_limbs
         rows: list[bytes] = []
         while len(rows) < n:
             row = os.urandom(8 * limbs)
-            r = int.from_bytes(row, "little")
-            if 0 < r < modulus and gmpy2.gcd(r, modulus) == 1:
+            if 0 < int.from_bytes(row, "little") < modulus:
                 rows.append(row)
         return np.frombuffer(b"".join(rows), dtype=np.uint64).reshape(n, limbs)
 

@@ -1,0 +1,199 @@
+/* The private key: its arena, and reduction modulo p^2 and q^2. */
+#define _POSIX_C_SOURCE 200809L
+
+#include "bt_paillier_impl.h"
+
+#include <unistd.h>
+
+/* dst (c2 layout, k <= CHUNK elements) = x[i] mod p^2 for x[i] < n^2 of 2 L limbs. n^2 < p^2 2^(64 L), as q < 2^(64 H), so redc
+ * applies; `wide` restores the factor that it took away. */
+void bti_side_reduce(const bt_paillier_side *side, int which, bt_word *dst, const bt_limb *x, size_t k,
+                     bt_word *scratch)
+{
+    size_t L = side->m2.limbs;
+    bt_limb *low = take(&scratch, CHUNK * L);
+    bt_limb *t = take(&scratch, 2 * L);
+
+    for (size_t i = 0; i < k; i++) {
+        memcpy(t, x + i * 2 * L, 2 * L * sizeof *t);
+        redc(low + i * L, t, &side->m2);
+    }
+    FAULT(which, "reduction", low, k * L * sizeof *low);
+    side->c2.ops->load(&side->c2, dst, low, k, scratch);
+    side->c2.ops->mul(&side->c2, dst, dst, side->wide, k, 1, scratch);
+    FAULT(which, "base", dst, bt_mont_words(&side->c2, k) * sizeof *dst);
+}
+
+size_t bti_side_reduce_scratch(const bt_paillier_side *side)
+{
+    size_t L = side->m2.limbs;
+    return padded(CHUNK * L) + padded(2 * L) + bt_mont_scratch(&side->c2);
+}
+
+/* Words of the arena, in the order in which priv_init takes them. */
+static size_t arena_words(const bt_paillier_pub *pub)
+{
+    size_t L = pub->n.limbs, H = L / 2;
+    const bt_mont_ops *ops = pub->n2->ops;
+    size_t elem1 = bt_mont_mpn.elem_words(H);
+    size_t elem2 = ops->elem_words(L);
+    size_t side = padded(bt_modulus_storage(H)) + padded(bt_modulus_storage(L)) + padded(bt_mont_mpn.const_words(H)) +
+                  padded(ops->const_words(L)) + 2 * padded(H) + padded(elem1) + padded(CHUNK * elem2);
+    return padded((sizeof(bt_paillier_priv) + 7) / 8) + 2 * side + padded(elem1) + padded(CHUNK * elem2);
+}
+
+size_t bt_paillier_priv_scratch(const bt_paillier_pub *pub)
+{
+    size_t L = pub->n.limbs, H = L / 2;
+    const bt_mont_ops *ops = pub->n2->ops;
+    /* contexts of the right shape, not yet of a key: sizes depend on limbs alone */
+    bt_modulus m1 = {.limbs = H}, m2 = {.limbs = L};
+    bt_mont c1 = {.ops = &bt_mont_mpn, .mod = &m1, .elem_words = bt_mont_mpn.elem_words(H)};
+    bt_mont c2 = {.ops = ops, .mod = &m2, .elem_words = ops->elem_words(L)};
+    size_t elem = padded(max_size(bt_mont_words(&c1, 1), bt_mont_words(&c2, 1)));
+    size_t below = max_size(bt_pow_secret_scratch(&c1, 1, 64 * H), bt_pow_secret_scratch(&c2, 1, 64 * L));
+    below = max_size(below, max_size(bt_mont_scratch(&c1), bt_mont_scratch(&c2)));
+    below = max_size(below, 2 * padded(2 * H) + mul_sec_scratch(H));
+    return 2 * padded(2 * L) + padded(L) + 3 * elem + below;
+}
+
+/* out[n] = a^-1 mod 2^(64 n), a odd: Newton's x <- x (2 - a x) doubles the correct bits; x = 3 a xor 2 starts with 5 */
+static void inverse_2k(bt_limb *out, const bt_limb *a, size_t n, bt_word *scratch)
+{
+    bt_limb *t = take(&scratch, 2 * n);
+    bt_limb *u = take(&scratch, 2 * n);
+
+    memset(out, 0, n * sizeof *out);
+    out[0] = (3 * a[0]) ^ 2;
+    for (size_t bits = 5; bits < 64 * n; bits *= 2) {
+        mul_sec(t, a, out, n, scratch);
+        bt_limb carry = 1; /* t <- 2 - t = ~t + 3 */
+        for (size_t i = 0; i < n; i++) {
+            unsigned __int128 s = (unsigned __int128)(bt_limb)~t[i] + carry + (i == 0 ? 2 : 0);
+            t[i] = (bt_limb)s;
+            carry = (bt_limb)(s >> 64);
+        }
+        mul_sec(u, out, t, n, scratch);
+        memcpy(out, u, n * sizeof *out);
+    }
+}
+
+static bt_status side_init(bt_paillier_side *side, const bt_paillier_pub *pub, const bt_limb *p, bt_word **arena,
+                           bt_word *scratch)
+{
+    size_t L = pub->n.limbs, H = L / 2;
+    const bt_mont_ops *ops = pub->n2->ops;
+    bt_limb *constants1 = take(arena, bt_modulus_storage(H));
+    bt_limb *constants2 = take(arena, bt_modulus_storage(L));
+    bt_word *consts1 = take(arena, bt_mont_mpn.const_words(H));
+    bt_word *consts2 = take(arena, ops->const_words(L));
+    side->exponent = take(arena, H);
+    side->inverse = take(arena, H);
+    side->h = take(arena, bt_mont_mpn.elem_words(H));
+    side->wide = take(arena, CHUNK * ops->elem_words(L));
+
+    bt_limb *square = take(&scratch, 2 * H);
+    bt_limb *copies = take(&scratch, L);
+    mul_sec(square, p, p, H, scratch);
+    bt_status status = bt_modulus_init(&side->m1, p, H, constants1);
+    if (status == BT_OK)
+        status = bt_modulus_init(&side->m2, square, L, constants2);
+    if (status == BT_OK)
+        status = bt_mont_init(&side->c1, &bt_mont_mpn, &side->m1, consts1, scratch);
+    if (status == BT_OK)
+        status = bt_mont_init(&side->c2, ops, &side->m2, consts2, scratch);
+    if (status != BT_OK)
+        return status;
+
+    memcpy(side->exponent, p, H * sizeof *p);
+    side->exponent[0] -= 1; /* p is odd */
+    inverse_2k(side->inverse, p, H, scratch);
+    memcpy(copies, side->m2.r1, L * sizeof *copies);
+    bt_word *one = take(&scratch, bt_mont_words(&side->c2, 1));
+    side->c2.ops->load(&side->c2, one, copies, 1, scratch);
+    for (size_t i = 0; i < CHUNK; i++)
+        side->c2.ops->scatter(&side->c2, side->wide, i, one, 1);
+    side->comb.table = NULL;
+    return BT_OK;
+}
+
+/* dst = b^e, one element: inverses by Fermat and Euler */
+static void power_one(const bt_mont *ctx, bt_word *dst, const bt_limb *b, const bt_limb *e, bt_word *scratch)
+{
+    size_t limbs = ctx->mod->limbs;
+    bt_word *base = take(&scratch, bt_mont_words(ctx, 1));
+    ctx->ops->load(ctx, base, b, 1, scratch);
+    bt_pow_secret(ctx, dst, base, 1, e, 0, 64 * limbs, scratch);
+}
+
+bt_status bt_paillier_priv_init(bt_arena *arena, bt_paillier_priv **out, const bt_paillier_pub *pub, const bt_limb *p,
+                                const bt_limb *q, bt_word *scratch)
+{
+    size_t L = pub->n.limbs, H = L / 2;
+    bt_status status = bt_arena_open(arena, arena_words(pub) * sizeof(bt_word));
+    if (status != BT_OK)
+        return status;
+
+    bt_word *words = (bt_word *)(void *)arena->base;
+    bt_paillier_priv *priv = (void *)take(&words, (sizeof *priv + 7) / 8);
+    priv->L = L;
+    priv->H = H;
+    priv->pub = pub;
+    status = side_init(&priv->side[0], pub, p, &words, scratch);
+    if (status == BT_OK)
+        status = side_init(&priv->side[1], pub, q, &words, scratch);
+    if (status != BT_OK) {
+        bt_arena_close(arena);
+        return status;
+    }
+    priv->p_inv = take(&words, bt_mont_mpn.elem_words(H));
+    priv->p2_inv = take(&words, CHUNK * pub->n2->ops->elem_words(L));
+
+    /* h_p = -(q^-1) mod p: (1 + n)^(p-1) = 1 + n (p-1) mod p^2, and its L_p is q (p-1) = -q mod p. Inverses by Fermat. */
+    bt_limb *e = take(&scratch, L);
+    bt_limb *x = take(&scratch, 2 * L);
+    bt_word *inv = take(&scratch, pub->n2->ops->lanes * pub->n2->ops->elem_words(L));
+    for (int s = 0; s < 2; s++) {
+        bt_paillier_side *side = &priv->side[s];
+        const bt_limb *other = s == 0 ? q : p;
+        memcpy(e, side->exponent, H * sizeof *e);
+        e[0] -= 1; /* p - 2; p - 1 is even and not 0, so a borrow may pass on: */
+        for (size_t i = 1, borrow = (side->exponent[0] == 0); i < H; i++) {
+            bt_limb before = e[i];
+            e[i] -= borrow;
+            borrow &= before == 0;
+        }
+        power_one(&side->c1, inv, other, e, scratch); /* other may exceed p: load takes any value of H limbs */
+        if (s == 1)
+            memcpy(priv->p_inv, inv, side->c1.elem_words * sizeof *inv);
+        side->c1.ops->store(&side->c1, x, inv, 1, scratch);
+        (void)sub(x, side->m1.m, x, H);
+        side->c1.ops->load(&side->c1, side->h, x, 1, scratch);
+    }
+
+    /* (p^2)^-1 mod q^2 by Euler: the exponent is phi(q^2) - 1 = q^2 - q - 1 */
+    bt_paillier_side *side_q = &priv->side[1];
+    memset(e, 0, L * sizeof *e);
+    memcpy(e, q, H * sizeof *e);
+    (void)sub(e, side_q->m2.m, e, L);
+    e[0] -= 1; /* q^2 - q is even: no borrow unless its low limb is 0 */
+    for (size_t i = 1, borrow = (e[0] == ~(bt_limb)0); i < L; i++) {
+        bt_limb before = e[i];
+        e[i] -= borrow;
+        borrow &= before == 0;
+    }
+    power_one(&side_q->c2, inv, priv->side[0].m2.m, e, scratch);
+    for (size_t i = 0; i < CHUNK; i++)
+        side_q->c2.ops->scatter(&side_q->c2, priv->p2_inv, i, inv, 1);
+
+    priv->pid = (int64_t)getpid();
+    priv->alive = BT_PAILLIER_ALIVE;
+    *out = priv;
+    return BT_OK;
+}
+
+bt_status bt_paillier_priv_check(const bt_paillier_priv *priv)
+{
+    /* a forked child sees zeros where WIPEONFORK works, and a foreign pid elsewhere */
+    return priv->alive == BT_PAILLIER_ALIVE && priv->pid == (int64_t)getpid() ? BT_OK : BT_ERR_WIPED;
+}
