@@ -7,47 +7,18 @@ import threading
 import gmpy2
 import numpy as np
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from bluetusk._kernels.modexp cimport Montgomery, bt_limb, bt_modulus, bt_mont, bt_status, bt_word
+from bluetusk._kernels.modexp cimport (
+    Montgomery, bt_comb, bt_comb_build, bt_comb_build_scratch, bt_comb_init, bt_comb_pow, bt_comb_pow_scratch,
+    bt_comb_table_words, bt_comb_window, bt_gmp_load, bt_limb, bt_modulus, bt_mont, bt_mont_offset, bt_pow_public,
+    bt_pow_public_scratch, bt_pow_secret, bt_pow_secret_scratch, bt_status, bt_wipe, bt_word,
+)
 
 from bluetusk._kernels import gmp_path
 from bluetusk.errors import DecryptionError, InvalidKey
-
-
-cdef extern from "bt_gmp.h" nogil:
-    bt_status bt_gmp_load(const char *path)
-
-
-cdef extern from "bt_limb.h" nogil:
-    void bt_wipe(void *p, size_t n)
-
-
-cdef extern from "bt_modexp.h" nogil:
-    ctypedef struct bt_comb:
-        const bt_mont *ctx
-        size_t ebits
-        size_t window
-        size_t rows
-        size_t row_words
-        bt_word *table
-    size_t bt_mont_words(const bt_mont *ctx, size_t n)
-    size_t bt_mont_offset(const bt_mont *ctx, size_t i)
-    size_t bt_comb_window(const bt_mont *ctx, size_t ebits, size_t table_bytes)
-    size_t bt_comb_table_words(const bt_mont *ctx, size_t ebits, size_t window)
-    void bt_comb_init(bt_comb *comb, const bt_mont *ctx, size_t ebits, size_t window, bt_word *table)
-    size_t bt_comb_build_scratch(const bt_comb *comb)
-    void bt_comb_build(bt_comb *comb, const bt_word *base, size_t first, size_t count, int secret, bt_word *scratch)
-    size_t bt_comb_pow_scratch(const bt_comb *comb, size_t n)
-    void bt_comb_pow(const bt_comb *comb, bt_word *dst, size_t n, const bt_limb *e, size_t el, bt_word *scratch)
-    size_t bt_pow_secret_scratch(const bt_mont *ctx, size_t n, size_t ebits)
-    void bt_pow_secret(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e,
-                       size_t estride, size_t ebits, bt_word *scratch)
-    size_t bt_pow_public_scratch(const bt_mont *ctx, size_t n, size_t ebits)
-    void bt_pow_public(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e,
-                       size_t estride, size_t ebits, int secret_base, bt_word *scratch)
 
 
 cdef extern from "bt_paillier.h" nogil:
@@ -64,7 +35,6 @@ cdef extern from "bt_paillier.h" nogil:
         size_t L
         size_t H
         bt_paillier_side side[2]
-    int BT_PAILLIER_CHUNK
     void bt_arena_close(bt_arena *arena)
     size_t bt_paillier_pub_storage(size_t limbs)
     bt_status bt_paillier_pub_init(bt_paillier_pub *pub, const bt_limb *n, size_t limbs, const bt_mont *n2,
