@@ -205,7 +205,7 @@ void bt_pow_public(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t
 
 static size_t comb_rows(size_t ebits, size_t window)
 {
-    return (ebits + window - 1) / window;
+    return ebits / window + (ebits % window != 0);
 }
 
 size_t bt_comb_table_words(const bt_mont *ctx, size_t ebits, size_t window)
@@ -218,7 +218,8 @@ size_t bt_comb_window(const bt_mont *ctx, size_t ebits, size_t table_bytes)
     size_t best = 0;
     double least = 0;
     for (size_t w = 1; w <= MAX_WINDOW; w++) {
-        if (bt_comb_table_words(ctx, ebits, w) > table_bytes / sizeof(bt_word))
+        /* by division: the product wraps around for the longest exponents */
+        if (comb_rows(ebits, w) > table_bytes / sizeof(bt_word) / bt_mont_words(ctx, (size_t)1 << w))
             break;
         const double entries = (double)((size_t)1 << w);
         const double cost = (double)comb_rows(ebits, w) * (1 + entries / (double)(SCAN * ctx->mod->limbs));

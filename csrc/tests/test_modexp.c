@@ -163,6 +163,15 @@ static void windows(void)
     }
     const size_t best = bt_comb_window(&f.ctx, 1024, (size_t)1 << 40);
     CHECK(best >= 6 && best <= 8);
+    for (size_t shift = 0; shift <= 8; shift++) { /* tables whose words are a multiple of 2^64, or just above */
+        CHECK(bt_comb_window(&f.ctx, ((size_t)1 << 56) << shift / 2, 1 << 20) == 0);
+        CHECK(bt_comb_window(&f.ctx, SIZE_MAX - shift, 1 << 20) == 0);
+        CHECK(bt_comb_window(&f.ctx, SIZE_MAX / 128 + shift, 1 << 20) == 0);
+    }
+    fixture_close(&f);
+    test_random_modulus(m, 127);
+    fixture_open(&f, &bt_mont_mpn, m, 2);
+    CHECK(bt_comb_window(&f.ctx, (size_t)1 << 62, 1 << 20) == 0);
     fixture_close(&f);
 }
 

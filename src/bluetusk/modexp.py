@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bluetusk import _parallel
-from bluetusk._kernels.modexp import MAX_BITS, Comb, Montgomery
+from bluetusk._kernels.modexp import MAX_BITS, MAX_COMB_BITS, Comb, Montgomery
 from bluetusk._numeric import as_int
 
 __all__ = ["FixedBase", "multiexp", "powmod"]
@@ -27,7 +27,6 @@ Integers: TypeAlias = "Integer | Sequence[Integer] | npt.NDArray[Any]"
 _U64: TypeAlias = npt.NDArray[np.uint64]
 
 _SLICE_US = 50_000.0
-_MAX_EXPONENT_BITS = 1 << 24
 
 
 def _integer(x: Any, name: str) -> gmpy2.mpz:
@@ -274,7 +273,7 @@ class FixedBase:
     def __init__(self, base: Integer, modulus: Integer, exponent_bits: int, *, table_bytes: int = 8 << 20) -> None:
         self.modulus = _modulus(modulus)
         self.base = _integer(base, "base")
-        self.exponent_bits = as_int(exponent_bits, "exponent_bits", 1, _MAX_EXPONENT_BITS)
+        self.exponent_bits = as_int(exponent_bits, "exponent_bits", 1, MAX_COMB_BITS)
         self._budget = as_int(table_bytes, "table_bytes", 0, 1 << 48)
         self._mont: Montgomery | None = None
         self._inverse: Comb | None = None

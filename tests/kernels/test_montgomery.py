@@ -253,6 +253,20 @@ def test_no_size_wraps_around(bits):
             mont.multiexp(a, a, None, np.zeros((0, 0, 2**57), np.uint64), -ebits, 0, 0)
 
 
+@pytest.mark.parametrize("modulus", [7, 2**127 - 1, odd(4096)])
+def test_combs_of_impossible_exponents_are_refused(modulus):
+    mont = Montgomery(modulus)
+    base = limbs_of([5], mont.limbs)
+    for ebits in (-1, -(2**63), (1 << 24) + 1, 1 << 56, 1 << 58, 1 << 61, 1 << 62, 2**63 - 1):
+        for table_bytes in (0, 1 << 20, 2**63 - 1):
+            with pytest.raises(ValueError, match="exponent_bits"):
+                Comb(mont, base, ebits, table_bytes)
+    with pytest.raises(ValueError, match=r"table_bytes = 1000 is too small: the smallest table takes \d+ bytes"):
+        Comb(mont, base, 1 << 24, 1000)
+    with pytest.raises(ValueError, match="table_bytes must not be negative"):
+        Comb(mont, base, 8, -1)
+
+
 def test_wrong_buffers_are_refused():
     mont = Montgomery(odd(130))
     a = mont.ones(4)

@@ -9,6 +9,7 @@ I64: TypeAlias = npt.NDArray[np.int64]
 
 GMP_VERSION: Final[str]
 MAX_BITS: Final[int]
+MAX_COMB_BITS: Final[int]
 BACKEND: Final[str]
 
 class Montgomery:

@@ -26,6 +26,7 @@ def _bind():
 _bind()
 GMP_VERSION = bt_gmp.version.decode()
 MAX_BITS = BT_MAX_BITS
+MAX_COMB_BITS = 1 << 24
 
 cdef const bt_mont_ops *_ops = bt_mont_pick(os.environ.get("BLUETUSK_BACKEND", "").encode())
 if _ops == NULL:
@@ -413,21 +414,23 @@ cdef class Comb:
     base : ndarray of uint64, shape (1, mont.limbs)
         Canonical.
     ebits : int
-        Bits of the longest exponent.
+        Bits of the longest exponent, 0 to 2^24.
     table_bytes : int
         Most memory that the table may take.
 
     Raises
     ------
     ValueError
-        If not even the smallest table fits `table_bytes`.
+        If `ebits` (the public ``exponent_bits``) is out of range, or not even the smallest table fits `table_bytes`.
     """
 
     def __cinit__(self, Montgomery mont not None, const uint64_t[:, ::1] base not None, Py_ssize_t ebits,
                   Py_ssize_t table_bytes):
         mont.check_rows(base.shape[0], base.shape[1], 0, 1, "base")
-        if ebits < 0 or table_bytes < 0:
-            raise ValueError("ebits and table_bytes must not be negative")
+        if not 0 <= ebits <= MAX_COMB_BITS:
+            raise ValueError(f"exponent_bits must be at most {MAX_COMB_BITS} and not negative, not {ebits}")
+        if table_bytes < 0:
+            raise ValueError(f"table_bytes must not be negative, not {table_bytes}")
         self.mont = mont
         cdef size_t window = bt_comb_window(&mont.mont, ebits, table_bytes)
         if window == 0:
