@@ -155,7 +155,7 @@ static void pow_sliding(const bt_mont *ctx, bt_word *dst, const bt_word *base, s
             continue;
         }
         size_t low = pos > w ? pos - w : 0;
-        while (!digit_at(e, low, 1))
+        while (low + 1 < pos && !digit_at(e, low, 1)) /* bounded even if another thread clears bit pos - 1 meanwhile */
             low++;
         const size_t k = digit_at(e, low, pos - low) >> 1;
         for (; filled <= k; filled++) /* only as far as a window asks */

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import pickle
 import random
+import subprocess
+import sys
 import threading
 
 import gmpy2
@@ -265,6 +267,57 @@ def test_combs_of_impossible_exponents_are_refused(modulus):
         Comb(mont, base, 1 << 24, 1000)
     with pytest.raises(ValueError, match="table_bytes must not be negative"):
         Comb(mont, base, 8, -1)
+
+
+RACE = """
+import sys, threading, time
+import numpy as np
+from bluetusk._kernels.modexp import Montgomery
+
+mont, n, name = Montgomery(2**127 - 1), 200_000, sys.argv[1]
+a, d, idx, good = mont.ones(n), mont.empty(n), np.arange(n), np.arange(n)
+out, exps, ones = np.zeros((n, mont.limbs), np.uint64), np.ones((n, 1), np.uint64), np.ones((n, 1), np.uint64)
+rows = np.ones((1, n, 1), np.uint64)
+calls = {
+    "store": lambda: mont.store(out, a, idx, 0, n),
+    "gather": lambda: mont.gather(d, a, idx, 0, n),
+    "mul": lambda: mont.mul(d, a, idx, a, idx, 0, n),
+    "pow": lambda: mont.pow(d, a, idx, exps, 1, 0, n),
+    "prod": lambda: mont.prod(d, a, idx, 1, 0, n),
+    "bincount": lambda: mont.bincount(d, n, a, idx, idx, 0, n),
+    "multiexp": lambda: mont.multiexp(d, a, idx, rows, 1, 0, 1),
+}
+stop, refused, done = False, 0, 0
+
+
+def write():
+    while not stop:
+        idx[n // 2 :], exps[:] = 2**40, 0
+        time.sleep(1e-4)
+        idx[:], exps[:] = good, ones
+        time.sleep(1e-4)
+
+
+writer = threading.Thread(target=write)
+writer.start()
+end = time.monotonic() + 0.4
+while time.monotonic() < end:
+    try:
+        calls[name]()
+        done += 1
+    except IndexError:
+        refused += 1
+stop = True
+writer.join()
+print(done + refused > 1)
+"""
+
+
+@pytest.mark.parametrize("name", ["store", "gather", "mul", "pow", "prod", "bincount", "multiexp"])
+def test_indices_that_another_thread_changes(name):
+    """Checked and used are the same numbers, whatever happens to the caller's array in between."""
+    run = subprocess.run([sys.executable, "-c", RACE, name], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout.strip()) == (0, "True"), run.stderr
 
 
 def test_wrong_buffers_are_refused():

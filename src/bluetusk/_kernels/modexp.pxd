@@ -122,8 +122,8 @@ cdef class Montgomery:
     cdef readonly object modulus
 
     cdef int check_range(self, Py_ssize_t lo, Py_ssize_t hi, Py_ssize_t words) except -1
-    cdef int check_index(self, const int64_t[::1] idx, Py_ssize_t lo, Py_ssize_t hi, Py_ssize_t words,
-                         str name) except -1
+    cdef const int64_t[::1] own_index(self, const int64_t[::1] idx, Py_ssize_t lo, Py_ssize_t hi, Py_ssize_t words,
+                                      str name)
     cdef int check_exponents(self, Py_ssize_t el, Py_ssize_t ebits) except -1
     cdef int check_rows(self, Py_ssize_t rows, Py_ssize_t width, Py_ssize_t lo, Py_ssize_t hi, str name) except -1
     cdef int _pow(self, uint64_t[::1] dst, const uint64_t[::1] a, const int64_t[::1] ia, const uint64_t[:, ::1] exps,

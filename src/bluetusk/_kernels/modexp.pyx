@@ -55,10 +55,20 @@ cdef const bt_word *cptr(const uint64_t[::1] a) noexcept:
     return &a[0] if a.shape[0] else NULL
 
 
-cdef const int64_t *iptr(const int64_t[::1] idx, Py_ssize_t lo) noexcept:
-    if idx is None:
+cdef const int64_t *iptr(const int64_t[::1] idx) noexcept:
+    if idx is None or idx.shape[0] == 0:
         return NULL
-    return &idx[0] + lo
+    return &idx[0]
+
+
+cdef Py_ssize_t first_outside(const int64_t[::1] idx, int64_t size) noexcept:
+    """The first i with idx[i] not in 0 .. size - 1, or -1."""
+    cdef Py_ssize_t i
+    with nogil:
+        for i in range(idx.shape[0]):
+            if not 0 <= idx[i] < size:
+                return i
+    return -1
 
 
 cdef Py_ssize_t words_of(const bt_mont *mont, Py_ssize_t n) except -1:
@@ -168,24 +178,24 @@ cdef class Montgomery:
             raise ValueError(f"lo = {lo} must be a multiple of {self.mont.ops.lanes}")
         return 0
 
-    cdef int check_index(self, const int64_t[::1] idx, Py_ssize_t lo, Py_ssize_t hi, Py_ssize_t words,
-                         str name) except -1:
-        """idx[lo:hi] (the identity if None) points into an array of `words` words."""
-        cdef Py_ssize_t i, bad = -1, size = words // <Py_ssize_t>self.mont.elem_words
+    cdef const int64_t[::1] own_index(self, const int64_t[::1] idx, Py_ssize_t lo, Py_ssize_t hi, Py_ssize_t words,
+                                      str name):
+        """Return a copy of idx[lo:hi], or None for the identity, that points into an array of `words` words.
+
+        A copy, because another thread may write to idx between the check and the use, both of which are without the GIL.
+        """
+        cdef Py_ssize_t size = words // <Py_ssize_t>self.mont.elem_words
         if idx is None:
             if hi > lo and (hi > size or words_of(&self.mont, hi) > words):
                 raise IndexError(f"{name} is None, but its array of {size} elements ends before {hi}")
-            return 0
+            return None
         if not 0 <= lo <= hi <= idx.shape[0]:
             raise IndexError(f"{name} has {idx.shape[0]} entries, not {hi}")
-        with nogil:
-            for i in range(lo, hi):
-                if not 0 <= idx[i] < size:
-                    bad = i
-                    break
+        cdef const int64_t[::1] own = np.array(idx[lo:hi])
+        cdef Py_ssize_t bad = first_outside(own, size)
         if bad >= 0:
-            raise IndexError(f"{name}[{bad}] = {idx[bad]} is outside an array of {size} elements")
-        return 0
+            raise IndexError(f"{name}[{lo + bad}] = {own[bad]} is outside an array of {size} elements")
+        return own
 
     cdef int check_exponents(self, Py_ssize_t el, Py_ssize_t ebits) except -1:
         if ebits < 0 or ebits // 64 + (ebits % 64 != 0) > el:
@@ -215,11 +225,11 @@ cdef class Montgomery:
         self.check_rows(out.shape[0], out.shape[1], lo, hi, "out")
         if idx is None:
             self.check_range(lo, hi, src.shape[0])
-        self.check_index(idx, lo, hi, src.shape[0], "idx")
+        idx = self.own_index(idx, lo, hi, src.shape[0], "idx")
         if lo == hi:
             return
         cdef size_t size = bt_indexed_scratch(&self.mont), skip = bt_mont_offset(&self.mont, lo) if idx is None else 0
-        cdef const int64_t *pick = iptr(idx, lo)
+        cdef const int64_t *pick = iptr(idx)
         cdef bt_word *scratch = new_words(size)
         with nogil:
             bt_store_indexed(&self.mont, &out[lo, 0], &src[0] + skip, pick, hi - lo, scratch)
@@ -229,11 +239,11 @@ cdef class Montgomery:
                Py_ssize_t lo, Py_ssize_t hi):
         """``dst[i] = src[idx[i]]``; `dst` must be another buffer than `src` unless `idx` is None."""
         self.check_range(lo, hi, dst.shape[0])
-        self.check_index(idx, lo, hi, src.shape[0], "idx")
+        idx = self.own_index(idx, lo, hi, src.shape[0], "idx")
         if lo == hi:
             return
         cdef size_t at = bt_mont_offset(&self.mont, lo), skip = at if idx is None else 0
-        cdef const int64_t *pick = iptr(idx, lo)
+        cdef const int64_t *pick = iptr(idx)
         with nogil:
             self.mont.ops.gather(&self.mont, &dst[0] + at, &src[0] + skip, pick, hi - lo)
 
@@ -241,13 +251,13 @@ cdef class Montgomery:
             const uint64_t[::1] b not None, const int64_t[::1] ib, Py_ssize_t lo, Py_ssize_t hi):
         """``dst[i] = a[ia[i]] * b[ib[i]]``; `dst` may be an operand whose index is None. Operands are public."""
         self.check_range(lo, hi, dst.shape[0])
-        self.check_index(ia, lo, hi, a.shape[0], "ia")
-        self.check_index(ib, lo, hi, b.shape[0], "ib")
+        ia = self.own_index(ia, lo, hi, a.shape[0], "ia")
+        ib = self.own_index(ib, lo, hi, b.shape[0], "ib")
         if lo == hi:
             return
         cdef size_t at = bt_mont_offset(&self.mont, lo), skip_a = at if ia is None else 0, skip_b = at if ib is None else 0
-        cdef const int64_t *pa = iptr(ia, lo)
-        cdef const int64_t *pb = iptr(ib, lo)
+        cdef const int64_t *pa = iptr(ia)
+        cdef const int64_t *pb = iptr(ib)
         cdef bt_word *scratch = new_words(bt_indexed_scratch(&self.mont))
         with nogil:
             bt_mul_indexed(&self.mont, &dst[0] + at, &a[0] + skip_a, pa, &b[0] + skip_b, pb, hi - lo, scratch)
@@ -266,7 +276,7 @@ cdef class Montgomery:
     cdef int _pow(self, uint64_t[::1] dst, const uint64_t[::1] a, const int64_t[::1] ia, const uint64_t[:, ::1] exps,
                   Py_ssize_t ebits, Py_ssize_t lo, Py_ssize_t hi, bint secret) except -1:
         self.check_range(lo, hi, dst.shape[0])
-        self.check_index(ia, lo, hi, a.shape[0], "ia")
+        ia = self.own_index(ia, lo, hi, a.shape[0], "ia")
         self.check_exponents(exps.shape[1], ebits)
         if hi > exps.shape[0]:
             raise ValueError(f"exps has {exps.shape[0]} rows, not {hi}")
@@ -276,7 +286,7 @@ cdef class Montgomery:
         cdef size_t bases = 0 if ia is None else words_of(&self.mont, n)
         cdef size_t size = bases + (bt_pow_secret_scratch(&self.mont, n, ebits) if secret
                                     else bt_pow_public_scratch(&self.mont, n, ebits))
-        cdef const int64_t *pick = iptr(ia, lo)
+        cdef const int64_t *pick = iptr(ia)
         cdef const bt_limb *e = &exps[lo, 0] if el else NULL
         cdef bt_word *scratch = new_words(size)
         cdef const bt_word *base = &a[0] + at if ia is None else scratch
@@ -299,11 +309,11 @@ cdef class Montgomery:
         if m and hi > (<Py_ssize_t>1 << 62) // m:
             raise ValueError(f"{hi} rows of {m} factors are too many")
         if idx is not None or m:
-            self.check_index(idx, lo * m, hi * m, src.shape[0], "idx")
+            idx = self.own_index(idx, lo * m, hi * m, src.shape[0], "idx")
         if lo == hi:
             return
         cdef size_t n = hi - lo
-        cdef const int64_t *pick = iptr(idx, lo * m) if m else NULL
+        cdef const int64_t *pick = iptr(idx) if m else NULL
         cdef const bt_word *from_ = cptr(src)
         cdef int64_t[::1] own
         if m and idx is None and (lo * m) % <Py_ssize_t>self.mont.ops.lanes:
@@ -322,25 +332,22 @@ cdef class Montgomery:
 
         Calls on the same `dst` must not run at the same time.
         """
-        cdef Py_ssize_t i, bad = -1
         self.check_range(0, bins, dst.shape[0])
         if not 0 <= lo <= hi <= codes.shape[0]:
             raise ValueError(f"codes has {codes.shape[0]} entries, not {hi}")
-        self.check_index(idx, lo, hi, src.shape[0], "idx")
-        with nogil:
-            for i in range(lo, hi):
-                if not 0 <= codes[i] < bins:
-                    bad = i
-                    break
+        cdef const int64_t[::1] own = np.array(codes[lo:hi])  # a copy for the same reason
+        idx = self.own_index(idx, lo, hi, src.shape[0], "idx")
+        cdef Py_ssize_t bad = first_outside(own, bins)
         if bad >= 0:
-            raise IndexError(f"codes[{bad}] = {codes[bad]} must lie between 0 and {bins - 1}")
+            raise IndexError(f"codes[{lo + bad}] = {own[bad]} must lie between 0 and {bins - 1}")
         if lo == hi:
             return
-        cdef int64_t[::1] own = np.arange(lo, hi, dtype=np.int64) if idx is None else None
-        cdef const int64_t *pick = iptr(own if idx is None else idx, 0 if idx is None else lo)
+        if idx is None:
+            idx = np.arange(lo, hi, dtype=np.int64)
+        cdef const int64_t *pick = iptr(idx)
         cdef bt_word *scratch = new_words(bt_bincount_scratch(&self.mont, bins, hi - lo))
         with nogil:
-            bt_bincount(&self.mont, &dst[0], bins, &src[0], pick, &codes[lo], hi - lo, scratch)
+            bt_bincount(&self.mont, &dst[0], bins, &src[0], pick, &own[0], hi - lo, scratch)
             free(scratch)
 
     def multiexp(self, uint64_t[::1] dst not None, const uint64_t[::1] src not None, const int64_t[::1] idx,
@@ -348,14 +355,14 @@ cdef class Montgomery:
         """``dst[r] = product of src[idx[j]] ** exps[r, j] over j`` for rows ``lo .. hi - 1``; public exponents."""
         cdef Py_ssize_t m = exps.shape[1]
         self.check_range(lo, hi, dst.shape[0])
-        self.check_index(idx, 0, m, src.shape[0], "idx")
+        idx = self.own_index(idx, 0, m, src.shape[0], "idx")
         self.check_exponents(exps.shape[2], ebits)
         if hi > exps.shape[0]:
             raise ValueError(f"exps has {exps.shape[0]} rows, not {hi}")
         if lo == hi:
             return
         cdef size_t n = hi - lo
-        cdef const int64_t *pick = iptr(idx, 0) if m else NULL
+        cdef const int64_t *pick = iptr(idx)
         cdef const bt_limb *e = &exps[lo, 0, 0] if m and exps.shape[2] else NULL
         cdef const bt_word *from_ = cptr(src)
         cdef bt_word *scratch = new_words(bt_multiexp_scratch(&self.mont, m, n, ebits))
