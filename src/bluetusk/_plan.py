@@ -102,57 +102,136 @@ class Plan:
 
     @property
     def clip(self) -> int | float:
-        """Largest magnitude in the data's units: an int where the plan is one of whole numbers, else a float."""
+        """Largest magnitude in the data's units: an int where the plan is one of whole numbers, else a float.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.FixedPoint(clip=1.5).clip, bt.FixedPoint.integers(limit=7).clip
+        (1.5, 7)
+        """
         return self._clip
 
     @property
     def base(self) -> int:
-        """2 for a binary scale, 10 for a decimal one."""
+        """2 for a binary scale, 10 for a decimal one.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.FixedPoint().base, bt.FixedPoint.money().base
+        (2, 10)
+        """
         return self._base
 
     @property
     def frac(self) -> int:
-        """Digits after the point, in `base`: an encoded integer q stands for ``q / base**frac``."""
+        """Digits after the point, in `base`: an encoded integer q stands for ``q / base**frac``.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.FixedPoint(frac_bits=16).frac, bt.FixedPoint.money(digits=2).frac
+        (16, 2)
+        """
         return self._frac
 
     @property
     def limit(self) -> int:
-        """Q, the largest magnitude of an encoded integer."""
+        """Q, the largest magnitude of an encoded integer.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.FixedPoint(clip=4.0, frac_bits=20).limit == 4 * 2**20
+        True
+        """
         return self._limit
 
     @property
     def max_weight(self) -> int:
-        """W, the bound on the sum of weights."""
+        """W, the bound on the sum of weights.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.FixedPoint(max_weight=30_000).max_weight
+        30000
+        """
         return self._max_weight
 
     @property
     def guard_bits(self) -> int:
-        """Spare bits of a slot."""
+        """Spare bits of a slot.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.FixedPoint().guard_bits
+        2
+        """
         return self._guard_bits
 
     @property
     def on_clip(self) -> str:
-        """What happens beyond the clip: "raise", "clip" or "l2"."""
+        """What happens beyond the clip: "raise", "clip" or "l2".
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.FixedPoint().on_clip
+        'raise'
+        """
         return self._on_clip
 
     @property
     def rounding(self) -> str:
-        """How reals are rounded: "half-even" or "stochastic"."""
+        """How reals are rounded: "half-even" or "stochastic".
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.FixedPoint(rounding="stochastic").rounding
+        'stochastic'
+        """
         return self._rounding
 
     @property
     def bound(self) -> int:
-        """B = Q * W, the largest magnitude of a weighted sum."""
+        """B = Q * W, the largest magnitude of a weighted sum.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.FixedPoint.integers(limit=1000, max_weight=50).bound
+        50000
+        """
         return self._limit * self._max_weight
 
     @property
     def slot_bits(self) -> int:
-        """Width of a packed slot in bits, l = bit_length(B) + 1 + guard_bits."""
+        """Width of a packed slot in bits, l = bit_length(B) + 1 + guard_bits.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.FixedPoint(clip=4.0, frac_bits=20, max_weight=100, guard_bits=2).slot_bits
+        32
+        """
         return self.bound.bit_length() + 1 + self._guard_bits
 
     @property
     def hash(self) -> bytes:
-        """SHA-256 of :meth:`to_bytes`, 32 bytes."""
+        """SHA-256 of :meth:`to_bytes`, 32 bytes.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.FixedPoint(clip=4).hash == bt.FixedPoint(clip=4.0).hash
+        True
+        >>> len(bt.FixedPoint().hash)
+        32
+        """
         if self._hash is None:
             object.__setattr__(self, "_hash", hashlib.sha256(self.to_bytes()).digest())
         return cast(bytes, self._hash)

@@ -125,37 +125,83 @@ class CipherBase:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the array of values, as for the array that was encrypted (tuple of int)."""
+        """Shape of the array of values, as for the array that was encrypted (tuple of int).
+
+        Examples
+        --------
+        >>> pub.encrypt([[1, 2, 3], [4, 5, 6]]).shape
+        (2, 3)
+        """
         return self._lead if self._packing is None else (*self._lead, self._packing.length)
 
     @property
     def ndim(self) -> int:
-        """Number of axes (int)."""
+        """Number of axes (int).
+
+        Examples
+        --------
+        >>> pub.encrypt([[1, 2, 3], [4, 5, 6]]).ndim
+        2
+        """
         return self._index.ndim
 
     @property
     def size(self) -> int:
-        """Number of values (int)."""
+        """Number of values (int).
+
+        Examples
+        --------
+        >>> pub.encrypt([[1, 2, 3], [4, 5, 6]]).size
+        6
+        """
         return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the ciphertexts as they travel (int): 512 each at 2048 bits, without the header."""
+        """Bytes of the ciphertexts as they travel (int): 512 each at 2048 bits, without the header.
+
+        Examples
+        --------
+        >>> c = pub.encrypt([0.5] * 6)
+        >>> c.nbytes == 6 * 2 * pub.bits // 8
+        True
+        >>> pub.encrypt([0.5] * 6, packed=True).nbytes == 2 * pub.bits // 8
+        True
+        """
         return int(self._index.size) * self._mont.nbytes
 
     @property
     def public_key(self) -> PublicKey:
-        """The key under which the array is encrypted (PublicKey)."""
+        """The key under which the array is encrypted (PublicKey).
+
+        Examples
+        --------
+        >>> pub.encrypt([1]).public_key == pub
+        True
+        """
         return self._pub
 
     @property
     def plan(self) -> FixedPoint:
-        """The plan by which it was encoded, and by which real factors are (FixedPoint)."""
+        """The plan by which it was encoded, and by which real factors are (FixedPoint).
+
+        Examples
+        --------
+        >>> pub.encrypt([0.5]).plan
+        FixedPoint(clip=4.0, frac_bits=20, max_weight=100, guard_bits=2)
+        """
         return self._plan
 
     @property
     def frac(self) -> int:
-        """The scale s (int): a value is its integer divided by 2^s, or by 10^s under a decimal plan."""
+        """The scale s (int): a value is its integer divided by 2^s, or by 10^s under a decimal plan.
+
+        Examples
+        --------
+        >>> c = pub.encrypt([0.5])
+        >>> c.frac, (3 * c).frac, (0.25 * c).frac
+        (20, 20, 40)
+        """
         return self._frac
 
     @property
@@ -164,25 +210,59 @@ class CipherBase:
 
         It follows from the plan and from the plain operands, so it may tell about them; frames carry a declared bound
         instead (see :meth:`CipherArray.to_bytes`).
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> c = pub.encrypt([1, 2], bt.FixedPoint.integers(limit=1000))
+        >>> c.bound, (7 * c + 5).bound, c.sum().bound
+        (1000, 7005, 2000)
         """
         return self._bound
 
     @property
     def packed(self) -> bool:
-        """Whether a ciphertext holds several values along the last axis (bool)."""
+        """Whether a ciphertext holds several values along the last axis (bool).
+
+        Examples
+        --------
+        >>> pub.encrypt([0.5]).packed, pub.encrypt([0.5], packed=True).packed
+        (False, True)
+        """
         return self._packing is not None
 
     @property
     def slot_bits(self) -> int:
-        """Bits of one slot of a packed array, 0 for a plain one (int)."""
+        """Bits of one slot of a packed array, 0 for a plain one (int).
+
+        Examples
+        --------
+        >>> pub.encrypt([0.5]).slot_bits, pub.encrypt([0.5], packed=True).slot_bits
+        (0, 32)
+        """
         return 0 if self._packing is None else self._packing.slot_bits
 
     @property
     def clipped(self) -> int:
-        """How many values the plan's clip changed when this array was encrypted (int); 0 for views and results."""
+        """How many values the plan's clip changed when this array was encrypted (int); 0 for views and results.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> c = pub.encrypt([0.5, 9.0, -9.0], bt.FixedPoint(clip=1.0, on_clip="clip"))
+        >>> c.clipped, c[1:].clipped
+        (2, 0)
+        """
         return self._clipped
 
     @property
     def fresh(self) -> bool:
-        """Whether every element came straight from an encryption (bool); False once arithmetic took part."""
+        """Whether every element came straight from an encryption (bool); False once arithmetic took part.
+
+        Examples
+        --------
+        >>> c = pub.encrypt([1, 2])
+        >>> c.fresh, c[::-1].fresh, (c + 1).fresh
+        (True, True, False)
+        """
         return not bool((self._store.state[self._flat()] != FRESH).any())

@@ -142,7 +142,10 @@ class PrivateKey:
         threads: int | None = None,
         progress: _parallel.Progress | None = None,
     ) -> CipherArray:
-        """Encrypt an array modulo p^2 and q^2, faster than the public key; the result is checked before it is released.
+        """Encrypt an array as its owner: in suite ``djn`` faster than the public key does.
+
+        From 16 ciphertexts on this happens modulo p^2 and q^2, and the result is checked before it is released. Fewer
+        ciphertexts, and any number in suite ``standard``, are made as by :meth:`PublicKey.encrypt`.
 
         Parameters
         ----------
@@ -157,7 +160,7 @@ class PrivateKey:
         Raises
         ------
         InvalidKey
-            If the key is closed.
+            If the key is closed, belongs to the parent of this process, or the check fails.
         EncodingOverflow, TypeError, ValueError
             As in :meth:`PublicKey.encrypt`.
 

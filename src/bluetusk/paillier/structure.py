@@ -206,6 +206,13 @@ class Structured(CipherBase):
         CipherArray
             A view.
 
+        Raises
+        ------
+        TypeError
+            If an axis is no int.
+        ValueError
+            If the axes are no permutation, or the last axis of a packed array would change.
+
         Examples
         --------
         >>> pub.encrypt(np.ones((2, 3))).transpose().shape
@@ -243,6 +250,13 @@ class Structured(CipherBase):
         CipherArray
             A view.
 
+        Raises
+        ------
+        TypeError
+            If an axis is no int.
+        ValueError
+            If an axis does not exist, or the last axis of a packed array would change.
+
         Examples
         --------
         >>> pub.encrypt(np.ones((2, 3, 1))).swapaxes(0, 1).shape
@@ -265,6 +279,13 @@ class Structured(CipherBase):
         -------
         CipherArray
             A view.
+
+        Raises
+        ------
+        TypeError
+            If an axis is no int.
+        ValueError
+            If an axis does not exist or is longer than one, or the last axis of a packed array would change.
 
         Examples
         --------
@@ -291,6 +312,13 @@ class Structured(CipherBase):
         -------
         CipherArray
             A view.
+
+        Raises
+        ------
+        TypeError
+            If a length is no int.
+        ValueError
+            If the shapes do not fit, or the last axis of a packed array would change.
 
         Examples
         --------
