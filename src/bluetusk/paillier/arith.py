@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._numeric import as_numbers
+from .._numeric import as_numbers, index_text
 from ..encoding import FixedPoint
 from ..errors import EncodingOverflow
 
@@ -89,6 +89,9 @@ def encode(a: NDArray[Any], plan: FixedPoint, frac: int, what: str) -> Ints:
         integers.
     """
     if is_real(a):
+        if a.dtype != object and not (finite := np.isfinite(a)).all():
+            where = index_text("array", a.shape, int(np.argmin(finite.reshape(-1))))
+            raise ValueError(f"{what}: {where} is NaN or infinite: impute or drop it before computing")
         if frac == 0 and not _whole(a):
             raise ValueError(
                 f"{what}: the plan has no fractional digits, so real operands must be whole numbers: "
@@ -100,10 +103,10 @@ def encode(a: NDArray[Any], plan: FixedPoint, frac: int, what: str) -> Ints:
 
 
 def _whole(a: NDArray[Any]) -> bool:
-    """Tell whether no finite value has a fraction (the others are refused when they are encoded)."""
+    """Tell whether no value has a fraction; all are finite."""
     if a.dtype == object:
         return all(v == int(v) for v in a.flat)
-    return bool(((a == np.rint(a)) | ~np.isfinite(a)).all())
+    return bool((a == np.rint(a)).all())
 
 
 def raised(ints: Ints, factor: int) -> Ints:

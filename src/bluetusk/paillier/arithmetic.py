@@ -173,8 +173,7 @@ class Arithmetic(Structured):
         # both sides as matrices: c as (..., columns of the product, contracted), a as (..., rows, contracted)
         c = np.expand_dims(self._index, 0 if not left else -1) if self.ndim == 1 else self._index
         c = np.swapaxes(c, -1, -2) if left else c
-        m = np.expand_dims(a, 0 if left else -1) if a.ndim == 1 else a
-        m = m if left else np.swapaxes(m, -1, -2)
+        m = _as_rows(a, left)
         if c.shape[-1] != m.shape[-1]:
             raise ValueError(
                 f"{what}: shapes {a.shape if left else self.shape} and {self.shape if left else a.shape} do not fit: "
@@ -182,7 +181,7 @@ class Arithmetic(Structured):
             )
         batch = np.broadcast_shapes(c.shape[:-2], m.shape[:-2])
         real = arith.is_real(a)
-        factors = arith.encode(m, self._plan, self._plan.frac if real else 0, what)
+        factors = _as_rows(arith.encode(a, self._plan, self._plan.frac if real else 0, what), left)
         bound = self._check(self._bound * arith.largest_row_sum(factors), what)
         count, rows, contracted = math.prod(m.shape[:-2]), m.shape[-2], m.shape[-1]
         number = np.arange(count, dtype=np.int64).reshape(*m.shape[:-2], 1)
@@ -355,6 +354,12 @@ class Arithmetic(Structured):
         with reading(self._store):
             words, at = linalg.inverses(self._mont, self._store.words, self._flat())
         return self._derive(words, at.reshape(self._index.shape), bound=self._bound)
+
+
+def _as_rows(a: NDArray[Any], left: bool) -> NDArray[Any]:
+    """Return the plain side of a product as matrices (..., rows, contracted)."""
+    m = np.expand_dims(a, 0 if left else -1) if a.ndim == 1 else a
+    return m if left else np.swapaxes(m, -1, -2)
 
 
 def _minus(a: NDArray[Any]) -> NDArray[Any]:

@@ -167,6 +167,8 @@ def decode(data: bytes | bytearray | memoryview, kind: Kind | None = None, *, ma
     ------
     FrameError
         If `data` is anything but one canonical frame of the expected kind.
+    TypeError
+        If `data` is not bytes-like.
 
     Examples
     --------
@@ -175,7 +177,11 @@ def decode(data: bytes | bytearray | memoryview, kind: Kind | None = None, *, ma
         ...
     bluetusk.errors.FrameError: frame version 0 is unknown, this release reads version 1: upgrade bluetusk
     """
-    view = memoryview(data).cast("B")
+    try:
+        view = memoryview(data).cast("B")
+    except TypeError:
+        kind_of = "a view that is not contiguous" if isinstance(data, memoryview) else type(data).__name__
+        raise TypeError(f"data must be bytes, a bytearray or a contiguous view of them, not {kind_of}") from None
     got, header_len, payload_len = _fixed(bytes(view[: _FIXED.size]), kind, max_payload)
     there = view.nbytes - _FIXED.size
     if header_len + payload_len != there:
