@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 
 import numpy as np
@@ -13,6 +14,7 @@ from bluetusk.errors import DecryptionError, EncodingOverflow, InvalidKey
 from bluetusk.paillier import encrypting
 from bluetusk.paillier.cipherarray import CipherArray, decrypt, encrypt, encrypt_integers
 from bluetusk.paillier.cipherarray import decrypt_integers as ints_of
+from bluetusk.paillier.keys import PrivateKey
 
 INTEGER_DTYPES = ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", ">i2", ">i4", ">i8", ">u4", ">u8"]
 FLOAT_DTYPES = ["f2", "f4", "f8", ">f2", ">f4", ">f8"]
@@ -203,6 +205,32 @@ def test_standard_suite():
         encrypt(priv, [1])
 
 
+@pytest.mark.parametrize("suite", ["djn", "standard"])
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_is_told_that_the_key_is_its_parents(priv, suite):
+    p, q = (int.from_bytes(prime, "little") for prime in priv._kernel.export_primes())
+    key = PrivateKey(p, q, suite=suite)
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            for n in (1, 40):
+                with pytest.raises(InvalidKey) as caught:
+                    encrypt(key, np.zeros(n, dtype=int))
+                os.write(writer, f"{caught.value}\n".encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader) as fp:
+        said = fp.read().splitlines()
+    os.waitpid(pid, 0)
+    assert len(said) == 2
+    assert all("process" in line and "load it again" in line for line in said)
+    key.close()
+    with pytest.raises(InvalidKey, match="closed"):
+        encrypt(key, [1])
+
+
 # --- packed ----------------------------------------------------------------------------------------------------------
 
 
@@ -299,84 +327,3 @@ def test_one_message_for_every_failure(pub, priv, caplog):
     assert len(messages) == 1
     assert len(caplog.records) == len(cases)
     assert ints_of(priv, _lying(small, 100)).tolist() == [100, 7]
-
-
-# --- never a value ----------------------------------------------------------------------------------------------------
-
-
-def test_repr_shows_no_value(pub):
-    c = encrypt(pub, [1.2345, 2.0])
-    text = repr(c)
-    assert text == f"<CipherArray shape=(2,), key={pub.fingerprint.hex()[:12]}, scale=2**-20>"
-    assert "packed in 32-bit slots" in repr(encrypt(pub, [1.0], packed=True))
-    assert "scale=10**-2" in repr(encrypt(pub, [1.0], FixedPoint.money()))
-    assert str(c) == text
-
-
-@pytest.mark.parametrize(
-    "use",
-    [
-        bool,
-        int,
-        float,
-        complex,
-        hash,
-        np.array,
-        np.asarray,
-        lambda c: [1, 2][c],
-        lambda c: c == c,
-        lambda c: c != 1,
-        lambda c: c < 1,
-        lambda c: np.array([1, 2]) >= c,
-        lambda c: 1 in c,
-        lambda c: c / 2,
-        lambda c: c // 2,
-        lambda c: c % 2,
-        lambda c: 2 / c,
-        lambda c: c**2,
-        lambda c: 2**c,
-        lambda c: divmod(c, 2),
-        lambda c: c * c,
-        lambda c: c @ c,
-        lambda c: np.multiply(c, c),
-        lambda c: c.mean(),
-        lambda c: abs(c),
-        lambda c: c.__setitem__(0, 1),
-        lambda c: round(c),
-        lambda c: np.divide(c, 2),
-        lambda c: np.exp(c),
-        lambda c: np.mean(c),
-        lambda c: np.cumsum(c),
-        lambda c: np.where([True, False], c, c),
-        lambda c: np.array_equal(c, c),
-        lambda c: np.add(c, 1, where=[True, False]),
-        lambda c: np.add.accumulate(c),
-        lambda c: np.add(np.zeros(2), c, out=np.zeros(2)),
-        lambda c: np.zeros(2).__iadd__(c),
-        lambda c: np.zeros(2)[c],
-        lambda c: c[c],
-        lambda c: np.concatenate([c, np.zeros(2)]),
-        lambda c: np.stack([c, 1]) + c,
-        lambda c: np.sum(c, dtype=np.int64),
-    ],
-)
-def test_what_paillier_cannot_do_is_a_type_error(pub, use):
-    with pytest.raises(TypeError):
-        use(encrypt(pub, [1, 2]))
-
-
-@pytest.mark.parametrize(
-    ("use", "advice"),
-    [
-        (lambda c: c * c, "Paillier adds ciphertexts and multiplies by plain numbers only"),
-        (lambda c: np.array(c), r"priv\.decrypt"),
-        (lambda c: c / 2, "reciprocal"),
-        (lambda c: np.mean(c), r"c\.sum"),
-        (lambda c: np.bincount([0, 1], weights=c), r"c\.bincount"),
-        (lambda c: np.cumsum(c), r"np\.tri"),
-        (lambda c: float(c), r"priv\.decrypt"),
-    ],
-)
-def test_refusals_say_what_to_use(pub, use, advice):
-    with pytest.raises(TypeError, match=advice):
-        use(encrypt(pub, [1, 2]))

@@ -14,7 +14,8 @@ depends on the plain operands, which belong to the caller.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from types import FunctionType
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,11 +27,12 @@ from . import arith, encrypting, habits
 from .arithmetic import Arithmetic
 from .keys import PrivateKey, PublicKey
 from .portable import Portable, check_plan
+from .refusals import Refusals
 
 __all__ = ["CipherArray", "concatenate", "decrypt", "decrypt_integers", "encrypt", "encrypt_integers"]
 
 
-class CipherArray(Portable):
+class CipherArray(Portable, Refusals):
     """An array of numbers encrypted under one Paillier public key.
 
     Made by :meth:`PublicKey.encrypt`, :meth:`PrivateKey.encrypt` and :meth:`from_bytes`. It has ``shape``, ``ndim``,
@@ -65,49 +67,12 @@ class CipherArray(Portable):
         layout = f", packed in {self.slot_bits}-bit slots" if self.packed else ""
         return f"<CipherArray shape={self.shape}, key={self._pub.fingerprint.hex()[:12]}, scale={scale}{layout}>"
 
-    # --- what ciphertexts cannot do -----------------------------------------------------------------------------------
 
-    def _no_value(self, *_: object) -> NoReturn:
-        raise TypeError(
-            "a CipherArray has no value to convert or compare: nobody can read it without the private key; "
-            "use priv.decrypt(c) (and `is` to compare objects)"
-        )
-
-    __bool__ = __int__ = __float__ = __complex__ = __index__ = _no_value
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __contains__ = _no_value
-    __hash__ = None  # type: ignore[assignment]
-
-    def __array__(self, *_: object, **__: object) -> NoReturn:
-        raise TypeError(
-            "a CipherArray cannot become a NumPy array: use priv.decrypt(c) for its values, bt.concatenate or "
-            "numpy.stack to join encrypted arrays"
-        )
-
-    def __setitem__(self, key: object, value: object) -> NoReturn:
-        raise TypeError("a CipherArray cannot be changed in place: build a new one with bt.concatenate or c + array")
-
-    def _division(self, other: object) -> NoReturn:
-        raise TypeError(
-            "a CipherArray cannot be divided: multiply by the reciprocal (c * 0.5), or divide once decrypted"
-        )
-
-    __truediv__ = __floordiv__ = __mod__ = __divmod__ = _division
-
-    def _no_power(self, *_: object) -> NoReturn:
-        raise TypeError("a CipherArray cannot be raised to a power or divide: Paillier adds only")
-
-    __pow__ = __rpow__ = __rtruediv__ = __rfloordiv__ = __rmod__ = _no_power
-
-    def mean(self, *_: object, **__: object) -> NoReturn:
-        """Refuse: ciphertexts hold no divisor.
-
-        Examples
-        --------
-        >>> c = pub.encrypt([1.0, 2.0, 3.0])
-        >>> float(priv.decrypt(c.sum()) / c.size)
-        2.0
-        """
-        raise TypeError("there is no mean of ciphertexts, they hold no divisor: decrypt c.sum(axis) and divide")
+for _kind in CipherArray.__mro__[1:-1]:
+    for _member in vars(_kind).values():
+        _function = getattr(_member, "__func__", _member)
+        if isinstance(_function, FunctionType):  # so that messages of Python's own name the public class
+            _function.__qualname__ = f"CipherArray.{_function.__name__}"
 
 
 def encrypt(
@@ -124,7 +89,8 @@ def encrypt(
     Parameters
     ----------
     key : PublicKey or PrivateKey
-        With the private key the owner encrypts faster, modulo p^2 and q^2, checked before anything is released.
+        With the private key the owner encrypts arrays of 16 ciphertexts and more faster, modulo p^2 and q^2, checked
+        before anything is released. Smaller ones, and all in suite ``standard``, take the public key's way.
     array : array_like
         Integers or floats of any shape, up to 64 bits, in any byte order and layout.
     plan : FixedPoint, optional

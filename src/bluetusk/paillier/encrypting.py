@@ -94,7 +94,9 @@ def encrypted(
         words = build(mont, n, by_owner, cost_us=pub._blinder.cost_us, threads=threads, progress=progress)
     else:
         if owner is not None and owner.closed:
-            raise InvalidKey("this private key is closed; load it again")
+            raise InvalidKey(
+                "this private key is closed, or belongs to the process that this one was forked from; load it again"
+            )
         pub._blinder.prepare(n)
 
         def by_public(dst: Words, lo: int, hi: int) -> None:

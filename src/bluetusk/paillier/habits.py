@@ -21,6 +21,28 @@ A = TypeVar("A", bound=Arithmetic)
 
 _OPERATORS: dict[Any, str] = {np.add: "+", np.subtract: "-", np.multiply: "*", np.matmul: "@"}
 
+# ufuncs that are operators of Python's: the method that refuses, with its advice, for c on the left and on the right
+_REFUSED: dict[Any, tuple[str, str]] = {
+    np.absolute: ("_no_absolute", "_no_absolute"),
+    np.bitwise_and: ("__and__", "__rand__"),
+    np.bitwise_or: ("__or__", "__ror__"),
+    np.bitwise_xor: ("__xor__", "__rxor__"),
+    np.divide: ("__truediv__", "__rtruediv__"),
+    np.divmod: ("__divmod__", "__rdivmod__"),
+    np.equal: ("__eq__", "__eq__"),
+    np.floor_divide: ("__floordiv__", "__rfloordiv__"),
+    np.greater: ("__gt__", "__lt__"),
+    np.greater_equal: ("__ge__", "__le__"),
+    np.invert: ("_no_bits", "_no_bits"),
+    np.left_shift: ("__lshift__", "__rlshift__"),
+    np.less: ("__lt__", "__gt__"),
+    np.less_equal: ("__le__", "__ge__"),
+    np.not_equal: ("__ne__", "__ne__"),
+    np.power: ("__pow__", "__rpow__"),
+    np.remainder: ("__mod__", "__rmod__"),
+    np.right_shift: ("__rshift__", "__rrshift__"),
+}
+
 # functions that only move elements: NumPy applies them to the index
 _MOVES = frozenset(
     {
@@ -50,9 +72,6 @@ _MOVES = frozenset(
         np.vsplit,
     }
 )
-# functions that are methods too
-_METHODS = frozenset({np.broadcast_to, np.copy, np.ravel, np.reshape, np.squeeze, np.swapaxes, np.transpose})
-
 _INSTEAD = {
     "array_equal": "decrypt both and compare",
     "average": "decrypt (weights @ c) and divide",
@@ -92,6 +111,9 @@ class NumpyHabits(Arithmetic):
             return -inputs[0]
         if ufunc is np.positive:
             return +inputs[0]
+        if ufunc in _REFUSED:
+            which = 0 if isinstance(inputs[0], Arithmetic) else -1
+            return getattr(inputs[which], _REFUSED[ufunc][which])(inputs[which - 1])
         if ufunc not in _OPERATORS:
             raise _refusal(ufunc.__name__)
         a, b = inputs
@@ -107,14 +129,89 @@ class NumpyHabits(Arithmetic):
     ) -> Any:
         if func in _FUNCTIONS:
             return _FUNCTIONS[func](*args, **kwargs)
-        if func in _MOVES or func in _METHODS:
-            c = args[0] if args else None
-            if not isinstance(c, NumpyHabits):
-                raise _refusal(func.__name__)
-            if func in _METHODS:
-                return getattr(c, func.__name__)(*args[1:], **kwargs)
-            return c._moved(func, args[1:], kwargs)
+        if func in _MOVES and args and isinstance(args[0], NumpyHabits):
+            return args[0]._moved(func, args[1:], kwargs)
         raise _refusal(func.__name__)
+
+    def dot(self, other: Any) -> Self:
+        """Return the product with a plain array by the rules of numpy.dot: ``c @ other``; for a number ``c * other``.
+
+        Parameters
+        ----------
+        other : array_like
+            A number, or a plain array of one or two axes.
+
+        Returns
+        -------
+        CipherArray
+
+        Raises
+        ------
+        TypeError, ValueError, EncodingOverflow
+            As ``@`` and ``*``.
+
+        Examples
+        --------
+        >>> priv.decrypt(pub.encrypt([[1, 2], [3, 4]]).dot([10, 1]))
+        array([12., 34.])
+        """
+        return _dot(self, other)  # type: ignore[no-any-return]
+
+    def take(self, indices: Any, axis: int | None = None) -> Self:
+        """Return elements by their index along an axis, as numpy.take.
+
+        Parameters
+        ----------
+        indices : array_like of int
+            Which elements.
+        axis : int, optional
+            The axis; the ravelled array by default.
+
+        Returns
+        -------
+        CipherArray
+            A view.
+
+        Raises
+        ------
+        IndexError
+            If an index is out of range.
+        ValueError
+            For a packed array: use an index on its leading axes, such as ``c[[2, 0]]``.
+
+        Examples
+        --------
+        >>> priv.decrypt_integers(pub.encrypt([5, 6, 7]).take([2, 0]))
+        array([7, 5])
+        """
+        return self._moved(np.take, (indices, axis), {})  # type: ignore[return-value]
+
+    def repeat(self, repeats: Any, axis: int | None = None) -> Self:
+        """Return the array with each element repeated, as numpy.repeat.
+
+        Parameters
+        ----------
+        repeats : int or array_like of int
+            How often.
+        axis : int, optional
+            The axis; the ravelled array by default.
+
+        Returns
+        -------
+        CipherArray
+            A view: the same ciphertexts more than once.
+
+        Raises
+        ------
+        ValueError
+            For a packed array: use an index on its leading axes, such as ``c[[0, 0, 1, 1]]``.
+
+        Examples
+        --------
+        >>> priv.decrypt_integers(pub.encrypt([5, 6]).repeat(2))
+        array([5, 5, 6, 6])
+        """
+        return self._moved(np.repeat, (repeats, axis), {})  # type: ignore[return-value]
 
     def _moved(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Self | list[Self]:
         self._refuse_packed(f"numpy.{func.__name__}", "use the array's own methods and indices on its leading axes")
@@ -137,6 +234,18 @@ def _dot(a: Any, b: Any) -> Any:
     if np.ndim(b) > 2:
         raise TypeError("numpy.dot of an encrypted array takes at most two axes on the right: use @")
     return a @ b
+
+
+def _one(c: Any, name: str) -> Any:
+    """Return the encrypted array that a function is about, which is no other of its arguments."""
+    if not isinstance(c, NumpyHabits):
+        raise _refusal(name)
+    return c
+
+
+def _reshape(a: Any, shape: Any, order: Any = "C", *, copy: bool | None = None) -> Any:
+    moved = _one(a, "reshape").reshape(shape, order=order)
+    return moved.copy() if copy else moved
 
 
 def _stack(arrays: Sequence[A], axis: int = 0) -> A:
@@ -174,14 +283,21 @@ def _arrays(arrays: Sequence[A], name: str) -> list[A]:
 
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    np.broadcast_to: lambda array, shape, subok=False: _one(array, "broadcast_to").broadcast_to(shape),
     np.concatenate: _concatenate,
+    np.copy: lambda a, order="K", subok=False: _one(a, "copy").copy(),
     np.dot: _dot,
     np.hstack: _hstack,
     np.ndim: lambda a: a.ndim,
+    np.ravel: lambda a, order="C": _one(a, "ravel").ravel(order),
+    np.reshape: _reshape,
     np.shape: lambda a: a.shape,
     np.size: lambda a, axis=None: a.size if axis is None else a.shape[axis],
+    np.squeeze: lambda a, axis=None: _one(a, "squeeze").squeeze(axis),
     np.stack: _stack,
     np.sum: _sum,
+    np.swapaxes: lambda a, axis1, axis2: _one(a, "swapaxes").swapaxes(axis1, axis2),
+    np.transpose: lambda a, axes=None: _one(a, "transpose").transpose(axes),
     np.vstack: _vstack,
 }
 
