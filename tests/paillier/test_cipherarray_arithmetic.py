@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import operator
 
 import gmpy2
 import numpy as np
-import phe
 import pytest
 
 from bluetusk.encoding import FixedPoint
@@ -487,86 +485,3 @@ def test_slots_at_the_limit_and_past_it(pub, priv):
             twice + 2
         with pytest.raises(EncodingOverflow, match=f"slot of {bits} bits"):
             c * 3
-
-
-# --- threads and references -------------------------------------------------------------------------------------------
-
-
-def test_results_do_not_depend_on_threads(priv, monkeypatch):
-    from bluetusk import _parallel
-
-    c = encrypt(priv, rng.integers(-1000, 1000, 64), SMALL)[np.arange(1500) % 64]
-    k = rng.integers(-(2**30), 2**30, 1500)
-    m = rng.integers(-100, 100, (3, 1500))
-    codes = rng.integers(0, 7, 1500)
-    results = []
-    for threads in (1, 2, 3, 4):
-        monkeypatch.setattr(_parallel, "_num_threads", threads)
-        parts = (c[:200] * k[:200], c.sum(), c.bincount(codes, 7), m @ c, -c, c + k, c - c[::-1])
-        results.append([numbers(part) for part in parts])
-    assert results[0] == results[1] == results[2] == results[3]
-
-
-@pytest.mark.parametrize(
-    ("threads", "error"), [(0, ValueError), (1025, ValueError), ("2", TypeError), (2.0, TypeError)]
-)
-def test_threads_are_checked_everywhere(pub, priv, threads, error):
-    c = encrypt(pub, [[1, 2]], SMALL)
-    data = c.to_bytes()
-    for array in (c, c[:0]):
-        for use in (
-            lambda a: a.sum(threads=threads),
-            lambda a: a.sum(1, threads=threads),
-            lambda a: a.bincount([0] * len(a), 1, threads=threads),
-            lambda a: a.to_bytes(threads=threads),
-            lambda a: a.write_to(io.BytesIO(), threads=threads),
-            lambda a: CipherArray.from_bytes(data, pub, threads=threads),
-            lambda a: CipherArray.read_from(io.BytesIO(data), pub, threads=threads),
-            lambda a: decrypt(priv, a, threads=threads),
-            lambda a: encrypt(pub, np.zeros(a.shape), threads=threads),
-        ):
-            with pytest.raises(error, match="threads must be"):
-                use(array)
-
-
-def test_ciphertexts_equal_python_ints(priv):
-    """10^5 element operations against products, powers and inverses of plain integers."""
-    base = encrypt(priv, rng.integers(-1000, 1000, 40), SMALL)
-    n2 = priv.public_key.nsquare
-    v = numbers(base)
-    i, j = rng.integers(0, 40, (2, 40_000))
-    assert numbers(base[i] + base[j]) == [v[a] * v[b] % n2 for a, b in zip(i, j, strict=True)]
-    inverse = [gmpy2.invert(u, n2) for u in v]
-    i, j = i[:10_000], j[:10_000]
-    assert numbers(base[i] - base[j]) == [v[a] * inverse[b] % n2 for a, b in zip(i, j, strict=True)]
-    assert numbers(-base[i]) == [inverse[a] for a in i]
-    codes = rng.integers(0, 16, 40_000)
-    i = rng.integers(0, 40, 40_000)
-    bins = [gmpy2.mpz(1)] * 16
-    for a, code in zip(i, codes, strict=True):
-        bins[code] = bins[code] * v[a] % n2
-    assert numbers(base[i].bincount(codes, 16)) == bins
-    k = rng.integers(-40, 40, 1000)
-    i = i[:1000]
-    assert numbers(base[i] * k) == [gmpy2.powmod(v[a], int(e), n2) for a, e in zip(i, k, strict=True)]
-    n = int(priv.public_key.n)
-    a = rng.integers(-(2**62), 2**62, 10_000)
-    i = rng.integers(0, 40, 10_000)
-    assert numbers(base[i] + a) == [v[b] * (1 + int(e) * n) % n2 for b, e in zip(i, a, strict=True)]
-
-
-def test_agrees_with_phe_on_200_values(pub, priv):
-    p, q = (int.from_bytes(prime, "little") for prime in priv._kernel.export_primes())
-    their_pub = phe.PaillierPublicKey(int(pub.n))
-    their_priv = phe.PaillierPrivateKey(their_pub, p, q)
-    x = rng.integers(-1000, 1000, 200)
-    c = encrypt(pub, x, SMALL)
-    n = int(pub.n)
-    theirs = [their_priv.raw_decrypt(int(u)) for u in numbers(c * 3 - x[::-1])]
-    assert [u if u < n // 2 else u - n for u in theirs] == (3 * x - x[::-1]).tolist()
-    raw = [their_pub.raw_encrypt(int(v) % n) for v in x[:60]]
-    canon = np.frombuffer(b"".join(u.to_bytes(512, "little") for u in raw), dtype=np.uint64).reshape(60, 64)
-    words = c._mont.empty(60)
-    c._mont.load(words, canon, 0, 60)
-    ours = c[:60]._derive(words, np.arange(60), bound=1000)
-    assert np.array_equal(ints_of(priv, ours + c[:60]), 2 * x[:60])
