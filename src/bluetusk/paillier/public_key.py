@@ -226,7 +226,8 @@ class PublicKey:
         array : array_like
             Numbers of any shape; see :func:`bluetusk.paillier.cipherarray.encrypt`.
         plan : FixedPoint, optional
-            How real numbers become integers; without one, `array` must hold integers.
+            How numbers become integers. Without one, integers are taken as they are, up to 2^63 - 1 in size, and floats
+            by ``FixedPoint()``: 20 binary digits after the point, up to 4 in size.
         packed : bool, optional
             Put as many values of the last axis into each ciphertext as the plan allows.
         threads : int, optional
