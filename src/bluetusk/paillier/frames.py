@@ -173,7 +173,8 @@ def parse_header(header: dict[str, Any], payload_len: int, pub: PublicKey, plan:
         raise FrameError(f"frame field 'shape' is out of range: {_SHAPES}")
     packed = frame.field(header, "packed", bool)
     slot_bits = frame.field(header, "slot_bits", int, low=0, high=pack.MAX_SLOT)
-    if (slot_bits >= pack.MIN_SLOT if packed else slot_bits == 0) is False or (packed and not shape):
+    agree = shape and slot_bits >= pack.MIN_SLOT if packed else slot_bits == 0
+    if not agree:
         raise FrameError("frame fields 'packed', 'slot_bits' and 'shape' disagree")
     slots = (int(pub.n).bit_length() - 2) // slot_bits if packed else 0
     packing = Packing(slot_bits, slots, shape[-1]) if packed else None
