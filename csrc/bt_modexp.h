@@ -3,7 +3,8 @@
  * All elements are arrays in the backend's layout (bt_mont.h). Exponents are unsigned, `el` limbs each, least significant
  * limb first, row-major. `ebits` (<= 64 el) bounds the bit length of every exponent of the call and is public: cost and
  * memory follow it; bits at or above ebits must be 0. The caller gives `scratch` of the size the matching _scratch function
- * states (in words). n is the batch; keep a call under 100 ms by choosing it. dst must not overlap a source. */
+ * states (in words), for the very arguments of the call, or for a larger n or m (every _scratch function grows with them).
+ * n is the batch; keep a call under 100 ms by choosing it. dst must not overlap a source. */
 #ifndef BT_MODEXP_H
 #define BT_MODEXP_H
 
@@ -45,7 +46,8 @@ size_t bt_comb_pow_scratch(const bt_comb *comb, size_t n);
 void bt_comb_pow(const bt_comb *comb, bt_word *dst, size_t n, const bt_limb *e, size_t el, bt_word *scratch);
 
 /* dst[r] = prod_j base[idx[j]]^e[r][j], r < rows, j < m; public exponents (zero exponents cost nothing). idx may be NULL.
- * Straus with tables shared by all rows, or Pippenger buckets, by a cost model. Empty products are 1. */
+ * Straus with tables shared by all rows, or Pippenger buckets, by a cost model. Empty products are 1. The scratch for m bases
+ * serves fewer too; that for more rows or longer exponents need not serve fewer or shorter ones. */
 size_t bt_multiexp_scratch(const bt_mont *ctx, size_t m, size_t rows, size_t ebits);
 void bt_multiexp(const bt_mont *ctx, bt_word *dst, const bt_word *base, const int64_t *idx, size_t m, const bt_limb *e,
                  size_t el, size_t ebits, size_t rows, bt_word *scratch);

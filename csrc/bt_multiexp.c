@@ -37,38 +37,55 @@ typedef struct plan {
     size_t cells; /* accumulators */
 } plan;
 
-static plan multiexp_plan(const bt_mont *ctx, size_t m, size_t rows, size_t ebits)
+static size_t cell_budget(const bt_mont *ctx)
 {
-    const size_t lanes = ctx->ops->lanes, budget = max_size(1, ACCUMULATOR_WORDS / ctx->elem_words);
+    return max_size(1, ACCUMULATOR_WORDS / ctx->elem_words);
+}
+
+/* Straus with the best window, which does not depend on m; *products: its cost. */
+static plan straus_plan(const bt_mont *ctx, size_t m, size_t rows, size_t ebits, double *products)
+{
+    const size_t lanes = ctx->ops->lanes;
     plan best = {.w = 1};
-    best.rows = max_size(1, min_size(rows, max_size(1, budget / ebits / lanes) * lanes));
-    const double dm = (double)m, drows = (double)rows, blocks = (double)div_up(rows, best.rows), bits = (double)ebits;
-    double least = 0;
+    best.rows = max_size(1, min_size(rows, max_size(1, cell_budget(ctx) / ebits / lanes) * lanes));
+    const double drows = (double)rows, blocks = (double)div_up(rows, best.rows), bits = (double)ebits;
+    double least = 0; /* for each base */
     for (size_t w = 1; w <= MAX_WINDOW; w++) {
         const double odd = w > 1 ? (double)((size_t)1 << (w - 1)) : 0;
-        const double cost = blocks * dm * odd + drows * dm * bits / (double)(w + 1);
+        const double cost = blocks * odd + drows * bits / (double)(w + 1);
         if (w == 1 || cost < least) {
             least = cost;
             best.w = w;
         }
     }
+    *products = least * (double)m;
+    const size_t table = max_size(1, (TABLE_WORDS / ctx->elem_words) >> (best.w - 1));
+    best.cols = div_up(min_size(m, table), lanes) * lanes;
+    best.cells = best.rows * ebits;
+    return best;
+}
+
+/* Pippenger with window w, 2 .. MAX_WINDOW; cells 0: they would not fit. */
+static plan pippenger_plan(const bt_mont *ctx, size_t m, size_t rows, size_t ebits, size_t w, double *products)
+{
+    const size_t windows = div_up(ebits, w), buckets = (size_t)1 << w;
+    plan p = {.pippenger = 1, .w = w, .rows = 1};
+    if (windows <= cell_budget(ctx) / buckets)
+        p.cells = windows * buckets;
+    *products = (double)rows * (double)windows * ((double)m * (1 - 1 / (double)buckets) + (double)buckets);
+    return p;
+}
+
+static plan multiexp_plan(const bt_mont *ctx, size_t m, size_t rows, size_t ebits)
+{
+    double least = 0, cost;
+    plan best = straus_plan(ctx, m, rows, ebits, &least);
     for (size_t w = 2; w <= MAX_WINDOW; w++) {
-        const size_t windows = div_up(ebits, w), buckets = (size_t)1 << w;
-        const double cost = drows * (double)windows * (dm * (1 - 1 / (double)buckets) + (double)buckets);
-        if (windows * buckets <= budget && cost < least) {
+        const plan p = pippenger_plan(ctx, m, rows, ebits, w, &cost);
+        if (p.cells && cost < least) {
             least = cost;
-            best.w = w;
-            best.pippenger = 1;
+            best = p;
         }
-    }
-    if (best.pippenger) {
-        best.rows = 1;
-        best.cols = 0;
-        best.cells = div_up(ebits, best.w) << best.w;
-    } else {
-        const size_t table = max_size(1, (TABLE_WORDS / ctx->elem_words) >> (best.w - 1));
-        best.cols = div_up(min_size(m, table), lanes) * lanes;
-        best.cells = best.rows * ebits;
     }
     return best;
 }
@@ -81,15 +98,30 @@ static size_t straus_table_words(const bt_mont *ctx, const plan *p)
 
 /* Scratch, in order: accumulators, their `used` bytes, what the method wants (Straus: tables and the indices of their bases;
  * Pippenger: three arrays of one element per window and as many indices), two groups for the joining, and accumulation. */
+static size_t plan_scratch(const bt_mont *ctx, const plan *p, size_t ebits)
+{
+    const size_t windows = div_up(ebits, p->w);
+    const size_t own = p->pippenger ? 3 * bt_mont_words(ctx, windows) + windows : straus_table_words(ctx, p) + p->cols;
+    return bt_mont_words(ctx, p->cells) + div_up(p->cells, 8) + own + 2 * bt_mont_words(ctx, BT_MAX_LANES) +
+           bt_accumulate_scratch(ctx);
+}
+
+/* The most that any number of bases up to m needs. Straus needs more with each base, up to a limit. Its cost is proportional
+ * to m while that of buckets has a constant part besides, so buckets that are cheaper for fewer bases are so for m too:
+ * only those, and Straus for m, can be the plan of a smaller number. (The factor covers rounding.) */
 size_t bt_multiexp_scratch(const bt_mont *ctx, size_t m, size_t rows, size_t ebits)
 {
     if (m == 0 || ebits == 0 || rows == 0)
         return 0;
-    const plan p = multiexp_plan(ctx, m, rows, ebits);
-    const size_t windows = div_up(ebits, p.w);
-    const size_t own = p.pippenger ? 3 * bt_mont_words(ctx, windows) + windows : straus_table_words(ctx, &p) + p.cols;
-    return bt_mont_words(ctx, p.cells) + div_up(p.cells, 8) + own + 2 * bt_mont_words(ctx, BT_MAX_LANES) +
-           bt_accumulate_scratch(ctx);
+    double straus = 0, cost;
+    plan p = straus_plan(ctx, m, rows, ebits, &straus);
+    size_t most = plan_scratch(ctx, &p, ebits);
+    for (size_t w = 2; w <= MAX_WINDOW; w++) {
+        p = pippenger_plan(ctx, m, rows, ebits, w, &cost);
+        if (p.cells && cost <= straus * (1 + 1e-9))
+            most = max_size(most, plan_scratch(ctx, &p, ebits));
+    }
+    return most;
 }
 
 static inline size_t bit_at(const bt_limb *e, size_t pos)

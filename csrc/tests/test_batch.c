@@ -141,6 +141,42 @@ static void multiexp(const bt_mont_ops *ops, size_t bits, size_t rows, size_t m,
     operands_close(&o);
 }
 
+/* the scratch of m bases serves any smaller number of them: sizes first, then a run in exactly that much */
+static void scratch_grows(const bt_mont_ops *ops)
+{
+    static const size_t sizes[] = {64, 1024, 4096}, lengths[] = {1, 24, 64, 65, 128, 1024};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        operands o;
+        operands_open(&o, ops, sizes[i], 1);
+        for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++)
+            for (size_t rows = 1; rows <= 65; rows *= 4) {
+                size_t shrinks = 0, before = 0;
+                for (size_t m = 0; m <= 3000; m += m < 600 ? 1 : 37) {
+                    const size_t words = bt_multiexp_scratch(&o.f.ctx, m, rows, lengths[k]);
+                    shrinks += words < before;
+                    before = words;
+                }
+                CHECK(shrinks == 0);
+            }
+        operands_close(&o);
+    }
+    operands o;
+    operands_open(&o, ops, 512, 300);
+    bt_word *out = fixture_array(&o.f, 1);
+    bt_limb *e = test_words(300);
+    for (size_t i = 0; i < 300; i++)
+        e[i] = test_random();
+    for (size_t most = 10; most <= 300; most += 58) {
+        bt_word *scratch = test_words(bt_multiexp_scratch(&o.f.ctx, most, 1, 64));
+        for (size_t m = 1; m <= most; m += 1 + m / 4)
+            bt_multiexp(&o.f.ctx, out, o.elements, NULL, m, e, 1, 64, 1, scratch); /* for AddressSanitizer */
+        free(scratch);
+    }
+    free(out);
+    free(e);
+    operands_close(&o);
+}
+
 static void inversion(const bt_mont_ops *ops, size_t bits, size_t n)
 {
     operands o;
@@ -204,7 +240,8 @@ void test_batch(void)
     static const size_t sizes[] = {5, 64, 65, 200, 1024};
     static const size_t shapes[][2] = {{1, 1},  {1, 2},  {1, 300}, {3, 1},  {5, 7},
                                        {64, 3}, {65, 2}, {130, 4}, {2, 65}, {4, 0}};
-    for (const bt_mont_ops *const *ops = test_backends; *ops; ops++)
+    for (const bt_mont_ops *const *ops = test_backends; *ops; ops++) {
+        scratch_grows(*ops);
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             const size_t bits = sizes[i];
             for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++)
@@ -232,5 +269,6 @@ void test_batch(void)
             for (size_t n = 1; n <= 140; n += 23)
                 indexed(*ops, bits, n);
         }
+    }
     multiexp(&bt_mont_mpn, 4096, 3, 2, 3000, 0); /* rows in several blocks */
 }
