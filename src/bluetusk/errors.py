@@ -22,19 +22,56 @@ class BluetuskError(Exception):
     """Base of every error that this package raises for what data, keys or peers did.
 
     A wrong argument type or shape raises the built-in ``TypeError`` or ``ValueError`` instead.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> try:
+    ...     bt.paillier.PublicKey(15)
+    ... except bt.BluetuskError as error:
+    ...     print(type(error).__name__)
+    InvalidKey
     """
 
 
 class InvalidKey(BluetuskError):
-    """A key that fails a check, is closed, is wiped by a fork, or does not belong to the data."""
+    """A key that fails a check, is closed, is wiped by a fork, or does not belong to the data.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> bt.paillier.PublicKey(2**2047)
+    Traceback (most recent call last):
+        ...
+    bluetusk.errors.InvalidKey: n is even: not a product of two large primes; ask the key's owner for the right key
+    """
 
 
 class InvalidCiphertext(BluetuskError):
-    """A value that is no ciphertext under this key: out of range, or not invertible modulo n."""
+    """A value that is no ciphertext under this key: out of range, or not invertible modulo n.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> bt.paillier.hazmat.decrypt_raw(priv, [2, 0])
+    Traceback (most recent call last):
+        ...
+    bluetusk.errors.InvalidCiphertext: c[1] is no ciphertext: it must be in 1 .. n^2 - 1 and prime to n
+    """
 
 
 class EncodingOverflow(BluetuskError):
-    """A value, or the proven bound of a result, exceeds what the plan or the key can hold."""
+    """A value, or the proven bound of a result, exceeds what the plan or the key can hold.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> try:
+    ...     pub.encrypt([0.5, 7.0], bt.FixedPoint(clip=4.0))
+    ... except bt.EncodingOverflow as error:
+    ...     print(error)
+    x[1] is beyond clip=4.0: raise clip, or choose on_clip="clip" or "l2"
+    """
 
 
 class DecryptionError(BluetuskError):
@@ -62,7 +99,16 @@ class DecryptionError(BluetuskError):
 
 
 class FrameError(BluetuskError):
-    """Bytes that are not one well-formed frame of the expected kind and version."""
+    """Bytes that are not one well-formed frame of the expected kind and version.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> bt.paillier.PublicKey.from_bytes(b"anything")
+    Traceback (most recent call last):
+        ...
+    bluetusk.errors.FrameError: frame is truncated: 8 bytes are fewer than its fixed header of 20
+    """
 
 
 class ProtocolAbort(BluetuskError):
@@ -76,6 +122,17 @@ class ProtocolAbort(BluetuskError):
         Why, in one sentence.
     party : str or None
         The party at fault, where known.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
+    >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, min_clients=2)
+    >>> try:
+    ...     session.aggregator().finish(3, "x")
+    ... except bt.ProtocolAbort as error:
+    ...     print(error.round, error.party, error.reason, sep="; ")
+    3; None; the sum of tensor 'x' holds 0 clients, at least 2 are needed: wait for more, or give the round up
     """
 
     def __init__(self, reason: str, *, round: int | None = None, party: str | None = None) -> None:
