@@ -73,9 +73,12 @@ class PublicKey:
         given = None if hs is None else as_int(hs, "hs")
         validate.check_modulus(n, suite)
         if suite == "djn":
+            if given is not None:
+                validate.check_hs(given, n)  # before the costly step
             derived = validate.derive_hs(n)
+            if given is None:
+                validate.check_hs(derived, n)
             hs = derived if given is None else given
-            validate.check_hs(hs, n)
         else:
             if given is not None:
                 raise InvalidKey("hs was given, but suite 'standard' has none; leave it out or use suite='djn'")
