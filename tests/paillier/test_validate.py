@@ -29,11 +29,11 @@ class Vector(NamedTuple):
         return f"{self.build.__name__}: {self.words}"
 
 
-def number(bits: int) -> int:
-    """A random odd number of exactly `bits` bits without a factor below 2^20."""
+def number(low: int = 1 << 2047, high: int = 1 << 2048) -> int:
+    """A random odd number of [low, high) without a factor below 2^20."""
     while True:
-        n = secrets.randbits(bits) | 1 << (bits - 1) | 1
-        if gmpy2.gcd(n, primes.primorial(1 << 20)) == 1:
+        n = low + secrets.randbelow(high - low) | 1
+        if n < high and gmpy2.gcd(n, primes.primorial(1 << 20)) == 1:
             return n
 
 
@@ -97,11 +97,8 @@ def modulus_vectors(p: int, q: int) -> list[Vector]:
         786433,
         1048573,
     ):
-        size = 2048 - factor.bit_length()
         for suite in validate.SUITES:
-            value = factor * number(size)
-            while value.bit_length() != 2048:
-                value = factor * number(2048 - value.bit_length() + size)
+            value = factor * number(-((-1 << 2047) // factor), (1 << 2048) // factor)
             add(value, "n has a prime factor below 2^20", suite)
     for residue in (1, 3):
         prime = prime_in(1 << 2047, 1 << 2048, residue, 4)
@@ -110,14 +107,12 @@ def modulus_vectors(p: int, q: int) -> list[Vector]:
         add(root**power, "n is a perfect power")
         add(root**power, "n is a perfect power", "standard")
     for power in (2, 4, 8, 16, 32, 64):
-        root = number(2048 // power)
-        while (root**power).bit_length() != 2048:
-            root = number(2048 // power)
+        root = prime_in(int(gmpy2.iroot(mpz(1) << 2047, power)[0]) + 1, 1 << (2048 // power), 1, 2)
         add(root**power, "n is a perfect power", "standard")
     for _ in range(8):
-        value = number(2048)
+        value = number()
         while value % 4 != 3 or gmpy2.is_prime(value):
-            value = number(2048)
+            value = number()
         add(value, "n is not 1 mod 4")
     for suite in ("", "DJN", "djn ", "djn\x00", "Standard", "ou", "r^n", "djn" * 40):
         add(n, "is unknown", suite)
