@@ -34,7 +34,7 @@ def test_gradient_stays_within_the_plan_however_wild_the_point() -> None:
         assert np.abs(g).max() <= 1.0
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_gradients_of_36_bits_lead_to_the_optimum_of_sklearn(seed: int) -> None:
     from sklearn.metrics import roc_auc_score
 

@@ -16,7 +16,9 @@ from bluetusk.demo import data, runner
 from bluetusk.demo.runner import Event, Plan, run
 from bluetusk.errors import ProtocolAbort
 
-SMALL = Plan(banks=5, rows=1500, key_size=2048)
+# A penalty as strong as this ends the training after some 15 rounds instead of 50.
+SMALL = Plan(banks=5, rows=1500, key_size=2048, penalty=0.01)
+THREE = dataclasses.replace(SMALL, banks=3)
 
 
 class Processes:
@@ -85,11 +87,18 @@ def test_a_crashed_and_a_hanging_bank_are_left_out_and_named(processes: Processe
     assert comparison.bins_equal  # all five were there when the bins were agreed upon
 
 
-@pytest.mark.parametrize(("victim", "name"), [("key holder", "key holder"), ("bank-06", "aggregator")])
+@pytest.mark.parametrize(("victim", "name"), [("key holder", "key holder"), ("bank-04", "aggregator")])
 def test_without_key_holder_or_aggregator_nothing_is_left_running(processes: Processes, victim: str, name: str) -> None:
     with pytest.raises(ProtocolAbort, match=rf"the {name} was killed by signal 9; run `bluetusk selftest`") as caught:
-        run(SMALL, at("step", lambda: processes.send(victim, signal.SIGKILL)))
+        run(THREE, at("step", lambda: processes.send(victim, signal.SIGKILL)))
     assert caught.value.party == name
+    assert processes.all_gone()
+
+
+def test_too_few_banks_that_are_left_end_the_training(processes: Processes) -> None:
+    with pytest.raises(ProtocolAbort, match="holds 2 clients, at least 3 are needed") as caught:
+        run(dataclasses.replace(THREE, drop=1))
+    assert caught.value.round == 4
     assert processes.all_gone()
 
 
@@ -97,7 +106,7 @@ def test_silence_is_not_waited_for_for_ever(processes: Processes) -> None:
     start = time.monotonic()
     with pytest.raises(ProtocolAbort, match="no process has said a word for 2 s"):
         run(
-            dataclasses.replace(SMALL, banks=3, silence=2.0, patience=100.0),
+            dataclasses.replace(THREE, silence=2.0, patience=100.0),
             at("phase", lambda: processes.send("key holder", signal.SIGSTOP)),
         )
     assert time.monotonic() - start < 30

@@ -294,7 +294,7 @@ def run(plan: Plan, show: Callable[[Event], None] = lambda event: None) -> Outco
 
     Examples
     --------
-    >>> outcome = run(Plan(banks=3, rows=600, key_size=2048, drop=0))
+    >>> outcome = run(Plan(banks=3, rows=600, key_size=2048, penalty=0.01))
     >>> outcome.banks, outcome.weight, outcome.model.shape == (outcome.bins.size + 1,)
     (['bank-01', 'bank-02', 'bank-03'], 419, True)
     """
