@@ -3,22 +3,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BITS = 1100, LIMBS = 18, N = 9, EBITS = 190, EL = 3 };
+/* WIDE: limbs of n^2 for a key of 3072 bits, whose products and squares are cut in half before they are multiplied. */
+enum { BITS = 1100, LIMBS = 18, WIDE = 96, N = 9, EBITS = 190, EL = 3 };
+
+static void open_limbs(fixture *f, size_t limbs)
+{
+    bt_limb m[WIDE];
+    test_random_modulus(m, limbs == LIMBS ? BITS : 64 * limbs);
+    fixture_open(f, &bt_mont_mpn, m, limbs);
+}
 
 static void open_random(fixture *f)
 {
-    bt_limb m[LIMBS];
-    test_random_modulus(m, BITS);
-    fixture_open(f, &bt_mont_mpn, m, LIMBS);
+    open_limbs(f, LIMBS);
+}
+
+static bt_limb *secret_limbs(size_t n, size_t limbs)
+{
+    bt_limb *values = test_words(n * limbs);
+    for (size_t i = 0; i < n * limbs; i++)
+        values[i] = test_random();
+    BT_SECRET(values, n * limbs * sizeof *values);
+    return values;
 }
 
 static bt_limb *secret_values(size_t n)
 {
-    bt_limb *values = test_words(n * LIMBS);
-    for (size_t i = 0; i < n * LIMBS; i++)
-        values[i] = test_random();
-    BT_SECRET(values, n * LIMBS * sizeof *values);
-    return values;
+    return secret_limbs(n, LIMBS);
 }
 
 static bt_limb *secret_exponents(size_t n)
@@ -71,13 +82,40 @@ static void load_store(int planted)
     free(a);
 }
 
-static void mul(int planted)
+static void mul_limbs(size_t limbs, int planted)
 {
     fixture f;
-    open_random(&f);
-    bt_limb *values = secret_values(N);
+    open_limbs(&f, limbs);
+    bt_limb *values = secret_limbs(N, limbs);
+    bt_limb *others = secret_limbs(N, limbs);
+    bt_word *a = fixture_load(&f, values, N), *b = fixture_load(&f, others, N), *out = fixture_array(&f, N);
+    f.ctx.ops->mul(&f.ctx, out, a, b, N, !planted, f.scratch);
+    f.ctx.ops->mul(&f.ctx, out, a, a, N, !planted, f.scratch); /* a square by its pointers */
+    free(values);
+    free(others);
+    free(a);
+    free(b);
+    free(out);
+    fixture_close(&f);
+}
+
+static void mul(int planted)
+{
+    mul_limbs(LIMBS, planted);
+}
+
+static void mul_wide(int planted)
+{
+    mul_limbs(WIDE, planted);
+}
+
+static void sqr_limbs(size_t limbs, int planted)
+{
+    fixture f;
+    open_limbs(&f, limbs);
+    bt_limb *values = secret_limbs(N, limbs);
     bt_word *a = fixture_load(&f, values, N), *out = fixture_array(&f, N);
-    f.ctx.ops->mul(&f.ctx, out, a, a, N, !planted, f.scratch);
+    f.ctx.ops->sqr(&f.ctx, out, a, N, !planted, f.scratch);
     free(values);
     free(a);
     free(out);
@@ -86,15 +124,12 @@ static void mul(int planted)
 
 static void sqr(int planted)
 {
-    fixture f;
-    open_random(&f);
-    bt_limb *values = secret_values(N);
-    bt_word *a = fixture_load(&f, values, N), *out = fixture_array(&f, N);
-    f.ctx.ops->sqr(&f.ctx, out, a, N, !planted, f.scratch);
-    free(values);
-    free(a);
-    free(out);
-    fixture_close(&f);
+    sqr_limbs(LIMBS, planted);
+}
+
+static void sqr_wide(int planted)
+{
+    sqr_limbs(WIDE, planted);
 }
 
 static void secret_digits(uint32_t *digit, size_t below)
@@ -143,11 +178,11 @@ static void select_own(int planted)
 }
 
 /* planted: the public path under a secret exponent */
-static void pow_secret(int planted)
+static void pow_secret_limbs(size_t limbs, int planted)
 {
     fixture f;
-    open_random(&f);
-    bt_limb *values = secret_values(N), *e = secret_exponents(N);
+    open_limbs(&f, limbs);
+    bt_limb *values = secret_limbs(N, limbs), *e = secret_exponents(N);
     bt_word *a = fixture_load(&f, values, N), *out = fixture_array(&f, N);
     bt_word *secret = test_words(bt_pow_secret_scratch(&f.ctx, N, EBITS));
     bt_word *public = test_words(bt_pow_public_scratch(&f.ctx, N, EBITS));
@@ -164,6 +199,16 @@ static void pow_secret(int planted)
     free(secret);
     free(public);
     fixture_close(&f);
+}
+
+static void pow_secret(int planted)
+{
+    pow_secret_limbs(LIMBS, planted);
+}
+
+static void pow_secret_wide(int planted)
+{
+    pow_secret_limbs(WIDE, planted);
 }
 
 /* public exponent, secret base; planted: the base declared public */
@@ -184,11 +229,11 @@ static void pow_secret_base(int planted)
 }
 
 /* a secret base, then secret exponents; planted: the table built as if the base were public */
-static void comb(int planted)
+static void comb_limbs(size_t limbs, int planted)
 {
     fixture f;
-    open_random(&f);
-    bt_limb *values = secret_values(1), *e = secret_exponents(N);
+    open_limbs(&f, limbs);
+    bt_limb *values = secret_limbs(1, limbs), *e = secret_exponents(N);
     bt_word *base = fixture_load(&f, values, 1), *out = fixture_array(&f, N);
     bt_comb c;
     bt_word *table = test_words(bt_comb_table_words(&f.ctx, EBITS, 4));
@@ -204,6 +249,16 @@ static void comb(int planted)
     free(build);
     free(pow);
     fixture_close(&f);
+}
+
+static void comb(int planted)
+{
+    comb_limbs(LIMBS, planted);
+}
+
+static void comb_wide(int planted)
+{
+    comb_limbs(WIDE, planted);
 }
 
 /* planted: a table entry read by its secret digit */
@@ -238,12 +293,16 @@ const leak_case leaks_modexp[] = {
     {"modulus_init", modulus_init},
     {"load_store", load_store},
     {"mul", mul},
+    {"mul_wide", mul_wide},
     {"sqr", sqr},
+    {"sqr_wide", sqr_wide},
     {"select_shared", select_shared},
     {"select_own", select_own},
     {"pow_secret", pow_secret},
+    {"pow_secret_wide", pow_secret_wide},
     {"pow_secret_base", pow_secret_base},
     {"comb", comb},
+    {"comb_wide", comb_wide},
     {"comb_pow", comb_pow},
     {NULL, NULL},
 };

@@ -7,13 +7,30 @@
 
 #include "bt_paillier.h"
 
-enum { L = 4, H = 2, N = 3 };
+/* keys of 256 bits, and one of 3072 bits, whose products modulo p^2 are cut in half before they are multiplied */
+enum { SMALL = 4, LARGE = 48, N = 3 };
 
-static const bt_limb P[H] = {0xb8a10e42c7472ecb, 0xd684828136b0c33b};
-static const bt_limb Q[H] = {0x64711b1ea24be64b, 0xc05fa1037f3257e6};
+static const bt_limb P[SMALL / 2] = {0xb8a10e42c7472ecb, 0xd684828136b0c33b};
+static const bt_limb Q[SMALL / 2] = {0x64711b1ea24be64b, 0xc05fa1037f3257e6};
+
+static const bt_limb LARGE_P[LARGE / 2] = {
+    0xf555616dc6ac7af1, 0xfc848c3c4edc05c0, 0xafecd8ea265bd915, 0xb0231804cf3427b6, 0xecc055ccccfeb3dc,
+    0xe24e81fd50f51c47, 0xdc4f645fb5b5f1c3, 0x8e2b01ffb7f6f1da, 0xcb87095fc556acc2, 0xc8cad7c8610ce413,
+    0x0fa2db2ff07c194c, 0x67a9fc03a7147261, 0x1696d7d2414ae56a, 0x6c67aa57caecb593, 0x0518c45c57e2e66d,
+    0x35a6e433e6b53282, 0x562c170fcfae70ed, 0x350acc4109072f9f, 0xa328b66d9125049e, 0x6011888a674a2e78,
+    0xc0c24928df2db394, 0x6b744edc3eb43cc6, 0x5d956a097b894ddb, 0xe0f27583db1940c6,
+};
+static const bt_limb LARGE_Q[LARGE / 2] = {
+    0x63df5577ccb76cdd, 0xd118801cb15c4ab5, 0xf363b976a49d65f6, 0x98c14f62870cad56, 0x125a876b7dba3105,
+    0x97b542b1d7712ef4, 0x5137b30e51cecf81, 0xf0c56cdc3ab25803, 0xac02755cc716222f, 0xd25995d053f56e28,
+    0x694670ac0ac035a6, 0x797f928b6a1a9714, 0xdac7f64616a7bfc3, 0xa8502a7e74270539, 0x6433a61597aade46,
+    0x952471da494ce86d, 0x324ceb98d5e9327b, 0xad9664d4843a3e75, 0x7b63c05661dab8e2, 0x13220463d9393321,
+    0x3da4312a42d513f3, 0x224a56df597df753, 0xf15cf7540983601f, 0xc4cdb092444dd03d,
+};
 
 typedef struct key {
-    bt_limb n[L], nsquare[2 * L], hs[2 * L], p[H], q[H];
+    size_t L, H;
+    bt_limb n[LARGE], nsquare[2 * LARGE], hs[2 * LARGE], p[LARGE / 2], q[LARGE / 2];
     fixture n2;
     bt_word *storage, *scratch;
     bt_paillier_pub pub;
@@ -21,14 +38,17 @@ typedef struct key {
     bt_arena arena, tables;
 } key;
 
-static void open_public(key *k)
+static void open_public(key *k, size_t L)
 {
+    const size_t H = L / 2;
     bt_word *work = test_words(1 << 10);
     memset(k, 0, sizeof *k);
-    memcpy(k->p, P, sizeof P);
-    memcpy(k->q, Q, sizeof Q);
-    bt_gmp.sec_mul(k->n, P, H, Q, H, (mp_ptr)work);
-    bt_gmp.sec_mul(k->nsquare, k->n, L, k->n, L, (mp_ptr)work);
+    k->L = L;
+    k->H = H;
+    memcpy(k->p, L == SMALL ? P : LARGE_P, H * sizeof *k->p);
+    memcpy(k->q, L == SMALL ? Q : LARGE_Q, H * sizeof *k->q);
+    bt_gmp.sec_mul(k->n, k->p, (mp_size_t)H, k->q, (mp_size_t)H, (mp_ptr)work);
+    bt_gmp.sec_mul(k->nsquare, k->n, (mp_size_t)L, k->n, (mp_size_t)L, (mp_ptr)work);
     fixture_open(&k->n2, &bt_mont_mpn, k->nsquare, 2 * L);
     memcpy(k->hs, k->nsquare, sizeof k->hs);
     k->hs[0] -= 9; /* any unit serves here */
@@ -38,9 +58,9 @@ static void open_public(key *k)
     free(work);
 }
 
-static void open_private(key *k)
+static void open_private(key *k, size_t L)
 {
-    open_public(k);
+    open_public(k, L);
     BT_SECRET(k->p, sizeof k->p);
     BT_SECRET(k->q, sizeof k->q);
     bt_word *work = test_words(bt_paillier_priv_scratch(&k->pub));
@@ -71,7 +91,8 @@ static bt_limb *secret(size_t n, size_t limbs)
 static void mul_plain(int planted)
 {
     key k;
-    open_public(&k);
+    const size_t L = SMALL;
+    open_public(&k, L);
     bt_limb *m = secret(N, L), *src_values = secret(N, 2 * L);
     bt_word *src = fixture_load(&k.n2, src_values, N);
     k.scratch = test_words(bt_paillier_mul_plain_scratch(&k.pub));
@@ -85,28 +106,28 @@ static void mul_plain(int planted)
 static void priv_init(int planted)
 {
     key k;
-    open_private(&k);
+    open_private(&k, SMALL);
     if (planted)
         leak_branch(k.priv->side[0].inverse);
     close_key(&k);
 }
 
 /* The ciphertexts are public; the key, the results and every step between are not. */
-static void decrypt(int planted)
+static void decrypt_limbs(size_t L, size_t n, int planted)
 {
     key k;
-    open_private(&k);
-    bt_limb *c = test_words(N * 2 * L), *random = test_words(N + 2), *m = test_words(N * L);
-    bt_word *work = test_words(1 << 12), *a = fixture_array(&k.n2, N);
-    for (size_t i = 0; i < N; i++) { /* g^m, m = 1, 2, 3: 1 + m n */
+    open_private(&k, L);
+    bt_limb *c = test_words(n * 2 * L), *random = test_words(n + 2), *m = test_words(n * L);
+    bt_word *work = test_words(1 << 12), *a = fixture_array(&k.n2, n);
+    for (size_t i = 0; i < n; i++) { /* g^m, m = 1, 2, 3: 1 + m n */
         memset(c + i * 2 * L, 0, 2 * L * sizeof *c);
         c[i * 2 * L + L] = bt_gmp.mul_1(c + i * 2 * L, k.n, L, i + 1);
         c[i * 2 * L] += 1;
     }
-    for (size_t i = 0; i < N + 2; i++)
+    for (size_t i = 0; i < n + 2; i++)
         random[i] = test_random();
-    k.scratch = test_words(bt_paillier_decrypt_scratch(k.priv, N));
-    if (bt_paillier_decrypt(k.priv, m, c, N, random, k.scratch) != BT_OK)
+    k.scratch = test_words(bt_paillier_decrypt_scratch(k.priv, n));
+    if (bt_paillier_decrypt(k.priv, m, c, n, random, k.scratch) != BT_OK)
         exit(2);
     if (planted)
         leak_branch(m);
@@ -118,21 +139,31 @@ static void decrypt(int planted)
     close_key(&k);
 }
 
-static void owner_encrypt(int planted)
+static void decrypt(int planted)
+{
+    decrypt_limbs(SMALL, N, planted);
+}
+
+static void decrypt_large(int planted)
+{
+    decrypt_limbs(LARGE, 1, planted);
+}
+
+static void owner_encrypt_limbs(size_t L, size_t n, int planted)
 {
     key k;
-    open_private(&k);
-    bt_limb *m = secret(N, L), *a = secret(N, H), *c = test_words(N * 2 * L), random[N];
-    if (bt_paillier_owner_open(&k.tables, k.priv, 1 << 14) != BT_OK)
+    open_private(&k, L);
+    bt_limb *m = secret(n, L), *a = secret(n, L / 2), *c = test_words(n * 2 * L), random[N];
+    if (bt_paillier_owner_open(&k.tables, k.priv, L == SMALL ? 1 << 14 : 5 << 20) != BT_OK)
         exit(2);
     size_t rows = bt_paillier_owner_rows(k.priv);
-    k.scratch = test_words(bt_paillier_owner_scratch(k.priv, N));
+    k.scratch = test_words(bt_paillier_owner_scratch(k.priv, n));
     if (bt_paillier_owner_build(k.priv, k.hs, 0, rows, k.scratch) != BT_OK)
         exit(2);
-    for (size_t i = 0; i < N; i++)
+    for (size_t i = 0; i < n; i++)
         random[i] = test_random();
     /* the check multiplies ciphertexts as public data, which they are once they leave; here they are still marked */
-    if (bt_paillier_owner_encrypt(k.priv, c, m, a, N, k.hs, random, k.scratch) != BT_OK)
+    if (bt_paillier_owner_encrypt(k.priv, c, m, a, n, k.hs, random, k.scratch) != BT_OK)
         exit(2);
     if (planted)
         leak_branch(k.priv->side[1].comb.table);
@@ -142,10 +173,22 @@ static void owner_encrypt(int planted)
     close_key(&k);
 }
 
+static void owner_encrypt(int planted)
+{
+    owner_encrypt_limbs(SMALL, N, planted);
+}
+
+static void owner_encrypt_large(int planted)
+{
+    owner_encrypt_limbs(LARGE, 1, planted);
+}
+
 const leak_case leaks_paillier[] = {
     {"mul_plain", mul_plain},
     {"priv_init", priv_init},
     {"decrypt", decrypt},
+    {"decrypt_large", decrypt_large},
     {"owner_encrypt", owner_encrypt},
+    {"owner_encrypt_large", owner_encrypt_large},
     {NULL, NULL},
 };
