@@ -1,5 +1,7 @@
 #include "bt_gmp.h"
 
+#include "bt_modulus.h"
+
 #include <dlfcn.h>
 #include <string.h>
 
@@ -19,6 +21,28 @@ static int bind(void *handle, const char *symbol, void *to)
     void *address = dlsym(handle, symbol);
     memcpy(to, &address, sizeof address); /* ISO C has no cast from void * to a function pointer */
     return address != NULL;
+}
+
+/* One reduction by redc_n against the same by rows of addmul_1. */
+static int redc_n_works(const bt_gmp_functions *f)
+{
+    enum { N = 12 };
+    bt_limb m[N], inverse[N], work[N], t[2 * N], rows[2 * N], got[N], x = 1;
+    for (size_t i = 0; i < N; i++)
+        m[i] = x = x * UINT64_C(6364136223846793005) + 1442695040888963407u;
+    m[0] |= 1;
+    m[N - 1] |= (bt_limb)1 << 63; /* 2^(64 N) < 2 m */
+    for (size_t i = 0; i < 2 * N; i++)
+        t[i] = rows[i] = x = x * UINT64_C(6364136223846793005) + 1442695040888963407u;
+    t[2 * N - 1] = rows[2 * N - 1] = m[N - 1] >> 1; /* t < m 2^(64 N) */
+    bt_inverse_2k(inverse, m, N, work);
+    f->redc_n((mp_ptr)got, (mp_ptr)t, (mp_srcptr)m, N, (mp_srcptr)inverse);
+
+    for (size_t i = 0; i < N; i++)
+        rows[i] = f->addmul_1((mp_ptr)(rows + i), (mp_srcptr)m, N, 0 - rows[i] * inverse[0]);
+    bt_limb carry = f->add_n((mp_ptr)rows, (mp_srcptr)(rows + N), (mp_srcptr)rows, N);
+    bt_limb borrow = f->sub_n((mp_ptr)work, (mp_srcptr)rows, (mp_srcptr)m, N);
+    return memcmp(got, carry || !borrow ? work : rows, sizeof got) == 0;
 }
 
 bt_status bt_gmp_load(const char *path)
@@ -44,6 +68,8 @@ bt_status bt_gmp_load(const char *path)
     if (!found || *limb_bits != 64)
         return BT_ERR_GMP;
     f.version = *version;
+    if (bind(handle, "__gmpn_redc_n", &f.redc_n) && !redc_n_works(&f))
+        f.redc_n = NULL;
     bt_gmp = f;
     return BT_OK;
 }

@@ -20,6 +20,9 @@ typedef struct bt_gmp_functions {
     /* no branch, no address from the operands */
     void (*sec_mul)(mp_ptr, mp_srcptr, mp_size_t, mp_srcptr, mp_size_t, mp_ptr);
     mp_size_t (*sec_mul_itch)(mp_size_t, mp_size_t);
+    /* up[2 n] / 2^(64 n) mod m, reduced, n > 8, given m^-1 mod 2^(64 n); up is destroyed; public data only. Exported by GMP 5 to
+     * 6.3 but not in gmp.h: NULL unless it is there and a trial at load gave the right answer. */
+    void (*redc_n)(mp_ptr, mp_ptr, mp_srcptr, mp_size_t, mp_srcptr);
     mp_size_t (*gcd)(mp_ptr, mp_ptr, mp_size_t, mp_ptr, mp_size_t); /* public data only */
     const char *version;                                            /* "6.3.0" */
 } bt_gmp_functions;

@@ -82,6 +82,27 @@ bt_status bt_modulus_init(bt_modulus *mod, const bt_limb *m, size_t limbs, bt_li
     return BT_OK;
 }
 
+void bt_inverse_2k(bt_limb *out, const bt_limb *a, size_t n, bt_limb *work)
+{
+    bt_limb inverse = a[0]; /* Newton, as above */
+    for (int i = 0; i < 5; i++)
+        inverse *= 2 - a[0] * inverse;
+
+    /* Limb by limb, as in a division: the rest 1 - a (out so far) is 0 below limb i, and the next limb makes it 0 there. */
+    memset(work, 0, n * sizeof *work);
+    work[0] = 1;
+    for (size_t i = 0; i < n; i++) {
+        bt_limb q = work[i] * inverse, carry = 0;
+        out[i] = q;
+        for (size_t j = i; j < n; j++) {
+            unsigned __int128 p = (unsigned __int128)q * a[j - i] + carry;
+            bt_limb low = (bt_limb)p;
+            carry = (bt_limb)(p >> 64) + (work[j] < low);
+            work[j] -= low;
+        }
+    }
+}
+
 size_t bt_modulus_first_invalid(const bt_modulus *mod, const bt_limb *src, size_t n)
 {
     const size_t limbs = mod->limbs;

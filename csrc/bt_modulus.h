@@ -24,4 +24,7 @@ bt_status bt_modulus_init(bt_modulus *mod, const bt_limb *m, size_t limbs, bt_li
 /* Index of the first of n values (mod->limbs limbs each, public) that is 0 or not below the modulus; n if there is none. */
 size_t bt_modulus_first_invalid(const bt_modulus *mod, const bt_limb *src, size_t n);
 
+/* out[n] = a^-1 mod 2^(64 n) for an odd a; work: n limbs. The value of a may be secret. */
+void bt_inverse_2k(bt_limb *out, const bt_limb *a, size_t n, bt_limb *work);
+
 #endif

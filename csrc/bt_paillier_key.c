@@ -53,29 +53,8 @@ size_t bt_paillier_priv_scratch(const bt_paillier_pub *pub)
     size_t elem = padded(max_size(bt_mont_words(&c1, 1), bt_mont_words(&c2, 1)));
     size_t below = max_size(bt_pow_secret_scratch(&c1, 1, 64 * H), bt_pow_secret_scratch(&c2, 1, 64 * L));
     below = max_size(below, max_size(bt_mont_scratch(&c1), bt_mont_scratch(&c2)));
-    below = max_size(below, 2 * padded(2 * H) + mul_sec_scratch(H));
+    below = max_size(below, max_size(mul_sec_scratch(H), H));
     return 2 * padded(2 * L) + padded(L) + 3 * elem + below;
-}
-
-/* out[n] = a^-1 mod 2^(64 n), a odd: Newton's x <- x (2 - a x) doubles the correct bits; x = 3 a xor 2 starts with 5 */
-static void inverse_2k(bt_limb *out, const bt_limb *a, size_t n, bt_word *scratch)
-{
-    bt_limb *t = take(&scratch, 2 * n);
-    bt_limb *u = take(&scratch, 2 * n);
-
-    memset(out, 0, n * sizeof *out);
-    out[0] = (3 * a[0]) ^ 2;
-    for (size_t bits = 5; bits < 64 * n; bits *= 2) {
-        mul_sec(t, a, out, n, scratch);
-        bt_limb carry = 1; /* t <- 2 - t = ~t + 3 */
-        for (size_t i = 0; i < n; i++) {
-            unsigned __int128 s = (unsigned __int128)(bt_limb)~t[i] + carry + (i == 0 ? 2 : 0);
-            t[i] = (bt_limb)s;
-            carry = (bt_limb)(s >> 64);
-        }
-        mul_sec(u, out, t, n, scratch);
-        memcpy(out, u, n * sizeof *out);
-    }
 }
 
 static bt_status side_init(bt_paillier_side *side, const bt_paillier_pub *pub, const bt_limb *p, bt_word **arena,
@@ -107,7 +86,7 @@ static bt_status side_init(bt_paillier_side *side, const bt_paillier_pub *pub, c
 
     memcpy(side->exponent, p, H * sizeof *p);
     side->exponent[0] -= 1; /* p is odd */
-    inverse_2k(side->inverse, p, H, scratch);
+    bt_inverse_2k(side->inverse, p, H, scratch);
     memcpy(copies, side->m2.r1, L * sizeof *copies);
     bt_word *one = take(&scratch, bt_mont_words(&side->c2, 1));
     side->c2.ops->load(&side->c2, one, copies, 1, scratch);

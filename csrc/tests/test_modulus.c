@@ -54,8 +54,28 @@ static void constants(const bt_limb *m, size_t bits)
     free(rows);
 }
 
+/* a a^-1 = 1 mod 2^(64 n), for extreme and random odd a */
+static void test_inverse_2k(void)
+{
+    enum { MOST = 70 };
+    bt_limb a[MOST], inverse[MOST], work[MOST], product[2 * MOST];
+    for (size_t n = 1; n <= MOST; n++)
+        for (int kind = 0; kind < 4; kind++) {
+            for (size_t i = 0; i < n; i++)
+                a[i] = kind == 0 ? 0 : kind == 1 ? ~(bt_limb)0 : test_random();
+            a[0] |= 1;
+            bt_inverse_2k(inverse, a, n, work);
+            bt_gmp.mul_n(product, a, inverse, (mp_size_t)n);
+            int one = product[0] == 1;
+            for (size_t i = 1; i < n; i++)
+                one &= product[i] == 0;
+            CHECK(one);
+        }
+}
+
 void test_modulus(void)
 {
+    test_inverse_2k();
     refusals();
     for (bt_limb m = 3; m < 1 << 12; m += 2)
         constants(&m, 64 - (size_t)__builtin_clzll(m));

@@ -176,8 +176,47 @@ static void tall_table(const bt_mont_ops *ops)
     fixture_close(&f);
 }
 
+/* Public products of sizes that mpn_redc_n reduces, with it and without. */
+static void test_long_products(void)
+{
+    static const size_t sizes[] = {55, 56, 57, 64, 96, 128, 256};
+    void (*const redc_n)(mp_ptr, mp_ptr, mp_srcptr, mp_size_t, mp_srcptr) = bt_gmp.redc_n;
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        const size_t limbs = sizes[k];
+        bt_limb *m = test_words(limbs), *values = test_words(4 * limbs), *expected = test_words(limbs);
+        test_random_modulus(m, 64 * limbs - k % 3);
+        for (size_t i = 0; i < 4; i++)
+            test_random_limbs(values + i * limbs, limbs);
+        memcpy(values, m, limbs * sizeof *m); /* m - 1, the largest */
+        values[0] -= 1;
+        for (int without = 0; without < 2; without++) {
+            bt_gmp.redc_n = without ? NULL : redc_n;
+            fixture f;
+            fixture_open(&f, &bt_mont_mpn, m, limbs);
+            bt_word *a = fixture_load(&f, values, 4), *b = fixture_array(&f, 4);
+            f.ctx.ops->mul(&f.ctx, b, a, a, 4, 0, f.scratch);
+            f.ctx.ops->mul(&f.ctx, b, b, a, 4, 0, f.scratch);
+            bt_limb *got = fixture_store(&f, b, 4);
+            for (size_t i = 0; i < 4; i++) {
+                ref_mul(expected, values + i * limbs, values + i * limbs, m, limbs);
+                ref_mul(expected, expected, values + i * limbs, m, limbs);
+                CHECK(memcmp(got + i * limbs, expected, limbs * sizeof *got) == 0);
+            }
+            free(a);
+            free(b);
+            free(got);
+            fixture_close(&f);
+        }
+        free(m);
+        free(values);
+        free(expected);
+    }
+    bt_gmp.redc_n = redc_n;
+}
+
 void test_mont(void)
 {
+    test_long_products();
     static const size_t sizes[] = {2,    3,    63,   64,   65,   127,  128,  129, 1023,
                                    1024, 1025, 2047, 2048, 2049, 4095, 4096, 4097};
     CHECK(bt_mont_pick(NULL) && bt_mont_pick("") && bt_mont_pick("auto"));
