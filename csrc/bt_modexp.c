@@ -63,16 +63,18 @@ static size_t pow_fixed_scratch(const bt_mont *ctx, size_t n, size_t ebits)
     return (entries + 1) * entry_stride(ctx, min_size(n, CHUNK)) + bt_mont_scratch(ctx);
 }
 
-/* n <= CHUNK powers by fixed windows; the same operations whatever the exponents. */
+/* Bits [low, high) of n <= CHUNK powers by fixed windows, after those above if `more`; the same operations whatever the
+ * exponents. */
 static void pow_fixed(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e, size_t estride,
-                      size_t ebits, int secret, bt_word *scratch)
+                      size_t low, size_t high, int more, int secret, bt_word *scratch)
 {
     const bt_mont_ops *ops = ctx->ops;
-    if (ebits == 0) {
-        ops->one(ctx, dst, n);
+    if (high == low) {
+        if (!more)
+            ops->one(ctx, dst, n);
         return;
     }
-    const size_t w = fixed_window(ctx, ebits), entries = (size_t)1 << w, stride = entry_stride(ctx, n);
+    const size_t w = fixed_window(ctx, high - low), entries = (size_t)1 << w, stride = entry_stride(ctx, n);
     bt_word *table = scratch, *t = table + entries * stride, *work = t + stride;
     uint32_t digit[CHUNK];
 
@@ -84,16 +86,18 @@ static void pow_fixed(const bt_mont *ctx, bt_word *dst, const bt_word *base, siz
         else
             ops->mul(ctx, table + j * stride, table + (j - 1) * stride, table + stride, n, secret, work);
     }
-    size_t pos = (ebits - 1) / w * w; /* the top window may be narrower */
-    for (size_t i = 0; i < n; i++)
-        digit[i] = digit_at(e + i * estride, pos, ebits - pos);
-    ops->select_own(ctx, dst, table, entries, stride, digit, n);
-    while (pos > 0) {
-        pos -= w;
-        for (size_t i = 0; i < w; i++)
-            ops->sqr(ctx, dst, dst, n, secret, work);
+    for (size_t pos = high; pos > low;) {
+        const size_t width = (pos - low - 1) % w + 1; /* w, but the top window may be narrower */
+        pos -= width;
         for (size_t i = 0; i < n; i++)
-            digit[i] = digit_at(e + i * estride, pos, w);
+            digit[i] = digit_at(e + i * estride, pos, width);
+        if (!more) {
+            ops->select_own(ctx, dst, table, entries, stride, digit, n);
+            more = 1;
+            continue;
+        }
+        for (size_t i = 0; i < width; i++)
+            ops->sqr(ctx, dst, dst, n, secret, work);
         ops->select_own(ctx, t, table, entries, stride, digit, n);
         ops->mul(ctx, dst, dst, t, n, secret, work);
     }
@@ -105,12 +109,18 @@ size_t bt_pow_secret_scratch(const bt_mont *ctx, size_t n, size_t ebits)
     return pow_fixed_scratch(ctx, n, ebits);
 }
 
-void bt_pow_secret(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e, size_t estride,
-                   size_t ebits, bt_word *scratch)
+void bt_pow_secret_part(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e,
+                        size_t estride, size_t ebits, size_t low, size_t high, bt_word *scratch)
 {
     for (size_t i = 0; i < n; i += CHUNK)
         pow_fixed(ctx, dst + bt_mont_offset(ctx, i), base + bt_mont_offset(ctx, i), min_size(CHUNK, n - i),
-                  e + i * estride, estride, ebits, 1, scratch);
+                  e + i * estride, estride, low, high, high < ebits, 1, scratch);
+}
+
+void bt_pow_secret(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e, size_t estride,
+                   size_t ebits, bt_word *scratch)
+{
+    bt_pow_secret_part(ctx, dst, base, n, e, estride, ebits, 0, ebits, scratch);
 }
 
 /* Sliding windows: 2^(w-1) odd powers (and one squaring for them), then one product in w + 1 bits on average.
@@ -129,45 +139,46 @@ static size_t sliding_window(size_t bits)
     return best;
 }
 
-/* Elements that share one exponent, n <= CHUNK: left to right, zeros skipped, each window odd. */
-static void pow_sliding(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e, size_t ebits,
-                        int secret_base, bt_word *scratch)
+/* Bits [low, high) of an exponent of `bits` bits that n <= CHUNK elements share: left to right, zeros skipped, each window
+ * odd. dst is read only if there are bits above. */
+static void pow_sliding(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e, size_t bits,
+                        size_t low, size_t high, int secret_base, bt_word *scratch)
 {
     const bt_mont_ops *ops = ctx->ops;
-    const size_t bits = bit_length(e, ebits), w = sliding_window(bits), stride = bt_mont_words(ctx, n);
-    if (bits == 0) {
+    size_t pos = min_size(bits, high); /* bits at and above pos are done */
+    if (pos <= low) {
         ops->one(ctx, dst, n);
         return;
     }
+    const size_t w = sliding_window(pos - low), stride = bt_mont_words(ctx, n);
     bt_word *square = scratch, *table = square + stride, *work = table + ((size_t)1 << (w - 1)) * stride;
     ops->gather(ctx, table, base, NULL, n); /* table[k] = base^(2k+1) */
     if (w > 1)
         ops->sqr(ctx, square, base, n, secret_base, work);
     size_t filled = 1;
 
-    size_t pos = bits; /* bits at and above pos are done */
-    int started = 0;
-    while (pos > 0) {
+    int started = bits > high;
+    while (pos > low) {
         if (!digit_at(e, pos - 1, 1)) {
             if (started)
                 ops->sqr(ctx, dst, dst, n, secret_base, work);
             pos--;
             continue;
         }
-        size_t low = pos > w ? pos - w : 0;
-        while (low + 1 < pos && !digit_at(e, low, 1)) /* bounded even if another thread clears bit pos - 1 meanwhile */
-            low++;
-        const size_t k = digit_at(e, low, pos - low) >> 1;
+        size_t end = pos - low > w ? pos - w : low;
+        while (end + 1 < pos && !digit_at(e, end, 1)) /* bounded even if another thread clears bit pos - 1 meanwhile */
+            end++;
+        const size_t k = digit_at(e, end, pos - end) >> 1;
         for (; filled <= k; filled++) /* only as far as a window asks */
             ops->mul(ctx, table + filled * stride, table + (filled - 1) * stride, square, n, secret_base, work);
         if (started) {
-            for (; pos > low; pos--)
+            for (; pos > end; pos--)
                 ops->sqr(ctx, dst, dst, n, secret_base, work);
             ops->mul(ctx, dst, dst, table + k * stride, n, secret_base, work);
         } else {
             ops->gather(ctx, dst, table + k * stride, NULL, n);
             started = 1;
-            pos = low;
+            pos = end;
         }
     }
 }
@@ -180,25 +191,33 @@ size_t bt_pow_public_scratch(const bt_mont *ctx, size_t n, size_t ebits)
     return sliding > fixed ? sliding : fixed;
 }
 
-void bt_pow_public(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e, size_t estride,
-                   size_t ebits, int secret_base, bt_word *scratch)
+void bt_pow_public_part(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e,
+                        size_t estride, size_t ebits, size_t low, size_t high, int secret_base, bt_word *scratch)
 {
     const size_t lanes = ctx->ops->lanes, chunk = lanes == 1 && estride ? 1 : CHUNK;
     for (size_t i = 0; i < n; i += chunk) {
         const size_t count = min_size(chunk, n - i), at = bt_mont_offset(ctx, i);
         const bt_limb *mine = e + i * estride;
-        if (chunk == 1 || estride == 0) {
-            pow_sliding(ctx, dst + at, base + at, count, mine, ebits, secret_base, scratch);
-            continue;
-        }
-        /* lanes with exponents of their own go in step: fixed windows over the longest of them */
         size_t longest = 0;
-        for (size_t k = 0; k < count; k++) {
+        for (size_t k = 0; k < (estride ? count : 1); k++) {
             const size_t bits = bit_length(mine + k * estride, ebits);
             longest = bits > longest ? bits : longest;
         }
-        pow_fixed(ctx, dst + at, base + at, count, mine, estride, longest, secret_base, scratch);
+        if (chunk == 1 || estride == 0) {
+            pow_sliding(ctx, dst + at, base + at, count, mine, longest, low, high, secret_base, scratch);
+            continue;
+        }
+        /* lanes with exponents of their own go in step: fixed windows over the longest of them */
+        size_t top = min_size(longest, high);
+        top = top > low ? top : low;
+        pow_fixed(ctx, dst + at, base + at, count, mine, estride, low, top, longest > high, secret_base, scratch);
     }
+}
+
+void bt_pow_public(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e, size_t estride,
+                   size_t ebits, int secret_base, bt_word *scratch)
+{
+    bt_pow_public_part(ctx, dst, base, n, e, estride, ebits, 0, ebits, secret_base, scratch);
 }
 
 /* --- fixed base ------------------------------------------------------------------------------------------------- */
@@ -292,16 +311,15 @@ size_t bt_comb_pow_scratch(const bt_comb *comb, size_t n)
     return bt_mont_words(comb->ctx, n) + (n + 1) / 2 + bt_mont_scratch(comb->ctx);
 }
 
-void bt_comb_pow(const bt_comb *comb, bt_word *dst, size_t n, const bt_limb *e, size_t el, bt_word *scratch)
+void bt_comb_pow_part(const bt_comb *comb, bt_word *dst, size_t n, const bt_limb *e, size_t el, size_t first,
+                      size_t count, bt_word *scratch)
 {
     const bt_mont *ctx = comb->ctx;
     const size_t w = comb->window, entries = (size_t)1 << w;
     bt_word *t = scratch;
     uint32_t *digit = (uint32_t *)(t + bt_mont_words(ctx, n));
     bt_word *work = (bt_word *)digit + (n + 1) / 2;
-    if (comb->rows == 0)
-        ctx->ops->one(ctx, dst, n);
-    for (size_t row = 0; row < comb->rows; row++) {
+    for (size_t row = first; row < first + count; row++) {
         const size_t pos = row * w, width = min_size(w, comb->ebits - pos);
         for (size_t i = 0; i < n; i++)
             digit[i] = digit_at(e + i * el, pos, width);
@@ -309,4 +327,11 @@ void bt_comb_pow(const bt_comb *comb, bt_word *dst, size_t n, const bt_limb *e, 
         if (row)
             ctx->ops->mul(ctx, dst, dst, t, n, 1, work);
     }
+}
+
+void bt_comb_pow(const bt_comb *comb, bt_word *dst, size_t n, const bt_limb *e, size_t el, bt_word *scratch)
+{
+    if (comb->rows == 0)
+        comb->ctx->ops->one(comb->ctx, dst, n);
+    bt_comb_pow_part(comb, dst, n, e, el, 0, comb->rows, scratch);
 }

@@ -22,6 +22,14 @@ size_t bt_pow_public_scratch(const bt_mont *ctx, size_t n, size_t ebits);
 void bt_pow_public(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e, size_t estride,
                    size_t ebits, int secret_base, bt_word *scratch);
 
+/* Long powers in parts, so that no call is long: dst[i] = dst[i]^(2^(high - low)) base[i]^(bits [low, high) of e[i]), from
+ * high = ebits, where dst is only written, down to low = 0. Each part makes its tables anew. Scratch: that of high - low
+ * bits. */
+void bt_pow_secret_part(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e,
+                        size_t estride, size_t ebits, size_t low, size_t high, bt_word *scratch);
+void bt_pow_public_part(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e,
+                        size_t estride, size_t ebits, size_t low, size_t high, int secret_base, bt_word *scratch);
+
 /* Fixed base: table[i][j] = g^(j 2^(w i)), i < rows = ceil(ebits/w), j < 2^w; a power is `rows` - 1 products and no
  * squaring. Exponents are secret: each table row is read whole for every element, and one pass over a row serves the whole
  * batch while the row is in cache. */
@@ -44,6 +52,9 @@ size_t bt_comb_build_scratch(const bt_comb *comb);
 void bt_comb_build(bt_comb *comb, const bt_word *base, size_t first, size_t count, int secret, bt_word *scratch);
 size_t bt_comb_pow_scratch(const bt_comb *comb, size_t n);
 void bt_comb_pow(const bt_comb *comb, bt_word *dst, size_t n, const bt_limb *e, size_t el, bt_word *scratch);
+/* Rows [first, first + count) of it: dst times their factors; row 0, the first, sets dst. */
+void bt_comb_pow_part(const bt_comb *comb, bt_word *dst, size_t n, const bt_limb *e, size_t el, size_t first,
+                      size_t count, bt_word *scratch);
 
 /* dst[r] = prod_j base[idx[j]]^e[r][j], r < rows, j < m; public exponents (zero exponents cost nothing). idx may be NULL.
  * Straus with tables shared by all rows, or Pippenger buckets, by a cost model. Empty products are 1. The scratch for m bases
@@ -51,6 +62,9 @@ void bt_comb_pow(const bt_comb *comb, bt_word *dst, size_t n, const bt_limb *e, 
 size_t bt_multiexp_scratch(const bt_mont *ctx, size_t m, size_t rows, size_t ebits);
 void bt_multiexp(const bt_mont *ctx, bt_word *dst, const bt_word *base, const int64_t *idx, size_t m, const bt_limb *e,
                  size_t el, size_t ebits, size_t rows, bt_word *scratch);
+/* The same onto what is there, for long exponents in parts from the top: dst[r] = dst[r]^(2^ebits) prod_j ..., m > 0. */
+void bt_multiexp_more(const bt_mont *ctx, bt_word *dst, const bt_word *base, const int64_t *idx, size_t m,
+                      const bt_limb *e, size_t el, size_t ebits, size_t rows, bt_word *scratch);
 
 /* dst[r] = prod_j src[idx[r * m + j]], r < rows, j < m. Public operands. Empty products are 1. */
 size_t bt_prod_scratch(const bt_mont *ctx, size_t rows, size_t m);

@@ -158,16 +158,17 @@ static void straus_table(const bt_mont *ctx, const plan *p, bt_word *table, cons
         ops->mul(ctx, table + k * stride, table + (k - 1) * stride, square, padded, 0, work);
 }
 
-/* dst[r] = prod over pos of cell[r ebits + pos]^(2^pos), `lanes` rows at a time, cells that no row used left out. */
+/* dst[r] = prod over pos of cell[r ebits + pos]^(2^pos), `lanes` rows at a time, cells that no row used left out; times
+ * dst[r]^(2^ebits) if `more`. */
 static void straus_join(const bt_mont *ctx, bt_word *dst, const bt_word *cells, const uint8_t *used, size_t rows,
-                        size_t ebits, bt_word *group, bt_word *work)
+                        size_t ebits, int more, bt_word *group, bt_word *work)
 {
     const bt_mont_ops *ops = ctx->ops;
     int64_t pick[BT_MAX_LANES];
     for (size_t first = 0; first < rows; first += ops->lanes) {
         const size_t count = min_size(ops->lanes, rows - first);
         bt_word *out = dst + bt_mont_offset(ctx, first);
-        int started = 0;
+        int started = more;
         for (size_t pos = ebits; pos-- > 0;) {
             if (started)
                 ops->sqr(ctx, out, out, count, 0, work);
@@ -189,10 +190,12 @@ static void straus_join(const bt_mont *ctx, bt_word *dst, const bt_word *cells, 
 }
 
 /* Weighs the buckets of one row, all windows in step: with suffix = B_max ... B_d, the product of all suffixes is
- * prod B_d^d; then joins the windows into element 0 of `group`, two groups of which the second is work space. */
-static void pippenger_join(const bt_mont *ctx, const plan *p, bt_word *group, const bt_word *cells, size_t windows,
-                           bt_word *own, bt_word *work)
+ * prod B_d^d; then joins the windows into element 0 of `group`, onto what is there if `more`. The second of the two groups
+ * is work space. */
+static void pippenger_join(const bt_mont *ctx, const plan *p, bt_word *group, const bt_word *cells, size_t ebits,
+                           int more, bt_word *own, bt_word *work)
 {
+    const size_t windows = div_up(ebits, p->w);
     const bt_mont_ops *ops = ctx->ops;
     const size_t stride = bt_mont_words(ctx, windows), buckets = (size_t)1 << p->w;
     bt_word *suffix = own, *weighed = suffix + stride, *bucket = weighed + stride;
@@ -212,21 +215,22 @@ static void pippenger_join(const bt_mont *ctx, const plan *p, bt_word *group, co
     for (size_t k = windows; k-- > 0;) {
         pick[0] = (int64_t)k;
         ops->gather(ctx, group + bt_mont_words(ctx, BT_MAX_LANES), weighed, pick, 1);
-        if (k + 1 == windows) {
+        if (k + 1 == windows && !more) {
             ops->gather(ctx, group, group + bt_mont_words(ctx, BT_MAX_LANES), NULL, 1);
             continue;
         }
-        for (size_t i = 0; i < p->w; i++)
+        for (size_t i = k * p->w; i < min_size(ebits, (k + 1) * p->w); i++)
             ops->sqr(ctx, group, group, 1, 0, work);
         ops->mul(ctx, group, group, group + bt_mont_words(ctx, BT_MAX_LANES), 1, 0, work);
     }
 }
 
-void bt_multiexp(const bt_mont *ctx, bt_word *dst, const bt_word *base, const int64_t *idx, size_t m, const bt_limb *e,
-                 size_t el, size_t ebits, size_t rows, bt_word *scratch)
+static void multiexp(const bt_mont *ctx, bt_word *dst, const bt_word *base, const int64_t *idx, size_t m,
+                     const bt_limb *e, size_t el, size_t ebits, size_t rows, int more, bt_word *scratch)
 {
     const bt_mont_ops *ops = ctx->ops;
-    ops->one(ctx, dst, rows);
+    if (!more)
+        ops->one(ctx, dst, rows);
     if (m == 0 || ebits == 0 || rows == 0)
         return;
     const plan p = multiexp_plan(ctx, m, rows, ebits);
@@ -252,7 +256,10 @@ void bt_multiexp(const bt_mont *ctx, bt_word *dst, const bt_word *base, const in
                         bt_accumulate(&acc, (k << p.w) + digit, idx ? (size_t)idx[j] : j);
                 }
             bt_accumulate_flush(&acc);
-            pippenger_join(ctx, &p, group, cells, windows, own, work);
+            const int64_t row = (int64_t)first;
+            if (more)
+                ops->gather(ctx, group, dst, &row, 1);
+            pippenger_join(ctx, &p, group, cells, ebits, more, own, work);
             ops->scatter(ctx, dst, first, group, 1);
             continue;
         }
@@ -273,6 +280,18 @@ void bt_multiexp(const bt_mont *ctx, bt_word *dst, const bt_word *base, const in
                 }
             bt_accumulate_flush(&acc);
         }
-        straus_join(ctx, dst + bt_mont_offset(ctx, first), cells, used, count, ebits, group, work);
+        straus_join(ctx, dst + bt_mont_offset(ctx, first), cells, used, count, ebits, more, group, work);
     }
+}
+
+void bt_multiexp(const bt_mont *ctx, bt_word *dst, const bt_word *base, const int64_t *idx, size_t m, const bt_limb *e,
+                 size_t el, size_t ebits, size_t rows, bt_word *scratch)
+{
+    multiexp(ctx, dst, base, idx, m, e, el, ebits, rows, 0, scratch);
+}
+
+void bt_multiexp_more(const bt_mont *ctx, bt_word *dst, const bt_word *base, const int64_t *idx, size_t m,
+                      const bt_limb *e, size_t el, size_t ebits, size_t rows, bt_word *scratch)
+{
+    multiexp(ctx, dst, base, idx, m, e, el, ebits, rows, 1, scratch);
 }

@@ -131,6 +131,17 @@ static void multiexp(const bt_mont_ops *ops, size_t bits, size_t rows, size_t m,
         }
         bt_multiexp(&o.f.ctx, out, o.elements, indexed ? idx : NULL, m, e, el, ebits, rows, scratch);
         check_rows(&o, out, want, rows);
+        if (m == 0)
+            continue;
+        for (size_t r = 0; r < rows; r++) { /* once more, onto what is there: want^(2^ebits + 1) */
+            bt_limb *w = want + r * limbs;
+            memcpy(t, w, limbs * sizeof *t);
+            for (size_t i = 0; i < ebits; i++)
+                ref_mul(t, t, t, o.f.m, limbs);
+            ref_mul(w, w, t, o.f.m, limbs);
+        }
+        bt_multiexp_more(&o.f.ctx, out, o.elements, indexed ? idx : NULL, m, e, el, ebits, rows, scratch);
+        check_rows(&o, out, want, rows);
     }
     free(e);
     free(want);

@@ -119,6 +119,43 @@ static void against_gmp(const bt_mont_ops *ops, size_t bits, size_t ebits, size_
     fixture_close(&f);
 }
 
+/* powers in parts of `step` bits, whose lowest may be narrower, with scratch for just that many */
+static void parts_against_gmp(const bt_mont_ops *ops, size_t bits, size_t ebits, size_t step, size_t n)
+{
+    const size_t limbs = (bits + 63) / 64, el = (ebits + 63) / 64;
+    bt_limb *m = test_words(limbs), *bases = test_words(n * limbs), *e = test_words(n * el);
+    test_random_modulus(m, bits);
+    fixture f;
+    fixture_open(&f, ops, m, limbs);
+    for (size_t i = 0; i < n; i++) {
+        test_random_limbs(bases + i * limbs, limbs);
+        test_random_exponent(e + i * el, el, ebits >> i % 5);
+    }
+    bt_word *x = fixture_load(&f, bases, n), *out = fixture_array(&f, n);
+    bt_word *secret = test_words(bt_pow_secret_scratch(&f.ctx, n, step));
+    bt_word *public = test_words(bt_pow_public_scratch(&f.ctx, n, step));
+    for (int way = 0; way < 4; way++) {
+        const size_t stride = way & 1 ? el : 0;
+        for (size_t high = ebits; high > 0;) {
+            const size_t low = high > step ? high - step : 0;
+            if (way < 2)
+                bt_pow_secret_part(&f.ctx, out, x, n, e, stride, ebits, low, high, secret);
+            else
+                bt_pow_public_part(&f.ctx, out, x, n, e, stride, ebits, low, high, 0, public);
+            high = low;
+        }
+        check_powers(&f, out, bases, limbs, e, el, stride, n);
+    }
+    free(m);
+    free(bases);
+    free(e);
+    free(x);
+    free(out);
+    free(secret);
+    free(public);
+    fixture_close(&f);
+}
+
 static void comb_against_gmp(const bt_mont_ops *ops, size_t bits, size_t ebits, size_t window, size_t n)
 {
     const size_t limbs = (bits + 63) / 64, el = (ebits + 63) / 64;
@@ -137,6 +174,9 @@ static void comb_against_gmp(const bt_mont_ops *ops, size_t bits, size_t ebits, 
     for (size_t row = 0; row < comb.rows; row += 2) /* in pieces, as a caller that shows progress does */
         bt_comb_build(&comb, base, row, comb.rows - row < 2 ? comb.rows - row : 2, 0, build);
     bt_comb_pow(&comb, out, n, e, el, pow);
+    check_powers(&f, out, g, 0, e, el, el, n);
+    for (size_t row = 0; row < comb.rows; row += 3)
+        bt_comb_pow_part(&comb, out, n, e, el, row, comb.rows - row < 3 ? comb.rows - row : 3, pow);
     check_powers(&f, out, g, 0, e, el, el, n);
     free(m);
     free(g);
@@ -293,6 +333,10 @@ void test_modexp(void)
         for (size_t ebits = 0; ebits <= 140; ebits += 7)
             for (size_t w = 1; w <= 8; w++)
                 comb_against_gmp(*ops, ebits % 2 ? 190 : 129, ebits, w, 1 + ebits % 9);
+        for (size_t step = 1; step <= 200; step += 1 + step / 3) {
+            parts_against_gmp(*ops, 129, 190, step, 1 + step % 11);
+            parts_against_gmp(*ops, 600, 64, step, 9);
+        }
         against_gmp(*ops, 1000, 100, 0);
         comb_against_gmp(*ops, 1000, 100, 5, 0);
     }

@@ -8,8 +8,6 @@ gmpy2's own integers, which carry the numbers in and out, are not constant-time;
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import gmpy2
@@ -17,36 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from bluetusk import _parallel
+from bluetusk._integers import Integer, Integers, integer, integers, limbs_of, rows_of
 from bluetusk._kernels.modexp import MAX_BITS, MAX_COMB_BITS, Comb, Montgomery
 from bluetusk._numeric import as_int
+from bluetusk._powers import in_blocks, in_parts, kernel_powers, load, plain_powers, product_us, store
 
 __all__ = ["FixedBase", "multiexp", "powmod"]
 
-Integer: TypeAlias = "int | gmpy2.mpz | np.integer[Any]"
-Integers: TypeAlias = "Integer | Sequence[Integer] | npt.NDArray[Any]"
 _U64: TypeAlias = npt.NDArray[np.uint64]
 
 _SLICE_US = 50_000.0
-
-
-def _integer(x: Any, name: str) -> gmpy2.mpz:
-    if isinstance(x, bool | np.bool_) or not hasattr(x, "__index__"):
-        raise TypeError(f"{name} must be an int or a gmpy2.mpz, not {type(x).__name__}")
-    return x if isinstance(x, gmpy2.mpz) else gmpy2.mpz(operator.index(x))
-
-
-def _integers(x: Any, name: str) -> tuple[list[gmpy2.mpz], bool]:
-    """Return the numbers of `x`, and whether it was a single one."""
-    if isinstance(x, np.ndarray):
-        if x.dtype.kind not in "iuO":
-            raise TypeError(f"{name} must be an array of integers, not {x.dtype}; round it first if that is meant")
-        if x.ndim > 1:
-            raise ValueError(f"{name} must be one number or one-dimensional, not of shape {x.shape}")
-        single, items = x.ndim == 0, x.reshape(-1).tolist()
-        return [_integer(v, name if single else f"{name}[{i}]") for i, v in enumerate(items)], single
-    if isinstance(x, str | bytes | bytearray | dict | set | frozenset) or not isinstance(x, Iterable):
-        return [_integer(x, name)], True
-    return [_integer(v, f"{name}[{i}]") for i, v in enumerate(x)], False
 
 
 def _together(
@@ -64,7 +42,7 @@ def _together(
 
 
 def _modulus(x: Any) -> gmpy2.mpz:
-    modulus = _integer(x, "modulus")
+    modulus = integer(x, "modulus")
     if modulus < 1:
         raise ValueError("modulus must be at least 1")
     return modulus
@@ -85,34 +63,6 @@ def _refuse(modulus: gmpy2.mpz) -> None:
         raise ValueError(f"{reason}; if the exponents are public, use powmod(..., secret_exponents=False)")
 
 
-def _limbs(values: Sequence[gmpy2.mpz], limbs: int) -> _U64:
-    data = b"".join([v.to_bytes(8 * limbs, "little") for v in values])
-    return np.frombuffer(data, np.uint64).reshape(len(values), limbs)
-
-
-def _numbers(rows: _U64) -> list[gmpy2.mpz]:
-    step, data = 8 * rows.shape[1], rows.tobytes()
-    return [gmpy2.mpz.from_bytes(data[i : i + step], "little") for i in range(0, len(data), step)]
-
-
-def _load(mont: Montgomery, values: Sequence[gmpy2.mpz]) -> _U64:
-    """Return the values modulo the modulus, in the backend's layout."""
-    dst = mont.empty(len(values))
-    mont.load(dst, _limbs([v % mont.modulus for v in values], mont.limbs), 0, len(values))
-    return dst
-
-
-def _store(mont: Montgomery, words: _U64, n: int) -> list[gmpy2.mpz]:
-    out = np.zeros((n, mont.limbs), np.uint64)
-    mont.store(out, words, None, 0, n)
-    return _numbers(out)
-
-
-def _product_us(mont: Montgomery) -> float:
-    """Roughly the microseconds of one product; only slices depend on it."""
-    return 0.06 + 0.0012 * mont.limbs**2
-
-
 def _without_inverse(index: str) -> ValueError:
     return ValueError(f"bases{index} has no inverse modulo the modulus, and its exponent is negative; remove it")
 
@@ -129,19 +79,6 @@ def _inverted(bases: list[gmpy2.mpz], exponents: list[gmpy2.mpz], modulus: gmpy2
                 except ZeroDivisionError:
                     raise _without_inverse(f"[{i}]") from None
             out[i] = inverse[b]
-    return out
-
-
-def _in_slices(
-    n: int, compute: Callable[[int, int], list[gmpy2.mpz]], cost_us: float, align: int, threads: int | None
-) -> list[gmpy2.mpz]:
-    """Collect ``compute(lo, hi)`` over slices of ``range(n)``."""
-    out: list[gmpy2.mpz] = [gmpy2.mpz()] * n
-
-    def work(lo: int, hi: int) -> None:
-        out[lo:hi] = compute(lo, hi)
-
-    _parallel.run(n, work, cost_us=cost_us, align=align, threads=threads)
     return out
 
 
@@ -198,34 +135,15 @@ def powmod(
     [mpz(243), mpz(334)]
     """
     m = _modulus(modulus)
-    b, e = _together(_integers(bases, "bases"), _integers(exponents, "exponents"))
+    b, e = _together(integers(bases, "bases"), integers(exponents, "exponents"))
     if secret_exponents:
         _refuse(m)
     if m == 1:
         return [gmpy2.mpz()] * len(b)
     b = _inverted(b, e, m)
-    longest = max((v.bit_length() for v in e), default=0)
     if _unsupported(m) is not None:
-        size = m.bit_length() / 64
-        cost = 0.002 * size**2 * (longest + 1)
-        return _in_slices(
-            len(b),
-            lambda lo, hi: [gmpy2.powmod(x, abs(k), m) for x, k in zip(b[lo:hi], e[lo:hi], strict=True)],
-            cost,
-            1,
-            threads,
-        )
-    mont = Montgomery(m)
-
-    def compute(lo: int, hi: int) -> list[gmpy2.mpz]:
-        n, mine = hi - lo, [abs(v) for v in e[lo:hi]]
-        bits = longest if secret_exponents else max(v.bit_length() for v in mine)
-        words, dst = _load(mont, b[lo:hi]), mont.empty(n)
-        power = mont.pow_secret if secret_exponents else mont.pow
-        power(dst, words, None, _limbs(mine, -(-bits // 64)), bits, 0, n)
-        return _store(mont, dst, n)
-
-    return _in_slices(len(b), compute, (1.3 * longest + 8) * _product_us(mont), mont.lanes, threads)
+        return plain_powers(b, e, m, threads)
+    return kernel_powers(Montgomery(m), b, e, secret_exponents, threads)
 
 
 class FixedBase:
@@ -272,7 +190,7 @@ class FixedBase:
 
     def __init__(self, base: Integer, modulus: Integer, exponent_bits: int, *, table_bytes: int = 8 << 20) -> None:
         self.modulus = _modulus(modulus)
-        self.base = _integer(base, "base")
+        self.base = integer(base, "base")
         self.exponent_bits = as_int(exponent_bits, "exponent_bits", 1, MAX_COMB_BITS)
         self._budget = as_int(table_bytes, "table_bytes", 0, 1 << 48)
         self._mont: Montgomery | None = None
@@ -286,7 +204,7 @@ class FixedBase:
 
     def _table(self, base: gmpy2.mpz) -> Comb:
         assert self._mont is not None
-        return Comb(self._mont, _limbs([base % self.modulus], self._mont.limbs), self.exponent_bits, self._budget)
+        return Comb(self._mont, limbs_of([base % self.modulus], self._mont.limbs), self.exponent_bits, self._budget)
 
     def __repr__(self) -> str:
         return (
@@ -315,8 +233,14 @@ class FixedBase:
             If an exponent is not an integer.
         ValueError
             If an exponent is too long, or is negative and the base has no inverse.
+
+        Examples
+        --------
+        >>> from bluetusk.modexp import FixedBase
+        >>> FixedBase(5, 1000003, 64).powmod([3, -1])
+        [mpz(125), mpz(600002)]
         """
-        e, _ = _integers(exponents, "exponents")
+        e, _ = integers(exponents, "exponents")
         for i, v in enumerate(e):
             if v.bit_length() > self.exponent_bits:
                 raise ValueError(
@@ -344,33 +268,19 @@ class FixedBase:
         return self._inverse
 
     def _powers(self, mont: Montgomery, comb: Comb, e: list[gmpy2.mpz], threads: int | None) -> list[gmpy2.mpz]:
-        limbs = -(-self.exponent_bits // 64)
+        limbs, rows = -(-self.exponent_bits // 64), comb.rows
 
-        def compute(lo: int, hi: int) -> list[gmpy2.mpz]:
-            dst = mont.empty(hi - lo)
-            comb.pow(dst, _limbs(e[lo:hi], limbs), 0, hi - lo)
-            return _store(mont, dst, hi - lo)
+        def compute(first: int, last: int) -> list[gmpy2.mpz]:
+            n = last - first
+            dst, exps = mont.empty(n), limbs_of(e[first:last], limbs)
 
-        cost = 1.1 * (self.exponent_bits / comb.window + 2) * _product_us(mont)
-        return _in_slices(len(e), compute, cost, mont.lanes, threads)
+            def work(low: int, high: int, lo: int, hi: int) -> None:
+                comb.pow(dst, exps, lo, hi, rows - high, high - low)  # row 0 comes first
 
+            in_parts(n, rows, 1.3 * product_us(mont), work, mont.lanes, threads)
+            return store(mont, dst, n)
 
-def _rows(exponents: Any) -> tuple[list[list[gmpy2.mpz]], bool]:
-    """Return the exponents row by row, and whether they are a single row."""
-    if isinstance(exponents, np.ndarray) and exponents.ndim == 2:
-        return [_integers(row, f"exponents[{r}]")[0] for r, row in enumerate(exponents)], False
-    if not isinstance(exponents, np.ndarray) and isinstance(exponents, Iterable):
-        exponents = list(exponents)
-        if any(isinstance(v, Sequence) or (isinstance(v, np.ndarray) and v.ndim == 1) for v in exponents):
-            rows = [_integers(v, f"exponents[{r}]") for r, v in enumerate(exponents)]
-            for r, (_, single) in enumerate(rows):
-                if single:
-                    raise TypeError(f"exponents[{r}] must be a row of integers, as its neighbours are")
-            return [row for row, _ in rows], False
-    values, single = _integers(exponents, "exponents")
-    if single:
-        raise TypeError("exponents must be a sequence of integers or a two-dimensional array, not a single number")
-    return [values], True
+        return in_blocks(mont, len(e), limbs, compute)
 
 
 def multiexp(
@@ -418,10 +328,10 @@ def multiexp(
     [mpz(360), mpz(801)]
     """
     m = _modulus(modulus)
-    b, one_base = _integers(bases, "bases")
+    b, one_base = integers(bases, "bases")
     if one_base:
         raise TypeError("bases must be a sequence of integers, not a single number")
-    rows, one_row = _rows(exponents)
+    rows, one_row = rows_of(exponents)
     for r, row in enumerate(rows):
         if len(row) != len(b):
             name = "exponents" if one_row else f"exponents[{r}]"
@@ -429,16 +339,18 @@ def multiexp(
     if m == 1:
         out = [gmpy2.mpz()] * len(rows)
     elif _unsupported(m) is not None:
-        out = [_plain_product(b, row, m) for row in rows]
+        out = [_plain_product(b, row, m, threads) for row in rows]
     else:
         out = _products(Montgomery(m), b, rows, threads)
     return out[0] if one_row else out
 
 
-def _plain_product(bases: list[gmpy2.mpz], exponents: list[gmpy2.mpz], modulus: gmpy2.mpz) -> gmpy2.mpz:
+def _plain_product(
+    bases: list[gmpy2.mpz], exponents: list[gmpy2.mpz], modulus: gmpy2.mpz, threads: int | None
+) -> gmpy2.mpz:
     product = gmpy2.mpz(1) % modulus
-    for b, e in zip(_inverted(bases, exponents, modulus), exponents, strict=True):
-        product = product * gmpy2.powmod(b, abs(e), modulus) % modulus
+    for power in plain_powers(_inverted(bases, exponents, modulus), exponents, modulus, threads):
+        product = product * power % modulus
     return product
 
 
@@ -446,23 +358,29 @@ def _products(
     mont: Montgomery, bases: list[gmpy2.mpz], rows: list[list[gmpy2.mpz]], threads: int | None
 ) -> list[gmpy2.mpz]:
     n = len(rows)
-    words = _load(mont, bases)
+    words = load(mont, bases)
     total = _collect(mont, words, [[v if v > 0 else gmpy2.mpz() for v in row] for row in rows], threads)
     if any(v < 0 for row in rows for v in row):
         parts = _collect(mont, words, [[-v if v < 0 else gmpy2.mpz() for v in row] for row in rows], threads)
+
+        def divide(lo: int, hi: int) -> None:
+            part = parts[mont.words(lo) : mont.words(hi)]
+            mont.invert(part, hi - lo)
+            here = total[mont.words(lo) : mont.words(hi)]
+            mont.mul(here, here, None, part, None, 0, hi - lo)
+
         try:
-            mont.invert(parts, n)
+            _parallel.run(n, divide, cost_us=5 * product_us(mont), align=mont.lanes, threads=1)
         except ValueError:
             for j, base in enumerate(bases):
                 if gmpy2.gcd(base, mont.modulus) != 1 and any(row[j] < 0 for row in rows):
                     raise _without_inverse(f"[{j}]") from None
             raise
-        mont.mul(total, total, None, parts, None, 0, n)
-    return _store(mont, total, n)
+    return store(mont, total, n)
 
 
 def _collect(mont: Montgomery, words: _U64, rows: list[list[gmpy2.mpz]], threads: int | None) -> _U64:
-    """Return the products of the rows (exponents not negative), computed in blocks of rows and columns.
+    """Return the products of the rows (exponents not negative), computed in blocks of rows, columns and bits.
 
     A block takes about one slice of time; its rows share the tables of its bases, its columns the squarings.
     """
@@ -470,28 +388,34 @@ def _collect(mont: Montgomery, words: _U64, rows: list[list[gmpy2.mpz]], threads
     bits = max((v.bit_length() for row in rows for v in row), default=0)
     if not n or not m or not bits:
         return mont.ones(n)
-    limbs = -(-bits // 64)
-    # about bits / 6 products for each exponent: how many of them make a slice
-    block = max(1.0, _SLICE_US / (_product_us(mont) * (1 + bits / 6)))
+    # for a row of c columns and s bits: s squarings and about c (1 + s / 6) products; a slice has room for these
+    room = max(1.0, _SLICE_US / product_us(mont))
+    share = 1 + min(m, 24) / 6  # with 24 columns, squarings are a fifth
+    step = min(bits, max(64, int(room / share)))
     padded = -(-n // mont.lanes) * mont.lanes
-    tall = min(padded, 64)
+    tall = min(padded, mont.lanes * max(1, min(64, int(room / (share * step))) // mont.lanes))
     bands = -(-n // tall)
-    width = int(min(m, max(1.0, block / tall)))
+    width = int(min(m, max(1.0, (room / tall - step) / (1 + step / 6))))
     cuts = -(-m // width)
     partial = mont.empty(padded * cuts)
+    for high in range(bits, 0, -step):
+        low = max(0, high - step)
 
-    def work(lo: int, hi: int) -> None:
-        for task in range(lo, hi):
-            band, cut = divmod(task, cuts)
-            first, last = band * tall, min((band + 1) * tall, n)
-            left, right = cut * width, min((cut + 1) * width, m)
-            e = _limbs([v for row in rows[first:last] for v in row[left:right]], limbs)
-            at = mont.words(padded) * cut + mont.words(first)
-            dst = partial[at : at + mont.words(last - first)]
-            columns = np.arange(left, right, dtype=np.int64)
-            mont.multiexp(dst, words, columns, e.reshape(last - first, right - left, limbs), bits, 0, last - first)
+        def work(lo: int, hi: int, low: int = low, high: int = high) -> None:
+            for task in range(lo, hi):
+                band, cut = divmod(task, cuts)
+                first, last = band * tall, min((band + 1) * tall, n)
+                left, right = cut * width, min((cut + 1) * width, m)
+                e = [v for row in rows[first:last] for v in row[left:right]]
+                if step < bits:
+                    e = [gmpy2.f_mod_2exp(v >> low, high - low) for v in e]
+                exps = limbs_of(e, -(-(high - low) // 64)).reshape(last - first, right - left, -1)
+                at = mont.words(padded) * cut + mont.words(first)
+                dst = partial[at : at + mont.words(last - first)]
+                columns = np.arange(left, right, dtype=np.int64)
+                mont.multiexp(dst, words, columns, exps, high - low, 0, last - first, high < bits)
 
-    _parallel.run(bands * cuts, work, cost_us=_SLICE_US, threads=threads)
+        _parallel.run(bands * cuts, work, cost_us=_SLICE_US, threads=threads)
     if cuts == 1:
         return partial
     total = mont.empty(n)
@@ -500,5 +424,5 @@ def _collect(mont: Montgomery, words: _U64, rows: list[list[gmpy2.mpz]], threads
     def join(lo: int, hi: int) -> None:
         mont.prod(total, partial, index, cuts, lo, hi)
 
-    _parallel.run(n, join, cost_us=cuts * _product_us(mont), align=mont.lanes, threads=threads)
+    _parallel.run(n, join, cost_us=cuts * product_us(mont), align=mont.lanes, threads=threads)
     return total

@@ -373,6 +373,20 @@ def test_shared_by_threads():
     assert stored(mont, d, 64) == [pow(v, int(e[0]), m) for v, e in zip(values, exps, strict=True)]
 
 
+def test_parts_and_rows_are_checked():
+    mont = Montgomery(odd(130))
+    a, d, exps = mont.ones(4), mont.empty(4), np.ones((4, 1), np.uint64)
+    for low, high in [(-1, 5), (5, 4), (0, 9), (2**62, 2**62), (0, 2**63 - 1)]:
+        with pytest.raises(ValueError, match="no part of 8 bits"):
+            mont.pow_part(d, a, exps, 8, low, high, True, 0, 4)
+    with pytest.raises(ValueError, match="at least one base"):
+        mont.multiexp(d, a, None, np.zeros((4, 0, 1), np.uint64), 8, 0, 4, True)
+    comb = Comb(mont, limbs_of([5], 3), 8, 1 << 20)
+    for first, count in [(-1, 1), (0, comb.rows + 1), (comb.rows + 1, 0), (1, 2**63 - 1), (2**63 - 1, None), (0, -1)]:
+        with pytest.raises(ValueError, match="outside a table"):
+            comb.pow(d, exps, 0, 4, first, count)
+
+
 def test_pickle_and_repr():
     mont = Montgomery(gmpy2.mpz(1009))
     again = pickle.loads(pickle.dumps(mont))

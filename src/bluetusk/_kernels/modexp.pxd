@@ -72,6 +72,10 @@ cdef extern from "bt_modexp.h" nogil:
     size_t bt_pow_public_scratch(const bt_mont *ctx, size_t n, size_t ebits)
     void bt_pow_public(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e,
                        size_t estride, size_t ebits, int secret_base, bt_word *scratch)
+    void bt_pow_secret_part(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e,
+                            size_t estride, size_t ebits, size_t low, size_t high, bt_word *scratch)
+    void bt_pow_public_part(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e,
+                            size_t estride, size_t ebits, size_t low, size_t high, int secret_base, bt_word *scratch)
 
     ctypedef struct bt_comb:
         const bt_mont *ctx
@@ -87,10 +91,14 @@ cdef extern from "bt_modexp.h" nogil:
     void bt_comb_build(bt_comb *comb, const bt_word *base, size_t first, size_t count, int secret, bt_word *scratch)
     size_t bt_comb_pow_scratch(const bt_comb *comb, size_t n)
     void bt_comb_pow(const bt_comb *comb, bt_word *dst, size_t n, const bt_limb *e, size_t el, bt_word *scratch)
+    void bt_comb_pow_part(const bt_comb *comb, bt_word *dst, size_t n, const bt_limb *e, size_t el, size_t first,
+                          size_t count, bt_word *scratch)
 
     size_t bt_multiexp_scratch(const bt_mont *ctx, size_t m, size_t rows, size_t ebits)
     void bt_multiexp(const bt_mont *ctx, bt_word *dst, const bt_word *base, const int64_t *idx, size_t m,
                      const bt_limb *e, size_t el, size_t ebits, size_t rows, bt_word *scratch)
+    void bt_multiexp_more(const bt_mont *ctx, bt_word *dst, const bt_word *base, const int64_t *idx, size_t m,
+                          const bt_limb *e, size_t el, size_t ebits, size_t rows, bt_word *scratch)
     size_t bt_prod_scratch(const bt_mont *ctx, size_t rows, size_t m)
     void bt_prod(const bt_mont *ctx, bt_word *dst, const bt_word *src, const int64_t *idx, size_t rows, size_t m,
                  bt_word *scratch)
@@ -127,7 +135,7 @@ cdef class Montgomery:
     cdef int check_exponents(self, Py_ssize_t el, Py_ssize_t ebits) except -1
     cdef int check_rows(self, Py_ssize_t rows, Py_ssize_t width, Py_ssize_t lo, Py_ssize_t hi, str name) except -1
     cdef int _pow(self, uint64_t[::1] dst, const uint64_t[::1] a, const int64_t[::1] ia, const uint64_t[:, ::1] exps,
-                  Py_ssize_t ebits, Py_ssize_t lo, Py_ssize_t hi, bint secret) except -1
+                  Py_ssize_t ebits, Py_ssize_t low, Py_ssize_t high, Py_ssize_t lo, Py_ssize_t hi, bint secret) except -1
     cdef Py_ssize_t _first_without_inverse(self, const uint64_t[::1] buf, Py_ssize_t n) except -1
 
 

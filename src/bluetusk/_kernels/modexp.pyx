@@ -9,6 +9,7 @@ import numpy as np
 
 from bluetusk._kernels import gmp_path
 
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdlib cimport free, malloc
 
 cdef extern from "Python.h":
@@ -266,26 +267,36 @@ cdef class Montgomery:
     def pow(self, uint64_t[::1] dst not None, const uint64_t[::1] a not None, const int64_t[::1] ia,
             const uint64_t[:, ::1] exps not None, Py_ssize_t ebits, Py_ssize_t lo, Py_ssize_t hi):
         """``dst[i] = a[ia[i]] ** exps[i]`` for public exponents (bits from `ebits` on must be 0): time follows them."""
-        self._pow(dst, a, ia, exps, ebits, lo, hi, False)
+        self._pow(dst, a, ia, exps, ebits, 0, ebits, lo, hi, False)
 
     def pow_secret(self, uint64_t[::1] dst not None, const uint64_t[::1] a not None, const int64_t[::1] ia,
                    const uint64_t[:, ::1] exps not None, Py_ssize_t ebits, Py_ssize_t lo, Py_ssize_t hi):
         """The same for secret exponents (and bases): time and addresses follow `ebits` alone."""
-        self._pow(dst, a, ia, exps, ebits, lo, hi, True)
+        self._pow(dst, a, ia, exps, ebits, 0, ebits, lo, hi, True)
+
+    def pow_part(self, uint64_t[::1] dst not None, const uint64_t[::1] a not None, const uint64_t[:, ::1] exps not None,
+                 Py_ssize_t ebits, Py_ssize_t low, Py_ssize_t high, bint secret, Py_ssize_t lo, Py_ssize_t hi):
+        """Bits ``low .. high - 1`` of a long power: ``dst[i] = dst[i] ** 2 ** (high - low) * a[i] ** bits``.
+
+        The first part has ``high == ebits`` and only writes `dst`, the last one ``low == 0``.
+        """
+        self._pow(dst, a, None, exps, ebits, low, high, lo, hi, secret)
 
     cdef int _pow(self, uint64_t[::1] dst, const uint64_t[::1] a, const int64_t[::1] ia, const uint64_t[:, ::1] exps,
-                  Py_ssize_t ebits, Py_ssize_t lo, Py_ssize_t hi, bint secret) except -1:
+                  Py_ssize_t ebits, Py_ssize_t low, Py_ssize_t high, Py_ssize_t lo, Py_ssize_t hi, bint secret) except -1:
         self.check_range(lo, hi, dst.shape[0])
         ia = self.own_index(ia, lo, hi, a.shape[0], "ia")
         self.check_exponents(exps.shape[1], ebits)
+        if not 0 <= low <= high <= ebits:
+            raise ValueError(f"bits [{low}, {high}) are no part of {ebits} bits")
         if hi > exps.shape[0]:
             raise ValueError(f"exps has {exps.shape[0]} rows, not {hi}")
         if lo == hi:
             return 0
         cdef size_t n = hi - lo, at = bt_mont_offset(&self.mont, lo), el = exps.shape[1]
         cdef size_t bases = 0 if ia is None else words_of(&self.mont, n)
-        cdef size_t size = bases + (bt_pow_secret_scratch(&self.mont, n, ebits) if secret
-                                    else bt_pow_public_scratch(&self.mont, n, ebits))
+        cdef size_t size = bases + (bt_pow_secret_scratch(&self.mont, n, high - low) if secret
+                                    else bt_pow_public_scratch(&self.mont, n, high - low))
         cdef const int64_t *pick = iptr(ia)
         cdef const bt_limb *e = &exps[lo, 0] if el else NULL
         cdef bt_word *scratch = new_words(size)
@@ -294,9 +305,9 @@ cdef class Montgomery:
             if pick != NULL:
                 self.mont.ops.gather(&self.mont, scratch, &a[0], pick, n)
             if secret:
-                bt_pow_secret(&self.mont, &dst[0] + at, base, n, e, el, ebits, scratch + bases)
+                bt_pow_secret_part(&self.mont, &dst[0] + at, base, n, e, el, ebits, low, high, scratch + bases)
             else:
-                bt_pow_public(&self.mont, &dst[0] + at, base, n, e, el, ebits, 0, scratch + bases)
+                bt_pow_public_part(&self.mont, &dst[0] + at, base, n, e, el, ebits, low, high, 0, scratch + bases)
             drop_words(scratch, size, secret)
         return 0
 
@@ -351,9 +362,15 @@ cdef class Montgomery:
             free(scratch)
 
     def multiexp(self, uint64_t[::1] dst not None, const uint64_t[::1] src not None, const int64_t[::1] idx,
-                 const uint64_t[:, :, ::1] exps not None, Py_ssize_t ebits, Py_ssize_t lo, Py_ssize_t hi):
-        """``dst[r] = product of src[idx[j]] ** exps[r, j] over j`` for rows ``lo .. hi - 1``; public exponents."""
+                 const uint64_t[:, :, ::1] exps not None, Py_ssize_t ebits, Py_ssize_t lo, Py_ssize_t hi,
+                 bint more=False):
+        """``dst[r] = product of src[idx[j]] ** exps[r, j] over j`` for rows ``lo .. hi - 1``; public exponents.
+
+        With `more`, times ``dst[r] ** 2 ** ebits``: the next part of long exponents, from their top.
+        """
         cdef Py_ssize_t m = exps.shape[1]
+        if more and m == 0:
+            raise ValueError("more needs at least one base")
         self.check_range(lo, hi, dst.shape[0])
         idx = self.own_index(idx, 0, m, src.shape[0], "idx")
         self.check_exponents(exps.shape[2], ebits)
@@ -361,14 +378,16 @@ cdef class Montgomery:
             raise ValueError(f"exps has {exps.shape[0]} rows, not {hi}")
         if lo == hi:
             return
-        cdef size_t n = hi - lo
+        cdef size_t n = hi - lo, at = bt_mont_offset(&self.mont, lo)
         cdef const int64_t *pick = iptr(idx)
         cdef const bt_limb *e = &exps[lo, 0, 0] if m and exps.shape[2] else NULL
         cdef const bt_word *from_ = cptr(src)
         cdef bt_word *scratch = new_words(bt_multiexp_scratch(&self.mont, m, n, ebits))
         with nogil:
-            bt_multiexp(&self.mont, &dst[0] + bt_mont_offset(&self.mont, lo), from_, pick, m, e, exps.shape[2], ebits, n,
-                        scratch)
+            if more:
+                bt_multiexp_more(&self.mont, &dst[0] + at, from_, pick, m, e, exps.shape[2], ebits, n, scratch)
+            else:
+                bt_multiexp(&self.mont, &dst[0] + at, from_, pick, m, e, exps.shape[2], ebits, n, scratch)
             free(scratch)
 
     def invert(self, uint64_t[::1] buf not None, Py_ssize_t n):
@@ -459,6 +478,7 @@ cdef class Comb:
                     step = most
                 with nogil:
                     bt_comb_build(&self.comb, &first[0], row, step, 0, scratch)
+                PyErr_CheckSignals()
                 row += step
         finally:
             free(scratch)
@@ -472,12 +492,25 @@ cdef class Comb:
         return self.comb.window
 
     @property
+    def rows(self):
+        """Rows of the table: a power is one product for each."""
+        return self.comb.rows
+
+    @property
     def table_bytes(self):
         """Bytes of the table."""
         return 8 * self.comb.rows * self.comb.row_words
 
-    def pow(self, uint64_t[::1] dst not None, const uint64_t[:, ::1] exps not None, Py_ssize_t lo, Py_ssize_t hi):
-        """``dst[i] = base ** exps[i]``; exponents are secret and below ``2 ** ebits``."""
+    def pow(self, uint64_t[::1] dst not None, const uint64_t[:, ::1] exps not None, Py_ssize_t lo, Py_ssize_t hi,
+            Py_ssize_t first=0, count=None):
+        """``dst[i] = base ** exps[i]``; exponents are secret and below ``2 ** ebits``.
+
+        With `first` and `count` only these rows of the table: ``dst[i]`` is multiplied by their factors. Row 0, which
+        comes first, sets it.
+        """
+        cdef Py_ssize_t rows = self.comb.rows, some = rows - first if count is None else count
+        if not (0 <= first <= rows and 0 <= some <= rows - first):
+            raise ValueError(f"rows [{first}, {first} + {some}) are outside a table of {rows} rows")
         self.mont.check_range(lo, hi, dst.shape[0])
         self.mont.check_exponents(exps.shape[1], self.comb.ebits)
         if hi > exps.shape[0]:
@@ -488,5 +521,7 @@ cdef class Comb:
         cdef const bt_limb *e = &exps[lo, 0] if el else NULL
         cdef bt_word *scratch = new_words(size)
         with nogil:
-            bt_comb_pow(&self.comb, &dst[0] + bt_mont_offset(&self.mont.mont, lo), n, e, el, scratch)
+            if self.comb.rows == 0:
+                self.mont.mont.ops.one(&self.mont.mont, &dst[0] + bt_mont_offset(&self.mont.mont, lo), n)
+            bt_comb_pow_part(&self.comb, &dst[0] + bt_mont_offset(&self.mont.mont, lo), n, e, el, first, some, scratch)
             drop_words(scratch, size, True)
