@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import pickle
 import random
 import subprocess
@@ -385,6 +386,17 @@ def test_parts_and_rows_are_checked():
     for first, count in [(-1, 1), (0, comb.rows + 1), (comb.rows + 1, 0), (1, 2**63 - 1), (2**63 - 1, None), (0, -1)]:
         with pytest.raises(ValueError, match="outside a table"):
             comb.pow(d, exps, 0, 4, first, count)
+
+
+@pytest.mark.parametrize("name", [b"fma", b"sse9", b"\xff", b"mpn "])
+def test_an_unknown_backend_is_one_line(name):
+    environment = {**os.environb, b"BLUETUSK_BACKEND": name}
+    code = "import bluetusk._kernels.modexp"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, timeout=60)
+    assert run.returncode == 1
+    last = run.stderr.decode().splitlines()[-1]
+    assert last.startswith("ImportError: the environment variable BLUETUSK_BACKEND is ")
+    assert last.endswith("; unset it, or set it to 'mpn'")
 
 
 def test_pickle_and_repr():

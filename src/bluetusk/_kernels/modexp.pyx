@@ -29,10 +29,11 @@ GMP_VERSION = bt_gmp.version.decode()
 MAX_BITS = BT_MAX_BITS
 MAX_COMB_BITS = 1 << 24
 
-cdef const bt_mont_ops *_ops = bt_mont_pick(os.environ.get("BLUETUSK_BACKEND", "").encode())
+cdef const bt_mont_ops *_ops = bt_mont_pick(os.fsencode(os.environ.get("BLUETUSK_BACKEND", "")))
 if _ops == NULL:
     raise ImportError(
-        f"BLUETUSK_BACKEND={os.environ['BLUETUSK_BACKEND']!r} is not a backend of this CPU; unset it, or use 'mpn'"
+        f"the environment variable BLUETUSK_BACKEND is {os.environ['BLUETUSK_BACKEND']!r}, which this build or this CPU "
+        "does not have; unset it, or set it to 'mpn'"
     )
 BACKEND = _ops.name.decode()
 
