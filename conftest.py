@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from typing import Any
 
 import pytest
@@ -13,6 +14,9 @@ from hypothesis import settings
 settings.register_profile("push", deadline=None)
 settings.register_profile("nightly", deadline=None, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "push"))
+
+# A shell that starts us in the background has SIGINT ignored; the tests of Ctrl-C would then wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _KEY_NAMES = re.compile(r"\b(pub|priv)\b")
 
