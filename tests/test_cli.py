@@ -332,7 +332,7 @@ SCRIPT = "import sys; from bluetusk.cli import main; sys.exit(main())"  # what a
 @pytest.mark.parametrize(
     ("variable", "value", "remedy"),
     [
-        ("BLUETUSK_BACKEND", "fma", "unset it, or use 'mpn'"),
+        ("BLUETUSK_BACKEND", "fma", "unset it, or set it to 'mpn'"),
         ("BLUETUSK_NUM_THREADS", "abc", "must be 1 to 1024"),
         ("BLUETUSK_NUM_THREADS", "1" * 5000, "must be 1 to 1024"),
     ],
@@ -346,7 +346,8 @@ def test_a_wrong_environment_is_one_line_and_status_1(
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), variable: value}
     done = subprocess.run(command, capture_output=True, text=True, env=env)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"bluetusk: {variable}")
+    assert done.stderr.startswith("bluetusk: ")
+    assert variable in done.stderr
     assert remedy in done.stderr
     assert done.stderr.count("\n") == 1
 
@@ -355,4 +356,4 @@ def test_elsewhere_a_failed_import_stays_an_import_error() -> None:
     code = "try:\n    import bluetusk\nexcept ImportError as error:\n    print('caught', error)"
     env = {**os.environ, "BLUETUSK_BACKEND": "fma"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
-    assert done.stdout.startswith("caught BLUETUSK_BACKEND='fma'")
+    assert done.stdout.startswith("caught the environment variable BLUETUSK_BACKEND is 'fma'")
