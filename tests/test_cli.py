@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -241,6 +242,12 @@ def test_demo_with_dropped_banks_gives_the_model_of_the_rest(
     assert status == 0
     assert "exact model of the remaining 3 banks" in " ".join(out.split())
     assert out.count("(lost)") == 2
+    text = " ".join(out.split())
+    in_the_model = re.search(r"banks and rows in the model │ 3 and (\d+)", text)
+    in_the_table = re.search(r"│ federated │ (\d+) \+", text)
+    assert in_the_model is not None
+    assert in_the_table is not None
+    assert in_the_table[1] == in_the_model[1]  # of those who stayed, not of all
     assert "did not see" in out
     assert "training\n" not in err
     difference = next(line for line in out.splitlines() if "largest difference" in line)

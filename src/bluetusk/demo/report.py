@@ -105,7 +105,8 @@ def _merit(outcome: Outcome, comparison: Comparison) -> Table:
         ]
         for i, name in enumerate(c.names)
     ]
-    everybody = [f"{sum(c.train)} + {sum(c.test)}", ""]
+    trained = sum(rows for name, rows in zip(c.names, c.train, strict=True) if name in outcome.banks)
+    everybody = [f"{trained} + {sum(c.test)}", ""]  # the model of who stayed, on everybody's test customers
     rows.append(["federated", *everybody, "", "", f"{c.federated:.4f}", ""])
     rows.append(["pooled plaintext", *everybody, "", "", f"{c.pooled:.4f}", ""])
     header = ["bank", "train + test", "defaults", "alone: own", "federated: own", "alone: all", "gain: all"]
