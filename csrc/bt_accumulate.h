@@ -8,7 +8,7 @@
 #include "bt_modexp.h"
 
 /* BT_BATCH: pairs (and elements gathered) at a time, a multiple of every backend's lanes; 2^BT_BATCH_LOG of them. */
-enum { BT_BATCH_LOG = 6, BT_BATCH = 1 << BT_BATCH_LOG, BT_MAX_LANES = 8 };
+enum { BT_BATCH_LOG = 6, BT_BATCH = 1 << BT_BATCH_LOG };
 
 typedef struct bt_item {
     int64_t bin, from;

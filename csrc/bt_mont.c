@@ -2,11 +2,20 @@
 
 #include <string.h>
 
+const bt_mont_ops *const bt_mont_backends[] = {&bt_mont_mpn, NULL};
+
 const bt_mont_ops *bt_mont_pick(const char *name)
 {
-    if (!name || !*name || !strcmp(name, "auto") || !strcmp(name, bt_mont_mpn.name))
-        return &bt_mont_mpn;
+    const int any = !name || !*name || !strcmp(name, "auto");
+    for (const bt_mont_ops *const *ops = bt_mont_backends; *ops; ops++)
+        if ((any || !strcmp(name, (*ops)->name)) && (*ops)->available())
+            return *ops;
     return NULL;
+}
+
+const bt_mont_ops *bt_mont_for(const bt_mont_ops *ops, size_t limbs)
+{
+    return limbs >= ops->min_limbs && limbs <= ops->max_limbs ? ops : &bt_mont_mpn;
 }
 
 bt_status bt_mont_init(bt_mont *ctx, const bt_mont_ops *ops, const bt_modulus *mod, bt_word *consts, bt_word *scratch)

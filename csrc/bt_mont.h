@@ -19,8 +19,10 @@
 typedef struct bt_mont bt_mont;
 
 typedef struct bt_mont_ops {
-    const char *name; /* "mpn", "fma" */
-    size_t lanes;
+    const char *name;            /* "mpn", "fma", "ifma" */
+    size_t lanes;                /* at most BT_MAX_LANES */
+    size_t min_limbs, max_limbs; /* the moduli it takes */
+    int (*available)(void);      /* whether this CPU has what it needs */
     /* sizes in words, from a validated limb count */
     size_t (*elem_words)(size_t limbs);    /* one element within a full group */
     size_t (*const_words)(size_t limbs);   /* constants that init computes */
@@ -54,11 +56,19 @@ struct bt_mont {
     const bt_word *consts;
 };
 
+#define BT_MAX_LANES 8
+
 extern const bt_mont_ops bt_mont_mpn;
 
-/* The backend that BLUETUSK_BACKEND names ("mpn", "fma"; unset or "auto" = the fastest this CPU has), or NULL if the name
- * is unknown or the CPU lacks it. */
+/* Every backend of this build, the fastest first, mpn last; ends with NULL. Some may not be available on this CPU. */
+extern const bt_mont_ops *const bt_mont_backends[];
+
+/* The backend that BLUETUSK_BACKEND names ("mpn", "fma", "ifma"; unset or "auto" = the fastest this CPU has), or NULL if the
+ * name is unknown or the CPU lacks it. */
 const bt_mont_ops *bt_mont_pick(const char *name);
+
+/* `ops` if it takes moduli of this many limbs, else the mpn backend, which takes all. */
+const bt_mont_ops *bt_mont_for(const bt_mont_ops *ops, size_t limbs);
 
 /* Binds a modulus to a backend. consts: ops->const_words(limbs) words that outlive ctx; scratch: ops->scratch_words. */
 bt_status bt_mont_init(bt_mont *ctx, const bt_mont_ops *ops, const bt_modulus *mod, bt_word *consts, bt_word *scratch);

@@ -11,6 +11,11 @@
 
 #include <string.h>
 
+static int mont_available(void)
+{
+    return 1;
+}
+
 static size_t mont_elem_words(size_t limbs)
 {
     return limbs;
@@ -314,6 +319,9 @@ static void mont_select_own(const bt_mont *ctx, bt_word *dst, const bt_word *tab
 const bt_mont_ops bt_mont_mpn = {
     .name = "mpn",
     .lanes = 1,
+    .min_limbs = 1,
+    .max_limbs = BT_MAX_LIMBS,
+    .available = mont_available,
     .elem_words = mont_elem_words,
     .const_words = mont_const_words,
     .scratch_words = mont_scratch_words,

@@ -30,11 +30,17 @@ size_t bti_side_reduce_scratch(const bt_paillier_side *side)
     return padded(CHUNK * L) + padded(2 * L) + bt_mont_scratch(&side->c2);
 }
 
+/* The backend of p^2 and q^2, which have half the limbs of n^2: perhaps too few for that of n^2. */
+static const bt_mont_ops *side_ops(const bt_paillier_pub *pub)
+{
+    return bt_mont_for(pub->n2->ops, pub->n.limbs);
+}
+
 /* Words of the arena, in the order in which priv_init takes them. */
 static size_t arena_words(const bt_paillier_pub *pub)
 {
     size_t L = pub->n.limbs, H = L / 2;
-    const bt_mont_ops *ops = pub->n2->ops;
+    const bt_mont_ops *ops = side_ops(pub);
     size_t elem1 = bt_mont_mpn.elem_words(H);
     size_t elem2 = ops->elem_words(L);
     size_t side = padded(bt_modulus_storage(H)) + padded(bt_modulus_storage(L)) + padded(bt_mont_mpn.const_words(H)) +
@@ -45,7 +51,7 @@ static size_t arena_words(const bt_paillier_pub *pub)
 size_t bt_paillier_priv_scratch(const bt_paillier_pub *pub)
 {
     size_t L = pub->n.limbs, H = L / 2;
-    const bt_mont_ops *ops = pub->n2->ops;
+    const bt_mont_ops *ops = side_ops(pub);
     /* contexts of the right shape, not yet of a key: sizes depend on limbs alone */
     bt_modulus m1 = {.limbs = H}, m2 = {.limbs = L};
     bt_mont c1 = {.ops = &bt_mont_mpn, .mod = &m1, .elem_words = bt_mont_mpn.elem_words(H)};
@@ -61,7 +67,7 @@ static bt_status side_init(bt_paillier_side *side, const bt_paillier_pub *pub, c
                            bt_word *scratch)
 {
     size_t L = pub->n.limbs, H = L / 2;
-    const bt_mont_ops *ops = pub->n2->ops;
+    const bt_mont_ops *ops = side_ops(pub);
     bt_limb *constants1 = take(arena, bt_modulus_storage(H));
     bt_limb *constants2 = take(arena, bt_modulus_storage(L));
     bt_word *consts1 = take(arena, bt_mont_mpn.const_words(H));
@@ -126,12 +132,12 @@ bt_status bt_paillier_priv_init(bt_arena *arena, bt_paillier_priv **out, const b
         return status;
     }
     priv->p_inv = take(&words, bt_mont_mpn.elem_words(H));
-    priv->p2_inv = take(&words, CHUNK * pub->n2->ops->elem_words(L));
+    priv->p2_inv = take(&words, CHUNK * side_ops(pub)->elem_words(L));
 
     /* h_p = -(q^-1) mod p: (1 + n)^(p-1) = 1 + n (p-1) mod p^2, and its L_p is q (p-1) = -q mod p. Inverses by Fermat. */
     bt_limb *e = take(&scratch, L);
     bt_limb *x = take(&scratch, 2 * L);
-    bt_word *inv = take(&scratch, pub->n2->ops->lanes * pub->n2->ops->elem_words(L));
+    bt_word *inv = take(&scratch, side_ops(pub)->lanes * side_ops(pub)->elem_words(L));
     for (int s = 0; s < 2; s++) {
         bt_paillier_side *side = &priv->side[s];
         const bt_limb *other = s == 0 ? q : p;

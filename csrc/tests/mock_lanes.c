@@ -153,9 +153,17 @@ static void select_own(const bt_mont *ctx, bt_word *dst, const bt_word *tables, 
         }
 }
 
+static int always(void)
+{
+    return 1;
+}
+
 const bt_mont_ops mock_lanes = {
     .name = "mock",
     .lanes = LANES,
+    .min_limbs = 1,
+    .max_limbs = BT_MAX_LIMBS,
+    .available = always,
     .elem_words = elem_words,
     .const_words = const_words,
     .scratch_words = scratch_words,

@@ -58,6 +58,7 @@ cdef extern from "bt_mont.h" nogil:
         const bt_modulus *mod
         size_t elem_words
     const bt_mont_ops *bt_mont_pick(const char *name)
+    const bt_mont_ops *bt_mont_for(const bt_mont_ops *ops, size_t limbs)
     bt_status bt_mont_init(bt_mont *ctx, const bt_mont_ops *ops, const bt_modulus *mod, bt_word *consts,
                            bt_word *scratch)
     size_t bt_mont_words(const bt_mont *ctx, size_t n)

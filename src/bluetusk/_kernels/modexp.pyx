@@ -109,10 +109,11 @@ cdef class Montgomery:
         self.storage = new_words(bt_modulus_storage(limbs))
         if bt_modulus_init(&self.mod, <const bt_limb *>&data[0], limbs, self.storage) != BT_OK:
             raise ValueError("modulus must be odd, at least 3 and at most 16384 bits")
-        self.consts = new_words(_ops.const_words(limbs))
-        cdef size_t size = _ops.scratch_words(limbs)
+        cdef const bt_mont_ops *ops = bt_mont_for(_ops, limbs)
+        self.consts = new_words(ops.const_words(limbs))
+        cdef size_t size = ops.scratch_words(limbs)
         cdef bt_word *scratch = new_words(size)
-        cdef bt_status status = bt_mont_init(&self.mont, _ops, &self.mod, self.consts, scratch)
+        cdef bt_status status = bt_mont_init(&self.mont, ops, &self.mod, self.consts, scratch)
         drop_words(scratch, size, False)
         if status != BT_OK:
             raise RuntimeError(f"backend {BACKEND} refused the modulus (status {status})")
@@ -155,7 +156,7 @@ cdef class Montgomery:
     @property
     def backend(self):
         """Name of the backend."""
-        return BACKEND
+        return self.mont.ops.name.decode()
 
     def words(self, Py_ssize_t n):
         """Return the words of an array of `n` elements, padding included."""
