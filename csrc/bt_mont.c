@@ -2,7 +2,11 @@
 
 #include <string.h>
 
-const bt_mont_ops *const bt_mont_backends[] = {&bt_mont_mpn, NULL};
+const bt_mont_ops *const bt_mont_backends[] = {
+#if defined(__x86_64__)
+    &bt_mont_fma,
+#endif
+    &bt_mont_mpn, NULL};
 
 const bt_mont_ops *bt_mont_pick(const char *name)
 {

@@ -59,6 +59,9 @@ struct bt_mont {
 #define BT_MAX_LANES 8
 
 extern const bt_mont_ops bt_mont_mpn;
+#if defined(__x86_64__)
+extern const bt_mont_ops bt_mont_fma;
+#endif
 
 /* Every backend of this build, the fastest first, mpn last; ends with NULL. Some may not be available on this CPU. */
 extern const bt_mont_ops *const bt_mont_backends[];

@@ -1,0 +1,195 @@
+/* Private to bt_mont_fma.c, which states the bounds: sizes, vectors of digits and columns, sums of products of digits. */
+#ifndef BT_FMA_DIGITS_H
+#define BT_FMA_DIGITS_H
+
+#include "bt_limb.h"
+
+#include <immintrin.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#define OUTLINE static __attribute__((noinline))
+#define UNROLL2 _Pragma("GCC unroll 2")
+#define UNROLL4 _Pragma("GCC unroll 4")
+
+typedef __m256d vd; /* four digits */
+typedef __m256i vi; /* four columns */
+
+enum { LANES = 4, RADIX = 50, MAX_LIMBS = 128, MIN_LIMBS = 16 };
+
+#define MASK (((uint64_t)1 << RADIX) - 1)
+#define HALF ((uint64_t)1 << (RADIX - 1))
+#define D_MAX 0x1.000000001p49 /* 2^49 + 2^13 */
+#define K1 0x1.8p102
+#define K3 0x1.8p52
+#define HIGH0 0x4658000000000000u /* the bits of K1 */
+#define LOW0 0x4338000000000000u  /* the bits of K3 */
+#define TWO52 0x4330000000000000u /* the bits of 2^52 */
+
+/* --- sizes ------------------------------------------------------------------------------------------------------------ */
+
+/* From how many digits on Karatsuba beats plain rows: products, squares, the first fold (measured). */
+enum { SPLIT_MUL = 34, SPLIT_SQR = 34, SPLIT_FOLD = 36 };
+
+typedef struct shape {
+    int n;      /* digits, even */
+    int f1, f2; /* digits of the two folds, multiples of 4: 2 f1 < n, 2 f2 < n - f1 */
+    int kr;     /* rows of Montgomery, even */
+    int stage;  /* columns between two stages of a quotient, a multiple of 4: 4 + 4 stage <= n */
+} shape;
+
+INLINE shape shape_of(size_t limbs)
+{
+    shape s;
+    s.n = (int)((64 * limbs + 3 + RADIX - 1) / RADIX);
+    s.n += s.n & 1;
+    s.f1 = (s.n - 1) / 2 / 4 * 4;
+    s.f2 = (s.n - s.f1 - 1) / 2 / 4 * 4;
+    s.kr = s.n - s.f1 - s.f2 + 2;
+    s.stage = s.n >= 62 ? 12 : s.n >= 36 ? 8 : 4;
+    return s;
+}
+
+/* --- vectors ------------------------------------------------------------------------------------------------------------ */
+
+INLINE vi bits(vd x)
+{
+    return _mm256_castpd_si256(x);
+}
+
+INLINE vd real(vi x)
+{
+    return _mm256_castsi256_pd(x);
+}
+
+INLINE vi add(vi a, vi b)
+{
+    return _mm256_add_epi64(a, b);
+}
+
+INLINE vi sub(vi a, vi b)
+{
+    return _mm256_sub_epi64(a, b);
+}
+
+INLINE vi ints(uint64_t x)
+{
+    return _mm256_set1_epi64x((long long)x);
+}
+
+INLINE vd reals(double x)
+{
+    return _mm256_set1_pd(x);
+}
+
+INLINE vd fmadd(vd a, vd b, vd c)
+{
+    return _mm256_fmadd_pd(a, b, c);
+}
+
+/* (x + 2^49) >> 50, for |x| < 2^62: the carry that leaves a balanced digit */
+INLINE vi carry_of(vi x)
+{
+    const uint64_t offset = (uint64_t)1 << 62;
+    return sub(_mm256_srli_epi64(add(x, ints(offset + HALF)), RADIX), ints(offset >> RADIX));
+}
+
+/* the balanced digit of x: x minus its carry */
+INLINE vd digit_of(vi x)
+{
+    const vi low = _mm256_and_si256(add(x, ints(HALF)), ints(MASK));
+    return _mm256_sub_pd(real(_mm256_or_si256(low, ints(TWO52))), reals(0x1p52 + (double)HALF));
+}
+
+/* --- checks of a VERIFY build ------------------------------------------------------------------------------------------- */
+
+#ifdef BT_VERIFY
+#define VERIFY(condition)                                                                                              \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "%s:%d: bound broken: %s\n", __FILE__, __LINE__, #condition);                              \
+            abort();                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
+static int within(vd x, double low, double high)
+{
+    double v[LANES];
+    _mm256_storeu_pd(v, x);
+    for (int l = 0; l < LANES; l++)
+        if (!(v[l] >= low && v[l] <= high))
+            return 0;
+    return 1;
+}
+
+static int regular(const vd *x, int n, int wide)
+{
+    for (int j = 0; j < n; j++) {
+        const double most = wide && j == n - 1 ? 2 * D_MAX + 4 : D_MAX;
+        if (!within(x[j], -most, most))
+            return 0;
+    }
+    return 1;
+}
+
+static int small(vi x)
+{
+    int64_t v[LANES];
+    _mm256_storeu_si256((vi *)(void *)v, x);
+    for (int l = 0; l < LANES; l++)
+        if (v[l] <= -((int64_t)1 << 62) || v[l] >= (int64_t)1 << 62)
+            return 0;
+    return 1;
+}
+#else
+#define VERIFY(condition) ((void)0)
+#endif
+
+/* --- sums of products of digits ------------------------------------------------------------------------------------------ */
+
+typedef struct sums {
+    vi low, high; /* biased by LOW0 and HIGH0; low belongs to the products' column, high to the next */
+} sums;
+
+INLINE sums checked(vd low, vd high)
+{
+    VERIFY(within(low, 0x1p52, 0x1p53) && within(high, 0x1p102, 0x1p103));
+    return (sums){bits(low), bits(high)};
+}
+
+INLINE sums sum1(vd a, vd b)
+{
+    const vd h = fmadd(a, b, reals(K1));
+    return checked(fmadd(a, b, _mm256_sub_pd(reals(K1 + K3), h)), h);
+}
+
+INLINE sums sum2(vd a, vd b, vd c, vd d)
+{
+    const vd h = fmadd(a, b, reals(K1)), g = fmadd(c, d, h);
+    const vd l = fmadd(a, b, _mm256_sub_pd(reals(K1 + K3), h)), k = fmadd(c, d, _mm256_sub_pd(h, g));
+    return checked(_mm256_add_pd(l, k), g);
+}
+
+INLINE sums sum3(vd a, vd b, vd c, vd d, vd e, vd f)
+{
+    const vd h = fmadd(a, b, reals(K1)), g = fmadd(c, d, h), i = fmadd(e, f, g);
+    const vd l = fmadd(a, b, _mm256_sub_pd(reals(K1 + K3), h)), k = fmadd(c, d, _mm256_sub_pd(h, g)),
+             m = fmadd(e, f, _mm256_sub_pd(g, i));
+    return checked(_mm256_add_pd(_mm256_add_pd(l, k), m), i);
+}
+
+INLINE sums sum4(vd a, vd b, vd c, vd d, vd e, vd f, vd p, vd q)
+{
+    const vd h = fmadd(a, b, reals(K1)), g = fmadd(c, d, h), i = fmadd(e, f, g), j = fmadd(p, q, i);
+    const vd l = fmadd(a, b, _mm256_sub_pd(reals(K1 + K3), h)), k = fmadd(c, d, _mm256_sub_pd(h, g)),
+             m = fmadd(e, f, _mm256_sub_pd(g, i)), n = fmadd(p, q, _mm256_sub_pd(i, j));
+    return checked(_mm256_add_pd(_mm256_add_pd(l, k), _mm256_add_pd(m, n)), j);
+}
+
+/* *acc += the high part of the column before + s.low; keeps s.high for the next column */
+INLINE void put(vi *acc, vi *high, sums s)
+{
+    *acc = add(add(*acc, *high), s.low);
+    *high = s.high;
+}
+
+#endif

@@ -1,0 +1,526 @@
+/* The AVX2 backend: four elements at a time in double-precision fused multiply-adds.
+ *
+ * Digits. An element is N doubles, each an integer: x = sum d_j B^j with B = 2^50, digit j of four elements side by side in one
+ * vector. Digits are balanced and carried once, not to the end:
+ *
+ *     regular   |d| <= D = 2^49 + 2^13        every digit of every operand but the top one of a "wide" difference,
+ *     wide      |d| <= 2 D + 4                where Karatsuba subtracts halves of equal length.
+ *
+ * N is the least even number with 50 N >= 64 limbs + 3.
+ *
+ * Products of digits (Emmart, Zheng, Weems, ARITH 2018). With K1 = 1.5 2^102 the rounding of h = fma(a, b, K1) to its 53 bits
+ * leaves a b rounded to a multiple of B; the rest l = fma(a, b, (K1 + K3) - h) = a b - (h - K1) + K3, K3 = 1.5 2^52, is exact.
+ * In memory both are a constant (HIGH0, LOW0) plus the integers (h - K1) / B and l - K3, as long as h stays in [2^102, 2^103]
+ * and l in [2^52, 2^53]; so they are summed as 64-bit integers, the constants modulo 2^64 too, and the sums of constants
+ * ("biases") are subtracted once. Up to four products of one column share their two sums (sum4 and so on):
+ *
+ *     high   |a b + ...| <= 2^101. At most one factor on each side is a wide digit, so four products are below
+ *            (2 D + 4)^2 + 3 D^2 (both in one product) or 2 (2 D + 4) D + 2 D^2, both less than 7.001 2^98 < 2^101;
+ *     low    each rest is at most B / 2 = 2^49 under rounding to nearest, four of them 2^51: the ends of [2^52, 2^53] included.
+ *
+ * The rounding mode is therefore set on entry and restored (enter, leave).
+ *
+ * Columns. A plain product of n digits adds to one column at most n rests and n high parts of at most (7.001 / 4) 2^48 each on
+ * average, so less than n 2^50. One level of Karatsuba at most doubles the bound of n (column k of the result adds up
+ * four columns of products of n / 2), and there are at most three levels (n = 164, 82, 41), so a product stays below
+ * 8 * 164 * 2^50 < 2^61; the folds add less than 2 (F1 + F2) 2^50, the reduction less than 2 KR 2^50. Together: below
+ * 2^61 + 2^59 < 2^62 =: COLUMN. A carry out of a column is below 2^12, so a carried digit is regular.
+ *
+ * Reduction. Let T = a b be a product of values below B^N / 8 (an operand is; see "result").
+ *   1. The top F1 digits of T, carried, are t: |t| <= B^F1. T <- T - t B^(2N-F1) + t c1 with c1 = B^(2N-F1) mod M.
+ *   2. The same with the next F2 digits and c2 = B^(2N-F1-F2) mod M.
+ *      As 2 F1 < N and 2 F2 < N - F1, neither sum reaches the column from which the digits came. The column below
+ *      the extracted digits is left as a remainder of at most B / 2, those below it are under COLUMN = 2^12 B, so after each
+ *      step |T| <= (2^49 + 2^13 - 2^12) B^(top column): the next top digit is regular.
+ *   3. KR = N - F1 - F2 + 2 rows of Montgomery: T <- (T + Q M) / B^KR, with digits of Q of at most B / 2.
+ *   Result: |r| <= (2^49 + 2^13) B^(2N-F1-F2-1) / B^KR + (1/2 + 2^-49) M < B^(N-2) + 0.51 M < B^N / 8: in range
+ *   again, whatever the modulus. So R = B^KR, and an element is any r = x R mod M in that range.
+ *   store ends with a reduction of its own without product or fold: |r| <= B^N / B^KR + (1/2 + 2^-49) M < 0.51 M, since
+ *   N - KR digits are far shorter than M; so r or r + M is canonical.
+ *
+ * With -DBT_VERIFY every one of these bounds is checked as the program runs. Nothing here branches or indexes by an element's
+ * value, so `secret` is ignored. docs/decisions/radix.md has the measurements behind each choice. */
+#include "bt_gmp.h"
+#include "bt_mont.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+
+#include "bt_fma_reduce.h"
+
+/* --- set up ----------------------------------------------------------------------------------------------------------------- */
+
+/* The MXCSR that the bounds assume (round to nearest, no trap, denormals as they are); returns the caller's. */
+INLINE unsigned enter(void)
+{
+    const unsigned saved = _mm_getcsr();
+    if ((saved & ~0x3fu) != 0x1f80)
+        _mm_setcsr(0x1f80);
+    return saved;
+}
+
+/* Restores the caller's mode, and its sticky flags, which rounding has set. */
+INLINE void leave(unsigned saved)
+{
+    _mm_setcsr(saved);
+}
+
+/* Vectors of work space beside an operation's own: product (square) takes at most 4 (7) h at each level, h <= n / 2 + 3 and
+ * so on down; a fold n + 2 h and its digits. */
+static size_t work_vectors(const shape *s)
+{
+    return (size_t)(7 * s->n + 64);
+}
+
+/* columns, copies of two operands and of the result, work space, and one vector to align all */
+static size_t mont_scratch_words(size_t limbs)
+{
+    const shape s = shape_of(limbs);
+    return LANES * (size_t)(5 * s.n + 4 + 1) + LANES * work_vectors(&s) + 4 * limbs + 16;
+}
+
+static int mont_available(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+/* Word j of the balanced digits of x, biased by 2^52 + HALF: digit j of x, plus the carry from below. */
+INLINE uint64_t biased_digit(const bt_limb *x, size_t limbs, int j, uint64_t *carry)
+{
+    const size_t at = (size_t)j * RADIX, k = at / 64, shift = at % 64;
+    uint64_t u = k < limbs ? x[k] >> shift : 0;
+    if (shift > 64 - RADIX && k + 1 < limbs)
+        u |= x[k + 1] << (64 - shift);
+    u = (u & MASK) + *carry + HALF;
+    *carry = u >> RADIX;
+    return (u & MASK) | TWO52;
+}
+
+INLINE vd unbiased(vi x)
+{
+    return _mm256_sub_pd(real(x), reals(0x1p52 + (double)HALF));
+}
+
+/* the balanced digits of x in all lanes */
+static void spread(vd *r, int n, const bt_limb *x, size_t limbs)
+{
+    uint64_t carry = 0;
+    for (int j = 0; j < n; j++)
+        r[j] = unbiased(ints(biased_digit(x, limbs, j, &carry)));
+}
+
+/* x = 2^times x mod m, x < m, in constant time */
+static void doubled(bt_limb *x, size_t times, const bt_modulus *mod, bt_limb *tmp)
+{
+    const size_t limbs = mod->limbs;
+    while (times-- > 0) {
+        const bt_limb carry = bt_gmp.add_n((mp_ptr)x, (mp_srcptr)x, (mp_srcptr)x, (mp_size_t)limbs);
+        const bt_limb borrow = bt_gmp.sub_n((mp_ptr)tmp, (mp_srcptr)x, (mp_srcptr)mod->m, (mp_size_t)limbs);
+        const bt_limb keep = bt_ct_nonzero(borrow & ~carry);
+        for (size_t i = 0; i < limbs; i++)
+            x[i] = bt_ct_select(keep, x[i], tmp[i]);
+    }
+}
+
+/* x = 2^k mod m: doublings of 2^(64 limbs) mod m, or of the largest power of 2 that is surely below m */
+static void power_of_two(bt_limb *x, size_t k, const bt_modulus *mod, bt_limb *tmp)
+{
+    const size_t limbs = mod->limbs, sure = 64 * (limbs - 1);
+    size_t from = 64 * limbs;
+    if (k >= from) {
+        memcpy(x, mod->r1, limbs * sizeof *x);
+    } else {
+        from = k < sure ? k : sure;
+        memset(x, 0, limbs * sizeof *x);
+        x[from / 64] |= (bt_limb)1 << (from % 64);
+        doubled(x, from == sure, mod, tmp); /* 2^sure <= m: no reduction missed, as m is odd and so not 2^sure */
+        from += from == sure;
+    }
+    doubled(x, k - from, mod, tmp);
+}
+
+/* The constants that the passes leave in the columns: each pass is run on zeros. */
+static void init_biases(constants *c, vi *work)
+{
+    const shape s = c->s;
+    const int lim = 2 * s.n - s.f1 - s.f2;
+    const vi low = ints(LOW0), high = ints(HIGH0), zero = _mm256_setzero_si256();
+    vi *rows = c->bias_rows;
+    for (int k = 0; k < s.n + s.kr; k++)
+        rows[k] = zero;
+    for (int i = 0; i < s.kr; i += 2) { /* see montgomery: column 0 adds none; column 1 has one high part of its own */
+        rows[i + 1] = sub(rows[i + 1], high);
+        for (int j = 1; j <= s.n; j++) {
+            rows[i + j] = sub(rows[i + j], low);
+            rows[i + j + 1] = sub(rows[i + j + 1], high);
+        }
+    }
+    vi *zeros = take(&work, s.n), *folds = take(&work, 2 * s.n);
+    for (int k = 0; k < s.n; k++)
+        zeros[k] = zero;
+    for (int k = 0; k < 2 * s.n; k++)
+        folds[k] = zero;
+    fold(folds, (vd *)zeros, s.f1, (vd *)zeros, (vd *)zeros, s.n, work);
+    fold(folds, (vd *)zeros, s.f2, (vd *)zeros, NULL, s.n, work);
+    for (int k = 0; k < 2 * s.n; k++) {
+        c->bias_mul[k] = zero;
+        c->bias_sqr[k] = zero;
+    }
+    product(c->bias_mul, c->bias_mul, (vd *)zeros, (vd *)zeros, s.n, 0, work);
+    square(c->bias_sqr, NULL, (vd *)zeros, s.n, 0, work);
+    for (int k = 0; k < 2 * s.n; k++) {
+        const vi rest = sub(k < lim ? rows[k] : zero, folds[k]);
+        c->bias_mul[k] = sub(rest, c->bias_mul[k]);
+        c->bias_sqr[k] = sub(rest, c->bias_sqr[k]);
+    }
+}
+
+static bt_status mont_init(bt_mont *ctx, bt_word *consts, bt_word *scratch)
+{
+    const bt_modulus *mod = ctx->mod;
+    if (!bt_gmp.add_n)
+        return BT_ERR_GMP;
+    ctx->consts = consts;
+    constants c = constants_of(ctx);
+    const shape s = c.s;
+    const unsigned mode = enter();
+    bt_limb *x = scratch, *tmp = x + mod->limbs;
+    const size_t b2 = (size_t)RADIX * (size_t)(2 * s.n - s.f1 - s.f2), b1 = b2 + (size_t)RADIX * (size_t)s.f2;
+
+    spread(c.m, s.n, mod->m, mod->limbs);
+    power_of_two(x, b2, mod, tmp);
+    spread(c.c2, s.n, x, mod->limbs);
+    doubled(x, b1 - b2, mod, tmp);
+    spread(c.c1, s.n, x, mod->limbs);
+    power_of_two(x, (size_t)RADIX * (size_t)s.kr, mod, tmp);
+    spread(c.r1, s.n, x, mod->limbs);
+    power_of_two(x, 2 * (size_t)RADIX * (size_t)s.kr, mod, tmp);
+    spread(c.r2, s.n, x, mod->limbs);
+    fold_differences(c.d1, s.f1, c.c1, s.n);
+    c.minus_inverse[0] = unbiased(ints(((mod->neg_inv + HALF) & MASK) | TWO52));
+    init_biases(&c, aligned(scratch + 4 * mod->limbs));
+    leave(mode);
+    return BT_OK;
+}
+
+/* --- operations ----------------------------------------------------------------------------------------------------------- */
+
+/* One group where it lies, or its copy if it is not aligned to whole vectors. */
+INLINE const vd *operand(const bt_word *x, vd *copy, int n)
+{
+    if ((uintptr_t)x % sizeof(vd) == 0)
+        return (const vd *)(const void *)x;
+    memcpy(copy, x, (size_t)n * sizeof *copy);
+    return copy;
+}
+
+INLINE size_t groups(size_t n)
+{
+    return (n + LANES - 1) / LANES;
+}
+
+/* dst[i] = a[i] b[i] / R, or dst[i] = a[i]^2 / R if b is NULL; b_step: words from one group of b to the next */
+static void products(const bt_mont *ctx, bt_word *dst, const bt_word *a, const bt_word *b, size_t b_step, size_t n,
+                     bt_word *scratch)
+{
+    const constants c = constants_of(ctx);
+    const int digits = c.s.n;
+    const size_t step = LANES * (size_t)digits;
+    vi *work = aligned(scratch);
+    vi *acc = take(&work, 2 * digits + 4);
+    vd *copy_a = (vd *)take(&work, digits), *copy_b = (vd *)take(&work, digits), *copy_r = (vd *)take(&work, digits);
+    const unsigned mode = enter();
+    for (size_t g = 0; g < groups(n); g++, dst += step, a += step) {
+        const vd *x = operand(a, copy_a, digits);
+        vd *r = (uintptr_t)dst % sizeof(vd) == 0 ? (vd *)(void *)dst : copy_r;
+        VERIFY(regular(x, digits, 0));
+        if (b) {
+            product(acc, c.bias_mul, x, operand(b, copy_b, digits), digits, 0, work);
+            b += b_step;
+        } else {
+            square(acc, c.bias_sqr, x, digits, 0, work);
+        }
+        reduce(r, acc, &c, work);
+        if (r == copy_r)
+            memcpy(dst, r, step * sizeof *dst);
+    }
+    leave(mode);
+}
+
+static void mont_mul(const bt_mont *ctx, bt_word *dst, const bt_word *a, const bt_word *b, size_t n, int secret,
+                     bt_word *scratch)
+{
+    (void)secret;
+    if (a == b)
+        products(ctx, dst, a, NULL, 0, n, scratch);
+    else
+        products(ctx, dst, a, b, LANES * ctx->elem_words, n, scratch);
+}
+
+static void mont_sqr(const bt_mont *ctx, bt_word *dst, const bt_word *a, size_t n, int secret, bt_word *scratch)
+{
+    (void)secret;
+    products(ctx, dst, a, NULL, 0, n, scratch);
+}
+
+static void mont_load(const bt_mont *ctx, bt_word *dst, const bt_limb *src, size_t n, bt_word *scratch)
+{
+    const size_t limbs = ctx->mod->limbs;
+    const int digits = shape_of(limbs).n;
+    bt_word *out = dst;
+    for (size_t i = 0; i < n; i += LANES, out += LANES * digits) {
+        for (size_t l = 0; l < LANES; l++) {
+            uint64_t carry = 0;
+            const bt_limb *x = src + (i + l) * limbs;
+            for (int j = 0; j < digits; j++) /* zero is the residue that pads */
+                out[j * LANES + (int)l] = biased_digit(x, i + l < n ? limbs : 0, j, &carry);
+        }
+        for (int j = 0; j < digits; j++) {
+            double *v = (double *)(void *)(out + j * LANES);
+            _mm256_storeu_pd(v, unbiased(_mm256_loadu_si256((const vi *)(const void *)v)));
+        }
+    }
+    products(ctx, dst, dst, (const bt_word *)(const void *)constants_of(ctx).r2, 0, n, scratch);
+}
+
+/* out[limbs] = the canonical value of digits x[0 .. n) of one lane, biased by LOW0, plus M: 0.49 M < x + M < 1.51 M */
+static void canonical(bt_limb *out, const bt_word *x, int n, const bt_modulus *mod, bt_limb *sum, bt_limb *less)
+{
+    const size_t limbs = mod->limbs;
+    int64_t carry = 0;
+    memset(sum, 0, (limbs + 4) * sizeof *sum);
+    for (int j = 0; j < n; j++) { /* n digits end at most two limbs above the modulus, in zeros */
+        const size_t at = (size_t)j * RADIX, k = at / 64, shift = at % 64;
+        const int64_t t = (int64_t)(x[j * LANES] - LOW0) + carry;
+        const uint64_t u = (uint64_t)t & MASK;
+        carry = t >> RADIX;
+        sum[k] |= u << shift;
+        if (shift > 64 - RADIX)
+            sum[k + 1] |= u >> (64 - shift);
+    }
+    VERIFY(carry == 0 && sum[limbs] <= 1 && sum[limbs + 1] == 0);
+    const bt_limb borrow = bt_gmp.sub_n((mp_ptr)less, (mp_srcptr)sum, (mp_srcptr)mod->m, (mp_size_t)limbs);
+    const bt_limb keep = bt_ct_nonzero(borrow & ~sum[limbs]);
+    for (size_t i = 0; i < limbs; i++)
+        out[i] = bt_ct_select(keep, sum[i], less[i]);
+}
+
+static void mont_store(const bt_mont *ctx, bt_limb *dst, const bt_word *src, size_t n, bt_word *scratch)
+{
+    const constants c = constants_of(ctx);
+    const size_t limbs = ctx->mod->limbs;
+    const int digits = c.s.n;
+    vi *work = aligned(scratch);
+    vi *acc = take(&work, 2 * digits + 4);
+    vd *r = (vd *)take(&work, digits);
+    bt_limb *sum = (bt_limb *)(void *)work, *less = sum + limbs + 4;
+    for (size_t i = 0; i < n; i += LANES, src += LANES * digits) {
+        const unsigned mode = enter();
+        for (int k = 0; k < digits; k++) {
+            const vd x = _mm256_loadu_pd((const double *)(const void *)(src + LANES * k));
+            acc[k] = add(c.bias_rows[k], sub(bits(_mm256_add_pd(x, reals(K3))), ints(LOW0)));
+        }
+        for (int k = digits; k < digits + c.s.kr; k++)
+            acc[k] = c.bias_rows[k];
+        montgomery(r, acc, &c);
+        for (int k = 0; k < digits; k++)
+            r[k] = _mm256_add_pd(_mm256_add_pd(r[k], c.m[k]), reals(K3));
+        leave(mode);
+        for (size_t l = 0; l < LANES && i + l < n; l++)
+            canonical(dst + (i + l) * limbs, (const bt_word *)(const void *)r + l, digits, ctx->mod, sum, less);
+    }
+}
+
+static void mont_one(const bt_mont *ctx, bt_word *dst, size_t n)
+{
+    const constants c = constants_of(ctx);
+    const size_t step = LANES * (size_t)c.s.n;
+    for (size_t g = 0; g < groups(n); g++)
+        memcpy(dst + g * step, c.r1, step * sizeof *dst);
+}
+
+/* --- moving ----------------------------------------------------------------------------------------------------------------- */
+
+/* the words of element i: every LANES-th from here */
+INLINE const bt_word *element(const bt_word *a, size_t i, size_t digits)
+{
+    return a + i / LANES * LANES * digits + i % LANES;
+}
+
+static void mont_gather(const bt_mont *ctx, bt_word *dst, const bt_word *src, const int64_t *idx, size_t n)
+{
+    const size_t digits = ctx->elem_words;
+    if (!idx) {
+        memmove(dst, src, groups(n) * LANES * digits * sizeof *dst);
+        return;
+    }
+    for (size_t i = 0; i < n; i += LANES, dst += LANES * digits) {
+        const bt_word *from[LANES];
+        for (size_t l = 0; l < LANES; l++) /* the last element pads */
+            from[l] = element(src, (size_t)idx[i + l < n ? i + l : n - 1], digits);
+        for (size_t j = 0; j < LANES * digits; j += LANES)
+            _mm256_storeu_si256((vi *)(void *)(dst + j),
+                                _mm256_set_epi64x((long long)from[3][j], (long long)from[2][j], (long long)from[1][j],
+                                                  (long long)from[0][j]));
+    }
+}
+
+static void mont_scatter(const bt_mont *ctx, bt_word *dst, size_t first, const bt_word *src, size_t n)
+{
+    const size_t digits = ctx->elem_words;
+    for (size_t i = 0; i < n; i++) {
+        const bt_word *from = element(src, i, digits);
+        bt_word *to = dst + (element(dst, first + i, digits) - dst);
+        for (size_t j = 0; j < LANES * digits; j += LANES)
+            to[j] = from[j];
+    }
+}
+
+/* all ones in the lanes whose digit is `row` */
+INLINE vi chosen(vi digits, size_t row)
+{
+    return _mm256_cmpeq_epi64(digits, ints(row));
+}
+
+INLINE vi digits_at(const uint32_t *digit, size_t i, size_t n)
+{
+    uint64_t d[LANES] = {0};
+    for (size_t l = 0; l < LANES && i + l < n; l++)
+        d[l] = digit[i + l];
+    return _mm256_set_epi64x((long long)d[3], (long long)d[2], (long long)d[1], (long long)d[0]);
+}
+
+INLINE vi loaded(const bt_word *p)
+{
+    return _mm256_loadu_si256((const vi *)(const void *)p);
+}
+
+/* Lane l of the result is lane k[l] of x; `pairs` holds 2 k[l] and 2 k[l] + 1 as 32-bit halves. */
+INLINE vi permuted(vi x, vi pairs)
+{
+#ifdef BT_CTCHECK
+    /* memcheck takes the index of a permutation within a register for an address; these masks compute the same */
+    vi r = _mm256_setzero_si256();
+    for (int k = 0; k < LANES; k++) {
+        uint64_t v[LANES];
+        _mm256_storeu_si256((vi *)(void *)v, x);
+        const vi mask = _mm256_cmpeq_epi32(pairs, _mm256_set1_epi64x((2LL * k + 1) << 32 | 2LL * k));
+        r = _mm256_or_si256(r, _mm256_and_si256(mask, ints(v[k])));
+    }
+    return r;
+#else
+    return _mm256_permutevar8x32_epi32(x, pairs);
+#endif
+}
+
+/* Four rows lie side by side in a group of the table: each output takes the lane of its row from every group, and keeps what
+ * came from its own group. Four groups at a time. */
+static void mont_select_shared(const bt_mont *ctx, bt_word *dst, const bt_word *table, size_t rows,
+                               const uint32_t *digit, size_t n)
+{
+    enum { TOGETHER = 4 };
+    const size_t words = LANES * ctx->elem_words, whole = groups(rows);
+    for (size_t i = 0; i < n; i += LANES, dst += words) {
+        const vi d = digits_at(digit, i, n), group = _mm256_srli_epi64(d, 2);
+        const vi lane = _mm256_slli_epi64(_mm256_and_si256(d, ints(3)), 1);
+        const vi pairs = _mm256_or_si256(_mm256_or_si256(lane, _mm256_slli_epi64(lane, 32)), ints((uint64_t)1 << 32));
+        size_t g = 0;
+        for (; g + TOGETHER <= whole; g += TOGETHER) {
+            const bt_word *t = table + g * words;
+            const vi m0 = chosen(group, g), m1 = chosen(group, g + 1), m2 = chosen(group, g + 2),
+                     m3 = chosen(group, g + 3);
+            for (size_t j = 0; j < words; j += LANES) {
+                const vi x0 = _mm256_and_si256(m0, permuted(loaded(t + j), pairs));
+                const vi x1 = _mm256_and_si256(m1, permuted(loaded(t + j + words), pairs));
+                const vi x2 = _mm256_and_si256(m2, permuted(loaded(t + j + 2 * words), pairs));
+                const vi x3 = _mm256_and_si256(m3, permuted(loaded(t + j + 3 * words), pairs));
+                vi x = _mm256_or_si256(_mm256_or_si256(x0, x1), _mm256_or_si256(x2, x3));
+                if (g > 0)
+                    x = _mm256_or_si256(x, loaded(dst + j));
+                _mm256_storeu_si256((vi *)(void *)(dst + j), x);
+            }
+        }
+        for (; g < whole; g++) {
+            const vi mask = chosen(group, g);
+            for (size_t j = 0; j < words; j += LANES) {
+                vi x = _mm256_and_si256(mask, permuted(loaded(table + g * words + j), pairs));
+                if (g > 0)
+                    x = _mm256_or_si256(x, loaded(dst + j));
+                _mm256_storeu_si256((vi *)(void *)(dst + j), x);
+            }
+        }
+    }
+}
+
+static void mont_select_own(const bt_mont *ctx, bt_word *dst, const bt_word *tables, size_t rows, size_t stride,
+                            const uint32_t *digit, size_t n)
+{
+    enum { TOGETHER = 4 }; /* streams that the prefetcher follows */
+    const size_t words = LANES * ctx->elem_words;
+    for (size_t i = 0; i < n; i += LANES, dst += words, tables += words) {
+        const vi d = digits_at(digit, i, n);
+        size_t k = 0;
+        for (; k + TOGETHER <= rows; k += TOGETHER) {
+            const bt_word *t = tables + k * stride;
+            const vi m0 = chosen(d, k), m1 = chosen(d, k + 1), m2 = chosen(d, k + 2), m3 = chosen(d, k + 3);
+            for (size_t j = 0; j < words; j += LANES) {
+                const vi x0 = _mm256_and_si256(m0, loaded(t + j)), x1 = _mm256_and_si256(m1, loaded(t + j + stride));
+                const vi x2 = _mm256_and_si256(m2, loaded(t + j + 2 * stride)),
+                         x3 = _mm256_and_si256(m3, loaded(t + j + 3 * stride));
+                vi x = _mm256_or_si256(_mm256_or_si256(x0, x1), _mm256_or_si256(x2, x3));
+                if (k > 0)
+                    x = _mm256_or_si256(x, loaded(dst + j));
+                _mm256_storeu_si256((vi *)(void *)(dst + j), x);
+            }
+        }
+        for (; k < rows; k++) {
+            const vi mask = chosen(d, k);
+            for (size_t j = 0; j < words; j += LANES) {
+                vi x = _mm256_and_si256(mask, loaded(tables + k * stride + j));
+                if (k > 0)
+                    x = _mm256_or_si256(x, loaded(dst + j));
+                _mm256_storeu_si256((vi *)(void *)(dst + j), x);
+            }
+        }
+    }
+}
+
+const bt_mont_ops bt_mont_fma = {
+    .name = "fma",
+    .lanes = LANES,
+    .min_limbs = MIN_LIMBS,
+    .max_limbs = MAX_LIMBS,
+    .available = mont_available,
+    .elem_words = mont_elem_words,
+    .const_words = mont_const_words,
+    .scratch_words = mont_scratch_words,
+    .init = mont_init,
+    .load = mont_load,
+    .store = mont_store,
+    .one = mont_one,
+    .mul = mont_mul,
+    .sqr = mont_sqr,
+    .gather = mont_gather,
+    .scatter = mont_scatter,
+    .select_shared = mont_select_shared,
+    .select_own = mont_select_own,
+};
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#endif
