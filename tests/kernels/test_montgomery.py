@@ -54,7 +54,7 @@ def test_every_operation(bits):
     mont = Montgomery(m)
     limbs = mont.limbs
     assert (mont.modulus, mont.bits, limbs, mont.nbytes) == (m, bits, -(-bits // 64), 8 * -(-bits // 64))
-    assert mont.backend == kernel.BACKEND
+    assert mont.backend == (kernel.BACKEND if 1024 - 64 < bits <= 8192 else "mpn")
     assert mont.words(n) == mont.empty(n).size
     x = [RNG.getrandbits(64 * limbs) for _ in range(n)]
     y = [RNG.getrandbits(64 * limbs) for _ in range(n)]
