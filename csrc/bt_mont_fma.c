@@ -3,8 +3,9 @@
  * Digits. An element is N doubles, each an integer: x = sum d_j B^j with B = 2^50, digit j of four elements side by side in one
  * vector. Digits are balanced and carried once, not to the end:
  *
- *     regular   |d| <= D = 2^49 + 2^13        every digit of every operand but the top one of a "wide" difference,
- *     wide      |d| <= 2 D + 4                where Karatsuba subtracts halves of equal length.
+ *     element   |d| <= 2^49 + 2^12, top digit <= 2^47     operands and results of an operation: |x| < B^N / 8
+ *     regular   |d| <= D = 2^49 + 2^13                    every digit within an operation but one:
+ *     wide      |d| <= 2 D + 4                            the top of a difference of halves of equal length (Karatsuba).
  *
  * N is the least even number with 50 N >= 64 limbs + 3.
  *
@@ -12,25 +13,25 @@
  * leaves a b rounded to a multiple of B; the rest l = fma(a, b, (K1 + K3) - h) = a b - (h - K1) + K3, K3 = 1.5 2^52, is exact.
  * In memory both are a constant (HIGH0, LOW0) plus the integers (h - K1) / B and l - K3, as long as h stays in [2^102, 2^103]
  * and l in [2^52, 2^53]; so they are summed as 64-bit integers, the constants modulo 2^64 too, and the sums of constants
- * ("biases") are subtracted once. Up to four products of one column share their two sums (sum4 and so on):
+ * ("biases") are subtracted once. Two or three products of one column share their two sums (sum2, sum3):
  *
- *     high   |a b + ...| <= 2^101. At most one factor on each side is a wide digit, so four products are below
- *            (2 D + 4)^2 + 3 D^2 (both in one product) or 2 (2 D + 4) D + 2 D^2, both less than 7.001 2^98 < 2^101;
- *     low    each rest is at most B / 2 = 2^49 under rounding to nearest, four of them 2^51: the ends of [2^52, 2^53] included.
+ *     high   |a b + ...| <= 2^101. At most one factor on each side is a wide digit, so three products are below
+ *            (2 D + 4)^2 + 2 D^2 (both in one product) or 2 (2 D + 4) D + D^2, both less than 6.001 2^98 < 2^101;
+ *     low    each rest is at most B / 2 = 2^49 under rounding to nearest, three of them 1.5 2^50: inside [2^52, 2^53].
  *
  * The rounding mode is therefore set on entry and restored (enter, leave).
  *
- * Columns. A plain product of n digits adds to one column at most n rests and n high parts of at most (7.001 / 4) 2^48 each on
- * average, so less than n 2^50. One level of Karatsuba at most doubles the bound of n (column k of the result adds up
- * four columns of products of n / 2), and there are at most three levels (n = 164, 82, 41), so a product stays below
- * 8 * 164 * 2^50 < 2^61; the folds add less than 2 (F1 + F2) 2^50, the reduction less than 2 KR 2^50. Together: below
- * 2^61 + 2^59 < 2^62 =: COLUMN. A carry out of a column is below 2^12, so a carried digit is regular.
+ * Columns. A plain product of n digits adds to one column at most n rests of 2^49 and n high parts, of which one may be 2^50, two
+ * 2^49 and the others 2^48 (and a little): less than n 2^50. One level of Karatsuba adds up to four columns of products of its
+ * halves (product); there are at most three levels (164 digits, 82, 42, 22), so a product stays below 4^3 22 2^50 < 2^60.5.
+ * The folds add less than 2 (F1 + F2) 2^50, the reduction less than KR 2^50. Together: below 2^61. A carry out of a column is
+ * below 2^12 then, so a carried digit is regular.
  *
  * Reduction. Let T = a b be a product of values below B^N / 8 (an operand is; see "result").
  *   1. The top F1 digits of T, carried, are t: |t| <= B^F1. T <- T - t B^(2N-F1) + t c1 with c1 = B^(2N-F1) mod M.
  *   2. The same with the next F2 digits and c2 = B^(2N-F1-F2) mod M.
  *      As 2 F1 < N and 2 F2 < N - F1, neither sum reaches the column from which the digits came. The column below
- *      the extracted digits is left as a remainder of at most B / 2, those below it are under COLUMN = 2^12 B, so after each
+ *      the extracted digits is left as a remainder of at most B / 2, those below it are under 2^61 = 2^11 B, so after each
  *      step |T| <= (2^49 + 2^13 - 2^12) B^(top column): the next top digit is regular.
  *   3. KR = N - F1 - F2 + 2 rows of Montgomery: T <- (T + Q M) / B^KR, with digits of Q of at most B / 2.
  *   Result: |r| <= (2^49 + 2^13) B^(2N-F1-F2-1) / B^KR + (1/2 + 2^-49) M < B^(N-2) + 0.51 M < B^N / 8: in range
@@ -244,7 +245,7 @@ static void products(const bt_mont *ctx, bt_word *dst, const bt_word *a, const b
     for (size_t g = 0; g < groups(n); g++, dst += step, a += step) {
         const vd *x = operand(a, copy_a, digits);
         vd *r = (uintptr_t)dst % sizeof(vd) == 0 ? (vd *)(void *)dst : copy_r;
-        VERIFY(regular(x, digits, 0));
+        VERIFY(element(x, digits) && (!b || element(operand(b, copy_b, digits), digits)));
         if (b) {
             product(acc, c.bias_mul, x, operand(b, copy_b, digits), digits, 0, work);
             b += b_step;
@@ -252,6 +253,7 @@ static void products(const bt_mont *ctx, bt_word *dst, const bt_word *a, const b
             square(acc, c.bias_sqr, x, digits, 0, work);
         }
         reduce(r, acc, &c, work);
+        VERIFY(element(r, digits));
         if (r == copy_r)
             memcpy(dst, r, step * sizeof *dst);
     }
@@ -353,7 +355,7 @@ static void mont_one(const bt_mont *ctx, bt_word *dst, size_t n)
 /* --- moving ----------------------------------------------------------------------------------------------------------------- */
 
 /* the words of element i: every LANES-th from here */
-INLINE const bt_word *element(const bt_word *a, size_t i, size_t digits)
+INLINE const bt_word *words_of(const bt_word *a, size_t i, size_t digits)
 {
     return a + i / LANES * LANES * digits + i % LANES;
 }
@@ -368,7 +370,7 @@ static void mont_gather(const bt_mont *ctx, bt_word *dst, const bt_word *src, co
     for (size_t i = 0; i < n; i += LANES, dst += LANES * digits) {
         const bt_word *from[LANES];
         for (size_t l = 0; l < LANES; l++) /* the last element pads */
-            from[l] = element(src, (size_t)idx[i + l < n ? i + l : n - 1], digits);
+            from[l] = words_of(src, (size_t)idx[i + l < n ? i + l : n - 1], digits);
         for (size_t j = 0; j < LANES * digits; j += LANES)
             _mm256_storeu_si256((vi *)(void *)(dst + j),
                                 _mm256_set_epi64x((long long)from[3][j], (long long)from[2][j], (long long)from[1][j],
@@ -380,8 +382,8 @@ static void mont_scatter(const bt_mont *ctx, bt_word *dst, size_t first, const b
 {
     const size_t digits = ctx->elem_words;
     for (size_t i = 0; i < n; i++) {
-        const bt_word *from = element(src, i, digits);
-        bt_word *to = dst + (element(dst, first + i, digits) - dst);
+        const bt_word *from = words_of(src, i, digits);
+        bt_word *to = dst + (words_of(dst, first + i, digits) - dst);
         for (size_t j = 0; j < LANES * digits; j += LANES)
             to[j] = from[j];
     }
