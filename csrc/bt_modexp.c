@@ -237,12 +237,13 @@ size_t bt_comb_window(const bt_mont *ctx, size_t ebits, size_t table_bytes)
     size_t best = 0;
     double least = 0;
     for (size_t w = 1; w <= MAX_WINDOW; w++) {
-        /* by division: the product wraps around for the longest exponents */
+        /* by division: the product wraps around for the longest exponents; not monotone, as a row of two elements is padded to
+         * whole groups */
         if (comb_rows(ebits, w) > table_bytes / sizeof(bt_word) / bt_mont_words(ctx, (size_t)1 << w))
-            break;
+            continue;
         const double entries = (double)((size_t)1 << w);
         const double cost = (double)comb_rows(ebits, w) * (1 + entries / (double)(SCAN * ctx->mod->limbs));
-        if (w == 1 || cost < least) {
+        if (!best || cost < least) {
             least = cost;
             best = w;
         }

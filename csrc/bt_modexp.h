@@ -40,9 +40,8 @@ typedef struct bt_comb {
     bt_word *table;   /* rows * row_words */
 } bt_comb;
 
-/* Largest window (1..8) whose table takes at most table_bytes, or 0 if not even window 1 does; also not larger than what
- * minimises products plus the measured cost of scanning. Any ebits; the other sizes of a comb take an ebits for which this
- * found a window. */
+/* The window (1..8) that minimises products plus the measured cost of scanning among those whose table takes at most table_bytes,
+ * or 0 if none does. Any ebits; the other sizes of a comb take an ebits for which this found a window. */
 size_t bt_comb_window(const bt_mont *ctx, size_t ebits, size_t table_bytes);
 size_t bt_comb_table_words(const bt_mont *ctx, size_t ebits, size_t window);
 void bt_comb_init(bt_comb *comb, const bt_mont *ctx, size_t ebits, size_t window, bt_word *table);

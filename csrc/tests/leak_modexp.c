@@ -10,7 +10,7 @@ static void open_limbs(fixture *f, size_t limbs)
 {
     bt_limb m[WIDE];
     test_random_modulus(m, limbs == LIMBS ? BITS : 64 * limbs);
-    fixture_open(f, &bt_mont_mpn, m, limbs);
+    fixture_open(f, leak_backend, m, limbs);
 }
 
 static void open_random(fixture *f)
@@ -65,9 +65,9 @@ static void load_store(int planted)
     bt_mont ctx;
     test_random_modulus(m, BITS);
     BT_SECRET(m, sizeof m);
-    bt_word *scratch = test_words(bt_mont_mpn.scratch_words(LIMBS));
-    if (bt_modulus_init(&mod, m, LIMBS, storage) != BT_OK ||
-        bt_mont_init(&ctx, &bt_mont_mpn, &mod, NULL, scratch) != BT_OK)
+    const bt_mont_ops *ops = bt_mont_for(leak_backend, LIMBS);
+    bt_word *scratch = test_words(ops->scratch_words(LIMBS)), *consts = test_words(ops->const_words(LIMBS));
+    if (bt_modulus_init(&mod, m, LIMBS, storage) != BT_OK || bt_mont_init(&ctx, ops, &mod, consts, scratch) != BT_OK)
         exit(2);
     bt_limb *values = secret_values(N), *out = test_words(N * LIMBS);
     bt_word *a = test_words(bt_mont_words(&ctx, N));
@@ -77,6 +77,7 @@ static void load_store(int planted)
         leak_branch(out);
     free(storage);
     free(scratch);
+    free(consts);
     free(values);
     free(out);
     free(a);
@@ -91,6 +92,7 @@ static void mul_limbs(size_t limbs, int planted)
     bt_word *a = fixture_load(&f, values, N), *b = fixture_load(&f, others, N), *out = fixture_array(&f, N);
     f.ctx.ops->mul(&f.ctx, out, a, b, N, !planted, f.scratch);
     f.ctx.ops->mul(&f.ctx, out, a, a, N, !planted, f.scratch); /* a square by its pointers */
+    leak_result(out, planted);
     free(values);
     free(others);
     free(a);
@@ -116,6 +118,7 @@ static void sqr_limbs(size_t limbs, int planted)
     bt_limb *values = secret_limbs(N, limbs);
     bt_word *a = fixture_load(&f, values, N), *out = fixture_array(&f, N);
     f.ctx.ops->sqr(&f.ctx, out, a, N, !planted, f.scratch);
+    leak_result(out, planted);
     free(values);
     free(a);
     free(out);
@@ -163,14 +166,15 @@ static void select_own(int planted)
 {
     fixture f;
     open_random(&f);
-    bt_limb *values = secret_values(4 * N);
-    bt_word *tables = fixture_load(&f, values, 4 * N), *out = fixture_array(&f, N);
+    enum { ROWS = 4, PADDED = (N + BT_MAX_LANES - 1) / BT_MAX_LANES * BT_MAX_LANES }; /* each row its own groups */
+    bt_limb *values = secret_values(ROWS * PADDED);
+    bt_word *tables = fixture_load(&f, values, ROWS * PADDED), *out = fixture_array(&f, N);
     uint32_t digit[N];
-    secret_digits(digit, 4);
+    secret_digits(digit, ROWS);
     if (planted)
         f.ctx.ops->gather(&f.ctx, out, tables + digit[0] * bt_mont_words(&f.ctx, N), NULL, 1);
     else
-        f.ctx.ops->select_own(&f.ctx, out, tables, 4, bt_mont_words(&f.ctx, N), digit, N);
+        f.ctx.ops->select_own(&f.ctx, out, tables, ROWS, bt_mont_words(&f.ctx, N), digit, N);
     free(values);
     free(tables);
     free(out);
@@ -221,6 +225,7 @@ static void pow_secret_base(int planted)
     bt_word *a = fixture_load(&f, values, N), *out = fixture_array(&f, N);
     bt_word *scratch = test_words(bt_pow_public_scratch(&f.ctx, N, EBITS));
     bt_pow_public(&f.ctx, out, a, N, e, 0, EBITS, !planted, scratch);
+    leak_result(out, planted);
     free(values);
     free(a);
     free(out);
@@ -240,6 +245,7 @@ static void comb_limbs(size_t limbs, int planted)
     bt_comb_init(&c, &f.ctx, EBITS, 4, table);
     bt_word *build = test_words(bt_comb_build_scratch(&c)), *pow = test_words(bt_comb_pow_scratch(&c, N));
     bt_comb_build(&c, base, 0, c.rows, !planted, build);
+    leak_result(c.table + bt_mont_words(&f.ctx, 4), planted);
     bt_comb_pow(&c, out, N, e, EL, pow);
     free(values);
     free(e);

@@ -13,7 +13,14 @@ typedef struct leak_case {
     void (*run)(int planted);
 } leak_case;
 
+/* The backend of this run; as everywhere, moduli that it does not take go to mpn. */
+extern const bt_mont_ops *leak_backend;
+
 /* Branches on p[0]: the fault of a caller that looks at a secret result. */
 void leak_branch(const uint64_t *p);
+
+/* For cases that plant the path for public operands, on backends where that is the path for secrets too: branches on the
+ * result. */
+void leak_result(const bt_word *p, int planted);
 
 #endif

@@ -6,7 +6,18 @@
 
 long test_passed, test_failed;
 
-const bt_mont_ops *const test_backends[] = {&bt_mont_mpn, &mock_lanes, NULL};
+/* Those of this build that this CPU has, and the mock. */
+const bt_mont_ops *const *test_backends(void)
+{
+    enum { MOST = 8 };
+    static const bt_mont_ops *list[MOST + 2];
+    size_t n = 0;
+    for (size_t i = 0; bt_mont_backends[i] && n < MOST; i++)
+        if (bt_mont_backends[i]->available())
+            list[n++] = bt_mont_backends[i];
+    list[n] = &mock_lanes;
+    return list;
+}
 
 /* --- GMP's integers, bound by name like the kernels' own functions ---------------------------------------------------- */
 
@@ -151,8 +162,9 @@ bt_word *test_words(size_t n)
 
 /* --- contexts ----------------------------------------------------------------------------------------------------------- */
 
-void fixture_open(fixture *f, const bt_mont_ops *ops, const bt_limb *m, size_t limbs)
+void fixture_open(fixture *f, const bt_mont_ops *wanted, const bt_limb *m, size_t limbs)
 {
+    const bt_mont_ops *ops = bt_mont_for(wanted, limbs);
     f->limbs = limbs;
     f->m = test_words(limbs);
     memcpy(f->m, m, limbs * sizeof *m);

@@ -45,7 +45,8 @@ typedef struct fixture {
     bt_mont ctx;
 } fixture;
 
-void fixture_open(fixture *f, const bt_mont_ops *ops, const bt_limb *m, size_t limbs);
+/* over `wanted`, or over mpn if that does not take so many limbs */
+void fixture_open(fixture *f, const bt_mont_ops *wanted, const bt_limb *m, size_t limbs);
 void fixture_close(fixture *f);
 bt_word *fixture_array(const fixture *f, size_t n);
 /* canonical values in, elements out; and the other way; arrays are malloced */
@@ -55,6 +56,6 @@ bt_limb *fixture_store(const fixture *f, const bt_word *a, size_t n);
 /* bt_mont_mpn in groups of four interleaved elements; lanes that pad a group are set to 0 whenever the interface allows it,
  * so that code which trusts them fails. The backends that tests run over end with NULL. */
 extern const bt_mont_ops mock_lanes;
-extern const bt_mont_ops *const test_backends[];
+const bt_mont_ops *const *test_backends(void);
 
 #endif

@@ -17,9 +17,9 @@ static void exhaustive(const bt_mont_ops *ops)
             int64_t idx[256];
             for (bt_limb v = 0; v < m; v++)
                 idx[v] = (int64_t)a;
-            ops->gather(&f.ctx, copies, all, idx, m);
+            f.ctx.ops->gather(&f.ctx, copies, all, idx, m);
             for (int secret = 0; secret <= 1; secret++) {
-                ops->mul(&f.ctx, out, copies, all, m, secret, f.scratch);
+                f.ctx.ops->mul(&f.ctx, out, copies, all, m, secret, f.scratch);
                 bt_limb *got = fixture_store(&f, out, m);
                 for (bt_limb v = 0; v < m; v++)
                     wrong += got[v] != a * v % m;
@@ -27,7 +27,7 @@ static void exhaustive(const bt_mont_ops *ops)
             }
         }
         for (int secret = 0; secret <= 1; secret++) {
-            ops->sqr(&f.ctx, out, all, m, secret, f.scratch);
+            f.ctx.ops->sqr(&f.ctx, out, all, m, secret, f.scratch);
             bt_limb *got = fixture_store(&f, out, m);
             for (bt_limb v = 0; v < m; v++)
                 wrong += got[v] != v * v % m;
@@ -63,15 +63,15 @@ static void against_gmp(const bt_mont_ops *ops, size_t bits, size_t n)
     }
     free(got);
     for (int secret = 0; secret <= 1; secret++) {
-        ops->mul(&f.ctx, out, x, y, n, secret, f.scratch);
+        f.ctx.ops->mul(&f.ctx, out, x, y, n, secret, f.scratch);
         got = fixture_store(&f, out, n);
         for (size_t i = 0; i < n; i++) {
             ref_mul(want, a + i * limbs, b + i * limbs, m, limbs);
             CHECK(!memcmp(got + i * limbs, want, size));
         }
         free(got);
-        ops->gather(&f.ctx, out, x, NULL, n);
-        ops->sqr(&f.ctx, out, out, n, secret, f.scratch); /* in place */
+        f.ctx.ops->gather(&f.ctx, out, x, NULL, n);
+        f.ctx.ops->sqr(&f.ctx, out, out, n, secret, f.scratch); /* in place */
         got = fixture_store(&f, out, n);
         for (size_t i = 0; i < n; i++) {
             ref_mul(want, a + i * limbs, a + i * limbs, m, limbs);
@@ -110,15 +110,15 @@ static void moving(const bt_mont_ops *ops, size_t limbs)
         digit[i] = (uint32_t)(i < ROWS ? i : test_random() % ROWS);
     }
 
-    ops->gather(&f.ctx, dst, src, idx, N);
+    f.ctx.ops->gather(&f.ctx, dst, src, idx, N);
     bt_limb *got = fixture_store(&f, dst, N);
     for (size_t i = 0; i < N; i++)
         CHECK(!memcmp(got + i * limbs, values + (size_t)idx[i] * limbs, size));
     free(got);
 
     for (size_t first = 0; first < N; first++) {
-        ops->one(&f.ctx, dst, N);
-        ops->scatter(&f.ctx, dst, first, src, N - first);
+        f.ctx.ops->one(&f.ctx, dst, N);
+        f.ctx.ops->scatter(&f.ctx, dst, first, src, N - first);
         got = fixture_store(&f, dst, N);
         for (size_t i = 0; i < first; i++)
             CHECK(got[i * limbs] == 1);
@@ -126,7 +126,7 @@ static void moving(const bt_mont_ops *ops, size_t limbs)
         free(got);
     }
 
-    ops->select_shared(&f.ctx, dst, src, ROWS, digit, N);
+    f.ctx.ops->select_shared(&f.ctx, dst, src, ROWS, digit, N);
     got = fixture_store(&f, dst, N);
     for (size_t i = 0; i < N; i++)
         CHECK(!memcmp(got + i * limbs, values + digit[i] * limbs, size));
@@ -138,9 +138,9 @@ static void moving(const bt_mont_ops *ops, size_t limbs)
     for (size_t j = 0; j < ROWS; j++) {
         for (size_t i = 0; i < N; i++)
             idx[i] = (int64_t)((i + j) % N);
-        ops->gather(&f.ctx, tables + j * stride, src, idx, N);
+        f.ctx.ops->gather(&f.ctx, tables + j * stride, src, idx, N);
     }
-    ops->select_own(&f.ctx, dst, tables, ROWS, stride, digit, N);
+    f.ctx.ops->select_own(&f.ctx, dst, tables, ROWS, stride, digit, N);
     got = fixture_store(&f, dst, N);
     for (size_t i = 0; i < N; i++)
         CHECK(!memcmp(got + i * limbs, values + (i + digit[i]) % N * limbs, size));
@@ -165,7 +165,7 @@ static void tall_table(const bt_mont_ops *ops)
     fixture_open(&f, ops, m, LIMBS);
     bt_word *table = fixture_load(&f, values, ROWS), *dst = fixture_array(&f, 3);
     const uint32_t digit[3] = {0, 299, 256};
-    ops->select_shared(&f.ctx, dst, table, ROWS, digit, 3);
+    f.ctx.ops->select_shared(&f.ctx, dst, table, ROWS, digit, 3);
     bt_limb *got = fixture_store(&f, dst, 3);
     for (size_t i = 0; i < 3; i++)
         CHECK(!memcmp(got + i * LIMBS, values + digit[i] * LIMBS, LIMBS * sizeof *got));
@@ -221,7 +221,7 @@ void test_mont(void)
                                    1024, 1025, 2047, 2048, 2049, 4095, 4096, 4097};
     CHECK(bt_mont_pick(NULL) && bt_mont_pick("") && bt_mont_pick("auto"));
     CHECK(bt_mont_pick("mpn") == &bt_mont_mpn && !bt_mont_pick("none"));
-    for (const bt_mont_ops *const *ops = test_backends; *ops; ops++) {
+    for (const bt_mont_ops *const *ops = test_backends(); *ops; ops++) {
         exhaustive(*ops);
         tall_table(*ops);
         for (size_t limbs = 1; limbs <= 34; limbs++)
