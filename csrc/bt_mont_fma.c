@@ -47,8 +47,6 @@
 #if defined(__x86_64__)
 
 #include <immintrin.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #if defined(__clang__)
@@ -58,7 +56,7 @@
 #pragma GCC target("avx2,fma")
 #endif
 
-#include "bt_fma_reduce.h"
+#include "bt_mont_fma_reduce.h"
 
 /* --- set up ----------------------------------------------------------------------------------------------------------------- */
 

@@ -6,6 +6,14 @@
 
 long test_passed, test_failed;
 
+#ifdef BT_VERIFY
+void bt_verify_failed(const char *file, int line, const char *condition)
+{
+    fprintf(stderr, "%s:%d: bound broken: %s\n", file, line, condition);
+    abort();
+}
+#endif
+
 /* Those of this build that this CPU has, and the mock. */
 const bt_mont_ops *const *test_backends(void)
 {

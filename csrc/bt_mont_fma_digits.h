@@ -1,6 +1,6 @@
 /* Private to bt_mont_fma.c, which states the bounds: sizes, vectors of digits and columns, sums of products of digits. */
-#ifndef BT_FMA_DIGITS_H
-#define BT_FMA_DIGITS_H
+#ifndef BT_MONT_FMA_DIGITS_H
+#define BT_MONT_FMA_DIGITS_H
 
 #include "bt_limb.h"
 
@@ -103,13 +103,10 @@ INLINE vd digit_of(vi x)
 /* --- checks of a VERIFY build ------------------------------------------------------------------------------------------- */
 
 #ifdef BT_VERIFY
-#define VERIFY(condition)                                                                                              \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            fprintf(stderr, "%s:%d: bound broken: %s\n", __FILE__, __LINE__, #condition);                              \
-            abort();                                                                                                   \
-        }                                                                                                              \
-    } while (0)
+/* The test program's: it reports and ends. */
+void bt_verify_failed(const char *file, int line, const char *condition);
+
+#define VERIFY(condition) ((condition) ? (void)0 : bt_verify_failed(__FILE__, __LINE__, #condition))
 
 static int within(vd x, double low, double high)
 {

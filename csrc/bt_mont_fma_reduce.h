@@ -1,8 +1,8 @@
 /* Private to bt_mont_fma.c: the constants of a modulus, and the reduction of columns by two folds and rows of Montgomery. */
-#ifndef BT_FMA_REDUCE_H
-#define BT_FMA_REDUCE_H
+#ifndef BT_MONT_FMA_REDUCE_H
+#define BT_MONT_FMA_REDUCE_H
 
-#include "bt_fma_product.h"
+#include "bt_mont_fma_product.h"
 #include "bt_mont.h"
 
 typedef struct constants {

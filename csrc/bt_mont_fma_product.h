@@ -1,8 +1,8 @@
 /* Private to bt_mont_fma.c: products and squares of elements as columns, by rows and by Karatsuba. */
-#ifndef BT_FMA_PRODUCT_H
-#define BT_FMA_PRODUCT_H
+#ifndef BT_MONT_FMA_PRODUCT_H
+#define BT_MONT_FMA_PRODUCT_H
 
-#include "bt_fma_digits.h"
+#include "bt_mont_fma_digits.h"
 
 /* acc[0 .. na + nb) += a b by rows, four at a time, two at the end; na even, nb >= 3 */
 OUTLINE void rows_mul(vi *restrict acc, const vd *restrict a, int na, const vd *restrict b, int nb)
