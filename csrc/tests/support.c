@@ -3,8 +3,24 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 long test_passed, test_failed;
+test_effort test_how_much = TEST_NORMAL;
+
+int test_read_effort(void)
+{
+    const char *effort = getenv("BT_TEST_EFFORT");
+    if (!effort || !*effort)
+        return 1;
+    test_how_much = strcmp(effort, "long") ? TEST_SHORT : TEST_LONG;
+    return test_how_much == TEST_LONG || !strcmp(effort, "short");
+}
+
+double test_seconds(void)
+{
+    return (double)clock() / CLOCKS_PER_SEC;
+}
 
 #ifdef BT_VERIFY
 void bt_verify_failed(const char *file, int line, const char *condition)
