@@ -8,24 +8,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bt_gmp.h"
-#include "bt_paillier.h"
-#include "test.h"
+#include "toy_key.h"
 
-enum { SMALL = 4, LARGE = 16, MAX_N = 1000 };
+enum { SMALL = TOY_SMALL, LARGE = TOY_LARGE, MAX_N = 1000 };
 
-/* Limbs of n and of its primes: SMALL; or LARGE, whose p^2 is the least that every backend takes. */
+/* Limbs of n and of its primes. */
 static size_t L, H;
-
-/* p = q = 3 mod 4, gcd(p - 1, q - 1) = 2; made for this test */
-static const bt_limb SMALL_P[SMALL / 2] = {0xb8a10e42c7472ecb, 0xd684828136b0c33b};
-static const bt_limb SMALL_Q[SMALL / 2] = {0x64711b1ea24be64b, 0xc05fa1037f3257e6};
-static const bt_limb LARGE_P[LARGE / 2] = {0x7817e5b59af44863, 0xe82864d496fa1804, 0xd8cd7c6afe4b3410,
-                                           0x548ca7374d63fc8b, 0x1200119894e9e3dd, 0xbb456ebbde797774,
-                                           0x200d6b29f110cbad, 0xe6a1549ae9e358dd};
-static const bt_limb LARGE_Q[LARGE / 2] = {0xe5dbd805ee739587, 0x4846800aa2042877, 0x0abde5f20643c7b9,
-                                           0xe6abbe61683b08ab, 0x9743036d5f0598be, 0xf3daa6f1c328051b,
-                                           0x2b9a45c03bfde9ea, 0xeb242114595afecd};
 
 static const bt_limb *P, *Q;
 static bt_limb n[LARGE], nsquare[2 * LARGE], hs[2 * LARGE];
@@ -67,7 +55,7 @@ static bt_status owner_encrypt(const bt_paillier_priv *priv, size_t count)
 
 enum { ZERO, ONE, SWAP, FLIP, MODULUS, KINDS }; /* MODULUS: a final subtraction that did not take place */
 
-static struct {
+static _Thread_local struct { /* the threads of test_threads.c run unharmed */
     int armed, kind, persistent;
     long countdown;   /* transient: sites that still pass unharmed */
     const char *site; /* persistent: every visit of this site and side */
@@ -127,10 +115,10 @@ void bt_fault_hook(int side, const char *site, void *p, size_t bytes)
 
 static void setup(const bt_mont_ops *ops)
 {
-    L = ops->min_limbs <= SMALL ? SMALL : LARGE;
+    L = toy_limbs(ops);
     H = L / 2;
-    P = L == SMALL ? SMALL_P : LARGE_P;
-    Q = L == SMALL ? SMALL_Q : LARGE_Q;
+    P = toy_prime(L, 0);
+    Q = toy_prime(L, 1);
     CHECK(bt_mont_for(ops, L) == ops && bt_mont_for(ops, 2 * L) == ops);
     bt_word itch[256];
     bt_gmp.sec_mul(n, P, H, Q, H, (mp_ptr)itch);
