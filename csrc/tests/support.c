@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 long test_passed, test_failed;
@@ -29,6 +30,17 @@ void bt_verify_failed(const char *file, int line, const char *condition)
     abort();
 }
 #endif
+
+int test_no_memory;
+
+/* The linker sends the core's mmap here (--wrap). */
+void *__real_mmap(void *address, size_t bytes, int protection, int flags, int file, off_t offset);
+void *__wrap_mmap(void *address, size_t bytes, int protection, int flags, int file, off_t offset);
+
+void *__wrap_mmap(void *address, size_t bytes, int protection, int flags, int file, off_t offset)
+{
+    return test_no_memory ? MAP_FAILED : __real_mmap(address, bytes, protection, flags, file, offset);
+}
 
 /* Those of this build that this CPU has, and the mock. */
 const bt_mont_ops *const *test_backends(void)

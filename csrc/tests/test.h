@@ -33,6 +33,8 @@ static inline int test_rounds(int for_short, int normal, int for_long)
             printf("%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);                                             \
     } while (0)
 
+extern int test_no_memory; /* nonzero: the system refuses the core's arenas */
+
 /* Loads the GMP that the environment variable BT_GMP names, else the system's; 0 if there is none. */
 int test_load_gmp(void);
 
