@@ -20,7 +20,7 @@ static void exhaustive(const bt_mont_ops *ops)
     bt_limb exponents[EXPONENTS];
     for (bt_limb e = 0; e < EXPONENTS; e++)
         exponents[e] = e;
-    for (bt_limb m = 3; m < 256; m += 2) {
+    for (bt_limb m = 3; m < 256; m += (bt_limb)test_rounds(18, 2, 2)) {
         fixture f;
         fixture_open(&f, ops, &m, 1);
         bt_limb values[256], wrong = 0;
@@ -361,7 +361,7 @@ void test_modexp(void)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
             for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++)
                 against_gmp(*ops, sizes[i], lengths[k], 1 + (i + 3 * k) % 19);
-        for (size_t ebits = 0; ebits <= 140; ebits += 7)
+        for (size_t ebits = 0; ebits <= 140; ebits += (size_t)test_rounds(35, 7, 7))
             for (size_t w = 1; w <= 8; w++)
                 comb_against_gmp(*ops, ebits % 2 ? 190 : 129, ebits, w, 1 + ebits % 9);
         for (size_t step = 1; step <= 200; step += 1 + step / 3) {
