@@ -339,7 +339,7 @@ SCRIPT = "import sys; from bluetusk.cli import main; sys.exit(main())"  # what a
 @pytest.mark.parametrize(
     ("variable", "value", "remedy"),
     [
-        ("BLUETUSK_BACKEND", "fma", "unset it, or set it to 'mpn'"),
+        ("BLUETUSK_BACKEND", "avx9", "unset it, or set it to 'mpn'"),
         ("BLUETUSK_NUM_THREADS", "abc", "must be 1 to 1024"),
         ("BLUETUSK_NUM_THREADS", "1" * 5000, "must be 1 to 1024"),
     ],
@@ -361,6 +361,6 @@ def test_a_wrong_environment_is_one_line_and_status_1(
 
 def test_elsewhere_a_failed_import_stays_an_import_error() -> None:
     code = "try:\n    import bluetusk\nexcept ImportError as error:\n    print('caught', error)"
-    env = {**os.environ, "BLUETUSK_BACKEND": "fma"}
+    env = {**os.environ, "BLUETUSK_BACKEND": "avx9"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
-    assert done.stdout.startswith("caught the environment variable BLUETUSK_BACKEND is 'fma'")
+    assert done.stdout.startswith("caught the environment variable BLUETUSK_BACKEND is 'avx9'")

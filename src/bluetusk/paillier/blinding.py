@@ -155,8 +155,9 @@ class Blinder:
                 count = min(hi - lo, chunk.size - first)
                 if lo + count < hi:
                     count -= count % mont.lanes  # what follows must begin a group
-                if count == 0:
-                    break
+                    if count == 0:
+                        self._pool.popleft()  # fewer than a group are left: not worth a way of their own
+                        continue
                 chunk.next += count
                 if chunk.next == chunk.size:
                     self._pool.popleft()
