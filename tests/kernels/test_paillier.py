@@ -185,8 +185,8 @@ def test_arguments_are_checked(full):
             private.encrypt(canon, narrow, 0, 1)
         with pytest.raises(ValueError, match="limbs a row"):
             public.mul_plain(public.mont.empty(2), public.mont.empty(2), None, narrow, 0, 2, True)
+    beyond = public.mont.lanes + 1  # an array ends with its last group
     with pytest.raises(ValueError, match="outside an array"):
-        beyond = public.mont.lanes + 1  # an array ends with its last group
         public.blind_power(public.mont.empty(1), 0, beyond, full.hs, np.zeros((beyond, 16), np.uint64))
     with pytest.raises(ValueError, match="exponents were given"):
         public.blind_power(public.mont.empty(4), 0, 2, full.hs, np.zeros((3, 16), np.uint64))
