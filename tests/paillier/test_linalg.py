@@ -23,6 +23,7 @@ class FourLanes:
     """Arithmetic modulo a toy number on arrays of one word an element, in groups of four."""
 
     lanes = LANES
+    backend = "mpn"
     limbs = 1
     nbytes = 8
 

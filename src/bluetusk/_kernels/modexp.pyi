@@ -12,6 +12,8 @@ MAX_BITS: Final[int]
 MAX_COMB_BITS: Final[int]
 BACKEND: Final[str]
 
+def aligned_zeros(n: int) -> U64: ...
+
 class Montgomery:
     modulus: Final[gmpy2.mpz]
     def __init__(self, modulus: int | gmpy2.mpz) -> None: ...

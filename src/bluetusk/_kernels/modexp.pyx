@@ -10,7 +10,11 @@ import numpy as np
 from bluetusk._kernels import gmp_path
 
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
+from libc.stdint cimport uintptr_t
+
+cdef extern from "stdlib.h" nogil:
+    void *aligned_alloc(size_t alignment, size_t size)
 
 cdef extern from "Python.h":
     Py_ssize_t PY_SSIZE_T_MAX
@@ -38,10 +42,22 @@ if _ops == NULL:
 BACKEND = _ops.name.decode()
 
 
+# Bytes of a cache line, and of the widest vectors: memory for elements begins on one.
+cdef enum:
+    LINE = 64
+
+
+def aligned_zeros(Py_ssize_t n):
+    """Return n zeroed words that begin on a cache line."""
+    cdef uint64_t[::1] words = np.zeros(n + LINE // 8, np.uint64)
+    cdef Py_ssize_t skip = <Py_ssize_t>(-<uintptr_t>&words[0] % LINE) // 8
+    return np.asarray(words)[skip : skip + n]
+
+
 cdef bt_word *new_words(size_t n) except NULL:
     cdef bt_word *p = NULL
-    if n <= <size_t>PY_SSIZE_T_MAX // sizeof(bt_word):
-        p = <bt_word *>malloc((n if n else 1) * sizeof(bt_word))
+    if n <= <size_t>PY_SSIZE_T_MAX // sizeof(bt_word) - LINE:
+        p = <bt_word *>aligned_alloc(LINE, (n * sizeof(bt_word) + LINE) // LINE * LINE)
     if p == NULL:
         raise MemoryError(f"no memory for {8 * n} bytes of work space")
     return p
@@ -164,7 +180,7 @@ cdef class Montgomery:
 
     def empty(self, Py_ssize_t n):
         """Return a zeroed array for `n` elements."""
-        return np.zeros(self.words(n), np.uint64)
+        return aligned_zeros(self.words(n))
 
     def ones(self, Py_ssize_t n):
         """Return an array of `n` elements that are 1."""

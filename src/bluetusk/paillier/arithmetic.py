@@ -27,10 +27,11 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
 from .._numeric import as_int
+from .._powers import product_us
 from ..encoding import FixedPoint
 from . import arith, linalg
 from .base import CipherBase
-from .store import Index, Words, build, mul_us, reading
+from .store import Index, Words, build, reading
 from .structure import Structured
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class Arithmetic(Structured):
             def work(dst: Words, lo: int, hi: int) -> None:
                 kernel.mul_plain(dst, src, idx[lo:hi], rows(lo, hi), 0, hi - lo, False)
 
-            words = build(self._mont, len(idx), work, cost_us=2 * mul_us(self._mont))
+            words = build(self._mont, len(idx), work, cost_us=2 * product_us(self._mont))
         return view._derive(words, np.arange(len(idx), dtype=np.int64).reshape(view._index.shape), bound=bound)
 
     def _residues(self, ints: arith.Ints) -> Any:

@@ -17,6 +17,7 @@ import numpy as np
 
 from bluetusk import _parallel
 from bluetusk._kernels.paillier import PaillierPublic
+from bluetusk._powers import product_us
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,9 +86,8 @@ class Blinder:
     @property
     def cost_us(self) -> float:
         """Rough microseconds of one obfuscator, for the size of a slice."""
-        limbs = self._kernel.n_limbs
-        per_product = 4.5 * (limbs / 32) ** 2
-        return per_product * (64 * limbs * 1.25 if self._suite == "standard" else 32 * limbs / 5)
+        bits = 64 * self._kernel.n_limbs
+        return product_us(self._kernel.mont) * (1.25 * bits if self._suite == "standard" else bits / 2 / 5)
 
     @property
     def pooled(self) -> int:

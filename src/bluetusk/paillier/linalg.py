@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _parallel
+from .._powers import product_us
 from . import arith
-from .store import Index, Words, build, mul_us, ones, part
+from .store import Index, Words, build, ones, part
 
 if TYPE_CHECKING:
     from .._kernels.modexp import Montgomery
@@ -33,7 +34,7 @@ def products(mont: Montgomery, a: Words, ia: Index, b: Words, ib: Index, *, thre
     def work(dst: Words, lo: int, hi: int) -> None:
         mont.mul(dst, a, ia[lo:hi], b, ib[lo:hi], 0, hi - lo)
 
-    return build(mont, len(ia), work, cost_us=mul_us(mont), threads=threads)
+    return build(mont, len(ia), work, cost_us=product_us(mont), threads=threads)
 
 
 def _invert(mont: Montgomery, words: Words, lo: int, hi: int, threads: int | None) -> None:
@@ -42,7 +43,7 @@ def _invert(mont: Montgomery, words: Words, lo: int, hi: int, threads: int | Non
     def work(first: int, last: int) -> None:
         mont.invert(part(mont, words, lo + first, lo + last), last - first)
 
-    _parallel.run(hi - lo, work, cost_us=4 * mul_us(mont), align=mont.lanes, threads=threads)
+    _parallel.run(hi - lo, work, cost_us=4 * product_us(mont), align=mont.lanes, threads=threads)
 
 
 def inverses(mont: Montgomery, src: Words, index: Index, *, threads: int | None = None) -> tuple[Words, Index]:
@@ -110,7 +111,7 @@ def _power_group(
             exponents = arith.exponent_limbs(factors[lo:hi], limbs)
             mont.pow(here, src, index[lo:hi], exponents, min(bits, 64 * limbs), 0, hi - lo)
 
-    _parallel.run(len(index), work, cost_us=1.4 * (bits + 8) * mul_us(mont), align=mont.lanes, threads=threads)
+    _parallel.run(len(index), work, cost_us=1.4 * (bits + 8) * product_us(mont), align=mont.lanes, threads=threads)
 
 
 def row_products(mont: Montgomery, src: Words, index: Index, *, threads: int | None = None) -> tuple[Words, Index]:
@@ -119,7 +120,7 @@ def row_products(mont: Montgomery, src: Words, index: Index, *, threads: int | N
     count = _parallel.resolve_threads(threads)
     if not m:
         return ones(mont, rows), np.arange(rows, dtype=np.int64)
-    longest = max(2, int(_SLICE_US / mul_us(mont)))
+    longest = max(2, int(_SLICE_US / product_us(mont)))
     # long rows are cut into pieces of equal length, so that a slice stays short and few rows still use every thread
     piece = min(longest, max(256, -(-rows * m // (4 * count))))
     if m <= piece:
@@ -128,7 +129,7 @@ def row_products(mont: Montgomery, src: Words, index: Index, *, threads: int | N
         def work(dst: Words, lo: int, hi: int) -> None:
             mont.prod(dst, src, flat[lo:hi].reshape(-1), m, 0, hi - lo)
 
-        words = build(mont, rows, work, cost_us=m * mul_us(mont), threads=threads)
+        words = build(mont, rows, work, cost_us=m * product_us(mont), threads=threads)
         return words, np.arange(rows, dtype=np.int64)
     cuts = -(-m // piece)
     piece = -(-m // cuts)
@@ -158,7 +159,7 @@ def histogram(
         mont.bincount(mine, bins, src, index[lo:hi], codes[lo:hi], 0, hi - lo)
         partial.append(mine)
 
-    _parallel.run(len(index), work, cost_us=mul_us(mont), threads=threads)
+    _parallel.run(len(index), work, cost_us=product_us(mont), threads=threads)
     every = np.arange(bins, dtype=np.int64)
     words = partial.pop() if partial else ones(mont, bins)
     while partial:
@@ -216,7 +217,7 @@ class _Multiexp:
         self.mont, self.src, self.columns, self.which, self.matrices = mont, src, columns, which, matrices
         self.bits, self.threads = bits, threads
         rows, m = matrices.shape[1:]
-        budget = _SLICE_US / mul_us(mont)  # in products
+        budget = _SLICE_US / product_us(mont)  # in products
         each = bits / 5 + 1
         self.rb = int(min(rows, max(1, budget // (min(m, 64) * each + bits))))
         self.mb = int(min(m, max(1, (budget // self.rb - bits) // each)))
