@@ -15,6 +15,7 @@ CORE = ["bt_gmp", "bt_modulus", "bt_mont", "bt_mont_mpn", "bt_mont_fma", "bt_mod
 KERNELS = {
     "modexp": CORE,
     "paillier": [*CORE, "bt_secret", "bt_paillier", "bt_paillier_key", "bt_paillier_decrypt", "bt_paillier_owner"],
+    "straus": ["bt_straus", "bt_batch"],
     "pack": ["bt_pack"],
 }
 WARNINGS = ["-Wall", "-Wextra"]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .. import _parallel
 from .._powers import product_us
-from . import arith
+from . import arith, straus
 from .store import Index, Words, build, ones, part
 
 if TYPE_CHECKING:
@@ -186,6 +186,9 @@ def multiexp(
     bits = int(arith.bit_lengths(matrices).max()) if matrices.size else 0
     if not total or not bits:
         return ones(mont, total), np.arange(total, dtype=np.int64)
+    m = matrices.shape[2]
+    if straus.cost(mont, rows, m, bits) < _sides_cost(mont, rows, m, bits):
+        return _by_rows(mont, src, columns, which, matrices, bits, threads)
     task = _Multiexp(mont, src, columns, which, matrices, bits, threads)
     words = task.side(1)
     index = np.arange(total, dtype=np.int64)
@@ -194,6 +197,35 @@ def multiexp(
         _invert(mont, under, 0, total, threads)
         words = products(mont, words, index, under, index, threads=threads)
     return words, index
+
+
+def _sides_cost(mont: Montgomery, rows: int, m: int, bits: int) -> float:
+    """Return the products of a problem by :class:`_Multiexp`: buckets for the entries of each sign."""
+    buckets = min(-(-bits // w) * (m + (4 << w)) for w in range(2, 9))
+    return rows * (buckets + 2 * bits * mont.lanes)
+
+
+def _by_rows(
+    mont: Montgomery,
+    src: Words,
+    columns: Index,
+    which: Index,
+    matrices: arith.Ints,
+    bits: int,
+    threads: int | None,
+) -> tuple[Words, Index]:
+    rows = matrices.shape[1]
+    each = mont.words(rows)
+    sides = [ones(mont, len(columns) * (each // mont.elem_words)) for _ in range(2)]
+    for problem, (picked, chosen) in enumerate(zip(columns, which, strict=True)):
+        results = straus.powers_of_rows(mont, src, picked, matrices[chosen], bits, threads=threads)
+        for side, result in zip(sides, results, strict=True):
+            side[problem * each : (problem + 1) * each] = result
+    pad = each // mont.elem_words
+    index = (np.arange(len(columns))[:, None] * pad + np.arange(rows)).reshape(-1)
+    over, under = sides
+    _invert(mont, under, 0, len(columns) * pad, threads)  # exponents without a sign have negative digits too
+    return products(mont, over, index, under, index, threads=threads), np.arange(len(index), dtype=np.int64)
 
 
 class _Multiexp:
