@@ -259,7 +259,7 @@ void bt_batch_unwind(const bt_mont *ctx, bt_word *a, const bt_word *prefix, cons
         ops->mul(ctx, x, x, t, 1, 0, work);
     }
     ops->scatter(ctx, v, 0, x, 1);
-    for (size_t i = last + lanes; i > 0;) { /* v = (prefix group at i)^-1, lane by lane */
+    for (size_t i = last + lanes;;) { /* v = (prefix group at i)^-1, lane by lane */
         i -= lanes;
         bt_word *here = a + bt_mont_offset(ctx, i);
         if (i == 0) {

@@ -179,7 +179,7 @@ static void init_biases(constants *c, vi *work)
     product(c->bias_mul, c->bias_mul, (vd *)zeros, (vd *)zeros, s.n, 0, work);
     square(c->bias_sqr, NULL, (vd *)zeros, s.n, 0, work);
     for (int k = 0; k < 2 * s.n; k++) {
-        const vi rest = sub(k < lim ? rows[k] : zero, folds[k]);
+        const vi rest = sub(k < lim - 1 ? rows[k] : zero, folds[k]);
         c->bias_mul[k] = sub(rest, c->bias_mul[k]);
         c->bias_sqr[k] = sub(rest, c->bias_sqr[k]);
     }

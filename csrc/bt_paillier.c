@@ -27,7 +27,7 @@ bt_status bt_paillier_pub_init(bt_paillier_pub *pub, const bt_limb *n, size_t li
     return status;
 }
 
-/* nonzero if gcd(x, n) = 1, for x of `limbs` limbs, n odd; public. tmp: limbs + 2 n_limbs */
+/* nonzero if gcd(x, n) = 1, for x of `limbs` limbs, n odd and above 1, as its square is a modulus; public. tmp: limbs + 2 n_limbs */
 static int is_coprime(const bt_limb *x, size_t limbs, const bt_limb *n, size_t n_limbs, bt_limb *tmp)
 {
     bt_limb *a = tmp, *b = a + limbs, *g = b + n_limbs;
@@ -36,7 +36,7 @@ static int is_coprime(const bt_limb *x, size_t limbs, const bt_limb *n, size_t n
     for (size_t i = 0; i < limbs; i++)
         any |= x[i];
     if (any == 0)
-        return n_limbs == 1 && n[0] == 1;
+        return 0;
     memcpy(a, x, limbs * sizeof *a); /* gcd destroys both */
     memcpy(b, n, n_limbs * sizeof *b);
     return bt_gmp.gcd(g, a, (mp_size_t)limbs, b, (mp_size_t)n_limbs) == 1 && g[0] == 1;
