@@ -78,6 +78,12 @@ def test_bincount_128(benchmark: Any, encrypted: Any) -> None:
     benchmark(encrypted.bincount, codes, 16)
 
 
+def test_bincount_128_by_50_features(benchmark: Any, encrypted: Any) -> None:
+    """6400 sums: the histograms of gradient boosting."""
+    codes = np.random.default_rng(11).integers(0, 32, size=(128, 50)).astype(np.uint8)
+    benchmark(encrypted.bincount, codes, 32)
+
+
 def test_serialise_128(benchmark: Any, encrypted: Any) -> None:
     benchmark(encrypted.to_bytes)
 

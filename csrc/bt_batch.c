@@ -208,20 +208,21 @@ void bt_accumulate_flush(bt_accumulator *acc)
     acc->count = 0;
 }
 
-size_t bt_bincount_scratch(const bt_mont *ctx, size_t bins, size_t n)
+size_t bt_bincount_scratch(const bt_mont *ctx)
 {
-    (void)bins;
-    (void)n;
     return bt_accumulate_scratch(ctx);
 }
 
-void bt_bincount(const bt_mont *ctx, bt_word *dst, size_t bins, const bt_word *src, const int64_t *idx,
-                 const int64_t *bin, size_t n, bt_word *scratch)
+void bt_bincount(const bt_mont *ctx, bt_word *dst, size_t bins, size_t features, size_t width, const bt_word *src,
+                 const int64_t *idx, const int64_t *code, size_t n, bt_word *scratch)
 {
-    (void)bins;
     bt_accumulator acc = {.ctx = ctx, .dst = dst, .src = src, .scratch = scratch};
     for (size_t i = 0; i < n; i++)
-        bt_accumulate(&acc, (size_t)bin[i], idx ? (size_t)idx[i] : i);
+        for (size_t f = 0; f < features; f++) {
+            const size_t bin = (f * bins + (size_t)code[i * features + f]) * width;
+            for (size_t t = 0; t < width; t++)
+                bt_accumulate(&acc, bin + t, idx ? (size_t)idx[i * width + t] : i * width + t);
+        }
     bt_accumulate_flush(&acc);
 }
 

@@ -70,10 +70,13 @@ size_t bt_prod_scratch(const bt_mont *ctx, size_t rows, size_t m);
 void bt_prod(const bt_mont *ctx, bt_word *dst, const bt_word *src, const int64_t *idx, size_t rows, size_t m,
              bt_word *scratch);
 
-/* dst[bin[i]] *= src[idx[i]], i < n; the caller starts dst at one. 0 <= bin[i] < bins, checked by the caller. */
-size_t bt_bincount_scratch(const bt_mont *ctx, size_t bins, size_t n);
-void bt_bincount(const bt_mont *ctx, bt_word *dst, size_t bins, const bt_word *src, const int64_t *idx,
-                 const int64_t *bin, size_t n, bt_word *scratch);
+/* A histogram for each feature: rows of `width` elements are multiplied into the bins that the features' codes name,
+ * dst[(f bins + code[i features + f]) width + t] *= src[idx[i width + t]], i < n, f < features, t < width; the caller starts
+ * dst at one. 0 <= code < bins, checked by the caller. Each row is read once for all features: give as many at a time as keep
+ * their bins in the second-level cache. */
+size_t bt_bincount_scratch(const bt_mont *ctx);
+void bt_bincount(const bt_mont *ctx, bt_word *dst, size_t bins, size_t features, size_t width, const bt_word *src,
+                 const int64_t *idx, const int64_t *code, size_t n, bt_word *scratch);
 
 /* Montgomery's trick in two halves, the one inversion between them being the caller's (gmpy2): fills prefix (an array of n,
  * opaque) and total = a[0] ... a[n-1] (one element; 1 for n = 0); then, given inv = total^-1, a[i] <- a[i]^-1.

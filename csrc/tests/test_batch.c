@@ -79,28 +79,31 @@ static void products(const bt_mont_ops *ops, size_t bits, size_t rows, size_t m)
     operands_close(&o);
 }
 
-static void histogram(const bt_mont_ops *ops, size_t bits, size_t bins, size_t n)
+static void histogram(const bt_mont_ops *ops, size_t bits, size_t bins, size_t features, size_t width, size_t n)
 {
     operands o;
-    operands_open(&o, ops, bits, n + 1);
-    const size_t limbs = o.f.limbs;
-    int64_t *bin = (int64_t *)test_words(n), *idx = (int64_t *)test_words(n);
-    random_indices(bin, n, bins);
-    random_indices(idx, n, o.n);
-    bt_limb *want = test_words(bins * limbs);
-    bt_word *out = fixture_array(&o.f, bins), *scratch = test_words(bt_bincount_scratch(&o.f.ctx, bins, n));
+    operands_open(&o, ops, bits, n * width + 1);
+    const size_t limbs = o.f.limbs, cells = features * bins * width;
+    int64_t *code = (int64_t *)test_words(n * features), *idx = (int64_t *)test_words(n * width);
+    random_indices(code, n * features, bins);
+    random_indices(idx, n * width, o.n);
+    bt_limb *want = test_words(cells * limbs);
+    bt_word *out = fixture_array(&o.f, cells), *scratch = test_words(bt_bincount_scratch(&o.f.ctx));
     for (int indexed = 0; indexed <= 1; indexed++) {
-        for (size_t b = 0; b < bins; b++)
+        for (size_t b = 0; b < cells; b++)
             unit(&o, want + b * limbs);
-        for (size_t i = 0; i < n; i++) {
-            bt_limb *w = want + (size_t)bin[i] * limbs;
-            ref_mul(w, w, o.values + (indexed ? (size_t)idx[i] : i) * limbs, o.f.m, limbs);
-        }
-        o.f.ctx.ops->one(&o.f.ctx, out, bins);
-        bt_bincount(&o.f.ctx, out, bins, o.elements, indexed ? idx : NULL, bin, n, scratch);
-        check_rows(&o, out, want, bins);
+        for (size_t i = 0; i < n; i++)
+            for (size_t f = 0; f < features; f++)
+                for (size_t t = 0; t < width; t++) {
+                    const size_t from = i * width + t, bin = f * bins + (size_t)code[i * features + f];
+                    bt_limb *w = want + (bin * width + t) * limbs;
+                    ref_mul(w, w, o.values + (indexed ? (size_t)idx[from] : from) * limbs, o.f.m, limbs);
+                }
+        o.f.ctx.ops->one(&o.f.ctx, out, cells);
+        bt_bincount(&o.f.ctx, out, bins, features, width, o.elements, indexed ? idx : NULL, code, n, scratch);
+        check_rows(&o, out, want, cells);
     }
-    free(bin);
+    free(code);
     free(idx);
     free(want);
     free(out);
@@ -258,11 +261,16 @@ void test_batch(void)
             for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++)
                 products(*ops, bits, shapes[k][0], shapes[k][1]);
             for (size_t bins = 1; bins <= 300; bins = 3 * bins + 1) {
-                histogram(*ops, bits, bins, 0);
-                histogram(*ops, bits, bins, 63);
-                histogram(*ops, bits, bins, 64);
-                histogram(*ops, bits, bins, 200);
+                histogram(*ops, bits, bins, 1, 1, 0);
+                histogram(*ops, bits, bins, 1, 1, 63);
+                histogram(*ops, bits, bins, 1, 1, 64);
+                histogram(*ops, bits, bins, 1, 1, 200);
             }
+            histogram(*ops, bits, 3, 0, 1, 5);
+            histogram(*ops, bits, 3, 7, 0, 5);
+            histogram(*ops, bits, 1, 3, 2, 70);
+            histogram(*ops, bits, 5, 11, 1, 40);
+            histogram(*ops, bits, 2, 100, 3, 9);
             for (size_t rows = 1; rows <= 40; rows = 3 * rows + 1) {
                 multiexp(*ops, bits, rows, 1, 64, 0);
                 multiexp(*ops, bits, rows, 9, 40, 0);

@@ -89,8 +89,8 @@ def test_every_operation(bits):
     codes = indices(n, 5)
     for idx in (None, ia):
         bins = mont.ones(5)
-        mont.bincount(bins, 5, a, idx, codes, 0, 7)
-        mont.bincount(bins, 5, a, idx, codes, 7, n)
+        mont.bincount(bins, 5, 1, a, idx, codes[:, None], 0, 7)
+        mont.bincount(bins, 5, 1, a, idx, codes[:, None], 7, n)
         picked = [x[i if idx is None else idx[i]] for i in range(n)]
         want = [math.prod(v for v, c in zip(picked, codes, strict=True) if c == k) % m for k in range(5)]
         assert stored(mont, bins, 5) == want
@@ -173,7 +173,7 @@ def test_wrong_sizes_and_indices_are_refused():
         lambda lo, hi: mont.pow_secret(a, a, None, exps, 3, lo, hi),
         lambda lo, hi: mont.prod(a, a, None, 1, lo, hi),
         lambda lo, hi: mont.multiexp(a, a, idx, exps3, 3, lo, hi),
-        lambda lo, hi: mont.bincount(a, n, a, None, idx, lo, hi),
+        lambda lo, hi: mont.bincount(a, n, 1, a, None, idx[:, None], lo, hi),
         lambda lo, hi: comb.pow(a, exps, lo, hi),
     ]
     for call in sized:
@@ -199,9 +199,13 @@ def test_wrong_sizes_and_indices_are_refused():
         lambda: mont.prod(a, a, None, 2**60, 0, n),
         lambda: mont.multiexp(a, a, None, exps3, 65, 0, n),
         lambda: mont.multiexp(a, a[: mont.words(1)], None, exps3, 3, 0, n),
-        lambda: mont.bincount(a, n + 1, a, None, idx, 0, n),
-        lambda: mont.bincount(a, -1, a, None, idx, 0, 0),
-        lambda: mont.bincount(a, n, short, None, idx, 0, n),
+        lambda: mont.bincount(a, n + 1, 1, a, None, idx[:, None], 0, n),
+        lambda: mont.bincount(a, -1, 1, a, None, idx[:, None], 0, 0),
+        lambda: mont.bincount(a, n, 1, short, None, idx[:, None], 0, n),
+        lambda: mont.bincount(a, n, -1, a, None, idx[:, None], 0, 0),
+        lambda: mont.bincount(a, n, 2, a, None, idx[:, None], 0, 1),
+        lambda: mont.bincount(a, n, 1, a, None, np.zeros((n, 2), np.int64), 0, n),
+        lambda: mont.bincount(a, 0, 2, a, None, np.zeros((n, 0), np.int64), 0, n),
         lambda: mont.invert(a, n + 1),
         lambda: mont.invert(a, -1),
         lambda: mont.words(-1),
@@ -225,8 +229,8 @@ def test_wrong_sizes_and_indices_are_refused():
             lambda i: mont.pow_secret(a, a, i, exps, 3, 0, n),
             lambda i: mont.prod(a, a, i, 1, 0, n),
             lambda i: mont.multiexp(a, a, i, np.zeros((1, n, 1), np.uint64), 3, 0, 1),
-            lambda i: mont.bincount(a, n, a, i, idx, 0, n),
-            lambda i: mont.bincount(a, n, a, None, i, 0, n),
+            lambda i: mont.bincount(a, n, 1, a, i, idx[:, None], 0, n),
+            lambda i: mont.bincount(a, n, 1, a, None, i[:, None], 0, n),
         ):
             with pytest.raises((ValueError, IndexError)):
                 call(bad)
@@ -243,7 +247,7 @@ def test_no_size_wraps_around(bits):
             with pytest.raises(MemoryError):
                 allocate(n)
         with pytest.raises(ValueError, match="outside an array"):
-            mont.bincount(mont.ones(2), n, mont.ones(2), None, np.zeros(2, np.int64), 0, 2)
+            mont.bincount(mont.ones(2), n, 1, mont.ones(2), None, np.zeros((2, 1), np.int64), 0, 2)
     for n in (-1, -(2**63)):
         for allocate in (mont.words, mont.empty, mont.ones):
             with pytest.raises(ValueError, match="must not be negative"):
@@ -285,7 +289,7 @@ calls = {
     "mul": lambda: mont.mul(d, a, idx, a, idx, 0, n),
     "pow": lambda: mont.pow(d, a, idx, exps, 1, 0, n),
     "prod": lambda: mont.prod(d, a, idx, 1, 0, n),
-    "bincount": lambda: mont.bincount(d, n, a, idx, idx, 0, n),
+    "bincount": lambda: mont.bincount(d, n, 1, a, idx, idx[:, None], 0, n),
     "multiexp": lambda: mont.multiexp(d, a, idx, rows, 1, 0, 1),
 }
 stop, refused, done = False, 0, 0

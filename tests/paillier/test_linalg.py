@@ -76,10 +76,16 @@ class FourLanes:
         rows = [math.prod(int(src[j]) for j in idx[r * m : (r + 1) * m]) for r in range(lo, hi)]
         self._write("prod", dst, lo, hi, rows)
 
-    def bincount(self, dst: Any, bins: int, src: Any, idx: Any, codes: Any, lo: int, hi: int) -> None:
-        for x, code in zip(self._take(src, idx, lo, hi), codes[lo:hi], strict=True):
-            dst[code] = int(dst[code]) * x % self.modulus
-        dst[bins:] = 0
+    def bincount(self, dst: Any, bins: int, width: int, src: Any, idx: Any, codes: Any, lo: int, hi: int) -> None:
+        rows = self._take(src, idx, lo * width, hi * width)
+        for i, row in enumerate(codes[lo:hi]):
+            for f, code in enumerate(row):
+                assert 0 <= code < bins
+                for t in range(width):
+                    at = (f * bins + code) * width + t
+                    dst[at] = int(dst[at]) * rows[i * width + t] % self.modulus
+        cells = codes.shape[1] * bins * width
+        dst[cells : self.words(cells)] = 0
 
     def multiexp(self, dst: Any, src: Any, idx: Any, exps: np.ndarray, ebits: int, lo: int, hi: int) -> None:
         out = []
@@ -168,16 +174,26 @@ def test_row_products_of_any_length(backend, modulus, rows, m, threads):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_histograms(backend, threads):
+@pytest.mark.parametrize(
+    ("rows", "features", "width", "bins"),
+    [(20_000, 1, 1, 7), (3000, 3, 1, 40), (700, 11, 2, 5), (40, 30, 1, 300), (0, 2, 3, 4), (5, 0, 1, 4), (5, 2, 0, 4)],
+)
+def test_histograms(backend, threads, rows, features, width, bins, monkeypatch):
+    monkeypatch.setattr(linalg, "_BINS_BYTES", 3000)  # several blocks of features
+    monkeypatch.setattr(linalg, "_SLICE_US", 5.0)  # and many slices
     rng = np.random.default_rng(5)
     modulus = 77 * 77
     mont, values = backend(modulus), units(modulus, 30, rng)
-    index, codes = rng.integers(0, 30, 20_000), rng.integers(0, 6, 20_000)
-    words, at = linalg.histogram(mont, put(mont, values), index, codes, 7, threads=threads)
-    expected = [1] * 7
-    for i, code in zip(index, codes, strict=True):
-        expected[code] = expected[code] * values[i] % modulus
-    assert get(mont, words, at) == expected
+    index = rng.integers(0, 30, (rows, width))
+    codes = rng.integers(0, max(1, bins - 1), (rows, features)).astype(np.uint16)
+    words, at = linalg.histogram(mont, put(mont, values), index, codes, bins, threads=threads)
+    assert at.shape == (features, bins, width)
+    expected = np.ones(at.shape, dtype=np.int64)
+    for row, chosen in zip(index, codes, strict=True):
+        for f, code in enumerate(chosen):
+            for t, i in enumerate(row):
+                expected[f, code, t] = expected[f, code, t] * values[i] % modulus
+    assert get(mont, words, at) == expected.reshape(-1).tolist()
 
 
 @pytest.mark.parametrize(

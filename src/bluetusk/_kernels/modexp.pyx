@@ -339,28 +339,34 @@ cdef class Montgomery:
             bt_prod(&self.mont, &dst[0] + bt_mont_offset(&self.mont, lo), from_, pick, n, m, scratch)
             free(scratch)
 
-    def bincount(self, uint64_t[::1] dst not None, Py_ssize_t bins, const uint64_t[::1] src not None,
-                 const int64_t[::1] idx, const int64_t[::1] codes not None, Py_ssize_t lo, Py_ssize_t hi):
-        """``dst[codes[i]] *= src[idx[i]]`` for ``i`` in ``lo .. hi - 1``; start `dst` at ``ones(bins)``.
+    def bincount(self, uint64_t[::1] dst not None, Py_ssize_t bins, Py_ssize_t width, const uint64_t[::1] src not None,
+                 const int64_t[::1] idx, const int64_t[:, ::1] codes not None, Py_ssize_t lo, Py_ssize_t hi):
+        """``dst[(f * bins + codes[i, f]) * width + t] *= src[idx[i * width + t]]`` for every column f of `codes`, ``t < width``
+        and ``i`` in ``lo .. hi - 1``; start `dst` at ones.
 
         Calls on the same `dst` must not run at the same time.
         """
-        self.check_range(0, bins, dst.shape[0])
+        cdef Py_ssize_t features = codes.shape[1], most = <Py_ssize_t>1 << 62
+        if bins < 0 or width < 0:
+            raise ValueError(f"bins and width must not be negative, not {bins} and {width}")
+        if (width and (bins > most // width or hi > most // width)) or (features and bins * width > most // features):
+            raise ValueError(f"{features} histograms of {bins} bins of {width} elements are outside an array")
+        self.check_range(0, features * bins * width, dst.shape[0])
         if not 0 <= lo <= hi <= codes.shape[0]:
-            raise ValueError(f"codes has {codes.shape[0]} entries, not {hi}")
-        cdef const int64_t[::1] own = np.array(codes[lo:hi])  # a copy for the same reason
-        idx = self.own_index(idx, lo, hi, src.shape[0], "idx")
+            raise ValueError(f"codes has {codes.shape[0]} rows, not {hi}")
+        cdef const int64_t[::1] own = np.array(codes[lo:hi]).reshape(-1)  # a copy for the same reason
+        if idx is None:
+            idx = np.arange(hi * width, dtype=np.int64)
+        idx = self.own_index(idx, lo * width, hi * width, src.shape[0], "idx")
         cdef Py_ssize_t bad = first_outside(own, bins)
         if bad >= 0:
-            raise IndexError(f"codes[{lo + bad}] = {own[bad]} must lie between 0 and {bins - 1}")
-        if lo == hi:
+            raise IndexError(f"codes[{lo + bad // features}, {bad % features}] = {own[bad]} must lie between 0 and {bins - 1}")
+        if lo == hi or not features or not width:
             return
-        if idx is None:
-            idx = np.arange(lo, hi, dtype=np.int64)
         cdef const int64_t *pick = iptr(idx)
-        cdef bt_word *scratch = new_words(bt_bincount_scratch(&self.mont, bins, hi - lo))
+        cdef bt_word *scratch = new_words(bt_bincount_scratch(&self.mont))
         with nogil:
-            bt_bincount(&self.mont, &dst[0], bins, &src[0], pick, &own[0], hi - lo, scratch)
+            bt_bincount(&self.mont, &dst[0], bins, features, width, &src[0], pick, &own[0], hi - lo, scratch)
             free(scratch)
 
     def multiexp(self, uint64_t[::1] dst not None, const uint64_t[::1] src not None, const int64_t[::1] idx,

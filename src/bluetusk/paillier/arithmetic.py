@@ -26,7 +26,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
-from .._numeric import as_int
+from .._numeric import as_int, index_text
 from ..encoding import FixedPoint
 from . import arith, linalg
 from .base import CipherBase
@@ -250,28 +250,30 @@ class Arithmetic(Structured):
         return self._derive(words, index, bound=bound)
 
     def bincount(self, codes: Any, n_bins: int, *, threads: int | None = None) -> Self:
-        """Return an encrypted histogram: the sum of the rows of each bin.
+        """Return an encrypted histogram, or one for each feature: the sums of the rows of each bin.
 
         Parameters
         ----------
-        codes : array_like of int, shape (len(self),)
-            The bin of each row, ``0 <= code < n_bins``. Codes stay plain, and the time depends on them.
+        codes : array_like of int, shape (len(self),) or (len(self), features)
+            The bin of each row, ``0 <= code < n_bins``; with two axes, one column for each feature. Small integer types
+            save memory. Codes stay plain, and the time depends on them. Give missing values a bin of their own.
         n_bins : int
-            Number of bins, 0 to 2^48; 0 only where there are no rows.
+            Number of bins, 0 to 2^48; 0 only where there are no codes.
         threads : int, optional
             Overrides :func:`bluetusk.set_num_threads`.
 
         Returns
         -------
-        CipherArray, shape (n_bins,) + self.shape[1:]
-            Element ``b`` is the sum of ``self[codes == b]``; an empty bin is an encrypted 0.
+        CipherArray, shape (n_bins,) + self.shape[1:] or (features, n_bins) + self.shape[1:]
+            Element ``b`` is the sum of ``self[codes == b]``, element ``[f, b]`` that of ``self[codes[:, f] == b]``; an
+            empty bin is an encrypted 0. Many features at once cost one pass over the ciphertexts.
 
         Raises
         ------
         TypeError
             If the codes or `n_bins` are no integers.
         ValueError
-            If the number of codes, one of them or `n_bins` is wrong, naming the first bad one.
+            If the shape of the codes, one of them or `n_bins` is wrong, naming the first bad one.
         EncodingOverflow
             If the bound times the number of rows exceeds the capacity.
         MemoryError
@@ -282,6 +284,16 @@ class Arithmetic(Structured):
         >>> c = pub.encrypt([1.0, 2.0, 3.0, 4.0])
         >>> priv.decrypt(c.bincount([0, 2, 0, 2], 3))
         array([4., 0., 6.])
+
+        Gradients and Hessians by the bins of two features, as gradient boosting asks for:
+
+        >>> gh = pub.encrypt([[0.5, 0.25], [-0.5, 0.25], [0.25, 0.125]])
+        >>> histograms = gh.bincount([[0, 1], [1, 1], [0, 0]], 2)
+        >>> histograms.shape
+        (2, 2, 2)
+        >>> priv.decrypt(histograms[0])  # feature 0: a row for each bin
+        array([[ 0.75 ,  0.375],
+               [-0.5  ,  0.25 ]])
         """
         if not self.ndim:
             raise ValueError("bincount needs an array with at least one axis")
@@ -291,13 +303,11 @@ class Arithmetic(Structured):
         checked = _check_codes(codes, len(self), bins)
         bound = self._check(self._bound * len(self), "bincount")
         rest = self._index.shape[1:]
-        width = math.prod(rest)
-        spread = np.ascontiguousarray((checked[:, None] * width + np.arange(width, dtype=np.int64)).reshape(-1))
+        index = self._flat().reshape(len(self), math.prod(rest))
+        columns = checked[:, None] if checked.ndim == 1 else checked
         with reading(self._store):
-            words, at = linalg.histogram(
-                self._mont, self._store.words, self._flat(), spread, bins * width, threads=threads
-            )
-        return self._derive(words, at.reshape(bins, *rest), bound=bound)
+            words, at = linalg.histogram(self._mont, self._store.words, index, columns, bins, threads=threads)
+        return self._derive(words, at.reshape(*checked.shape[1:], bins, *rest), bound=bound)
 
     # --- operators ----------------------------------------------------------------------------------------------------
 
@@ -366,18 +376,20 @@ def _minus(a: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(-a) if arith.is_real(a) else arith.negated(arith.narrow(a))
 
 
-def _check_codes(codes: Any, rows: int, bins: int) -> Index:
+def _check_codes(codes: Any, rows: int, bins: int) -> NDArray[Any]:
     if isinstance(codes, CipherBase):
         raise TypeError("codes must be plain integers: nobody here knows encrypted ones")
     a = np.asarray(codes)
-    if a.dtype.kind not in "iu" and a.size:
-        raise TypeError(f"codes must be integers, not {a.dtype}: round or cut the data into bins first")
-    if a.shape != (rows,):
-        raise ValueError(f"codes must have shape ({rows},), one for each row, not {a.shape}")
-    if not bins and rows:
-        raise ValueError(f"n_bins is 0, but there are {rows} codes: raise n_bins to the largest code + 1")
-    bad = (a < 0) | (a >= bins)
-    if bad.any():
-        first = int(np.argmax(bad))
-        raise ValueError(f"codes[{first}] is {a[first]}, outside 0 .. {bins - 1}: raise n_bins or mend the codes")
-    return np.ascontiguousarray(a, dtype=np.int64)
+    if a.dtype.kind not in "iu":
+        if a.size:
+            raise TypeError(f"codes must be integers, not {a.dtype}: round or cut the data into bins first")
+        a = a.astype(np.int64)
+    if a.ndim not in (1, 2) or len(a) != rows:
+        raise ValueError(f"codes must have shape ({rows},) or ({rows}, features), one row for each row, not {a.shape}")
+    if not bins and a.size:
+        raise ValueError(f"n_bins is 0, but there are {a.size} codes: raise n_bins to the largest code + 1")
+    if a.size and (a.min() < 0 or a.max() >= bins):
+        first = int(np.argmax(((a < 0) | (a >= bins)).reshape(-1)))
+        where = index_text("codes", a.shape, first)
+        raise ValueError(f"{where} is {a.flat[first]}, outside 0 .. {bins - 1}: raise n_bins or mend the codes")
+    return a

@@ -10,7 +10,7 @@ Time depends on the plain operands, which belong to the caller: their signs, bit
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["histogram", "inverses", "multiexp", "powers", "products", "row_products"]
 
 _SLICE_US = 50_000.0
+_BINS_BYTES = 1 << 18
 
 
 def products(mont: Montgomery, a: Words, ia: Index, b: Words, ib: Index, *, threads: int | None = None) -> Words:
@@ -34,6 +35,16 @@ def products(mont: Montgomery, a: Words, ia: Index, b: Words, ib: Index, *, thre
         mont.mul(dst, a, ia[lo:hi], b, ib[lo:hi], 0, hi - lo)
 
     return build(mont, len(ia), work, cost_us=mul_us(mont), threads=threads)
+
+
+def _multiply(mont: Montgomery, words: Words, other: Words, n: int, threads: int | None) -> None:
+    """Multiply n elements in place by those of another buffer."""
+
+    def work(lo: int, hi: int) -> None:
+        here = part(mont, words, lo, hi)
+        mont.mul(here, here, None, part(mont, other, lo, hi), None, 0, hi - lo)
+
+    _parallel.run(n, work, cost_us=mul_us(mont), align=mont.lanes, threads=threads)
 
 
 def _invert(mont: Montgomery, words: Words, lo: int, hi: int, threads: int | None) -> None:
@@ -142,28 +153,49 @@ def row_products(mont: Montgomery, src: Words, index: Index, *, threads: int | N
 
 
 def histogram(
-    mont: Montgomery, src: Words, index: Index, codes: Index, bins: int, *, threads: int | None = None
+    mont: Montgomery, src: Words, index: Index, codes: NDArray[Any], bins: int, *, threads: int | None = None
 ) -> tuple[Words, Index]:
-    """Return, for every bin, the product of the elements whose code it is; an empty bin gives 1.
+    """Return, for each feature, the product of the rows of each bin: shape (features, bins, width). An empty bin gives 1.
 
-    Each thread fills bins of its own; the partial bins are multiplied at the end.
+    `index` has shape (rows, width), `codes` (rows, features), of any integer type. A row is read once for each block of
+    features, whose bins stay in the second-level cache. Threads work on blocks of their own while there are enough;
+    where two meet on one, each fills bins of its own, which are multiplied at the end.
     """
-    partial: deque[Words] = deque()  # appending and popping are atomic
+    (rows, width), features = index.shape, codes.shape[1]
+    count = _parallel.resolve_threads(threads)
+    each = bins * width
+    cached = max(1, _BINS_BYTES // max(1, mont.nbytes * each))
+    block = max(1, min(cached, -(-features // count)))
+    blocks = -(-features // block)
+    pad = -(-block * each // mont.lanes) * mont.lanes
+    words = ones(mont, blocks * pad)
+    free = [deque([part(mont, words, b * pad, (b + 1) * pad)]) for b in range(blocks)]  # appending, popping are atomic
+    more: list[tuple[int, Words]] = []
+    step = max(1, min(int(_SLICE_US / mul_us(mont) / (block * max(1, width))), -(-rows * blocks // max(1, count))))
+    steps = -(-rows // step)
 
     def work(lo: int, hi: int) -> None:
-        try:
-            mine = partial.pop()
-        except IndexError:
-            mine = ones(mont, bins)
-        mont.bincount(mine, bins, src, index[lo:hi], codes[lo:hi], 0, hi - lo)
-        partial.append(mine)
+        for k in range(lo, hi):
+            # `count` blocks at a time, so that each thread finds one that no other is at
+            begin = k // (steps * count) * count
+            s, b = divmod(k - begin * steps, min(count, blocks - begin))
+            b += begin
+            try:
+                mine = free[b].pop()
+            except IndexError:
+                mine = ones(mont, pad)
+                more.append((b, mine))
+            here = slice(s * step, (s + 1) * step)
+            chosen = np.ascontiguousarray(codes[here, b * block : (b + 1) * block], dtype=np.int64)
+            mont.bincount(mine, bins, width, src, index[here].reshape(-1), chosen, 0, len(chosen))
+            free[b].append(mine)
 
-    _parallel.run(len(index), work, cost_us=mul_us(mont), threads=threads)
-    every = np.arange(bins, dtype=np.int64)
-    words = partial.pop() if partial else ones(mont, bins)
-    while partial:
-        words = products(mont, words, every, partial.pop(), every, threads=threads)
-    return words, every
+    _parallel.run(blocks * steps, work, cost_us=_SLICE_US, threads=threads)
+    for b, other in more:
+        _multiply(mont, part(mont, words, b * pad, (b + 1) * pad), other, pad, threads)
+    f = np.arange(features, dtype=np.int64)
+    starts = f // block * pad + f % block * each
+    return words, (starts[:, None] + np.arange(each, dtype=np.int64)).reshape(features, bins, width)
 
 
 def multiexp(
