@@ -84,6 +84,11 @@ def test_bincount_128_by_50_features(benchmark: Any, encrypted: Any) -> None:
     benchmark(encrypted.bincount, codes, 32)
 
 
+@pytest.mark.parametrize("rows", [1, 16])
+def test_cumsum_128(benchmark: Any, encrypted: Any, rows: int) -> None:
+    benchmark(encrypted.reshape(rows, -1).cumsum, 1)
+
+
 def test_serialise_128(benchmark: Any, encrypted: Any) -> None:
     benchmark(encrypted.to_bytes)
 

@@ -79,6 +79,32 @@ void bt_prod(const bt_mont *ctx, bt_word *dst, const bt_word *src, const int64_t
     }
 }
 
+/* --- running products ------------------------------------------------------------------------------------------------- */
+
+size_t bt_scan_scratch(const bt_mont *ctx)
+{
+    return bt_mont_words(ctx, BT_BATCH) + bt_mont_scratch(ctx);
+}
+
+void bt_scan(const bt_mont *ctx, bt_word *dst, size_t stride, const bt_word *src, const int64_t *idx, size_t rows,
+             size_t steps, int more, bt_word *scratch)
+{
+    bt_word *t = scratch, *work = t + bt_mont_words(ctx, BT_BATCH);
+    for (size_t first = 0; first < rows; first += BT_BATCH) { /* the last products stay in cache */
+        const size_t count = min_size(BT_BATCH, rows - first);
+        for (size_t s = 0; s < steps; s++) {
+            bt_word *here = dst + bt_mont_offset(ctx, s * stride + first);
+            const int64_t *pick = idx + s * rows + first;
+            if (s == 0 && !more) {
+                ctx->ops->gather(ctx, here, src, pick, count);
+            } else {
+                ctx->ops->gather(ctx, t, src, pick, count);
+                ctx->ops->mul(ctx, here, here - bt_mont_offset(ctx, stride), t, count, 0, work);
+            }
+        }
+    }
+}
+
 /* --- accumulation -------------------------------------------------------------------------------------------------- */
 
 /* For several lanes: the pool of factors, and two operands. */

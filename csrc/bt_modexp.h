@@ -78,6 +78,13 @@ size_t bt_bincount_scratch(const bt_mont *ctx);
 void bt_bincount(const bt_mont *ctx, bt_word *dst, size_t bins, size_t features, size_t width, const bt_word *src,
                  const int64_t *idx, const int64_t *code, size_t n, bt_word *scratch);
 
+/* Running products of `rows` sequences in step, dst[s stride + r] = dst[(s - 1) stride + r] * src[idx[s rows + r]], s < steps,
+ * r < rows; stride is a multiple of lanes. Step 0 is src alone or, with `more`, goes on from the step that lies before dst.
+ * Public operands. */
+size_t bt_scan_scratch(const bt_mont *ctx);
+void bt_scan(const bt_mont *ctx, bt_word *dst, size_t stride, const bt_word *src, const int64_t *idx, size_t rows,
+             size_t steps, int more, bt_word *scratch);
+
 /* Montgomery's trick in two halves, the one inversion between them being the caller's (gmpy2): fills prefix (an array of n,
  * opaque) and total = a[0] ... a[n-1] (one element; 1 for n = 0); then, given inv = total^-1, a[i] <- a[i]^-1.
  * Public operands. */

@@ -111,6 +111,35 @@ static void histogram(const bt_mont_ops *ops, size_t bits, size_t bins, size_t f
     operands_close(&o);
 }
 
+/* the second half of the steps by a call of its own */
+static void running(const bt_mont_ops *ops, size_t bits, size_t rows, size_t steps)
+{
+    operands o;
+    operands_open(&o, ops, bits, rows * steps + 1);
+    const size_t limbs = o.f.limbs, stride = (rows + BT_MAX_LANES) / BT_MAX_LANES * BT_MAX_LANES, half = steps / 2;
+    int64_t *idx = (int64_t *)test_words(rows * steps);
+    random_indices(idx, rows * steps, o.n);
+    bt_word *out = fixture_array(&o.f, steps * stride), *scratch = test_words(bt_scan_scratch(&o.f.ctx));
+    bt_limb *want = test_words(rows * limbs);
+    bt_scan(&o.f.ctx, out, stride, o.elements, idx, rows, half, 0, scratch);
+    bt_scan(&o.f.ctx, out + bt_mont_offset(&o.f.ctx, half * stride), stride, o.elements, idx + half * rows, rows,
+            steps - half, half > 0, scratch);
+    for (size_t r = 0; r < rows; r++)
+        unit(&o, want + r * limbs);
+    for (size_t s = 0; s < steps; s++) {
+        for (size_t r = 0; r < rows; r++) {
+            bt_limb *w = want + r * limbs;
+            ref_mul(w, w, o.values + (size_t)idx[s * rows + r] * limbs, o.f.m, limbs);
+        }
+        check_rows(&o, out + bt_mont_offset(&o.f.ctx, s * stride), want, rows);
+    }
+    free(idx);
+    free(out);
+    free(scratch);
+    free(want);
+    operands_close(&o);
+}
+
 /* sparse: most exponents are 0 or short */
 static void multiexp(const bt_mont_ops *ops, size_t bits, size_t rows, size_t m, size_t ebits, int sparse)
 {
@@ -266,6 +295,10 @@ void test_batch(void)
                 histogram(*ops, bits, bins, 1, 1, 64);
                 histogram(*ops, bits, bins, 1, 1, 200);
             }
+            running(*ops, bits, 1, 30);
+            running(*ops, bits, 5, 1);
+            running(*ops, bits, 131, 4);
+            running(*ops, bits, 3, 0);
             histogram(*ops, bits, 3, 0, 1, 5);
             histogram(*ops, bits, 3, 7, 0, 5);
             histogram(*ops, bits, 1, 3, 2, 70);

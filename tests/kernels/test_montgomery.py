@@ -95,6 +95,14 @@ def test_every_operation(bits):
         want = [math.prod(v for v, c in zip(picked, codes, strict=True) if c == k) % m for k in range(5)]
         assert stored(mont, bins, 5) == want
 
+    steps = indices(12, n).reshape(4, 3)
+    running = mont.empty(16)
+    mont.scan(running, a, steps, 0, 2, 0, 3)
+    mont.scan(running, a, steps, 2, 4, 0, 3)
+    at = np.array([s * -(-3 // mont.lanes) * mont.lanes + r for r in range(3) for s in range(4)])
+    want = [math.prod(x[steps[j, r]] for j in range(s + 1)) % m for r in range(3) for s in range(4)]
+    assert stored(mont, running, 12, at) == want
+
     e3 = [[RNG.getrandbits(70) for _ in range(n)] for _ in range(5)]
     exps = limbs_of([v for row in e3 for v in row], 2).reshape(5, n, 2)
     mont.multiexp(d, a, ib, exps, 70, 0, 5)
@@ -206,6 +214,12 @@ def test_wrong_sizes_and_indices_are_refused():
         lambda: mont.bincount(a, n, 2, a, None, idx[:, None], 0, 1),
         lambda: mont.bincount(a, n, 1, a, None, np.zeros((n, 2), np.int64), 0, n),
         lambda: mont.bincount(a, 0, 2, a, None, np.zeros((n, 0), np.int64), 0, n),
+        lambda: mont.scan(a, a, idx[:, None], 0, n + 1, 0, 1),
+        lambda: mont.scan(a, a, idx[:, None], 1, 0, 0, 1),
+        lambda: mont.scan(a, a, idx[:, None], -1, 1, 0, 1),
+        lambda: mont.scan(a, a, idx[:, None], 0, 1, 0, 2),
+        lambda: mont.scan(a, a, idx[None], 0, 1, -4, 1),
+        lambda: mont.scan(short, a, idx[:, None], 0, n, 0, 1),
         lambda: mont.invert(a, n + 1),
         lambda: mont.invert(a, -1),
         lambda: mont.words(-1),
@@ -229,6 +243,7 @@ def test_wrong_sizes_and_indices_are_refused():
             lambda i: mont.pow_secret(a, a, i, exps, 3, 0, n),
             lambda i: mont.prod(a, a, i, 1, 0, n),
             lambda i: mont.multiexp(a, a, i, np.zeros((1, n, 1), np.uint64), 3, 0, 1),
+            lambda i: mont.scan(a, a.copy(), i[None], 0, 1, 0, n),
             lambda i: mont.bincount(a, n, 1, a, i, idx[:, None], 0, n),
             lambda i: mont.bincount(a, n, 1, a, None, i[:, None], 0, n),
         ):
@@ -290,6 +305,7 @@ calls = {
     "pow": lambda: mont.pow(d, a, idx, exps, 1, 0, n),
     "prod": lambda: mont.prod(d, a, idx, 1, 0, n),
     "bincount": lambda: mont.bincount(d, n, 1, a, idx, idx[:, None], 0, n),
+    "scan": lambda: mont.scan(d, a, idx[None], 0, 1, 0, n),
     "multiexp": lambda: mont.multiexp(d, a, idx, rows, 1, 0, 1),
 }
 stop, refused, done = False, 0, 0
@@ -318,7 +334,7 @@ print(done + refused > 1)
 """
 
 
-@pytest.mark.parametrize("name", ["store", "gather", "mul", "pow", "prod", "bincount", "multiexp"])
+@pytest.mark.parametrize("name", ["store", "gather", "mul", "pow", "prod", "bincount", "scan", "multiexp"])
 def test_indices_that_another_thread_changes(name):
     """Checked and used are the same numbers, whatever happens to the caller's array in between."""
     run = subprocess.run([sys.executable, "-c", RACE, name], capture_output=True, text=True, timeout=60)

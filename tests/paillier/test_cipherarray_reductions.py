@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bluetusk.encoding import FixedPoint
-from bluetusk.paillier.cipherarray import CipherArray, encrypt
+from bluetusk.errors import EncodingOverflow
+from bluetusk.paillier.cipherarray import CipherArray, encrypt, encrypt_integers
 from bluetusk.paillier.cipherarray import decrypt_integers as ints_of
 
 SMALL = FixedPoint.integers(limit=1000)
@@ -63,3 +64,50 @@ def test_bincount_of_any_shape(column, priv, data):
     codes = seed.integers(0, bins, (rows, features))
     found = c[pick].bincount(codes, bins, threads=data.draw(st.integers(1, 3)))
     assert np.array_equal(ints_of(priv, found), histograms(x[pick], codes, bins))
+
+
+@settings(max_examples=30)
+@given(st.data())
+def test_cumulative_sums(column, priv, data):
+    x, c = column
+    shape = tuple(data.draw(st.lists(st.integers(0, 5), min_size=1, max_size=3)))
+    pick = np.random.default_rng(data.draw(st.integers(0, 2**32))).integers(0, len(x), shape)
+    axis = data.draw(st.one_of(st.none(), st.integers(-len(shape), len(shape) - 1)))
+    found = c[pick].cumsum(axis, threads=data.draw(st.integers(1, 3)))
+    assert np.array_equal(ints_of(priv, found), np.cumsum(x[pick], axis))
+    assert found.bound == c.bound * (pick.size if axis is None else shape[axis])
+
+
+def test_cumulative_sums_of_long_rows(priv, column):
+    x, c = column
+    for rows in (1, 2, 9):
+        pick = rng.integers(0, len(x), (rows, 333))
+        for threads in (1, 2):
+            found = c[pick].cumsum(1, threads=threads)
+            assert np.array_equal(ints_of(priv, found), np.cumsum(x[pick], 1))
+
+
+def test_cumulative_sums_by_numpy_and_of_packed_arrays(pub, priv, column):
+    x, c = column
+    c, x = c[:6].reshape(2, 3), x[:6].reshape(2, 3)
+    for sums in (np.cumsum(c, 1), np.cumsum(c, axis=-1), np.add.accumulate(c, axis=1)):
+        assert np.array_equal(ints_of(priv, sums), np.cumsum(x, 1))
+    assert np.array_equal(ints_of(priv, np.add.accumulate(c)), np.cumsum(x, 0))
+    assert np.array_equal(ints_of(priv, np.cumsum(c)), np.cumsum(x))
+    assert ints_of(priv, c[0, 0].cumsum()).tolist() == [int(x[0, 0])]
+    packed = encrypt(priv, x, SMALL, packed=True)
+    assert np.array_equal(ints_of(priv, packed.cumsum(0)), np.cumsum(x, 0))
+    for refused in (lambda: packed.cumsum(1), packed.cumsum, packed[0].cumsum, lambda: np.cumsum(packed, -1)):
+        with pytest.raises(ValueError, match="packed array"):
+            refused()
+    with pytest.raises(ValueError, match="axis 2 is out of bounds"):
+        c.cumsum(2)
+    for axis in ((0, 1), 1.0, True):
+        with pytest.raises(TypeError, match="axis must be an int"):
+            c.cumsum(axis)
+    with pytest.raises(TypeError, match="does not take out"):
+        np.cumsum(c, out=np.zeros(6))
+    wide = encrypt_integers(pub, np.array([1, 1]), SMALL, frac=0, bound=(int(pub.n) - 1) // 3)
+    assert ints_of(priv, wide.cumsum()).tolist() == [1, 2]
+    with pytest.raises(EncodingOverflow, match="cumsum"):
+        wide[[0, 1, 0, 1]].cumsum()

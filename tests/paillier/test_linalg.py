@@ -87,6 +87,16 @@ class FourLanes:
         cells = codes.shape[1] * bins * width
         dst[cells : self.words(cells)] = 0
 
+    def scan(self, dst: Any, src: Any, idx: np.ndarray, first: int, last: int, lo: int, hi: int) -> None:
+        assert idx.flags.c_contiguous
+        stride = self.words(idx.shape[1])
+        for s in range(first, last):
+            values = self._take(src, idx[s], lo, hi)
+            if s:
+                before = dst[(s - 1) * stride + lo : (s - 1) * stride + hi]
+                values = [v * int(w) for v, w in zip(values, before, strict=True)]
+            self._write("scan", dst, s * stride + lo, s * stride + hi, values)
+
     def multiexp(self, dst: Any, src: Any, idx: Any, exps: np.ndarray, ebits: int, lo: int, hi: int) -> None:
         out = []
         for row in exps[lo:hi]:
@@ -194,6 +204,25 @@ def test_histograms(backend, threads, rows, features, width, bins, monkeypatch):
             for t, i in enumerate(row):
                 expected[f, code, t] = expected[f, code, t] * values[i] % modulus
     assert get(mont, words, at) == expected.reshape(-1).tolist()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(("rows", "m"), [(0, 3), (2, 0), (1, 1), (1, 500), (2, 37), (3, 100), (5, 9), (70, 6)])
+def test_running_products(backend, threads, rows, m, monkeypatch):
+    monkeypatch.setattr(linalg, "_SLICE_US", 1.0)  # steps in several slices
+    rng = np.random.default_rng(m)
+    modulus = 35 * 35
+    mont, values = backend(modulus), units(modulus, 30, rng)
+    index = rng.integers(0, 30, (rows, m))
+    words, at = linalg.running_products(mont, put(mont, values), index, threads=threads)
+    assert at.shape == (rows, m)
+    expected = []
+    for row in index:
+        product = 1
+        for i in row:
+            product = product * values[i] % modulus
+            expected.append(product)
+    assert get(mont, words, at) == expected
 
 
 @pytest.mark.parametrize(

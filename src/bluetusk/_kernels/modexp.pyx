@@ -369,6 +369,29 @@ cdef class Montgomery:
             bt_bincount(&self.mont, &dst[0], bins, features, width, &src[0], pick, &own[0], hi - lo, scratch)
             free(scratch)
 
+    def scan(self, uint64_t[::1] dst not None, const uint64_t[::1] src not None, const int64_t[:, ::1] idx not None,
+             Py_ssize_t first, Py_ssize_t last, Py_ssize_t lo, Py_ssize_t hi):
+        """Steps ``first .. last - 1`` of the running products of columns ``lo .. hi - 1`` of `idx`, of shape (steps, columns).
+
+        Step s is the array of whole groups that begins at element ``s * stride``, stride being the columns rounded up to
+        the lanes: ``dst[s * stride + r] = dst[(s - 1) * stride + r] * src[idx[s, r]]``, and the first one `src` alone.
+        """
+        cdef Py_ssize_t steps = idx.shape[0], columns = idx.shape[1], lanes = self.mont.ops.lanes
+        cdef Py_ssize_t stride = (columns // lanes + (columns % lanes != 0)) * lanes
+        if not 0 <= first <= last <= steps or not 0 <= lo <= hi <= columns or lo % lanes:
+            raise ValueError(f"steps [{first}, {last}) of columns [{lo}, {hi}) are no part of idx of shape ({steps}, {columns})")
+        if last > dst.shape[0] // <Py_ssize_t>self.mont.elem_words // max(1, stride):
+            raise ValueError(f"{last} steps of {stride} elements are outside an array of {dst.shape[0]} words")
+        cdef const int64_t[::1] own = np.array(idx[first:last, lo:hi]).reshape(-1)  # a copy for the same reason
+        own = self.own_index(own, 0, own.shape[0], src.shape[0], "idx")
+        if first == last or lo == hi:
+            return
+        cdef size_t at = bt_mont_offset(&self.mont, first * stride + lo)
+        cdef bt_word *scratch = new_words(bt_scan_scratch(&self.mont))
+        with nogil:
+            bt_scan(&self.mont, &dst[0] + at, stride, &src[0], &own[0], hi - lo, last - first, first > 0, scratch)
+            free(scratch)
+
     def multiexp(self, uint64_t[::1] dst not None, const uint64_t[::1] src not None, const int64_t[::1] idx,
                  const uint64_t[:, :, ::1] exps not None, Py_ssize_t ebits, Py_ssize_t lo, Py_ssize_t hi,
                  bint more=False):

@@ -11,6 +11,7 @@ operation             scale                                                bound
 ``c * reals``         s + f; the reals are rounded half-even to f digits   B times the largest encoded
 ``M @ c``, ``c @ M``  s (+ f for reals)                                    B times the largest sum of sizes in a row
 sums, histograms      s                                                    B times the number of summands
+cumulative sums       s                                                    B times the length of the axis
 ====================  ===================================================  ==========================================
 
 f is the plan's number of fractional bits (digits). Whether an operand counts as real is said by its dtype, never by its
@@ -23,7 +24,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from numpy.typing import NDArray
 
 from .._numeric import as_int, index_text
@@ -248,6 +249,48 @@ class Arithmetic(Structured):
         if keepdims:
             index = np.expand_dims(index, axes)
         return self._derive(words, index, bound=bound)
+
+    def cumsum(self, axis: int | None = None, *, threads: int | None = None) -> Self:
+        """Return the encrypted sums of the first 1, 2, ... elements along an axis.
+
+        Parameters
+        ----------
+        axis : int, optional
+            The axis; the ravelled array by default. Of a packed array, a leading axis.
+        threads : int, optional
+            Overrides :func:`bluetusk.set_num_threads`.
+
+        Returns
+        -------
+        CipherArray
+            Of the same shape, or of one axis without `axis`.
+
+        Raises
+        ------
+        EncodingOverflow
+            If the bound times the length of the axis exceeds the capacity.
+        ValueError
+            If the axis does not exist, or a packed array would be summed along its last one.
+
+        Examples
+        --------
+        >>> c = pub.encrypt([[1.0, 2.0], [0.5, 0.25]])
+        >>> priv.decrypt(c.cumsum(axis=0))
+        array([[1.  , 2.  ],
+               [1.5 , 2.25]])
+        >>> priv.decrypt(c.cumsum())
+        array([1.  , 3.  , 3.5 , 3.75])
+        """
+        c = self.ravel() if axis is None else self
+        at = normalize_axis_index(0 if axis is None else as_int(axis, "axis"), c.ndim)
+        if self._packing is not None and at == c.ndim - 1:
+            self._refuse_packed("cumsum along the last axis", "sum along a leading axis, such as axis=0")
+        index = np.moveaxis(c._index, at, -1)
+        bound = self._check(self._bound * index.shape[-1], "cumsum")
+        rows = index.reshape(math.prod(index.shape[:-1]), index.shape[-1])
+        with reading(self._store):
+            words, where = linalg.running_products(self._mont, self._store.words, rows, threads=threads)
+        return c._derive(words, np.moveaxis(where.reshape(index.shape), -1, at), bound=bound)
 
     def bincount(self, codes: Any, n_bins: int, *, threads: int | None = None) -> Self:
         """Return an encrypted histogram, or one for each feature: the sums of the rows of each bin.

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from .. import _parallel
 from . import arith
-from .store import Index, Words, build, mul_us, ones, part
+from .store import Index, Words, build, empty, mul_us, ones, part
 
 if TYPE_CHECKING:
     from .._kernels.modexp import Montgomery
 
-__all__ = ["histogram", "inverses", "multiexp", "powers", "products", "row_products"]
+__all__ = ["histogram", "inverses", "multiexp", "powers", "products", "row_products", "running_products"]
 
 _SLICE_US = 50_000.0
 _BINS_BYTES = 1 << 18
@@ -152,10 +152,62 @@ def row_products(mont: Montgomery, src: Words, index: Index, *, threads: int | N
     return products(mont, whole, where, tail, at, threads=threads), np.arange(rows, dtype=np.int64)
 
 
+def running_products(mont: Montgomery, src: Words, index: Index, *, threads: int | None = None) -> tuple[Words, Index]:
+    """Return the products of the first 1, 2, ... elements of each row of a 2-D index.
+
+    Rows go in step, one to a lane. Where they are fewer than the lanes of all threads, each is cut into pieces that go
+    in step, and every piece but the first is then multiplied by all that lies before it: almost two products an
+    element instead of one, but with no lane empty.
+    """
+    rows, m = index.shape
+    lanes = mont.lanes * _parallel.resolve_threads(threads)
+    cuts = -(-lanes // max(1, rows))
+    if cuts == 1 or m < 4 * cuts:
+        return _in_step(mont, src, np.ascontiguousarray(index.T), threads)
+    piece = -(-m // cuts)
+    # the last piece repeats its last element up to the length of the others
+    even = np.concatenate([index, np.repeat(index[:, -1:], cuts * piece - m, axis=1)], axis=1)
+    inside, at = _in_step(mont, src, np.ascontiguousarray(even.reshape(rows * cuts, piece).T), threads)
+    at = at.reshape(rows, cuts, piece)
+    before, where = _in_step(mont, inside, np.ascontiguousarray(at[:, :-1, -1].T), threads)
+    head, tail = at[:, 0].reshape(-1), at[:, 1:].reshape(-1)
+    offset = np.repeat(where.reshape(-1), piece)
+    start = -(-len(head) // mont.lanes) * mont.lanes
+    words = empty(mont, start + len(tail))
+
+    def copy(lo: int, hi: int) -> None:
+        mont.gather(part(mont, words, lo, hi), inside, head[lo:hi], 0, hi - lo)
+
+    def multiply(lo: int, hi: int) -> None:
+        mont.mul(part(mont, words, start + lo, start + hi), inside, tail[lo:hi], before, offset[lo:hi], 0, hi - lo)
+
+    _parallel.run(len(head), copy, cost_us=0.02 * mont.limbs, align=mont.lanes, threads=threads)
+    _parallel.run(len(tail), multiply, cost_us=mul_us(mont), align=mont.lanes, threads=threads)
+    first = np.arange(len(head), dtype=np.int64).reshape(rows, piece)
+    others = start + np.arange(len(tail), dtype=np.int64).reshape(rows, -1)
+    return words, np.concatenate([first, others], axis=1)[:, :m]
+
+
+def _in_step(mont: Montgomery, src: Words, steps: Index, threads: int | None) -> tuple[Words, Index]:
+    """Return the running products of the columns of an index, and their index by column and step."""
+    m, columns = steps.shape
+    stride = -(-columns // mont.lanes) * mont.lanes
+    words = empty(mont, m * stride)
+    longest = max(1, int(_SLICE_US / mul_us(mont) / mont.lanes))
+    for first in range(0, m, longest):
+        last = min(m, first + longest)
+
+        def work(lo: int, hi: int, first: int = first, last: int = last) -> None:
+            mont.scan(words, src, steps, first, last, lo, hi)
+
+        _parallel.run(columns, work, cost_us=(last - first) * mul_us(mont), align=mont.lanes, threads=threads)
+    return words, np.arange(columns, dtype=np.int64)[:, None] + stride * np.arange(m, dtype=np.int64)
+
+
 def histogram(
     mont: Montgomery, src: Words, index: Index, codes: NDArray[Any], bins: int, *, threads: int | None = None
 ) -> tuple[Words, Index]:
-    """Return, for each feature, the product of the rows of each bin: shape (features, bins, width). An empty bin gives 1.
+    """Return, for each feature, the product of the rows of each bin: (features, bins, width); an empty bin gives 1.
 
     `index` has shape (rows, width), `codes` (rows, features), of any integer type. A row is read once for each block of
     features, whose bins stay in the second-level cache. Threads work on blocks of their own while there are enough;

@@ -24,7 +24,6 @@ _ATTRIBUTES = {
     "conj": "encrypted numbers are real",
     "conjugate": "encrypted numbers are real",
     "cumprod": "Paillier adds ciphertexts and multiplies by plain numbers only",
-    "cumsum": "use an operator matrix: np.tri(len(c), dtype=int) @ c",
     "data": _NO_BUFFER,
     "diagonal": "use numpy.diagonal(c)",
     "dtype": "c.plan and c.frac say how its numbers are encoded; priv.decrypt gives float64, decrypt_integers ints",
