@@ -107,7 +107,7 @@ def test_cumulative_sums_by_numpy_and_of_packed_arrays(pub, priv, column):
             c.cumsum(axis)
     with pytest.raises(TypeError, match="does not take out"):
         np.cumsum(c, out=np.zeros(6))
-    wide = encrypt_integers(pub, np.array([1, 1]), SMALL, frac=0, bound=(int(pub.n) - 1) // 3)
+    wide = encrypt_integers(pub, np.array([1, 1]), SMALL, frac=0, bound=(int(pub.n) - 1) // 7)
     assert ints_of(priv, wide.cumsum()).tolist() == [1, 2]
     with pytest.raises(EncodingOverflow, match="cumsum"):
         wide[[0, 1, 0, 1]].cumsum()
