@@ -57,7 +57,7 @@ _CHUNK = 2048
 
 def mul_us(mont: Montgomery) -> float:
     """Return rough microseconds of one product modulo n^2, for the size of slices only."""
-    return 6.0 * (mont.limbs / 64) ** 2
+    return 6.0 * (mont.limbs / 64) ** 2 / mont.lanes
 
 
 def part(mont: Montgomery, words: Words, lo: int, hi: int) -> Words:
