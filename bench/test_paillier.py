@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 import bluetusk as bt
 
@@ -70,6 +71,13 @@ def test_scale_128(benchmark: Any, encrypted: Any, bits: int) -> None:
 
 def test_matvec_16x128(benchmark: Any, encrypted: Any) -> None:
     matrix = np.random.default_rng(9).integers(-(2**40), 2**40, size=(16, 128))
+    benchmark(lambda: matrix @ encrypted)
+
+
+def test_sparse_matvec_64x128(benchmark: Any, encrypted: Any) -> None:
+    """820 entries of signed 40 bits."""
+    matrix = scipy.sparse.random(64, 128, 0.1, format="csr", rng=np.random.default_rng(12))
+    matrix.data = np.random.default_rng(13).integers(-(2**40), 2**40, size=matrix.nnz)
     benchmark(lambda: matrix @ encrypted)
 
 

@@ -65,6 +65,14 @@ void bt_multiexp(const bt_mont *ctx, bt_word *dst, const bt_word *base, const in
 void bt_multiexp_more(const bt_mont *ctx, bt_word *dst, const bt_word *base, const int64_t *idx, size_t m,
                       const bt_limb *e, size_t el, size_t ebits, size_t rows, bt_word *scratch);
 
+/* The same for a sparse matrix, column by column: entry k of column j, start[j] <= k < start[j + 1], is the exponent e[k] in
+ * row[k], 0 <= row[k] < rows; start[0] = 0, and several entries of one place add up. dst[r] is the product of
+ * base[idx[j]]^e[k] over the entries of row r, so cost follows the entries; one cell for each row and bit is kept. */
+size_t bt_multiexp_sparse_scratch(const bt_mont *ctx, size_t m, size_t rows, size_t ebits);
+void bt_multiexp_sparse(const bt_mont *ctx, bt_word *dst, const bt_word *base, const int64_t *idx, size_t m,
+                        const int64_t *start, const int64_t *row, const bt_limb *e, size_t el, size_t ebits,
+                        size_t rows, bt_word *scratch);
+
 /* dst[r] = prod_j src[idx[r * m + j]], r < rows, j < m. Public operands. Empty products are 1. */
 size_t bt_prod_scratch(const bt_mont *ctx, size_t rows, size_t m);
 void bt_prod(const bt_mont *ctx, bt_word *dst, const bt_word *src, const int64_t *idx, size_t rows, size_t m,

@@ -184,6 +184,44 @@ static void multiexp(const bt_mont_ops *ops, size_t bits, size_t rows, size_t m,
     operands_close(&o);
 }
 
+/* columns of 0 to 3 entries, some of them in one place, each of any length up to ebits; rows may be empty */
+static void sparse_multiexp(const bt_mont_ops *ops, size_t bits, size_t rows, size_t m, size_t ebits)
+{
+    operands o;
+    operands_open(&o, ops, bits, m + 3);
+    const size_t limbs = o.f.limbs, el = (ebits + 63) / 64;
+    int64_t *idx = (int64_t *)test_words(m), *start = (int64_t *)test_words(m + 1);
+    random_indices(idx, m, o.n);
+    start[0] = 0;
+    for (size_t j = 0; j < m; j++)
+        start[j + 1] = start[j] + (int64_t)(test_random() % 4);
+    const size_t entries = (size_t)start[m];
+    int64_t *row = (int64_t *)test_words(entries);
+    random_indices(row, entries, rows);
+    bt_limb *e = test_words(entries * el), *want = test_words(rows * limbs), *t = test_words(limbs);
+    for (size_t r = 0; r < rows; r++)
+        unit(&o, want + r * limbs);
+    for (size_t j = 0; j < m; j++)
+        for (size_t k = (size_t)start[j]; k < (size_t)start[j + 1]; k++) {
+            test_random_exponent(e + k * el, el, test_random() % (ebits + 1));
+            ref_pow(t, o.values + (size_t)idx[j] * limbs, e + k * el, el, o.f.m, limbs);
+            ref_mul(want + (size_t)row[k] * limbs, want + (size_t)row[k] * limbs, t, o.f.m, limbs);
+        }
+    bt_word *out = fixture_array(&o.f, rows);
+    bt_word *scratch = test_words(bt_multiexp_sparse_scratch(&o.f.ctx, m, rows, ebits));
+    bt_multiexp_sparse(&o.f.ctx, out, o.elements, idx, m, start, row, e, el, ebits, rows, scratch);
+    check_rows(&o, out, want, rows);
+    free(idx);
+    free(start);
+    free(row);
+    free(e);
+    free(want);
+    free(t);
+    free(out);
+    free(scratch);
+    operands_close(&o);
+}
+
 /* the scratch of m bases serves any smaller number of them: sizes first, then a run in exactly that much */
 static void scratch_grows(const bt_mont_ops *ops)
 {
@@ -313,6 +351,13 @@ void test_batch(void)
                 multiexp(*ops, bits, rows, 4, 0, 0);
                 multiexp(*ops, bits, rows, 70, 1, 0);
             }
+            for (size_t rows = 1; rows <= 40; rows = 3 * rows + 1) {
+                sparse_multiexp(*ops, bits, rows, 0, 20);
+                sparse_multiexp(*ops, bits, rows, 30, 0);
+                sparse_multiexp(*ops, bits, rows, 30, 1);
+                sparse_multiexp(*ops, bits, rows, 30, 64);
+                sparse_multiexp(*ops, bits, rows, 9, 150);
+            }
             multiexp(*ops, bits, 0, 3, 24, 0);
             multiexp(*ops, bits, 1, 1500, 24, 0); /* buckets */
             multiexp(*ops, bits, 2, 700, 65, 1);
@@ -322,5 +367,6 @@ void test_batch(void)
                 indexed(*ops, bits, n);
         }
     }
-    multiexp(&bt_mont_mpn, 4096, 3, 2, 3000, 0); /* rows in several blocks */
+    multiexp(&bt_mont_mpn, 4096, 3, 2, 3000, 0);     /* rows in several blocks */
+    sparse_multiexp(&bt_mont_mpn, 4096, 5, 700, 24); /* columns in several blocks */
 }

@@ -134,6 +134,22 @@ def test_slices_leave_the_rest_alone():
         assert stored(mont, d, 12)[4:8] != [1] * 4, name
 
 
+@pytest.mark.parametrize("bits", [130, 2048])
+def test_sparse_multiexp(bits):
+    m, rows = odd(bits), 9
+    mont = Montgomery(m)
+    x = [RNG.getrandbits(bits) for _ in range(12)]
+    idx, start, row = indices(5, 12), np.array([0, 0, 3, 4, 4, 20]), indices(20, rows)
+    e = [RNG.getrandbits(70) for _ in range(20)]
+    d = mont.empty(rows)
+    mont.multiexp_sparse(d, loaded(mont, x), idx, start, row, limbs_of(e, 2), 70, rows)
+    column = np.searchsorted(start, np.arange(20), side="right") - 1
+    want = [1] * rows
+    for k in range(20):
+        want[row[k]] = want[row[k]] * pow(x[idx[column[k]]], e[k], m) % m
+    assert stored(mont, d, rows) == want
+
+
 @given(st.integers(1, 2**130), st.lists(st.integers(0, 2**128 - 1), max_size=12))
 def test_invert(half, values):
     m = 2 * half + 1
@@ -220,6 +236,15 @@ def test_wrong_sizes_and_indices_are_refused():
         lambda: mont.scan(a, a, idx[:, None], 0, 1, 0, 2),
         lambda: mont.scan(a, a, idx[None], 0, 1, -4, 1),
         lambda: mont.scan(short, a, idx[:, None], 0, n, 0, 1),
+        lambda: mont.multiexp_sparse(a, a, idx, idx, idx, exps, 3, n),
+        lambda: mont.multiexp_sparse(a, a, idx[:1], np.array([0, n - 1]), idx, exps, 3, n),
+        lambda: mont.multiexp_sparse(a, a, idx[:1], np.array([1, n]), idx, exps, 3, n),
+        lambda: mont.multiexp_sparse(a, a, idx[:2], np.array([0, n + 1, n]), idx, exps, 3, n),
+        lambda: mont.multiexp_sparse(a, a, idx[:1], np.array([0, n]), idx, exps[:-1], 3, n),
+        lambda: mont.multiexp_sparse(a, a, idx[:1], np.array([0, n]), idx, exps, 65, n),
+        lambda: mont.multiexp_sparse(short, a, idx[:1], np.array([0, n]), idx, exps, 3, n),
+        lambda: mont.multiexp_sparse(a, a, idx[:1], np.array([0, n]), idx, exps, 3, n - 1),
+        lambda: mont.multiexp_sparse(a, a, idx[:1], np.array([0, n]), idx, exps, 3, -1),
         lambda: mont.invert(a, n + 1),
         lambda: mont.invert(a, -1),
         lambda: mont.words(-1),
@@ -243,6 +268,8 @@ def test_wrong_sizes_and_indices_are_refused():
             lambda i: mont.pow_secret(a, a, i, exps, 3, 0, n),
             lambda i: mont.prod(a, a, i, 1, 0, n),
             lambda i: mont.multiexp(a, a, i, np.zeros((1, n, 1), np.uint64), 3, 0, 1),
+            lambda i: mont.multiexp_sparse(a, a.copy(), i, np.arange(n + 1), idx, exps, 3, n),
+            lambda i: mont.multiexp_sparse(a, a.copy(), idx, np.arange(n + 1), i, exps, 3, n),
             lambda i: mont.scan(a, a.copy(), i[None], 0, 1, 0, n),
             lambda i: mont.bincount(a, n, 1, a, i, idx[:, None], 0, n),
             lambda i: mont.bincount(a, n, 1, a, None, i[:, None], 0, n),
@@ -273,6 +300,16 @@ def test_no_size_wraps_around(bits):
             mont.multiexp(a, a, None, none, ebits, 0, 2)
         with pytest.raises(ValueError, match="ebits"):
             mont.multiexp(a, a, None, np.zeros((0, 0, 2**57), np.uint64), -ebits, 0, 0)
+        with pytest.raises(ValueError, match="ebits"):
+            mont.multiexp_sparse(
+                a, a, np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros(0, np.int64), none[0], ebits, 2
+            )
+    for ebits in (2**57, 2**62):  # of exponents that take no memory, as there are none
+        empty = np.zeros((0, ebits // 64), np.uint64)
+        with pytest.raises(MemoryError):
+            mont.multiexp_sparse(
+                a, a, np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros(0, np.int64), empty, ebits, 2
+            )
 
 
 @pytest.mark.parametrize("modulus", [7, 2**127 - 1, odd(4096)])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bluetusk._kernels.modexp import Montgomery
-from bluetusk.paillier import arith, linalg
+from bluetusk.paillier import arith, linalg, sparse
 from bluetusk.paillier.store import DERIVED, FRESH, PENDING, Store, gathered, rerandomise
 
 LANES = 4
@@ -105,6 +105,15 @@ class FourLanes:
                 value = value * pow(int(src[j]), self._exponent(e, ebits), self.modulus) % self.modulus
             out.append(value)
         self._write("multiexp", dst, lo, hi, out)
+
+    def multiexp_sparse(
+        self, dst: Any, src: Any, idx: Any, start: Any, row: Any, exps: np.ndarray, ebits: int, rows: int
+    ) -> None:
+        out = [1] * rows
+        for j, base in enumerate(self._take(src, idx, 0, len(idx))):
+            for k in range(start[j], start[j + 1]):
+                out[row[k]] = out[row[k]] * pow(base, self._exponent(exps[k], ebits), self.modulus) % self.modulus
+        self._write("multiexp_sparse", dst, 0, rows, out)
 
     def invert(self, buf: np.ndarray, n: int) -> None:
         self._write("invert", buf, 0, n, [pow(int(v), -1, self.modulus) for v in buf[:n]])
@@ -260,6 +269,34 @@ def test_multiexp_with_wide_and_extreme_exponents(backend):
         assert get(mont, words, at) == [
             math.prod(pow(v, int(e), modulus) for v, e in zip(values, row, strict=True)) % modulus
         ]
+
+
+@pytest.mark.parametrize(
+    ("problems", "rows", "m", "n"),
+    [(1, 1, 1, 1), (2, 7, 5, 9), (3, 90, 60, 900), (1, 5000, 8, 400), (1, 1, 300, 800), (0, 3, 2, 4), (2, 3, 4, 0)],
+)
+@pytest.mark.parametrize("signs", ["plus", "minus", "both"])
+def test_sparse_multiexp(backend, problems, rows, m, n, signs, monkeypatch):
+    monkeypatch.setattr(sparse, "_SLICE_US", 40.0)  # many calls
+    rng = np.random.default_rng(n)
+    modulus = 35 * 35
+    mont, values = backend(modulus), units(modulus, 25, rng)
+    columns = rng.integers(0, 25, (problems, m))
+    row, column = rng.integers(0, rows, n), rng.integers(0, m, n)  # places repeat
+    short, wide = rng.integers(1, 200, n), np.array([int(v) << 70 for v in rng.integers(1, 9, n)], dtype=object)
+    for sizes in (short, wide[: n // 9]):
+        k = len(sizes)
+        factors = sizes * {"plus": 1, "minus": -1, "both": rng.choice([-1, 1], k)}[signs]
+        entries = sparse.Entries(rows, row[:k], column[:k], factors)
+        words, at = sparse.multiexp(mont, put(mont, values), columns, entries, threads=2)
+        expected = np.ones((problems, rows), dtype=np.int64)
+        for p, problem in enumerate(columns):
+            for r, c, e in zip(row, column, factors, strict=False):
+                expected[p, r] = expected[p, r] * pow(values[problem[c]], int(e), modulus) % modulus
+        assert get(mont, words, at) == expected.reshape(-1).tolist()
+        totals = np.zeros(rows, dtype=object)
+        np.add.at(totals, row[:k], np.abs(factors.astype(object)))
+        assert entries.largest_row_sum() == totals.max(initial=0)
 
 
 def test_inverses_are_computed_once_for_each_element():

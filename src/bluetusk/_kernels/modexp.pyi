@@ -47,6 +47,9 @@ class Montgomery:
     def multiexp(
         self, dst: U64, src: U64, idx: I64 | None, exps: U64, ebits: int, lo: int, hi: int, more: bool = False
     ) -> None: ...
+    def multiexp_sparse(
+        self, dst: U64, src: U64, idx: I64, start: I64, row: I64, exps: U64, ebits: int, rows: int
+    ) -> None: ...
     def invert(self, buf: U64, n: int) -> None: ...
 
 class Comb:

@@ -421,6 +421,43 @@ cdef class Montgomery:
                 bt_multiexp(&self.mont, &dst[0] + at, from_, pick, m, e, exps.shape[2], ebits, n, scratch)
             free(scratch)
 
+    def multiexp_sparse(self, uint64_t[::1] dst not None, const uint64_t[::1] src not None, const int64_t[::1] idx not None,
+                        const int64_t[::1] start not None, const int64_t[::1] row not None,
+                        const uint64_t[:, ::1] exps not None, Py_ssize_t ebits, Py_ssize_t rows):
+        """``dst[r] = product of src[idx[j]] ** exps[k]`` over the entries k of column j, ``start[j] <= k < start[j + 1]``, with
+        ``row[k] == r``; public exponents. One cell for each of the `rows` and `ebits` is held meanwhile."""
+        cdef Py_ssize_t m = idx.shape[0], entries = row.shape[0], bad
+        self.check_range(0, rows, dst.shape[0])
+        self.check_exponents(exps.shape[1], ebits)
+        if start.shape[0] != m + 1 or exps.shape[0] != entries:
+            raise ValueError(f"{m} columns and {entries} entries need {m + 1} starts and {entries} exponents, not "
+                             f"{start.shape[0]} and {exps.shape[0]}")
+        idx = self.own_index(idx, 0, m, src.shape[0], "idx")
+        start, row = np.array(start), np.array(row)  # copies for the same reason
+        cdef Py_ssize_t j
+        for j in range(m):
+            if not start[j] <= start[j + 1]:
+                raise ValueError(f"start[{j + 1}] = {start[j + 1]} must not be below start[{j}] = {start[j]}")
+        if start[0] != 0 or start[m] != entries:
+            raise ValueError(f"start must lead from 0 to {entries}, not from {start[0]} to {start[m]}")
+        bad = first_outside(row, rows)
+        if bad >= 0:
+            raise IndexError(f"row[{bad}] = {row[bad]} must lie between 0 and {rows - 1}")
+        if rows == 0:
+            return
+        if ebits > PY_SSIZE_T_MAX // rows:
+            raise MemoryError(f"no memory for {rows} rows of {ebits} cells")
+        words_of(&self.mont, rows * ebits)  # the largest part of the work space
+        cdef const int64_t *pick = iptr(idx)
+        cdef const int64_t *rows_at = iptr(row)
+        cdef const bt_limb *e = &exps[0, 0] if entries and exps.shape[1] else NULL
+        cdef const bt_word *from_ = cptr(src)
+        cdef bt_word *scratch = new_words(bt_multiexp_sparse_scratch(&self.mont, m, rows, ebits))
+        with nogil:
+            bt_multiexp_sparse(&self.mont, &dst[0], from_, pick, m, &start[0], rows_at, e, exps.shape[1], ebits, rows,
+                               scratch)
+            free(scratch)
+
     def invert(self, uint64_t[::1] buf not None, Py_ssize_t n):
         """Replace the first `n` elements of `buf` by their inverses.
 

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from .._numeric import as_int, index_text
 from ..encoding import FixedPoint
-from . import arith, linalg
+from . import arith, linalg, sparse
 from .base import CipherBase
 from .store import Index, Words, build, mul_us, reading
 from .structure import Structured
@@ -167,19 +167,8 @@ class Arithmetic(Structured):
 
     def _matmul(self, a: NDArray[Any], left: bool, what: str) -> Self:
         """Return ``a @ self`` if `left`, else ``self @ a``, by the rules of numpy.matmul."""
-        if not self.ndim or not a.ndim:
-            raise ValueError(f"{what}: matmul needs arrays with axes: use * for a single number")
-        if self._packing is not None and (not left or self.ndim == 1):
-            self._refuse_packed(f"{what}: contracting the last axis", "contract a leading axis")
         # both sides as matrices: c as (..., columns of the product, contracted), a as (..., rows, contracted)
-        c = np.expand_dims(self._index, 0 if not left else -1) if self.ndim == 1 else self._index
-        c = np.swapaxes(c, -1, -2) if left else c
-        m = _as_rows(a, left)
-        if c.shape[-1] != m.shape[-1]:
-            raise ValueError(
-                f"{what}: shapes {a.shape if left else self.shape} and {self.shape if left else a.shape} do not fit: "
-                f"the contracted axes have lengths {m.shape[-1]} and {c.shape[-1]}"
-            )
+        c, m = self._contracted(a.shape, left, what), _as_rows(a, left)
         batch = np.broadcast_shapes(c.shape[:-2], m.shape[:-2])
         real = arith.is_real(a)
         factors = _as_rows(arith.encode(a, self._plan, self._plan.frac if real else 0, what), left)
@@ -192,14 +181,46 @@ class Arithmetic(Structured):
             words, at = linalg.multiexp(
                 self._mont, self._store.words, columns, which, factors.reshape(count, rows, contracted)
             )
-        index = at.reshape(*batch, c.shape[-2], rows)  # one row for each column of c
+        frac = self._frac + (self._plan.frac if real else 0)
+        index = self._product_shape(at.reshape(*batch, c.shape[-2], rows), a.ndim, left)
+        return self._derive(words, index, bound=bound, frac=frac)
+
+    def _matmul_sparse(self, a: Any, left: bool, what: str) -> Self:
+        """Return the same for a sparse matrix, at a cost that follows its entries."""
+        c = self._contracted(a.shape, left, what)
+        entries, real = sparse.entries_of(a, left, self._plan, what)
+        bound = self._check(self._bound * entries.largest_row_sum(), what)
+        columns = np.ascontiguousarray(c.reshape(math.prod(c.shape[:-1]), c.shape[-1]))
+        with reading(self._store):
+            words, at = sparse.multiexp(self._mont, self._store.words, columns, entries)
+        frac = self._frac + (self._plan.frac if real else 0)
+        index = self._product_shape(at.reshape(*c.shape[:-1], entries.rows), a.ndim, left)
+        return self._derive(words, index, bound=bound, frac=frac)
+
+    def _contracted(self, shape: tuple[int, ...], left: bool, what: str) -> Index:
+        """Return the index as (..., columns of the product, contracted) for a product with a plain array of a shape."""
+        if not self.ndim or not shape:
+            raise ValueError(f"{what}: matmul needs arrays with axes: use * for a single number")
+        if self._packing is not None and (not left or self.ndim == 1):
+            self._refuse_packed(f"{what}: contracting the last axis", "contract a leading axis")
+        c = np.expand_dims(self._index, 0 if not left else -1) if self.ndim == 1 else self._index
+        c = np.swapaxes(c, -1, -2) if left else c
+        length = shape[-1 if left or len(shape) == 1 else -2]
+        if c.shape[-1] != length:
+            raise ValueError(
+                f"{what}: shapes {shape if left else self.shape} and {self.shape if left else shape} do not fit: "
+                f"the contracted axes have lengths {length} and {c.shape[-1]}"
+            )
+        return c
+
+    def _product_shape(self, index: Index, plain_axes: int, left: bool) -> Index:
+        """Return the index of a product, one row for each column of c, in the shape that numpy.matmul gives it."""
         index = np.swapaxes(index, -1, -2) if left else index
         if self.ndim == 1:
             index = np.squeeze(index, -1 if left else -2)
-        if a.ndim == 1:
+        if plain_axes == 1:
             index = np.squeeze(index, (-2 if self.ndim > 1 else -1) if left else -1)
-        frac = self._frac + (self._plan.frac if real else 0)
-        return self._derive(words, index, bound=bound, frac=frac)
+        return index
 
     # --- reductions ---------------------------------------------------------------------------------------------------
 
@@ -363,6 +384,10 @@ class Arithmetic(Structured):
             return self._combine(other, 1 if name == "+" else -1, f"c {name} d")
         if isinstance(other, CipherBase):
             return NotImplemented
+        if sparse.is_sparse(other):
+            if name == "@":
+                return self._matmul_sparse(other, left, what)
+            raise TypeError(f"{what}: a sparse matrix takes part in @ only: use its toarray() for + - *")
         a = arith.as_operand(other, f"the operand of {what}")
         if a is None:
             return NotImplemented

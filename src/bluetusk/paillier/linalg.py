@@ -22,7 +22,17 @@ from .store import Index, Words, build, empty, mul_us, ones, part
 if TYPE_CHECKING:
     from .._kernels.modexp import Montgomery
 
-__all__ = ["histogram", "inverses", "multiexp", "powers", "products", "row_products", "running_products"]
+__all__ = [
+    "histogram",
+    "inverses",
+    "invert",
+    "multiexp",
+    "multiply",
+    "powers",
+    "products",
+    "row_products",
+    "running_products",
+]
 
 _SLICE_US = 50_000.0
 _BINS_BYTES = 1 << 18
@@ -37,7 +47,7 @@ def products(mont: Montgomery, a: Words, ia: Index, b: Words, ib: Index, *, thre
     return build(mont, len(ia), work, cost_us=mul_us(mont), threads=threads)
 
 
-def _multiply(mont: Montgomery, words: Words, other: Words, n: int, threads: int | None) -> None:
+def multiply(mont: Montgomery, words: Words, other: Words, n: int, threads: int | None) -> None:
     """Multiply n elements in place by those of another buffer."""
 
     def work(lo: int, hi: int) -> None:
@@ -47,7 +57,7 @@ def _multiply(mont: Montgomery, words: Words, other: Words, n: int, threads: int
     _parallel.run(n, work, cost_us=mul_us(mont), align=mont.lanes, threads=threads)
 
 
-def _invert(mont: Montgomery, words: Words, lo: int, hi: int, threads: int | None) -> None:
+def invert(mont: Montgomery, words: Words, lo: int, hi: int, threads: int | None) -> None:
     """Invert elements ``lo .. hi - 1`` in place, slice by slice; `lo` is a multiple of the lanes."""
 
     def work(first: int, last: int) -> None:
@@ -64,7 +74,7 @@ def inverses(mont: Montgomery, src: Words, index: Index, *, threads: int | None 
         mont.gather(dst, src, wanted[lo:hi], 0, hi - lo)
 
     words = build(mont, len(wanted), work, cost_us=0.02 * mont.limbs, threads=threads)
-    _invert(mont, words, 0, len(wanted), threads)
+    invert(mont, words, 0, len(wanted), threads)
     return words, np.ascontiguousarray(where.reshape(-1), dtype=np.int64)
 
 
@@ -102,7 +112,7 @@ def powers(
         group = part(mont, words, place, place + len(which))
         _power_group(mont, group, src, index[which], factors[which], int(size[begin]), threads)
     if first_negative < total:
-        _invert(mont, words, first_negative, total, threads)
+        invert(mont, words, first_negative, total, threads)
     return words, at
 
 
@@ -244,7 +254,7 @@ def histogram(
 
     _parallel.run(blocks * steps, work, cost_us=_SLICE_US, threads=threads)
     for b, other in more:
-        _multiply(mont, part(mont, words, b * pad, (b + 1) * pad), other, pad, threads)
+        multiply(mont, part(mont, words, b * pad, (b + 1) * pad), other, pad, threads)
     f = np.arange(features, dtype=np.int64)
     starts = f // block * pad + f % block * each
     return words, (starts[:, None] + np.arange(each, dtype=np.int64)).reshape(features, bins, width)
@@ -274,7 +284,7 @@ def multiexp(
     index = np.arange(total, dtype=np.int64)
     if (np.asarray(matrices) < 0).any():
         under = task.side(-1)
-        _invert(mont, under, 0, total, threads)
+        invert(mont, under, 0, total, threads)
         words = products(mont, words, index, under, index, threads=threads)
     return words, index
 
