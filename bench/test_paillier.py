@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 import bluetusk as bt
 
@@ -73,9 +74,27 @@ def test_matvec_16x128(benchmark: Any, encrypted: Any) -> None:
     benchmark(lambda: matrix @ encrypted)
 
 
+def test_sparse_matvec_64x128(benchmark: Any, encrypted: Any) -> None:
+    """820 entries of signed 40 bits."""
+    matrix = scipy.sparse.random(64, 128, 0.1, format="csr", rng=np.random.default_rng(12))
+    matrix.data = np.random.default_rng(13).integers(-(2**40), 2**40, size=matrix.nnz)
+    benchmark(lambda: matrix @ encrypted)
+
+
 def test_bincount_128(benchmark: Any, encrypted: Any) -> None:
     codes = np.random.default_rng(10).integers(0, 16, size=128)
     benchmark(encrypted.bincount, codes, 16)
+
+
+def test_bincount_128_by_50_features(benchmark: Any, encrypted: Any) -> None:
+    """6400 sums: the histograms of gradient boosting."""
+    codes = np.random.default_rng(11).integers(0, 32, size=(128, 50)).astype(np.uint8)
+    benchmark(encrypted.bincount, codes, 32)
+
+
+@pytest.mark.parametrize("rows", [1, 16])
+def test_cumsum_128(benchmark: Any, encrypted: Any, rows: int) -> None:
+    benchmark(encrypted.reshape(rows, -1).cumsum, 1)
 
 
 def test_serialise_128(benchmark: Any, encrypted: Any) -> None:

@@ -361,6 +361,11 @@ def test_bincount(priv):
 @pytest.mark.parametrize(
     ("codes", "bins", "error", "match"),
     [
+        ([[0, 1], [0, 3], [2, 3]], 3, ValueError, r"codes\[1, 1\] is 3, outside 0 \.\. 2"),
+        ([[0, 1], [0, 1], [2, -1]], 3, ValueError, r"codes\[2, 1\] is -1"),
+        ([[[0]], [[1]], [[1]]], 2, ValueError, r"shape \(3,\) or \(3, features\), .* not \(3, 1, 1\)"),
+        (0, 2, ValueError, r"shape \(3,\)"),
+        ([[0, 0]] * 3, 0, ValueError, "n_bins is 0, but there are 6 codes"),
         ([0, 1, 2], 2, ValueError, r"codes\[2\] is 2, outside 0 \.\. 1"),
         ([0, -1, 1], 2, ValueError, r"codes\[1\] is -1"),
         ([0, 1], 2, ValueError, r"shape \(3,\)"),

@@ -20,7 +20,7 @@ from .store import Index, Words, empty, ones
 if TYPE_CHECKING:
     from .._kernels.modexp import Montgomery
 
-__all__ = ["cost", "powers_of_rows", "window_for"]
+__all__ = ["cost", "powers_of_rows"]
 
 # Bytes of the cells of the rows that share tables, and of the tables of the columns that exist at a time.
 _CELL_BYTES = 16 << 20
@@ -33,18 +33,23 @@ def _rows_together(mont: Montgomery, bits: int) -> int:
     return max(1, _CELL_BYTES // each // mont.lanes) * mont.lanes
 
 
-def window_for(mont: Montgomery, rows: int, bits: int) -> int:
+def _window_for(mont: Montgomery, rows: int, bits: int) -> int:
     """Return the window that takes the fewest products for each column."""
     blocks = -(-rows // _rows_together(mont, bits))
-    return min(_WINDOWS, key=lambda w: blocks * straus.entries(w) + rows * bits / (w + 1))
+    return min(_WINDOWS, key=lambda w: blocks * straus.entries(w) + rows * _digits(bits, w))
+
+
+def _digits(bits: int, window: int) -> float:
+    """Return how many digits of an exponent are not 0, on average: one in window + 1, and its share of the ends."""
+    return bits / (window + 1) + 0.5
 
 
 def cost(mont: Montgomery, rows: int, m: int, bits: int) -> float:
     """Return the products that :func:`powers_of_rows` takes, without what thin batches waste."""
-    window = window_for(mont, rows, bits)
+    window = _window_for(mont, rows, bits)
     blocks = -(-rows // _rows_together(mont, bits))
     joins = 4 * bits * -(-rows // mont.lanes) * mont.lanes
-    return blocks * straus.entries(window) * m + rows * m * bits / (window + 1) + joins
+    return blocks * straus.entries(window) * m + rows * m * _digits(bits, window) + joins
 
 
 def powers_of_rows(
@@ -57,7 +62,7 @@ def powers_of_rows(
     rows = len(matrix)
     plus, minus = empty(mont, rows), empty(mont, rows)
     step = _rows_together(mont, bits)
-    window = window_for(mont, rows, bits)
+    window = _window_for(mont, rows, bits)
     for first in range(0, rows, step):
         last = min(first + step, rows)
         here = slice(mont.words(first), mont.words(last))
@@ -97,7 +102,7 @@ def _strip(
         count = len(picked)
         cost_us = (straus.entries(window) + 1) * product
         _parallel.run(count, fill, cost_us=cost_us, align=mont.lanes, threads=threads)
-        _parallel.run(rows, collect, cost_us=count * bits / (window + 1) * product, threads=threads)
+        _parallel.run(rows, collect, cost_us=count * _digits(bits, window) * product, threads=threads)
 
     def join(lo: int, hi: int) -> None:
         for negative in (False, True):
