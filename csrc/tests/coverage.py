@@ -1,9 +1,9 @@
 """Branch coverage of the C core: python3 coverage.py FOLDER PERCENT.
 
 FOLDER holds what a run of the tests built with --coverage -O0 left there. What is counted: both ways of every branch of
-csrc/*.c and csrc/*.h in every function, once however many files include a header, and taken if any of them took it. The
-build keeps gcc from inlining (-O0, and the core's own always_inline functions made ordinary ones), so a branch is one of the
-source, not a copy. Fails below PERCENT, and names what was never taken.
+csrc/*.c and csrc/*.h in every function, once however many files include a header, and taken if any of them took it.
+The build keeps gcc from inlining (-O0; always_inline functions of the core are made ordinary), so a branch is one of
+the source, not a copy. Fails below PERCENT, and names what was never taken.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ class Blinder:
         return lo
 
     def _fresh(self, dst: NDArray[np.uint64], lo: int, hi: int) -> None:
-        """Compute obfuscators; those that do not fill a group of lanes come from a whole one, whose rest the next call gets."""
+        """Compute obfuscators; those that do not fill a group of lanes come from one whose rest the next call gets."""
         mont = self._kernel.mont
         rest = (hi - lo) % mont.lanes
         if hi - rest > lo:
