@@ -349,13 +349,13 @@ static const bt_word *picked(const bt_mont *ctx, bt_word *t, const bt_word *a, c
 }
 
 void bt_mul_indexed(const bt_mont *ctx, bt_word *dst, const bt_word *a, const int64_t *ia, const bt_word *b,
-                    const int64_t *ib, size_t n, bt_word *scratch)
+                    const int64_t *ib, size_t n, int secret, bt_word *scratch)
 {
     bt_word *ta = scratch, *tb = ta + bt_mont_words(ctx, BT_BATCH), *work = tb + bt_mont_words(ctx, BT_BATCH);
     for (size_t i = 0; i < n; i += BT_BATCH) {
         const size_t count = min_size(BT_BATCH, n - i);
         const bt_word *x = picked(ctx, ta, a, ia, i, count), *y = picked(ctx, tb, b, ib, i, count);
-        ctx->ops->mul(ctx, dst + bt_mont_offset(ctx, i), x, y, count, 0, work);
+        ctx->ops->mul(ctx, dst + bt_mont_offset(ctx, i), x, y, count, secret, work);
     }
 }
 

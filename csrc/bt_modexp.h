@@ -101,11 +101,11 @@ void bt_batch_prefix(const bt_mont *ctx, bt_word *prefix, bt_word *total, const 
 void bt_batch_unwind(const bt_mont *ctx, bt_word *a, const bt_word *prefix, const bt_word *inv, size_t n,
                      bt_word *scratch);
 
-/* dst[i] = a[ia[i]] * b[ib[i]] (public operands) and dst[i] = canonical a[ia[i]], for i < n; an index that is NULL means
- * 0, 1, 2, ... dst may be a or b only where that one's index is NULL. */
+/* dst[i] = a[ia[i]] * b[ib[i]] (secret: nonzero if an operand is) and dst[i] = canonical a[ia[i]], for i < n; an index that is
+ * NULL means 0, 1, 2, ... dst may be a or b only where that one's index is NULL. */
 size_t bt_indexed_scratch(const bt_mont *ctx);
 void bt_mul_indexed(const bt_mont *ctx, bt_word *dst, const bt_word *a, const int64_t *ia, const bt_word *b,
-                    const int64_t *ib, size_t n, bt_word *scratch);
+                    const int64_t *ib, size_t n, int secret, bt_word *scratch);
 void bt_store_indexed(const bt_mont *ctx, bt_limb *dst, const bt_word *a, const int64_t *ia, size_t n,
                       bt_word *scratch);
 

@@ -301,7 +301,8 @@ static void indexed(const bt_mont_ops *ops, size_t bits, size_t n)
             for (size_t i = 0; i < n; i++)
                 ref_mul(want + i * limbs, o.values + (use_a ? (size_t)ia[i] : i) * limbs,
                         o.values + (use_b ? (size_t)ib[i] : i) * limbs, o.f.m, limbs);
-            bt_mul_indexed(&o.f.ctx, out, o.elements, use_a ? ia : NULL, o.elements, use_b ? ib : NULL, n, scratch);
+            bt_mul_indexed(&o.f.ctx, out, o.elements, use_a ? ia : NULL, o.elements, use_b ? ib : NULL, n, use_a,
+                           scratch);
             check_rows(&o, out, want, n);
         }
     bt_store_indexed(&o.f.ctx, stored, out, ia, n, scratch);

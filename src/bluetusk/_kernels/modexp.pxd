@@ -120,7 +120,7 @@ cdef extern from "bt_modexp.h" nogil:
                          bt_word *scratch)
     size_t bt_indexed_scratch(const bt_mont *ctx)
     void bt_mul_indexed(const bt_mont *ctx, bt_word *dst, const bt_word *a, const int64_t *ia, const bt_word *b,
-                        const int64_t *ib, size_t n, bt_word *scratch)
+                        const int64_t *ib, size_t n, int secret, bt_word *scratch)
     void bt_store_indexed(const bt_mont *ctx, bt_limb *dst, const bt_word *a, const int64_t *ia, size_t n,
                           bt_word *scratch)
 

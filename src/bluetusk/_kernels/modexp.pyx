@@ -267,8 +267,8 @@ cdef class Montgomery:
             self.mont.ops.gather(&self.mont, &dst[0] + at, &src[0] + skip, pick, hi - lo)
 
     def mul(self, uint64_t[::1] dst not None, const uint64_t[::1] a not None, const int64_t[::1] ia,
-            const uint64_t[::1] b not None, const int64_t[::1] ib, Py_ssize_t lo, Py_ssize_t hi):
-        """``dst[i] = a[ia[i]] * b[ib[i]]``; `dst` may be an operand whose index is None. Operands are public."""
+            const uint64_t[::1] b not None, const int64_t[::1] ib, Py_ssize_t lo, Py_ssize_t hi, bint secret=False):
+        """``dst[i] = a[ia[i]] * b[ib[i]]``; `dst` may be an operand whose index is None. Say so if one is secret."""
         self.check_range(lo, hi, dst.shape[0])
         ia = self.own_index(ia, lo, hi, a.shape[0], "ia")
         ib = self.own_index(ib, lo, hi, b.shape[0], "ib")
@@ -277,10 +277,11 @@ cdef class Montgomery:
         cdef size_t at = bt_mont_offset(&self.mont, lo), skip_a = at if ia is None else 0, skip_b = at if ib is None else 0
         cdef const int64_t *pa = iptr(ia)
         cdef const int64_t *pb = iptr(ib)
-        cdef bt_word *scratch = new_words(bt_indexed_scratch(&self.mont))
+        cdef size_t size = bt_indexed_scratch(&self.mont)
+        cdef bt_word *scratch = new_words(size)
         with nogil:
-            bt_mul_indexed(&self.mont, &dst[0] + at, &a[0] + skip_a, pa, &b[0] + skip_b, pb, hi - lo, scratch)
-            free(scratch)
+            bt_mul_indexed(&self.mont, &dst[0] + at, &a[0] + skip_a, pa, &b[0] + skip_b, pb, hi - lo, secret, scratch)
+            drop_words(scratch, size, secret)
 
     def pow(self, uint64_t[::1] dst not None, const uint64_t[::1] a not None, const int64_t[::1] ia,
             const uint64_t[:, ::1] exps not None, Py_ssize_t ebits, Py_ssize_t lo, Py_ssize_t hi):

@@ -147,7 +147,41 @@ class Arithmetic(Structured):
 
         return residue_rows(self._pub, ints, self._packing)
 
-    def _times(self, a: NDArray[Any], what: str) -> Self:
+    def multiply(self, k: Any, *, secret: bool = False, threads: int | None = None) -> Self:
+        """Return ``self * k``, on demand in a time that does not depend on `k`.
+
+        Parameters
+        ----------
+        k : array_like of int or float
+            As for ``*``; broadcast against the array.
+        secret : bool
+            Whether `k` is to be kept from whoever measures time or watches caches here: then every factor takes the
+            operations of 64 bits (``c * k`` follows the length and the digits of k). It hides nothing from the key
+            holder, who sees the result; nor does it cover the conversion of reals or of Python's integers.
+        threads : int, optional
+            Overrides :func:`bluetusk.set_num_threads`.
+
+        Returns
+        -------
+        CipherArray
+            The same values as ``self * k``.
+
+        Raises
+        ------
+        TypeError, ValueError, EncodingOverflow
+            As for ``*``; ValueError if `secret` is set and a factor, at its scale, exceeds int64.
+
+        Examples
+        --------
+        >>> priv.decrypt(pub.encrypt([1.5, -2.0]).multiply([-3, 4], secret=True))
+        array([-4.5, -8. ])
+        """
+        a = arith.as_operand(k, "k")
+        if a is None:
+            raise TypeError(f"k must be a plain number or array, not {type(k).__name__}")
+        return self._times(a, "multiply", secret=secret, threads=threads)
+
+    def _times(self, a: NDArray[Any], what: str, *, secret: bool = False, threads: int | None = None) -> Self:
         shape = np.broadcast_shapes(self.shape, a.shape)
         real = arith.is_real(a)
         factors = arith.encode(a, self._plan, self._plan.frac if real else 0, what)
@@ -160,9 +194,15 @@ class Arithmetic(Structured):
             self._packed_to(shape, what)
         bound = self._check(self._bound * arith.largest(factors), what)
         view = self.broadcast_to(shape)
-        spread = np.broadcast_to(factors, view._index.shape)
+        flat = np.ascontiguousarray(np.broadcast_to(factors, view._index.shape)).ravel()
+        if secret and flat.dtype == object:
+            raise ValueError(f"{what}: secret=True takes factors of at most 63 bits (reals: once scaled by the plan)")
         with reading(self._store):
-            words, at = linalg.powers(self._mont, self._store.words, view._flat(), np.ascontiguousarray(spread).ravel())
+            if secret:
+                words = linalg.secret_powers(self._mont, self._store.words, view._flat(), flat, threads=threads)
+                at = np.arange(len(flat), dtype=np.int64)
+            else:
+                words, at = linalg.powers(self._mont, self._store.words, view._flat(), flat, threads=threads)
         frac = self._frac + (self._plan.frac if real else 0)
         return view._derive(words, at.reshape(view._index.shape), bound=bound, frac=frac)
 

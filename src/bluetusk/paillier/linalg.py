@@ -135,6 +135,25 @@ def _power_group(
     _parallel.run(len(index), work, cost_us=1.4 * (bits + 8) * product_us(mont), align=mont.lanes, threads=threads)
 
 
+def secret_powers(
+    mont: Montgomery, src: Words, index: Index, factors: NDArray[np.int64], *, threads: int | None = None
+) -> Words:
+    """Return ``src[index[i]] ** factors[i]`` in a time that no factor changes: c^(k + 2^63) (c^(2^63))^-1.
+
+    The exponents k + 2^63 are not negative and have 64 bits; the inverses do not depend on k.
+    """
+    wanted, where = np.unique(index, return_inverse=True)
+    shift, at = powers(mont, src, wanted, np.full(len(wanted), -(1 << 63), dtype=np.int64), threads=threads)
+    offset = np.ascontiguousarray(at[where.reshape(-1)])
+    exponents = (factors.view(np.uint64) ^ np.uint64(1 << 63)).reshape(-1, 1)
+
+    def work(dst: Words, lo: int, hi: int) -> None:
+        mont.pow_secret(dst, src, index[lo:hi], exponents[lo:hi], 64, 0, hi - lo)
+        mont.mul(dst, dst, None, shift, offset[lo:hi], 0, hi - lo, secret=True)
+
+    return build(mont, len(index), work, cost_us=90 * product_us(mont), threads=threads)
+
+
 def row_products(mont: Montgomery, src: Words, index: Index, *, threads: int | None = None) -> tuple[Words, Index]:
     """Return the product of each row of a 2-D index; a row without elements gives 1."""
     rows, m = index.shape
