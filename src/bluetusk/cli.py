@@ -325,8 +325,8 @@ No file is ever overwritten.""",
     bench = commands.add_parser(
         "bench",
         help="measure this machine",
-        description="""Measure this machine in under half a minute: encryption, decryption, sums, histograms, products, a
-matrix product, keys, bytes, batches of powers.""",
+        description="""Measure this machine in under half a minute: encryption, decryption, sums, histograms, products,
+a matrix product, keys, bytes, batches of powers.""",
         epilog="""examples:
   bluetusk bench                                  3072 bits, all threads
   bluetusk bench --key-size 2048 --threads 1      to compare with other libraries""",
