@@ -21,7 +21,7 @@ from _peers.process import Worker, WorkerError
 from _peers.rows import OURS, Row, chosen
 
 EPILOG = """examples:
-  python bench/peers.py                                    everything, about half an hour
+  python bench/peers.py                                    everything, a quarter of an hour or more
   python bench/peers.py --quick --plot peers.png           under five minutes once the environments exist
   python bench/peers.py --only encrypt decrypt --peer HEU  two rows against one library
   python bench/peers.py --bits 3072 --json peers.json      another key size; figures for programs
@@ -157,13 +157,13 @@ def main(argv: list[str] | None = None) -> int:
     result = run(args, rows, say)
     say("")
     table = report.markdown(result)
-    print(table)
     if args.markdown:
         Path(args.markdown).write_text(table + "\n")
     if args.json:
         Path(args.json).write_text(json.dumps(result, indent=1) + "\n")
     if args.plot:
         chart.draw(result, args.plot)
+    print(table)
     missed = [f"  {row['operation']}: {'; '.join(row['missed'])}" for row in result["rows"] if row["missed"]]
     if missed:
         print("\n".join(["", "targets missed:", *missed]))

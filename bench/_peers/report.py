@@ -141,4 +141,6 @@ def notes(report: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"Left out: {name}: {reason}." for name, reason in report["absent"].items())
     for row, them in report["failed"].items():
         yield from (f"Failed: {name}, {row}: {reason}." for name, reason in them.items())
-    yield f"Load average before and after: {about['load'][0]:.2f}, {report['load_after'][0]:.2f}."
+    before, after = about["load"][0], report["load_after"][0]
+    busy = " The machine was busy: figures of two threads mean little." if max(before, after - 1) > 0.5 else ""
+    yield f"Load average before and after: {before:.2f}, {after:.2f}.{busy}"
