@@ -1,9 +1,9 @@
 """Branch coverage of the C core: python3 coverage.py FOLDER PERCENT.
 
 FOLDER holds what a run of the tests built with --coverage -O0 left there. What is counted: both ways of every branch of
-csrc/*.c and csrc/*.h in every function, once however many files include a header, and taken if any of them took it.
-The build keeps gcc from inlining (-O0; always_inline functions of the core are made ordinary), so a branch is one of
-the source, not a copy. Fails below PERCENT, and names what was never taken.
+csrc/*.c and csrc/*.h, once however many files include a header, and taken if any of them took it. The build keeps gcc
+from inlining (-O0, and the core's own always_inline functions made ordinary ones), so a branch is one of the source,
+not a copy. Fails below PERCENT, and names what was never taken.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CORE = Path(__file__).resolve().parents[1]
 
 
 def read(folder: Path) -> dict[Path, dict[tuple[int, int], int]]:
-    """How often each branch was taken: file -> (line, which of the line's branches) -> count."""
+    """Count how often each branch was taken: file -> (line, which of the line's branches) -> count."""
     counts: dict[Path, dict[tuple[int, int], int]] = defaultdict(lambda: defaultdict(int))
     with tempfile.TemporaryDirectory() as out:
         notes = [str(path) for path in sorted(folder.resolve().glob("*bt_*.gcno"))]
@@ -38,6 +38,7 @@ def read(folder: Path) -> dict[Path, dict[tuple[int, int], int]]:
 
 
 def main() -> int:
+    """Print the table; the exit status is 1 below the wanted percentage."""
     counts, least = read(Path(sys.argv[1])), float(sys.argv[2])
     missed = [(path, line) for path, of in sorted(counts.items()) for (line, _), n in sorted(of.items()) if not n]
     for path, line in dict.fromkeys(missed):
