@@ -4,7 +4,7 @@
 
 const bt_mont_ops *const bt_mont_backends[] = {
 #if defined(__x86_64__)
-    &bt_mont_fma,
+    &bt_mont_ifma, &bt_mont_fma,
 #endif
     &bt_mont_mpn, NULL};
 

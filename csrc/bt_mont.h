@@ -1,7 +1,7 @@
 /* THE interface of a Montgomery backend: arithmetic on arrays of residues in the backend's own layout.
  *
  * An array of n elements is bt_mont_words(ctx, n) words. Elements are kept in groups of `lanes` (1 for mpn, 4 for the
- * AVX2 backend), so the word offset of element i is private to the backend: other code moves elements with gather and
+ * AVX2 backend, 8 for AVX-512 IFMA), so the word offset of element i is private to the backend: other code moves elements with gather and
  * scatter, and may split an array only at multiples of `lanes`. The lanes that pad the last group always hold some
  * residue, never garbage.
  *
@@ -60,6 +60,7 @@ struct bt_mont {
 
 extern const bt_mont_ops bt_mont_mpn;
 #if defined(__x86_64__)
+extern const bt_mont_ops bt_mont_ifma;
 extern const bt_mont_ops bt_mont_fma;
 #endif
 
