@@ -59,8 +59,10 @@ struct bt_mont {
 #define BT_MAX_LANES 8
 
 extern const bt_mont_ops bt_mont_mpn;
-#if defined(__x86_64__)
+#if defined(__x86_64__) || defined(BT_IFMA_EMULATE)
 extern const bt_mont_ops bt_mont_ifma;
+#endif
+#if defined(__x86_64__)
 extern const bt_mont_ops bt_mont_fma;
 #endif
 

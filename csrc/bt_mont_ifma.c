@@ -1,13 +1,44 @@
-/* The AVX-512 IFMA backend: eight elements at a time. (bounds to be stated) */
+/* The AVX-512 IFMA backend: eight elements at a time.
+ *
+ * Digits. An element is N digits of 52 bits: x = sum d_j B^j with B = 2^52, digit j of eight elements side by side in one
+ * vector. N is the least multiple of 4 with 52 N >= 64 limbs + 4, so that M < B^N / 16. Operands and results of an operation are
+ * carried to the end, 0 <= d_j < B, and below B^N / 2, but not below M.
+ *
+ * Columns. VPMADD52LUQ and VPMADD52HUQ add the low and the high 52 bits of a product to 64-bit words, so a word holds 2^12 of
+ * them. Karatsuba subtracts: columns are signed words, and must stay between -2^11 B and 2^11 B. Let the columns of a product of
+ * n digits, in units of B, be at most p and at least -q, and columns k and k + n together at most s and at least -t.
+ *
+ *     rows          p = s = 2 n, q = t = 0 (low parts: k + 1 in column k, n - 1 - k in k + n; high parts: one more or less)
+ *     Karatsuba     p' = s + p + q + 2     s' = 2 s + q + 2     (product; 2 for the corrections by the signs)
+ *                   q' = t + q + p + 1     t' = 2 t + p + 1
+ *
+ * The most that is cut in half is 160 digits, to 80, 40, 20 and 10: p' = s' = 42, q' = t' = 21; 107 and 85; 301 and 278; 882
+ * and 858. A square has the columns of the product. The large fold then adds two overlapping products of 80 digits (s and t: 301,
+ * 278) and four rows (8), each of 20 times four rows 8: at most 882 + 301 + 8 + 160 = 1351 and at least -1136. Smaller sizes
+ * stay below that.
+ *
+ * Reduction, all from below: T = a b < B^(2N) / 4 loses its N lowest digits, so R = B^N.
+ *   1. Large fold, if N is large: the lowest F <= N / 2 digits, carried, are t; T <- floor(T / B^F) + t c with
+ *      c = B^-F mod M. There is no quotient to wait for, and t c is a product that Karatsuba takes.
+ *   2. Folds of four digits, until four are left of the N to lose: the same with c = B^-4 mod M, by rows.
+ *      A fold of f digits leaves T < T / B^f + B^f M, so T never has more digits than the columns that are left.
+ *   3. Four rows of Montgomery: T <- (T + Q M) / B^4, Q = -T / M mod B^4, carried.
+ *   Result: r < B^N / 4 + B^(F - (N - F)) M + (1 + 2^-200) M + M < B^N / 4 + 3.01 B^N / 16 < B^N / 2: in range again.
+ *   store reduces x instead of a product, without large fold: after the last fold T <= (B^4 - 1) (M - 1) + 1.01 M + B^4, and so
+ *   r < T / B^4 + (1 - B^-4) M < 2 M, as B^4 = 2^208 is far below M: r or r - M is canonical.
+ *
+ * With -DBT_VERIFY these bounds are checked as the program runs. Nothing here branches or indexes by an element's value, so
+ * `secret` is ignored. docs/decisions/ifma.md has the measurements behind each choice. */
 #include "bt_gmp.h"
 #include "bt_mont.h"
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) || defined(BT_IFMA_EMULATE)
 
-#include <immintrin.h>
 #include <string.h>
 
 #ifndef BT_IFMA_EMULATE
+#include <immintrin.h>
+
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx512f,avx512ifma"))), apply_to = function)
 #else
@@ -246,8 +277,8 @@ static void mont_gather(const bt_mont *ctx, bt_word *dst, const bt_word *src, co
         for (size_t l = 0; l < LANES; l++) /* the last element pads */
             from[l] = words_of(src, (size_t)idx[i + l < n ? i + l : n - 1], digits);
         for (size_t j = 0; j < LANES * digits; j += LANES)
-            *(row *)(dst + j) = (vec){from[0][j], from[1][j], from[2][j], from[3][j],
-                                      from[4][j], from[5][j], from[6][j], from[7][j]};
+            *(row *)(dst + j) =
+                (vec){from[0][j], from[1][j], from[2][j], from[3][j], from[4][j], from[5][j], from[6][j], from[7][j]};
     }
 }
 

@@ -5,10 +5,8 @@
 #include "bt_mont.h"
 #include "bt_mont_ifma_product.h"
 
-/* From how many digits on a fold by Karatsuba beats folds of four (measured). */
-#ifndef SPLIT_FOLD
-#define SPLIT_FOLD 20
-#endif
+/* From how many digits on a large fold, by Karatsuba, beats folds of four (measured). */
+enum { SPLIT_FOLD = 28 };
 
 typedef struct shape {
     int n;    /* digits of an element, a multiple of 4 */
@@ -117,7 +115,7 @@ OUTLINE void last_rows(row *restrict r, const row *restrict acc, const constants
     vec m0 = m[0], m1 = m[1], m2 = m[2], m3 = m[3];
     for (int k = ROWS; k < c->s.n + ROWS; k++) {
         const vec m4 = m[k];
-        vec low = acc[k], high = mul_high(carry, q[0], m3);
+        vec low = acc[k], high = mul_high(spread(0), q[0], m3);
         low = mul_low(low, q[0], m4);
         high = mul_high(high, q[1], m2);
         low = mul_low(low, q[1], m3);
@@ -126,6 +124,7 @@ OUTLINE void last_rows(row *restrict r, const row *restrict acc, const constants
         high = mul_high(high, q[3], m0);
         low = mul_low(low, q[3], m1);
         low += high;
+        low += carry;
         r[k - ROWS] = low & MASK;
         carry = carry_of(low);
         m0 = m1;
@@ -138,16 +137,20 @@ OUTLINE void last_rows(row *restrict r, const row *restrict acc, const constants
 /* r = acc[0 .. 2 n) / B^n mod M */
 INLINE void reduce(row *r, row *acc, const constants *c, int fold, row *work)
 {
-    int left = c->s.n;
+    const int n = c->s.n;
+    int left = n;
+    VERIFY(columns(acc, 2 * n, 882));
     if (fold) {
         large_fold(acc, c, work);
         acc += fold;
         left -= fold;
+        VERIFY(columns(acc, n + left, 1192));
     }
     for (; left > ROWS; left -= ROWS, acc += ROWS)
         small_fold(acc, c);
+    VERIFY(columns(acc, n + ROWS, 1352));
     last_rows(r, acc, c);
-    VERIFY(element(r, c->s.n));
+    VERIFY(element(r, n));
 }
 
 #endif

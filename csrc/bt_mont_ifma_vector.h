@@ -15,25 +15,34 @@ enum { LANES = 8, RADIX = 52 };
 
 #define MASK (((uint64_t)1 << RADIX) - 1)
 
-typedef uint64_t vec __attribute__((vector_size(64)));                           /* in a register */
-typedef uint64_t row __attribute__((vector_size(64), aligned(8), may_alias));    /* in memory, where words may lie */
+typedef uint64_t vec __attribute__((vector_size(64)));                        /* in a register */
+typedef uint64_t row __attribute__((vector_size(64), aligned(8), may_alias)); /* in memory, where words may lie */
 typedef int64_t signed_vec __attribute__((vector_size(64)));
 
 #ifdef BT_IFMA_EMULATE
+#pragma GCC diagnostic ignored "-Wpsabi" /* vectors are passed within this backend only */
+
+typedef union lanes {
+    vec v;
+    uint64_t word[LANES];
+} lanes;
+
 /* c + the low 52 bits of a b; only the low 52 bits of a and b count */
 INLINE vec mul_low(vec c, vec a, vec b)
 {
+    lanes z = {c}, x = {a & MASK}, y = {b & MASK};
     for (int l = 0; l < LANES; l++)
-        c[l] += ((a[l] & MASK) * (b[l] & MASK)) & MASK;
-    return c;
+        z.word[l] += x.word[l] * y.word[l] & MASK;
+    return z.v;
 }
 
 /* c + the bits of a b from the 52nd on */
 INLINE vec mul_high(vec c, vec a, vec b)
 {
+    lanes z = {c}, x = {a & MASK}, y = {b & MASK};
     for (int l = 0; l < LANES; l++)
-        c[l] += (uint64_t)(((unsigned __int128)(a[l] & MASK) * (b[l] & MASK)) >> RADIX);
-    return c;
+        z.word[l] += (uint64_t)(((unsigned __int128)x.word[l] * y.word[l]) >> RADIX);
+    return z.v;
 }
 
 /* lane l of the result is lane k[l] of x; masks, since an index would be an address */
@@ -108,9 +117,10 @@ static int element(const row *x, int n)
     return digits_only(x, n) && within(x + n - 1, 1, 0, (int64_t)(MASK >> 1));
 }
 
-static int columns_within(const row *x, int n, int products)
+/* columns of at most so many times 2^52 */
+static int columns(const row *x, int n, int64_t most)
 {
-    return products < 2048 && within(x, n, -((int64_t)products << RADIX), (int64_t)products << RADIX);
+    return within(x, n, -(most << RADIX), most << RADIX);
 }
 #else
 #define VERIFY(condition) ((void)0)
