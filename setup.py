@@ -17,6 +17,7 @@ CORE = [
     "bt_mont",
     "bt_mont_mpn",
     "bt_mont_fma",
+    "bt_mont_ifma",
     "bt_modexp",
     "bt_batch",
     "bt_multiexp",

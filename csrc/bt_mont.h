@@ -1,8 +1,8 @@
 /* THE interface of a Montgomery backend: arithmetic on arrays of residues in the backend's own layout.
  *
  * An array of n elements is bt_mont_words(ctx, n) words. Elements are kept in groups of `lanes` (1 for mpn, 4 for the
- * AVX2 backend), so the word offset of element i is private to the backend: other code moves elements with gather,
- * scatter and put, and may split an array only at multiples of `lanes`. The lanes that pad the last group always hold some
+ * AVX2 backend, 8 for AVX-512 IFMA), so the word offset of element i is private to the backend: other code moves elements with
+ * gather, scatter and put, and may split an array only at multiples of `lanes`. The lanes that pad the last group always hold some
  * residue, never garbage.
  *
  * Every operation below takes n >= 0 elements, reads and writes whole groups, and lets dst be equal to (not partly overlap)
@@ -61,6 +61,9 @@ struct bt_mont {
 #define BT_MAX_LANES 8
 
 extern const bt_mont_ops bt_mont_mpn;
+#if defined(__x86_64__) || defined(BT_IFMA_EMULATE)
+extern const bt_mont_ops bt_mont_ifma;
+#endif
 #if defined(__x86_64__)
 extern const bt_mont_ops bt_mont_fma;
 #endif

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 
 import gmpy2
 import numpy as np
+from numpy.typing import NDArray
 
 from ._parallel import resolve_threads
 from .encoding import FixedPoint
@@ -102,13 +104,18 @@ def measure(key_size: int = 3072, threads: int | None = None) -> Iterator[Figure
     yield from _powers(2 * key_size, threads)
 
 
+def _signed_40_bits(n: int) -> NDArray[np.int64]:
+    """Return n numbers that are spread over all signed 40-bit ones (multiples of the golden section)."""
+    spread = np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(23)
+    return spread.astype(np.int64) - (1 << 40)
+
+
 def _works(pub: PublicKey, priv: PrivateKey, another: bytes, threads: int | None) -> list[_Work]:
     """List what is timed under one key; `another` is a public key of which this process holds no table."""
     plan = FixedPoint()
     values = np.linspace(-1.0, 1.0, _BATCH)
-    rng = np.random.default_rng(40)
-    scalars = rng.integers(1 - (1 << 40), 1 << 40, size=_BATCH)
-    matrix = rng.integers(1 - (1 << 40), 1 << 40, size=_MATRIX)
+    scalars = _signed_40_bits(_BATCH)
+    matrix = _signed_40_bits(math.prod(_MATRIX)).reshape(_MATRIX)
     many = np.linspace(-1.0, 1.0, _BATCH * plan.slots(pub.bits))
     codes = np.arange(_LONG) % 16
     c = pub.encrypt(values, plan, threads=threads)
