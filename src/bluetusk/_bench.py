@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -156,10 +157,9 @@ def _works(pub: PublicKey, priv: PrivateKey, another: bytes, threads: int | None
 
 def _powers(bits: int, threads: int | None) -> Iterator[Figure]:
     """Batches of powers, and what gmpy2 takes for the same on one thread."""
-    rng = np.random.default_rng(bits)
-    bases = [gmpy2.mpz(int.from_bytes(rng.bytes(bits // 8), "little")) for _ in range(_POWERS + 1)]
+    bases = [gmpy2.mpz(int.from_bytes(os.urandom(bits // 8), "little")) for _ in range(_POWERS + 1)]
     modulus = bases.pop() | (gmpy2.mpz(1) << (bits - 1)) | 1
-    exponent = gmpy2.mpz(int.from_bytes(rng.bytes(128), "little"))
+    exponent = gmpy2.mpz(int.from_bytes(os.urandom(128), "little"))
 
     def ours() -> object:
         return powmod(bases, exponent, modulus, threads=threads)
