@@ -20,6 +20,7 @@ typedef struct bt_paillier_pub {
     bt_modulus n;      /* L limbs */
     bt_mont n1;        /* mod n, always the mpn backend: single residues */
     const bt_mont *n2; /* mod n^2, the array backend; outlives this */
+    bt_mont n2_one;    /* mod n^2 by mpn: a long power of a single residue, which would leave the other lanes idle */
 } bt_paillier_pub;
 
 /* Words of storage that init wants for L limbs. */
@@ -45,10 +46,11 @@ void bt_paillier_mul_plain(const bt_paillier_pub *pub, bt_word *dst, const bt_wo
 typedef struct bt_paillier_side { /* one prime: p for side 0, q for side 1 */
     bt_modulus m1, m2;            /* p (H limbs) and p^2 (L limbs) */
     bt_mont c1, c2;               /* p by mpn, p^2 by the array backend */
+    bt_mont c2_one;               /* p^2 by mpn: so few residues that a group of c2 would be slower */
     bt_limb *exponent;            /* p - 1 [H] */
     bt_limb *inverse;             /* p^-1 mod 2^(64 H) [H]: exact division by p */
     bt_word *h;                   /* L_p((1+n)^(p-1))^-1 = -(q^-1) mod p, one element of c1 */
-    bt_word *wide;                /* 2^(64 L) mod p^2, CHUNK elements of c2 */
+    bt_word *wide, *wide_one;     /* 2^(64 L) mod p^2, CHUNK elements of c2, and one of c2_one */
     bt_comb comb;                 /* powers of hs mod p^2; table NULL until the first encryption */
 } bt_paillier_side;
 

@@ -164,6 +164,23 @@ static void mul(int planted)
     mul_limbs(LIMBS, planted);
 }
 
+static void mul_indexed(int planted)
+{
+    fixture f;
+    open_limbs(&f, LIMBS);
+    bt_limb *values = secret_limbs(N, LIMBS);
+    bt_word *a = fixture_load(&f, values, N), *out = fixture_array(&f, N);
+    bt_word *scratch = test_words(bt_indexed_scratch(&f.ctx));
+    const int64_t idx[N] = {N - 1};
+    bt_mul_indexed(&f.ctx, out, a, idx, a, NULL, N, !planted, scratch);
+    leak_result(out, planted);
+    free(values);
+    free(a);
+    free(out);
+    free(scratch);
+    fixture_close(&f);
+}
+
 static void mul_wide(int planted)
 {
     mul_limbs(WIDE, planted);
@@ -422,6 +439,7 @@ const leak_case leaks_modexp[] = {
     {"scatter", scatter, EACH},
     {"mul", mul, EACH},
     {"mul_wide", mul_wide, EACH},
+    {"mul_indexed", mul_indexed, EACH},
     {"sqr", sqr, EACH},
     {"sqr_wide", sqr_wide, EACH},
     {"select_shared", select_shared, EACH},

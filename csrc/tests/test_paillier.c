@@ -278,11 +278,14 @@ static size_t constants(const bt_paillier_priv *priv, region *r)
         r[k++] = (region){side->inverse, H * sizeof(bt_limb)};
         r[k++] = (region){side->h, side->c1.elem_words * sizeof(bt_word)};
         r[k++] = (region){side->wide, BT_PAILLIER_CHUNK * side->c2.elem_words * sizeof(bt_word)};
+        r[k++] = (region){(void *)side->c2_one.consts, bt_mont_mpn.const_words(L) * sizeof(bt_word)};
+        r[k++] = (region){side->wide_one, side->c2_one.elem_words * sizeof(bt_word)};
         r[k++] = (region){side->comb.table, side->comb.rows * side->comb.row_words * sizeof(bt_word)};
     }
     r[k++] = (region){priv->p_inv, priv->side[1].c1.elem_words * sizeof(bt_word)};
     r[k++] = (region){priv->p2_inv, BT_PAILLIER_CHUNK * priv->side[1].c2.elem_words * sizeof(bt_word)};
     r[k++] = (region){hs, 2 * L * sizeof *hs};
+    r[k++] = (region){(void *)pub.n2_one.consts, bt_mont_mpn.const_words(2 * L) * sizeof(bt_word)};
     const bt_modulus *publics[2] = {&pub.n, n2.mod};
     for (int j = 0; j < 2; j++) {
         size_t bytes = publics[j]->limbs * sizeof(bt_limb);

@@ -8,16 +8,17 @@ import gmpy2
 import numpy as np
 
 from libc.stdint cimport uint64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
 from libc.string cimport memset
 
 from bluetusk._kernels.modexp cimport (
     Montgomery, bt_comb, bt_comb_build, bt_comb_build_scratch, bt_comb_init, bt_comb_pow, bt_comb_pow_scratch,
     bt_comb_table_words, bt_comb_window, bt_gmp_load, bt_limb, bt_modulus, bt_mont, bt_mont_offset, bt_pow_public,
-    bt_pow_public_scratch, bt_pow_secret, bt_pow_secret_scratch, bt_status, bt_wipe, bt_word,
+    bt_pow_public_scratch, bt_pow_secret, bt_pow_secret_scratch, bt_status, bt_wipe, bt_word, new_words,
 )
 
 from bluetusk._kernels import gmp_path
+from bluetusk._kernels.modexp import aligned_zeros
 from bluetusk.errors import DecryptionError, InvalidKey
 
 
@@ -76,9 +77,7 @@ cdef class _Scratch:
 
     def __cinit__(self, size_t words):
         self.bytes = (words + 8) * sizeof(bt_word)
-        self.p = <bt_word *>malloc(self.bytes)
-        if self.p is NULL:
-            raise MemoryError()
+        self.p = new_words(words + 8)
 
     def __dealloc__(self):
         if self.p is not NULL:
@@ -170,7 +169,7 @@ cdef class PaillierPublic:
             window = bt_comb_window(&self.mont.mont, ebits, table_bytes)
             if window == 0:
                 raise ValueError(f"table_bytes is too small: {table_bytes}")
-            self._table = np.zeros(bt_comb_table_words(&self.mont.mont, ebits, window), dtype=np.uint64)
+            self._table = aligned_zeros(bt_comb_table_words(&self.mont.mont, ebits, window))
             table = self._table
             bt_comb_init(&self.comb, &self.mont.mont, ebits, window, &table[0])
         return int(self.comb.rows)
