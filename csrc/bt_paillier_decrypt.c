@@ -3,10 +3,11 @@
 
 #define T_LIMBS 2 /* t of the check: 1 <= t < 2^128, below p and q at every real size, so a unit */
 
-/* The context for k residues modulo p^2: a group of c2 costs as much as some three to five singles by mpn. */
+/* The context for k residues modulo p^2: a group of c2 costs as much as some three to five singles by mpn. One alone: wide_one
+ * is one element (two, which eight lanes would call for, read beyond it). */
 static const bt_mont *side_context(const bt_paillier_side *side, size_t k)
 {
-    return 4 * k <= side->c2.ops->lanes ? &side->c2_one : &side->c2;
+    return k == 1 && side->c2.ops->lanes > 1 ? &side->c2_one : &side->c2;
 }
 
 /* y[i] = x[i]^(p-1) mod p^2, canonical, k <= CHUNK */
