@@ -73,8 +73,8 @@ bt_status bt_paillier_priv_init(bt_arena *arena, bt_paillier_priv **priv, const 
 /* BT_ERR_WIPED if the arena is no longer this process's live key. */
 bt_status bt_paillier_priv_check(const bt_paillier_priv *priv);
 
-/* The tables that encryption needs, in an arena of their own: window by `table_bytes` for both sides together; rows are
- * filled in order by the caller ([first, first + count) of bt_paillier_owner_rows) so that no call is long. */
+/* The tables that encryption needs, in an arena of their own: window by `table_bytes` for both sides together, filled in
+ * order by the caller (steps [first, first + count) of bt_paillier_owner_rows of them) so that no call is long. */
 bt_status bt_paillier_owner_open(bt_arena *tables, bt_paillier_priv *priv, size_t table_bytes);
 size_t bt_paillier_owner_rows(const bt_paillier_priv *priv);
 bt_status bt_paillier_owner_build(bt_paillier_priv *priv, const bt_limb *hs, size_t first, size_t count,

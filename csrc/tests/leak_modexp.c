@@ -244,7 +244,7 @@ static void comb_limbs(size_t limbs, int planted)
     bt_word *table = test_words(bt_comb_table_words(&f.ctx, EBITS, 4));
     bt_comb_init(&c, &f.ctx, EBITS, 4, table);
     bt_word *build = test_words(bt_comb_build_scratch(&c)), *pow = test_words(bt_comb_pow_scratch(&c, N));
-    bt_comb_build(&c, base, 0, c.rows, !planted, build);
+    bt_comb_build(&c, base, 0, c.build_steps, !planted, build);
     leak_result(c.table + bt_mont_words(&f.ctx, 4), planted);
     bt_comb_pow(&c, out, N, e, EL, pow);
     free(values);
@@ -279,7 +279,7 @@ static void comb_pow(int planted)
     bt_word *table = test_words(bt_comb_table_words(&f.ctx, EBITS, 5));
     bt_comb_init(&c, &f.ctx, EBITS, 5, table);
     bt_word *build = test_words(bt_comb_build_scratch(&c)), *pow = test_words(bt_comb_pow_scratch(&c, N));
-    bt_comb_build(&c, base, 0, c.rows, 0, build);
+    bt_comb_build(&c, base, 0, c.build_steps, 0, build);
     if (planted) {
         const int64_t idx = (int64_t)(e[0] & 31);
         f.ctx.ops->gather(&f.ctx, out, table, &idx, 1);
