@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 
 import gmpy2
 import numpy as np
+from numpy.typing import NDArray
 
 from ._parallel import resolve_threads
 from .encoding import FixedPoint
@@ -106,9 +108,8 @@ def _works(pub: PublicKey, priv: PrivateKey, another: bytes, threads: int | None
     """List what is timed under one key; `another` is a public key of which this process holds no table."""
     plan = FixedPoint()
     values = np.linspace(-1.0, 1.0, _BATCH)
-    rng = np.random.default_rng(40)
-    scalars = rng.integers(1 - (1 << 40), 1 << 40, size=_BATCH)
-    matrix = rng.integers(1 - (1 << 40), 1 << 40, size=_MATRIX)
+    scalars = _scalars(_BATCH)
+    matrix = _scalars(_MATRIX[0] * _MATRIX[1]).reshape(_MATRIX)
     many = np.linspace(-1.0, 1.0, _BATCH * plan.slots(pub.bits))
     codes = np.arange(_LONG) % 16
     c = pub.encrypt(values, plan, threads=threads)
@@ -147,12 +148,16 @@ def _works(pub: PublicKey, priv: PrivateKey, another: bytes, threads: int | None
     return works
 
 
+def _scalars(n: int) -> NDArray[np.int64]:
+    """Draw n numbers from -2^40 to 2^40 - 1."""
+    return np.frombuffer(os.urandom(8 * n), dtype=np.int64) >> 23
+
+
 def _powers(bits: int, threads: int | None) -> Iterator[Figure]:
     """Batches of powers, and what gmpy2 takes for the same on one thread."""
-    rng = np.random.default_rng(bits)
-    bases = [gmpy2.mpz(int.from_bytes(rng.bytes(bits // 8), "little")) for _ in range(_POWERS + 1)]
+    bases = [gmpy2.mpz(int.from_bytes(os.urandom(bits // 8), "little")) for _ in range(_POWERS + 1)]
     modulus = bases.pop() | (gmpy2.mpz(1) << (bits - 1)) | 1
-    exponent = gmpy2.mpz(int.from_bytes(rng.bytes(128), "little"))
+    exponent = gmpy2.mpz(int.from_bytes(os.urandom(128), "little"))
 
     def ours() -> object:
         return powmod(bases, exponent, modulus, threads=threads)
