@@ -24,7 +24,7 @@ _BATCH = 64
 _LONG = 1000  # of what costs a product each
 _MATRIX = (128, 1000)
 _POWERS = 16
-_AT_LEAST = 0.5  # seconds for each figure
+_AT_LEAST = 0.4  # seconds for each figure
 
 _Work = tuple[str, Callable[[], object], int, str]  # name, what is timed, how many units it does, the unit
 
