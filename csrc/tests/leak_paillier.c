@@ -7,11 +7,21 @@
 
 #include "bt_paillier.h"
 
-/* keys of 256 bits, and one of 3072 bits, whose products modulo p^2 are cut in half before they are multiplied */
-enum { SMALL = 4, LARGE = 48, N = 3 };
+/* keys of 256 bits, one of 1024 bits for backends that take no small moduli, and one of 3072 bits, whose products modulo p^2 are
+ * cut in half before they are multiplied */
+enum { SMALL = 4, MIDDLE = 16, LARGE = 48, N = 3 };
 
 static const bt_limb P[SMALL / 2] = {0xb8a10e42c7472ecb, 0xd684828136b0c33b};
 static const bt_limb Q[SMALL / 2] = {0x64711b1ea24be64b, 0xc05fa1037f3257e6};
+
+static const bt_limb MIDDLE_P[MIDDLE / 2] = {
+    0xfaa2828f47ad4c53, 0xd97f99f75e086d2e, 0x728507d32bb697d1, 0xacd2bd6edc575a14,
+    0x6d65dcc57af3e2da, 0x8d8945e2851dd517, 0x43b3055295bb2b01, 0xf1ef2dbdbb62667e,
+};
+static const bt_limb MIDDLE_Q[MIDDLE / 2] = {
+    0x83976a532081ae4d, 0x1c572ec6812ea394, 0x57aeb5e08b12bdb5, 0x30d7720f4b8dc9e8,
+    0xc10e25bbf00034cd, 0xbbd21d1b5cf97928, 0xbe40de6208fb3e61, 0xf4cba06f6ecfcc6b,
+};
 
 static const bt_limb LARGE_P[LARGE / 2] = {
     0xf555616dc6ac7af1, 0xfc848c3c4edc05c0, 0xafecd8ea265bd915, 0xb0231804cf3427b6, 0xecc055ccccfeb3dc,
@@ -45,8 +55,8 @@ static void open_public(key *k, size_t L)
     memset(k, 0, sizeof *k);
     k->L = L;
     k->H = H;
-    memcpy(k->p, L == SMALL ? P : LARGE_P, H * sizeof *k->p);
-    memcpy(k->q, L == SMALL ? Q : LARGE_Q, H * sizeof *k->q);
+    memcpy(k->p, L == SMALL ? P : L == MIDDLE ? MIDDLE_P : LARGE_P, H * sizeof *k->p);
+    memcpy(k->q, L == SMALL ? Q : L == MIDDLE ? MIDDLE_Q : LARGE_Q, H * sizeof *k->q);
     bt_gmp.sec_mul(k->n, k->p, (mp_size_t)H, k->q, (mp_size_t)H, (mp_ptr)work);
     bt_gmp.sec_mul(k->nsquare, k->n, (mp_size_t)L, k->n, (mp_size_t)L, (mp_ptr)work);
     fixture_open(&k->n2, leak_backend, k->nsquare, 2 * L);
@@ -88,10 +98,10 @@ static bt_limb *secret(size_t n, size_t limbs)
     return x;
 }
 
-/* the small key, or the large one for a backend that takes no small moduli */
+/* the small key, or the middle one for a backend that takes no small moduli */
 static size_t key_limbs(void)
 {
-    return leak_backend->min_limbs <= SMALL ? SMALL : LARGE;
+    return leak_backend->min_limbs <= SMALL ? SMALL : MIDDLE;
 }
 
 static void mul_plain(int planted)
