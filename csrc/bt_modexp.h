@@ -30,28 +30,34 @@ void bt_pow_secret_part(const bt_mont *ctx, bt_word *dst, const bt_word *base, s
 void bt_pow_public_part(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e,
                         size_t estride, size_t ebits, size_t low, size_t high, int secret_base, bt_word *scratch);
 
-/* Fixed base: table[i][j] = g^(j 2^(w i)), i < rows = ceil(ebits/w), j < 2^w; a power is `rows` - 1 products and no
- * squaring. Exponents are secret: each table row is read whole for every element, and one pass over a row serves the whole
- * batch while the row is in cache. */
+/* Fixed base: a comb of `window` teeth, `span` bits apart, over an exponent of ebits <= window * span bits (Lim and Lee, CRYPTO
+ * '94). Its columns are dealt to `rows` blocks of `steps` columns, and for each block there is a table row
+ *
+ *   table[j][u] = prod over the teeth i in u of g^(2^(i span + j steps)),  u < 2^window,
+ *
+ * so step k, from steps - 1 down to 0, is one squaring, and one product for each block, with column j steps + k. Exponents are
+ * secret: a table row is read whole for every element, and one pass over it serves the whole batch. */
 typedef struct bt_comb {
     const bt_mont *ctx;
-    size_t ebits, window, rows;
-    size_t row_words; /* words of one row: an array of 2^window elements */
-    bt_word *table;   /* rows * row_words */
+    size_t ebits, window, span, rows, steps;
+    size_t row_words;   /* words of one row: an array of 2^window elements */
+    size_t build_steps; /* of bt_comb_build */
+    bt_word *table;     /* rows * row_words */
 } bt_comb;
 
 /* The window (1..8) that minimises products plus the measured cost of scanning among those whose table takes at most table_bytes,
- * or 0 if none does. Any ebits; the other sizes of a comb take an ebits for which this found a window. */
+ * or 0 if none does, or ebits is 2^60 or more. The other sizes of a comb take an ebits for which this found a window. */
 size_t bt_comb_window(const bt_mont *ctx, size_t ebits, size_t table_bytes);
 size_t bt_comb_table_words(const bt_mont *ctx, size_t ebits, size_t window);
 void bt_comb_init(bt_comb *comb, const bt_mont *ctx, size_t ebits, size_t window, bt_word *table);
-/* Fills rows [first, first + count); rows are filled in order and row `first` continues from the rows before it (row 0
- * starts from base, one element). secret: the base or the modulus is secret. */
+/* Steps [first, first + count) of the build_steps that fill the table, in order; each takes at most as long as 64 squarings of
+ * a few elements, and goes on from what lies in the table. base: one element, for step 0. secret: the base or the modulus is
+ * secret. */
 size_t bt_comb_build_scratch(const bt_comb *comb);
 void bt_comb_build(bt_comb *comb, const bt_word *base, size_t first, size_t count, int secret, bt_word *scratch);
 size_t bt_comb_pow_scratch(const bt_comb *comb, size_t n);
 void bt_comb_pow(const bt_comb *comb, bt_word *dst, size_t n, const bt_limb *e, size_t el, bt_word *scratch);
-/* Rows [first, first + count) of it: dst times their factors; row 0, the first, sets dst. */
+/* Steps [first, first + count) of it, in order; step 0 only writes dst. */
 void bt_comb_pow_part(const bt_comb *comb, bt_word *dst, size_t n, const bt_limb *e, size_t el, size_t first,
                       size_t count, bt_word *scratch);
 

@@ -19,8 +19,7 @@ INLINE void some_rows(row *restrict acc, int fresh, const vec *x, int n, const r
     for (int j = 0; j < nb; j++) {
         const vec y = b[j];
         w[n] = fresh ? spread(0) : (vec)acc[j + n];
-        UNROLL for (int i = 0; i < n; i++) w[i] = mul_low(w[i], x[i], y);
-        UNROLL for (int i = 0; i < n; i++) w[i + 1] = mul_high(w[i + 1], x[i], y);
+        UNROLL for (int i = 0; i < n; i++) mul_both(&w[i], &w[i + 1], &x[i], &y);
         acc[j] = w[0];
         UNROLL for (int i = 0; i < n; i++) w[i] = w[i + 1];
     }
@@ -83,8 +82,7 @@ INLINE void rows_above(row *restrict acc, int fresh, const row *restrict x, int 
     UNROLL for (int j = 1; j < n; j++)
     {
         w[n] = fresh ? spread(0) : (vec)acc[j + n];
-        UNROLL for (int i = 0; i < j; i++) w[i] = mul_low(w[i], a[i], a[j]);
-        UNROLL for (int i = 0; i < j; i++) w[i + 1] = mul_high(w[i + 1], a[i], a[j]);
+        UNROLL for (int i = 0; i < j; i++) mul_both(&w[i], &w[i + 1], &a[i], &a[j]);
         acc[j] = finished(w[0], j, a);
         UNROLL for (int i = 0; i < n; i++) w[i] = w[i + 1];
     }
@@ -96,16 +94,14 @@ INLINE void rows_above(row *restrict acc, int fresh, const row *restrict x, int 
     {
         const vec y = x[j];
         w[n] = fresh ? spread(0) : (vec)acc[j + n];
-        UNROLL for (int i = 0; i < n; i++) w[i] = mul_low(w[i], a[i], y);
-        UNROLL for (int i = 0; i < n; i++) w[i + 1] = mul_high(w[i + 1], a[i], y);
+        UNROLL for (int i = 0; i < n; i++) mul_both(&w[i], &w[i + 1], &a[i], &y);
         acc[j] = finished(w[0], j, a);
         UNROLL for (int i = 0; i < n; i++) w[i] = w[i + 1];
     }
     for (int j = 2 * n; j < m; j++) {
         const vec y = x[j];
         w[n] = fresh ? spread(0) : (vec)acc[j + n];
-        UNROLL for (int i = 0; i < n; i++) w[i] = mul_low(w[i], a[i], y);
-        UNROLL for (int i = 0; i < n; i++) w[i + 1] = mul_high(w[i + 1], a[i], y);
+        UNROLL for (int i = 0; i < n; i++) mul_both(&w[i], &w[i + 1], &a[i], &y);
         acc[j] = w[0];
         UNROLL for (int i = 0; i < n; i++) w[i] = w[i + 1];
     }

@@ -15,34 +15,39 @@ enum { LANES = 8, RADIX = 52 };
 
 #define MASK (((uint64_t)1 << RADIX) - 1)
 
-typedef uint64_t vec __attribute__((vector_size(64)));                        /* in a register */
+typedef uint64_t vec __attribute__((vector_size(64), may_alias));             /* in a register */
 typedef uint64_t row __attribute__((vector_size(64), aligned(8), may_alias)); /* in memory, where words may lie */
 typedef int64_t signed_vec __attribute__((vector_size(64)));
 
 #ifdef BT_IFMA_EMULATE
-#pragma GCC diagnostic ignored "-Wpsabi" /* vectors are passed within this backend only */
-
-typedef union lanes {
-    vec v;
-    uint64_t word[LANES];
-} lanes;
-
-/* c + the low 52 bits of a b; only the low 52 bits of a and b count */
-INLINE vec mul_low(vec c, vec a, vec b)
+/* Out of line and on memory: under valgrind only the number of instructions counts. */
+OUTLINE void mul_words(uint64_t *low, uint64_t *high, const uint64_t *a, const uint64_t *b)
 {
-    lanes z = {c}, x = {a & MASK}, y = {b & MASK};
-    for (int l = 0; l < LANES; l++)
-        z.word[l] += x.word[l] * y.word[l] & MASK;
-    return z.v;
+    for (int l = 0; l < LANES; l++) {
+        const unsigned __int128 product = (unsigned __int128)(a[l] & MASK) * (b[l] & MASK);
+        low[l] += (uint64_t)product & MASK;
+        high[l] += (uint64_t)(product >> RADIX);
+    }
 }
 
-/* c + the bits of a b from the 52nd on */
+/* *low += the low 52 bits of a b, *high += the others; only the low 52 bits of a and b count */
+INLINE void mul_both(vec *low, vec *high, const vec *a, const vec *b)
+{
+    mul_words((uint64_t *)low, (uint64_t *)high, (const uint64_t *)a, (const uint64_t *)b);
+}
+
+INLINE vec mul_low(vec c, vec a, vec b)
+{
+    vec high = {0};
+    mul_both(&c, &high, &a, &b);
+    return c;
+}
+
 INLINE vec mul_high(vec c, vec a, vec b)
 {
-    lanes z = {c}, x = {a & MASK}, y = {b & MASK};
-    for (int l = 0; l < LANES; l++)
-        z.word[l] += (uint64_t)(((unsigned __int128)x.word[l] * y.word[l]) >> RADIX);
-    return z.v;
+    vec low = {0};
+    mul_both(&low, &c, &a, &b);
+    return c;
 }
 
 /* lane l of the result is lane k[l] of x; masks, since an index would be an address */
@@ -55,14 +60,22 @@ INLINE vec permuted(vec x, vec k)
     return r;
 }
 #else
+/* c + the low 52 bits of a b; only the low 52 bits of a and b count */
 INLINE vec mul_low(vec c, vec a, vec b)
 {
     return (vec)_mm512_madd52lo_epu64((__m512i)c, (__m512i)a, (__m512i)b);
 }
 
+/* c + the bits of a b from the 52nd on */
 INLINE vec mul_high(vec c, vec a, vec b)
 {
     return (vec)_mm512_madd52hi_epu64((__m512i)c, (__m512i)a, (__m512i)b);
+}
+
+INLINE void mul_both(vec *low, vec *high, const vec *a, const vec *b)
+{
+    *low = mul_low(*low, *a, *b);
+    *high = mul_high(*high, *a, *b);
 }
 
 INLINE vec permuted(vec x, vec k)

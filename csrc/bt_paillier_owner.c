@@ -25,7 +25,7 @@ bt_status bt_paillier_owner_open(bt_arena *tables, bt_paillier_priv *priv, size_
 
 size_t bt_paillier_owner_rows(const bt_paillier_priv *priv)
 {
-    return priv->side[0].comb.rows;
+    return priv->side[0].comb.build_steps;
 }
 
 bt_status bt_paillier_owner_build(bt_paillier_priv *priv, const bt_limb *hs, size_t first, size_t count,
@@ -34,8 +34,8 @@ bt_status bt_paillier_owner_build(bt_paillier_priv *priv, const bt_limb *hs, siz
     bt_status status = bt_paillier_priv_check(priv);
     if (status != BT_OK)
         return status;
-    size_t rows = priv->side[0].comb.rows;
-    if (priv->side[0].comb.table == NULL || first > rows || count > rows - first)
+    size_t steps = priv->side[0].comb.build_steps;
+    if (priv->side[0].comb.table == NULL || first > steps || count > steps - first)
         return BT_ERR_ARG;
     for (int s = 0; s < 2; s++) {
         bt_paillier_side *side = &priv->side[s];

@@ -105,12 +105,15 @@ def test_a_target_is_missed_exactly_where_the_figures_say_so(ours: float, theirs
     assert at_3072 == [text for text in said if "HEU" in text]  # the microseconds are those of 2048 bits
 
 
-def test_bytes_are_a_target_too() -> None:
+def test_bytes_and_memory_are_targets_too() -> None:
     from _peers.rows import Row, misses
 
     row = Row("x", "x", "value", target_bytes=520)
-    assert misses(row, {"Bluetusk": figures(1, 1)}, {}, 2048, 520.0) == []
-    assert misses(row, {"Bluetusk": figures(1, 1)}, {}, 2048, 527.0) == ["527 bytes, target 520"]
+    assert misses(row, {"Bluetusk": figures(1, 1)}, {}, 2048, {"bytes": 520.0}) == []
+    assert misses(row, {"Bluetusk": figures(1, 1)}, {}, 2048, {"bytes": 527.0}) == ["527 bytes, target 520"]
+    row = Row("x", "x", "key", target_table=8)
+    assert misses(row, {"Bluetusk": figures(1, 1)}, {}, 3072, {"table_bytes": 8 << 20}) == []
+    assert misses(row, {"Bluetusk": figures(1, 1)}, {}, 3072, {"table_bytes": 9 << 20}) == ["9.0 MiB, target 8"]
 
 
 # -------------------------------------------------------------------------------------------------------------- table

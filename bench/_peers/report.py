@@ -33,7 +33,7 @@ def assemble(rows: Sequence[Row], results: Result, facts: Mapping[str, Any], bit
                 "best_peer_figures": {**others, **figures}[fastest] if fastest else None,
                 "ratio_median": by_median,
                 "ratio_best": by_best,
-                "missed": misses(row, figures, others, bits, facts[OURS]["bytes"]),
+                "missed": misses(row, figures, others, bits, facts[OURS]),
                 "judged_by": row.judge,
                 "least": dict(row.ratios),
                 "at_once": row.n if row.batch else None,

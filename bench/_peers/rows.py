@@ -34,6 +34,7 @@ class Row:
     judge: str = "best_us"  # the figure that is compared with the target; key generation is a search: its median
     target_us: float | None = None
     target_bytes: float | None = None
+    target_table: float | None = None  # MiB of a key's table
     ratios: Mapping[str, float] = field(default_factory=dict)  # the least ratio, by peer or rival
 
     @property
@@ -45,6 +46,7 @@ class Row:
         """The target in words."""
         parts = [f"<= {show(self.target_us)} us"] if self.target_us and bits == TARGET_BITS else []
         parts += [f"<= {self.target_bytes:.0f} B"] if self.target_bytes and bits == TARGET_BITS else []
+        parts += [f"<= {self.target_table:g} MiB"] if self.target_table else []
         by_ratio: dict[float, list[str]] = {}
         for name, ratio in self.ratios.items():
             by_ratio.setdefault(ratio, []).append(name)
@@ -111,6 +113,7 @@ ROWS: tuple[Row, ...] = (
         "load a public key, ready to encrypt",
         "key",
         target_us=45_000,
+        target_table=8,
         ratios={"HEU": 3.6, "pypaillier": 3.6},
     ),
     Row("table", "of which the table of powers", "key", ours_only=True),
@@ -154,14 +157,20 @@ def best_peer(ratio: Mapping[str, float]) -> str | None:
     return min(ratio, key=lambda name: ratio[name], default=None)
 
 
-def misses(row: Row, figures: Figures, others: Figures, bits: int, size: float | None = None) -> list[str]:
-    """What of the row's target is missed, in words; a peer that was not measured misses nothing."""
+def misses(
+    row: Row, figures: Figures, others: Figures, bits: int, facts: Mapping[str, float | None] | None = None
+) -> list[str]:
+    """What of the row's target is missed, in words; what was not measured misses nothing."""
     said = []
+    facts = facts or {}
+    size, table = facts.get("bytes"), facts.get("table_bytes")
     ours, ratio = figures[OURS][row.judge], ratios(row, figures, others)
     if bits == TARGET_BITS and row.target_us and ours > row.target_us:
         said.append(f"{show(ours)} us, target {show(row.target_us)}")
     if bits == TARGET_BITS and row.target_bytes and size and size > row.target_bytes:
         said.append(f"{size:.0f} bytes, target {row.target_bytes:.0f}")
+    if row.target_table and table and table > row.target_table * 2**20:
+        said.append(f"{table / 2**20:.1f} MiB, target {row.target_table:g}")
     said += [
         f"{ratio[name]:.2f}x {name}, target {least:g}x"
         for name, least in row.ratios.items()

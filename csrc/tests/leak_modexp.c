@@ -362,7 +362,7 @@ static void comb_limbs(size_t limbs, int planted)
     bt_word *table = test_words(bt_comb_table_words(&f.ctx, EBITS, 4));
     bt_comb_init(&c, &f.ctx, EBITS, 4, table);
     bt_word *build = test_words(bt_comb_build_scratch(&c)), *pow = test_words(bt_comb_pow_scratch(&c, N));
-    bt_comb_build(&c, base, 0, c.rows, !planted, build);
+    bt_comb_build(&c, base, 0, c.build_steps, !planted, build);
     leak_result(c.table + bt_mont_words(&f.ctx, 4), planted);
     bt_comb_pow(&c, out, N, e, EL, pow);
     free(values);
@@ -397,15 +397,15 @@ static void comb_rows(int parts, int planted)
     bt_word *table = test_words(bt_comb_table_words(&f.ctx, EBITS, 5));
     bt_comb_init(&c, &f.ctx, EBITS, 5, table);
     bt_word *build = test_words(bt_comb_build_scratch(&c)), *pow = test_words(bt_comb_pow_scratch(&c, N));
-    bt_comb_build(&c, base, 0, c.rows, 0, build);
+    bt_comb_build(&c, base, 0, c.build_steps, 0, build);
     if (planted && !parts) {
         const int64_t idx = (int64_t)(e[0] & 31);
         f.ctx.ops->gather(&f.ctx, out, table, &idx, 1);
     } else if (parts) {
-        bt_comb_pow_part(&c, out, N, e, EL, 0, 3, pow);
+        bt_comb_pow_part(&c, out, N, e, EL, 0, 1, pow);
         if (planted)
             leak_element(&f.ctx, out, 0);
-        bt_comb_pow_part(&c, out, N, e, EL, 3, c.rows - 3, pow);
+        bt_comb_pow_part(&c, out, N, e, EL, 1, c.steps - 1, pow);
     } else {
         bt_comb_pow(&c, out, N, e, EL, pow);
     }

@@ -222,7 +222,7 @@ static void test_refusals(bt_paillier_priv *priv)
     CHECK(owner_encrypt(priv, 3) == BT_ERR_FAULT);
     fault.zero_randomness = 0;
     bt_paillier_side *side = &priv->side[0];
-    CHECK(bt_paillier_owner_build(priv, hs, side->comb.rows, 1, spare) == BT_ERR_ARG);
+    CHECK(bt_paillier_owner_build(priv, hs, side->comb.build_steps, 1, spare) == BT_ERR_ARG);
     bt_word *table = side->comb.table;
     side->comb.table = NULL;
     CHECK(bt_paillier_owner_build(priv, hs, 0, 1, spare) == BT_ERR_ARG);

@@ -110,7 +110,7 @@ static void one_key(const bt_mont_ops *ops)
     bt_word *table = test_words(bt_comb_table_words(ctx, EBITS, 5)), *base = fixture_load(&s->key.n2, s->key.hs, 1);
     bt_comb_init(&s->comb, ctx, EBITS, 5, table);
     bt_word *build = test_words(bt_comb_build_scratch(&s->comb));
-    bt_comb_build(&s->comb, base, 0, s->comb.rows, 0, build);
+    bt_comb_build(&s->comb, base, 0, s->comb.build_steps, 0, build);
 
     /* what one thread finds, by GMP: c = (1 + m n) hs^a, the elements are hs^a */
     bt_limb *t = test_words(2 * L), *factors = test_words(N * 2 * L);

@@ -77,7 +77,7 @@ class Adapter:
 
 
 class Numbers(Adapter):
-    """A library of single ciphertexts: arrays are lists. It sets `number`, `encrypt` and `decrypt`."""
+    """A library of single ciphertexts: arrays are lists. It brings `encrypt` and `decrypt`."""
 
     packs = False
     packed_values = 2

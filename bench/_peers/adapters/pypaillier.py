@@ -6,7 +6,7 @@ import importlib
 
 import numpy as np
 
-from .base import BINS, SCALAR_BITS, Adapter
+from .base import BINS, Adapter
 
 
 class Library(Adapter):
@@ -37,8 +37,6 @@ class Library(Adapter):
         return [self.lib.add_many(self.pub, c)]
 
     def plain(self, numbers):
-        if numbers.dtype != object and np.abs(numbers).max() >= 2**SCALAR_BITS:
-            raise ValueError("the declared width of a scalar would be too small")
         return numbers.tolist()
 
     def scale(self, c, k):

@@ -83,7 +83,9 @@ cdef extern from "bt_modexp.h" nogil:
         size_t ebits
         size_t window
         size_t rows
+        size_t steps
         size_t row_words
+        size_t build_steps
         bt_word *table
     size_t bt_comb_window(const bt_mont *ctx, size_t ebits, size_t table_bytes)
     size_t bt_comb_table_words(const bt_mont *ctx, size_t ebits, size_t window)

@@ -553,18 +553,18 @@ cdef class Comb:
         mont.load(element, base, 0, 1)
         cdef const uint64_t[::1] first = element
         cdef bt_word *scratch = new_words(bt_comb_build_scratch(&self.comb))
-        cdef size_t row = 0, step
-        # about 50 ms at 1.5 ns per limb product, so that Ctrl-C is seen between two steps
-        cdef size_t most = 33000000 // ((<size_t>1 << window) * mont.mod.limbs * mont.mod.limbs) + 1
+        cdef size_t done = 0, step
+        # about 50 ms at 1.5 ns per limb product, 64 squarings of two groups of four a step, so that Ctrl-C is seen between
+        cdef size_t most = 33000000 // (512 * mont.mod.limbs * mont.mod.limbs) + 1
         try:
-            while row < self.comb.rows:
-                step = self.comb.rows - row
+            while done < self.comb.build_steps:
+                step = self.comb.build_steps - done
                 if step > most:
                     step = most
                 with nogil:
-                    bt_comb_build(&self.comb, &first[0], row, step, 0, scratch)
+                    bt_comb_build(&self.comb, &first[0], done, step, 0, scratch)
                 PyErr_CheckSignals()
-                row += step
+                done += step
         finally:
             free(scratch)
 
@@ -577,8 +577,13 @@ cdef class Comb:
         return self.comb.window
 
     @property
+    def steps(self):
+        """Steps of a power: a squaring, and a product for each row of the table."""
+        return self.comb.steps
+
+    @property
     def rows(self):
-        """Rows of the table: a power is one product for each."""
+        """Rows of the table, which is the most products that a step takes."""
         return self.comb.rows
 
     @property
@@ -590,12 +595,11 @@ cdef class Comb:
             Py_ssize_t first=0, count=None):
         """``dst[i] = base ** exps[i]``; exponents are secret and below ``2 ** ebits``.
 
-        With `first` and `count` only these rows of the table: ``dst[i]`` is multiplied by their factors. Row 0, which
-        comes first, sets it.
+        With `first` and `count` only these of its steps, which are taken in order from step 0, which only writes `dst`.
         """
-        cdef Py_ssize_t rows = self.comb.rows, some = rows - first if count is None else count
-        if not (0 <= first <= rows and 0 <= some <= rows - first):
-            raise ValueError(f"rows [{first}, {first} + {some}) are outside a table of {rows} rows")
+        cdef Py_ssize_t steps = self.comb.steps, some = steps - first if count is None else count
+        if not (0 <= first <= steps and 0 <= some <= steps - first):
+            raise ValueError(f"steps [{first}, {first} + {some}) are outside the {steps} steps of a power")
         self.mont.check_range(lo, hi, dst.shape[0])
         self.mont.check_exponents(exps.shape[1], self.comb.ebits)
         if hi > exps.shape[0]:
@@ -606,7 +610,7 @@ cdef class Comb:
         cdef const bt_limb *e = &exps[lo, 0] if el else NULL
         cdef bt_word *scratch = new_words(size)
         with nogil:
-            if self.comb.rows == 0:
+            if steps == 0:
                 self.mont.mont.ops.one(&self.mont.mont, &dst[0] + bt_mont_offset(&self.mont.mont, lo), n)
             bt_comb_pow_part(&self.comb, &dst[0] + bt_mont_offset(&self.mont.mont, lo), n, e, el, first, some, scratch)
             drop_words(scratch, size, True)

@@ -88,9 +88,7 @@ _INSTEAD = {
 
 
 def _refusal(name: str) -> TypeError:
-    instead = _INSTEAD.get(
-        name, "decrypt first where that is allowed; Paillier offers + - * @, sum, cumsum and bincount"
-    )
+    instead = _INSTEAD.get(name, "decrypt first where that is allowed; Paillier offers + - * @, sum, cumsum, bincount")
     return TypeError(f"numpy.{name} does not work on encrypted arrays: {instead}")
 
 
