@@ -11,11 +11,22 @@ import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-CORE = ["bt_gmp", "bt_modulus", "bt_mont", "bt_mont_mpn", "bt_mont_fma", "bt_mont_ifma"]
-CORE += ["bt_modexp", "bt_batch", "bt_multiexp"]
+CORE = [
+    "bt_gmp",
+    "bt_modulus",
+    "bt_mont",
+    "bt_mont_mpn",
+    "bt_mont_fma",
+    "bt_mont_ifma",
+    "bt_modexp",
+    "bt_batch",
+    "bt_multiexp",
+    "bt_sparse",
+]
 KERNELS = {
     "modexp": CORE,
     "paillier": [*CORE, "bt_secret", "bt_paillier", "bt_paillier_key", "bt_paillier_decrypt", "bt_paillier_owner"],
+    "straus": ["bt_straus", "bt_batch"],
     "pack": ["bt_pack"],
 }
 WARNINGS = ["-Wall", "-Wextra"]

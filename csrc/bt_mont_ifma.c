@@ -282,15 +282,24 @@ static void mont_gather(const bt_mont *ctx, bt_word *dst, const bt_word *src, co
     }
 }
 
+INLINE void move(bt_word *dst, size_t to, const bt_word *src, size_t from, size_t digits)
+{
+    const bt_word *x = words_of(src, from, digits);
+    bt_word *y = dst + (words_of(dst, to, digits) - dst);
+    for (size_t j = 0; j < LANES * digits; j += LANES)
+        y[j] = x[j];
+}
+
 static void mont_scatter(const bt_mont *ctx, bt_word *dst, size_t first, const bt_word *src, size_t n)
 {
-    const size_t digits = ctx->elem_words;
-    for (size_t i = 0; i < n; i++) {
-        const bt_word *from = words_of(src, i, digits);
-        bt_word *to = dst + (words_of(dst, first + i, digits) - dst);
-        for (size_t j = 0; j < LANES * digits; j += LANES)
-            to[j] = from[j];
-    }
+    for (size_t i = 0; i < n; i++)
+        move(dst, first + i, src, i, ctx->elem_words);
+}
+
+static void mont_put(const bt_mont *ctx, bt_word *dst, const int64_t *idx, const bt_word *src, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        move(dst, (size_t)idx[i], src, i, ctx->elem_words);
 }
 
 INLINE vec digits_at(const uint32_t *digit, size_t i, size_t n)
@@ -388,6 +397,7 @@ const bt_mont_ops bt_mont_ifma = {
     .sqr = mont_sqr,
     .gather = mont_gather,
     .scatter = mont_scatter,
+    .put = mont_put,
     .select_shared = mont_select_shared,
     .select_own = mont_select_own,
 };
