@@ -14,12 +14,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from ._numeric import as_int
 
-__all__ = ["SLICE_US", "get_num_threads", "resolve_threads", "run", "set_num_threads"]
+__all__ = ["get_num_threads", "resolve_threads", "run", "set_num_threads"]
 
 Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)`` from the calling thread, after each finished slice."""
 
-SLICE_US = 50_000.0
+_SLICE_US = 50_000.0
 _MAX_THREADS = 1024
 _num_threads: int | None = None
 
@@ -91,7 +91,7 @@ def run(
     *,
     cost_us: float,
     align: int = 1,
-    slice_us: float = SLICE_US,
+    slice_us: float | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> None:
@@ -108,7 +108,7 @@ def run(
         Rough microseconds per element, for the size of a slice.
     align : int
         Slices begin at multiples of this.
-    slice_us : float
+    slice_us : float, optional
         Microseconds that a slice may take, at most 100,000: more than usual where each slice pays for a check.
     threads : int, optional
         Overrides :func:`set_num_threads`.
@@ -118,7 +118,7 @@ def run(
     count = resolve_threads(threads)
     if n <= 0:
         return
-    slices = -(-n // max(1, int(slice_us / max(cost_us, 1e-3))))
+    slices = -(-n // max(1, int((slice_us or _SLICE_US) / max(cost_us, 1e-3))))
     slices = -(-slices // count) * count  # every thread the same number of them
     size = -(-n // slices)
     size = -(-size // align) * align

@@ -283,7 +283,7 @@ def build(
     work: Callable[[Words, int, int], None],
     *,
     cost_us: float,
-    slice_us: float = _parallel.SLICE_US,
+    slice_us: float | None = None,
     threads: int | None = None,
     progress: _parallel.Progress | None = None,
 ) -> Words:
