@@ -2,8 +2,8 @@
 
 PYTHON is the interpreter it is installed for, on x86-64. In the extensions, no function but those of bt_mont_fma.c and
 bt_mont_ifma.c holds an instruction on ymm or zmm registers or a fused multiply-add. And under qemu-user as a Nehalem,
-which has SSE4.2 and POPCNT (NumPy wants these) but neither AVX nor FMA, the self-test passes and the backend is mpn; as a
-CPU with everything that qemu knows it is fma.
+which has SSE4.2 and POPCNT (NumPy wants these) but neither AVX nor FMA, the self-test passes and the backend is mpn; as
+a CPU with everything that qemu knows it is fma.
 """
 
 from __future__ import annotations

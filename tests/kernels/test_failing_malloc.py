@@ -11,7 +11,7 @@ import sysconfig
 
 import pytest
 
-# malloc and mmap that fail when they are called from the kernels for the k-th time after fail_at(k)
+# malloc, aligned_alloc and mmap that fail when they are called from the kernels for the k-th time after fail_at(k)
 SHIM = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -40,6 +40,18 @@ void *malloc(size_t n)
         return NULL;
     }
     return real(n);
+}
+
+void *aligned_alloc(size_t alignment, size_t n)
+{
+    static void *(*real)(size_t, size_t);
+    if (!real)
+        real = (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "aligned_alloc");
+    if (fails(__builtin_return_address(0))) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return real(alignment, n);
 }
 
 void *mmap(void *at, size_t n, int protection, int flags, int file, off_t offset)
