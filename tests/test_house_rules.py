@@ -78,13 +78,17 @@ def test_core_knows_no_python_and_owns_nothing(path: Path) -> None:
     assert FORBIDDEN_CALLS.findall(code) == []
 
 
-def test_only_backends_know_a_cpu() -> None:
+def test_only_files_named_for_it_know_a_cpu() -> None:
     knows = re.compile(r"immintrin|__builtin_cpu|__AVX|arm_neon")
-    assert [p.name for p in CORE if not p.name.startswith("bt_mont") and knows.search(code_only(p.read_text()))] == []
+    named = re.compile(r"bt_mont|.*_avx2\.")
+    assert [p.name for p in CORE if not named.match(p.name) and knows.search(code_only(p.read_text()))] == []
 
 
 # Every place where the leak test stops following a value; SECURITY.md says why. A new one belongs in both lists.
 REVIEWED = [
+    ("bt_field.c", "&good"),
+    ("bt_field_odd.c", "&good"),
+    ("bt_field_small.c", "&good"),
     ("bt_modulus.c", "&top_bits"),
     ("bt_modulus.c", "&odd"),
     ("bt_pack.c", "&over"),
@@ -93,6 +97,8 @@ REVIEWED = [
     ("bt_paillier_owner.c", "&zero"),
     ("bt_paillier_owner.c", "c"),
     ("bt_paillier_owner.c", "&good"),
+    ("bt_ring_words.h", "&over"),
+    ("bt_ring_words.h", "&rest"),
 ]
 
 
