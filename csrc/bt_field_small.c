@@ -12,9 +12,9 @@ static size_t no_scratch(const bt_field *f, size_t k)
     return 0;
 }
 
-/* The four functions that are one loop, from ADD, SUB, MUL of canonical words. Accepting branches on whether a word is
+/* The functions that are one loop, from ADD, SUB, MUL of canonical words and BEYOND, which has its top bit set if a word is not. Accepting branches on whether a word is
  * canonical: of words that are kept this says nothing, since each is drawn by itself. */
-#define FIELD_LOOPS(name, word, modulus, low_mask, ADD, SUB, MUL)                                                      \
+#define FIELD_LOOPS(name, word, modulus, low_mask, BEYOND, ADD, SUB, MUL)                                              \
     static void name##_add(const bt_field *f, void *out, const void *a, const void *b, size_t n)                       \
     {                                                                                                                  \
         word *o = out;                                                                                                 \
@@ -45,11 +45,18 @@ static size_t no_scratch(const bt_field *f, size_t k)
     static uint64_t name##_canonical(const bt_field *f, const void *a, size_t n)                                       \
     {                                                                                                                  \
         const word *x = a;                                                                                             \
-        uint64_t beyond = 0;                                                                                           \
+        uint64_t beyond[4] = {0};                                                                                      \
+        size_t i = 0;                                                                                                  \
         (void)f;                                                                                                       \
-        for (size_t i = 0; i < n; i++)                                                                                 \
-            beyond |= (uint64_t)(x[i] >= modulus);                                                                     \
-        return bt_ct_eq(beyond, 0);                                                                                    \
+        for (; i + 4 <= n; i += 4) {                                                                                   \
+            beyond[0] |= BEYOND(x[i]);                                                                                 \
+            beyond[1] |= BEYOND(x[i + 1]);                                                                             \
+            beyond[2] |= BEYOND(x[i + 2]);                                                                             \
+            beyond[3] |= BEYOND(x[i + 3]);                                                                             \
+        }                                                                                                              \
+        for (; i < n; i++)                                                                                             \
+            beyond[0] |= BEYOND(x[i]);                                                                                 \
+        return bt_ct_eq((beyond[0] | beyond[1] | beyond[2] | beyond[3]) >> 63, 0);                                     \
     }                                                                                                                  \
                                                                                                                        \
     static size_t name##_accept(const bt_field *f, void *a, size_t n)                                                  \
@@ -72,7 +79,8 @@ static size_t no_scratch(const bt_field *f, size_t k)
 #define P31_ADD(a, b) once((a) + (b), P31)
 #define P31_SUB(a, b) once((a) + (P31 - (b)), P31)
 #define P31_MUL(a, b) p31_reduce((a) * (b))
-FIELD_LOOPS(p31, uint32_t, P31, P31, P31_ADD, P31_SUB, P31_MUL)
+#define P31_BEYOND(x) (P31 - 1 - (uint64_t)(x))
+FIELD_LOOPS(p31, uint32_t, P31, P31, P31_BEYOND, P31_ADD, P31_SUB, P31_MUL)
 
 /* Three products of 31 bits and what a fold leaves fit 64 bits: 3 (2^31 - 1)^2 + 2^34 < 3 * 2^62 + 2^34 < 2^64. */
 INLINE void p31_columns(uint32_t *out, const uint32_t *m, size_t k, const uint32_t *s, size_t stride, size_t lanes)
@@ -118,7 +126,8 @@ INLINE uint64_t p61_times(uint64_t a, uint64_t b)
 
 #define P61_ADD(a, b) once((a) + (b), P61)
 #define P61_SUB(a, b) once((a) + (P61 - (b)), P61)
-FIELD_LOOPS(p61, uint64_t, P61, P61, P61_ADD, P61_SUB, p61_times)
+#define P61_BEYOND(x) ((x) | (P61 - 1 - (x)))
+FIELD_LOOPS(p61, uint64_t, P61, P61, P61_BEYOND, P61_ADD, P61_SUB, p61_times)
 
 /* 64 products of 61 bits stay below 64 (2^61 - 1)^2 < 2^128 - 2^67; what was reduced before them adds less than 2^61. */
 enum { P61_RUN = 64 };
@@ -168,7 +177,8 @@ INLINE uint64_t p64_times(uint64_t a, uint64_t b)
     return p64_reduce((uint64_t)(t >> 64), (uint64_t)t);
 }
 
-FIELD_LOOPS(p64, uint64_t, P64, ~(uint64_t)0, p64_plus, p64_minus, p64_times)
+#define P64_BEYOND(x) ((uint64_t)((x) >= P64) << 63)
+FIELD_LOOPS(p64, uint64_t, P64, ~(uint64_t)0, P64_BEYOND, p64_plus, p64_minus, p64_times)
 
 /* k products below 2^128 carry less than k <= 2^32 out of 128 bits. */
 INLINE void p64_columns(uint64_t *out, const uint64_t *m, size_t k, const uint64_t *s, size_t stride, size_t lanes)
