@@ -33,8 +33,8 @@ extern const bt_ring_ops *const bt_ring_all[];
 const bt_ring_ops *bt_ring_pick(int portable);
 
 #define BT_RING_DECLARE(word, bits)                                                                                            \
-    /* rows[parties][n]: all but the last row hold uniform words; the last becomes x - their sum */                            \
-    void bt_ring_share##bits(word *rows, const word *x, size_t parties, size_t n);                                             \
+    /* rows, `stride` words apart: all but the last of them hold n uniform words; the last becomes x - their sum */            \
+    void bt_ring_share##bits(word *rows, size_t stride, const word *x, size_t parties, size_t n);                              \
     /* out = the sum of the rows, `stride` words apart: reconstruction */                                                      \
     void bt_ring_sum##bits(word *out, const word *rows, size_t stride, size_t parties, size_t n);                              \
     void bt_ring_add##bits(word *out, const word *a, const word *b, size_t n);                                                 \

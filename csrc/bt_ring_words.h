@@ -1,8 +1,8 @@
 /* The functions of bt_ring.h that are one loop over words; included once for each ring, with WORD, BITS and NAME defined. */
 
-void NAME(bt_ring_share)(WORD *rows, const WORD *x, size_t parties, size_t n)
+void NAME(bt_ring_share)(WORD *rows, size_t stride, const WORD *x, size_t parties, size_t n)
 {
-    WORD *last = rows + (parties - 1) * n;
+    WORD *last = rows + (parties - 1) * stride;
     if (parties == 1) {
         memcpy(last, x, n * sizeof(WORD));
         return;
@@ -11,7 +11,7 @@ void NAME(bt_ring_share)(WORD *rows, const WORD *x, size_t parties, size_t n)
         last[i] = x[i] - rows[i];
     for (size_t p = 1; p + 1 < parties; p++)
         for (size_t i = 0; i < n; i++)
-            last[i] -= rows[p * n + i];
+            last[i] -= rows[p * stride + i];
 }
 
 void NAME(bt_ring_sum)(WORD *out, const WORD *rows, size_t stride, size_t parties, size_t n)

@@ -41,7 +41,7 @@ static void look(const void *x, size_t bytes, int planted)
         word x[N], rows[PARTIES * N];                                                                                  \
         secret_words(x, sizeof x);                                                                                     \
         secret_words(rows, sizeof rows);                                                                               \
-        bt_ring_share##bits(rows, x, PARTIES, N);                                                                      \
+        bt_ring_share##bits(rows, N, x, PARTIES, N);                                                                   \
         look(rows + (PARTIES - 1) * N, sizeof(word), planted);                                                         \
         bt_ring_sum##bits(x, rows, N, PARTIES, N);                                                                     \
     }                                                                                                                  \

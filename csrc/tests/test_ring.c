@@ -22,7 +22,7 @@ static uint64_t low_bits(unsigned l)
                 x[i] = (word)test_random();                                                                            \
             for (size_t i = 0; i < parties * N; i++)                                                                   \
                 rows[i] = (word)test_random();                                                                         \
-            bt_ring_share##bits(rows, x, parties, N);                                                                  \
+            bt_ring_share##bits(rows, N, x, parties, N);                                                               \
             for (size_t i = 0; i < N; i++) {                                                                           \
                 word sum = 0;                                                                                          \
                 for (size_t p = 0; p < parties; p++)                                                                   \

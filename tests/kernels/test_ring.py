@@ -33,7 +33,8 @@ def ints(a):
 def test_shares_sum_to_the_secret_and_others_stay_as_drawn(dtype, parties, n):
     x, rows = words(dtype, n), words(dtype, parties * n, 1).reshape(parties, n)
     before = rows.copy()
-    ring.share(rows, x)
+    ring.share(rows, x, 0, n // 2)
+    ring.share(rows, x, n // 2, n)
     modulus = 2 ** bits_of(dtype)
     assert [sum(column) % modulus for column in rows.T.tolist()] == ints(x)
     assert np.array_equal(rows[:-1], before[:-1])
@@ -131,9 +132,11 @@ def test_sizes_are_checked_before_anything_is_touched():
     with pytest.raises(ValueError, match="length of b"):
         ring.add(a, b, a)
     with pytest.raises(ValueError, match="columns of rows"):
-        ring.share(np.zeros((2, 3), np.uint64), b)
+        ring.share(np.zeros((2, 3), np.uint64), b, 0, 3)
+    with pytest.raises(ValueError, match="outside of the rows"):
+        ring.share(np.zeros((2, 3), np.uint64), a, 0, 4)
     with pytest.raises(ValueError, match="at least one party"):
-        ring.share(np.zeros((0, 3), np.uint64), a)
+        ring.share(np.zeros((0, 3), np.uint64), a, 0, 3)
     with pytest.raises(ValueError, match="k must be 0 to 63"):
         ring.truncate(a, 64, False, a)
     with pytest.raises(ValueError, match="bits must be 1 to 64, not 65"):

@@ -23,8 +23,8 @@ cdef extern from "bt_ring.h" nogil:
         void (*matmul64)(uint64_t *c, const uint64_t *a, const uint64_t *b, size_t m, size_t k, size_t n, void *scratch) noexcept nogil
     const bt_ring_ops *bt_ring_pick(int portable)
     size_t bt_ring_packed_bytes(size_t n, unsigned l)
-    void bt_ring_share32(uint32_t *rows, const uint32_t *x, size_t parties, size_t n)
-    void bt_ring_share64(uint64_t *rows, const uint64_t *x, size_t parties, size_t n)
+    void bt_ring_share32(uint32_t *rows, size_t stride, const uint32_t *x, size_t parties, size_t n)
+    void bt_ring_share64(uint64_t *rows, size_t stride, const uint64_t *x, size_t parties, size_t n)
     void bt_ring_sum32(uint32_t *out, const uint32_t *rows, size_t stride, size_t parties, size_t n)
     void bt_ring_sum64(uint64_t *out, const uint64_t *rows, size_t stride, size_t parties, size_t n)
     void bt_ring_add32(uint32_t *out, const uint32_t *a, const uint32_t *b, size_t n)
@@ -73,18 +73,20 @@ cdef int _width(long bits, size_t word_bytes) except -1:
     return 0
 
 
-def share(word[:, ::1] rows not None, const word[::1] x not None):
-    """Complete a sharing: all rows but the last hold random words, the last becomes what is missing to x."""
+def share(word[:, ::1] rows not None, const word[::1] x not None, Py_ssize_t lo, Py_ssize_t hi):
+    """Complete columns lo .. hi - 1 of a sharing: all rows but the last hold random words, the last what is missing to x."""
     if rows.shape[0] < 1:
         raise ValueError("rows must have at least one party")
     _same(rows.shape[1], x.shape[0], "columns of rows")
-    if x.shape[0] == 0:
+    if not 0 <= lo <= hi <= x.shape[0]:
+        raise ValueError(f"columns {lo} .. {hi} are outside of the rows")
+    if lo == hi:
         return
     with nogil:
         if word is uint32_t:
-            bt_ring_share32(&rows[0, 0], &x[0], rows.shape[0], x.shape[0])
+            bt_ring_share32(&rows[0, lo], rows.shape[1], &x[lo], rows.shape[0], hi - lo)
         else:
-            bt_ring_share64(&rows[0, 0], &x[0], rows.shape[0], x.shape[0])
+            bt_ring_share64(&rows[0, lo], rows.shape[1], &x[lo], rows.shape[0], hi - lo)
 
 
 def total(const word[:, ::1] rows not None, word[::1] out not None, Py_ssize_t lo, Py_ssize_t hi):

@@ -51,9 +51,7 @@ class ShareField:
             return flat, x.shape
         numbers = as_numbers(x, name)
         if numbers.dtype.kind == "f":
-            raise TypeError(
-                f"{name} must hold integers, not {numbers.dtype}: encode reals by a FixedPoint plan"
-            )
+            raise TypeError(f"{name} must hold integers, not {numbers.dtype}: encode reals by a FixedPoint plan")
         if numbers.dtype.kind == "O":
             return self._from_objects(numbers, name), numbers.shape
         if numbers.size and (
