@@ -19,6 +19,7 @@ _MEANING = {
     Kind.PUBLIC_KEY: "a Paillier public key",
     Kind.PRIVATE_KEY: "a Paillier private key, encrypted under a passphrase",
     Kind.CIPHER_ARRAY: "an array of ciphertexts",
+    Kind.SHARE: "one party's share of numbers",
     Kind.SUM_SESSION: "the configuration of a sum",
     Kind.SUM_CONTRIBUTION: "a client's encrypted part of a sum",
     Kind.SUM_TOTAL: "an encrypted total, for the key holder",

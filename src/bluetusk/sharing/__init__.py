@@ -4,10 +4,12 @@ from . import beaver, ring, shamir
 from .array import Session, SharedArray
 from .bytestrings import reconstruct_bytes, reconstruct_keys, share_bytes, share_keys
 from .dealer import RemoteDealer, serve_dealer
+from .share import Share
 
 __all__ = [
     "RemoteDealer",
     "Session",
+    "Share",
     "SharedArray",
     "beaver",
     "reconstruct_bytes",

@@ -76,6 +76,7 @@ class Kind(IntEnum):
     PUBLIC_KEY = 2
     PRIVATE_KEY = 3
     CIPHER_ARRAY = 4
+    SHARE = 5
     SUM_SESSION = 16
     SUM_CONTRIBUTION = 17
     SUM_TOTAL = 18
