@@ -20,6 +20,8 @@ _MEANING = {
     Kind.PRIVATE_KEY: "a Paillier private key, encrypted under a passphrase",
     Kind.CIPHER_ARRAY: "an array of ciphertexts",
     Kind.SHARE: "one party's share of numbers",
+    Kind.SHARE_REQUEST: "masked ciphertexts that become a share",
+    Kind.RING_ARRAY: "ciphertexts of numbers modulo 2^32 or 2^64",
     Kind.SUM_SESSION: "the configuration of a sum",
     Kind.SUM_CONTRIBUTION: "a client's encrypted part of a sum",
     Kind.SUM_TOTAL: "an encrypted total, for the key holder",

@@ -253,7 +253,7 @@ def test_a_logistic_model_trains_on_shares(parties):
         (lambda s: Session(2, party=0, channels={1: None}), TypeError, "supply is missing"),
         (lambda s: Session(3, party=0, channels={1: None}), ValueError, r"lead to the parties \[1, 2\], not \[1\]"),
         (lambda s: Session(3, channels={}), TypeError, "say which party this process is"),
-        (lambda s: Session(3, supply=object()), TypeError, "supply is for two parties"),
+        (lambda s: Session(3, supply=object()), TypeError, "are for two parties"),
         (lambda s: s.share(None), TypeError, "party 0 is here: give its array"),
         (lambda s: s.share([0.5], real=False), TypeError, "share it with real=True"),
         (lambda s: s.share([1.0], shape=(2,)), ValueError, r"x has the shape \(1,\), not \(2,\)"),

@@ -4,9 +4,11 @@ from . import beaver, ring, shamir
 from .array import Session, SharedArray
 from .bytestrings import reconstruct_bytes, reconstruct_keys, share_bytes, share_keys
 from .dealer import RemoteDealer, serve_dealer
+from .paillier_triples import PaillierTriples
 from .share import Share
 
 __all__ = [
+    "PaillierTriples",
     "RemoteDealer",
     "Session",
     "Share",

@@ -125,9 +125,9 @@ class Parties(ABC):
 class TwoParties(Parties):
     """Additive shares; products and truncation by a dealer's triples and pairs."""
 
-    def __init__(self, wire: Wire, bits: int, supply: Supply) -> None:
+    def __init__(self, wire: Wire, bits: int, supply: Supply, *, accept_failure: bool = False) -> None:
         super().__init__(wire, bits)
-        self.supply = supply
+        self.supply, self.accept_failure = supply, accept_failure
 
     def share(self, owner: int, words: Words | None, shape: tuple[int, ...]) -> Held:
         """Give the other party one of two shares."""
@@ -164,7 +164,10 @@ class TwoParties(Parties):
         return {i: triples[i].finish(d, e, leader=i == 0) for i in self.wire.local}
 
     def truncate(self, x: Held, k: int, shape: tuple[int, ...]) -> Held:
-        """Open the value, masked by a truncation pair."""
+        """Open the value, masked by a truncation pair; or each by itself, where failure is accepted."""
+        if self.accept_failure:
+            most = 1 << (self.bits - 2)
+            return {i: ring.truncate(x[i], k, most, party=i, accept_failure=True).reshape(shape) for i in x}
         whole = self.supply.truncation_pair(shape, k)
         pairs = {i: self._mine(whole, i) for i in self.wire.local}
         opened = self.open({i: pairs[i].mask(x[i], leader=i == 0) for i in self.wire.local}, shape)

@@ -53,6 +53,9 @@ class Session:
         belong together.
     frac_bits : int
         Fractional bits of real numbers.
+    accept_failure : bool
+        Whether two parties truncate without a dealer: then a product x, before it is truncated, comes out wrong with
+        probability ``abs(x) / 2**64``, as :func:`bluetusk.sharing.ring.truncate` says.
 
     Raises
     ------
@@ -81,6 +84,7 @@ class Session:
         channels: Mapping[int, Channel] | None = None,
         supply: Supply | None = None,
         frac_bits: int = 16,
+        accept_failure: bool = False,
     ) -> None:
         self.parties = as_int(parties, "parties", 2, 3)
         self.frac_bits = as_int(frac_bits, "frac_bits", 0, 30)
@@ -98,13 +102,14 @@ class Session:
         wire = Wire(local, others, dtype_of(_BITS))
         self._protocol: Parties
         if self.parties == 3:
-            if supply is not None:
-                raise TypeError("supply is for two parties: three make what they need themselves")
+            if supply is not None or accept_failure:
+                raise TypeError("supply and accept_failure are for two parties: three make what they need themselves")
             self._protocol = ThreeParties(wire, _BITS)
         else:
             if supply is None and party is not None:
                 raise TypeError("supply is missing: two parties need triples from a dealer, or from Paillier")
-            self._protocol = TwoParties(wire, _BITS, Dealer(_BITS) if supply is None else supply)
+            source = Dealer(_BITS) if supply is None else supply
+            self._protocol = TwoParties(wire, _BITS, source, accept_failure=accept_failure)
         self._local = local
         self._plan = FixedPoint.integers(1) if self.frac_bits == 0 else FixedPoint(frac_bits=self.frac_bits)
 
