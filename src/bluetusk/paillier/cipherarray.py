@@ -37,9 +37,9 @@ class CipherArray(Portable, Refusals):
 
     Made by :meth:`PublicKey.encrypt`, :meth:`PrivateKey.encrypt` and :meth:`from_bytes`. It has ``shape``, ``ndim``,
     ``size``, ``len``, iteration, every form of indexing, ``T``, ``reshape`` and their kin as views; ``+ - * @`` with
-    plain arrays and numbers on either side, ``+ -`` with encrypted ones, ``sum`` and ``bincount``. ``c += x`` gives the
-    name a new array, other names keep the old one. It never shows a value and refuses what Paillier cannot do with a
-    TypeError.
+    plain arrays and numbers on either side (``@`` with sparse matrices of scipy, too), ``+ -`` with encrypted ones,
+    ``sum``, ``cumsum`` and ``bincount``. ``c += x`` gives the name a new array, other names keep the old one. It never
+    shows a value and refuses what Paillier cannot do with a TypeError.
 
     Notes
     -----
