@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from .._kernels import pack
 from .._numeric import as_int
+from .._powers import product_us
 from ..encoding import FixedPoint
 from ..errors import DecryptionError, EncodingOverflow, FrameError
 from ..wire import frame
 from . import arith, encrypting, frames
 from .base import CipherBase
 from .keys import PrivateKey, PublicKey
-from .store import DERIVED, Store, build, gathered, mul_us
+from .store import DERIVED, Store, build, gathered
 
 if TYPE_CHECKING:
     from .cipherarray import CipherArray
@@ -121,7 +122,7 @@ def _masked(c: CipherArray, blocks: list[int], bound: int, threads: int | None) 
         kernel.mul_plain(dst, dst, None, rows(lo, hi), 0, hi - lo, True)
         mont.mul(dst, dst, None, plain.words, np.arange(lo, hi, dtype=np.int64), 0, hi - lo)
 
-    cost_us = 12_000.0 * (kernel.n_limbs / 32) ** 3 + mul_us(mont)
+    cost_us = 1.25 * pub.bits * product_us(mont)
     words = build(mont, n, work, cost_us=cost_us, threads=threads)
     return type(c)._make(Store(mont, words, n, DERIVED), np.arange(n, dtype=np.int64), pub, c.plan, c.frac, bound, None)
 
