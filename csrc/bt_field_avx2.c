@@ -211,9 +211,9 @@ static void p61_row(const bt_field *f, void *out, const void *m, size_t k, const
 #pragma GCC pop_options
 #endif
 
-bt_field_row *bt_field_avx2_row(bt_field_kind kind)
+bt_field_row bt_field_avx2_row(bt_field_kind kind)
 {
-    static bt_field_row *const rows[] = {
+    static const bt_field_row rows[] = {
         [BT_FIELD_P31] = p31_row, [BT_FIELD_P61] = p61_row, [BT_FIELD_GF256] = gf256_row};
     __builtin_cpu_init();
     return (size_t)kind < sizeof rows / sizeof *rows && __builtin_cpu_supports("avx2") ? rows[kind] : NULL;

@@ -161,7 +161,13 @@ NOTHING_SECRET = [
     "bt_arena_open",
     "bt_arena_close",
     "bt_to_double",
+    "bt_ring_pick",
+    "bt_field_init",
+    "bt_field_scratch",
+    "bt_field_powers",
+    "bt_field_lagrange",
 ]
+RING = ["share", "sum", "add", "sub", "mul", "scale", "dot", "beaver", "truncate", "mask", "unmask", "pack", "unpack"]
 LEAK_CASES = {
     "bt_modulus_init": ["modulus_init"],
     "bt_inverse_2k": ["inverse_2k"],
@@ -187,9 +193,12 @@ LEAK_CASES = {
     "bt_int64_from_residues": ["int64_from_residues"],
     "bt_pack_slots": ["pack_slots"],
     "bt_unpack_slots": ["unpack_slots"],
+    **{f"bt_field_{name}": [f"field_{name}"] for name in ("add", "sub", "mul", "canonical", "accept", "matmul")},
+    **{f"bt_ring_{name}{bits}": [f"ring_{name}{bits}"] for name in RING for bits in (32, 64)},
 }
 # the operations of a backend (bt_mont_ops), which have no prototype
 BACKEND_CASES = ["load", "store", "one", "gather", "scatter", "mul", "sqr", "select_shared", "select_own"]
+BACKEND_CASES += ["ring_matmul32", "ring_matmul64"]  # and those of bt_ring_ops
 
 
 def test_every_function_with_a_secret_has_its_planted_leak() -> None:
