@@ -14,7 +14,17 @@ import pytest
 import bluetusk as bt
 from bluetusk import _selftest
 
-MODULES = [bt, bt.federated, bt.modexp, bt.paillier, bt.paillier.hazmat]
+MODULES = [
+    bt,
+    bt.federated,
+    bt.modexp,
+    bt.paillier,
+    bt.paillier.hazmat,
+    bt.sharing,
+    bt.sharing.beaver,
+    bt.sharing.ring,
+    bt.sharing.shamir,
+]
 
 
 def is_ours(thing):

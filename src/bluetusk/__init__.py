@@ -18,7 +18,7 @@ from bluetusk.errors import (
 )
 
 try:
-    from bluetusk import federated, modexp, paillier
+    from bluetusk import federated, modexp, paillier, sharing
     from bluetusk._parallel import set_num_threads
     from bluetusk._selftest import build_info, known_answer_test, selftest
     from bluetusk.encoding import FixedPoint
@@ -51,4 +51,5 @@ __all__ = [
     "paillier",
     "selftest",
     "set_num_threads",
+    "sharing",
 ]

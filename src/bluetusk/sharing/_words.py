@@ -1,0 +1,139 @@
+"""Words of the rings Z_2^32 and Z_2^64 as NumPy arrays: what may enter, and what packed words look like on the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._kernels import ring as kernel
+from .._numeric import as_int, as_numbers, index_text
+from ..errors import FrameError
+
+__all__ = ["bits_of", "dtype_of", "pack", "shares_of", "unpack", "words_of"]
+
+_DTYPES: dict[int, np.dtype[Any]] = {32: np.dtype(np.uint32), 64: np.dtype(np.uint64)}
+
+
+def dtype_of(bits: int) -> np.dtype[Any]:
+    """Return the words of a ring."""
+    try:
+        return _DTYPES[bits]
+    except (KeyError, TypeError):
+        raise ValueError(f"bits must be 32 or 64, not {bits!r}") from None
+
+
+def bits_of(dtype: np.dtype[Any], name: str) -> int:
+    """Return the width of the words of an array of shares."""
+    if dtype not in (np.uint32, np.uint64) or not dtype.isnative:
+        raise TypeError(f"{name} must be an array of uint32 or uint64, not {dtype}")
+    return 8 * dtype.itemsize
+
+
+def shares_of(shares: ArrayLike, name: str = "shares", parties: int | None = None) -> NDArray[Any]:
+    """Return shares as a C-contiguous array with a leading axis of parties."""
+    array = np.asarray(shares)
+    bits_of(array.dtype, name)
+    if array.ndim < 1 or len(array) == 0 or (parties is not None and len(array) != parties):
+        wanted = "a leading axis of parties" if parties is None else f"a leading axis of {parties} parties"
+        raise ValueError(f"{name} must have {wanted}, not the shape {array.shape}")
+    return np.ascontiguousarray(array)
+
+
+def words_of(x: ArrayLike, bits: int, name: str = "x") -> NDArray[Any]:
+    """Return integers as words of the ring, negative ones in two's complement; refuse what it does not hold."""
+    dtype = dtype_of(bits)
+    if isinstance(x, np.ndarray) and x.dtype == dtype:
+        return np.ascontiguousarray(x).reshape(x.shape)
+    numbers = as_numbers(x, name)
+    if numbers.dtype.kind == "f" or (
+        numbers.dtype.kind == "O" and not all(isinstance(v, int) for v in numbers.reshape(-1).tolist())
+    ):
+        raise TypeError(f"{name} must hold integers: encode reals by a FixedPoint plan")
+    fits = numbers.dtype.kind in "iu" and bits == 64
+    if numbers.size and not fits and not (-(2 ** (bits - 1)) <= int(numbers.min()) and int(numbers.max()) < 2**bits):
+        bad = next(i for i, v in enumerate(numbers.reshape(-1).tolist()) if not -(2 ** (bits - 1)) <= v < 2**bits)
+        raise ValueError(f"{index_text(name, numbers.shape, bad)} does not fit {bits} bits: reduce it, or use bits=64")
+    if numbers.dtype.kind == "O":
+        numbers = np.asarray(numbers % 2**bits, dtype=object).astype(np.uint64)
+    return numbers.astype(dtype)
+
+
+# ---------------------------------------------------------------------------------------------------
+
+
+def pack(x: NDArray[Any], bits: int) -> bytes:
+    """Write words of `bits` bits end to end.
+
+    Parameters
+    ----------
+    x : ndarray of uint32 or uint64
+        Words below 2^bits, of any shape.
+    bits : int
+        1 to the width of the dtype.
+
+    Returns
+    -------
+    bytes
+        ``ceil(x.size * bits / 8)``: the first word in the lowest bits of the first byte, what is left of the last
+        byte 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a word is larger, or the dtype is another.
+
+    Examples
+    --------
+    >>> import numpy as np, bluetusk as bt
+    >>> bt.sharing.ring.pack(np.array([1, 2, 3], np.uint32), 12).hex()
+    '0120000300'
+    """
+    array = np.ascontiguousarray(x)
+    width = bits_of(array.dtype, "x")
+    bits = as_int(bits, "bits", 1, width)
+    out = np.empty(kernel.packed_bytes(array.size, bits), np.uint8)
+    kernel.pack(array.reshape(-1), bits, out)
+    return out.tobytes()
+
+
+def unpack(data: bytes | bytearray | memoryview, bits: int, count: int) -> NDArray[Any]:
+    """Read `count` words of `bits` bits.
+
+    Parameters
+    ----------
+    data : bytes-like
+        As :func:`pack` writes it, and nothing more.
+    bits : int
+        1 to 64.
+    count : int
+        How many words.
+
+    Returns
+    -------
+    ndarray
+        One axis; uint32 up to 32 bits, uint64 above.
+
+    Raises
+    ------
+    FrameError
+        If the length is another, or the bits behind the last word are not 0.
+    TypeError, ValueError
+        If an argument is of a wrong type or out of range.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> bt.sharing.ring.unpack(bytes.fromhex("0120000300"), 12, 3)
+    array([1, 2, 3], dtype=uint32)
+    """
+    bits, count = as_int(bits, "bits", 1, 64), as_int(count, "count", 0)
+    view = memoryview(data).cast("B")
+    if len(view) != kernel.packed_bytes(count, bits):
+        needed = kernel.packed_bytes(count, bits)
+        raise FrameError(f"{count} words of {bits} bits take {needed} bytes, there are {len(view)}")
+    out = np.empty(count, np.uint32 if bits <= 32 else np.uint64)
+    if not kernel.unpack(np.frombuffer(view, np.uint8), bits, out):
+        raise FrameError("the bits behind the last word are not 0: the words are not in their one form")
+    return out
