@@ -17,6 +17,7 @@ KERNELS = {
     "paillier": [*CORE, "bt_secret", "bt_paillier", "bt_paillier_key", "bt_paillier_decrypt", "bt_paillier_owner"],
     "pack": ["bt_pack"],
     "ring": ["bt_ring", "bt_ring_avx2"],
+    "noise": ["bt_noise"],
     "field": ["bt_field", "bt_field_small", "bt_field_odd", "bt_field_gf256", "bt_field_avx2"],
 }
 WARNINGS = ["-Wall", "-Wextra"]
