@@ -15,6 +15,7 @@ import bluetusk as bt
 from bluetusk import _selftest
 
 MODULES = [bt, bt.federated, bt.modexp, bt.paillier, bt.paillier.hazmat, bt.sharing, bt.sharing.ring, bt.sharing.shamir]
+MODULES += [bt.federated.noise]
 
 
 def is_ours(thing):
