@@ -153,6 +153,21 @@ def test_thresholds_are_the_exact_probabilities(law: Law) -> None:
     assert sampler.thresholds == [floor(f, 63) for f in exact]
 
 
+def test_thresholds_wait_for_enough_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the enclosures of 128 bits are too wide to tell a threshold, more bits are taken."""
+    law = Gaussian(Fraction(22, 7))
+    thresholds, exact, asked = Sampler(law).thresholds, Sampler._cumulative, []
+
+    def wide(self: Sampler, prec: int) -> tuple[list[int], int, int]:
+        asked.append(prec)
+        sums, total, most = exact(self, prec)
+        return sums, total, most + (1 << 100)
+
+    monkeypatch.setattr(Sampler, "_cumulative", wide)
+    assert Sampler(law).thresholds == thresholds
+    assert asked == [128, 192]
+
+
 @pytest.mark.parametrize("kind", [Gaussian, Skellam])
 def test_thresholds_of_blocks(kind: type[Gaussian] | type[Skellam], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_noise_sampler, "_FINE", 6)

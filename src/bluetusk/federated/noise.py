@@ -8,8 +8,9 @@ accounted for.
 
 What follows from that, and is easily overlooked:
 
-* **A sum of discrete Gaussians is not one.** It is close when each client's sigma is above 1, and the gap, which grows
-  with the dimension, is added by :func:`event` (Kairouz, Liu and Steinke 2021). A sum of Skellam variables is Skellam.
+* **A sum of discrete Gaussians is not one.** It is very close when each client's sigma is 2 or more, and the gap, which
+  grows with the dimension, is added by :func:`event` (Kairouz, Liu and Steinke 2021). A sum of Skellam variables has
+  Skellam's law.
 * **Rounding after clipping raises the sensitivity**: a vector of L2 norm c and dimension d has, rounded to nearest, a
   norm of up to c + sqrt(d) / 2, and rounded at random up to c + sqrt(d), or less if roundings that exceed a bound are
   drawn again (conditional rounding, same paper). ``FixedPoint(..., on_clip="l2")`` rounds first and clips the integers:
@@ -221,9 +222,10 @@ def event(
 
     Notes
     -----
-    Gaussian, one client: ``rho = sensitivity**2 / (2 sigma**2)`` (Canonne, Kamath, Steinke, theorem 14). Several: with
+    Gaussian, one client: ``rho = sensitivity**2 / (2 sigma**2)`` (Canonne, Kamath, Steinke, theorem 4 and its
+    multivariate form). Several: with
     ``tau = 10 sum_{k<clients} exp(-2 pi**2 sigma_client**2 k / (k + 1))``, the least of three bounds (Kairouz, Liu,
-    Steinke, proposition 14). Skellam: the least of two (Agarwal, Kairouz, Liu, theorem 3.5), which is proven for whole
+    Steinke, proposition 14). Skellam: the lesser of two (Agarwal, Kairouz, Liu, section 3), which is proven for whole
     orders and holds for the others once rho is added, since the divergence does not decrease with the order.
 
     Examples
