@@ -96,6 +96,13 @@ static void against_search(size_t count, unsigned shift, uint64_t slope)
             w[0] = i & 64 ? UINT64_MAX : i & 128;
         if (shift && i % 8 == 3)
             w[2] >>= 10 + test_random() % 54;
+        if (shift && i % 8 == 5) { /* at the bound of what is refused, and beside it */
+            size_t j = 0;
+            while (t[j] < w[0] >> 1)
+                j++;
+            w[1] = w[1] >> (64 - shift) << (64 - shift);
+            w[2] = (uint64_t)((unsigned __int128)w[1] * (slope * (2 * j + 1)) >> 64) + test_random() % 3 - 1;
+        }
         if (shift && i % 16 == 4)
             w[1] = i & 16 ? 0 : UINT64_MAX;
     }

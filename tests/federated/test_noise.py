@@ -501,6 +501,21 @@ def test_gap_is_the_least_of_three_bounds(sensitivity: float, each: float, d: in
     assert event.xi + order * event.rho == pytest.approx(min(bounds), rel=1e-9)
 
 
+@settings(max_examples=100)
+@given(st.floats(1, 1e4), st.floats(1, 1e6), st.floats(1, 100), st.floats(1.01, 60))
+def test_skellam_is_the_lesser_of_two_bounds(l2: float, variance: float, ratio: float, order: float) -> None:
+    """Against the formula of the paper, which is for whole orders; the event holds for those between them too."""
+
+    def bound(a: int) -> float:
+        better = ((2 * a - 1) * l2**2 + 6 * l2 * ratio) / (4 * variance**2)
+        return a * l2**2 / (2 * variance) + min(better, 3 * l2 * ratio / (2 * variance))
+
+    event = noise.event("skellam", variance=variance, sensitivity=l2, l1_sensitivity=l2 * ratio)
+    assert (event.xi + event.rho * order) * (1 + 1e-9) >= bound(math.ceil(order))
+    if 6 * ratio >= l2:  # else the line, which must not begin below 0, lies above the bound
+        assert event.xi + event.rho * 15 == pytest.approx(bound(16), rel=1e-9)
+
+
 def test_epsilon() -> None:
     # one Gaussian release with noise multiplier 4: the accountant's own event for it
     import dp_accounting
