@@ -1,10 +1,10 @@
 """Noise for differential privacy: discrete Gaussian and Skellam samples, exact, and what they cost in privacy.
 
 Samples are integers, so they can be added to encoded values, to shares and to masked vectors before anything is
-summed. Their law is the stated one and not an approximation: no floating-point number and no truncated tail is
-involved, and the random bits come from the operating system. Each of n clients adds its part, by ``clients=n``, where n
-is the smallest number of *honest* clients that a sum is opened for: with fewer the noise falls short of what was
-accounted for.
+summed. Their law is the stated one and not an approximation: no comparison is decided by a rounded number, no tail is
+cut, and the random bits come from the operating system. Each of n clients adds its part, by ``clients=n``, where n is
+the smallest number of *honest* clients that a sum is opened for: with fewer the noise falls short of what was accounted
+for.
 
 What follows from that, and is easily overlooked:
 
