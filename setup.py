@@ -29,6 +29,7 @@ KERNELS = {
     "straus": ["bt_straus", "bt_batch"],
     "pack": ["bt_pack"],
     "ring": ["bt_ring", "bt_ring_avx2"],
+    "noise": ["bt_noise"],
     "field": ["bt_field", "bt_field_small", "bt_field_odd", "bt_field_gf256", "bt_field_avx2"],
 }
 WARNINGS = ["-Wall", "-Wextra"]
