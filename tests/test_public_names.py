@@ -17,6 +17,7 @@ from bluetusk import _selftest
 MODULES = [
     bt,
     bt.federated,
+    bt.federated.secagg,
     bt.modexp,
     bt.paillier,
     bt.paillier.hazmat,
