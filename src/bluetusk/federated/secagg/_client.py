@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ...errors import FrameError, ProtocolAbort
 from ...wire.frame import Frame, Kind, decode, encode, field
 from ._graph import Places, draw
-from ._messages import about, members, sealed_box, tagged, view_digest
+from ._messages import Data, about, members, sealed_box, tagged, view_digest
 from ._notes import Memory, Notes
 from ._peer import Peer, Words, box_bytes, pack
 from ._roster import Roster
@@ -79,7 +79,7 @@ class Steps:
         self._phase = SHARED
         return [self._tagged(round, Kind.SECAGG_SHARES, payload)]
 
-    def _tagged(self, round: int, kind: Kind, payload: bytes) -> bytes:
+    def _tagged(self, round: int, kind: Kind, payload: Data) -> bytes:
         return tagged(self.session, round, kind, {"sender": self._index}, payload, self._server_key)
 
     # -------------------------------------------------------------------------------------------------- masked vector

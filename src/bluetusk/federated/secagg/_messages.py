@@ -26,6 +26,7 @@ from .session import Session
 
 __all__ = [
     "ADVERT",
+    "Data",
     "MAX_ROUND",
     "SHARE",
     "about",

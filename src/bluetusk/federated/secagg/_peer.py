@@ -52,13 +52,14 @@ def box_bytes(session: Session) -> int:
     return 12 + 2 * SHARE + chosen + 16
 
 
-def pack(words: Words, bits: int) -> bytes:
+def pack(words: Words, bits: int) -> memoryview:
     """Reduce words modulo 2^bits, in place, and return them end to end."""
-    if bits < 8 * words.itemsize:
-        np.bitwise_and(words, words.dtype.type(2**bits - 1), out=words)
+    if bits == 8 * words.itemsize:
+        return words.astype(words.dtype.newbyteorder("<"), copy=False).view(np.uint8).data
+    np.bitwise_and(words, words.dtype.type(2**bits - 1), out=words)
     out = np.empty(kernel.packed_bytes(words.size, bits), np.uint8)
     kernel.pack(words, bits, out)
-    return out.tobytes()
+    return out.data
 
 
 class Peer:

@@ -30,6 +30,9 @@ Shares = dict[int, tuple[Places, NDArray[np.uint64]]]
 
 def add_packed(total: Words, payload: memoryview, bits: int) -> None:
     """Add a packed vector, block by block, so that no second vector is ever held."""
+    if bits == 8 * total.itemsize:
+        np.add(total, np.frombuffer(payload, total.dtype.newbyteorder("<")), out=total)
+        return
     data = np.frombuffer(payload, np.uint8)
     scratch = np.empty(min(_BLOCK, total.size), total.dtype)
     step = _BLOCK * bits // 8
@@ -136,10 +139,13 @@ def masks_of_dropped(
 
 
 def decode_sum(session: Session, total: Words, names: Sequence[str], round: int) -> tuple[NDArray[np.int64], int]:
-    """Return the centred sums and the weight, checked against what these clients can have sent."""
+    """Return the centred sums and the weight, checked against what these clients can have sent; uses up `total`."""
     spare = 8 * total.itemsize - session.bits
-    signed: NDArray[Any] = (total << total.dtype.type(spare)).view(np.int32 if total.itemsize == 4 else np.int64)
-    signed >>= spare  # the centred residue
+    if spare:
+        np.left_shift(total, total.dtype.type(spare), out=total)
+    signed: NDArray[Any] = total.view(np.int32 if total.itemsize == 4 else np.int64)
+    if spare:
+        np.right_shift(signed, spare, out=signed)  # the centred residue
     weight = int(signed[-1])
     limits: list[int] = [session.clients[name][1] for name in names]
     if not len(names) <= weight <= sum(limits):
@@ -147,11 +153,11 @@ def decode_sum(session: Session, total: Words, names: Sequence[str], round: int)
             "the sum's weight is not one that its clients can have: one of them did not keep to the protocol",
             round=round,
         )
-    integers = signed[:-1].astype(np.int64)
-    limit = session.encoding.limit * weight
-    if int(integers.max()) > limit or int(integers.min()) < -limit:
+    limit, values = session.encoding.limit * weight, signed[:-1]
+    if int(values.max()) > limit or int(values.min()) < -limit:
         raise EncodingOverflow(
             "a sum exceeds what its weight allows: a client sent values beyond the encoding's limit; start a new round"
         )
+    integers = values.astype(np.int64)
     integers.flags.writeable = False
     return integers, weight
