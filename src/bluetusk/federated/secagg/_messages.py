@@ -26,9 +26,9 @@ from .session import Session
 
 __all__ = [
     "ADVERT",
-    "Data",
     "MAX_ROUND",
     "SHARE",
+    "Data",
     "about",
     "bitmap",
     "check_about",

@@ -53,9 +53,9 @@ def least_unlikely(population: int, marked: int, draws: int, union: int, bits: i
     for x, count in _counts(population, marked, draws):
         total += count
         if (total * union) << bits > all_subsets:
-            break
+            return least
         least = x
-    return least
+    return 0
 
 
 def run_is_unlikely(population: int, marked: int, run: int, bits: int) -> bool:
