@@ -45,6 +45,7 @@ class World:
             **options,
         )
         self.folder = folder
+        self.server_key = SERVER
 
     def client(self, name: str) -> secagg.Client:
         journal = None if self.folder is None else self.folder / f"journal-{name}"

@@ -66,7 +66,10 @@ class Steps:
         if me is None or roster.share_keys[me] + roster.mask_keys[me] + roster.commitments[me] != self._peer.advert():
             raise FrameError("the roster does not hold the keys that this client advertised")
         if len(roster) < session.min_advertised:
-            raise FrameError(f"the roster holds {len(roster)} clients, at least {session.min_advertised} are needed")
+            raise ProtocolAbort(
+                f"{len(roster)} clients advertised keys, at least {session.min_advertised} are needed",
+                round=self._peer.round,
+            )
         self._roster, self._me = roster, me
         self._server_key = self._peer.server_key(self._server_public)
 
@@ -104,9 +107,10 @@ class Steps:
                 raise FrameError("the delivered shares are not those that the graph gives this client")
         needed, there = session.plan.threshold, int(shared[self._chosen].sum())
         if there < needed or int(shared.sum()) < session.min_clients:
-            raise FrameError(
+            raise ProtocolAbort(
                 f"{there} of this client's holders and {int(shared.sum())} clients are left, "
-                f"{needed} and {session.min_clients} are needed"
+                f"{needed} and {session.min_clients} are needed",
+                round=roster.round,
             )
         self._shared, self._senders, self._boxes = shared, senders, rows[:, 4:]
 
@@ -133,9 +137,10 @@ class Steps:
             raise FrameError("the set of clients in the sum leaves this client out")
         count, near = int(survivors.sum()), int(survivors[self._chosen].sum())
         if count < self.session.min_clients or near < plan.threshold:
-            raise FrameError(
+            raise ProtocolAbort(
                 f"the sum is of {count} clients, {near} of them this client's holders: at least "
-                f"{self.session.min_clients} and {plan.threshold} are needed"
+                f"{self.session.min_clients} and {plan.threshold} are needed",
+                round=self._roster.round,
             )
         return survivors
 

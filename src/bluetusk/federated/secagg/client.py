@@ -239,7 +239,7 @@ class Client(Steps):
             self._seen[frame.kind] = signature
         except FrameError as err:
             self._reset(OVER)
-            raise ProtocolAbort(f"the server's message is malformed: {err}", round=round, party="server") from None
+            raise ProtocolAbort(f"the server's message is refused: {err}", round=round, party="server") from None
         except BaseException:
             self._reset(OVER)
             raise
