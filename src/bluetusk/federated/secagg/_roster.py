@@ -50,7 +50,7 @@ class Roster:
         if len(payload) % size:
             raise FrameError(f"the roster takes {len(payload)} bytes, no multiple of {size}")
         rows = np.frombuffer(payload, np.uint8).reshape(-1, size)
-        self.round = round
+        self.round, self.payload = round, payload
         self.digest = hashlib.sha256(payload).digest()
         self.clients = np.ascontiguousarray(rows[:, :4]).view("<u4")[:, 0].astype(np.int64)
         if len(self.clients) < 2 or np.any(np.diff(self.clients) <= 0) or self.clients[-1] >= len(session.names):

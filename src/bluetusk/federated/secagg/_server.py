@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -23,6 +23,7 @@ from ._messages import (
     bitmap,
     check_signed,
     check_tagged,
+    members,
     open_box,
     signed,
     view_digest,
@@ -290,6 +291,83 @@ class Phases:
             part = slice(bounds[place], bounds[place + 1])
             shares[place] = np.searchsorted(holders, by[part]) + 1, words[part]
         return shares
+
+    # -------------------------------------------------------------------------------------------------- state
+
+    def _parts(self) -> dict[str, bytes]:
+        """Return everything that the round holds, for :meth:`_use_parts`; keys shared with clients follow from it."""
+        parts = {
+            "secret": self._secret,
+            "done": _pack_ints(sorted(self._done)),
+            "expected": _pack_ints(sorted(self._expected)),
+        }
+        names = self.session.names
+        parts |= {f"rejected {names.index(name)}": reason.encode() for name, reason in self._rejected.items()}
+        parts |= {f"advert {i}": advert + signature for i, (advert, signature) in self._adverts.items()}
+        if self._phase == ADVERTISE:
+            return parts
+        parts["roster"] = self._roster.payload
+        for name, table in (("holders", self._holders), ("held", self.__dict__.get("_held", {}))):
+            parts |= {f"{name} {place}": _pack_ints(places.tolist()) for place, places in table.items()}
+        parts |= {f"boxes {place}": rows.tobytes() for place, rows in self._boxes.items()}
+        if self._phase == SHARES:
+            return parts
+        parts["shared"] = bitmap(self._shared)
+        parts["total"] = self._total.astype(self._total.dtype.newbyteorder("<"), copy=False).tobytes()
+        if self._phase == MASKED:
+            return parts
+        parts["survivors"] = bitmap(self._survivors)
+        parts |= {f"consent {place}": signature for place, signature in self.__dict__.get("_consents", {}).items()}
+        for me, of, words in self._revealed:
+            parts[f"revealed {me}"] = _pack_ints(of.tolist())
+            parts[f"words {me}"] = words.astype("<u8", copy=False).tobytes()
+        return parts
+
+    def _use_parts(self, parts: dict[str, bytes]) -> None:
+        session = self.session
+        tables: dict[str, dict[int, bytes]] = {}
+        for name, part in parts.items():
+            kind, _, number = name.partition(" ")
+            if number:
+                tables.setdefault(kind, {})[int(number)] = part
+        self._use_secret(parts["secret"])
+        self._done, self._expected = (set(_ints(parts[name]).tolist()) for name in ("done", "expected"))
+        self._rejected = {session.names[i]: part.decode() for i, part in tables.get("rejected", {}).items()}
+        self._adverts = {i: (part[:ADVERT], part[ADVERT:]) for i, part in tables.get("advert", {}).items()}
+        self._pair = {i: self._pair_key(i, advert[:32]) for i, (advert, _) in self._adverts.items()}
+        if self._phase == ADVERTISE:
+            return
+        self._roster = Roster(session, self.round, parts["roster"])
+        self._holders = {place: _ints(part) for place, part in tables.get("holders", {}).items()}
+        self._held = {place: _ints(part) for place, part in tables.get("held", {}).items()}
+        self._boxes = {
+            place: np.frombuffer(part, np.uint8).reshape(-1, box_bytes(session))
+            for place, part in tables.get("boxes", {}).items()
+        }
+        if self._phase == SHARES:
+            return
+        m = len(self._roster)
+        self._shared = members(parts["shared"], m, "shared")
+        dtype = ring_dtype(session.bits)
+        self._total = np.frombuffer(parts["total"], dtype.newbyteorder("<")).astype(dtype)
+        if self._phase == MASKED:
+            return
+        self._survivors = members(parts["survivors"], m, "survivors")
+        self._view = view_digest(session, self.round, self._roster.digest, parts["shared"], parts["survivors"])
+        self._consents = tables.get("consent", {})
+        words = tables.get("words", {})
+        self._revealed = [
+            (me, _ints(part), np.frombuffer(words[me], "<u8").astype(np.uint64).reshape(-1, SHARE // 8))
+            for me, part in tables.get("revealed", {}).items()
+        ]
+
+
+def _pack_ints(values: Iterable[int]) -> bytes:
+    return np.array(list(values), "<i8").tobytes()
+
+
+def _ints(data: bytes) -> Places:
+    return np.frombuffer(data, "<i8").astype(np.int64)
 
 
 PHASE_OF = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,14 +13,15 @@ from .session import Session
 
 __all__ = ["seal", "unseal"]
 
+_HEAD = struct.Struct("<HQ")  # lengths of a part's name (ASCII) and of the part
+
 
 def seal(session: Session, role: str, header: Mapping[str, Any], parts: Mapping[str, bytes], key: bytes) -> bytes:
     """Return the encrypted state."""
-    inner = encode(
-        Kind.SECAGG_STATE,
-        {**header, "parts": {name: len(part) for name, part in parts.items()}},
-        b"".join(parts[name] for name in sorted(parts)),
-    )
+    rows = []
+    for name, part in parts.items():
+        rows += [_HEAD.pack(len(name), len(part)), name.encode(), part]
+    inner = encode(Kind.SECAGG_STATE, header, b"".join(rows))
     outer = {"session": session.hash, "role": role}
     return encode(Kind.SECAGG_STATE, outer, sealed_box(_key(key), inner, encode(Kind.SECAGG_STATE, outer)))
 
@@ -34,10 +36,13 @@ def unseal(data: Data, session: Session, role: str, key: bytes) -> tuple[dict[st
     if plain is None:
         raise FrameError("the state was saved under another key, or damaged")
     inner = decode(plain, Kind.SECAGG_STATE)
-    parts, at = {}, 0
-    for name, size in sorted(field(inner.header, "parts", dict, items=int).items()):
-        parts[name] = bytes(inner.payload[at : at + size])
-        at += size
+    parts: dict[str, bytes] = {}
+    at = 0
+    while at < inner.payload.nbytes:  # what was authenticated is what seal() wrote
+        name_len, size = _HEAD.unpack(inner.payload[at : at + _HEAD.size])
+        at += _HEAD.size
+        parts[bytes(inner.payload[at : at + name_len]).decode()] = bytes(inner.payload[at + name_len :][:size])
+        at += name_len + size
     return inner.header, parts
 
 

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ..._kernels import ring as kernel
 from ..._numeric import as_int
 from ...errors import BluetuskError, FrameError, ProtocolAbort
-from ...wire.frame import decode
+from ...wire.frame import decode, field
+from . import _state
 from ._messages import MAX_ROUND, check_about, sender_of
 from ._peer import box_bytes
 from ._result import Accepted, Rejected, Result
@@ -256,6 +257,81 @@ class Server(Phases):
             raise
         self._end(DONE)
         return result
+
+    # -------------------------------------------------------------------------------------------------- state
+
+    def to_bytes(self, key: bytes) -> bytes:
+        """Return the state, encrypted: after a crash, or on another machine, the round goes on where it stood.
+
+        It holds the sum of the masked vectors and the shares that were revealed. Keep no older state than the last: a
+        round must be finished once.
+
+        Parameters
+        ----------
+        key : bytes
+            32 secret bytes, the caller's to keep.
+
+        Returns
+        -------
+        bytes
+
+        Raises
+        ------
+        ProtocolAbort
+            If the round is done or over.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> state = bt.federated.secagg.Server(session, 0, server_key).to_bytes(bytes(32))
+        >>> bt.federated.secagg.Server.from_bytes(state, session, server_key, bytes(32)).phase
+        'advertise'
+        """
+        if self._phase in (DONE, OVER):
+            raise ProtocolAbort(f"the phase is {self._phase!r}: there is nothing to save", round=self.round)
+        return _state.seal(self.session, "server", {"round": self.round, "phase": self._phase}, self._parts(), key)
+
+    @classmethod
+    def from_bytes(
+        cls,
+        data: bytes | bytearray | memoryview,
+        session: Session,
+        signing_key: bytes | Ed25519PrivateKey,
+        key: bytes,
+    ) -> Server:
+        """Restore a server from its state.
+
+        Parameters
+        ----------
+        data : bytes-like
+            What :meth:`to_bytes` gave.
+        session, signing_key
+            As in :class:`Server`.
+        key : bytes
+            That under which it was saved.
+
+        Returns
+        -------
+        Server
+
+        Raises
+        ------
+        FrameError
+            If `data` is no such state, or was made for another session or under another key.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.federated.secagg.Server.from_bytes(b"anything", session, server_key, bytes(32))
+        Traceback (most recent call last):
+            ...
+        bluetusk.errors.FrameError: frame is truncated: 8 bytes are fewer than its fixed header of 20
+        """
+        header, parts = _state.unseal(data, session, "server", key)
+        server = cls(session, field(header, "round", int), signing_key)
+        server._phase = field(header, "phase", str, choices=ORDER)
+        server._use_parts(parts)
+        return server
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a server cannot be pickled or copied; see to_bytes()")
