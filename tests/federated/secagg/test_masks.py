@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bluetusk.encoding import FixedPoint
 from bluetusk.errors import ProtocolAbort
 from bluetusk.federated import secagg
-from bluetusk.federated.secagg._masks import agree, apply, derive
+from bluetusk.federated.secagg._masks import _LOW_ORDER, agree, apply, derive, is_low_order
 from bluetusk.federated.secagg._peer import Peer, pack, self_mask_key
 from bluetusk.federated.secagg._roster import Roster, encode_roster
 from bluetusk.federated.secagg._unmask import add_packed, masks_of_dropped
@@ -138,9 +138,16 @@ def test_masked_values_are_uniform_on_the_whole_ring(make, bits):
 
 def test_keys_of_low_order_are_refused():
     key = X25519PrivateKey.generate()
-    for low in (bytes(32), (1).to_bytes(32, "little"), (2**255 - 20).to_bytes(32, "little")):
+    p = 2**255 - 19
+    small = [*_LOW_ORDER, p, p + 1, 2**255, 2**255 + 1, 2**255 + p - 1]  # as sent: also unreduced
+    for u in small:
+        low = u.to_bytes(32, "little")
+        assert is_low_order(low)
         with pytest.raises(ProtocolAbort, match=r"low order was sent \(party at fault: b\)"):
             agree(key, low, 4, "b")
+    for u in (2, 9, p - 2, p + 2):
+        assert not is_low_order(u.to_bytes(32, "little"))
+        agree(key, u.to_bytes(32, "little"), 4, "b")
 
 
 @given(st.integers(8, 64), st.integers(1, 200), st.data())

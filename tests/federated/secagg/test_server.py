@@ -209,6 +209,21 @@ def test_masked_vectors_of_a_wrong_form(make):
     finish(world, server, clients)
 
 
+def test_ctrl_c_while_a_vector_is_added(make, monkeypatch):
+    """Nobody can tell how much of it was added: the round is over, and nothing is counted twice."""
+    _, server, _, message = held_back(make, "masked")
+
+    def interrupted(total, *rest):
+        total[:2] += 1
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bluetusk.federated.secagg._server.add_packed", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        server.step(message)
+    assert server.phase == "over"
+    rejected(server, message, "late or replayed")
+
+
 # ----------------------------------------------------------------------------------------------------- shares that lie
 
 

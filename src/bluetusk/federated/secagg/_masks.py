@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..._random import Stream
 from ...errors import ProtocolAbort
 
-__all__ = ["Mask", "agree", "apply", "derive", "ring_dtype"]
+__all__ = ["Mask", "agree", "apply", "derive", "is_low_order", "ring_dtype"]
 
 _BLOCK = 1 << 15  # words of the ring at a time: they and the stream's stay in the second cache
 _AT_ONCE = 32  # streams open at a time: a block is read and written once for all of them
@@ -31,6 +31,24 @@ Mask = tuple[bytes, bool]
 def ring_dtype(bits: int) -> np.dtype[Any]:
     """Return the words that hold a ring of that many bits."""
     return np.dtype(np.uint32) if bits <= 32 else np.dtype(np.uint64)
+
+
+_P = 2**255 - 19
+_LOW_ORDER = frozenset(
+    {
+        0,
+        1,
+        _P - 1,
+        325606250916557431795983626356110631294008115727848805560023387167927233504,
+        39382357235489614581723060781553021112529911719440698176882885853963445705823,
+    }
+)
+"""The u-coordinates of the points of Curve25519 and its twist whose order divides 8 (RFC 7748, section 7)."""
+
+
+def is_low_order(public: bytes) -> bool:
+    """Whether X25519 with this public key gives zero, whatever the private key is."""
+    return (int.from_bytes(public, "little") & (2**255 - 1)) % _P in _LOW_ORDER
 
 
 def agree(mine: X25519PrivateKey, theirs: bytes, round: int, party: str | None) -> bytes:

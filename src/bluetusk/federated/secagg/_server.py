@@ -16,7 +16,7 @@ from ..._kernels import ring as kernel
 from ...errors import FrameError, ProtocolAbort
 from ...wire.frame import Frame, Kind, check_fields, field
 from ._graph import Places
-from ._masks import agree, apply, derive, ring_dtype
+from ._masks import agree, apply, derive, is_low_order, ring_dtype
 from ._messages import (
     ADVERT,
     SHARE,
@@ -85,7 +85,8 @@ class Phases:
         known = {key for other, _ in self._adverts.values() for key in (other[:32], other[32:64])}
         if share_key == mask_key or known & {share_key, mask_key}:
             raise FrameError("a key was advertised twice")
-        agree(self._key, mask_key, self.round, self.session.names[sender])  # refuses keys of low order
+        if is_low_order(mask_key):
+            raise FrameError("a key of low order was advertised")
         self._pair[sender] = self._pair_key(sender, share_key)
         self._adverts[sender] = advert, frame.header["signature"]
 
@@ -119,7 +120,11 @@ class Phases:
         used = words * session.bits % 8
         if used and frame.payload[-1] >> used:
             raise FrameError("the bits behind the last word are not 0")
-        add_packed(self._total, frame.payload, session.bits)
+        try:
+            add_packed(self._total, frame.payload, session.bits)
+        except BaseException:  # Ctrl-C in the middle: what was added so far cannot be told, and must not count twice
+            self._end(OVER)
+            raise
 
     def _take_consent(self, sender: int, frame: Frame) -> None:
         check_fields(frame.header, {"session", "round", "sender", "signature"})
