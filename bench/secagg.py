@@ -2,7 +2,7 @@
 
     python bench/secagg.py [--full] [--repeat 5] [--json FILE] [--only table bonawitz expansion paper]
 
-* ``table``: 10^6 parameters, 10 clients, threshold 7, with 0, 1 and 3 clients that vanish before they send their vector;
+* ``table``: 10^6 parameters, 10 clients, threshold 7, with 0, 1 and 3 clients that vanish before they send a vector;
   key sharing of one of 100 clients with threshold 51. One thread; the best of the repeats.
 * ``bonawitz``: the servers of Bonawitz et al., CCS 2017: vectors of 100 000 values of 16 bits on the complete graph,
   0, 10 and 30 % vanished. Reduced to 100 clients; ``--full`` runs 500 and 1000, which takes a quarter of an hour, since
@@ -172,7 +172,7 @@ def expansion() -> dict[str, Any]:
     parts = {
         "keys": len(signed(session, 0, Kind.SECAGG_ADVERTISE, sender, bytes(96), key)),
         "shares": len(
-            tagged(session, 0, Kind.SECAGG_SHARES, sender, bytes((n - 1) * (4 + box_bytes(session))), bytes(32))
+            tagged(session, 0, Kind.SECAGG_SHARES, sender, bytes((n - 1) * (4 + box_bytes(plan))), bytes(32))
         ),
         "masked vector": len(
             tagged(session, 0, Kind.SECAGG_MASKED, sender, bytes(-(-(d + 1) * session.bits // 8)), bytes(32))
@@ -183,9 +183,7 @@ def expansion() -> dict[str, Any]:
     received = {
         "keys": len(signed(session, 0, Kind.SECAGG_ROSTER, {"key": bytes(32)}, bytes(n * 100), key)),
         "shares": len(
-            signed(
-                session, 0, Kind.SECAGG_DELIVERY, {"to": n - 1}, bytes(head + (n - 1) * (4 + box_bytes(session))), key
-            )
+            signed(session, 0, Kind.SECAGG_DELIVERY, {"to": n - 1}, bytes(head + (n - 1) * (4 + box_bytes(plan))), key)
         ),
         "request": len(signed(session, 0, Kind.SECAGG_REQUEST, {}, bytes(head), key)),
     }

@@ -157,7 +157,7 @@ def swapped(rows, i, at, data):
     ],
 )
 def test_rosters_that_are_refused(make, change, match):
-    world = make(6)
+    world = make(secagg.plan(6, dropout=0.34))
     _, clients, out = world.to("shares", drop=[(ME, "shares")])
     message = edited(world, out[ME], b"".join(change(roster_rows(out[ME]))))
     refuses(clients[ME], message, match)
@@ -167,7 +167,7 @@ def test_a_roster_of_too_few(make):
     world = make(6)
     _, clients, out = world.to("shares", drop=[(ME, "shares")])
     message = edited(world, out[ME], b"".join(roster_rows(out[ME])[:2]))
-    refuses(clients[ME], message, "2 clients advertised keys, at least 6 are needed", party=None)
+    refuses(clients[ME], message, "2 clients advertised keys, too few for the session's plan", party=None)
 
 
 def test_a_key_of_low_order_names_its_owner(make):
@@ -208,7 +208,7 @@ def test_deliveries_that_are_refused(make, plan):
         world = make(plan)
         _, clients, out = world.to("masked", drop=[(ME, "masked")])
         payload = bytes(decode(out[ME]).payload)
-        head, size = (plan.clients + 7) // 8, 4 + box_bytes(world.session)
+        head, size = (plan.clients + 7) // 8, 4 + box_bytes(plan)
         rows = [payload[at : at + size] for at in range(head, len(payload), size)]
         return world, clients[ME], out[ME], payload[:head], rows
 
@@ -236,7 +236,7 @@ def test_too_few_holders_left(make, malicious):
     world = make(plan)
     _, clients, out = world.to("masked", drop=[(ME, "masked")])
     payload = bytes(decode(out[ME]).payload)
-    head, size = (plan.clients + 7) // 8, 4 + box_bytes(world.session)
+    head, size = (plan.clients + 7) // 8, 4 + box_bytes(plan)
     absent = set(clients[ME]._chosen[: plan.neighbours - plan.threshold + 1].tolist())
     rows = [payload[at : at + size] for at in range(head, len(payload), size)]
     kept = b"".join(row for row in rows if place_of(row) not in absent)

@@ -163,6 +163,21 @@ def test_own_draws_are_uniform():
     assert float(((np.delete(counts, 2) - expected) ** 2 / expected).sum()) < 45  # 6 degrees: below 1e-7
 
 
+@pytest.mark.parametrize("malicious", [False, True])
+def test_plans_for_fewer_clients(malicious):
+    """The corrupt ones all came: the tails at the smaller number keep the bounds."""
+    plan = secagg.plan(1000, corrupt=0.2, dropout=0.1, malicious=malicious)
+    for m in (1000, 990, 950, 900):
+        fewer = plan.at(m)
+        assert (fewer.clients, fewer.bad, fewer.gone) == (m, 200, max(0, 99 - (1000 - m)))
+        privacy, correctness = fewer.bits()
+        assert privacy <= -40
+        assert correctness <= -30
+    assert plan.at(1000) is plan
+    with pytest.raises(ValueError, match="advertised must be 900 to 1000, not 899"):
+        plan.at(899)
+
+
 @pytest.mark.parametrize("n", [2, 3, 10, 64])
 def test_complete_graphs(n):
     plan = secagg.plan(n)

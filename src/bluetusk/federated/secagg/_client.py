@@ -76,7 +76,7 @@ class Steps:
     def _answer_roster(self, round: int) -> list[bytes]:
         assert self._peer is not None
         holders = self._roster.holders
-        plan = self.session.plan
+        plan = self._roster.plan
         self._chosen = draw(len(self._roster), plan.neighbours, self._me) if holders is None else holders[self._me]
         payload, self._own = self._peer.share(self._roster, self._me, self._chosen)
         self._phase = SHARED
@@ -92,7 +92,7 @@ class Steps:
         m = len(roster)
         head = (m + 7) // 8
         shared = members(frame.payload[:head], m, "the set of clients that shared their keys")
-        size = 4 + box_bytes(session)
+        size = 4 + box_bytes(roster.plan)
         if (frame.payload.nbytes - head) % size:
             raise FrameError("the delivered shares are not whole records")
         rows = np.frombuffer(frame.payload[head:], np.uint8).reshape(-1, size)
@@ -105,7 +105,7 @@ class Steps:
             expected = roster.held_by(self._me)
             if not np.array_equal(senders, expected[shared[expected]]):
                 raise FrameError("the delivered shares are not those that the graph gives this client")
-        needed, there = session.plan.threshold, int(shared[self._chosen].sum())
+        needed, there = roster.plan.threshold, int(shared[self._chosen].sum())
         if there < needed or int(shared.sum()) < session.min_clients:
             raise ProtocolAbort(
                 f"{there} of this client's holders and {int(shared.sum())} clients are left, "
@@ -130,7 +130,7 @@ class Steps:
 
     def _check_survivors(self, data: memoryview) -> NDArray[np.bool_]:
         survivors = members(data, len(self._roster), "the set of clients in the sum")
-        plan = self.session.plan
+        plan = self._roster.plan
         if (survivors & ~self._shared).any():
             raise FrameError("the set of clients in the sum holds one that shared no keys")
         if not survivors[self._me]:
@@ -194,7 +194,7 @@ class Steps:
 
     def _answer_request(self, round: int) -> list[bytes]:
         assert self._peer is not None
-        plan = self.session.plan
+        plan = self._roster.plan
         out = []
         if self._own:
             out.append(self._me.to_bytes(4, "little") + self._own)

@@ -17,12 +17,17 @@ from ._graph import Places
 from ._masks import Mask, agree, apply, derive
 from ._messages import SHARE, open_box, sealed_box
 from ._roster import Roster
+from .plan import MAX_NEIGHBOURS, Plan
 from .session import Session
 
-__all__ = ["Peer", "box_bytes", "box_key", "commitment", "mask_key", "pack", "self_mask_key"]
+__all__ = ["MOST_BOX", "Peer", "box_bytes", "box_key", "commitment", "mask_key", "pack", "self_mask_key"]
 
 Words = NDArray[Any]
 """Elements of the ring in uint32 or uint64."""
+
+
+MOST_BOX = 12 + 2 * SHARE + 4 * MAX_NEIGHBOURS + 16
+"""Bytes of the largest encrypted share that any plan gives."""
 
 
 def commitment(session: Session, round: int, seed: bytes) -> bytes:
@@ -45,9 +50,8 @@ def box_key(session: Session, round: int, secret: bytes, sender: bytes, recipien
     return derive(secret, session.hash, round, b"shares", sender, recipient)
 
 
-def box_bytes(session: Session) -> int:
+def box_bytes(plan: Plan) -> int:
     """Return the bytes of one encrypted share: nonce, two shares, the sender's choice where it chose, tag."""
-    plan = session.plan
     chosen = 4 * plan.neighbours if plan.malicious and not plan.complete else 0
     return 12 + 2 * SHARE + chosen + 16
 
@@ -109,7 +113,7 @@ class Peer:
     def share(self, roster: Roster, me: int, holders: Places) -> tuple[bytes, bytes]:
         """Share key and seed: return the holders' records, and this client's own share of its seed if it has one."""
         session = self.session
-        rows = share_keys([self.mask_secret, self.seed], session.plan.threshold, len(holders)).astype("<u8", copy=False)
+        rows = share_keys([self.mask_secret, self.seed], roster.plan.threshold, len(holders)).astype("<u8", copy=False)
         chosen = b"" if session.plan.complete or not session.plan.malicious else holders.astype("<u4").tobytes()
         out, own = [], b""
         for place, row in zip(holders.tolist(), rows, strict=True):

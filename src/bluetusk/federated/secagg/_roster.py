@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...errors import FrameError
+from ...errors import FrameError, ProtocolAbort
 from ...wire.frame import Frame, Kind
 from ._graph import Places, hashed
 from ._messages import ADVERT, about, check_signed
@@ -42,6 +42,8 @@ class Roster:
     ------
     FrameError
         If the payload is no such list, or repeats a client or a key.
+    ProtocolAbort
+        If they are too few for the session's plan.
     """
 
     def __init__(self, session: Session, round: int, payload: bytes) -> None:
@@ -70,6 +72,12 @@ class Roster:
                 except FrameError:
                     raise FrameError(f"the roster holds keys that {name!r} did not sign") from None
         self._place = {client: place for place, client in enumerate(self.clients.tolist())}
+        try:
+            self.plan = session.plan.at(len(self))
+        except ValueError as err:
+            raise ProtocolAbort(
+                f"{len(self)} clients advertised keys, too few for the session's plan: {err}", round=round
+            ) from None
         self.holders = self._graph(session, round)
 
     def __len__(self) -> int:
@@ -85,10 +93,10 @@ class Roster:
 
     def _graph(self, session: Session, round: int) -> Places | None:
         """Return every client's holders, or None where each draws its own."""
-        m, plan = len(self), session.plan
+        m, plan = len(self), self.plan
         if plan.complete:
             return np.broadcast_to(np.arange(m), (m, m))
-        if plan.malicious or m <= plan.neighbours:
+        if plan.malicious:
             return None
         state = hashlib.sha256(b"bluetusk secagg graph\0" + session.hash + round.to_bytes(8, "little") + self.digest)
         return hashed(state.digest(), m, plan.neighbours)
@@ -97,6 +105,8 @@ class Roster:
         """Return the places whose shares a client holds, without its own, where the graph is fixed."""
         if self.holders is None:
             raise ValueError("the graph is not known: each client draws its own holders")
+        if self.holders.strides[0] == 0:  # the complete graph: one row for all
+            return np.delete(self.holders[0], me)
         others: Places = np.flatnonzero((self.holders == me).any(axis=1))
         return np.delete(others, np.flatnonzero(others == me))
 

@@ -55,6 +55,7 @@ class Phases:
     _signing_key: Ed25519PrivateKey
     _phase: str
     _adverts: dict[int, tuple[bytes, bytes]]  # client -> what it advertised, its signature
+    _known: set[bytes]  # public keys advertised so far
     _rejected: dict[str, str]
     _done: set[int]  # clients, by their place in the session, whose message of this phase counts
     _expected: set[int]
@@ -82,12 +83,12 @@ class Phases:
             raise FrameError(f"a client advertises {ADVERT} bytes, not {frame.payload.nbytes}")
         advert = bytes(frame.payload)
         share_key, mask_key = advert[:32], advert[32:64]
-        known = {key for other, _ in self._adverts.values() for key in (other[:32], other[32:64])}
-        if share_key == mask_key or known & {share_key, mask_key}:
+        if share_key == mask_key or self._known & {share_key, mask_key}:
             raise FrameError("a key was advertised twice")
         if is_low_order(mask_key):
             raise FrameError("a key of low order was advertised")
         self._pair[sender] = self._pair_key(sender, share_key)
+        self._known |= {share_key, mask_key}
         self._adverts[sender] = advert, frame.header["signature"]
 
     def _pair_key(self, sender: int, share_key: bytes) -> bytes:
@@ -96,7 +97,7 @@ class Phases:
 
     def _take_shares(self, sender: int, frame: Frame) -> None:
         check_tagged(self.session, self.round, frame, ("sender",), self._pair[sender])
-        size = 4 + box_bytes(self.session)
+        size = 4 + box_bytes(self._roster.plan)
         if frame.payload.nbytes % size:
             raise FrameError("the shares are not whole records")
         rows = np.frombuffer(frame.payload, np.uint8).reshape(-1, size)
@@ -106,8 +107,8 @@ class Phases:
             chosen = self._roster.holders[me]
             if not np.array_equal(to, chosen[chosen != me]):
                 raise FrameError("the shares are not for the holders that the graph gives this client")
-        elif len(to) != self.session.plan.neighbours or np.any(np.diff(to) <= 0) or me in to or np.any(to >= m):
-            raise FrameError(f"the shares are not for {self.session.plan.neighbours} different other clients")
+        elif len(to) != self._roster.plan.neighbours or np.any(np.diff(to) <= 0) or me in to or np.any(to >= m):
+            raise FrameError(f"the shares are not for {self._roster.plan.neighbours} different other clients")
         self._holders[me] = np.arange(m) if self.session.plan.complete else to
         self._boxes[me] = rows[:, 4:].copy()
 
@@ -201,7 +202,7 @@ class Phases:
 
     def _end_shares(self) -> dict[str, bytes]:
         session, roster = self.session, self._roster
-        self._need(len(self._done), max(session.min_clients, session.plan.threshold), "shared their keys")
+        self._need(len(self._done), max(session.min_clients, self._roster.plan.threshold), "shared their keys")
         clients = self._next(MASKED)
         self._shared = self._flags(clients)
         head = bitmap(self._shared)
@@ -230,7 +231,7 @@ class Phases:
     def _end_masked(self) -> dict[str, bytes]:
         session = self.session
         malicious = session.plan.malicious
-        self._need(len(self._done), max(session.min_clients, session.plan.threshold), "sent their masked vectors")
+        self._need(len(self._done), max(session.min_clients, self._roster.plan.threshold), "sent their masked vectors")
         clients = self._next(CONSENT if malicious else UNMASK)
         self._survivors = self._flags(clients)
         self._revealed = []
@@ -306,8 +307,8 @@ class Phases:
             "done": _pack_ints(sorted(self._done)),
             "expected": _pack_ints(sorted(self._expected)),
         }
-        names = self.session.names
-        parts |= {f"rejected {names.index(name)}": reason.encode() for name, reason in self._rejected.items()}
+        names = {name: i for i, name in enumerate(self.session.names)}
+        parts |= {f"rejected {names[name]}": reason.encode() for name, reason in self._rejected.items()}
         parts |= {f"advert {i}": advert + signature for i, (advert, signature) in self._adverts.items()}
         if self._phase == ADVERTISE:
             return parts
@@ -339,6 +340,7 @@ class Phases:
         self._done, self._expected = (set(_ints(parts[name]).tolist()) for name in ("done", "expected"))
         self._rejected = {session.names[i]: part.decode() for i, part in tables.get("rejected", {}).items()}
         self._adverts = {i: (part[:ADVERT], part[ADVERT:]) for i, part in tables.get("advert", {}).items()}
+        self._known = {key for advert, _ in self._adverts.values() for key in (advert[:32], advert[32:64])}
         self._pair = {i: self._pair_key(i, advert[:32]) for i, (advert, _) in self._adverts.items()}
         if self._phase == ADVERTISE:
             return
@@ -346,7 +348,7 @@ class Phases:
         self._holders = {place: _ints(part) for place, part in tables.get("holders", {}).items()}
         self._held = {place: _ints(part) for place, part in tables.get("held", {}).items()}
         self._boxes = {
-            place: np.frombuffer(part, np.uint8).reshape(-1, box_bytes(session))
+            place: np.frombuffer(part, np.uint8).reshape(-1, box_bytes(self._roster.plan))
             for place, part in tables.get("boxes", {}).items()
         }
         if self._phase == SHARES:

@@ -53,7 +53,7 @@ def recover(
     right: Callable[[int, bytes], bool],
 ) -> dict[int, bytes]:
     """Reconstruct one 32-byte secret for each of the places; `right` tells whether it is what the client advertised."""
-    t = session.plan.threshold
+    t = roster.plan.threshold
     groups: dict[bytes, list[int]] = {}
     for place in places:
         ids, _ = shares.get(place, (np.empty(0, np.int64), None))
@@ -90,7 +90,7 @@ def _corrected(
     name = roster.name(session, place)
     ids, rows = given
     try:
-        values, _ = shamir.correct(rows, ids.tolist(), session.plan.threshold, PRIME)
+        values, _ = shamir.correct(rows, ids.tolist(), roster.plan.threshold, PRIME)
         data = values.astype("<u8").view(np.uint8).reshape(_LIMBS, 8)[:, :7].tobytes()
     except ProtocolAbort:
         data = b""

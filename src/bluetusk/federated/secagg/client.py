@@ -19,7 +19,7 @@ from ._client import ADVERTISED, IDLE, OVER, PHASES, TURNS, Steps
 from ._masks import ring_dtype
 from ._messages import ADVERT, MAX_ROUND, check_about, check_signed, signed
 from ._notes import Memory, Notes
-from ._peer import Peer, box_bytes
+from ._peer import MOST_BOX, Peer
 from .session import Session
 
 __all__ = ["Client"]
@@ -247,7 +247,7 @@ class Client(Steps):
 
     def _largest(self) -> int:
         n = len(self.session.names)
-        return n * (4 + max(ADVERT + 64, box_bytes(self.session))) + n // 8 + 64
+        return n * (4 + max(ADVERT + 64, MOST_BOX)) + n // 8 + 64
 
     # -------------------------------------------------------------------------------------------------- state
 

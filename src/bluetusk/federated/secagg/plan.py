@@ -31,6 +31,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from ..._numeric import as_int
@@ -38,11 +39,11 @@ from ...errors import FrameError
 from ...wire.frame import check_fields, field
 from ._tails import group_bound, least_unlikely, log2_ratio, run_is_unlikely, tail
 
-__all__ = ["COMPLETE_UP_TO", "MAX_CLIENTS", "Plan", "plan"]
+__all__ = ["COMPLETE_UP_TO", "MAX_CLIENTS", "MAX_NEIGHBOURS", "Plan", "plan"]
 
 COMPLETE_UP_TO = 64
 MAX_CLIENTS = 1 << 24
-_MAX_NEIGHBOURS = 1000
+MAX_NEIGHBOURS = 1000
 _FIELDS = (
     "clients",
     "corrupt",
@@ -187,6 +188,38 @@ class Plan:
         inside = self.threshold - _corrupt_holders(self, self.neighbours)
         return group_bound(self.clients, self.clients - self.bad, self.neighbours, inside, self.security)
 
+    def at(self, advertised: int) -> Plan:
+        """Return the plan for a round in which fewer clients advertised keys.
+
+        The corrupt clients are thought to be among those that came, and those that did not come count among those that
+        vanish: a sparse graph is planned anew for these numbers; on the complete graph the threshold stays.
+
+        Parameters
+        ----------
+        advertised : int
+            :attr:`stay` to `clients`.
+
+        Returns
+        -------
+        Plan
+            For `advertised` clients, with as many corrupt ones in number.
+
+        Raises
+        ------
+        ValueError
+            If there are too few.
+
+        Examples
+        --------
+        >>> fewer = plan(1000, corrupt=0.2, dropout=0.2).at(900)
+        >>> fewer.neighbours, fewer.threshold, fewer.bad
+        (81, 50, 200)
+        """
+        m = as_int(advertised, "advertised", self.stay, self.clients)
+        if self.complete or m == self.clients:
+            return self
+        return _sparse_at(self, m)
+
     def bits(self) -> tuple[float, float]:
         """Return log2 of the bounds on the failure of privacy and of correctness.
 
@@ -285,6 +318,20 @@ def _least_threshold(plan: Plan, k: int) -> int:
     return max(c + 1, (k + (c if plan.malicious else 0)) // 2 + 1)
 
 
+@lru_cache(maxsize=64)
+def _sparse_at(whole: Plan, m: int) -> Plan:
+    later = max(0, whole.gone - (whole.clients - m))
+    return plan(
+        m,
+        Fraction(whole.bad, m),
+        Fraction(later, m - 1),
+        whole.malicious,
+        complete=False,
+        security=whole.security,
+        correctness=whole.correctness,
+    )
+
+
 def _fraction(value: object, name: str) -> Fraction:
     if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
         raise TypeError(f"{name} must be a float or a Fraction, not {type(value).__name__}")
@@ -360,7 +407,7 @@ def plan(
     if threshold is not None:
         raise ValueError("threshold follows from the tails on a sparse graph: leave it out, or give complete=True")
     marked, missing = int(bad * n), int(gone * (n - 1))
-    for k in range(1, min(n - 1, _MAX_NEIGHBOURS) + 1):
+    for k in range(1, min(n - 1, MAX_NEIGHBOURS) + 1):
         if not run_is_unlikely(n, min(marked + int(gone * n), n), max(1, k // 2), limits[0]):
             continue
         c = least_unlikely(n - 1, marked, k, n, limits[0]) - 1
@@ -368,6 +415,6 @@ def plan(
         if t <= k and t <= k + 1 - least_unlikely(n - 1, missing, k, n, limits[1]):
             return Plan(n, bad, gone, malicious, False, k, t, *limits)
     raise ValueError(
-        f"no graph of {n} clients with at most {min(n - 1, _MAX_NEIGHBOURS)} neighbours keeps these bounds: lower "
+        f"no graph of {n} clients with at most {min(n - 1, MAX_NEIGHBOURS)} neighbours keeps these bounds: lower "
         "corrupt or dropout, or give complete=True"
     )

@@ -13,7 +13,7 @@ from ...errors import BluetuskError, FrameError, ProtocolAbort
 from ...wire.frame import decode, field
 from . import _state
 from ._messages import MAX_ROUND, check_about, sender_of
-from ._peer import box_bytes
+from ._peer import MOST_BOX
 from ._result import Accepted, Rejected, Result
 from ._server import ADVERTISE, DONE, ENDS, ORDER, OVER, PHASE_OF, TAKE, UNMASK, Phases
 from .session import Session
@@ -78,6 +78,7 @@ class Server(Phases):
         self._use_secret(os.urandom(32))
         self._phase = ADVERTISE
         self._adverts = {}
+        self._known = set()
         self._rejected = {}
         self._done = set()
         self._expected = set(range(len(session.names)))
@@ -176,9 +177,7 @@ class Server(Phases):
 
     def _largest(self) -> int:
         n = len(self.session.names)
-        return max(
-            kernel.packed_bytes(self.session.length + 1, self.session.bits), n * (4 + box_bytes(self.session)) + 64
-        )
+        return max(kernel.packed_bytes(self.session.length + 1, self.session.bits), n * (4 + MOST_BOX) + 64)
 
     # -------------------------------------------------------------------------------------------------- phases
 

@@ -275,7 +275,7 @@ class Session:
         4
         """
         plan = self._plan
-        return max(plan.threshold, plan.stay, self._min_clients, 0 if plan.complete else plan.neighbours + 1)
+        return max(plan.threshold, plan.stay, self._min_clients)
 
     def to_bytes(self) -> bytes:
         """Return the configuration as a frame for the other parties.
