@@ -58,3 +58,21 @@ def _names_of_examples(request: pytest.FixtureRequest, doctest_namespace: dict[s
     item = request.node
     if isinstance(item, pytest.DoctestItem) and any(_KEY_NAMES.search(e.source) for e in item.dtest.examples):
         doctest_namespace["pub"], doctest_namespace["priv"] = request.getfixturevalue("keypair")
+    if isinstance(item, pytest.DoctestItem) and "secagg" in item.name:
+        doctest_namespace.update(_secagg())
+
+
+def _secagg() -> dict[str, Any]:
+    """Return a session of five clients a .. e with three values, their identity keys and the server's."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from bluetusk import FixedPoint
+    from bluetusk.federated import secagg
+
+    signing = {name: Ed25519PrivateKey.generate() for name in "abcde"}
+    server_key = Ed25519PrivateKey.generate()
+    clients = {name: (key.public_key().public_bytes_raw(), 10) for name, key in signing.items()}
+    session = secagg.Session(
+        secagg.plan(5, dropout=0.2), FixedPoint(), 3, clients, server_key.public_key().public_bytes_raw()
+    )
+    return {"session": session, "signing": signing, "server_key": server_key}

@@ -11,7 +11,11 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
 def test_every_script_is_tested() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {"encrypted_gradients.py", "federated_sum.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {
+        "encrypted_gradients.py",
+        "federated_sum.py",
+        "secagg.py",
+    }
 
 
 def test_encrypted_gradients(capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,3 +31,13 @@ def test_federated_sum(capsys: pytest.CaptureFixture[str]) -> None:
     assert out.count("Accepted(") == 3
     assert "duplicate" in out
     assert "clients ('east', 'north', 'south') weight 600 mean [0.23333333" in out
+
+
+def test_secagg(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(EXAMPLES / "secagg.py"), run_name="__main__")
+    out = capsys.readouterr().out
+    assert out.count("Accepted(") == 6
+    assert "in the sum ('amiens', 'brest', 'calais', 'dijon', 'fos') vanished ('evry',)" in out
+    # (0.1 * 100 + 0.2 * 200 + 0.3 * 300 + 0.4 * 400 + 0.6 * 600) / 1600
+    assert "weight 1600 mean [0.4125 0.4125 0.4125 0.4125]" in out
+    assert "noted 3 things" in out

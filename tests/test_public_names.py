@@ -18,6 +18,7 @@ MODULES = [
     bt,
     bt.federated,
     bt.federated.noise,
+    bt.federated.secagg,
     bt.modexp,
     bt.paillier,
     bt.paillier.hazmat,

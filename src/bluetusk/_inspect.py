@@ -27,6 +27,17 @@ _MEANING = {
     Kind.SUM_TOTAL: "an encrypted total, for the key holder",
     Kind.SUM_RESULT: "a decrypted total",
     Kind.MESSAGE: "a note between the processes of one job",
+    Kind.SECAGG_SESSION: "the configuration of a secure aggregation",
+    Kind.SECAGG_ADVERTISE: "a client's public keys for a round of secure aggregation",
+    Kind.SECAGG_ROSTER: "the public keys of all clients of a round",
+    Kind.SECAGG_SHARES: "a client's encrypted shares, for its holders",
+    Kind.SECAGG_DELIVERY: "the encrypted shares that one client holds",
+    Kind.SECAGG_MASKED: "a client's masked vector",
+    Kind.SECAGG_VIEW: "the clients in a sum, for consent",
+    Kind.SECAGG_CONSENT: "a client's signature on the clients in a sum",
+    Kind.SECAGG_REQUEST: "the clients in a sum, asking for shares",
+    Kind.SECAGG_REVEAL: "the shares that unmask a sum, encrypted for the server",
+    Kind.SECAGG_STATE: "a party's state in secure aggregation, encrypted",
 }
 
 

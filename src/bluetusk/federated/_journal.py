@@ -1,4 +1,4 @@
-"""What a key holder must never forget: which sums it has already decrypted.
+"""What a key holder must never forget: which sums it has already decrypted. Other roles note their answers alike.
 
 An append-only text file. Its lines are::
 
@@ -43,6 +43,8 @@ class Journal:
         If it cannot be opened for writing, or `path` is a symbolic link.
     """
 
+    _owner, _verb, _noted, _done = "key holder", "decrypt", "the sum", "decrypted"
+
     def __init__(self, path: str | os.PathLike[str], session: bytes) -> None:
         self._path = os.fspath(path)
         self._session = session.hex()
@@ -52,11 +54,13 @@ class Journal:
         self._fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             if not stat.S_ISREG(os.fstat(self._fd).st_mode):
-                raise ProtocolAbort(f"{self._path!r} is not a regular file: give the key holder a file of its own")
+                raise ProtocolAbort(f"{self._path!r} is not a regular file: give the {self._owner} a file of its own")
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ProtocolAbort(f"{self._path!r} is in use by another key holder: close that one first") from None
+                raise ProtocolAbort(
+                    f"{self._path!r} is in use by another {self._owner}: close that one first"
+                ) from None
             self._load()
             self._sync_directory()
         except BaseException:
@@ -72,15 +76,19 @@ class Journal:
             If it was, or if this journal may not be used (any more).
         """
         if self._fd < 0:
-            raise ProtocolAbort("the key holder is closed: open a new one on the same state file", round=round)
+            raise ProtocolAbort(f"the {self._owner} is closed: open a new one on the same state file", round=round)
         if os.getpid() != self._pid:
-            raise ProtocolAbort("the key holder belongs to the parent process: a fork may not decrypt", round=round)
-        if (round, tensor) in self._spent:
             raise ProtocolAbort(
-                f"the sum of tensor {tensor!r} was already decrypted, and a second one could show one client's "
-                "values by the difference: start a new round",
-                round=round,
+                f"the {self._owner} belongs to the parent process: a fork may not {self._verb}", round=round
             )
+        if (round, tensor) in self._spent:
+            raise ProtocolAbort(self._again(tensor), round=round)
+
+    def _again(self, tensor: str) -> str:
+        return (
+            f"the sum of tensor {tensor!r} was already decrypted, and a second one could show one client's "
+            "values by the difference: start a new round"
+        )
 
     def spend(self, round: int, tensor: str) -> None:
         """Note on disk that this sum is being decrypted.
@@ -102,8 +110,8 @@ class Journal:
             except OSError as err:
                 self._cut(before)
                 raise ProtocolAbort(
-                    f"cannot note the sum in {self._path!r} ({err.strerror or err}), so it is not decrypted: make room "
-                    "and start a new round",
+                    f"cannot note {self._noted} in {self._path!r} ({err.strerror or err}), so it is not {self._done}: "
+                    "make room and start a new round",
                     round=round,
                 ) from None
             except BaseException:

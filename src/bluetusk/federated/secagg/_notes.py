@@ -1,0 +1,45 @@
+"""What a client must never do twice in a round: start it, mask, consent, answer. Noted on disk before it is done."""
+
+from __future__ import annotations
+
+import os
+
+from ...errors import ProtocolAbort
+from .._journal import Journal
+
+__all__ = ["Memory", "Notes"]
+
+_WHAT = {
+    "start": "this client already started the round: two sets of keys for one round could unmask its values",
+    "mask": "this client already sent its masked vector",
+    "consent": "this client already consented to a set of clients",
+    "answer": "this client already answered a request for shares: two answers could unmask one client's values",
+}
+
+
+class Notes(Journal):
+    """A client's journal; the file is as :class:`~bluetusk.federated._journal.Journal` describes it."""
+
+    _owner, _verb, _noted, _done = "client", "answer", "the answer", "sent"
+
+    def _again(self, tensor: str) -> str:
+        return f"{_WHAT.get(tensor, tensor)}: start a new round"
+
+
+class Memory:
+    """The same promise for a client without a file: it holds as long as the process."""
+
+    def __init__(self) -> None:
+        self._spent: set[tuple[int, str]] = set()
+        self._pid = os.getpid()
+
+    def spend(self, round: int, what: str) -> None:
+        """Note something, or refuse it."""
+        if os.getpid() != self._pid:
+            raise ProtocolAbort("the client belongs to the parent process: a fork may not answer", round=round)
+        if (round, what) in self._spent:
+            raise ProtocolAbort(f"{_WHAT[what]}: start a new round", round=round)
+        self._spent.add((round, what))
+
+    def close(self) -> None:
+        """Nothing to release."""

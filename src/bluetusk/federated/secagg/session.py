@@ -1,0 +1,404 @@
+"""What clients and server agree on before the first round of secure aggregation."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NoReturn
+
+from ..._numeric import as_int
+from ...encoding import FixedPoint
+from ...errors import BluetuskError, EncodingOverflow, FrameError
+from ...wire.frame import Kind, check_fields, decode, encode, field
+from .._messages import check_name
+from .plan import Plan
+
+__all__ = ["MAX_SESSION", "Session"]
+
+MAX_SESSION = 1 << 16
+"""Most clients of a session: what one process can serve. A plan may be for more."""
+_MAX_LENGTH = 1 << 32
+_LEAST_BITS = 8
+_DOMAIN = b"bluetusk secagg session\0"
+
+
+class Session:
+    """One session of secure aggregation: the public configuration on which all parties agree.
+
+    Its hash is part of every message and of every mask's derivation, so that nothing made for another plan, encoding,
+    length, list of clients or limit fits.
+
+    Parameters
+    ----------
+    plan : Plan
+        Neighbours and threshold, from :func:`bluetusk.federated.secagg.plan`; for exactly as many clients.
+    encoding : FixedPoint
+        How values become integers. Sums live on the ring of ``2**encoding.slot_bits``, 8 to 64 bits.
+    length : int
+        How many values a client's vector has. Several tensors of one encoding go into one vector.
+    clients : mapping of str to (bytes, int)
+        For each client its Ed25519 public key (32 bytes) and the largest weight it may use. The sum of these weights
+        must not exceed the encoding's ``max_weight``, so that no sum can overflow the ring.
+    server : bytes
+        The server's Ed25519 public key: it signs what it sends.
+    min_clients : int, optional
+        Clients refuse to unmask a sum of fewer. By default the plan's threshold on the complete graph, else all but the
+        clients that the plan lets vanish; with a malicious server at least the plan's quorum. It may not be below 2.
+    session_id : bytes, optional
+        16 bytes; fresh random ones by default. Two sessions with the same configuration differ by it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or is outside its limits.
+    EncodingOverflow
+        If the encoding needs more than 64 bits.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> clients = {name: (bytes([i]) * 32, 1) for i, name in enumerate("abcde", 1)}
+    >>> session = bt.federated.secagg.Session(bt.federated.secagg.plan(5), bt.FixedPoint(), 10, clients, bytes(32))
+    >>> print(repr(session).partition(": ")[2])
+    5 clients, 10 values of 32 bits, threshold 5 of 5>
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_clients",
+        "_encoding",
+        "_hash",
+        "_length",
+        "_min_clients",
+        "_names",
+        "_plan",
+        "_server",
+        "_session_id",
+    )
+
+    _clients: Mapping[str, tuple[bytes, int]]
+    _encoding: FixedPoint
+    _hash: bytes
+    _length: int
+    _min_clients: int
+    _names: tuple[str, ...]
+    _plan: Plan
+    _server: bytes
+    _session_id: bytes
+
+    def __init__(
+        self,
+        plan: Plan,
+        encoding: FixedPoint,
+        length: int,
+        clients: Mapping[str, tuple[bytes, int]],
+        server: bytes,
+        *,
+        min_clients: int | None = None,
+        session_id: bytes | None = None,
+    ) -> None:
+        if not isinstance(plan, Plan):
+            raise TypeError(f"plan must be a secagg.Plan, not {type(plan).__name__}")
+        if not isinstance(encoding, FixedPoint):
+            raise TypeError(f"encoding must be a FixedPoint, not {type(encoding).__name__}")
+        session_id = os.urandom(16) if session_id is None else session_id
+        for value, name, size in ((session_id, "session_id", 16), (server, "server", 32)):
+            if not isinstance(value, bytes):
+                raise TypeError(f"{name} must be bytes, not {type(value).__name__}")
+            if len(value) != size:
+                raise ValueError(f"{name} must have {size} bytes, not {len(value)}")
+        if hasattr(self, "_hash"):
+            raise TypeError("a session cannot be built twice: make another one")
+        named = _check_clients(clients)
+        if len(named) != plan.clients:
+            raise ValueError(f"clients: the plan is for {plan.clients}, these are {len(named)}: make a plan for them")
+        if encoding.slot_bits > 64:
+            raise EncodingOverflow(
+                f"encoding needs a ring of {encoding.slot_bits} bits, there are 64: lower clip, max_weight or "
+                "guard_bits"
+            )
+        if encoding.slot_bits < _LEAST_BITS:
+            raise ValueError(
+                f"encoding gives a ring of {encoding.slot_bits} bits, at least {_LEAST_BITS} are needed: raise "
+                "guard_bits"
+            )
+        total = sum(limit for _, limit in named.values())
+        if total > encoding.max_weight:
+            raise ValueError(
+                f"clients: their largest weights add up to {total}, the encoding holds {encoding.max_weight}: lower "
+                "them or raise its max_weight"
+            )
+        floor = plan.quorum if plan.malicious else 2
+        usual = max(3 if plan.clients > 2 else 2, plan.threshold if plan.complete else plan.stay, floor)
+        for key, made in {
+            "_plan": plan,
+            "_encoding": encoding,
+            "_length": as_int(length, "length", 1, _MAX_LENGTH),
+            "_clients": MappingProxyType(named),
+            "_names": tuple(named),
+            "_server": server,
+            "_min_clients": usual if min_clients is None else as_int(min_clients, "min_clients", floor, len(named)),
+            "_session_id": session_id,
+        }.items():
+            object.__setattr__(self, key, made)
+        object.__setattr__(self, "_hash", hashlib.sha256(_DOMAIN + self.to_bytes()).digest())
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a session cannot be changed (setting {name!r}): its hash is in every message")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a session cannot be changed (deleting {name!r}): its hash is in every message")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Session.from_bytes, (self.to_bytes(),)
+
+    @property
+    def plan(self) -> Plan:
+        """Neighbours and threshold.
+
+        Examples
+        --------
+        >>> session.plan.threshold
+        4
+        """
+        return self._plan
+
+    @property
+    def encoding(self) -> FixedPoint:
+        """How values become integers.
+
+        Examples
+        --------
+        >>> session.encoding.slot_bits
+        32
+        """
+        return self._encoding
+
+    @property
+    def length(self) -> int:
+        """How many values a client's vector has.
+
+        Examples
+        --------
+        >>> session.length
+        3
+        """
+        return self._length
+
+    @property
+    def clients(self) -> Mapping[str, tuple[bytes, int]]:
+        """For each client its Ed25519 public key and its largest weight; sorted by name, read-only.
+
+        Examples
+        --------
+        >>> list(session.clients)
+        ['a', 'b', 'c', 'd', 'e']
+        """
+        return self._clients
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The clients' names, sorted: messages count clients by their place here.
+
+        Examples
+        --------
+        >>> session.names[0]
+        'a'
+        """
+        return self._names
+
+    @property
+    def server(self) -> bytes:
+        """The server's Ed25519 public key.
+
+        Examples
+        --------
+        >>> len(session.server)
+        32
+        """
+        return self._server
+
+    @property
+    def min_clients(self) -> int:
+        """Clients refuse to unmask a sum of fewer.
+
+        Examples
+        --------
+        >>> session.min_clients
+        4
+        """
+        return self._min_clients
+
+    @property
+    def session_id(self) -> bytes:
+        """What tells two sessions of one configuration apart, 16 bytes.
+
+        Examples
+        --------
+        >>> len(session.session_id)
+        16
+        """
+        return self._session_id
+
+    @property
+    def hash(self) -> bytes:
+        """SHA-256 of the configuration, 32 bytes: compare it with what was agreed.
+
+        Examples
+        --------
+        >>> len(session.hash)
+        32
+        """
+        return self._hash
+
+    @property
+    def bits(self) -> int:
+        """Bits of a masked value: the ring is that of the integers modulo ``2**bits``.
+
+        Examples
+        --------
+        >>> session.bits
+        32
+        """
+        return self._encoding.slot_bits
+
+    @property
+    def min_advertised(self) -> int:
+        """With fewer clients that advertise keys a round does not go on.
+
+        Examples
+        --------
+        >>> session.min_advertised
+        4
+        """
+        plan = self._plan
+        return max(plan.threshold, plan.stay, self._min_clients)
+
+    def to_bytes(self) -> bytes:
+        """Return the configuration as a frame for the other parties.
+
+        Returns
+        -------
+        bytes
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.federated.secagg.Session.from_bytes(session.to_bytes()) == session
+        True
+        """
+        rows = []
+        for name, (key, limit) in self._clients.items():
+            text = name.encode()
+            rows.append(struct.pack("<H", len(text)) + text + key + struct.pack("<Q", limit))
+        header = {
+            "id": self._session_id,
+            "plan": self._plan.to_dict(),
+            "encoding": self._encoding.to_dict(),
+            "length": self._length,
+            "min_clients": self._min_clients,
+            "server": self._server,
+        }
+        return encode(Kind.SECAGG_SESSION, header, b"".join(rows))
+
+    @classmethod
+    def from_bytes(cls, data: bytes | bytearray | memoryview) -> Session:
+        """Read a configuration, with every check that the constructor makes.
+
+        Parameters
+        ----------
+        data : bytes-like
+            What :meth:`to_bytes` gave.
+
+        Returns
+        -------
+        Session
+
+        Raises
+        ------
+        FrameError
+            If `data` is no such frame, or what it says is not allowed.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.federated.secagg.Session.from_bytes(session.to_bytes()).hash == session.hash
+        True
+        """
+        frame = decode(data, Kind.SECAGG_SESSION, max_payload=MAX_SESSION * (2 + 4 * 64 + 40))
+        header = frame.header
+        check_fields(header, {"id", "plan", "encoding", "length", "min_clients", "server"})
+        try:
+            session = cls(
+                Plan.from_dict(field(header, "plan", dict)),
+                FixedPoint.from_dict(field(header, "encoding", dict)),
+                field(header, "length", int),
+                _read_clients(bytes(frame.payload)),
+                field(header, "server", bytes, length=32),
+                min_clients=field(header, "min_clients", int),
+                session_id=field(header, "id", bytes, length=16),
+            )
+        except BluetuskError as err:
+            raise FrameError(f"the session's configuration is not allowed: {err}") from None
+        except (TypeError, ValueError) as err:
+            raise FrameError(f"the session's configuration is not allowed: {err}") from None
+        if session.to_bytes() != bytes(data):
+            raise FrameError("the session's clients are not in their one order: ask its maker for a new one")
+        return session
+
+    def __eq__(self, other: object) -> bool:
+        return self.hash == other.hash if isinstance(other, Session) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
+    def __repr__(self) -> str:
+        return (
+            f"<secagg.Session {self._session_id.hex()[:8]}: {len(self._names)} clients, {self._length} values of "
+            f"{self.bits} bits, threshold {self._plan.threshold} of {self._plan.neighbours}>"
+        )
+
+
+def _check_clients(clients: Mapping[str, tuple[bytes, int]]) -> dict[str, tuple[bytes, int]]:
+    if not isinstance(clients, Mapping):
+        raise TypeError(
+            f"clients must be a mapping of name to (public key, largest weight), not {type(clients).__name__}"
+        )
+    if not 2 <= len(clients) <= MAX_SESSION:
+        raise ValueError(f"clients: a session has 2 to {MAX_SESSION} of them, not {len(clients)}")
+    checked: dict[str, tuple[bytes, int]] = {}
+    owner: dict[bytes, str] = {}
+    for name in sorted(clients, key=lambda name: check_name(name, "clients")):
+        try:
+            key, limit = clients[name]
+        except (TypeError, ValueError):
+            raise TypeError(f"clients[{name!r}] must be a pair (public key, largest weight)") from None
+        if not isinstance(key, bytes):
+            raise TypeError(f"clients[{name!r}]: the public key must be bytes, not {type(key).__name__}")
+        if len(key) != 32:
+            raise ValueError(f"clients[{name!r}]: an Ed25519 public key has 32 bytes, not {len(key)}")
+        if key in owner:
+            raise ValueError(f"clients {owner[key]!r} and {name!r} have the same public key: each needs its own")
+        owner[key] = name
+        checked[name] = (key, as_int(limit, f"clients[{name!r}]: the largest weight", 1, (1 << 63) - 1))
+    return checked
+
+
+def _read_clients(data: bytes) -> dict[str, tuple[bytes, int]]:
+    clients: dict[str, tuple[bytes, int]] = {}
+    at = 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 2], "little")
+        row = data[at + 2 : at + 2 + size + 40]
+        if len(row) != size + 40:
+            raise FrameError("the session's list of clients is truncated")
+        try:
+            name = row[:size].decode()
+        except UnicodeDecodeError:
+            raise FrameError("a client's name is not UTF-8") from None
+        clients[name] = (row[size : size + 32], int.from_bytes(row[size + 32 :], "little"))
+        at += 2 + size + 40
+    return clients
