@@ -87,9 +87,10 @@ ROWS: tuple[Row, ...] = (
     Row("encrypt", "encrypt, public key", "value", 64, target_us=280, ratios={"HEU": 1.95, "pypaillier": 3.3}),
     Row(
         "encrypt_owner",
-        "encrypt, key owner, checked",
+        "encrypt, key owner, checked, 512 at a time",
         "value",
-        64,
+        512,
+        limit=0.4,
         against="encrypt",
         target_us=210,
         ratios={"HEU": 2.6},
@@ -131,6 +132,7 @@ ROWS: tuple[Row, ...] = (
         for operation in ("encrypt", "decrypt")
         for n, limit in ((1, 0.1), (4, 0.1), (16, 0.1), (1000, 0.4))
     ),
+    Row("encrypt_owner #64", "encrypt, key owner, checked, 64 at a time", "value", 64, batch=True, ours_only=True),
     Row("encrypt_pool", "encrypt with obfuscators made ahead", "value", 64, ours_only=True),
 )
 

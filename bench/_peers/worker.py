@@ -179,11 +179,11 @@ class Bench:
         return self.lib.table, 1, None, None
 
     def row_serialise(self, n):
-        return lambda: self.lib.dump(self.few), len(self.small), None, None
+        return lambda: self.lib.dump(self.many), len(self.index), None, None
 
     def row_parse(self, n):
-        data = self.lib.dump(self.few)
-        return lambda: self.lib.parse(data), len(self.small), None, None
+        data = self.lib.dump(self.many)
+        return lambda: self.lib.parse(data), len(self.index), None, None
 
     # ------------------------------------------------------------------------------------------------------ timing
 
