@@ -422,7 +422,7 @@ def test_foreign_early_and_late_messages_change_nothing(make):
 
 
 def test_ctrl_c_while_masking(make, monkeypatch):
-    """That the vector was about to leave is noted already: the client drops out of the round, and goes on with the next."""
+    """That the vector was about to leave is noted already: the client drops out, and goes on with the next round."""
     world = make(6)
     _, clients, out = world.to("masked", drop=[(ME, "masked")])
     client = clients[ME]
