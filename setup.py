@@ -11,10 +11,22 @@ import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-CORE = ["bt_gmp", "bt_modulus", "bt_mont", "bt_mont_mpn", "bt_mont_fma", "bt_modexp", "bt_batch", "bt_multiexp"]
+CORE = [
+    "bt_gmp",
+    "bt_modulus",
+    "bt_mont",
+    "bt_mont_mpn",
+    "bt_mont_fma",
+    "bt_mont_ifma",
+    "bt_modexp",
+    "bt_batch",
+    "bt_multiexp",
+    "bt_sparse",
+]
 KERNELS = {
     "modexp": CORE,
     "paillier": [*CORE, "bt_secret", "bt_paillier", "bt_paillier_key", "bt_paillier_decrypt", "bt_paillier_owner"],
+    "straus": ["bt_straus", "bt_batch"],
     "pack": ["bt_pack"],
     "ring": ["bt_ring", "bt_ring_avx2"],
     "field": ["bt_field", "bt_field_small", "bt_field_odd", "bt_field_gf256", "bt_field_avx2"],

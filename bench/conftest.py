@@ -12,6 +12,8 @@ import bluetusk as bt
 
 BITS = 2048
 
+collect_ignore = ["_peers", "kernel.py", "peers.py", "scaling.py"]  # programs, not tests
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:

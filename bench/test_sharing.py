@@ -75,3 +75,27 @@ def test_unpack_100000(benchmark: Any, bits: int) -> None:
     x = np.random.default_rng(1).integers(0, 2**bits, 100_000, np.uint32)
     data = bt.sharing.ring.pack(x, bits)
     assert np.array_equal(benchmark(bt.sharing.ring.unpack, data, bits, len(x)), x)
+
+
+def test_beaver_multiply_100000(benchmark: Any) -> None:
+    """Three parties in one process; triples are made outside of the timing."""
+    x = bt.sharing.ring.share(np.arange(100_000), 3)
+    benchmark.pedantic(
+        bt.sharing.beaver.multiply,
+        setup=lambda: ((x, x, bt.sharing.beaver.triple(100_000, 3)), {}),
+        rounds=10,
+        iterations=1,
+    )
+
+
+def test_to_shares_64(benchmark: Any, keys: Any) -> None:
+    """From ciphertexts to the evaluator's shares and the message; mostly r^n, once for ten values."""
+    c = keys[0].encrypt(np.arange(64), bt.FixedPoint.integers(limit=2**40))
+    mine, message = benchmark(c.to_shares)
+    assert np.array_equal((mine + bt.paillier.open_shares(keys[1], message)).astype(np.int64), np.arange(64))
+
+
+def test_open_shares_64(benchmark: Any, keys: Any) -> None:
+    c = keys[0].encrypt(np.arange(64), bt.FixedPoint.integers(limit=2**40))
+    mine, message = c.to_shares()
+    assert np.array_equal((mine + benchmark(bt.paillier.open_shares, keys[1], message)).astype(np.int64), np.arange(64))

@@ -79,79 +79,139 @@ void bt_prod(const bt_mont *ctx, bt_word *dst, const bt_word *src, const int64_t
     }
 }
 
+/* --- running products ------------------------------------------------------------------------------------------------- */
+
+size_t bt_scan_scratch(const bt_mont *ctx)
+{
+    return bt_mont_words(ctx, BT_BATCH) + bt_mont_scratch(ctx);
+}
+
+void bt_scan(const bt_mont *ctx, bt_word *dst, size_t stride, const bt_word *src, const int64_t *idx, size_t rows,
+             size_t steps, int more, bt_word *scratch)
+{
+    bt_word *t = scratch, *work = t + bt_mont_words(ctx, BT_BATCH);
+    for (size_t first = 0; first < rows; first += BT_BATCH) { /* the last products stay in cache */
+        const size_t count = min_size(BT_BATCH, rows - first);
+        for (size_t s = 0; s < steps; s++) {
+            bt_word *here = dst + bt_mont_offset(ctx, s * stride + first);
+            const int64_t *pick = idx + s * rows + first;
+            if (s == 0 && !more) {
+                ctx->ops->gather(ctx, here, src, pick, count);
+            } else {
+                ctx->ops->gather(ctx, t, src, pick, count);
+                ctx->ops->mul(ctx, here, here - bt_mont_offset(ctx, stride), t, count, 0, work);
+            }
+        }
+    }
+}
+
 /* --- accumulation -------------------------------------------------------------------------------------------------- */
 
-/* For several lanes: the gathered factors and the products of each round of the tree below (at most BT_BATCH/2, /4, ..., each
- * padded to lanes), two operands, one element. */
+/* For several lanes: the pool of factors, and two operands. */
 size_t bt_accumulate_scratch(const bt_mont *ctx)
 {
     if (ctx->ops->lanes == 1)
         return bt_mont_scratch(ctx);
-    return bt_mont_words(ctx, 2 * BT_BATCH + (BT_BATCH_LOG + 1) * BT_MAX_LANES) + 2 * bt_mont_words(ctx, BT_BATCH) +
-           bt_mont_words(ctx, 1) + bt_mont_scratch(ctx);
+    return 3 * bt_mont_words(ctx, BT_BATCH) + bt_mont_scratch(ctx);
 }
 
-/* Several lanes: factors of one bin are first multiplied in pairs, all bins together, until each bin has one factor left;
- * then no two items share a bin, and all can be multiplied into dst as one batch. */
-static void accumulate_lanes(bt_accumulator *acc)
+static void sort_by_bin(bt_item *items, size_t n)
 {
-    const bt_mont *ctx = acc->ctx;
-    const bt_mont_ops *ops = ctx->ops;
-    const size_t lanes = ops->lanes;
-    bt_word *pool = acc->scratch, *a = pool + bt_mont_words(ctx, 2 * BT_BATCH + (BT_BATCH_LOG + 1) * BT_MAX_LANES);
-    bt_word *b = a + bt_mont_words(ctx, BT_BATCH), *single = b + bt_mont_words(ctx, BT_BATCH);
-    bt_word *work = single + bt_mont_words(ctx, 1);
-    bt_item *items = acc->items;
-    int64_t left[BT_BATCH], right[BT_BATCH];
-
-    for (size_t i = 1; i < acc->count; i++) { /* sort by bin */
+    for (size_t i = 1; i < n; i++) {
         const bt_item moving = items[i];
         size_t k = i;
         for (; k > 0 && items[k - 1].bin > moving.bin; k--)
             items[k] = items[k - 1];
         items[k] = moving;
     }
-    for (size_t i = 0; i < acc->count; i++)
-        left[i] = items[i].from;
-    ops->gather(ctx, pool, acc->src, left, acc->count);
-    for (size_t i = 0; i < acc->count; i++)
-        items[i].from = (int64_t)i; /* from now on: where in the pool */
+}
 
-    size_t live = acc->count, end = div_up(live, lanes) * lanes;
-    for (;;) {
-        size_t pairs = 0, kept = 0;
-        for (size_t i = 0; i < live; kept++) {
-            if (i + 1 < live && items[i].bin == items[i + 1].bin) {
-                left[pairs] = items[i].from;
-                right[pairs] = items[i + 1].from;
-                items[kept] = (bt_item){items[i].bin, (int64_t)(end + pairs++)};
-                i += 2;
-            } else {
-                items[kept] = items[i++];
-            }
+/* One past the last of the items, sorted, that share the bin of items[i]. */
+static size_t run_end(const bt_item *items, size_t live, size_t i)
+{
+    size_t end = i + 1;
+    while (end < live && items[end].bin == items[i].bin)
+        end++;
+    return end;
+}
+
+/* Of every bin with more than `most` items the first ones are multiplied in pairs, as many as bring it down to `most`, at
+ * best half of them; each product takes the place of its first factor in the pool. Returns how many items are left. */
+static size_t join_pairs(const bt_mont *ctx, bt_item *items, size_t live, size_t most, bt_word *pool, bt_word *a,
+                         bt_word *b, bt_word *work)
+{
+    int64_t left[BT_BATCH], right[BT_BATCH];
+    size_t pairs = 0, kept = 0;
+    for (size_t i = 0; i < live;) {
+        const size_t end = run_end(items, live, i), size = end - i;
+        for (size_t join = size > most ? min_size(size / 2, size - most) : 0; join > 0; join--, i += 2) {
+            left[pairs] = items[i].from;
+            right[pairs++] = items[i + 1].from;
+            items[kept++] = items[i];
         }
-        live = kept;
-        if (pairs == 0)
+        while (i < end)
+            items[kept++] = items[i++];
+    }
+    if (pairs > 0) {
+        ctx->ops->gather(ctx, a, pool, left, pairs);
+        ctx->ops->gather(ctx, b, pool, right, pairs);
+        ctx->ops->mul(ctx, a, a, b, pairs, 0, work);
+        ctx->ops->put(ctx, pool, left, a, pairs);
+    }
+    return kept;
+}
+
+/* Several lanes: items are sorted by bin and multiplied into dst a group at a time, item k with k + groups, k + 2 groups, ...:
+ * no two of a group share a bin if none has more than `groups` items. Where one has, its items are first multiplied among
+ * themselves. */
+static void accumulate_lanes(bt_accumulator *acc)
+{
+    const bt_mont *ctx = acc->ctx;
+    const bt_mont_ops *ops = ctx->ops;
+    const size_t lanes = ops->lanes, batch = bt_mont_words(ctx, BT_BATCH);
+    bt_word *pool = acc->scratch, *a = pool + batch, *b = a + batch, *work = b + batch;
+    bt_item *items = acc->items;
+    const bt_word *src = acc->src;
+    size_t live = acc->count;
+    int64_t from[BT_BATCH], bin[BT_BATCH];
+
+    sort_by_bin(items, live);
+    for (;;) { /* a run longer than the number of groups, which is 1 or more, shrinks */
+        size_t longest = 0;
+        for (size_t i = 0; i < live; i = run_end(items, live, i))
+            longest = max_size(longest, run_end(items, live, i) - i);
+        if (longest <= div_up(live, lanes))
             break;
-        ops->gather(ctx, a, pool, left, pairs);
-        ops->gather(ctx, b, pool, right, pairs);
-        ops->mul(ctx, pool + bt_mont_offset(ctx, end), a, b, pairs, 0, work);
-        end += div_up(pairs, lanes) * lanes;
+        if (src != pool) {
+            for (size_t i = 0; i < live; i++) {
+                from[i] = items[i].from;
+                items[i].from = (int64_t)i;
+            }
+            ops->gather(ctx, pool, src, from, live);
+            src = pool;
+        }
+        live = join_pairs(ctx, items, live, div_up(live, lanes), pool, a, b, work);
     }
-    for (size_t i = 0; i < live; i++) {
-        left[i] = items[i].from;
-        right[i] = items[i].bin;
+
+    const size_t groups = div_up(live, lanes);
+    size_t n = 0, ends[BT_BATCH];
+    for (size_t g = 0; g < groups; g++) {
+        for (size_t i = g; i < live; i += groups) {
+            from[n] = items[i].from;
+            bin[n++] = items[i].bin;
+        }
+        ends[g] = n;
     }
-    ops->gather(ctx, a, pool, left, live);
-    ops->gather(ctx, b, acc->dst, right, live); /* bins not yet used hold one */
-    ops->mul(ctx, a, a, b, live, 0, work);
-    for (size_t i = 0; i < live; i++) {
-        left[0] = (int64_t)i;
-        ops->gather(ctx, single, a, left, 1);
-        ops->scatter(ctx, acc->dst, (size_t)right[i], single, 1);
-        if (acc->used)
-            acc->used[right[i]] = 1;
+    for (size_t g = 0, i = 0; g < groups; i = ends[g++]) {
+        const size_t count = ends[g] - i;
+        ops->gather(ctx, a, src, from + i, count);
+        ops->gather(ctx, b, acc->dst, bin + i, count); /* bins not yet used hold one */
+        ops->mul(ctx, a, a, b, count, 0, work);
+        ops->put(ctx, acc->dst, bin + i, a, count);
     }
+    if (acc->used)
+        for (size_t i = 0; i < n; i++)
+            acc->used[bin[i]] = 1;
 }
 
 void bt_accumulate_flush(bt_accumulator *acc)
@@ -174,20 +234,21 @@ void bt_accumulate_flush(bt_accumulator *acc)
     acc->count = 0;
 }
 
-size_t bt_bincount_scratch(const bt_mont *ctx, size_t bins, size_t n)
+size_t bt_bincount_scratch(const bt_mont *ctx)
 {
-    (void)bins;
-    (void)n;
     return bt_accumulate_scratch(ctx);
 }
 
-void bt_bincount(const bt_mont *ctx, bt_word *dst, size_t bins, const bt_word *src, const int64_t *idx,
-                 const int64_t *bin, size_t n, bt_word *scratch)
+void bt_bincount(const bt_mont *ctx, bt_word *dst, size_t bins, size_t features, size_t width, const bt_word *src,
+                 const int64_t *idx, const int64_t *code, size_t n, bt_word *scratch)
 {
-    (void)bins;
     bt_accumulator acc = {.ctx = ctx, .dst = dst, .src = src, .scratch = scratch};
     for (size_t i = 0; i < n; i++)
-        bt_accumulate(&acc, (size_t)bin[i], idx ? (size_t)idx[i] : i);
+        for (size_t f = 0; f < features; f++) {
+            const size_t bin = (f * bins + (size_t)code[i * features + f]) * width;
+            for (size_t t = 0; t < width; t++)
+                bt_accumulate(&acc, bin + t, idx ? (size_t)idx[i * width + t] : i * width + t);
+        }
     bt_accumulate_flush(&acc);
 }
 
@@ -259,7 +320,7 @@ void bt_batch_unwind(const bt_mont *ctx, bt_word *a, const bt_word *prefix, cons
         ops->mul(ctx, x, x, t, 1, 0, work);
     }
     ops->scatter(ctx, v, 0, x, 1);
-    for (size_t i = last + lanes; i > 0;) { /* v = (prefix group at i)^-1, lane by lane */
+    for (size_t i = last + lanes;;) { /* v = (prefix group at i)^-1, lane by lane */
         i -= lanes;
         bt_word *here = a + bt_mont_offset(ctx, i);
         if (i == 0) {
@@ -288,13 +349,13 @@ static const bt_word *picked(const bt_mont *ctx, bt_word *t, const bt_word *a, c
 }
 
 void bt_mul_indexed(const bt_mont *ctx, bt_word *dst, const bt_word *a, const int64_t *ia, const bt_word *b,
-                    const int64_t *ib, size_t n, bt_word *scratch)
+                    const int64_t *ib, size_t n, int secret, bt_word *scratch)
 {
     bt_word *ta = scratch, *tb = ta + bt_mont_words(ctx, BT_BATCH), *work = tb + bt_mont_words(ctx, BT_BATCH);
     for (size_t i = 0; i < n; i += BT_BATCH) {
         const size_t count = min_size(BT_BATCH, n - i);
         const bt_word *x = picked(ctx, ta, a, ia, i, count), *y = picked(ctx, tb, b, ib, i, count);
-        ctx->ops->mul(ctx, dst + bt_mont_offset(ctx, i), x, y, count, 0, work);
+        ctx->ops->mul(ctx, dst + bt_mont_offset(ctx, i), x, y, count, secret, work);
     }
 }
 

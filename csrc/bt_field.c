@@ -61,7 +61,7 @@ bt_status bt_field_init(bt_field *f, bt_field_kind kind, const bt_limb *p, size_
     f->ops = kinds[kind].ops;
     f->row = f->ops->row;
 #if defined(__x86_64__)
-    bt_field_row *fast = portable ? NULL : bt_field_avx2_row(kind);
+    bt_field_row fast = portable ? NULL : bt_field_avx2_row(kind);
     if (fast)
         f->row = fast;
 #else

@@ -24,8 +24,8 @@ typedef enum bt_field_kind { BT_FIELD_P31, BT_FIELD_P61, BT_FIELD_P64, BT_FIELD_
 typedef struct bt_field bt_field;
 
 /* One row of the product, over columns [0, n); see bt_field_matmul. */
-typedef void bt_field_row(const bt_field *f, void *out, const void *m, size_t k, const void *s, size_t stride, size_t n,
-                          void *scratch);
+typedef void (*bt_field_row)(const bt_field *f, void *out, const void *m, size_t k, const void *s, size_t stride,
+                             size_t n, void *scratch);
 
 /* Functions of one kind of field. */
 typedef struct bt_field_ops {
@@ -36,7 +36,7 @@ typedef struct bt_field_ops {
     uint64_t (*canonical)(const bt_field *f, const void *a, size_t n);
     /* clears bits of uniform words that no element has, and moves what then is canonical to the front; returns how many */
     size_t (*accept)(const bt_field *f, void *a, size_t n);
-    bt_field_row *row;                              /* for any CPU */
+    bt_field_row row;                               /* for any CPU */
     size_t (*scratch)(const bt_field *f, size_t k); /* of a row, in bytes */
 } bt_field_ops;
 
@@ -45,7 +45,7 @@ struct bt_field {
     size_t bytes; /* of an element */
     size_t limbs;
     const bt_field_ops *ops;
-    bt_field_row *row;                 /* for this CPU */
+    bt_field_row row;                  /* for this CPU */
     bt_limb neg_inv;                   /* ODD: -p^-1 mod 2^64 */
     bt_limb top_mask;                  /* ODD: the bits of the top limb that an element may have */
     bt_limb p[BT_FIELD_MAX_LIMBS];     /* ODD: the modulus */

@@ -1,4 +1,4 @@
-/* Rows of the field product in AVX2: 2^31 - 1, small coefficients over 2^61 - 1, GF(2^8). */
+/* Rows of the field product in AVX2: 2^31 - 1, 2^61 - 1 (small coefficients apart), GF(2^8). */
 #include "bt_field_impl.h"
 
 #if defined(__x86_64__)
@@ -94,14 +94,87 @@ INLINE __m256i p61_fold(__m256i x)
     return ADD(AND(x, _mm256_set1_epi64x((long long)P61)), _mm256_srli_epi64(x, 61));
 }
 
+/* below 2p to canonical: where the difference is negative its top bit is set, and blendv takes x by that bit */
+INLINE __m256i p61_last(__m256i x)
+{
+    const __m256i less = _mm256_sub_epi64(x, _mm256_set1_epi64x((long long)P61));
+    return _mm256_castpd_si256(
+        _mm256_blendv_pd(_mm256_castsi256_pd(less), _mm256_castsi256_pd(x), _mm256_castsi256_pd(less)));
+}
+
 INLINE __m256i p61_join(__m256i low, __m256i high)
 {
     const __m256i l = AND(high, _mm256_set1_epi64x((1 << 29) - 1)), h = _mm256_srli_epi64(high, 29);
-    const __m256i x = p61_fold(ADD(ADD(p61_fold(low), h), _mm256_slli_epi64(l, 32)));
-    const __m256i less = _mm256_sub_epi64(x, _mm256_set1_epi64x((long long)P61));
-    /* a negative difference has its top bit set: take x there (blendv looks at the top bit of each lane) */
-    return _mm256_castpd_si256(
-        _mm256_blendv_pd(_mm256_castsi256_pd(less), _mm256_castsi256_pd(x), _mm256_castsi256_pd(less)));
+    return p61_last(p61_fold(ADD(ADD(p61_fold(low), h), _mm256_slli_epi64(l, 32))));
+}
+
+INLINE void small_columns(uint64_t *out, const uint64_t *c, size_t k, const uint64_t *at, size_t stride)
+{
+    __m256i low0 = _mm256_setzero_si256(), low1 = low0, high0 = low0, high1 = low0;
+    for (size_t j = 0; j < k; j++, at += stride) {
+        const __m256i w = _mm256_set1_epi64x((long long)c[j]), x0 = load(at), x1 = load(at + 4);
+        low0 = ADD(low0, MUL(x0, w));
+        low1 = ADD(low1, MUL(x1, w));
+        high0 = ADD(high0, MUL(_mm256_srli_epi64(x0, 32), w));
+        high1 = ADD(high1, MUL(_mm256_srli_epi64(x1, 32), w));
+    }
+    _mm256_storeu_si256((__m256i *)out, p61_join(low0, high0));
+    _mm256_storeu_si256((__m256i *)(out + 4), p61_join(low1, high1));
+}
+
+/* --- 2^61 - 1, any coefficients -------------------------------------------------------------------------------------------------
+ *
+ * s = s1 2^31 + s0 and c = c1 2^31 + c0 with s0, c0 < 2^31 and s1, c1 < 2^30. Three products are summed into
+ *     low  += c0 s0             < 3 2^62           (and less than 2^31 that a fold left)
+ *     mid  += c0 s1 + c1 s0     < 3 2 2^61         (and less than 2^31, and low >> 31 < 2^33)
+ *     high += c1 s1             < 3 2^60           (and at most p + 7, and mid >> 31 < 2^33)
+ * before a fold carries the upper bits on, low to mid to high, and reduces high by 2^61 = 1. So nothing reaches 2^64. In the end
+ * low + 2^31 mid + 2^62 high, 2^62 = 2, is below 2^31 + 2^62 + 2 (2^61 + 7) < 2^63 + 2^32, and one fold leaves at most p + 4 < 2p. */
+typedef struct wide {
+    __m256i low, mid, high;
+} wide;
+
+INLINE void wide_add(wide *w, __m256i c0, __m256i c1, __m256i s)
+{
+    const __m256i s0 = AND(s, _mm256_set1_epi64x(0x7fffffff)), s1 = _mm256_srli_epi64(s, 31);
+    w->low = ADD(w->low, MUL(c0, s0));
+    w->mid = ADD(w->mid, ADD(MUL(c0, s1), MUL(c1, s0)));
+    w->high = ADD(w->high, MUL(c1, s1));
+}
+
+INLINE void wide_fold(wide *w)
+{
+    const __m256i bits = _mm256_set1_epi64x(0x7fffffff);
+    w->mid = ADD(w->mid, _mm256_srli_epi64(w->low, 31));
+    w->low = AND(w->low, bits);
+    w->high = p61_fold(ADD(w->high, _mm256_srli_epi64(w->mid, 31)));
+    w->mid = AND(w->mid, bits);
+}
+
+INLINE __m256i wide_join(wide *w)
+{
+    wide_fold(w);
+    return p61_last(p61_fold(ADD(ADD(w->low, _mm256_slli_epi64(w->mid, 31)), ADD(w->high, w->high))));
+}
+
+/* eight columns; halves: c0 and c1 of each coefficient */
+INLINE void wide_columns(uint64_t *out, const uint64_t *halves, size_t k, const uint64_t *at, size_t stride)
+{
+    const __m256i zero = _mm256_setzero_si256();
+    wide a = {zero, zero, zero}, b = a;
+    for (size_t j = 0; j < k;) {
+        const size_t end = k - j < 3 ? k : j + 3;
+        for (; j < end; j++, at += stride) {
+            const __m256i c0 = _mm256_set1_epi64x((long long)halves[2 * j]);
+            const __m256i c1 = _mm256_set1_epi64x((long long)halves[2 * j + 1]);
+            wide_add(&a, c0, c1, load(at));
+            wide_add(&b, c0, c1, load(at + 4));
+        }
+        wide_fold(&a);
+        wide_fold(&b);
+    }
+    _mm256_storeu_si256((__m256i *)out, wide_join(&a));
+    _mm256_storeu_si256((__m256i *)(out + 4), wide_join(&b));
 }
 
 static int all_small(const uint64_t *c, size_t k)
@@ -115,23 +188,20 @@ static int all_small(const uint64_t *c, size_t k)
 static void p61_row(const bt_field *f, void *out, const void *m, size_t k, const void *s, size_t stride, size_t n,
                     void *scratch)
 {
-    uint64_t *o = out;
+    uint64_t *o = out, *halves = scratch;
     const uint64_t *v = s, *c = m;
     size_t i = 0;
-    if (all_small(c, k))
-        for (; i + 8 <= n; i += 8) {
-            const uint64_t *at = v + i;
-            __m256i low0 = _mm256_setzero_si256(), low1 = low0, high0 = low0, high1 = low0;
-            for (size_t j = 0; j < k; j++, at += stride) {
-                const __m256i w = _mm256_set1_epi64x((long long)c[j]), x0 = load(at), x1 = load(at + 4);
-                low0 = ADD(low0, MUL(x0, w));
-                low1 = ADD(low1, MUL(x1, w));
-                high0 = ADD(high0, MUL(_mm256_srli_epi64(x0, 32), w));
-                high1 = ADD(high1, MUL(_mm256_srli_epi64(x1, 32), w));
-            }
-            _mm256_storeu_si256((__m256i *)(o + i), p61_join(low0, high0));
-            _mm256_storeu_si256((__m256i *)(o + i + 4), p61_join(low1, high1));
+    if (all_small(c, k)) {
+        for (; i + 8 <= n; i += 8)
+            small_columns(o + i, c, k, v + i, stride);
+    } else {
+        for (size_t j = 0; j < k; j++) {
+            halves[2 * j] = c[j] & 0x7fffffff;
+            halves[2 * j + 1] = c[j] >> 31;
         }
+        for (; i + 8 <= n; i += 8)
+            wide_columns(o + i, halves, k, v + i, stride);
+    }
     rest(&bt_field_p61, f, out, m, k, s, stride, i, n, scratch);
 }
 
@@ -141,9 +211,9 @@ static void p61_row(const bt_field *f, void *out, const void *m, size_t k, const
 #pragma GCC pop_options
 #endif
 
-bt_field_row *bt_field_avx2_row(bt_field_kind kind)
+bt_field_row bt_field_avx2_row(bt_field_kind kind)
 {
-    static bt_field_row *const rows[] = {
+    static const bt_field_row rows[] = {
         [BT_FIELD_P31] = p31_row, [BT_FIELD_P61] = p61_row, [BT_FIELD_GF256] = gf256_row};
     __builtin_cpu_init();
     return (size_t)kind < sizeof rows / sizeof *rows && __builtin_cpu_supports("avx2") ? rows[kind] : NULL;

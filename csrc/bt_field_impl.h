@@ -9,7 +9,7 @@
 extern const bt_field_ops bt_field_p31, bt_field_p61, bt_field_p64, bt_field_odd, bt_field_gf256;
 #if defined(__x86_64__)
 /* The row in AVX2, or NULL if there is none or the CPU lacks it. */
-bt_field_row *bt_field_avx2_row(bt_field_kind kind);
+bt_field_row bt_field_avx2_row(bt_field_kind kind);
 #endif
 
 typedef unsigned __int128 bt_u128;

@@ -107,6 +107,30 @@ INLINE void subtract_once(const bt_field *f, bt_limb *out, const bt_limb *x, bt_
 /* c 2^128 + x += a b */
 #define ADD_WIDE(c, x, a, b) ((c) += (bt_limb)__builtin_add_overflow(x, (bt_u128)(a) * (b), &(x)))
 
+/* row_limbs for one limb: the sum has 128 bits and less than k <= 2^32 carries. */
+static void row_one(const bt_field *f, bt_limb *out, const bt_limb *m, size_t k, const bt_limb *s, size_t stride,
+                    size_t n, bt_limb *scaled)
+{
+    for (size_t j = 0; j < k; j++)
+        product(f, scaled + j, m + j, f->enter, 1);
+    for (size_t i = 0; i < n; i++) {
+        bt_u128 sum = 0, x;
+        bt_limb t2 = 0;
+        for (size_t j = 0; j < k; j++)
+            ADD_WIDE(t2, sum, scaled[j], s[j * stride + i]);
+        bt_limb t0 = (bt_limb)sum, t1 = (bt_limb)(sum >> 64);
+        for (int step = 0; step < 2; step++) { /* T <- (T + q p) / 2^64, as in reduce */
+            x = (bt_u128)(t0 * f->neg_inv) * f->p[0] + t0;
+            x = (x >> 64) + t1;
+            t0 = (bt_limb)x;
+            x = (x >> 64) + t2;
+            t1 = (bt_limb)x;
+            t2 = (bt_limb)(x >> 64);
+        }
+        subtract_once(f, out + i, &t0, t1); /* what is left: t0 and the bit t1 */
+    }
+}
+
 /* row_limbs for two limbs: the three columns of the products are summed apart, with less than 2 k <= 2^33 carries each. */
 static void row_two(const bt_field *f, bt_limb *out, const bt_limb *m, size_t k, const bt_limb *s, size_t stride,
                     size_t n, bt_limb *scaled)
@@ -171,13 +195,12 @@ static void odd_mul(const bt_field *f, void *out, const void *a, const void *b, 
 static void odd_row(const bt_field *f, void *out, const void *m, size_t k, const void *s, size_t stride, size_t n,
                     void *scratch)
 {
-    if (f->limbs == 2) {
+    if (f->limbs == 1)
+        row_one(f, out, m, k, s, stride, n, scratch);
+    else if (f->limbs == 2)
         row_two(f, out, m, k, s, stride, n, scratch);
-        return;
-    }
-#define CALL(limbs) row_limbs(f, out, m, k, s, stride, n, scratch, limbs)
-    BY_LIMBS(f->limbs, CALL);
-#undef CALL
+    else
+        row_limbs(f, out, m, k, s, stride, n, scratch, f->limbs);
 }
 
 static void odd_add(const bt_field *f, void *out, const void *a, const void *b, size_t n)

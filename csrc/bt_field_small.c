@@ -167,7 +167,14 @@ static void p61_row(const bt_field *f, void *out, const void *m, size_t k, const
         p61_columns(o + i, m, k, v + i, stride, 1);
 }
 
-const bt_field_ops bt_field_p61 = {p61_add, p61_sub, p61_mul, p61_canonical, p61_accept, p61_row, no_scratch};
+/* the halves of a row's coefficients, for AVX2 */
+static size_t p61_scratch(const bt_field *f, size_t k)
+{
+    (void)f;
+    return 2 * k * sizeof(uint64_t);
+}
+
+const bt_field_ops bt_field_p61 = {p61_add, p61_sub, p61_mul, p61_canonical, p61_accept, p61_row, p61_scratch};
 
 /* --- 2^64 - 2^32 + 1 ------------------------------------------------------------------------------------------------------- */
 

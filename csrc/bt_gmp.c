@@ -42,7 +42,11 @@ static int redc_n_works(const bt_gmp_functions *f)
         rows[i] = f->addmul_1((mp_ptr)(rows + i), (mp_srcptr)m, N, 0 - rows[i] * inverse[0]);
     bt_limb carry = f->add_n((mp_ptr)rows, (mp_srcptr)(rows + N), (mp_srcptr)rows, N);
     bt_limb borrow = f->sub_n((mp_ptr)work, (mp_srcptr)rows, (mp_srcptr)m, N);
-    return memcmp(got, carry || !borrow ? work : rows, sizeof got) == 0;
+    const bt_limb keep = bt_ct_nonzero(borrow & ~carry);
+    bt_limb wrong = 0;
+    for (size_t i = 0; i < N; i++)
+        wrong |= got[i] ^ bt_ct_select(keep, rows[i], work[i]);
+    return wrong == 0;
 }
 
 bt_status bt_gmp_load(const char *path)

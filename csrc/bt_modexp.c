@@ -222,9 +222,25 @@ void bt_pow_public(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t
 
 /* --- fixed base ------------------------------------------------------------------------------------------------- */
 
+/* BLOCKS: with so many there is a squaring for every 16 products, and at 6144 bits a table of 2 MB; twice as many save 2 % and
+ * double the table. SCAN_LANES: SCAN for a backend of several lanes, measured for fma at 64 and 96 limbs. SQUARES: of one step
+ * of the building. */
+enum { BLOCKS = 16, SCAN_LANES = 6, SQUARES = 64 };
+
+static size_t div_up(size_t a, size_t b)
+{
+    return a / b + (a % b != 0);
+}
+
+/* Columns of a block, then blocks: none is empty. */
+static size_t comb_steps(size_t ebits, size_t window)
+{
+    return div_up(div_up(ebits, window), BLOCKS);
+}
+
 static size_t comb_rows(size_t ebits, size_t window)
 {
-    return ebits / window + (ebits % window != 0);
+    return ebits ? div_up(div_up(ebits, window), comb_steps(ebits, window)) : 0;
 }
 
 size_t bt_comb_table_words(const bt_mont *ctx, size_t ebits, size_t window)
@@ -234,15 +250,17 @@ size_t bt_comb_table_words(const bt_mont *ctx, size_t ebits, size_t window)
 
 size_t bt_comb_window(const bt_mont *ctx, size_t ebits, size_t table_bytes)
 {
+    const double scan = (double)((ctx->ops->lanes > 1 ? SCAN_LANES : SCAN) * ctx->mod->limbs);
     size_t best = 0;
     double least = 0;
+    if (ebits >> 60) /* so that no position below wraps around */
+        return 0;
     for (size_t w = 1; w <= MAX_WINDOW; w++) {
-        /* by division: the product wraps around for the longest exponents; not monotone, as a row of two elements is padded to
-         * whole groups */
-        if (comb_rows(ebits, w) > table_bytes / sizeof(bt_word) / bt_mont_words(ctx, (size_t)1 << w))
+        /* not monotone, as a row of two elements is padded to whole groups */
+        if (bt_comb_table_words(ctx, ebits, w) > table_bytes / sizeof(bt_word))
             continue;
-        const double entries = (double)((size_t)1 << w);
-        const double cost = (double)comb_rows(ebits, w) * (1 + entries / (double)(SCAN * ctx->mod->limbs));
+        const double products = (double)div_up(ebits, w), entries = (double)((size_t)1 << w);
+        const double cost = products * (1 + entries / scan) + (double)comb_steps(ebits, w);
         if (!best || cost < least) {
             least = cost;
             best = w;
@@ -251,59 +269,106 @@ size_t bt_comb_window(const bt_mont *ctx, size_t ebits, size_t table_bytes)
     return best;
 }
 
+/* Building: for each tooth but the first, and for each row but the first, squarings in units of at most SQUARES; and for each
+ * row a last unit that fills it. */
+static size_t first_row_units(const bt_comb *comb)
+{
+    return (comb->window - 1) * div_up(comb->span, SQUARES) + 1;
+}
+
+static size_t row_units(const bt_comb *comb)
+{
+    return div_up(comb->steps, SQUARES) + 1;
+}
+
 void bt_comb_init(bt_comb *comb, const bt_mont *ctx, size_t ebits, size_t window, bt_word *table)
 {
     comb->ctx = ctx;
     comb->ebits = ebits;
     comb->window = window;
+    comb->span = div_up(ebits, window);
     comb->rows = comb_rows(ebits, window);
+    comb->steps = comb_steps(ebits, window);
     comb->row_words = bt_mont_words(ctx, (size_t)1 << window);
+    comb->build_steps = comb->rows ? first_row_units(comb) + (comb->rows - 1) * row_units(comb) : 0;
     comb->table = table;
 }
 
-/* two arrays of 2^(w-1) elements, as many indices, and one element */
+/* two arrays of 2^(w-1) elements, as many indices, and the powers of all teeth */
 size_t bt_comb_build_scratch(const bt_comb *comb)
 {
     const size_t half = (size_t)1 << (comb->window - 1);
-    return 2 * bt_mont_words(comb->ctx, half) + half + bt_mont_words(comb->ctx, 1) + bt_mont_scratch(comb->ctx);
+    return 2 * bt_mont_words(comb->ctx, half) + half + bt_mont_words(comb->ctx, MAX_WINDOW) +
+           bt_mont_scratch(comb->ctx);
 }
 
-/* In row i, with g_i = g^(2^(w i)): entry 0 is 1; entry 2^k is the square of entry 2^(k-1) (entry 1 that of the last such
- * entry of the row before); entries 2^k + j are entry 2^k times entries j, 0 < j < 2^k, as one batch. */
+/* Entries 2^k are there; entries 2^k + j are entry 2^k times entries j, 0 < j < 2^k, as one batch. */
+static void fill_row(const bt_comb *comb, bt_word *table, int secret, bt_word *top, bt_word *a, bt_word *b,
+                     int64_t *idx, bt_word *work)
+{
+    const bt_mont *ctx = comb->ctx;
+    const bt_mont_ops *ops = ctx->ops;
+    for (size_t k = 1; k < comb->window; k++) {
+        const size_t size = (size_t)1 << k;
+        idx[0] = (int64_t)size;
+        ops->gather(ctx, top, table, idx, 1);
+        for (size_t j = 0; j < size - 1; j++)
+            idx[j] = (int64_t)j + 1;
+        ops->gather(ctx, a, table, idx, size - 1);
+        for (size_t j = 0; j < size - 1; j++)
+            idx[j] = 0;
+        ops->gather(ctx, b, top, idx, size - 1);
+        ops->mul(ctx, a, a, b, size - 1, secret, work);
+        ops->scatter(ctx, table, size + 1, a, size - 1);
+    }
+}
+
 void bt_comb_build(bt_comb *comb, const bt_word *base, size_t first, size_t count, int secret, bt_word *scratch)
 {
     const bt_mont *ctx = comb->ctx;
     const bt_mont_ops *ops = ctx->ops;
     const size_t half = (size_t)1 << (comb->window - 1);
     bt_word *a = scratch, *b = a + bt_mont_words(ctx, half), *top = b + bt_mont_words(ctx, half);
-    int64_t *idx = (int64_t *)(top + bt_mont_words(ctx, 1));
+    int64_t *idx = (int64_t *)(top + bt_mont_words(ctx, MAX_WINDOW));
     bt_word *work = (bt_word *)idx + half;
+    int64_t from[MAX_WINDOW], to[MAX_WINDOW];
 
-    if (first > 0) {
-        idx[0] = (int64_t)half;
-        ops->gather(ctx, top, comb->table + (first - 1) * comb->row_words, idx, 1);
-    }
-    for (size_t row = first; row < first + count; row++) {
-        bt_word *table = comb->table + row * comb->row_words;
-        if (row == 0)
-            ops->gather(ctx, top, base, NULL, 1);
-        else
-            ops->sqr(ctx, top, top, 1, secret, work);
-        ops->one(ctx, table, 2 * half); /* the lanes of every group start as residues */
-        ops->scatter(ctx, table, 1, top, 1);
-        for (size_t k = 1; k < comb->window; k++) {
-            const size_t size = (size_t)1 << k;
-            ops->sqr(ctx, top, top, 1, secret, work);
-            ops->scatter(ctx, table, size, top, 1);
-            for (size_t j = 0; j < size - 1; j++)
-                idx[j] = (int64_t)j + 1;
-            ops->gather(ctx, a, table, idx, size - 1);
-            for (size_t j = 0; j < size - 1; j++)
-                idx[j] = 0;
-            ops->gather(ctx, b, top, idx, size - 1);
-            ops->mul(ctx, a, a, b, size - 1, secret, work);
-            ops->scatter(ctx, table, size + 1, a, size - 1);
+    for (size_t step = first; step < first + count; step++) {
+        size_t row = 0, unit = step, last = first_row_units(comb) - 1;
+        if (step > last) {
+            row = 1 + (step - last - 1) / row_units(comb);
+            unit = (step - last - 1) % row_units(comb);
+            last = row_units(comb) - 1;
         }
+        bt_word *table = comb->table + row * comb->row_words;
+        const bt_word *source = table;
+        if (unit == 0) {
+            ops->one(ctx, table, 2 * half); /* the lanes of every group start as residues */
+            if (row == 0)
+                ops->scatter(ctx, table, 1, base, 1);
+            else
+                source = table - comb->row_words;
+        }
+        if (unit == last) {
+            fill_row(comb, table, secret, top, a, b, idx, work);
+            continue;
+        }
+        /* tooth k of row 0 is tooth k - 1 squared `span` times; a later row is the row before squared `steps` times */
+        size_t teeth = comb->window, done = unit * SQUARES, all = comb->steps;
+        for (size_t k = 0; k < teeth; k++)
+            from[k] = to[k] = (int64_t)1 << k;
+        if (row == 0) {
+            const size_t units = div_up(comb->span, SQUARES), tooth = 1 + unit / units;
+            teeth = 1;
+            done = unit % units * SQUARES;
+            all = comb->span;
+            to[0] = (int64_t)1 << tooth;
+            from[0] = done ? to[0] : to[0] / 2;
+        }
+        ops->gather(ctx, top, source, from, teeth);
+        for (size_t k = done; k < min_size(done + SQUARES, all); k++)
+            ops->sqr(ctx, top, top, teeth, secret, work);
+        ops->put(ctx, table, to, top, teeth);
     }
 }
 
@@ -312,27 +377,43 @@ size_t bt_comb_pow_scratch(const bt_comb *comb, size_t n)
     return bt_mont_words(comb->ctx, n) + (n + 1) / 2 + bt_mont_scratch(comb->ctx);
 }
 
+/* The bits of one column, those at or above ebits being 0: positions are public. */
+static uint32_t column_of(const bt_comb *comb, const bt_limb *e, size_t column)
+{
+    uint32_t digit = 0;
+    for (size_t i = 0, pos = column; i < comb->window && pos < comb->ebits; i++, pos += comb->span)
+        digit |= (uint32_t)(e[pos / 64] >> (pos % 64) & 1) << i;
+    return digit;
+}
+
 void bt_comb_pow_part(const bt_comb *comb, bt_word *dst, size_t n, const bt_limb *e, size_t el, size_t first,
                       size_t count, bt_word *scratch)
 {
     const bt_mont *ctx = comb->ctx;
-    const size_t w = comb->window, entries = (size_t)1 << w;
+    const size_t entries = (size_t)1 << comb->window;
     bt_word *t = scratch;
     uint32_t *digit = (uint32_t *)(t + bt_mont_words(ctx, n));
     bt_word *work = (bt_word *)digit + (n + 1) / 2;
-    for (size_t row = first; row < first + count; row++) {
-        const size_t pos = row * w, width = min_size(w, comb->ebits - pos);
-        for (size_t i = 0; i < n; i++)
-            digit[i] = digit_at(e + i * el, pos, width);
-        ctx->ops->select_shared(ctx, row ? t : dst, comb->table + row * comb->row_words, entries, digit, n);
-        if (row)
-            ctx->ops->mul(ctx, dst, dst, t, n, 1, work);
+    for (size_t step = first; step < first + count; step++) {
+        if (step)
+            ctx->ops->sqr(ctx, dst, dst, n, 1, work);
+        for (size_t row = 0; row < comb->rows; row++) {
+            const size_t column = row * comb->steps + (comb->steps - 1 - step);
+            if (column >= comb->span) /* only in the last block; the first one has every column */
+                continue;
+            for (size_t i = 0; i < n; i++)
+                digit[i] = column_of(comb, e + i * el, column);
+            const int begins = step == 0 && row == 0;
+            ctx->ops->select_shared(ctx, begins ? dst : t, comb->table + row * comb->row_words, entries, digit, n);
+            if (!begins)
+                ctx->ops->mul(ctx, dst, dst, t, n, 1, work);
+        }
     }
 }
 
 void bt_comb_pow(const bt_comb *comb, bt_word *dst, size_t n, const bt_limb *e, size_t el, bt_word *scratch)
 {
-    if (comb->rows == 0)
+    if (comb->steps == 0)
         comb->ctx->ops->one(comb->ctx, dst, n);
-    bt_comb_pow_part(comb, dst, n, e, el, 0, comb->rows, scratch);
+    bt_comb_pow_part(comb, dst, n, e, el, 0, comb->steps, scratch);
 }

@@ -30,28 +30,34 @@ void bt_pow_secret_part(const bt_mont *ctx, bt_word *dst, const bt_word *base, s
 void bt_pow_public_part(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t n, const bt_limb *e,
                         size_t estride, size_t ebits, size_t low, size_t high, int secret_base, bt_word *scratch);
 
-/* Fixed base: table[i][j] = g^(j 2^(w i)), i < rows = ceil(ebits/w), j < 2^w; a power is `rows` - 1 products and no
- * squaring. Exponents are secret: each table row is read whole for every element, and one pass over a row serves the whole
- * batch while the row is in cache. */
+/* Fixed base: a comb of `window` teeth, `span` bits apart, over an exponent of ebits <= window * span bits (Lim and Lee, CRYPTO
+ * '94). Its columns are dealt to `rows` blocks of `steps` columns, and for each block there is a table row
+ *
+ *   table[j][u] = prod over the teeth i in u of g^(2^(i span + j steps)),  u < 2^window,
+ *
+ * so step k, from steps - 1 down to 0, is one squaring, and one product for each block, with column j steps + k. Exponents are
+ * secret: a table row is read whole for every element, and one pass over it serves the whole batch. */
 typedef struct bt_comb {
     const bt_mont *ctx;
-    size_t ebits, window, rows;
-    size_t row_words; /* words of one row: an array of 2^window elements */
-    bt_word *table;   /* rows * row_words */
+    size_t ebits, window, span, rows, steps;
+    size_t row_words;   /* words of one row: an array of 2^window elements */
+    size_t build_steps; /* of bt_comb_build */
+    bt_word *table;     /* rows * row_words */
 } bt_comb;
 
 /* The window (1..8) that minimises products plus the measured cost of scanning among those whose table takes at most table_bytes,
- * or 0 if none does. Any ebits; the other sizes of a comb take an ebits for which this found a window. */
+ * or 0 if none does, or ebits is 2^60 or more. The other sizes of a comb take an ebits for which this found a window. */
 size_t bt_comb_window(const bt_mont *ctx, size_t ebits, size_t table_bytes);
 size_t bt_comb_table_words(const bt_mont *ctx, size_t ebits, size_t window);
 void bt_comb_init(bt_comb *comb, const bt_mont *ctx, size_t ebits, size_t window, bt_word *table);
-/* Fills rows [first, first + count); rows are filled in order and row `first` continues from the rows before it (row 0
- * starts from base, one element). secret: the base or the modulus is secret. */
+/* Steps [first, first + count) of the build_steps that fill the table, in order; each takes at most as long as 64 squarings of
+ * a few elements, and goes on from what lies in the table. base: one element, for step 0. secret: the base or the modulus is
+ * secret. */
 size_t bt_comb_build_scratch(const bt_comb *comb);
 void bt_comb_build(bt_comb *comb, const bt_word *base, size_t first, size_t count, int secret, bt_word *scratch);
 size_t bt_comb_pow_scratch(const bt_comb *comb, size_t n);
 void bt_comb_pow(const bt_comb *comb, bt_word *dst, size_t n, const bt_limb *e, size_t el, bt_word *scratch);
-/* Rows [first, first + count) of it: dst times their factors; row 0, the first, sets dst. */
+/* Steps [first, first + count) of it, in order; step 0 only writes dst. */
 void bt_comb_pow_part(const bt_comb *comb, bt_word *dst, size_t n, const bt_limb *e, size_t el, size_t first,
                       size_t count, bt_word *scratch);
 
@@ -65,15 +71,33 @@ void bt_multiexp(const bt_mont *ctx, bt_word *dst, const bt_word *base, const in
 void bt_multiexp_more(const bt_mont *ctx, bt_word *dst, const bt_word *base, const int64_t *idx, size_t m,
                       const bt_limb *e, size_t el, size_t ebits, size_t rows, bt_word *scratch);
 
+/* The same for a sparse matrix, column by column: entry k of column j, start[j] <= k < start[j + 1], is the exponent e[k] in
+ * row[k], 0 <= row[k] < rows; start[0] = 0, and several entries of one place add up. dst[r] is the product of
+ * base[idx[j]]^e[k] over the entries of row r, so cost follows the entries; one cell for each row and bit is kept. */
+size_t bt_multiexp_sparse_scratch(const bt_mont *ctx, size_t m, size_t rows, size_t ebits);
+void bt_multiexp_sparse(const bt_mont *ctx, bt_word *dst, const bt_word *base, const int64_t *idx, size_t m,
+                        const int64_t *start, const int64_t *row, const bt_limb *e, size_t el, size_t ebits,
+                        size_t rows, bt_word *scratch);
+
 /* dst[r] = prod_j src[idx[r * m + j]], r < rows, j < m. Public operands. Empty products are 1. */
 size_t bt_prod_scratch(const bt_mont *ctx, size_t rows, size_t m);
 void bt_prod(const bt_mont *ctx, bt_word *dst, const bt_word *src, const int64_t *idx, size_t rows, size_t m,
              bt_word *scratch);
 
-/* dst[bin[i]] *= src[idx[i]], i < n; the caller starts dst at one. 0 <= bin[i] < bins, checked by the caller. */
-size_t bt_bincount_scratch(const bt_mont *ctx, size_t bins, size_t n);
-void bt_bincount(const bt_mont *ctx, bt_word *dst, size_t bins, const bt_word *src, const int64_t *idx,
-                 const int64_t *bin, size_t n, bt_word *scratch);
+/* A histogram for each feature: rows of `width` elements are multiplied into the bins that the features' codes name,
+ * dst[(f bins + code[i features + f]) width + t] *= src[idx[i width + t]], i < n, f < features, t < width; the caller starts
+ * dst at one. 0 <= code < bins, checked by the caller. Each row is read once for all features: give as many at a time as keep
+ * their bins in the second-level cache. */
+size_t bt_bincount_scratch(const bt_mont *ctx);
+void bt_bincount(const bt_mont *ctx, bt_word *dst, size_t bins, size_t features, size_t width, const bt_word *src,
+                 const int64_t *idx, const int64_t *code, size_t n, bt_word *scratch);
+
+/* Running products of `rows` sequences in step, dst[s stride + r] = dst[(s - 1) stride + r] * src[idx[s rows + r]], s < steps,
+ * r < rows; stride is a multiple of lanes. Step 0 is src alone or, with `more`, goes on from the step that lies before dst.
+ * Public operands. */
+size_t bt_scan_scratch(const bt_mont *ctx);
+void bt_scan(const bt_mont *ctx, bt_word *dst, size_t stride, const bt_word *src, const int64_t *idx, size_t rows,
+             size_t steps, int more, bt_word *scratch);
 
 /* Montgomery's trick in two halves, the one inversion between them being the caller's (gmpy2): fills prefix (an array of n,
  * opaque) and total = a[0] ... a[n-1] (one element; 1 for n = 0); then, given inv = total^-1, a[i] <- a[i]^-1.
@@ -83,11 +107,11 @@ void bt_batch_prefix(const bt_mont *ctx, bt_word *prefix, bt_word *total, const 
 void bt_batch_unwind(const bt_mont *ctx, bt_word *a, const bt_word *prefix, const bt_word *inv, size_t n,
                      bt_word *scratch);
 
-/* dst[i] = a[ia[i]] * b[ib[i]] (public operands) and dst[i] = canonical a[ia[i]], for i < n; an index that is NULL means
- * 0, 1, 2, ... dst may be a or b only where that one's index is NULL. */
+/* dst[i] = a[ia[i]] * b[ib[i]] (secret: nonzero if an operand is) and dst[i] = canonical a[ia[i]], for i < n; an index that is
+ * NULL means 0, 1, 2, ... dst may be a or b only where that one's index is NULL. */
 size_t bt_indexed_scratch(const bt_mont *ctx);
 void bt_mul_indexed(const bt_mont *ctx, bt_word *dst, const bt_word *a, const int64_t *ia, const bt_word *b,
-                    const int64_t *ib, size_t n, bt_word *scratch);
+                    const int64_t *ib, size_t n, int secret, bt_word *scratch);
 void bt_store_indexed(const bt_mont *ctx, bt_limb *dst, const bt_word *a, const int64_t *ia, size_t n,
                       bt_word *scratch);
 

@@ -3,6 +3,9 @@
 #include <string.h>
 
 const bt_mont_ops *const bt_mont_backends[] = {
+#if defined(__x86_64__) || defined(BT_IFMA_EMULATE)
+    &bt_mont_ifma,
+#endif
 #if defined(__x86_64__)
     &bt_mont_fma,
 #endif

@@ -1,8 +1,8 @@
 /* THE interface of a Montgomery backend: arithmetic on arrays of residues in the backend's own layout.
  *
  * An array of n elements is bt_mont_words(ctx, n) words. Elements are kept in groups of `lanes` (1 for mpn, 4 for the
- * AVX2 backend), so the word offset of element i is private to the backend: other code moves elements with gather and
- * scatter, and may split an array only at multiples of `lanes`. The lanes that pad the last group always hold some
+ * AVX2 backend, 8 for AVX-512 IFMA), so the word offset of element i is private to the backend: other code moves elements with
+ * gather, scatter and put, and may split an array only at multiples of `lanes`. The lanes that pad the last group always hold some
  * residue, never garbage.
  *
  * Every operation below takes n >= 0 elements, reads and writes whole groups, and lets dst be equal to (not partly overlap)
@@ -10,7 +10,7 @@
  * backend's business; `load` and `store` are the only way in and out. `store` gives canonical residues.
  *
  * `secret`: nonzero when an operand may be secret; then neither branch nor address depends on it. load, store, gather,
- * scatter (their indices are public), select_* and one are always safe for secret elements. */
+ * scatter, put (their indices are public), select_* and one are always safe for secret elements. */
 #ifndef BT_MONT_H
 #define BT_MONT_H
 
@@ -41,6 +41,8 @@ typedef struct bt_mont_ops {
     void (*gather)(const bt_mont *ctx, bt_word *dst, const bt_word *src, const int64_t *idx, size_t n);
     /* dst[first + i] = src[i]; first need not be a multiple of lanes; neighbours in the same group are kept */
     void (*scatter)(const bt_mont *ctx, bt_word *dst, size_t first, const bt_word *src, size_t n);
+    /* dst[idx[i]] = src[i]; indices are public, checked, and no two are equal; other elements in the same groups are kept */
+    void (*put)(const bt_mont *ctx, bt_word *dst, const int64_t *idx, const bt_word *src, size_t n);
     /* dst[i] = table[digit[i]]: one table of `rows` elements (an ordinary array) for all; reads it whole for each i */
     void (*select_shared)(const bt_mont *ctx, bt_word *dst, const bt_word *table, size_t rows, const uint32_t *digit,
                           size_t n);
@@ -59,6 +61,9 @@ struct bt_mont {
 #define BT_MAX_LANES 8
 
 extern const bt_mont_ops bt_mont_mpn;
+#if defined(__x86_64__) || defined(BT_IFMA_EMULATE)
+extern const bt_mont_ops bt_mont_ifma;
+#endif
 #if defined(__x86_64__)
 extern const bt_mont_ops bt_mont_fma;
 #endif

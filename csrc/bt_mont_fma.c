@@ -179,7 +179,7 @@ static void init_biases(constants *c, vi *work)
     product(c->bias_mul, c->bias_mul, (vd *)zeros, (vd *)zeros, s.n, 0, work);
     square(c->bias_sqr, NULL, (vd *)zeros, s.n, 0, work);
     for (int k = 0; k < 2 * s.n; k++) {
-        const vi rest = sub(k < lim ? rows[k] : zero, folds[k]);
+        const vi rest = sub(k < lim - 1 ? rows[k] : zero, folds[k]);
         c->bias_mul[k] = sub(rest, c->bias_mul[k]);
         c->bias_sqr[k] = sub(rest, c->bias_sqr[k]);
     }
@@ -376,15 +376,25 @@ static void mont_gather(const bt_mont *ctx, bt_word *dst, const bt_word *src, co
     }
 }
 
+/* dst[to] = src[from] */
+INLINE void move(bt_word *dst, size_t to, const bt_word *src, size_t from, size_t digits)
+{
+    src = words_of(src, from, digits);
+    dst += words_of(dst, to, digits) - dst;
+    for (size_t j = 0; j < LANES * digits; j += LANES)
+        dst[j] = src[j];
+}
+
 static void mont_scatter(const bt_mont *ctx, bt_word *dst, size_t first, const bt_word *src, size_t n)
 {
-    const size_t digits = ctx->elem_words;
-    for (size_t i = 0; i < n; i++) {
-        const bt_word *from = words_of(src, i, digits);
-        bt_word *to = dst + (words_of(dst, first + i, digits) - dst);
-        for (size_t j = 0; j < LANES * digits; j += LANES)
-            to[j] = from[j];
-    }
+    for (size_t i = 0; i < n; i++)
+        move(dst, first + i, src, i, ctx->elem_words);
+}
+
+static void mont_put(const bt_mont *ctx, bt_word *dst, const int64_t *idx, const bt_word *src, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        move(dst, (size_t)idx[i], src, i, ctx->elem_words);
 }
 
 /* all ones in the lanes whose digit is `row` */
@@ -513,6 +523,7 @@ const bt_mont_ops bt_mont_fma = {
     .sqr = mont_sqr,
     .gather = mont_gather,
     .scatter = mont_scatter,
+    .put = mont_put,
     .select_shared = mont_select_shared,
     .select_own = mont_select_own,
 };

@@ -143,7 +143,7 @@ static int small(vi x)
     int64_t v[LANES];
     _mm256_storeu_si256((vi *)(void *)v, x);
     for (int l = 0; l < LANES; l++)
-        if (v[l] <= -((int64_t)1 << 62) || v[l] >= (int64_t)1 << 62)
+        if (v[l] <= -((int64_t)1 << 61) || v[l] >= (int64_t)1 << 61)
             return 0;
     return 1;
 }

@@ -251,7 +251,8 @@ OUTLINE void montgomery(vd *restrict r, vi *restrict acc, const constants *c)
     carried(r, acc + 2, s.n, add(acc[2], q.carry));
 }
 
-/* r = acc[0 .. 2 n) / R mod M; the columns above those that the folds leave start anew with their biases */
+/* r = acc[0 .. 2 n) / R mod M. The columns above those that the folds leave start anew with their biases; the one below them,
+ * whose carry the last fold takes, gets those of the rows only then (with them it would be beyond 2^61). */
 INLINE void reduce(vd *restrict r, vi *restrict acc, const constants *c, vi *work)
 {
     const shape s = c->s;
@@ -261,6 +262,7 @@ INLINE void reduce(vd *restrict r, vi *restrict acc, const constants *c, vi *wor
     fold(acc, t, s.f1, c->c1, c->d1, s.n, work);
     extract(t, acc + lim, s.f2);
     fold(acc, t, s.f2, c->c2, NULL, s.n, work);
+    acc[lim - 1] = add(acc[lim - 1], c->bias_rows[lim - 1]);
     acc[lim] = c->bias_rows[lim];
     acc[lim + 1] = c->bias_rows[lim + 1];
     montgomery(r, acc, c);

@@ -237,6 +237,13 @@ static void mont_scatter(const bt_mont *ctx, bt_word *dst, size_t first, const b
     memmove(dst + first * limbs, src, n * limbs * sizeof *dst);
 }
 
+static void mont_put(const bt_mont *ctx, bt_word *dst, const int64_t *idx, const bt_word *src, size_t n)
+{
+    const size_t limbs = ctx->mod->limbs;
+    for (size_t i = 0; i < n; i++)
+        memcpy(dst + (size_t)idx[i] * limbs, src + i * limbs, limbs * sizeof *dst);
+}
+
 /* Masked reads, 16 bytes at a time with the vectors that every 64-bit CPU has (GNU vector types: SSE2, NEON). */
 typedef uint64_t vec __attribute__((vector_size(16), aligned(8), may_alias));
 typedef uint32_t vec32 __attribute__((vector_size(16)));
@@ -333,6 +340,7 @@ const bt_mont_ops bt_mont_mpn = {
     .sqr = mont_sqr,
     .gather = mont_gather,
     .scatter = mont_scatter,
+    .put = mont_put,
     .select_shared = mont_select_shared,
     .select_own = mont_select_own,
 };

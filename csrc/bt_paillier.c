@@ -7,7 +7,7 @@
 size_t bt_paillier_pub_storage(size_t limbs)
 {
     return padded(bt_modulus_storage(limbs)) + padded(bt_mont_mpn.const_words(limbs)) +
-           padded(bt_mont_mpn.scratch_words(limbs));
+           padded(bt_mont_mpn.const_words(2 * limbs)) + padded(bt_mont_mpn.scratch_words(2 * limbs));
 }
 
 bt_status bt_paillier_pub_init(bt_paillier_pub *pub, const bt_limb *n, size_t limbs, const bt_mont *n2,
@@ -17,14 +17,17 @@ bt_status bt_paillier_pub_init(bt_paillier_pub *pub, const bt_limb *n, size_t li
         return BT_ERR_ARG;
     bt_limb *constants = take(&storage, bt_modulus_storage(limbs));
     bt_word *consts = take(&storage, bt_mont_mpn.const_words(limbs));
+    bt_word *consts_one = take(&storage, bt_mont_mpn.const_words(2 * limbs));
     bt_status status = bt_modulus_init(&pub->n, n, limbs, constants);
     pub->n2 = n2;
     if (status == BT_OK)
         status = bt_mont_init(&pub->n1, &bt_mont_mpn, &pub->n, consts, storage);
+    if (status == BT_OK)
+        status = bt_mont_init(&pub->n2_one, &bt_mont_mpn, n2->mod, consts_one, storage);
     return status;
 }
 
-/* nonzero if gcd(x, n) = 1, for x of `limbs` limbs, n odd; public. tmp: limbs + 2 n_limbs */
+/* nonzero if gcd(x, n) = 1, for x of `limbs` limbs, n odd and above 1, as its square is a modulus; public. tmp: limbs + 2 n_limbs */
 static int is_coprime(const bt_limb *x, size_t limbs, const bt_limb *n, size_t n_limbs, bt_limb *tmp)
 {
     bt_limb *a = tmp, *b = a + limbs, *g = b + n_limbs;
@@ -33,7 +36,7 @@ static int is_coprime(const bt_limb *x, size_t limbs, const bt_limb *n, size_t n
     for (size_t i = 0; i < limbs; i++)
         any |= x[i];
     if (any == 0)
-        return n_limbs == 1 && n[0] == 1;
+        return 0;
     memcpy(a, x, limbs * sizeof *a); /* gcd destroys both */
     memcpy(b, n, n_limbs * sizeof *b);
     return bt_gmp.gcd(g, a, (mp_size_t)limbs, b, (mp_size_t)n_limbs) == 1 && g[0] == 1;

@@ -20,6 +20,7 @@ typedef struct bt_paillier_pub {
     bt_modulus n;      /* L limbs */
     bt_mont n1;        /* mod n, always the mpn backend: single residues */
     const bt_mont *n2; /* mod n^2, the array backend; outlives this */
+    bt_mont n2_one;    /* mod n^2 by mpn: a long power of a single residue, which would leave the other lanes idle */
 } bt_paillier_pub;
 
 /* Words of storage that init wants for L limbs. */
@@ -45,10 +46,11 @@ void bt_paillier_mul_plain(const bt_paillier_pub *pub, bt_word *dst, const bt_wo
 typedef struct bt_paillier_side { /* one prime: p for side 0, q for side 1 */
     bt_modulus m1, m2;            /* p (H limbs) and p^2 (L limbs) */
     bt_mont c1, c2;               /* p by mpn, p^2 by the array backend */
+    bt_mont c2_one;               /* p^2 by mpn, for one residue alone */
     bt_limb *exponent;            /* p - 1 [H] */
     bt_limb *inverse;             /* p^-1 mod 2^(64 H) [H]: exact division by p */
     bt_word *h;                   /* L_p((1+n)^(p-1))^-1 = -(q^-1) mod p, one element of c1 */
-    bt_word *wide;                /* 2^(64 L) mod p^2, CHUNK elements of c2 */
+    bt_word *wide, *wide_one;     /* 2^(64 L) mod p^2, CHUNK elements of c2, and one of c2_one */
     bt_comb comb;                 /* powers of hs mod p^2; table NULL until the first encryption */
 } bt_paillier_side;
 
@@ -73,8 +75,8 @@ bt_status bt_paillier_priv_init(bt_arena *arena, bt_paillier_priv **priv, const 
 /* BT_ERR_WIPED if the arena is no longer this process's live key. */
 bt_status bt_paillier_priv_check(const bt_paillier_priv *priv);
 
-/* The tables that encryption needs, in an arena of their own: window by `table_bytes` for both sides together; rows are
- * filled in order by the caller ([first, first + count) of bt_paillier_owner_rows) so that no call is long. */
+/* The tables that encryption needs, in an arena of their own: window by `table_bytes` for both sides together, filled in
+ * order by the caller (steps [first, first + count) of bt_paillier_owner_rows of them) so that no call is long. */
 bt_status bt_paillier_owner_open(bt_arena *tables, bt_paillier_priv *priv, size_t table_bytes);
 size_t bt_paillier_owner_rows(const bt_paillier_priv *priv);
 bt_status bt_paillier_owner_build(bt_paillier_priv *priv, const bt_limb *hs, size_t first, size_t count,

@@ -179,9 +179,10 @@ void bti_weighted_sum(bt_limb *sum, const bt_limb *m, size_t limbs, const bt_lim
 
 /* --- bt_paillier_key.c ---------------------------------------------------------------------------------------------- */
 
-/* dst (c2 layout, k <= CHUNK elements) = x[i] mod p^2 for x[i] < n^2 of 2 L limbs; which: 0 for p, 1 for q */
+/* dst (an array of ctx, which is c2, or c2_one for k = 1; k <= CHUNK elements) = x[i] mod p^2 for x[i] < n^2 of 2 L limbs;
+ * which: 0 for p, 1 for q */
 size_t bti_side_reduce_scratch(const bt_paillier_side *side);
-void bti_side_reduce(const bt_paillier_side *side, int which, bt_word *dst, const bt_limb *x, size_t k,
-                     bt_word *scratch);
+void bti_side_reduce(const bt_paillier_side *side, int which, const bt_mont *ctx, bt_word *dst, const bt_limb *x,
+                     size_t k, bt_word *scratch);
 
 #endif

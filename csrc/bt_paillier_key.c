@@ -5,10 +5,9 @@
 
 #include <unistd.h>
 
-/* dst (c2 layout, k <= CHUNK elements) = x[i] mod p^2 for x[i] < n^2 of 2 L limbs. n^2 < p^2 2^(64 L), as q < 2^(64 H), so redc
- * applies; `wide` restores the factor that it took away. */
-void bti_side_reduce(const bt_paillier_side *side, int which, bt_word *dst, const bt_limb *x, size_t k,
-                     bt_word *scratch)
+/* n^2 < p^2 2^(64 L), as q < 2^(64 H), so redc applies; `wide` restores the factor that it took away. */
+void bti_side_reduce(const bt_paillier_side *side, int which, const bt_mont *ctx, bt_word *dst, const bt_limb *x,
+                     size_t k, bt_word *scratch)
 {
     size_t L = side->m2.limbs;
     bt_limb *low = take(&scratch, CHUNK * L);
@@ -19,15 +18,15 @@ void bti_side_reduce(const bt_paillier_side *side, int which, bt_word *dst, cons
         redc(low + i * L, t, &side->m2);
     }
     FAULT(which, "reduction", low, k * L * sizeof *low);
-    side->c2.ops->load(&side->c2, dst, low, k, scratch);
-    side->c2.ops->mul(&side->c2, dst, dst, side->wide, k, 1, scratch);
-    FAULT(which, "base", dst, bt_mont_words(&side->c2, k) * sizeof *dst);
+    ctx->ops->load(ctx, dst, low, k, scratch);
+    ctx->ops->mul(ctx, dst, dst, ctx == &side->c2 ? side->wide : side->wide_one, k, 1, scratch);
+    FAULT(which, "base", dst, bt_mont_words(ctx, k) * sizeof *dst);
 }
 
 size_t bti_side_reduce_scratch(const bt_paillier_side *side)
 {
     size_t L = side->m2.limbs;
-    return padded(CHUNK * L) + padded(2 * L) + bt_mont_scratch(&side->c2);
+    return padded(CHUNK * L) + padded(2 * L) + max_size(bt_mont_scratch(&side->c2), bt_mont_scratch(&side->c2_one));
 }
 
 /* The backend of p^2 and q^2, which have half the limbs of n^2: perhaps too few for that of n^2. */
@@ -44,7 +43,8 @@ static size_t arena_words(const bt_paillier_pub *pub)
     size_t elem1 = bt_mont_mpn.elem_words(H);
     size_t elem2 = ops->elem_words(L);
     size_t side = padded(bt_modulus_storage(H)) + padded(bt_modulus_storage(L)) + padded(bt_mont_mpn.const_words(H)) +
-                  padded(ops->const_words(L)) + 2 * padded(H) + padded(elem1) + padded(CHUNK * elem2);
+                  padded(ops->const_words(L)) + padded(bt_mont_mpn.const_words(L)) + 2 * padded(H) + padded(elem1) +
+                  padded(CHUNK * elem2) + padded(bt_mont_mpn.elem_words(L));
     return padded((sizeof(bt_paillier_priv) + 7) / 8) + 2 * side + padded(elem1) + padded(CHUNK * elem2);
 }
 
@@ -56,9 +56,11 @@ size_t bt_paillier_priv_scratch(const bt_paillier_pub *pub)
     bt_modulus m1 = {.limbs = H}, m2 = {.limbs = L};
     bt_mont c1 = {.ops = &bt_mont_mpn, .mod = &m1, .elem_words = bt_mont_mpn.elem_words(H)};
     bt_mont c2 = {.ops = ops, .mod = &m2, .elem_words = ops->elem_words(L)};
+    bt_mont c2_one = {.ops = &bt_mont_mpn, .mod = &m2, .elem_words = bt_mont_mpn.elem_words(L)};
     size_t elem = padded(max_size(bt_mont_words(&c1, 1), bt_mont_words(&c2, 1)));
     size_t below = max_size(bt_pow_secret_scratch(&c1, 1, 64 * H), bt_pow_secret_scratch(&c2, 1, 64 * L));
     below = max_size(below, max_size(bt_mont_scratch(&c1), bt_mont_scratch(&c2)));
+    below = max_size(below, bt_mont_scratch(&c2_one));
     below = max_size(below, max_size(mul_sec_scratch(H), H));
     return 2 * padded(2 * L) + padded(L) + 3 * elem + below;
 }
@@ -72,10 +74,12 @@ static bt_status side_init(bt_paillier_side *side, const bt_paillier_pub *pub, c
     bt_limb *constants2 = take(arena, bt_modulus_storage(L));
     bt_word *consts1 = take(arena, bt_mont_mpn.const_words(H));
     bt_word *consts2 = take(arena, ops->const_words(L));
+    bt_word *consts2_one = take(arena, bt_mont_mpn.const_words(L));
     side->exponent = take(arena, H);
     side->inverse = take(arena, H);
     side->h = take(arena, bt_mont_mpn.elem_words(H));
     side->wide = take(arena, CHUNK * ops->elem_words(L));
+    side->wide_one = take(arena, bt_mont_mpn.elem_words(L));
 
     bt_limb *square = take(&scratch, 2 * H);
     bt_limb *copies = take(&scratch, L);
@@ -87,6 +91,8 @@ static bt_status side_init(bt_paillier_side *side, const bt_paillier_pub *pub, c
         status = bt_mont_init(&side->c1, &bt_mont_mpn, &side->m1, consts1, scratch);
     if (status == BT_OK)
         status = bt_mont_init(&side->c2, ops, &side->m2, consts2, scratch);
+    if (status == BT_OK)
+        status = bt_mont_init(&side->c2_one, &bt_mont_mpn, &side->m2, consts2_one, scratch);
     if (status != BT_OK)
         return status;
 
@@ -95,6 +101,7 @@ static bt_status side_init(bt_paillier_side *side, const bt_paillier_pub *pub, c
     bt_inverse_2k(side->inverse, p, H, scratch);
     memcpy(copies, side->m2.r1, L * sizeof *copies);
     bt_word *one = take(&scratch, bt_mont_words(&side->c2, 1));
+    side->c2_one.ops->load(&side->c2_one, side->wide_one, copies, 1, scratch);
     side->c2.ops->load(&side->c2, one, copies, 1, scratch);
     for (size_t i = 0; i < CHUNK; i++)
         side->c2.ops->scatter(&side->c2, side->wide, i, one, 1);

@@ -25,7 +25,7 @@ bt_status bt_paillier_owner_open(bt_arena *tables, bt_paillier_priv *priv, size_
 
 size_t bt_paillier_owner_rows(const bt_paillier_priv *priv)
 {
-    return priv->side[0].comb.rows;
+    return priv->side[0].comb.build_steps;
 }
 
 bt_status bt_paillier_owner_build(bt_paillier_priv *priv, const bt_limb *hs, size_t first, size_t count,
@@ -34,14 +34,14 @@ bt_status bt_paillier_owner_build(bt_paillier_priv *priv, const bt_limb *hs, siz
     bt_status status = bt_paillier_priv_check(priv);
     if (status != BT_OK)
         return status;
-    size_t rows = priv->side[0].comb.rows;
-    if (priv->side[0].comb.table == NULL || first > rows || count > rows - first)
+    size_t steps = priv->side[0].comb.build_steps;
+    if (priv->side[0].comb.table == NULL || first > steps || count > steps - first)
         return BT_ERR_ARG;
     for (int s = 0; s < 2; s++) {
         bt_paillier_side *side = &priv->side[s];
         bt_word *rest = scratch;
         bt_word *base = take(&rest, bt_mont_words(&side->c2, 1));
-        bti_side_reduce(side, s, base, hs, 1, rest);
+        bti_side_reduce(side, s, &side->c2, base, hs, 1, rest);
         bt_comb_build(&side->comb, base, first, count, 1, rest);
     }
     return BT_OK;
@@ -103,7 +103,7 @@ static uint64_t encryption_agrees(const bt_paillier_priv *priv, const bt_limb *c
                                   size_t n, const bt_limb *hs, const bt_limb *rho, bt_word *scratch)
 {
     const bt_paillier_pub *pub = priv->pub;
-    const bt_mont *n2 = pub->n2;
+    const bt_mont *n2 = pub->n2, *one = &pub->n2_one;
     size_t L = priv->L, H = priv->H;
     bt_limb *sum = take(&scratch, L + 2);
     bt_limb *residue = take(&scratch, L);
@@ -111,7 +111,8 @@ static uint64_t encryption_agrees(const bt_paillier_priv *priv, const bt_limb *c
     bt_limb *left = take(&scratch, 2 * L);
     bt_limb *right = take(&scratch, 2 * L);
     bt_word *elem = take(&scratch, bt_mont_words(n2, 1));
-    bt_word *power = take(&scratch, bt_mont_words(n2, 1));
+    bt_word *base = take(&scratch, one->elem_words);
+    bt_word *power = take(&scratch, one->elem_words);
 
     bti_weighted_sum(sum, m, L, rho, n);
     bti_reduce_n(pub, residue, sum, scratch);
@@ -122,9 +123,9 @@ static uint64_t encryption_agrees(const bt_paillier_priv *priv, const bt_limb *c
     n2->ops->store(n2, left, elem, 1, scratch);
 
     bti_weighted_sum(sum, a, H, rho, n); /* H + 2 limbs */
-    n2->ops->load(n2, elem, hs, 1, scratch);
-    bt_pow_secret(n2, power, elem, 1, sum, 0, 64 * H + OWNER_TAIL_BITS, scratch);
-    n2->ops->store(n2, right, power, 1, scratch);
+    one->ops->load(one, base, hs, 1, scratch);
+    bt_pow_secret(one, power, base, 1, sum, 0, 64 * H + OWNER_TAIL_BITS, scratch);
+    one->ops->store(one, right, power, 1, scratch);
     uint64_t difference = 0;
     for (size_t i = 0; i < 2 * L; i++)
         difference |= left[i] ^ right[i];
@@ -139,10 +140,11 @@ static size_t encryption_agrees_scratch(const bt_paillier_priv *priv)
     size_t L = priv->L;
     size_t below = max_size(bti_reduce_n_scratch(pub), bti_weighted_product_scratch(pub));
     below = max_size(below, bt_paillier_mul_plain_scratch(pub));
-    below = max_size(below, bt_pow_secret_scratch(pub->n2, 1, 64 * priv->H + OWNER_TAIL_BITS));
+    below = max_size(below, bt_pow_secret_scratch(&pub->n2_one, 1, 64 * priv->H + OWNER_TAIL_BITS));
+    below = max_size(below, bt_mont_scratch(&pub->n2_one));
     below = max_size(below, padded(2 * L) + mul_sec_scratch(L));
-    return padded(L + 2) + 2 * padded(L) + 2 * padded(2 * L) + 2 * padded(bt_mont_words(pub->n2, 1)) +
-           max_size(below, bt_mont_scratch(pub->n2));
+    return padded(L + 2) + 2 * padded(L) + 2 * padded(2 * L) + padded(bt_mont_words(pub->n2, 1)) +
+           2 * padded(pub->n2_one.elem_words) + max_size(below, bt_mont_scratch(pub->n2));
 }
 
 size_t bt_paillier_owner_scratch(const bt_paillier_priv *priv, size_t n)
@@ -192,7 +194,7 @@ bt_status bt_paillier_owner_encrypt(const bt_paillier_priv *priv, bt_limb *c, co
             const bt_paillier_side *side = &priv->side[s];
             bt_comb_pow(&side->comb, power, k, a + first * H, H, scratch);
             FAULT(s, "power", power, bt_mont_words(&side->c2, k) * sizeof *power);
-            bti_side_reduce(side, s, elems, g, k, scratch);
+            bti_side_reduce(side, s, &side->c2, elems, g, k, scratch);
             side->c2.ops->mul(&side->c2, elems, elems, power, k, 1, scratch);
             side->c2.ops->store(&side->c2, half[s], elems, k, scratch);
             FAULT(s, "residue", half[s], k * L * sizeof *half[s]);

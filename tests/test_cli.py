@@ -199,15 +199,32 @@ def test_bench_names_every_operation(capsys: pytest.CaptureFixture[str], monkeyp
 
     monkeypatch.setattr(_bench, "_AT_LEAST", 0.0)
     monkeypatch.setattr(_bench, "_BATCH", 4)
+    monkeypatch.setattr(_bench, "_LONG", 32)
+    monkeypatch.setattr(_bench, "_MATRIX", (2, 5))
+    monkeypatch.setattr(_bench, "_POWERS", 2)
     status, out, _ = call(capsys, "bench", "--key-size", "2048", "--json")
     assert status == 0
     told = json.loads(out)
     names = " ".join(figure["operation"] for figure in told["figures"])
-    for word in ("encrypt", "decrypt", "c + c", "sum", "c * k", "@"):
+    for word in ("encrypt", "owner", "packed", "decrypt", "c + c", "sum", "bincount", "c * k", "2 x 5 matrix @"):
         assert word in names
+    for word in ("key pair", "load", "to_bytes", "read", "powers modulo 4096", "gmpy2"):
+        assert word in names
+    assert {figure["unit"] for figure in told["figures"]} == {"key", "ciphertext", "value", "multiply-add", "power"}
     assert all(figure["seconds"] > 0 for figure in told["figures"])
     status, out, _ = call(capsys, "bench", "--key-size", "2048")
     assert "2048 bits" in out
+
+
+def test_bench_compares_threads_only_where_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bluetusk import _bench
+
+    monkeypatch.setattr(_bench, "_AT_LEAST", 0.0)
+    for name, small in {"_BATCH": 4, "_LONG": 8, "_MATRIX": (1, 2), "_POWERS": 1}.items():
+        monkeypatch.setattr(_bench, name, small)
+    alone, together = ({figure.operation for figure in _bench.measure(2048, threads)} for threads in (1, 2))
+    assert together - alone == {"encrypt, one thread", "decrypt, one thread"}
+    assert alone < together
 
 
 # -------------------------------------------------------------------------------------------------------------- demo
@@ -339,7 +356,7 @@ SCRIPT = "import sys; from bluetusk.cli import main; sys.exit(main())"  # what a
 @pytest.mark.parametrize(
     ("variable", "value", "remedy"),
     [
-        ("BLUETUSK_BACKEND", "fma", "unset it, or set it to 'mpn'"),
+        ("BLUETUSK_BACKEND", "avx9", "unset it, or set it to 'mpn'"),
         ("BLUETUSK_NUM_THREADS", "abc", "must be 1 to 1024"),
         ("BLUETUSK_NUM_THREADS", "1" * 5000, "must be 1 to 1024"),
     ],
@@ -361,6 +378,6 @@ def test_a_wrong_environment_is_one_line_and_status_1(
 
 def test_elsewhere_a_failed_import_stays_an_import_error() -> None:
     code = "try:\n    import bluetusk\nexcept ImportError as error:\n    print('caught', error)"
-    env = {**os.environ, "BLUETUSK_BACKEND": "fma"}
+    env = {**os.environ, "BLUETUSK_BACKEND": "avx9"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
-    assert done.stdout.startswith("caught the environment variable BLUETUSK_BACKEND is 'fma'")
+    assert done.stdout.startswith("caught the environment variable BLUETUSK_BACKEND is 'avx9'")

@@ -107,3 +107,110 @@ def test_places_where_secrets_become_public_are_reviewed() -> None:
         (path.name, what) for path in CORE for what in re.findall(r"^\s+BT_PUBLIC\(([^,]+),", path.read_text(), re.M)
     ]
     assert sorted(sites) == sorted(REVIEWED)
+
+
+# What the leak test owes: each function of the headers computes on nothing secret, or has cases of its own.
+NOTHING_SECRET = [
+    "bt_gmp_load",
+    "bt_modulus_storage",
+    "bt_modulus_first_invalid",
+    "bt_mont_pick",
+    "bt_mont_for",
+    "bt_pow_secret_scratch",
+    "bt_pow_public_scratch",
+    "bt_comb_window",
+    "bt_comb_table_words",
+    "bt_comb_init",
+    "bt_comb_build_scratch",
+    "bt_comb_pow_scratch",
+    "bt_multiexp_scratch",
+    "bt_multiexp",
+    "bt_multiexp_more",
+    "bt_prod_scratch",
+    "bt_prod",
+    "bt_bincount_scratch",
+    "bt_bincount",
+    "bt_batch_scratch",
+    "bt_batch_prefix",
+    "bt_batch_unwind",
+    "bt_indexed_scratch",
+    "bt_store_indexed",
+    "bt_multiexp_sparse_scratch",
+    "bt_multiexp_sparse",
+    "bt_scan_scratch",
+    "bt_scan",
+    "bt_straus_table_scratch",
+    "bt_straus_table",
+    "bt_straus_collect_scratch",
+    "bt_straus_collect",
+    "bt_straus_join_scratch",
+    "bt_straus_join",
+    "bt_accumulate_scratch",
+    "bt_accumulate_flush",
+    "bt_paillier_pub_storage",
+    "bt_paillier_pub_init",
+    "bt_paillier_load_checked_scratch",
+    "bt_paillier_load_checked",
+    "bt_paillier_mul_plain_scratch",
+    "bt_paillier_priv_scratch",
+    "bt_paillier_priv_check",
+    "bt_paillier_owner_open",
+    "bt_paillier_owner_rows",
+    "bt_paillier_decrypt_scratch",
+    "bt_paillier_owner_scratch",
+    "bt_arena_open",
+    "bt_arena_close",
+    "bt_to_double",
+    "bt_ring_pick",
+    "bt_field_init",
+    "bt_field_scratch",
+    "bt_field_powers",
+    "bt_field_lagrange",
+]
+RING = ["share", "sum", "add", "sub", "mul", "scale", "dot", "beaver", "truncate", "mask", "unmask", "pack", "unpack"]
+LEAK_CASES = {
+    "bt_modulus_init": ["modulus_init"],
+    "bt_inverse_2k": ["inverse_2k"],
+    "bt_mont_init": ["mont_init"],
+    "bt_pow_secret": ["pow_secret", "pow_secret_wide"],
+    "bt_pow_secret_part": ["pow_secret_part"],
+    "bt_pow_public": ["pow_secret_base"],
+    "bt_pow_public_part": ["pow_public_part"],
+    "bt_comb_build": ["comb_build", "comb_build_wide"],
+    "bt_comb_pow": ["comb_pow"],
+    "bt_comb_pow_part": ["comb_pow_part"],
+    "bt_mul_indexed": ["mul_indexed"],
+    "bt_paillier_mul_plain": ["mul_plain"],
+    "bt_paillier_priv_init": ["priv_init"],
+    "bt_paillier_owner_build": ["owner_build"],
+    "bt_paillier_decrypt": ["decrypt_exponent", "decrypt_result", "decrypt_large"],
+    "bt_paillier_owner_encrypt": ["owner_encrypt_exponent", "owner_encrypt_power", "owner_encrypt_large"],
+    "bt_quantise": ["quantise_binary", "quantise_decimal", "quantise_random"],
+    "bt_quantise_int": ["quantise_int"],
+    "bt_sum_squares": ["sum_squares"],
+    "bt_shrink": ["shrink"],
+    "bt_residues_from_int64": ["residues_from_int64", "residues_of_one_limb"],
+    "bt_int64_from_residues": ["int64_from_residues"],
+    "bt_pack_slots": ["pack_slots"],
+    "bt_unpack_slots": ["unpack_slots"],
+    **{f"bt_field_{name}": [f"field_{name}"] for name in ("add", "sub", "mul", "canonical", "accept", "matmul")},
+    **{f"bt_ring_{name}{bits}": [f"ring_{name}{bits}"] for name in RING for bits in (32, 64)},
+}
+# the operations of a backend (bt_mont_ops), which have no prototype
+BACKEND_CASES = ["load", "store", "one", "gather", "scatter", "mul", "sqr", "select_shared", "select_own"]
+BACKEND_CASES += ["ring_matmul32", "ring_matmul64"]  # and those of bt_ring_ops
+
+
+def test_every_function_with_a_secret_has_its_planted_leak() -> None:
+    declared = set()
+    for path in CORE:
+        if path.suffix == ".h" and "_impl" not in path.name and "fma_" not in path.name:
+            prototypes = re.findall(
+                r"^(?!static)\w[^;{}#()]*?\b(bt_\w+)\([^;{}]*\);", code_only(path.read_text()), re.M
+            )
+            declared |= set(prototypes)
+    assert declared == set(NOTHING_SECRET) | set(LEAK_CASES)
+    cases = set()
+    for path in (ROOT / "csrc" / "tests").glob("leak_*.c"):
+        cases |= set(re.findall(r'^    \{"(\w+)", \1, (?:EACH|ONCE|MPN)\},', path.read_text(), re.M))
+    assert {case for wanted in LEAK_CASES.values() for case in wanted} | set(BACKEND_CASES) <= cases

@@ -57,30 +57,88 @@ static void modulus_init(int planted)
     free(storage);
 }
 
-/* a secret modulus under every operation; the loads and the store have no variable-time twin to plant */
-static void load_store(int planted)
+static void inverse_2k(int planted)
 {
-    bt_limb m[LIMBS], *storage = test_words(bt_modulus_storage(LIMBS));
+    bt_limb a[LIMBS], inverse[LIMBS], work[LIMBS];
+    test_random_modulus(a, BITS);
+    BT_SECRET(a, sizeof a);
+    bt_inverse_2k(inverse, a, LIMBS, work);
+    if (planted)
+        leak_branch(inverse + LIMBS - 1);
+}
+
+/* A secret modulus under the operations that have no variable-time twin; planted: a look at what one of them gives. */
+enum { INIT, LOAD, STORE, ONE, GATHER, SCATTER };
+
+static void secret_modulus(int operation, int planted)
+{
+    bt_limb m[WIDE], *storage = test_words(bt_modulus_storage(WIDE));
     bt_modulus mod;
     bt_mont ctx;
-    test_random_modulus(m, BITS);
+    test_random_modulus(m, 64 * WIDE);
     BT_SECRET(m, sizeof m);
-    const bt_mont_ops *ops = bt_mont_for(leak_backend, LIMBS);
-    bt_word *scratch = test_words(ops->scratch_words(LIMBS)), *consts = test_words(ops->const_words(LIMBS));
-    if (bt_modulus_init(&mod, m, LIMBS, storage) != BT_OK || bt_mont_init(&ctx, ops, &mod, consts, scratch) != BT_OK)
+    const bt_mont_ops *ops = bt_mont_for(leak_backend, WIDE);
+    bt_word *scratch = test_words(ops->scratch_words(WIDE)), *consts = test_words(ops->const_words(WIDE));
+    if (bt_modulus_init(&mod, m, WIDE, storage) != BT_OK || bt_mont_init(&ctx, ops, &mod, consts, scratch) != BT_OK)
         exit(2);
-    bt_limb *values = secret_values(N), *out = test_words(N * LIMBS);
-    bt_word *a = test_words(bt_mont_words(&ctx, N));
-    ctx.ops->load(&ctx, a, values, N, scratch);
-    ctx.ops->store(&ctx, out, a, N, scratch);
-    if (planted)
+    bt_limb *values = secret_limbs(N, WIDE), *out = test_words(N * WIDE);
+    bt_word *a = test_words(bt_mont_words(&ctx, N)), *b = test_words(bt_mont_words(&ctx, N));
+    const int64_t idx[3] = {8, 0, 2};
+    ops->load(&ctx, a, values, N, scratch);
+    ops->one(&ctx, b, N);
+    if (planted && operation == ONE)
+        leak_branch(b);
+    ops->gather(&ctx, b, a, idx, 3);
+    if (planted && operation == GATHER)
+        leak_element(&ctx, b, 1);
+    ops->one(&ctx, b, N);
+    ops->scatter(&ctx, b, 5, a, 3);
+    if (planted && operation == SCATTER)
+        leak_element(&ctx, b, 5);
+    ops->store(&ctx, out, a, N, scratch);
+    if (planted && operation == STORE)
         leak_branch(out);
+    if (planted && operation == LOAD)
+        leak_element(&ctx, a, 0);
+    if (planted && operation == INIT)
+        leak_branch(consts + 4); /* past what aligns the first */
     free(storage);
     free(scratch);
     free(consts);
     free(values);
     free(out);
     free(a);
+    free(b);
+}
+
+static void mont_init(int planted)
+{
+    secret_modulus(INIT, planted);
+}
+
+static void load(int planted)
+{
+    secret_modulus(LOAD, planted);
+}
+
+static void store(int planted)
+{
+    secret_modulus(STORE, planted);
+}
+
+static void one(int planted)
+{
+    secret_modulus(ONE, planted);
+}
+
+static void gather(int planted)
+{
+    secret_modulus(GATHER, planted);
+}
+
+static void scatter(int planted)
+{
+    secret_modulus(SCATTER, planted);
 }
 
 static void mul_limbs(size_t limbs, int planted)
@@ -104,6 +162,23 @@ static void mul_limbs(size_t limbs, int planted)
 static void mul(int planted)
 {
     mul_limbs(LIMBS, planted);
+}
+
+static void mul_indexed(int planted)
+{
+    fixture f;
+    open_limbs(&f, LIMBS);
+    bt_limb *values = secret_limbs(N, LIMBS);
+    bt_word *a = fixture_load(&f, values, N), *out = fixture_array(&f, N);
+    bt_word *scratch = test_words(bt_indexed_scratch(&f.ctx));
+    const int64_t idx[N] = {N - 1};
+    bt_mul_indexed(&f.ctx, out, a, idx, a, NULL, N, !planted, scratch);
+    leak_result(out, planted);
+    free(values);
+    free(a);
+    free(out);
+    free(scratch);
+    fixture_close(&f);
 }
 
 static void mul_wide(int planted)
@@ -215,7 +290,50 @@ static void pow_secret_wide(int planted)
     pow_secret_limbs(WIDE, planted);
 }
 
+/* in parts; planted: the public path */
+static void pow_secret_part(int planted)
+{
+    fixture f;
+    open_random(&f);
+    bt_limb *values = secret_values(N), *e = secret_exponents(N);
+    bt_word *a = fixture_load(&f, values, N), *out = fixture_array(&f, N);
+    bt_word *secret = test_words(bt_pow_secret_scratch(&f.ctx, N, EBITS));
+    bt_word *public = test_words(bt_pow_public_scratch(&f.ctx, N, EBITS));
+    for (size_t high = EBITS; high > 0; high = high > 70 ? high - 70 : 0) {
+        const size_t low = high > 70 ? high - 70 : 0;
+        if (planted)
+            bt_pow_public_part(&f.ctx, out, a, 1, e, EL, EBITS, low, high, 1, public);
+        else
+            bt_pow_secret_part(&f.ctx, out, a, N, e, EL, EBITS, low, high, secret);
+    }
+    free(values);
+    free(e);
+    free(a);
+    free(out);
+    free(secret);
+    free(public);
+    fixture_close(&f);
+}
+
 /* public exponent, secret base; planted: the base declared public */
+static void pow_public_part(int planted)
+{
+    fixture f;
+    open_random(&f);
+    const bt_limb e[EL] = {test_random(), test_random(), test_random() >> 3};
+    bt_limb *values = secret_values(N);
+    bt_word *a = fixture_load(&f, values, N), *out = fixture_array(&f, N);
+    bt_word *scratch = test_words(bt_pow_public_scratch(&f.ctx, N, EBITS));
+    bt_pow_public_part(&f.ctx, out, a, N, e, 0, EBITS, 100, EBITS, !planted, scratch);
+    bt_pow_public_part(&f.ctx, out, a, N, e, 0, EBITS, 0, 100, !planted, scratch);
+    leak_result(out, planted);
+    free(values);
+    free(a);
+    free(out);
+    free(scratch);
+    fixture_close(&f);
+}
+
 static void pow_secret_base(int planted)
 {
     fixture f;
@@ -244,7 +362,7 @@ static void comb_limbs(size_t limbs, int planted)
     bt_word *table = test_words(bt_comb_table_words(&f.ctx, EBITS, 4));
     bt_comb_init(&c, &f.ctx, EBITS, 4, table);
     bt_word *build = test_words(bt_comb_build_scratch(&c)), *pow = test_words(bt_comb_pow_scratch(&c, N));
-    bt_comb_build(&c, base, 0, c.rows, !planted, build);
+    bt_comb_build(&c, base, 0, c.build_steps, !planted, build);
     leak_result(c.table + bt_mont_words(&f.ctx, 4), planted);
     bt_comb_pow(&c, out, N, e, EL, pow);
     free(values);
@@ -257,18 +375,18 @@ static void comb_limbs(size_t limbs, int planted)
     fixture_close(&f);
 }
 
-static void comb(int planted)
+static void comb_build(int planted)
 {
     comb_limbs(LIMBS, planted);
 }
 
-static void comb_wide(int planted)
+static void comb_build_wide(int planted)
 {
     comb_limbs(WIDE, planted);
 }
 
-/* planted: a table entry read by its secret digit */
-static void comb_pow(int planted)
+/* all rows at once, or some; planted: a table entry read by its secret digit, or a branch on what the first rows gave */
+static void comb_rows(int parts, int planted)
 {
     fixture f;
     open_random(&f);
@@ -279,10 +397,15 @@ static void comb_pow(int planted)
     bt_word *table = test_words(bt_comb_table_words(&f.ctx, EBITS, 5));
     bt_comb_init(&c, &f.ctx, EBITS, 5, table);
     bt_word *build = test_words(bt_comb_build_scratch(&c)), *pow = test_words(bt_comb_pow_scratch(&c, N));
-    bt_comb_build(&c, base, 0, c.rows, 0, build);
-    if (planted) {
+    bt_comb_build(&c, base, 0, c.build_steps, 0, build);
+    if (planted && !parts) {
         const int64_t idx = (int64_t)(e[0] & 31);
         f.ctx.ops->gather(&f.ctx, out, table, &idx, 1);
+    } else if (parts) {
+        bt_comb_pow_part(&c, out, N, e, EL, 0, 1, pow);
+        if (planted)
+            leak_element(&f.ctx, out, 0);
+        bt_comb_pow_part(&c, out, N, e, EL, 1, c.steps - 1, pow);
     } else {
         bt_comb_pow(&c, out, N, e, EL, pow);
     }
@@ -295,20 +418,40 @@ static void comb_pow(int planted)
     fixture_close(&f);
 }
 
+static void comb_pow(int planted)
+{
+    comb_rows(0, planted);
+}
+
+static void comb_pow_part(int planted)
+{
+    comb_rows(1, planted);
+}
+
 const leak_case leaks_modexp[] = {
-    {"modulus_init", modulus_init},
-    {"load_store", load_store},
-    {"mul", mul},
-    {"mul_wide", mul_wide},
-    {"sqr", sqr},
-    {"sqr_wide", sqr_wide},
-    {"select_shared", select_shared},
-    {"select_own", select_own},
-    {"pow_secret", pow_secret},
-    {"pow_secret_wide", pow_secret_wide},
-    {"pow_secret_base", pow_secret_base},
-    {"comb", comb},
-    {"comb_wide", comb_wide},
-    {"comb_pow", comb_pow},
-    {NULL, NULL},
+    {"modulus_init", modulus_init, ONCE},
+    {"inverse_2k", inverse_2k, ONCE},
+    {"mont_init", mont_init, EACH},
+    {"load", load, EACH},
+    {"store", store, EACH},
+    {"one", one, MPN}, /* R mod m; the fma backend's R is below m, and so public */
+    {"gather", gather, EACH},
+    {"scatter", scatter, EACH},
+    {"mul", mul, EACH},
+    {"mul_wide", mul_wide, EACH},
+    {"mul_indexed", mul_indexed, EACH},
+    {"sqr", sqr, EACH},
+    {"sqr_wide", sqr_wide, EACH},
+    {"select_shared", select_shared, EACH},
+    {"select_own", select_own, EACH},
+    {"pow_secret", pow_secret, EACH},
+    {"pow_secret_wide", pow_secret_wide, EACH},
+    {"pow_secret_part", pow_secret_part, EACH},
+    {"pow_secret_base", pow_secret_base, EACH},
+    {"pow_public_part", pow_public_part, EACH},
+    {"comb_build", comb_build, EACH},
+    {"comb_build_wide", comb_build_wide, EACH},
+    {"comb_pow", comb_pow, EACH},
+    {"comb_pow_part", comb_pow_part, EACH},
+    {NULL, NULL, 0},
 };

@@ -69,50 +69,101 @@ static void quantise_int(int planted)
         leak_branch((const uint64_t *)q);
 }
 
-static void l2(int planted)
+static void sum_squares(int planted)
 {
     int64_t v[N];
     uint64_t sum[3];
     secret_values(v, 64);
     bt_sum_squares(sum, v, N);
-    check(bt_shrink(v, N, test_random(), 70));
     if (planted)
         leak_branch(sum);
 }
 
-static void residues(int planted)
+static void shrink(int planted)
 {
-    uint64_t n[LIMBS], out[N * LIMBS];
     int64_t v[N];
-    size_t first_bad;
-    test_random_modulus(n, 64 * LIMBS - 5);
     secret_values(v, 64);
-    check(bt_residues_from_int64(out, v, N, n, LIMBS));
-    check(bt_int64_from_residues(v, &first_bad, out, N, n, LIMBS));
+    uint64_t factor = test_random();
+    BT_SECRET(&factor, sizeof factor);
+    check(bt_shrink(v, N, factor, 70));
     if (planted)
         leak_branch((const uint64_t *)v);
 }
 
-static void slots(int planted)
+static void residues_from_int64(int planted)
 {
-    uint64_t n[LIMBS], out[8 * LIMBS];
+    uint64_t n[LIMBS], out[N * LIMBS];
     int64_t v[N];
-    size_t first_bad;
     test_random_modulus(n, 64 * LIMBS - 5);
-    secret_values(v, SLOT - 1);
-    check(bt_pack_slots(out, v, 2, N / 2, SLOT, SLOTS, n, LIMBS));
-    check(bt_unpack_slots(v, &first_bad, out, 2, N / 2, SLOT, SLOTS, n, LIMBS));
+    secret_values(v, 64);
+    check(bt_residues_from_int64(out, v, N, n, LIMBS));
     if (planted)
         leak_branch(out);
 }
 
+/* a modulus of one limb, for which numbers may be too large */
+static void residues_of_one_limb(int planted)
+{
+    const uint64_t n = 1000003;
+    uint64_t out[N];
+    int64_t v[N];
+    secret_values(v, 18);
+    check(bt_residues_from_int64(out, v, N, &n, 1));
+    if (planted)
+        leak_branch(out);
+}
+
+static void int64_from_residues(int planted)
+{
+    uint64_t n[LIMBS], res[N * LIMBS] = {0};
+    int64_t v[N];
+    size_t first_bad;
+    test_random_modulus(n, 64 * LIMBS - 5);
+    for (size_t i = 0; i < N; i++)
+        res[i * LIMBS] = test_random() >> 1;
+    BT_SECRET(res, sizeof res);
+    check(bt_int64_from_residues(v, &first_bad, res, N, n, LIMBS));
+    if (planted)
+        leak_branch((const uint64_t *)v);
+}
+
+static void pack_slots(int planted)
+{
+    uint64_t n[LIMBS], out[8 * LIMBS];
+    int64_t v[N];
+    test_random_modulus(n, 64 * LIMBS - 5);
+    secret_values(v, SLOT - 1);
+    check(bt_pack_slots(out, v, 2, N / 2, SLOT, SLOTS, n, LIMBS));
+    if (planted)
+        leak_branch(out);
+}
+
+static void unpack_slots(int planted)
+{
+    uint64_t n[LIMBS], res[8 * LIMBS];
+    int64_t v[N];
+    size_t first_bad;
+    test_random_modulus(n, 64 * LIMBS - 5);
+    for (size_t i = 0; i < N; i++)
+        v[i] = (int64_t)test_random() >> (64 - SLOT + 1);
+    check(bt_pack_slots(res, v, 2, N / 2, SLOT, SLOTS, n, LIMBS));
+    BT_SECRET(res, sizeof res);
+    check(bt_unpack_slots(v, &first_bad, res, 2, N / 2, SLOT, SLOTS, n, LIMBS));
+    if (planted)
+        leak_branch((const uint64_t *)v);
+}
+
 const leak_case leaks_pack[] = {
-    {"quantise_binary", quantise_binary},
-    {"quantise_decimal", quantise_decimal},
-    {"quantise_random", quantise_random},
-    {"quantise_int", quantise_int},
-    {"l2", l2},
-    {"residues", residues},
-    {"slots", slots},
-    {NULL, NULL},
+    {"quantise_binary", quantise_binary, ONCE},
+    {"quantise_decimal", quantise_decimal, ONCE},
+    {"quantise_random", quantise_random, ONCE},
+    {"quantise_int", quantise_int, ONCE},
+    {"sum_squares", sum_squares, ONCE},
+    {"shrink", shrink, ONCE},
+    {"residues_from_int64", residues_from_int64, ONCE},
+    {"residues_of_one_limb", residues_of_one_limb, ONCE},
+    {"int64_from_residues", int64_from_residues, ONCE},
+    {"pack_slots", pack_slots, ONCE},
+    {"unpack_slots", unpack_slots, ONCE},
+    {NULL, NULL, 0},
 };

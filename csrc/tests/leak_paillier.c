@@ -1,17 +1,14 @@
-/* Paillier with its key, plaintexts and randomness secret. What is planted: a look at each secret result, and at the secrets
- * that an operation reads. */
+/* Paillier with its key, plaintexts and randomness secret. What is planted: a look at a secret result, or a step within an
+ * operation that looks at the value it works on. */
 #include "leaks.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "bt_paillier.h"
+#include "toy_key.h"
 
-/* keys of 256 bits, and one of 3072 bits, whose products modulo p^2 are cut in half before they are multiplied */
-enum { SMALL = 4, LARGE = 48, N = 3 };
-
-static const bt_limb P[SMALL / 2] = {0xb8a10e42c7472ecb, 0xd684828136b0c33b};
-static const bt_limb Q[SMALL / 2] = {0x64711b1ea24be64b, 0xc05fa1037f3257e6};
+/* a toy key, and one of 3072 bits, whose products modulo p^2 the mpn backend cuts in half before it multiplies */
+enum { LARGE = 48, N = 3 };
 
 static const bt_limb LARGE_P[LARGE / 2] = {
     0xf555616dc6ac7af1, 0xfc848c3c4edc05c0, 0xafecd8ea265bd915, 0xb0231804cf3427b6, 0xecc055ccccfeb3dc,
@@ -38,6 +35,17 @@ typedef struct key {
     bt_arena arena, tables;
 } key;
 
+/* An operation that looks at what it works on: branches at every visit of this site (see bt_paillier_impl.h). */
+static const char *planted_site;
+
+void bt_fault_hook(int side, const char *site, void *p, size_t bytes)
+{
+    (void)side;
+    (void)bytes;
+    if (planted_site && !strcmp(site, planted_site))
+        leak_branch(p);
+}
+
 static void open_public(key *k, size_t L)
 {
     const size_t H = L / 2;
@@ -45,8 +53,8 @@ static void open_public(key *k, size_t L)
     memset(k, 0, sizeof *k);
     k->L = L;
     k->H = H;
-    memcpy(k->p, L == SMALL ? P : LARGE_P, H * sizeof *k->p);
-    memcpy(k->q, L == SMALL ? Q : LARGE_Q, H * sizeof *k->q);
+    memcpy(k->p, L == LARGE ? LARGE_P : toy_prime(L, 0), H * sizeof *k->p);
+    memcpy(k->q, L == LARGE ? LARGE_Q : toy_prime(L, 1), H * sizeof *k->q);
     bt_gmp.sec_mul(k->n, k->p, (mp_size_t)H, k->q, (mp_size_t)H, (mp_ptr)work);
     bt_gmp.sec_mul(k->nsquare, k->n, (mp_size_t)L, k->n, (mp_size_t)L, (mp_ptr)work);
     fixture_open(&k->n2, leak_backend, k->nsquare, 2 * L);
@@ -88,16 +96,10 @@ static bt_limb *secret(size_t n, size_t limbs)
     return x;
 }
 
-/* the small key, or the large one for a backend that takes no small moduli */
-static size_t key_limbs(void)
-{
-    return leak_backend->min_limbs <= SMALL ? SMALL : LARGE;
-}
-
 static void mul_plain(int planted)
 {
     key k;
-    const size_t L = key_limbs();
+    const size_t L = toy_limbs(leak_backend);
     open_public(&k, L);
     bt_limb *m = secret(N, L), *src_values = secret(N, 2 * L);
     bt_word *src = fixture_load(&k.n2, src_values, N);
@@ -113,89 +115,129 @@ static void mul_plain(int planted)
 static void priv_init(int planted)
 {
     key k;
-    open_private(&k, key_limbs());
+    open_private(&k, toy_limbs(leak_backend));
     if (planted)
         leak_branch(k.priv->side[0].inverse);
     close_key(&k);
 }
 
 /* The ciphertexts are public; the key, the results and every step between are not. */
-static void decrypt_limbs(size_t L, size_t n, int planted)
+static void decrypt_limbs(size_t L, size_t n, const char *site)
 {
     key k;
     open_private(&k, L);
     bt_limb *c = test_words(n * 2 * L), *random = test_words(n + 2), *m = test_words(n * L);
-    bt_word *work = test_words(1 << 12), *a = fixture_array(&k.n2, n);
     for (size_t i = 0; i < n; i++) { /* g^m, m = 1, 2, 3: 1 + m n */
         memset(c + i * 2 * L, 0, 2 * L * sizeof *c);
-        c[i * 2 * L + L] = bt_gmp.mul_1(c + i * 2 * L, k.n, L, i + 1);
+        c[i * 2 * L + L] = bt_gmp.mul_1(c + i * 2 * L, k.n, (mp_size_t)L, i + 1);
         c[i * 2 * L] += 1;
     }
     for (size_t i = 0; i < n + 2; i++)
         random[i] = test_random();
     k.scratch = test_words(bt_paillier_decrypt_scratch(k.priv, n));
+    planted_site = site;
     if (bt_paillier_decrypt(k.priv, m, c, n, random, k.scratch) != BT_OK)
         exit(2);
-    if (planted)
-        leak_branch(m);
+    planted_site = NULL;
     free(c);
     free(random);
     free(m);
-    free(work);
-    free(a);
     close_key(&k);
 }
 
-static void decrypt(int planted)
+static void decrypt_reduction(int planted)
 {
-    decrypt_limbs(key_limbs(), N, planted);
+    decrypt_limbs(toy_limbs(leak_backend), N, planted ? "reduction" : NULL);
+}
+
+static void decrypt_exponent(int planted)
+{
+    decrypt_limbs(toy_limbs(leak_backend), 1, planted ? "exponent" : NULL);
+}
+
+static void decrypt_quotient(int planted)
+{
+    decrypt_limbs(toy_limbs(leak_backend), 1, planted ? "L" : NULL);
+}
+
+static void decrypt_result(int planted)
+{
+    decrypt_limbs(toy_limbs(leak_backend), 1, planted ? "result" : NULL);
 }
 
 static void decrypt_large(int planted)
 {
-    decrypt_limbs(LARGE, 1, planted);
+    decrypt_limbs(LARGE, 1, planted ? "recombination" : NULL);
 }
 
-static void owner_encrypt_limbs(size_t L, size_t n, int planted)
+static void open_owner(key *k, size_t L, size_t n)
+{
+    open_private(k, L);
+    if (bt_paillier_owner_open(&k->tables, k->priv, L == LARGE ? 5 << 20 : L == TOY_LARGE ? 1 << 20 : 1 << 14) != BT_OK)
+        exit(2);
+    k->scratch = test_words(bt_paillier_owner_scratch(k->priv, n));
+    if (bt_paillier_owner_build(k->priv, k->hs, 0, bt_paillier_owner_rows(k->priv), k->scratch) != BT_OK)
+        exit(2);
+}
+
+static void owner_build(int planted)
 {
     key k;
-    open_private(&k, L);
+    open_owner(&k, toy_limbs(leak_backend), 1);
+    for (int side = 0; planted && side < 2; side++)
+        leak_element(&k.priv->side[side].c2, k.priv->side[side].comb.table, 1);
+    close_key(&k);
+}
+
+static void owner_encrypt_limbs(size_t L, size_t n, const char *site)
+{
+    key k;
+    open_owner(&k, L, n);
     bt_limb *m = secret(n, L), *a = secret(n, L / 2), *c = test_words(n * 2 * L), random[N];
-    if (bt_paillier_owner_open(&k.tables, k.priv, L == SMALL ? 1 << 14 : 5 << 20) != BT_OK)
-        exit(2);
-    size_t rows = bt_paillier_owner_rows(k.priv);
-    k.scratch = test_words(bt_paillier_owner_scratch(k.priv, n));
-    if (bt_paillier_owner_build(k.priv, k.hs, 0, rows, k.scratch) != BT_OK)
-        exit(2);
     for (size_t i = 0; i < n; i++)
         random[i] = test_random();
-    /* the check multiplies ciphertexts as public data, which they are once they leave; here they are still marked */
+    planted_site = site;
     if (bt_paillier_owner_encrypt(k.priv, c, m, a, n, k.hs, random, k.scratch) != BT_OK)
         exit(2);
-    if (planted)
-        leak_branch(k.priv->side[1].comb.table);
+    planted_site = NULL;
     free(m);
     free(a);
     free(c);
     close_key(&k);
 }
 
-static void owner_encrypt(int planted)
+static void owner_encrypt_exponent(int planted)
 {
-    owner_encrypt_limbs(key_limbs(), N, planted);
+    owner_encrypt_limbs(toy_limbs(leak_backend), N, planted ? "randomness" : NULL);
+}
+
+static void owner_encrypt_power(int planted)
+{
+    owner_encrypt_limbs(toy_limbs(leak_backend), 1, planted ? "power" : NULL);
+}
+
+static void owner_encrypt_residue(int planted)
+{
+    owner_encrypt_limbs(toy_limbs(leak_backend), 1, planted ? "residue" : NULL);
 }
 
 static void owner_encrypt_large(int planted)
 {
-    owner_encrypt_limbs(LARGE, 1, planted);
+    owner_encrypt_limbs(LARGE, 1, planted ? "recombination" : NULL);
 }
 
 const leak_case leaks_paillier[] = {
-    {"mul_plain", mul_plain},
-    {"priv_init", priv_init},
-    {"decrypt", decrypt},
-    {"decrypt_large", decrypt_large},
-    {"owner_encrypt", owner_encrypt},
-    {"owner_encrypt_large", owner_encrypt_large},
-    {NULL, NULL},
+    {"mul_plain", mul_plain, EACH},
+    {"priv_init", priv_init, EACH},
+    {"decrypt_reduction", decrypt_reduction, EACH},
+    {"decrypt_exponent", decrypt_exponent, EACH},
+    {"decrypt_quotient", decrypt_quotient, EACH},
+    {"decrypt_result", decrypt_result, EACH},
+    {"decrypt_large", decrypt_large, MPN},
+    {"owner_build", owner_build, EACH},
+    {"owner_encrypt_exponent", owner_encrypt_exponent, EACH},
+    {"owner_encrypt_power", owner_encrypt_power, EACH},
+    {"owner_encrypt_residue", owner_encrypt_residue, EACH},
+    {"owner_encrypt_large", owner_encrypt_large, MPN},
+    {NULL, NULL, 0},
 };

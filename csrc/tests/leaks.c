@@ -1,5 +1,6 @@
 #include "leaks.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define LEAKS(name) extern const leak_case leaks_##name[];
@@ -12,6 +13,14 @@ void leak_branch(const uint64_t *p)
 {
     if (p[0] & 1)
         sink++;
+}
+
+void leak_element(const bt_mont *ctx, const bt_word *a, int64_t i)
+{
+    bt_word *element = test_words(bt_mont_words(ctx, 1));
+    ctx->ops->gather(ctx, element, a, &i, 1);
+    leak_branch(element);
+    free(element);
 }
 
 const bt_mont_ops *leak_backend;
@@ -44,7 +53,9 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < sizeof modules / sizeof *modules; i++)
             for (const leak_case *c = modules[i]; c->name; c++) {
                 char name[80];
-                snprintf(name, sizeof name, "%s/%s", leak_backend->name, c->name);
+                if (c->over != EACH && leak_backend != &bt_mont_mpn)
+                    continue;
+                snprintf(name, sizeof name, "%s/%s", c->over == ONCE ? "any" : leak_backend->name, c->name);
                 if (wanted && !strcmp(wanted, "--list"))
                     printf("%s\n", name);
                 else if (!wanted || !strcmp(wanted, name))

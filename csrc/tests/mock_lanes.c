@@ -127,6 +127,12 @@ static void scatter(const bt_mont *ctx, bt_word *dst, size_t first, const bt_wor
         move(ctx, dst, first + i, src, i);
 }
 
+static void put_each(const bt_mont *ctx, bt_word *dst, const int64_t *idx, const bt_word *src, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        move(ctx, dst, (size_t)idx[i], src, i);
+}
+
 static void select_shared(const bt_mont *ctx, bt_word *dst, const bt_word *table, size_t rows, const uint32_t *digit,
                           size_t n)
 {
@@ -175,6 +181,7 @@ const bt_mont_ops mock_lanes = {
     .sqr = sqr,
     .gather = gather,
     .scatter = scatter,
+    .put = put_each,
     .select_shared = select_shared,
     .select_own = select_own,
 };

@@ -3,8 +3,25 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <time.h>
 
 long test_passed, test_failed;
+test_effort test_how_much = TEST_NORMAL;
+
+int test_read_effort(void)
+{
+    const char *effort = getenv("BT_TEST_EFFORT");
+    if (!effort || !*effort)
+        return 1;
+    test_how_much = strcmp(effort, "long") ? TEST_SHORT : TEST_LONG;
+    return test_how_much == TEST_LONG || !strcmp(effort, "short");
+}
+
+double test_seconds(void)
+{
+    return (double)clock() / CLOCKS_PER_SEC;
+}
 
 #ifdef BT_VERIFY
 void bt_verify_failed(const char *file, int line, const char *condition)
@@ -13,6 +30,17 @@ void bt_verify_failed(const char *file, int line, const char *condition)
     abort();
 }
 #endif
+
+int test_no_memory;
+
+/* The linker sends the core's mmap here (--wrap). */
+void *__real_mmap(void *address, size_t bytes, int protection, int flags, int file, off_t offset);
+void *__wrap_mmap(void *address, size_t bytes, int protection, int flags, int file, off_t offset);
+
+void *__wrap_mmap(void *address, size_t bytes, int protection, int flags, int file, off_t offset)
+{
+    return test_no_memory ? MAP_FAILED : __real_mmap(address, bytes, protection, flags, file, offset);
+}
 
 /* Those of this build that this CPU has, and the mock. */
 const bt_mont_ops *const *test_backends(void)

@@ -12,6 +12,19 @@
 
 extern long test_passed, test_failed;
 
+/* How much to do: BT_TEST_EFFORT=short is for valgrind and coverage, which are slow: every branch, fewer repetitions; long is
+ * for the nightly run: all the repetitions that the project promises. */
+typedef enum test_effort { TEST_SHORT, TEST_NORMAL, TEST_LONG } test_effort;
+extern test_effort test_how_much;
+int test_read_effort(void); /* 0 if the environment variable holds something else */
+double test_seconds(void);  /* of processor time */
+
+/* one of the three, by the effort */
+static inline int test_rounds(int for_short, int normal, int for_long)
+{
+    return test_how_much == TEST_SHORT ? for_short : test_how_much == TEST_LONG ? for_long : normal;
+}
+
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
         if (condition)                                                                                                 \
@@ -19,6 +32,8 @@ extern long test_passed, test_failed;
         else if (test_failed++ < 20)                                                                                   \
             printf("%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);                                             \
     } while (0)
+
+extern int test_no_memory; /* nonzero: the system refuses the core's arenas */
 
 /* Loads the GMP that the environment variable BT_GMP names, else the system's; 0 if there is none. */
 int test_load_gmp(void);

@@ -79,32 +79,64 @@ static void products(const bt_mont_ops *ops, size_t bits, size_t rows, size_t m)
     operands_close(&o);
 }
 
-static void histogram(const bt_mont_ops *ops, size_t bits, size_t bins, size_t n)
+static void histogram(const bt_mont_ops *ops, size_t bits, size_t bins, size_t features, size_t width, size_t n)
 {
     operands o;
-    operands_open(&o, ops, bits, n + 1);
-    const size_t limbs = o.f.limbs;
-    int64_t *bin = (int64_t *)test_words(n), *idx = (int64_t *)test_words(n);
-    random_indices(bin, n, bins);
-    random_indices(idx, n, o.n);
-    bt_limb *want = test_words(bins * limbs);
-    bt_word *out = fixture_array(&o.f, bins), *scratch = test_words(bt_bincount_scratch(&o.f.ctx, bins, n));
+    operands_open(&o, ops, bits, n * width + 1);
+    const size_t limbs = o.f.limbs, cells = features * bins * width;
+    int64_t *code = (int64_t *)test_words(n * features), *idx = (int64_t *)test_words(n * width);
+    random_indices(code, n * features, bins);
+    random_indices(idx, n * width, o.n);
+    bt_limb *want = test_words(cells * limbs);
+    bt_word *out = fixture_array(&o.f, cells), *scratch = test_words(bt_bincount_scratch(&o.f.ctx));
     for (int indexed = 0; indexed <= 1; indexed++) {
-        for (size_t b = 0; b < bins; b++)
+        for (size_t b = 0; b < cells; b++)
             unit(&o, want + b * limbs);
-        for (size_t i = 0; i < n; i++) {
-            bt_limb *w = want + (size_t)bin[i] * limbs;
-            ref_mul(w, w, o.values + (indexed ? (size_t)idx[i] : i) * limbs, o.f.m, limbs);
-        }
-        o.f.ctx.ops->one(&o.f.ctx, out, bins);
-        bt_bincount(&o.f.ctx, out, bins, o.elements, indexed ? idx : NULL, bin, n, scratch);
-        check_rows(&o, out, want, bins);
+        for (size_t i = 0; i < n; i++)
+            for (size_t f = 0; f < features; f++)
+                for (size_t t = 0; t < width; t++) {
+                    const size_t from = i * width + t, bin = f * bins + (size_t)code[i * features + f];
+                    bt_limb *w = want + (bin * width + t) * limbs;
+                    ref_mul(w, w, o.values + (indexed ? (size_t)idx[from] : from) * limbs, o.f.m, limbs);
+                }
+        o.f.ctx.ops->one(&o.f.ctx, out, cells);
+        bt_bincount(&o.f.ctx, out, bins, features, width, o.elements, indexed ? idx : NULL, code, n, scratch);
+        check_rows(&o, out, want, cells);
     }
-    free(bin);
+    free(code);
     free(idx);
     free(want);
     free(out);
     free(scratch);
+    operands_close(&o);
+}
+
+/* the second half of the steps by a call of its own */
+static void running(const bt_mont_ops *ops, size_t bits, size_t rows, size_t steps)
+{
+    operands o;
+    operands_open(&o, ops, bits, rows * steps + 1);
+    const size_t limbs = o.f.limbs, stride = (rows + BT_MAX_LANES) / BT_MAX_LANES * BT_MAX_LANES, half = steps / 2;
+    int64_t *idx = (int64_t *)test_words(rows * steps);
+    random_indices(idx, rows * steps, o.n);
+    bt_word *out = fixture_array(&o.f, steps * stride), *scratch = test_words(bt_scan_scratch(&o.f.ctx));
+    bt_limb *want = test_words(rows * limbs);
+    bt_scan(&o.f.ctx, out, stride, o.elements, idx, rows, half, 0, scratch);
+    bt_scan(&o.f.ctx, out + bt_mont_offset(&o.f.ctx, half * stride), stride, o.elements, idx + half * rows, rows,
+            steps - half, half > 0, scratch);
+    for (size_t r = 0; r < rows; r++)
+        unit(&o, want + r * limbs);
+    for (size_t s = 0; s < steps; s++) {
+        for (size_t r = 0; r < rows; r++) {
+            bt_limb *w = want + r * limbs;
+            ref_mul(w, w, o.values + (size_t)idx[s * rows + r] * limbs, o.f.m, limbs);
+        }
+        check_rows(&o, out + bt_mont_offset(&o.f.ctx, s * stride), want, rows);
+    }
+    free(idx);
+    free(out);
+    free(scratch);
+    free(want);
     operands_close(&o);
 }
 
@@ -147,6 +179,44 @@ static void multiexp(const bt_mont_ops *ops, size_t bits, size_t rows, size_t m,
     free(want);
     free(t);
     free(idx);
+    free(out);
+    free(scratch);
+    operands_close(&o);
+}
+
+/* columns of 0 to 3 entries, some of them in one place, each of any length up to ebits; rows may be empty */
+static void sparse_multiexp(const bt_mont_ops *ops, size_t bits, size_t rows, size_t m, size_t ebits)
+{
+    operands o;
+    operands_open(&o, ops, bits, m + 3);
+    const size_t limbs = o.f.limbs, el = (ebits + 63) / 64;
+    int64_t *idx = (int64_t *)test_words(m), *start = (int64_t *)test_words(m + 1);
+    random_indices(idx, m, o.n);
+    start[0] = 0;
+    for (size_t j = 0; j < m; j++)
+        start[j + 1] = start[j] + (int64_t)(test_random() % 4);
+    const size_t entries = (size_t)start[m];
+    int64_t *row = (int64_t *)test_words(entries);
+    random_indices(row, entries, rows);
+    bt_limb *e = test_words(entries * el), *want = test_words(rows * limbs), *t = test_words(limbs);
+    for (size_t r = 0; r < rows; r++)
+        unit(&o, want + r * limbs);
+    for (size_t j = 0; j < m; j++)
+        for (size_t k = (size_t)start[j]; k < (size_t)start[j + 1]; k++) {
+            test_random_exponent(e + k * el, el, test_random() % (ebits + 1));
+            ref_pow(t, o.values + (size_t)idx[j] * limbs, e + k * el, el, o.f.m, limbs);
+            ref_mul(want + (size_t)row[k] * limbs, want + (size_t)row[k] * limbs, t, o.f.m, limbs);
+        }
+    bt_word *out = fixture_array(&o.f, rows);
+    bt_word *scratch = test_words(bt_multiexp_sparse_scratch(&o.f.ctx, m, rows, ebits));
+    bt_multiexp_sparse(&o.f.ctx, out, o.elements, idx, m, start, row, e, el, ebits, rows, scratch);
+    check_rows(&o, out, want, rows);
+    free(idx);
+    free(start);
+    free(row);
+    free(e);
+    free(want);
+    free(t);
     free(out);
     free(scratch);
     operands_close(&o);
@@ -231,7 +301,8 @@ static void indexed(const bt_mont_ops *ops, size_t bits, size_t n)
             for (size_t i = 0; i < n; i++)
                 ref_mul(want + i * limbs, o.values + (use_a ? (size_t)ia[i] : i) * limbs,
                         o.values + (use_b ? (size_t)ib[i] : i) * limbs, o.f.m, limbs);
-            bt_mul_indexed(&o.f.ctx, out, o.elements, use_a ? ia : NULL, o.elements, use_b ? ib : NULL, n, scratch);
+            bt_mul_indexed(&o.f.ctx, out, o.elements, use_a ? ia : NULL, o.elements, use_b ? ib : NULL, n, use_a,
+                           scratch);
             check_rows(&o, out, want, n);
         }
     bt_store_indexed(&o.f.ctx, stored, out, ia, n, scratch);
@@ -253,16 +324,25 @@ void test_batch(void)
                                        {64, 3}, {65, 2}, {130, 4}, {2, 65}, {4, 0}};
     for (const bt_mont_ops *const *ops = test_backends(); *ops; ops++) {
         scratch_grows(*ops);
-        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i += (size_t)test_rounds(2, 1, 1)) {
             const size_t bits = sizes[i];
             for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++)
                 products(*ops, bits, shapes[k][0], shapes[k][1]);
             for (size_t bins = 1; bins <= 300; bins = 3 * bins + 1) {
-                histogram(*ops, bits, bins, 0);
-                histogram(*ops, bits, bins, 63);
-                histogram(*ops, bits, bins, 64);
-                histogram(*ops, bits, bins, 200);
+                histogram(*ops, bits, bins, 1, 1, 0);
+                histogram(*ops, bits, bins, 1, 1, 63);
+                histogram(*ops, bits, bins, 1, 1, 64);
+                histogram(*ops, bits, bins, 1, 1, 200);
             }
+            running(*ops, bits, 1, 30);
+            running(*ops, bits, 5, 1);
+            running(*ops, bits, 131, 4);
+            running(*ops, bits, 3, 0);
+            histogram(*ops, bits, 3, 0, 1, 5);
+            histogram(*ops, bits, 3, 7, 0, 5);
+            histogram(*ops, bits, 1, 3, 2, 70);
+            histogram(*ops, bits, 5, 11, 1, 40);
+            histogram(*ops, bits, 2, 100, 3, 9);
             for (size_t rows = 1; rows <= 40; rows = 3 * rows + 1) {
                 multiexp(*ops, bits, rows, 1, 64, 0);
                 multiexp(*ops, bits, rows, 9, 40, 0);
@@ -271,6 +351,13 @@ void test_batch(void)
                 multiexp(*ops, bits, rows, 0, 30, 0);
                 multiexp(*ops, bits, rows, 4, 0, 0);
                 multiexp(*ops, bits, rows, 70, 1, 0);
+            }
+            for (size_t rows = 1; rows <= 40; rows = 3 * rows + 1) {
+                sparse_multiexp(*ops, bits, rows, 0, 20);
+                sparse_multiexp(*ops, bits, rows, 30, 0);
+                sparse_multiexp(*ops, bits, rows, 30, 1);
+                sparse_multiexp(*ops, bits, rows, 30, 64);
+                sparse_multiexp(*ops, bits, rows, 9, 150);
             }
             multiexp(*ops, bits, 0, 3, 24, 0);
             multiexp(*ops, bits, 1, 1500, 24, 0); /* buckets */
@@ -281,5 +368,6 @@ void test_batch(void)
                 indexed(*ops, bits, n);
         }
     }
-    multiexp(&bt_mont_mpn, 4096, 3, 2, 3000, 0); /* rows in several blocks */
+    multiexp(&bt_mont_mpn, 4096, 3, 2, 3000, 0);     /* rows in several blocks */
+    sparse_multiexp(&bt_mont_mpn, 4096, 5, 700, 24); /* columns in several blocks */
 }

@@ -2,6 +2,28 @@
 
 #include <string.h>
 
+/* GMPs that are not as expected (fake_gmp.c): redc_n, which no header promises, is taken only if it is there and gives the right
+ * answer; limbs must have 64 bits. */
+static void fakes(void)
+{
+    static const struct {
+        const char *path;
+        bt_status status;
+        int redc_n;
+    } cases[] = {
+        {BT_FAKES "/fake-right.so", BT_OK, 1},
+        {BT_FAKES "/fake-wrong.so", BT_OK, 0},
+        {BT_FAKES "/fake-none.so", BT_OK, 0},
+        {BT_FAKES "/fake-32.so", BT_ERR_GMP, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        memset(&bt_gmp, 0, sizeof bt_gmp);
+        CHECK(bt_gmp_load(cases[i].path) == cases[i].status);
+        CHECK((bt_gmp.redc_n != NULL) == cases[i].redc_n);
+        CHECK((bt_gmp.add_n != NULL) == (cases[i].status == BT_OK));
+    }
+}
+
 /* With the functions taken away for a moment, every way in which loading can fail; then everything as before. */
 void test_gmp(void)
 {
@@ -12,10 +34,15 @@ void test_gmp(void)
     CHECK(bt_modulus_init(&mod, m, 1, storage) == BT_OK);
     memset(&bt_gmp, 0, sizeof bt_gmp);
     CHECK(bt_mont_init(&ctx, &bt_mont_mpn, &mod, NULL, NULL) == BT_ERR_GMP);
+    for (const bt_mont_ops *const *ops = test_backends(); *ops; ops++) {
+        bt_mont none = {.mod = &mod};
+        CHECK((*ops)->init(&none, NULL, NULL) == BT_ERR_GMP);
+    }
     CHECK(bt_gmp_load(NULL) == BT_ERR_ARG);
     CHECK(bt_gmp_load("no/such/library.so") == BT_ERR_GMP);
     CHECK(bt_gmp_load("libc.so.6") == BT_ERR_GMP); /* a library, but not GMP (or, elsewhere, none) */
     CHECK(!bt_gmp.add_n);
+    fakes();
     bt_gmp = loaded;
     CHECK(bt_gmp_load("no/such/library.so") == BT_OK); /* loaded already: the path is not looked at */
     CHECK(bt_gmp.version[0] >= '5' && bt_gmp.version[1] == '.');

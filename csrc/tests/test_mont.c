@@ -90,7 +90,7 @@ static void against_gmp(const bt_mont_ops *ops, size_t bits, size_t n)
     fixture_close(&f);
 }
 
-/* gather, scatter, both selects and one, by the values they move */
+/* gather, scatter, put, both selects and one, by the values they move */
 static void moving(const bt_mont_ops *ops, size_t limbs)
 {
     enum { N = 13, ROWS = 9 };
@@ -123,6 +123,21 @@ static void moving(const bt_mont_ops *ops, size_t limbs)
         for (size_t i = 0; i < first; i++)
             CHECK(got[i * limbs] == 1);
         CHECK(!memcmp(got + first * limbs, values, (N - first) * size));
+        free(got);
+    }
+
+    const int64_t places[] = {9, 0, 4, 7, 5, 12};
+    enum { PUT = sizeof places / sizeof *places };
+    for (size_t n = 0; n <= PUT; n++) {
+        f.ctx.ops->one(&f.ctx, dst, N);
+        f.ctx.ops->put(&f.ctx, dst, places, src, n);
+        got = fixture_store(&f, dst, N);
+        size_t ones = 0;
+        for (size_t i = 0; i < N; i++)
+            ones += got[i * limbs] == 1;
+        CHECK(ones == N - n);
+        for (size_t i = 0; i < n; i++)
+            CHECK(!memcmp(got + (size_t)places[i] * limbs, values + i * limbs, size));
         free(got);
     }
 

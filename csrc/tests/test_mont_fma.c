@@ -131,17 +131,23 @@ static void digit_modulus(bt_limb *m, size_t limbs, size_t run)
     m[limbs - 1] |= (bt_limb)1 << 63;
 }
 
-/* every number of limbs; the smallest and the largest modulus of each */
+/* every number of limbs; the smallest and the largest modulus of each, and moduli whose own digits are extreme */
 static void every_size(void)
 {
-    for (size_t limbs = bt_mont_fma.min_limbs; limbs <= bt_mont_fma.max_limbs; limbs++) {
+    const size_t step = (size_t)test_rounds(7, 1, 1);
+    const int rounds = test_rounds(1, 3, 30);
+    for (size_t limbs = bt_mont_fma.min_limbs; limbs <= bt_mont_fma.max_limbs; limbs += step) {
         bt_limb *m = test_words(limbs);
         memset(m, 0xff, limbs * sizeof *m);
-        extremes(m, limbs, 1);
+        extremes(m, limbs, rounds);
         memset(m, 0, limbs * sizeof *m);
         m[0] = 1;
         m[limbs - 1] |= 1;
-        extremes(m, limbs, 1);
+        extremes(m, limbs, rounds);
+        digit_modulus(m, limbs, 1);
+        extremes(m, limbs, rounds);
+        digit_modulus(m, limbs, 1 + test_random() % limbs);
+        extremes(m, limbs, rounds);
         free(m);
     }
 }
@@ -196,11 +202,11 @@ void test_mont_fma(void)
         bt_limb *m = test_words(limbs);
         for (size_t run = 1; run <= 64; run *= 4) {
             digit_modulus(m, limbs, run);
-            extremes(m, limbs, 6);
+            extremes(m, limbs, test_rounds(1, 6, 60));
         }
         for (int k = 0; k < 4; k++) {
             test_random_modulus(m, 64 * limbs - (size_t)k);
-            extremes(m, limbs, 6);
+            extremes(m, limbs, test_rounds(1, 6, 60));
         }
         free(m);
         misaligned(limbs);

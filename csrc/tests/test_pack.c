@@ -347,6 +347,7 @@ static void residues(void)
     CHECK(bt_residues_from_int64(&r, &v, 1, &n, 1) == BT_ERR_ARG &&
           bt_residues_from_int64(&r, &v, 1, &n, 0) == BT_ERR_ARG);
     CHECK(bt_int64_from_residues(&v, &bad, top_zero, 1, top_zero, 2) == BT_ERR_ARG);
+    CHECK(bt_int64_from_residues(&v, &bad, top_zero, 1, top_zero, BT_MAX_LIMBS + 1) == BT_ERR_ARG);
 }
 
 /* P = sum v_j 2^(l j) mod n by Horner with single doublings */
@@ -449,6 +450,9 @@ static void slots(void)
     CHECK(bt_pack_slots(&out, &v, 1, 1, 1, 1, n, 1) == BT_ERR_ARG &&
           bt_pack_slots(&out, &v, 1, 1, 65, 1, n, 1) == BT_ERR_ARG);
     CHECK(bt_pack_slots(&out, &v, 1, 1, 2, 0, n, 1) == BT_ERR_ARG);
+    const uint64_t three = 3; /* 2 bits: no room for a slot */
+    CHECK(bt_pack_slots(&out, &v, 1, 1, 2, 1, n, 0) == BT_ERR_ARG &&
+          bt_pack_slots(&out, &v, 1, 1, 2, 1, &three, 1) == BT_ERR_ARG);
 }
 
 /* every vector of 2-bit slots under every odd modulus of 10 bits, and every residue back */

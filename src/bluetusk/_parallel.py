@@ -91,10 +91,11 @@ def run(
     *,
     cost_us: float,
     align: int = 1,
+    slice_us: float | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Call ``work(lo, hi)`` for slices that cover ``range(n)``.
+    """Call ``work(lo, hi)`` for slices that cover ``range(n)``, about as long as each other.
 
     Parameters
     ----------
@@ -107,6 +108,8 @@ def run(
         Rough microseconds per element, for the size of a slice.
     align : int
         Slices begin at multiples of this.
+    slice_us : float, optional
+        Microseconds that a slice may take, at most 100,000: more than usual where each slice pays for a check.
     threads : int, optional
         Overrides :func:`set_num_threads`.
     progress : callable, optional
@@ -115,8 +118,9 @@ def run(
     count = resolve_threads(threads)
     if n <= 0:
         return
-    size = max(1, int(_SLICE_US / max(cost_us, 1e-3)))
-    size = min(size, -(-n // count))
+    slices = -(-n // max(1, int((slice_us or _SLICE_US) / max(cost_us, 1e-3))))
+    slices = -(-slices // count) * count  # every thread the same number of them
+    size = -(-n // slices)
     size = -(-size // align) * align
     if count == 1 or n <= size:
         for lo, hi in _slices(n, size):

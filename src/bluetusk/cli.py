@@ -229,7 +229,7 @@ def _bench(args: argparse.Namespace) -> int:
         figures.append(figure)
         if not args.json:
             each = f"{1e6 * figure.seconds:12.1f} us per {figure.unit}"
-            print(f"  {figure.operation:<28}{each:<31}{figure.per_second:14,.0f} /s", flush=True)
+            print(f"  {figure.operation:<32}{each:<33}{figure.per_second:12,.0f} /s", flush=True)
     if args.json:
         _print_json(
             {
@@ -325,7 +325,8 @@ No file is ever overwritten.""",
     bench = commands.add_parser(
         "bench",
         help="measure this machine",
-        description="Measure encryption, decryption, addition, sums and scaling on this machine, in half a minute.",
+        description="""Measure this machine in under half a minute: encryption, decryption, sums, histograms, products,
+a matrix product, keys, bytes, batches of powers.""",
         epilog="""examples:
   bluetusk bench                                  3072 bits, all threads
   bluetusk bench --key-size 2048 --threads 1      to compare with other libraries""",

@@ -176,9 +176,9 @@ class FixedBase:
 
     Notes
     -----
-    With windows of w bits, ``table[i][j] = base^(j 2^(w i))``, and a power is one product per window and no squaring
-    (Brickell, Gordon, McCurley, Wilson, EUROCRYPT '92). Each row of the table is read whole for every exponent, so no
-    address depends on one. The object can be shared by threads.
+    A comb of w teeth (Lim and Lee, CRYPTO '94): an exponent has ``exponent_bits / w`` columns of w bits, and a power is
+    one product for each column and a squaring for every 16 of them. Each row of the table is read whole for every
+    exponent, so no address depends on one. The object can be shared by threads.
 
     Examples
     --------
@@ -268,16 +268,16 @@ class FixedBase:
         return self._inverse
 
     def _powers(self, mont: Montgomery, comb: Comb, e: list[gmpy2.mpz], threads: int | None) -> list[gmpy2.mpz]:
-        limbs, rows = -(-self.exponent_bits // 64), comb.rows
+        limbs, steps = -(-self.exponent_bits // 64), comb.steps
 
         def compute(first: int, last: int) -> list[gmpy2.mpz]:
             n = last - first
             dst, exps = mont.empty(n), limbs_of(e[first:last], limbs)
 
             def work(low: int, high: int, lo: int, hi: int) -> None:
-                comb.pow(dst, exps, lo, hi, rows - high, high - low)  # row 0 comes first
+                comb.pow(dst, exps, lo, hi, steps - high, high - low)  # step 0 comes first
 
-            in_parts(n, rows, 1.3 * product_us(mont), work, mont.lanes, threads)
+            in_parts(n, steps, (1 + 1.3 * comb.rows) * product_us(mont), work, mont.lanes, threads)
             return store(mont, dst, n)
 
         return in_blocks(mont, len(e), limbs, compute)

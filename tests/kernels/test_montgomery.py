@@ -89,11 +89,19 @@ def test_every_operation(bits):
     codes = indices(n, 5)
     for idx in (None, ia):
         bins = mont.ones(5)
-        mont.bincount(bins, 5, a, idx, codes, 0, 7)
-        mont.bincount(bins, 5, a, idx, codes, 7, n)
+        mont.bincount(bins, 5, 1, a, idx, codes[:, None], 0, 7)
+        mont.bincount(bins, 5, 1, a, idx, codes[:, None], 7, n)
         picked = [x[i if idx is None else idx[i]] for i in range(n)]
         want = [math.prod(v for v, c in zip(picked, codes, strict=True) if c == k) % m for k in range(5)]
         assert stored(mont, bins, 5) == want
+
+    steps = indices(12, n).reshape(4, 3)
+    running = mont.empty(4 * mont.lanes * -(-3 // mont.lanes))
+    mont.scan(running, a, steps, 0, 2, 0, 3)
+    mont.scan(running, a, steps, 2, 4, 0, 3)
+    at = np.array([s * -(-3 // mont.lanes) * mont.lanes + r for r in range(3) for s in range(4)])
+    want = [math.prod(x[steps[j, r]] for j in range(s + 1)) % m for r in range(3) for s in range(4)]
+    assert stored(mont, running, 12, at) == want
 
     e3 = [[RNG.getrandbits(70) for _ in range(n)] for _ in range(5)]
     exps = limbs_of([v for row in e3 for v in row], 2).reshape(5, n, 2)
@@ -124,6 +132,22 @@ def test_slices_leave_the_rest_alone():
         assert stored(mont, d, 12)[:4] == [1] * 4, name
         assert stored(mont, d, 12)[8:] == [1] * 4, name
         assert stored(mont, d, 12)[4:8] != [1] * 4, name
+
+
+@pytest.mark.parametrize("bits", [130, 2048])
+def test_sparse_multiexp(bits):
+    m, rows = odd(bits), 9
+    mont = Montgomery(m)
+    x = [RNG.getrandbits(bits) for _ in range(12)]
+    idx, start, row = indices(5, 12), np.array([0, 0, 3, 4, 4, 20]), indices(20, rows)
+    e = [RNG.getrandbits(70) for _ in range(20)]
+    d = mont.empty(rows)
+    mont.multiexp_sparse(d, loaded(mont, x), idx, start, row, limbs_of(e, 2), 70, rows)
+    column = np.searchsorted(start, np.arange(20), side="right") - 1
+    want = [1] * rows
+    for k in range(20):
+        want[row[k]] = want[row[k]] * pow(x[idx[column[k]]], e[k], m) % m
+    assert stored(mont, d, rows) == want
 
 
 @given(st.integers(1, 2**130), st.lists(st.integers(0, 2**128 - 1), max_size=12))
@@ -173,7 +197,7 @@ def test_wrong_sizes_and_indices_are_refused():
         lambda lo, hi: mont.pow_secret(a, a, None, exps, 3, lo, hi),
         lambda lo, hi: mont.prod(a, a, None, 1, lo, hi),
         lambda lo, hi: mont.multiexp(a, a, idx, exps3, 3, lo, hi),
-        lambda lo, hi: mont.bincount(a, n, a, None, idx, lo, hi),
+        lambda lo, hi: mont.bincount(a, n, 1, a, None, idx[:, None], lo, hi),
         lambda lo, hi: comb.pow(a, exps, lo, hi),
     ]
     for call in sized:
@@ -199,9 +223,28 @@ def test_wrong_sizes_and_indices_are_refused():
         lambda: mont.prod(a, a, None, 2**60, 0, n),
         lambda: mont.multiexp(a, a, None, exps3, 65, 0, n),
         lambda: mont.multiexp(a, a[: mont.words(1)], None, exps3, 3, 0, n),
-        lambda: mont.bincount(a, n + 1, a, None, idx, 0, n),
-        lambda: mont.bincount(a, -1, a, None, idx, 0, 0),
-        lambda: mont.bincount(a, n, short, None, idx, 0, n),
+        lambda: mont.bincount(a, n + 1, 1, a, None, idx[:, None], 0, n),
+        lambda: mont.bincount(a, -1, 1, a, None, idx[:, None], 0, 0),
+        lambda: mont.bincount(a, n, 1, short, None, idx[:, None], 0, n),
+        lambda: mont.bincount(a, n, -1, a, None, idx[:, None], 0, 0),
+        lambda: mont.bincount(a, n, 2, a, None, idx[:, None], 0, 1),
+        lambda: mont.bincount(a, n, 1, a, None, np.zeros((n, 2), np.int64), 0, n),
+        lambda: mont.bincount(a, 0, 2, a, None, np.zeros((n, 0), np.int64), 0, n),
+        lambda: mont.scan(a, a, idx[:, None], 0, n + 1, 0, 1),
+        lambda: mont.scan(a, a, idx[:, None], 1, 0, 0, 1),
+        lambda: mont.scan(a, a, idx[:, None], -1, 1, 0, 1),
+        lambda: mont.scan(a, a, idx[:, None], 0, 1, 0, 2),
+        lambda: mont.scan(a, a, idx[None], 0, 1, -4, 1),
+        lambda: mont.scan(short, a, idx[:, None], 0, n, 0, 1),
+        lambda: mont.multiexp_sparse(a, a, idx, idx, idx, exps, 3, n),
+        lambda: mont.multiexp_sparse(a, a, idx[:1], np.array([0, n - 1]), idx, exps, 3, n),
+        lambda: mont.multiexp_sparse(a, a, idx[:1], np.array([1, n]), idx, exps, 3, n),
+        lambda: mont.multiexp_sparse(a, a, idx[:2], np.array([0, n + 1, n]), idx, exps, 3, n),
+        lambda: mont.multiexp_sparse(a, a, idx[:1], np.array([0, n]), idx, exps[:-1], 3, n),
+        lambda: mont.multiexp_sparse(a, a, idx[:1], np.array([0, n]), idx, exps, 65, n),
+        lambda: mont.multiexp_sparse(short, a, idx[:1], np.array([0, n]), idx, exps, 3, n),
+        lambda: mont.multiexp_sparse(a, a, idx[:1], np.array([0, n]), idx, exps, 3, n - 1),
+        lambda: mont.multiexp_sparse(a, a, idx[:1], np.array([0, n]), idx, exps, 3, -1),
         lambda: mont.invert(a, n + 1),
         lambda: mont.invert(a, -1),
         lambda: mont.words(-1),
@@ -225,8 +268,11 @@ def test_wrong_sizes_and_indices_are_refused():
             lambda i: mont.pow_secret(a, a, i, exps, 3, 0, n),
             lambda i: mont.prod(a, a, i, 1, 0, n),
             lambda i: mont.multiexp(a, a, i, np.zeros((1, n, 1), np.uint64), 3, 0, 1),
-            lambda i: mont.bincount(a, n, a, i, idx, 0, n),
-            lambda i: mont.bincount(a, n, a, None, i, 0, n),
+            lambda i: mont.multiexp_sparse(a, a.copy(), i, np.arange(n + 1), idx, exps, 3, n),
+            lambda i: mont.multiexp_sparse(a, a.copy(), idx, np.arange(n + 1), i, exps, 3, n),
+            lambda i: mont.scan(a, a.copy(), i[None], 0, 1, 0, n),
+            lambda i: mont.bincount(a, n, 1, a, i, idx[:, None], 0, n),
+            lambda i: mont.bincount(a, n, 1, a, None, i[:, None], 0, n),
         ):
             with pytest.raises((ValueError, IndexError)):
                 call(bad)
@@ -243,7 +289,7 @@ def test_no_size_wraps_around(bits):
             with pytest.raises(MemoryError):
                 allocate(n)
         with pytest.raises(ValueError, match="outside an array"):
-            mont.bincount(mont.ones(2), n, mont.ones(2), None, np.zeros(2, np.int64), 0, 2)
+            mont.bincount(mont.ones(2), n, 1, mont.ones(2), None, np.zeros((2, 1), np.int64), 0, 2)
     for n in (-1, -(2**63)):
         for allocate in (mont.words, mont.empty, mont.ones):
             with pytest.raises(ValueError, match="must not be negative"):
@@ -254,6 +300,16 @@ def test_no_size_wraps_around(bits):
             mont.multiexp(a, a, None, none, ebits, 0, 2)
         with pytest.raises(ValueError, match="ebits"):
             mont.multiexp(a, a, None, np.zeros((0, 0, 2**57), np.uint64), -ebits, 0, 0)
+        with pytest.raises(ValueError, match="ebits"):
+            mont.multiexp_sparse(
+                a, a, np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros(0, np.int64), none[0], ebits, 2
+            )
+    for ebits in (2**57, 2**62):  # of exponents that take no memory, as there are none
+        empty = np.zeros((0, ebits // 64), np.uint64)
+        with pytest.raises(MemoryError):
+            mont.multiexp_sparse(
+                a, a, np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros(0, np.int64), empty, ebits, 2
+            )
 
 
 @pytest.mark.parametrize("modulus", [7, 2**127 - 1, odd(4096)])
@@ -264,8 +320,8 @@ def test_combs_of_impossible_exponents_are_refused(modulus):
         for table_bytes in (0, 1 << 20, 2**63 - 1):
             with pytest.raises(ValueError, match="exponent_bits"):
                 Comb(mont, base, ebits, table_bytes)
-    with pytest.raises(ValueError, match=r"table_bytes = 1000 is too small: the smallest table takes \d+ bytes"):
-        Comb(mont, base, 1 << 24, 1000)
+    with pytest.raises(ValueError, match=r"table_bytes = 100 is too small: the smallest table takes \d+ bytes"):
+        Comb(mont, base, 1 << 24, 100)
     with pytest.raises(ValueError, match="table_bytes must not be negative"):
         Comb(mont, base, 8, -1)
 
@@ -285,7 +341,8 @@ calls = {
     "mul": lambda: mont.mul(d, a, idx, a, idx, 0, n),
     "pow": lambda: mont.pow(d, a, idx, exps, 1, 0, n),
     "prod": lambda: mont.prod(d, a, idx, 1, 0, n),
-    "bincount": lambda: mont.bincount(d, n, a, idx, idx, 0, n),
+    "bincount": lambda: mont.bincount(d, n, 1, a, idx, idx[:, None], 0, n),
+    "scan": lambda: mont.scan(d, a, idx[None], 0, 1, 0, n),
     "multiexp": lambda: mont.multiexp(d, a, idx, rows, 1, 0, 1),
 }
 stop, refused, done = False, 0, 0
@@ -314,7 +371,7 @@ print(done + refused > 1)
 """
 
 
-@pytest.mark.parametrize("name", ["store", "gather", "mul", "pow", "prod", "bincount", "multiexp"])
+@pytest.mark.parametrize("name", ["store", "gather", "mul", "pow", "prod", "bincount", "scan", "multiexp"])
 def test_indices_that_another_thread_changes(name):
     """Checked and used are the same numbers, whatever happens to the caller's array in between."""
     run = subprocess.run([sys.executable, "-c", RACE, name], capture_output=True, text=True, timeout=60)
@@ -383,12 +440,12 @@ def test_parts_and_rows_are_checked():
     with pytest.raises(ValueError, match="at least one base"):
         mont.multiexp(d, a, None, np.zeros((4, 0, 1), np.uint64), 8, 0, 4, True)
     comb = Comb(mont, limbs_of([5], 3), 8, 1 << 20)
-    for first, count in [(-1, 1), (0, comb.rows + 1), (comb.rows + 1, 0), (1, 2**63 - 1), (2**63 - 1, None), (0, -1)]:
-        with pytest.raises(ValueError, match="outside a table"):
+    for first, count in [(-1, 1), (0, comb.steps + 1), (comb.steps + 1, 0), (1, 2**63 - 1), (2**63 - 1, None), (0, -1)]:
+        with pytest.raises(ValueError, match=r"outside the \d+ steps of a power"):
             comb.pow(d, exps, 0, 4, first, count)
 
 
-@pytest.mark.parametrize("name", [b"fma", b"sse9", b"\xff", b"mpn "])
+@pytest.mark.parametrize("name", [b"avx9", b"sse9", b"\xff", b"mpn "])
 def test_an_unknown_backend_is_one_line(name):
     environment = {**os.environb, b"BLUETUSK_BACKEND": name}
     code = "import bluetusk._kernels.modexp"

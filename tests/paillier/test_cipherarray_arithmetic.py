@@ -361,6 +361,11 @@ def test_bincount(priv):
 @pytest.mark.parametrize(
     ("codes", "bins", "error", "match"),
     [
+        ([[0, 1], [0, 3], [2, 3]], 3, ValueError, r"codes\[1, 1\] is 3, outside 0 \.\. 2"),
+        ([[0, 1], [0, 1], [2, -1]], 3, ValueError, r"codes\[2, 1\] is -1"),
+        ([[[0]], [[1]], [[1]]], 2, ValueError, r"shape \(3,\) or \(3, features\), .* not \(3, 1, 1\)"),
+        (0, 2, ValueError, r"shape \(3,\)"),
+        ([[0, 0]] * 3, 0, ValueError, "n_bins is 0, but there are 6 codes"),
         ([0, 1, 2], 2, ValueError, r"codes\[2\] is 2, outside 0 \.\. 1"),
         ([0, -1, 1], 2, ValueError, r"codes\[1\] is -1"),
         ([0, 1], 2, ValueError, r"shape \(3,\)"),
@@ -485,3 +490,35 @@ def test_slots_at_the_limit_and_past_it(pub, priv):
             twice + 2
         with pytest.raises(EncodingOverflow, match=f"slot of {bits} bits"):
             c * 3
+
+
+# --- multiply ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("secret", [False, True])
+def test_multiply_is_the_operator(c, priv, secret):
+    extremes = np.array([2**63 - 1, -(2**63), 0])
+    for k in (5, -7, 0, [[3], [-(2**40)]], extremes, rng.integers(-(2**62), 2**62, (2, 3))):
+        got = c.multiply(k, secret=secret)
+        assert ints_of(priv, got).tolist() == (X.astype(object) * np.asarray(k).astype(object)).tolist()
+        assert got.bound == (c * np.asarray(k)).bound
+    for wrong in ("5", None, c):
+        with pytest.raises(TypeError):
+            c.multiply(wrong, secret=secret)
+
+
+def test_secret_factors_all_take_the_same_operations(pub, priv, monkeypatch):
+    c = encrypt(pub, [1.5, -2.0, 0.25], FixedPoint())
+    calls = []
+
+    def recorded(mont, src, index, factors, *, threads=None):
+        calls.append(factors.tolist())
+        return powers(mont, src, index, factors, threads=threads)
+
+    powers = linalg.powers
+    monkeypatch.setattr(linalg, "powers", recorded)
+    for k in ([0, 1, -1], [2**40, -3, 5], [0.5, 1e3, -7.25]):
+        assert decrypt(priv, c.multiply(k, secret=True)).tolist() == (np.array([1.5, -2.0, 0.25]) * k).tolist()
+    assert calls == [[-(2**63)] * 3] * 3  # the only powers whose time follows an exponent
+    with pytest.raises(ValueError, match="at most 63 bits"):
+        c.multiply([2**63, 1, 1], secret=True)

@@ -182,7 +182,6 @@ def test_a_fork_while_a_thread_holds_the_lock(pub, priv, lock):
 def test_forks_while_a_thread_rerandomises(pub, priv, monkeypatch):
     """A child sees each element before or after its multiplication, never between."""
     monkeypatch.setattr(stores, "_CHUNK", 32)
-    pub.precompute(600, threads=1)
     x = np.arange(600)
     c = encrypt(priv, x[:50], FixedPoint.integers(limit=5000))[x % 50] + (x - x % 50)
     sender = threading.Thread(target=c.to_bytes, kwargs={"threads": 1})

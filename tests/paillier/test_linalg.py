@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bluetusk._kernels.modexp import Montgomery
-from bluetusk.paillier import arith, linalg
+from bluetusk.paillier import arith, linalg, sparse
 from bluetusk.paillier.store import DERIVED, FRESH, PENDING, Store, gathered, rerandomise
 
 LANES = 4
@@ -23,6 +23,7 @@ class FourLanes:
     """Arithmetic modulo a toy number on arrays of one word an element, in groups of four."""
 
     lanes = LANES
+    backend = "mpn"
     limbs = 1
     nbytes = 8
 
@@ -76,10 +77,26 @@ class FourLanes:
         rows = [math.prod(int(src[j]) for j in idx[r * m : (r + 1) * m]) for r in range(lo, hi)]
         self._write("prod", dst, lo, hi, rows)
 
-    def bincount(self, dst: Any, bins: int, src: Any, idx: Any, codes: Any, lo: int, hi: int) -> None:
-        for x, code in zip(self._take(src, idx, lo, hi), codes[lo:hi], strict=True):
-            dst[code] = int(dst[code]) * x % self.modulus
-        dst[bins:] = 0
+    def bincount(self, dst: Any, bins: int, width: int, src: Any, idx: Any, codes: Any, lo: int, hi: int) -> None:
+        rows = self._take(src, idx, lo * width, hi * width)
+        for i, row in enumerate(codes[lo:hi]):
+            for f, code in enumerate(row):
+                assert 0 <= code < bins
+                for t in range(width):
+                    at = (f * bins + code) * width + t
+                    dst[at] = int(dst[at]) * rows[i * width + t] % self.modulus
+        cells = codes.shape[1] * bins * width
+        dst[cells : self.words(cells)] = 0
+
+    def scan(self, dst: Any, src: Any, idx: np.ndarray, first: int, last: int, lo: int, hi: int) -> None:
+        assert idx.flags.c_contiguous
+        stride = self.words(idx.shape[1])
+        for s in range(first, last):
+            values = self._take(src, idx[s], lo, hi)
+            if s:
+                before = dst[(s - 1) * stride + lo : (s - 1) * stride + hi]
+                values = [v * int(w) for v, w in zip(values, before, strict=True)]
+            self._write("scan", dst, s * stride + lo, s * stride + hi, values)
 
     def multiexp(self, dst: Any, src: Any, idx: Any, exps: np.ndarray, ebits: int, lo: int, hi: int) -> None:
         out = []
@@ -89,6 +106,15 @@ class FourLanes:
                 value = value * pow(int(src[j]), self._exponent(e, ebits), self.modulus) % self.modulus
             out.append(value)
         self._write("multiexp", dst, lo, hi, out)
+
+    def multiexp_sparse(
+        self, dst: Any, src: Any, idx: Any, start: Any, row: Any, exps: np.ndarray, ebits: int, rows: int
+    ) -> None:
+        out = [1] * rows
+        for j, base in enumerate(self._take(src, idx, 0, len(idx))):
+            for k in range(start[j], start[j + 1]):
+                out[row[k]] = out[row[k]] * pow(base, self._exponent(exps[k], ebits), self.modulus) % self.modulus
+        self._write("multiexp_sparse", dst, 0, rows, out)
 
     def invert(self, buf: np.ndarray, n: int) -> None:
         self._write("invert", buf, 0, n, [pow(int(v), -1, self.modulus) for v in buf[:n]])
@@ -101,7 +127,9 @@ MODULI = [35 * 35, 77 * 77, 221 * 221]
 
 
 @pytest.fixture(params=[Montgomery, FourLanes], ids=["kernel", "four lanes"])
-def backend(request: pytest.FixtureRequest) -> Any:
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    if request.param is FourLanes:  # which knows no tables shared by rows
+        monkeypatch.setattr(linalg.straus, "cost", lambda *_: math.inf)
     return request.param
 
 
@@ -168,15 +196,44 @@ def test_row_products_of_any_length(backend, modulus, rows, m, threads):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_histograms(backend, threads):
+@pytest.mark.parametrize(
+    ("rows", "features", "width", "bins"),
+    [(20_000, 1, 1, 7), (3000, 3, 1, 40), (700, 11, 2, 5), (40, 30, 1, 300), (0, 2, 3, 4), (5, 0, 1, 4), (5, 2, 0, 4)],
+)
+def test_histograms(backend, threads, rows, features, width, bins, monkeypatch):
+    monkeypatch.setattr(linalg, "_BINS_BYTES", 3000)  # several blocks of features
+    monkeypatch.setattr(linalg, "_SLICE_US", 5.0)  # and many slices
     rng = np.random.default_rng(5)
     modulus = 77 * 77
     mont, values = backend(modulus), units(modulus, 30, rng)
-    index, codes = rng.integers(0, 30, 20_000), rng.integers(0, 6, 20_000)
-    words, at = linalg.histogram(mont, put(mont, values), index, codes, 7, threads=threads)
-    expected = [1] * 7
-    for i, code in zip(index, codes, strict=True):
-        expected[code] = expected[code] * values[i] % modulus
+    index = rng.integers(0, 30, (rows, width))
+    codes = rng.integers(0, max(1, bins - 1), (rows, features)).astype(np.uint16)
+    words, at = linalg.histogram(mont, put(mont, values), index, codes, bins, threads=threads)
+    assert at.shape == (features, bins, width)
+    expected = np.ones(at.shape, dtype=np.int64)
+    for row, chosen in zip(index, codes, strict=True):
+        for f, code in enumerate(chosen):
+            for t, i in enumerate(row):
+                expected[f, code, t] = expected[f, code, t] * values[i] % modulus
+    assert get(mont, words, at) == expected.reshape(-1).tolist()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(("rows", "m"), [(0, 3), (2, 0), (1, 1), (1, 500), (2, 37), (3, 100), (5, 9), (70, 6)])
+def test_running_products(backend, threads, rows, m, monkeypatch):
+    monkeypatch.setattr(linalg, "_SLICE_US", 1.0)  # steps in several slices
+    rng = np.random.default_rng(m)
+    modulus = 35 * 35
+    mont, values = backend(modulus), units(modulus, 30, rng)
+    index = rng.integers(0, 30, (rows, m))
+    words, at = linalg.running_products(mont, put(mont, values), index, threads=threads)
+    assert at.shape == (rows, m)
+    expected = []
+    for row in index:
+        product = 1
+        for i in row:
+            product = product * values[i] % modulus
+            expected.append(product)
     assert get(mont, words, at) == expected
 
 
@@ -215,6 +272,34 @@ def test_multiexp_with_wide_and_extreme_exponents(backend):
         assert get(mont, words, at) == [
             math.prod(pow(v, int(e), modulus) for v, e in zip(values, row, strict=True)) % modulus
         ]
+
+
+@pytest.mark.parametrize(
+    ("problems", "rows", "m", "n"),
+    [(1, 1, 1, 1), (2, 7, 5, 9), (3, 90, 60, 900), (1, 5000, 8, 400), (1, 1, 300, 800), (0, 3, 2, 4), (2, 3, 4, 0)],
+)
+@pytest.mark.parametrize("signs", ["plus", "minus", "both"])
+def test_sparse_multiexp(backend, problems, rows, m, n, signs, monkeypatch):
+    monkeypatch.setattr(sparse, "_SLICE_US", 40.0)  # many calls
+    rng = np.random.default_rng(n)
+    modulus = 35 * 35
+    mont, values = backend(modulus), units(modulus, 25, rng)
+    columns = rng.integers(0, 25, (problems, m))
+    row, column = rng.integers(0, rows, n), rng.integers(0, m, n)  # places repeat
+    short, wide = rng.integers(1, 200, n), np.array([int(v) << 70 for v in rng.integers(1, 9, n)], dtype=object)
+    for sizes in (short, wide[: n // 9]):
+        k = len(sizes)
+        factors = sizes * {"plus": 1, "minus": -1, "both": rng.choice([-1, 1], k)}[signs]
+        entries = sparse.Entries(rows, row[:k], column[:k], factors)
+        words, at = sparse.multiexp(mont, put(mont, values), columns, entries, threads=2)
+        expected = np.ones((problems, rows), dtype=np.int64)
+        for p, problem in enumerate(columns):
+            for r, c, e in zip(row, column, factors, strict=False):
+                expected[p, r] = expected[p, r] * pow(values[problem[c]], int(e), modulus) % modulus
+        assert get(mont, words, at) == expected.reshape(-1).tolist()
+        totals = np.zeros(rows, dtype=object)
+        np.add.at(totals, row[:k], np.abs(factors.astype(object)))
+        assert entries.largest_row_sum() == totals.max(initial=0)
 
 
 def test_inverses_are_computed_once_for_each_element():

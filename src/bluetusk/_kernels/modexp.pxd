@@ -83,7 +83,9 @@ cdef extern from "bt_modexp.h" nogil:
         size_t ebits
         size_t window
         size_t rows
+        size_t steps
         size_t row_words
+        size_t build_steps
         bt_word *table
     size_t bt_comb_window(const bt_mont *ctx, size_t ebits, size_t table_bytes)
     size_t bt_comb_table_words(const bt_mont *ctx, size_t ebits, size_t window)
@@ -103,9 +105,16 @@ cdef extern from "bt_modexp.h" nogil:
     size_t bt_prod_scratch(const bt_mont *ctx, size_t rows, size_t m)
     void bt_prod(const bt_mont *ctx, bt_word *dst, const bt_word *src, const int64_t *idx, size_t rows, size_t m,
                  bt_word *scratch)
-    size_t bt_bincount_scratch(const bt_mont *ctx, size_t bins, size_t n)
-    void bt_bincount(const bt_mont *ctx, bt_word *dst, size_t bins, const bt_word *src, const int64_t *idx,
-                     const int64_t *bin, size_t n, bt_word *scratch)
+    size_t bt_bincount_scratch(const bt_mont *ctx)
+    void bt_bincount(const bt_mont *ctx, bt_word *dst, size_t bins, size_t features, size_t width, const bt_word *src,
+                     const int64_t *idx, const int64_t *code, size_t n, bt_word *scratch)
+    size_t bt_multiexp_sparse_scratch(const bt_mont *ctx, size_t m, size_t rows, size_t ebits)
+    void bt_multiexp_sparse(const bt_mont *ctx, bt_word *dst, const bt_word *base, const int64_t *idx, size_t m,
+                            const int64_t *start, const int64_t *row, const bt_limb *e, size_t el, size_t ebits,
+                            size_t rows, bt_word *scratch)
+    size_t bt_scan_scratch(const bt_mont *ctx)
+    void bt_scan(const bt_mont *ctx, bt_word *dst, size_t stride, const bt_word *src, const int64_t *idx, size_t rows,
+                 size_t steps, int more, bt_word *scratch)
     size_t bt_batch_scratch(const bt_mont *ctx)
     void bt_batch_prefix(const bt_mont *ctx, bt_word *prefix, bt_word *total, const bt_word *a, size_t n,
                          bt_word *scratch)
@@ -113,7 +122,7 @@ cdef extern from "bt_modexp.h" nogil:
                          bt_word *scratch)
     size_t bt_indexed_scratch(const bt_mont *ctx)
     void bt_mul_indexed(const bt_mont *ctx, bt_word *dst, const bt_word *a, const int64_t *ia, const bt_word *b,
-                        const int64_t *ib, size_t n, bt_word *scratch)
+                        const int64_t *ib, size_t n, int secret, bt_word *scratch)
     void bt_store_indexed(const bt_mont *ctx, bt_limb *dst, const bt_word *a, const int64_t *ia, size_t n,
                           bt_word *scratch)
 

@@ -10,7 +10,11 @@ import numpy as np
 from bluetusk._kernels import gmp_path
 
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
+from libc.stdint cimport uintptr_t
+
+cdef extern from "stdlib.h" nogil:
+    void *aligned_alloc(size_t alignment, size_t size)
 
 cdef extern from "Python.h":
     Py_ssize_t PY_SSIZE_T_MAX
@@ -38,10 +42,22 @@ if _ops == NULL:
 BACKEND = _ops.name.decode()
 
 
+# Bytes of a cache line, and of the widest vectors: memory for elements begins on one.
+cdef enum:
+    LINE = 64
+
+
+def aligned_zeros(Py_ssize_t n):
+    """Return n zeroed words that begin on a cache line."""
+    cdef uint64_t[::1] words = np.zeros(n + LINE // 8, np.uint64)
+    cdef Py_ssize_t skip = <Py_ssize_t>(-<uintptr_t>&words[0] % LINE) // 8
+    return np.asarray(words)[skip : skip + n]
+
+
 cdef bt_word *new_words(size_t n) except NULL:
     cdef bt_word *p = NULL
-    if n <= <size_t>PY_SSIZE_T_MAX // sizeof(bt_word):
-        p = <bt_word *>malloc((n if n else 1) * sizeof(bt_word))
+    if n <= <size_t>PY_SSIZE_T_MAX // sizeof(bt_word) - LINE:
+        p = <bt_word *>aligned_alloc(LINE, (n * sizeof(bt_word) + LINE) // LINE * LINE)
     if p == NULL:
         raise MemoryError(f"no memory for {8 * n} bytes of work space")
     return p
@@ -164,7 +180,7 @@ cdef class Montgomery:
 
     def empty(self, Py_ssize_t n):
         """Return a zeroed array for `n` elements."""
-        return np.zeros(self.words(n), np.uint64)
+        return aligned_zeros(self.words(n))
 
     def ones(self, Py_ssize_t n):
         """Return an array of `n` elements that are 1."""
@@ -251,8 +267,8 @@ cdef class Montgomery:
             self.mont.ops.gather(&self.mont, &dst[0] + at, &src[0] + skip, pick, hi - lo)
 
     def mul(self, uint64_t[::1] dst not None, const uint64_t[::1] a not None, const int64_t[::1] ia,
-            const uint64_t[::1] b not None, const int64_t[::1] ib, Py_ssize_t lo, Py_ssize_t hi):
-        """``dst[i] = a[ia[i]] * b[ib[i]]``; `dst` may be an operand whose index is None. Operands are public."""
+            const uint64_t[::1] b not None, const int64_t[::1] ib, Py_ssize_t lo, Py_ssize_t hi, bint secret=False):
+        """``dst[i] = a[ia[i]] * b[ib[i]]``; `dst` may be an operand whose index is None. Say so if one is secret."""
         self.check_range(lo, hi, dst.shape[0])
         ia = self.own_index(ia, lo, hi, a.shape[0], "ia")
         ib = self.own_index(ib, lo, hi, b.shape[0], "ib")
@@ -261,10 +277,11 @@ cdef class Montgomery:
         cdef size_t at = bt_mont_offset(&self.mont, lo), skip_a = at if ia is None else 0, skip_b = at if ib is None else 0
         cdef const int64_t *pa = iptr(ia)
         cdef const int64_t *pb = iptr(ib)
-        cdef bt_word *scratch = new_words(bt_indexed_scratch(&self.mont))
+        cdef size_t size = bt_indexed_scratch(&self.mont)
+        cdef bt_word *scratch = new_words(size)
         with nogil:
-            bt_mul_indexed(&self.mont, &dst[0] + at, &a[0] + skip_a, pa, &b[0] + skip_b, pb, hi - lo, scratch)
-            free(scratch)
+            bt_mul_indexed(&self.mont, &dst[0] + at, &a[0] + skip_a, pa, &b[0] + skip_b, pb, hi - lo, secret, scratch)
+            drop_words(scratch, size, secret)
 
     def pow(self, uint64_t[::1] dst not None, const uint64_t[::1] a not None, const int64_t[::1] ia,
             const uint64_t[:, ::1] exps not None, Py_ssize_t ebits, Py_ssize_t lo, Py_ssize_t hi):
@@ -339,28 +356,57 @@ cdef class Montgomery:
             bt_prod(&self.mont, &dst[0] + bt_mont_offset(&self.mont, lo), from_, pick, n, m, scratch)
             free(scratch)
 
-    def bincount(self, uint64_t[::1] dst not None, Py_ssize_t bins, const uint64_t[::1] src not None,
-                 const int64_t[::1] idx, const int64_t[::1] codes not None, Py_ssize_t lo, Py_ssize_t hi):
-        """``dst[codes[i]] *= src[idx[i]]`` for ``i`` in ``lo .. hi - 1``; start `dst` at ``ones(bins)``.
+    def bincount(self, uint64_t[::1] dst not None, Py_ssize_t bins, Py_ssize_t width, const uint64_t[::1] src not None,
+                 const int64_t[::1] idx, const int64_t[:, ::1] codes not None, Py_ssize_t lo, Py_ssize_t hi):
+        """``dst[(f * bins + codes[i, f]) * width + t] *= src[idx[i * width + t]]`` for every column f of `codes`, ``t < width``
+        and ``i`` in ``lo .. hi - 1``; start `dst` at ones.
 
         Calls on the same `dst` must not run at the same time.
         """
-        self.check_range(0, bins, dst.shape[0])
+        cdef Py_ssize_t features = codes.shape[1], most = <Py_ssize_t>1 << 62
+        if bins < 0 or width < 0:
+            raise ValueError(f"bins and width must not be negative, not {bins} and {width}")
+        if (width and (bins > most // width or hi > most // width)) or (features and bins * width > most // features):
+            raise ValueError(f"{features} histograms of {bins} bins of {width} elements are outside an array")
+        self.check_range(0, features * bins * width, dst.shape[0])
         if not 0 <= lo <= hi <= codes.shape[0]:
-            raise ValueError(f"codes has {codes.shape[0]} entries, not {hi}")
-        cdef const int64_t[::1] own = np.array(codes[lo:hi])  # a copy for the same reason
-        idx = self.own_index(idx, lo, hi, src.shape[0], "idx")
+            raise ValueError(f"codes has {codes.shape[0]} rows, not {hi}")
+        cdef const int64_t[::1] own = np.array(codes[lo:hi]).reshape(-1)  # a copy for the same reason
+        if idx is None:
+            idx = np.arange(hi * width, dtype=np.int64)
+        idx = self.own_index(idx, lo * width, hi * width, src.shape[0], "idx")
         cdef Py_ssize_t bad = first_outside(own, bins)
         if bad >= 0:
-            raise IndexError(f"codes[{lo + bad}] = {own[bad]} must lie between 0 and {bins - 1}")
-        if lo == hi:
+            raise IndexError(f"codes[{lo + bad // features}, {bad % features}] = {own[bad]} must lie between 0 and {bins - 1}")
+        if lo == hi or not features or not width:
             return
-        if idx is None:
-            idx = np.arange(lo, hi, dtype=np.int64)
         cdef const int64_t *pick = iptr(idx)
-        cdef bt_word *scratch = new_words(bt_bincount_scratch(&self.mont, bins, hi - lo))
+        cdef bt_word *scratch = new_words(bt_bincount_scratch(&self.mont))
         with nogil:
-            bt_bincount(&self.mont, &dst[0], bins, &src[0], pick, &own[0], hi - lo, scratch)
+            bt_bincount(&self.mont, &dst[0], bins, features, width, &src[0], pick, &own[0], hi - lo, scratch)
+            free(scratch)
+
+    def scan(self, uint64_t[::1] dst not None, const uint64_t[::1] src not None, const int64_t[:, ::1] idx not None,
+             Py_ssize_t first, Py_ssize_t last, Py_ssize_t lo, Py_ssize_t hi):
+        """Steps ``first .. last - 1`` of the running products of columns ``lo .. hi - 1`` of `idx`, of shape (steps, columns).
+
+        Step s is the array of whole groups that begins at element ``s * stride``, stride being the columns rounded up to
+        the lanes: ``dst[s * stride + r] = dst[(s - 1) * stride + r] * src[idx[s, r]]``, and the first one `src` alone.
+        """
+        cdef Py_ssize_t steps = idx.shape[0], columns = idx.shape[1], lanes = self.mont.ops.lanes
+        cdef Py_ssize_t stride = (columns // lanes + (columns % lanes != 0)) * lanes
+        if not 0 <= first <= last <= steps or not 0 <= lo <= hi <= columns or lo % lanes:
+            raise ValueError(f"steps [{first}, {last}) of columns [{lo}, {hi}) are no part of idx of shape ({steps}, {columns})")
+        if last > dst.shape[0] // <Py_ssize_t>self.mont.elem_words // max(1, stride):
+            raise ValueError(f"{last} steps of {stride} elements are outside an array of {dst.shape[0]} words")
+        cdef const int64_t[::1] own = np.array(idx[first:last, lo:hi]).reshape(-1)  # a copy for the same reason
+        own = self.own_index(own, 0, own.shape[0], src.shape[0], "idx")
+        if first == last or lo == hi:
+            return
+        cdef size_t at = bt_mont_offset(&self.mont, first * stride + lo)
+        cdef bt_word *scratch = new_words(bt_scan_scratch(&self.mont))
+        with nogil:
+            bt_scan(&self.mont, &dst[0] + at, stride, &src[0], &own[0], hi - lo, last - first, first > 0, scratch)
             free(scratch)
 
     def multiexp(self, uint64_t[::1] dst not None, const uint64_t[::1] src not None, const int64_t[::1] idx,
@@ -390,6 +436,43 @@ cdef class Montgomery:
                 bt_multiexp_more(&self.mont, &dst[0] + at, from_, pick, m, e, exps.shape[2], ebits, n, scratch)
             else:
                 bt_multiexp(&self.mont, &dst[0] + at, from_, pick, m, e, exps.shape[2], ebits, n, scratch)
+            free(scratch)
+
+    def multiexp_sparse(self, uint64_t[::1] dst not None, const uint64_t[::1] src not None, const int64_t[::1] idx not None,
+                        const int64_t[::1] start not None, const int64_t[::1] row not None,
+                        const uint64_t[:, ::1] exps not None, Py_ssize_t ebits, Py_ssize_t rows):
+        """``dst[r] = product of src[idx[j]] ** exps[k]`` over the entries k of column j, ``start[j] <= k < start[j + 1]``, with
+        ``row[k] == r``; public exponents. One cell for each of the `rows` and `ebits` is held meanwhile."""
+        cdef Py_ssize_t m = idx.shape[0], entries = row.shape[0], bad
+        self.check_range(0, rows, dst.shape[0])
+        self.check_exponents(exps.shape[1], ebits)
+        if start.shape[0] != m + 1 or exps.shape[0] != entries:
+            raise ValueError(f"{m} columns and {entries} entries need {m + 1} starts and {entries} exponents, not "
+                             f"{start.shape[0]} and {exps.shape[0]}")
+        idx = self.own_index(idx, 0, m, src.shape[0], "idx")
+        start, row = np.array(start), np.array(row)  # copies for the same reason
+        cdef Py_ssize_t j
+        for j in range(m):
+            if not start[j] <= start[j + 1]:
+                raise ValueError(f"start[{j + 1}] = {start[j + 1]} must not be below start[{j}] = {start[j]}")
+        if start[0] != 0 or start[m] != entries:
+            raise ValueError(f"start must lead from 0 to {entries}, not from {start[0]} to {start[m]}")
+        bad = first_outside(row, rows)
+        if bad >= 0:
+            raise IndexError(f"row[{bad}] = {row[bad]} must lie between 0 and {rows - 1}")
+        if rows == 0:
+            return
+        if ebits > PY_SSIZE_T_MAX // rows:
+            raise MemoryError(f"no memory for {rows} rows of {ebits} cells")
+        words_of(&self.mont, rows * ebits)  # the largest part of the work space
+        cdef const int64_t *pick = iptr(idx)
+        cdef const int64_t *rows_at = iptr(row)
+        cdef const bt_limb *e = &exps[0, 0] if entries and exps.shape[1] else NULL
+        cdef const bt_word *from_ = cptr(src)
+        cdef bt_word *scratch = new_words(bt_multiexp_sparse_scratch(&self.mont, m, rows, ebits))
+        with nogil:
+            bt_multiexp_sparse(&self.mont, &dst[0], from_, pick, m, &start[0], rows_at, e, exps.shape[1], ebits, rows,
+                               scratch)
             free(scratch)
 
     def invert(self, uint64_t[::1] buf not None, Py_ssize_t n):
@@ -470,18 +553,18 @@ cdef class Comb:
         mont.load(element, base, 0, 1)
         cdef const uint64_t[::1] first = element
         cdef bt_word *scratch = new_words(bt_comb_build_scratch(&self.comb))
-        cdef size_t row = 0, step
-        # about 50 ms at 1.5 ns per limb product, so that Ctrl-C is seen between two steps
-        cdef size_t most = 33000000 // ((<size_t>1 << window) * mont.mod.limbs * mont.mod.limbs) + 1
+        cdef size_t done = 0, step
+        # about 50 ms at 1.5 ns per limb product, 64 squarings of two groups of four a step, so that Ctrl-C is seen between
+        cdef size_t most = 33000000 // (512 * mont.mod.limbs * mont.mod.limbs) + 1
         try:
-            while row < self.comb.rows:
-                step = self.comb.rows - row
+            while done < self.comb.build_steps:
+                step = self.comb.build_steps - done
                 if step > most:
                     step = most
                 with nogil:
-                    bt_comb_build(&self.comb, &first[0], row, step, 0, scratch)
+                    bt_comb_build(&self.comb, &first[0], done, step, 0, scratch)
                 PyErr_CheckSignals()
-                row += step
+                done += step
         finally:
             free(scratch)
 
@@ -494,8 +577,13 @@ cdef class Comb:
         return self.comb.window
 
     @property
+    def steps(self):
+        """Steps of a power: a squaring, and a product for each row of the table."""
+        return self.comb.steps
+
+    @property
     def rows(self):
-        """Rows of the table: a power is one product for each."""
+        """Rows of the table, which is the most products that a step takes."""
         return self.comb.rows
 
     @property
@@ -507,12 +595,11 @@ cdef class Comb:
             Py_ssize_t first=0, count=None):
         """``dst[i] = base ** exps[i]``; exponents are secret and below ``2 ** ebits``.
 
-        With `first` and `count` only these rows of the table: ``dst[i]`` is multiplied by their factors. Row 0, which
-        comes first, sets it.
+        With `first` and `count` only these of its steps, which are taken in order from step 0, which only writes `dst`.
         """
-        cdef Py_ssize_t rows = self.comb.rows, some = rows - first if count is None else count
-        if not (0 <= first <= rows and 0 <= some <= rows - first):
-            raise ValueError(f"rows [{first}, {first} + {some}) are outside a table of {rows} rows")
+        cdef Py_ssize_t steps = self.comb.steps, some = steps - first if count is None else count
+        if not (0 <= first <= steps and 0 <= some <= steps - first):
+            raise ValueError(f"steps [{first}, {first} + {some}) are outside the {steps} steps of a power")
         self.mont.check_range(lo, hi, dst.shape[0])
         self.mont.check_exponents(exps.shape[1], self.comb.ebits)
         if hi > exps.shape[0]:
@@ -523,7 +610,7 @@ cdef class Comb:
         cdef const bt_limb *e = &exps[lo, 0] if el else NULL
         cdef bt_word *scratch = new_words(size)
         with nogil:
-            if self.comb.rows == 0:
+            if steps == 0:
                 self.mont.mont.ops.one(&self.mont.mont, &dst[0] + bt_mont_offset(&self.mont.mont, lo), n)
             bt_comb_pow_part(&self.comb, &dst[0] + bt_mont_offset(&self.mont.mont, lo), n, e, el, first, some, scratch)
             drop_words(scratch, size, True)

@@ -8,16 +8,17 @@ import gmpy2
 import numpy as np
 
 from libc.stdint cimport uint64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
 from libc.string cimport memset
 
 from bluetusk._kernels.modexp cimport (
     Montgomery, bt_comb, bt_comb_build, bt_comb_build_scratch, bt_comb_init, bt_comb_pow, bt_comb_pow_scratch,
     bt_comb_table_words, bt_comb_window, bt_gmp_load, bt_limb, bt_modulus, bt_mont, bt_mont_offset, bt_pow_public,
-    bt_pow_public_scratch, bt_pow_secret, bt_pow_secret_scratch, bt_status, bt_wipe, bt_word,
+    bt_pow_public_scratch, bt_pow_secret, bt_pow_secret_scratch, bt_status, bt_wipe, bt_word, new_words,
 )
 
 from bluetusk._kernels import gmp_path
+from bluetusk._kernels.modexp import aligned_zeros
 from bluetusk.errors import DecryptionError, InvalidKey
 
 
@@ -65,7 +66,7 @@ if bt_gmp_load(os.fsencode(gmp_path())) != 0:
     raise ImportError("bluetusk could not bind GMP through gmpy2; reinstall gmpy2 >= 2.2")
 
 # Table rows that one call builds: a few milliseconds, so that Ctrl-C is seen.
-cdef size_t BUILD_ROWS = 8
+cdef size_t BUILD_STEPS = 8
 
 
 cdef class _Scratch:
@@ -76,9 +77,7 @@ cdef class _Scratch:
 
     def __cinit__(self, size_t words):
         self.bytes = (words + 8) * sizeof(bt_word)
-        self.p = <bt_word *>malloc(self.bytes)
-        if self.p is NULL:
-            raise MemoryError()
+        self.p = new_words(words + 8)
 
     def __dealloc__(self):
         if self.p is not NULL:
@@ -108,7 +107,7 @@ cdef class PaillierPublic:
     cdef bt_paillier_pub pub
     cdef object _storage, _n_limbs_array, _table, _builder
     cdef bt_comb comb
-    cdef size_t _rows_built
+    cdef size_t _steps_built
 
     def __cinit__(self, n):
         cdef uint64_t[::1] limbs, storage
@@ -162,7 +161,7 @@ cdef class PaillierPublic:
     # --- blinding: used by paillier.blinding alone, which lets one thread at a time build the table ---
 
     def table_open(self, size_t table_bytes):
-        """Allocate the comb table, once; return its number of rows (see table_build)."""
+        """Allocate the comb table, once; return the number of steps that fill it (see table_build)."""
         cdef bt_word[::1] table
         cdef size_t ebits = 32 * <size_t>self.n_limbs
         cdef size_t window
@@ -170,10 +169,10 @@ cdef class PaillierPublic:
             window = bt_comb_window(&self.mont.mont, ebits, table_bytes)
             if window == 0:
                 raise ValueError(f"table_bytes is too small: {table_bytes}")
-            self._table = np.zeros(bt_comb_table_words(&self.mont.mont, ebits, window), dtype=np.uint64)
+            self._table = aligned_zeros(bt_comb_table_words(&self.mont.mont, ebits, window))
             table = self._table
             bt_comb_init(&self.comb, &self.mont.mont, ebits, window, &table[0])
-        return int(self.comb.rows)
+        return int(self.comb.build_steps)
 
     @property
     def table_bytes(self):
@@ -181,7 +180,7 @@ cdef class PaillierPublic:
         return 0 if self._table is None else self._table.nbytes
 
     def table_build(self, hs):
-        """Fill the next few rows; return True when the table is complete."""
+        """Take the next few steps; return True when the table is complete."""
         cdef _Scratch scratch
         cdef bt_word[::1] base = self._element(hs)
         cdef size_t count
@@ -189,15 +188,15 @@ cdef class PaillierPublic:
             raise ValueError("the table is not open")
         if self._builder is not None and self._builder[0] == os.getpid():
             raise RuntimeError("another thread is building the table")
-        count = min(BUILD_ROWS, self.comb.rows - self._rows_built)
+        count = min(BUILD_STEPS, self.comb.build_steps - self._steps_built)
         if count:
             scratch = _Scratch(bt_comb_build_scratch(&self.comb))
             self._builder = (os.getpid(),)  # a child that is forked meanwhile may go on where this thread began
             with nogil:
-                bt_comb_build(&self.comb, &base[0], self._rows_built, count, 0, scratch.p)
-            self._rows_built += count
+                bt_comb_build(&self.comb, &base[0], self._steps_built, count, 0, scratch.p)
+            self._steps_built += count
             self._builder = None
-        return self._rows_built == self.comb.rows
+        return self._steps_built == self.comb.build_steps
 
     cdef object _element(self, value):
         element = self.mont.empty(1)
@@ -210,7 +209,7 @@ cdef class PaillierPublic:
         cdef Py_ssize_t offset = self._blind_check(dst, lo, hi, a.shape[0])
         if a.shape[1] != self.n_limbs // 2:
             raise ValueError(f"exponents must have {self.n_limbs // 2} limbs a row, not {a.shape[1]}")
-        if self._table is None or self._rows_built != self.comb.rows:
+        if self._table is None or self._steps_built != self.comb.build_steps:
             raise ValueError("the table is not complete")
         if lo == hi:
             return
@@ -280,7 +279,7 @@ cdef class PaillierPrivate:
     cdef object _lock, _hs_limbs
     cdef Py_ssize_t _users
     cdef bint _closing, _ready
-    cdef size_t _rows_built
+    cdef size_t _steps_built
 
     def __cinit__(self, PaillierPublic public not None, p, q, hs=None):
         cdef uint64_t[::1] pl, ql
@@ -423,14 +422,14 @@ cdef class PaillierPrivate:
                     raise ValueError("the tables are not open")
                 hs = self._hs_limbs
                 rows = bt_paillier_owner_rows(self.priv)
-                count = min(BUILD_ROWS, rows - self._rows_built)
+                count = min(BUILD_STEPS, rows - self._steps_built)
                 scratch = _Scratch(bt_paillier_owner_scratch(self.priv, 1))
                 with nogil:
-                    status = bt_paillier_owner_build(self.priv, &hs[0], self._rows_built, count, scratch.p)
+                    status = bt_paillier_owner_build(self.priv, &hs[0], self._steps_built, count, scratch.p)
                 if status != 0:
                     raise InvalidKey(f"the encryption tables could not be built (kernel status {status})")
-                self._rows_built += count
-                self._ready = self._rows_built == rows
+                self._steps_built += count
+                self._ready = self._steps_built == rows
                 return bool(self._ready)
         finally:
             self._leave()

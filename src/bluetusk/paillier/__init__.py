@@ -3,5 +3,16 @@
 from bluetusk.paillier import hazmat
 from bluetusk.paillier.cipherarray import CipherArray, concatenate
 from bluetusk.paillier.keys import PrivateKey, PublicKey, generate_keypair
+from bluetusk.paillier.to_shares import RingArray, encrypt_share, open_shares
 
-__all__ = ["CipherArray", "PrivateKey", "PublicKey", "concatenate", "generate_keypair", "hazmat"]
+__all__ = [
+    "CipherArray",
+    "PrivateKey",
+    "PublicKey",
+    "RingArray",
+    "concatenate",
+    "encrypt_share",
+    "generate_keypair",
+    "hazmat",
+    "open_shares",
+]

@@ -11,6 +11,7 @@ operation             scale                                                bound
 ``c * reals``         s + f; the reals are rounded half-even to f digits   B times the largest encoded
 ``M @ c``, ``c @ M``  s (+ f for reals)                                    B times the largest sum of sizes in a row
 sums, histograms      s                                                    B times the number of summands
+cumulative sums       s                                                    B times the length of the axis
 ====================  ===================================================  ==========================================
 
 f is the plan's number of fractional bits (digits). Whether an operand counts as real is said by its dtype, never by its
@@ -23,14 +24,15 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from numpy.typing import NDArray
 
-from .._numeric import as_int
+from .._numeric import as_int, index_text
+from .._powers import product_us
 from ..encoding import FixedPoint
-from . import arith, linalg
+from . import arith, linalg, sparse
 from .base import CipherBase
-from .store import Index, Words, build, mul_us, reading
+from .store import Index, Words, build, reading
 from .structure import Structured
 
 if TYPE_CHECKING:
@@ -136,7 +138,7 @@ class Arithmetic(Structured):
             def work(dst: Words, lo: int, hi: int) -> None:
                 kernel.mul_plain(dst, src, idx[lo:hi], rows(lo, hi), 0, hi - lo, False)
 
-            words = build(self._mont, len(idx), work, cost_us=2 * mul_us(self._mont))
+            words = build(self._mont, len(idx), work, cost_us=2 * product_us(self._mont))
         return view._derive(words, np.arange(len(idx), dtype=np.int64).reshape(view._index.shape), bound=bound)
 
     def _residues(self, ints: arith.Ints) -> Any:
@@ -145,7 +147,41 @@ class Arithmetic(Structured):
 
         return residue_rows(self._pub, ints, self._packing)
 
-    def _times(self, a: NDArray[Any], what: str) -> Self:
+    def multiply(self, k: Any, *, secret: bool = False, threads: int | None = None) -> Self:
+        """Return ``self * k``, on demand in a time that does not depend on `k`.
+
+        Parameters
+        ----------
+        k : array_like of int or float
+            As for ``*``; broadcast against the array.
+        secret : bool
+            Whether `k` is to be kept from whoever measures time or watches caches here: then every factor takes the
+            operations of 64 bits (``c * k`` follows the length and the digits of k). It hides nothing from the key
+            holder, who sees the result; nor does it cover the conversion of reals or of Python's integers.
+        threads : int, optional
+            Overrides :func:`bluetusk.set_num_threads`.
+
+        Returns
+        -------
+        CipherArray
+            The same values as ``self * k``.
+
+        Raises
+        ------
+        TypeError, ValueError, EncodingOverflow
+            As for ``*``; ValueError if `secret` is set and a factor, at its scale, exceeds int64.
+
+        Examples
+        --------
+        >>> priv.decrypt(pub.encrypt([1.5, -2.0]).multiply([-3, 4], secret=True))
+        array([-4.5, -8. ])
+        """
+        a = arith.as_operand(k, "k")
+        if a is None:
+            raise TypeError(f"k must be a plain number or array, not {type(k).__name__}")
+        return self._times(a, "multiply", secret=secret, threads=threads)
+
+    def _times(self, a: NDArray[Any], what: str, *, secret: bool = False, threads: int | None = None) -> Self:
         shape = np.broadcast_shapes(self.shape, a.shape)
         real = arith.is_real(a)
         factors = arith.encode(a, self._plan, self._plan.frac if real else 0, what)
@@ -158,27 +194,22 @@ class Arithmetic(Structured):
             self._packed_to(shape, what)
         bound = self._check(self._bound * arith.largest(factors), what)
         view = self.broadcast_to(shape)
-        spread = np.broadcast_to(factors, view._index.shape)
+        flat = np.ascontiguousarray(np.broadcast_to(factors, view._index.shape)).ravel()
+        if secret and flat.dtype == object:
+            raise ValueError(f"{what}: secret=True takes factors of at most 63 bits (reals: once scaled by the plan)")
         with reading(self._store):
-            words, at = linalg.powers(self._mont, self._store.words, view._flat(), np.ascontiguousarray(spread).ravel())
+            if secret:
+                words = linalg.secret_powers(self._mont, self._store.words, view._flat(), flat, threads=threads)
+                at = np.arange(len(flat), dtype=np.int64)
+            else:
+                words, at = linalg.powers(self._mont, self._store.words, view._flat(), flat, threads=threads)
         frac = self._frac + (self._plan.frac if real else 0)
         return view._derive(words, at.reshape(view._index.shape), bound=bound, frac=frac)
 
     def _matmul(self, a: NDArray[Any], left: bool, what: str) -> Self:
         """Return ``a @ self`` if `left`, else ``self @ a``, by the rules of numpy.matmul."""
-        if not self.ndim or not a.ndim:
-            raise ValueError(f"{what}: matmul needs arrays with axes: use * for a single number")
-        if self._packing is not None and (not left or self.ndim == 1):
-            self._refuse_packed(f"{what}: contracting the last axis", "contract a leading axis")
         # both sides as matrices: c as (..., columns of the product, contracted), a as (..., rows, contracted)
-        c = np.expand_dims(self._index, 0 if not left else -1) if self.ndim == 1 else self._index
-        c = np.swapaxes(c, -1, -2) if left else c
-        m = _as_rows(a, left)
-        if c.shape[-1] != m.shape[-1]:
-            raise ValueError(
-                f"{what}: shapes {a.shape if left else self.shape} and {self.shape if left else a.shape} do not fit: "
-                f"the contracted axes have lengths {m.shape[-1]} and {c.shape[-1]}"
-            )
+        c, m = self._contracted(a.shape, left, what), _as_rows(a, left)
         batch = np.broadcast_shapes(c.shape[:-2], m.shape[:-2])
         real = arith.is_real(a)
         factors = _as_rows(arith.encode(a, self._plan, self._plan.frac if real else 0, what), left)
@@ -191,14 +222,46 @@ class Arithmetic(Structured):
             words, at = linalg.multiexp(
                 self._mont, self._store.words, columns, which, factors.reshape(count, rows, contracted)
             )
-        index = at.reshape(*batch, c.shape[-2], rows)  # one row for each column of c
+        frac = self._frac + (self._plan.frac if real else 0)
+        index = self._product_shape(at.reshape(*batch, c.shape[-2], rows), a.ndim, left)
+        return self._derive(words, index, bound=bound, frac=frac)
+
+    def _matmul_sparse(self, a: Any, left: bool, what: str) -> Self:
+        """Return the same for a sparse matrix, at a cost that follows its entries."""
+        c = self._contracted(a.shape, left, what)
+        entries, real = sparse.entries_of(a, left, self._plan, what)
+        bound = self._check(self._bound * entries.largest_row_sum(), what)
+        columns = np.ascontiguousarray(c.reshape(math.prod(c.shape[:-1]), c.shape[-1]))
+        with reading(self._store):
+            words, at = sparse.multiexp(self._mont, self._store.words, columns, entries)
+        frac = self._frac + (self._plan.frac if real else 0)
+        index = self._product_shape(at.reshape(*c.shape[:-1], entries.rows), a.ndim, left)
+        return self._derive(words, index, bound=bound, frac=frac)
+
+    def _contracted(self, shape: tuple[int, ...], left: bool, what: str) -> Index:
+        """Return the index as (..., columns of the product, contracted) for a product with a plain array of a shape."""
+        if not self.ndim or not shape:
+            raise ValueError(f"{what}: matmul needs arrays with axes: use * for a single number")
+        if self._packing is not None and (not left or self.ndim == 1):
+            self._refuse_packed(f"{what}: contracting the last axis", "contract a leading axis")
+        c = np.expand_dims(self._index, 0 if not left else -1) if self.ndim == 1 else self._index
+        c = np.swapaxes(c, -1, -2) if left else c
+        length = shape[-1 if left or len(shape) == 1 else -2]
+        if c.shape[-1] != length:
+            raise ValueError(
+                f"{what}: shapes {shape if left else self.shape} and {self.shape if left else shape} do not fit: "
+                f"the contracted axes have lengths {length} and {c.shape[-1]}"
+            )
+        return c
+
+    def _product_shape(self, index: Index, plain_axes: int, left: bool) -> Index:
+        """Return the index of a product, one row for each column of c, in the shape that numpy.matmul gives it."""
         index = np.swapaxes(index, -1, -2) if left else index
         if self.ndim == 1:
             index = np.squeeze(index, -1 if left else -2)
-        if a.ndim == 1:
+        if plain_axes == 1:
             index = np.squeeze(index, (-2 if self.ndim > 1 else -1) if left else -1)
-        frac = self._frac + (self._plan.frac if real else 0)
-        return self._derive(words, index, bound=bound, frac=frac)
+        return index
 
     # --- reductions ---------------------------------------------------------------------------------------------------
 
@@ -249,29 +312,73 @@ class Arithmetic(Structured):
             index = np.expand_dims(index, axes)
         return self._derive(words, index, bound=bound)
 
-    def bincount(self, codes: Any, n_bins: int, *, threads: int | None = None) -> Self:
-        """Return an encrypted histogram: the sum of the rows of each bin.
+    def cumsum(self, axis: int | None = None, *, threads: int | None = None) -> Self:
+        """Return the encrypted sums of the first 1, 2, ... elements along an axis.
 
         Parameters
         ----------
-        codes : array_like of int, shape (len(self),)
-            The bin of each row, ``0 <= code < n_bins``. Codes stay plain, and the time depends on them.
-        n_bins : int
-            Number of bins, 0 to 2^48; 0 only where there are no rows.
+        axis : int, optional
+            The axis; the ravelled array by default. Of a packed array, a leading axis.
         threads : int, optional
             Overrides :func:`bluetusk.set_num_threads`.
 
         Returns
         -------
-        CipherArray, shape (n_bins,) + self.shape[1:]
-            Element ``b`` is the sum of ``self[codes == b]``; an empty bin is an encrypted 0.
+        CipherArray
+            Of the same shape, or of one axis without `axis`.
+
+        Raises
+        ------
+        EncodingOverflow
+            If the bound times the length of the axis exceeds the capacity.
+        ValueError
+            If the axis does not exist, or a packed array would be summed along its last one.
+
+        Examples
+        --------
+        >>> c = pub.encrypt([[1.0, 2.0], [0.5, 0.25]])
+        >>> priv.decrypt(c.cumsum(axis=0))
+        array([[1.  , 2.  ],
+               [1.5 , 2.25]])
+        >>> priv.decrypt(c.cumsum())
+        array([1.  , 3.  , 3.5 , 3.75])
+        """
+        c = self.ravel() if axis is None else self
+        at = normalize_axis_index(0 if axis is None else as_int(axis, "axis"), c.ndim)
+        if self._packing is not None and at == c.ndim - 1:
+            self._refuse_packed("cumsum along the last axis", "sum along a leading axis, such as axis=0")
+        index = np.moveaxis(c._index, at, -1)
+        bound = self._check(self._bound * index.shape[-1], "cumsum")
+        rows = index.reshape(math.prod(index.shape[:-1]), index.shape[-1])
+        with reading(self._store):
+            words, where = linalg.running_products(self._mont, self._store.words, rows, threads=threads)
+        return c._derive(words, np.moveaxis(where.reshape(index.shape), -1, at), bound=bound)
+
+    def bincount(self, codes: Any, n_bins: int, *, threads: int | None = None) -> Self:
+        """Return an encrypted histogram, or one for each feature: the sums of the rows of each bin.
+
+        Parameters
+        ----------
+        codes : array_like of int, shape (len(self),) or (len(self), features)
+            The bin of each row, ``0 <= code < n_bins``; with two axes, one column for each feature. Small integer types
+            save memory. Codes stay plain, and the time depends on them. Give missing values a bin of their own.
+        n_bins : int
+            Number of bins, 0 to 2^48; 0 only where there are no codes.
+        threads : int, optional
+            Overrides :func:`bluetusk.set_num_threads`.
+
+        Returns
+        -------
+        CipherArray, shape (n_bins,) + self.shape[1:] or (features, n_bins) + self.shape[1:]
+            Element ``b`` is the sum of ``self[codes == b]``, element ``[f, b]`` that of ``self[codes[:, f] == b]``; an
+            empty bin is an encrypted 0. Many features at once cost one pass over the ciphertexts.
 
         Raises
         ------
         TypeError
             If the codes or `n_bins` are no integers.
         ValueError
-            If the number of codes, one of them or `n_bins` is wrong, naming the first bad one.
+            If the shape of the codes, one of them or `n_bins` is wrong, naming the first bad one.
         EncodingOverflow
             If the bound times the number of rows exceeds the capacity.
         MemoryError
@@ -282,6 +389,16 @@ class Arithmetic(Structured):
         >>> c = pub.encrypt([1.0, 2.0, 3.0, 4.0])
         >>> priv.decrypt(c.bincount([0, 2, 0, 2], 3))
         array([4., 0., 6.])
+
+        Gradients and Hessians by the bins of two features, as gradient boosting asks for:
+
+        >>> gh = pub.encrypt([[0.5, 0.25], [-0.5, 0.25], [0.25, 0.125]])
+        >>> histograms = gh.bincount([[0, 1], [1, 1], [0, 0]], 2)
+        >>> histograms.shape
+        (2, 2, 2)
+        >>> priv.decrypt(histograms[0])  # feature 0: a row for each bin
+        array([[ 0.75 ,  0.375],
+               [-0.5  ,  0.25 ]])
         """
         if not self.ndim:
             raise ValueError("bincount needs an array with at least one axis")
@@ -291,13 +408,11 @@ class Arithmetic(Structured):
         checked = _check_codes(codes, len(self), bins)
         bound = self._check(self._bound * len(self), "bincount")
         rest = self._index.shape[1:]
-        width = math.prod(rest)
-        spread = np.ascontiguousarray((checked[:, None] * width + np.arange(width, dtype=np.int64)).reshape(-1))
+        index = self._flat().reshape(len(self), math.prod(rest))
+        columns = checked[:, None] if checked.ndim == 1 else checked
         with reading(self._store):
-            words, at = linalg.histogram(
-                self._mont, self._store.words, self._flat(), spread, bins * width, threads=threads
-            )
-        return self._derive(words, at.reshape(bins, *rest), bound=bound)
+            words, at = linalg.histogram(self._mont, self._store.words, index, columns, bins, threads=threads)
+        return self._derive(words, at.reshape(*checked.shape[1:], bins, *rest), bound=bound)
 
     # --- operators ----------------------------------------------------------------------------------------------------
 
@@ -310,6 +425,10 @@ class Arithmetic(Structured):
             return self._combine(other, 1 if name == "+" else -1, f"c {name} d")
         if isinstance(other, CipherBase):
             return NotImplemented
+        if sparse.is_sparse(other):
+            if name == "@":
+                return self._matmul_sparse(other, left, what)
+            raise TypeError(f"{what}: a sparse matrix takes part in @ only: use its toarray() for + - *")
         a = arith.as_operand(other, f"the operand of {what}")
         if a is None:
             return NotImplemented
@@ -366,18 +485,20 @@ def _minus(a: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(-a) if arith.is_real(a) else arith.negated(arith.narrow(a))
 
 
-def _check_codes(codes: Any, rows: int, bins: int) -> Index:
+def _check_codes(codes: Any, rows: int, bins: int) -> NDArray[Any]:
     if isinstance(codes, CipherBase):
         raise TypeError("codes must be plain integers: nobody here knows encrypted ones")
     a = np.asarray(codes)
-    if a.dtype.kind not in "iu" and a.size:
-        raise TypeError(f"codes must be integers, not {a.dtype}: round or cut the data into bins first")
-    if a.shape != (rows,):
-        raise ValueError(f"codes must have shape ({rows},), one for each row, not {a.shape}")
-    if not bins and rows:
-        raise ValueError(f"n_bins is 0, but there are {rows} codes: raise n_bins to the largest code + 1")
-    bad = (a < 0) | (a >= bins)
-    if bad.any():
-        first = int(np.argmax(bad))
-        raise ValueError(f"codes[{first}] is {a[first]}, outside 0 .. {bins - 1}: raise n_bins or mend the codes")
-    return np.ascontiguousarray(a, dtype=np.int64)
+    if a.dtype.kind not in "iu":
+        if a.size:
+            raise TypeError(f"codes must be integers, not {a.dtype}: round or cut the data into bins first")
+        a = a.astype(np.int64)
+    if a.ndim not in (1, 2) or len(a) != rows:
+        raise ValueError(f"codes must have shape ({rows},) or ({rows}, features), one row for each row, not {a.shape}")
+    if not bins and a.size:
+        raise ValueError(f"n_bins is 0, but there are {a.size} codes: raise n_bins to the largest code + 1")
+    if a.size and (a.min() < 0 or a.max() >= bins):
+        first = int(np.argmax(((a < 0) | (a >= bins)).reshape(-1)))
+        where = index_text("codes", a.shape, first)
+        raise ValueError(f"{where} is {a.flat[first]}, outside 0 .. {bins - 1}: raise n_bins or mend the codes")
+    return a

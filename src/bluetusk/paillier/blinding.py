@@ -17,6 +17,7 @@ import numpy as np
 
 from bluetusk import _parallel
 from bluetusk._kernels.paillier import PaillierPublic
+from bluetusk._powers import product_us
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,6 +76,7 @@ class Blinder:
         self._table_lock = threading.Lock()
         self._pool_lock = threading.Lock()
         self._pool: deque[_Chunk] = deque()
+        self._spare: _Chunk | None = None
         _blinders.add(self)
 
     @property
@@ -85,9 +87,8 @@ class Blinder:
     @property
     def cost_us(self) -> float:
         """Rough microseconds of one obfuscator, for the size of a slice."""
-        limbs = self._kernel.n_limbs
-        per_product = 4.5 * (limbs / 32) ** 2
-        return per_product * (64 * limbs * 1.25 if self._suite == "standard" else 32 * limbs / 5)
+        bits = 64 * self._kernel.n_limbs
+        return product_us(self._kernel.mont) * (1.25 * bits if self._suite == "standard" else bits / 2 / 5)
 
     @property
     def pooled(self) -> int:
@@ -140,6 +141,7 @@ class Blinder:
         """Throw the pool away."""
         with self._pool_lock:
             self._pool.clear()
+            self._spare = None
 
     def _take(self, dst: NDArray[np.uint64], lo: int, hi: int) -> int:
         """Move obfuscators from the pool to the front of ``[lo, hi)``; return where the rest begins."""
@@ -155,8 +157,9 @@ class Blinder:
                 count = min(hi - lo, chunk.size - first)
                 if lo + count < hi:
                     count -= count % mont.lanes  # what follows must begin a group
-                if count == 0:
-                    break
+                    if count == 0:
+                        self._pool.popleft()  # fewer than a group are left: not worth a way of their own
+                        continue
                 chunk.next += count
                 if chunk.next == chunk.size:
                     self._pool.popleft()
@@ -166,6 +169,30 @@ class Blinder:
         return lo
 
     def _fresh(self, dst: NDArray[np.uint64], lo: int, hi: int) -> None:
+        """Compute obfuscators; those that do not fill a group of lanes come from one whose rest the next call gets."""
+        mont = self._kernel.mont
+        rest = (hi - lo) % mont.lanes
+        if hi - rest > lo:
+            self._compute(dst, lo, hi - rest)
+        if not rest:
+            return
+        with self._pool_lock:
+            spare = self._spare
+            if spare is not None and (spare.pid != os.getpid() or spare.size - spare.next < rest):
+                spare = None
+            first = 0 if spare is None else spare.next
+            if spare is not None:
+                spare.next += rest
+        if spare is None:
+            pid = os.getpid()
+            spare = _Chunk(mont.empty(mont.lanes), rest, mont.lanes, pid)
+            self._compute(spare.words, 0, mont.lanes)
+            with self._pool_lock:
+                self._spare = spare
+        # these elements are this call's alone now
+        mont.gather(dst, spare.words, np.arange(hi, dtype=np.int64) + (first - hi + rest), hi - rest, hi)
+
+    def _compute(self, dst: NDArray[np.uint64], lo: int, hi: int) -> None:
         n = hi - lo
         limbs = self._kernel.n_limbs
         if self._suite == "standard":

@@ -37,9 +37,9 @@ class CipherArray(Portable, Refusals):
 
     Made by :meth:`PublicKey.encrypt`, :meth:`PrivateKey.encrypt` and :meth:`from_bytes`. It has ``shape``, ``ndim``,
     ``size``, ``len``, iteration, every form of indexing, ``T``, ``reshape`` and their kin as views; ``+ - * @`` with
-    plain arrays and numbers on either side, ``+ -`` with encrypted ones, ``sum`` and ``bincount``. ``c += x`` gives the
-    name a new array, other names keep the old one. It never shows a value and refuses what Paillier cannot do with a
-    TypeError.
+    plain arrays and numbers on either side (``@`` with sparse matrices of scipy, too), ``+ -`` with encrypted ones,
+    ``sum``, ``cumsum`` and ``bincount``. ``c += x`` gives the name a new array, other names keep the old one. It never
+    shows a value and refuses what Paillier cannot do with a TypeError.
 
     Notes
     -----
@@ -61,6 +61,52 @@ class CipherArray(Portable, Refusals):
     """
 
     __slots__ = ()
+
+    def to_shares(
+        self, bits: int = 64, *, truncate: int = 0, bound: int | None = None, threads: int | None = None
+    ) -> tuple[NDArray[Any], bytes]:
+        """Turn the array into additive shares modulo 2^64 (2^32), of which the key holder gets one by a message.
+
+        Neither side learns the integers, and the message tells the key holder nothing about how they were computed.
+
+        Parameters
+        ----------
+        bits : {64, 32}
+            The ring.
+        truncate : int
+            Bits by which to divide, rounding down or up by one; before the reduction, so it never fails.
+        bound : int, optional
+            The bound on the integers that the message declares, as for :meth:`to_bytes`; its size sets that of the
+            masks.
+        threads : int, optional
+            Overrides :func:`bluetusk.set_num_threads`.
+
+        Returns
+        -------
+        share : ndarray of uint64 or uint32
+            One's own share, of the array's shape: of the *integers*, value times 2^:attr:`frac`.
+        message : bytes
+            For the key holder's :func:`bluetusk.paillier.open_shares`.
+
+        Raises
+        ------
+        EncodingOverflow
+            If the plan does not cover the array's bound and none is given, or the masks do not fit the key.
+        ValueError
+            If the array is packed, or an argument is out of range.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> c = np.array([[1.0, 2.0], [3.0, -4.0]]) @ pub.encrypt([0.5, 0.25])
+        >>> mine, message = c.to_shares(truncate=20, bound=2**46)
+        >>> theirs = bt.paillier.open_shares(priv, message)
+        >>> ((mine + theirs).astype(np.int64) / 2**20).round(4)
+        array([1. , 0.5])
+        """
+        from .to_shares import to_shares
+
+        return to_shares(self, bits, truncate=truncate, bound=bound, threads=threads)
 
     def __repr__(self) -> str:
         scale = f"{self._plan.base}**-{self._frac}" if self._frac else "1"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .. import _parallel
 from .._kernels import pack
+from .._powers import product_us
 from ..encoding import FixedPoint
 from ..errors import DecryptionError, EncodingOverflow, InvalidKey
 from . import arith
@@ -23,6 +24,8 @@ __all__ = ["decrypted", "default_plan", "encrypted", "packing_for", "residue_row
 _INT64_MAX = (1 << 63) - 1
 # The owner's tables cost about as much as this many encryptions by the public way.
 _OWNER_PAYS_FROM = 16
+# A slice ends with one check of all its results, as long as some 10 (decryption) or 30 (encryption) of them.
+_CHECKED_SLICE_US = 90_000.0
 
 
 def modulus_limbs(pub: PublicKey) -> NDArray[np.uint64]:
@@ -91,7 +94,10 @@ def encrypted(
             secret.encrypt(canon, rows(lo, hi), 0, hi - lo)
             mont.load(dst, canon, 0, hi - lo)
 
-        words = build(mont, n, by_owner, cost_us=pub._blinder.cost_us, threads=threads, progress=progress)
+        cost_us = 2 * 32 * kernel.n_limbs / 5 * product_us(mont, kernel.n_limbs)
+        words = build(
+            mont, n, by_owner, cost_us=cost_us, slice_us=_CHECKED_SLICE_US, threads=threads, progress=progress
+        )
     else:
         if owner is not None and owner.closed:
             raise InvalidKey(
@@ -144,9 +150,17 @@ def _decrypted_rows(
         mont.store(canon, source, index[lo:hi], 0, hi - lo)
         kernel.decrypt(out[lo:hi], canon, 0, hi - lo)
 
-    cost_us = 3500.0 * (limbs / 32) ** 3
+    cost_us = 2.5 * 32 * limbs * product_us(mont, limbs)  # a power of half the bits of n modulo each square
     with c._store.read() as source:
-        _parallel.run(len(index), work, cost_us=cost_us, align=mont.lanes, threads=threads, progress=progress)
+        _parallel.run(
+            len(index),
+            work,
+            cost_us=cost_us,
+            align=mont.lanes,
+            slice_us=_CHECKED_SLICE_US,
+            threads=threads,
+            progress=progress,
+        )
     return out
 
 

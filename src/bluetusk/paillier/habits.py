@@ -76,7 +76,6 @@ _INSTEAD = {
     "array_equal": "decrypt both and compare",
     "average": "decrypt (weights @ c) and divide",
     "bincount": "use c.bincount(codes, n_bins)",
-    "cumsum": "use an operator matrix: np.tri(n, dtype=int) @ c",
     "divide": "multiply by the reciprocal (c * 0.5), or divide after decryption",
     "einsum": "use M @ c, c @ M and sum",
     "inner": "use c @ array",
@@ -89,7 +88,7 @@ _INSTEAD = {
 
 
 def _refusal(name: str) -> TypeError:
-    instead = _INSTEAD.get(name, "decrypt first where that is allowed; Paillier offers + - * @, sum and bincount")
+    instead = _INSTEAD.get(name, "decrypt first where that is allowed; Paillier offers + - * @, sum, cumsum, bincount")
     return TypeError(f"numpy.{name} does not work on encrypted arrays: {instead}")
 
 
@@ -104,6 +103,8 @@ class NumpyHabits(Arithmetic):
         if ufunc is np.add and method == "reduce":
             kwargs.setdefault("axis", 0)
             return _sum(*inputs, **kwargs)
+        if ufunc is np.add and method == "accumulate":
+            return _cumsum(*inputs, **{"axis": 0, **kwargs})
         if kwargs or method != "__call__":
             extra = ", ".join(kwargs) or f".{method}"
             raise TypeError(f"numpy.{ufunc.__name__} of an encrypted array does not take {extra}")
@@ -228,6 +229,13 @@ def _sum(c: Arithmetic, axis: Any = None, *, keepdims: bool = False, **others: A
     return c.sum(axis, keepdims=bool(keepdims))
 
 
+def _cumsum(c: Any, axis: Any = None, **others: Any) -> Any:
+    unknown = [name for name, value in others.items() if value is not None]
+    if unknown:
+        raise TypeError(f"the cumulative sum of an encrypted array does not take {', '.join(unknown)}: it takes axis")
+    return _one(c, "cumsum").cumsum(axis)
+
+
 def _dot(a: Any, b: Any) -> Any:
     if np.ndim(a) == 0 or np.ndim(b) == 0:
         return a * b
@@ -286,6 +294,7 @@ _FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.broadcast_to: lambda array, shape, subok=False: _one(array, "broadcast_to").broadcast_to(shape),
     np.concatenate: _concatenate,
     np.copy: lambda a, order="K", subok=False: _one(a, "copy").copy(),
+    np.cumsum: _cumsum,
     np.dot: _dot,
     np.hstack: _hstack,
     np.ndim: lambda a: a.ndim,

@@ -10,21 +10,33 @@ Time depends on the plain operands, which belong to the caller: their signs, bit
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _parallel
-from . import arith
-from .store import Index, Words, build, mul_us, ones, part
+from .._powers import product_us
+from . import arith, straus
+from .store import Index, Words, build, empty, ones, part
 
 if TYPE_CHECKING:
     from .._kernels.modexp import Montgomery
 
-__all__ = ["histogram", "inverses", "multiexp", "powers", "products", "row_products"]
+__all__ = [
+    "histogram",
+    "inverses",
+    "invert",
+    "multiexp",
+    "multiply",
+    "powers",
+    "products",
+    "row_products",
+    "running_products",
+]
 
 _SLICE_US = 50_000.0
+_BINS_BYTES = 1 << 18
 
 
 def products(mont: Montgomery, a: Words, ia: Index, b: Words, ib: Index, *, threads: int | None = None) -> Words:
@@ -33,16 +45,26 @@ def products(mont: Montgomery, a: Words, ia: Index, b: Words, ib: Index, *, thre
     def work(dst: Words, lo: int, hi: int) -> None:
         mont.mul(dst, a, ia[lo:hi], b, ib[lo:hi], 0, hi - lo)
 
-    return build(mont, len(ia), work, cost_us=mul_us(mont), threads=threads)
+    return build(mont, len(ia), work, cost_us=product_us(mont), threads=threads)
 
 
-def _invert(mont: Montgomery, words: Words, lo: int, hi: int, threads: int | None) -> None:
+def multiply(mont: Montgomery, words: Words, other: Words, n: int, threads: int | None) -> None:
+    """Multiply n elements in place by those of another buffer."""
+
+    def work(lo: int, hi: int) -> None:
+        here = part(mont, words, lo, hi)
+        mont.mul(here, here, None, part(mont, other, lo, hi), None, 0, hi - lo)
+
+    _parallel.run(n, work, cost_us=product_us(mont), align=mont.lanes, threads=threads)
+
+
+def invert(mont: Montgomery, words: Words, lo: int, hi: int, threads: int | None) -> None:
     """Invert elements ``lo .. hi - 1`` in place, slice by slice; `lo` is a multiple of the lanes."""
 
     def work(first: int, last: int) -> None:
         mont.invert(part(mont, words, lo + first, lo + last), last - first)
 
-    _parallel.run(hi - lo, work, cost_us=4 * mul_us(mont), align=mont.lanes, threads=threads)
+    _parallel.run(hi - lo, work, cost_us=4 * product_us(mont), align=mont.lanes, threads=threads)
 
 
 def inverses(mont: Montgomery, src: Words, index: Index, *, threads: int | None = None) -> tuple[Words, Index]:
@@ -53,7 +75,7 @@ def inverses(mont: Montgomery, src: Words, index: Index, *, threads: int | None 
         mont.gather(dst, src, wanted[lo:hi], 0, hi - lo)
 
     words = build(mont, len(wanted), work, cost_us=0.02 * mont.limbs, threads=threads)
-    _invert(mont, words, 0, len(wanted), threads)
+    invert(mont, words, 0, len(wanted), threads)
     return words, np.ascontiguousarray(where.reshape(-1), dtype=np.int64)
 
 
@@ -91,7 +113,7 @@ def powers(
         group = part(mont, words, place, place + len(which))
         _power_group(mont, group, src, index[which], factors[which], int(size[begin]), threads)
     if first_negative < total:
-        _invert(mont, words, first_negative, total, threads)
+        invert(mont, words, first_negative, total, threads)
     return words, at
 
 
@@ -110,7 +132,26 @@ def _power_group(
             exponents = arith.exponent_limbs(factors[lo:hi], limbs)
             mont.pow(here, src, index[lo:hi], exponents, min(bits, 64 * limbs), 0, hi - lo)
 
-    _parallel.run(len(index), work, cost_us=1.4 * (bits + 8) * mul_us(mont), align=mont.lanes, threads=threads)
+    _parallel.run(len(index), work, cost_us=1.4 * (bits + 8) * product_us(mont), align=mont.lanes, threads=threads)
+
+
+def secret_powers(
+    mont: Montgomery, src: Words, index: Index, factors: NDArray[np.int64], *, threads: int | None = None
+) -> Words:
+    """Return ``src[index[i]] ** factors[i]`` in a time that no factor changes: c^(k + 2^63) (c^(2^63))^-1.
+
+    The exponents k + 2^63 are not negative and have 64 bits; the inverses do not depend on k.
+    """
+    wanted, where = np.unique(index, return_inverse=True)
+    shift, at = powers(mont, src, wanted, np.full(len(wanted), -(1 << 63), dtype=np.int64), threads=threads)
+    offset = np.ascontiguousarray(at[where.reshape(-1)])
+    exponents = (factors.view(np.uint64) ^ np.uint64(1 << 63)).reshape(-1, 1)
+
+    def work(dst: Words, lo: int, hi: int) -> None:
+        mont.pow_secret(dst, src, index[lo:hi], exponents[lo:hi], 64, 0, hi - lo)
+        mont.mul(dst, dst, None, shift, offset[lo:hi], 0, hi - lo, secret=True)
+
+    return build(mont, len(index), work, cost_us=90 * product_us(mont), threads=threads)
 
 
 def row_products(mont: Montgomery, src: Words, index: Index, *, threads: int | None = None) -> tuple[Words, Index]:
@@ -119,7 +160,7 @@ def row_products(mont: Montgomery, src: Words, index: Index, *, threads: int | N
     count = _parallel.resolve_threads(threads)
     if not m:
         return ones(mont, rows), np.arange(rows, dtype=np.int64)
-    longest = max(2, int(_SLICE_US / mul_us(mont)))
+    longest = max(2, int(_SLICE_US / product_us(mont)))
     # long rows are cut into pieces of equal length, so that a slice stays short and few rows still use every thread
     piece = min(longest, max(256, -(-rows * m // (4 * count))))
     if m <= piece:
@@ -128,7 +169,7 @@ def row_products(mont: Montgomery, src: Words, index: Index, *, threads: int | N
         def work(dst: Words, lo: int, hi: int) -> None:
             mont.prod(dst, src, flat[lo:hi].reshape(-1), m, 0, hi - lo)
 
-        words = build(mont, rows, work, cost_us=m * mul_us(mont), threads=threads)
+        words = build(mont, rows, work, cost_us=m * product_us(mont), threads=threads)
         return words, np.arange(rows, dtype=np.int64)
     cuts = -(-m // piece)
     piece = -(-m // cuts)
@@ -141,29 +182,102 @@ def row_products(mont: Montgomery, src: Words, index: Index, *, threads: int | N
     return products(mont, whole, where, tail, at, threads=threads), np.arange(rows, dtype=np.int64)
 
 
-def histogram(
-    mont: Montgomery, src: Words, index: Index, codes: Index, bins: int, *, threads: int | None = None
-) -> tuple[Words, Index]:
-    """Return, for every bin, the product of the elements whose code it is; an empty bin gives 1.
+def running_products(mont: Montgomery, src: Words, index: Index, *, threads: int | None = None) -> tuple[Words, Index]:
+    """Return the products of the first 1, 2, ... elements of each row of a 2-D index.
 
-    Each thread fills bins of its own; the partial bins are multiplied at the end.
+    Rows go in step, one to a lane. Where they are fewer than the lanes of all threads, each is cut into pieces that go
+    in step, and every piece but the first is then multiplied by all that lies before it: almost two products an
+    element instead of one, but with no lane empty.
     """
-    partial: deque[Words] = deque()  # appending and popping are atomic
+    rows, m = index.shape
+    lanes = mont.lanes * _parallel.resolve_threads(threads)
+    cuts = -(-lanes // max(1, rows))
+    if cuts == 1 or m < 4 * cuts:
+        return _in_step(mont, src, np.ascontiguousarray(index.T), threads)
+    piece = -(-m // cuts)
+    # the last piece repeats its last element up to the length of the others
+    even = np.concatenate([index, np.repeat(index[:, -1:], cuts * piece - m, axis=1)], axis=1)
+    inside, at = _in_step(mont, src, np.ascontiguousarray(even.reshape(rows * cuts, piece).T), threads)
+    at = at.reshape(rows, cuts, piece)
+    before, where = _in_step(mont, inside, np.ascontiguousarray(at[:, :-1, -1].T), threads)
+    head, tail = at[:, 0].reshape(-1), at[:, 1:].reshape(-1)
+    offset = np.repeat(where.reshape(-1), piece)
+    start = -(-len(head) // mont.lanes) * mont.lanes
+    words = empty(mont, start + len(tail))
+
+    def copy(lo: int, hi: int) -> None:
+        mont.gather(part(mont, words, lo, hi), inside, head[lo:hi], 0, hi - lo)
+
+    def multiply(lo: int, hi: int) -> None:
+        mont.mul(part(mont, words, start + lo, start + hi), inside, tail[lo:hi], before, offset[lo:hi], 0, hi - lo)
+
+    _parallel.run(len(head), copy, cost_us=0.02 * mont.limbs, align=mont.lanes, threads=threads)
+    _parallel.run(len(tail), multiply, cost_us=product_us(mont), align=mont.lanes, threads=threads)
+    first = np.arange(len(head), dtype=np.int64).reshape(rows, piece)
+    others = start + np.arange(len(tail), dtype=np.int64).reshape(rows, -1)
+    return words, np.concatenate([first, others], axis=1)[:, :m]
+
+
+def _in_step(mont: Montgomery, src: Words, steps: Index, threads: int | None) -> tuple[Words, Index]:
+    """Return the running products of the columns of an index, and their index by column and step."""
+    m, columns = steps.shape
+    stride = -(-columns // mont.lanes) * mont.lanes
+    words = empty(mont, m * stride)
+    longest = max(1, int(_SLICE_US / product_us(mont) / mont.lanes))
+    for first in range(0, m, longest):
+        last = min(m, first + longest)
+
+        def work(lo: int, hi: int, first: int = first, last: int = last) -> None:
+            mont.scan(words, src, steps, first, last, lo, hi)
+
+        _parallel.run(columns, work, cost_us=(last - first) * product_us(mont), align=mont.lanes, threads=threads)
+    return words, np.arange(columns, dtype=np.int64)[:, None] + stride * np.arange(m, dtype=np.int64)
+
+
+def histogram(
+    mont: Montgomery, src: Words, index: Index, codes: NDArray[Any], bins: int, *, threads: int | None = None
+) -> tuple[Words, Index]:
+    """Return, for each feature, the product of the rows of each bin: (features, bins, width); an empty bin gives 1.
+
+    `index` has shape (rows, width), `codes` (rows, features), of any integer type. A row is read once for each block of
+    features, whose bins stay in the second-level cache. Threads work on blocks of their own while there are enough;
+    where two meet on one, each fills bins of its own, which are multiplied at the end.
+    """
+    (rows, width), features = index.shape, codes.shape[1]
+    count = _parallel.resolve_threads(threads)
+    each = bins * width
+    cached = max(1, _BINS_BYTES // max(1, mont.nbytes * each))
+    block = max(1, min(cached, -(-features // count)))
+    blocks = -(-features // block)
+    pad = -(-block * each // mont.lanes) * mont.lanes
+    words = ones(mont, blocks * pad)
+    free = [deque([part(mont, words, b * pad, (b + 1) * pad)]) for b in range(blocks)]  # appending, popping are atomic
+    more: list[tuple[int, Words]] = []
+    step = max(1, min(int(_SLICE_US / product_us(mont) / (block * max(1, width))), -(-rows * blocks // max(1, count))))
+    steps = -(-rows // step)
 
     def work(lo: int, hi: int) -> None:
-        try:
-            mine = partial.pop()
-        except IndexError:
-            mine = ones(mont, bins)
-        mont.bincount(mine, bins, src, index[lo:hi], codes[lo:hi], 0, hi - lo)
-        partial.append(mine)
+        for k in range(lo, hi):
+            # `count` blocks at a time, so that each thread finds one that no other is at
+            begin = k // (steps * count) * count
+            s, b = divmod(k - begin * steps, min(count, blocks - begin))
+            b += begin
+            try:
+                mine = free[b].pop()
+            except IndexError:
+                mine = ones(mont, pad)
+                more.append((b, mine))
+            here = slice(s * step, (s + 1) * step)
+            chosen = np.ascontiguousarray(codes[here, b * block : (b + 1) * block], dtype=np.int64)
+            mont.bincount(mine, bins, width, src, index[here].reshape(-1), chosen, 0, len(chosen))
+            free[b].append(mine)
 
-    _parallel.run(len(index), work, cost_us=mul_us(mont), threads=threads)
-    every = np.arange(bins, dtype=np.int64)
-    words = partial.pop() if partial else ones(mont, bins)
-    while partial:
-        words = products(mont, words, every, partial.pop(), every, threads=threads)
-    return words, every
+    _parallel.run(blocks * steps, work, cost_us=_SLICE_US, threads=threads)
+    for b, other in more:
+        multiply(mont, part(mont, words, b * pad, (b + 1) * pad), other, pad, threads)
+    f = np.arange(features, dtype=np.int64)
+    starts = f // block * pad + f % block * each
+    return words, (starts[:, None] + np.arange(each, dtype=np.int64)).reshape(features, bins, width)
 
 
 def multiexp(
@@ -185,14 +299,49 @@ def multiexp(
     bits = int(arith.bit_lengths(matrices).max()) if matrices.size else 0
     if not total or not bits:
         return ones(mont, total), np.arange(total, dtype=np.int64)
+    m = matrices.shape[2]
+    if straus.cost(mont, rows, m, bits) < _sides_cost(mont, rows, m, bits):
+        return _by_rows(mont, src, columns, which, matrices, bits, threads)
     task = _Multiexp(mont, src, columns, which, matrices, bits, threads)
     words = task.side(1)
     index = np.arange(total, dtype=np.int64)
     if (np.asarray(matrices) < 0).any():
         under = task.side(-1)
-        _invert(mont, under, 0, total, threads)
+        invert(mont, under, 0, total, threads)
         words = products(mont, words, index, under, index, threads=threads)
     return words, index
+
+
+def _sides_cost(mont: Montgomery, rows: int, m: int, bits: int) -> float:
+    """Return the products of a problem by :class:`_Multiexp`: buckets for the entries of each sign.
+
+    Measured (bench/matvec.py), a product costs a third more there: fewer of them can be made at once.
+    """
+    buckets = 1.35 * min(-(-bits // w) * (m + (4 << w)) for w in range(2, 9))
+    return rows * (buckets + 2 * bits * mont.lanes)
+
+
+def _by_rows(
+    mont: Montgomery,
+    src: Words,
+    columns: Index,
+    which: Index,
+    matrices: arith.Ints,
+    bits: int,
+    threads: int | None,
+) -> tuple[Words, Index]:
+    rows = matrices.shape[1]
+    each = mont.words(rows)
+    sides = [ones(mont, len(columns) * (each // mont.elem_words)) for _ in range(2)]
+    for problem, (picked, chosen) in enumerate(zip(columns, which, strict=True)):
+        results = straus.powers_of_rows(mont, src, picked, matrices[chosen], bits, threads=threads)
+        for side, result in zip(sides, results, strict=True):
+            side[problem * each : (problem + 1) * each] = result
+    pad = each // mont.elem_words
+    index = (np.arange(len(columns))[:, None] * pad + np.arange(rows)).reshape(-1)
+    over, under = sides
+    invert(mont, under, 0, len(columns) * pad, threads)  # exponents without a sign have negative digits too
+    return products(mont, over, index, under, index, threads=threads), np.arange(len(index), dtype=np.int64)
 
 
 class _Multiexp:
@@ -216,7 +365,7 @@ class _Multiexp:
         self.mont, self.src, self.columns, self.which, self.matrices = mont, src, columns, which, matrices
         self.bits, self.threads = bits, threads
         rows, m = matrices.shape[1:]
-        budget = _SLICE_US / mul_us(mont)  # in products
+        budget = _SLICE_US / product_us(mont)  # in products
         each = bits / 5 + 1
         self.rb = int(min(rows, max(1, budget // (min(m, 64) * each + bits))))
         self.mb = int(min(m, max(1, (budget // self.rb - bits) // each)))

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
+from . import sparse
+
 __all__ = ["Refusals"]
 
 _DECRYPT = "decrypt first where that is allowed (priv.decrypt)"
@@ -24,7 +26,6 @@ _ATTRIBUTES = {
     "conj": "encrypted numbers are real",
     "conjugate": "encrypted numbers are real",
     "cumprod": "Paillier adds ciphertexts and multiplies by plain numbers only",
-    "cumsum": "use an operator matrix: np.tri(len(c), dtype=int) @ c",
     "data": _NO_BUFFER,
     "diagonal": "use numpy.diagonal(c)",
     "dtype": "c.plan and c.frac say how its numbers are encoded; priv.decrypt gives float64, decrypt_integers ints",
@@ -77,7 +78,10 @@ class Refusals:
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __contains__ = _no_value
     __hash__ = None  # type: ignore[assignment]
 
-    def __array__(self, *_: object, **__: object) -> NoReturn:
+    def __array__(self, *_: object, **__: object) -> np.ndarray[tuple[()], np.dtype[np.object_]]:
+        if sparse.asked_by_scipy(2):
+            # what makes scipy leave M @ c to __rmatmul__
+            return np.empty((), dtype=object)
         raise TypeError(
             "a CipherArray cannot become a NumPy array: use priv.decrypt(c) for its values, bt.concatenate or "
             "numpy.stack to join encrypted arrays"

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _parallel
+from .._powers import product_us
 from ..errors import InvalidCiphertext
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ __all__ = [
     "empty",
     "gathered",
     "load_checked",
-    "mul_us",
     "ones",
     "part",
     "reading",
@@ -53,11 +53,6 @@ PENDING = 2
 """Result of arithmetic: its randomness is that of its operands, so it must be re-randomised before it leaves."""
 
 _CHUNK = 2048
-
-
-def mul_us(mont: Montgomery) -> float:
-    """Return rough microseconds of one product modulo n^2, for the size of slices only."""
-    return 6.0 * (mont.limbs / 64) ** 2
 
 
 def part(mont: Montgomery, words: Words, lo: int, hi: int) -> Words:
@@ -231,7 +226,7 @@ def _multiply_by_obfuscators(
     which = np.zeros(n, dtype=np.int64)
     which[at] = first + np.arange(len(at))
     _parallel.run(len(at), fill, cost_us=key._blinder.cost_us, align=mont.lanes, threads=threads)
-    _parallel.run(n, multiply, cost_us=mul_us(mont), align=mont.lanes, threads=threads)
+    _parallel.run(n, multiply, cost_us=product_us(mont), align=mont.lanes, threads=threads)
 
 
 def canonical_slices(
@@ -251,7 +246,7 @@ def _store_into(mont: Montgomery, canon: Words, source: Words, piece: Index, thr
     def work(lo: int, hi: int) -> None:
         mont.store(canon[lo:hi], source, piece[lo:hi], 0, hi - lo)
 
-    _parallel.run(len(piece), work, cost_us=mul_us(mont), align=mont.lanes, threads=threads)
+    _parallel.run(len(piece), work, cost_us=product_us(mont), align=mont.lanes, threads=threads)
 
 
 def load_checked(key: PublicKey, words: Words, canon: Words, first: int, *, threads: int | None = None) -> None:
@@ -274,7 +269,7 @@ def load_checked(key: PublicKey, words: Words, canon: Words, first: int, *, thre
         if found >= 0:
             bad.append(lo + found)
 
-    _parallel.run(len(canon), work, cost_us=2 * mul_us(mont), align=mont.lanes, threads=threads)
+    _parallel.run(len(canon), work, cost_us=2 * product_us(mont), align=mont.lanes, threads=threads)
     if bad:
         raise InvalidCiphertext(
             f"ciphertext {first + min(bad)} is none under this key (0, not below n^2, or not prime to n): the data is "
@@ -288,6 +283,7 @@ def build(
     work: Callable[[Words, int, int], None],
     *,
     cost_us: float,
+    slice_us: float | None = None,
     threads: int | None = None,
     progress: _parallel.Progress | None = None,
 ) -> Words:
@@ -297,5 +293,5 @@ def build(
     def one(lo: int, hi: int) -> None:
         work(part(mont, words, lo, hi), lo, hi)
 
-    _parallel.run(n, one, cost_us=cost_us, align=mont.lanes, threads=threads, progress=progress)
+    _parallel.run(n, one, cost_us=cost_us, align=mont.lanes, slice_us=slice_us, threads=threads, progress=progress)
     return words

@@ -157,12 +157,12 @@ class ShareField:
 
     # --- matrices by points, cached: time depends on the points, which are public
 
-    @functools.lru_cache(maxsize=128)  # noqa: B019  (fields live as long as the process, see field_of)
+    @functools.lru_cache(maxsize=32)  # noqa: B019  (fields are few and live long, see field_of)
     def powers(self, ids: tuple[int, ...], k: int) -> NDArray[Any]:
         """Return ``id**j`` for j < k: rows that evaluate polynomials at the ids."""
         return _frozen(self.kernel.powers(self.from_ints(ids), k))
 
-    @functools.lru_cache(maxsize=512)  # noqa: B019
+    @functools.lru_cache(maxsize=64)  # noqa: B019  (a checked 500-of-1000 takes 2 MB)
     def lagrange(self, to: tuple[int, ...], ids: tuple[int, ...]) -> NDArray[Any]:
         """Return the rows that give a polynomial's values at `to` from those at `ids`."""
         matrix = self.kernel.lagrange(self.from_ints(to), self.from_ints(ids))

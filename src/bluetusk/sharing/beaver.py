@@ -48,8 +48,6 @@ class Triple:
     True
     """
 
-    __slots__ = ("_spent", "a", "b", "c", "matrix")
-
     def __init__(self, a: NDArray[Any], b: NDArray[Any], c: NDArray[Any], *, matrix: bool = False) -> None:
         if not a.dtype == b.dtype == c.dtype:
             raise TypeError(f"a, b and c must have one dtype, not {a.dtype}, {b.dtype} and {c.dtype}")
@@ -110,7 +108,7 @@ class Triple:
         >>> int((d + t.a)[0]), int((e + t.b)[0])
         (5, 7)
         """
-        x, y = np.ascontiguousarray(x, self.a.dtype), np.ascontiguousarray(y, self.b.dtype)
+        x, y = np.asarray(x, self.a.dtype, order="C"), np.asarray(y, self.b.dtype, order="C")
         if x.shape != self.a.shape or y.shape != self.b.shape:
             raise ValueError(
                 f"the factors have the shapes {x.shape} and {y.shape}, "
@@ -144,9 +142,9 @@ class Triple:
         >>> t.finish(d, e, leader=True)
         array([35], dtype=uint64)
         """
-        d, e = (np.ascontiguousarray(v, self.a.dtype) for v in (d, e))
+        d, e = (np.asarray(v, self.a.dtype, order="C") for v in (d, e))
         if not self.matrix:
-            out = np.empty_like(self.c)
+            out = np.empty(self.c.shape, self.c.dtype)
             u, v, a, b, c = (np.ascontiguousarray(part).reshape(-1) for part in (d, e, self.a, self.b, self.c))
             kernel.beaver(u, v, a, b, c, leader, out.reshape(-1))
             return out
@@ -157,7 +155,7 @@ class Triple:
 
 
 def _minus(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-    out = np.empty_like(a)
+    out = np.empty(a.shape, a.dtype)
     kernel.sub(a.reshape(-1), np.ascontiguousarray(b).reshape(-1), out.reshape(-1))
     return out
 

@@ -76,6 +76,9 @@ class Kind(IntEnum):
     PUBLIC_KEY = 2
     PRIVATE_KEY = 3
     CIPHER_ARRAY = 4
+    SHARE = 5
+    SHARE_REQUEST = 6
+    RING_ARRAY = 7
     SUM_SESSION = 16
     SUM_CONTRIBUTION = 17
     SUM_TOTAL = 18

@@ -1,0 +1,413 @@
+/* The AVX-512 IFMA backend: eight elements at a time.
+ *
+ * Digits. An element is N digits of 52 bits: x = sum d_j B^j with B = 2^52, digit j of eight elements side by side in one
+ * vector. N is the least multiple of 4 with 52 N >= 64 limbs + 4, so that M < B^N / 16. Operands and results of an operation are
+ * carried to the end, 0 <= d_j < B, and below B^N / 2, but not below M.
+ *
+ * Columns. VPMADD52LUQ and VPMADD52HUQ add the low and the high 52 bits of a product to 64-bit words, so a word holds 2^12 of
+ * them. Karatsuba subtracts: columns are signed words, and must stay between -2^11 B and 2^11 B. Let the columns of a product of
+ * n digits, in units of B, be at most p and at least -q, and columns k and k + n together at most s and at least -t.
+ *
+ *     rows          p = s = 2 n, q = t = 0 (low parts: k + 1 in column k, n - 1 - k in k + n; high parts: one more or less)
+ *     Karatsuba     p' = s + p + q + 2     s' = 2 s + q + 2     (product; 2 for the corrections by the signs)
+ *                   q' = t + q + p + 1     t' = 2 t + p + 1
+ *
+ * The most that is cut in half is 160 digits, to 80, 40, 20 and 10: p' = s' = 42, q' = t' = 21; 107 and 85; 301 and 278; 882
+ * and 858. A square has the columns of the product. The large fold then adds two overlapping products of 80 digits (s and t: 301,
+ * 278) and four rows (8), each of 20 times four rows 8: at most 882 + 301 + 8 + 160 = 1351 and at least -1136. Smaller sizes
+ * stay below that.
+ *
+ * Reduction, all from below: T = a b < B^(2N) / 4 loses its N lowest digits, so R = B^N.
+ *   1. Large fold, if N is large: the lowest F <= N / 2 digits, carried, are t; T <- floor(T / B^F) + t c with
+ *      c = B^-F mod M. There is no quotient to wait for, and t c is a product that Karatsuba takes.
+ *   2. Folds of four digits, until four are left of the N to lose: the same with c = B^-4 mod M, by rows.
+ *      A fold of f digits leaves T < T / B^f + B^f M, so T never has more digits than the columns that are left.
+ *   3. Four rows of Montgomery: T <- (T + Q M) / B^4, Q = -T / M mod B^4, carried.
+ *   Result: r < B^N / 4 + B^(F - (N - F)) M + (1 + 2^-200) M + M < B^N / 4 + 3.01 B^N / 16 < B^N / 2: in range again.
+ *   store reduces x instead of a product, without large fold: after the last fold T <= (B^4 - 1) (M - 1) + 1.01 M + B^4, and so
+ *   r < T / B^4 + (1 - B^-4) M < 2 M, as B^4 = 2^208 is far below M: r or r - M is canonical.
+ *
+ * With -DBT_VERIFY these bounds are checked as the program runs. Nothing here branches or indexes by an element's value, so
+ * `secret` is ignored. docs/decisions/ifma.md has the measurements behind each choice. */
+#include "bt_gmp.h"
+#include "bt_mont.h"
+
+#if defined(__x86_64__) || defined(BT_IFMA_EMULATE)
+
+#include <string.h>
+
+#ifndef BT_IFMA_EMULATE
+#include <immintrin.h>
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512ifma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512ifma")
+#endif
+#endif
+
+#include "bt_mont_ifma_reduce.h"
+
+enum { MIN_LIMBS = 16, MAX_LIMBS = 128 };
+
+/* --- set up ----------------------------------------------------------------------------------------------------------------- */
+
+static size_t mont_elem_words(size_t limbs)
+{
+    return (size_t)shape_of(limbs).n;
+}
+
+/* as constants_of lays them out, and one vector to align them */
+static size_t mont_const_words(size_t limbs)
+{
+    return LANES * (size_t)(5 * shape_of(limbs).n + ROWS + 2);
+}
+
+/* Vectors of work space beside an operation's columns: the products take 2 n, n, n / 2, ... < 4 n at their levels, a large
+ * fold 3 n / 2 and then products of half as many digits. */
+static size_t work_vectors(const shape *s)
+{
+    return (size_t)(4 * s->n);
+}
+
+/* columns, work space, one vector to align all; rows of limbs for init and store */
+static size_t mont_scratch_words(size_t limbs)
+{
+    const shape s = shape_of(limbs);
+    return LANES * ((size_t)(2 * s.n + 1) + work_vectors(&s)) + 2 * limbs + 2;
+}
+
+static int mont_available(void)
+{
+#ifdef BT_IFMA_EMULATE
+    return 1;
+#else
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512ifma");
+#endif
+}
+
+/* digit j of x */
+INLINE uint64_t digit_at(const bt_limb *x, size_t limbs, int j)
+{
+    const size_t at = (size_t)j * RADIX, k = at / 64, shift = at % 64;
+    uint64_t u = k < limbs ? x[k] >> shift : 0;
+    if (shift > 64 - RADIX && k + 1 < limbs)
+        u |= x[k + 1] << (64 - shift);
+    return u & MASK;
+}
+
+static void digits_of(row *r, int n, const bt_limb *x, size_t limbs)
+{
+    for (int j = 0; j < n; j++)
+        r[j] = spread(digit_at(x, limbs, j));
+}
+
+/* x = 2^times x mod m, x < m, in constant time */
+static void doubled(bt_limb *x, size_t times, const bt_modulus *mod, bt_limb *tmp)
+{
+    const size_t limbs = mod->limbs;
+    while (times-- > 0) {
+        const bt_limb carry = bt_gmp.add_n((mp_ptr)x, (mp_srcptr)x, (mp_srcptr)x, (mp_size_t)limbs);
+        const bt_limb borrow = bt_gmp.sub_n((mp_ptr)tmp, (mp_srcptr)x, (mp_srcptr)mod->m, (mp_size_t)limbs);
+        const bt_limb keep = bt_ct_nonzero(borrow & ~carry);
+        for (size_t i = 0; i < limbs; i++)
+            x[i] = bt_ct_select(keep, x[i], tmp[i]);
+    }
+}
+
+INLINE size_t groups(size_t n)
+{
+    return (n + LANES - 1) / LANES;
+}
+
+/* dst[i] = a[i] b[i] / R, or dst[i] = a[i]^2 / R if b is NULL; b_step: words from one group of b to the next */
+static void products(const bt_mont *ctx, bt_word *dst, const bt_word *a, const bt_word *b, size_t b_step, size_t n,
+                     bt_word *scratch)
+{
+    const constants c = constants_of(ctx);
+    const int digits = c.s.n;
+    const size_t step = LANES * (size_t)digits;
+    row *work = aligned(scratch);
+    row *acc = take(&work, 2 * digits);
+    for (size_t g = 0; g < groups(n); g++, dst += step, a += step) {
+        const row *x = (const row *)a;
+        VERIFY(element(x, digits) && (!b || element((const row *)b, digits)));
+        if (b) {
+            product(acc, x, (const row *)b, digits, work);
+            b += b_step;
+        } else {
+            square(acc, x, digits, work);
+        }
+        reduce((row *)dst, acc, &c, c.s.fold, work);
+    }
+}
+
+/* r = r / B^4 mod M; work: n + ROWS vectors */
+static void divided(row *r, const constants *c, row *work)
+{
+    for (int k = 0; k < c->s.n + ROWS; k++)
+        work[k] = k < c->s.n ? (vec)r[k] : spread(0);
+    last_rows(r, work, c);
+}
+
+static bt_status mont_init(bt_mont *ctx, bt_word *consts, bt_word *scratch)
+{
+    const bt_modulus *mod = ctx->mod;
+    const size_t limbs = mod->limbs;
+    if (!bt_gmp.add_n)
+        return BT_ERR_GMP;
+    ctx->consts = consts;
+    const constants c = constants_of(ctx);
+    const int n = c.s.n;
+    bt_limb *x = scratch, *tmp = x + limbs;
+    row *work = aligned(scratch + 2 * limbs);
+
+    digits_of(c.m, n + ROWS, mod->m, limbs);
+    c.minus_inverse[0] = spread(mod->neg_inv & MASK);
+    for (int k = 0; k < n; k++)
+        c.c_rows[k] = spread(k == 0);
+    divided(c.c_rows, &c, work);
+    memcpy(c.c_fold, c.c_rows, (size_t)n * sizeof(row));
+    for (int k = ROWS; k < c.s.fold; k += ROWS)
+        divided(c.c_fold, &c, work);
+
+    memcpy(x, mod->r1, limbs * sizeof *x);
+    doubled(x, (size_t)(RADIX * n) - 64 * limbs, mod, tmp);
+    digits_of(c.r1, n, x, limbs);
+    /* 2^(52 n / 16) R, squared four times, is 2^(52 n) R */
+    doubled(x, (size_t)(RADIX * n / 16), mod, tmp);
+    digits_of(c.r2, n, x, limbs);
+    for (int k = 0; k < 4; k++)
+        products(ctx, (bt_word *)c.r2, (bt_word *)c.r2, NULL, 0, 1, scratch);
+    return BT_OK;
+}
+
+/* --- operations ----------------------------------------------------------------------------------------------------------- */
+
+static void mont_mul(const bt_mont *ctx, bt_word *dst, const bt_word *a, const bt_word *b, size_t n, int secret,
+                     bt_word *scratch)
+{
+    (void)secret;
+    if (a == b)
+        products(ctx, dst, a, NULL, 0, n, scratch);
+    else
+        products(ctx, dst, a, b, LANES * ctx->elem_words, n, scratch);
+}
+
+static void mont_sqr(const bt_mont *ctx, bt_word *dst, const bt_word *a, size_t n, int secret, bt_word *scratch)
+{
+    (void)secret;
+    products(ctx, dst, a, NULL, 0, n, scratch);
+}
+
+static void mont_load(const bt_mont *ctx, bt_word *dst, const bt_limb *src, size_t n, bt_word *scratch)
+{
+    const size_t limbs = ctx->mod->limbs;
+    const int digits = shape_of(limbs).n;
+    bt_word *out = dst;
+    for (size_t i = 0; i < n; i += LANES, out += LANES * digits)
+        for (size_t l = 0; l < LANES; l++)
+            for (int j = 0; j < digits; j++) /* zero is the residue that pads */
+                out[j * LANES + (int)l] = digit_at(src + (i + l) * limbs, i + l < n ? limbs : 0, j);
+    products(ctx, dst, dst, (const bt_word *)constants_of(ctx).r2, 0, n, scratch);
+}
+
+/* out[limbs] = the value of digits x[0 .. n) of one lane, which is below 2 M, mod M; sum, less: limbs + 1 and limbs of work */
+static void canonical(bt_limb *out, const bt_word *x, int n, const bt_modulus *mod, bt_limb *sum, bt_limb *less)
+{
+    const size_t limbs = mod->limbs;
+    memset(sum, 0, (limbs + 1) * sizeof *sum);
+    for (int j = 0; j < n; j++) {
+        const size_t at = (size_t)j * RADIX, k = at / 64, shift = at % 64;
+        if (k <= limbs)
+            sum[k] |= x[j * LANES] << shift;
+        if (shift > 64 - RADIX && k < limbs)
+            sum[k + 1] |= x[j * LANES] >> (64 - shift);
+    }
+    const bt_limb borrow = bt_gmp.sub_n((mp_ptr)less, (mp_srcptr)sum, (mp_srcptr)mod->m, (mp_size_t)limbs);
+    VERIFY(sum[limbs] <= borrow);
+    const bt_limb keep = bt_ct_nonzero(borrow & ~sum[limbs]);
+    for (size_t i = 0; i < limbs; i++)
+        out[i] = bt_ct_select(keep, sum[i], less[i]);
+}
+
+static void mont_store(const bt_mont *ctx, bt_limb *dst, const bt_word *src, size_t n, bt_word *scratch)
+{
+    const constants c = constants_of(ctx);
+    const size_t limbs = ctx->mod->limbs;
+    const int digits = c.s.n;
+    row *work = aligned(scratch);
+    row *acc = take(&work, 2 * digits), *r = take(&work, digits);
+    bt_limb *sum = (bt_limb *)work, *less = sum + limbs + 1;
+    for (size_t i = 0; i < n; i += LANES, src += LANES * digits) {
+        memcpy(acc, src, (size_t)digits * sizeof *acc);
+        memset(acc + digits, 0, (size_t)digits * sizeof *acc);
+        reduce(r, acc, &c, 0, work);
+        for (size_t l = 0; l < LANES && i + l < n; l++)
+            canonical(dst + (i + l) * limbs, (const bt_word *)r + l, digits, ctx->mod, sum, less);
+    }
+}
+
+static void mont_one(const bt_mont *ctx, bt_word *dst, size_t n)
+{
+    const constants c = constants_of(ctx);
+    const size_t step = LANES * (size_t)c.s.n;
+    for (size_t g = 0; g < groups(n); g++)
+        memcpy(dst + g * step, c.r1, step * sizeof *dst);
+}
+
+/* --- moving ----------------------------------------------------------------------------------------------------------------- */
+
+/* the words of element i: every LANES-th from here */
+INLINE const bt_word *words_of(const bt_word *a, size_t i, size_t digits)
+{
+    return a + i / LANES * LANES * digits + i % LANES;
+}
+
+static void mont_gather(const bt_mont *ctx, bt_word *dst, const bt_word *src, const int64_t *idx, size_t n)
+{
+    const size_t digits = ctx->elem_words;
+    if (!idx) {
+        memmove(dst, src, groups(n) * LANES * digits * sizeof *dst);
+        return;
+    }
+    for (size_t i = 0; i < n; i += LANES, dst += LANES * digits) {
+        const bt_word *from[LANES];
+        for (size_t l = 0; l < LANES; l++) /* the last element pads */
+            from[l] = words_of(src, (size_t)idx[i + l < n ? i + l : n - 1], digits);
+        for (size_t j = 0; j < LANES * digits; j += LANES)
+            *(row *)(dst + j) =
+                (vec){from[0][j], from[1][j], from[2][j], from[3][j], from[4][j], from[5][j], from[6][j], from[7][j]};
+    }
+}
+
+INLINE void move(bt_word *dst, size_t to, const bt_word *src, size_t from, size_t digits)
+{
+    const bt_word *x = words_of(src, from, digits);
+    bt_word *y = dst + (words_of(dst, to, digits) - dst);
+    for (size_t j = 0; j < LANES * digits; j += LANES)
+        y[j] = x[j];
+}
+
+static void mont_scatter(const bt_mont *ctx, bt_word *dst, size_t first, const bt_word *src, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        move(dst, first + i, src, i, ctx->elem_words);
+}
+
+static void mont_put(const bt_mont *ctx, bt_word *dst, const int64_t *idx, const bt_word *src, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        move(dst, (size_t)idx[i], src, i, ctx->elem_words);
+}
+
+INLINE vec digits_at(const uint32_t *digit, size_t i, size_t n)
+{
+    vec d = spread(0);
+    for (size_t l = 0; l < LANES && i + l < n; l++)
+        d[l] = digit[i + l];
+    return d;
+}
+
+/* groups of a table, or tables, that are read together: streams that the prefetcher follows */
+enum { TOGETHER = 4 };
+
+/* *to = x, or |= x if something was kept before */
+INLINE void keep(row *to, int before, vec x)
+{
+    if (before)
+        x |= *to;
+    *to = x;
+}
+
+/* Eight rows lie side by side in a group of the table: each output takes the lane of its row from every group, and keeps what
+ * came from its own group. */
+static void mont_select_shared(const bt_mont *ctx, bt_word *dst, const bt_word *table, size_t rows,
+                               const uint32_t *digit, size_t n)
+{
+    const size_t digits = ctx->elem_words, whole = groups(rows);
+    for (size_t i = 0; i < n; i += LANES, dst += LANES * digits) {
+        const vec d = digits_at(digit, i, n), group = d / LANES, lane = d % LANES;
+        row *out = (row *)dst;
+        size_t g = 0;
+        for (; g + TOGETHER <= whole; g += TOGETHER) {
+            const row *t = (const row *)table + g * digits;
+            const vec m0 = equal(group, spread(g)), m1 = equal(group, spread(g + 1)), m2 = equal(group, spread(g + 2)),
+                      m3 = equal(group, spread(g + 3));
+            for (size_t j = 0; j < digits; j++) {
+                const vec x0 = m0 & permuted(t[j], lane), x1 = m1 & permuted(t[j + digits], lane);
+                const vec x2 = m2 & permuted(t[j + 2 * digits], lane), x3 = m3 & permuted(t[j + 3 * digits], lane);
+                const vec x = x0 | x1 | x2 | x3;
+                keep(out + j, g > 0, x);
+            }
+        }
+        for (; g < whole; g++) {
+            const row *t = (const row *)table + g * digits;
+            const vec mask = equal(group, spread(g));
+            for (size_t j = 0; j < digits; j++) {
+                const vec x = mask & permuted(t[j], lane);
+                keep(out + j, g > 0, x);
+            }
+        }
+    }
+}
+
+static void mont_select_own(const bt_mont *ctx, bt_word *dst, const bt_word *tables, size_t rows, size_t stride,
+                            const uint32_t *digit, size_t n)
+{
+    const size_t digits = ctx->elem_words;
+    for (size_t i = 0; i < n; i += LANES, dst += LANES * digits, tables += LANES * digits) {
+        const vec d = digits_at(digit, i, n);
+        row *out = (row *)dst;
+        size_t k = 0;
+        for (; k + TOGETHER <= rows; k += TOGETHER) {
+            const row *t0 = (const row *)(tables + k * stride), *t1 = (const row *)(tables + (k + 1) * stride),
+                      *t2 = (const row *)(tables + (k + 2) * stride), *t3 = (const row *)(tables + (k + 3) * stride);
+            const vec m0 = equal(d, spread(k)), m1 = equal(d, spread(k + 1)), m2 = equal(d, spread(k + 2)),
+                      m3 = equal(d, spread(k + 3));
+            for (size_t j = 0; j < digits; j++) {
+                const vec x = (m0 & t0[j]) | (m1 & t1[j]) | (m2 & t2[j]) | (m3 & t3[j]);
+                keep(out + j, k > 0, x);
+            }
+        }
+        for (; k < rows; k++) {
+            const row *t = (const row *)(tables + k * stride);
+            const vec mask = equal(d, spread(k));
+            for (size_t j = 0; j < digits; j++)
+                keep(out + j, k > 0, mask & t[j]);
+        }
+    }
+}
+
+const bt_mont_ops bt_mont_ifma = {
+    .name = "ifma",
+    .lanes = LANES,
+    .min_limbs = MIN_LIMBS,
+    .max_limbs = MAX_LIMBS,
+    .available = mont_available,
+    .elem_words = mont_elem_words,
+    .const_words = mont_const_words,
+    .scratch_words = mont_scratch_words,
+    .init = mont_init,
+    .load = mont_load,
+    .store = mont_store,
+    .one = mont_one,
+    .mul = mont_mul,
+    .sqr = mont_sqr,
+    .gather = mont_gather,
+    .scatter = mont_scatter,
+    .put = mont_put,
+    .select_shared = mont_select_shared,
+    .select_own = mont_select_own,
+};
+
+#ifndef BT_IFMA_EMULATE
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif
+
+#endif

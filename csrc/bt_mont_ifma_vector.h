@@ -1,0 +1,142 @@
+/* Private to bt_mont_ifma.c: vectors of eight 64-bit words, and the two products of AVX-512 IFMA or a portable stand-in.
+ *
+ * With -DBT_IFMA_EMULATE the same backend runs on any CPU, slowly: for the leak test, whose valgrind does not know AVX-512, and
+ * for the tests of machines without it. Everything but what stands between the two #if below is common to both. */
+#ifndef BT_MONT_IFMA_VECTOR_H
+#define BT_MONT_IFMA_VECTOR_H
+
+#include "bt_limb.h"
+
+#define INLINE static inline __attribute__((always_inline))
+#define OUTLINE static __attribute__((noinline))
+#define UNROLL _Pragma("GCC unroll 8")
+
+enum { LANES = 8, RADIX = 52 };
+
+#define MASK (((uint64_t)1 << RADIX) - 1)
+
+typedef uint64_t vec __attribute__((vector_size(64), may_alias));             /* in a register */
+typedef uint64_t row __attribute__((vector_size(64), aligned(8), may_alias)); /* in memory, where words may lie */
+typedef int64_t signed_vec __attribute__((vector_size(64)));
+
+#ifdef BT_IFMA_EMULATE
+/* Out of line and on memory: under valgrind only the number of instructions counts. */
+OUTLINE void mul_words(uint64_t *low, uint64_t *high, const uint64_t *a, const uint64_t *b)
+{
+    for (int l = 0; l < LANES; l++) {
+        const unsigned __int128 product = (unsigned __int128)(a[l] & MASK) * (b[l] & MASK);
+        low[l] += (uint64_t)product & MASK;
+        high[l] += (uint64_t)(product >> RADIX);
+    }
+}
+
+/* *low += the low 52 bits of a b, *high += the others; only the low 52 bits of a and b count */
+INLINE void mul_both(vec *low, vec *high, const vec *a, const vec *b)
+{
+    mul_words((uint64_t *)low, (uint64_t *)high, (const uint64_t *)a, (const uint64_t *)b);
+}
+
+INLINE vec mul_low(vec c, vec a, vec b)
+{
+    vec high = {0};
+    mul_both(&c, &high, &a, &b);
+    return c;
+}
+
+INLINE vec mul_high(vec c, vec a, vec b)
+{
+    vec low = {0};
+    mul_both(&low, &c, &a, &b);
+    return c;
+}
+
+/* lane l of the result is lane k[l] of x; masks, since an index would be an address */
+INLINE vec permuted(vec x, vec k)
+{
+    vec r = {0};
+    for (int from = 0; from < LANES; from++)
+        for (int l = 0; l < LANES; l++)
+            r[l] |= bt_ct_eq(k[l], (uint64_t)from) & x[from];
+    return r;
+}
+#else
+/* c + the low 52 bits of a b; only the low 52 bits of a and b count */
+INLINE vec mul_low(vec c, vec a, vec b)
+{
+    return (vec)_mm512_madd52lo_epu64((__m512i)c, (__m512i)a, (__m512i)b);
+}
+
+/* c + the bits of a b from the 52nd on */
+INLINE vec mul_high(vec c, vec a, vec b)
+{
+    return (vec)_mm512_madd52hi_epu64((__m512i)c, (__m512i)a, (__m512i)b);
+}
+
+INLINE void mul_both(vec *low, vec *high, const vec *a, const vec *b)
+{
+    *low = mul_low(*low, *a, *b);
+    *high = mul_high(*high, *a, *b);
+}
+
+INLINE vec permuted(vec x, vec k)
+{
+    return (vec)_mm512_permutexvar_epi64((__m512i)k, (__m512i)x);
+}
+#endif
+
+INLINE vec spread(uint64_t x)
+{
+    return (vec){x, x, x, x, x, x, x, x};
+}
+
+/* floor(x / 2^52) of signed words: the carry that leaves the digit x & MASK */
+INLINE vec carry_of(vec x)
+{
+    return (vec)((signed_vec)x >> RADIX);
+}
+
+/* all ones in the lanes where a = b */
+INLINE vec equal(vec a, vec b)
+{
+    return (vec)(a == b);
+}
+
+/* --- checks of a VERIFY build ------------------------------------------------------------------------------------------- */
+
+#ifdef BT_VERIFY
+/* The test program's: it reports and ends. */
+void bt_verify_failed(const char *file, int line, const char *condition);
+
+#define VERIFY(condition) ((condition) ? (void)0 : bt_verify_failed(__FILE__, __LINE__, #condition))
+
+/* every lane of x[0 .. n) is in low .. high, as signed words */
+static int within(const row *x, int n, int64_t low, int64_t high)
+{
+    for (int j = 0; j < n; j++)
+        for (int l = 0; l < LANES; l++)
+            if ((int64_t)x[j][l] < low || (int64_t)x[j][l] > high)
+                return 0;
+    return 1;
+}
+
+static int digits_only(const row *x, int n)
+{
+    return within(x, n, 0, (int64_t)MASK);
+}
+
+/* a value below 2^(52 n) / 2 */
+static int element(const row *x, int n)
+{
+    return digits_only(x, n) && within(x + n - 1, 1, 0, (int64_t)(MASK >> 1));
+}
+
+/* columns of at most so many times 2^52 */
+static int columns(const row *x, int n, int64_t most)
+{
+    return within(x, n, -(most << RADIX), most << RADIX);
+}
+#else
+#define VERIFY(condition) ((void)0)
+#endif
+
+#endif

@@ -1,0 +1,489 @@
+"""Arrays of shared numbers with NumPy's habits, for two and three parties: enough for linear and logistic models.
+
+A :class:`Session` is one computation. Either all parties run in this process (a simulation, a test), or one does and
+talks to the others over channels; the program is the same. Numbers are fixed-point integers in Z_2^64, products are
+truncated without failure.
+
+Two parties need a dealer that colludes with neither (a :class:`~bluetusk.sharing._protocols.Supply` of triples).
+Three need none: they hold replicated shares, and none of them may collude with another. All must follow the protocol.
+There are no comparisons, no division and no general functions here: for these use SecretFlow SPU, MP-SPDZ or MPyC.
+Sigmoids and the like are polynomials, or are computed on what is revealed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._numeric import as_int, as_numbers
+from ..encoding import FixedPoint
+from ..errors import EncodingOverflow
+from ._additive import matmul
+from ._protocols import Channel, Dealer, Held, Parties, Supply, ThreeParties, TwoParties, Wire
+from ._words import dtype_of, words_of
+
+__all__ = ["Session", "SharedArray"]
+
+_BITS = 64
+_LIMIT = 1 << (_BITS - 2)  # magnitudes that truncation takes
+
+
+def _wrapping() -> np.errstate:
+    """Arrays wrap silently; without this NumPy warns for those of no axis."""
+    return np.errstate(over="ignore")
+
+
+class Session:
+    """One computation of two or three parties.
+
+    Parameters
+    ----------
+    parties : {2, 3}
+        How many there are.
+    party : int, optional
+        Which of them this process is, from 0. By default it is all of them.
+    channels : mapping of int to Channel, optional
+        For each other party an object with ``send(bytes)`` and ``recv() -> bytes``: private, authentic, in order.
+    supply : Supply, optional
+        With two parties in two processes, where this one's parts of triples and truncation pairs come from: an object
+        with ``triple(shape, other)`` and ``truncation_pair(shape, k)``. Its k-th answer and the other party's must
+        belong together.
+    frac_bits : int
+        Fractional bits of real numbers.
+    accept_failure : bool
+        Whether two parties truncate without a dealer: then a product x, before it is truncated, comes out wrong with
+        probability ``abs(x) / 2**64``, as :func:`bluetusk.sharing.ring.truncate` says.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is missing or out of range.
+
+    Notes
+    -----
+    Magnitudes before a truncation, of a product with twice the fractional bits, must stay below 2^62: a real product
+    below 2^30 at 16 fractional bits. This is the caller's promise; nobody can check it on shares.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> session = bt.sharing.Session(parties=3)
+    >>> x, w = session.share([[1.5, -2.0], [0.25, 4.0]], owner=0), session.share([2.0, 0.5], owner=1)
+    >>> [round(float(v), 3) for v in (x @ w + 1).reveal()]
+    [3.0, 3.5]
+    """
+
+    def __init__(
+        self,
+        parties: int,
+        *,
+        party: int | None = None,
+        channels: Mapping[int, Channel] | None = None,
+        supply: Supply | None = None,
+        frac_bits: int = 16,
+        accept_failure: bool = False,
+    ) -> None:
+        self.parties = as_int(parties, "parties", 2, 3)
+        self.frac_bits = as_int(frac_bits, "frac_bits", 0, 30)
+        others = {}
+        if party is None:
+            if channels is not None:
+                raise TypeError("channels is given, but not party: say which party this process is")
+            local = tuple(range(self.parties))
+        else:
+            local = (as_int(party, "party", 0, self.parties - 1),)
+            others = dict(channels or {})
+            needed = sorted(set(range(self.parties)) - set(local))
+            if sorted(others) != needed:
+                raise ValueError(f"channels must lead to the parties {needed}, not {sorted(others)}")
+        wire = Wire(local, others, dtype_of(_BITS))
+        self._protocol: Parties
+        if self.parties == 3:
+            if supply is not None or accept_failure:
+                raise TypeError("supply and accept_failure are for two parties: three make what they need themselves")
+            self._protocol = ThreeParties(wire, _BITS)
+        else:
+            if supply is None and party is not None:
+                raise TypeError("supply is missing: two parties need triples from a dealer, or from Paillier")
+            source = Dealer(_BITS) if supply is None else supply
+            self._protocol = TwoParties(wire, _BITS, source, accept_failure=accept_failure)
+        self._local = local
+        self._plan = FixedPoint.integers(1) if self.frac_bits == 0 else FixedPoint(frac_bits=self.frac_bits)
+
+    def __repr__(self) -> str:
+        who = "all in this process" if len(self._local) > 1 else f"here party {self._local[0]}"
+        return f"<Session of {self.parties} parties, {who}, {self.frac_bits} fractional bits>"
+
+    def _encode(self, x: Any, name: str) -> tuple[NDArray[Any], int]:
+        """Return numbers as words, and their scale: integers stay integers."""
+        numbers = as_numbers(x, name)
+        frac = 0
+        if numbers.dtype.kind == "f":
+            frac = self.frac_bits
+            numbers = as_numbers(self._plan.encode_at(numbers, frac), name)
+        largest = max(abs(int(numbers.min())), abs(int(numbers.max()))) if numbers.size else 0
+        if largest >= _LIMIT:
+            raise EncodingOverflow(f"{name} reaches 2^{largest.bit_length() - 1 - frac} in magnitude: scale it down")
+        return words_of(numbers, _BITS, name).reshape(np.shape(numbers)), frac
+
+    def share(
+        self, x: ArrayLike | None, owner: int = 0, *, shape: tuple[int, ...] | None = None, real: bool = True
+    ) -> SharedArray:
+        """Share an array that one party has.
+
+        Parameters
+        ----------
+        x : array_like, optional
+            Its numbers. None at a party that is not the owner; it then gives `shape`.
+        owner : int
+            Whose array it is.
+        shape : tuple of int, optional
+            Where `x` is None.
+        real : bool
+            Whether the numbers are reals, of which all parties must be told the same; False for integers.
+
+        Returns
+        -------
+        SharedArray
+            At every party.
+
+        Raises
+        ------
+        EncodingOverflow
+            If a number is beyond the ring.
+        TypeError, ValueError
+            If `x` and `shape` do not say which, or `x` holds no numbers.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.sharing.Session(parties=2).share([1, 2, 3], owner=1, real=False).reveal()
+        array([1, 2, 3])
+        """
+        owner = as_int(owner, "owner", 0, self.parties - 1)
+        frac = self.frac_bits if real else 0
+        words = None
+        if owner in self._local:
+            if x is None:
+                raise TypeError(f"x is None, but party {owner} is here: give its array")
+            numbers = as_numbers(x, "x")
+            if real:
+                numbers = as_numbers(self._plan.encode_at(numbers, frac), "x")
+            elif numbers.dtype.kind == "f":
+                raise TypeError("x holds reals: share it with real=True")
+            words, _ = self._encode(numbers, "x")
+            if shape is not None and words.shape != tuple(shape):
+                raise ValueError(f"x has the shape {words.shape}, not {tuple(shape)}")
+            shape = words.shape
+        elif x is not None or shape is None:
+            raise TypeError(f"party {owner} is not here: give x=None and the array's shape")
+        return SharedArray._make(self, self._protocol.share(owner, words, tuple(shape)), tuple(shape), frac)
+
+
+class SharedArray:
+    """An array of numbers of which every party holds a share.
+
+    Made by :meth:`Session.share`. ``+ - * @`` with shared arrays of the same session and with plain numbers on either
+    side, ``sum``, indexing, ``reshape`` and ``T`` work as in NumPy. Integers by dtype are exact factors; reals are
+    rounded to the session's fractional bits, and a product of reals is truncated to them, which errs by one unit.
+    Products of shared arrays talk to the other parties.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> session = bt.sharing.Session(parties=2)
+    >>> x = session.share([1.0, 2.0, 3.0])
+    >>> (2 * x - 1).reveal(), float((x * x).sum().reveal().round(3))
+    (array([1., 3., 5.]), 14.0)
+    """
+
+    __slots__ = ("_frac", "_held", "_session", "_shape")
+    __array_ufunc__ = None  # so that NumPy leaves plain @ shared to us
+
+    _session: Session
+    _held: Held
+    _shape: tuple[int, ...]
+    _frac: int
+
+    def __init__(self, *args: object) -> None:
+        raise TypeError("a SharedArray is made by session.share(array, owner)")
+
+    @classmethod
+    def _make(cls, session: Session, held: Held, shape: tuple[int, ...], frac: int) -> SharedArray:
+        self = object.__new__(cls)
+        self._session, self._held, self._shape, self._frac = session, held, shape, frac
+        return self
+
+    def __repr__(self) -> str:
+        return f"<SharedArray shape={self._shape}, {self._frac} fractional bits, of {self._session.parties} parties>"
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("nobody here knows whether it is true: reveal() it first")
+
+    __float__ = __int__ = __iter__ = __bool__
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> NoReturn:
+        raise TypeError("shared numbers are not compared here: reveal() them, or use a general MPC framework")
+
+    __lt__ = __le__ = __gt__ = __ge__ = __ne__ = __eq__
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array (tuple of int).
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.sharing.Session(parties=2).share([[1.0, 2.0]]).shape
+        (1, 2)
+        """
+        return self._shape
+
+    @property
+    def frac(self) -> int:
+        """Fractional bits of the shared integers (int), 0 for integers.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.sharing.Session(parties=2).share([1.0]).frac
+        16
+        """
+        return self._frac
+
+    def __len__(self) -> int:
+        if not self._shape:
+            raise TypeError("an array without axes has no length")
+        return self._shape[0]
+
+    # --- views
+    # ---------------------------------------------------------------------------------------------------------
+
+    def _view(self, change: Callable[[NDArray[Any]], Any], frac: int | None = None) -> SharedArray:
+        """Apply a linear NumPy operation to every part of every share."""
+        lead = self._session._protocol.lead
+        held = {}
+        for i, part in self._held.items():
+            held[i] = np.asarray(change(part)) if not lead else np.stack([np.asarray(change(p)) for p in part])
+        shape = next(iter(held.values())).shape[len(lead) :]
+        return self._make(self._session, held, shape, self._frac if frac is None else frac)
+
+    def __getitem__(self, key: Any) -> SharedArray:
+        return self._view(lambda a: a[key])
+
+    def reshape(self, *shape: Any) -> SharedArray:
+        """Return the array in another shape.
+
+        Parameters
+        ----------
+        *shape : int or tuple of int
+            As for NumPy.
+
+        Returns
+        -------
+        SharedArray
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.sharing.Session(parties=3).share([1.0, 2.0]).reshape(-1, 1).shape
+        (2, 1)
+        """
+        return self._view(lambda a: a.reshape(*shape))
+
+    @property
+    def T(self) -> SharedArray:
+        """The array with its axes reversed (SharedArray).
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.sharing.Session(parties=3).share([[1.0, 2.0]]).T.shape
+        (2, 1)
+        """
+        return self._view(lambda a: a.T)
+
+    def sum(self, axis: int | tuple[int, ...] | None = None) -> SharedArray:
+        """Add up along axes.
+
+        Parameters
+        ----------
+        axis : int or tuple of int, optional
+            All by default.
+
+        Returns
+        -------
+        SharedArray
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.sharing.Session(parties=2).share([[1, 2], [3, 4]], real=False).sum(axis=0).reveal()
+        array([4, 6])
+        """
+        with _wrapping():
+            return self._view(lambda a: a.sum(axis=axis, dtype=a.dtype))
+
+    # --- sums
+    # ----------------------------------------------------------------------------------------------------------
+
+    def _raised(self, frac: int) -> SharedArray:
+        """Return the same numbers at a scale that is no smaller."""
+        if frac == self._frac:
+            return self
+        factor = self._session._protocol.dtype.type(1 << (frac - self._frac))
+        with _wrapping():
+            return self._view(lambda a: a * factor, frac)
+
+    def _joined(self, other: Any) -> tuple[SharedArray, SharedArray]:
+        """Bring both sides to one scale and one shape."""
+        if not isinstance(other, SharedArray):
+            words, frac = self._session._encode(other, "the other operand")
+            other = self._make(self._session, self._session._protocol.public(words), words.shape, frac)
+        elif other._session is not self._session:
+            raise ValueError("the arrays belong to different sessions: share both in one")
+        frac = max(self._frac, other._frac)
+        return _broadcast(self._raised(frac), other._raised(frac))
+
+    def __add__(self, other: Any) -> SharedArray:
+        a, b = self._joined(other)
+        with _wrapping():
+            held = {i: a._held[i] + b._held[i] for i in a._held}
+        return self._make(self._session, held, a._shape, a._frac)
+
+    def __sub__(self, other: Any) -> SharedArray:
+        a, b = self._joined(other)
+        with _wrapping():
+            held = {i: a._held[i] - b._held[i] for i in a._held}
+        return self._make(self._session, held, a._shape, a._frac)
+
+    def __neg__(self) -> SharedArray:
+        with _wrapping():
+            return self._view(lambda a: np.zeros_like(a) - a)
+
+    def __rsub__(self, other: Any) -> SharedArray:
+        result: SharedArray = -self + other
+        return result
+
+    __radd__ = __add__
+
+    # --- products
+    # ------------------------------------------------------------------------------------------------------
+
+    def _cut(self) -> SharedArray:
+        """Truncate a product of reals to the session's fractional bits."""
+        extra = self._frac - self._session.frac_bits
+        return self.truncate(extra) if extra > 0 else self
+
+    def truncate(self, k: int) -> SharedArray:
+        """Drop k fractional bits: the value stays, rounded down or up by one unit.
+
+        Parameters
+        ----------
+        k : int
+            0 to :attr:`frac`.
+
+        Returns
+        -------
+        SharedArray
+
+        Raises
+        ------
+        ValueError
+            If there are fewer fractional bits.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> x = bt.sharing.Session(parties=3).share([1.5, -2.25]).truncate(8)
+        >>> x.frac, bool(abs(x.reveal() - [1.5, -2.25]).max() <= 2**-8)
+        (8, True)
+        """
+        k = as_int(k, "k", 0, self._frac)
+        if k == 0:
+            return self
+        with _wrapping():
+            held = self._session._protocol.truncate(self._held, k, self._shape)
+        return self._make(self._session, held, self._shape, self._frac - k)
+
+    def __mul__(self, other: Any) -> SharedArray:
+        if not isinstance(other, SharedArray):
+            words, frac = self._session._encode(other, "the factor")
+            with _wrapping():
+                product = self._view(lambda a: a * words, self._frac + frac)
+            return product._cut()
+        a, b = _broadcast(self, self._same_session(other))
+        return self._product(a, b, matrix=False)
+
+    __rmul__ = __mul__
+
+    def __matmul__(self, other: Any) -> SharedArray:
+        if not isinstance(other, SharedArray):
+            words, frac = self._session._encode(other, "the factor")
+            return self._view(lambda a: matmul(a, words), self._frac + frac)._cut()
+        return self._product(self, self._same_session(other), matrix=True)
+
+    def __rmatmul__(self, other: Any) -> SharedArray:
+        words, frac = self._session._encode(other, "the factor")
+        return self._view(lambda a: matmul(words, a), self._frac + frac)._cut()
+
+    def _same_session(self, other: SharedArray) -> SharedArray:
+        if other._session is not self._session:
+            raise ValueError("the arrays belong to different sessions: share both in one")
+        return other
+
+    def _product(self, a: SharedArray, b: SharedArray, matrix: bool) -> SharedArray:
+        protocol = self._session._protocol
+        with _wrapping():
+            held = protocol.product(a._held, b._held, (a._shape, b._shape), matrix)
+        shape = next(iter(held.values())).shape[len(protocol.lead) :]
+        return self._make(self._session, held, shape, a._frac + b._frac)._cut()
+
+    # --- the end
+    # -------------------------------------------------------------------------------------------------------
+
+    def reveal_integers(self) -> NDArray[np.int64]:
+        """Tell every party the shared integers, value times 2^frac.
+
+        Returns
+        -------
+        ndarray of int64
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.sharing.Session(parties=2).share([0.5]).reveal_integers()
+        array([32768])
+        """
+        words = self._session._protocol.open(self._held, self._shape)
+        return np.ascontiguousarray(words).view(np.int64).reshape(self._shape)
+
+    def reveal(self) -> NDArray[Any]:
+        """Tell every party the numbers.
+
+        Returns
+        -------
+        ndarray
+            float64, or int64 for integers.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.sharing.Session(parties=3).share([0.5, -1.25], owner=2).reveal()
+        array([ 0.5 , -1.25])
+        """
+        integers = self.reveal_integers()
+        return integers if self._frac == 0 else np.asarray(integers / 2.0**self._frac)
+
+
+def _broadcast(a: SharedArray, b: SharedArray) -> tuple[SharedArray, SharedArray]:
+    shape = np.broadcast_shapes(a._shape, b._shape)
+
+    def spread(x: SharedArray) -> SharedArray:
+        return x if x._shape == shape else x._view(lambda v: np.broadcast_to(v, shape).copy())
+
+    return spread(a), spread(b)

@@ -1,0 +1,232 @@
+"""A dealer in a process of its own: two parties ask it for triples and truncation pairs.
+
+The dealer sees no share and no opened value, only the shapes of what is computed. It must collude with neither party.
+A pair of parties that has no such dealer makes triples with Paillier (:mod:`bluetusk.sharing.paillier_triples`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FrameError, ProtocolAbort
+from ..wire import frame
+from . import beaver, ring
+from ._protocols import Channel
+from ._words import dtype_of
+
+__all__ = ["RemoteDealer", "serve_dealer"]
+
+_MAX_ITEMS = 1 << 28
+_BITS = 64
+
+
+def _product_shape(shape: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
+    return (*shape[:-1], *other[1:])
+
+
+class RemoteDealer:
+    """One party's way to a dealer: a supply for a :class:`~bluetusk.sharing.array.Session` of two parties.
+
+    Parameters
+    ----------
+    channel : Channel
+        To the dealer: an object with ``send(bytes)`` and ``recv() -> bytes``, private and authentic.
+
+    Examples
+    --------
+    >>> import queue, threading, bluetusk as bt
+    >>> class Queues:
+    ...     def __init__(self, out, into):
+    ...         self.send, self.recv = out.put, into.get
+    >>> q = [queue.Queue() for _ in range(6)]
+    >>> dealer = threading.Thread(
+    ...     target=bt.sharing.serve_dealer, args=({0: Queues(q[0], q[1]), 1: Queues(q[2], q[3])},)
+    ... )
+    >>> dealer.start()
+    >>> def party(i):
+    ...     supply = bt.sharing.RemoteDealer(Queues(q[2 * i + 1], q[2 * i]))
+    ...     peer = Queues(q[4 + i], q[5 - i])
+    ...     session = bt.sharing.Session(2, party=i, channels={1 - i: peer}, supply=supply)
+    ...     x = session.share([2.0, 3.0] if i == 0 else None, owner=0, shape=(2,))
+    ...     told.append([round(float(v), 3) for v in (x * x).reveal()])
+    ...     supply.close()
+    >>> told = []
+    >>> parties = [threading.Thread(target=party, args=(i,)) for i in range(2)]
+    >>> for thread in parties:
+    ...     thread.start()
+    >>> for thread in [*parties, dealer]:
+    ...     thread.join()
+    >>> told
+    [[4.0, 9.0], [4.0, 9.0]]
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._dtype = dtype_of(_BITS)
+
+    def _ask(self, request: dict[str, Any], shapes: list[tuple[int, ...]]) -> list[NDArray[Any]]:
+        self._channel.send(frame.encode(frame.Kind.MESSAGE, request))
+        try:
+            answer = frame.decode(self._channel.recv(), frame.Kind.MESSAGE)
+        except FrameError as error:
+            raise ProtocolAbort(f"the dealer's answer is none: {error}", party="dealer") from None
+        sizes = [int(np.prod(shape, dtype=np.int64)) for shape in shapes]
+        if answer.header != request or len(answer.payload) != self._dtype.itemsize * sum(sizes):
+            raise ProtocolAbort("the dealer's answer is not to what was asked", party="dealer")
+        words = np.frombuffer(answer.payload, self._dtype.newbyteorder("<")).astype(self._dtype)
+        parts = np.split(words, np.cumsum(sizes)[:-1])
+        return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+    def triple(self, shape: tuple[int, ...], other: tuple[int, ...] | None) -> beaver.Triple:
+        """Ask for a triple.
+
+        Parameters
+        ----------
+        shape, other
+            As for :func:`bluetusk.sharing.beaver.triple`.
+
+        Returns
+        -------
+        Triple
+            This party's.
+
+        Raises
+        ------
+        ProtocolAbort
+            If the dealer answers anything else.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> callable(bt.sharing.RemoteDealer(None).triple)  # see the class for a whole session
+        True
+        """
+        request: dict[str, Any] = {"topic": "triple", "shape": list(shape), "matrix": other is not None}
+        second = shape if other is None else other
+        request["other"] = list(second)
+        third = shape if other is None else _product_shape(shape, other)
+        a, b, c = self._ask(request, [shape, second, third])
+        return beaver.Triple(a, b, c, matrix=other is not None)
+
+    def truncation_pair(self, shape: tuple[int, ...], k: int) -> ring.TruncationPair:
+        """Ask for a truncation pair.
+
+        Parameters
+        ----------
+        shape, k
+            As for :func:`bluetusk.sharing.ring.truncation_pair`.
+
+        Returns
+        -------
+        TruncationPair
+            This party's.
+
+        Raises
+        ------
+        ProtocolAbort
+            If the dealer answers anything else.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> callable(bt.sharing.RemoteDealer(None).truncation_pair)  # see the class for a whole session
+        True
+        """
+        r, high, top = self._ask({"topic": "pair", "shape": list(shape), "k": k}, [shape] * 3)
+        return ring.TruncationPair(k, r, high, top)
+
+    def close(self) -> None:
+        """Tell the dealer that this party needs no more.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> class Sent(list):
+        ...     send = list.append
+        >>> sent = Sent()
+        >>> bt.sharing.RemoteDealer(sent).close()
+        >>> len(sent)
+        1
+        """
+        self._channel.send(frame.encode(frame.Kind.MESSAGE, {"topic": "end"}))
+
+
+def serve_dealer(channels: Mapping[int, Channel]) -> int:
+    """Answer two parties until both are done.
+
+    Parameters
+    ----------
+    channels : mapping of int to Channel
+        To parties 0 and 1.
+
+    Returns
+    -------
+    int
+        How many requests were answered.
+
+    Raises
+    ------
+    ProtocolAbort
+        If the parties ask for different things, or for something that is none.
+    ValueError
+        If `channels` leads to other parties.
+
+    Examples
+    --------
+    >>> import queue, bluetusk as bt
+    >>> class Ended:
+    ...     def recv(self):
+    ...         from bluetusk.wire import frame
+    ...         return frame.encode(frame.Kind.MESSAGE, {"topic": "end"})
+    >>> bt.sharing.serve_dealer({0: Ended(), 1: Ended()})
+    0
+    """
+    if sorted(channels) != [0, 1]:
+        raise ValueError(f"channels must lead to the parties 0 and 1, not {sorted(channels)}")
+    answered = 0
+    while True:
+        asked = [_request(channels[i], i, answered) for i in range(2)]
+        if asked[0] != asked[1]:
+            raise ProtocolAbort(f"request {answered}: the parties ask for different things, {asked[0]} and {asked[1]}")
+        if asked[0] == {"topic": "end"}:
+            return answered
+        parts = _deal(asked[0], answered)
+        for i in range(2):
+            payload = b"".join(np.ascontiguousarray(part[i]).astype("<u8", copy=False).tobytes() for part in parts)
+            channels[i].send(frame.encode(frame.Kind.MESSAGE, asked[0], payload))
+        answered += 1
+
+
+def _request(channel: Channel, party: int, number: int) -> dict[str, Any]:
+    try:
+        return frame.decode(channel.recv(), frame.Kind.MESSAGE, max_payload=0).header
+    except FrameError as error:
+        raise ProtocolAbort(f"request {number}: {error}", party=str(party)) from None
+
+
+def _shape(request: dict[str, Any], name: str) -> tuple[int, ...]:
+    shape = tuple(frame.field(request, name, list, high=32, items=int))
+    if any(d < 0 for d in shape) or int(np.prod([max(d, 1) for d in shape], dtype=object)) > _MAX_ITEMS:
+        raise FrameError(f"frame field {name!r} is out of range: a dealer makes up to {_MAX_ITEMS} words at a time")
+    return shape
+
+
+def _deal(request: dict[str, Any], number: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    try:
+        if frame.field(request, "topic", str, high=16) == "triple":
+            frame.check_fields(request, ("matrix", "other", "shape", "topic"))
+            shape, other = _shape(request, "shape"), _shape(request, "other")
+            matrix = frame.field(request, "matrix", bool)
+            if not matrix and shape != other:
+                raise FrameError("frame fields 'shape' and 'other' disagree")
+            t = beaver.triple(shape, 2, _BITS, other=other if matrix else None)
+            return t.a, t.b, t.c
+        frame.check_fields(request, ("k", "shape", "topic"))
+        pair = ring.truncation_pair(_shape(request, "shape"), frame.field(request, "k", int, low=0, high=_BITS), 2)
+        return pair.r, pair.high, pair.top
+    except (FrameError, ValueError) as error:
+        raise ProtocolAbort(f"request {number} is none that a dealer answers: {error}") from None

@@ -1,0 +1,180 @@
+"""One party's share as a frame: what a dealer sends, and what a party sends back to whoever reconstructs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._numeric import as_int
+from ..errors import FrameError
+from ..wire import frame
+from ._field import field_of
+from ._words import dtype_of
+
+__all__ = ["Share"]
+
+_FIELDS = ("order", "parties", "party", "scheme", "shape", "threshold")
+_MAX_NDIM = 32
+_MAX_SIZE = 1 << 40
+_MAX_ORDER = 66  # bytes: a reader should not test longer numbers of strangers for being prime
+_SCHEMES = ("shamir", "additive", "replicated")
+
+
+@dataclass(frozen=True, eq=False)
+class Share:
+    """A share, and what must be known to use it.
+
+    Attributes
+    ----------
+    scheme : {"shamir", "additive", "replicated"}
+        What it is a share of: a Shamir sharing of numbers or (with order 256) bytes, an additive or a replicated one
+        over a ring.
+    order : int
+        The prime, 256 for GF(2^8), or 2^32 or 2^64 for a ring.
+    threshold : int
+        How many shares reconstruct: all of them in an additive sharing, two in a replicated one.
+    parties : int
+        How many shares there are.
+    party : int
+        Whose it is: from 1 in a Shamir sharing, as the ids there; from 0 in the others.
+    values : ndarray
+        Words or elements as the functions of :mod:`bluetusk.sharing` give them, without the axis of parties. A
+        replicated share has a first axis of two.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If these do not go together.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> rows = bt.sharing.shamir.share([[1, 2], [3, 4]], threshold=2, parties=3)
+    >>> sent = [bt.sharing.Share("shamir", 2**61 - 1, 2, 3, i + 1, row).to_bytes() for i, row in enumerate(rows)]
+    >>> got = [bt.sharing.Share.from_bytes(data) for data in sent[1:]]
+    >>> bt.sharing.shamir.reconstruct([share.values for share in got], [share.party for share in got], got[0].threshold)
+    array([[1, 2],
+           [3, 4]], dtype=uint64)
+    """
+
+    scheme: str
+    order: int
+    threshold: int
+    parties: int
+    party: int
+    values: NDArray[Any]
+
+    def __post_init__(self) -> None:
+        if self.scheme not in _SCHEMES:
+            raise ValueError(f"scheme must be one of {', '.join(_SCHEMES)}, not {self.scheme!r}")
+        parties, threshold = as_int(self.parties, "parties", 1), as_int(self.threshold, "threshold", 1)
+        first = 1 if self.scheme == "shamir" else 0
+        as_int(self.party, "party", first, parties - 1 + first)
+        if threshold > parties:
+            raise ValueError(f"threshold is {threshold}, more than the {parties} parties")
+        fixed = {"additive": (parties, parties), "replicated": (2, 3)}.get(self.scheme)
+        if fixed is not None and (threshold, parties) != fixed:
+            raise ValueError(
+                f"an {self.scheme} sharing has the threshold {fixed[0]} and {fixed[1]} parties: give these"
+            )
+        dtype, tail = _layout(self.scheme, self.order)
+        if self.values.dtype != dtype:
+            raise TypeError(f"values must be of {dtype} for order {self.order}, not {self.values.dtype}")
+        if tail and self.values.shape[-1:] != tail:
+            raise ValueError(f"values must have a last axis of {tail[0]} limbs, not the shape {self.values.shape}")
+        if self.scheme == "replicated" and self.values.shape[:1] != (2,):
+            raise ValueError(f"a replicated share has a first axis of two, not the shape {self.values.shape}")
+
+    def __repr__(self) -> str:
+        what = f"{self.threshold}-of-{self.parties} {self.scheme}"
+        return f"<Share of party {self.party}, {what}, order {self.order}, shape {self.values.shape}>"
+
+    def to_bytes(self) -> bytes:
+        """Return the share as one frame. It is a secret: send it to its party alone, encrypted.
+
+        Returns
+        -------
+        bytes
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> rows = bt.sharing.share_bytes(b"secret", 2, 3)
+        >>> len(bt.sharing.Share("shamir", 256, 2, 3, 1, rows[0]).to_bytes())
+        86
+        """
+        header = {
+            "scheme": self.scheme,
+            "order": self.order.to_bytes(-(-self.order.bit_length() // 8), "little"),
+            "threshold": self.threshold,
+            "parties": self.parties,
+            "party": self.party,
+            "shape": [int(d) for d in self.values.shape],
+        }
+        little = np.ascontiguousarray(self.values).astype(self.values.dtype.newbyteorder("<"), copy=False)
+        return frame.encode(frame.Kind.SHARE, header, little.tobytes())
+
+    @classmethod
+    def from_bytes(cls, data: bytes | bytearray | memoryview) -> Share:
+        """Read a share from a frame that anyone may have written.
+
+        Parameters
+        ----------
+        data : bytes-like
+            One whole frame.
+
+        Returns
+        -------
+        Share
+            Every value is one of the field or ring. Compare scheme, order, threshold and parties with what was agreed.
+
+        Raises
+        ------
+        FrameError
+            If the bytes are no well-formed frame of a share.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> rows = bt.sharing.ring.share([5, 6], parties=2)
+        >>> bt.sharing.Share.from_bytes(bt.sharing.Share("additive", 2**64, 2, 2, 0, rows[0]).to_bytes())
+        <Share of party 0, 2-of-2 additive, order 18446744073709551616, shape (2,)>
+        """
+        got = frame.decode(data, frame.Kind.SHARE)
+        frame.check_fields(got.header, _FIELDS)
+        scheme = frame.field(got.header, "scheme", str, high=16)
+        raw = frame.field(got.header, "order", bytes, high=_MAX_ORDER)
+        order = int.from_bytes(raw, "little")
+        if not raw or raw[-1] == 0:
+            raise FrameError("frame field 'order' is not in its shortest form")
+        threshold = frame.field(got.header, "threshold", int, low=1)
+        parties = frame.field(got.header, "parties", int, low=1)
+        party = frame.field(got.header, "party", int, low=0)
+        shape = tuple(frame.field(got.header, "shape", list, high=_MAX_NDIM, items=int))
+        if any(d < 0 for d in shape) or int(np.prod([max(d, 1) for d in shape], dtype=object)) > _MAX_SIZE:
+            raise FrameError("frame field 'shape' is out of range")
+        try:
+            dtype, _ = _layout(scheme, order)
+            needed = int(np.prod(shape, dtype=object)) * dtype.itemsize
+            if needed != len(got.payload):
+                raise FrameError(f"frame field 'shape' needs a payload of {needed} bytes, there are {len(got.payload)}")
+            values = np.frombuffer(got.payload, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
+            share = cls(scheme, order, threshold, parties, party, values)
+        except (TypeError, ValueError) as error:
+            raise FrameError(f"the frame is no share: {error}") from None
+        if scheme == "shamir" and not field_of(order).kernel.canonical(values):
+            raise FrameError(f"the frame holds a value outside of the field of order {order}")
+        return share
+
+
+def _layout(scheme: str, order: int) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """Return dtype and trailing axis of the elements; refuse an order that the scheme has not."""
+    if scheme == "shamir":
+        field = field_of(as_int(order, "order", 3))
+        return field.dtype, field.tail
+    if order not in (1 << 32, 1 << 64):
+        raise ValueError(f"order must be 2^32 or 2^64 for a ring, not {order}")
+    return dtype_of(order.bit_length() - 1), ()
