@@ -3,7 +3,8 @@
     python bench/secagg.py [--full] [--repeat 5] [--json FILE] [--only table bonawitz expansion paper]
 
 * ``table``: 10^6 parameters, 10 clients, threshold 7, with 0, 1 and 3 clients that vanish before they send a vector;
-  key sharing of one of 100 clients with threshold 51. One thread; the best of the repeats.
+  key sharing of one of 100 clients with threshold 51. One thread; the best of the repeats. Beside it Flower's SecAgg+
+  by its own functions, where `flwr` is installed.
 * ``bonawitz``: the servers of Bonawitz et al., CCS 2017: vectors of 100 000 values of 16 bits on the complete graph,
   0, 10 and 30 % vanished. Reduced to 100 clients; ``--full`` runs 500 and 1000, which takes a quarter of an hour, since
   all clients share this process; ``--clients 1000 --dropped 30`` runs one row.
@@ -14,6 +15,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import platform
 import time
@@ -51,6 +53,7 @@ class Run:
         self.clients = {name: secagg.Client(self.session, name, key) for name, key in keys.items()}
         self.client: dict[str, dict[str, float]] = {name: {} for name in names}
         self.server: dict[str, float] = {}
+        self.server_cpu = 0.0  # processor seconds: what a busy machine does not add to
         self.sent = dict.fromkeys(names, 0)
         self.received = dict.fromkeys(names, 0)
         server = secagg.Server(self.session, 0, server_key)
@@ -60,7 +63,7 @@ class Run:
             phase = server.phase
             if phase == "masked":
                 answers = {name: sent for name, sent in answers.items() if name not in dropped}
-            began = clock()
+            began = clock(), time.process_time()
             for name, sent in answers.items():
                 for message in sent:
                     if not server.step(message):
@@ -70,7 +73,7 @@ class Run:
                 self.sent[name] += sum(map(len, sent))
             if server.last:
                 break
-            began = clock()
+            began = clock(), time.process_time()
             out = server.advance()
             self._server(phase, began)
             answers = {}
@@ -78,7 +81,7 @@ class Run:
                 message = out.pop(name)
                 self.received[name] += len(message)
                 answers[name] = self._timed(name, server.phase, lambda c, message=message: c.step(message))
-        began = clock()
+        began = clock(), time.process_time()
         result = server.finish()
         self._server("finish", began)
         kept = plan.clients - gone
@@ -92,8 +95,9 @@ class Run:
         self.client[name][phase] = clock() - began
         return answers
 
-    def _server(self, phase: str, began: float) -> None:
-        self.server[phase] = self.server.get(phase, 0.0) + clock() - began
+    def _server(self, phase: str, began: tuple[float, float]) -> None:
+        self.server[phase] = self.server.get(phase, 0.0) + clock() - began[0]
+        self.server_cpu += time.process_time() - began[1]
 
 
 def best(rows: list[dict[str, float]]) -> dict[str, float]:
@@ -148,6 +152,7 @@ def bonawitz(clients: list[int], dropped: list[int]) -> list[dict[str, Any]]:
                     "bits": run.session.bits,
                     "client_ms": 1e3 * one,
                     "server_s": sum(run.server.values()),
+                    "server_cpu_s": run.server_cpu,
                     "parts": run.server,
                     "sent": max(run.sent[name] for name in kept),
                     "received": max(run.received[name] for name in kept),
@@ -249,6 +254,96 @@ def paper() -> list[dict[str, Any]]:
     return rows
 
 
+def flower(repeat: int) -> list[dict[str, Any]]:
+    """Flower's SecAgg+ by its own functions, if `flwr` is installed: the same sizes, its default ranges."""
+    try:
+        theirs: Any = importlib.import_module("flwr.client.mod.secure_aggregation.secaggplus_mod")
+        from flwr.common import bytes_to_ndarray, ndarrays_to_parameters
+        from flwr.common.secure_aggregation import ndarrays_arithmetic as arithmetic
+        from flwr.common.secure_aggregation.crypto.shamir import combine_shares
+        from flwr.common.secure_aggregation.quantization import dequantize
+        from flwr.common.secure_aggregation.secaggplus_constants import Key
+    except ImportError as err:
+        print(f"\nFlower is left out: {err}")
+        return []
+    clip, quantised, modulus = 8.0, 1 << 22, 1 << 32  # SecAggPlusWorkflow's defaults
+
+    def run(n: int, t: int, length: int, gone: int) -> tuple[dict[str, float], float, int]:
+        values = np.random.default_rng(0).uniform(-4, 4, length)
+        parameters = ndarrays_to_parameters([values])
+        settings = (n, n, t, clip, quantised, modulus, 1000.0)
+        names = ["SAMPLE_NUMBER", "SHARE_NUMBER", "THRESHOLD"]
+        names += ["CLIPPING_RANGE", "TARGET_RANGE", "MOD_RANGE", "MAX_WEIGHT"]
+        agreed = {getattr(Key, name): value for name, value in zip(names, settings, strict=True)}
+        ids = list(range(1, n + 1))
+        states = {i: theirs.SecAggPlusState(nid=i) for i in ids}
+        spent: dict[int, dict[str, float]] = {i: {} for i in ids}
+
+        def timed(i: int, what: str, act: Any, *arguments: Any) -> Any:
+            began = clock()
+            out = act(states[i], *arguments)
+            spent[i][what] = clock() - began
+            return out
+
+        keys = {i: timed(i, "keys", theirs._setup, agreed) for i in ids}
+        public = {str(i): (keys[i][Key.PUBLIC_KEY_1], keys[i][Key.PUBLIC_KEY_2]) for i in ids}
+        dealt = {i: timed(i, "shares", theirs._share_keys, public) for i in ids}
+        boxes: dict[int, dict[int, bytes]] = {i: {} for i in ids}
+        for i in ids:
+            for to, box in zip(dealt[i][Key.DESTINATION_LIST], dealt[i][Key.CIPHERTEXT_LIST], strict=True):
+                boxes[to][i] = box
+        alive, dead = ids[gone:], ids[:gone]
+        sent = {}
+        for i in alive:
+            given = {Key.CIPHERTEXT_LIST: list(boxes[i].values()), Key.SOURCE_LIST: list(boxes[i])}
+            sent[i] = timed(i, "masked", theirs._collect_masked_vectors, given, 500, parameters)[Key.MASKED_PARAMETERS]
+        asked = {Key.ACTIVE_NODE_ID_LIST: alive, Key.DEAD_NODE_ID_LIST: dead}
+        told = {i: timed(i, "unmask", theirs._unmask, asked) for i in alive}
+        began = clock()
+        total: Any = None
+        for i in alive:
+            vector = [bytes_to_ndarray(part) for part in sent[i]]
+            total = vector if total is None else arithmetic.parameters_addition(total, vector)
+        total = arithmetic.parameters_mod(total, modulus)
+        shares: dict[int, list[bytes]] = {i: [] for i in ids}
+        for answer in told.values():
+            for i, share in zip(answer[Key.NODE_ID_LIST], answer[Key.SHARE_LIST], strict=True):
+                shares[i].append(share)
+        shape = arithmetic.get_parameters_shape(total)
+        for i in ids:
+            secret = combine_shares(shares[i])
+            seeds = [(secret, False)]
+            if i in dead:
+                private = theirs.bytes_to_private_key(secret)
+                seeds = [
+                    (theirs.generate_shared_key(private, theirs.bytes_to_public_key(public[str(j)][0])), i > j)
+                    for j in alive
+                ]
+            for seed, add in seeds:
+                mask = theirs.pseudo_rand_gen(seed, modulus, shape)
+                act = arithmetic.parameters_addition if add else arithmetic.parameters_subtraction
+                total = act(total, mask)
+        factor, total = arithmetic.factor_extract(arithmetic.parameters_mod(total, modulus))
+        mean = (dequantize(total, clip, quantised)[0] - (len(alive) - 1) * clip) * (quantised / factor)
+        took = clock() - began
+        if float(np.abs(mean - values).max()) > 1e-3:
+            raise RuntimeError("Flower's sum is wrong")
+        client = {what: min(spent[i][what] for i in alive) for what in ("keys", "shares", "masked", "unmask")}
+        return client, took, max(sum(map(len, vector)) for vector in sent.values())
+
+    rows: list[dict[str, Any]] = []
+    clients = []
+    for gone in (0, 1, 3):
+        runs = [run(10, 7, 10**6, gone) for _ in range(repeat)]
+        clients += [client for client, _, _ in runs]
+        rows.append({"what": f"Flower: server, {gone} dropped", "ms": 1e3 * min(took for _, took, _ in runs)})
+    rows.insert(0, {"what": "Flower: client, all rounds", "ms": 1e3 * sum(best(clients).values())})
+    rows.append({"what": "Flower: upload per client", "bytes": runs[0][2]})
+    client, _, _ = run(100, 51, 10, 0)
+    rows.append({"what": "Flower: key sharing, n = 100, t = 51", "ms": 1e3 * client["shares"]})
+    return rows
+
+
 def show(title: str, rows: list[dict[str, Any]]) -> None:
     """Print a table in Markdown."""
     names = [name for name in rows[0] if name != "parts"]
@@ -278,7 +373,7 @@ def main() -> None:
         "build": bt.build_info(),
     }
     if "table" in chosen:
-        done["table"] = table(arguments.repeat)
+        done["table"] = table(arguments.repeat) + flower(max(1, arguments.repeat // 2))
         show("10^6 parameters, n = 10, t = 7; milliseconds", done["table"])
     if "bonawitz" in chosen:
         done["bonawitz"] = bonawitz(arguments.clients or ([500, 1000] if arguments.full else [100]), arguments.dropped)

@@ -421,6 +421,24 @@ def test_foreign_early_and_late_messages_change_nothing(make):
     assert server.phase == "masked"
 
 
+def test_ctrl_c_while_masking(make, monkeypatch):
+    """That the vector was about to leave is noted already: the client drops out, and goes on with the next round."""
+    world = make(6)
+    _, clients, out = world.to("masked", drop=[(ME, "masked")])
+    client = clients[ME]
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bluetusk.federated.secagg._peer.apply", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        client.step(out[ME])
+    assert client.phase == "over"
+    with pytest.raises(ProtocolAbort, match="the round is over for this client"):
+        client.step(out[ME])
+    assert client.start(1, [0] * 5)
+
+
 @given(st.binary(max_size=300))
 @settings(max_examples=200)
 def test_any_bytes(make, data):
