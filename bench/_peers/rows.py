@@ -132,7 +132,7 @@ ROWS: tuple[Row, ...] = (
         for operation in ("encrypt", "decrypt")
         for n, limit in ((1, 0.1), (4, 0.1), (16, 0.1), (1000, 0.4))
     ),
-    Row("encrypt_owner #64", "encrypt, key owner, checked, 64 at a time", "value", 64, batch=True, ours_only=True),
+    Row("encrypt_owner #64", "encrypt, key owner, 64 at a time", "value", 64, batch=True, ours_only=True),
     Row("encrypt_pool", "encrypt with obfuscators made ahead", "value", 64, ours_only=True),
 )
 

@@ -76,7 +76,7 @@ def test_int64_extremes_survive_the_default_plan(pub, priv):
     assert wide.tolist() == [2 * int(v) for v in x]
 
 
-@pytest.mark.parametrize("n", [1, 15, 16, 40])
+@pytest.mark.parametrize("n", [1, 15, 16, 40, 511, 513])
 def test_owner_and_public_encryption_agree(pub, priv, n):
     x = np.linspace(-4, 4, n)
     assert np.array_equal(decrypt(priv, encrypt(priv, x)), decrypt(priv, encrypt(pub, x)))

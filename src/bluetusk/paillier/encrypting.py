@@ -22,8 +22,10 @@ from .store import FRESH, Index, Store, Words, build, canonical_slices
 __all__ = ["decrypted", "default_plan", "encrypted", "packing_for", "residue_rows"]
 
 _INT64_MAX = (1 << 63) - 1
-# The owner's tables cost about as much as this many encryptions by the public way.
+# The owner's tables and one check cost about as much as 16 encryptions by the public way of mpn. Backends of several lanes
+# are so fast there that the check of a slice outweighs what the owner saves until slices are long.
 _OWNER_PAYS_FROM = 16
+_OWNER_PAYS_FROM_LANES = 512
 # A slice ends with one check of all its results, as long as some 10 (decryption) or 30 (encryption) of them.
 _CHECKED_SLICE_US = 90_000.0
 
@@ -86,7 +88,8 @@ def encrypted(
     n = math.prod(shape)
     rows = residue_rows(pub, ints, packing)
     mont, kernel = pub._kernel.mont, pub._kernel
-    if owner is not None and pub.suite == "djn" and n >= _OWNER_PAYS_FROM:
+    least = _OWNER_PAYS_FROM if mont.lanes == 1 else _OWNER_PAYS_FROM_LANES
+    if owner is not None and pub.suite == "djn" and n >= least:
         secret = owner._kernel
 
         def by_owner(dst: Words, lo: int, hi: int) -> None:

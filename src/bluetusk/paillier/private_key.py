@@ -25,7 +25,7 @@ __all__ = ["PrivateKey"]
 
 
 class PrivateKey:
-    """A Paillier private key: decrypts, and encrypts faster than the public key does.
+    """A Paillier private key: decrypts, and encrypts long arrays at least as fast as the public key does.
 
     It refuses to be printed, copied or pickled; :meth:`save` writes it under a passphrase. :meth:`close`, or leaving a
     ``with`` block, wipes it; a forked child cannot use it (load it there).
@@ -142,10 +142,10 @@ class PrivateKey:
         threads: int | None = None,
         progress: _parallel.Progress | None = None,
     ) -> CipherArray:
-        """Encrypt an array as its owner: in suite ``djn`` faster than the public key does.
+        """Encrypt an array as its owner: in suite ``djn``, long arrays modulo p^2 and q^2 where that is faster.
 
-        From 16 ciphertexts on this happens modulo p^2 and q^2, and the result is checked before it is released. Fewer
-        ciphertexts, and any number in suite ``standard``, are made as by :meth:`PublicKey.encrypt`.
+        From 512 ciphertexts on (16 on the mpn backend) the result is computed modulo p^2 and q^2 and checked before it is
+        released. Fewer, and any number in suite ``standard``, are made as by :meth:`PublicKey.encrypt`.
 
         Parameters
         ----------
