@@ -22,8 +22,8 @@ from .store import FRESH, Index, Store, Words, build, canonical_slices
 __all__ = ["decrypted", "default_plan", "encrypted", "packing_for", "residue_rows"]
 
 _INT64_MAX = (1 << 63) - 1
-# The owner's tables and one check cost about as much as 16 encryptions by the public way of mpn. Backends of several lanes
-# are so fast there that the check of a slice outweighs what the owner saves until slices are long.
+# The owner's tables and one check cost about as much as 16 encryptions by the public way of mpn. Backends of several
+# lanes are so fast there that the check of a slice outweighs what the owner saves until slices are long.
 _OWNER_PAYS_FROM = 16
 _OWNER_PAYS_FROM_LANES = 512
 # A slice ends with one check of all its results, as long as some 10 (decryption) or 30 (encryption) of them.

@@ -144,8 +144,8 @@ class PrivateKey:
     ) -> CipherArray:
         """Encrypt an array as its owner: in suite ``djn``, long arrays modulo p^2 and q^2 where that is faster.
 
-        From 512 ciphertexts on (16 on the mpn backend) the result is computed modulo p^2 and q^2 and checked before it is
-        released. Fewer, and any number in suite ``standard``, are made as by :meth:`PublicKey.encrypt`.
+        From 512 ciphertexts on (16 on the mpn backend) the result is computed modulo p^2 and q^2 and checked before it
+        is released. Fewer, and any number in suite ``standard``, are made as by :meth:`PublicKey.encrypt`.
 
         Parameters
         ----------
