@@ -538,7 +538,7 @@ keys = {f"c{i:05}": Ed25519PrivateKey.generate() for i in range(n)}
 server_key = Ed25519PrivateKey.generate()
 plan = secagg.plan(n, complete=False, security=int(sys.argv[3]), correctness=8)
 session = secagg.Session(
-    plan, bt.FixedPoint(max_weight=n), d,
+    plan, bt.FixedPoint(frac_bits=16, max_weight=n), d,
     {name: (key.public_key().public_bytes_raw(), 1) for name, key in keys.items()},
     server_key.public_key().public_bytes_raw(),
 )
@@ -554,7 +554,7 @@ out = server.advance()
 for name, message in out.items():
     assert server.step(clients[name].step(message)[0])
 out = server.advance()
-words = bt.FixedPoint(max_weight=n).quantise(values)[0].astype(np.uint32)
+words = session.encoding.quantise(values)[0].astype(np.uint32)
 words = np.concatenate([words, np.ones(1, np.uint32)])
 base = None
 for name in list(out):
