@@ -166,6 +166,8 @@ NOTHING_SECRET = [
     "bt_field_scratch",
     "bt_field_powers",
     "bt_field_lagrange",
+    "bt_noise_words",
+    "bt_noise_draw",  # its samples are secret, but its time follows them, as bt.federated.noise says
 ]
 RING = ["share", "sum", "add", "sub", "mul", "scale", "dot", "beaver", "truncate", "mask", "unmask", "pack", "unpack"]
 LEAK_CASES = {

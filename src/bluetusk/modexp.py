@@ -388,10 +388,11 @@ def _collect(mont: Montgomery, words: _U64, rows: list[list[gmpy2.mpz]], threads
     bits = max((v.bit_length() for row in rows for v in row), default=0)
     if not n or not m or not bits:
         return mont.ones(n)
-    # for a row of c columns and s bits: s squarings and about c (1 + s / 6) products; a slice has room for these
+    # for a row of c columns and s bits: s squarings and about c (1 + s / 6) products; a slice has room for these, and a
+    # row alone takes a whole group of lanes
     room = max(1.0, _SLICE_US / product_us(mont))
     share = 1 + min(m, 24) / 6  # with 24 columns, squarings are a fifth
-    step = min(bits, max(64, int(room / share)))
+    step = min(bits, max(64, int(room / (share * mont.lanes))))
     padded = -(-n // mont.lanes) * mont.lanes
     tall = min(padded, mont.lanes * max(1, min(64, int(room / (share * step))) // mont.lanes))
     bands = -(-n // tall)
