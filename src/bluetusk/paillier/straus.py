@@ -24,7 +24,7 @@ __all__ = ["cost", "powers_of_rows"]
 
 # Bytes of the cells of the rows that share tables, and of the tables of the columns that exist at a time.
 _CELL_BYTES = 16 << 20
-_TABLE_BYTES = 4 << 20
+_TABLE_BYTES = 16 << 20
 _WINDOWS = range(2, 9)
 
 
