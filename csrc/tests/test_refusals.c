@@ -93,9 +93,9 @@ static void private_keys(const bt_mont_ops *ops)
     bt_arena arena;
     bt_word *work = test_words(bt_paillier_priv_scratch(&key.pub));
     bt_limb even[TOY_LARGE / 2], low[TOY_LARGE / 2];
-    memcpy(even, key.p, sizeof even);
+    memcpy(even, key.p, H * sizeof *even);
     even[0] ^= 1;
-    memcpy(low, key.p, sizeof low);
+    memcpy(low, key.p, H * sizeof *low);
     low[H - 1] = 1; /* the square has a limb less */
     CHECK(bt_paillier_priv_init(&arena, &priv, &key.pub, even, key.q, work) == BT_ERR_EVEN && !arena.base);
     CHECK(bt_paillier_priv_init(&arena, &priv, &key.pub, key.p, even, work) == BT_ERR_EVEN && !arena.base);
