@@ -297,8 +297,8 @@ static size_t count_found(const bt_word *hay, size_t hay_words, const bt_word *n
 }
 
 /* Words of secrets that may stay: a register that was saved holds one word (a vector two); a table, an operand or an exponent
- * copied to the stack and left there is many. Code for a sanitizer also saves wide vectors, of eight words each. */
-#ifdef __SANITIZE_ADDRESS__
+ * copied to the stack and left there is many. Code for a sanitizer, and emulated vectors, also leave some of eight words each. */
+#if defined(__SANITIZE_ADDRESS__) || defined(BT_IFMA_EMULATE)
 enum { LEFT_MOST = 64 };
 #else
 enum { LEFT_MOST = 4 };
