@@ -95,6 +95,7 @@ class Kind(IntEnum):
     SECAGG_REQUEST = 48
     SECAGG_REVEAL = 49
     SECAGG_STATE = 50
+    VERTICAL = 60
 
 
 @dataclass(frozen=True)

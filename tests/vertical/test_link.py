@@ -1,0 +1,163 @@
+"""Messages between the parties of a vertical model: exact, in order; steps that survive a restart."""
+
+from __future__ import annotations
+
+import struct
+import threading
+
+import numpy as np
+import pytest
+
+import bluetusk as bt
+from bluetusk.vertical._job import drive
+from bluetusk.vertical._link import Rewind, array_bytes, array_from, local_links
+
+
+def pair(task="t", step=0):
+    links = local_links(seconds=5.0)
+    for link in links:
+        link.scope(task, step)
+    return links
+
+
+def test_message_arrives_whole():
+    here, there = pair()
+    values = np.arange(7, dtype=np.uint64)
+    here.send("a", {"rows": 7, "names": ["x", "y"]}, [array_bytes(values, "<u8"), b""])
+    got = there.receive("a", ["rows", "names"], parts=2)
+    assert got.fields == {"rows": 7, "names": ["x", "y"]}
+    assert np.array_equal(array_from(got.parts[0], "<u8", (7,)), values)
+    assert bytes(got.parts[1]) == b""
+    assert here.bytes_sent == there.bytes_received > 56
+
+
+@pytest.mark.parametrize("change", ["topic", "task", "step", "repeated", "skipped", "fields", "parts"])
+def test_what_is_not_due_is_refused(change):
+    here, there = pair()
+    if change == "task":
+        here.scope("u", 0)
+    if change == "step":
+        here.scope("t", 1)
+    if change == "skipped":
+        here.send("first")
+        there.channel.recv()
+    here.send("b" if change == "topic" else "a", {"k": 1} if change == "fields" else {}, [b"x"])
+    if change == "repeated":
+        there.channel._in.put(data := there.channel.recv())
+        there.channel._in.put(data)
+        there.receive("a")
+    with pytest.raises(bt.FrameError):
+        there.receive("a", parts=2 if change == "parts" else 1)
+
+
+def test_abort_reaches_the_peer():
+    here, there = pair()
+    here.abort("the policy expired")
+    with pytest.raises(bt.ProtocolAbort, match="the policy expired") as caught:
+        there.receive("a")
+    assert caught.value.party == "guest"
+
+
+def test_silence_ends():
+    _, there = local_links(seconds=0.01)
+    with pytest.raises(bt.ProtocolAbort, match="nothing came"):
+        there.receive("a")
+
+
+def test_arrays_are_checked():
+    with pytest.raises(ValueError, match="do not fit"):
+        array_bytes([300], "<u1")
+    with pytest.raises(ValueError, match="do not fit"):
+        array_bytes([0.5], "<i8")
+    with pytest.raises(bt.FrameError):
+        array_from(b"123", "<u2", (1,))
+
+
+class Counting:
+    """A job whose step adds what the peer sent."""
+
+    name = "counting"
+
+    def __init__(self, number):
+        self.number, self.total, self.steps = number, 0, 6
+
+    def step(self, links, index):
+        (link,) = links
+        link.send("number", {"n": self.number + index})
+        self.total += link.receive("number", ["n"]).fields["n"]
+
+    def state(self):
+        return struct.pack("<q", self.total)
+
+    def restore(self, state):
+        (self.total,) = struct.unpack("<q", state)
+
+
+class Memory:
+    """A keeper for one process: the parties agree through a shared table."""
+
+    def __init__(self, me, table, barrier):
+        self.me, self.table, self.barrier = me, table, barrier
+        table.setdefault(me, {0: None})
+
+    def resume(self, task):
+        self.barrier.wait(5)
+        common = min(max(states) for states in self.table.values())
+        self.barrier.wait(5)
+        return common, self.table[self.me][common]
+
+    def commit(self, task, index, state):
+        self.table[self.me][index] = state
+
+
+def test_steps_are_taken_again_after_a_restart():
+    table, barrier = {}, threading.Barrier(2)
+    links = local_links(seconds=5.0)
+    jobs = [Counting(10), Counting(1000)]
+    broken = {3: True}
+
+    def party(k):
+        real = jobs[k].step
+
+        def step(ls, index):
+            if broken.get(index) and k == 1:
+                broken[index] = False
+                ls[0].channel._out.put(b"restart")
+                raise Rewind
+            if k == 0:
+                inner = ls[0].channel.recv
+
+                def recv():
+                    data = inner()
+                    if data == b"restart":
+                        raise Rewind
+                    return data
+
+                ls[0].channel.recv = recv
+            try:
+                real(ls, index)
+            except Rewind:
+                while not links[1].channel._in.empty():
+                    links[1].channel._in.get()
+                raise
+
+        jobs[k].step = step
+        drive(jobs[k], [links[k]], keeper=Memory(k, table, barrier))
+
+    threads = [threading.Thread(target=party, args=(k,)) for k in (0, 1)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(20)
+    assert broken == {3: False}
+    assert jobs[0].total == sum(1000 + i for i in range(6))
+    assert jobs[1].total == sum(10 + i for i in range(6))
+
+
+def test_without_a_keeper_a_restart_ends_the_job():
+    class Broken(Counting):
+        def step(self, links, index):
+            raise Rewind
+
+    with pytest.raises(Rewind):
+        drive(Broken(1), [])
