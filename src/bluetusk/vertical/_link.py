@@ -191,7 +191,7 @@ class Link:
         if said == "abort":
             reason = field(field(got.header, "fields", dict), "reason", str, high=200)
             raise ProtocolAbort(f"the other party gave up: {reason}", party=self.peer)
-        due = {"topic": topic, "task": self._task, "step": self._step, "seq": self._received}
+        due: dict[str, Any] = {"topic": topic, "task": self._task, "step": self._step, "seq": self._received}
         for name, value in due.items():
             if field(got.header, name, type(value)) != value:
                 raise FrameError(

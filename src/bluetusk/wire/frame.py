@@ -96,6 +96,8 @@ class Kind(IntEnum):
     SECAGG_REVEAL = 49
     SECAGG_STATE = 50
     VERTICAL = 60
+    CHECKPOINT = 65
+    PARTY = 66
 
 
 @dataclass(frozen=True)
