@@ -58,6 +58,12 @@ class Connection:
                     return
                 yield encode(Kind.PARTY, {**about, "offset": at, "total": len(data)}, data[at : at + CHUNK])
 
+    def lost(self) -> None:
+        """Note that the other end is gone; a newer connection is left alone."""
+        with self._session._changed:
+            if self._session._connection == self._number:
+                self._session._ready = False
+
     def take(self, data: bytes) -> bool:
         """Take a message that has come in.
 

@@ -225,9 +225,21 @@ class Session:
         return self._failure
 
     @property
+    def rewound(self) -> bool:
+        """Whether the program must go back, and has not heard of it."""
+        return self._rewound
+
+    @property
     def position(self) -> int:
         """Steps kept so far, over all tasks."""
         return self._now
+
+    def disconnect(self) -> None:
+        """End the connection that there is, if any."""
+        with self._changed:
+            self._connection += 1
+            self._ready = False
+            self._changed.notify_all()
 
     # --------------------------------------------------------------------------------------------- the connection
 
@@ -406,14 +418,15 @@ class Session:
                 self._vault.remove(name)
 
     def _write_meta(self) -> None:
-        meta = {"job": self._job, "now": self._now, "tasks": dict(self._tasks)}
+        # after going back the round before is gone: the peer had kept it, or it would have gone back further
+        meta = {"job": self._job, "now": self._now, "tasks": dict(self._tasks), "before": self._now - 1 in self._rounds}
         self._vault.write(_META, encode(Kind.CHECKPOINT, meta))
 
     def _load(self) -> None:
         kept = self._vault.read(_META)
         if kept is not None:
             header = decode(kept, Kind.CHECKPOINT).header
-            check_fields(header, ["job", "now", "tasks"])
+            check_fields(header, ["before", "job", "now", "tasks"])
             if frame.field(header, "job", str) != self._job:
                 raise ProtocolAbort(
                     f"{self._vault.path} is of the job {header['job']!r}, not {self._job!r}: give another directory"
@@ -423,7 +436,7 @@ class Session:
             state = self._vault.read(_STATE.format(self._now))
             if self._now and state is None:
                 raise FrameError(f"the state after step {self._now} is missing from {self._vault.path}")
-            if state is not None:
+            if state is not None and frame.field(header, "before", bool):
                 about = decode(state, Kind.CHECKPOINT).header
                 before = self._round(self._now - 1)
                 before.attempt = frame.field(about, "attempt", bytes, length=_ATTEMPT)
