@@ -98,6 +98,15 @@ class Kind(IntEnum):
     VERTICAL = 60
     CHECKPOINT = 65
     PARTY = 66
+    EVIDENCE_IDENTITY = 70
+    POLICY = 71
+    POLICY_USE = 72
+    EVIDENCE_RECORD = 73
+    EVIDENCE_HEAD = 74
+    EVIDENCE_OFFER = 75
+    METER = 76
+    AUDIT = 77
+    AUDIT_BATCH = 78
 
 
 @dataclass(frozen=True)
