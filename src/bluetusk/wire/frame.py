@@ -97,6 +97,7 @@ class Kind(IntEnum):
     SECAGG_STATE = 50
     VERTICAL = 60
     WOE_BINNING = 61
+    VERTICAL_STATE = 64
     SEALED = 66
 
 
