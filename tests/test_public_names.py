@@ -27,6 +27,7 @@ MODULES = [
     bt.sharing.beaver,
     bt.sharing.ring,
     bt.sharing.shamir,
+    bt.vertical,
 ]
 
 
