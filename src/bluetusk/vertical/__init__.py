@@ -1,5 +1,6 @@
 """Two-party risk models: a guest with labels and hosts with more columns train together; no row leaves its owner."""
 
 from ._link import Link, Observer, local_links
+from .boosting import GradientBoosting
 
-__all__ = ["Link", "Observer", "local_links"]
+__all__ = ["GradientBoosting", "Link", "Observer", "local_links"]

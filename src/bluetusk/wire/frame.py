@@ -97,6 +97,8 @@ class Kind(IntEnum):
     SECAGG_STATE = 50
     VERTICAL = 60
     WOE_BINNING = 61
+    GRADIENT_BOOSTING = 63
+    VERTICAL_STATE = 64
     SEALED = 66
 
 
