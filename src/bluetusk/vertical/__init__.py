@@ -2,5 +2,6 @@
 
 from ._link import Link, Observer, local_links
 from .align import intersect
+from .boosting import GradientBoosting
 
-__all__ = ["Link", "Observer", "intersect", "local_links"]
+__all__ = ["GradientBoosting", "Link", "Observer", "intersect", "local_links"]
