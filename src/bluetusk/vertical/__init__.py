@@ -2,5 +2,6 @@
 
 from ._link import Link, Observer, local_links
 from .align import intersect
+from .binning import WoEBinning
 
-__all__ = ["Link", "Observer", "intersect", "local_links"]
+__all__ = ["Link", "Observer", "WoEBinning", "intersect", "local_links"]
