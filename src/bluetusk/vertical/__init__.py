@@ -2,6 +2,7 @@
 
 from ._link import Link, Observer, local_links
 from .align import intersect
+from .binning import WoEBinning
 from .boosting import GradientBoosting
 
-__all__ = ["GradientBoosting", "Link", "Observer", "intersect", "local_links"]
+__all__ = ["GradientBoosting", "Link", "Observer", "WoEBinning", "intersect", "local_links"]
