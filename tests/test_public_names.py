@@ -26,6 +26,7 @@ MODULES = [
     bt.sharing.beaver,
     bt.sharing.ring,
     bt.sharing.shamir,
+    bt.vertical,
 ]
 
 

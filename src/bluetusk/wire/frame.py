@@ -96,6 +96,8 @@ class Kind(IntEnum):
     SECAGG_REVEAL = 49
     SECAGG_STATE = 50
     VERTICAL = 60
+    WOE_BINNING = 61
+    SEALED = 66
 
 
 @dataclass(frozen=True)
