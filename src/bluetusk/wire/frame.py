@@ -97,6 +97,8 @@ class Kind(IntEnum):
     SECAGG_STATE = 50
     VERTICAL = 60
     WOE_BINNING = 61
+    LOGISTIC_REGRESSION = 62
+    VERTICAL_STATE = 64
     SEALED = 66
 
 
