@@ -225,17 +225,26 @@ class Blinder:
 
     def _compute(self, dst: NDArray[np.uint64], lo: int, hi: int) -> None:
         n = hi - lo
-        limbs = self._kernel.n_limbs
-        if self._suite == "standard":
-            self._kernel.blind_standard(dst, lo, hi, self._random_units(n))
-            return
         self.prepare(n)
-        a = np.frombuffer(os.urandom(4 * limbs * n), dtype=np.uint64).reshape(n, limbs // 2)
-        if self._ready:
+        self.power(dst, lo, hi, self.draw(n))
+        if self._suite == "djn":
+            self._used += n
+
+    def power(self, dst: NDArray[np.uint64], lo: int, hi: int, a: NDArray[np.uint64]) -> None:
+        """Write the obfuscators of given randomness, one row each: exponents, or units in suite ``standard``."""
+        if self._suite == "standard":
+            self._kernel.blind_standard(dst, lo, hi, a)
+        elif self._ready:
             self._kernel.blind_table(dst, lo, hi, a)
         else:
             self._kernel.blind_power(dst, lo, hi, self._hs, a)
-        self._used += n
+
+    def draw(self, n: int) -> NDArray[np.uint64]:
+        """Return fresh randomness for :meth:`power`, one row for each of n obfuscators."""
+        if self._suite == "standard":
+            return self._random_units(n)
+        limbs = self._kernel.n_limbs
+        return np.frombuffer(os.urandom(4 * limbs * n), dtype=np.uint64).reshape(n, limbs // 2)
 
     def _random_units(self, n: int) -> NDArray[np.uint64]:
         """Uniform units of Z_n, by rejection, one canonical row each; a multiple of p or q has probability 2^-1000."""

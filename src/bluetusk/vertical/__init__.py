@@ -1,6 +1,8 @@
 """Two-party risk models: a guest with labels and hosts with more columns train together; no row leaves its owner."""
 
 from ._link import Link, Observer, local_links
+from .align import intersect
+from .boosting import GradientBoosting
 from .logistic import LogisticRegression
 
-__all__ = ["Link", "LogisticRegression", "Observer", "local_links"]
+__all__ = ["GradientBoosting", "Link", "LogisticRegression", "Observer", "intersect", "local_links"]

@@ -98,8 +98,20 @@ class Kind(IntEnum):
     VERTICAL = 60
     WOE_BINNING = 61
     LOGISTIC_REGRESSION = 62
+    GRADIENT_BOOSTING = 63
     VERTICAL_STATE = 64
+    CHECKPOINT = 65
     SEALED = 66
+    PARTY = 67
+    EVIDENCE_IDENTITY = 70
+    POLICY = 71
+    POLICY_USE = 72
+    EVIDENCE_RECORD = 73
+    EVIDENCE_HEAD = 74
+    EVIDENCE_OFFER = 75
+    METER = 76
+    AUDIT = 77
+    AUDIT_BATCH = 78
 
 
 @dataclass(frozen=True)
