@@ -4,5 +4,6 @@ from ._link import Link, Observer, local_links
 from .align import intersect
 from .binning import WoEBinning
 from .boosting import GradientBoosting
+from .logistic import LogisticRegression
 
-__all__ = ["GradientBoosting", "Link", "Observer", "WoEBinning", "intersect", "local_links"]
+__all__ = ["GradientBoosting", "Link", "LogisticRegression", "Observer", "WoEBinning", "intersect", "local_links"]
