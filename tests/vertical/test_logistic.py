@@ -327,7 +327,7 @@ def test_owners_are_asked_and_values_counted():
     assert watch[0].counted == {"rows": 40, "values_encrypted": 80 + 4 * 3, "values_revealed": 2}
     assert watch[1].counted == {"rows": 40, "values_encrypted": 80 + 4 * 3, "values_revealed": 2}
     both(lambda link: guest.predict(xg, link=link), lambda link: host.predict(xh, link=link), links)
-    assert watch[1].asked[-1][1] == "logistic_scores"
+    assert watch[1].asked[-1][1] == "predict"
     assert watch[1].counted["values_revealed"] == 42
 
 

@@ -17,7 +17,7 @@ __all__ = ["read_columns"]
 def read_columns(
     path: str | os.PathLike[str], columns: Sequence[str] | None = None, *, text: Sequence[str] = ()
 ) -> dict[str, NDArray[Any]]:
-    """Read a table.
+    r"""Read a table.
 
     Parameters
     ----------
@@ -44,16 +44,14 @@ def read_columns(
     --------
     >>> import tempfile
     >>> with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
-    ...     _ = file.write("id,age\\n007,41\\n008,\\n")
+    ...     _ = file.write("id,age\n007,41\n008,\n")
     ...     file.flush()
     ...     read_columns(file.name, text=["id"])
     {'id': array(['007', '008'], dtype=object), 'age': array([41., nan])}
     """
     source = Path(path)
-    if source.suffix.lower() in (".parquet", ".pq"):
-        raw = _parquet(source, columns)
-    else:
-        raw = _csv(source, columns)
+    read = _parquet if source.suffix.lower() in (".parquet", ".pq") else _csv
+    raw = read(source, columns)
     if columns is not None:
         for name in columns:
             if name not in raw:
@@ -90,9 +88,7 @@ def _parquet(path: Path, columns: Sequence[str] | None) -> dict[str, list[Any]]:
         table = parquet.read_table(path)
     except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError) as err:
         raise ValueError(f"{path} is no Parquet file: {str(err)[:200]}") from None
-    return {
-        name: table.column(name).to_pylist() for name in table.column_names if columns is None or name in columns
-    }
+    return {name: table.column(name).to_pylist() for name in table.column_names if columns is None or name in columns}
 
 
 def _texts(values: list[Any]) -> NDArray[Any]:

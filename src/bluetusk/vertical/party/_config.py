@@ -161,7 +161,9 @@ class Config:
             more = {
                 "data": data,
                 "model": _made(Model, sections["model"] or {}, "model."),
-                "evidence": None if sections["evidence"] is None else _made(Evidence, sections["evidence"], "evidence."),
+                "evidence": None
+                if sections["evidence"] is None
+                else _made(Evidence, sections["evidence"], "evidence."),
             }
             config = _made(cls, given, "", more)
             config._check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 import json
 import time
@@ -252,14 +253,13 @@ def run(
     test = np.frombuffer(held, "|b1").copy()
     train = ~test
     names = rows.names
-    common = {"key_size": model.key_size}
 
     binning = WoEBinning(
         config.role,
         max_bins=model.max_bins,
         min_rows=model.min_rows,
         categorical=config.data.categorical,
-        **common,
+        key_size=model.key_size,
     )
     table = rows.matrix(order)
     y = labels[train] if labels is not None else None
@@ -279,33 +279,30 @@ def run(
         l2=model.l2,
         sigmoid=model.sigmoid,
         seed=hashlib.sha256(f"{config.job} {model.seed}".encode()).digest() if guest else None,
-        **common,
+        key_size=model.key_size,
     )
     boosting = GradientBoosting(
-        config.role,
+        role=config.role,
         n_estimators=max(1, model.trees),
         max_depth=model.depth,
         learning_rate=model.tree_rate,
         max_bins=model.tree_bins,
         random_state=model.seed,
-        **common,
+        key_size=model.key_size,
     )
     coded = rows.matrix(order, coded=True)
     models: dict[str, Any] = {}
     scores: dict[str, NDArray[np.float64]] = {}
-    for name, wanted, estimator, x, chosen in (
+    plan: tuple[tuple[str, int, Any, NDArray[Any], list[str]], ...] = (
         ("logistic_regression", model.epochs, logistic, woe, kept),
         ("gradient_boosting", model.trees, boosting, coded, names),
-    ):
+    )
+    for name, wanted, estimator, x, chosen in plan:
         if not wanted:
             continue
-        models[name] = stage(
-            name,
-            lambda e=estimator, x=x, c=chosen: e.fit(
-                x[train], *([y] if guest else []), columns=c, link=link, keeper=keeper, progress=progress
-            ),
-        )
-        found = stage(f"{name}_scores", lambda e=estimator, x=x: e.predict_proba(x, link=link, keeper=keeper))
+        fit = functools.partial(estimator.fit, x[train], y, columns=chosen, link=link, keeper=keeper, progress=progress)
+        models[name] = stage(name, fit)
+        found = stage(f"{name}_scores", functools.partial(estimator.predict_proba, x, link=link, keeper=keeper))
         if found is not None:
             scores[name] = found[:, 1]
     if recorder is not None:
@@ -373,7 +370,7 @@ def write_scores(path: Path, outcome: Outcome) -> None:
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "part", "label", *names])
-        labels = outcome.labels if outcome.labels is not None else []
+        labels = np.zeros(0, np.int64) if outcome.labels is None else outcome.labels
         for k, (id, test, label) in enumerate(zip(outcome.ids, outcome.test, labels, strict=True)):
             values = [f"{outcome.scores[name][k]:.6f}" for name in names]
             writer.writerow([id, "test" if test else "train", int(label), *values])
