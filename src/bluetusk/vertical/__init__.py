@@ -1,7 +1,8 @@
 """Two-party risk models: a guest with labels and hosts with more columns train together; no row leaves its owner."""
 
+from . import evaluation
 from ._link import Link, Observer, local_links
 from .align import intersect
 from .binning import WoEBinning
 
-__all__ = ["Link", "Observer", "WoEBinning", "intersect", "local_links"]
+__all__ = ["Link", "Observer", "WoEBinning", "evaluation", "intersect", "local_links"]
