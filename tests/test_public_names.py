@@ -28,6 +28,7 @@ MODULES = [
     bt.sharing.ring,
     bt.sharing.shamir,
     bt.vertical,
+    bt.vertical.evaluation,
 ]
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
 from bluetusk.vertical._bins import ColumnBins, cut, information_value, monotone_groups, weights_of_evidence
-from bluetusk.vertical._table import as_labels, as_table, keys_of
+from bluetusk.vertical._columns import as_labels, as_table, keys_of
 
 NAN = float("nan")
 numbers = st.lists(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._table import MISSING
+from ._columns import MISSING
 
 __all__ = ["ColumnBins", "cut", "information_value", "monotone_groups", "weights_of_evidence"]
 

@@ -18,10 +18,10 @@ from ..wire import frame
 from ._base import Estimator, check_role
 from ._binning_jobs import GuestJob, HostJob, PeerColumn, _plain, peer_column
 from ._bins import ColumnBins, Ints, cut, information_value, monotone_groups, weights_of_evidence
+from ._columns import as_labels, as_table
 from ._job import Keeper, Progress, drive
 from ._link import Link
 from ._save import load_frame, save_frame
-from ._table import as_labels, as_table
 
 __all__ = ["WoEBinning"]
 
@@ -286,24 +286,59 @@ class WoEBinning(Estimator):
         >>> alone.transform([[0.0], [9.0], [float("nan")]]).round(3).tolist()
         [[-1.609], [1.609], [0.0]]
         """
-        fitted = self._fitted()
+        picked = self._picked(X, columns)
+        return (
+            np.stack([bins.transform(values) for bins, values in picked], axis=1) if picked else np.empty((len(X), 0))
+        )
+
+    def codes(self, X: Any, columns: Sequence[str] | None = None) -> Ints:
+        """Replace each value by the number of its bin.
+
+        Parameters
+        ----------
+        X, columns
+            As for :meth:`transform`.
+
+        Returns
+        -------
+        ndarray of int64, shape (n, len(columns))
+            -1 for a missing value or a category that training has not seen.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`transform`.
+
+        Examples
+        --------
+        >>> alone = WoEBinning("guest", min_rows=1, max_bins=2).fit([[1.0], [2.0], [3.0], [4.0]], [0, 0, 1, 1])
+        >>> alone.codes([[0.0], [9.0], [float("nan")]]).tolist()
+        [[0], [1], [-1]]
+        """
+        picked = self._picked(X, columns)
+        return (
+            np.stack([bins.codes(values) for bins, values in picked], axis=1)
+            if picked
+            else np.empty((len(X), 0), np.int64)
+        )
+
+    def _picked(self, X: Any, columns: Sequence[str] | None) -> list[tuple[ColumnBins, NDArray[Any]]]:
+        """Return bins and values of the columns that are wanted."""
+        fitted = {each.name: each for each in self._fitted()}
         named = hasattr(X, "columns") and hasattr(X, "to_numpy")
-        kinds = [each.name for each in fitted if each.kind == "categorical"]
-        table = as_table(X, None if named else self.columns_, kinds if not named else ())
-        if named:
-            there = set(table.names)
-            lacking = [name for name in self.columns_ if name not in there]
-            if lacking:
-                raise ValueError(f"X lacks columns: {', '.join(lacking[:20])}")
-            table = as_table(X, None, kinds)
-        wanted = self.columns_ if columns is None else list(columns)
-        by_name = {each.name: each for each in fitted}
-        for name in wanted:
-            if name not in by_name:
+        names = [str(name) for name in X.columns] if named else self.columns_
+        kinds = [name for name in names if name in fitted and fitted[name].kind == "categorical"]
+        table = as_table(X, None if named else names, kinds)
+        out = []
+        for name in self.columns_ if columns is None else columns:
+            if name not in fitted:
                 raise ValueError(f"columns names {name!r}, which was not fitted")
-        out = np.empty((table.rows, len(wanted)))
-        for j, name in enumerate(wanted):
-            out[:, j] = by_name[name].transform(table.values[table.names.index(name)])
+            if name not in table.names:
+                raise ValueError(f"X lacks the column {name!r}")
+            values = table.values[table.names.index(name)]
+            if (values.dtype.kind == "f") != (fitted[name].kind == "numeric"):
+                raise ValueError(f"X[{name!r}] holds strings, but was fitted with numbers")
+            out.append((fitted[name], values))
         return out
 
     def select(self, min_iv: float = 0.02) -> list[str]:
