@@ -7,4 +7,13 @@ from .binning import WoEBinning
 from .boosting import GradientBoosting
 from .logistic import LogisticRegression
 
-__all__ = ["GradientBoosting", "Link", "LogisticRegression", "Observer", "WoEBinning", "evaluation", "intersect", "local_links"]
+__all__ = [
+    "GradientBoosting",
+    "Link",
+    "LogisticRegression",
+    "Observer",
+    "WoEBinning",
+    "evaluation",
+    "intersect",
+    "local_links",
+]
