@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from ._inspect import describe
 from ._version import __version__
+from .demo import credit_cli as _credit
 from .errors import BluetuskError
 from .evidence import _cli as _evidence
 from .vertical.party import _cli as _party
@@ -386,6 +387,7 @@ needs: {_EXTRA}""",
     banks.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     banks.add_argument("--quiet", "-q", action="store_true", help="show no progress on standard error")
     banks.set_defaults(run=_demo_banks, parser=banks)
+    _credit.add_parser(kinds, _add_key_size)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

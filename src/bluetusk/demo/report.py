@@ -13,7 +13,7 @@ from .evaluate import Comparison
 from .roles import MIN_CLIENTS
 from .runner import Outcome, Plan
 
-__all__ = ["Table", "as_json", "show", "tables"]
+__all__ = ["Table", "as_json", "show", "size", "tables"]
 
 _PHASES = ("start", "keys", "bins", "training")
 
@@ -43,7 +43,7 @@ class Table:
     note: str = ""
 
 
-def _size(n: float) -> str:
+def size(n: float) -> str:
     """Write a number of bytes for people."""
     for unit in ("B", "kB"):
         if n < 999.5:
@@ -141,7 +141,7 @@ def _exactness(outcome: Outcome, comparison: Comparison) -> Table:
 
 def _cost(plan: Plan, outcome: Outcome, seconds: float) -> Table:
     def cell(used: Usage | None) -> str:
-        return "" if used is None else f"{used.seconds:.2f} s, {_size(used.sent)}"
+        return "" if used is None else f"{used.seconds:.2f} s, {size(used.sent)}"
 
     rows = []
     for role, phases in _by_role(outcome).items():
