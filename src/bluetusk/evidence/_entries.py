@@ -243,6 +243,8 @@ def _checked_head(view: memoryview, start: int, tree: Tree, log: bytes, owner: b
             other = Head.from_bytes(got)
         except FrameError:
             raise FrameError("its head was altered") from None
+        if other.key != owner:
+            raise FrameError("its head is signed with another key than the owner's")
         if other.size == len(tree) and other.root != root:
             raise FrameError("it is not the record that its head was signed for")
         raise FrameError("its head is another one's")

@@ -39,6 +39,7 @@ class AppendFile:
         self.lock = threading.RLock()
         self._pid = os.getpid()
         flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
+        new = create and not os.path.lexists(self.path)
         self._fd = os.open(self.path, flags, 0o600)
         try:
             if not stat.S_ISREG(os.fstat(self._fd).st_mode):
@@ -47,7 +48,7 @@ class AppendFile:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise ProtocolAbort(f"{self.path!r} is in use by another process: close that one first") from None
-            if create:
+            if new:
                 _sync_directory(self.path)
         except BaseException:
             self.close()
