@@ -352,7 +352,7 @@ def test_two_grants_of_one_id() -> None:
 def test_other_files_are_no_policy(tmp_path: Path) -> None:
     for name, data in (("a.json", b"[]"), ("a.json", b"{"), ("a.json", b"[" * 9999), ("a.toml", b"\xff"), ("a", b"3")):
         (tmp_path / name).write_bytes(data)
-        with pytest.raises(ValueError, match="policy|valid"):
+        with pytest.raises(ValueError, match=r"policy|valid"):
             Policy.load(tmp_path / name)
     (tmp_path / "a").write_bytes(bytes(1 << 21))
     with pytest.raises(ValueError, match="too large"):
