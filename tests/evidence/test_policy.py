@@ -205,6 +205,12 @@ def test_several_grants(guarded: Callable[..., Guard]) -> None:
     assert guard.authorise(**{**USE, "task": "c"}).grant == "g"
 
 
+def test_few_rows_may_be_scored(guarded: Callable[..., Guard]) -> None:
+    """A prediction is of one applicant as often as not; what it may show is limited by uses."""
+    guard = guarded(replace(GRANT, purposes=("predict",)))
+    assert guard.authorise(**{**USE, "purpose": "predict", "rows": 1, "min_rows": None}).uses_left == 2
+
+
 def test_arguments(guarded: Callable[..., Guard]) -> None:
     guard = guarded(GRANT)
     for change in ({"peer": 3}, {"task": None}, {"purpose": b"binning"}):

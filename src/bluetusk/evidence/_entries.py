@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import FrameError
 from ..wire import frame
+from ._file import without_fill
 from ._head import Head
 from ._merkle import HASH, Tree, leaf_hash
 
@@ -181,6 +182,12 @@ def scan(data: bytes, *, key: bytes | None = None, signatures: bool = True) -> S
                 found.torn = len(data) - found.end
             return found
         except FrameError as error:
+            kept = without_fill(data, found.end)
+            if kept is not None:
+                again = scan(kept, key=key, signatures=False)
+                if again.problem is None and len(again.records) == index:
+                    found.torn = len(data) - found.end
+                    return found
             found.problem = Problem(index, _named(index, str(error)))
             return found
         found.records.append(record)

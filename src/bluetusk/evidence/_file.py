@@ -10,8 +10,9 @@ import threading
 
 from ..errors import ProtocolAbort
 
-__all__ = ["AppendFile", "read_whole"]
+__all__ = ["AppendFile", "read_whole", "without_fill"]
 
+_FILL = 16
 MAX_FILE = 1 << 32
 """Largest file that is read back, in bytes."""
 
@@ -95,6 +96,15 @@ class AppendFile:
             self.cut(size)
         except OSError:
             self.close()  # the end is unknown: write nothing more; the next start repairs it
+
+
+def without_fill(data: bytes, start: int) -> bytes | None:
+    """Return the data without the zeros that a power loss leaves where a write had grown the file; None if none are.
+
+    No frame of ours ends in so many zeros by itself.
+    """
+    kept = data[: start + len(data[start:].rstrip(b"\x00"))]
+    return kept if len(data) - len(kept) >= _FILL else None
 
 
 def read_whole(path: str | os.PathLike[str]) -> bytes:
