@@ -27,6 +27,8 @@ MODULES = [
     bt.sharing.beaver,
     bt.sharing.ring,
     bt.sharing.shamir,
+    bt.vertical,
+    bt.vertical.evaluation,
 ]
 
 

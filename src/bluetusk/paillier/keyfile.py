@@ -315,6 +315,12 @@ def _check_header(header: Mapping[str, Any]) -> bool:
     frame.field(header, "bits", int, choices=KEY_BITS)
     suite = frame.field(header, "suite", str, choices=SUITES)
     frame.field(header, "fingerprint", bytes, length=32)
+    check_kdf(header)
+    return frame.field(header, "given_hs", bool, choices=(False, True) if suite == "djn" else (False,))
+
+
+def check_kdf(header: Mapping[str, Any]) -> None:
+    """Check the fields of scrypt and AES-256-GCM in a header; FrameError names the first bad one."""
     frame.field(header, "kdf", str, choices=("scrypt",))
     frame.field(header, "log2_n", int, low=_READ_LOG2_N[0], high=_READ_LOG2_N[1])
     frame.field(header, "r", int, choices=(_R,))
@@ -322,7 +328,6 @@ def _check_header(header: Mapping[str, Any]) -> bool:
     frame.field(header, "salt", bytes, length=_SALT)
     frame.field(header, "cipher", str, choices=("aes-256-gcm",))
     frame.field(header, "nonce", bytes, length=_NONCE)
-    return frame.field(header, "given_hs", bool, choices=(False, True) if suite == "djn" else (False,))
 
 
 def _derive(secret: bytes, header: Mapping[str, Any]) -> bytes:

@@ -37,6 +37,12 @@ class Estimator:
         Returns
         -------
         dict of str to value
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.vertical.WoEBinning("host").get_params()["max_bins"]
+        10
         """
         return {name: getattr(self, name) for name in self._names()}
 
@@ -57,6 +63,12 @@ class Estimator:
         ------
         ValueError
             If there is no such parameter.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.vertical.WoEBinning("host").set_params(max_bins=5).max_bins
+        5
         """
         for name, value in params.items():
             if name not in self._names():

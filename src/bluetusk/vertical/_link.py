@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import FrameError, ProtocolAbort
 from ..wire.frame import Kind, check_fields, decode, encode, field
 
-__all__ = ["Channel", "Link", "Message", "Observer", "Rewind", "array_bytes", "array_from", "local_links"]
+__all__ = ["Channel", "Link", "Message", "Observer", "Rewind", "Watcher", "array_bytes", "array_from", "local_links"]
 
 MAX_PARTS = 4096
 MAX_PAYLOAD = 1 << 34
@@ -44,6 +44,19 @@ class Rewind(Exception):
     """The other party came back after a crash; both go on from the last step that both have kept."""
 
 
+class Watcher(Protocol):
+    """What a link tells its party: an :class:`Observer`, or whatever has its methods (``bt.evidence.Recorder``)."""
+
+    def authorise(self, *, peer: str, purpose: str, columns: Sequence[str], rows: int, **details: Any) -> None:
+        """See :class:`Observer`."""
+
+    def count(self, *, peer: str, task: str, what: str, number: int) -> None:
+        """See :class:`Observer`."""
+
+    def passed(self, *, peer: str, task: str, sent: bool, frame: bytes) -> None:
+        """See :class:`Observer`."""
+
+
 class Observer:
     """What a party may want to know of, or to forbid: policy, meter and evidence derive from this; it allows all.
 
@@ -55,13 +68,57 @@ class Observer:
     """
 
     def authorise(self, *, peer: str, purpose: str, columns: Sequence[str], rows: int, **details: Any) -> None:
-        """Raise :class:`~bluetusk.PolicyRefused` unless this party's data may be used so; called before each use."""
+        """Raise :class:`~bluetusk.PolicyRefused` unless this party's data may be used so; called before each use.
+
+        Parameters
+        ----------
+        peer, purpose : str
+            For whom and for what.
+        columns : sequence of str
+            The columns in question.
+        rows : int
+            How many rows of them.
+        **details
+            What else a policy may ask for, such as ``min_rows``.
+
+        Examples
+        --------
+        >>> Observer().authorise(peer="guest", purpose="binning", columns=["AGE"], rows=1000, min_rows=50)
+        """
 
     def count(self, *, peer: str, task: str, what: str, number: int) -> None:
-        """Note that values were encrypted or revealed, or rows used (`what`: a short name)."""
+        """Note that values were encrypted or revealed, or rows used.
+
+        Parameters
+        ----------
+        peer, task : str
+            With whom and in what.
+        what : str
+            A short name: "values_encrypted", "values_revealed", "rows".
+        number : int
+            How many.
+
+        Examples
+        --------
+        >>> Observer().count(peer="guest", task="binning", what="rows", number=1000)
+        """
 
     def passed(self, *, peer: str, task: str, sent: bool, frame: bytes) -> None:
-        """Note a frame that goes out, or that came in."""
+        """Note a frame that goes out, or that came in.
+
+        Parameters
+        ----------
+        peer, task : str
+            With whom and in what.
+        sent : bool
+            Whether it goes out.
+        frame : bytes
+            All of it.
+
+        Examples
+        --------
+        >>> Observer().passed(peer="guest", task="binning", sent=True, frame=b"...")
+        """
 
 
 @dataclass(frozen=True)
@@ -113,15 +170,28 @@ class Link:
     (3, array([1, 2, 3], dtype=uint64))
     """
 
-    def __init__(self, channel: Channel, *, me: str, peer: str, observer: Observer | None = None) -> None:
+    def __init__(self, channel: Channel, *, me: str, peer: str, observer: Watcher | None = None) -> None:
         self.channel, self.me, self.peer = channel, me, peer
-        self.observer = Observer() if observer is None else observer
+        self.observer: Watcher = Observer() if observer is None else observer
         self.bytes_sent = self.bytes_received = 0
         self._task, self._step = "", 0
         self._sent = self._received = 0
 
     def scope(self, task: str, step: int) -> None:
-        """Begin a step of a task: both parties do so at the same point of their programs."""
+        """Begin a step of a task: both parties do so at the same point of their programs.
+
+        Parameters
+        ----------
+        task : str
+            Its name.
+        step : int
+            From 0.
+
+        Examples
+        --------
+        >>> here, there = local_links()
+        >>> here.scope("example", 0)
+        """
         self._task, self._step = task, step
         self._sent = self._received = 0
 
@@ -141,6 +211,13 @@ class Link:
             Values for the header: bool, int, str, bytes, list, map; no float.
         parts : sequence of bytes-like, optional
             Arrays.
+
+        Examples
+        --------
+        >>> here, there = local_links()
+        >>> here.send("hello", {"rows": 3})
+        >>> there.receive("hello", ["rows"]).fields
+        {'rows': 3}
         """
         header = {
             "topic": topic,
@@ -179,6 +256,13 @@ class Link:
             If something else comes.
         ProtocolAbort
             If the peer gave up and said so.
+
+        Examples
+        --------
+        >>> here, there = local_links()
+        >>> here.send("hello", parts=[b"abc"])
+        >>> bytes(there.receive("hello", parts=1).parts[0])
+        b'abc'
         """
         data = self.channel.recv()
         self.bytes_received += len(data)
@@ -191,7 +275,7 @@ class Link:
         if said == "abort":
             reason = field(field(got.header, "fields", dict), "reason", str, high=200)
             raise ProtocolAbort(f"the other party gave up: {reason}", party=self.peer)
-        due = {"topic": topic, "task": self._task, "step": self._step, "seq": self._received}
+        due: dict[str, Any] = {"topic": topic, "task": self._task, "step": self._step, "seq": self._received}
         for name, value in due.items():
             if field(got.header, name, type(value)) != value:
                 raise FrameError(
@@ -211,15 +295,52 @@ class Link:
         return Message(body, [got.payload[a:b] for a, b in itertools.pairwise(ends)])
 
     def abort(self, reason: str) -> None:
-        """Tell the peer that this party gives up; the reason must hold nothing private."""
+        """Tell the peer that this party gives up.
+
+        Parameters
+        ----------
+        reason : str
+            Nothing private; at most 200 characters are sent.
+
+        Examples
+        --------
+        >>> here, there = local_links()
+        >>> here.abort("too few rows")
+        >>> there.receive("hello")
+        Traceback (most recent call last):
+            ...
+        bluetusk.errors.ProtocolAbort: the other party gave up: too few rows (party at fault: guest)
+        """
         self.send("abort", {"reason": reason[:200]})
 
     def authorise(self, purpose: str, columns: Sequence[str], rows: int, **details: Any) -> None:
-        """Ask this party's observer whether its data may be used so."""
+        """Ask this party's observer whether its data may be used so.
+
+        Parameters
+        ----------
+        purpose, columns, rows, **details
+            As for :meth:`Observer.authorise`.
+
+        Examples
+        --------
+        >>> here, there = local_links()
+        >>> here.authorise("binning", ["AGE"], 1000, min_rows=50)
+        """
         self.observer.authorise(peer=self.peer, purpose=purpose, columns=columns, rows=rows, **details)
 
     def count(self, what: str, number: int) -> None:
-        """Tell this party's observer of values encrypted or revealed."""
+        """Tell this party's observer of values encrypted or revealed.
+
+        Parameters
+        ----------
+        what, number
+            As for :meth:`Observer.count`.
+
+        Examples
+        --------
+        >>> here, there = local_links()
+        >>> here.count("rows", 1000)
+        """
         self.observer.count(peer=self.peer, task=self._task, what=what, number=number)
 
 
@@ -303,7 +424,7 @@ def local_links(
     me: str = "guest",
     peer: str = "host",
     *,
-    observers: tuple[Observer | None, Observer | None] = (None, None),
+    observers: tuple[Watcher | None, Watcher | None] = (None, None),
     seconds: float = 600.0,
 ) -> tuple[Link, Link]:
     """Return the two ends of a link inside one process, for two threads: to try a model out, and for tests.

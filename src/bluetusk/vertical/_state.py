@@ -1,0 +1,71 @@
+"""The state of a job as one canonical frame: small values and arrays by name."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FrameError
+from ..wire.frame import Kind, check_fields, decode, encode, field
+
+__all__ = ["pack_state", "unpack_state"]
+
+_TYPES = ("<f8", "<i8", "<u4", "|u1", "|b1")
+
+
+def pack_state(task: str, fields: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return the frame.
+
+    Parameters
+    ----------
+    task : str
+        The job's name.
+    fields : mapping
+        Values as a header takes them.
+    arrays : mapping of str to ndarray
+        Of float64, int64, uint32, uint8 or bool, any shape.
+
+    Returns
+    -------
+    bytes
+        For :func:`unpack_state`.
+
+    Examples
+    --------
+    >>> unpack_state(pack_state("t", {"n": 1}, {"x": np.arange(2)}), "t")
+    ({'n': 1}, {'x': array([0, 1])})
+    """
+    names = sorted(arrays)
+    ready = [np.ascontiguousarray(arrays[name]) for name in names]
+    for name, a in zip(names, ready, strict=True):
+        if a.dtype.str not in _TYPES:
+            raise TypeError(f"array {name!r} is of {a.dtype}: a state holds {', '.join(_TYPES)}")
+    kinds = [[name, a.dtype.str, list(a.shape)] for name, a in zip(names, ready, strict=True)]
+    header = {"task": task, "fields": dict(fields), "arrays": kinds}
+    return encode(Kind.VERTICAL_STATE, header, b"".join(a.tobytes() for a in ready))
+
+
+def unpack_state(data: bytes | memoryview, task: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return fields and arrays (copies); FrameError if the bytes are no state of this task."""
+    got = decode(data, Kind.VERTICAL_STATE)
+    check_fields(got.header, ("task", "fields", "arrays"))
+    field(got.header, "task", str, choices=(task,))
+    shapes: list[tuple[str, np.dtype[Any], tuple[int, ...]]] = []
+    for entry in field(got.header, "arrays", list, items=list):
+        name, kind, shape = entry if len(entry) == 3 else ("", "", None)
+        if kind not in _TYPES or not isinstance(shape, list) or any(type(d) is not int or d < 0 for d in shape):
+            raise FrameError("frame field 'arrays' does not describe arrays")
+        shapes.append((name, np.dtype(kind), tuple(shape)))
+    sizes = [dtype.itemsize * int(np.prod(shape, dtype=object)) for _, dtype, shape in shapes]
+    if sum(sizes) != got.payload.nbytes:
+        raise FrameError("frame field 'arrays' does not add up to the payload")
+    ends = itertools.pairwise(itertools.accumulate(sizes, initial=0))
+    arrays = {
+        name: np.frombuffer(got.payload[lo:hi], dtype).reshape(shape).copy()
+        for (name, dtype, shape), (lo, hi) in zip(shapes, ends, strict=True)
+    }
+    return field(got.header, "fields", dict), arrays
