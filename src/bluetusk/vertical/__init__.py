@@ -4,5 +4,6 @@ from . import evaluation
 from ._link import Link, Observer, local_links
 from .align import intersect
 from .binning import WoEBinning
+from .report import write_report
 
-__all__ = ["Link", "Observer", "WoEBinning", "evaluation", "intersect", "local_links"]
+__all__ = ["Link", "Observer", "WoEBinning", "evaluation", "intersect", "local_links", "write_report"]
