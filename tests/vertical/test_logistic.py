@@ -228,6 +228,9 @@ def test_predicting_other_rows_is_refused():
             lambda link: guest.predict(xg[:5], link=link),
             lambda link: host.predict(xh[:4], link=link),
         )
+    guest.model_ = bytes(32)
+    with pytest.raises(bt.ProtocolAbort, match="one model"):
+        both(lambda link: guest.predict(xg, link=link), lambda link: host.predict(xh, link=link))
     with pytest.raises(ValueError, match="3 columns, the model 2"):
         guest.predict(xh, link=None)
 
@@ -327,7 +330,7 @@ def test_owners_are_asked_and_values_counted():
     assert watch[0].counted == {"rows": 40, "values_encrypted": 80 + 4 * 3, "values_revealed": 2}
     assert watch[1].counted == {"rows": 40, "values_encrypted": 80 + 4 * 3, "values_revealed": 2}
     both(lambda link: guest.predict(xg, link=link), lambda link: host.predict(xh, link=link), links)
-    assert watch[1].asked[-1][1] == "logistic_scores"
+    assert watch[1].asked[-1][1] == "predict"
     assert watch[1].counted["values_revealed"] == 42
 
 

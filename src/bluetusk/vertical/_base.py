@@ -37,6 +37,12 @@ class Estimator:
         Returns
         -------
         dict of str to value
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.vertical.LogisticRegression("host").get_params()["role"]
+        'host'
         """
         return {name: getattr(self, name) for name in self._names()}
 
@@ -57,6 +63,12 @@ class Estimator:
         ------
         ValueError
             If there is no such parameter.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.vertical.LogisticRegression("host").set_params(key_size=4096).key_size
+        4096
         """
         for name, value in params.items():
             if name not in self._names():
