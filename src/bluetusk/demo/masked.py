@@ -256,10 +256,8 @@ def _take(server: secagg.Server, tell: Tell, data: bytes) -> None:
 def aggregator(job: Job, links: list[Channel], tell: Tell, account: Account) -> None:
     """Run the aggregator: it opens sums over the banks, chooses the bins, and steps towards the optimum."""
     banks = Banks(links, job.patience, tell)
-    hellos: list[bytes] = []
-    banks.collect(hellos.append)
     clients: dict[str, tuple[bytes, int]] = {}
-    for data in hellos:
+    for data in banks.hellos():
         read_hello(read_note(data, "hello"), clients)
     account.enter("bins")
     tell(note("phase", name="bins"))

@@ -69,6 +69,7 @@ FRAC_BITS = 36
 
 _LIMIT_STEP = 1000  # a bank states its rows rounded up to a multiple of this
 _MOST_ROUNDS = 500
+_START = 60.0  # seconds in which a bank says hello, however short the rounds' patience is
 
 Tell = Callable[[bytes], None]
 
@@ -234,9 +235,21 @@ class Banks:
         if not _sent(self.live[name], data):
             self.lose(name, "vanished")
 
-    def collect(self, take: Callable[[bytes], None], names: Collection[str] | None = None) -> None:
+    def hellos(self) -> list[bytes]:
+        """Take what the banks say first: to start and to read the file takes longer than a round."""
+        said: list[bytes] = []
+        self.collect(said.append, patience=max(self._patience, _START))
+        return said
+
+    def collect(
+        self,
+        take: Callable[[bytes], None],
+        names: Collection[str] | None = None,
+        patience: float | None = None,
+    ) -> None:
         """Take one frame from every bank, in the order in which they come; lose those that do not send in time."""
-        deadline = time.monotonic() + self._patience
+        patience = self._patience if patience is None else patience
+        deadline = time.monotonic() + patience
         waiting = set(self.live if names is None else self.live.keys() & names)
         with selectors.DefaultSelector() as selector:
             for name in waiting:
@@ -257,16 +270,14 @@ class Banks:
                         take(data)
                 if left <= 0:
                     for name in sorted(waiting):
-                        self.lose(name, f"was silent for {self._patience:g} s")
+                        self.lose(name, f"was silent for {patience:g} s")
                     return
 
 
 def aggregator(job: Job, holder: Channel, links: list[Channel], tell: Tell, account: Account) -> None:
     """Run the aggregator: it passes on what is for everybody and adds up what it cannot read."""
     banks = Banks(links, job.patience, tell)
-    hellos: list[bytes] = []
-    banks.collect(hellos.append)
-    for data in hellos:
+    for data in banks.hellos():
         holder.send(data)
     holder.send(note("complete"))
     summing = None
