@@ -18,7 +18,7 @@ from bluetusk.errors import (
 )
 
 try:
-    from bluetusk import federated, modexp, paillier, sharing
+    from bluetusk import federated, integrations, modexp, paillier, sharing
     from bluetusk._parallel import set_num_threads
     from bluetusk._selftest import build_info, known_answer_test, selftest
     from bluetusk.encoding import FixedPoint
@@ -47,6 +47,7 @@ __all__ = [
     "build_info",
     "concatenate",
     "federated",
+    "integrations",
     "modexp",
     "paillier",
     "selftest",
