@@ -99,11 +99,11 @@ def _weight(content: Any, legacy: bool, weighted_by: str, most: int) -> int:
         if len(found) != 1:
             raise ValueError(f"the reply must hold {weighted_by!r}, the weight of its arrays, in one MetricRecord")
         value = found[0]
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != (whole := int(value)):
+    if isinstance(value, bool) or not isinstance(value, int | float) or value % 1 != 0:  # NaN % 1 and inf % 1 are NaN
         raise ValueError(f"{weighted_by!r} must be a whole number")
-    if not 1 <= whole <= most:
+    if not 1 <= value <= most:
         raise ValueError(f"{weighted_by!r} must be 1 to {most}: the server's max_weight is the largest that it takes")
-    return whole
+    return int(value)
 
 
 def _check_range(encoding: FixedPoint, vector: Any, arrays: dict[str, Any]) -> None:
@@ -193,5 +193,7 @@ def _kept(ctxt: Any, name: str) -> dict[str, Any]:
 
 
 def printable(err: BaseException) -> str:
-    """Return an error's text for the server."""
+    """Return an error's text for the server; of a disk's only what is wrong, no paths."""
+    if isinstance(err, OSError):
+        return f"{type(err).__name__}: the journal cannot be kept ({err.strerror})"
     return re.sub(r"[^ -~]", "?", f"{type(err).__name__}: {err}")[:300]

@@ -114,7 +114,7 @@ class SecAggMod:
                 )
             del msg.content[KEY]
             return answer(record, msg, ctxt, train, self)
-        except (BluetuskError, TypeError, ValueError) as err:
+        except (BluetuskError, OSError, TypeError, ValueError) as err:
             if failed:
                 raise  # the app's own: Flower reports it
             LOG.error("Secure aggregation: %s", err)
