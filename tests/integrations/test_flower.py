@@ -325,7 +325,7 @@ def test_on_clip_clips_and_l2_scales(make_grid, caplog):
     with caplog.at_level(logging.WARNING, logger="flwr"):
         _, agg, _ = run(app, make_grid, on_clip="clip")
     assert flat(agg.strategy.replies[0].content["arrays"]) == [(4 * 0.5 + 8.0) / 5] * 7
-    assert "7 of 7 values of the update were clipped to 8.0" in caplog.text
+    assert "7 of 7 values of the update were clipped" in caplog.text
     _, agg, _ = run(app, make_grid, on_clip="l2")
     scaled = 8.0 / np.sqrt(7)
     np.testing.assert_allclose(flat(agg.strategy.replies[0].content["arrays"]), (4 * 0.5 + scaled) / 5, atol=2.0**-19)

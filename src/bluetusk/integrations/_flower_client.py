@@ -108,19 +108,17 @@ def _weight(content: Any, legacy: bool, weighted_by: str, most: int) -> int:
 
 def _check_range(encoding: FixedPoint, vector: Any, arrays: dict[str, Any]) -> None:
     """Refuse at once what could not be encoded later, naming the array and not the value: the server reads this."""
-    try:
-        _, clipped = encoding.quantise(vector)
-    except EncodingOverflow:
-        name = next(name for name, array in arrays.items() if not _fits(encoding, array))
-        raise EncodingOverflow(
-            f"array {name!r} holds a value beyond the clip of {encoding.clip}: raise the server's clip, or let it say "
-            'on_clip="clip"'
-        ) from None
-    except ValueError:
-        name = next(name for name, array in arrays.items() if not np.isfinite(array).all())
-        raise ValueError(f"array {name!r} holds NaN or an infinity") from None
-    if clipped:
-        LOG.warning("%d of %d values of the update were clipped to %s", clipped, vector.size, encoding.clip)
+    peak = max(float(vector.max()), -float(vector.min()))
+    if peak <= encoding.clip or (encoding.on_clip != "raise" and peak < np.inf):  # false for NaN
+        return
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"array {name!r} holds NaN or an infinity")
+        if not _fits(encoding, array):
+            raise EncodingOverflow(
+                f"array {name!r} holds a value beyond the clip of {encoding.clip}: raise the server's clip, or let it "
+                'say on_clip="clip"'
+            )
 
 
 def _fits(encoding: FixedPoint, array: Any) -> bool:
@@ -160,6 +158,8 @@ def _start(record: Any, ctxt: Any, policy: Any) -> bytes:
     key = os.urandom(32)
     with Client(session, str(ctxt.node_id), kept["seed"], journal=journal_of(ctxt, policy.journals)) as client:
         (frame,) = client.start(0, vector, kept["weight"])
+        if client.clipped:
+            LOG.warning("%d of %d values of the update were clipped", client.clipped, vector.size)
         _keep(ctxt, {"session": raw, "seed": kept["seed"], "key": key, "state": client.to_bytes(key)})
     return frame
 
