@@ -216,10 +216,28 @@ def test_a_client_that_vanishes_is_left_out_and_the_rest_is_exact(make_grid, sta
     nodes = tuple(node for node in range(1, n + 1) if inside or node != 3)
     (told,) = agg.rounds
     assert (told.clients, told.weight) == (nodes, sum(map(weight, nodes)))
-    assert told.problems[3].endswith("did not answer in time")
+    assert told.problems[3].endswith("did not answer")
     got = given(agg)
     assert {node: got[node] for node in nodes} == {node: mean_of(nodes) for node in nodes}
     assert (3 in got) == (stage != "train")
+
+
+@pytest.mark.parametrize("stage", ["train", "masked"])
+def test_the_superlink_speaks_for_a_node_that_is_gone(make_grid, stage):
+    class Link(make_grid):
+        def deliver(self, message):
+            reply = super().deliver(message)
+            if reply is None:
+                reply = Message(Error(5, "Node Unavailable"), reply_to=message)
+                reply.metadata.__dict__["_src_node_id"] = 1000
+            return reply
+
+    agg = strategy()
+    agg.start(Link(make_app(), 7, lambda node, at: (node, at) == (3, stage)), INITIAL, num_rounds=1)
+    (told,) = agg.rounds
+    assert told.clients == (1, 2, 4, 5, 6, 7)
+    assert set(told.problems) == {3}
+    assert told.problems[3].endswith("did not answer")
 
 
 def test_too_few_is_a_typed_abort_that_leaves_the_model_and_the_next_round_goes_on(make_grid, caplog):
@@ -253,6 +271,22 @@ def test_fewer_than_min_clients(make_grid):
 def test_nobody_trains(make_grid):
     _, agg, _ = run(make_app(), make_grid, lose=lambda node, stage: True)
     assert "no client trained" in str(agg.rounds[0].error)
+
+
+def test_two_clients_only_if_both_sides_say_so(make_grid):
+    _, agg, _ = run(make_app(mod=SecAggMod(min_clients=2)), make_grid, n=2)
+    assert "2 clients trained, at least 3 are needed" in str(agg.rounds[0].error)
+    _, agg, _ = run(make_app(), make_grid, n=2, min_clients=2)
+    assert "this client asks for 3" in agg.rounds[0].problems[1]
+    _, agg, _ = run(make_app(mod=SecAggMod(min_clients=2)), make_grid, n=2, min_clients=2)
+    assert given(agg) == {1: mean_of((1, 2)), 2: mean_of((1, 2))}
+
+
+def test_a_sparse_graph(make_grid):
+    nodes = [node for node in range(1, 71) if node not in (5, 50)]
+    _, agg, _ = run(make_app(), make_grid, n=70, lose=lambda node, at: at == "masked" and node not in nodes)
+    assert agg.rounds[0].clients == tuple(nodes)
+    assert given(agg)[1] == mean_of(nodes)
 
 
 def test_corrupt_clients_planned_for_all_may_be_all_that_stay(make_grid):

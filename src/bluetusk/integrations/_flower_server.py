@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal
@@ -222,10 +222,12 @@ class _Carrier:
             messages.append(self._message(node, content))
         told: dict[int, tuple[bytes, Layout]] = {}
         for reply in self.grid.send_and_receive(messages, timeout=self.timeout):
-            node = reply.metadata.src_node_id
+            node = self._sender(reply, self.sent)
             if reply.has_error():
                 self._problem(node, f"{reply.error.reason}")
                 self.failed.append(reply)
+                continue
+            if node is None:
                 continue
             self.trained[node] = reply
             try:
@@ -233,7 +235,7 @@ class _Carrier:
             except (FrameError, KeyError) as err:
                 self._problem(node, f"no reply of secagg_mod, is it among the client's mods? {err}")
         for node in self.sent.keys() - self.trained.keys() - self.problems.keys():
-            self._problem(node, "did not answer in time")
+            self._problem(node, "did not answer")
         if not told:
             raise ProtocolAbort("no client trained")
         # The layout of most; of equally common ones the first.
@@ -272,12 +274,12 @@ class _Carrier:
         messages = [
             self._message(node, app.RecordDict({KEY: app.ConfigRecord(dict(step))})) for node, step in steps.items()
         ]
-        heard = set()
+        heard: set[int | None] = set()
         for reply in self.grid.send_and_receive(messages, timeout=self.step_timeout):
-            node = reply.metadata.src_node_id
+            node = self._sender(reply, steps)
             heard.add(node)
-            if reply.has_error():
-                self._problem(node, f"{phase}: {reply.error.reason}")
+            if reply.has_error() or node is None:
+                self._problem(node, f"{phase}: {reply.error.reason if reply.has_error() else 'was not asked'}")
                 continue
             try:
                 frame = field_of(reply.content.config_records[KEY], "frame", bytes)
@@ -288,7 +290,7 @@ class _Carrier:
             if isinstance(verdict, Rejected):
                 self._problem(node, f"{phase}: {verdict.reason}")
         for node in steps.keys() - heard:
-            self._problem(node, f"{phase}: did not answer in time")
+            self._problem(node, f"{phase}: did not answer")
 
     # -------------------------------------------------------------------------------------------------- messages
 
@@ -309,7 +311,16 @@ class _Carrier:
             record, name = (f"{LEGACY}num_examples", "num_examples") if legacy else ("metrics", self.weighted_by)
             content[record] = app.MetricRecord({name: max(1, weight // clients)})
 
-    def _problem(self, node: int, reason: str) -> None:
+    @staticmethod
+    def _sender(reply: Any, asked: Container[int]) -> int | None:
+        """Return the node that replies; None if it is none of those asked, as the SuperLink where it speaks for one."""
+        node: int = reply.metadata.src_node_id
+        return node if node in asked else None
+
+    def _problem(self, node: int | None, reason: str) -> None:
+        if node is None:
+            LOG.warning("Secure aggregation: %s", reason)
+            return
         said = "".join(c if c.isprintable() else "?" for c in reason[:_REASON])
         if self.problems.setdefault(node, said) == said:
             LOG.warning("Secure aggregation: node %d: %s", node, said)
