@@ -58,8 +58,6 @@ setup(
         build_dir="build/cython",
         nthreads=0,
         force=bool(os.environ.get("BLUETUSK_FORCE_CYTHON")),
-        # generated C does not depend on the interpreter: builds for several share a folder of it
-        cache=os.environ.get("BLUETUSK_CYTHON_CACHE") or False,
         compiler_directives={"language_level": 3, "boundscheck": False, "wraparound": False, "embedsignature": False},
     )
 )
