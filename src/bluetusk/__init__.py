@@ -26,7 +26,7 @@ try:
     from bluetusk.paillier import CipherArray, concatenate
 
     known_answer_test()
-except (ImportError, BluetuskError, ValueError) as _error:  # ValueError: a wrong BLUETUSK_NUM_THREADS
+except (ImportError, BluetuskError) as _error:
     # Both `bluetusk` and `python -m bluetusk` (whose argv[0] is "-m" until its module is found) import this package
     # before any code of the command line runs, so its promise of one line without a traceback is kept here.
     _program = "".join(sys.argv[:1])
