@@ -6,6 +6,7 @@ from .align import intersect
 from .binning import WoEBinning
 from .boosting import GradientBoosting
 from .logistic import LogisticRegression
+from .report import write_report
 
 __all__ = [
     "GradientBoosting",
@@ -16,4 +17,5 @@ __all__ = [
     "evaluation",
     "intersect",
     "local_links",
+    "write_report",
 ]
