@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,13 +55,20 @@ def priv(keypair: tuple[Any, Any]) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def _names_of_examples(request: pytest.FixtureRequest, doctest_namespace: dict[str, Any]) -> None:
+def _names_of_examples(request: pytest.FixtureRequest, doctest_namespace: dict[str, Any]) -> Iterator[None]:
     """Give examples that speak of `pub` or `priv` the session's keys."""
     item = request.node
     if isinstance(item, pytest.DoctestItem) and any(_KEY_NAMES.search(e.source) for e in item.dtest.examples):
         doctest_namespace["pub"], doctest_namespace["priv"] = request.getfixturevalue("keypair")
     if isinstance(item, pytest.DoctestItem) and "secagg" in item.name:
         doctest_namespace.update(_secagg())
+    if isinstance(item, pytest.DoctestItem) and "evidence" in item.name:
+        names = _evidence(request.getfixturevalue("tmp_path"))
+        doctest_namespace.update(names)
+        with names["log"], names["guard"]:
+            yield
+        return
+    yield
 
 
 def _secagg() -> dict[str, Any]:
@@ -76,3 +85,14 @@ def _secagg() -> dict[str, Any]:
         secagg.plan(5, dropout=0.2), FixedPoint(), 3, clients, server_key.public_key().public_bytes_raw()
     )
     return {"session": session, "signing": signing, "server_key": server_key}
+
+
+def _evidence(folder: Path) -> dict[str, Any]:
+    """Return a bank's log of one record, and an owner whose policy grants nothing."""
+    from bluetusk import evidence
+
+    owner = evidence.Identity.generate()
+    policy = evidence.Policy("network", 1, ()).sign(owner)
+    guard = evidence.Guard(policy, folder / "example.uses", owner=owner.public_key)
+    log = evidence.Log.create(folder / "example.log", owner, owner="bank")
+    return {"log": log, "guard": guard, "policy": policy, "owner": owner}

@@ -16,6 +16,7 @@ from bluetusk import _selftest
 
 MODULES = [
     bt,
+    bt.evidence,
     bt.federated,
     bt.federated.noise,
     bt.federated.secagg,

@@ -14,11 +14,12 @@ from bluetusk.errors import (
     FrameError,
     InvalidCiphertext,
     InvalidKey,
+    PolicyRefused,
     ProtocolAbort,
 )
 
 try:
-    from bluetusk import federated, modexp, paillier, sharing, vertical
+    from bluetusk import evidence, federated, modexp, paillier, sharing, vertical
     from bluetusk._parallel import set_num_threads
     from bluetusk._selftest import build_info, known_answer_test, selftest
     from bluetusk.encoding import FixedPoint
@@ -42,10 +43,12 @@ __all__ = [
     "FrameError",
     "InvalidCiphertext",
     "InvalidKey",
+    "PolicyRefused",
     "ProtocolAbort",
     "__version__",
     "build_info",
     "concatenate",
+    "evidence",
     "federated",
     "modexp",
     "paillier",

@@ -38,6 +38,15 @@ _MEANING = {
     Kind.SECAGG_REQUEST: "the clients in a sum, asking for shares",
     Kind.SECAGG_REVEAL: "the shares that unmask a sum, encrypted for the server",
     Kind.SECAGG_STATE: "a party's state in secure aggregation, encrypted",
+    Kind.EVIDENCE_IDENTITY: "an Ed25519 signing key, encrypted under a passphrase",
+    Kind.POLICY: "a data owner's signed policy",
+    Kind.POLICY_USE: "a note of a use of data that a policy allowed",
+    Kind.EVIDENCE_RECORD: "a record of what happened",
+    Kind.EVIDENCE_HEAD: "a signed head of a log",
+    Kind.EVIDENCE_OFFER: "a signed head of a log, with the proof that it extends an earlier one",
+    Kind.METER: "counts of rows, values and bytes by party and task",
+    Kind.AUDIT: "the start of an encryptor's audit records",
+    Kind.AUDIT_BATCH: "an encryptor's audit records, encrypted under a passphrase",
 }
 
 

@@ -11,6 +11,7 @@ __all__ = [
     "FrameError",
     "InvalidCiphertext",
     "InvalidKey",
+    "PolicyRefused",
     "ProtocolAbort",
 ]
 
@@ -142,3 +143,33 @@ class ProtocolAbort(BluetuskError):
         where = f"round {round}: " if round is not None else ""
         who = f" (party at fault: {party})" if party is not None else ""
         super().__init__(f"{where}{reason}{who}")
+
+
+class PolicyRefused(BluetuskError):
+    """A use of data that its owner's policy does not allow, or that could not be noted on disk.
+
+    Attributes
+    ----------
+    clause : str
+        The clause that refuses: "peer", "until", "uses", "min_rows", "store" (the counters cannot be kept) ...
+    reason : str
+        Why, in one sentence.
+    peer, purpose : str or None
+        Who wanted it, and what for.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> refusal = bt.PolicyRefused("all 20 uses are spent", clause="uses", peer="bank", purpose="binning")
+    >>> print(refusal)
+    policy refuses binning to bank (clause uses): all 20 uses are spent
+    """
+
+    def __init__(self, reason: str, *, clause: str, peer: str | None = None, purpose: str | None = None) -> None:
+        self.clause = clause
+        self.reason = reason
+        self.peer = peer
+        self.purpose = purpose
+        what = f" {purpose}" if purpose is not None else ""
+        who = f" to {peer}" if peer is not None else ""
+        super().__init__(f"policy refuses{what}{who} (clause {clause}): {reason}")

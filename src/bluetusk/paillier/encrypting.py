@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from .base import CipherBase, Packing
 from .keys import PrivateKey, PublicKey
 from .store import FRESH, Index, Store, Words, build, canonical_slices
 
-__all__ = ["decrypted", "default_plan", "encrypted", "packing_for", "residue_rows"]
+__all__ = ["AUDITOR", "decrypted", "default_plan", "encrypted", "packing_for", "residue_rows"]
 
 _INT64_MAX = (1 << 63) - 1
 # The owner's tables and one check cost about as much as 16 encryptions by the public way of mpn. Backends of several
@@ -28,6 +29,10 @@ _OWNER_PAYS_FROM = 16
 _OWNER_PAYS_FROM_LANES = 512
 # A slice ends with one check of all its results, as long as some 10 (decryption) or 30 (encryption) of them.
 _CHECKED_SLICE_US = 90_000.0
+
+Auditor: TypeAlias = Callable[[PublicKey, NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]], None]
+AUDITOR: ContextVar[Auditor | None] = ContextVar("bluetusk_auditor", default=None)
+"""Told the key, plaintexts, randomness and ciphertexts of every encryption in its context, before it is returned."""
 
 
 def modulus_limbs(pub: PublicKey) -> NDArray[np.uint64]:
@@ -88,6 +93,8 @@ def encrypted(
     n = math.prod(shape)
     rows = residue_rows(pub, ints, packing)
     mont, kernel = pub._kernel.mont, pub._kernel
+    if (auditor := AUDITOR.get()) is not None:
+        return pub, _audited(pub, rows, n, auditor, threads, progress), np.arange(n, dtype=np.int64).reshape(shape)
     least = _OWNER_PAYS_FROM if mont.lanes == 1 else _OWNER_PAYS_FROM_LANES
     if owner is not None and pub.suite == "djn" and n >= least:
         secret = owner._kernel
@@ -114,6 +121,30 @@ def encrypted(
 
         words = build(mont, n, by_public, cost_us=pub._blinder.cost_us, threads=threads, progress=progress)
     return pub, Store(mont, words, n, FRESH), np.arange(n, dtype=np.int64).reshape(shape)
+
+
+def _audited(
+    pub: PublicKey,
+    rows: Callable[[int, int], NDArray[np.uint64]],
+    n: int,
+    auditor: Auditor,
+    threads: int | None,
+    progress: _parallel.Progress | None,
+) -> Store:
+    """Encrypt by the public way with randomness that the auditor is told."""
+    mont, blinder = pub._kernel.mont, pub._blinder
+    blinder.prepare(n)
+    plain, random = rows(0, n), blinder.draw(n)
+    canon = np.empty((n, mont.limbs), dtype=np.uint64)
+
+    def work(dst: Words, lo: int, hi: int) -> None:
+        blinder.power(dst, 0, hi - lo, random[lo:hi])
+        pub._kernel.mul_plain(dst, dst, None, plain[lo:hi], 0, hi - lo, True)
+        mont.store(canon[lo:hi], dst, None, 0, hi - lo)
+
+    words = build(mont, n, work, cost_us=blinder.cost_us, threads=threads, progress=progress)
+    auditor(pub, plain, random, canon)
+    return Store(mont, words, n, FRESH)
 
 
 def decrypted(

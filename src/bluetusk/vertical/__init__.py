@@ -4,6 +4,18 @@ from . import evaluation
 from ._link import Link, Observer, local_links
 from .align import intersect
 from .binning import WoEBinning
+from .boosting import GradientBoosting
+from .logistic import LogisticRegression
 from .report import write_report
 
-__all__ = ["Link", "Observer", "WoEBinning", "evaluation", "intersect", "local_links", "write_report"]
+__all__ = [
+    "GradientBoosting",
+    "Link",
+    "LogisticRegression",
+    "Observer",
+    "WoEBinning",
+    "evaluation",
+    "intersect",
+    "local_links",
+    "write_report",
+]

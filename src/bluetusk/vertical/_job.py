@@ -47,10 +47,14 @@ class Keeper(Protocol):
     """Where a party keeps the states of its jobs; it agrees with the peers on where to go on."""
 
     def resume(self, task: str) -> tuple[int, bytes | None]:
-        """Return the last step that all parties have kept, and this party's state then (None: nothing yet)."""
+        """Return the last step that all parties have kept, and this party's state then (None: nothing yet).
+
+        Raises :class:`~bluetusk.vertical._link.Rewind` if that step belongs to an earlier task: run that one again,
+        from its kept steps.
+        """
 
     def commit(self, task: str, index: int, state: bytes) -> None:
-        """Keep the state after `index` steps; it is on disk when this returns."""
+        """Keep the state after `index` steps; it is on disk when this returns. Raises Rewind as a channel does."""
 
 
 def drive(job: Job, links: Sequence[Link], *, keeper: Keeper | None = None, progress: Progress | None = None) -> None:
@@ -74,14 +78,14 @@ def drive(job: Job, links: Sequence[Link], *, keeper: Keeper | None = None, prog
             link.scope(job.name, index)
         try:
             job.step(links, index)
+            if keeper is not None:
+                keeper.commit(job.name, index + 1, job.state())
         except Rewind:
             if keeper is None:
                 raise
             index = _resumed(job, keeper, first)
             continue
         index += 1
-        if keeper is not None:
-            keeper.commit(job.name, index, job.state())
         if progress is not None:
             progress(job.name, index, job.steps)
 

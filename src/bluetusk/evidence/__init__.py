@@ -1,0 +1,38 @@
+"""Who may use what, what was used, and proof of it afterwards: policy, meter, log, audit."""
+
+from __future__ import annotations
+
+from ._audit import Audit, AuditReport
+from ._entries import Record
+from ._guard import Guard, Permit
+from ._head import Head
+from ._identity import Identity, fingerprint, read_public_key
+from ._log import Log
+from ._merkle import leaf_hash, verify_consistency, verify_inclusion
+from ._meter import Meter
+from ._policy import Grant, Policy
+from ._recorder import Recorder
+from ._verify import Report, read_heads, verify
+
+__all__ = [
+    "Audit",
+    "AuditReport",
+    "Grant",
+    "Guard",
+    "Head",
+    "Identity",
+    "Log",
+    "Meter",
+    "Permit",
+    "Policy",
+    "Record",
+    "Recorder",
+    "Report",
+    "fingerprint",
+    "leaf_hash",
+    "read_heads",
+    "read_public_key",
+    "verify",
+    "verify_consistency",
+    "verify_inclusion",
+]

@@ -1,0 +1,345 @@
+"""What an encryptor keeps so that an auditor can replay it: plaintexts, randomness and ciphertexts, encrypted at rest.
+
+Whoever opens such a file knows all that was encrypted, so it is off by default. The file is one frame of kind AUDIT
+(how the passphrase becomes a key) and then frames of kind AUDIT_BATCH, each sealed by AES-256-GCM with its header and
+the file's id as associated data: a public key, or a batch of encryptions under the last key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Iterator
+from contextvars import Token
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from numpy.typing import NDArray
+
+from ..errors import BluetuskError, FrameError, InvalidKey, ProtocolAbort
+from ..paillier import hazmat, keyfile
+from ..paillier.encrypting import AUDITOR, Auditor
+from ..paillier.keys import PublicKey
+from ..wire import frame
+from ._entries import TASK
+from ._file import AppendFile, read_whole
+from ._sealing import SEALING_FIELDS, check_sealing, new_sealing, passphrase_key
+
+__all__ = ["Audit", "AuditReport"]
+
+_BATCH = 256  # encryptions in a frame
+_FIELDS = ("count", "nonce", "seq", "task", "what")
+_FIXED = struct.Struct("<4sHHIQ")
+_LARGEST = 1 << 24
+_REFUSED = (
+    "this is no file of audit records, or it is damaged, or the passphrase is wrong; check the path and the "
+    "passphrase, or restore the file from its backup"
+)
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """The result of :meth:`Audit.replay`.
+
+    Attributes
+    ----------
+    ok : bool
+        Whether every record decrypts and every ciphertext is the one that its plaintext and randomness give.
+    ciphertexts : int
+        How many were confirmed.
+    tasks : dict of str to int
+        How many in each task.
+    keys : tuple of bytes
+        Fingerprints of the Paillier keys.
+    reason : str
+        What is wrong with the first bad record; empty if nothing is.
+    torn : int
+        Bytes of a last record that was being written when its process died: its ciphertexts never left.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> bt.evidence.AuditReport(True, 0, {}, (), "", 0).ok
+    True
+    """
+
+    ok: bool
+    ciphertexts: int
+    tasks: dict[str, int]
+    keys: tuple[bytes, ...]
+    reason: str
+    torn: int
+
+
+class Audit:
+    """Records of encryptions, made while it is entered.
+
+    While it is entered, every ``pub.encrypt`` and ``priv.encrypt`` of the same thread (or task of asyncio) takes the
+    public key's way with randomness that is recorded, and the records are on the disk before the array is returned.
+    Results of arithmetic are not recorded: anyone who has their operands can do it again. Slower than plain encryption
+    by the disk, and for key owners by what their own way saves.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; made (mode 0600) if absent, continued if there.
+    passphrase : str or bytes
+        Opens the file; scrypt and AES-256-GCM, as for key files.
+    task : str, optional
+        In which task; change :attr:`task` at any time.
+
+    Raises
+    ------
+    InvalidKey
+        If the file is none of this kind, or the passphrase is wrong.
+    ProtocolAbort
+        If it is in use, or (later) if a record cannot be written: then nothing is returned from the encryption.
+    OSError
+        If it cannot be opened.
+
+    References
+    ----------
+    Audit encryption of HEU (SecretFlow), ``phe_dev``.
+
+    Examples
+    --------
+    >>> import bluetusk as bt, os, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "audit")
+    ...     with bt.evidence.Audit(path, "correct horse", task="job-7") as audit:
+    ...         c = pub.encrypt([1.5, -2.5])
+    ...     audit.close()
+    ...     report = bt.evidence.Audit.replay(path, "correct horse")
+    >>> report.ok, report.ciphertexts, report.tasks
+    (True, 2, {'job-7': 2})
+    """
+
+    def __init__(self, path: str | os.PathLike[str], passphrase: str | bytes, *, task: str = "") -> None:
+        self.task = task
+        self._key: bytes | None = None
+        self._seq = 0
+        self._token: Token[Auditor | None] | None = None
+        if not os.path.lexists(path):
+            keyfile.write(path, frame.encode(frame.Kind.AUDIT, {**new_sealing(), "id": os.urandom(16)}))
+        self._file = AppendFile(path)
+        try:
+            data = self._file.read()
+            self._id, self._cipher, end = _opened(data, passphrase)
+            for header, _, whole in _frames(data, end, self._id, self._cipher):
+                self._seq, end = header["seq"] + 1, whole
+            self._file.cut(end)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Audit:
+        self._token = AUDITOR.set(self._record)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._token is not None:
+            AUDITOR.reset(self._token)
+            self._token = None
+
+    def close(self) -> None:
+        """Release the file; it may be entered again only after it was opened anew.
+
+        Examples
+        --------
+        See :class:`Audit`.
+
+        >>> import bluetusk as bt
+        >>> bt.evidence.Audit.close.__name__
+        'close'
+        """
+        self._file.close()
+
+    def digest(self) -> bytes:
+        """Return SHA-256 of the file as it is now: what the log of evidence notes of it.
+
+        Examples
+        --------
+        >>> import bluetusk as bt, os, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     audit = bt.evidence.Audit(os.path.join(folder, "audit"), "correct horse")
+        ...     len(audit.digest())
+        ...     audit.close()
+        32
+        """
+        return hashlib.sha256(self._file.read()).digest()
+
+    @staticmethod
+    def replay(path: str | os.PathLike[str], passphrase: str | bytes) -> AuditReport:
+        """Encrypt every recorded plaintext again with its randomness, through ``hazmat.encrypt_with``, and compare.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+        passphrase : str or bytes
+            Its passphrase.
+
+        Returns
+        -------
+        AuditReport
+
+        Raises
+        ------
+        InvalidKey
+            If the file is none of this kind, or the passphrase is wrong.
+        OSError
+            If it cannot be read.
+
+        Examples
+        --------
+        See :class:`Audit`.
+
+        >>> import bluetusk as bt
+        >>> bt.evidence.Audit.replay.__name__
+        'replay'
+        """
+        data = read_whole(path)
+        id, cipher, end = _opened(data, passphrase)
+        pub: PublicKey | None = None
+        keys: dict[bytes, None] = {}
+        tasks: dict[str, int] = {}
+        done, reason = 0, ""
+        try:
+            for header, plain, whole in _frames(data, end, id, cipher):
+                end = whole
+                if header["what"] == "key":
+                    pub = PublicKey.from_bytes(plain)
+                    keys[pub.fingerprint] = None
+                    continue
+                if pub is None:
+                    raise FrameError(f"batch {header['seq']} comes before any key")
+                bad = _replayed(pub, plain, header["count"])
+                if bad is not None:
+                    raise FrameError(
+                        f"ciphertext {done + bad} (batch {header['seq']}) is not what its plaintext and randomness give"
+                    )
+                done += header["count"]
+                tasks[header["task"]] = tasks.get(header["task"], 0) + header["count"]
+        except (BluetuskError, ValueError) as error:
+            reason = str(error)
+        torn = 0 if reason else len(data) - end
+        return AuditReport(not reason, done, tasks, tuple(keys), reason, torn)
+
+    def _record(
+        self, pub: PublicKey, plain: NDArray[np.uint64], random: NDArray[np.uint64], canon: NDArray[np.uint64]
+    ) -> None:
+        """Write the records of one encryption."""
+        with self._file.lock:
+            pieces = [self._sealed("key", 0, pub.to_bytes(), 0)] if pub.fingerprint != self._key else []
+            for lo in range(0, len(canon), _BATCH):
+                rows = [part[lo : lo + _BATCH] for part in (plain, random, canon)]
+                content = b"".join(part.astype("<u8", copy=False).tobytes() for part in rows)
+                pieces.append(self._sealed("batch", len(rows[0]), content, len(pieces)))
+            try:
+                self._file.append(b"".join(pieces))
+            except OSError as error:
+                raise ProtocolAbort(
+                    f"cannot write audit records to {self._file.path!r} ({error.strerror or error}), so nothing is "
+                    "encrypted: make room, or leave audit mode"
+                ) from None
+            self._seq += len(pieces)
+            self._key = pub.fingerprint
+
+    def _sealed(self, what: str, count: int, content: bytes, ahead: int) -> bytes:
+        nonce = os.urandom(12)
+        header = {
+            "what": what,
+            "count": count,
+            "task": self.task[:TASK],
+            "seq": self._seq + ahead,
+            "nonce": nonce,
+        }
+        size = len(content) + 16
+        head = frame.encode(frame.Kind.AUDIT_BATCH, header, bytes(size))[:-size]
+        return head + self._cipher.encrypt(nonce, content, self._id + head)
+
+
+def _opened(data: bytes, passphrase: str | bytes) -> tuple[bytes, AESGCM, int]:
+    """Return the file's id, its cipher and where the first batch starts."""
+    try:
+        end = _end(data, 0, frame.Kind.AUDIT)
+        if end is None:
+            raise FrameError("the file ends within its first frame")
+        header = frame.decode(data[:end], frame.Kind.AUDIT, max_payload=0).header
+        frame.check_fields(header, (*SEALING_FIELDS, "id"))
+        check_sealing(header)
+        id = frame.field(header, "id", bytes, length=16)
+    except FrameError:
+        raise InvalidKey(_REFUSED) from None
+    return id, AESGCM(passphrase_key(passphrase, header)), end
+
+
+def _frames(data: bytes, start: int, id: bytes, cipher: AESGCM) -> Iterator[tuple[dict[str, Any], bytes, int]]:
+    """Yield the header, the content and the end of every whole batch.
+
+    Raises
+    ------
+    FrameError
+        If one was altered, is missing or moved.
+    InvalidKey
+        If the first one does not open: the passphrase is wrong, or it was altered.
+    """
+    seq = 0
+    while start < len(data):
+        end = _end(data, start, frame.Kind.AUDIT_BATCH)
+        if end is None:
+            return
+        got = frame.decode(data[start:end], frame.Kind.AUDIT_BATCH, max_payload=_LARGEST)
+        frame.check_fields(got.header, _FIELDS)
+        frame.field(got.header, "what", str, choices=("key", "batch"))
+        frame.field(got.header, "count", int, low=0, high=_BATCH)
+        frame.field(got.header, "task", str, high=TASK)
+        nonce = frame.field(got.header, "nonce", bytes, length=12)
+        if frame.field(got.header, "seq", int, low=0) != seq:
+            raise FrameError(f"batch {seq} is missing: batch {got.header['seq']} stands in its place")
+        head = data[start : end - got.payload.nbytes]
+        try:
+            content = cipher.decrypt(nonce, bytes(got.payload), id + head)
+        except InvalidTag:
+            if seq == 0:
+                raise InvalidKey(_REFUSED) from None
+            raise FrameError(f"batch {seq} was altered") from None
+        yield got.header, content, end
+        start, seq = end, seq + 1
+
+
+def _end(data: bytes, start: int, kind: frame.Kind) -> int | None:
+    """Return where the frame that starts here ends; None if the data ends within it."""
+    fixed = data[start : start + _FIXED.size]
+    usual = _FIXED.pack(frame.MAGIC, frame.VERSION, kind, 0, 0)[:8]
+    if fixed[:8] != usual[: len(fixed)]:
+        raise FrameError(f"no frame of kind {kind.name} starts at byte {start}: the file was altered")
+    if len(fixed) < _FIXED.size:
+        return None
+    *_, header, payload = _FIXED.unpack(fixed)
+    if header > 1 << 12 or payload > _LARGEST:
+        raise FrameError(f"the frame at byte {start} claims more than a batch has: the file was altered")
+    end = start + _FIXED.size + int(header) + int(payload)
+    return end if end <= len(data) else None
+
+
+def _replayed(pub: PublicKey, content: bytes, count: int) -> int | None:
+    """Return the number of the first ciphertext that does not follow from its record, None if all do."""
+    wide = pub.bits // 8
+    random = wide // 2 if pub.suite == "djn" else wide
+    sizes = (wide, random, 2 * wide)
+    if len(content) != count * sum(sizes):
+        raise FrameError("a batch has not the size that its key and count give")
+    lists, at = [], 0
+    for size in sizes:
+        lists.append([int.from_bytes(content[at + i * size : at + (i + 1) * size], "little") for i in range(count)])
+        at += count * size
+    again = hazmat.encrypt_with(pub, lists[0], lists[1])
+    return next((i for i, (a, b) in enumerate(zip(again, lists[2], strict=True)) if a != b), None)

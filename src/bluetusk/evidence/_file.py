@@ -1,0 +1,127 @@
+"""A file that only grows: one writer, every addition on the disk before it counts, half-written ones taken back."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+import threading
+
+from ..errors import ProtocolAbort
+
+__all__ = ["AppendFile", "read_whole"]
+
+MAX_FILE = 1 << 32
+"""Largest file that is read back, in bytes."""
+
+
+class AppendFile:
+    """An open file of complete additions.
+
+    Parameters
+    ----------
+    path : path-like
+        A regular file, no symbolic link.
+    create : bool
+        Make it (mode 0600) if it is absent.
+
+    Raises
+    ------
+    ProtocolAbort
+        If another process has it open, or it is no regular file.
+    OSError
+        If it cannot be opened for writing.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, create: bool = False) -> None:
+        self.path = os.fspath(path)
+        self.lock = threading.RLock()
+        self._pid = os.getpid()
+        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
+        self._fd = os.open(self.path, flags, 0o600)
+        try:
+            if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+                raise ProtocolAbort(f"{self.path!r} is not a regular file: give a file of its own")
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ProtocolAbort(f"{self.path!r} is in use by another process: close that one first") from None
+            if create:
+                _sync_directory(self.path)
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self) -> bytes:
+        """Return what the file holds now."""
+        return _read_fd(self._fd, self.path)
+
+    def append(self, data: bytes) -> None:
+        """Add bytes and force them to the disk; on any failure the file is as it was.
+
+        Raises
+        ------
+        OSError
+            If they cannot be written, or the file is closed or belongs to the parent process.
+        """
+        if self._fd < 0:
+            raise OSError("it is closed")
+        if os.getpid() != self._pid:
+            raise OSError("it belongs to the parent process")
+        before = os.fstat(self._fd).st_size
+        try:
+            if os.write(self._fd, data) != len(data):
+                raise OSError("short write: no room")
+            os.fsync(self._fd)
+        except BaseException:
+            self._take_back(before)
+            raise
+
+    def cut(self, size: int) -> None:
+        """Take away all behind the first `size` bytes."""
+        os.ftruncate(self._fd, size)
+        os.fsync(self._fd)
+
+    def close(self) -> None:
+        """Release the file."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def _take_back(self, size: int) -> None:
+        try:
+            self.cut(size)
+        except OSError:
+            self.close()  # the end is unknown: write nothing more; the next start repairs it
+
+
+def read_whole(path: str | os.PathLike[str]) -> bytes:
+    """Return the content of a regular file that may be open elsewhere."""
+    fd = os.open(os.fspath(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # non-blocking: a pipe must not hang us
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ProtocolAbort(f"{os.fspath(path)!r} is not a regular file")
+        return _read_fd(fd, os.fspath(path))
+    finally:
+        os.close(fd)
+
+
+def _read_fd(fd: int, path: str) -> bytes:
+    size = os.fstat(fd).st_size
+    if size > MAX_FILE:
+        raise ProtocolAbort(f"{path!r} has {size} bytes, more than {MAX_FILE}: move it away and start a new one")
+    data = bytearray()
+    while len(data) < size and (part := os.pread(fd, size - len(data), len(data))):
+        data += part
+    return bytes(data)
+
+
+def _sync_directory(path: str) -> None:
+    """Make the file's name itself survive a crash, where the directory lets us."""
+    with contextlib.suppress(OSError):
+        fd = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

@@ -1,0 +1,457 @@
+"""The owner's own gate: asked before every use, on the owner's clock, with counters that are on disk first."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from ..errors import FrameError, PolicyRefused, ProtocolAbort
+from ._policy import Grant, Policy, seconds_text
+from ._request import ASKING, GROUPED, Request
+from ._uses import Use, Uses
+
+__all__ = ["Guard", "Permit"]
+
+_SLACK = 2.0
+"""Seconds by which a clock may be set back (the system's own corrections); the later time then counts."""
+
+
+@dataclass(frozen=True)
+class Permit:
+    """A use that was granted.
+
+    Attributes
+    ----------
+    grant : str
+        Id of the grant.
+    task : str
+        The task.
+    uses_left : int
+        How many more tasks the grant allows.
+    until : int
+        Seconds since 1970, UTC.
+    again : bool
+        Whether the same use had been granted before: a resumed task.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> bt.evidence.Permit("g1", "job-7", 2, 2_000_000_000, False).uses_left
+    2
+    """
+
+    grant: str
+    task: str
+    uses_left: int
+    until: int
+    again: bool
+
+
+class Guard:
+    """Enforces a policy: whatever it does not grant is refused, and a use counts before the answer leaves.
+
+    Parameters
+    ----------
+    policy : Policy or path-like
+        A signed policy. A path is read again before every use, so that a newer policy put there holds at once.
+    store : path-like
+        Where uses are noted; made (mode 0600) if absent. Whoever can put an older copy of this file back gets its uses
+        back, so it belongs on the owner's machine, and the log of evidence notes every use as well.
+    owner : bytes
+        The Ed25519 key, 32 bytes, that must have signed every policy.
+    clock : callable, optional
+        Returns seconds since 1970, UTC.
+
+    Raises
+    ------
+    PolicyRefused
+        Clause "signature" or "serial": the policy is not the owner's, or is older than the last one; "store": the uses
+        cannot be read or noted.
+
+    References
+    ----------
+    JR/T 0196-2020: the provider of data authorises every use beforehand.
+
+    Examples
+    --------
+    >>> import bluetusk as bt, os, tempfile
+    >>> owner = bt.evidence.Identity.generate()
+    >>> bank = "5a" * 32
+    >>> grant = bt.evidence.Grant("g1", bank, ("binning",), ("AGE",), uses=1, until=4_000_000_000)
+    >>> policy = bt.evidence.Policy("network", 1, (grant,)).sign(owner)
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> guard = bt.evidence.Guard(policy, os.path.join(folder.name, "uses"), owner=owner.public_key)
+    >>> guard.authorise(peer=bank, purpose="binning", columns=["AGE"], rows=900, task="a").uses_left
+    0
+    >>> guard.authorise(peer=bank, purpose="binning", columns=["AGE"], rows=900, task="b")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    bluetusk.errors.PolicyRefused: policy refuses binning to 5a5a5a5a5a5a5a5a (clause uses): all 1 ...
+    >>> guard.close(); folder.cleanup()
+    """
+
+    def __init__(
+        self,
+        policy: Policy | str | os.PathLike[str],
+        store: str | os.PathLike[str],
+        *,
+        owner: bytes,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._owner, self._clock, self._latest = owner, clock, 0.0
+        self._path = None if isinstance(policy, Policy) else os.fspath(policy)
+        loaded = policy if isinstance(policy, Policy) else self._loaded()
+        self._check_signature(loaded)
+        try:
+            self._uses = Uses(store, owner)
+        except (OSError, ProtocolAbort, FrameError) as error:
+            raise PolicyRefused(f"the uses cannot be read from {os.fspath(store)!r}: {error}", clause="store") from None
+        self._latest = self._uses.latest
+        self._policy = loaded
+        try:
+            self._take(loaded)
+        except BaseException:
+            self._uses.close()
+            raise
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that holds.
+
+        Examples
+        --------
+        >>> guard.policy.serial
+        1
+        """
+        return self._policy
+
+    def __enter__(self) -> Guard:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the store.
+
+        Examples
+        --------
+        >>> import bluetusk as bt, os, tempfile
+        >>> owner = bt.evidence.Identity.generate()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     policy = bt.evidence.Policy("network", 1, ()).sign(owner)
+        ...     bt.evidence.Guard(policy, os.path.join(folder, "uses"), owner=owner.public_key).close()
+        """
+        self._uses.close()
+
+    def replace(self, policy: Policy) -> None:
+        """Take a newer policy, to grant or to revoke; uses go on counting under the ids of the grants.
+
+        Parameters
+        ----------
+        policy : Policy
+            Signed by the same owner, with a higher serial.
+
+        Raises
+        ------
+        PolicyRefused
+            Clause "signature", "serial" or "store"; the old policy goes on holding.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> first, second = (bt.evidence.Policy("network", n, ()).sign(owner) for n in (1, 2))
+        >>> guard.replace(second)
+        >>> guard.policy.serial
+        2
+        """
+        self._check_signature(policy)
+        with self._uses.lock:
+            self._take(policy)
+
+    def authorise(
+        self,
+        *,
+        peer: str,
+        purpose: str,
+        columns: Sequence[str],
+        rows: int,
+        task: str,
+        min_rows: int | None = None,
+        ids: int | None = None,
+        **details: Any,
+    ) -> Permit:
+        """Grant one use, or refuse it.
+
+        Parameters
+        ----------
+        peer : str
+            The peer's fingerprint, from its certificate.
+        purpose : str
+            What for.
+        columns : sequence of str
+            The columns that are used.
+        rows : int
+            How many rows take part; for "intersect" and "blacklist", how many ids are asked about.
+        task : str
+            The task's id, new for every task. The same use of the same task is granted again without counting: a
+            resumed task. Another use needs another id.
+        min_rows : int, optional
+            Least rows of a group whose sums will be shown; due for purposes that show such sums.
+        ids : int, optional
+            How many ids are asked about, where `rows` is something else.
+        **details
+            Further facts of the use; part of what makes it the same.
+
+        Returns
+        -------
+        Permit
+            It is on disk.
+
+        Raises
+        ------
+        PolicyRefused
+            Naming the clause. Of several grants to the same peer for the same purpose the first that allows the use
+            counts; if none does, the one that came closest says why.
+        TypeError, ValueError
+            If an argument is none.
+
+        Examples
+        --------
+        See :class:`Guard`.
+
+        >>> guard.authorise(peer="5a" * 32, purpose="sale", columns=["AGE"], rows=9, task="a")
+        Traceback (most recent call last):
+            ...
+        bluetusk.errors.PolicyRefused: policy refuses sale to 5a5a5a5a5a5a5a5a (clause peer): no grant names this peer
+        """
+        wanted = Request(peer, purpose, tuple(columns), rows, task, min_rows, ids, details)
+        with self._uses.lock:
+            now = self._now(wanted)
+            self._refresh(wanted)
+            grant, refusal = self._allowing(wanted, now)
+            if grant is None:
+                raise refusal or wanted.refused("peer", "no grant names this peer")
+            use = Use(grant.id, peer, purpose, task, wanted.digest, wanted.asked, int(now * 1000))
+            known = self._uses.find(peer, purpose, task)
+            if known is None:
+                self._note(use, wanted)
+            left = grant.uses - self._uses.count(grant.id)
+            return Permit(grant.id, task, max(0, left), grant.until, known is not None)
+
+    def release(
+        self, *, peer: str, purpose: str, task: str, intersection: int | None = None, min_rows: int | None = None
+    ) -> None:
+        """Check a result of a granted task before it leaves, where its size was not known before.
+
+        Parameters
+        ----------
+        peer, purpose, task : str
+            As granted.
+        intersection : int, optional
+            Rows found to be common.
+        min_rows : int, optional
+            Rows of the smallest group in the result.
+
+        Raises
+        ------
+        PolicyRefused
+            Clause "task" if it was never granted, "revoked" or "until" if it is no longer, "min_intersection" or
+            "min_rows" if the result is too small.
+
+        Examples
+        --------
+        >>> guard.release(peer="5a" * 32, purpose="sale", task="a", intersection=3)
+        Traceback (most recent call last):
+            ...
+        bluetusk.errors.PolicyRefused: policy refuses sale to 5a5a5a5a5a5a5a5a (clause task): task 'a' was never granted
+        """
+        wanted = Request(peer, purpose, (), 0, task, min_rows, None, {})
+        with self._uses.lock:
+            now = self._now(wanted)
+            self._refresh(wanted)
+            use = self._uses.find(peer, purpose, task)
+            if use is None:
+                raise wanted.refused("task", f"task {task!r} was never granted")
+            grant = next((grant for grant in self._policy.grants if grant.id == use.grant), None)
+            if grant is None:
+                raise wanted.refused("revoked", f"grant {use.grant!r} is not in the policy any more")
+            self._check_time(grant, wanted, now)
+            if intersection is not None and intersection < grant.min_intersection:
+                raise wanted.refused(
+                    "min_intersection",
+                    f"{intersection} rows are common, {grant.id!r} asks {grant.min_intersection}",
+                )
+            self._check_group(grant, wanted, due=False)
+
+    def usage(self) -> dict[str, dict[str, int]]:
+        """Return what is spent, by grant: tasks and ids.
+
+        Examples
+        --------
+        >>> guard.usage()
+        {}
+        """
+        with self._uses.lock:
+            ids = [*dict.fromkeys([*(grant.id for grant in self._policy.grants), *self._uses.grants()])]
+            return {id: {"uses": self._uses.count(id), "ids": self._uses.ids(id)} for id in ids}
+
+    # ------------------------------------------------------------------------------------------------- internals
+
+    def _loaded(self) -> Policy:
+        path = self._path or ""
+        try:
+            return Policy.load(path)
+        except (OSError, ValueError, FrameError) as error:
+            raise PolicyRefused(f"the policy {path!r} cannot be read: {error}", clause="signature") from None
+
+    def _check_signature(self, policy: Policy) -> None:
+        if not policy.signed_by(self._owner):
+            raise PolicyRefused(
+                "the policy is not signed by the data owner: sign it, `bluetusk evidence policy sign`",
+                clause="signature",
+            )
+
+    def _take(self, policy: Policy) -> None:
+        """Let a policy hold, if it is not older than the last one."""
+        serial, digest = self._uses.serial, policy.digest
+        if policy.serial < serial or (policy.serial == serial and digest != self._uses.policy):
+            raise PolicyRefused(
+                f"the policy has the serial {policy.serial}, one with {serial} held already: sign it with a higher one",
+                clause="serial",
+            )
+        if policy.serial > serial:
+            try:
+                self._uses.note_policy(policy.serial, digest)
+            except OSError as error:
+                raise self._unnoted(error) from None
+        self._policy = policy
+
+    def _refresh(self, wanted: Request) -> None:
+        if self._path is not None:
+            policy = self._loaded()
+            if policy != self._policy:
+                self._check_signature(policy)
+                self._take(policy)
+
+    def _now(self, wanted: Request) -> float:
+        now = float(self._clock())
+        if now < self._latest - _SLACK:
+            raise wanted.refused(
+                "clock",
+                f"the owner's clock shows {seconds_text(int(now))}, after {seconds_text(int(self._latest))}: set it",
+            )
+        self._latest = max(now, self._latest)
+        return self._latest
+
+    def _allowing(self, wanted: Request, now: float) -> tuple[Grant | None, PolicyRefused | None]:
+        """Return the grant that allows the use, or the refusal of the one that came closest."""
+        mine = [grant for grant in self._policy.grants if grant.peer == wanted.peer]
+        fitting = [grant for grant in mine if wanted.purpose in grant.purposes]
+        if mine and not fitting:
+            return None, wanted.refused("purpose", f"this peer may {', '.join(_purposes(mine))}, nothing else")
+        refusals: list[tuple[int, PolicyRefused]] = []
+        for grant in fitting:
+            step = 0
+            try:
+                for check in (
+                    self._check_time,
+                    self._check_columns,
+                    self._check_rows,
+                    self._check_ids,
+                    self._check_uses,
+                ):
+                    check(grant, wanted, now)
+                    step += 1
+                return grant, None
+            except PolicyRefused as refusal:
+                refusals.append((step, refusal))
+        return None, max(refusals, key=lambda pair: pair[0])[1] if refusals else None
+
+    def _check_time(self, grant: Grant, wanted: Request, now: float) -> None:
+        revoked = self._policy.revoked
+        if grant.id in revoked or grant.peer in revoked:
+            raise wanted.refused("revoked", f"grant {grant.id!r} was revoked by policy {self._policy.serial}")
+        if now < grant.not_before:
+            raise wanted.refused("not_before", f"grant {grant.id!r} begins {seconds_text(grant.not_before)}")
+        if now >= grant.until:
+            raise wanted.refused("until", f"grant {grant.id!r} ended {seconds_text(grant.until)}: ask for a new one")
+
+    def _check_columns(self, grant: Grant, wanted: Request, now: float) -> None:
+        if grant.columns != ("*",):
+            for column in wanted.columns:
+                if column not in grant.columns:
+                    raise wanted.refused("columns", f"grant {grant.id!r} does not allow column {column!r}")
+
+    def _check_rows(self, grant: Grant, wanted: Request, now: float) -> None:
+        if wanted.purpose not in ASKING and wanted.rows < grant.min_intersection:
+            raise wanted.refused(
+                "min_intersection", f"{wanted.rows} rows take part, grant {grant.id!r} asks {grant.min_intersection}"
+            )
+        self._check_group(grant, wanted, due=wanted.purpose in GROUPED)
+
+    def _check_group(self, grant: Grant, wanted: Request, *, due: bool) -> None:
+        if wanted.min_rows is None:
+            if due and grant.min_rows > 1:
+                raise wanted.refused(
+                    "min_rows", f"the least rows of a group were not stated, grant {grant.id!r} asks {grant.min_rows}"
+                )
+        elif wanted.min_rows < grant.min_rows:
+            raise wanted.refused(
+                "min_rows", f"a group may have {wanted.min_rows} rows, grant {grant.id!r} asks {grant.min_rows}"
+            )
+
+    def _check_ids(self, grant: Grant, wanted: Request, now: float) -> None:
+        if not wanted.asked:
+            return
+        if wanted.asked > grant.max_ids_per_request:
+            raise wanted.refused(
+                "max_ids_per_request",
+                f"{wanted.asked} ids are asked about, grant {grant.id!r} allows {grant.max_ids_per_request} at once",
+            )
+        spent = self._uses.ids(grant.id)
+        if (
+            self._uses.find(wanted.peer, wanted.purpose, wanted.task) is None
+            and spent + wanted.asked > grant.max_ids_total
+        ):
+            raise wanted.refused(
+                "max_ids_total",
+                f"{spent} ids were asked about and {wanted.asked} are more, grant {grant.id!r} allows "
+                f"{grant.max_ids_total} in all",
+            )
+
+    def _check_uses(self, grant: Grant, wanted: Request, now: float) -> None:
+        known = self._uses.find(wanted.peer, wanted.purpose, wanted.task)
+        if known is not None:
+            if known.request != wanted.digest:
+                raise wanted.refused(
+                    "task", f"task {wanted.task!r} was granted for another use: give this one its own id"
+                )
+            if known.grant == grant.id:
+                return
+            raise wanted.refused("task", f"task {wanted.task!r} was granted under grant {known.grant!r}")
+        if self._uses.count(grant.id) >= grant.uses:
+            raise wanted.refused("uses", f"all {grant.uses} uses of grant {grant.id!r} are spent: ask for a new one")
+
+    def _note(self, use: Use, wanted: Request) -> None:
+        try:
+            self._uses.note(use)
+        except OSError as error:
+            raise self._unnoted(error, wanted) from None
+
+    def _unnoted(self, error: OSError, wanted: Request | None = None) -> PolicyRefused:
+        reason = (
+            f"the use cannot be noted in {self._uses.path!r} ({error.strerror or error}), so nothing is granted: make "
+            "room, then ask again"
+        )
+        return PolicyRefused(reason, clause="store") if wanted is None else wanted.refused("store", reason)
+
+
+def _purposes(grants: Sequence[Grant]) -> list[str]:
+    return list(dict.fromkeys(purpose for grant in grants for purpose in grant.purposes))

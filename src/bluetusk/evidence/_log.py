@@ -1,0 +1,420 @@
+"""A party's log: appended to, never changed; its heads go to the peers, and theirs are kept in it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any
+
+from ..errors import InvalidKey, ProtocolAbort
+from ..paillier import keyfile
+from ._entries import Record, encode_record, scan
+from ._exchange import Exchange
+from ._file import AppendFile
+from ._head import Head, sign_head
+from ._identity import Identity
+from ._merkle import Tree, leaf_hash
+
+__all__ = ["Log"]
+
+
+class Log(Exchange):
+    """An append-only log with a Merkle tree in the form of RFC 6962.
+
+    Made by :meth:`create`, opened again by :meth:`open`. One process writes it; a fork may not. Each record is followed
+    by a signed head of the log, and both are on the disk before :meth:`append` returns. What a crash left half-written
+    is cut when the log is opened, and that it was is a record too.
+
+    Attributes
+    ----------
+    id : bytes
+        16 random bytes that tell this log from any other.
+    records : list of Record
+        All records.
+    recovered : int
+        Bytes of a half-written record that opening has cut; 0 if none.
+
+    References
+    ----------
+    RFC 6962; JR/T 0196-2020, 7.6 (evidence of every input and result).
+
+    Examples
+    --------
+    >>> import bluetusk as bt, os, tempfile
+    >>> me = bt.evidence.Identity.generate()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "evidence.log")
+    ...     with bt.evidence.Log.create(path, me, owner="bank") as log:
+    ...         log.append("started", by="bank", task="job-7")
+    ...     bt.evidence.verify(path, key=me.public_key).ok
+    1
+    True
+    """
+
+    recovered: int
+    _clock: Callable[[], float]
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        raise TypeError("a Log is made by Log.create(path, identity, owner=...) or Log.open(path, identity)")
+
+    @classmethod
+    def _make(
+        cls,
+        file: AppendFile,
+        identity: Identity,
+        clock: Callable[[], float],
+        records: list[Record],
+        tree: Tree,
+        id: bytes,
+    ) -> Log:
+        self = object.__new__(cls)
+        self._file, self._identity, self._clock, self._tree = file, identity, clock, tree
+        self.id, self.records, self.recovered = id, records, 0
+        self._peers = {}
+        for record in records:
+            self._remember(record)
+        return self
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        identity: Identity,
+        *,
+        owner: str,
+        clock: Callable[[], float] = time.time,
+    ) -> Log:
+        """Start a log in a new file (mode 0600).
+
+        Parameters
+        ----------
+        path : path-like
+            A file that is not there yet.
+        identity : Identity
+            Signs the heads.
+        owner : str
+            The owner's name.
+        clock : callable, optional
+            Returns seconds since 1970, UTC.
+
+        Returns
+        -------
+        Log
+
+        Raises
+        ------
+        FileExistsError, OSError
+            As the operating system says.
+
+        Examples
+        --------
+        >>> len(log)
+        1
+        """
+        id = os.urandom(16)
+        details = {"owner": owner, "key": identity.public_key}
+        record = Record(0, _now(clock), "opened", owner, "", {}, details)
+        data, leaf = _entry(identity, id, record, Tree())
+        keyfile.write(path, data)
+        tree = Tree()
+        tree.append(leaf)
+        return cls._make(AppendFile(path), identity, clock, [record], tree, id)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        identity: Identity,
+        *,
+        heads: Iterable[Head] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> Log:
+        """Open a log to continue it.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+        identity : Identity
+            The one that began it.
+        heads : iterable of Head, optional
+            Heads of this log that peers hold: each is confirmed before anything is written.
+        clock : callable, optional
+            Returns seconds since 1970, UTC.
+
+        Returns
+        -------
+        Log
+            If its last record was half-written, :attr:`recovered` says how many bytes were cut.
+
+        Raises
+        ------
+        ProtocolAbort
+            If it was altered, does not extend one of `heads`, or is in use.
+        InvalidKey
+            If it is another identity's.
+        OSError
+            As the operating system says.
+
+        Examples
+        --------
+        >>> import bluetusk as bt, os, tempfile
+        >>> me = bt.evidence.Identity.generate()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "log")
+        ...     bt.evidence.Log.create(path, me, owner="bank").close()
+        ...     with bt.evidence.Log.open(path, me) as log:
+        ...         len(log), log.recovered
+        (1, 0)
+        """
+        file = AppendFile(path)
+        try:
+            data = file.read()
+            found = scan(data, signatures=False)
+            if found.problem is not None:
+                raise ProtocolAbort(
+                    f"{file.path!r}: {found.problem.reason}; keep the file, and start a new log: `bluetusk evidence "
+                    "verify` says more"
+                )
+            if not found.records:
+                raise ProtocolAbort(f"{file.path!r} holds no complete record of a log: start a new one")
+            if not found.heads[-1].valid():
+                raise ProtocolAbort(f"{file.path!r}: the last head is not signed by the log's owner: it was altered")
+            if found.heads[-1].key != identity.public_key:
+                raise InvalidKey(f"{file.path!r} is the log of another identity: open it with the key that began it")
+            self = cls._make(file, identity, clock, found.records, found.tree, found.heads[-1].log)
+            for head in heads:
+                self.confirm(head)
+            if found.torn:
+                file.cut(found.end)
+                self.recovered = found.torn
+                self.append(
+                    "recovered",
+                    by=found.records[0].by,
+                    hashes={"cut": hashlib.sha256(data[found.end :]).digest()},
+                    details={"bytes": found.torn},
+                )
+        except BaseException:
+            file.close()
+            raise
+        return self
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __repr__(self) -> str:
+        return f"<Log {self.id.hex()[:8]} of {self.records[0].by!r}, {len(self)} records>"
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file.
+
+        Examples
+        --------
+        >>> import bluetusk as bt, os, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     log = bt.evidence.Log.create(os.path.join(folder, "log"), bt.evidence.Identity.generate(), owner="bank")
+        ...     log.close()
+        """
+        self._file.close()
+
+    def append(
+        self,
+        what: str,
+        *,
+        by: str,
+        task: str = "",
+        hashes: Mapping[str, bytes] | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Add a record; it is on the disk when this returns.
+
+        Parameters
+        ----------
+        what : str
+            What happened, 1 to 64 characters.
+        by : str
+            Which party did it.
+        task : str, optional
+            In which task.
+        hashes : mapping of str to bytes, optional
+            SHA-256 of inputs, results, configurations. A hash of what can be guessed tells it: hash short or
+            low-entropy things with a secret salt beside them.
+        details : mapping, optional
+            Small public values (bool, int, str, bytes, list, map; no float), never data.
+
+        Returns
+        -------
+        int
+            The record's number.
+
+        Raises
+        ------
+        ProtocolAbort
+            If it cannot be written: disk full, read-only, closed, or in a forked process. The log is as it was.
+        TypeError, ValueError
+            If a value is of a type that no frame holds, or too large.
+
+        Examples
+        --------
+        >>> import hashlib
+        >>> log.append("result", by="a", task="job-7", hashes={"model": hashlib.sha256(b"...").digest()})
+        1
+        """
+        with self._file.lock:
+            index = len(self.records)
+            record = Record(index, _now(self._clock), what, by, task, dict(hashes or {}), dict(details or {}))
+            data, leaf = _entry(self._identity, self.id, record, self._tree)
+            self._tree.append(leaf)
+            self.records.append(record)
+            try:
+                self._file.append(data)
+            except BaseException as error:
+                del self.records[index:]
+                self._tree.pop()
+                if isinstance(error, OSError):
+                    raise ProtocolAbort(
+                        f"cannot write to the log {self._file.path!r} ({error.strerror or error}): make room, then "
+                        "start again"
+                    ) from None
+                raise
+            self._remember(record)
+            return index
+
+    def head(self, size: int | None = None) -> Head:
+        """Return the log's signed head.
+
+        Parameters
+        ----------
+        size : int, optional
+            Of the log when it had so many records; by default of all.
+
+        Returns
+        -------
+        Head
+
+        Raises
+        ------
+        ValueError
+            If there are fewer records.
+
+        Examples
+        --------
+        >>> log.head().size
+        1
+        """
+        with self._file.lock:
+            count = len(self) if size is None else self._size(size)
+            return sign_head(self._identity, self.id, count, self._tree.root(count), self.records[count - 1].time)
+
+    def inclusion(self, index: int, size: int | None = None) -> list[bytes]:
+        """Return the proof that a record is in the log; :func:`verify_inclusion` checks it.
+
+        Parameters
+        ----------
+        index : int
+            The record's number.
+        size : int, optional
+            Of the tree whose root the proof leads to; by default all records.
+
+        Returns
+        -------
+        list of bytes
+            32 bytes each, from the leaf upwards.
+
+        Raises
+        ------
+        ValueError
+            If there is no such record.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> index = log.append("started", by="a")
+        >>> leaf, proof, head = log.leaf(index), log.inclusion(index), log.head()
+        >>> bt.evidence.verify_inclusion(index, head.size, leaf, proof, head.root)
+        True
+        """
+        with self._file.lock:
+            count = len(self) if size is None else self._size(size)
+            if not 0 <= index < count:
+                raise ValueError(f"index is {index}: the tree has the records 0 .. {count - 1}")
+            return self._tree.inclusion(index, count)
+
+    def leaf(self, index: int) -> bytes:
+        """Return the leaf hash of a record.
+
+        Examples
+        --------
+        >>> log.leaf(0) == log.head().root
+        True
+        """
+        if not 0 <= index < len(self):
+            raise ValueError(f"index is {index}: the log has the records 0 .. {len(self) - 1}")
+        return self._tree.leaf(index)
+
+    def consistency(self, old: int, new: int | None = None) -> list[bytes]:
+        """Return the proof that the log of `new` records extends that of `old`; :func:`verify_consistency` checks it.
+
+        Parameters
+        ----------
+        old : int
+            The smaller size.
+        new : int, optional
+            The larger size; by default all records.
+
+        Returns
+        -------
+        list of bytes
+            32 bytes each.
+
+        Raises
+        ------
+        ValueError
+            If the sizes are not 0 <= old <= new <= the number of records.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> old = log.head()
+        >>> _ = log.append("started", by="a")
+        >>> new, proof = log.head(), log.consistency(old.size)
+        >>> bt.evidence.verify_consistency(old.size, new.size, proof, old.root, new.root)
+        True
+        """
+        with self._file.lock:
+            count = len(self) if new is None else self._size(new)
+            if not 0 <= old <= count:
+                raise ValueError(f"old is {old}: it must be 0 to {count}")
+            return self._tree.consistency(old, count)
+
+    def _size(self, size: int) -> int:
+        if not 1 <= size <= len(self):
+            raise ValueError(f"size is {size}: the log has {len(self)} records")
+        return size
+
+
+def _entry(identity: Identity, id: bytes, record: Record, tree: Tree) -> tuple[bytes, bytes]:
+    """Return a new entry and its leaf; the tree is as it was."""
+    data = encode_record(id, record)
+    leaf = leaf_hash(data)
+    tree.append(leaf)
+    try:
+        head = sign_head(identity, id, len(tree), tree.root(), record.time)
+    finally:
+        tree.pop()
+    return data + head.to_bytes(), leaf
+
+
+def _now(clock: Callable[[], float]) -> int:
+    return max(0, int(clock() * 1000))

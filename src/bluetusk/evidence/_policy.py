@@ -1,0 +1,425 @@
+"""What a data owner allows: written by a person in TOML or JSON, signed as one canonical frame."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from ..errors import FrameError, PolicyRefused
+from ..wire import frame
+from ._identity import Identity, signature_holds
+
+__all__ = ["EXAMPLE", "Grant", "Policy", "seconds_text"]
+
+_FIELDS = ("format", "grants", "issued", "key", "owner", "revoked", "serial", "signature")
+_FORMAT = 1
+_WORD = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_PEER = re.compile(r"[0-9a-f]{64}")
+_LARGEST_FILE = 1 << 20
+_LATEST = 1 << 40  # seconds
+
+EXAMPLE = """\
+# Who may use which of our columns, for what, how often, until when. Sign it:
+#   bluetusk evidence policy sign policy.toml --key owner.key
+owner = "payment-network"
+serial = 1                          # a policy replaces those with a lower serial
+revoked = []                        # ids of grants, or fingerprints of peers, that hold no longer
+
+[[grants]]
+id = "bank-2026"                    # uses are counted under this id, also after the policy is replaced
+peer = "PASTE-THE-FINGERPRINT-HERE" # 64 hex digits: bluetusk evidence fingerprint FILE
+name = "bank"
+purposes = ["intersect", "binning", "logistic_regression", "gradient_boosting", "predict"]
+columns = ["PAY_0", "BILL_AMT1"]    # or ["*"] for all
+uses = 20                           # tasks in all
+until = 2027-01-01T00:00:00Z
+min_rows = 50                       # least rows in a bin, bucket or leaf whose sums are shown
+min_intersection = 1000             # least rows in a joint task
+max_ids_per_request = 30000         # ids that one intersect or blacklist request may ask about
+max_ids_total = 100000              # and all of them together
+"""
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What one peer may do.
+
+    Attributes
+    ----------
+    id : str
+        Under which uses are counted, also by later policies with the same id.
+    peer : str
+        The peer's :func:`fingerprint`, 64 hexadecimal digits.
+    purposes : tuple of str
+        "intersect", "binning", "logistic_regression", "gradient_boosting", "predict", "blacklist", or others.
+    columns : tuple of str
+        Names of columns; ("*",) for all.
+    uses : int
+        How many tasks.
+    until : int
+        Seconds since 1970, UTC: the grant holds before that.
+    not_before : int
+        Seconds since 1970, UTC; 0 by default.
+    min_rows : int
+        Least rows of a group (bin, bucket, leaf) whose sums are shown.
+    min_intersection : int
+        Least rows of a joint task.
+    max_ids_per_request, max_ids_total : int
+        How many ids an "intersect" or "blacklist" task, and all of them, may ask about; 0 by default: none.
+    name : str
+        The peer's name, for people.
+
+    Raises
+    ------
+    ValueError
+        Naming the clause that is not as it must be.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> bt.evidence.Grant("g1", "5a" * 32, ("binning",), ("AGE",), uses=3, until=2_000_000_000).min_rows
+    1
+    """
+
+    id: str
+    peer: str
+    purposes: tuple[str, ...]
+    columns: tuple[str, ...]
+    uses: int
+    until: int
+    not_before: int = 0
+    min_rows: int = 1
+    min_intersection: int = 1
+    max_ids_per_request: int = 0
+    max_ids_total: int = 0
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.id, str) or not 0 < len(self.id) <= 64:
+            raise ValueError("id of a grant must be a text of 1 to 64 characters")
+        where = f"of grant {self.id!r}"
+        if not isinstance(self.peer, str) or not _PEER.fullmatch(self.peer):
+            raise ValueError(f"peer {where} must be a fingerprint of 64 hexadecimal digits (a-f in small letters)")
+        if not isinstance(self.name, str) or len(self.name) > 128:
+            raise ValueError(f"name {where} must be a text of at most 128 characters")
+        for key in ("purposes", "columns"):
+            values = getattr(self, key)
+            if not isinstance(values, tuple) or not values or not all(isinstance(v, str) and v for v in values):
+                raise ValueError(f"{key} {where} must be a list of at least one text")
+            if any(len(value) > 256 for value in values):
+                raise ValueError(f"{key} {where} must hold texts of at most 256 characters")
+        for purpose in self.purposes:
+            if not _WORD.fullmatch(purpose):
+                raise ValueError(f"purposes {where}: {purpose!r} must be a word of a-z, 0-9 and _")
+        limits = {"uses": (1, 1 << 48), "until": (1, _LATEST), "not_before": (0, _LATEST), "min_rows": (1, 1 << 48)}
+        for key in ("min_intersection", "max_ids_per_request", "max_ids_total"):
+            limits[key] = (1 if key == "min_intersection" else 0, 1 << 48)
+        for key, (low, high) in limits.items():
+            value = getattr(self, key)
+            if type(value) is not int or not low <= value <= high:
+                raise ValueError(f"{key} {where} must be a whole number from {low} to 2^{high.bit_length() - 1}")
+        if self.until <= self.not_before:
+            raise ValueError(f"until {where} must be later than not_before")
+
+
+_GRANT = tuple(f.name for f in fields(Grant))
+_NEEDED = _GRANT[:6]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A data owner's policy; what it does not grant is refused.
+
+    Made by :meth:`load` from a file of a person, or of a signed one; a :class:`Guard` takes signed ones only.
+
+    Attributes
+    ----------
+    owner : str
+        The owner's name.
+    serial : int
+        A higher serial replaces a lower one.
+    grants : tuple of Grant
+        What is allowed.
+    revoked : tuple of str
+        Ids of grants, or fingerprints of peers, that hold no longer.
+    issued : int
+        When it was signed, seconds since 1970, UTC; 0 before.
+    key, signature : bytes
+        The owner's Ed25519 key and the signature; empty before.
+
+    References
+    ----------
+    JR/T 0196-2020: every use is authorised by the provider of the data beforehand.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> owner = bt.evidence.Identity.generate()
+    >>> grant = bt.evidence.Grant("g1", "5a" * 32, ("binning",), ("AGE",), uses=3, until=2_000_000_000)
+    >>> policy = bt.evidence.Policy("payment-network", 1, (grant,)).sign(owner)
+    >>> policy.signed_by(owner.public_key), bt.evidence.Policy.from_bytes(policy.to_bytes()) == policy
+    (True, True)
+    """
+
+    owner: str
+    serial: int
+    grants: tuple[Grant, ...]
+    revoked: tuple[str, ...] = ()
+    issued: int = 0
+    key: bytes = field(default=b"", repr=False)
+    signature: bytes = field(default=b"", repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.owner, str) or not 0 < len(self.owner) <= 128:
+            raise ValueError("owner must be a text of 1 to 128 characters")
+        if type(self.serial) is not int or not 0 < self.serial <= 1 << 48:
+            raise ValueError("serial must be a whole number from 1 to 2^48")
+        ids = [grant.id for grant in self.grants]
+        if len(set(ids)) != len(ids):
+            raise ValueError("the ids of the grants must differ: uses are counted under them")
+        if not all(isinstance(text, str) and 0 < len(text) <= 64 for text in self.revoked):
+            raise ValueError("revoked must list ids of grants or fingerprints of peers, at most 64 characters each")
+
+    def sign(self, identity: Identity, *, issued: int | None = None) -> Policy:
+        """Return the policy with the owner's signature.
+
+        Parameters
+        ----------
+        identity : Identity
+            The owner's.
+        issued : int, optional
+            Seconds since 1970, UTC; now by default.
+
+        Returns
+        -------
+        Policy
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> len(bt.evidence.Policy("owner", 1, ()).sign(bt.evidence.Identity.generate()).signature)
+        64
+        """
+        at = int(datetime.now(timezone.utc).timestamp()) if issued is None else issued
+        draft = replace(self, issued=at, key=identity.public_key, signature=b"")
+        return replace(draft, signature=identity.sign(draft._unsigned()))
+
+    def signed_by(self, key: bytes) -> bool:
+        """Tell whether this key has signed it.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.evidence.Policy("owner", 1, ()).signed_by(bytes(32))
+        False
+        """
+        return bool(self.signature) and self.key == key and signature_holds(key, self.signature, self._unsigned())
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the signed frame: what a log notes of a policy.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> len(bt.evidence.Policy("owner", 1, ()).sign(bt.evidence.Identity.generate()).digest)
+        32
+        """
+        return hashlib.sha256(self.to_bytes()).digest()
+
+    def to_bytes(self) -> bytes:
+        """Return the signed policy as a frame of kind POLICY.
+
+        Raises
+        ------
+        ValueError
+            If it is not signed yet, or too large for one frame.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.evidence.Policy("owner", 1, ()).sign(bt.evidence.Identity.generate()).to_bytes()[:4]
+        b'BTK1'
+        """
+        if not self.signature:
+            raise ValueError("the policy is not signed: call sign(identity) first")
+        return frame.encode(frame.Kind.POLICY, {**self._header(), "signature": self.signature})
+
+    @classmethod
+    def from_bytes(cls, data: bytes | memoryview) -> Policy:
+        """Read a signed policy; whose key it is signed with, you must check by :meth:`signed_by`.
+
+        Raises
+        ------
+        FrameError
+            If it is no frame of a policy.
+        PolicyRefused
+            With the clause "signature", if it does not bear a signature of the key that it names.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.evidence.Policy.from_bytes(b"")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+            ...
+        bluetusk.errors.FrameError: frame is truncated: ...
+        """
+        header = frame.decode(data, frame.Kind.POLICY, max_payload=0).header
+        frame.check_fields(header, _FIELDS)
+        frame.field(header, "format", int, choices=(_FORMAT,))
+        grants = []
+        for entry in frame.field(header, "grants", list, items=dict):
+            frame.check_fields(entry, _GRANT)
+            grants.append(_frame_grant(entry))
+        try:
+            policy = cls(
+                frame.field(header, "owner", str),
+                frame.field(header, "serial", int),
+                tuple(grants),
+                tuple(frame.field(header, "revoked", list, items=str)),
+                frame.field(header, "issued", int, low=0, high=_LATEST),
+                frame.field(header, "key", bytes, length=32),
+                frame.field(header, "signature", bytes, length=64),
+            )
+        except ValueError as error:
+            raise FrameError(f"frame holds no valid policy: {error}") from None
+        if not policy.signed_by(policy.key):
+            raise PolicyRefused("it is not signed by the key that it names: get it from its owner", clause="signature")
+        return policy
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Policy:
+        r"""Read a policy: a signed one, or one that a person wrote in TOML or (name ending in .json) in JSON.
+
+        Parameters
+        ----------
+        path : path-like
+            The file, at most 1 MiB.
+
+        Returns
+        -------
+        Policy
+            Signed or not, as the file is.
+
+        Raises
+        ------
+        ValueError
+            If a clause is missing, unknown or malformed: naming it.
+        FrameError, PolicyRefused
+            As :meth:`from_bytes`.
+        OSError
+            If it cannot be read.
+
+        Examples
+        --------
+        >>> import bluetusk as bt, pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "policy.toml")
+        ...     _ = path.write_text('owner = "network"\nserial = 1\ngrants = []')
+        ...     bt.evidence.Policy.load(path)
+        Policy(owner='network', serial=1, grants=(), revoked=(), issued=0)
+        """
+        with open(path, "rb") as file:
+            data = file.read(_LARGEST_FILE + 1)
+        if len(data) > _LARGEST_FILE:
+            raise ValueError(f"{os.fspath(path)} has more than {_LARGEST_FILE} bytes: too large for a policy")
+        if data.startswith(frame.MAGIC):
+            return cls.from_bytes(data)
+        read: Callable[[str], Any] = json.loads if Path(path).suffix.lower() == ".json" else _toml
+        try:
+            given = read(data.decode())
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{os.fspath(path)} is not valid: {error}") from None
+        return _from_person(given)
+
+    def _header(self) -> dict[str, Any]:
+        grants = []
+        for grant in self.grants:
+            entry = {name: getattr(grant, name) for name in _GRANT}
+            grants.append({name: list(v) if isinstance(v, tuple) else v for name, v in entry.items()})
+        return {
+            "format": _FORMAT,
+            "owner": self.owner,
+            "key": self.key,
+            "serial": self.serial,
+            "issued": self.issued,
+            "grants": grants,
+            "revoked": list(self.revoked),
+        }
+
+    def _unsigned(self) -> bytes:
+        return frame.encode(frame.Kind.POLICY, self._header())
+
+
+def seconds_text(seconds: int) -> str:
+    """Write seconds since 1970, UTC, as RFC 3339."""
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, OSError, ValueError):
+        return f"{seconds} s"
+
+
+def _toml(text: str) -> Any:
+    try:
+        import tomllib
+    except ModuleNotFoundError:  # CPython 3.10
+        import tomli as tomllib  # type: ignore[no-redef,import-not-found,unused-ignore]
+    return tomllib.loads(text)
+
+
+def _frame_grant(entry: Mapping[str, Any]) -> Grant:
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in entry.items()}
+    try:
+        return Grant(**values)
+    except ValueError as error:
+        raise FrameError(f"frame holds no valid policy: {error}") from None
+
+
+def _from_person(given: Any) -> Policy:
+    if not isinstance(given, dict):
+        raise ValueError("a policy is a table of clauses: see `bluetusk evidence policy example`")
+    _clauses(given, ("owner", "serial", "grants"), ("revoked",), "the policy")
+    grants = []
+    for entry in given["grants"] if isinstance(given["grants"], list) else [None]:
+        if not isinstance(entry, dict):
+            raise ValueError("grants must be a list of tables, [[grants]] in TOML")
+        _clauses(entry, _NEEDED, _GRANT[6:], f"grant {entry.get('id', '?')!r}")
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in entry.items()}
+        for name in ("until", "not_before"):
+            if name in values:
+                values[name] = _seconds(values[name], name)
+        grants.append(Grant(**values))
+    revoked = given.get("revoked", [])
+    if not isinstance(revoked, list):
+        raise ValueError("revoked must be a list of texts")
+    return Policy(given["owner"], given["serial"], tuple(grants), tuple(revoked))
+
+
+def _clauses(given: Mapping[str, Any], needed: tuple[str, ...], more: tuple[str, ...], where: str) -> None:
+    for name in needed:
+        if name not in given:
+            raise ValueError(f"{where} lacks the clause {name!r}: see `bluetusk evidence policy example`")
+    for name in given:
+        if name not in needed and name not in more:
+            raise ValueError(f"{where} has the unknown clause {name!r}; there are {', '.join((*needed, *more))}")
+
+
+def _seconds(value: Any, name: str) -> int:
+    """Read a time of a person: an aware datetime, RFC 3339 text, or seconds since 1970."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        except ValueError:
+            value = None
+    if type(value) is int:
+        return value
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise ValueError(f"{name} must be a time with its zone, such as 2027-01-01T00:00:00Z")
+    return int(value.timestamp())

@@ -1,0 +1,239 @@
+"""One party's observer of a protocol: asks the guard, feeds the meter, writes the log."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import FrameError, PolicyRefused
+from ..wire import frame
+from ._guard import Guard
+from ._log import Log
+from ._meter import Meter
+
+__all__ = ["Recorder"]
+
+_SHOWN_COLUMNS = 32  # names of columns in a record; the hash stands for all of them
+
+
+class Recorder:
+    """Ties guard, meter and log to the links of one job.
+
+    It has the three methods of an observer of :mod:`bluetusk.vertical`. Refusals are logged as uses are. Uses, frames
+    and counts are named by the job, so that a job that is resumed after a crash spends and counts nothing twice.
+
+    Parameters
+    ----------
+    log : Log
+        Where it is written what happened.
+    meter : Meter
+        Where it is counted. Keep ``meter.to_bytes()`` with each checkpoint and ``meter.restore`` it with it.
+    job : str
+        The job's id: new for every run, the same when a run is resumed, agreed with the peers.
+    me : str
+        This party's name.
+    guard : Guard, optional
+        Without one nothing is refused.
+    peers : mapping of str to str
+        Fingerprint of each peer by its name, from its certificate.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> recorder = bt.evidence.Recorder(
+    ...     log=log, meter=bt.evidence.Meter(), job="job-7", me="host", peers={"guest": "5a" * 32}
+    ... )
+    >>> recorder.authorise(peer="guest", purpose="binning", columns=["AGE"], rows=900)
+    >>> recorder.count(peer="guest", task="binning", what="rows", number=900)
+    >>> recorder.finish("binning")
+    >>> [(record.what, record.task) for record in log.records[1:]]
+    [('authorised', 'job-7/binning'), ('finished', 'job-7/binning')]
+    """
+
+    def __init__(
+        self, *, log: Log, meter: Meter, job: str, me: str, peers: Mapping[str, str], guard: Guard | None = None
+    ) -> None:
+        self.log, self.meter, self.guard, self.job, self.me = log, meter, guard, job, me
+        self.peers = dict(peers)
+        self._told = {
+            (record.what, record.task, record.hashes.get("use"))
+            for record in log.records
+            if record.what in ("authorised", "finished") and record.task.startswith(job + "/")
+        }
+
+    def authorise(
+        self, *, peer: str, purpose: str, columns: Sequence[str], rows: int, task: str | None = None, **details: Any
+    ) -> None:
+        """Ask the guard, and log the answer before the caller goes on.
+
+        Parameters
+        ----------
+        peer : str
+            The peer's name.
+        purpose : str
+            What for.
+        columns : sequence of str
+            The columns that are used.
+        rows : int
+            How many rows, or ids asked about.
+        task : str, optional
+            Within the job; `purpose` by default.
+        **details
+            As of :meth:`Guard.authorise`: ``min_rows``, ``ids``, or anything else that belongs to the use.
+
+        Raises
+        ------
+        PolicyRefused
+            As the guard does.
+        ProtocolAbort
+            If the log cannot be written.
+
+        Examples
+        --------
+        See :class:`Recorder`.
+
+        >>> import bluetusk as bt
+        >>> bt.evidence.Recorder.authorise.__name__
+        'authorise'
+        """
+        full = self._task(task or purpose)
+        use = self._use(peer, purpose, columns, rows, details)
+        facts: dict[str, Any] = {
+            "peer": peer,
+            "purpose": purpose,
+            "columns": [str(column)[:64] for column in columns[:_SHOWN_COLUMNS]],
+            "rows": int(rows),
+        }
+        facts |= {key: int(value) for key, value in details.items() if key in ("min_rows", "ids") and value is not None}
+        try:
+            permit = None
+            if self.guard is not None:
+                permit = self.guard.authorise(
+                    peer=self._fingerprint(peer, purpose),
+                    purpose=purpose,
+                    columns=columns,
+                    rows=rows,
+                    task=full,
+                    **details,
+                )
+        except PolicyRefused as refusal:
+            facts |= {"clause": refusal.clause, "reason": refusal.reason[:512]}
+            self.log.append("refused", by=self.me, task=full, details=facts)
+            raise
+        if ("authorised", full, use) in self._told:
+            return
+        if permit is not None and self.guard is not None:
+            facts |= {"grant": permit.grant, "uses_left": permit.uses_left, "policy": self.guard.policy.digest}
+        self.log.append("authorised", by=self.me, task=full, hashes={"use": use}, details=facts)
+        self._told.add(("authorised", full, use))
+
+    def count(self, *, peer: str, task: str, what: str, number: int, message: str | None = None) -> None:
+        """Count.
+
+        Parameters
+        ----------
+        peer, task, what, number, message
+            As of :meth:`Meter.count`; `peer` is a name, `task` within the job.
+
+        Examples
+        --------
+        See :class:`Recorder`.
+
+        >>> import bluetusk as bt
+        >>> bt.evidence.Recorder.count.__name__
+        'count'
+        """
+        self.meter.count(party=peer, task=task or "-", what=what, number=number, message=message)
+
+    def passed(self, *, peer: str, task: str, sent: bool, frame: bytes) -> None:
+        """Count the bytes of a frame that goes out or came in; once, however often it is sent again.
+
+        Parameters
+        ----------
+        peer, task : str
+            With whom, in which task.
+        sent : bool
+            Whether it goes out.
+        frame : bytes
+            The whole frame.
+
+        Notes
+        -----
+        A frame that names its task, step and place in it is told by them, so that a step that is taken again with fresh
+        randomness counts once; any other by its hash.
+
+        Examples
+        --------
+        See :class:`Recorder`.
+
+        >>> import bluetusk as bt
+        >>> bt.evidence.Recorder.passed.__name__
+        'passed'
+        """
+        what = "bytes_sent" if sent else "bytes_received"
+        self.meter.count(party=peer, task=task or "-", what=what, number=len(frame), message=_name(frame))
+
+    def finish(
+        self, task: str, *, hashes: Mapping[str, bytes] | None = None, details: Mapping[str, Any] | None = None
+    ) -> None:
+        """Log the end of a task: hashes of its results, and what the meter counted in it.
+
+        Parameters
+        ----------
+        task : str
+            Within the job.
+        hashes : mapping of str to bytes, optional
+            SHA-256 of results.
+        details : mapping, optional
+            Small public values.
+
+        Raises
+        ------
+        ProtocolAbort
+            If the log cannot be written.
+
+        Examples
+        --------
+        See :class:`Recorder`.
+
+        >>> import bluetusk as bt
+        >>> bt.evidence.Recorder.finish.__name__
+        'finish'
+        """
+        full = self._task(task)
+        if ("finished", full, None) in self._told:
+            return
+        facts = {**(details or {}), "meter": self.meter.snapshot(task)}
+        self.log.append("finished", by=self.me, task=full, hashes=hashes, details=facts)
+        self._told.add(("finished", full, None))
+
+    def _task(self, task: str) -> str:
+        return f"{self.job}/{task}"
+
+    def _fingerprint(self, peer: str, purpose: str) -> str:
+        known = self.peers.get(peer)
+        if known is None:
+            raise PolicyRefused(f"no certificate is known for {peer!r}", clause="peer", peer=peer[:64], purpose=purpose)
+        return known
+
+    def _use(self, peer: str, purpose: str, columns: Sequence[str], rows: int, details: Mapping[str, Any]) -> bytes:
+        parts = [
+            peer,
+            purpose,
+            str(int(rows)),
+            *map(str, columns),
+            repr(sorted((k, str(v)) for k, v in details.items())),
+        ]
+        return hashlib.sha256(frame.encode(frame.Kind.MESSAGE, {"parts": parts})).digest()
+
+
+def _name(data: bytes) -> bytes:
+    """Return what tells a frame from any other of its task."""
+    try:
+        header, _ = frame.read_header(io.BytesIO(data))
+        place = [header[key] for key in ("from", "task", "step", "seq")]
+    except (FrameError, KeyError):
+        return hashlib.sha256(data).digest()
+    return repr(place).encode()

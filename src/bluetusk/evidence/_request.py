@@ -1,0 +1,64 @@
+"""What a peer wants of the data owner."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import PolicyRefused
+from ..wire import frame
+
+__all__ = ["ASKING", "GROUPED", "Request"]
+
+GROUPED = ("binning", "gradient_boosting")
+"""Purposes that show sums of groups, so that a least size of a group is due where the policy has one."""
+ASKING = ("intersect", "blacklist")
+"""Purposes where ids are asked about."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a peer wants."""
+
+    peer: str
+    purpose: str
+    columns: tuple[str, ...]
+    rows: int
+    task: str
+    min_rows: int | None
+    ids: int | None
+    details: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        for name in ("peer", "purpose", "task"):
+            value = getattr(self, name)
+            if not isinstance(value, str):
+                raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+            if not 0 < len(value) <= 256:
+                raise ValueError(f"{name} must have 1 to 256 characters")
+        for name in ("rows", "min_rows", "ids"):
+            value = getattr(self, name)
+            if value is not None and (not hasattr(value, "__index__") or value.__index__() < 0):
+                raise ValueError(f"{name} is {value!r}: it must be a whole number, not negative")
+
+    @property
+    def asked(self) -> int:
+        """How many ids are asked about."""
+        if self.ids is not None:
+            return int(self.ids)
+        return int(self.rows) if self.purpose in ASKING else 0
+
+    @property
+    def digest(self) -> bytes:
+        """What makes two uses the same."""
+        parts = [
+            repr(sorted(self.columns)),
+            str(int(self.rows)),
+            repr(None if self.min_rows is None else int(self.min_rows)),
+        ]
+        parts += [str(self.asked), repr(sorted((name, str(value)) for name, value in self.details.items()))]
+        return hashlib.sha256(frame.encode(frame.Kind.POLICY_USE, {"parts": parts})).digest()
+
+    def refused(self, clause: str, reason: str) -> PolicyRefused:
+        return PolicyRefused(reason, clause=clause, peer=self.peer[:16], purpose=self.purpose[:64])

@@ -1,0 +1,113 @@
+"""A log told to a person: who did what, when, how much of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ._entries import Record
+from ._head import utc
+from ._verify import Report
+
+__all__ = ["record_json", "record_line", "summary"]
+
+_LONGEST = 160
+
+
+def printable(text: object) -> str:
+    """Return a text on one line that a terminal can bear, whoever chose it."""
+    shown = "".join(c if c.isprintable() else "?" for c in str(text))
+    return shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "..."
+
+
+def summary(report: Report) -> list[str]:
+    """Return the lines that say what a log says happened."""
+    if not report.records or report.head is None:
+        return ["nothing in it can be believed"]
+    first, last = report.records[0], report.records[-1]
+    head = report.head
+    lines = [
+        f"log     {head.log.hex()} of {printable(first.details.get('owner', '?'))}",
+        f"key     {head.key.hex()}",
+        f"when    {utc(first.time)} to {utc(last.time)}",
+        f"holds   {len(report.records)} good records: "
+        + ", ".join(f"{number} {printable(what)}" for what, number in sorted(report.counts.items())),
+        f"head    {head.root.hex()} of {head.size} records",
+        f"heads   of others vouch for {report.covered} of them",
+    ]
+    for task, records in _by_task(report.records).items():
+        lines.append(f"task {printable(task)}")
+        lines += [f"  {line}" for line in _told(records)]
+    return lines
+
+
+def _by_task(records: Iterable[Record]) -> dict[str, list[Record]]:
+    tasks: dict[str, list[Record]] = {}
+    for record in records:
+        if record.task:
+            tasks.setdefault(record.task, []).append(record)
+    return tasks
+
+
+def _told(records: Sequence[Record]) -> list[str]:
+    lines = []
+    for record in records:
+        line = f"{utc(record.time)} {printable(record.by)} {printable(record.what)}"
+        details = record.details
+        if record.what in ("authorised", "refused"):
+            columns = details.get("columns", [])
+            names = ", ".join(map(printable, columns[:6])) + (", ..." if len(columns) > 6 else "")
+            line += f" {printable(details.get('purpose'))} to {printable(details.get('peer'))}: {names}"
+            line += f"; rows {printable(details.get('rows'))}"
+        if record.what == "refused":
+            line += f"; clause {printable(details.get('clause'))}: {printable(details.get('reason'))}"
+        if record.hashes:
+            line += "; sha256 of " + ", ".join(f"{printable(k)} {v.hex()[:16]}" for k, v in record.hashes.items())
+        lines.append(line)
+        meter = details.get("meter")
+        if isinstance(meter, dict):
+            lines += [f"  with {printable(party)}: {_counts(counts)}" for party, counts in meter.items()]
+    return lines
+
+
+def _counts(counts: Any) -> str:
+    if not isinstance(counts, dict):
+        return printable(counts)
+    return ", ".join(f"{printable(number)} {printable(what)}" for what, number in counts.items())
+
+
+def record_line(record: Record) -> str:
+    """Return a record as one line."""
+    details = ", ".join(f"{printable(k)}={printable(_plain(v))}" for k, v in record.details.items())
+    hashes = "".join(f" {printable(k)}:{v.hex()[:16]}" for k, v in record.hashes.items())
+    task = f" {printable(record.task)}" if record.task else ""
+    return f"{record.seq:>6} {utc(record.time)} {printable(record.by)} {printable(record.what)}{task} {details}{hashes}"
+
+
+def record_json(record: Record) -> dict[str, Any]:
+    """Return a record as JSON takes it; bytes in hexadecimal."""
+    return {
+        "seq": record.seq,
+        "time": utc(record.time),
+        "what": record.what,
+        "by": record.by,
+        "task": record.task,
+        "hashes": _plain(record.hashes),
+        "details": _plain(record.details),
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def refusals(report: Report) -> Counter[str]:
+    """Return how often each clause refused."""
+    return Counter(str(record.details.get("clause", "?")) for record in report.records if record.what == "refused")

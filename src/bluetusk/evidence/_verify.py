@@ -1,0 +1,251 @@
+"""What a log says happened, and the first record that cannot be believed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ..errors import FrameError
+from ..wire.frame import MAGIC
+from ._entries import Problem, Record, Scan, scan
+from ._exchange import kept_head
+from ._file import read_whole
+from ._head import Head
+
+__all__ = ["Report", "read_heads", "verify"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of :func:`verify`.
+
+    Attributes
+    ----------
+    ok : bool
+        Whether every record is as its owner signed it and all heads given are those of this log.
+    first_bad : int or None
+        Number of the first record that is altered, missing, repeated or moved. If a head shows that history was
+        rewritten, the first record that no earlier head vouches for. None if all is well, or if a head itself is bad.
+    reason : str
+        What is wrong; empty if nothing is.
+    records : tuple of Record
+        Those before the first bad one.
+    head : Head or None
+        The log's head after them.
+    torn : int
+        Bytes of a last record that was being written when its process died; not counted as wrong by itself.
+    covered : int
+        How many records the heads given vouch for: what stands behind them may have been cut unseen.
+    notes : tuple of str
+        What is odd but not wrong: a clock that went back, a recovered crash, a key that nobody vouched for.
+
+    Examples
+    --------
+    >>> import bluetusk as bt, os, tempfile
+    >>> me = bt.evidence.Identity.generate()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "log")
+    ...     bt.evidence.Log.create(path, me, owner="bank").close()
+    ...     report = bt.evidence.verify(path, key=me.public_key)
+    >>> report.ok, report.first_bad, len(report.records), report.counts
+    (True, None, 1, {'opened': 1})
+    """
+
+    ok: bool
+    first_bad: int | None
+    reason: str
+    records: tuple[Record, ...]
+    head: Head | None
+    torn: int
+    covered: int
+    notes: tuple[str, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How often each thing happened.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.evidence.Report(True, None, "", (), None, 0, 0, ()).counts
+        {}
+        """
+        return dict(Counter(record.what for record in self.records))
+
+
+def verify(path: str | os.PathLike[str], *, heads: Iterable[Head] = (), key: bytes | None = None) -> Report:
+    """Check a log from its first record to its last, and against heads that others have kept.
+
+    Parameters
+    ----------
+    path : path-like
+        The log; it may be open elsewhere.
+    heads : iterable of Head, optional
+        Heads of this log that its peers hold. Without one, records cut from the end do not show, nor does a history
+        that the owner itself has signed anew.
+    key : bytes, optional
+        The owner's Ed25519 key, 32 bytes. Without it the key in the first record is believed, and so noted.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+
+    Examples
+    --------
+    >>> import bluetusk as bt, os, tempfile
+    >>> me = bt.evidence.Identity.generate()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "log")
+    ...     with bt.evidence.Log.create(path, me, owner="bank") as log:
+    ...         _ = log.append("started", by="bank")
+    ...         head = log.head()
+    ...     os.truncate(path, os.path.getsize(path) - 1)
+    ...     report = bt.evidence.verify(path, heads=[head])
+    >>> report.ok, report.first_bad, report.reason
+    (False, 1, 'records 1 to 1 are missing: a head of 2 records was given, the log has 1; it was cut or rolled back')
+    """
+    found = scan(read_whole(path), key=key)
+    notes = _notes(found, key)
+    problems = [found.problem] if found.problem is not None else []
+    if not found.records and not problems:
+        problems.append(Problem(0, "record 0 is missing: the file holds no complete record of a log"))
+    agreed, doubted = _against(found, sorted(heads, key=lambda head: head.size))
+    problems += doubted
+    # a head that is itself no good has index -1: reported only if nothing worse is
+    placed = sorted((p for p in problems if p.index >= 0), key=lambda p: p.index) or problems
+    first = placed[0] if placed else None
+    kept = len(found.records) if first is None or first.index < 0 else min(first.index, len(found.records))
+    return Report(
+        first is None,
+        None if first is None or first.index < 0 else first.index,
+        "" if first is None else first.reason,
+        tuple(found.records[:kept]),
+        found.heads[kept - 1] if kept else None,
+        found.torn,
+        agreed,
+        tuple(notes),
+    )
+
+
+def _against(found: Scan, heads: Sequence[Head]) -> tuple[int, list[Problem]]:
+    """Compare with heads in the order of their sizes; return how many records are vouched for, and what is wrong."""
+    agreed = 0
+    problems: list[Problem] = []
+    own = found.heads[0] if found.heads else None
+    count = len(found.records)
+    for head in heads:
+        if not head.valid():
+            problems.append(Problem(-1, f"a head of {head.size} records was given that is not signed by its key"))
+        elif own is None:
+            continue
+        elif head.key != own.key:
+            problems.append(Problem(-1, f"a head of {head.size} records was given that is signed by another key"))
+        elif head.log != own.log:
+            problems.append(
+                Problem(
+                    0, f"the owner has signed a head of {head.size} records of another log: this one was begun anew"
+                )
+            )
+        elif head.size <= count:
+            if found.tree.root(head.size) == head.root:
+                agreed = max(agreed, head.size)
+                continue
+            last = head.size - 1
+            which = f"record {agreed} was" if agreed == last else f"one of the records {agreed} to {last} was"
+            problems.append(
+                Problem(agreed, f"{which} rewritten: a head of {head.size} records was given that stands for others")
+            )
+            break
+        elif found.problem is None:
+            problems.append(
+                Problem(
+                    count,
+                    f"records {count} to {head.size - 1} are missing: a head of {head.size} records was given, the log "
+                    f"has {count}; it was cut or rolled back",
+                )
+            )
+            break
+    return agreed, problems
+
+
+def _notes(found: Scan, key: bytes | None) -> list[str]:
+    notes = []
+    if key is None:
+        notes.append("the owner's key was taken from the log itself: give the key that you know to be the owner's")
+    if found.torn:
+        notes.append(
+            f"the last {found.torn} bytes are a record that was being written when its process died: opening the log "
+            "cuts them"
+        )
+    last = 0
+    for record in found.records:
+        if record.time < last:
+            notes.append(f"the owner's clock went back by {last - record.time} ms before record {record.seq}")
+        last = record.time
+        if record.what == "recovered":
+            notes.append(f"record {record.seq}: a crash had left a half-written record, which was cut")
+        if record.what == "peer_refused":
+            notes.append(f"record {record.seq}: a peer's log did not extend what it was before")
+    return notes
+
+
+def read_heads(path: str | os.PathLike[str], log: bytes | None = None) -> list[Head]:
+    """Read the heads in a file.
+
+    Parameters
+    ----------
+    path : path-like
+        Heads in JSON (one object a line, one object, or a list), a frame of a head, or the log of a peer, which keeps
+        the heads that it was given.
+    log : bytes, optional
+        Take only heads of the log with this id from a peer's log.
+
+    Returns
+    -------
+    list of Head
+
+    Raises
+    ------
+    FrameError
+        If the file holds none of these.
+    OSError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> import bluetusk as bt, os, pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "head.json")
+    ...     _ = path.write_text(log.head().to_json())
+    ...     [head.size for head in bt.evidence.read_heads(path)]
+    [1]
+    """
+    data = read_whole(path)
+    if data.startswith(MAGIC):
+        try:
+            return [Head.from_bytes(data)]
+        except FrameError:
+            found = scan(data)
+        if not found.records:
+            raise FrameError(f"{os.fspath(path)} holds neither a head nor a log")
+        kept = [pair[1] for record in found.records if (pair := kept_head(record)) is not None]
+        return [head for head in kept if log is None or head.log == log]
+    try:
+        text = data.decode()
+        objects = json.loads(text) if text.lstrip().startswith("[") else [json.loads(text)]
+    except (ValueError, RecursionError):
+        try:
+            objects = [json.loads(line) for line in data.decode().splitlines() if line.strip()]
+        except (ValueError, RecursionError):
+            objects = []
+    if not objects or not isinstance(objects, list):
+        raise FrameError(f"{os.fspath(path)} holds no head of a log: give one of `bluetusk evidence head`")
+    return [Head._of(fields) for fields in objects]

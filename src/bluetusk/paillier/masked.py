@@ -1,0 +1,137 @@
+"""Wide encrypted integers opened under one mask each: what the two-party protocols turn into shares.
+
+:meth:`CipherArray.to_shares <bluetusk.paillier.CipherArray.to_shares>` masks every value of an array and packs what it
+masked. Here the caller has packed values already, and one mask of 104 bits more than the whole plaintext covers all of
+them, so that a ciphertext holds almost twice as many. What comes out are integers ``V + rho`` and ``rho``: a value that
+begins at bit s of V is then shared as ``floor((V + rho) / 2^s)`` and ``-floor(rho / 2^s)``, modulo any power of two
+below its width, and is off by at most one unit (the carries from below).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._kernels import pack
+from ..errors import DecryptionError, EncodingOverflow, FrameError
+from . import encrypting
+from .to_shares import STATISTICAL_BITS, _masked, _random_below_2
+
+if TYPE_CHECKING:
+    from .cipherarray import CipherArray
+    from .keys import PrivateKey, PublicKey
+
+__all__ = ["largest_bits", "mask", "unmask"]
+
+
+def largest_bits(key_bits: int) -> int:
+    """Return how many bits a plaintext may have that is to be masked: the mask and a sign are left out."""
+    return key_bits - STATISTICAL_BITS - 3
+
+
+def mask(c: CipherArray, bits: int, *, threads: int | None = None) -> tuple[list[int], bytes]:
+    """Mask encrypted integers: the evaluator's side.
+
+    Parameters
+    ----------
+    c : CipherArray, shape (n,)
+        Of integers v with ``|v| < 2^bits``; the caller has proved it from public numbers.
+    bits : int
+        Known to both sides.
+    threads : int, optional
+        Overrides :func:`bluetusk.set_num_threads`.
+
+    Returns
+    -------
+    masks : list of int
+        The masks rho, uniform below ``2^(bits + 104)``.
+    message : bytes
+        The ciphertexts of v + rho, re-randomised by wide obfuscators, for :func:`unmask`.
+
+    Raises
+    ------
+    EncodingOverflow
+        If the key is too small.
+
+    Examples
+    --------
+    >>> from bluetusk.paillier.cipherarray import encrypt_integers
+    >>> c = pub.encrypt([70, -3], bt.FixedPoint.integers(100))
+    >>> masks, message = mask(c, 8)
+    >>> [v - rho for v, rho in zip(unmask(priv, message, 2, 8), masks)]
+    [70, -3]
+    """
+    if bits > largest_bits(c.public_key.bits):
+        raise EncodingOverflow(f"{bits} bits and a mask do not fit a key of {c.public_key.bits}: use a larger key")
+    masks = _random_below_2(bits + STATISTICAL_BITS, c.size)
+    limit = 1 << (bits + STATISTICAL_BITS + 1)
+    return masks, _masked(c, masks, limit, threads, wide=True).to_bytes(limit)
+
+
+def unmask(
+    priv: PrivateKey, message: bytes | memoryview, count: int, bits: int, *, threads: int | None = None
+) -> list[int]:
+    """Open what :func:`mask` sent: the key holder's side.
+
+    Parameters
+    ----------
+    priv : PrivateKey
+        The key of the array.
+    message : bytes-like
+        From the evaluator.
+    count, bits : int
+        What the two sides agreed on.
+    threads : int, optional
+        Overrides :func:`bluetusk.set_num_threads`.
+
+    Returns
+    -------
+    list of int
+        The masked values.
+
+    Raises
+    ------
+    DecryptionError
+        If what was sent does not decrypt to masked values.
+    FrameError, InvalidKey, InvalidCiphertext
+        If the message is none, for another key, or holds no ciphertexts.
+
+    Examples
+    --------
+    >>> unmask(priv, b"", 2, 8)
+    Traceback (most recent call last):
+        ...
+    bluetusk.errors.FrameError: frame is truncated: 0 bytes are fewer than its fixed header of 20
+    """
+    c = received(message, priv.public_key, count, bits + STATISTICAL_BITS + 1, threads=threads)
+    rows = encrypting._decrypted_rows(priv, c, threads, None)
+    values = [int(v) for v in pack.ints_from_residues(rows, int(priv.public_key.n))]
+    least, most = -(1 << bits), (1 << (bits + STATISTICAL_BITS)) + (1 << bits)
+    if not all(least < v < most for v in values):
+        raise DecryptionError("a masked value is out of its range")
+    return values
+
+
+def received(
+    message: bytes | memoryview, pub: PublicKey, count: int, bits: int, *, threads: int | None = None
+) -> CipherArray:
+    """Read ciphertexts of integers of at most `bits` bits; every byte is checked."""
+    from .cipherarray import CipherArray
+
+    c = CipherArray.from_bytes(message, pub, threads=threads)
+    if c.packed or c.frac or c.shape != (count,) or c.bound > 1 << bits:
+        raise FrameError(f"expected {count} encrypted integers of {bits} bits, the other party sent {c!r}")
+    return c
+
+
+def fresh(priv: PrivateKey, values: list[int], bits: int, *, threads: int | None = None) -> bytes:
+    """Encrypt integers of at most `bits` bits for :func:`received`."""
+    from ..encoding import FixedPoint
+    from .cipherarray import encrypt_integers
+
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    bound = 1 << bits
+    plan = FixedPoint.integers(1)  # says nothing about the size: the bound does
+    return encrypt_integers(priv, array, plan, frac=0, bound=bound, threads=threads).to_bytes(bound)

@@ -1,0 +1,250 @@
+"""Columns cut into buckets, and which cuts of a node's rows may be offered as splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Allowed", "Buckets", "Cuts", "as_table", "counted", "offered"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+def as_table(X: Any, columns: Sequence[str] | None = None) -> tuple[Floats, list[str]]:
+    """Return a table of numbers and the names of its columns.
+
+    Parameters
+    ----------
+    X : array_like of shape (n, features), or a data frame
+        Real numbers; NaN stands for a missing value.
+    columns : sequence of str, optional
+        Names; by default a data frame's own, else "x0", "x1", ...
+
+    Returns
+    -------
+    table : ndarray of float64
+        A copy or a view.
+    names : list of str
+        Of its columns.
+
+    Raises
+    ------
+    TypeError
+        If a column is not numeric.
+    ValueError
+        If the shape is wrong, a value is infinite, or the names do not fit.
+
+    Examples
+    --------
+    >>> as_table([[1, 2], [3, float("nan")]])[1]
+    ['x0', 'x1']
+    """
+    given = X
+    if hasattr(X, "columns") and hasattr(X, "to_numpy"):
+        columns = [str(name) for name in X.columns] if columns is None else columns
+        given = X.to_numpy()
+    array = np.asarray(given)
+    if array.dtype.kind not in "biufO":
+        raise TypeError(f"X holds {array.dtype}, not real numbers: encode categories as numbers first")
+    if array.ndim != 2 or not len(array):
+        raise ValueError(f"X must have shape (rows, features) with at least one row, not {array.shape}")
+    try:
+        table = array.astype(np.float64)
+    except (TypeError, ValueError):
+        raise TypeError("X holds values that are no numbers: encode categories as numbers first") from None
+    if np.isinf(table).any():
+        row, column = np.argwhere(np.isinf(table))[0].tolist()
+        raise ValueError(f"X[{row}, {column}] is infinite: clip it, or mark it as missing (NaN)")
+    names = [f"x{j}" for j in range(table.shape[1])] if columns is None else list(columns)
+    if len(names) != table.shape[1] or len(set(names)) != len(names) or not all(isinstance(n, str) for n in names):
+        raise ValueError(f"columns must be {table.shape[1]} different names, one for each column of X")
+    return table, names
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """Quantile buckets of each column; values up to an edge lie in or below the edge's bucket.
+
+    Attributes
+    ----------
+    edges : list of ndarray
+        Of each column, ascending; k edges make k + 1 buckets.
+    count : int
+        Buckets of the column that has most. Missing values have the number `count`, in every column.
+    """
+
+    edges: list[Floats]
+    count: int
+
+    @classmethod
+    def of(cls, table: Floats, most: int) -> Buckets:
+        """Choose at most `most` buckets of about equal weight for each column; few distinct values get one each."""
+        edges = [_edges(column[~np.isnan(column)], most) for column in table.T]
+        return cls(edges, max([len(e) + 1 for e in edges], default=1))
+
+    def codes(self, table: Floats) -> NDArray[np.uint8]:
+        """Return the bucket of each value."""
+        out = np.empty(table.shape, np.uint8)
+        for j, edges in enumerate(self.edges):
+            column = table[:, j]
+            out[:, j] = np.where(np.isnan(column), self.count, np.searchsorted(edges, column, side="left"))
+        return out
+
+    def threshold(self, feature: int, cut: int) -> float:
+        """Return the largest value that lies left of a cut; every number does so of the cut behind the last bucket."""
+        edges = self.edges[feature]
+        return float(edges[cut]) if cut < len(edges) else float(np.finfo(np.float64).max)
+
+
+def _edges(values: Floats, most: int) -> Floats:
+    distinct = np.unique(values)
+    if len(distinct) <= most:
+        middle = distinct[:-1] / 2 + distinct[1:] / 2
+        return np.where((distinct[:-1] <= middle) & (middle < distinct[1:]), middle, distinct[:-1])
+    edges = np.unique(np.quantile(values, np.arange(1, most) / most, method="midpoint"))
+    return np.asarray(edges[edges < distinct[-1]], dtype=np.float64)
+
+
+def counted(codes: NDArray[np.uint8], width: int) -> Ints:
+    """Return the rows of each bucket, shape (features, width)."""
+    features = codes.shape[1]
+    flat = codes.astype(np.int64) + width * np.arange(features)
+    return np.bincount(flat.reshape(-1), minlength=features * width).reshape(features, width)
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Splits that a node may take, in the order of features, cuts, and missing values to the right before the left.
+
+    Attributes
+    ----------
+    feature, cut : ndarray of int64
+        Rows in buckets up to `cut` go left.
+    missing_left : ndarray of bool
+        Whether missing values go left, too.
+    """
+
+    feature: Ints
+    cut: Ints
+    missing_left: Bools
+
+    def __len__(self) -> int:
+        return len(self.feature)
+
+    def goes_left(self, index: int, codes: NDArray[Any], missing: int) -> Bools:
+        """Return which rows go left by one of the splits."""
+        code = codes[:, self.feature[index]]
+        if self.missing_left[index]:
+            return np.asarray((code <= self.cut[index]) | (code == missing))
+        return np.asarray(code <= self.cut[index])
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """The cuts of a node that its descendants may use.
+
+    Attributes
+    ----------
+    cuts : ndarray of bool, shape (features, buckets)
+        After which bucket a cut may be made.
+    apart : ndarray of bool, shape (features,)
+        Whether the missing values may be told from the others.
+    """
+
+    cuts: Bools
+    apart: Bools
+
+    @classmethod
+    def everything(cls, features: int, buckets: int) -> Allowed:
+        """Return what the root starts with."""
+        return cls(np.ones((features, buckets), np.bool_), np.ones(features, np.bool_))
+
+
+def offered(counts: Ints, allowed: Allowed, *, least: int, leaf: int) -> tuple[Allowed, list[Cuts]]:
+    """Choose the cuts of a pair of siblings (or of the root) whose sums may be opened.
+
+    Between two neighbouring cuts of a feature lie at least `least` rows of each sibling, or none. Both siblings have
+    the same cuts, and only such as their parent had: else sums of the parent less those of one child would give away
+    thinner buckets of the other.
+
+    Parameters
+    ----------
+    counts : ndarray of int64, shape (nodes, features, buckets + 1)
+        Rows by node and bucket, the missing values last.
+    allowed : Allowed
+        Of the parent.
+    least : int
+        The fewest rows of a bucket, at least 1.
+    leaf : int
+        The fewest rows on either side of a split.
+
+    Returns
+    -------
+    Allowed
+        For the children of either node.
+    list of Cuts
+        For each node.
+
+    Examples
+    --------
+    >>> counts = np.array([[[3, 1, 4, 0]]])
+    >>> offered(counts, Allowed.everything(1, 3), least=2, leaf=1)[1][0].cut.tolist()
+    [0]
+    """
+    nodes, features, width = counts.shape
+    buckets = width - 1
+    kept = Allowed(np.zeros((features, buckets), np.bool_), np.zeros(features, np.bool_))
+    found: list[list[tuple[int, int, bool]]] = [[] for _ in range(nodes)]
+
+    def thin(row: list[int]) -> bool:
+        return any(0 < n < least for n in row)
+
+    for f in range(features):
+        table = counts[:, f, :].T.tolist()
+        missing = table.pop()
+        total = [sum(column) for column in zip(*table, strict=True)] if table else [0] * nodes
+        apart = bool(allowed.apart[f]) and not thin(missing) and not thin(total)
+        kept.apart[f] = apart
+        tail = [0] * nodes if apart else missing
+        below, last = [0] * nodes, [0] * nodes
+        seen = [0] * nodes  # rows left of the last cut that each node was offered
+        for b, (row, may) in enumerate(zip(table, allowed.cuts[f].tolist(), strict=True)):
+            below = [x + y for x, y in zip(below, row, strict=True)]
+            fresh = [x - y for x, y in zip(below, last, strict=True)]
+            rest = [t - x + m for t, x, m in zip(total, below, tail, strict=True)]
+            if not may or not any(fresh) or not any(rest) or thin(fresh) or thin(rest):
+                continue
+            kept.cuts[f, b] = True
+            last = below
+            for k in range(nodes):
+                if below[k] > seen[k]:
+                    seen[k] = below[k]
+                    found[k] += _ways(f, b, below[k], total[k], missing[k], apart, leaf)
+        for k in range(nodes):
+            if apart and missing[k] and min(total[k], missing[k]) >= leaf:
+                found[k].append((f, buckets - 1, False))
+    return kept, [_cuts(triples) for triples in found]
+
+
+def _ways(f: int, b: int, below: int, total: int, missing: int, apart: bool, leaf: int) -> list[tuple[int, int, bool]]:
+    """Return the splits of one cut: missing values right, then left; where none was seen, with the larger side."""
+    rows = total + missing
+    if not missing:
+        return [(f, b, 2 * below >= rows)] if min(below, rows - below) >= leaf else []
+    if below == total:
+        return []  # no value right of it: the same as the cut that tells missing values from the others
+    ways = [(f, b, False)] if min(below, rows - below) >= leaf else []
+    if apart and min(below + missing, total - below) >= leaf:
+        ways.append((f, b, True))
+    return ways
+
+
+def _cuts(triples: list[tuple[int, int, bool]]) -> Cuts:
+    table = np.array(triples, dtype=np.int64).reshape(-1, 3)
+    return Cuts(table[:, 0].copy(), table[:, 1].copy(), table[:, 2].astype(np.bool_))

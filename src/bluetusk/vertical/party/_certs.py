@@ -1,0 +1,222 @@
+"""Certificates of the parties: each makes its own and gives it to the other, who pins it. There is no authority."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from ...errors import InvalidKey
+
+__all__ = ["Identity", "certificate_fingerprint", "make_certificate"]
+
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+
+
+def make_certificate(
+    name: str,
+    directory: str | os.PathLike[str],
+    *,
+    addresses: tuple[str, ...] = ("localhost", "127.0.0.1"),
+    days: int = 365,
+) -> tuple[Path, Path]:
+    """Make a party's key and self-signed certificate for mutual TLS (ECDSA on P-256).
+
+    Parameters
+    ----------
+    name : str
+        The party's name: letters, digits and hyphens, at most 63. The peer expects it in the certificate.
+    directory : path-like
+        Where ``NAME.key.pem`` (mode 0600) and ``NAME.cert.pem`` go; made if absent.
+    addresses : tuple of str
+        Host names and IP addresses under which the party listens.
+    days : int
+        How long the certificate is valid.
+
+    Returns
+    -------
+    tuple of Path
+        The key's file, which never leaves this machine, and the certificate's, which the peer gets by a way that both
+        trust: whoever swaps it can pose as this party.
+
+    Raises
+    ------
+    ValueError
+        If the name or the days are out of range.
+    FileExistsError
+        If there is such a file: a key is never overwritten.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> key, certificate = make_certificate("bank", tempfile.mkdtemp())
+    >>> key.name, certificate.name, len(certificate_fingerprint(certificate.read_bytes()))
+    ('bank.key.pem', 'bank.cert.pem', 64)
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError("name must be letters, digits and hyphens, at most 63: it stands in the certificate")
+    if not 1 <= days <= 3650:
+        raise ValueError(f"days must be between 1 and 3650, not {days}")
+    folder = Path(directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.datetime.now(datetime.timezone.utc)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    names = [x509.DNSName(name), *map(_general_name, addresses)]
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    paths = folder / f"{name}.key.pem", folder / f"{name}.cert.pem"
+    for path in paths:
+        if path.exists():
+            raise FileExistsError(f"{path} is there already, and a key is never overwritten: give another directory")
+    for path, data, mode in zip(
+        paths, (private, certificate.public_bytes(serialization.Encoding.PEM)), (0o600, 0o644), strict=True
+    ):
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
+            out.write(data)
+    return paths
+
+
+def _general_name(address: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(address))
+    except ValueError:
+        return x509.DNSName(address)
+
+
+def certificate_fingerprint(pem: bytes) -> str:
+    """Return the SHA-256 of a certificate, for two people to compare by telephone.
+
+    Parameters
+    ----------
+    pem : bytes
+        The certificate's file.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    InvalidKey
+        If it is no certificate.
+
+    Examples
+    --------
+    >>> certificate_fingerprint(b"")
+    Traceback (most recent call last):
+        ...
+    bluetusk.errors.InvalidKey: this is no PEM certificate: give the file that `bluetusk certs` made
+    """
+    try:
+        return x509.load_pem_x509_certificate(pem).fingerprint(hashes.SHA256()).hex()
+    except ValueError:
+        raise InvalidKey("this is no PEM certificate: give the file that `bluetusk certs` made") from None
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The files by which a party and its peer know each other.
+
+    Attributes
+    ----------
+    certificate, key : bytes
+        This party's, as PEM. The repr shows neither.
+    peer_certificate : bytes
+        The peer's, as PEM.
+    peer_name : str
+        The name in the peer's certificate.
+    """
+
+    certificate: bytes
+    key: bytes
+    peer_certificate: bytes
+    peer_name: str
+
+    def __repr__(self) -> str:
+        return f"Identity(peer_name={self.peer_name!r})"
+
+    @classmethod
+    def load(
+        cls, certificate: str | os.PathLike[str], key: str | os.PathLike[str], peer_certificate: str | os.PathLike[str]
+    ) -> Identity:
+        """Read the three files, and check that they belong together and are valid now.
+
+        Parameters
+        ----------
+        certificate, key, peer_certificate : path-like
+            PEM files.
+
+        Returns
+        -------
+        Identity
+
+        Raises
+        ------
+        InvalidKey
+            If a file is not what it should be, the key is not the certificate's, or a certificate is out of date.
+        """
+        mine, peer = Path(certificate).read_bytes(), Path(peer_certificate).read_bytes()
+        secret = Path(key).read_bytes()
+        for what, pem in (("this party's", mine), ("the peer's", peer)):
+            certificate_fingerprint(pem)
+            _check_dates(x509.load_pem_x509_certificate(pem), what)
+        try:
+            private = serialization.load_pem_private_key(secret, None)
+        except (ValueError, TypeError):
+            raise InvalidKey(f"{os.fspath(key)} is no unencrypted PEM key: give the file of `bluetusk certs`") from None
+        own = x509.load_pem_x509_certificate(mine)
+        if own.public_key() != private.public_key():
+            raise InvalidKey(f"{os.fspath(key)} is not the key of {os.fspath(certificate)}")
+        names = x509.load_pem_x509_certificate(peer).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        if not names:
+            raise InvalidKey(f"{os.fspath(peer_certificate)} names no party: have the peer run `bluetusk certs`")
+        return cls(mine, secret, peer, str(names[0].value))
+
+    def state_key(self) -> bytes:
+        """Return the key under which this party's state lies on its disk: derived from its private key.
+
+        Returns
+        -------
+        bytes
+            32 bytes.
+        """
+        private = serialization.load_pem_private_key(self.key, None)
+        der = private.private_bytes(
+            serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return HKDF(hashes.SHA256(), 32, None, b"bluetusk party state").derive(der)
+
+
+def _check_dates(certificate: x509.Certificate, what: str) -> None:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        raise InvalidKey(
+            f"{what} certificate is valid from {certificate.not_valid_before_utc:%Y-%m-%d} to "
+            f"{certificate.not_valid_after_utc:%Y-%m-%d}, not now: make a new one by `bluetusk certs`"
+        )

@@ -1,0 +1,81 @@
+"""Wide integers under one mask: exact, of the stated width, nothing of the inputs' randomness left."""
+
+from __future__ import annotations
+
+import gmpy2
+import numpy as np
+import pytest
+
+import bluetusk as bt
+from bluetusk import _selftest
+from bluetusk._kernels.paillier import PaillierPublic
+from bluetusk.paillier import blinding, masked
+from bluetusk.paillier.cipherarray import encrypt_integers
+
+PLAN = bt.FixedPoint.integers(1)
+N = _selftest._P * _selftest._Q
+HS = pow(N * N - 9, N, N * N)
+
+
+def wide(values):
+    out = np.empty(len(values), dtype=object)
+    out[:] = values
+    return out
+
+
+@pytest.mark.parametrize("bits", [1, 64, 1941])
+def test_masked_values_less_their_masks_are_the_values(pub, priv, bits):
+    assert masked.largest_bits(2048) == 1941
+    top = (1 << bits) - 1
+    values = [top, -top, 0, top // 3, -1]
+    c = encrypt_integers(priv, wide(values), PLAN, frac=0, bound=top)
+    masks, message = masked.mask(c, bits)
+    assert all(0 <= rho < 1 << (bits + 104) for rho in masks)
+    assert max(masks) >> (bits + 96)
+    assert [v - rho for v, rho in zip(masked.unmask(priv, message, 5, bits), masks, strict=True)] == values
+
+
+def test_a_key_without_room_is_refused(pub, priv):
+    with pytest.raises(bt.EncodingOverflow, match="larger key"):
+        masked.mask(pub.encrypt([1], PLAN), 1942)
+
+
+def test_what_was_not_masked_so_is_refused(pub, priv, keypair2):
+    c = encrypt_integers(priv, wide([5, 6]), PLAN, frac=0, bound=1 << 60)
+    _, message = masked.mask(c, 60)
+    for count, bits in ((3, 60), (2, 59)):
+        with pytest.raises(bt.FrameError, match="expected"):
+            masked.unmask(priv, message, count, bits)
+    with pytest.raises(bt.InvalidKey):
+        masked.unmask(keypair2[1], message, 2, 60)
+    for value in (-(1 << 60), (1 << 164) + (1 << 60)):  # just beyond what a mask can give
+        beyond = encrypt_integers(priv, wide([value, 0]), PLAN, frac=0, bound=1 << 165).to_bytes(1 << 165)
+        with pytest.raises(bt.DecryptionError):
+            masked.unmask(priv, beyond, 2, 60)
+
+
+def test_wide_obfuscators_are_powers_of_hs_with_full_exponents(monkeypatch):
+    kernel = PaillierPublic(N)
+    bits = N.bit_length() + 104
+    limbs = -(-bits // 64)
+    raw = bytes(range(256)) * (-(-8 * limbs * 5 // 256))
+    asked = []
+    monkeypatch.setattr(blinding.os, "urandom", lambda n: asked.append(n) or raw[:n])
+    dst, canon = kernel.mont.empty(5), np.zeros((5, kernel.mont.limbs), np.uint64)
+    blinding.Blinder(kernel, "djn", HS).fill_wide(dst, 0, 5)
+    kernel.mont.store(canon, dst, None, 0, 5)
+    assert asked == [8 * limbs * 5]
+    for i, row in enumerate(canon):
+        a = int.from_bytes(raw[8 * limbs * i : 8 * limbs * (i + 1)], "little") % (1 << bits)
+        assert int.from_bytes(row.tobytes(), "little") == gmpy2.powmod(HS, a, N * N)
+
+
+def test_wide_obfuscators_of_the_standard_suite_are_nth_powers():
+    kernel = PaillierPublic(N)
+    dst, canon = kernel.mont.empty(3), np.zeros((3, kernel.mont.limbs), np.uint64)
+    blinding.Blinder(kernel, "standard", None).fill_wide(dst, 0, 3)
+    kernel.mont.store(canon, dst, None, 0, 3)
+    order = (_selftest._P - 1) * (_selftest._Q - 1)
+    values = [int.from_bytes(row.tobytes(), "little") for row in canon]
+    assert len(set(values)) == 3
+    assert all(gmpy2.powmod(v, order, N * N) == 1 for v in values)

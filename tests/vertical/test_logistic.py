@@ -1,0 +1,582 @@
+"""Shared logistic regression: the arithmetic of its fixed point, faults, and what the parties may not see."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import threading
+
+import numpy as np
+import pytest
+
+import bluetusk as bt
+from bluetusk._random import Stream
+from bluetusk.paillier import PrivateKey, masked
+from bluetusk.vertical import LogisticRegression, Observer, local_links
+from bluetusk.vertical import _logistic_job as job_module
+from bluetusk.vertical._link import Rewind
+from bluetusk.vertical._logistic_job import LogisticJob
+
+SEED = bytes(range(32))
+
+
+def same_time(*calls):
+    """Run calls at the same time; return their results, or raise the first error."""
+    results, errors = [None] * len(calls), []
+
+    def run(k, call):
+        try:
+            results[k] = call()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return results
+
+
+def both(guest, host, links=None):
+    """Call ``guest(link)`` and ``host(link)`` at the same time; who fails tells the other, as a party does."""
+    links = local_links(seconds=60.0) if links is None else links
+
+    def party(call, link):
+        try:
+            return call(link)
+        except BaseException:
+            link.abort("failed")
+            raise
+
+    return same_time(lambda: party(guest, links[0]), lambda: party(host, links[1]))
+
+
+@pytest.fixture(autouse=True)
+def _cheap_keys(monkeypatch, keypair, keypair2):
+    """Give the parties the session's primes in turn, in keys of their own, which a training closes."""
+    primes = itertools.cycle([pair[1]._kernel.export_primes() for pair in (keypair, keypair2)])
+    lock = threading.Lock()
+
+    def new_key(bits):
+        assert bits == 2048
+        with lock:
+            p, q = next(primes)
+        return PrivateKey._generated(int.from_bytes(p, "little"), int.from_bytes(q, "little"), "djn")
+
+    monkeypatch.setattr(job_module, "_new_key", new_key)
+
+
+def data(n=40, seed=0):
+    rng = np.random.default_rng(seed)
+    x = np.clip(rng.normal(size=(n, 5)), -4, 4)
+    y = (x @ [1.0, -0.5, 0.8, 0.2, -0.7] + rng.normal(size=n) > 0.3).astype(int)
+    return x[:, :2], x[:, 2:], y
+
+
+def pair(**options):
+    options = {
+        "epochs": 2,
+        "batch_size": 20,
+        "learning_rate": 1.5,
+        "l2": 0.01,
+        "seed": SEED,
+        "key_size": 2048,
+    } | options
+    return LogisticRegression("guest", **options), LogisticRegression("host", key_size=2048)
+
+
+def trained(xg, xh, y, links=None, **options):
+    guest, host = pair(**options)
+    both(lambda link: guest.fit(xg, y, link=link), lambda link: host.fit(xh, link=link), links)
+    return guest, host
+
+
+def simulated(
+    xg, xh, y, *, epochs=2, batch=20, rate=1.5, l2=0.01, sigmoid="linear", weights=(256, 256), weighted=False
+):
+    """The same training on plain integers, written out: (coefficients of guest, host, intercept; losses)."""
+    x = [[round(v * 4096) for v in row] for row in np.column_stack([xg, xh])]
+    x = [[*row, 4096] for row in x]
+    n, d = len(x), len(x[0])
+    w, losses, batches = [0] * d, [], -(-n // batch)
+    for epoch in range(epochs):
+        seed = hashlib.sha256(b"bluetusk logistic order" + SEED + epoch.to_bytes(8, "little")).digest()
+        order = np.argsort(Stream(seed).uint64(n), kind="stable").tolist()
+        total = 0
+        for b in range(batches):
+            rows = order[n * b // batches : n * (b + 1) // batches]
+            gradient = [0] * d
+            for i in rows:
+                z = sum(a * c for a, c in zip(x[i], w, strict=True))
+                if sigmoid == "linear":
+                    r = z + (1 - 2 * int(y[i])) * 2**34 >> 15
+                else:
+                    z >>= 20
+                    r = 12911 * 2**24 * z - 262 * z**3 + (1 - 2 * int(y[i])) * 2**51 >> 32
+                u = r * weights[y[i]] >> 8 if weighted else r
+                total += u * r
+                gradient = [g + a * u for g, a in zip(gradient, x[i], strict=True)]
+            shift = 16 - math.frexp(rate / len(rows))[1]
+            step, decay = round(rate / len(rows) * 2**shift), round(rate * l2 * 2**shift)
+            decays = [decay] * (d - 1) + [0]
+            w = [c - ((g >> 12) * step + c * k >> shift) for c, g, k in zip(w, gradient, decays, strict=True)]
+        losses.append((total >> 24) // n / 2**16)
+    return np.array(w) / 2**20, losses
+
+
+def coefficients(guest, host):
+    return np.concatenate([guest.coef_, host.coef_, [guest.intercept_]])
+
+
+@pytest.mark.parametrize(
+    ("options", "same"),
+    [
+        ({}, {}),
+        ({"tol": 0.0}, {}),
+        ({"sigmoid": "cubic", "epochs": 1}, {"sigmoid": "cubic", "epochs": 1}),
+        ({"class_weight": {0: 0.5, 1: 2.25}, "tol": 0.0}, {"weights": (128, 576), "weighted": True}),
+    ],
+    ids=["linear", "loss", "cubic", "weighted"],
+)
+def test_it_is_the_training_on_plain_integers(options, same):
+    xg, xh, y = data()
+    guest, host = trained(xg, xh, y, **options)
+    expected, losses = simulated(xg, xh, y, **same)
+    # each step truncates three times, each off by one unit of 2^-20 (the cubic's scores: 2^-12, times their slope)
+    unit = 2**-12 / 4 if "sigmoid" in options else 2**-20
+    assert np.abs(coefficients(guest, host) - expected).max() < 8 * 4 * unit
+    assert guest.n_iter_ == host.n_iter_ == options.get("epochs", 2)
+    assert guest.loss_ == host.loss_
+    assert np.allclose(guest.loss_, losses if "tol" in options else [], atol=2**-15)
+    assert host.intercept_ == 0.0
+    assert host.sigmoid_ == guest.sigmoid
+
+
+def test_without_intercept_and_with_one_row_to_a_batch():
+    xg, xh, y = data(3)
+    guest, host = trained(xg, xh, y, fit_intercept=False, epochs=1, batch_size=1)
+    assert guest.intercept_ == 0.0
+    assert (len(guest.coef_), len(host.coef_)) == (2, 3)
+    expected = np.zeros(5)
+    x = np.column_stack([xg, xh])
+    order = np.argsort(Stream(hashlib.sha256(b"bluetusk logistic order" + SEED + bytes(8)).digest()).uint64(3))
+    for i in order:
+        expected -= 1.5 * ((0.5 + x[i] @ expected / 8 - y[i]) * x[i] + 0.01 * expected)
+    assert np.allclose(np.concatenate([guest.coef_, host.coef_]), expected, atol=0.005)
+
+
+def test_it_stops_when_the_loss_does():
+    xg, xh, y = data()
+    guest, host = trained(xg, xh, y, epochs=50, batch_size=40, tol=0.02)
+    assert 2 <= guest.n_iter_ == host.n_iter_ == len(guest.loss_) < 20
+    assert guest.loss_[-2] - guest.loss_[-1] < 0.02
+    assert all(a - b >= 0.02 for a, b in zip(guest.loss_[:-2], guest.loss_[1:-1], strict=True))
+
+
+# --- prediction and files ---
+
+
+def test_halves_save_load_and_predict_together(tmp_path):
+    xg, xh, y = data(60)
+    guest, host = trained(xg, xh, y, epochs=1)
+    guest.save(tmp_path / "guest", "a passphrase")
+    host.save(tmp_path / "host")
+    halves = LogisticRegression.load(tmp_path / "guest", "a passphrase"), LogisticRegression.load(tmp_path / "host")
+    assert [half.role for half in halves] == ["guest", "host"]
+    assert halves[1].columns_ == ["x0", "x1", "x2"]
+    assert np.array_equal(coefficients(*halves), coefficients(guest, host))
+    results = []
+    for name in ("decision_function", "predict_proba", "predict"):
+        calls = [
+            lambda link, half=half, x=x, name=name: getattr(half, name)(x, link=link)
+            for half, x in zip(halves, (xg, xh), strict=True)
+        ]
+        ours, theirs = both(*calls)
+        assert theirs is None
+        results.append(ours)
+    z = xg @ guest.coef_ + xh @ host.coef_ + guest.intercept_
+    assert np.abs(results[0] - z).max() < 0.001
+    assert np.allclose(results[1][:, 1], np.clip(0.5 + results[0] / 8, 0, 1))
+    assert np.allclose(results[1].sum(axis=1), 1)
+    assert np.array_equal(results[2], results[0] > 0)
+    with pytest.raises(bt.FrameError):
+        LogisticRegression.load(tmp_path / "guest")
+    damaged = (tmp_path / "host").read_bytes()[:-8]
+    (tmp_path / "host").write_bytes(damaged)
+    with pytest.raises(bt.FrameError):
+        LogisticRegression.load(tmp_path / "host")
+
+
+def test_the_cubic_keeps_its_value_beyond_its_turn():
+    from bluetusk.vertical._logistic_score import probabilities
+
+    p = probabilities(np.linspace(-50, 50, 1001), "cubic")[:, 1]
+    assert (np.diff(p) >= 0).all()
+    assert (p[0], p[-1]) == (0.0, 1.0)
+    assert abs(probabilities(np.array([1.0]), "cubic")[0, 1] - 0.693) < 1e-12
+
+
+def test_predicting_other_rows_is_refused():
+    xg, xh, y = data()
+    guest, host = trained(xg, xh, y, epochs=1)
+    with pytest.raises(bt.ProtocolAbort, match="align"):
+        both(
+            lambda link: guest.predict(xg[:5], link=link),
+            lambda link: host.predict(xh[:4], link=link),
+        )
+    with pytest.raises(ValueError, match="3 columns, the model 2"):
+        guest.predict(xh, link=None)
+
+
+# --- refusals ---
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "options", "message"),
+    [
+        ([[1.0], [np.inf]], [0, 1], {}, "NaN or infinite"),
+        ([[1.0], [64.0]], [0, 1], {}, "standardise"),
+        ([1.0, 2.0], [0, 1], {}, "two axes"),
+        ([[1.0], [2.0]], [0, 2], {}, "0 and 1 only"),
+        ([[1.0], [2.0]], [0], {}, "shape"),
+        ([[1.0], [2.0]], None, {}, "labels"),
+        ([[1.0], [2.0]], [0, 1], {"sigmoid": "exact"}, "sigmoid"),
+        ([[1.0], [2.0]], [0, 1], {"learning_rate": 0.0}, "learning_rate"),
+        ([[1.0], [2.0]], [0, 1], {"l2": -1.0}, "l2"),
+        ([[1.0], [2.0]], [0, 1], {"batch_size": 70000}, "batch_size"),
+        ([[1.0], [2.0]], [0, 1], {"tol": float("nan")}, "tol"),
+        ([[1.0], [2.0]], [0, 1], {"class_weight": "even"}, "class_weight"),
+        ([[1.0], [2.0]], [0, 1], {"class_weight": {0: 300.0}}, "class_weight"),
+        ([[1.0], [2.0]], [0, 1], {"seed": b"short"}, "32 bytes"),
+        ([[1.0], [2.0]], [0, 1], {"role": "server"}, "role"),
+        ([[1.0], [2.0]], [0, 1], {"role": "host"}, "no labels"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is_sent(x, y, options, message):
+    with pytest.raises(ValueError, match=message):
+        LogisticRegression(**options).fit(x, y, link=None)
+
+
+def test_text_is_refused():
+    with pytest.raises(TypeError, match="numbers"):
+        LogisticRegression().fit([["a"]], [0], link=None)
+
+
+def test_parameters_and_names():
+    class Frame:
+        columns = ("age", "limit")
+
+        def to_numpy(self):
+            return data()[0]
+
+    guest, host = pair(epochs=1)
+    assert guest.get_params()["batch_size"] == 20
+    assert guest.set_params(batch_size=40).batch_size == 40
+    both(
+        lambda link: guest.fit(Frame(), data()[2], link=link),
+        lambda link: host.fit(data()[1], link=link, columns=["a", "b", "c"]),
+    )
+    assert (guest.columns_, host.columns_) == (["age", "limit"], ["a", "b", "c"])
+    with pytest.raises(ValueError, match="different names"):
+        host.fit(data()[1], link=None, columns=["a", "a", "c"])
+
+
+def test_parties_with_other_rows_stop():
+    xg, xh, y = data()
+    with pytest.raises(bt.ProtocolAbort, match="align"):
+        trained(xg, xh[:-1], y)
+
+
+def test_a_training_that_leaves_the_fixed_point_ends_in_an_error():
+    n = 24
+    x = np.full((n, 5), 60.0)
+    with pytest.raises(bt.EncodingOverflow, match="learning_rate"):
+        trained(x[:, :2], x[:, 2:], np.ones(n), learning_rate=60.0, epochs=1, batch_size=n)
+
+
+class Watching(Observer):
+    """Notes what is asked for and counted; forbids what it is told to."""
+
+    def __init__(self, forbidden=None):
+        self.asked, self.counted, self.forbidden, self.frames = [], {}, forbidden, []
+
+    def authorise(self, *, peer, purpose, columns, rows, **details):
+        self.asked.append((peer, purpose, tuple(columns), rows, details))
+        if purpose == self.forbidden:
+            raise bt.BluetuskError("the policy forbids it")
+
+    def count(self, *, peer, task, what, number):
+        self.counted[what] = self.counted.get(what, 0) + number
+
+    def passed(self, *, peer, task, sent, frame):
+        self.frames.append(frame)
+
+
+def test_owners_are_asked_and_values_counted():
+    xg, xh, y = data()
+    watch = Watching(), Watching()
+    links = local_links(observers=watch, seconds=60.0)
+    guest, host = trained(xg, xh, y, links, tol=0.0)
+    assert watch[0].asked == [("host", "logistic_regression", ("x0", "x1"), 40, {"epochs": 2})]
+    assert watch[1].asked == [("guest", "logistic_regression", ("x0", "x1", "x2"), 40, {"epochs": 2})]
+    # four batches of 20: residuals, and the shares of the other's weights (the guest has an intercept)
+    assert watch[0].counted == {"rows": 40, "values_encrypted": 80 + 4 * 3, "values_revealed": 2}
+    assert watch[1].counted == {"rows": 40, "values_encrypted": 80 + 4 * 3, "values_revealed": 2}
+    both(lambda link: guest.predict(xg, link=link), lambda link: host.predict(xh, link=link), links)
+    assert watch[1].asked[-1][1] == "predict"
+    assert watch[1].counted["values_revealed"] == 42
+
+
+def test_an_owner_who_forbids_ends_it():
+    links = local_links(observers=(None, Watching("logistic_regression")), seconds=60.0)
+    with pytest.raises(bt.BluetuskError, match=r"policy|gave up"):
+        trained(*data(), links)
+
+
+# --- recovery ---
+
+
+class Killed(Exception):
+    pass
+
+
+class Shelf:
+    """Keeps states for two parties; kills both after one step, the host sometimes before its state is kept."""
+
+    def __init__(self):
+        self.kept, self.lives = {0: {}, 1: {}}, 0
+
+    def keeper(self, me):
+        shelf = self
+
+        class Keeper:
+            def resume(self, task):
+                index = min(max(states, default=0) for states in shelf.kept.values())
+                return index, shelf.kept[me].get(index)
+
+            def commit(self, task, index, state):
+                if me == 1 and shelf.lives % 3 == 2:
+                    raise Killed
+                shelf.kept[me][index] = state
+                raise Killed
+
+        return Keeper()
+
+
+def test_a_kill_after_every_step_changes_nothing():
+    xg, xh, y = data()
+    whole = trained(xg, xh, y, tol=0.0)
+    shelf = Shelf()
+    while True:
+        guest, host = pair(tol=0.0)
+        shelf.lives += 1
+        try:
+            both(
+                lambda link, m=guest: m.fit(xg, y, link=link, keeper=shelf.keeper(0)),
+                lambda link, m=host: m.fit(xh, link=link, keeper=shelf.keeper(1)),
+            )
+            break
+        except Killed:
+            continue
+    assert shelf.lives > 7  # the set-up, four batches, the coefficients, and what was taken twice
+    assert np.abs(coefficients(guest, host) - coefficients(*whole)).max() < 1e-4
+    assert np.allclose(guest.loss_, whole[0].loss_, atol=2**-14)
+
+
+def test_a_broken_step_is_taken_again_with_fresh_masks(monkeypatch):
+    """Both parties go back in the middle of a batch: the messages of the second try differ, the result does not."""
+    xg, xh, y = data()
+    whole = trained(xg, xh, y)
+    links, barrier = local_links(seconds=60.0), threading.Barrier(2)
+    states, broken = ({}, {}), [False, False]
+
+    def keeper(me):
+        class Keeper:
+            def resume(self, task):
+                barrier.wait(60)  # both have sent all they will
+                while not links[me].channel._in.empty():
+                    links[me].channel._in.get()
+                barrier.wait(60)
+                index = min(max(kept, default=0) for kept in states)
+                return index, states[me].get(index)
+
+            def commit(self, task, index, state):
+                states[me][index] = state
+
+        return Keeper()
+
+    masks = []
+    for me in (0, 1):
+        inner = links[me].receive
+
+        def receive(topic, *args, me=me, inner=inner, **kwargs):
+            if links[me]._step == 2 and topic == "scores" and not broken[me]:
+                broken[me] = True
+                raise Rewind
+            got = inner(topic, *args, **kwargs)
+            if links[me]._step == 2 and topic == "weights":
+                masks.append(bytes(got.parts[0]))
+            return got
+
+        monkeypatch.setattr(links[me], "receive", receive)
+    guest, host = pair()
+    both(
+        lambda link: guest.fit(xg, y, link=link, keeper=keeper(0)),
+        lambda link: host.fit(xh, link=link, keeper=keeper(1)),
+        links,
+    )
+    assert broken == [True, True]
+    assert len(set(masks)) == 4
+    assert np.abs(coefficients(guest, host) - coefficients(*whole)).max() < 1e-4
+
+
+def test_states_are_canonical_and_checked():
+    jobs = [LogisticJob("host", np.zeros((3, d), np.int64), [], 2048) for d in (2, 3)]
+    state = jobs[0].state()
+    jobs[0].restore(state)
+    assert jobs[0].state() == state
+    with pytest.raises(bt.FrameError, match="columns"):
+        jobs[1].restore(state)
+    for bad in (b"", state[:-1], state.replace(b"host", b"hosp")):
+        with pytest.raises(bt.FrameError):
+            jobs[0].restore(bad)
+
+
+# --- hostile messages ---
+
+
+def tampered(monkeypatch, sender, topic, change):
+    """Train, with the parts of one message of one party changed."""
+    xg, xh, y = data(8)
+    links = local_links(seconds=60.0)
+    inner = links[sender].send
+
+    def send(name, fields=None, parts=()):
+        if name == topic:
+            fields, parts = change(dict(fields or {}), [bytes(part) for part in parts])
+        inner(name, fields, parts)
+
+    monkeypatch.setattr(links[sender], "send", send)
+    trained(xg, xh, y, links, epochs=1, batch_size=8)
+
+
+TOPICS = ("weights", "scores", "residuals", "gradients", "coefficients")
+SPOILT = [(topic, how) for topic in TOPICS for how in ("empty", "cut", "flipped", "more")]
+# a flipped bit of a ciphertext that only takes part in a sum is a wrong sum, one of a share a wrong coefficient: from
+# there the other party's honesty protects (and TLS, on the way)
+SPOILT = [pair for pair in SPOILT if pair not in (("residuals", "flipped"), ("coefficients", "flipped"))]
+
+
+@pytest.mark.parametrize(("sender", "topic", "how"), [(k % 2, *pair) for k, pair in enumerate(SPOILT)])
+def test_spoilt_messages_end_in_a_typed_error(monkeypatch, sender, topic, how):
+    def change(fields, parts):
+        (part,) = parts
+        if how == "more":
+            return fields, [part, part]
+        flipped = part[:-20] + bytes([part[-20] ^ 1]) + part[-19:]
+        return fields, [{"empty": b"", "cut": part[:-12], "flipped": flipped}[how]]
+
+    with pytest.raises(bt.BluetuskError):
+        tampered(monkeypatch, sender, topic, change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda f: f | {"rows": 9},
+        lambda f: f | {"columns": 0},
+        lambda f: f | {"config": f["config"] | {"epochs": 0}},
+        lambda f: f | {"config": f["config"] | {"learning_rate": "nan"}},
+        lambda f: f | {"config": f["config"] | {"learning_rate": "0x1p0"}},
+        lambda f: f | {"config": f["config"] | {"sigmoid": "exact"}},
+        lambda f: f | {"seed": b""},
+        lambda f: {"rows": 8},
+    ],
+)
+def test_spoilt_set_ups_are_refused(monkeypatch, change):
+    with pytest.raises(bt.BluetuskError):
+        tampered(monkeypatch, 0, "setup", lambda fields, parts: (change(fields), parts))
+
+
+# --- what the parties see ---
+
+
+def seen(monkeypatch, xg, xh, y, **options):
+    """All that each party decrypts in a training, as fractions of the range of their masks: (guest's, host's)."""
+    views = {}
+    inner = masked.unmask
+
+    def unmask(priv, message, count, bits, **kwargs):
+        values = inner(priv, message, count, bits, **kwargs)
+        views.setdefault(priv.public_key.fingerprint, []).extend((v, bits) for v in values)
+        return values
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bluetusk.vertical._products.unmask", unmask)
+        trained(xg, xh, y, **options)
+    return list(views.values())
+
+
+def distance(values):
+    """Kolmogorov's distance of numbers in [0, 1) from uniform, times the root of their number: above 2 once in 1500."""
+    v = np.sort(np.array(values))
+    n = len(v)
+    return math.sqrt(n) * max(np.max(np.arange(1, n + 1) / n - v), np.max(v - np.arange(n) / n))
+
+
+def features_of(view):
+    """Numbers that are uniform if the masks are: the top of what was opened, and each 64 bits below it."""
+    top = [(v >> (bits + 40)) / 2.0**64 for v, bits in view]
+    low = [(v >> s & (2**64 - 1)) / 2.0**64 for v, bits in view for s in range(0, bits + 20, 64)]
+    return top, low
+
+
+EXTREMES = [0.0, 63.0]
+
+
+@pytest.mark.parametrize("extreme", EXTREMES)
+def test_what_is_decrypted_is_uniform_whatever_the_rows(monkeypatch, extreme):
+    xg, xh, y = np.full((24, 2), extreme), np.full((24, 3), -extreme), np.arange(24) % 2
+    options = {"batch_size": 4, "epochs": 1, "learning_rate": 2.0**-10}
+    views = seen(monkeypatch, xg, xh, y, **options)
+    assert len(views) == 2
+    for view in views:
+        assert len(view) >= 6 * 3
+        for values in features_of(view):
+            assert distance(values) < 2.2
+
+
+def test_masks_that_are_too_short_are_noticed(monkeypatch):
+    """A planted leak: the statistic above must see it."""
+    inner = masked._random_below_2
+    monkeypatch.setattr(masked, "_random_below_2", lambda bits, count: inner(bits - 2, count))
+    x = np.full((24, 5), 63.0)
+    views = seen(monkeypatch, x[:, :2], x[:, 2:], np.arange(24) % 2, batch_size=4, epochs=1, learning_rate=2.0**-10)
+    assert all(distance(features_of(view)[0]) > 3 for view in views)
+
+
+def test_no_row_label_or_weight_crosses_in_the_clear():
+    """Every frame of a training, searched for the rows, labels and final weights in the forms that code could send."""
+    xg, xh, y = data(40)
+    watch = Watching(), Watching()
+    guest, host = trained(xg, xh, y, local_links(observers=watch, seconds=60.0))
+    everything = b"".join(watch[0].frames)
+    assert len(everything) > 10_000
+    secrets = []
+    for table, model in ((xg, guest), (xh, host)):
+        fixed = np.rint(table * 4096).astype(np.int64)
+        secrets += [row.astype(kind).tobytes() for row in fixed for kind in ("<i8", "<i4", ">i8")]
+        secrets += [row.astype(kind).tobytes() for row in table for kind in ("<f8", "<f4", ">f8")]
+        secrets += [np.rint(model.coef_ * 2**20).astype("<i8").tobytes(), model.coef_.astype("<f8").tobytes()]
+        secrets += [int(v).to_bytes(12, "little", signed=True) for v in np.rint(model.coef_ * 2**20)]
+    secrets += [y.astype(kind).tobytes() for kind in ("<i8", "<i4", "u1")] + [np.packbits(y).tobytes()]
+    assert not [s for s in secrets if s in everything]
+
+
+def test_the_helper_reports_the_first_error():
+    with pytest.raises(ZeroDivisionError):
+        same_time(lambda: 1 // 0, lambda: 1)

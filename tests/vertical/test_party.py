@@ -1,0 +1,284 @@
+"""Two real processes over gRPC with mutual TLS: killed and resumed, strangers refused, typed errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+import bluetusk as bt
+from bluetusk.vertical.party import Identity, Party, certificate_fingerprint, make_certificate
+from bluetusk.vertical.party._session import Session
+from bluetusk.vertical.party._vault import Vault
+
+pytest.importorskip("grpc", reason="parties talk over grpcio, which is not installed")
+
+PROGRAM = """
+import hashlib, json, os, struct, sys, time
+from bluetusk.vertical._job import drive
+from bluetusk.vertical.party import Identity, Party
+
+role, d, address, steps, size = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+peer = "host" if role == "guest" else "guest"
+
+
+class Job:
+    name = "job"
+
+    def __init__(self):
+        self.total, self.taken, self.steps = 0, 0, steps
+
+    def step(self, links, index):
+        (link,) = links
+        mask = int.from_bytes(os.urandom(4), "little")
+        link.send("masked", {"v": index * index + mask}, [os.urandom(size)])
+        v = link.receive("masked", ["v"]).fields["v"]
+        time.sleep(0.005)
+        link.send("mask", {"m": mask})
+        self.total += v - link.receive("mask", ["m"]).fields["m"]
+        self.taken += 1
+
+    def state(self):
+        return struct.pack("<qq", self.total, self.taken)
+
+    def restore(self, state):
+        self.total, self.taken = struct.unpack("<qq", state)
+
+
+def program(link, keeper):
+    job = Job()
+    drive(job, [link], keeper=keeper)
+    return job
+
+
+identity = Identity.load(f"{d}/{role}.cert.pem", f"{d}/{role}.key.pem", f"{d}/{peer}.cert.pem")
+way = {"listen": address} if role == "host" else {"connect": address}
+with Party(role, job="test", identity=identity, state=f"{d}/{role}-state", patience=60, **way) as party:
+    job = party.run(program)
+print(json.dumps({"total": job.total, "taken": job.taken, "rewinds": party.rewinds, "resent": party.resent}))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("guest", "host", "stranger"):
+        make_certificate(name, tmp_path)
+    return tmp_path
+
+
+def identity(folder, me, peer):
+    return Identity.load(folder / f"{me}.cert.pem", folder / f"{me}.key.pem", folder / f"{peer}.cert.pem")
+
+
+def free_address():
+    import socket
+
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{s.getsockname()[1]}"
+
+
+def start(role, folder, address, steps, size):
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, role, str(folder), address, str(steps), str(size)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("kills", [0, int(os.environ.get("BLUETUSK_KILLS", "6"))])
+def test_processes_killed_and_resumed(folder, kills):
+    steps, address = 30 + 10 * kills, free_address()
+    parties = {role: start(role, folder, address, steps, 1000) for role in ("guest", "host")}
+    for k in range(kills):
+        time.sleep(0.9 + 0.37 * (k % 5))
+        role = ("guest", "host")[k % 2]
+        if parties[role].poll() is None:
+            parties[role].send_signal(signal.SIGKILL)
+            parties[role].communicate()
+            parties[role] = start(role, folder, address, steps, 1000)
+    for role, process in parties.items():
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, (role, err)
+        result = json.loads(out)
+        assert result["total"] == sum(i * i for i in range(steps))
+        assert result["taken"] == steps
+
+
+def two(folder, **more):
+    host = Party("host", job="t", identity=identity(folder, "host", "guest"), state=folder / "h", listen="127.0.0.1:0")
+    guest = Party(
+        "guest", job="t", identity=identity(folder, "guest", "host"), state=folder / "g", connect=host.address, **more
+    )
+    return guest, host
+
+
+def test_arrays_larger_than_a_message(folder):
+    guest, host = two(folder)
+    big = os.urandom(11 * (1 << 20) + 7)
+    got = []
+    thread = threading.Thread(target=host.run, args=(lambda link, _: got.append(link.receive("big", parts=1)),))
+    thread.start()
+    with guest:
+        guest.run(lambda link, _: link.send("big", {}, [big]))
+        thread.join(30)
+    host.close()
+    assert bytes(got[0].parts[0]) == big
+
+
+def test_stranger_is_refused(folder):
+    """A guest with a certificate that the host does not know, and a host that is not the one that the guest knows."""
+    host = Party("host", job="t", identity=identity(folder, "host", "guest"), state=folder / "h", listen="127.0.0.1:0")
+    with host:
+        for k, (me, peer) in enumerate([("stranger", "host"), ("guest", "stranger")]):
+            who = identity(folder, me, peer)
+            with (
+                Party("guest", job="t", identity=who, state=folder / f"g{k}", connect=host.address) as guest,
+                pytest.raises(bt.ProtocolAbort, match="certificates do not fit"),
+            ):
+                guest.run(lambda link, _: link.receive("anything"))
+        assert host.steps == 0
+        assert host._session.failure is None  # a stranger at the door ends nothing
+
+
+def test_silent_peer_ends_the_run(folder):
+    who = identity(folder, "guest", "host")
+    with (
+        Party("guest", job="t", identity=who, state=folder / "g", connect=free_address(), patience=0.5) as guest,
+        pytest.raises(bt.ProtocolAbort, match="no sign of life"),
+    ):
+        guest.run(lambda link, _: link.receive("anything"))
+
+
+def test_an_error_reaches_the_peer_without_its_text(folder):
+    guest, host = two(folder)
+    caught = []
+
+    def fails(link, keeper):
+        raise bt.InvalidCiphertext("row 17 of Alice")
+
+    def waits(link, keeper):
+        link.receive("anything")
+
+    def serve():
+        try:
+            host.run(waits)
+        except bt.ProtocolAbort as err:
+            caught.append(err)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with guest, pytest.raises(bt.InvalidCiphertext):
+        guest.run(fails)
+    thread.join(20)
+    host.close()
+    assert "InvalidCiphertext" in str(caught[0])
+    assert "Alice" not in str(caught[0])
+
+
+def test_another_job_is_refused(folder):
+    host = Party("host", job="t", identity=identity(folder, "host", "guest"), state=folder / "h", listen="127.0.0.1:0")
+    guest = Party(
+        "guest", job="u", identity=identity(folder, "guest", "host"), state=folder / "g", connect=host.address
+    )
+    with host, guest, pytest.raises(bt.ProtocolAbort, match="another job"):
+        guest.run(lambda link, _: link.receive("anything"))
+
+
+# --------------------------------------------------------------------------------------------------- certificates
+
+
+def test_certificates(folder):
+    assert stat.S_IMODE((folder / "guest.key.pem").stat().st_mode) == 0o600
+    with pytest.raises(FileExistsError, match="never overwritten"):
+        make_certificate("guest", folder)
+    with pytest.raises(ValueError, match="letters"):
+        make_certificate("a/b", folder)
+    with pytest.raises(bt.InvalidKey, match="is not the key of"):
+        Identity.load(folder / "guest.cert.pem", folder / "host.key.pem", folder / "host.cert.pem")
+    with pytest.raises(bt.InvalidKey, match="no PEM certificate"):
+        Identity.load(folder / "guest.key.pem", folder / "guest.key.pem", folder / "host.cert.pem")
+    assert certificate_fingerprint((folder / "guest.cert.pem").read_bytes()) != certificate_fingerprint(
+        (folder / "host.cert.pem").read_bytes()
+    )
+    assert repr(identity(folder, "guest", "host")) == "Identity(peer_name='host')"
+
+
+def test_expired_certificate(folder, monkeypatch):
+    from bluetusk.vertical.party import _certs
+
+    class Later(_certs.datetime.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return super().now(tz) + _certs.datetime.timedelta(days=400)
+
+    monkeypatch.setattr(_certs.datetime, "datetime", Later)
+    with pytest.raises(bt.InvalidKey, match="not now"):
+        identity(folder, "guest", "host")
+
+
+# ------------------------------------------------------------------------------------------------------------ disk
+
+
+def test_vault_is_encrypted_and_every_change_is_seen(tmp_path):
+    vault = Vault(tmp_path / "v", bytes(32))
+    vault.write("a", b"a secret")
+    vault.append("log", b"one")
+    vault.append("log", b"two")
+    assert vault.records("log") == [b"one", b"two"]
+    raw = (vault.path / "a").read_bytes()
+    assert b"secret" not in raw
+    for k in range(len(raw)):
+        (vault.path / "a").write_bytes(raw[:k] + bytes([raw[k] ^ 1]) + raw[k + 1 :])
+        with pytest.raises(bt.FrameError):
+            vault.read("a")
+    (vault.path / "b").write_bytes(raw)
+    with pytest.raises(bt.FrameError, match="was changed"):
+        vault.read("b")
+    torn = (vault.path / "log").read_bytes()[:-1]
+    (vault.path / "log").write_bytes(torn)
+    assert vault.records("log") == [b"one"]
+    assert vault.read("none") is None
+    assert stat.S_IMODE(vault.path.stat().st_mode) == 0o700
+    with pytest.raises(bt.ProtocolAbort, match="in use"):
+        Vault(tmp_path / "v", bytes(32))
+    vault.close()
+
+
+def test_full_disk_loses_nothing(tmp_path):
+    """A child whose files may not grow: a typed error, and what was kept before is still there."""
+    program = f"""
+import resource, signal
+import bluetusk as bt
+from bluetusk.vertical.party._vault import Vault
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+vault = Vault({str(tmp_path / "v")!r}, bytes(32))
+vault.write("a", b"kept")
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+for write in (vault.write, vault.append):
+    try:
+        write("a" if write == vault.write else "log", bytes(5000))
+    except bt.ProtocolAbort as err:
+        assert "disk is full" in str(err), err
+    else:
+        raise SystemExit("no error")
+assert vault.read("a") == b"kept"
+assert vault.records("log") == []
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_state_of_another_job_is_refused(tmp_path):
+    vault = Vault(tmp_path / "v", bytes(32))
+    Session(vault, job="one", peer="host")
+    with pytest.raises(bt.ProtocolAbort, match="another directory"):
+        Session(vault, job="two", peer="host")
+    vault.close()

@@ -1,0 +1,197 @@
+"""The session under broken connections and killed programs: every step taken once, nothing lost, doubled or mixed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import struct
+import threading
+import time
+
+import pytest
+
+from bluetusk.vertical._job import drive
+from bluetusk.vertical._link import Link, Rewind
+from bluetusk.vertical.party import _connection
+from bluetusk.vertical.party._session import Session
+from bluetusk.vertical.party._vault import Vault
+
+KEY = bytes(range(32))
+
+
+class Killed(BaseException):
+    pass
+
+
+class Ledger:
+    """A job with fresh randomness in every attempt: each side masks its number, adds the two masks; a mix-up shows.
+
+    In step i each side sends number + mask, then the mask's other half: the peer adds them up. A frame of one attempt
+    met with a frame of another gives a wrong sum.
+    """
+
+    def __init__(self, name, number, steps, *, oneway=False):
+        self.name, self.number, self.steps, self.oneway = name, number, steps, oneway
+        self.total = self.taken = 0
+
+    def step(self, links, index):
+        (link,) = links
+        mask = int.from_bytes(os.urandom(4), "little")
+        if not self.oneway or link.me == "guest":
+            link.send("masked", {"v": self.number + index + mask}, [bytes(random.choice([0, 10, 3000]))])
+            link.send("mask", {"m": mask})
+        if not self.oneway or link.me == "host":
+            v = link.receive("masked", ["v"]).fields["v"]
+            self.total += v - link.receive("mask", ["m"]).fields["m"]
+        self.taken += 1
+
+    def state(self):
+        return struct.pack("<qq", self.total, self.taken)
+
+    def restore(self, state):
+        self.total, self.taken = struct.unpack("<qq", state)
+
+
+class Party(threading.Thread):
+    """A program that is killed now and then and started again on the same directory."""
+
+    def __init__(self, me, peer, path, kills, seed, jobs):
+        super().__init__(daemon=True)
+        self.me, self.peer, self.path, self.kills, self.jobs = me, peer, path, kills, jobs
+        self.random = random.Random(seed)
+        self.session = self.result = self.error = None
+        self.lives = self.rewinds = 0
+
+    def run(self):
+        try:
+            while self.result is None:
+                self.lives += 1
+                vault = Vault(self.path, KEY)
+                try:
+                    self.session = Session(vault, job="test", peer=self.peer, patience=20)
+                    self.result = self.live()
+                except Killed:
+                    self.session.fail(Killed())
+                finally:
+                    self.rewinds += self.session.rewinds
+                    vault.close()
+        except BaseException as err:
+            self.error = err
+
+    def live(self):
+        left = self.random.randrange(1, 40) if self.kills > 0 else None
+        self.kills -= 1
+        session = self.session
+
+        class Mortal:
+            def count(self):
+                nonlocal left
+                if left is not None:
+                    left -= 1
+                    if left < 0:
+                        raise Killed
+
+            def send(self, data):
+                self.count()
+                session.send(data)
+                self.count()
+
+            def recv(self):
+                self.count()
+                return session.recv()
+
+            def resume(self, task):
+                return session.resume(task)
+
+            def commit(self, task, index, state):
+                self.count()
+                session.commit(task, index, state)
+                self.count()
+
+        mortal = Mortal()
+        link = Link(mortal, me=self.me, peer=self.peer)
+        while True:
+            jobs = self.jobs()
+            with contextlib.suppress(Rewind):
+                for job in jobs:
+                    drive(job, [link], keeper=mortal)
+                if session.leave(10):
+                    return [(job.total, job.taken) for job in jobs]
+
+
+def carry(parties, seed, breaks):
+    """Connect the two programs, break the connection now and then; until both have ended."""
+    rng = random.Random(seed)
+    while any(p.is_alive() for p in parties):
+        sessions = [p.session for p in parties]
+        if None in sessions or any(s.failure for s in sessions):
+            time.sleep(0.001)
+            continue
+        connections = [s.connect() for s in sessions]
+        left = rng.randrange(1, 60) if breaks > 0 else 10**9
+        breaks -= 1
+        over = threading.Event()
+
+        def move(source, target, left=left, over=over):
+            for n, message in enumerate(source.messages()):
+                if over.is_set() or n >= left or not target.take(message):
+                    break
+            over.set()
+
+        movers = [threading.Thread(target=move, args=pair, daemon=True) for pair in (connections, connections[::-1])]
+        for m in movers:
+            m.start()
+        while not over.is_set() and any(p.is_alive() for p in parties):
+            if [p.session for p in parties] != sessions:
+                break
+            time.sleep(0.001)
+        over.set()
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(_connection, "CHUNK", 1000)
+    monkeypatch.setattr(_connection, "BEAT", 0.02)
+
+
+def run_pair(tmp_path, kills, breaks, seed):
+    def jobs(base):
+        return lambda: [
+            Ledger("a", base, 5),
+            Ledger("b", base * 7, 3, oneway=True),
+            Ledger("c", base * 100, 6),
+        ]
+
+    parties = [
+        Party("guest", "host", tmp_path / "guest", kills[0], seed, jobs(1)),
+        Party("host", "guest", tmp_path / "host", kills[1], seed + 1, jobs(1000)),
+    ]
+    for p in parties:
+        p.start()
+    carry(parties, seed + 2, breaks)
+    for p in parties:
+        p.join(60)
+        if p.error is not None:
+            raise p.error
+    guest, host = (p.result for p in parties)
+    assert guest == [(5 * 1000 + 10, 5), (0, 3), (6 * 100_000 + 15, 6)]
+    assert host == [(5 + 10, 5), (3 * 7 + 3, 3), (600 + 15, 6)]
+    return parties
+
+
+def test_undisturbed(tmp_path):
+    parties = run_pair(tmp_path, (0, 0), 0, 1)
+    assert [p.lives for p in parties] == [1, 1]
+    assert sum(p.rewinds for p in parties) == 0
+
+
+def test_broken_connections_cost_nothing(tmp_path):
+    parties = run_pair(tmp_path, (0, 0), 30, 2)
+    assert sum(p.rewinds for p in parties) == 0
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("BLUETUSK_KILLS", "12"))))
+def test_killed_programs(tmp_path, seed):
+    parties = run_pair(tmp_path, (seed % 4, (seed + 1) % 3), 5, 100 + 10 * seed)
+    assert sum(p.lives for p in parties) == 2 + max(0, seed % 4) + (seed + 1) % 3
