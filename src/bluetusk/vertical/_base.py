@@ -41,8 +41,8 @@ class Estimator:
         Examples
         --------
         >>> import bluetusk as bt
-        >>> bt.vertical.LogisticRegression("host").get_params()["role"]
-        'host'
+        >>> bt.vertical.WoEBinning("host").get_params()["max_bins"]
+        10
         """
         return {name: getattr(self, name) for name in self._names()}
 
@@ -67,8 +67,8 @@ class Estimator:
         Examples
         --------
         >>> import bluetusk as bt
-        >>> bt.vertical.LogisticRegression("host").set_params(key_size=4096).key_size
-        4096
+        >>> bt.vertical.WoEBinning("host").set_params(max_bins=5).max_bins
+        5
         """
         for name, value in params.items():
             if name not in self._names():

@@ -209,7 +209,7 @@ def offered(counts: Ints, allowed: Allowed, *, least: int, leaf: int) -> tuple[A
         table = counts[:, f, :].T.tolist()
         missing = table.pop()
         total = [sum(column) for column in zip(*table, strict=True)] if table else [0] * nodes
-        apart = bool(allowed.apart[f]) and not thin(missing)
+        apart = bool(allowed.apart[f]) and not thin(missing) and not thin(total)
         kept.apart[f] = apart
         tail = [0] * nodes if apart else missing
         below, last = [0] * nodes, [0] * nodes

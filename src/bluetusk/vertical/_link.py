@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import FrameError, ProtocolAbort
 from ..wire.frame import Kind, check_fields, decode, encode, field
 
-__all__ = ["Channel", "Link", "Message", "Observer", "Rewind", "array_bytes", "array_from", "local_links"]
+__all__ = ["Channel", "Link", "Message", "Observer", "Rewind", "Watcher", "array_bytes", "array_from", "local_links"]
 
 MAX_PARTS = 4096
 MAX_PAYLOAD = 1 << 34
@@ -42,6 +42,19 @@ class Channel(Protocol):
 
 class Rewind(Exception):
     """The other party came back after a crash; both go on from the last step that both have kept."""
+
+
+class Watcher(Protocol):
+    """What a link tells its party: an :class:`Observer`, or whatever has its methods (``bt.evidence.Recorder``)."""
+
+    def authorise(self, *, peer: str, purpose: str, columns: Sequence[str], rows: int, **details: Any) -> None:
+        """See :class:`Observer`."""
+
+    def count(self, *, peer: str, task: str, what: str, number: int) -> None:
+        """See :class:`Observer`."""
+
+    def passed(self, *, peer: str, task: str, sent: bool, frame: bytes) -> None:
+        """See :class:`Observer`."""
 
 
 class Observer:
@@ -157,9 +170,9 @@ class Link:
     (3, array([1, 2, 3], dtype=uint64))
     """
 
-    def __init__(self, channel: Channel, *, me: str, peer: str, observer: Observer | None = None) -> None:
+    def __init__(self, channel: Channel, *, me: str, peer: str, observer: Watcher | None = None) -> None:
         self.channel, self.me, self.peer = channel, me, peer
-        self.observer = Observer() if observer is None else observer
+        self.observer: Watcher = Observer() if observer is None else observer
         self.bytes_sent = self.bytes_received = 0
         self._task, self._step = "", 0
         self._sent = self._received = 0
@@ -411,7 +424,7 @@ def local_links(
     me: str = "guest",
     peer: str = "host",
     *,
-    observers: tuple[Observer | None, Observer | None] = (None, None),
+    observers: tuple[Watcher | None, Watcher | None] = (None, None),
     seconds: float = 600.0,
 ) -> tuple[Link, Link]:
     """Return the two ends of a link inside one process, for two threads: to try a model out, and for tests.

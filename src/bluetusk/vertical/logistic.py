@@ -17,9 +17,9 @@ from ._job import Keeper, Progress, drive
 from ._link import Link
 from ._logistic_job import CLASS_BITS, COEF_BITS, LARGEST_BITS, MOST_COLUMNS, ROW_BITS, SIGMOIDS, Config, LogisticJob
 from ._logistic_score import ScoreJob, probabilities
+from ._matrix import column_names, real_table
 from ._products import ENTRY_BITS
 from ._save import load_frame, save_frame
-from ._table import column_names, real_table
 
 __all__ = ["LogisticRegression"]
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from ...errors import BluetuskError, ProtocolAbort
 from .._job import Keeper
-from .._link import Link, Observer, Rewind
+from .._link import Link, Rewind, Watcher
 from . import _grpc
 from ._certs import Identity
 from ._session import Session
@@ -39,7 +39,7 @@ class Party:
     patience : float
         Seconds without a sign of life from the peer after which the run is given up.
     observer : Observer, optional
-        Policy, meter and evidence.
+        Policy, meter and evidence: a ``bt.evidence.Recorder``.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class Party:
         listen: str | None = None,
         connect: str | None = None,
         patience: float = 600.0,
-        observer: Observer | None = None,
+        observer: Watcher | None = None,
     ) -> None:
         if role not in ("guest", "host"):
             raise ValueError(f'role must be "guest" (who has the labels) or "host", not {role!r}')

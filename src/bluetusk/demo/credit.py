@@ -1,0 +1,376 @@
+"""A bank and a payment network train one credit model: two real processes on this machine, and what it was worth.
+
+The bank (guest) knows who repaid and five columns; the payment network (host) knows eighteen others. Each holds a part
+of the customers; they find the ones they share, bin, train and score together by ``bluetusk party``, each from its own
+file, under its own policy, with its own log of evidence. Only this script sees both tables: it deals them out, and
+afterwards trains the same models on the pooled rows to compare.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ProtocolAbort
+from ..evidence import Grant, Identity, Log, Policy, fingerprint, verify
+from ..vertical import WoEBinning
+from ..vertical.evaluation import auc, ks
+from ..vertical.party import make_certificate
+from .data import FEATURES, Customers, load, uniforms
+
+__all__ = ["Case", "CreditPlan", "Result", "run"]
+
+BANK = FEATURES[:5]
+NETWORK = FEATURES[5:]
+CATEGORIES = ("SEX", "EDUCATION", "MARRIAGE")
+_SHARES = {"guest": 0.9, "host": 0.95}  # of all customers, drawn apart: 27 000 and 28 500 of 30 000
+_PURPOSES = ("intersect", "binning", "logistic_regression", "gradient_boosting", "predict")
+_NAMES = {"guest": "bank", "host": "network"}
+_PEERS = {"guest": "host", "host": "guest"}
+
+Progress = Callable[[str, str, int, int], None]
+"""Called with the role, the task, the steps taken and the steps there are."""
+
+
+@dataclass(frozen=True)
+class CreditPlan:
+    """What to do.
+
+    Attributes
+    ----------
+    rows : int
+        Customers.
+    epochs, trees : int
+        Of the two models.
+    key_size : int
+        Bits of the Paillier keys.
+    seed : int
+        Who is where, and the split.
+    keep : Path or None
+        A folder for the parties' files, which stay; by default a temporary one.
+    """
+
+    rows: int = 30_000
+    epochs: int = 3
+    trees: int = 10
+    key_size: int = 3072
+    seed: int = 0
+    keep: Path | None = None
+
+
+@dataclass
+class Case:
+    """The parties' files.
+
+    Attributes
+    ----------
+    folder : Path
+        Each party has a folder of its own in it.
+    passphrases : dict of str to str
+        Of the identities, by role.
+    """
+
+    folder: Path
+    customers: Customers
+    passphrases: dict[str, str] = field(repr=False)
+
+
+@dataclass
+class Result:
+    """What came out.
+
+    Attributes
+    ----------
+    parties : dict of str to dict
+        Each party's ``result.json``.
+    scores : dict of str to ndarray
+        On the rows held back: each model's, of the parties and of the comparisons.
+    labels : ndarray
+        Their labels.
+    summary : dict
+        The object that ``--json`` prints.
+    report : str or None
+        The guest's report, HTML.
+    """
+
+    parties: dict[str, dict[str, Any]]
+    scores: dict[str, dict[str, NDArray[np.float64]]]
+    labels: NDArray[np.int64]
+    summary: dict[str, Any]
+    report: str | None = None
+
+
+def prepare(plan: CreditPlan, folder: Path) -> Case:
+    """Deal the customers out, and make each party's certificate, identity, policy and configuration.
+
+    Parameters
+    ----------
+    plan : CreditPlan
+        What to do.
+    folder : Path
+        Where the files go.
+
+    Returns
+    -------
+    Case
+    """
+    customers = load(rows=plan.rows, seed=plan.seed)
+    n = len(customers.y)
+    ids = [f"M{k + 1:06d}" for k in range(n)]
+    passphrases = {role: secrets.token_hex(16) for role in _NAMES}
+    signers, certificates = {}, {}
+    for role, name in _NAMES.items():
+        home = folder / name
+        home.mkdir(parents=True)
+        certificates[role] = make_certificate(name, home)
+        signers[role] = Identity.generate()
+        signers[role].save(home / "identity", passphrases[role])
+        signers[role].write_public(home / "identity.pub")
+        _deal(plan, role, customers, ids, home / "customers.csv")
+    job = f"credit-{secrets.token_hex(4)}"
+    for role, name in _NAMES.items():
+        peer = _PEERS[role]
+        grant = Grant(
+            id="joint-credit",
+            peer=fingerprint(certificates[peer][1].read_bytes()),
+            name=_NAMES[peer],
+            purposes=_PURPOSES,
+            columns=("*",) if role == "guest" else ("id", *NETWORK),
+            uses=len(_PURPOSES),
+            until=int(time.time()) + 86_400,
+            min_rows=1,
+            min_intersection=max(1, plan.rows // 10),
+            max_ids_per_request=plan.rows,
+            max_ids_total=plan.rows,
+        )
+        policy = Policy(name, 1, (grant,)).sign(signers[role])
+        (folder / name / "policy.signed").write_bytes(policy.to_bytes())
+        (folder / name / "party.toml").write_text(_configuration(plan, role, job), encoding="utf-8")
+    return Case(folder, customers, passphrases)
+
+
+def _deal(plan: CreditPlan, role: str, customers: Customers, ids: list[str], path: Path) -> None:
+    """Write a party's own table, its rows in an order of its own."""
+    n = len(ids)
+    chosen = np.argsort(uniforms(plan.seed, f"credit {role}", n), kind="stable")[: round(_SHARES[role] * n)]
+    names = BANK if role == "guest" else NETWORK
+    places = [FEATURES.index(name) for name in names]
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", *names, *(["DEFAULT"] if role == "guest" else [])])
+        for k in chosen.tolist():
+            label = [int(customers.y[k])] if role == "guest" else []
+            writer.writerow([ids[k], *customers.x[k, places].tolist(), *label])
+
+
+def _configuration(plan: CreditPlan, role: str, job: str) -> str:
+    name, peer = _NAMES[role], _NAMES[_PEERS[role]]
+    lines = [
+        f'role = "{role}"',
+        f'job = "{job}"',
+        f'certificate = "{name}.cert.pem"',
+        f'key = "{name}.key.pem"',
+        f'peer_certificate = "../{peer}/{peer}.cert.pem"',
+        'listen = "127.0.0.1:0"' if role == "host" else 'connect = "ADDRESS"',
+        'state = "state"',
+        'output = "output"',
+        "[data]",
+        'file = "customers.csv"',
+        'id = "id"',
+    ]
+    if role == "guest":
+        lines += ['label = "DEFAULT"', f"categorical = {json.dumps(list(CATEGORIES))}"]
+    lines += [
+        "[model]",
+        f"key_size = {plan.key_size}",
+        f"seed = {plan.seed}",
+        f"epochs = {plan.epochs}",
+        f"trees = {plan.trees}",
+        f"min_rows = {max(20, plan.rows // 300)}",
+        f"min_intersection = {max(1, plan.rows // 10)}",
+        "[evidence]",
+        'identity = "identity"',
+        f'peer_key = "../{peer}/identity.pub"',
+        'policy = "policy.signed"',
+        'log = "evidence.log"',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+class Runner:
+    """A party's process, and what it says."""
+
+    def __init__(self, case: Case, role: str, progress: Progress | None) -> None:
+        self.role = role
+        home = case.folder / _NAMES[role]
+        command = [sys.executable, "-m", "bluetusk", "party", "--config", str(home / "party.toml")]
+        self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
+            [*command, "--json", "--progress", "json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "BLUETUSK_PASSPHRASE": case.passphrases[role]},
+        )
+        self.address: str | None = None
+        self.last = ""
+        self._listening = threading.Event()
+        self._progress = progress
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._thread.start()
+
+    def _follow(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            try:
+                said = json.loads(line)
+            except ValueError:
+                self.last = line.strip() or self.last
+                continue
+            if "listening" in said:
+                self.address = said["listening"]
+                self._listening.set()
+            elif self._progress is not None:
+                self._progress(self.role, said["task"], said["done"], said["of"])
+        self._listening.set()
+
+    def wait_for_address(self) -> str:
+        """Return the address at which the process listens."""
+        self._listening.wait(60)
+        if self.address is None:
+            raise ProtocolAbort(f"the process of the {_NAMES[self.role]} did not start: {self.last}")
+        return self.address
+
+    def result(self) -> dict[str, Any]:
+        """Wait for the process and return what it printed."""
+        assert self.process.stdout is not None
+        text = self.process.stdout.read()
+        status = self.process.wait()
+        self._thread.join(10)
+        if status != 0:
+            raise ProtocolAbort(f"the {_NAMES[self.role]} gave up: {self.last}", party=self.role)
+        return dict(json.loads(text))
+
+
+def run(plan: CreditPlan, progress: Progress | None = None) -> Result:
+    """Run the whole story.
+
+    Parameters
+    ----------
+    plan : CreditPlan
+        What to do.
+    progress : callable, optional
+        Told how far each party is.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    ProtocolAbort
+        If one of the processes gave up.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = plan.keep if plan.keep is not None else Path(temporary)
+        case = prepare(plan, folder)
+        start = time.perf_counter()
+        runners = [Runner(case, "host", progress)]
+        try:
+            address = runners[0].wait_for_address()
+            config = folder / "bank" / "party.toml"
+            config.write_text(config.read_text(encoding="utf-8").replace("ADDRESS", address), encoding="utf-8")
+            runners.append(Runner(case, "guest", progress))
+            parties = {runner.role: runner.result() for runner in reversed(runners)}
+        finally:
+            for runner in runners:
+                runner.process.kill()
+        seconds = time.perf_counter() - start
+        return _compared(plan, case, parties, seconds)
+
+
+def _compared(plan: CreditPlan, case: Case, parties: dict[str, dict[str, Any]], seconds: float) -> Result:
+    """Train the same models on the pooled rows and on the bank's own, with the same split, and judge all alike."""
+    with open(case.folder / "bank" / "output" / "scores.csv", newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    places = np.array([int(line["id"][1:]) - 1 for line in lines])
+    test = np.array([line["part"] == "test" for line in lines])
+    x, y = case.customers.x[places].astype(np.float64), case.customers.y[places]
+    scores: dict[str, dict[str, NDArray[np.float64]]] = {}
+    guest = parties["guest"]
+    summary: dict[str, Any] = {"intersection": guest["intersection"]}
+    for name, pooled in (("logistic_regression", _logistic), ("gradient_boosting", _boosted)):
+        if name not in guest:
+            continue
+        joint = np.array([float(line[name]) for line in lines])[test]
+        scores[name] = {
+            "guest_alone": pooled(x[:, : len(BANK)], y, test, list(BANK), plan),
+            "joint": joint,
+            "pooled": pooled(x, y, test, list(FEATURES), plan),
+        }
+        stages = [guest["stages"][stage] for stage in (name, f"{name}_scores")]
+        summary[name] = {kind: auc(y[test], values) for kind, values in scores[name].items()}
+        summary[name]["ks"] = ks(y[test], joint)
+        summary[name]["seconds"] = sum(stage["seconds"] for stage in stages)
+        summary[name]["bytes"] = int(sum(stage["bytes"] for stage in stages))
+    summary["evidence"] = _evidence(case)
+    summary["stages"] = guest["stages"]
+    summary["seconds"] = seconds
+    summary["settings"] = {"rows": plan.rows, "key_size": plan.key_size, "seed": plan.seed}
+    summary["settings"] |= {"epochs": plan.epochs, "trees": plan.trees}
+    report = case.folder / "bank" / "output" / "report.html"
+    html = report.read_text(encoding="utf-8") if report.exists() else None
+    return Result(parties, scores, y[test], summary, html)
+
+
+def _logistic(
+    x: NDArray[np.float64], y: NDArray[np.int64], test: NDArray[np.bool_], names: list[str], plan: CreditPlan
+) -> NDArray[np.float64]:
+    from sklearn.linear_model import LogisticRegression
+
+    rows = max(20, plan.rows // 300)
+    binning = WoEBinning("guest", min_rows=rows, categorical=[name for name in names if name in CATEGORIES])
+    woe = binning.fit(x[~test], y[~test], columns=names).transform(x, columns=names)
+    fitted = LogisticRegression(max_iter=1000).fit(woe[~test], y[~test])
+    return np.asarray(fitted.predict_proba(woe[test])[:, 1])
+
+
+def _boosted(
+    x: NDArray[np.float64], y: NDArray[np.int64], test: NDArray[np.bool_], names: list[str], plan: CreditPlan
+) -> NDArray[np.float64]:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    fitted = HistGradientBoostingClassifier(
+        max_iter=plan.trees, max_depth=3, learning_rate=0.4, max_bins=32, early_stopping=False
+    ).fit(x[~test], y[~test])
+    return np.asarray(fitted.predict_proba(x[test])[:, 1])
+
+
+def _evidence(case: Case) -> dict[str, Any]:
+    """Verify both logs, each against the head that the other party holds."""
+    records, verified, said = 0, True, {}
+    logs = {role: case.folder / name / "evidence.log" for role, name in _NAMES.items()}
+    signers = {r: Identity.load(case.folder / n / "identity", case.passphrases[r]) for r, n in _NAMES.items()}
+    for role in _NAMES:
+        peer = _PEERS[role]
+        with Log.open(logs[peer], signers[peer]) as log:
+            head = log.peer_head(role)
+        report = verify(logs[role], heads=[head] if head is not None else [], key=signers[role].public_key)
+        records += len(report.records)
+        verified = verified and report.ok and head is not None
+        said[role] = {"records": len(report.records), "ok": report.ok, "head": head.size if head is not None else 0}
+    return {"records": records, "verified": verified, "logs": said}

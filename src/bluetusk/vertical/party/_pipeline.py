@@ -1,0 +1,376 @@
+"""The whole run of one party: align, split, bin, train two models, predict, report; each stage a task of kept steps."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import FrameError, ProtocolAbort
+from ...evidence import Log, Meter, Recorder
+from ...wire import frame
+from ...wire.frame import Kind, check_fields, decode, encode
+from .._files import read_columns
+from .._job import Keeper, Progress, drive
+from .._link import Link
+from ..align import intersect
+from ..binning import WoEBinning
+from ..boosting import GradientBoosting
+from ..logistic import LogisticRegression
+from ._config import Config
+
+__all__ = ["Outcome", "Rows", "run"]
+
+
+@dataclass
+class Rows:
+    """A party's own table.
+
+    Attributes
+    ----------
+    ids : ndarray of object
+        As texts.
+    names : list of str
+        Of the columns.
+    values : list of ndarray
+        float64, or objects for texts.
+    labels : ndarray or None
+        At the guest.
+    """
+
+    ids: NDArray[Any]
+    names: list[str]
+    values: list[NDArray[Any]]
+    labels: NDArray[np.int64] | None
+
+    @classmethod
+    def read(cls, config: Config) -> Rows:
+        """Read the file that a configuration names.
+
+        Parameters
+        ----------
+        config : Config
+            The party's.
+
+        Returns
+        -------
+        Rows
+
+        Raises
+        ------
+        ValueError
+            If the file lacks a column, an id or a label, or has another label than 0 and 1.
+        """
+        data = config.data
+        wanted = None
+        if data.columns is not None:
+            wanted = [data.id, *([data.label] if data.label else []), *data.columns]
+        table = read_columns(data.file, wanted, text=[data.id])
+        for name in (data.id, *([data.label] if data.label else [])):
+            if name not in table:
+                raise ValueError(f"{data.file} has no column {name!r}: it has {', '.join(table)}"[:400])
+        ids = table.pop(data.id)
+        if any(v is None for v in ids):
+            raise ValueError(f"{data.file}: the column {data.id!r} has rows without an id")
+        labels = None
+        if data.label:
+            given = table.pop(data.label)
+            if given.dtype.kind != "f" or not np.isin(given, (0.0, 1.0)).all():
+                raise ValueError(f"{data.file}: the column {data.label!r} must hold 0 and 1 only")
+            labels = given.astype(np.int64)
+        names = list(data.columns) if data.columns is not None else list(table)
+        return cls(ids, names, [table[name] for name in names], labels)
+
+    def matrix(self, rows: NDArray[np.int64], *, coded: bool = False) -> NDArray[Any]:
+        """Return the columns of some rows; `coded`: texts as numbers, in the order of the texts (for trees)."""
+        columns = []
+        for values in self.values:
+            chosen = values[rows]
+            if coded and chosen.dtype.kind == "O":
+                known = sorted({v for v in values if v is not None})
+                place = {v: float(k) for k, v in enumerate(known)}
+                chosen = np.array([np.nan if v is None else place[v] for v in chosen], np.float64)
+            columns.append(chosen)
+        kind = np.float64 if all(c.dtype.kind == "f" for c in columns) else object
+        return np.column_stack([c.astype(kind) for c in columns])
+
+
+@dataclass
+class Outcome:
+    """What a party knows at the end.
+
+    Attributes
+    ----------
+    sizes : dict of str to int
+        Rows in common, for training and for the test.
+    stages : dict of str to dict
+        Seconds and bytes of each stage, as far as this process ran them.
+    ids : ndarray
+        The common ids, in the common order.
+    test : ndarray of bool
+        Which of them are held back.
+    labels : ndarray or None
+        The guest's, in that order.
+    scores : dict of str to ndarray
+        Probabilities of each model on all rows in common (guest).
+    binning : WoEBinning
+    models : dict of str to estimator
+        This party's halves.
+    """
+
+    sizes: dict[str, int]
+    stages: dict[str, dict[str, float]]
+    ids: NDArray[Any]
+    test: NDArray[np.bool_]
+    labels: NDArray[np.int64] | None
+    scores: dict[str, NDArray[np.float64]]
+    binning: WoEBinning
+    models: dict[str, Any]
+    rows: Rows = field(repr=False)
+    order: NDArray[np.int64] = field(repr=False)
+
+
+class _Once:
+    """A job of one step: a few messages, and what this party has of it afterwards."""
+
+    steps = 1
+
+    def __init__(self, name: str, function: Callable[[Link], bytes]) -> None:
+        self.name, self._function = name, function
+        self.result: bytes | None = None
+
+    def step(self, links: Sequence[Link], index: int) -> None:
+        self.result = self._function(links[0])
+
+    def state(self) -> bytes:
+        return encode(Kind.VERTICAL_STATE, {"task": self.name, "done": self.result is not None}, self.result or b"")
+
+    def restore(self, state: bytes) -> None:
+        got = decode(state, Kind.VERTICAL_STATE)
+        check_fields(got.header, ["done", "task"])
+        frame.field(got.header, "task", str, choices=(self.name,))
+        self.result = bytes(got.payload) if frame.field(got.header, "done", bool) else None
+
+
+def _once(name: str, function: Callable[[Link], bytes], link: Link, keeper: Keeper, progress: Progress | None) -> bytes:
+    job = _Once(name, function)
+    drive(job, [link], keeper=keeper, progress=progress)
+    return job.result or b""
+
+
+class _Metered:
+    """A keeper that keeps the meter's counts with each state, so that a resumed run counts nothing twice."""
+
+    def __init__(self, keeper: Keeper, meter: Meter) -> None:
+        self._keeper, self._meter = keeper, meter
+        self._first = meter.to_bytes()
+
+    def resume(self, task: str) -> tuple[int, bytes | None]:
+        index, kept = self._keeper.resume(task)
+        if kept is None:
+            return index, None
+        got = decode(kept, Kind.VERTICAL_STATE)
+        check_fields(got.header, ["meter"])
+        self._meter.restore(frame.field(got.header, "meter", bytes))
+        return index, bytes(got.payload)
+
+    def commit(self, task: str, index: int, state: bytes) -> None:
+        self._keeper.commit(task, index, encode(Kind.VERTICAL_STATE, {"meter": self._meter.to_bytes()}, state))
+
+
+def run(
+    config: Config,
+    rows: Rows,
+    link: Link,
+    keeper: Keeper,
+    *,
+    progress: Progress | None = None,
+    recorder: Recorder | None = None,
+    peer_key: bytes | None = None,
+) -> Outcome:
+    """Run one party's side of the whole job.
+
+    Parameters
+    ----------
+    config : Config
+        This party's.
+    rows : Rows
+        Its table.
+    link, keeper
+        Of :class:`~bluetusk.vertical.party.Party`.
+    progress : callable, optional
+        Called with the task, the steps taken and the steps there are.
+    recorder : Recorder, optional
+        Policy, meter and log; then heads of the logs are exchanged at the end.
+    peer_key : bytes, optional
+        The key that signs the peer's log.
+
+    Returns
+    -------
+    Outcome
+    """
+    model, guest = config.model, config.role == "guest"
+    stages: dict[str, dict[str, float]] = {}
+    if recorder is not None:
+        keeper = _Metered(keeper, recorder.meter)
+
+    def stage(name: str, function: Callable[[], Any], hashes: Callable[[Any], dict[str, bytes]] | None = None) -> Any:
+        start, before = time.perf_counter(), link.bytes_sent + link.bytes_received
+        result = function()
+        stages[name] = {
+            "seconds": time.perf_counter() - start,
+            "bytes": link.bytes_sent + link.bytes_received - before,
+        }
+        if recorder is not None:
+            recorder.finish(name, hashes=hashes(result) if hashes else None)
+        return result
+
+    stage("agree", lambda: _once("agree", lambda way: _agree(config, way), link, keeper, progress))
+    order: NDArray[np.int64] = stage(
+        "intersect",
+        lambda: intersect(
+            rows.ids,
+            role=config.role,
+            link=link,
+            min_intersection=model.min_intersection,
+            keeper=keeper,
+            progress=progress,
+        ),
+    )
+    labels = rows.labels[order] if rows.labels is not None else None
+    held = stage(
+        "split", lambda: _once("split", lambda way: _split(config, labels, len(order), way), link, keeper, progress)
+    )
+    test = np.frombuffer(held, "|b1").copy()
+    train = ~test
+    names = rows.names
+
+    binning = WoEBinning(
+        config.role,
+        max_bins=model.max_bins,
+        min_rows=model.min_rows,
+        categorical=config.data.categorical,
+        key_size=model.key_size,
+    )
+    table = rows.matrix(order)
+    y = labels[train] if labels is not None else None
+    stage(
+        "binning",
+        lambda: binning.fit(table[train], y, columns=names, link=link, keeper=keeper, progress=progress),
+        lambda fitted: {"half": _digest(fitted.table())},
+    )
+    kept = binning.select(model.min_iv)
+    woe = binning.transform(table, columns=names)[:, [names.index(name) for name in kept]]
+
+    logistic = LogisticRegression(
+        config.role,
+        epochs=max(1, model.epochs),
+        batch_size=model.batch_size,
+        learning_rate=model.learning_rate,
+        l2=model.l2,
+        sigmoid=model.sigmoid,
+        seed=hashlib.sha256(f"{config.job} {model.seed}".encode()).digest() if guest else None,
+        key_size=model.key_size,
+    )
+    boosting = GradientBoosting(
+        role=config.role,
+        n_estimators=max(1, model.trees),
+        max_depth=model.depth,
+        learning_rate=model.tree_rate,
+        max_bins=model.tree_bins,
+        random_state=model.seed,
+        key_size=model.key_size,
+    )
+    coded = rows.matrix(order, coded=True)
+    models: dict[str, Any] = {}
+    scores: dict[str, NDArray[np.float64]] = {}
+    plan: tuple[tuple[str, int, Any, NDArray[Any], list[str]], ...] = (
+        ("logistic_regression", model.epochs, logistic, woe, kept),
+        ("gradient_boosting", model.trees, boosting, coded, names),
+    )
+    for name, wanted, estimator, x, chosen in plan:
+        if not wanted:
+            continue
+        fit = functools.partial(estimator.fit, x[train], y, columns=chosen, link=link, keeper=keeper, progress=progress)
+        models[name] = stage(name, fit)
+        found = stage(f"{name}_scores", functools.partial(estimator.predict_proba, x, link=link, keeper=keeper))
+        if found is not None:
+            scores[name] = found[:, 1]
+    if recorder is not None:
+        stage("heads", lambda: _once("heads", lambda way: _heads(recorder.log, way, peer_key), link, keeper, progress))
+    sizes = {"intersection": len(order), "train": int(train.sum()), "test": int(test.sum())}
+    return Outcome(sizes, stages, rows.ids[order], test, labels, scores, binning, models, rows, order)
+
+
+def _agree(config: Config, link: Link) -> bytes:
+    """Compare what is to be trained; JR/T 0196-2020 has all parties keep the task's configuration."""
+    mine = config.model.stated()
+    link.send("settings", {"settings": mine})
+    theirs = frame.field(link.receive("settings", ["settings"], parts=0).fields, "settings", dict)
+    differ = [name for name in {*mine, *theirs} if mine.get(name) != theirs.get(name)]
+    if differ:
+        raise ProtocolAbort(
+            f"the two configurations differ in {', '.join(sorted(map(str, differ)))[:200]} of [model]: agree on one",
+            party=None,
+        )
+    return hashlib.sha256(encode(Kind.VERTICAL_STATE, mine)).digest()
+
+
+def _split(config: Config, labels: NDArray[np.int64] | None, n: int, link: Link) -> bytes:
+    """Hold rows back for the test: the guest draws them, in the same share of both labels, and says which."""
+    if labels is not None:
+        from sklearn.model_selection import train_test_split
+
+        _, held = train_test_split(
+            np.arange(n), test_size=config.model.test_share, stratify=labels, random_state=config.model.seed
+        )
+        test = np.zeros(n, "|b1")
+        test[held] = True
+        link.send("split", {}, [np.packbits(test).tobytes()])
+        return test.tobytes()
+    (part,) = link.receive("split", parts=1).parts
+    if len(part) != -(-n // 8):
+        raise FrameError(f"the split is for another number of rows than {n}")
+    test = np.unpackbits(np.frombuffer(part, np.uint8), count=n).astype("|b1")
+    if not 0 < test.sum() < n:
+        raise FrameError("the split leaves no rows to train with, or none to test")
+    return test.tobytes()
+
+
+def _heads(log: Log, link: Link, peer_key: bytes | None) -> bytes:
+    """Show each other the signed heads of the logs, with proofs that they extend the last ones shown."""
+    held = log.peer_head(link.peer)
+    link.send("held", {"size": held.size if held else 0})
+    since = frame.field(link.receive("held", ["size"], parts=0).fields, "size", int, low=0)
+    if since > len(log):
+        raise ProtocolAbort(f"{link.peer!r} holds a head of this log that is longer than the log", party=link.peer)
+    link.send("head", {}, [log.offer(since)])
+    (data,) = link.receive("head", parts=1).parts
+    if peer_key is None:
+        raise ProtocolAbort("evidence needs the peer's key: set evidence.peer_key")
+    return log.accept(data, party=link.peer, key=peer_key).to_bytes()
+
+
+def _digest(value: Any) -> bytes:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=float).encode()).digest()
+
+
+def write_scores(path: Path, outcome: Outcome) -> None:
+    """Write the guest's scores: a line for each row in common."""
+    names = list(outcome.scores)
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "part", "label", *names])
+        labels = np.zeros(0, np.int64) if outcome.labels is None else outcome.labels
+        for k, (id, test, label) in enumerate(zip(outcome.ids, outcome.test, labels, strict=True)):
+            values = [f"{outcome.scores[name][k]:.6f}" for name in names]
+            writer.writerow([id, "test" if test else "train", int(label), *values])

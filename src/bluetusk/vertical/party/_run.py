@@ -1,0 +1,139 @@
+"""One party from its configuration file to its results on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...evidence import Guard, Log, Meter, Recorder, fingerprint, read_public_key
+from ...evidence import Identity as Signer
+from .._job import Progress
+from ._certs import Identity
+from ._config import Config
+from ._party import Party
+from ._pipeline import Outcome, Rows, run, write_scores
+
+__all__ = ["run_party"]
+
+PASSPHRASE = "BLUETUSK_PASSPHRASE"  # the name of an environment variable  # noqa: S105
+
+
+def run_party(
+    config: Config, *, progress: Progress | None = None, listening: Callable[[str], None] | None = None
+) -> dict[str, Any]:
+    """Run a party's side of the whole job, and write its results.
+
+    Parameters
+    ----------
+    config : Config
+        From :meth:`Config.load`.
+    progress : callable, optional
+        Called with the task, the steps taken and the steps there are.
+    listening : callable, optional
+        Called with the address, once this party listens there.
+
+    Returns
+    -------
+    dict
+        What is also in ``result.json`` of the output directory.
+
+    Raises
+    ------
+    BluetuskError, ValueError, OSError
+        Whatever ends the run; start again with the same file to go on.
+    """
+    rows = Rows.read(config)
+    identity = Identity.load(config.certificate, config.key, config.peer_certificate)
+    output = Path(config.output)
+    output.mkdir(parents=True, exist_ok=True)
+    recorder = peer_key = None
+    if config.evidence is not None:
+        recorder, peer_key = _recorder(config, identity)
+    way = {"listen": config.listen} if config.listen is not None else {"connect": config.connect}
+    with Party(
+        config.role,
+        job=config.job,
+        identity=identity,
+        state=config.state,
+        patience=config.patience,
+        observer=recorder,
+        **way,
+    ) as party:
+        if listening is not None and config.listen is not None:
+            listening(party.address)
+        outcome = party.run(
+            lambda link, keeper: run(
+                config, rows, link, keeper, progress=progress, recorder=recorder, peer_key=peer_key
+            )
+        )
+        moved = {"sent": party.link.bytes_sent, "received": party.link.bytes_received}
+        restarts = {"steps": party.steps, "rewinds": party.rewinds, "resent": party.resent}
+    result = _result(config, outcome)
+    result["bytes"] = moved
+    result["recovery"] = restarts
+    _write(config, outcome, output)
+    if recorder is not None:
+        result["evidence"] = {
+            "records": len(recorder.log),
+            "meter": {f"{party}/{task}": counts for (party, task), counts in recorder.meter.totals().items()},
+        }
+        recorder.log.close()
+        if recorder.guard is not None:
+            recorder.guard.close()
+    (output / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return result
+
+
+def _recorder(config: Config, identity: Identity) -> tuple[Recorder, bytes]:
+    given = config.evidence
+    assert given is not None  # the caller looked
+    passphrase = os.environ.get(PASSPHRASE)
+    if passphrase is None:
+        raise ValueError(f"{given.identity} is under a passphrase: set the environment variable {PASSPHRASE}")
+    signer = Signer.load(given.identity, passphrase)
+    log = Log.open(given.log, signer) if Path(given.log).exists() else Log.create(given.log, signer, owner=config.role)
+    guard = None
+    if given.policy is not None:
+        guard = Guard(given.policy, f"{given.log}.uses", owner=signer.public_key)
+    peer = "host" if config.role == "guest" else "guest"
+    recorder = Recorder(
+        log=log,
+        meter=Meter(),
+        job=config.job,
+        me=config.role,
+        peers={peer: fingerprint(identity.peer_certificate)},
+        guard=guard,
+    )
+    return recorder, read_public_key(given.peer_key)
+
+
+def _result(config: Config, outcome: Outcome) -> dict[str, Any]:
+    result: dict[str, Any] = {"role": config.role, "job": config.job, **outcome.sizes, "stages": outcome.stages}
+    result["iv"] = {name: float(v) for name, v in outcome.binning.iv_.items()}
+    if outcome.labels is not None:
+        from ..evaluation import auc, ks
+
+        y = outcome.labels
+        for name, scores in outcome.scores.items():
+            part = outcome.test
+            result[name] = {"auc": auc(y[part], scores[part]), "ks": ks(y[part], scores[part])}
+            result[name]["train_auc"] = auc(y[~part], scores[~part])
+    boosting = outcome.models.get("gradient_boosting")
+    if boosting is not None:
+        shares = np.asarray(boosting.feature_importances_, float).tolist()
+        result["importances"] = dict(zip(boosting.columns_, shares, strict=True))
+    return result
+
+
+def _write(config: Config, outcome: Outcome, output: Path) -> None:
+    passphrase = os.environ.get(PASSPHRASE)
+    outcome.binning.save(output / "binning.bt", passphrase)
+    for name, half in outcome.models.items():
+        half.save(output / f"{name}.bt", passphrase)
+    if outcome.labels is not None:
+        write_scores(output / "scores.csv", outcome)

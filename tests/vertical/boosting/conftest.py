@@ -1,0 +1,100 @@
+"""All parties of a boosted model in one process, under a key that the whole session shares."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+import bluetusk as bt
+from bluetusk.vertical import _boosting_guest
+
+
+def together(acts):
+    """Run each party in a thread of its own; return their results, or raise what the first to fail raised.
+
+    An error that is none of ours comes before all others: it is a crash.
+    """
+    results, errors = [None] * len(acts), []
+
+    def run(k):
+        try:
+            results[k] = acts[k]()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(k,)) for k in range(len(acts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    if errors:
+        raise min(errors, key=lambda error: isinstance(error, bt.BluetuskError))
+    return results
+
+
+class Parties:
+    """A guest and its hosts, and the links between them."""
+
+    def __init__(self, hosts=1, **params):
+        params = {"key_size": 2048, "threads": 1, **params}
+        self.all = [
+            bt.vertical.GradientBoosting(role="guest" if k == 0 else "host", **params) for k in range(hosts + 1)
+        ]
+        self.guest, *self.hosts = self.all
+        pairs = [bt.vertical.local_links("guest", f"host-{k}", seconds=30.0) for k in range(1, hosts + 1)]
+        self.ours, self.theirs = [p[0] for p in pairs], [p[1] for p in pairs]
+
+    def _all(self, name, tables, *first, **more):
+        acts = [lambda: getattr(self.guest, name)(tables[0], *first, links=self.ours, **more)]
+        acts += [
+            lambda h=h, t=t, link=link: getattr(h, name)(t, link=link, **more)
+            for h, t, link in zip(self.hosts, tables[1:], self.theirs, strict=True)
+        ]
+        return together(acts)[0]
+
+    def fit(self, tables, y, **more):
+        self._all("fit", tables, y, **more)
+        return self
+
+    def decision_function(self, tables):
+        return self._all("decision_function", tables)
+
+    def predict_proba(self, tables):
+        return self._all("predict_proba", tables)
+
+
+def toy(rows, features, *, missing=0.0, values=0, seed=0):
+    """Tables of the parties and labels that depend on all of them; on demand with missing or few different values."""
+    rng = np.random.default_rng(seed)
+    tables = [rng.normal(size=(rows, f)).round(3) for f in features]
+    score = sum(t[:, 0] + 0.5 * t[:, -1] ** 2 * (-1) ** k for k, t in enumerate(tables))
+    y = (score + rng.normal(scale=0.5, size=rows) > 0.3).astype(int)
+    for t in tables:
+        if values:
+            t[:] = np.digitize(t, np.linspace(-1, 1, values - 1))
+        t[rng.random(t.shape) < missing] = np.nan
+    return tables, y
+
+
+@pytest.fixture
+def one_key(keypair, monkeypatch):
+    """Let every guest take the session's key pair."""
+    monkeypatch.setattr(_boosting_guest, "generate_keypair", lambda bits, threads: keypair)
+
+
+@pytest.fixture
+def parties(one_key):
+    return Parties
+
+
+@pytest.fixture(name="toy")
+def _toy():
+    return toy
+
+
+@pytest.fixture(name="together")
+def _together():
+    return together

@@ -1,0 +1,369 @@
+"""Crashes at any message, messages of an enemy, and what each party can open."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+
+import numpy as np
+import pytest
+
+import bluetusk as bt
+from bluetusk.vertical import _boosting_host
+from bluetusk.vertical._boosting_sums import Layout
+from bluetusk.vertical._link import Link, Observer, Rewind
+from bluetusk.wire.frame import Kind, decode, encode
+
+P = {"n_estimators": 2, "max_depth": 2, "min_samples_leaf": 5, "min_bucket_rows": 4, "random_state": 3}
+
+
+def bits(model):
+    return b"".join(a.tobytes() for a in model._half.arrays().values())
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class Disk:
+    """What both parties have kept, and where they meet again after a crash of either."""
+
+    def __init__(self):
+        self.states = {"guest": {0: None}, "host": {0: None}}
+        self.meet = threading.Barrier(2)
+        self.queues = {"guest": [], "host": []}
+        self.news = threading.Condition()
+        self.sends = dict.fromkeys(self.states, 0)
+        self.kill = set()
+        self.killed = []
+
+
+class Party:
+    """A channel and a keeper for one party; kills it before a message that is due to be killed at."""
+
+    def __init__(self, me, disk):
+        self.me, self.peer, self.disk = me, {"guest": "host", "host": "guest"}[me], disk
+
+    def send(self, data):
+        disk = self.disk
+        disk.sends[self.me] += 1
+        if (self.me, disk.sends[self.me]) in disk.kill:
+            disk.killed.append((self.me, disk.sends[self.me]))
+            with disk.news:
+                disk.queues[self.peer].append(None)
+                disk.news.notify_all()
+            raise Killed
+        with disk.news:
+            disk.queues[self.peer].append(data)
+            disk.news.notify_all()
+
+    def recv(self):
+        with self.disk.news:
+            assert self.disk.news.wait_for(lambda: self.disk.queues[self.me], 30)
+            if None in self.disk.queues[self.me]:
+                raise Rewind
+            return self.disk.queues[self.me].pop(0)
+
+    def resume(self, task):
+        self.disk.meet.wait(30)
+        index = min(max(states) for states in self.disk.states.values())
+        self.disk.queues[self.me].clear()
+        self.disk.meet.wait(30)
+        return index, self.disk.states[self.me][index]
+
+    def commit(self, task, index, state):
+        self.disk.states[self.me][index] = state
+
+
+def trained(disk, tables, y, together, **params):
+    """Train; a party that is killed starts anew, as another process would: with nothing but its data and its disk."""
+    models = {}
+
+    def run(me):
+        while True:
+            party = Party(me, disk)
+            link = Link(party, me=me, peer=party.peer)
+            models[me] = bt.vertical.GradientBoosting(role=me, key_size=2048, threads=1, **{**P, **params})
+            data = (tables[0], y) if me == "guest" else (tables[1],)
+            try:
+                models[me].fit(*data, link=link, keeper=party)
+            except Killed:
+                continue
+            return
+
+    together([lambda: run("guest"), lambda: run("host")])
+    return models
+
+
+def test_a_crash_before_any_message_changes_nothing(one_key, toy, together):
+    tables, y = toy(60, [2, 2], missing=0.1)
+    whole = Disk()
+    expected = trained(whole, tables, y, together, subsample=0.8)
+    disk = Disk()
+    # every message that is sent, counted with those that are sent again
+    disk.kill = {(me, k) for me in ("guest", "host") for k in range(3, 40, 6)}
+    found = trained(disk, tables, y, together, subsample=0.8)
+    assert len(disk.killed) >= 5
+    assert {me for me, _ in disk.killed} == {"guest", "host"}
+    assert bits(found["guest"]) == bits(expected["guest"])
+    assert bits(found["host"]) == bits(expected["host"])
+    assert disk.states["guest"][3] == whole.states["guest"][3]
+    assert sorted(disk.states["guest"]) == sorted(disk.states["host"]) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("me", ["guest", "host"])
+def test_a_crash_at_each_message(one_key, toy, together, me):
+    """At every single message of the run, one run each."""
+    tables, y = toy(40, [1, 2])
+    whole = Disk()
+    expected = trained(whole, tables, y, together, n_estimators=1)
+    for k in range(1, whole.sends[me] + 1):
+        disk = Disk()
+        disk.kill = {(me, k)}
+        found = trained(disk, tables, y, together, n_estimators=1)
+        assert disk.killed == [(me, k)]
+        assert all(bits(found[who]) == bits(expected[who]) for who in found)
+
+
+def test_states_belong_to_their_data(one_key, toy, together):
+    tables, y = toy(40, [1, 1])
+    disk = Disk()
+    trained(disk, tables, y, together)
+    for role, state in ((r, disk.states[r][2]) for r in ("guest", "host")):
+        link, _ = bt.vertical.local_links()
+
+        class Keep:
+            def resume(self, task, state=state):
+                return 2, state
+
+        other = bt.vertical.GradientBoosting(role=role, key_size=2048, **P)
+        data = (tables[0] + 1, y) if role == "guest" else (tables[1] * 2,)
+        other.set_params(max_bins=7)
+        with pytest.raises(bt.FrameError, match="other data"):
+            other.fit(*data, link=link, keeper=Keep())
+
+
+# --- an enemy -----------------------------------------------------------------------------------------------
+
+
+class Tampering:
+    """Changes the message number `at` that passes this end."""
+
+    def __init__(self, inner, at, change):
+        self.inner, self.at, self.change, self.seen = inner, at, change, 0
+
+    def send(self, data):
+        self.inner.send(data)
+
+    def recv(self):
+        data = self.inner.recv()
+        self.seen += 1
+        return self.change(data) if self.seen == self.at else data
+
+
+def edited(**fields):
+    def change(data):
+        frame = decode(data)
+        header = dict(frame.header)
+        header["fields"] = {**header["fields"], **fields}
+        return encode(Kind.VERTICAL, header, bytes(frame.payload))
+
+    return change
+
+
+def repacked(parts):
+    def change(data):
+        frame = decode(data)
+        return encode(Kind.VERTICAL, {**frame.header, "parts": [len(p) for p in parts]}, b"".join(parts))
+
+    return change
+
+
+def flipped(rng):
+    def change(data):
+        frame = decode(data)
+        payload = bytearray(frame.payload)
+        if payload:
+            payload[rng.integers(len(payload))] ^= 1 << rng.integers(8)
+        return encode(Kind.VERTICAL, frame.header, bytes(payload))
+
+    return change
+
+
+def attacked(parties, tables, y, who, at, change, **params):
+    """Return the errors of a run in which one message to `who` is changed: ours only, or none."""
+    made = parties(1, **{**P, "n_estimators": 1, **params})
+    link = (made.ours if who == "guest" else made.theirs)[0]
+    link.channel = Tampering(link.channel, at, change)
+    try:
+        made.fit(tables, y)
+    except bt.BluetuskError as error:
+        return error
+    return None
+
+
+def for_the_host(toy):
+    """The guest's column says nothing, so every split is the host's and every message is sent."""
+    tables, y = toy(30, [1, 2])
+    return [np.zeros((30, 1)), tables[1]], y
+
+
+BAD = [-1, 1 << 40, "x", b"x", True, [], [0, 0], [-1], [10**9], ["x"], {}]
+# messages to the host: 1 offer, 2 gradients, 3 level, 4 choice, 5 level, 6 choice; to the guest: 1 ready, 2 candidates
+FIELDS = [
+    *(("host", at, name) for at, names in ((1, ("rows", "host", "settings")), (2, ("rows",))) for name in names),
+    *(("host", at, name) for at in (3, 5) for name in ("active", "split")),
+    *(("host", 4, name) for name in ("places", "handles")),
+    *(("guest", at, name) for at, name in ((1, "rows"), (2, "counts"))),
+]
+
+
+@pytest.mark.parametrize(("who", "at", "name"), FIELDS)
+def test_fields_of_an_enemy(parties, toy, who, at, name):
+    tables, y = for_the_host(toy)
+    for value in BAD:
+        if value == [] and name in ("active", "places"):
+            continue  # "nothing more is to be done": allowed, and the guest would wait
+        error = attacked(parties, tables, y, who, at, edited(**{name: value}))
+        assert error is not None or (name, at, value) == ("split", 3, []), value
+
+
+@pytest.mark.parametrize(("who", "at"), [("host", k) for k in range(1, 7)] + [("guest", k) for k in (2, 3, 4)])
+def test_payloads_of_an_enemy(parties, toy, who, at):
+    tables, y = for_the_host(toy)
+    rng = np.random.default_rng(at)
+    for change in [flipped(rng)] * 3 + [repacked([]), repacked([b""]), repacked([b"1"]), repacked([b"", b"", b""])]:
+        attacked(parties, tables, y, who, at, change)  # ends with an error of ours, or with a model
+
+
+def test_a_partition_that_does_not_have_the_sums_is_found(parties, toy, monkeypatch):
+    tables, y = toy(60, [1, 2])
+    real = _boosting_host.HostJob._note
+
+    def lying(self, *args):
+        left = real(self, *args)
+        return left[::-1].copy()
+
+    monkeypatch.setattr(_boosting_host.HostJob, "_note", lying)
+    with pytest.raises(bt.ProtocolAbort, match="sums that were opened"):
+        parties(1, **P).fit(tables, y)
+
+
+def test_the_peer_is_told_of_a_failure_but_not_why(parties, toy, together):
+    tables, y = toy(40, [1, 1])
+
+    class Forbids(Observer):
+        def authorise(self, **about):
+            assert about["columns"] == ["x0"]
+            assert about["rows"] == 40
+            assert about["min_rows"] == P["min_bucket_rows"]
+            assert about["purpose"] == "gradient_boosting"
+            raise bt.ProtocolAbort("the policy of the owner of INCOME forbids it")
+
+    made = parties(1, **P)
+    made.theirs[0].observer = Forbids()
+    errors = []
+
+    def guest():
+        try:
+            made.guest.fit(tables[0], y, link=made.ours[0])
+        except bt.ProtocolAbort as error:
+            errors.append(error)
+
+    with pytest.raises(bt.ProtocolAbort, match="INCOME"):
+        together([guest, lambda: made.hosts[0].fit(tables[1], link=made.theirs[0])])
+    assert errors[0].party == "host-1"
+    assert "INCOME" not in str(errors[0])
+
+
+# --- what can be opened -------------------------------------------------------------------------------------
+
+
+class Recorder(Observer):
+    def __init__(self):
+        self.frames, self.counts = [], {}
+
+    def passed(self, *, peer, task, sent, frame):
+        self.frames.append((sent, decode(frame)))
+
+    def count(self, *, peer, task, what, number):
+        self.counts[what] = self.counts.get(what, 0) + number
+
+
+def pieces(frame):
+    ends = np.cumsum([0, *frame.header["parts"]]).tolist()
+    return [bytes(frame.payload[a:b]) for a, b in itertools.pairwise(ends)]
+
+
+def test_the_guest_can_open_the_documented_sums_and_nothing_else(parties, toy, priv):
+    """One node, every ciphertext that a host sends opened with the key: the sums of its cuts, each once."""
+    tables, y = toy(60, [1, 2])
+    made = parties(1, **{**P, "n_estimators": 1, "max_depth": 1})
+    told = made.theirs[0].observer = Recorder()
+    made.fit(tables, y)
+    sent = [f for out, f in told.frames if out]
+    assert [f.header["topic"] for f in sent][:2] == ["ready", "candidates"]
+    assert {f.header["topic"] for f in sent} <= {"ready", "candidates", "partition"}
+    (count,) = sent[1].header["fields"]["counts"]
+    layout = Layout(60, 24)
+    c = bt.CipherArray.from_bytes(pieces(sent[1])[0], priv.public_key)
+    blocks = [int(v) for v in priv.decrypt_integers(c)]
+    prob = y.mean()
+    g, h = (np.rint(v * 2.0**24).astype(np.int64) for v in (prob - y, np.full(60, prob * (1 - prob))))
+    expected = []
+    for column in tables[1].T:
+        last = 0
+        distinct = np.unique(column)
+        edges = (
+            np.unique(np.quantile(column, np.arange(1, 32) / 32, method="midpoint"))
+            if len(distinct) > 32
+            else (distinct[:-1] / 2 + distinct[1:] / 2)
+        )
+        for edge in edges:
+            left = column <= edge
+            if left.sum() - last >= 4 and (~left).sum() >= 4:
+                last = left.sum()
+                if min(left.sum(), (~left).sum()) >= 5:
+                    expected.append((int(g[left].sum()) << layout.h_bits) + int(h[left].sum()))
+    assert count == len(expected) == told.counts["values_revealed"]
+    opened = []
+    for block in blocks:  # centred digits, and nothing above them
+        while block:
+            low = block % (1 << layout.slot_bits)
+            low -= (1 << layout.slot_bits) * (low >> (layout.slot_bits - 1))
+            opened.append(low)
+            block = (block - low) >> layout.slot_bits
+    assert sorted(opened) == sorted(expected)
+    assert opened != expected  # 15 sums or so: in their own order once in 10^12
+
+
+def test_the_order_of_the_sums_is_uniform_and_the_ciphertexts_are_fresh(parties, toy, monkeypatch, priv):
+    tables, y = toy(24, [1, 1], values=5, seed=1)
+    made = parties(1, **{**P, "n_estimators": 40, "max_depth": 1, "min_samples_leaf": 1, "min_bucket_rows": 1})
+    orders, real = [], _boosting_host.left_sums
+    monkeypatch.setattr(
+        _boosting_host, "left_sums", lambda c, cuts, order: orders.append(order) or real(c, cuts, order)
+    )
+    told = made.theirs[0].observer = Recorder()
+    made.fit(tables, y)
+    frames = [f for out, f in told.frames if out and f.header["topic"] == "candidates"]
+    assert len({pieces(f)[0] for f in frames}) == len(frames) == 40
+    size = len(orders[0])
+    assert size == 4
+    table = np.zeros((size, size))
+    for order in orders:
+        table[np.arange(size), order] += 1
+    expected = 40 / size
+    chi2 = ((table - expected) ** 2 / expected).sum()
+    assert chi2 < 40  # 9 degrees of freedom: more has probability 1e-5
+
+
+def test_hosts_see_no_leaf(parties, toy):
+    """After the last level nothing is sent: which leaf a row is in stays with the guest and who split last."""
+    tables, y = toy(60, [2, 1, 1])
+    made = parties(2, **{**P, "n_estimators": 1})
+    told = made.theirs[0].observer = Recorder()
+    made.fit(tables, y)
+    levels = [f.header["fields"] for out, f in told.frames if not out and f.header["topic"] == "level"]
+    assert len(levels) == 2
+    assert {place for level in levels for place in level["split"]} <= {0}

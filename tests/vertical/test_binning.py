@@ -1,0 +1,346 @@
+"""Joint binning gives what plain NumPy gives on the pooled table, shows no more than it says, and survives restarts."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import bluetusk as bt
+from bluetusk.paillier import cipherarray
+from bluetusk.vertical import Observer, WoEBinning, local_links
+from bluetusk.vertical import _binning_jobs as jobs
+
+N = 240
+NAMES = ["flat", "strong", "coarse", "holes", "code"]
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(5)
+    y = (rng.random(N) < 0.3).astype(int)
+    x = rng.normal(size=(N, 5))
+    x[:, 1] += 2 * y
+    x[:, 2] = np.round(x[:, 2])
+    x[rng.random(N) < 0.2, 3] = np.nan
+    x[:, 4] = rng.choice([1, 2, 3, 9], size=N, p=[0.5, 0.3, 0.19, 0.01])
+    return x, y
+
+
+def make(role, **given):
+    codes = ["code"] if role == "host" else ()
+    return WoEBinning(
+        role,
+        **{"max_bins": 5, "min_rows": 12, "key_size": 2048, "categorical": codes} | given,
+    )
+
+
+def fitted(both, data, links=None, guest=None, host=None, **given):
+    x, y = data
+    g, h = links or local_links(seconds=30)
+    guest, host = guest or make("guest"), host or make("host")
+    both(
+        lambda: guest.fit(x[:, :2], y, link=g, **given),
+        lambda: host.fit(x, columns=NAMES, link=h, **given),
+    )
+    return guest, host
+
+
+@pytest.fixture(scope="module")
+def pair(data):
+    from .conftest import Both
+
+    return fitted(Both(), data)
+
+
+def plain_woe(codes, y):
+    """The definition, bin by bin."""
+    k, out, iv = codes.max() + 1, [], 0.0
+    for b in range(k):
+        event = (np.sum((codes == b) & (y == 1)) + 0.5) / (y.sum() + 0.5 * k)
+        other = (np.sum((codes == b) & (y == 0)) + 0.5) / ((y == 0).sum() + 0.5 * k)
+        out.append(np.log(event / other))
+        iv += (event - other) * out[-1]
+    return np.array(out), iv
+
+
+def test_weights_are_those_of_plain_numpy_on_the_pooled_table(data, pair):
+    x, y = data
+    guest, host = pair
+    columns = [*zip(host.bins_, x.T, strict=True), *zip(guest.bins_, x.T, strict=False)]
+    for bins, values in columns:
+        if bins.kind == "numeric":
+            codes = np.digitize(values, bins.edges)
+            codes[np.isnan(values)] = bins.missing
+        else:
+            assert bins.labels() == ["1", "2", "3, others"] or bins.labels()[-1] == "others"
+            codes = np.array([int(v) - 1 if [f"n{v}"] in bins.groups else bins.other for v in values.tolist()])
+        woe, iv = plain_woe(codes, y)
+        assert np.allclose(bins.woe, woe, rtol=0, atol=1e-12)
+        assert bins.iv == pytest.approx(iv, abs=1e-12)
+        assert np.array_equal(bins.rows, np.bincount(codes))
+
+
+def test_guest_knows_counts_and_host_weights_only(data, pair):
+    _, y = data
+    guest, host = pair
+    for theirs, own in zip(guest.hosts_[0], host.bins_, strict=True):
+        assert theirs.name == own.name
+        assert np.array_equal(theirs.rows, own.rows)
+        assert np.array_equal(theirs.woe, own.woe)
+        assert theirs.iv == own.iv
+        assert own.events is None
+        assert not hasattr(theirs, "edges")
+        assert theirs.events.sum() == y.sum()
+    assert host.hosts_ == []
+    assert guest.bins_[0].events.sum() == y.sum()
+    rows = guest.table()
+    assert len(rows) == sum(b.n_bins for b in guest.bins_ + host.bins_)
+    assert rows[0]["iv"] == max(row["iv"] for row in rows)
+    assert {row["party"] for row in rows} == {"guest", "host"}
+
+
+def test_transform_and_select(data, pair):
+    x, _ = data
+    _, host = pair
+    woe = host.transform(x)
+    assert woe.shape == (N, 5)
+    for j, bins in enumerate(host.bins_):
+        assert set(woe[:, j]) == set(bins.woe)
+    assert host.select(0.3)[0] == "strong"
+    assert np.array_equal(host.transform(x, ["holes", "strong"]), woe[:, [3, 1]])
+    assert np.array_equal(host.transform(x.tolist()), woe)
+    with pytest.raises(ValueError, match="not fitted"):
+        host.transform(x, ["none"])
+    with pytest.raises(ValueError, match="columns"):
+        host.transform(x[:, :2])
+    with pytest.raises(ValueError, match="not fitted yet"):
+        make("host").select()
+
+
+def test_monotone_bins_of_the_host(both, data):
+    _, host = fitted(both, data, host=make("host", monotonic=True, max_bins=8, categorical=()))
+    guest, _ = fitted(both, data, guest=make("guest", monotonic=True))
+    for bins in [*host.bins_, *guest.bins_]:
+        steps = np.diff(bins.woe[: bins.ordered])
+        assert (steps > 0).all() or (steps < 0).all()
+
+
+def test_two_hosts(both, data):
+    x, y = data
+    pairs = [local_links("guest", name, seconds=30) for name in ("host-a", "host-b")]
+    guest, a, b = make("guest"), make("host", categorical=()), make("host", categorical=(), show_names=False)
+    both(
+        lambda: guest.fit(x[:, :1], y, links=[g for g, _ in pairs]),
+        lambda: a.fit(x[:, :2], link=pairs[0][1]),
+        lambda: b.fit(x[:, 2:], columns=NAMES[2:], link=pairs[1][1]),
+    )
+    assert [[(c.party, c.name) for c in host] for host in guest.hosts_] == [
+        [("host-a", "x0"), ("host-a", "x1")],
+        [("host-b", "x0"), ("host-b", "x1"), ("host-b", "x2")],
+    ]
+    assert list(b.iv_) == NAMES[2:]
+    assert list(b.iv_.values()) == [c.iv for c in guest.hosts_[1]]
+
+
+def test_the_larger_minimum_counts_on_both_sides(both, data):
+    for guest_min, host_min in ((30, 5), (5, 30)):
+        guest, host = fitted(both, data, None, make("guest", min_rows=guest_min), make("host", min_rows=host_min))
+        assert min(b.rows.min() for b in host.bins_) >= 30
+        assert min(c.rows.min() for c in guest.hosts_[0]) >= 30
+
+
+class Recorder(Observer):
+    def __init__(self, refuse=False):
+        self.frames, self.asked, self.counted, self.refuse = [], [], {}, refuse
+
+    def authorise(self, **what):
+        self.asked.append(what)
+        if self.refuse:
+            raise bt.BluetuskError("the policy has expired")
+
+    def count(self, *, peer, task, what, number):
+        self.counted[what] = self.counted.get(what, 0) + number
+
+    def passed(self, *, peer, task, sent, frame):
+        self.frames.append(frame)
+
+
+def test_policy_meter_and_frames(both, data):
+    seen = Recorder(), Recorder()
+    x, _ = data
+    _, host = fitted(both, data, local_links(observers=seen, seconds=30))
+    bins = sum(b.n_bins for b in host.bins_)
+    assert seen[0].asked == [{"peer": "host", "purpose": "binning", "columns": ["label"], "rows": N, "min_rows": 12}]
+    assert seen[1].asked == [{"peer": "guest", "purpose": "binning", "columns": NAMES, "rows": N, "min_rows": 12}]
+    assert [s.counted for s in seen] == [
+        {"rows": N, "values_encrypted": N, "values_revealed": bins},
+        {"rows": N, "values_revealed": bins},
+    ]
+    everything = b"".join(seen[0].frames)
+    private = {value for column in (*x[:, [0, 1, 3]].T, *(b.edges for b in host.bins_)) for value in column.tolist()}
+    for value in private:
+        if value not in (0.0, 1.0, -1.0, 2.0):  # such bytes stand everywhere
+            assert np.float64(value).tobytes() not in everything
+    # ten bins and more share a ciphertext: eight parts of labels, and a single one comes back
+    assert len(everything) < N * 512 + 6000
+
+
+@pytest.mark.parametrize("who", [0, 1])
+def test_a_refusal_ends_both_sides(both, data, who):
+    seen = [Recorder(), Recorder()]
+    seen[who].refuse = True
+    with pytest.raises(bt.BluetuskError, match="policy"):
+        fitted(both, data, local_links(observers=tuple(seen), seconds=30))
+    assert all("policy" in str(error) for error in both.errors)
+
+
+def altering(link, topic, change):
+    """Change a message that a link sends; its sender ends there, and waits for no answer."""
+    send = link.send
+
+    def altered(said, fields=None, parts=()):
+        if said == topic:
+            fields, parts = change(dict(fields or {}), list(parts))
+            link.channel.recv = lambda: b"the end"
+        send(said, fields, parts)
+
+    link.send = altered
+
+
+def u4(*values):
+    return np.array(values, "<u4").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("who", "topic", "change", "error"),
+    [
+        (0, "labels", lambda f, p: ({**f, "rows": 7}, p), bt.ProtocolAbort),
+        (0, "labels", lambda f, p: ({**f, "min_rows": 0}, p), bt.FrameError),
+        (0, "labels", lambda f, p: ({**f, "min_rows": N + 1}, p), bt.ProtocolAbort),
+        (0, "labels", lambda f, p: (f, [p[0][:-1]]), bt.FrameError),
+        (0, "encrypted", lambda f, p: (f, [p[0][:-1]]), bt.FrameError),
+        (0, "weights", lambda f, p: (f, [p[0][:4] + u4(7) + p[0][8:], *p[1:]]), bt.FrameError),
+        (0, "weights", lambda f, p: (f, [p[0], b"\xff" * len(p[1]), p[2]]), bt.ProtocolAbort),
+        (0, "weights", lambda f, p: (f, [p[0], p[1][8:], p[2]]), bt.FrameError),
+        (1, "columns", lambda f, p: ({**f, "columns": 0}, p), bt.FrameError),
+        (1, "columns", lambda f, p: (f, [u4(0) + p[0][4:], *p[1:]]), bt.FrameError),
+        (1, "columns", lambda f, p: (f, [p[0], p[0], b"[1]"]), bt.FrameError),
+        (1, "columns", lambda f, p: (f, [p[0], p[1], b"{"]), bt.FrameError),
+        (1, "columns", lambda f, p: (f, [u4(60) + p[0][4:], *p[1:]]), bt.ProtocolAbort),
+        (1, "bins", lambda f, p: (f, [p[0][:-1]]), bt.FrameError),
+    ],
+)
+def test_what_a_peer_sends_is_checked(both, data, who, topic, change, error):
+    links = local_links(seconds=30)
+    altering(links[who], topic, change)
+    with pytest.raises(bt.BluetuskError):
+        fitted(both, data, links)
+    assert isinstance(both.errors[1 - who], error)
+
+
+@pytest.mark.parametrize(
+    ("bins", "error"),
+    [
+        ([(N - 20, 50), (20, 22)], "add up"),  # more events than rows
+        ([(N - 1, 71), (1, 1)], "fewer than min_rows"),  # a bin of one row
+        ([(N - 30, 60), (29, 12)], "add up"),  # a row is missing
+    ],
+)
+def test_sums_that_cannot_be_right_or_are_too_small_are_refused(data, pub, priv, bins, error):
+    _, y = data
+    y = np.zeros(N, np.int64)
+    y[:72] = 1
+    job = jobs.GuestJob(y, min_rows=12, smoothing=0.5, key_size=2048)
+    job._priv = priv
+    w, slot = jobs._slot(N)
+    word = sum((rows + (events << w)) << (slot * j) for j, (rows, events) in enumerate(bins))
+    limit = 1 << (slot * jobs._slots(pub, slot))
+    c = cipherarray.encrypt_integers(pub, np.array([word], dtype=object), jobs._plan(), frac=0, bound=limit)
+    here, there = local_links(seconds=5)
+    there.send("bins", {}, [c.to_bytes(limit)])
+    with pytest.raises(bt.ProtocolAbort, match=error):
+        job._counts(here, {"names": ["a"], "bins": [2], "ordered": [2], "monotonic": False})
+
+
+def test_what_the_guest_decrypts_does_not_show_which_rows_were_added(data, pub, priv):
+    """The ciphertext that comes back is blinded by a unit of its own: same sums, other bytes, other randomness."""
+    w, slot = jobs._slot(8)
+    c = cipherarray.encrypt_integers(pub, np.full(8, 1), jobs._plan(), frac=0, bound=(1 << w) + 1)
+    sums = [c.bincount(np.array(codes), 2) for codes in ([0, 0, 1, 1] * 2, [1, 1, 0, 0] * 2)]
+    seen = set()
+    for each in [*sums, *sums]:
+        packed = jobs.to_shares._shifted(each, 2, slot)
+        blinded = jobs.to_shares._masked(packed, [0], 1 << (2 * slot), 1)
+        assert priv.decrypt_integers(blinded).tolist() == [4 + (4 << slot)]
+        seen.add(blinded.to_bytes(1 << (2 * slot))[-512:])
+    assert len(seen) == 4
+
+
+def test_an_interrupted_fit_goes_on_from_any_step(both, data, steps):
+    keepers = steps(), steps()
+    x, y = data
+
+    def go(keepers):
+        g, h = local_links(seconds=30)
+        guest, host = make("guest"), make("host", monotonic=True)
+        both(
+            lambda: guest.fit(x[:, :2], y, link=g, keeper=keepers[0]),
+            lambda: host.fit(x, columns=NAMES, link=h, keeper=keepers[1]),
+        )
+        return json.dumps([[b.to_plain() for b in each.bins_] for each in (guest, host)])
+
+    whole = go(keepers)
+    assert sorted(keepers[0].states) == list(range(1, 11))
+    assert max(len(state) for state in keepers[0].states.values()) < 4000
+    for start in (0, 1, 5, 9, 10):
+        assert go([steps(dict(k.states), start) for k in keepers]) == whole
+    for role, k in (("guest", 0), ("host", 1)):
+        keepers[k].start = 4
+        with pytest.raises(bt.FrameError, match="other"):
+            make(role, categorical=()).fit(x[:50], y[:50] if k == 0 else None, link=local_links()[k], keeper=keepers[k])
+
+
+def test_saved_halves_are_whole(pair, data, tmp_path):
+    x, _ = data
+    for half, given in zip(pair, (x[:, :2], x), strict=True):
+        half.save(tmp_path / "half")
+        again = WoEBinning.load(tmp_path / "half")
+        assert again.get_params() == {**half.get_params(), "categorical": list(half.categorical)}
+        assert np.array_equal(again.transform(given), half.transform(given))
+        assert again.table() == half.table()
+        again.save(tmp_path / "again")
+        assert (tmp_path / "again").read_bytes() == (tmp_path / "half").read_bytes()
+    good = (tmp_path / "half").read_bytes()
+    for old, new in (
+        (b'"kind": "numeric"', b'"kind": "mineric"'),
+        (b'"bins": [', b'"bims": ['),
+        (b'{"bins"', b'["bins"'),
+    ):
+        (tmp_path / "bad").write_bytes(good.replace(old, new))
+        with pytest.raises(bt.FrameError, match="no fitted binning"):
+            WoEBinning.load(tmp_path / "bad")
+
+
+def test_wrong_calls(data):
+    x, y = data
+    link = local_links()[0]
+    for role, arguments, given, error in (
+        ("guest", {}, {"y": None}, "give y"),
+        ("host", {}, {"y": y}, "no labels"),
+        ("host", {}, {}, "one link"),
+        ("host", {}, {"links": [link, link]}, "one link"),
+        ("guest", {}, {"y": y, "link": link, "links": [link]}, "not both"),
+        ("guest", {"min_rows": N + 1}, {"y": y}, "fewer than min_rows"),
+        ("guest", {"smoothing": 0}, {"y": y}, "smoothing"),
+        ("guest", {"max_bins": 0}, {"y": y}, "max_bins"),
+        ("boss", {}, {}, "role"),
+        ("host", {}, {"link": link, "columns": []}, "0 names"),
+    ):
+        with pytest.raises(ValueError, match=error):
+            make(role, **{"categorical": (), **arguments}).fit(x, **given)
+    with pytest.raises(ValueError, match="no columns"):
+        make("host", categorical=()).fit(np.empty((N, 0)), link=link)
+    with pytest.raises(bt.InvalidKey):
+        make("guest", key_size=1024).fit(x, y)

@@ -1,0 +1,101 @@
+"""AUC, KS, calibration against scikit-learn and SciPy; PSI and scorecards by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import ks_2samp
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from bluetusk.vertical import WoEBinning
+from bluetusk.vertical import evaluation as ev
+
+
+@pytest.mark.parametrize("digits", [0, 1, 6])
+def test_curves_are_those_of_other_libraries(digits):
+    rng = np.random.default_rng(digits)
+    y = (rng.random(700) < 0.2).astype(int)
+    s = (rng.normal(size=700) + y).round(digits)
+    assert ev.auc(y, s) == pytest.approx(roc_auc_score(y, s), abs=1e-12)
+    assert ev.ks(y, s) == pytest.approx(ks_2samp(s[y == 1], s[y == 0]).statistic, abs=1e-12)
+    for mine, other in zip(ev.roc(y, s), roc_curve(y, s, drop_intermediate=False), strict=True):
+        assert np.allclose(mine, other)
+
+
+def test_calibration_is_that_of_scikit_learn():
+    rng = np.random.default_rng(1)
+    p = rng.random(500)
+    y = (rng.random(500) < p).astype(int)
+    observed, predicted = calibration_curve(y, p, n_bins=10, strategy="quantile")
+    mine = ev.calibration(y, p)
+    assert np.allclose(mine[0], predicted)
+    assert np.allclose(mine[1], observed)
+    assert mine[2].sum() == 500
+    assert ev.calibration([0, 1, 1], [0.5, 0.5, 0.5])[2].tolist() == [3]
+
+
+def test_psi_by_hand():
+    old = np.repeat([0.0, 1.0], [50, 50])
+    new = np.repeat([0.0, 1.0], [20, 80])
+    a, b = 50.5 / 101, 20.5 / 101
+    by_hand = (b - a) * math.log(b / a) + (a - b) * math.log((80.5 / 101) / a)
+    assert ev.psi(old, new, bins=2) == pytest.approx(by_hand)
+    assert ev.psi(old, old) == 0.0
+    assert ev.psi(old, np.full(10, 5.0)) > 0.25
+
+
+@pytest.mark.parametrize(
+    ("y", "score", "message"),
+    [([0, 1], [1.0, float("nan")], "NaN"), ([1, 1], [1.0, 2.0], "one label"), ([0, 1], [[1.0, 2.0]], "one axis")],
+)
+def test_bad_input_is_refused(y, score, message):
+    for function in (ev.auc, ev.ks, ev.calibration):
+        with pytest.raises(ValueError, match=message):
+            function(y, score)
+
+
+@pytest.fixture(scope="module")
+def bins():
+    rng = np.random.default_rng(3)
+    y = (rng.random(600) < 0.3).astype(int)
+    x = rng.normal(size=(600, 2)) + y[:, None]
+    return x, y, WoEBinning("guest", min_rows=30).fit(x, y)
+
+
+def test_points_double_the_odds(bins):
+    x, _, binning = bins
+    weights, intercept = np.array([0.8, -0.3]), -1.5
+    card = ev.scorecard(binning, weights, intercept, points_to_double=20, base_score=600, base_odds=50)
+    z = binning.transform(x) @ weights + intercept
+    score = card.score(x)
+    assert np.allclose(np.exp(-z), 50 * 2 ** ((score - 600) / 20))  # odds against the event, by the definition
+    mine = ev.scorecard(binning, weights[:1], intercept, columns=["x0"])
+    theirs = ev.scorecard(binning, weights[1:], columns=["x1"])
+    assert np.allclose(mine.score(x) + theirs.score(x), score)
+    assert len(card.table()) == 1 + sum(b.n_bins for b in binning.bins_)
+    assert len(theirs.table()) == binning.bins_[1].n_bins
+    assert card.score(np.full((1, 2), np.nan))[0] == pytest.approx(card.base)
+
+
+def test_scorecards_refuse_what_does_not_fit(bins):
+    binning = bins[2]
+    for weights, given, message in (
+        ([1.0], {}, "2 columns"),
+        ([1.0], {"columns": ["none"]}, "not fitted"),
+        ([1.0, 1.0], {"points_to_double": 0}, "positive"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ev.scorecard(binning, weights, **given)
+
+
+def test_tenths_and_thinned_curves():
+    y = np.array([0] * 80 + [1] * 20)
+    rows = ev.rank_table(y, y + np.linspace(0, 0.1, 100), bins=5)
+    assert [row["rows"] for row in rows] == [20.0] * 5
+    assert [row["caught"] for row in rows] == [1.0] * 5
+    assert rows[0]["rate"] == 1.0
+    x, z = ev.thinned(np.arange(1000.0), np.arange(1000.0), 50)
+    assert (len(x), x[0], z[-1]) == (50, 0.0, 999.0)
