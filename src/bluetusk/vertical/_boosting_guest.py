@@ -140,7 +140,10 @@ class GuestJob:
     def _offer(self, links: Sequence[Link]) -> None:
         rows = len(self.labels)
         for link in links:
-            link.authorise(TASK, self.names, rows, key_bits=self.settings.key_size)
+            # the smallest groups that hosts see are nodes
+            link.authorise(
+                TASK, self.names, rows, min_rows=self.settings.min_samples_leaf, key_bits=self.settings.key_size
+            )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="a 2048-bit key", category=UserWarning)
             _, priv = generate_keypair(self.settings.key_size, threads=self.threads)
