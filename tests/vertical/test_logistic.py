@@ -228,6 +228,9 @@ def test_predicting_other_rows_is_refused():
             lambda link: guest.predict(xg[:5], link=link),
             lambda link: host.predict(xh[:4], link=link),
         )
+    guest.model_ = bytes(32)
+    with pytest.raises(bt.ProtocolAbort, match="one model"):
+        both(lambda link: guest.predict(xg, link=link), lambda link: host.predict(xh, link=link))
     with pytest.raises(ValueError, match="3 columns, the model 2"):
         guest.predict(xh, link=None)
 

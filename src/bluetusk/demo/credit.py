@@ -218,7 +218,7 @@ class Runner:
         self.role = role
         home = case.folder / _NAMES[role]
         command = [sys.executable, "-m", "bluetusk", "party", "--config", str(home / "party.toml")]
-        self.process = subprocess.Popen(
+        self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
             [*command, "--json", "--progress", "json"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import FrameError, PolicyRefused, ProtocolAbort
 from ._policy import Grant, Policy, seconds_text
-from ._request import ASKING, GROUPED, Request
+from ._request import GROUPED, SMALL, Request
 from ._uses import Use, Uses
 
 __all__ = ["Guard", "Permit"]
@@ -355,7 +355,7 @@ class Guard:
         mine = [grant for grant in self._policy.grants if grant.peer == wanted.peer]
         fitting = [grant for grant in mine if wanted.purpose in grant.purposes]
         if mine and not fitting:
-            return None, wanted.refused("purpose", f"this peer may {', '.join(_purposes(mine))}, nothing else")
+            return None, wanted.refused("purpose", f"this peer may do {', '.join(_purposes(mine))}, nothing else")
         refusals: list[tuple[int, PolicyRefused]] = []
         for grant in fitting:
             step = 0
@@ -390,7 +390,7 @@ class Guard:
                     raise wanted.refused("columns", f"grant {grant.id!r} does not allow column {column!r}")
 
     def _check_rows(self, grant: Grant, wanted: Request, now: float) -> None:
-        if wanted.purpose not in ASKING and wanted.rows < grant.min_intersection:
+        if wanted.purpose not in SMALL and wanted.rows < grant.min_intersection:
             raise wanted.refused(
                 "min_intersection", f"{wanted.rows} rows take part, grant {grant.id!r} asks {grant.min_intersection}"
             )

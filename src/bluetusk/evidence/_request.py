@@ -9,12 +9,14 @@ from typing import Any
 from ..errors import PolicyRefused
 from ..wire import frame
 
-__all__ = ["ASKING", "GROUPED", "Request"]
+__all__ = ["ASKING", "GROUPED", "SMALL", "Request"]
 
 GROUPED = ("binning", "gradient_boosting")
 """Purposes that show sums of groups, so that a least size of a group is due where the policy has one."""
 ASKING = ("intersect", "blacklist")
 """Purposes where ids are asked about."""
+SMALL = (*ASKING, "predict")
+"""Purposes that may have few rows: the size of an intersection is known after it, and one applicant may be scored."""
 
 
 @dataclass(frozen=True)

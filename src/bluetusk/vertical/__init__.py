@@ -6,5 +6,16 @@ from .align import intersect
 from .binning import WoEBinning
 from .boosting import GradientBoosting
 from .logistic import LogisticRegression
+from .report import write_report
 
-__all__ = ["GradientBoosting", "Link", "LogisticRegression", "Observer", "WoEBinning", "evaluation", "intersect", "local_links"]
+__all__ = [
+    "GradientBoosting",
+    "Link",
+    "LogisticRegression",
+    "Observer",
+    "WoEBinning",
+    "evaluation",
+    "intersect",
+    "local_links",
+    "write_report",
+]

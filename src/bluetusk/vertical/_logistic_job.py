@@ -30,7 +30,10 @@ from ._ring import Ring
 if TYPE_CHECKING:
     from ..paillier import PrivateKey, PublicKey
 
-__all__ = ["COEF_BITS", "ROW_BITS", "Config", "LogisticJob"]
+__all__ = ["COEF_BITS", "ROW_BITS", "TASK", "Config", "LogisticJob"]
+
+TASK = "logistic_regression"
+"""The task, and the purpose that owners are asked for."""
 
 ROW_BITS = 12
 """Fractional bits of the rows; with 6 bits before the point they stay below 2^18."""
@@ -125,7 +128,7 @@ class LogisticJob:
         Of the order of rows, 32 bytes; the guest's, fresh by default.
     """
 
-    name = "logistic"
+    name = TASK
 
     def __init__(
         self,
@@ -207,7 +210,7 @@ class LogisticJob:
         self.theirs = ring.zeros(theirs)
 
     def _authorise(self, link: Link, config: Config) -> None:
-        link.authorise("logistic_regression", self.names, len(self.matrix), epochs=config.epochs)
+        link.authorise(TASK, self.names, len(self.matrix), epochs=config.epochs)
 
     def _finish(self, link: Link) -> None:
         link.send("coefficients", parts=[ring.to_bytes(self.theirs)])
@@ -218,6 +221,14 @@ class LogisticJob:
         if any(abs(v) >> (COEF_BITS + _DIVERGED_BITS) for v in ring.centred(own)):
             raise EncodingOverflow("the coefficients left the fixed point: train with a smaller learning_rate")
         self.own, self.theirs = own, ring.zeros(len(self.theirs))
+
+    @property
+    def model(self) -> bytes:
+        """Names this training: the same at both parties, 32 bytes."""
+        assert self.config is not None
+        priv, pub = self._keys()
+        keys = sorted([priv.public_key.fingerprint, pub.fingerprint])
+        return hashlib.sha256(b"bluetusk logistic model" + self.seed + b"".join(keys)).digest()
 
     @property
     def reported(self) -> list[float]:

@@ -261,7 +261,7 @@ class Scorecard:
         return total
 
     def table(self) -> list[dict[str, Any]]:
-        """Return one row for each bin, for a report.
+        """Return one row for each bin, for a report; before them the base, where this party has it.
 
         Returns
         -------
@@ -274,7 +274,8 @@ class Scorecard:
         >>> [row["bin"] for row in scorecard(bins, [1.0]).table()]
         ['(-inf, 3)', '[3, inf)']
         """
-        return [
+        first = [{"party": self.binning.role, "column": "base", "bin": "every customer", "points": self.base}]
+        return first * (self.base != 0) + [
             {"party": self.binning.role, "column": name, "bin": text, "points": float(value)}
             for name, texts, points in zip(self.columns, self.bins, self.points, strict=True)
             for text, value in zip(texts, points, strict=True)

@@ -1,0 +1,119 @@
+"""The report is whole, self-contained and escaped, and its figures are those of the data."""
+
+from __future__ import annotations
+
+import base64
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from bluetusk.vertical import WoEBinning, evaluation, write_report
+
+
+class Page(HTMLParser):
+    """Checks that tags nest, and collects what a browser would load and show."""
+
+    VOID = ("meta", "img", "br")
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.loads, self.shown, self.tags = [], [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.loads += [value for name, value in attrs if name in ("src", "href", "srcset", "action")]
+        assert not any(name.startswith("on") for name, _ in attrs)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open and data.strip():
+            self.shown.append(data.strip())
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    rng = np.random.default_rng(1)
+    p = rng.beta(1, 3, size=500)
+    y = (rng.random(500) < p).astype(int)
+    x = np.stack([p + 0.1 * rng.normal(size=500), rng.normal(size=500)], axis=1)
+    bins = WoEBinning("guest", min_rows=40).fit(x, y, columns=["good", "<script>alert(1)</script>"])
+    card = evaluation.scorecard(bins, [1.0, 0.5], -1.0)
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    write_report(
+        path,
+        y,
+        {"joint": p, "alone & weak": 0.5 * p + 0.25},
+        title="A <b>model</b>",
+        reference=rng.beta(1, 3, size=700),
+        bins=bins.table(),
+        coefficients=[{"party": "guest", "column": f"c{k}", "value": (-1) ** k * k} for k in range(40)],
+        importances=[{"party": "host", "column": "x0", "value": 1.0}],
+        points=card.table(),
+        facts={"parties": ["bank", "network"], "rows": 1234567, "seconds": 12.345678},
+        evidence={"records": 214, "verified": True},
+    )
+    return path, Page(path.read_text()), y, p
+
+
+def test_nothing_is_loaded_and_nothing_runs(made):
+    path, page, _, _ = made
+    assert "script" not in page.tags
+    assert page.loads
+    assert all(load.startswith("data:image/svg+xml;base64,") for load in page.loads)
+    for load in page.loads:
+        root = ElementTree.fromstring(base64.b64decode(load.partition(",")[2]))
+        assert root.tag.endswith("}svg")
+    assert not re.search(r"url\(|@import|http", path.read_text().split("<body>")[0])
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_names_are_escaped(made):
+    _, page, _, _ = made
+    assert "A <b>model</b>" in page.shown
+    assert "<script>alert(1)</script>" in page.shown
+    assert "b" in page.tags  # our own
+
+
+def test_figures_are_those_of_the_data(made):
+    _, page, y, p = made
+    assert page.shown.count(f"{roc_auc_score(y, p):.4f}") >= 2
+    for text in (
+        "Kolmogorov-Smirnov",
+        "Information values",
+        "Scorecard",
+        "every customer",
+        "alone & weak",
+        "1,234,567",
+    ):
+        assert text in page.shown
+    assert {"bank, network", "12.35", "214", "yes"} <= set(page.shown)
+    assert "the 30 largest of 40" in page.shown
+    assert len(page.loads) == 7
+
+
+def test_equal_input_gives_equal_bytes_and_a_short_report_works(tmp_path):
+    y, p = np.array([0, 1, 0, 1]), np.full(4, 0.5)
+    for name in ("a", "b"):
+        write_report(tmp_path / name, y, {"joint": p})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert "0.5000" in Page((tmp_path / "a").read_text()).shown
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [({}, "empty"), ({"a": [0.1, 1.2]}, "probabilities"), ({"a": [0.1, 0.2], "b": [0.1]}, "'b'")],
+)
+def test_wrong_calls(tmp_path, models, message):
+    with pytest.raises(ValueError, match=message):
+        write_report(tmp_path / "r", [0, 1], models)
+    assert not (tmp_path / "r").exists()
