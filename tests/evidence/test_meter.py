@@ -101,6 +101,18 @@ def test_grants_and_refusals_are_logged(parts: tuple[Log, Guard]) -> None:
     assert b"PAY_0" not in log.records[1].hashes["use"]
 
 
+def test_names_of_any_length_and_number_fit_a_record(parts: tuple[Log, Guard]) -> None:
+    log, _ = parts
+    recorder = recorder_of(log, None)
+    for columns in (["\u4e2d" * 300] * 300, [f"column {i}" for i in range(10_000)]):
+        recorder.authorise(peer="guest", purpose="binning", columns=columns, rows=10)
+        shown = log.records[-1].details["columns"]
+        assert shown[-1] == f"and {len(columns) - len(shown) + 1} more"
+    with pytest.raises(PolicyRefused):
+        recorder_of(*parts).authorise(peer="guest", purpose="p" * 200, columns=["\u4e2d" * 300] * 300, rows=10)
+    assert log.records[-1].what == "refused"
+
+
 def test_a_resumed_job_says_and_spends_nothing_twice(parts: tuple[Log, Guard]) -> None:
     log, guard = parts
     for _ in range(3):  # each a new process, as it were
@@ -110,8 +122,10 @@ def test_a_resumed_job_says_and_spends_nothing_twice(parts: tuple[Log, Guard]) -
         recorder.finish("binning", hashes={"woe": bytes(32)}, details={"bins": 8})
     assert [record.what for record in log.records] == ["opened", "authorised", "finished"]
     assert guard.usage()["g"]["uses"] == 1
-    recorder_of(log, guard, "k").authorise(peer="guest", purpose="binning", columns=["PAY_0"], rows=10)
-    assert guard.usage()["g"]["uses"] == 2
+    recorder_of(log, guard).authorise(peer="guest", purpose="binning", columns=["PAY_0"], rows=11)
+    assert guard.usage()["g"]["uses"] == 2  # another use of the same job
+    with pytest.raises(PolicyRefused, match="all 2 uses"):
+        recorder_of(log, guard, "k").authorise(peer="guest", purpose="binning", columns=["PAY_0"], rows=10)
     assert verify(log._file.path).ok
 
 

@@ -44,6 +44,9 @@ USE: dict[str, Any] = {
 }
 
 
+INTERSECT = {"purpose": "intersect", "columns": [], "min_rows": None, "min_intersection": 1000}
+
+
 class Clock:
     def __init__(self) -> None:
         self.now = float(START)
@@ -94,8 +97,12 @@ AT_LIMIT_AND_BEYOND = [
     ("min_rows", {"purpose": "logistic_regression", "min_rows": None}, {"min_rows": None}),
     ("min_intersection", {"rows": 1000}, {"rows": 999}),
     ("max_ids_per_request", {"purpose": "blacklist", "rows": 100}, {"purpose": "blacklist", "rows": 101}),
-    ("max_ids_per_request", {"purpose": "intersect", "rows": 100}, {"purpose": "intersect", "rows": 101}),
-    ("max_ids_per_request", {"ids": 100}, {"ids": 101}),
+    ("max_ids_per_request", {**INTERSECT, "rows": 100}, {**INTERSECT, "rows": 101}),
+    ("max_ids_per_request", {**INTERSECT, "asked": 100}, {**INTERSECT, "asked": 101}),
+    ("min_intersection", {**INTERSECT, "asked": 9}, {**INTERSECT, "asked": 9, "min_intersection": 999}),
+    ("min_intersection", {**INTERSECT, "asked": 9}, {**INTERSECT, "asked": 9, "min_intersection": None}),
+    ("min_intersection", {"min_intersection": 1000}, {"min_intersection": 999}),
+    ("max_ids_per_request", {"asked": 100}, {"asked": 101}),
 ]
 
 
@@ -158,7 +165,7 @@ def test_a_task_is_one_use(guarded: Callable[..., Guard]) -> None:
     """The same task may not be used to get more: other columns, rows, groups or details are another use."""
     guard = guarded(GRANT)
     guard.authorise(**USE)
-    for change in ({"columns": ["BILL"]}, {"rows": 2000}, {"min_rows": 60}, {"bins": 10}, {"ids": 5}):
+    for change in ({"columns": ["BILL"]}, {"rows": 2000}, {"min_rows": 60}, {"bins": 10}, {"asked": 5}):
         assert clause(guard.authorise, **{**USE, **change}) == "task"
     guard.authorise(**{**USE, "columns": list(USE["columns"])})
     guard.authorise(**{**USE, "purpose": "logistic_regression"})  # another purpose of the job counts by itself
@@ -182,7 +189,7 @@ def test_release(guarded: Callable[..., Guard], clock: Clock) -> None:
     guard = guarded(GRANT)
     named = {"peer": BANK, "purpose": "intersect", "task": "t"}
     assert clause(guard.release, **named, intersection=5000) == "task"
-    guard.authorise(**{**USE, "purpose": "intersect", "rows": 100, "min_rows": None})
+    guard.authorise(**{**USE, **INTERSECT, "rows": 100})
     guard.release(**named, intersection=1000, min_rows=50)
     assert clause(guard.release, **named, intersection=999) == "min_intersection"
     assert clause(guard.release, **named, min_rows=49) == "min_rows"
@@ -216,8 +223,8 @@ def test_arguments(guarded: Callable[..., Guard]) -> None:
     for change in ({"peer": 3}, {"task": None}, {"purpose": b"binning"}):
         with pytest.raises(TypeError):
             guard.authorise(**{**USE, **change})
-    for change in ({"rows": -1}, {"rows": 1.5}, {"min_rows": -1}, {"ids": -1}, {"task": ""}, {"task": "t" * 257}):
-        with pytest.raises(ValueError, match=r"rows|ids|task"):
+    for change in ({"rows": -1}, {"rows": 1.5}, {"min_rows": -1}, {"asked": -1}, {"task": ""}, {"task": "t" * 257}):
+        with pytest.raises(ValueError, match=r"rows|asked|task"):
             guard.authorise(**{**USE, **change})
     assert guard.usage()["g"]["uses"] == 0
 

@@ -57,7 +57,9 @@ def main() -> None:
             Guard(policy, folder / "uses", owner=network.public_key, clock=clock) as guard,
         ):
             recorder = Recorder(log=log, meter=meter, job="job-7", me="network", peers={"bank": BANK}, guard=guard)
-            recorder.authorise(peer="bank", purpose="binning", columns=["PAY_0"], rows=21000, min_rows=50)
+            recorder.authorise(
+                peer="bank", purpose="binning", columns=["PAY_0"], rows=21000, task="binning", min_rows=50
+            )
             recorder.count(peer="bank", task="binning", what="values_revealed", number=180, message="binning/0/3")
             recorder.finish("binning", hashes={"woe": bytes(range(32))})
             log.accept(peer.offer(), party="bank", key=bank.public_key)

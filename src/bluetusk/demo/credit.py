@@ -150,7 +150,7 @@ def prepare(plan: CreditPlan, folder: Path) -> Case:
             name=_NAMES[peer],
             purposes=_PURPOSES,
             columns=("*",) if role == "guest" else ("id", *NETWORK),
-            uses=len(_PURPOSES),
+            uses=len(_PURPOSES) + 1,  # predict: once for each model
             until=int(time.time()) + 86_400,
             min_rows=1,
             min_intersection=max(1, plan.rows // 10),
