@@ -3,6 +3,9 @@
     python bench/vertical.py logistic [--rows 21000] [--batch 1024] [--key-size 2048] [--sigmoid linear|cubic]
                                       [--balanced] [--wide] [--json FILE]
     python bench/vertical.py accuracy [--first 0] [--seeds 5] [--epochs 3] [--key-size 2048] [--json FILE]
+    python bench/vertical.py boosting [--rows 21000] [--trees 2] [--key-size 2048] [--json FILE]
+    python bench/vertical.py boosting-sizes [--full] [--key-size 2048] [--json FILE]
+    python bench/vertical.py boosting-accuracy [--first 0] [--seeds 5] [--trees 10] [--key-size 2048] [--json FILE]
 
 * ``logistic``: an epoch on the customers of the demo, the bank's 5 columns and the payment network's 18; the processor
   time of each party by phase, and bytes. ``--wide`` instead measures single batches of 30 + 70, 30 + 150 and 30 + 300
@@ -10,6 +13,9 @@
   encryption of such an epoch for real: shares of the weights for each batch, and of all residuals, at both parties.
 * ``accuracy``: the AUC of the shared training on WoE columns beside scikit-learn's on the pooled plaintext of the same
   rows, by seed of the split.
+* ``boosting``: a tree of depth 3 and 32 buckets on the same customers, by party and phase, and bytes.
+* ``boosting-sizes``: a tree at three sizes, extrapolated to 100 000 rows x (30 + 300) columns; ``--full`` runs it.
+* ``boosting-accuracy``: the AUC of the joint trees beside scikit-learn's and the bank's own, by seed of the split.
 """
 
 from __future__ import annotations
@@ -23,6 +29,7 @@ import warnings
 from collections import defaultdict
 from typing import Any
 
+import _vertical_boosting
 import numpy as np
 
 import bluetusk as bt
@@ -231,9 +238,18 @@ def accuracy(options: argparse.Namespace) -> dict[str, Any]:
     return {"rows": rows, "mean": mean}
 
 
+SECTIONS: dict[str, Any] = {
+    "logistic": logistic,
+    "accuracy": accuracy,
+    "boosting": _vertical_boosting.tree,
+    "boosting-sizes": _vertical_boosting.sizes,
+    "boosting-accuracy": _vertical_boosting.accuracy,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("logistic", "accuracy"))
+    parser.add_argument("what", choices=tuple(SECTIONS))
     parser.add_argument("--rows", type=int, default=21_000)
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--key-size", type=int, default=2048)
@@ -244,13 +260,15 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rate", type=float, default=1.5)
+    parser.add_argument("--trees", type=int)
+    parser.add_argument("--full", action="store_true")
     parser.add_argument("--json")
     options = parser.parse_args()
     warnings.simplefilter("ignore", UserWarning)
     bt.set_num_threads(1)
     info = bt.build_info()
     print(f"{platform.processor() or platform.machine()}, backend {info['backend']}")
-    told = {"logistic": logistic, "accuracy": accuracy}[options.what](options)
+    told = SECTIONS[options.what](options)
     if options.json:
         with open(options.json, "w") as file:
             json.dump(told, file, indent=1)
