@@ -225,7 +225,7 @@ class Recorder:
 
     def _use(self, peer: str, purpose: str, columns: Sequence[str], rows: int, details: Mapping[str, Any]) -> bytes:
         more = sorted((key, str(value)) for key, value in details.items())
-        return hashlib.sha256(repr([peer, purpose, int(rows), list(map(str, columns)), more]).encode()).digest()
+        return hashlib.sha256(repr([peer, purpose, int(rows), sorted(map(str, columns)), more]).encode()).digest()
 
 
 def _shown(columns: Sequence[str]) -> list[str]:
