@@ -1,4 +1,4 @@
-"""The command line: ``bluetusk demo | keygen | inspect | selftest | info | bench | certs | party | evidence``.
+"""The command line, ``bluetusk``: demo, keygen, inspect, selftest, info, bench, certs, party, blacklist, evidence.
 
 Exit status 0 for success, 1 for failure, 2 for a wrong call; an error is one line on standard error with its remedy.
 """
@@ -24,6 +24,7 @@ from ._version import __version__
 from .demo import credit_cli as _credit
 from .errors import BluetuskError
 from .evidence import _cli as _evidence
+from .vertical import _blacklist_cli as _blacklist
 from .vertical.party import _cli as _party
 
 __all__ = ["main"]
@@ -370,6 +371,7 @@ a matrix product, keys, bytes, batches of powers.""",
     bench.add_argument("--json", action="store_true", help="one JSON object")
     bench.set_defaults(run=_bench, parser=bench)
     _party.add_parsers(commands)
+    _blacklist.add_parser(commands)
     _evidence.add_parser(commands)
     return parser
 

@@ -15,7 +15,7 @@ from ..wire.frame import Kind, check_fields, encode, field
 from ._base import Estimator, check_role
 from ._job import Keeper, Progress, drive
 from ._link import Link
-from ._logistic_job import CLASS_BITS, COEF_BITS, ROW_BITS, SIGMOIDS, Config, LogisticJob
+from ._logistic_job import CLASS_BITS, COEF_BITS, LARGEST_BITS, MOST_COLUMNS, ROW_BITS, SIGMOIDS, Config, LogisticJob
 from ._logistic_score import ScoreJob, probabilities
 from ._matrix import column_names, real_table
 from ._products import ENTRY_BITS
@@ -192,6 +192,8 @@ class LogisticRegression(Estimator):
         """
         guest = check_role(self.role) == "guest"
         table = real_table(X)
+        if not 1 <= table.shape[1] <= MOST_COLUMNS:
+            raise ValueError(f"X has {table.shape[1]} columns: each party needs 1 to {MOST_COLUMNS}")
         names = column_names(X, columns, table.shape[1])
         matrix = _fixed(table)
         if not guest:
@@ -455,7 +457,7 @@ class LogisticRegression(Estimator):
         got = load_frame(path, Kind.LOGISTIC_REGRESSION, passphrase)
         head = got.header
         check_fields(head, _FIELDS)
-        columns = field(head, "columns", list, low=1, high=1 << 13, items=str)
+        columns = field(head, "columns", list, low=1, high=MOST_COLUMNS, items=str)
         model = cls(field(head, "role", str, choices=("guest", "host")))
         model.sigmoid = model.sigmoid_ = field(head, "sigmoid", str, choices=SIGMOIDS)
         model.model_ = field(head, "model", bytes, length=32)
@@ -464,6 +466,8 @@ class LogisticRegression(Estimator):
         if len(got.payload) != 8 * (len(columns) + 1):
             raise FrameError("the file's coefficients are not as many as its columns")
         values = np.frombuffer(got.payload, "<i8") / (1 << COEF_BITS)
+        if np.abs(values).max() > 1 << LARGEST_BITS:
+            raise FrameError("the file holds a coefficient that no training gives")
         model.columns_, model.coef_, model.intercept_ = columns, values[:-1].copy(), float(values[-1])
         return model
 
