@@ -87,7 +87,7 @@ def test_verify_tells_the_story(story: Path, capsys: pytest.CaptureFixture[str])
     assert "heads   of others vouch for 4 of them" in out
     assert "task job-7/binning\n" in out
     assert "network authorised binning to bank: PAY_0, BILL_AMT1; rows 21000" in out
-    assert "with bank: 180 values_revealed" in out
+    assert "with bank/binning: 180 values_revealed" in out
     assert "clause columns: grant 'bank-2026' does not allow column 'AGE'" in out
     assert "sha256 of woe 0001020304050607" in out
     assert out.splitlines()[-1].startswith("GOOD    5 records are as their owner signed them; no head given covers the")
