@@ -37,7 +37,7 @@ class Relay:
 
         async def begin():
             server = await asyncio.start_server(self._joined, "127.0.0.1", 0)
-            self.address = "127.0.0.1:%d" % server.sockets[0].getsockname()[1]
+            self.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
             started.set()
 
         self.loop.run_until_complete(begin())
