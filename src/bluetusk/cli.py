@@ -1,4 +1,4 @@
-"""The command line: ``bluetusk demo | keygen | inspect | selftest | info | bench | certs | party | blacklist | evidence``.
+"""The command line, ``bluetusk``: demo, keygen, inspect, selftest, info, bench, certs, party, blacklist, evidence.
 
 Exit status 0 for success, 1 for failure, 2 for a wrong call; an error is one line on standard error with its remedy.
 """

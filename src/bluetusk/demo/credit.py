@@ -150,7 +150,7 @@ def prepare(plan: CreditPlan, folder: Path) -> Case:
             name=_NAMES[peer],
             purposes=_PURPOSES,
             columns=("*",) if role == "guest" else ("id", *NETWORK),
-            uses=len(_PURPOSES),
+            uses=len(_PURPOSES) + 1,  # predict: once for each model
             until=int(time.time()) + 86_400,
             min_rows=1,
             min_intersection=max(1, plan.rows // 10),
@@ -255,12 +255,21 @@ class Runner:
             raise ProtocolAbort(f"the process of the {_NAMES[self.role]} did not start: {self.last}")
         return self.address
 
+    def stop(self) -> None:
+        """End the process if it still runs, and what reads from it."""
+        self.process.kill()
+        self.process.wait()
+        self._thread.join(10)
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+
     def result(self) -> dict[str, Any]:
         """Wait for the process and return what it printed."""
         assert self.process.stdout is not None
         text = self.process.stdout.read()
         status = self.process.wait()
-        self._thread.join(10)
+        self.stop()
         if status != 0:
             raise ProtocolAbort(f"the {_NAMES[self.role]} gave up: {self.last}", party=self.role)
         return dict(json.loads(text))
@@ -298,7 +307,7 @@ def run(plan: CreditPlan, progress: Progress | None = None) -> Result:
             parties = {runner.role: runner.result() for runner in reversed(runners)}
         finally:
             for runner in runners:
-                runner.process.kill()
+                runner.stop()
         seconds = time.perf_counter() - start
         return _compared(plan, case, parties, seconds)
 

@@ -230,7 +230,8 @@ class Recorder:
 
 def _shown(columns: Sequence[str]) -> list[str]:
     """Return the first names, as many as a record has room for."""
-    room, shown = _SHOWN, []
+    shown: list[str] = []
+    room = _SHOWN
     for column in columns:
         name = str(column)[:64]
         room -= len(name.encode(errors="replace"))

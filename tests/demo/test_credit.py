@@ -1,0 +1,78 @@
+"""``bluetusk demo credit``: two real processes, one joint model, logs that verify; the command line around it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bluetusk.cli import main
+
+pytest.importorskip("grpc", reason="the two parties talk over grpcio, which is not installed")
+pytest.importorskip("private_set_intersection", reason="there is no wheel of openmined-psi for this Python")
+
+
+def test_the_whole_story(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--rows", "2000", "--epochs", "1", "--trees", "2", "--key-size", "2048", "--json"]
+    paths = [tmp_path / "roc.png", tmp_path / "report.html", tmp_path / "case"]
+    options = ["--plot", str(paths[0]), "--report", str(paths[1]), "--keep", str(paths[2])]
+    assert main(["demo", "credit", *arguments, *options]) == 0
+    out, err = capfd.readouterr()
+    found = json.loads(out)
+    assert 1650 < found["intersection"] < 1770  # of 2000 the bank has 90 %, the network 95 %
+    for name in ("logistic_regression", "gradient_boosting"):
+        model = found[name]
+        assert model["joint"] > model["guest_alone"] + 0.05
+        assert abs(model["joint"] - model["pooled"]) < 0.08  # 500 rows of test, one epoch, two trees
+        assert 0 < model["ks"] < 1
+        assert model["seconds"] > 0
+        assert model["bytes"] > 10_000
+    assert found["evidence"]["verified"] is True
+    assert found["evidence"]["records"] > 20
+    assert "intersect: step" in err
+    assert paths[0].read_bytes().startswith(b"\x89PNG")
+    assert "joint, boosted trees" in paths[1].read_text()
+    for name in ("bank", "network"):
+        home = paths[2] / name
+        assert {"binning.bt", "logistic_regression.bt", "gradient_boosting.bt"} <= {
+            p.name for p in (home / "output").iterdir()
+        }
+        head = ["--key", str(home / "identity.pub")]
+        assert main(["evidence", "verify", str(home / "evidence.log"), *head]) == 0
+    host = json.loads((paths[2] / "network" / "output" / "result.json").read_text())
+    assert "logistic_regression" not in host  # a host learns no score
+    assert not (paths[2] / "network" / "output" / "scores.csv").exists()
+    assert host["evidence"]["meter"]["guest/gradient_boosting"]["rows"] == host["train"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--rows", "10"], "--rows"),
+        (["--epochs", "0", "--trees", "0"], "nothing to train"),
+        (["--plot", "roc.gif"], "--plot"),
+        (["--report", "absent/report.html"], "--report"),
+    ],
+)
+def test_wrong_calls(arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["demo", "credit", *arguments])
+    assert caught.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_a_party_that_cannot_start_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "party.toml"
+    config.write_text('job = "x"\n')
+    assert main(["party", "--role", "host", "--config", str(config)]) == 1
+    assert "[data] is missing" in capsys.readouterr().err
+
+
+def test_certs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["certs", "bank", "--out", str(tmp_path), "--address", "net.example.org"]) == 0
+    out = capsys.readouterr().out
+    assert "fingerprint" in out
+    assert (tmp_path / "bank.key.pem").exists()
+    assert main(["certs", "bank", "--out", str(tmp_path)]) == 1
+    assert "never overwritten" in capsys.readouterr().err
