@@ -172,11 +172,14 @@ class _Metered:
 
     def __init__(self, keeper: Keeper, meter: Meter) -> None:
         self._keeper, self._meter = keeper, meter
-        self._first = meter.to_bytes()
+        meter.restore(Meter().to_bytes())  # what an earlier run of the program has kept comes back task by task
+        self._began: dict[str, bytes] = {}  # the counts with which a task began
 
     def resume(self, task: str) -> tuple[int, bytes | None]:
         index, kept = self._keeper.resume(task)
+        began = self._began.setdefault(task, self._meter.to_bytes())
         if kept is None:
+            self._meter.restore(began)
             return index, None
         got = decode(kept, Kind.VERTICAL_STATE)
         check_fields(got.header, ["meter"])
