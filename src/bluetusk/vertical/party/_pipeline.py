@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FrameError, ProtocolAbort
-from ...evidence import Log, Meter, Recorder
+from ...evidence import Head, Log, Meter, Recorder
 from ...wire import frame
 from ...wire.frame import Kind, check_fields, decode, encode
 from .._files import read_columns
@@ -352,10 +352,11 @@ def _split(config: Config, labels: NDArray[np.int64] | None, n: int, link: Link)
 def _heads(log: Log, link: Link, peer_key: bytes | None) -> bytes:
     """Show each other the signed heads of the logs, with proofs that they extend the last ones shown."""
     held = log.peer_head(link.peer)
-    link.send("held", {"size": held.size if held else 0})
-    since = frame.field(link.receive("held", ["size"], parts=0).fields, "size", int, low=0)
-    if since > len(log):
-        raise ProtocolAbort(f"{link.peer!r} holds a head of this log that is longer than the log", party=link.peer)
+    link.send("held", {}, [] if held is None else [held.to_bytes()])
+    shown = [Head.from_bytes(part) for part in link.receive("held").parts[:1]]
+    for head in shown:
+        log.confirm(head)  # or this party's own log was rolled back
+    since = shown[0].size if shown else 0
     link.send("head", {}, [log.offer(since)])
     (data,) = link.receive("head", parts=1).parts
     if peer_key is None:
