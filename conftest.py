@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "push"))
 
 # A shell that starts us in the background has SIGINT ignored; the tests of Ctrl-C would then wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The examples there run Flower, which the extra `test` brings where it can be installed.
+collect_ignore = ["src/bluetusk/integrations/flower.py"] if sys.version_info < (3, 11) else []
 
 _KEY_NAMES = re.compile(r"\b(pub|priv)\b")
 

@@ -33,6 +33,10 @@ KERNELS = {
     "field": ["bt_field", "bt_field_small", "bt_field_odd", "bt_field_gf256", "bt_field_avx2"],
 }
 WARNINGS = ["-Wall", "-Wextra"]
+# CFLAGS come before these: a level of optimisation that they name is left alone. Python's own flags may ask for debug
+# information (-g), which costs a quarter of the build and most of a wheel's size.
+OPTIMISE = [] if "-O" in os.environ.get("CFLAGS", "") else ["-O2"]
+DEBUG = [] if "-g" in os.environ.get("CFLAGS", "") else ["-g0"]
 
 
 def extension(name: str, sources: list[str]) -> Extension:
@@ -42,7 +46,7 @@ def extension(name: str, sources: list[str]) -> Extension:
         [f"src/bluetusk/_kernels/{name}.pyx", *(f"csrc/{source}.c" for source in sources)],
         include_dirs=["csrc", str(Path(gmpy2.__file__).parent), numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-        extra_compile_args=["-std=gnu17", "-O2", "-fvisibility=hidden", *WARNINGS],
+        extra_compile_args=["-std=gnu17", *OPTIMISE, *DEBUG, "-fvisibility=hidden", *WARNINGS],
         libraries=["dl"] if sys.platform.startswith("linux") else [],
         depends=[str(path) for path in Path("csrc").glob("*.h")],
     )

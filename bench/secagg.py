@@ -9,7 +9,8 @@
   0, 10 and 30 % vanished. Reduced to 100 clients; ``--full`` runs 500 and 1000, which takes a quarter of an hour, since
   all clients share this process; ``--clients 1000 --dropped 30`` runs one row.
 * ``expansion``: bytes that one of 2^10 clients sends for 2^20 values of 16 bits, exactly, over those of the values.
-* ``paper``: plans for 10^3 .. 10^6 clients, and what they cost one client and the server by the measured unit costs.
+* ``paper``: plans for 10^3 .. 10^6 clients, and what they cost one client and the server by the measured unit costs;
+  the same model beside a round of 100 clients (``--full``: 1000) that was run.
 """
 
 from __future__ import annotations
@@ -22,12 +23,11 @@ import time
 from typing import Any
 
 import numpy as np
+from _secagg_model import paper
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 import bluetusk as bt
 from bluetusk.federated import secagg
-from bluetusk.federated.secagg._masks import agree, apply, derive
 
 clock = time.perf_counter
 
@@ -203,55 +203,28 @@ def expansion() -> dict[str, Any]:
     }
 
 
-def unit_costs() -> dict[str, float]:
-    """Seconds of a key agreement with its derivation, and of a million words of a mask, added."""
-    mine, other = X25519PrivateKey.generate(), X25519PrivateKey.generate().public_key().public_bytes_raw()
-    words = np.zeros(10**6, np.uint32)
-
-    def agreement() -> None:
-        for _ in range(50):
-            derive(agree(mine, other, 0, None), bytes(32), 0, b"mask", bytes(32), bytes(32))
-
-    def least(act: Any, count: int) -> float:
-        times = []
-        for _ in range(9):
-            began = clock()
-            act()
-            times.append((clock() - began) / count)
-        return min(times)
-
-    return {"agreement": least(agreement, 50), "mask": least(lambda: apply(words, [(bytes(32), True)]), 1)}
-
-
-def paper() -> list[dict[str, Any]]:
-    """Plans for many clients, a million values of 32 bits, and what they cost: a model, not a run."""
-    unit = unit_costs()
-    rows = []
-    for n in (10**3, 10**4, 10**5, 10**6):
-        for malicious in (False, True):
-            plan = secagg.plan(n, corrupt=0.1, dropout=0.1, malicious=malicious)
-            k = plan.neighbours
-            near = (
-                2 * k if malicious else k + k % 2
-            )  # who masks against a client: in malicious mode about as many chose it
-            box = 4 + 12 + 80 + (4 * k if malicious else 0) + 16
-            client = (k + near) * unit["agreement"] + near * unit["agreement"] + (near + 1) * unit["mask"]
-            gone = n // 10
-            streams = (n - gone) + gone * near * 9 // 10
-            server = 2 * n * unit["agreement"] + streams * (unit["mask"] + unit["agreement"])
-            rows.append(
-                {
-                    "clients": n,
-                    "malicious": malicious,
-                    "neighbours": k,
-                    "threshold": plan.threshold,
-                    "client_ms": 1e3 * client,
-                    "sent": 4_000_004 + 2 * k * box // 2 + (near + 1) * 44,
-                    "received": n * (164 if malicious else 100) + k * box + (68 * plan.quorum if malicious else 0),
-                    "server_s": server,
-                }
-            )
-    return rows
+def against_a_run(n: int, d: int) -> list[dict[str, Any]]:
+    """The model of `paper` beside a round that was run: one row each."""
+    encoding = bt.FixedPoint.integers(limit=(2**29 - 1) // n, max_weight=n)
+    if encoding.slot_bits != 32:
+        raise RuntimeError("the run is to have the model's ring")
+    run = Run(secagg.plan(n, complete=False), encoding, d, n // 10)
+    kept = list(run.sent)[n // 10 :]
+    parts = [min(run.client[name][phase] for name in kept) for phase in run.client[kept[0]]]
+    model = {"what": "model"} | paper([n], d)[0]
+    ran = {
+        "what": "run",
+        "clients": n,
+        "neighbours": run.session.plan.neighbours,
+        "threshold": run.session.plan.threshold,
+        "client_s": sum(parts),
+        "client_sends": sum(run.sent[name] for name in kept) // len(kept),
+        "client_receives": sum(run.received[name] for name in kept) // len(kept),
+        "server_s": run.server_cpu,
+        "server_receives_GB": sum(run.sent.values()) / 1e9,
+        "server_sends_GB": sum(run.received.values()) / 1e9,
+    }
+    return [{name: model[name] for name in ran}, ran]
 
 
 def flower(repeat: int) -> list[dict[str, Any]]:
@@ -352,7 +325,7 @@ def show(title: str, rows: list[dict[str, Any]]) -> None:
     print(f"\n{title}\n\n| {' | '.join(names)} |\n|{'---|' * len(names)}")
     for row in rows:
         cells = [row.get(name, "") for name in names]
-        print(f"| {' | '.join(f'{c:.1f}' if isinstance(c, float) else str(c) for c in cells)} |")
+        print(f"| {' | '.join(f'{c:.{1 if c >= 10 else 3}f}' if isinstance(c, float) else str(c) for c in cells)} |")
 
 
 def main() -> None:
@@ -382,8 +355,10 @@ def main() -> None:
         done["expansion"] = expansion()
         show("2^10 clients, 2^20 values of 16 bits: bytes of a client over those of the values", [done["expansion"]])
     if "paper" in chosen:
-        done["paper"] = paper()
+        done["paper"] = paper([10**3, 10**4, 10**5, 10**6], 10**6)
         show("10^6 values of 32 bits, 10 % corrupt, 10 % dropped: on paper, from measured unit costs", done["paper"])
+        done["against a run"] = against_a_run(1000 if arguments.full else 100, 200_000)
+        show("The same for 200 000 values, beside a round that was run", done["against a run"])
     if arguments.json:
         with open(arguments.json, "w") as file:
             json.dump(done, file, indent=1, default=str)

@@ -254,11 +254,12 @@ void bt_bincount(const bt_mont *ctx, bt_word *dst, size_t bins, size_t features,
 
 /* --- inversion, and operations through indices ----------------------------------------------------------------------- */
 
-/* one element for each lane, and three groups */
+enum { LEVELS = 3 }; /* 2^LEVELS = BT_MAX_LANES */
+
+/* a group for each level of the product over the lanes, and three */
 size_t bt_batch_scratch(const bt_mont *ctx)
 {
-    const size_t group = bt_mont_words(ctx, 1);
-    return (BT_MAX_LANES + 3) * group + bt_mont_scratch(ctx);
+    return (LEVELS + 3) * bt_mont_words(ctx, 1) + bt_mont_scratch(ctx);
 }
 
 /* Elements [first, first + lanes) of a, those beyond n being one: padding is some residue, which might have no inverse. */
@@ -269,12 +270,21 @@ static void padded_group(const bt_mont *ctx, bt_word *dst, const bt_word *a, siz
     ctx->ops->scatter(ctx, dst, 0, a + bt_mont_offset(ctx, first), count);
 }
 
+/* dst[k] = a[k ^ distance]; dst is another group. */
+static void exchange(const bt_mont *ctx, bt_word *dst, const bt_word *a, size_t distance)
+{
+    int64_t pick[BT_MAX_LANES];
+    for (size_t k = 0; k < ctx->ops->lanes; k++)
+        pick[k] = (int64_t)(k ^ distance);
+    ctx->ops->gather(ctx, dst, a, pick, ctx->ops->lanes);
+}
+
 /* Lane-wise running products of the groups, then the product of the lanes of the last one. */
 void bt_batch_prefix(const bt_mont *ctx, bt_word *prefix, bt_word *total, const bt_word *a, size_t n, bt_word *scratch)
 {
     const bt_mont_ops *ops = ctx->ops;
     const size_t lanes = ops->lanes, group = bt_mont_words(ctx, 1);
-    bt_word *t = scratch, *work = t + group;
+    bt_word *t = scratch, *all = t + group, *work = all + group;
     ops->one(ctx, total, 1);
     if (n == 0)
         return;
@@ -286,40 +296,38 @@ void bt_batch_prefix(const bt_mont *ctx, bt_word *prefix, bt_word *total, const 
         else
             ops->mul(ctx, here, here - group, t, lanes, 0, work);
     }
-    const bt_word *last = prefix + bt_mont_offset(ctx, (n - 1) / lanes * lanes);
-    for (int64_t k = 0; k < (int64_t)lanes; k++) {
-        ops->gather(ctx, k ? t : total, last, &k, 1);
-        if (k)
-            ops->mul(ctx, total, total, t, 1, 0, work);
+    ops->gather(ctx, all, prefix + bt_mont_offset(ctx, (n - 1) / lanes * lanes), NULL, lanes);
+    for (size_t distance = 1; distance < lanes; distance *= 2) {
+        exchange(ctx, t, all, distance);
+        ops->mul(ctx, all, all, t, lanes, 0, work);
     }
+    ops->gather(ctx, total, all, NULL, 1);
 }
 
-/* Inverses of the lanes of the last prefix group first (Montgomery's trick over the lanes), then back through the groups. */
+/* Inverses of the lanes of the last prefix group first, then back through the groups. Over the lanes, q_0 = that group and
+ * q_(l+1)[k] = q_l[k] q_l[k ^ 2^l]; the last level holds the product of all in each lane. Hence downwards q_l[k]^-1 =
+ * q_(l+1)[k]^-1 q_l[k ^ 2^l]: a product of whole groups for each level and way, not three for each lane. */
 void bt_batch_unwind(const bt_mont *ctx, bt_word *a, const bt_word *prefix, const bt_word *inv, size_t n,
                      bt_word *scratch)
 {
     const bt_mont_ops *ops = ctx->ops;
     const size_t lanes = ops->lanes, group = bt_mont_words(ctx, 1);
-    bt_word *before = scratch, *v = before + BT_MAX_LANES * group, *x = v + group, *t = x + group, *work = t + group;
+    bt_word *q = scratch, *v = q + LEVELS * group, *t = v + group, *work = t + group;
     if (n == 0)
         return;
     const size_t last = (n - 1) / lanes * lanes;
-    const bt_word *ends = prefix + bt_mont_offset(ctx, last);
-    for (int64_t k = 0; k < (int64_t)lanes; k++) { /* before[k] = lane 0 ... lane k */
-        ops->gather(ctx, before + (size_t)k * group, ends, &k, 1);
-        if (k)
-            ops->mul(ctx, before + (size_t)k * group, before + (size_t)k * group, before + (size_t)(k - 1) * group, 1,
-                     0, work);
+    size_t levels = 0;
+    ops->gather(ctx, q, prefix + bt_mont_offset(ctx, last), NULL, lanes);
+    for (; (size_t)2 << levels < lanes; levels++) { /* up to the level below the product of all */
+        exchange(ctx, t, q + levels * group, (size_t)1 << levels);
+        ops->mul(ctx, q + (levels + 1) * group, q + levels * group, t, lanes, 0, work);
     }
-    ops->one(ctx, v, lanes);
-    ops->gather(ctx, x, inv, NULL, 1); /* x = (lane 0 ... lane k)^-1 */
-    for (int64_t k = (int64_t)lanes - 1; k > 0; k--) {
-        ops->mul(ctx, t, x, before + (size_t)(k - 1) * group, 1, 0, work);
-        ops->scatter(ctx, v, (size_t)k, t, 1);
-        ops->gather(ctx, t, ends, &k, 1);
-        ops->mul(ctx, x, x, t, 1, 0, work);
+    const int64_t everywhere[BT_MAX_LANES] = {0};
+    ops->gather(ctx, v, inv, everywhere, lanes);
+    for (size_t level = lanes > 1 ? levels + 1 : 0; level-- > 0;) {
+        exchange(ctx, t, q + level * group, (size_t)1 << level);
+        ops->mul(ctx, v, v, t, lanes, 0, work);
     }
-    ops->scatter(ctx, v, 0, x, 1);
     for (size_t i = last + lanes;;) { /* v = (prefix group at i)^-1, lane by lane */
         i -= lanes;
         bt_word *here = a + bt_mont_offset(ctx, i);

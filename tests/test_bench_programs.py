@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
-OF_BENCH = ("_peers", "adapters", "kernel", "scaling", "worker")
+OF_BENCH = ("_peers", "_secagg_model", "adapters", "kernel", "scaling", "secagg", "worker")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -315,3 +315,24 @@ def test_the_kernel_driver_compiles_and_times_both_backends(tmp_path: Path) -> N
     rows = kernel.measure(program, args)
     assert "mpn" in [row["backend"] for row in rows]
     assert all(0 < row[kind] < 1e5 for row in rows for kind in kernel.KINDS)
+
+
+@pytest.mark.parametrize("malicious", [False, True])
+def test_sizes_of_messages_on_paper_are_those_of_a_round(malicious: bool) -> None:
+    import _secagg_model as model
+    import secagg as bench
+
+    from bluetusk import FixedPoint
+    from bluetusk.federated import secagg
+
+    n, d, gone = 40, 50, 2
+    plan = secagg.plan(n, 0.05, 0.1, malicious, complete=False, security=6, correctness=3)
+    run = bench.Run(plan, FixedPoint.integers(limit=(2**29 - 1) // n, max_weight=n), d, gone)
+    assert run.session.bits == 32
+    kept = list(run.sent)[gone:]
+    sent, received = model.message_sizes(n, plan, d)
+    mean_sent, mean_received = (sum(size[name] for name in kept) / len(kept) for size in (run.sent, run.received))
+    # each draws its holders: how many shares a client is dealt, and answers for, is k on average only
+    slack = plan.neighbours * model.box_bytes(plan) / 4 if malicious else 1
+    assert abs(mean_sent - sum(sent.values())) <= slack
+    assert abs(mean_received - sum(received.values())) <= slack

@@ -56,6 +56,9 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
         ["demo", "banks", "--drop", "8"],
         ["demo", "banks", "--banks", "3", "--drop", "1"],
         ["demo", "banks", "--key-size", "1024"],
+        ["demo", "banks", "--method", "magic"],
+        ["demo", "banks", "--epsilon", "0"],
+        ["demo", "banks", "--epsilon", "little"],
         ["demo", "banks", "--plot", "roc.txt"],
         ["demo", "banks", "--plot", "no/such/folder/roc.png"],
     ],
@@ -230,11 +233,30 @@ def test_bench_compares_threads_only_where_there_are_some(monkeypatch: pytest.Mo
 # -------------------------------------------------------------------------------------------------------------- demo
 
 
-def test_demo_prints_one_object_and_draws(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_demo_prints_one_object_and_draws(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from bluetusk.demo import runner
+
+    monkeypatch.setattr(runner, "Plan", functools.partial(runner.Plan, penalty=0.01))  # a third of the rounds
     picture = tmp_path / "gain.png"
     status, out, err = call(capsys, *QUICK, "--json", "--plot", str(picture))
     assert status == 0
     told = json.loads(out)
+    assert told["method"] == "paillier"
+    assert told["privacy"] is None
+    assert [each["method"] for each in told["comparison"]] == ["paillier", "secagg", "secagg+dp"]
+    encrypted, masked, noisy = told["comparison"]
+    assert (
+        encrypted["auc"] == masked["auc"] == told["auc"]["federated"]
+    )  # the same sums, so the same model, bit for bit
+    assert encrypted["sums"] == masked["sums"] == told["rounds"] > noisy["sums"]
+    assert encrypted["epsilon"] is masked["epsilon"] is None
+    assert 0.99 < noisy["epsilon"] <= 1.0
+    for each in told["comparison"]:
+        assert 0 < each["bank_bytes"] < each["bytes"]
+        assert each["cpu_seconds"] > 0
+        assert each["wall_seconds"] > 0
     auc = told["auc"]
     assert len(auc["alone"]) == len(auc["alone_own"]) == 3
     assert abs(auc["federated"] - auc["pooled"]) <= 0.0005
@@ -245,6 +267,7 @@ def test_demo_prints_one_object_and_draws(capsys: pytest.CaptureFixture[str], tm
     assert {role for role, _ in told["usage"].items()} == {"key holder", "aggregator", "banks together"}
     assert told["usage"]["banks together"]["training"]["bytes_sent"] > 0
     assert "training" in err
+    assert "for comparison, secagg: training" in err
     assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
@@ -255,7 +278,7 @@ def test_demo_with_dropped_banks_gives_the_model_of_the_rest(
 
     monkeypatch.setattr(runner, "Plan", functools.partial(runner.Plan, penalty=0.01))  # a third of the rounds
     arguments = ["demo", "banks", "--banks", "5", "--rows", "2000", "--key-size", "2048", "--drop", "2", "--quiet"]
-    status, out, err = call(capsys, *arguments, "--threads", "1", "--seed", "3")
+    status, out, err = call(capsys, *arguments, "--threads", "1", "--seed", "3", "--no-compare")
     assert status == 0
     assert "exact model of the remaining 3 banks" in " ".join(out.split())
     assert out.count("(lost)") == 2
@@ -269,6 +292,24 @@ def test_demo_with_dropped_banks_gives_the_model_of_the_rest(
     assert "training\n" not in err
     difference = next(line for line in out.splitlines() if "largest difference" in line)
     assert float(difference.split("│")[2]) <= 1e-3
+    assert "beside each other" not in out
+
+
+def test_demo_with_noise_says_what_it_protects_and_what_it_costs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    picture = tmp_path / "gain.svg"
+    arguments = ["demo", "banks", "--banks", "4", "--rows", "2000", "--drop", "1", "--quiet", "--plot", str(picture)]
+    status, out, _ = call(capsys, *arguments, "--method", "secagg+dp", "--epsilon", "8", "--no-compare")
+    assert status == 0
+    text = " ".join(out.split())
+    assert re.search(r"│ epsilon, delta │ 8, 1e-06 │ │ for │ one customer's row, there or not │", text)
+    assert "sums unmasked │ 1 of counts, 10 of gradients" in text
+    assert "is (8, 1e-06)-differentially private for every single row" in text
+    assert "The training went on with the rest" in text
+    assert "key holder" not in out
+    assert picture.read_bytes().startswith(b"<?xml")
+    assert "3 and a number that no role knows" in text
 
 
 def test_demo_that_would_leave_too_few_banks_is_a_wrong_call(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,9 +61,168 @@ def test_the_first_error_stops_the_batch(threads):
     assert len(started) < 50
 
 
+def threads_of(count, slices=None):
+    """The threads that take part in a batch: each takes one slice and waits for the others."""
+    seen, barrier = set(), threading.Barrier(count, timeout=10)
+
+    def work(lo, hi):
+        seen.add(threading.current_thread())
+        barrier.wait()
+
+    _parallel.run(slices or count, work, cost_us=1e6, threads=count)
+    return seen
+
+
 def test_threads_run_at_the_same_time():
+    assert len(threads_of(3)) == 3
+
+
+def test_the_calling_thread_works_and_its_helpers_stay():
+    first, second = threads_of(3), threads_of(3, slices=9)
+    assert threading.current_thread() in first
+    assert first == second
+
+
+def test_helpers_end_when_fewer_threads_are_set():
+    helpers = threads_of(3) - {threading.current_thread()}
+    before = _parallel.get_num_threads()
+    try:
+        _parallel.set_num_threads(1)
+        assert not any(thread.is_alive() for thread in helpers)
+    finally:
+        _parallel.set_num_threads(before)
+
+
+def test_fewer_helpers_stay_after_a_batch_that_asks_for_fewer():
+    many = threads_of(4) - {threading.current_thread()}
+    threads_of(2)
+    deadline = time.monotonic() + 10
+    while sum(thread.is_alive() for thread in many) > 2 and time.monotonic() < deadline:
+        threads_of(2)  # sooner or later by one of those too many, which ends then
+    assert sum(thread.is_alive() for thread in many) <= 2
+
+
+def test_a_short_batch_wakes_no_helper():
+    seen = set()
+    _parallel.run(400, lambda lo, hi: seen.add(threading.current_thread()), cost_us=1, threads=4)
+    assert seen == {threading.current_thread()}
+
+
+def test_batches_inside_batches_and_beside_each_other():
+    totals = [[0] * 40 for _ in range(4)]
+
+    def outer(k):
+        def work(lo, hi):
+            for i in range(lo, hi):
+                _parallel.run(8, inner(k, i), cost_us=1e5, threads=3)
+
+        return work
+
+    def inner(k, i):
+        lock = threading.Lock()
+
+        def work(lo, hi):
+            with lock:
+                totals[k][i] += hi - lo
+
+        return work
+
+    callers = [
+        threading.Thread(target=_parallel.run, args=(40, outer(k)), kwargs={"cost_us": 1e4, "threads": 2})
+        for k in range(len(totals))
+    ]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(30)
+    assert totals == [[8] * 40] * 4
+
+
+def test_without_threads_the_caller_does_the_work(monkeypatch):
+    before = _parallel.get_num_threads()
+    _parallel.set_num_threads(1)  # ends the helpers
+    monkeypatch.setattr(threading.Thread, "start", lambda self: (_ for _ in ()).throw(RuntimeError("can't start")))
+    try:
+        seen = []
+        _parallel.run(100, lambda lo, hi: seen.extend(range(lo, hi)), cost_us=5000, threads=3)
+        assert seen == list(range(100))
+    finally:
+        monkeypatch.undo()
+        _parallel.set_num_threads(before)
+
+
+def test_the_error_of_a_helper_is_raised_by_the_caller():
+    barrier = threading.Barrier(2, timeout=10)
+
+    def work(lo, hi):
+        barrier.wait()
+        if threading.current_thread() is not caller:
+            raise KeyError("of the helper")
+
+    caller = threading.current_thread()
+    with pytest.raises(KeyError, match="of the helper"):
+        _parallel.run(2, work, cost_us=1e6, threads=2)
+
+
+FORK = """
+import os, sys, threading, warnings
+warnings.simplefilter("error")  # Python 3.12 warns where a process with threads forks
+from bluetusk import _parallel
+
+def batch():
     barrier = threading.Barrier(3, timeout=10)
-    _parallel.run(3, lambda lo, hi: barrier.wait() and None, cost_us=1e6, threads=3)
+    _parallel.run(3, lambda lo, hi: barrier.wait(), cost_us=1e6, threads=3)
+
+batch()
+helpers = [t for t in threading.enumerate() if t.name == "bluetusk"]
+assert len(helpers) == 2
+pid = os.fork()
+assert not any(t.is_alive() for t in helpers)
+batch()
+if pid == 0:
+    batch()
+    os._exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+print("ended")
+"""
+
+
+def test_a_fork_finds_no_helpers_and_both_sides_go_on():
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("ended\n", "", 0)
+
+
+@given(
+    costs=st.lists(st.one_of(st.floats(0, 1e5), st.just(400.0)), max_size=60),
+    count=st.integers(1, 4),
+    falling=st.booleans(),
+)
+def test_slices_by_cost_cover_the_range_and_are_no_longer_than_they_may(costs, count, falling):
+    slices = list(_parallel.slices_by_cost(np.array(costs), count, falling=falling))
+    assert [i for lo, hi in slices for i in range(lo, hi)] == list(range(len(costs)))
+    for lo, hi in slices:
+        assert hi == lo + 1 or sum(costs[lo:hi]) <= 1.5 * 50_000 + 1e-6 + max(costs[lo:hi])
+    if not falling and len(costs) >= count and sum(costs) > 500:
+        assert len(slices) >= min(count, len(costs)) or max(costs) > sum(costs) / (2 * count)
+
+
+def test_slices_fall_towards_the_end_by_cost_and_by_number():
+    costs = np.full(1000, 400.0)
+    sizes = [hi - lo for lo, hi in _parallel.slices_by_cost(costs, 2, falling=True)]
+    assert sizes[0] * 400 == 50_000
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] == 1
+    seen, lock = [], threading.Lock()
+
+    def work(lo, hi):
+        with lock:
+            seen.append((lo, hi))
+
+    _parallel.run(1000, work, cost_us=400, threads=2)
+    sizes = [hi - lo for lo, hi in sorted(seen)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == 125
+    assert sizes[-1] <= 2
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ MODULES = [
     bt.federated,
     bt.federated.noise,
     bt.federated.secagg,
+    bt.integrations,
+    bt.integrations.flower,
     bt.modexp,
     bt.paillier,
     bt.paillier.hazmat,
@@ -164,6 +166,7 @@ def test_a_wrong_product_stops_the_import():
 
 def test_the_import_is_light():
     """Neither the demo's nor the command line's packages are imported by `import bluetusk`."""
-    code = "import sys, bluetusk; print([m for m in ('sklearn', 'matplotlib', 'rich', 'tqdm') if m in sys.modules])"
+    heavy = ("sklearn", "matplotlib", "rich", "tqdm", "flwr")
+    code = f"import sys, bluetusk; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -6,7 +6,7 @@
 #include "tests.inc"
 #undef TEST
 
-/* tests [NAME...]: the modules named, or all. BT_TEST_EFFORT=short or long in the environment: see test.h. */
+/* tests [NAME...]: the modules named, or all. BT_TEST_EFFORT in the environment: see test.h. */
 int main(int argc, char **argv)
 {
     static const struct {
@@ -32,7 +32,7 @@ int main(int argc, char **argv)
         }
     }
     if (!test_read_effort()) {
-        fprintf(stderr, "BT_TEST_EFFORT: short or long, or unset\n");
+        fprintf(stderr, "BT_TEST_EFFORT: short, lean, normal or long\n");
         return 2;
     }
     if (!test_load_gmp()) {

@@ -11,11 +11,16 @@ test_effort test_how_much = TEST_NORMAL;
 
 int test_read_effort(void)
 {
+    static const char *const names[] = {"short", "lean", "normal", "long"};
     const char *effort = getenv("BT_TEST_EFFORT");
     if (!effort || !*effort)
         return 1;
-    test_how_much = strcmp(effort, "long") ? TEST_SHORT : TEST_LONG;
-    return test_how_much == TEST_LONG || !strcmp(effort, "short");
+    for (int i = TEST_SHORT; i <= TEST_LONG; i++)
+        if (!strcmp(effort, names[i])) {
+            test_how_much = (test_effort)i;
+            return 1;
+        }
+    return 0;
 }
 
 double test_seconds(void)

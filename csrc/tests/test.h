@@ -12,16 +12,20 @@
 
 extern long test_passed, test_failed;
 
-/* How much to do: BT_TEST_EFFORT=short is for valgrind and coverage, which are slow: every branch, fewer repetitions; long is
- * for the nightly run: all the repetitions that the project promises. */
-typedef enum test_effort { TEST_SHORT, TEST_NORMAL, TEST_LONG } test_effort;
+/* How much to do, as BT_TEST_EFFORT says. Short is for valgrind and coverage, which are slow: every branch, fewer
+ * repetitions. Lean is for sanitizers and emulation, which find what one repetition of each size does wrong: every size, an
+ * eighth of the repetitions. Long is for the nightly run: all the repetitions that the project promises. */
+typedef enum test_effort { TEST_SHORT, TEST_LEAN, TEST_NORMAL, TEST_LONG } test_effort;
 extern test_effort test_how_much;
 int test_read_effort(void); /* 0 if the environment variable holds something else */
 double test_seconds(void);  /* of processor time */
 
-/* one of the three, by the effort */
+/* one of the three, by the effort; where short is more than normal it is a step between sizes, and lean leaves none out */
 static inline int test_rounds(int for_short, int normal, int for_long)
 {
+    const int eighth = (normal + 7) / 8;
+    if (test_how_much == TEST_LEAN)
+        return for_short >= normal ? normal : for_short > eighth ? for_short : eighth;
     return test_how_much == TEST_SHORT ? for_short : test_how_much == TEST_LONG ? for_long : normal;
 }
 

@@ -322,13 +322,14 @@ void test_batch(void)
     static const size_t sizes[] = {5, 64, 65, 200, 1024};
     static const size_t shapes[][2] = {{1, 1},  {1, 2},  {1, 300}, {3, 1},  {5, 7},
                                        {64, 3}, {65, 2}, {130, 4}, {2, 65}, {4, 0}};
+    const size_t growth = (size_t)test_rounds(9, 3, 3);
     for (const bt_mont_ops *const *ops = test_backends(); *ops; ops++) {
         scratch_grows(*ops);
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i += (size_t)test_rounds(2, 1, 1)) {
             const size_t bits = sizes[i];
             for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++)
                 products(*ops, bits, shapes[k][0], shapes[k][1]);
-            for (size_t bins = 1; bins <= 300; bins = 3 * bins + 1) {
+            for (size_t bins = 1; bins <= 300; bins = growth * bins + 1) {
                 histogram(*ops, bits, bins, 1, 1, 0);
                 histogram(*ops, bits, bins, 1, 1, 63);
                 histogram(*ops, bits, bins, 1, 1, 64);
@@ -343,7 +344,7 @@ void test_batch(void)
             histogram(*ops, bits, 1, 3, 2, 70);
             histogram(*ops, bits, 5, 11, 1, 40);
             histogram(*ops, bits, 2, 100, 3, 9);
-            for (size_t rows = 1; rows <= 40; rows = 3 * rows + 1) {
+            for (size_t rows = 1; rows <= 40; rows = growth * rows + 1) {
                 multiexp(*ops, bits, rows, 1, 64, 0);
                 multiexp(*ops, bits, rows, 9, 40, 0);
                 multiexp(*ops, bits, rows, 33, 17, 1);
@@ -352,7 +353,7 @@ void test_batch(void)
                 multiexp(*ops, bits, rows, 4, 0, 0);
                 multiexp(*ops, bits, rows, 70, 1, 0);
             }
-            for (size_t rows = 1; rows <= 40; rows = 3 * rows + 1) {
+            for (size_t rows = 1; rows <= 40; rows = growth * rows + 1) {
                 sparse_multiexp(*ops, bits, rows, 0, 20);
                 sparse_multiexp(*ops, bits, rows, 30, 0);
                 sparse_multiexp(*ops, bits, rows, 30, 1);

@@ -19,7 +19,7 @@ from bluetusk.errors import (
 )
 
 try:
-    from bluetusk import evidence, federated, modexp, paillier, sharing, vertical
+    from bluetusk import evidence, federated, integrations, modexp, paillier, sharing, vertical
     from bluetusk._parallel import set_num_threads
     from bluetusk._selftest import build_info, known_answer_test, selftest
     from bluetusk.encoding import FixedPoint
@@ -50,6 +50,7 @@ __all__ = [
     "concatenate",
     "evidence",
     "federated",
+    "integrations",
     "modexp",
     "paillier",
     "selftest",

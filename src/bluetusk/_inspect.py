@@ -38,6 +38,14 @@ _MEANING = {
     Kind.SECAGG_REQUEST: "the clients in a sum, asking for shares",
     Kind.SECAGG_REVEAL: "the shares that unmask a sum, encrypted for the server",
     Kind.SECAGG_STATE: "a party's state in secure aggregation, encrypted",
+    Kind.VERTICAL: "a message of two parties that train a model together",
+    Kind.WOE_BINNING: "a party's half of a joint binning",
+    Kind.LOGISTIC_REGRESSION: "a party's half of a joint logistic regression",
+    Kind.GRADIENT_BOOSTING: "a party's half of jointly boosted trees",
+    Kind.VERTICAL_STATE: "a party's state in a joint task",
+    Kind.CHECKPOINT: "a party's checkpoint, encrypted",
+    Kind.SEALED: "a frame, encrypted under a passphrase",
+    Kind.PARTY: "a piece of a message between two parties' processes",
     Kind.EVIDENCE_IDENTITY: "an Ed25519 signing key, encrypted under a passphrase",
     Kind.POLICY: "a data owner's signed policy",
     Kind.POLICY_USE: "a note of a use of data that a policy allowed",
@@ -48,6 +56,7 @@ _MEANING = {
     Kind.AUDIT: "the start of an encryptor's audit records",
     Kind.AUDIT_BATCH: "an encryptor's audit records, encrypted under a passphrase",
 }
+_FILES = (Kind.EVIDENCE_RECORD, Kind.POLICY_USE, Kind.AUDIT)
 
 
 def describe(path: str | os.PathLike[str]) -> list[tuple[str, str | int]]:
@@ -96,12 +105,16 @@ def describe(path: str | os.PathLike[str]) -> list[tuple[str, str | int]]:
         there = os.fstat(file.fileno()).st_size - file.tell()
         if there != payload:
             how = "truncated" if there < payload else "followed by other bytes"
+            if there > payload and kind in _FILES:
+                how += " (a file of many frames: `bluetusk evidence` reads it)"
             raise FrameError(f"{path} is {how}: its payload should take {payload} bytes, there are {there}")
     told: list[tuple[str, str | int]] = [("kind", kind.name), ("holds", _MEANING[kind]), ("version", VERSION)]
     if kind is Kind.PUBLIC_KEY:
         return [*told, *_public(PublicKey.from_bytes(Path(path).read_bytes()))]
     if kind is Kind.PRIVATE_KEY:
         header = {name: header[name] for name in ("bits", "suite", "fingerprint", "kdf", "cipher") if name in header}
+    if kind is Kind.VERTICAL_STATE:  # never written as it is; its fields hold keys
+        header = {name: header[name] for name in ("task",) if name in header}
     told += [(_text(name), _text(value)) for name, value in header.items()]
     return [*told, ("payload", f"{payload} bytes")]
 

@@ -3,23 +3,35 @@
 A batch of `n` elements is cut into slices of at most about 50 ms of work each, so that a signal is seen and progress
 moves. A slice is a half-open range ``[lo, hi)``; slices begin at multiples of `align`, because a backend keeps its
 elements in groups (``bt_mont.h``). Slices write to disjoint places, so results never depend on the number of threads.
+
+The calling thread works too; its helpers are threads that stay, because a batch may take no longer than starting one.
+Each takes the next slice when it has finished one, and slices become small towards the end, so all end together.
 """
 
 from __future__ import annotations
 
+import atexit
+import bisect
 import os
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ._numeric import as_int
 
-__all__ = ["get_num_threads", "resolve_threads", "run", "set_num_threads"]
+__all__ = ["LEAST_US", "get_num_threads", "resolve_threads", "run", "run_slices", "set_num_threads", "slices_by_cost"]
 
 Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)`` from the calling thread, after each finished slice."""
+Slice = tuple[int, int]
 
 _SLICE_US = 50_000.0
+LEAST_US = 500.0
+"""Of the last slices, so that threads end within so long of each other; a batch that is shorter wakes no helper."""
 _MAX_THREADS = 1024
 _num_threads: int | None = None
 
@@ -45,6 +57,7 @@ def set_num_threads(n: int) -> None:
     """
     global _num_threads
     _num_threads = as_int(n, "n", 1, _MAX_THREADS)
+    _helpers.keep(_num_threads - 1)
 
 
 def get_num_threads() -> int:
@@ -80,9 +93,46 @@ def resolve_threads(threads: int | None) -> int:
     return get_num_threads() if threads is None else as_int(threads, "threads", 1, _MAX_THREADS)
 
 
-def _slices(n: int, size: int) -> Iterator[tuple[int, int]]:
+def _equal_slices(n: int, cost_us: float, align: int, count: int, slice_us: float) -> Iterator[Slice]:
+    """Cut ``range(n)`` into slices about as long as each other, the same number for each of `count` threads."""
+    slices = -(-n // max(1, int(slice_us / max(cost_us, 1e-3))))
+    slices = -(-slices // count) * count
+    size = -(-n // slices)
+    size = -(-size // align) * align
     for lo in range(0, n, size):
         yield lo, min(lo + size, n)
+
+
+def _falling_slices(n: int, cost_us: float, align: int, count: int) -> Iterator[Slice]:
+    """Cut ``range(n)`` into slices for `count` threads, each at most half of a thread's share of what is left."""
+    most = max(align, int(_SLICE_US / max(cost_us, 1e-3)) // align * align)
+    least = -(-max(1, int(LEAST_US / max(cost_us, 1e-3))) // align) * align
+    lo = 0
+    while lo < n:
+        share = (n - lo) // (2 * count) // align * align
+        hi = min(n, lo + min(most, max(least, share)))
+        yield lo, hi
+        lo = hi
+
+
+def slices_by_cost(costs_us: NDArray[np.floating[Any]], count: int, *, falling: bool) -> Iterator[Slice]:
+    """Cut ``range(len(costs_us))`` by the microseconds of each element, for `count` threads.
+
+    Falling, as :func:`run` does, or into as few slices as can be, about equally long, where each slice costs something.
+    """
+    ends = costs_us.cumsum().tolist()
+    total = ends[-1] if ends else 0.0
+    pieces = int(-(-total // (count * _SLICE_US)) * count) if total > LEAST_US else 1
+    lo, begin = 0, 0.0
+    while lo < len(ends):
+        if falling and count > 1:
+            end = begin + min(_SLICE_US, max(LEAST_US, (total - begin) / (2 * count)))
+        else:
+            end = begin + (total - begin) / max(1, pieces)
+            pieces -= 1
+        hi = bisect.bisect_right(ends, end + (ends[lo] - begin) / 2, lo + 1)  # to the nearest
+        yield lo, hi
+        lo, begin = hi, ends[hi - 1]
 
 
 def run(
@@ -95,7 +145,7 @@ def run(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Call ``work(lo, hi)`` for slices that cover ``range(n)``, about as long as each other.
+    """Call ``work(lo, hi)`` for slices that cover ``range(n)``.
 
     Parameters
     ----------
@@ -109,7 +159,8 @@ def run(
     align : int
         Slices begin at multiples of this.
     slice_us : float, optional
-        Microseconds that a slice may take, at most 100,000: more than usual where each slice pays for a check.
+        Microseconds that a slice may take, at most 100,000: more than usual where each slice pays for a check. Slices
+        are then equally long, as few as there can be.
     threads : int, optional
         Overrides :func:`set_num_threads`.
     progress : callable, optional
@@ -118,44 +169,180 @@ def run(
     count = resolve_threads(threads)
     if n <= 0:
         return
-    slices = -(-n // max(1, int((slice_us or _SLICE_US) / max(cost_us, 1e-3))))
-    slices = -(-slices // count) * count  # every thread the same number of them
-    size = -(-n // slices)
-    size = -(-size // align) * align
-    if count == 1 or n <= size:
-        for lo, hi in _slices(n, size):
-            work(lo, hi)
-            if progress is not None:
-                progress(hi, n)
-        return
-    stop = threading.Event()
+    if n * cost_us <= LEAST_US:
+        count = 1
+    slices: Iterable[Slice]
+    if count == 1 or slice_us is not None:
+        slices = _equal_slices(n, cost_us, align, count, slice_us or _SLICE_US)
+    else:
+        slices = _falling_slices(n, cost_us, align, count)
+    run_slices(slices, work, threads=count, progress=progress, total=n)
 
-    def guarded(lo: int, hi: int) -> int:
-        if not stop.is_set():
-            work(lo, hi)
-        return hi - lo
 
-    done = 0
-    parts = _slices(n, size)
-    executor = ThreadPoolExecutor(max_workers=count, thread_name_prefix="bluetusk")
-    running: set[Future[int]] = set()
+def run_slices(
+    slices: Iterable[Slice],
+    work: Callable[[int, int], None],
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    total: int = 0,
+) -> None:
+    """Call ``work(lo, hi)`` for the slices given, begun in their order: the longest first, so that all end together.
+
+    Otherwise as :func:`run`; `total` is what `progress` is told.
+    """
+    batch = _Batch(slices, work)
     try:
-        for lo, hi in parts:
-            running.add(executor.submit(guarded, lo, hi))
-            if len(running) < 2 * count:
-                continue
-            finished, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                done += future.result()
+        _helpers.ask(batch, resolve_threads(threads) - 1)
+        for lo, hi in batch:
+            work(lo, hi)
+            batch.done += hi - lo
             if progress is not None:
-                progress(done, n)
-        while running:
-            finished, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                done += future.result()
+                batch.hear_all()
+                progress(batch.done, total)
+        batch.stop()
+        while batch.hear():
             if progress is not None:
-                progress(done, n)
+                progress(batch.done, total)
     finally:
         # on Ctrl-C or an error: let the slices in flight end (<= 50 ms), start no other
-        stop.set()
-        executor.shutdown(wait=True, cancel_futures=True)
+        batch.stop()
+        while batch.hear():
+            pass
+    batch.raise_error()
+
+
+class _Batch:
+    """The slices of a batch, which the calling thread and its helpers take one after the other."""
+
+    def __init__(self, slices: Iterable[Slice], work: Callable[[int, int], None]) -> None:
+        self._slices, self._work = iter(slices), work
+        self._lock = threading.Lock()
+        self._open = True
+        self._joined, self._left = 0, 0  # helpers
+        self._reports: SimpleQueue[int | None] = SimpleQueue()  # elements done; None from a helper that leaves
+        self._error: BaseException | None = None
+        self.done = 0
+
+    def __iter__(self) -> Iterator[Slice]:
+        return self
+
+    def __next__(self) -> Slice:
+        with self._lock:
+            return next(self._slices)
+
+    def help(self) -> bool:
+        """Take slices until there are none, if there are any; a helper that did says :meth:`leave`."""
+        with self._lock:
+            if not self._open:
+                return False
+            self._joined += 1
+        try:
+            for lo, hi in self:
+                self._work(lo, hi)
+                self._reports.put(hi - lo)
+        except BaseException as error:
+            self._error = error if self._error is None else self._error
+            self.stop()
+        return True
+
+    def leave(self) -> None:
+        """Tell the caller that one helper less works for it."""
+        self._reports.put(None)
+
+    def stop(self) -> None:
+        """Give out no more slices; no helper may join any more."""
+        with self._lock:
+            self._open = False
+            self._slices = iter(())
+
+    def hear_all(self) -> None:
+        """Add up what helpers have reported."""
+        while not self._reports.empty():
+            self._add(self._reports.get())
+
+    def hear(self) -> bool:
+        """Wait for a report, after :meth:`stop`; return False if none will come."""
+        if self._left == self._joined:
+            return False
+        self._add(self._reports.get())
+        return True
+
+    def _add(self, report: int | None) -> None:
+        if report is None:
+            self._left += 1
+        else:
+            self.done += report
+
+    def raise_error(self) -> None:
+        """Raise what a helper raised."""
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # its traceback holds this frame
+
+
+class _Helpers:
+    """Threads that wait for batches to help with; as many stay as the latest batch asked for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked: SimpleQueue[_Batch | SimpleQueue[threading.Thread]] = SimpleQueue()
+        self._free = 0  # threads that wait, less the batches that wait for one
+        self._kept = 0
+
+    def ask(self, batch: _Batch, count: int) -> None:
+        """Send `count` helpers to a batch, or as many as the system allows."""
+        if count <= 0:
+            return
+        with self._lock:
+            self._kept = count
+            while self._free < count:
+                try:
+                    threading.Thread(target=self._serve, name="bluetusk", daemon=True).start()
+                except RuntimeError:  # no more threads, or the interpreter is ending
+                    break
+                self._free += 1
+            for _ in range(min(count, self._free)):
+                self._free -= 1
+                self._asked.put(batch)
+
+    def keep(self, count: int) -> None:
+        """Let all but `count` of the waiting threads end, and wait until they have."""
+        ended: SimpleQueue[threading.Thread] = SimpleQueue()
+        with self._lock:
+            self._kept = count
+            surplus = max(0, self._free - count)
+            self._free -= surplus
+            for _ in range(surplus):
+                self._asked.put(ended)
+        for _ in range(surplus):
+            ended.get().join()
+
+    def _serve(self) -> None:
+        while isinstance(asked := self._asked.get(), _Batch):
+            joined = asked.help()
+            with self._lock:
+                stay = self._free < self._kept
+                self._free += stay
+            if joined:
+                asked.leave()
+            del asked  # and all that it holds
+            if not stay:
+                return
+        asked.put(threading.current_thread())
+
+
+_helpers = _Helpers()
+
+
+def _forked() -> None:
+    global _helpers
+    _helpers = _Helpers()  # those of the parent that were at work are not here
+
+
+# a process that forks or ends has no thread of ours that waits
+os.register_at_fork(before=lambda: _helpers.keep(0), after_in_child=_forked)
+atexit.register(lambda: _helpers.keep(0))

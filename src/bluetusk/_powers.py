@@ -19,7 +19,7 @@ __all__ = ["in_blocks", "in_parts", "kernel_powers", "load", "plain_powers", "pr
 _U64: TypeAlias = npt.NDArray[np.uint64]
 
 # Bits of one power that are computed without looking at signals; and about the words that a batch holds at a time.
-_PART_US = 100_000.0
+_PART_US = 50_000.0
 _BLOCK_WORDS = 1 << 23
 
 

@@ -6,13 +6,14 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple, cast
 
 import gmpy2
 import numpy as np
 
-from bluetusk import _parallel
+from bluetusk import _parallel, _selftest_shares
 from bluetusk._kernels import gmp_path
 from bluetusk._kernels.modexp import Montgomery
 from bluetusk._version import __version__
@@ -95,7 +96,7 @@ def _expect(good: bool, what: str) -> None:
 
 
 def known_answer_test() -> None:
-    """Compare one product, one public and one secret power and one packed row with plain integers; a few milliseconds.
+    """Compare products, powers, an encoded row, random words and shares with plain integers; a few milliseconds.
 
     Runs at every import, so that a broken build or a faulty GMP is found before the first secret.
 
@@ -129,10 +130,11 @@ def known_answer_test() -> None:
     plan = FixedPoint()
     integers, clipped = plan.quantise(np.array([1.5, -0.25, 2.0**-21, 3 * 2.0**-21]))
     _expect(integers.tolist() == [3 << 19, -(1 << 18), 0, 2] and clipped == 0, "quantisation")
+    _selftest_shares.known_answers(_expect)
 
 
 def selftest() -> list[SelfTestResult]:
-    """Run the package's own short tests on this machine, in about a second.
+    """Run the package's own short tests on this machine, in about a second: encrypted arrays, shares, masks, noise.
 
     Returns
     -------
@@ -202,6 +204,7 @@ def selftest() -> list[SelfTestResult]:
         ("linear algebra", arithmetic),
         ("frames", frames),
         ("a closed key refuses", closing),
+        *((name, partial(test, _expect)) for name, test in _selftest_shares.TESTS),
     ]
     results = []
     for name, test in tests:

@@ -1,4 +1,4 @@
-"""The command line: ``bluetusk demo | keygen | inspect | selftest | info | bench | certs | party | ...``.
+"""The command line, ``bluetusk``: demo, keygen, inspect, selftest, info, bench, certs, party, blacklist, evidence.
 
 Exit status 0 for success, 1 for failure, 2 for a wrong call; an error is one line on standard error with its remedy.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import getpass
 import importlib.util
 import json
@@ -20,6 +21,7 @@ from typing import Any, NoReturn
 
 from ._inspect import describe
 from ._version import __version__
+from .demo import credit_cli as _credit
 from .errors import BluetuskError
 from .evidence import _cli as _evidence
 from .vertical import _blacklist_cli as _blacklist
@@ -29,6 +31,7 @@ __all__ = ["main"]
 
 _KEY_SIZES = (2048, 3072, 4096)
 _PASSPHRASE = "BLUETUSK_PASSPHRASE"  # the name of an environment variable  # noqa: S105
+_METHODS = ("paillier", "secagg", "secagg+dp")
 _EXTRA = 'pip install "bluetusk[demo]"'
 
 
@@ -62,6 +65,21 @@ def _number(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
+def _positive(low: float, high: float) -> Callable[[str], float]:
+    """Return a reader of numbers from low to high."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}")
+        return value
+
+    return read
+
+
 # ------------------------------------------------------------------------------------------------------------- demo
 
 
@@ -74,11 +92,14 @@ def _demo_banks(args: argparse.Namespace) -> int:
             f"{args.banks - MIN_CLIENTS} of {args.banks} may vanish: give a smaller --drop or more --banks"
         )
     picture = None if args.plot is None else _picture(args)
-    for module in ("sklearn", *(["matplotlib"] if picture else [])):
+    compared = [] if args.no_compare else [method for method in _METHODS if method != args.method]
+    noisy = "secagg+dp" in (args.method, *compared)
+    for module in ("sklearn", *(["matplotlib"] if picture else []), *(["dp_accounting"] if noisy else [])):
         if importlib.util.find_spec(module) is None:
             raise _Failure(f"the demo needs {module}: {_EXTRA}")
 
     from .demo import data, evaluate, report
+    from .demo.methods import cost
     from .demo.progress import watching
     from .demo.runner import Plan, run
 
@@ -91,6 +112,8 @@ def _demo_banks(args: argparse.Namespace) -> int:
         threads=args.threads,
         data=args.data,
         rows=args.rows,
+        method=args.method,
+        epsilon=args.epsilon,
     )
     try:
         customers = data.load(plan.data, rows=plan.rows, seed=plan.seed)
@@ -99,7 +122,7 @@ def _demo_banks(args: argparse.Namespace) -> int:
         raise _Failure(f"cannot read the customers: {err}; give a file by --data") from None
     except ValueError as err:
         raise _Failure(f"{err}; give other --rows, --banks or --data") from None
-    if plan.key_size < _KEY_SIZES[1]:
+    if plan.key_size < _KEY_SIZES[1] and "paillier" in (args.method, *compared):
         print(f"a key of {plan.key_size} bits gives 112-bit security: for a demo, not for data", file=sys.stderr)
     with watching(args.quiet) as show:
         outcome = run(plan, show)
@@ -109,12 +132,21 @@ def _demo_banks(args: argparse.Namespace) -> int:
 
         plot.save(picture, comparison, outcome)
     seconds = time.perf_counter() - start
-    if args.json:
-        _print_json(report.as_json(plan, outcome, comparison, seconds))
-    else:
+    if not args.json:
         report.show(report.tables(plan, outcome, comparison, seconds))
         if picture:
             print(f"drawn: {picture}")
+        sys.stdout.flush()
+    costs = [cost(plan, outcome, comparison.federated)]
+    for method in compared:
+        other = dataclasses.replace(plan, method=method)
+        with watching(args.quiet, f"for comparison, {method}: ") as show:
+            outcome_of_other = run(other, show)
+        costs.append(cost(other, outcome_of_other, evaluate.auc(customers, dealt, outcome_of_other)))
+    if args.json:
+        _print_json(report.as_json(plan, outcome, comparison, seconds, costs))
+    elif compared:
+        report.show([report.methods(costs)])
     return 0
 
 
@@ -357,12 +389,18 @@ def _add_demo(commands: Any) -> None:
         "banks",
         help="ten banks train one credit model",
         description="""Ten banks train one model of who will default, on the credit cards of 30 000 customers (UCI data,
-CC BY 4.0). A key holder, an aggregator and every bank are processes of their own, which exchange nothing but
-encrypted and signed sums and what everybody may know. The result is compared with scikit-learn on the pooled rows.""",
+CC BY 4.0). Every role is a process of its own; they exchange nothing but encrypted, or masked, and signed values, their
+sums, and what everybody may know. The result is compared with scikit-learn on the pooled rows.
+
+methods:
+  paillier    a key holder decrypts sums that an aggregator added without seeing them
+  secagg      no key holder: the banks' masks cancel in the sum, the aggregator learns the sum alone; the same model
+  secagg+dp   as secagg, and the banks add noise: what comes out is differentially private for each customer's row""",
         epilog=f"""examples:
   bluetusk demo banks                            the whole job, under a minute on two CPUs
   bluetusk demo banks --plot gain.png            with ROC curves and each bank's gain
   bluetusk demo banks --drop 2                   two banks vanish in the middle of a round
+  bluetusk demo banks --method secagg+dp --epsilon 2 --no-compare     without a key holder, with noise, and nothing else
   bluetusk demo banks --json > result.json       for programs: one object on standard output
   bluetusk demo banks --banks 4 --rows 4000 --key-size 2048     a quick look
 
@@ -371,6 +409,19 @@ needs: {_EXTRA}""",
     banks.add_argument("--banks", type=_number(3, 50), default=10, metavar="N", help="how many banks (default: 10)")
     banks.add_argument(
         "--drop", type=_number(0, 50), default=0, metavar="K", help="how many of them vanish in the middle of a round"
+    )
+    banks.add_argument(
+        "--method", choices=_METHODS, default="paillier", help="how values are summed (default: paillier)"
+    )
+    banks.add_argument(
+        "--epsilon",
+        type=_positive(0.01, 100.0),
+        default=1.0,
+        metavar="E",
+        help="what secagg+dp may cost a customer in privacy, at a delta of 1e-6 (default: 1)",
+    )
+    banks.add_argument(
+        "--no-compare", action="store_true", help="do not run the other methods to compare what they cost"
     )
     _add_key_size(banks)
     banks.add_argument(
@@ -388,6 +439,7 @@ needs: {_EXTRA}""",
     banks.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     banks.add_argument("--quiet", "-q", action="store_true", help="show no progress on standard error")
     banks.set_defaults(run=_demo_banks, parser=banks)
+    _credit.add_parser(kinds, _add_key_size)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -119,7 +119,7 @@ def test_proof_from_a_public_log_of_certificates() -> None:
 
 @given(st.data())
 def test_wrong_proofs_are_refused(data: st.DataObject) -> None:
-    """As the probes of certificate-transparency: other places, other sizes, other roots, more, less or changed hashes."""
+    """As the probes of certificate-transparency: other places, sizes and roots; more, fewer or changed hashes."""
     n = data.draw(st.integers(2, 40))
     tree = tree_of([bytes([i]) for i in range(n)])
     old = data.draw(st.integers(1, n - 1))

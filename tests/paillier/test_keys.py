@@ -13,7 +13,7 @@ from bluetusk.paillier import primes, validate
 from bluetusk.paillier.keys import PrivateKey, PublicKey, generate_keypair
 
 SMALL = primes.primorial(1 << 16)
-KEYS = int(os.environ.get("BLUETUSK_KEYS", "200"))
+KEYS = int(os.environ.get("BLUETUSK_KEYS", "25"))  # 200 in the nightly run
 
 
 def check_conditions(pub: PublicKey, priv: PrivateKey, bits: int) -> tuple[mpz, mpz]:
@@ -32,7 +32,7 @@ def check_conditions(pub: PublicKey, priv: PrivateKey, bits: int) -> tuple[mpz, 
     return p, q
 
 
-def test_200_keys_satisfy_every_condition():
+def test_keys_satisfy_every_condition():
     seen = set()
     for number in range(KEYS):
         with pytest.warns(UserWarning, match="112-bit security"):

@@ -170,12 +170,35 @@ def test_powers_of_every_sign_and_size(backend, modulus, n):
         assert get(mont, words, at) == expected
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_powers_by_threads(monkeypatch, threads):
+    """So many slices that helpers take some: the negative ones, each inverted at once, and the others."""
+    monkeypatch.setattr(linalg, "product_us", lambda mont: 10.0)
+    rng = np.random.default_rng(threads)
+    mont, values = Montgomery(35 * 35), units(35 * 35, 20, rng)
+    src, index = put(mont, values), rng.integers(0, 20, 3001)
+    for signs in ([-1, 1], [-1], [1]):
+        k = rng.integers(0, 1 << 40, 3001) * rng.choice(signs, 3001)
+        words, at = linalg.powers(mont, src, index, k, threads=threads)
+        assert get(mont, words, at) == [pow(values[i], int(e), 35 * 35) for i, e in zip(index, k, strict=True)]
+
+
 def test_a_short_factor_does_not_pay_for_its_neighbours():
+    """The kernel takes a group of lanes by the longest of its exponents: factors go by sign and length."""
     mont = FourLanes(35 * 35)
     src = put(mont, [2, 3])
-    k = np.array([3, 200, -30_000, 2**40, 1, 0, -1, 2**62])
-    linalg.powers(mont, src, np.zeros(8, dtype=np.int64), k)
-    assert sorted(name for name in mont.calls if name.startswith("pow")) == ["pow16", "pow48", "pow64", "pow8"]
+    rng = np.random.default_rng(0)
+    k = (rng.integers(0, 1 << 62, 203) >> rng.integers(0, 62, 203)) * rng.choice([-1, 1], 203)
+    _, at = linalg.powers(mont, src, np.zeros(203, dtype=np.int64), k)
+    placed = k[np.argsort(at)]
+    under = int((k < 0).sum())
+    assert (placed[:under] < 0).all()
+    assert (placed[under:] >= 0).all()
+    for part in (placed[:under], placed[under:]):
+        lengths = [abs(int(v)).bit_length() for v in part]
+        assert lengths == sorted(lengths, reverse=True)
+    assert at.min() == 0
+    assert sorted(at[k >= 0])[0] == -(-under // 4) * 4  # the negative ones fill groups of their own
 
 
 @pytest.mark.parametrize("modulus", MODULI[:2])

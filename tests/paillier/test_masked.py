@@ -79,3 +79,73 @@ def test_wide_obfuscators_of_the_standard_suite_are_nth_powers():
     values = [int.from_bytes(row.tobytes(), "little") for row in canon]
     assert len(set(values)) == 3
     assert all(gmpy2.powmod(v, order, N * N) == 1 for v in values)
+
+
+# --- a key whose holder can take logarithms: what the exponents of its own obfuscators would tell it ---
+
+
+def smooth_prime(small, bits):
+    """A prime whose top two of `bits` bits are set, with p - 1 twice a product of given odd primes, and these."""
+    rng = np.random.default_rng(bits + small[0])
+    while True:
+        chosen = rng.choice(small, 10, replace=False).tolist()
+        product = 2 * int(np.prod(chosen, dtype=object))
+        for s in small:
+            p = product * s + 1
+            if s not in chosen and p >> (bits - 2) == 3 and gmpy2.is_prime(p):
+                return p, [*chosen, s]
+
+
+class Logarithms:
+    """Logarithms to the base hs modulo n^2, prime by prime (Pohlig and Hellman)."""
+
+    def __init__(self):
+        odd = [s for s in range(1500, 6000) if gmpy2.is_prime(s)]
+        (p, of_p), (q, of_q) = smooth_prime(odd[::2], 128), smooth_prime(odd[1::2], 128)
+        self.n = p * q
+        self.hs = pow(-49 % self.n, self.n, self.n**2)
+        self.order, self.tables = 1, []
+        for s in (2, *of_p, *of_q):
+            whole = (p - 1) * (q - 1) // 2
+            step = gmpy2.powmod(self.hs, whole // s, self.n**2)
+            if step == 1:
+                continue  # hs does not reach this part of the group
+            self.order *= s
+            powers, x = {}, gmpy2.mpz(1)
+            for i in range(s):
+                powers[x] = i
+                x = x * step % self.n**2
+            self.tables.append((s, whole // s, powers))
+
+    def of(self, c):
+        total = 0
+        for s, exponent, powers in self.tables:
+            rest = self.order // s
+            total += powers[gmpy2.powmod(c, exponent, self.n**2)] * rest * pow(rest, -1, s)
+        return total % self.order
+
+
+def distance(values):
+    """Kolmogorov's distance of numbers in [0, 1) from uniform, by the root of their number: above 2.2 once in 8000."""
+    v = np.sort(np.array(values))
+    n = len(v)
+    return n**0.5 * max(np.max(np.arange(1, n + 1) / n - v), np.max(v - np.arange(n) / n))
+
+
+@pytest.mark.parametrize("row", [[0, 0, 0], [2**18 - 1, 1 - 2**18, 2**18 - 1]])
+@pytest.mark.parametrize("way", ["fill_wide", "fill"])
+def test_the_key_holder_learns_nothing_of_a_row_from_the_randomness(row, way):
+    """Of a sum of ciphertexts times a row the holder of a toy key sees the exponent whole; a short one would tell."""
+    logs, count = Logarithms(), 200
+    kernel = PaillierPublic(logs.n)
+    blinder = blinding.Blinder(kernel, "djn", logs.hs)
+    dst, canon = kernel.mont.empty(count), np.zeros((count, kernel.mont.limbs), np.uint64)
+    getattr(blinder, way)(dst, 0, count)
+    kernel.mont.store(canon, dst, None, 0, count)
+    exponents = np.random.default_rng(1).integers(0, 2**63, len(row)).tolist()  # known to the key holder
+    summed = gmpy2.powmod(logs.hs, sum(x * (a << 64) for x, a in zip(row, exponents, strict=True)), logs.n**2)
+    seen = [logs.of(summed * int.from_bytes(c.tobytes(), "little") % logs.n**2) / logs.order for c in canon]
+    if way == "fill_wide":
+        assert distance(seen) < 2.2
+    else:
+        assert distance(seen) > 5  # all in one place, which the row decides: why `fill` is not enough here

@@ -17,6 +17,7 @@ from bluetusk.vertical import LogisticRegression, Observer, local_links
 from bluetusk.vertical import _logistic_job as job_module
 from bluetusk.vertical._link import Rewind
 from bluetusk.vertical._logistic_job import LogisticJob
+from bluetusk.wire.frame import Kind, decode
 
 SEED = bytes(range(32))
 
@@ -205,10 +206,11 @@ def test_halves_save_load_and_predict_together(tmp_path):
     assert np.array_equal(results[2], results[0] > 0)
     with pytest.raises(bt.FrameError):
         LogisticRegression.load(tmp_path / "guest")
-    damaged = (tmp_path / "host").read_bytes()[:-8]
-    (tmp_path / "host").write_bytes(damaged)
-    with pytest.raises(bt.FrameError):
-        LogisticRegression.load(tmp_path / "host")
+    whole = (tmp_path / "host").read_bytes()
+    for damaged in (whole[:-8], whole[:-8] + (1 << 40).to_bytes(8, "little")):
+        (tmp_path / "host").write_bytes(damaged)
+        with pytest.raises(bt.FrameError):
+            LogisticRegression.load(tmp_path / "host")
 
 
 def test_the_cubic_keeps_its_value_beyond_its_turn():
@@ -228,6 +230,9 @@ def test_predicting_other_rows_is_refused():
             lambda link: guest.predict(xg[:5], link=link),
             lambda link: host.predict(xh[:4], link=link),
         )
+    guest.model_ = bytes(32)
+    with pytest.raises(bt.ProtocolAbort, match="one model"):
+        both(lambda link: guest.predict(xg, link=link), lambda link: host.predict(xh, link=link))
     with pytest.raises(ValueError, match="3 columns, the model 2"):
         guest.predict(xh, link=None)
 
@@ -241,6 +246,7 @@ def test_predicting_other_rows_is_refused():
         ([[1.0], [np.inf]], [0, 1], {}, "NaN or infinite"),
         ([[1.0], [64.0]], [0, 1], {}, "standardise"),
         ([1.0, 2.0], [0, 1], {}, "two axes"),
+        ([[], []], [0, 1], {}, "0 columns"),
         ([[1.0], [2.0]], [0, 2], {}, "0 and 1 only"),
         ([[1.0], [2.0]], [0], {}, "shape"),
         ([[1.0], [2.0]], None, {}, "labels"),
@@ -564,6 +570,9 @@ def test_no_row_label_or_weight_crosses_in_the_clear():
     xg, xh, y = data(40)
     watch = Watching(), Watching()
     guest, host = trained(xg, xh, y, local_links(observers=watch, seconds=60.0))
+    topics = [decode(frame, Kind.VERTICAL).header["topic"] for frame in watch[0].frames]
+    assert set(topics) == {"setup", "weights", "scores", "residuals", "gradients", "coefficients"}
+    assert topics.count("coefficients") == 2  # each way: nothing else of the documented table is revealed
     everything = b"".join(watch[0].frames)
     assert len(everything) > 10_000
     secrets = []

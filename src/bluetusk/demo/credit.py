@@ -150,7 +150,7 @@ def prepare(plan: CreditPlan, folder: Path) -> Case:
             name=_NAMES[peer],
             purposes=_PURPOSES,
             columns=("*",) if role == "guest" else ("id", *NETWORK),
-            uses=len(_PURPOSES),
+            uses=len(_PURPOSES) + 1,  # predict: once for each model
             until=int(time.time()) + 86_400,
             min_rows=1,
             min_intersection=max(1, plan.rows // 10),
@@ -218,7 +218,7 @@ class Runner:
         self.role = role
         home = case.folder / _NAMES[role]
         command = [sys.executable, "-m", "bluetusk", "party", "--config", str(home / "party.toml")]
-        self.process = subprocess.Popen(
+        self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
             [*command, "--json", "--progress", "json"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

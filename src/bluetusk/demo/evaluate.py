@@ -18,7 +18,7 @@ from .model import scores
 from .roles import bank_name
 from .runner import Outcome
 
-__all__ = ["Comparison", "compare", "fit"]
+__all__ = ["Comparison", "auc", "compare", "fit"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -104,6 +104,26 @@ def fit(codes: Ints, y: Ints, size: int, penalty: float) -> Floats:
     return np.append(fitted.coef_[0], fitted.intercept_[0])
 
 
+def auc(customers: Customers, dealt: Deal, outcome: Outcome) -> float:
+    """Return the AUC of a run's model on everybody's test customers.
+
+    Parameters
+    ----------
+    customers, dealt, outcome
+        As in :func:`compare`.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    See :mod:`bluetusk.demo.runner` for the outcome; ``bluetusk demo banks`` shows it for each method.
+    """
+    codes = outcome.bins.codes(customers.x[~dealt.train])
+    return float(roc_auc_score(customers.y[~dealt.train], scores(codes, outcome.model)))
+
+
 def compare(customers: Customers, dealt: Deal, outcome: Outcome, penalty: float) -> Comparison:
     """Compare the federated model with the pooled one and with every bank's own.
 
@@ -142,7 +162,7 @@ def compare(customers: Customers, dealt: Deal, outcome: Outcome, penalty: float)
         mine = train & (dealt.bank == index)
         curves[name] = scores(codes[test], fit(codes[mine], y[mine], size, penalty))
 
-    def auc(model: str, only: int | None = None) -> float:
+    def auc_of(model: str, only: int | None = None) -> float:
         rows = slice(None) if only is None else of_bank == only
         return float(roc_auc_score(labels[rows], curves[model][rows]))
 
@@ -151,11 +171,11 @@ def compare(customers: Customers, dealt: Deal, outcome: Outcome, penalty: float)
         train=np.bincount(dealt.bank[train], minlength=banks).tolist(),
         test=np.bincount(of_bank, minlength=banks).tolist(),
         risk=(np.bincount(dealt.bank, weights=y) / np.bincount(dealt.bank)).tolist(),
-        alone=[auc(name) for name in names],
-        alone_own=[auc(name, index) for index, name in enumerate(names)],
-        federated_own=[auc("federated", index) for index in range(banks)],
-        federated=auc("federated"),
-        pooled=auc("pooled"),
+        alone=[auc_of(name) for name in names],
+        alone_own=[auc_of(name, index) for index, name in enumerate(names)],
+        federated_own=[auc_of("federated", index) for index in range(banks)],
+        federated=auc_of("federated"),
+        pooled=auc_of("pooled"),
         difference=float(np.abs(outcome.model - pooled).max()),
         bins_equal=bool(np.array_equal(choose_bins(counts).bin_of, outcome.bins.bin_of)),
         labels=labels,

@@ -44,12 +44,16 @@ def save(path: str | Path, comparison: Comparison, outcome: Outcome) -> None:
         _curves(left, comparison)
         _gains(right, comparison, outcome)
         figure.suptitle(
-            f"One model of {len(outcome.banks)} banks and {outcome.weight} customers, tested on "
+            f"One model of {len(outcome.banks)} banks and {_customers(comparison, outcome)} customers, tested on "
             f"{sum(comparison.test)} others",
             color=_INK,
             fontsize=12,
         )
         figure.savefig(path)
+
+
+def _customers(c: Comparison, outcome: Outcome) -> int:
+    return sum(rows for name, rows in zip(c.names, c.train, strict=True) if name in outcome.banks)
 
 
 def _curves(axes: mpl.axes.Axes, c: Comparison) -> None:

@@ -17,13 +17,15 @@ _PAUSE = 5.0  # seconds between two lines where there is no terminal
 
 
 @contextlib.contextmanager
-def watching(quiet: bool) -> Iterator[Callable[[Event], None]]:
+def watching(quiet: bool, prefix: str = "") -> Iterator[Callable[[Event], None]]:
     """Show events as they come.
 
     Parameters
     ----------
     quiet : bool
         Show nothing but what is lost or refused.
+    prefix : str, optional
+        Before every line.
 
     Yields
     ------
@@ -41,7 +43,7 @@ def watching(quiet: bool) -> Iterator[Callable[[Event], None]]:
                 gaps = _Gaps()
 
                 def draw(event: Event) -> None:
-                    text = _sentence(event)
+                    text = prefix + _sentence(event)
                     if event.kind == "step":
                         bar.update(task, description=text, completed=gaps.share(event))
                     elif event.kind in ("lost", "refused"):
@@ -57,7 +59,7 @@ def watching(quiet: bool) -> Iterator[Callable[[Event], None]]:
         nonlocal last
         now = time.monotonic()
         if event.kind in ("lost", "refused") or not (quiet or (event.kind == "step" and now - last < _PAUSE)):
-            sys.stderr.write(_sentence(event) + "\n")
+            sys.stderr.write(prefix + _sentence(event) + "\n")
             sys.stderr.flush()
             last = now
 
@@ -72,6 +74,8 @@ class _Gaps:
         self._share = 0.0
 
     def share(self, event: Event) -> float:
+        if "of" in event.fields:
+            return float((event.fields["round"] + 1) / event.fields["of"])
         gap = max(event.fields["gap"], 1e-12)
         self._first = max(self._first, gap)
         done = math.log(self._first / gap) / math.log(max(self._first / GAP, 2.0))

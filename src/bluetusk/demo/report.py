@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from .binning import CELLS
 from .channel import Usage
 from .evaluate import Comparison
-from .roles import MIN_CLIENTS
+from .masked import plan_for
+from .methods import Cost
+from .private import DELTA, epsilon, sensitivity
 from .runner import Outcome, Plan
+from .views import views
 
-__all__ = ["Table", "as_json", "show", "tables"]
+__all__ = ["Table", "as_json", "methods", "show", "size", "tables"]
 
 _PHASES = ("start", "keys", "bins", "training")
 
@@ -43,7 +45,7 @@ class Table:
     note: str = ""
 
 
-def _size(n: float) -> str:
+def size(n: float) -> str:
     """Write a number of bytes for people."""
     for unit in ("B", "kB"):
         if n < 999.5:
@@ -54,7 +56,8 @@ def _size(n: float) -> str:
 
 def _by_role(outcome: Outcome) -> dict[str, dict[str, Usage]]:
     """Return what each role used, the banks added up."""
-    roles: dict[str, dict[str, Usage]] = {name: {} for name in ("key holder", "aggregator", "banks together")}
+    roles: dict[str, dict[str, Usage]] = {name: {} for name in ("key holder", "aggregator") if name in outcome.usage}
+    roles["banks together"] = {}
     for name, phases in outcome.usage.items():
         role = roles[name if name in roles else "banks together"]
         for phase, used in phases.items():
@@ -86,6 +89,7 @@ def tables(plan: Plan, outcome: Outcome, comparison: Comparison, seconds: float)
     return [
         _merit(outcome, comparison),
         _exactness(outcome, comparison),
+        *([_privacy(plan, outcome, comparison)] if outcome.noise else []),
         _cost(plan, outcome, seconds),
         _views(plan, outcome),
     ]
@@ -125,8 +129,8 @@ def _exactness(outcome: Outcome, comparison: Comparison) -> Table:
         ["largest difference of a coefficient", f"{c.difference:.1e}"],
         ["difference of the AUC", f"{abs(c.federated - c.pooled):.1e}"],
         ["bins as from the pooled table", "yes" if c.bins_equal else "no"],
-        ["banks and rows in the model", f"{len(outcome.banks)} and {outcome.weight}"],
-        ["sums decrypted", f"1 of counts, {outcome.rounds} of gradients"],
+        ["banks and rows in the model", f"{len(outcome.banks)} and {outcome.weight or 'a number that no role knows'}"],
+        [f"sums {'decrypted' if outcome.fingerprint else 'unmasked'}", f"1 of counts, {outcome.rounds} of gradients"],
     ]
     lost = [f"{name} {why}" for name, why in sorted(outcome.lost.items())]
     note = ""
@@ -136,12 +140,38 @@ def _exactness(outcome: Outcome, comparison: Comparison) -> Table:
             f"the exact model of the remaining {len(outcome.banks)} banks, compared with scikit-learn on their pooled "
             "rows."
         )
+    if outcome.noise:
+        note = (
+            (f"Lost: {'; '.join(lost)}. The training went on with the rest. " if lost else "")
+            + "Noise, and a training that ends after a few steps, keep the model from the pooled optimum: every sum is "
+            "exact, what was summed is not."
+        )
     return Table("Federated against pooled plaintext (scikit-learn)", ["", "value"], rows, note=note)
+
+
+def _privacy(plan: Plan, outcome: Outcome, comparison: Comparison) -> Table:
+    sigma = outcome.noise * sensitivity("counts")  # in rows; the same for residuals, in units of 1
+    agreed = plan_for(plan.banks)
+    honest = agreed.threshold - agreed.bad
+    rows = [
+        ["epsilon, delta", f"{epsilon(outcome.noise):.3g}, {DELTA:g}"],
+        ["for", "one customer's row, there or not"],
+        ["noise in a sum, standard deviation at least", f"{sigma:.1f} customers in each count and gradient"],
+        ["of which each bank adds", f"{sigma / honest**0.5:.1f}, for {honest} honest banks"],
+        ["AUC that it costs, on the same bins", f"{comparison.pooled - comparison.federated:.4f}"],
+    ]
+    return Table(
+        "Differential privacy: Skellam noise, added by the banks before they mask",
+        ["", "value"],
+        rows,
+        note="A row moves 24 values of a sum by at most 1 each, as its residual is at most 1: nothing is clipped. "
+        "Noise moves the bins too: what it costs in all shows beside the AUC of a method with exact sums.",
+    )
 
 
 def _cost(plan: Plan, outcome: Outcome, seconds: float) -> Table:
     def cell(used: Usage | None) -> str:
-        return "" if used is None else f"{used.seconds:.2f} s, {_size(used.sent)}"
+        return "" if used is None else f"{used.seconds:.2f} s, {size(used.sent)}"
 
     rows = []
     for role, phases in _by_role(outcome).items():
@@ -150,74 +180,88 @@ def _cost(plan: Plan, outcome: Outcome, seconds: float) -> Table:
     wall = outcome.seconds
     rows.append(["wall clock", *(f"{wall[p]:.2f} s" if p in wall else "" for p in _PHASES), f"{seconds:.2f} s"])
     return Table(
-        f"Processor seconds and bytes sent, Paillier key of {plan.key_size} bits",
+        "Processor seconds and bytes sent, "
+        + (f"Paillier key of {plan.key_size} bits" if outcome.fingerprint else "secure aggregation"),
         ["role", *_PHASES, "total"],
         rows,
-        note="Start: Python, imports, reading the file; on the wall clock it holds the keys too. The total on the wall "
-        "clock includes the comparison with scikit-learn."
+        note="Start: Python, imports, reading the file"
+        + ("; on the wall clock it holds the keys too" if outcome.fingerprint else "")
+        + ". The total on the wall clock includes the comparison with scikit-learn."
         + (" What lost banks used is not counted." if outcome.lost else ""),
     )
 
 
 def _views(plan: Plan, outcome: Outcome) -> Table:
-    n = outcome.rounds
+    rows, note = views(plan, outcome)
+    return Table("What each role saw, and what not", ["role", "saw", "did not see"], rows, text=True, note=note)
+
+
+def methods(costs: Sequence[Cost]) -> Table:
+    """Return the table that compares ways of summing.
+
+    Parameters
+    ----------
+    costs : sequence of Cost
+        Each from a run.
+
+    Returns
+    -------
+    Table
+
+    Examples
+    --------
+    >>> methods([Cost("secagg", 68, 217_000, 4_900_000, 9.5, 6.25, 0.78, None)]).rows[0][:4]
+    ['secagg', '68', '217 kB', '4.9 MB']
+    """
     rows = [
         [
-            "key holder",
-            "each bank's name and its number of rows rounded up to thousands; the pooled counts of customers in "
-            f"{CELLS} public cells, and of defaults; {n} pooled sums of gradients with the rows behind them; the model",
-            "a row; any single bank's counts, gradient or exact size; a sum of fewer than "
-            f"{MIN_CLIENTS} banks; a single contribution, even encrypted",
-        ],
-        [
-            "aggregator",
-            "who sent how many bytes and when; the banks' rounded sizes; every contribution, encrypted; the bins, "
-            "each point and the model, which it passes on",
-            "a row, a count, a gradient or a weight in the clear: it has no private key",
-        ],
-        [
-            "each bank",
-            "its own rows; the other banks' names and rounded sizes; the bins, each point and the model",
-            "anything else of another bank; the pooled counts and gradients",
-        ],
+            each.method,
+            str(each.sums),
+            size(each.bank_bytes),
+            size(each.bytes),
+            f"{each.cpu_seconds:.2f} s",
+            f"{each.wall_seconds:.2f} s",
+            f"{each.auc:.4f}",
+            "none" if each.epsilon is None else f"{each.epsilon:.3g}",
+        ]
+        for each in costs
     ]
+    header = ["method", "gradients", "a bank sends", "all send", "processor", "clock", "AUC", "epsilon"]
     return Table(
-        "What each role saw, and what not",
-        ["role", "saw", "did not see"],
+        "The methods beside each other, each as it ran just now",
+        header,
         rows,
-        text=True,
-        note="Sums are exact and say what they say about the pooled sample: a cell with one customer shows that some "
-        f"bank has such a customer, and the gradients at {n} points show how the pooled loss bends along the steps "
-        "between them. The pooled table of pairs of bins, which a summed second-order matrix would be, was not "
-        "computed. No noise is added. The key holder and the aggregator together could decrypt every contribution, "
-        "and the key holder with all banks but one could subtract: they must not work together."
-        + (
-            " Sums with and without the lost banks, at other points, say something of the lost banks together."
-            if outcome.lost
-            else ""
-        ),
+        note="Without starting the processes and reading the file. Processor: all roles together, with the making of "
+        "Paillier's key. paillier needs a key holder, the others none. "
+        f"Epsilon: what a customer's row may show, at a delta of {DELTA:g}; none: sums are exact.",
     )
 
 
-def as_json(plan: Plan, outcome: Outcome, comparison: Comparison, seconds: float) -> dict[str, Any]:
+def as_json(
+    plan: Plan, outcome: Outcome, comparison: Comparison, seconds: float, costs: Sequence[Cost]
+) -> dict[str, Any]:
     """Return the same figures for programs, unrounded.
 
     Parameters
     ----------
     plan, outcome, comparison, seconds
         As in :func:`tables`.
+    costs : sequence of Cost
+        As in :func:`methods`.
 
     Returns
     -------
     dict
         For ``json.dumps``. ``auc`` holds ``alone`` (on everybody's test customers, by bank), ``alone_own``,
-        ``federated_own``, ``federated`` and ``pooled``.
+        ``federated_own``, ``federated`` and ``pooled``. ``key_size`` and ``key_fingerprint`` are null without a key
+        holder, ``privacy`` is null without noise, ``rows`` is 0 with it.
     """
     c = comparison
     return {
         "seed": plan.seed,
-        "key_size": plan.key_size,
-        "key_fingerprint": outcome.fingerprint,
+        "method": plan.method,
+        "key_size": plan.key_size if outcome.fingerprint else None,
+        "key_fingerprint": outcome.fingerprint or None,
         "banks": [
             {
                 "name": name,
@@ -242,6 +286,15 @@ def as_json(plan: Plan, outcome: Outcome, comparison: Comparison, seconds: float
         "rows": outcome.weight,
         "rounds": outcome.rounds,
         "restarts": outcome.starts[1:],
+        "privacy": {
+            "epsilon": epsilon(outcome.noise),
+            "delta": DELTA,
+            "unit": "one customer's row, added or removed",
+            "noise_multiplier": outcome.noise,
+        }
+        if outcome.noise
+        else None,
+        "comparison": [asdict(each) for each in costs],
         "usage": {
             role: {
                 phase: {"cpu_seconds": used.seconds, "bytes_sent": used.sent, "bytes_received": used.received}

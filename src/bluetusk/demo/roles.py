@@ -11,6 +11,8 @@
     aggregator  -> key holder                  one total
     key holder  -> aggregator -> every bank    end
 
+That is the method "paillier"; :mod:`~bluetusk.demo.masked` does without a key holder.
+
 The aggregator and the key holder also tell the program that started them how far they are, and at the end each role
 tells what it used; nothing of that comes from a bank's data, but for the model and the bins, which all roles know.
 """
@@ -20,9 +22,10 @@ from __future__ import annotations
 import selectors
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -30,7 +33,8 @@ from numpy.typing import NDArray
 
 from ..encoding import FixedPoint
 from ..errors import FrameError, ProtocolAbort
-from ..federated import Aggregator, PaillierSum, Rejected
+from ..federated import Aggregator, PaillierSum, Rejected, SumResult
+from ..federated.secagg import Result
 from ..paillier.keys import PrivateKey, PublicKey, generate_keypair
 from ..wire.frame import Frame, Kind, decode, field
 from .binning import CELLS, Bins, cells_of, choose_bins, histogram
@@ -38,16 +42,34 @@ from .channel import Account, Channel, note, read_note
 from .data import FEATURES, deal, load
 from .model import QuasiNewton, gradient, inverse_hessian
 
-__all__ = ["MIN_CLIENTS", "Job", "aggregator", "bank", "bank_name", "key_holder"]
+__all__ = [
+    "FRAC_BITS",
+    "MIN_CLIENTS",
+    "Banks",
+    "Fitted",
+    "Job",
+    "Tell",
+    "aggregator",
+    "bank",
+    "bank_name",
+    "fit",
+    "key_holder",
+    "read_hello",
+    "rounded_up",
+    "topic_of",
+]
 
 MIN_CLIENTS = 3
-"""The key holder decrypts no sum of fewer banks."""
+"""No sum of fewer banks is opened."""
 GAP = 3e-6
 """The training ends when the next step would change no coefficient by more."""
 
-_FRAC_BITS = 36  # of a mean gradient: its rounding, 2^-37, moves no coefficient by more than n 2^-37 = 2e-7
+FRAC_BITS = 36
+"""Of a mean gradient: its rounding, 2^-37, moves no coefficient by more than n 2^-37 = 2e-7."""
+
 _LIMIT_STEP = 1000  # a bank states its rows rounded up to a multiple of this
 _MOST_ROUNDS = 500
+_START = 60.0  # seconds in which a bank says hello, however short the rounds' patience is
 
 Tell = Callable[[bytes], None]
 
@@ -80,6 +102,10 @@ class Job:
         Seconds that the aggregator waits for the banks in one round.
     state : str
         Folder in which the key holder notes the sums that it has opened.
+    method : str
+        "paillier", "secagg" or "secagg+dp".
+    noise : float
+        Standard deviation of the noise in a sum, over the sensitivity; 0 for none.
     """
 
     role: str
@@ -93,11 +119,34 @@ class Job:
     vanish: int
     patience: float
     state: str
+    method: str = "paillier"
+    noise: float = 0.0
 
 
 def bank_name(index: int) -> str:
     """Return a bank's name; they sort as they are numbered."""
     return f"bank-{index + 1:02d}"
+
+
+def rounded_up(rows: int) -> int:
+    """Return what a bank says of its size: an upper limit on the rows.
+
+    Parameters
+    ----------
+    rows : int
+        At least 1.
+
+    Returns
+    -------
+    int
+        The next multiple of a thousand.
+
+    Examples
+    --------
+    >>> rounded_up(1), rounded_up(2000), rounded_up(2001)
+    (1000, 2000, 3000)
+    """
+    return -(-rows // _LIMIT_STEP) * _LIMIT_STEP
 
 
 def bank(job: Job, link: Channel, account: Account) -> None:
@@ -110,8 +159,7 @@ def bank(job: Job, link: Channel, account: Account) -> None:
     del customers, dealt
     signing_key = Ed25519PrivateKey.generate()
     public = signing_key.public_key().public_bytes_raw()
-    limit = -(-len(y) // _LIMIT_STEP) * _LIMIT_STEP
-    link.send(note("hello", name=name, key=public, limit=limit))
+    link.send(note("hello", name=name, key=public, limit=rounded_up(len(y))))
 
     client = None
     pool = 0
@@ -128,7 +176,7 @@ def bank(job: Job, link: Channel, account: Account) -> None:
             account.enter("bins" if "counts" in session.tensors else "training")
             pool = -(-(length + 1) // plan.slots(session.public_key.bits))
             continue
-        topic = _topic(frame)
+        topic = topic_of(frame)
         if topic == "end":
             return
         if topic == "bins":
@@ -149,7 +197,7 @@ def bank(job: Job, link: Channel, account: Account) -> None:
         session.public_key.precompute(pool)  # the next round's obfuscators, while the others are at work
 
 
-def _topic(frame: Frame) -> str:
+def topic_of(frame: Frame) -> str:
     """Return what a frame that is no session is about."""
     if frame.kind is not Kind.MESSAGE:
         raise FrameError(f"frame is of kind {frame.kind.name}, expected a note or a session")
@@ -164,7 +212,7 @@ def _sent(link: Channel, data: bytes) -> bool:
     return True
 
 
-class _Banks:
+class Banks:
     """The aggregator's connections to the banks that are still there."""
 
     def __init__(self, links: list[Channel], patience: float, tell: Tell) -> None:
@@ -173,19 +221,36 @@ class _Banks:
         self._tell = tell
 
     def lose(self, name: str, why: str) -> None:
+        """Give a bank up, and tell why."""
         self.live.pop(name).close()
         self._tell(note("lost", name=name, why=why))
 
     def send(self, data: bytes) -> None:
         """Send a frame to every bank; lose those that are gone."""
-        gone = [name for name, link in self.live.items() if not _sent(link, data)]
-        for name in gone:
+        for name in [*self.live]:
+            self.send_to(name, data)
+
+    def send_to(self, name: str, data: bytes) -> None:
+        """Send a frame to one bank; lose it if it is gone."""
+        if not _sent(self.live[name], data):
             self.lose(name, "vanished")
 
-    def collect(self, take: Callable[[bytes], None]) -> None:
+    def hellos(self) -> list[bytes]:
+        """Take what the banks say first: to start and to read the file takes longer than a round."""
+        said: list[bytes] = []
+        self.collect(said.append, patience=max(self._patience, _START))
+        return said
+
+    def collect(
+        self,
+        take: Callable[[bytes], None],
+        names: Collection[str] | None = None,
+        patience: float | None = None,
+    ) -> None:
         """Take one frame from every bank, in the order in which they come; lose those that do not send in time."""
-        deadline = time.monotonic() + self._patience
-        waiting = set(self.live)
+        patience = self._patience if patience is None else patience
+        deadline = time.monotonic() + patience
+        waiting = set(self.live if names is None else self.live.keys() & names)
         with selectors.DefaultSelector() as selector:
             for name in waiting:
                 selector.register(self.live[name], selectors.EVENT_READ, name)
@@ -205,16 +270,14 @@ class _Banks:
                         take(data)
                 if left <= 0:
                     for name in sorted(waiting):
-                        self.lose(name, f"was silent for {self._patience:g} s")
+                        self.lose(name, f"was silent for {patience:g} s")
                     return
 
 
 def aggregator(job: Job, holder: Channel, links: list[Channel], tell: Tell, account: Account) -> None:
     """Run the aggregator: it passes on what is for everybody and adds up what it cannot read."""
-    banks = _Banks(links, job.patience, tell)
-    hellos: list[bytes] = []
-    banks.collect(hellos.append)
-    for data in hellos:
+    banks = Banks(links, job.patience, tell)
+    for data in banks.hellos():
         holder.send(data)
     holder.send(note("complete"))
     summing = None
@@ -227,7 +290,7 @@ def aggregator(job: Job, holder: Channel, links: list[Channel], tell: Tell, acco
             account.enter("bins" if "counts" in session.tensors else "training")
             banks.send(data)
             continue
-        topic = _topic(frame)
+        topic = topic_of(frame)
         banks.send(data)
         if topic == "end":
             return
@@ -265,6 +328,14 @@ def key_holder(job: Job, link: Channel, tell: Tell, account: Account) -> None:
         _train(job, link, tell, public_key, private_key, clients, counts, bins)
 
 
+def read_hello(frame: Frame, clients: dict[str, tuple[bytes, int]]) -> None:
+    """Add to `clients` the bank that says hello: name, public key and limit."""
+    name = field(frame.header, "name", str, low=1, high=64)
+    if name in clients:
+        raise ProtocolAbort(f"two banks call themselves {name!r}", party=name)
+    clients[name] = (field(frame.header, "key", bytes, length=32), field(frame.header, "limit", int, low=1))
+
+
 def _roster(link: Channel) -> dict[str, tuple[bytes, int]]:
     """Learn which banks take part, with the public key and the limit of each."""
     clients: dict[str, tuple[bytes, int]] = {}
@@ -272,10 +343,7 @@ def _roster(link: Channel) -> dict[str, tuple[bytes, int]]:
         frame = read_note(link.receive(None), "hello", "complete")
         if frame.header["topic"] == "complete":
             break
-        name = field(frame.header, "name", str, low=1, high=64)
-        if name in clients:
-            raise ProtocolAbort(f"two banks call themselves {name!r}", party=name)
-        clients[name] = (field(frame.header, "key", bytes, length=32), field(frame.header, "limit", int, low=1))
+        read_hello(frame, clients)
     if len(clients) < MIN_CLIENTS:
         raise ProtocolAbort(f"{len(clients)} banks take part, no sum of fewer than {MIN_CLIENTS} is decrypted")
     return clients
@@ -309,31 +377,101 @@ def _train(
     counts: NDArray[np.int64],
     bins: Bins,
 ) -> None:
-    """Step to the optimum of the banks that take part; where some vanish, to the optimum of the rest."""
-    plan = FixedPoint(clip=1.0, frac_bits=_FRAC_BITS, max_weight=sum(limit for _, limit in clients.values()))
+    """Have the banks' gradients summed until the optimum is there."""
+    plan = FixedPoint(clip=1.0, frac_bits=FRAC_BITS, max_weight=sum(limit for _, limit in clients.values()))
     session = PaillierSum(public_key, {"gradient": (plan, bins.size + 1)}, clients, MIN_CLIENTS)
+    with session.key_holder(private_key, state=f"{job.state}/gradient") as holder:
+        link.send(session.to_bytes())
+
+        def ask(round: int, point: NDArray[np.float64]) -> SumResult:
+            link.send(note("ask", point.astype("<f8").tobytes(), round=round, tensor="gradient"))
+            return holder.open(link.receive(None))
+
+        fitted = fit(job.penalty, ask, tell, counts, bins)
+    fitted.end(link.send, tell)
+
+
+class Fitted(NamedTuple):
+    """What training comes to, for whoever opens the sums to pass on.
+
+    Attributes
+    ----------
+    model : ndarray of float64, shape (d + 1,)
+        Coefficients and intercept.
+    rounds : int
+        How many sums of gradients were opened.
+    starts : list of int
+        The rounds in which the optimiser began anew.
+    clients : list of str
+        The banks in the last sum.
+    weight : int
+        Their rows; 0 where nobody knows.
+    """
+
+    model: NDArray[np.float64]
+    rounds: int
+    starts: list[int]
+    clients: list[str]
+    weight: int
+
+    def end(self, send: Tell, tell: Tell) -> None:
+        """Send the model to the banks, and to the program that shows it."""
+        model = self.model.astype("<f8").tobytes()
+        send(note("end", model))
+        rest = {"rounds": self.rounds, "starts": self.starts, "clients": self.clients, "weight": self.weight}
+        tell(note("model", model, **rest))
+
+
+def fit(
+    penalty: float,
+    ask: Callable[[int, NDArray[np.float64]], SumResult | Result],
+    tell: Tell,
+    counts: NDArray[np.int64],
+    bins: Bins,
+) -> Fitted:
+    """Step to the optimum of the banks that take part; where some vanish, to the optimum of the rest.
+
+    Parameters
+    ----------
+    penalty : float
+        scikit-learn's C.
+    ask : callable
+        Called with a round and a point: has the banks' mean gradients there, times their rows, summed and opened.
+    tell : callable
+        Takes notes on how far the training is.
+    counts : ndarray of int64, shape (CELLS + 1,)
+        The pooled counts.
+    bins : Bins
+        The agreed bins.
+
+    Returns
+    -------
+    Fitted
+
+    Raises
+    ------
+    ProtocolAbort
+        If the optimum is not reached.
+
+    Examples
+    --------
+    See :mod:`bluetusk.demo.runner`: it takes the banks to ask them.
+    """
     n, defaults = int(counts[:CELLS].sum()) // len(FEATURES), int(counts[-1])
     point = np.zeros(bins.size + 1)
     point[-1] = np.log((defaults + 0.5) / (n - defaults + 0.5))
     parts: tuple[str, ...] = ()
     starts: list[int] = []
-    with session.key_holder(private_key, state=f"{job.state}/gradient") as holder:
-        link.send(session.to_bytes())
-        for round in range(_MOST_ROUNDS):
-            link.send(note("ask", point.astype("<f8").tobytes(), round=round, tensor="gradient"))
-            opened = holder.open(link.receive(None))
-            if tuple(opened.clients) != parts:  # the objective is another one now: begin anew from here
-                parts = tuple(opened.clients)
-                penalty = np.append(np.full(bins.size, 1.0 / (job.penalty * opened.weight)), 0.0)
-                optimiser = QuasiNewton(point, inverse_hessian(bins, counts, penalty))
-                starts.append(round)
-            optimiser.tell(opened.mean + penalty * point)
-            tell(note("step", np.array([optimiser.gap]).tobytes(), round=round, clients=len(parts)))
-            if optimiser.gap <= GAP:
-                break
-            point = optimiser.point
-        else:
-            raise ProtocolAbort(f"no optimum after {_MOST_ROUNDS} rounds; raise the penalty", round=_MOST_ROUNDS)
-    model = optimiser.best.astype("<f8").tobytes()
-    link.send(note("end", model))
-    tell(note("model", model, rounds=round + 1, starts=starts, clients=list(parts), weight=int(opened.weight)))
+    for round in range(_MOST_ROUNDS):
+        opened = ask(round, point)
+        if tuple(opened.clients) != parts:  # the objective is another one now: begin anew from here
+            parts = tuple(opened.clients)
+            ridge = np.append(np.full(bins.size, 1.0 / (penalty * opened.weight)), 0.0)
+            optimiser = QuasiNewton(point, inverse_hessian(bins, counts, ridge))
+            starts.append(round)
+        optimiser.tell(opened.mean + ridge * point)
+        tell(note("step", np.array([optimiser.gap]).tobytes(), round=round, clients=len(parts)))
+        if optimiser.gap <= GAP:
+            return Fitted(optimiser.best, round + 1, starts, list(parts), int(opened.weight))
+        point = optimiser.point
+    raise ProtocolAbort(f"no optimum after {_MOST_ROUNDS} rounds; raise the penalty", round=_MOST_ROUNDS)

@@ -28,10 +28,14 @@ from ..wire.frame import Frame
 from .binning import Bins
 from .channel import Channel, Usage, read_note
 from .data import uniforms
+from .private import calibrate
 from .roles import Job, bank_name
 from .worker import PEER_GONE
 
-__all__ = ["Event", "Outcome", "Plan", "run"]
+__all__ = ["METHODS", "Event", "Outcome", "Plan", "run"]
+
+METHODS = ("paillier", "secagg", "secagg+dp")
+"""How the banks' values are summed."""
 
 _VANISH_ROUND = 4
 _START = (  # as multiprocessing's "spawn" does: the child looks for modules where the parent found them
@@ -67,6 +71,10 @@ class Plan:
         Seconds that the aggregator waits for the banks in one round.
     silence : float
         Seconds without a word from any process after which the run is given up.
+    method : str
+        How the banks' values are summed: "paillier", "secagg" or "secagg+dp".
+    epsilon : float
+        What "secagg+dp" may cost each customer in privacy, at a delta of 10^-6.
 
     Examples
     --------
@@ -84,6 +92,8 @@ class Plan:
     rows: int | None = None
     patience: float = 60.0
     silence: float = 120.0
+    method: str = "paillier"
+    epsilon: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -95,8 +105,8 @@ class Event:
     kind : str
         "key", "phase", "bins", "step", "lost" or "refused".
     fields : dict
-        The note's fields: ``words`` and ``bits``; ``name``; ``size``; ``round``, ``clients`` and ``gap``; ``name`` and
-        ``why``.
+        The note's fields: ``words`` and ``bits``; ``name``; ``size``; ``round``, ``clients`` and ``gap`` (with noise
+        also ``of``, the number of rounds); ``name`` and ``why``.
     """
 
     kind: str
@@ -118,13 +128,15 @@ class Outcome:
     lost : dict of str to str
         Banks that vanished, and how.
     rounds : int
-        Sums that were decrypted while training.
+        Sums that were opened while training.
     starts : list of int
         The rounds in which the optimiser began anew.
     weight : int
-        Rows in the model.
+        Rows in the model; 0 with noise, where no party knows.
     fingerprint : str
         The Paillier key's, as words.
+    noise : float
+        Standard deviation of the noise in a sum over the sensitivity; 0 for none.
     usage : dict
         ``usage[role][phase]``, what each process used; banks by name. Lost banks are missing.
     seconds : dict of str to float
@@ -139,6 +151,7 @@ class Outcome:
     starts: list[int] = field(default_factory=list)
     weight: int = 0
     fingerprint: str = ""
+    noise: float = 0.0
     usage: dict[str, dict[str, Usage]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -214,8 +227,8 @@ def _environment(threads: int | None) -> dict[str, str]:
     return env
 
 
-def _start_all(children: _Children, plan: Plan, folder: str) -> None:
-    """Start the roles: banks are linked to the aggregator, the aggregator to the key holder, nobody else to anybody."""
+def _start_all(children: _Children, plan: Plan, folder: str, noise: float) -> None:
+    """Start the roles: banks are linked to the aggregator, that to a key holder if there is one, nobody to another."""
     job = Job(
         role="bank",
         index=0,
@@ -228,6 +241,8 @@ def _start_all(children: _Children, plan: Plan, folder: str) -> None:
         vanish=-1,
         patience=plan.patience,
         state=folder,
+        method=plan.method,
+        noise=noise,
     )
     vanishing = set(np.argsort(uniforms(plan.seed, "vanish", plan.banks))[: plan.drop].tolist())
     with contextlib.ExitStack() as ends:
@@ -236,15 +251,17 @@ def _start_all(children: _Children, plan: Plan, folder: str) -> None:
             here, there = socket.socketpair()
             return ends.enter_context(here), ends.enter_context(there)
 
-        above, below = pair()
         hub = []
-        children.start("key holder", replace(job, role="key holder"), [above])
+        if plan.method == "paillier":
+            above, below = pair()
+            hub.append(below)
+            children.start("key holder", replace(job, role="key holder"), [above])
         for index in range(plan.banks):
             at_hub, at_bank = pair()
             hub.append(at_hub)
             vanish = _VANISH_ROUND if index in vanishing else -1
             children.start(bank_name(index), replace(job, index=index, vanish=vanish), [at_bank])
-        children.start("aggregator", replace(job, role="aggregator"), [below, *hub])
+        children.start("aggregator", replace(job, role="aggregator"), hub)
 
 
 def _notes(children: _Children, lost: Collection[str], silence: float) -> Iterator[tuple[_Child, Frame | None]]:
@@ -289,6 +306,10 @@ def run(plan: Plan, show: Callable[[Event], None] = lambda event: None) -> Outco
 
     Raises
     ------
+    ValueError
+        If the plan's method is unknown.
+    ModuleNotFoundError
+        If it is "secagg+dp" and ``dp_accounting`` is missing.
     ProtocolAbort
         If too few banks are left, or a role breaks down. All processes are gone then.
 
@@ -298,7 +319,9 @@ def run(plan: Plan, show: Callable[[Event], None] = lambda event: None) -> Outco
     >>> outcome.banks, outcome.weight, outcome.model.shape == (outcome.bins.size + 1,)
     (['bank-01', 'bank-02', 'bank-03'], 419, True)
     """
-    outcome = Outcome()
+    if plan.method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, not {plan.method!r}")
+    outcome = Outcome(noise=calibrate(plan.epsilon) if plan.method == "secagg+dp" else 0.0)
     begun = time.monotonic()
     phase = "start"
 
@@ -309,7 +332,7 @@ def run(plan: Plan, show: Callable[[Event], None] = lambda event: None) -> Outco
         phase, begun = to, now
 
     with tempfile.TemporaryDirectory(prefix="bluetusk-demo-") as folder, _Children(plan, folder) as children:
-        _start_all(children, plan, folder)
+        _start_all(children, plan, folder, outcome.noise)
         for child, frame in _notes(children, outcome.lost, plan.silence):
             if frame is None:
                 if not child.done:
@@ -345,7 +368,7 @@ def run(plan: Plan, show: Callable[[Event], None] = lambda event: None) -> Outco
             show(Event(topic, header))
     turn("")
     if not outcome.banks:
-        raise ProtocolAbort("the key holder ended without a model; run `bluetusk selftest`")
+        raise ProtocolAbort("the roles ended without a model; run `bluetusk selftest`")
     return outcome
 
 

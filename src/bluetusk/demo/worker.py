@@ -16,6 +16,7 @@ import warnings
 from typing import Any
 
 from ..errors import BluetuskError, ProtocolAbort
+from . import masked
 from .channel import Account, Channel, note
 from .roles import Job, aggregator, bank, bank_name, key_holder
 
@@ -56,7 +57,9 @@ def main(argument: str) -> int:
     who = bank_name(job.index) if job.role == "bank" else job.role
     try:
         if job.role == "bank":
-            bank(job, channels[0], account)
+            (bank if job.method == "paillier" else masked.bank)(job, channels[0], account)
+        elif job.method != "paillier":
+            masked.aggregator(job, channels, parent.send, account)
         elif job.role == "aggregator":
             aggregator(job, channels[0], channels[1:], parent.send, account)
         else:

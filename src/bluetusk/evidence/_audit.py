@@ -33,6 +33,7 @@ from ._sealing import SEALING_FIELDS, check_sealing, new_sealing, passphrase_key
 __all__ = ["Audit", "AuditReport"]
 
 _BATCH = 256  # encryptions in a frame
+_TAG = 16
 _FIELDS = ("count", "nonce", "seq", "task", "what")
 _FIXED = struct.Struct("<4sHHIQ")
 _LARGEST = 1 << 24
@@ -125,7 +126,7 @@ class Audit:
         self._seq = 0
         self._token: Token[Auditor | None] | None = None
         if not os.path.lexists(path):
-            keyfile.write(path, frame.encode(frame.Kind.AUDIT, {**new_sealing(), "id": os.urandom(16)}))
+            keyfile.write(path, _started(passphrase))
         self._file = AppendFile(path)
         try:
             data = self._file.read()
@@ -261,9 +262,17 @@ class Audit:
             "seq": self._seq + ahead,
             "nonce": nonce,
         }
-        size = len(content) + 16
+        size = len(content) + _TAG
         head = frame.encode(frame.Kind.AUDIT_BATCH, header, bytes(size))[:-size]
         return head + self._cipher.encrypt(nonce, content, self._id + head)
+
+
+def _started(passphrase: str | bytes) -> bytes:
+    """Return the first frame; its payload is nothing, sealed, so that a wrong passphrase is known at once."""
+    nonce = os.urandom(12)
+    header = {**new_sealing(), "id": os.urandom(16), "nonce": nonce}
+    head = frame.encode(frame.Kind.AUDIT, header, bytes(_TAG))[:-_TAG]
+    return head + AESGCM(passphrase_key(passphrase, header)).encrypt(nonce, b"", head)
 
 
 def _opened(data: bytes, passphrase: str | bytes) -> tuple[bytes, AESGCM, int]:
@@ -272,13 +281,19 @@ def _opened(data: bytes, passphrase: str | bytes) -> tuple[bytes, AESGCM, int]:
         end = _end(data, 0, frame.Kind.AUDIT)
         if end is None:
             raise FrameError("the file ends within its first frame")
-        header = frame.decode(data[:end], frame.Kind.AUDIT, max_payload=0).header
-        frame.check_fields(header, (*SEALING_FIELDS, "id"))
-        check_sealing(header)
-        id = frame.field(header, "id", bytes, length=16)
+        got = frame.decode(data[:end], frame.Kind.AUDIT, max_payload=_TAG)
+        frame.check_fields(got.header, (*SEALING_FIELDS, "id", "nonce"))
+        check_sealing(got.header)
+        id = frame.field(got.header, "id", bytes, length=16)
+        nonce = frame.field(got.header, "nonce", bytes, length=12)
     except FrameError:
         raise InvalidKey(_REFUSED) from None
-    return id, AESGCM(passphrase_key(passphrase, header)), end
+    cipher = AESGCM(passphrase_key(passphrase, got.header))
+    try:
+        cipher.decrypt(nonce, bytes(got.payload), data[: end - got.payload.nbytes])
+    except InvalidTag:
+        raise InvalidKey(_REFUSED) from None
+    return id, cipher, end
 
 
 def _frames(data: bytes, start: int, id: bytes, cipher: AESGCM) -> Iterator[tuple[dict[str, Any], bytes, int]]:
@@ -288,8 +303,6 @@ def _frames(data: bytes, start: int, id: bytes, cipher: AESGCM) -> Iterator[tupl
     ------
     FrameError
         If one was altered, is missing or moved.
-    InvalidKey
-        If the first one does not open: the passphrase is wrong, or it was altered.
     """
     seq = 0
     while start < len(data):
@@ -308,8 +321,6 @@ def _frames(data: bytes, start: int, id: bytes, cipher: AESGCM) -> Iterator[tupl
         try:
             content = cipher.decrypt(nonce, bytes(got.payload), id + head)
         except InvalidTag:
-            if seq == 0:
-                raise InvalidKey(_REFUSED) from None
             raise FrameError(f"batch {seq} was altered") from None
         yield got.header, content, end
         start, seq = end, seq + 1

@@ -112,7 +112,8 @@ def _policy_show(args: argparse.Namespace) -> int:
 def _verify(args: argparse.Namespace) -> int:
     key = None if args.key is None else read_public_key(args.key)
     log = verify(args.file).head  # whose heads to look for in a peer's log
-    heads = [head for path in args.head for head in read_heads(path, None if log is None else log.log)]
+    owner = key if log is None else log.key
+    heads = [head for path in args.head for head in read_heads(path, owner)]
     report = verify(args.file, heads=heads, key=key)
     if args.json:
         told = {

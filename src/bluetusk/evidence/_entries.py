@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import FrameError
 from ..wire import frame
+from ._file import without_fill
 from ._head import Head
 from ._merkle import HASH, Tree, leaf_hash
 
@@ -181,6 +182,12 @@ def scan(data: bytes, *, key: bytes | None = None, signatures: bool = True) -> S
                 found.torn = len(data) - found.end
             return found
         except FrameError as error:
+            kept = without_fill(data, found.end)
+            if kept is not None:
+                again = scan(kept, key=key, signatures=False)
+                if again.problem is None and len(again.records) == index:
+                    found.torn = len(data) - found.end
+                    return found
             found.problem = Problem(index, _named(index, str(error)))
             return found
         found.records.append(record)
@@ -243,6 +250,8 @@ def _checked_head(view: memoryview, start: int, tree: Tree, log: bytes, owner: b
             other = Head.from_bytes(got)
         except FrameError:
             raise FrameError("its head was altered") from None
+        if other.key != owner:
+            raise FrameError("its head is signed with another key than the owner's")
         if other.size == len(tree) and other.root != root:
             raise FrameError("it is not the record that its head was signed for")
         raise FrameError("its head is another one's")

@@ -164,8 +164,13 @@ class Exchange:
             last = self._peers.get(party)
             if last == head:
                 return head
+            if last is not None and last.log == head.log and last.size < head.size and last.size != since:
+                raise ProtocolAbort(
+                    f"{party!r} proves its log from size {since}, the head held here has {last.size}: give it that "
+                    "head and ask again"
+                )
             try:
-                check_extension(last, head, since, proof, party)
+                check_extension(last, head, proof, party)
             except ProtocolAbort as refusal:
                 details = {"party": party, "head": head.to_bytes(), "reason": refusal.reason[:512]}
                 if last is not None:

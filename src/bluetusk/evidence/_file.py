@@ -10,8 +10,9 @@ import threading
 
 from ..errors import ProtocolAbort
 
-__all__ = ["AppendFile", "read_whole"]
+__all__ = ["AppendFile", "read_whole", "without_fill"]
 
+_FILL = 16
 MAX_FILE = 1 << 32
 """Largest file that is read back, in bytes."""
 
@@ -39,6 +40,7 @@ class AppendFile:
         self.lock = threading.RLock()
         self._pid = os.getpid()
         flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
+        new = create and not os.path.lexists(self.path)
         self._fd = os.open(self.path, flags, 0o600)
         try:
             if not stat.S_ISREG(os.fstat(self._fd).st_mode):
@@ -47,7 +49,7 @@ class AppendFile:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise ProtocolAbort(f"{self.path!r} is in use by another process: close that one first") from None
-            if create:
+            if new:
                 _sync_directory(self.path)
         except BaseException:
             self.close()
@@ -94,6 +96,15 @@ class AppendFile:
             self.cut(size)
         except OSError:
             self.close()  # the end is unknown: write nothing more; the next start repairs it
+
+
+def without_fill(data: bytes, start: int) -> bytes | None:
+    """Return the data without the zeros that a power loss leaves where a write had grown the file; None if none are.
+
+    No frame of ours ends in so many zeros by itself.
+    """
+    kept = data[: start + len(data[start:].rstrip(b"\x00"))]
+    return kept if len(data) - len(kept) >= _FILL else None
 
 
 def read_whole(path: str | os.PathLike[str]) -> bytes:

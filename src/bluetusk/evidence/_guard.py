@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import FrameError, PolicyRefused, ProtocolAbort
 from ._policy import Grant, Policy, seconds_text
-from ._request import ASKING, GROUPED, Request
+from ._request import GROUPED, SMALL, Request
 from ._uses import Use, Uses
 
 __all__ = ["Guard", "Permit"]
@@ -184,7 +184,8 @@ class Guard:
         rows: int,
         task: str,
         min_rows: int | None = None,
-        ids: int | None = None,
+        asked: int | None = None,
+        min_intersection: int | None = None,
         **details: Any,
     ) -> Permit:
         """Grant one use, or refuse it.
@@ -198,14 +199,16 @@ class Guard:
         columns : sequence of str
             The columns that are used.
         rows : int
-            How many rows take part; for "intersect" and "blacklist", how many ids are asked about.
+            How many rows take part; for "intersect" and "blacklist" without `asked`, how many ids are asked about.
         task : str
             The task's id, new for every task. The same use of the same task is granted again without counting: a
             resumed task. Another use needs another id.
         min_rows : int, optional
             Least rows of a group whose sums will be shown; due for purposes that show such sums.
-        ids : int, optional
+        asked : int, optional
             How many ids are asked about, where `rows` is something else.
+        min_intersection : int, optional
+            Least size of an intersection that will be shown; due for "intersect".
         **details
             Further facts of the use; part of what makes it the same.
 
@@ -231,14 +234,14 @@ class Guard:
             ...
         bluetusk.errors.PolicyRefused: policy refuses sale to 5a5a5a5a5a5a5a5a (clause peer): no grant names this peer
         """
-        wanted = Request(peer, purpose, tuple(columns), rows, task, min_rows, ids, details)
+        wanted = Request(peer, purpose, tuple(columns), rows, task, min_rows, asked, min_intersection, details)
         with self._uses.lock:
             now = self._now(wanted)
             self._refresh(wanted)
             grant, refusal = self._allowing(wanted, now)
             if grant is None:
                 raise refusal or wanted.refused("peer", "no grant names this peer")
-            use = Use(grant.id, peer, purpose, task, wanted.digest, wanted.asked, int(now * 1000))
+            use = Use(grant.id, peer, purpose, task, wanted.digest, wanted.ids, int(now * 1000))
             known = self._uses.find(peer, purpose, task)
             if known is None:
                 self._note(use, wanted)
@@ -272,7 +275,7 @@ class Guard:
             ...
         bluetusk.errors.PolicyRefused: policy refuses sale to 5a5a5a5a5a5a5a5a (clause task): task 'a' was never granted
         """
-        wanted = Request(peer, purpose, (), 0, task, min_rows, None, {})
+        wanted = Request(peer, purpose, (), 0, task, min_rows, None, None, {})
         with self._uses.lock:
             now = self._now(wanted)
             self._refresh(wanted)
@@ -355,7 +358,7 @@ class Guard:
         mine = [grant for grant in self._policy.grants if grant.peer == wanted.peer]
         fitting = [grant for grant in mine if wanted.purpose in grant.purposes]
         if mine and not fitting:
-            return None, wanted.refused("purpose", f"this peer may {', '.join(_purposes(mine))}, nothing else")
+            return None, wanted.refused("purpose", f"this peer may do {', '.join(_purposes(mine))}, nothing else")
         refusals: list[tuple[int, PolicyRefused]] = []
         for grant in fitting:
             step = 0
@@ -390,9 +393,16 @@ class Guard:
                     raise wanted.refused("columns", f"grant {grant.id!r} does not allow column {column!r}")
 
     def _check_rows(self, grant: Grant, wanted: Request, now: float) -> None:
-        if wanted.purpose not in ASKING and wanted.rows < grant.min_intersection:
+        least, stated = grant.min_intersection, wanted.min_intersection
+        if wanted.purpose not in SMALL and wanted.rows < least:
+            raise wanted.refused("min_intersection", f"{wanted.rows} rows take part, grant {grant.id!r} asks {least}")
+        if stated is None and wanted.purpose == "intersect" and least > 1:
             raise wanted.refused(
-                "min_intersection", f"{wanted.rows} rows take part, grant {grant.id!r} asks {grant.min_intersection}"
+                "min_intersection", f"the least intersection was not stated, grant {grant.id!r} asks {least}"
+            )
+        if stated is not None and stated < least:
+            raise wanted.refused(
+                "min_intersection", f"an intersection may have {stated} rows, grant {grant.id!r} asks {least}"
             )
         self._check_group(grant, wanted, due=wanted.purpose in GROUPED)
 
@@ -408,21 +418,21 @@ class Guard:
             )
 
     def _check_ids(self, grant: Grant, wanted: Request, now: float) -> None:
-        if not wanted.asked:
+        if not wanted.ids:
             return
-        if wanted.asked > grant.max_ids_per_request:
+        if wanted.ids > grant.max_ids_per_request:
             raise wanted.refused(
                 "max_ids_per_request",
-                f"{wanted.asked} ids are asked about, grant {grant.id!r} allows {grant.max_ids_per_request} at once",
+                f"{wanted.ids} ids are asked about, grant {grant.id!r} allows {grant.max_ids_per_request} at once",
             )
         spent = self._uses.ids(grant.id)
         if (
             self._uses.find(wanted.peer, wanted.purpose, wanted.task) is None
-            and spent + wanted.asked > grant.max_ids_total
+            and spent + wanted.ids > grant.max_ids_total
         ):
             raise wanted.refused(
                 "max_ids_total",
-                f"{spent} ids were asked about and {wanted.asked} are more, grant {grant.id!r} allows "
+                f"{spent} ids were asked about and {wanted.ids} are more, grant {grant.id!r} allows "
                 f"{grant.max_ids_total} in all",
             )
 

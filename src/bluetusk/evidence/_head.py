@@ -11,12 +11,11 @@ from typing import Any
 from ..errors import FrameError, ProtocolAbort
 from ..wire import frame
 from ._identity import Identity, signature_holds
-from ._merkle import HASH
+from ._merkle import HASH, verify_consistency
 
-__all__ = ["Head", "head_frame_unsigned", "sign_head", "utc"]
+__all__ = ["Head", "check_extension", "head_frame_unsigned", "sign_head", "utc"]
 
 _FIELDS = ("key", "log", "root", "signature", "size", "time")
-_LONGEST = 1024
 
 
 def utc(milliseconds: int) -> str:
@@ -177,7 +176,7 @@ def sign_head(identity: Identity, log: bytes, size: int, root: bytes, time: int)
     return Head(log, identity.public_key, size, root, time, signature)
 
 
-def check_extension(old: Head | None, new: Head, since: int, proof: Iterable[bytes], party: str) -> None:
+def check_extension(old: Head | None, new: Head, proof: Iterable[bytes], party: str) -> None:
     """Refuse a head that does not extend the last one of the same log, by the proof that came with it.
 
     Raises
@@ -185,8 +184,6 @@ def check_extension(old: Head | None, new: Head, since: int, proof: Iterable[byt
     ProtocolAbort
         Naming the party.
     """
-    from ._merkle import verify_consistency
-
     if old is None:
         return
     if new.log != old.log or new.key != old.key:
@@ -201,12 +198,6 @@ def check_extension(old: Head | None, new: Head, since: int, proof: Iterable[byt
     if new.size == old.size and new.root != old.root:
         raise ProtocolAbort(
             f"{party!r} has signed two different histories of {new.size} records: keep both heads as evidence",
-            party=party,
-        )
-    if since != old.size:
-        raise ProtocolAbort(
-            f"{party!r} proves its log from size {since}, the head that is held here has {old.size}: ask again from "
-            "there",
             party=party,
         )
     if not verify_consistency(old.size, new.size, list(proof), old.root, new.root):

@@ -15,7 +15,8 @@ from ._meter import Meter
 
 __all__ = ["Recorder"]
 
-_SHOWN_COLUMNS = 32  # names of columns in a record; the hash stands for all of them
+_SHOWN = 1500  # bytes of names of columns in a record; its hash stands for all of them
+_STATED = ("asked", "min_rows", "min_intersection")
 
 
 class Recorder:
@@ -79,9 +80,11 @@ class Recorder:
         rows : int
             How many rows, or ids asked about.
         task : str, optional
-            Within the job; `purpose` by default.
+            Within the job. By default the use itself is the task: asked for again in the same job it counts once, and
+            another use (of other columns, rows or details) counts by itself.
         **details
-            As of :meth:`Guard.authorise`: ``min_rows``, ``ids``, or anything else that belongs to the use.
+            As of :meth:`Guard.authorise`: ``min_rows``, ``asked``, ``min_intersection``, or anything else that belongs
+            to the use.
 
         Raises
         ------
@@ -101,12 +104,14 @@ class Recorder:
         full = self._task(task or purpose)
         use = self._use(peer, purpose, columns, rows, details)
         facts: dict[str, Any] = {
-            "peer": peer,
-            "purpose": purpose,
-            "columns": [str(column)[:64] for column in columns[:_SHOWN_COLUMNS]],
+            "peer": peer[:64],
+            "purpose": purpose[:64],
+            "columns": _shown(columns),
             "rows": int(rows),
         }
-        facts |= {key: int(value) for key, value in details.items() if key in ("min_rows", "ids") and value is not None}
+        facts |= {key: int(details[key]) for key in _STATED if details.get(key) is not None}
+        # without a name, each different use of a job is a task of its own to the guard, the same in a resumed run
+        name = full if task is not None else f"{full}/{use.hex()[:8]}"
         try:
             permit = None
             if self.guard is not None:
@@ -115,11 +120,11 @@ class Recorder:
                     purpose=purpose,
                     columns=columns,
                     rows=rows,
-                    task=full,
+                    task=name,
                     **details,
                 )
         except PolicyRefused as refusal:
-            facts |= {"clause": refusal.clause, "reason": refusal.reason[:512]}
+            facts |= {"clause": refusal.clause, "reason": refusal.reason[:256]}
             self.log.append("refused", by=self.me, task=full, details=facts)
             raise
         if ("authorised", full, use) in self._told:
@@ -219,14 +224,21 @@ class Recorder:
         return known
 
     def _use(self, peer: str, purpose: str, columns: Sequence[str], rows: int, details: Mapping[str, Any]) -> bytes:
-        parts = [
-            peer,
-            purpose,
-            str(int(rows)),
-            *map(str, columns),
-            repr(sorted((k, str(v)) for k, v in details.items())),
-        ]
-        return hashlib.sha256(frame.encode(frame.Kind.MESSAGE, {"parts": parts})).digest()
+        more = sorted((key, str(value)) for key, value in details.items())
+        return hashlib.sha256(repr([peer, purpose, int(rows), list(map(str, columns)), more]).encode()).digest()
+
+
+def _shown(columns: Sequence[str]) -> list[str]:
+    """Return the first names, as many as a record has room for."""
+    shown: list[str] = []
+    room = _SHOWN
+    for column in columns:
+        name = str(column)[:64]
+        room -= len(name.encode(errors="replace"))
+        if room < 0:
+            return [*shown, f"and {len(columns) - len(shown)} more"]
+        shown.append(name)
+    return shown
 
 
 def _name(data: bytes) -> bytes:

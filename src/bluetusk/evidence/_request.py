@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import PolicyRefused
-from ..wire import frame
 
-__all__ = ["ASKING", "GROUPED", "Request"]
+__all__ = ["ASKING", "GROUPED", "SMALL", "Request"]
 
 GROUPED = ("binning", "gradient_boosting")
 """Purposes that show sums of groups, so that a least size of a group is due where the policy has one."""
 ASKING = ("intersect", "blacklist")
 """Purposes where ids are asked about."""
+SMALL = (*ASKING, "predict")
+"""Purposes that may have few rows: the size of an intersection is known after it, and one applicant may be scored."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Request:
     rows: int
     task: str
     min_rows: int | None
-    ids: int | None
+    asked: int | None
+    min_intersection: int | None
     details: dict[str, Any]
 
     def __post_init__(self) -> None:
@@ -37,28 +39,24 @@ class Request:
                 raise TypeError(f"{name} must be a str, not {type(value).__name__}")
             if not 0 < len(value) <= 256:
                 raise ValueError(f"{name} must have 1 to 256 characters")
-        for name in ("rows", "min_rows", "ids"):
+        for name in ("rows", "min_rows", "asked", "min_intersection"):
             value = getattr(self, name)
             if value is not None and (not hasattr(value, "__index__") or value.__index__() < 0):
                 raise ValueError(f"{name} is {value!r}: it must be a whole number, not negative")
 
     @property
-    def asked(self) -> int:
+    def ids(self) -> int:
         """How many ids are asked about."""
-        if self.ids is not None:
-            return int(self.ids)
+        if self.asked is not None:
+            return int(self.asked)
         return int(self.rows) if self.purpose in ASKING else 0
 
     @property
     def digest(self) -> bytes:
         """What makes two uses the same."""
-        parts = [
-            repr(sorted(self.columns)),
-            str(int(self.rows)),
-            repr(None if self.min_rows is None else int(self.min_rows)),
-        ]
-        parts += [str(self.asked), repr(sorted((name, str(value)) for name, value in self.details.items()))]
-        return hashlib.sha256(frame.encode(frame.Kind.POLICY_USE, {"parts": parts})).digest()
+        numbers = [self.rows, self.ids, *(-1 if n is None else n for n in (self.min_rows, self.min_intersection))]
+        more = sorted((name, str(value)) for name, value in self.details.items())
+        return hashlib.sha256(repr([sorted(map(str, self.columns)), [int(n) for n in numbers], more]).encode()).digest()
 
     def refused(self, clause: str, reason: str) -> PolicyRefused:
         return PolicyRefused(reason, clause=clause, peer=self.peer[:16], purpose=self.purpose[:64])

@@ -52,8 +52,11 @@ def _by_task(records: Iterable[Record]) -> dict[str, list[Record]]:
 
 def _told(records: Sequence[Record]) -> list[str]:
     lines = []
-    for record in records:
+    for run in _runs(records):
+        record = run[0]
         line = f"{utc(record.time)} {printable(record.by)} {printable(record.what)}"
+        if len(run) > 1:
+            line += f", {len(run)} times until {utc(run[-1].time)}"
         details = record.details
         if record.what in ("authorised", "refused"):
             columns = details.get("columns", [])
@@ -62,13 +65,25 @@ def _told(records: Sequence[Record]) -> list[str]:
             line += f"; rows {printable(details.get('rows'))}"
         if record.what == "refused":
             line += f"; clause {printable(details.get('clause'))}: {printable(details.get('reason'))}"
-        if record.hashes:
+        if record.hashes and len(run) == 1:
             line += "; sha256 of " + ", ".join(f"{printable(k)} {v.hex()[:16]}" for k, v in record.hashes.items())
         lines.append(line)
         meter = details.get("meter")
         if isinstance(meter, dict):
             lines += [f"  with {printable(party)}: {_counts(counts)}" for party, counts in meter.items()]
     return lines
+
+
+def _runs(records: Sequence[Record]) -> list[list[Record]]:
+    """Put what the same party did again and again together, but for uses and ends of tasks."""
+    runs: list[list[Record]] = []
+    for record in records:
+        last = runs[-1][0] if runs else None
+        alone = record.what in ("authorised", "refused", "finished")
+        if last is None or alone or (last.what, last.by) != (record.what, record.by):
+            runs.append([])
+        runs[-1].append(record)
+    return runs
 
 
 def _counts(counts: Any) -> str:

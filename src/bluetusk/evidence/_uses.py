@@ -17,7 +17,7 @@ from typing import Any
 
 from ..errors import FrameError
 from ..wire import frame
-from ._file import AppendFile
+from ._file import AppendFile, without_fill
 
 __all__ = ["Use", "Uses"]
 
@@ -132,10 +132,12 @@ class Uses:
 
     def _load(self, data: bytes) -> int:
         """Read all complete frames; return where they end."""
+        kept = without_fill(data, 0)
+        written = data if kept is None else kept
         at = number = 0
         while at < len(data):
             number += 1
-            size = _size(data, at)
+            size = _size(written, at)
             if size is None:
                 return at
             piece = data[at : at + size]

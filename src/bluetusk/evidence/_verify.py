@@ -109,8 +109,8 @@ def verify(path: str | os.PathLike[str], *, heads: Iterable[Head] = (), key: byt
     ...         head = log.head()
     ...     os.truncate(path, os.path.getsize(path) - 1)
     ...     report = bt.evidence.verify(path, heads=[head])
-    >>> report.ok, report.first_bad, report.reason
-    (False, 1, 'records 1 to 1 are missing: a head of 2 records was given, the log has 1; it was cut or rolled back')
+    >>> report.ok, report.first_bad, report.reason  # doctest: +ELLIPSIS
+    (False, 1, 'records 1 to 1 are missing: a head of 2 records was given, the log has 1; it was cut or rolled ...')
     """
     found = scan(read_whole(path), key=key)
     notes = _notes(found, key)
@@ -151,7 +151,9 @@ def _against(found: Scan, heads: Sequence[Head]) -> tuple[int, list[Problem]]:
         elif head.log != own.log:
             problems.append(
                 Problem(
-                    0, f"the owner has signed a head of {head.size} records of another log: this one was begun anew"
+                    0,
+                    f"record 0 opens another log than the one that a head of {head.size} records was given of, signed "
+                    "by the same owner: the log was begun anew",
                 )
             )
         elif head.size <= count:
@@ -165,11 +167,12 @@ def _against(found: Scan, heads: Sequence[Head]) -> tuple[int, list[Problem]]:
             )
             break
         elif found.problem is None:
+            open_ = f", and no head vouches for the records {agreed} to {count - 1}" if agreed < count else ""
             problems.append(
                 Problem(
                     count,
                     f"records {count} to {head.size - 1} are missing: a head of {head.size} records was given, the log "
-                    f"has {count}; it was cut or rolled back",
+                    f"has {count}; it was cut or rolled back{open_}",
                 )
             )
             break
@@ -197,7 +200,7 @@ def _notes(found: Scan, key: bytes | None) -> list[str]:
     return notes
 
 
-def read_heads(path: str | os.PathLike[str], log: bytes | None = None) -> list[Head]:
+def read_heads(path: str | os.PathLike[str], key: bytes | None = None) -> list[Head]:
     """Read the heads in a file.
 
     Parameters
@@ -205,8 +208,8 @@ def read_heads(path: str | os.PathLike[str], log: bytes | None = None) -> list[H
     path : path-like
         Heads in JSON (one object a line, one object, or a list), a frame of a head, or the log of a peer, which keeps
         the heads that it was given.
-    log : bytes, optional
-        Take only heads of the log with this id from a peer's log.
+    key : bytes, optional
+        Take only heads that this key has signed from a peer's log.
 
     Returns
     -------
@@ -237,7 +240,7 @@ def read_heads(path: str | os.PathLike[str], log: bytes | None = None) -> list[H
         if not found.records:
             raise FrameError(f"{os.fspath(path)} holds neither a head nor a log")
         kept = [pair[1] for record in found.records if (pair := kept_head(record)) is not None]
-        return [head for head in kept if log is None or head.log == log]
+        return [head for head in kept if key is None or head.key == key]
     try:
         text = data.decode()
         objects = json.loads(text) if text.lstrip().startswith("[") else [json.loads(text)]

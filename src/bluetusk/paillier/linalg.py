@@ -9,6 +9,7 @@ Time depends on the plain operands, which belong to the caller: their signs, bit
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -84,55 +85,39 @@ def powers(
 ) -> tuple[Words, Index]:
     """Return ``src[index[i]] ^ factors[i]`` for factors of any sign and size.
 
-    The elements are grouped by the sign and the bit length of their factor, so a 16-bit factor costs 16 bits whatever
-    its neighbours are, and the negative ones are inverted together.
+    The elements are sorted by the bit length of their factor, so a 16-bit factor costs 16 bits whatever its neighbours
+    are. The negative ones come first, in as few slices as the threads allow, because each slice of them is inverted at
+    once; the others follow, the longest first.
     """
-    n = len(index)
     bits = arith.bit_lengths(factors)
     negative = np.asarray(factors < 0, dtype=bool)
-    # classes of 8 bits up to 64, of 64 bits beyond; 0 and 1 are classes of their own
-    size = np.where(bits <= 1, bits, np.where(bits <= 64, -(-bits // 8) * 8, -(-bits // 64) * 64))
-    order = np.lexsort((size, negative))
-    size, negative = size[order], negative[order]
-    edges = np.flatnonzero((size[1:] != size[:-1]) | (negative[1:] != negative[:-1])) + 1
-    starts = [0, *edges.tolist()] if n else []
-    # every group begins at a multiple of the lanes, and repeats its last element up to the next one
-    total, first_negative = 0, 0
-    places: list[tuple[int, int, int]] = []
-    for begin, end in zip(starts, [*starts[1:], n], strict=False):
-        if not negative[begin]:
-            first_negative = total + -(-(end - begin) // mont.lanes) * mont.lanes
-        places.append((begin, end, total))
-        total += -(-(end - begin) // mont.lanes) * mont.lanes
-    words = ones(mont, total)
-    at = np.empty(n, dtype=np.int64)
-    for begin, end, place in places:
-        which = order[begin:end]
-        at[which] = place + np.arange(end - begin)
-        which = np.append(which, np.repeat(which[-1:], -(end - begin) % mont.lanes))  # whole groups, all invertible
-        group = part(mont, words, place, place + len(which))
-        _power_group(mont, group, src, index[which], factors[which], int(size[begin]), threads)
-    if first_negative < total:
-        invert(mont, words, first_negative, total, threads)
-    return words, at
-
-
-def _power_group(
-    mont: Montgomery, dst: Words, src: Words, index: Index, factors: arith.Ints, bits: int, threads: int | None
-) -> None:
-    if bits == 0:
-        return  # already 1
-    limbs = -(-bits // 64)
+    order = np.lexsort((-bits, ~negative))
+    at = np.empty(len(order), dtype=np.int64)
+    at[order] = np.arange(len(order))
+    first = int(np.count_nonzero(negative))
+    if pad := -first % mont.lanes:  # the negative ones fill whole groups of lanes, by repeating the last
+        at[order[first:]] += pad
+        order = np.concatenate([order[:first], np.repeat(order[first - 1], pad), order[first:]])
+        first += pad
+    index, factors, bits = index[order], factors[order], bits[order]
+    words = empty(mont, len(order))
+    limb = None if factors.dtype == object else arith.exponent_limbs(factors, 1)
 
     def work(lo: int, hi: int) -> None:
-        here = part(mont, dst, lo, hi)
-        if bits == 1:
-            mont.gather(here, src, index[lo:hi], 0, hi - lo)
-        else:
-            exponents = arith.exponent_limbs(factors[lo:hi], limbs)
-            mont.pow(here, src, index[lo:hi], exponents, min(bits, 64 * limbs), 0, hi - lo)
+        lo, hi = lo * mont.lanes, min(hi * mont.lanes, len(order))
+        here, longest = part(mont, words, lo, hi), max(1, int(bits[lo]))
+        exponents = arith.exponent_limbs(factors[lo:hi], -(-longest // 64)) if limb is None else limb[lo:hi]
+        mont.pow(here, src, index[lo:hi], exponents, longest, 0, hi - lo)
+        if lo < first:
+            mont.invert(here, hi - lo)
 
-    _parallel.run(len(index), work, cost_us=1.4 * (bits + 8) * product_us(mont), align=mont.lanes, threads=threads)
+    count = _parallel.resolve_threads(threads)
+    costs = (0.1 + 1.3 * bits[:: mont.lanes]) * (product_us(mont) * mont.lanes)
+    groups = first // mont.lanes
+    others = ((groups + lo, groups + hi) for lo, hi in _parallel.slices_by_cost(costs[groups:], count, falling=True))
+    slices = itertools.chain(_parallel.slices_by_cost(costs[:groups], count, falling=False), others)
+    _parallel.run_slices(slices, work, threads=count if costs.sum() > _parallel.LEAST_US else 1)
+    return words, at
 
 
 def secret_powers(

@@ -56,7 +56,7 @@ def mask(c: CipherArray, bits: int, *, threads: int | None = None) -> tuple[list
 
     Examples
     --------
-    >>> from bluetusk.paillier.cipherarray import encrypt_integers
+    >>> import bluetusk as bt
     >>> c = pub.encrypt([70, -3], bt.FixedPoint.integers(100))
     >>> masks, message = mask(c, 8)
     >>> [v - rho for v, rho in zip(unmask(priv, message, 2, 8), masks)]

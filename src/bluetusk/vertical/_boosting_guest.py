@@ -16,7 +16,7 @@ from ..errors import FrameError, ProtocolAbort
 from ..paillier.keys import PrivateKey, generate_keypair
 from ..wire.frame import Kind, check_fields, decode, encode, field
 from ._arrays import described, joined, parted
-from ._boosting_model import TASK, Half, Settings, bits_from, extended, inputs_digest
+from ._boosting_model import TASK, TYPES, Half, Settings, bits_from, extended, inputs_digest
 from ._boosting_sums import Layout, gains, plain_sums
 from ._buckets import Allowed, Buckets, Cuts, counted, offered
 from ._link import Link, array_bytes
@@ -101,23 +101,21 @@ class GuestJob:
             "seed": np.frombuffer(self.seed, np.uint8),
             "scores": self.scores,
         }
-        listed, payload = self.half.to_parts()
-        header = {"task": TASK, "role": "guest", "inputs": self.inputs, "own": described(own), "arrays": listed}
-        return encode(Kind.VERTICAL_STATE, header, joined(own) + payload)
+        arrays = own | self.half.arrays()
+        header = {"task": TASK, "role": "guest", "inputs": self.inputs, "arrays": described(arrays)}
+        return encode(Kind.VERTICAL_STATE, header, joined(arrays))
 
     def restore(self, state: bytes) -> None:
         """Go back to a state."""
         got = decode(state, Kind.VERTICAL_STATE)
-        check_fields(got.header, ("task", "role", "inputs", "own", "arrays"))
+        check_fields(got.header, ("task", "role", "inputs", "arrays"))
         field(got.header, "task", str, choices=(TASK,))
         field(got.header, "role", str, choices=("guest",))
         if field(got.header, "inputs", bytes) != self.inputs:
             raise FrameError("the kept state belongs to other data or settings: start anew, or give the same ones")
-        listed = field(got.header, "own", list)
-        own = sum(int(np.prod(item[2])) * np.dtype(item[1]).itemsize for item in listed)
-        arrays = parted(listed, got.payload[:own], _STATE)
-        trees = field(got.header, "arrays", list)
-        self.half = Half.from_parts(trees, got.payload[own:], self.settings, len(self.names))
+        arrays = parted(field(got.header, "arrays", list), got.payload, _STATE | TYPES)
+        self.half = Half(**{name: arrays[name] for name in TYPES})
+        self.half.check(self.settings, len(self.names))
         self.scores, self.seed = arrays["scores"], arrays["seed"].tobytes()
         primes = arrays["primes"].tobytes()
         kept = None
@@ -140,7 +138,10 @@ class GuestJob:
     def _offer(self, links: Sequence[Link]) -> None:
         rows = len(self.labels)
         for link in links:
-            link.authorise(TASK, self.names, rows, key_bits=self.settings.key_size)
+            # the smallest groups that hosts see are nodes
+            link.authorise(
+                TASK, self.names, rows, min_rows=self.settings.min_samples_leaf, key_bits=self.settings.key_size
+            )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="a 2048-bit key", category=UserWarning)
             _, priv = generate_keypair(self.settings.key_size, threads=self.threads)
@@ -269,7 +270,6 @@ class GuestJob:
                 raise FrameError("there are no splits, but sums came")
             return [(np.zeros(0, np.int64), np.zeros(0, np.int64)) for _ in counts]
         g, h = self.layout.unpacked(self.priv, message.parts[0], total, link.peer, self.threads)
-        link.count("values_opened", total)
         ends = np.cumsum(counts)[:-1]
         return list(zip(np.split(g, ends), np.split(h, ends), strict=True))
 

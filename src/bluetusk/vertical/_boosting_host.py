@@ -37,6 +37,7 @@ class _Growth:
     histograms: dict[int, CipherArray] = _field(default_factory=dict)
     allowed: dict[int, Allowed] = _field(default_factory=dict)
     active: list[int] = _field(default_factory=list)
+    revealed: int = 0  # sums that were sent
 
 
 class HostJob:
@@ -139,6 +140,7 @@ class HostJob:
                 break
             cuts, orders = self._offered(link, tree)
             split = self._chosen(link, tree, number, cuts, orders)
+        link.count("values_revealed", tree.revealed)
         return tree.half
 
     def _received(self, link: Link) -> _Growth:
@@ -203,7 +205,7 @@ class HostJob:
         sums_of = [left_sums(tree.histograms[p], cuts[p], orders[p]) for p in tree.active if len(cuts[p])]
         data = self.layout.closed(sums_of, self.threads) if sums_of else b""
         link.send("candidates", {"counts": [len(cuts[place]) for place in tree.active]}, [data])
-        link.count("values_revealed", sum(map(len, cuts.values())))
+        tree.revealed += sum(map(len, cuts.values()))
         return cuts, orders
 
     def _chosen(

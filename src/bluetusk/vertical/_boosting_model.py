@@ -19,7 +19,7 @@ from ..wire.frame import check_fields
 from ._arrays import described, joined, parted
 from ._link import array_from
 
-__all__ = ["TASK", "Half", "Settings", "bits_from", "extended", "inputs_digest"]
+__all__ = ["TASK", "TYPES", "Half", "Settings", "bits_from", "extended", "inputs_digest"]
 
 TASK = "gradient_boosting"
 """The name of the training: in messages, in states, and as the purpose that a policy grants."""
@@ -27,7 +27,7 @@ TASK = "gradient_boosting"
 Bools = NDArray[np.bool_]
 
 _COMMON = ("n_estimators", "max_depth", "min_samples_leaf", "subsample", "first_tree_local", "share_gain")
-_TYPES = {
+TYPES = {
     "party": "<i2",
     "feature": "<i4",
     "threshold": "<f8",
@@ -199,7 +199,7 @@ class Half:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all arrays by name."""
-        return {name: np.asarray(getattr(self, name)) for name in _TYPES}
+        return {name: np.asarray(getattr(self, name)) for name in TYPES}
 
     def to_parts(self) -> tuple[list[Any], bytes]:
         """Return what a header lists, and the payload."""
@@ -208,7 +208,7 @@ class Half:
     @classmethod
     def from_parts(cls, listed: list[Any], payload: bytes | memoryview, settings: Settings, features: int) -> Half:
         """Read a half, checked: no walk through the trees leaves them, no split names a column that is not there."""
-        half = cls(**parted(listed, payload, _TYPES))
+        half = cls(**parted(listed, payload, TYPES))
         half.check(settings, features)
         return half
 
@@ -256,7 +256,7 @@ def bits_from(part: bytes | memoryview, count: int) -> Bools:
     return found[:count]
 
 
-def inputs_digest(settings: Settings, *arrays: NDArray[np.uint8]) -> bytes:
+def inputs_digest(settings: Settings, *arrays: NDArray[Any]) -> bytes:
     """Return a hash of a party's settings and data: a state goes on only with those that it was made with."""
     hasher = hashlib.sha256(repr(settings.to_fields()).encode())
     for array in arrays:

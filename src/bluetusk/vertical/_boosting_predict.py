@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import FrameError, ProtocolAbort
 from ..wire.frame import Kind, check_fields, decode, encode, field
-from ._boosting_model import Half, Settings, bits_from
+from ._boosting_model import Half, Settings, bits_from, inputs_digest
 from ._link import Link, array_bytes, array_from
 
 __all__ = ["PURPOSE", "GuestWalk", "HostWalk"]
@@ -30,17 +30,20 @@ class _Walk:
     def __init__(self, settings: Settings, half: Half, table: Floats, names: list[str]) -> None:
         self.settings, self.half, self.table, self.names = settings, half, table, names
         self.scores: Floats | None = None
+        self.inputs = inputs_digest(settings, table, half.party, half.digests)
 
     def state(self) -> bytes:
         """Return the scores, if there are any."""
         scores = b"" if self.scores is None else self.scores.astype("<f8").tobytes()
-        return encode(Kind.VERTICAL_STATE, {"task": _TASK}, scores)
+        return encode(Kind.VERTICAL_STATE, {"task": _TASK, "inputs": self.inputs}, scores)
 
     def restore(self, state: bytes) -> None:
         """Go back to a state."""
         got = decode(state, Kind.VERTICAL_STATE)
-        check_fields(got.header, ("task",))
+        check_fields(got.header, ("task", "inputs"))
         field(got.header, "task", str, choices=(_TASK,))
+        if field(got.header, "inputs", bytes) != self.inputs:
+            raise FrameError("the kept scores belong to other rows or another model: give another keeper")
         self.scores = array_from(got.payload, "<f8", (len(self.table),)) if got.payload else None
 
 
@@ -112,7 +115,7 @@ class HostWalk(_Walk):
         link.authorise(PURPOSE, self.names, rows)
         link.send("ready", {"rows": rows})
         link.count("rows", rows)
-        each = -(-rows // 8)
+        each, revealed = -(-rows // 8), 0
         for depth in range(self.settings.max_depth):
             first, end = (1 << depth) - 1, (2 << depth) - 1
             message = link.receive("ask", parts=2)
@@ -135,4 +138,5 @@ class HostWalk(_Walk):
                 answers.append(half.goes_left(tree, place, self.table[mask]))
             bits = np.concatenate(answers)
             link.send("answer", {}, [np.packbits(bits).tobytes()])
-            link.count("values_revealed", len(bits))
+            revealed += len(bits)
+        link.count("values_revealed", revealed)

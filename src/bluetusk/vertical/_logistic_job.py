@@ -30,7 +30,10 @@ from ._ring import Ring
 if TYPE_CHECKING:
     from ..paillier import PrivateKey, PublicKey
 
-__all__ = ["COEF_BITS", "ROW_BITS", "Config", "LogisticJob"]
+__all__ = ["COEF_BITS", "LARGEST_BITS", "MOST_COLUMNS", "ROW_BITS", "TASK", "Config", "LogisticJob"]
+
+TASK = "logistic_regression"
+"""The task, and the purpose that owners are asked for."""
 
 ROW_BITS = 12
 """Fractional bits of the rows; with 6 bits before the point they stay below 2^18."""
@@ -45,8 +48,11 @@ _CUBIC_SCALE = 16  # of its coefficients
 _CUBIC = (round(0.197 * (1 << _CUBIC_SCALE)), round(0.004 * (1 << _CUBIC_SCALE)))
 _LOSS_BITS = 16  # of what is revealed of an epoch's loss
 _STEP_BITS = 16  # of the learning rate over the rows of a batch, leading zeros not counted
-_DIVERGED_BITS = 10
-_MOST_ROWS, _MOST_COLUMNS = 1 << 32, 1 << 16
+LARGEST_BITS = 10
+"""Coefficients stay below 2^10."""
+MOST_COLUMNS = 8000
+"""Their names fit a header, and sums over them fit 64 bits where scores are computed in the plain."""
+_MOST_ROWS = 1 << 32
 _MOST_BATCH = 1 << 16
 _MOST_EPOCHS = 1000
 _RATES = (2.0**-20, 64.0)
@@ -125,7 +131,7 @@ class LogisticJob:
         Of the order of rows, 32 bytes; the guest's, fresh by default.
     """
 
-    name = "logistic"
+    name = TASK
 
     def __init__(
         self,
@@ -149,6 +155,7 @@ class LogisticJob:
         self.own, self.theirs = ring.zeros(matrix.shape[1]), ring.zeros(0)
         self.loss, self.losses = 0, list[int]()
         self.taken, self.stopped = 0, False
+        self._order: tuple[int, NDArray[np.int64]] | None = None
 
     # --- the row of steps ---
 
@@ -200,14 +207,14 @@ class LogisticJob:
             raise ProtocolAbort(
                 f"this party has {rows} rows, the other {got.fields['rows']}: align them first", party=link.peer
             )
-        theirs = field(got.fields, "columns", int, low=1, high=_MOST_COLUMNS)
+        theirs = field(got.fields, "columns", int, low=1, high=MOST_COLUMNS + 1)
         peer = PublicKey.from_bytes(got.parts[0])
         link.count("rows", rows)
-        self.config, self.seed, self.key, self.peer = config, seed, key, peer
+        self.config, self.seed, self.key, self.peer, self._order = config, seed, key, peer, None
         self.theirs = ring.zeros(theirs)
 
     def _authorise(self, link: Link, config: Config) -> None:
-        link.authorise("logistic_regression", self.names, len(self.matrix), epochs=config.epochs)
+        link.authorise(TASK, self.names, len(self.matrix), epochs=config.epochs)
 
     def _finish(self, link: Link) -> None:
         link.send("coefficients", parts=[ring.to_bytes(self.theirs)])
@@ -215,9 +222,17 @@ class LogisticJob:
         if len(got.parts[0]) != ring.WORD_BYTES * len(self.own):
             raise FrameError(f"message 'coefficients' holds no {len(self.own)} shares")
         own = ring.words((self.own + ring.from_bytes(got.parts[0])).tolist())
-        if any(abs(v) >> (COEF_BITS + _DIVERGED_BITS) for v in ring.centred(own)):
+        if any(abs(v) >> (COEF_BITS + LARGEST_BITS) for v in ring.centred(own)):
             raise EncodingOverflow("the coefficients left the fixed point: train with a smaller learning_rate")
         self.own, self.theirs = own, ring.zeros(len(self.theirs))
+
+    @property
+    def model(self) -> bytes:
+        """Names this training: the same at both parties, 32 bytes."""
+        assert self.config is not None
+        priv, pub = self._keys()
+        keys = sorted([priv.public_key.fingerprint, pub.fingerprint])
+        return hashlib.sha256(b"bluetusk logistic model" + self.seed + b"".join(keys)).digest()
 
     @property
     def reported(self) -> list[float]:
@@ -234,10 +249,11 @@ class LogisticJob:
     def _rows_of(self, number: int) -> NDArray[np.int64]:
         """Return the rows of a batch: each epoch is cut from an order of its own, which the seed gives both parties."""
         epoch, batch = divmod(number, self.batches)
-        seed = hashlib.sha256(b"bluetusk logistic order" + self.seed + epoch.to_bytes(8, "little")).digest()
         n = len(self.matrix)
-        order = np.argsort(Stream(seed).uint64(n), kind="stable")
-        return order[n * batch // self.batches : n * (batch + 1) // self.batches]
+        if self._order is None or self._order[0] != epoch:
+            seed = hashlib.sha256(b"bluetusk logistic order" + self.seed + epoch.to_bytes(8, "little")).digest()
+            self._order = epoch, np.argsort(Stream(seed).uint64(n), kind="stable")
+        return self._order[1][n * batch // self.batches : n * (batch + 1) // self.batches]
 
     def _batch(self, link: Link, number: int) -> None:
         assert self.config is not None
@@ -425,7 +441,7 @@ class LogisticJob:
             raise FrameError(f"the state is of another number of columns than {self.matrix.shape[1]}")
         told = field(head, "config", dict)
         self.config = Config.from_fields(told) if told else None
-        self.seed = field(head, "seed", bytes)
+        self.seed, self._order = field(head, "seed", bytes), None
         if not p:
             self.key = self.peer = None
         elif self.key is None or self.key._kernel.export_primes() != (p, q):

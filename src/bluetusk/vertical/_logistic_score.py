@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import FrameError, ProtocolAbort
 from ..wire.frame import Kind, check_fields, decode, encode, field
 from ._link import Link, array_bytes, array_from
-from ._logistic_job import COEF_BITS, ROW_BITS
+from ._logistic_job import COEF_BITS, ROW_BITS, TASK
 
 __all__ = ["ScoreJob", "probabilities"]
 
@@ -33,11 +33,11 @@ def probabilities(scores: NDArray[np.float64], sigmoid: str) -> NDArray[np.float
 class ScoreJob:
     """One party's half, of one step; `part` is its rows times its coefficients, with 32 fractional bits."""
 
-    name = "logistic scores"
+    name = TASK + ".predict"
     steps = 1
 
-    def __init__(self, role: str, part: NDArray[np.int64], names: Sequence[str]) -> None:
-        self.role, self.part, self.names = role, part, list(names)
+    def __init__(self, role: str, model: bytes, part: NDArray[np.int64], names: Sequence[str]) -> None:
+        self.role, self.model, self.part, self.names = role, model, part, list(names)
         self.scores: NDArray[np.float64] | None = None
 
     def step(self, links: Sequence[Link], index: int) -> None:
@@ -45,17 +45,23 @@ class ScoreJob:
         (link,) = links
         n = len(self.part)
         rounded = (self.part + (1 << (ROW_BITS - 1))) >> ROW_BITS
-        link.authorise("predict", self.names, n)
         if self.role == "guest":
-            link.send("rows", {"rows": n})
+            link.authorise("predict", self.names, n)
+            link.send("rows", {"rows": n, "model": self.model})
             theirs = array_from(link.receive("scores", parts=1).parts[0], "<i8", (n,))
             if int(np.abs(theirs).max(initial=0)) >> 62 or int(theirs.min(initial=0)) < -(1 << 62):
                 raise FrameError("message 'scores' holds a number that no score is")
             self.scores = (rounded + theirs) / (1 << COEF_BITS)
         else:
-            asked = field(link.receive("rows", ["rows"], parts=0).fields, "rows", int, low=1)
+            got = link.receive("rows", ["rows", "model"], parts=0).fields
+            asked = field(got, "rows", int, low=1)
+            if field(got, "model", bytes, length=32) != self.model:
+                raise ProtocolAbort(
+                    "the halves are not of one model: load those that were trained together", party=link.peer
+                )
             if asked != n:
                 raise ProtocolAbort(f"this party has {n} rows, the other {asked}: align them first", party=link.peer)
+            link.authorise("predict", self.names, n)
             link.count("values_revealed", n)
             link.send("scores", parts=[array_bytes(rounded, "<i8")])
         link.count("rows", n)

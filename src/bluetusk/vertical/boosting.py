@@ -135,8 +135,8 @@ class GradientBoosting(Estimator):
 
     def __init__(
         self,
-        *,
         role: str = "guest",
+        *,
         n_estimators: int = 10,
         max_depth: int = 3,
         learning_rate: float = 0.3,
@@ -224,11 +224,11 @@ class GradientBoosting(Estimator):
         """
         role, settings = check_role(self.role), self._settings()
         table, names = as_table(X, columns)
+        if role == "host" and y is not None:
+            raise ValueError("a host has no labels: give y at the guest only")
         peers = self._peers(role, link, links)
         job: GuestJob | HostJob
         if role == "host":
-            if y is not None:
-                raise ValueError("a host has no labels: give y at the guest only")
             job = HostJob(settings, table, names, self.threads)
         else:
             labels, classes = _labels(y, len(table))

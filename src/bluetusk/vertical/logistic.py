@@ -15,7 +15,7 @@ from ..wire.frame import Kind, check_fields, encode, field
 from ._base import Estimator, check_role
 from ._job import Keeper, Progress, drive
 from ._link import Link
-from ._logistic_job import CLASS_BITS, COEF_BITS, ROW_BITS, SIGMOIDS, Config, LogisticJob
+from ._logistic_job import CLASS_BITS, COEF_BITS, LARGEST_BITS, MOST_COLUMNS, ROW_BITS, SIGMOIDS, Config, LogisticJob
 from ._logistic_score import ScoreJob, probabilities
 from ._matrix import column_names, real_table
 from ._products import ENTRY_BITS
@@ -23,7 +23,7 @@ from ._save import load_frame, save_frame
 
 __all__ = ["LogisticRegression"]
 
-_FIELDS = ("columns", "epochs", "losses", "role", "sigmoid")
+_FIELDS = ("columns", "epochs", "losses", "model", "role", "sigmoid")
 _LIMIT = 1 << (ENTRY_BITS - ROW_BITS)
 
 
@@ -74,6 +74,8 @@ class LogisticRegression(Estimator):
         The loss of each epoch, if `tol` was given.
     sigmoid_ : str
         As the guest said.
+    model_ : bytes
+        Names the training: 32 bytes, the same at both parties. Halves of different trainings do not predict together.
 
     Notes
     -----
@@ -163,7 +165,7 @@ class LogisticRegression(Estimator):
         keeper : Keeper, optional
             Keeps the state after each batch; see :class:`~bluetusk.vertical._job.Keeper`.
         progress : callable, optional
-            Called as ``progress("logistic", steps taken, steps)``.
+            Called as ``progress("logistic_regression", steps taken, steps)``.
 
         Returns
         -------
@@ -190,6 +192,8 @@ class LogisticRegression(Estimator):
         """
         guest = check_role(self.role) == "guest"
         table = real_table(X)
+        if not 1 <= table.shape[1] <= MOST_COLUMNS:
+            raise ValueError(f"X has {table.shape[1]} columns: each party needs 1 to {MOST_COLUMNS}")
         names = column_names(X, columns, table.shape[1])
         matrix = _fixed(table)
         if not guest:
@@ -225,6 +229,7 @@ class LogisticRegression(Estimator):
         self.sigmoid_ = job.config.sigmoid
         self.n_iter_ = len(job.losses) if job.stopped else job.config.epochs
         self.loss_ = job.reported
+        self.model_ = job.model
         if job.key is not None:
             job.key.close()
 
@@ -309,7 +314,7 @@ class LogisticRegression(Estimator):
             raise ValueError(f"X has {table.shape[1]} columns, the model {len(self.columns_)}: {self.columns_!r:.200}")
         own = _fixed(table) @ np.rint(self.coef_ * (1 << COEF_BITS)).astype(np.int64)
         own += round(self.intercept_ * (1 << (COEF_BITS + ROW_BITS)))
-        job = ScoreJob(self.role, own, self.columns_)
+        job = ScoreJob(self.role, self.model_, own, self.columns_)
         drive(job, [link], keeper=keeper, progress=progress)
         return job.scores
 
@@ -412,6 +417,7 @@ class LogisticRegression(Estimator):
             "role": self.role,
             "columns": self.columns_,
             "sigmoid": self.sigmoid_,
+            "model": self.model_,
             "epochs": self.n_iter_,
             "losses": [round(v * (1 << 16)) for v in self.loss_],
         }
@@ -451,14 +457,17 @@ class LogisticRegression(Estimator):
         got = load_frame(path, Kind.LOGISTIC_REGRESSION, passphrase)
         head = got.header
         check_fields(head, _FIELDS)
-        columns = field(head, "columns", list, low=1, high=1 << 13, items=str)
+        columns = field(head, "columns", list, low=1, high=MOST_COLUMNS, items=str)
         model = cls(field(head, "role", str, choices=("guest", "host")))
         model.sigmoid = model.sigmoid_ = field(head, "sigmoid", str, choices=SIGMOIDS)
+        model.model_ = field(head, "model", bytes, length=32)
         model.n_iter_ = field(head, "epochs", int, low=1, high=1000)
         model.loss_ = [v / (1 << 16) for v in field(head, "losses", list, high=1000, items=int)]
         if len(got.payload) != 8 * (len(columns) + 1):
             raise FrameError("the file's coefficients are not as many as its columns")
         values = np.frombuffer(got.payload, "<i8") / (1 << COEF_BITS)
+        if np.abs(values).max() > 1 << LARGEST_BITS:
+            raise FrameError("the file holds a coefficient that no training gives")
         model.columns_, model.coef_, model.intercept_ = columns, values[:-1].copy(), float(values[-1])
         return model
 

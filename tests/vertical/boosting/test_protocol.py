@@ -143,6 +143,25 @@ def test_states_belong_to_their_data(one_key, toy, together):
             other.fit(*data, link=link, keeper=Keep())
 
 
+def test_kept_scores_belong_to_their_rows(one_key, toy, together):
+    tables, y = toy(40, [1, 1])
+    models, disk = trained(Disk(), tables, y, together), Disk()
+
+    def scores(rows):
+        def one(me, table):
+            party = Party(me, disk)
+            return models[me].decision_function(table[:rows], link=Link(party, me=me, peer=party.peer), keeper=party)
+
+        return together([lambda: one("guest", tables[0]), lambda: one("host", tables[1])])
+
+    first, nothing = scores(40)
+    assert nothing is None
+    again, _ = scores(40)  # from what was kept
+    assert np.array_equal(first, again)
+    with pytest.raises(bt.FrameError, match="other rows"):
+        scores(39)
+
+
 # --- an enemy -----------------------------------------------------------------------------------------------
 
 

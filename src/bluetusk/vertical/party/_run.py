@@ -13,6 +13,8 @@ import numpy as np
 from ...evidence import Guard, Log, Meter, Recorder, fingerprint, read_public_key
 from ...evidence import Identity as Signer
 from .._job import Progress
+from ..evaluation import auc, ks, scorecard
+from ..report import write_report
 from ._certs import Identity
 from ._config import Config
 from ._party import Party
@@ -82,9 +84,14 @@ def run_party(
             "records": len(recorder.log),
             "meter": {f"{party}/{task}": counts for (party, task), counts in recorder.meter.totals().items()},
         }
+        result["evidence"]["head"] = recorder.log.head().root.hex()
+        held = recorder.log.peer_head("host" if config.role == "guest" else "guest")
+        result["evidence"]["peer_head"] = "" if held is None else held.root.hex()
         recorder.log.close()
         if recorder.guard is not None:
             recorder.guard.close()
+    if outcome.labels is not None:
+        _report(config, outcome, result, output)
     (output / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return result
 
@@ -116,8 +123,6 @@ def _result(config: Config, outcome: Outcome) -> dict[str, Any]:
     result: dict[str, Any] = {"role": config.role, "job": config.job, **outcome.sizes, "stages": outcome.stages}
     result["iv"] = {name: float(v) for name, v in outcome.binning.iv_.items()}
     if outcome.labels is not None:
-        from ..evaluation import auc, ks
-
         y = outcome.labels
         for name, scores in outcome.scores.items():
             part = outcome.test
@@ -137,3 +142,57 @@ def _write(config: Config, outcome: Outcome, output: Path) -> None:
         half.save(output / f"{name}.bt", passphrase)
     if outcome.labels is not None:
         write_scores(output / "scores.csv", outcome)
+
+
+_TITLES = {"gradient_boosting": "joint, boosted trees", "logistic_regression": "joint, logistic regression"}
+
+
+def _report(config: Config, outcome: Outcome, result: dict[str, Any], output: Path) -> None:
+    """Write the guest's report: the joint models beside what its own columns alone give."""
+    from sklearn.linear_model import LogisticRegression
+
+    assert outcome.labels is not None  # the guest's
+    y, test = outcome.labels, outcome.test
+    models = {_TITLES[name]: outcome.scores[name][test] for name in _TITLES if name in outcome.scores}
+    names = outcome.rows.names
+    own = outcome.binning.transform(outcome.rows.matrix(outcome.order), columns=names)
+    alone = LogisticRegression(max_iter=1000).fit(own[~test], y[~test])
+    models["this bank alone"] = alone.predict_proba(own[test])[:, 1]
+    first = next(name for name in _TITLES if name in outcome.scores)
+    logistic, boosting = (outcome.models.get(name) for name in ("logistic_regression", "gradient_boosting"))
+    coefficients: list[dict[str, Any]] = []
+    points: list[dict[str, Any]] = []
+    if logistic is not None:
+        pairs = zip(logistic.columns_, logistic.coef_, strict=True)
+        coefficients = [{"party": "guest", "column": name, "value": float(value)} for name, value in pairs]
+        card = scorecard(outcome.binning, logistic.coef_, logistic.intercept_, columns=logistic.columns_)
+        points = card.table()
+    importances: list[dict[str, Any]] = []
+    if boosting is not None:
+        pairs = zip(boosting.columns_, boosting.feature_importances_, strict=True)
+        importances = [{"party": "guest", "column": name, "value": float(value)} for name, value in pairs]
+        others = {name: share for name, share in boosting.party_importances_.items() if name != "guest"}
+        importances += [{"party": name, "column": "all", "value": float(share)} for name, share in others.items()]
+    stages = result["stages"].values()
+    facts = {
+        "job": config.job,
+        "customers in common": f"{result['intersection']:,}",
+        "for training, held back": f"{result['train']:,}, {result['test']:,}",
+        "Paillier key": f"{config.model.key_size} bits",
+        "seconds": f"{sum(stage['seconds'] for stage in stages):.0f}",
+        "bytes sent, received": f"{result['bytes']['sent']:,}, {result['bytes']['received']:,}",
+    }
+    write_report(
+        output / "report.html",
+        y[test],
+        models,
+        title="Joint credit model",
+        subtitle=f"{config.job}: {result['test']:,} customers held back",
+        reference=outcome.scores[first][~test],
+        bins=outcome.binning.table(),
+        coefficients=coefficients,
+        importances=importances,
+        points=points,
+        facts=facts,
+        evidence={k: v for k, v in result.get("evidence", {}).items() if k != "meter"} or None,
+    )

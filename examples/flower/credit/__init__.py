@@ -1,0 +1,1 @@
+"""Ten banks, one credit model: a Flower app with secure aggregation."""

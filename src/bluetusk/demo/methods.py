@@ -1,0 +1,91 @@
+"""What the ways of summing cost, side by side: each measured by running it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .private import epsilon
+from .runner import Outcome, Plan
+
+__all__ = ["Cost", "cost"]
+
+_PHASES = ("keys", "bins", "training")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one method used in one run, without starting the processes and reading the file.
+
+    Attributes
+    ----------
+    method : str
+        "paillier", "secagg" or "secagg+dp".
+    sums : int
+        Sums of gradients.
+    bank_bytes : int
+        Sent by a bank, on average over those that stayed.
+    bytes : int
+        Sent by all roles.
+    cpu_seconds : float
+        Processor time of all roles.
+    wall_seconds : float
+        From the first sum to the model.
+    auc : float
+        Of the model, on everybody's test customers.
+    epsilon : float or None
+        What it costs a customer in privacy; None where sums are exact.
+    """
+
+    method: str
+    sums: int
+    bank_bytes: int
+    bytes: int
+    cpu_seconds: float
+    wall_seconds: float
+    auc: float
+    epsilon: float | None
+
+
+def cost(plan: Plan, outcome: Outcome, auc: float) -> Cost:
+    """Add up what a run used.
+
+    Parameters
+    ----------
+    plan : Plan
+        What was run.
+    outcome : Outcome
+        What came of it.
+    auc : float
+        Of its model.
+
+    Returns
+    -------
+    Cost
+
+    Examples
+    --------
+    >>> from bluetusk.demo.channel import Usage
+    >>> used = {"start": Usage(9.0, 9, 9), "bins": Usage(0.5, 100, 30), "training": Usage(1.5, 1000, 300)}
+    >>> seconds = {"bins": 0.25, "training": 1.0}
+    >>> outcome = Outcome(rounds=7, usage={"aggregator": used, "bank-01": used}, seconds=seconds)
+    >>> got = cost(Plan(method="secagg"), outcome, 0.78)
+    >>> got.bytes, got.bank_bytes, got.cpu_seconds, got.wall_seconds
+    (2200, 1100, 4.0, 1.25)
+    """
+    sent: dict[str, int] = {}
+    cpu = 0.0
+    for role, phases in outcome.usage.items():
+        used = [phases[phase] for phase in _PHASES if phase in phases]
+        sent[role] = sum(each.sent for each in used)
+        cpu += sum(each.seconds for each in used)
+    banks = [size for role, size in sent.items() if role.startswith("bank")]
+    return Cost(
+        method=plan.method,
+        sums=outcome.rounds,
+        bank_bytes=sum(banks) // max(len(banks), 1),
+        bytes=sum(sent.values()),
+        cpu_seconds=cpu,
+        wall_seconds=outcome.seconds.get("bins", 0.0) + outcome.seconds.get("training", 0.0),
+        auc=auc,
+        epsilon=epsilon(outcome.noise) if outcome.noise else None,
+    )

@@ -1,0 +1,1 @@
+"""The app that test_flower_processes.py runs."""
