@@ -65,7 +65,7 @@ def test_records_are_what_was_said(tmp_path: Path) -> None:
     assert records[1].hashes == {"model": bytes(32)}
     assert records[1].details == {"n": [1, "x"]}
     assert report.notes == ("the owner's clock went back by 2500 ms before record 2",)
-    with pytest.raises(FileExistsError):
+    with pytest.raises(FileExistsError, match=r"Log\.open"):
         Log.create(path, BANK, owner="bank")
 
 
