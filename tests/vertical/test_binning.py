@@ -173,8 +173,9 @@ def test_policy_meter_and_frames(both, data):
     x, _ = data
     _, host = fitted(both, data, local_links(observers=seen, seconds=30))
     bins = sum(b.n_bins for b in host.bins_)
-    assert seen[0].asked == [{"peer": "host", "purpose": "binning", "columns": ["label"], "rows": N, "min_rows": 12}]
-    assert seen[1].asked == [{"peer": "guest", "purpose": "binning", "columns": NAMES, "rows": N, "min_rows": 12}]
+    asked = {"purpose": "binning", "rows": N, "task": "woe-binning", "min_rows": 12}
+    assert seen[0].asked == [{"peer": "host", "columns": ["label"], **asked}]
+    assert seen[1].asked == [{"peer": "guest", "columns": NAMES, **asked}]
     assert [s.counted for s in seen] == [
         {"rows": N, "values_encrypted": N, "values_revealed": bins},
         {"rows": N, "values_revealed": bins},

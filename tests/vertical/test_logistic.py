@@ -331,8 +331,12 @@ def test_owners_are_asked_and_values_counted():
     watch = Watching(), Watching()
     links = local_links(observers=watch, seconds=60.0)
     guest, host = trained(xg, xh, y, links, tol=0.0)
-    assert watch[0].asked == [("host", "logistic_regression", ("x0", "x1"), 40, {"epochs": 2})]
-    assert watch[1].asked == [("guest", "logistic_regression", ("x0", "x1", "x2"), 40, {"epochs": 2})]
+    assert watch[0].asked == [
+        ("host", "logistic_regression", ("x0", "x1"), 40, {"task": "logistic_regression", "epochs": 2})
+    ]
+    assert watch[1].asked == [
+        ("guest", "logistic_regression", ("x0", "x1", "x2"), 40, {"task": "logistic_regression", "epochs": 2})
+    ]
     # four batches of 20: residuals, and the shares of the other's weights (the guest has an intercept)
     assert watch[0].counted == {"rows": 40, "values_encrypted": 80 + 4 * 3, "values_revealed": 2}
     assert watch[1].counted == {"rows": 40, "values_encrypted": 80 + 4 * 3, "values_revealed": 2}

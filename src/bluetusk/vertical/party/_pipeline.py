@@ -249,6 +249,7 @@ def run(
             progress=progress,
         ),
     )
+    order = _ordered(order, rows.ids, model.seed)
     labels = rows.labels[order] if rows.labels is not None else None
     held = stage(
         "split", lambda: _once("split", lambda way: _split(config, labels, len(order), way), link, keeper, progress)
@@ -281,7 +282,7 @@ def run(
         learning_rate=model.learning_rate,
         l2=model.l2,
         sigmoid=model.sigmoid,
-        seed=hashlib.sha256(f"{config.job} {model.seed}".encode()).digest() if guest else None,
+        seed=hashlib.sha256(f"bluetusk batches {model.seed}".encode()).digest() if guest else None,
         key_size=model.key_size,
     )
     boosting = GradientBoosting(
@@ -290,6 +291,7 @@ def run(
         max_depth=model.depth,
         learning_rate=model.tree_rate,
         max_bins=model.tree_bins,
+        min_bucket_rows=model.min_bucket_rows,
         random_state=model.seed,
         key_size=model.key_size,
     )
@@ -326,6 +328,16 @@ def _agree(config: Config, link: Link) -> bytes:
             party=None,
         )
     return hashlib.sha256(encode(Kind.VERTICAL_STATE, mine)).digest()
+
+
+def _ordered(order: NDArray[np.int64], ids: NDArray[Any], seed: int) -> NDArray[np.int64]:
+    """Return the common rows in an order that follows from their ids and the seed alone.
+
+    The order of the intersection is drawn anew in every run, and again if a crash cuts it short; the split and the
+    batches follow the order, so without this no run could be compared with another.
+    """
+    keys = [hashlib.sha256(f"bluetusk order {seed} {ids[k]}".encode()).digest() for k in order.tolist()]
+    return order[sorted(range(len(keys)), key=keys.__getitem__)]
 
 
 def _split(config: Config, labels: NDArray[np.int64] | None, n: int, link: Link) -> bytes:
