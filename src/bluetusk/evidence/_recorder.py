@@ -181,7 +181,12 @@ class Recorder:
         self.meter.count(party=peer, task=task or "-", what=what, number=len(frame), message=_name(frame))
 
     def finish(
-        self, task: str, *, hashes: Mapping[str, bytes] | None = None, details: Mapping[str, Any] | None = None
+        self,
+        task: str,
+        *,
+        counted: str | None = None,
+        hashes: Mapping[str, bytes] | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
         """Log the end of a task: hashes of its results, and what the meter counted in it.
 
@@ -189,6 +194,8 @@ class Recorder:
         ----------
         task : str
             Within the job.
+        counted : str, optional
+            The task's name in the meter, if that is another one.
         hashes : mapping of str to bytes, optional
             SHA-256 of results.
         details : mapping, optional
@@ -210,7 +217,7 @@ class Recorder:
         full = self._task(task)
         if ("finished", full, None) in self._told:
             return
-        facts = {**(details or {}), "meter": self.meter.snapshot(task)}
+        facts = {**(details or {}), "meter": self.meter.snapshot(counted or task)}
         self.log.append("finished", by=self.me, task=full, hashes=hashes, details=facts)
         self._told.add(("finished", full, None))
 

@@ -226,7 +226,12 @@ def run(
     if recorder is not None:
         keeper = _Metered(keeper, recorder.meter)
 
-    def stage(name: str, function: Callable[[], Any], hashes: Callable[[Any], dict[str, bytes]] | None = None) -> Any:
+    def stage(
+        name: str,
+        function: Callable[[], Any],
+        hashes: Callable[[Any], dict[str, bytes]] | None = None,
+        counted: str | None = None,  # the name under which the messages travel
+    ) -> Any:
         start, before = time.perf_counter(), link.bytes_sent + link.bytes_received
         result = function()
         stages[name] = {
@@ -234,7 +239,7 @@ def run(
             "bytes": link.bytes_sent + link.bytes_received - before,
         }
         if recorder is not None:
-            recorder.finish(name, hashes=hashes(result) if hashes else None)
+            recorder.finish(name, counted=counted, hashes=hashes(result) if hashes else None)
         return result
 
     stage("agree", lambda: _once("agree", lambda way: _agree(config, way), link, keeper, progress))
@@ -270,6 +275,7 @@ def run(
         "binning",
         lambda: binning.fit(table[train], y, columns=names, link=link, keeper=keeper, progress=progress),
         lambda fitted: {"half": _digest(fitted.table())},
+        counted="woe-binning",
     )
     kept = binning.select(model.min_iv)
     woe = binning.transform(table, columns=names)[:, [names.index(name) for name in kept]]
@@ -305,7 +311,8 @@ def run(
             continue
         fit = functools.partial(estimator.fit, x[train], y, columns=chosen, link=link, keeper=keeper, progress=progress)
         models[name] = stage(name, fit)
-        found = stage(f"{name}_scores", functools.partial(estimator.predict_proba, x, link=link, keeper=keeper))
+        score = functools.partial(estimator.predict_proba, x, link=link, keeper=keeper)
+        found = stage(f"{name}_scores", score, counted=f"{name}.predict")
         if found is not None:
             scores[name] = found[:, 1]
     if recorder is not None:
