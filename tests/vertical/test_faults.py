@@ -34,7 +34,14 @@ PEERS = {"guest": "host", "host": "guest"}
 KILLS = int(os.environ.get("BLUETUSK_KILLS", "3"))
 IN_ONE_RUN = 5
 
-# Run in a party's process before its command line: what a hostile or an ill machine would do to it.
+# Run in a party's process before its command line. The order of the rows, else drawn anew in each run, is the same one, so
+# that two runs can be compared to the bit.
+ORDER = """
+import bluetusk.vertical.align as align
+tags = align._tags
+align._tags = lambda ids, nonces: tags(ids, b"")
+"""
+# What a hostile or an ill machine would do to it.
 FLIP = """
 from bluetusk.vertical.party._connection import Connection
 whole = Connection.messages
@@ -67,7 +74,7 @@ class Process:
     def __init__(self, case, role, *, tap="", steps=None):
         self.role, self.case, self.steps = role, case, steps
         home = case.folder / ROLES[role]
-        code = f"{tap}\nimport sys\nfrom bluetusk.cli import main\nsys.exit(main(sys.argv[1:]))"
+        code = f"{ORDER}{tap}\nimport sys\nfrom bluetusk.cli import main\nsys.exit(main(sys.argv[1:]))"
         arguments = ["party", "--config", str(home / "party.toml"), "--json", "--progress", "json"]
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, *arguments],
@@ -305,8 +312,7 @@ def test_one_run_that_meets_every_fault(case, undisturbed, tmp_path, capsys):
     signed(mine, "host", lambda grant: dataclasses.replace(grant, until=int(time.time()) - 60))
     lines = errors(both(mine))
     assert "clause until" in lines["host"]
-    assert "PolicyRefused" in lines["guest"]
-    assert "gave up" in lines["guest"]
+    assert "the other party gave up: the policy does not allow this" in lines["guest"]
     logs_hold(mine, capsys)
     refused = [r for r in verify(network / "evidence.log").records if r.what == "refused"]
     assert [r.details["clause"] for r in refused] == ["until"]
@@ -314,7 +320,7 @@ def test_one_run_that_meets_every_fault(case, undisturbed, tmp_path, capsys):
 
     # sums of a bin are altered on their way
     lines = errors(both(mine, host=FLIP.format(topic="bins")))
-    assert re.search("bins of a column do not add up|not decrypt|ciphertext", lines["guest"])
+    assert re.search("decryption failed|do not add up|ciphertext", lines["guest"])
     assert "gave up" in lines["host"]
     logs_hold(mine, capsys)
 
@@ -328,8 +334,4 @@ def test_one_run_that_meets_every_fault(case, undisturbed, tmp_path, capsys):
     ends = both(mine, guest=SLOW, host=SLOW)
     assert ends == {"guest": (0, []), "host": (0, [])}
     logs_hold(mine, capsys, covered=True)
-    found = outcome(mine)
-    for role in ROLES:
-        for record in found[0][role, "authorised"]:
-            record[1].pop("policy")
-    same(found, undisturbed[0])
+    same(outcome(mine), undisturbed[0])
