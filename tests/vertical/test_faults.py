@@ -1,7 +1,7 @@
 """The credit case as two real processes that meet faults: killed at random, refused, altered, slowed, out of disk.
 
-After each fault both logs must verify and both processes must have said in one line what is wrong; once it is mended the
-run goes on from its kept steps and ends as an undisturbed one does, with nothing counted twice.
+After each fault both logs must verify and both processes must have said in one line what is wrong; once it is mended
+the run goes on from its kept steps and ends as an undisturbed one does, with nothing counted twice.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ PEERS = {"guest": "host", "host": "guest"}
 KILLS = int(os.environ.get("BLUETUSK_KILLS", "3"))
 IN_ONE_RUN = 5
 
-# Run in a party's process before its command line. The order of the rows, else drawn anew in each run, is the same one, so
-# that two runs can be compared to the bit.
+# Run in a party's process before its command line. The order of the rows, else drawn anew in each run, is the same
+# one, so that two runs can be compared to the bit.
 ORDER = """
 import bluetusk.vertical.align as align
 tags = align._tags
