@@ -6,7 +6,9 @@ the run goes on from its kept steps and ends as an undisturbed one does, with no
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
 import os
 import random
@@ -151,17 +153,17 @@ def both(case, **taps):
             process.kill()
 
 
-def logs_hold(case, capsys, *, covered=False):
+def logs_hold(case, *, covered=False):
     """Both logs verify on the command line, against the heads that the peer holds."""
     for role, name in ROLES.items():
         home, there = case.folder / name, case.folder / ROLES[PEERS[role]]
         if not (home / "evidence.log").exists():
             continue
-        capsys.readouterr()
         heads = ["--head", str(there / "evidence.log")] if (there / "evidence.log").exists() else []
         command = ["evidence", "verify", str(home / "evidence.log"), "--key", str(home / "identity.pub"), "--json"]
-        assert cli.main([*command, *heads]) == 0
-        told = json.loads(capsys.readouterr().out)
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            assert cli.main([*command, *heads]) == 0
+        told = json.loads(out.getvalue())
         assert told["ok"]
         if covered:
             assert told["heads"]
@@ -229,7 +231,7 @@ def undisturbed(case, tmp_path_factory):
 
 
 @pytest.mark.parametrize("run", range(-(-KILLS // IN_ONE_RUN)))
-def test_killed_at_random_points(case, undisturbed, tmp_path, capsys, run):
+def test_killed_at_random_points(case, undisturbed, tmp_path, run):
     wanted, steps = undisturbed
     mine = copied(case, tmp_path)
     kills = min(IN_ONE_RUN, KILLS - run * IN_ONE_RUN)
@@ -260,7 +262,7 @@ def test_killed_at_random_points(case, undisturbed, tmp_path, capsys, run):
         for life in lives.values():
             life.kill()
     same(outcome(mine), wanted)
-    logs_hold(mine, capsys, covered=True)
+    logs_hold(mine, covered=True)
 
 
 def errors(ends):
@@ -286,7 +288,7 @@ def signed(case, role, change):
     path.write_bytes(new.sign(signer).to_bytes())
 
 
-def test_one_run_that_meets_every_fault(case, undisturbed, tmp_path, capsys):
+def test_one_run_that_meets_every_fault(case, undisturbed, tmp_path):
     import dataclasses
 
     mine = copied(case, tmp_path)
@@ -305,7 +307,7 @@ def test_one_run_that_meets_every_fault(case, undisturbed, tmp_path, capsys):
         for process in (host, guest):
             process.kill()
     edit(bank / "party.toml", 'peer_certificate = "bank.cert.pem"', 'peer_certificate = "../network/network.cert.pem"')
-    logs_hold(mine, capsys)
+    logs_hold(mine)
 
     # the host's grant has expired: the owner's own process refuses
     until = Policy.load(network / "policy.signed").grants[0].until
@@ -313,25 +315,45 @@ def test_one_run_that_meets_every_fault(case, undisturbed, tmp_path, capsys):
     lines = errors(both(mine))
     assert "clause until" in lines["host"]
     assert "the other party gave up: the policy does not allow this" in lines["guest"]
-    logs_hold(mine, capsys)
+    logs_hold(mine)
     refused = [r for r in verify(network / "evidence.log").records if r.what == "refused"]
     assert [r.details["clause"] for r in refused] == ["until"]
     signed(mine, "host", lambda grant: dataclasses.replace(grant, until=until))
+
+    # a guest that hangs: its host gives it up, and it finds nobody when it wakes
+    edit(network / "party.toml", "patience = 60", "patience = 6")
+    edit(bank / "party.toml", "patience = 60", "patience = 6")
+    steps = threading.Semaphore(0)
+    host, guest = Process(mine, "host"), Process(mine, "guest", steps=steps)
+    try:
+        steps.acquire(timeout=60)
+        guest.process.send_signal(signal.SIGSTOP)
+        ends = {"host": host.end()}
+        guest.process.send_signal(signal.SIGCONT)
+        lines = errors({**ends, "guest": guest.end()})
+    finally:
+        for process in (host, guest):
+            process.kill()
+    assert "no sign of life from 'guest'" in lines["host"]
+    assert "no sign of life from 'host'" in lines["guest"]
+    logs_hold(mine)
+    edit(network / "party.toml", "patience = 6", "patience = 60")
+    edit(bank / "party.toml", "patience = 6", "patience = 60")
 
     # sums of a bin are altered on their way
     lines = errors(both(mine, host=FLIP.format(topic="bins")))
     assert re.search("decryption failed|do not add up|ciphertext", lines["guest"])
     assert "gave up" in lines["host"]
-    logs_hold(mine, capsys)
+    logs_hold(mine)
 
     # the guest's files may not grow beyond what the gradients of a tree need
     lines = errors(both(mine, guest=SMALL_DISK.format(size=100_000)))
     assert "disk is full" in lines["guest"]
     assert "gave up" in lines["host"]
-    logs_hold(mine, capsys)
+    logs_hold(mine)
 
     # a slow way, and what was left of the run passes over it
     ends = both(mine, guest=SLOW, host=SLOW)
     assert ends == {"guest": (0, []), "host": (0, [])}
-    logs_hold(mine, capsys, covered=True)
+    logs_hold(mine, covered=True)
     same(outcome(mine), undisturbed[0])
