@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FrameError, ProtocolAbort
-from ...evidence import Log, Meter, Recorder
+from ...evidence import Head, Log, Meter, Recorder
 from ...wire import frame
 from ...wire.frame import Kind, check_fields, decode, encode
 from .._files import read_columns
@@ -226,12 +226,7 @@ def run(
     if recorder is not None:
         keeper = _Metered(keeper, recorder.meter)
 
-    def stage(
-        name: str,
-        function: Callable[[], Any],
-        hashes: Callable[[Any], dict[str, bytes]] | None = None,
-        counted: str | None = None,  # the name under which the messages travel
-    ) -> Any:
+    def stage(name: str, function: Callable[[], Any], hashes: Callable[[Any], dict[str, bytes]] | None = None) -> Any:
         start, before = time.perf_counter(), link.bytes_sent + link.bytes_received
         result = function()
         stages[name] = {
@@ -239,7 +234,7 @@ def run(
             "bytes": link.bytes_sent + link.bytes_received - before,
         }
         if recorder is not None:
-            recorder.finish(name, counted=counted, hashes=hashes(result) if hashes else None)
+            recorder.finish(name, hashes=hashes(result) if hashes else None)
         return result
 
     stage("agree", lambda: _once("agree", lambda way: _agree(config, way), link, keeper, progress))
@@ -254,6 +249,7 @@ def run(
             progress=progress,
         ),
     )
+    order = _ordered(order, rows.ids, model.seed)
     labels = rows.labels[order] if rows.labels is not None else None
     held = stage(
         "split", lambda: _once("split", lambda way: _split(config, labels, len(order), way), link, keeper, progress)
@@ -275,7 +271,6 @@ def run(
         "binning",
         lambda: binning.fit(table[train], y, columns=names, link=link, keeper=keeper, progress=progress),
         lambda fitted: {"half": _digest(fitted.table())},
-        counted="woe-binning",
     )
     kept = binning.select(model.min_iv)
     woe = binning.transform(table, columns=names)[:, [names.index(name) for name in kept]]
@@ -287,7 +282,7 @@ def run(
         learning_rate=model.learning_rate,
         l2=model.l2,
         sigmoid=model.sigmoid,
-        seed=hashlib.sha256(f"{config.job} {model.seed}".encode()).digest() if guest else None,
+        seed=hashlib.sha256(f"bluetusk batches {model.seed}".encode()).digest() if guest else None,
         key_size=model.key_size,
     )
     boosting = GradientBoosting(
@@ -296,6 +291,7 @@ def run(
         max_depth=model.depth,
         learning_rate=model.tree_rate,
         max_bins=model.tree_bins,
+        min_bucket_rows=model.min_bucket_rows,
         random_state=model.seed,
         key_size=model.key_size,
     )
@@ -311,8 +307,7 @@ def run(
             continue
         fit = functools.partial(estimator.fit, x[train], y, columns=chosen, link=link, keeper=keeper, progress=progress)
         models[name] = stage(name, fit)
-        score = functools.partial(estimator.predict_proba, x, link=link, keeper=keeper)
-        found = stage(f"{name}_scores", score, counted=f"{name}.predict")
+        found = stage(f"{name}_scores", functools.partial(estimator.predict_proba, x, link=link, keeper=keeper))
         if found is not None:
             scores[name] = found[:, 1]
     if recorder is not None:
@@ -333,6 +328,16 @@ def _agree(config: Config, link: Link) -> bytes:
             party=None,
         )
     return hashlib.sha256(encode(Kind.VERTICAL_STATE, mine)).digest()
+
+
+def _ordered(order: NDArray[np.int64], ids: NDArray[Any], seed: int) -> NDArray[np.int64]:
+    """Return the common rows in an order that follows from their ids and the seed alone.
+
+    The order of the intersection is drawn anew in every run, and again if a crash cuts it short; the split and the
+    batches follow the order, so without this no run could be compared with another.
+    """
+    keys = [hashlib.sha256(f"bluetusk order {seed} {ids[k]}".encode()).digest() for k in order.tolist()]
+    return order[sorted(range(len(keys)), key=keys.__getitem__)]
 
 
 def _split(config: Config, labels: NDArray[np.int64] | None, n: int, link: Link) -> bytes:
@@ -359,10 +364,11 @@ def _split(config: Config, labels: NDArray[np.int64] | None, n: int, link: Link)
 def _heads(log: Log, link: Link, peer_key: bytes | None) -> bytes:
     """Show each other the signed heads of the logs, with proofs that they extend the last ones shown."""
     held = log.peer_head(link.peer)
-    link.send("held", {"size": held.size if held else 0})
-    since = frame.field(link.receive("held", ["size"], parts=0).fields, "size", int, low=0)
-    if since > len(log):
-        raise ProtocolAbort(f"{link.peer!r} holds a head of this log that is longer than the log", party=link.peer)
+    link.send("held", {}, [] if held is None else [held.to_bytes()])
+    shown = [Head.from_bytes(part) for part in link.receive("held").parts[:1]]
+    for head in shown:
+        log.confirm(head)  # or this party's own log was rolled back
+    since = shown[0].size if shown else 0
     link.send("head", {}, [log.offer(since)])
     (data,) = link.receive("head", parts=1).parts
     if peer_key is None:
