@@ -36,7 +36,12 @@ PEERS = {"guest": "host", "host": "guest"}
 KILLS = int(os.environ.get("BLUETUSK_KILLS", "3"))
 IN_ONE_RUN = 5
 
-# Run in a party's process before its command line: what a hostile or an ill machine would do to it.
+# Run in a party's process before its command line: no report, which takes longer than all else and has tests of its
+# own; and what a hostile or an ill machine would do.
+NO_REPORT = """
+from bluetusk.vertical.party import _run
+_run._report = lambda *given: None
+"""
 FLIP = """
 from bluetusk.vertical.party._connection import Connection
 whole = Connection.messages
@@ -69,7 +74,7 @@ class Process:
     def __init__(self, case, role, *, tap="", steps=None):
         self.role, self.case, self.steps = role, case, steps
         home = case.folder / ROLES[role]
-        code = f"{tap}\nimport sys\nfrom bluetusk.cli import main\nsys.exit(main(sys.argv[1:]))"
+        code = f"{NO_REPORT}{tap}\nimport sys\nfrom bluetusk.cli import main\nsys.exit(main(sys.argv[1:]))"
         arguments = ["party", "--config", str(home / "party.toml"), "--json", "--progress", "json"]
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, *arguments],
