@@ -14,7 +14,8 @@ import time
 import pytest
 
 import bluetusk as bt
-from bluetusk.vertical.party import Identity, Party, certificate_fingerprint, make_certificate
+from bluetusk.vertical._job import drive
+from bluetusk.vertical.party import Identity, Party, _session, certificate_fingerprint, make_certificate
 from bluetusk.vertical.party._session import Session
 from bluetusk.vertical.party._vault import Vault
 
@@ -132,6 +133,39 @@ def test_arrays_larger_than_a_message(folder):
         thread.join(30)
     host.close()
     assert bytes(got[0].parts[0]) == big
+
+
+def test_a_party_that_was_done_needs_nobody(folder, monkeypatch):
+    """Killed while it wrote its results, when the peer had left for good."""
+    monkeypatch.setattr(_session, "_ALONE", 0.2)
+
+    class Greeting:
+        name, steps = "greeting", 1
+
+        def step(self, links, index):
+            links[0].send("hello", {"from": links[0].me})
+            self.heard = links[0].receive("hello", ["from"]).fields["from"].encode()
+
+        def state(self):
+            return self.heard if hasattr(self, "heard") else b""
+
+        def restore(self, state):
+            self.heard = state
+
+    def program(link, keeper):
+        job = Greeting()
+        drive(job, [link], keeper=keeper)
+        return job.heard
+
+    guest, host = two(folder)
+    thread = threading.Thread(target=host.run, args=(program,))
+    thread.start()
+    with host, guest:
+        assert guest.run(program) == b"host"
+        thread.join(20)
+    who, way = identity(folder, "guest", "host"), {"connect": free_address()}
+    with Party("guest", job="t", identity=who, state=folder / "g", **way) as again:
+        assert again.run(program) == b"host"
 
 
 def test_stranger_is_refused(folder):

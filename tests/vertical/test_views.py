@@ -107,7 +107,7 @@ TABLE = {
     **{
         ("heads", topic, me): value
         for me in PEERS
-        for topic, value in {"held": ("size", lambda s, f, b: []), "head": ("", lambda s, f, b: [None])}.items()
+        for topic, value in {"held": ("", lambda s, f, b: []), "head": ("", lambda s, f, b: [None])}.items()
     },
 }
 AT_MOST = {"level", "partition", "answer"}  # of some nodes' rows only: these lengths are bounds

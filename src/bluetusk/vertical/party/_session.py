@@ -33,7 +33,8 @@ __all__ = ["Session"]
 MAX_FRAME = 1 << 32
 _ATTEMPT = 16
 _GOODBYE = 2.0  # seconds for a goodbye to come in
-_META, _STATE, _OUT = "steps", "state-{:08d}", "out-{:08d}"
+_ALONE = 10.0  # seconds that a party which is known to be done waits for a peer that may need it
+_META, _STATE, _OUT, _DONE = "steps", "state-{:08d}", "out-{:08d}", "done"
 
 
 @dataclass
@@ -199,9 +200,15 @@ class Session:
         """
         until = time.monotonic() + seconds
         with self._changed:
+            done = self._was_done()
+            if done:  # in an earlier life, after which the peer may have left for good
+                until = min(until, time.monotonic() + _ALONE)
             self._leaving = True
             self._changed.notify_all()
             while not (self._failure or self._rewound):
+                if not done and self._delivered() and self._peer_now >= self._now:
+                    done = True  # the peer has kept all steps: it needs no more than to hear the same of this party
+                    self._vault.write(_DONE, encode(Kind.CHECKPOINT, {"now": self._now}))
                 if self._delivered() and self._said_bye:
                     until = min(until, time.monotonic() + _GOODBYE)  # a peer that is gone already cannot say goodbye
                     if self._heard_bye:
@@ -210,7 +217,7 @@ class Session:
                 if left <= 0:
                     break
                 self._changed.wait(min(left, 0.2))
-            return self._delivered()
+            return self._delivered() or (done and not (self._failure or self._rewound))
 
     def fail(self, error: BaseException) -> None:
         """End the run: what the program calls next raises this error."""
@@ -306,7 +313,12 @@ class Session:
         self._left = {}
         self._ready = True
 
+    def _was_done(self) -> bool:
+        kept = self._vault.read(_DONE)
+        return kept is not None and decode(kept, Kind.CHECKPOINT).header.get("now") == self._now
+
     def _go_back(self, step: int) -> None:
+        self._vault.remove(_DONE)
         for n in [n for n in self._rounds if n >= step]:
             del self._rounds[n]
             self._vault.remove(_OUT.format(n))
