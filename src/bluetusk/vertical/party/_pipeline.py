@@ -287,6 +287,8 @@ def run(
         max_depth=model.depth,
         learning_rate=model.tree_rate,
         max_bins=model.tree_bins,
+        min_samples_leaf=model.tree_leaf_rows,
+        min_bucket_rows=model.tree_bucket_rows,
         random_state=model.seed,
         key_size=model.key_size,
     )
