@@ -32,6 +32,8 @@ KERNELS = {
     "noise": ["bt_noise"],
     "field": ["bt_field", "bt_field_small", "bt_field_odd", "bt_field_gf256", "bt_field_avx2"],
 }
+# gcc vectorises plain loops, at the second level of optimisation, only where their length is known
+FLAGS = {"ring": ["-ftree-vectorize", "-fvect-cost-model=dynamic"]}
 WARNINGS = ["-Wall", "-Wextra"]
 # CFLAGS come before these: a level of optimisation that they name is left alone. Python's own flags may ask for debug
 # information (-g), which costs a quarter of the build and most of a wheel's size.
@@ -46,7 +48,7 @@ def extension(name: str, sources: list[str]) -> Extension:
         [f"src/bluetusk/_kernels/{name}.pyx", *(f"csrc/{source}.c" for source in sources)],
         include_dirs=["csrc", str(Path(gmpy2.__file__).parent), numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-        extra_compile_args=["-std=gnu17", *OPTIMISE, *DEBUG, "-fvisibility=hidden", *WARNINGS],
+        extra_compile_args=["-std=gnu17", *OPTIMISE, *DEBUG, *FLAGS.get(name, []), "-fvisibility=hidden", *WARNINGS],
         libraries=["dl"] if sys.platform.startswith("linux") else [],
         depends=[str(path) for path in Path("csrc").glob("*.h")],
     )

@@ -4,8 +4,8 @@
 
 Each peer does the operation on as many numbers as it handles in a short window; what it returns is checked against
 Python's integers before anything is timed. Timing is interleaved: in each round everybody gets one window, in an
-order that rotates, so that a noisy minute hits all. The table gives numbers per second, median (best); a ratio
-compares medians with medians and bests with bests.
+order that rotates, so that a noisy minute hits all. The table gives numbers per second of processor time, median
+(best); a ratio compares medians with medians and bests with bests.
 
 python-flint multiplies a prepared matrix with prepared vectors: it draws no randomness and converts nothing, so it is
 the harder peer. mpyc, galois and shamirs are timed whole. Peers that are not installed are left out and named.
@@ -271,9 +271,9 @@ def measure(op: Operation, seconds: float) -> dict[str, dict[str, float]]:
                 and len(times[peer]) > 3 * min(map(len, times.values()))
             ):
                 continue  # the fast ones need not wait for the slowest
-            start = time.perf_counter()
+            start = time.process_time()
             op.jobs[peer][0]()
-            times[peer].append(time.perf_counter() - start)
+            times[peer].append(time.process_time() - start)
         turn += 1
     return {
         peer: {
@@ -339,7 +339,7 @@ def main(argv: list[str] | None = None) -> int:
                 "reached_best": reached["best_per_s"],
             }
         )
-    print("one thread, units per second: median (best)\n")
+    print("one thread, units per second of processor time: median (best)\n")
     print(markdown(rows))
     absent = [package for package in PACKAGES if load(package) is None]
     versions = {"bluetusk": bt.__version__} | {name: version(name) for name in PACKAGES if name not in absent}

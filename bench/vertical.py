@@ -3,12 +3,19 @@
     python bench/vertical.py logistic [--rows 21000] [--batch 1024] [--key-size 2048] [--sigmoid linear|cubic]
                                       [--balanced] [--wide] [--json FILE]
     python bench/vertical.py accuracy [--first 0] [--seeds 5] [--epochs 3] [--key-size 2048] [--json FILE]
+    python bench/vertical.py boosting [--rows 21000] [--trees 2] [--key-size 2048] [--json FILE]
+    python bench/vertical.py boosting-sizes [--full] [--key-size 2048] [--json FILE]
+    python bench/vertical.py boosting-accuracy [--first 0] [--seeds 5] [--trees 10] [--key-size 2048] [--json FILE]
 
 * ``logistic``: an epoch on the customers of the demo, the bank's 5 columns and the payment network's 18; the processor
   time of each party by phase, and bytes. ``--wide`` instead measures single batches of 30 + 70, 30 + 150 and 30 + 300
-  columns, and says what an epoch of 100 000 rows takes: that many batches, each of which costs the same.
+  columns, says what an epoch of 100 000 rows takes, that many batches, each of which costs the same, and runs the
+  encryption of such an epoch for real: shares of the weights for each batch, and of all residuals, at both parties.
 * ``accuracy``: the AUC of the shared training on WoE columns beside scikit-learn's on the pooled plaintext of the same
   rows, by seed of the split.
+* ``boosting``: a tree of depth 3 and 32 buckets on the same customers, by party and phase, and bytes.
+* ``boosting-sizes``: a tree at three sizes, extrapolated to 100 000 rows x (30 + 300) columns; ``--full`` runs it.
+* ``boosting-accuracy``: the AUC of the joint trees beside scikit-learn's and the bank's own, by seed of the split.
 """
 
 from __future__ import annotations
@@ -22,11 +29,13 @@ import warnings
 from collections import defaultdict
 from typing import Any
 
+import _vertical_boosting
 import numpy as np
 
 import bluetusk as bt
+from bluetusk._random import Stream
 from bluetusk.demo.data import load
-from bluetusk.vertical import _logistic_job, _products
+from bluetusk.vertical import _logistic_job, _products, _ring
 
 GUEST = slice(0, 5)
 HOST = slice(5, 23)
@@ -108,8 +117,26 @@ def customers(rows: int) -> tuple[np.ndarray, np.ndarray]:
     return woe(table.x.astype(float), table.x.astype(float), table.y)[0], table.y
 
 
+def encryption(rows: int, columns: int, batch: int, key_size: int) -> float:
+    """Encrypt all that the parties encrypt in an epoch; return the processor seconds."""
+    keys = [bt.paillier.generate_keypair(key_size)[1] for _ in range(2)]
+    layout = _products.columns_layout(key_size, batch)
+    stream = Stream()
+
+    def share(n: int) -> Any:
+        return _ring.from_bytes(stream.bytes(_ring.WORD_BYTES * n))
+
+    begin = time.process_time()
+    for first in range(0, rows, batch):
+        n = min(batch, rows - first)
+        for key, d in zip(keys, (columns - 30, 31), strict=True):  # each the shares of the other's weights
+            _products.encrypted(key, share(d))
+            _products.encrypted_packed(key, share(n), layout)
+    return time.process_time() - begin
+
+
 def logistic(options: argparse.Namespace) -> dict[str, Any]:
-    clock = Clock()
+    clock = Clock() if not options.wide else None
     more = {"epochs": 1, "learning_rate": 1.5, "sigmoid": options.sigmoid}
     if options.balanced:
         more["class_weight"] = "balanced"
@@ -143,6 +170,8 @@ def logistic(options: argparse.Namespace) -> dict[str, Any]:
                 f"{batches * sum(one.values()):.0f} core seconds, {batches * sent / 1e6:.0f} MB",
                 flush=True,
             )
+        told["encryption"] = encryption(100_000, 330, options.batch, options.key_size)
+        print(f"encryption of such an epoch, run whole: {told['encryption']:.1f} core seconds")
         return told
     x, y = customers(options.rows)
     done = train(x, y, 5, options.key_size, batch_size=options.batch, **more)
@@ -152,6 +181,7 @@ def logistic(options: argparse.Namespace) -> dict[str, Any]:
         f"{done['guest s']:.2f} s, host {done['host s']:.2f} s of processor time (together {total:.2f}); wall clock "
         f"{done['wall s']:.1f} s; sent {done['bytes'][0] / 1e6:.2f} + {done['bytes'][1] / 1e6:.2f} MB"
     )
+    assert clock is not None
     for role, phases in clock.seconds.items():
         for phase, seconds in sorted(phases.items(), key=lambda pair: -pair[1]):
             print(f"  {role:5} {phase:32} {seconds:7.3f} s")
@@ -208,9 +238,18 @@ def accuracy(options: argparse.Namespace) -> dict[str, Any]:
     return {"rows": rows, "mean": mean}
 
 
+SECTIONS: dict[str, Any] = {
+    "logistic": logistic,
+    "accuracy": accuracy,
+    "boosting": _vertical_boosting.tree,
+    "boosting-sizes": _vertical_boosting.sizes,
+    "boosting-accuracy": _vertical_boosting.accuracy,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("logistic", "accuracy"))
+    parser.add_argument("what", choices=tuple(SECTIONS))
     parser.add_argument("--rows", type=int, default=21_000)
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--key-size", type=int, default=2048)
@@ -221,13 +260,15 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rate", type=float, default=1.5)
+    parser.add_argument("--trees", type=int)
+    parser.add_argument("--full", action="store_true")
     parser.add_argument("--json")
     options = parser.parse_args()
     warnings.simplefilter("ignore", UserWarning)
     bt.set_num_threads(1)
     info = bt.build_info()
     print(f"{platform.processor() or platform.machine()}, backend {info['backend']}")
-    told = {"logistic": logistic, "accuracy": accuracy}[options.what](options)
+    told = SECTIONS[options.what](options)
     if options.json:
         with open(options.json, "w") as file:
             json.dump(told, file, indent=1)

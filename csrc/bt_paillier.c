@@ -42,14 +42,15 @@ static int is_coprime(const bt_limb *x, size_t limbs, const bt_limb *n, size_t n
     return bt_gmp.gcd(g, a, (mp_size_t)limbs, b, (mp_size_t)n_limbs) == 1 && g[0] == 1;
 }
 
+/* Elements of the running product of a check, a power of two: long batches take more at once, as a call costs a fifth of a group
+ * of eight products. */
+enum { FEW = CHUNK, MANY = 4 * CHUNK, MANY_FROM = 8 * MANY };
+
 size_t bt_paillier_load_checked_scratch(const bt_mont *n2)
 {
     size_t limbs = n2->mod->limbs;
-    size_t most = bt_mont_scratch(n2);
-    for (size_t k = 1; k <= CHUNK; k++)
-        most = max_size(most, bt_prod_scratch(n2, 1, k));
-    return padded(bt_mont_words(n2, CHUNK)) + 2 * padded(bt_mont_words(n2, 1)) + padded(limbs) + padded(3 * limbs) +
-           most;
+    return padded(bt_mont_words(n2, MANY)) + padded(bt_mont_words(n2, MANY)) + padded(limbs) + padded(3 * limbs) +
+           bt_mont_scratch(n2);
 }
 
 size_t bt_paillier_load_checked(const bt_mont *n2, const bt_limb *n, size_t n_limbs, bt_word *dst, const bt_limb *c,
@@ -57,24 +58,35 @@ size_t bt_paillier_load_checked(const bt_mont *n2, const bt_limb *n, size_t n_li
 {
     const bt_mont_ops *ops = n2->ops;
     size_t limbs = n2->mod->limbs;
-    bt_word *acc = take(&scratch, bt_mont_words(n2, CHUNK));
-    bt_word *product = take(&scratch, bt_mont_words(n2, 1));
-    bt_word *rest = take(&scratch, bt_mont_words(n2, 1));
+    bt_word *acc = take(&scratch, bt_mont_words(n2, MANY));
+    bt_word *t = take(&scratch, bt_mont_words(n2, MANY));
     bt_limb *row = take(&scratch, limbs);
     bt_limb *tmp = take(&scratch, 3 * limbs);
     size_t valid = bt_modulus_first_invalid(n2->mod, c, count); /* rows in range before the first that is not */
-    size_t whole = valid / CHUNK * CHUNK;
+    const size_t width = valid >= MANY_FROM ? MANY : FEW;
+    size_t first = 0;
 
-    ops->load(n2, dst, c, valid, scratch);
-    ops->one(n2, acc, CHUNK);
-    for (size_t first = 0; first < whole; first += CHUNK)
-        ops->mul(n2, acc, acc, dst + bt_mont_offset(n2, first), CHUNK, 0, scratch);
-    bt_prod(n2, product, acc, NULL, 1, CHUNK, scratch);
-    if (valid > whole) {
-        bt_prod(n2, rest, dst + bt_mont_offset(n2, whole), NULL, 1, valid - whole, scratch);
-        ops->mul(n2, product, product, rest, 1, 0, scratch);
+    ops->one(n2, acc, width);
+    for (; valid - first >= width; first += width) { /* what was loaded is still in the first cache */
+        bt_word *here = dst + bt_mont_offset(n2, first);
+        ops->load(n2, here, c + first * limbs, width, scratch);
+        ops->mul(n2, acc, acc, here, width, 0, scratch);
     }
-    ops->store(n2, row, product, 1, scratch);
+    if (first < valid) { /* the rest, filled up with ones */
+        bt_word *here = dst + bt_mont_offset(n2, first);
+        ops->load(n2, here, c + first * limbs, valid - first, scratch);
+        ops->one(n2, t, width);
+        ops->scatter(n2, t, 0, here, valid - first);
+        ops->mul(n2, acc, acc, t, width, 0, scratch);
+    }
+    for (size_t half = width / 2; half > 0; half /= 2) { /* the upper half onto the lower one */
+        int64_t upper[MANY / 2];
+        for (size_t k = 0; k < half; k++)
+            upper[k] = (int64_t)(half + k);
+        ops->gather(n2, t, acc, upper, half);
+        ops->mul(n2, acc, acc, t, half, 0, scratch);
+    }
+    ops->store(n2, row, acc, 1, scratch);
     if (is_coprime(row, limbs, n, n_limbs, tmp))
         return valid;
     for (size_t i = 0; i < valid; i++)

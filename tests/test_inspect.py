@@ -36,6 +36,13 @@ def test_arrays(tmp_path: Path, keypair: tuple) -> None:
     assert told["shape"] == "[2, 3]"
 
 
+def test_a_state_shows_its_task_only(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    path.write_bytes(encode(Kind.VERTICAL_STATE, {"task": "intersect", "fields": {"key": b"secret"}}))
+    told = dict(describe(path))
+    assert set(told) == {"kind", "holds", "version", "task", "payload"}
+
+
 @pytest.mark.parametrize("kind", list(Kind))
 def test_every_kind_has_a_meaning(tmp_path: Path, kind: Kind) -> None:
     path = tmp_path / "frame"

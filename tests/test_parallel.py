@@ -83,16 +83,6 @@ def test_the_calling_thread_works_and_its_helpers_stay():
     assert first == second
 
 
-def test_helpers_end_when_fewer_threads_are_set():
-    helpers = threads_of(3) - {threading.current_thread()}
-    before = _parallel.get_num_threads()
-    try:
-        _parallel.set_num_threads(1)
-        assert not any(thread.is_alive() for thread in helpers)
-    finally:
-        _parallel.set_num_threads(before)
-
-
 def test_fewer_helpers_stay_after_a_batch_that_asks_for_fewer():
     many = threads_of(4) - {threading.current_thread()}
     threads_of(2)
@@ -139,16 +129,14 @@ def test_batches_inside_batches_and_beside_each_other():
 
 
 def test_without_threads_the_caller_does_the_work(monkeypatch):
-    before = _parallel.get_num_threads()
-    _parallel.set_num_threads(1)  # ends the helpers
-    monkeypatch.setattr(threading.Thread, "start", lambda self: (_ for _ in ()).throw(RuntimeError("can't start")))
-    try:
-        seen = []
-        _parallel.run(100, lambda lo, hi: seen.extend(range(lo, hi)), cost_us=5000, threads=3)
-        assert seen == list(range(100))
-    finally:
-        monkeypatch.undo()
-        _parallel.set_num_threads(before)
+    def start(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_parallel, "_helpers", _parallel._Helpers())
+    monkeypatch.setattr(threading.Thread, "start", start)
+    seen = []
+    _parallel.run(100, lambda lo, hi: seen.extend(range(lo, hi)), cost_us=5000, threads=3)
+    assert seen == list(range(100))
 
 
 def test_the_error_of_a_helper_is_raised_by_the_caller():

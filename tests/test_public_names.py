@@ -31,6 +31,7 @@ MODULES = [
     bt.sharing.shamir,
     bt.vertical,
     bt.vertical.evaluation,
+    bt.vertical.party,
 ]
 
 

@@ -365,14 +365,16 @@ static void test_faults(bt_paillier_priv *priv)
 
 /* --- M5 ------------------------------------------------------------------------------------------------------------------- */
 
+enum { N_CHECKED = 300 }; /* long enough for the wide running product, and no multiple of it */
+
 /* Every value below 2^11 (2^13) against the toy key n = 35 (77), alone and hidden in a batch of units. */
 static void test_load_checked(const bt_mont_ops *ops, bt_limb toy, size_t refused_expected)
 {
-    bt_limb square = toy * toy, batch[100];
+    bt_limb square = toy * toy, batch[N_CHECKED];
     fixture f;
     size_t refused = 0;
     fixture_open(&f, ops, &square, 1);
-    bt_word *work = test_words(bt_paillier_load_checked_scratch(&f.ctx)), *dst = fixture_array(&f, 100);
+    bt_word *work = test_words(bt_paillier_load_checked_scratch(&f.ctx)), *dst = fixture_array(&f, N_CHECKED);
     for (bt_limb c = 0; c < square; c++) {
         int unit = c % 5 != 0 && c % 7 != 0;
         if (toy == 77)
@@ -382,14 +384,14 @@ static void test_load_checked(const bt_mont_ops *ops, bt_limb toy, size_t refuse
         refused += first == 0;
         if (c % (bt_limb)test_rounds(13, 1, 1))
             continue;
-        for (size_t i = 0; i < 100; i++)
+        for (size_t i = 0; i < N_CHECKED; i++)
             batch[i] = 1 + toy * (test_random() % toy); /* 1 mod n: a unit */
-        size_t where = test_random() % 100;
+        size_t count = c % 2 ? N_CHECKED : 100, where = test_random() % count;
         batch[where] = c;
-        CHECK(bt_paillier_load_checked(&f.ctx, &toy, 1, dst, batch, 100, work) == (unit ? 100 : where));
+        CHECK(bt_paillier_load_checked(&f.ctx, &toy, 1, dst, batch, count, work) == (unit ? count : where));
         if (unit) {
-            bt_limb *loaded = fixture_store(&f, dst, 100);
-            CHECK(memcmp(loaded, batch, sizeof batch) == 0);
+            bt_limb *loaded = fixture_store(&f, dst, count);
+            CHECK(memcmp(loaded, batch, count * sizeof *batch) == 0);
             free(loaded);
         }
     }

@@ -113,6 +113,8 @@ def describe(path: str | os.PathLike[str]) -> list[tuple[str, str | int]]:
         return [*told, *_public(PublicKey.from_bytes(Path(path).read_bytes()))]
     if kind is Kind.PRIVATE_KEY:
         header = {name: header[name] for name in ("bits", "suite", "fingerprint", "kdf", "cipher") if name in header}
+    if kind is Kind.VERTICAL_STATE:  # never written as it is; its fields hold keys
+        header = {name: header[name] for name in ("task",) if name in header}
     told += [(_text(name), _text(value)) for name, value in header.items()]
     return [*told, ("payload", f"{payload} bytes")]
 

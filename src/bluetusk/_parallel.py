@@ -57,7 +57,6 @@ def set_num_threads(n: int) -> None:
     """
     global _num_threads
     _num_threads = as_int(n, "n", 1, _MAX_THREADS)
-    _helpers.keep(_num_threads - 1)
 
 
 def get_num_threads() -> int:
@@ -285,7 +284,7 @@ class _Batch:
 
 
 class _Helpers:
-    """Threads that wait for batches to help with; as many stay as the latest batch asked for."""
+    """Threads that wait for batches to help with. One that has helped stays if the latest batch asked for as many."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -309,16 +308,15 @@ class _Helpers:
                 self._free -= 1
                 self._asked.put(batch)
 
-    def keep(self, count: int) -> None:
-        """Let all but `count` of the waiting threads end, and wait until they have."""
+    def end(self) -> None:
+        """Let the threads that wait end, and wait until they have; the others end once they have helped."""
         ended: SimpleQueue[threading.Thread] = SimpleQueue()
         with self._lock:
-            self._kept = count
-            surplus = max(0, self._free - count)
-            self._free -= surplus
-            for _ in range(surplus):
+            self._kept = 0
+            waiting, self._free = self._free, 0
+            for _ in range(waiting):
                 self._asked.put(ended)
-        for _ in range(surplus):
+        for _ in range(waiting):
             ended.get().join()
 
     def _serve(self) -> None:
@@ -344,5 +342,5 @@ def _forked() -> None:
 
 
 # a process that forks or ends has no thread of ours that waits
-os.register_at_fork(before=lambda: _helpers.keep(0), after_in_child=_forked)
-atexit.register(lambda: _helpers.keep(0))
+os.register_at_fork(before=lambda: _helpers.end(), after_in_child=_forked)
+atexit.register(lambda: _helpers.end())

@@ -272,6 +272,13 @@ def test_altered_logs_are_not_continued(world: World, rng: random.Random) -> Non
         with pytest.raises(ProtocolAbort, match=r"record|head"):
             Log.open(path, world.bank)
         assert path.read_bytes() == data
+    for data, said in (
+        (world.data[: world.ends[0] - 1], "no complete record"),
+        (world.data.replace(world.heads[-1].signature, bytes(64)), "not signed by the log's owner"),
+    ):
+        path.write_bytes(data)
+        with pytest.raises(ProtocolAbort, match=said):
+            Log.open(path, world.bank)
     path.write_bytes(world.data[: world.ends[5]])
     with pytest.raises(ProtocolAbort, match="cut or rolled back"):
         Log.open(path, world.bank, heads=[world.heads[-1]])

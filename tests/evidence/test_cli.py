@@ -67,7 +67,7 @@ def story(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     ):
         recorder = Recorder(log=log, meter=Meter(), job="job-7", me="network", peers={"bank": bank}, guard=guard)
         use = {"peer": "bank", "purpose": "binning", "rows": 21000, "min_rows": 50}
-        recorder.authorise(columns=["PAY_0", "BILL_AMT1"], **use)
+        recorder.authorise(columns=["PAY_0", "BILL"], **use)
         with pytest.raises(Exception, match="does not allow column 'AGE'"):
             recorder.authorise(columns=["AGE"], task="more", **use)
         recorder.count(peer="bank", task="binning", what="values_revealed", number=180)
@@ -86,8 +86,8 @@ def test_verify_tells_the_story(story: Path, capsys: pytest.CaptureFixture[str])
     assert "holds   5 good records: 1 authorised, 1 finished, 1 opened, 1 peer_head, 1 refused" in out
     assert "heads   of others vouch for 4 of them" in out
     assert "task job-7/binning\n" in out
-    assert "network authorised binning to bank: PAY_0, BILL_AMT1; rows 21000" in out
-    assert "with bank: 180 values_revealed" in out
+    assert "network authorised binning to bank: PAY_0, BILL; rows 21000" in out
+    assert "with bank/binning: 180 values_revealed" in out
     assert "clause columns: grant 'bank-2026' does not allow column 'AGE'" in out
     assert "sha256 of woe 0001020304050607" in out
     assert out.splitlines()[-1].startswith("GOOD    5 records are as their owner signed them; no head given covers the")

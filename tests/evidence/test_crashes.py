@@ -195,6 +195,33 @@ def test_full_disk(tmp_path: Path, pub: object) -> None:
     assert verify(log_path, key=OWNER.public_key).ok
 
 
+def test_a_disk_that_fails_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written cannot be taken back either: nothing more is written, and the next start repairs the end."""
+
+    def broken(*arguments: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with Log.create(tmp_path / "log", OWNER, owner="host") as log:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", broken)
+            patched.setattr(os, "ftruncate", broken)
+            with pytest.raises(ProtocolAbort, match="Input/output error"):
+                log.append("lost", by="host")
+        assert len(log) == 1
+        with pytest.raises(ProtocolAbort, match="it is closed"):
+            log.append("later", by="host")
+    with Log.open(tmp_path / "log", OWNER) as log:
+        assert len(log) in (1, 2)  # nobody was told of it; it may be there
+        log.append("again", by="host")
+    assert verify(tmp_path / "log", key=OWNER.public_key).ok
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", broken)
+        with pytest.raises(PolicyRefused, match="Input/output error") as refused:
+            Guard(POLICY, tmp_path / "uses", owner=OWNER.public_key)
+    assert refused.value.clause == "store"
+    Guard(POLICY, tmp_path / "uses", owner=OWNER.public_key).close()
+
+
 READER = """
 import os, sys
 from bluetusk.errors import PolicyRefused

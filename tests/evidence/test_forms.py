@@ -42,7 +42,7 @@ def test_golden_log(files: Path) -> None:
         (3, 1_780_000_000_250, "peer_head", "network", ""),
     ]
     assert report.records[2].hashes == {"woe": bytes(range(32))}
-    assert report.records[2].details == {"meter": {"bank": {"values_revealed": 180}}}
+    assert report.records[2].details == {"meter": {"bank/binning": {"values_revealed": 180}}}
     assert report.head is not None
     assert report.head.to_bytes().hex() == GOLDEN["head"]
     assert Head.from_json(GOLDEN["head_json"]) == report.head

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -64,7 +65,7 @@ def test_records_are_what_was_said(tmp_path: Path) -> None:
     assert records[1].hashes == {"model": bytes(32)}
     assert records[1].details == {"n": [1, "x"]}
     assert report.notes == ("the owner's clock went back by 2500 ms before record 2",)
-    with pytest.raises(FileExistsError):
+    with pytest.raises(FileExistsError, match=r"Log\.open"):
         Log.create(path, BANK, owner="bank")
 
 
@@ -141,6 +142,54 @@ def test_heads_go_both_ways_and_survive(logs: tuple[Log, Log]) -> None:
     kept = read_heads(path, BANK.public_key)
     assert [h.size for h in kept] == [1, *sizes, head.size]
     assert verify(other, heads=kept, key=BANK.public_key).covered == head.size
+
+
+def test_two_logs_stay_consistent_through_crashes(tmp_path: Path) -> None:
+    """Either side dies anywhere in an exchange, with or without half a record on its disk: no false alarm, no gap."""
+    rng = random.Random(3)
+    paths = {"bank": tmp_path / "bank.log", "host": tmp_path / "host.log"}
+    keys, peers = {"bank": BANK, "host": HOST}, {"bank": "host", "host": "bank"}
+    logs = {name: Log.create(paths[name], keys[name], owner=name) for name in paths}
+
+    def crash(name: str) -> None:
+        logs[name].close()
+        if rng.random() < 0.5:  # what it was writing when it died
+            whole = paths[name].read_bytes()
+            with paths[name].open("ab") as file:
+                file.write(whole[: rng.randrange(1, 100)])
+            torn = len(whole)
+        else:
+            torn = 0
+        logs[name] = Log.open(paths[name], keys[name])
+        assert bool(logs[name].recovered) is bool(torn)
+
+    def show(name: str) -> None:
+        """One way of an exchange: the peer gives back what it holds, and gets the newest head with its proof."""
+        peer = peers[name]
+        held = logs[peer].peer_head(name)
+        if held is not None:
+            logs[name].confirm(Head.from_bytes(held.to_bytes()))
+        offer = logs[name].offer(held.size if held is not None else 0)
+        if rng.random() < 0.3:
+            crash(rng.choice([name, peer]))
+        for _ in range(rng.choice((1, 1, 2))):  # resent, as the answer was lost
+            logs[peer].accept(offer, party=name, key=keys[name].public_key)
+
+    for _ in range(25):
+        for name in rng.sample(sorted(logs), 2):
+            logs[name].append("step", by=name)
+            if rng.random() < 0.2:
+                crash(name)
+            show(name)
+    for name, log in logs.items():
+        log.close()
+        kept = read_heads(paths[peers[name]], keys[name].public_key)
+        report = verify(paths[name], heads=kept, key=keys[name].public_key)
+        assert report.ok, report.reason
+        assert report.covered == max(head.size for head in kept)
+        assert report.counts["recovered"] > 0
+        assert report.counts["step"] == 25
+        assert "peer_refused" not in report.counts
 
 
 def test_a_log_that_was_cut_is_noticed_by_both(logs: tuple[Log, Log], tmp_path: Path) -> None:

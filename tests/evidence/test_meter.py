@@ -152,7 +152,18 @@ def test_frames_count_once_whatever_their_randomness(parts: tuple[Log, Guard]) -
     recorder.count(peer="guest", task="binning", what="values_revealed", number=5, message="0/1")
     recorder.count(peer="guest", task="binning", what="values_revealed", number=5, message="0/1")
     recorder.finish("binning")
-    assert log.records[-1].details["meter"]["guest"]["values_revealed"] == 5
+    assert log.records[-1].details["meter"]["guest/binning"]["values_revealed"] == 5
+    recorder.count(peer="guest", task="binning.predict", what="rows", number=2)
+    recorder.count(peer="guest", task="binning", what="rows", number=1)
+    recorder = recorder_of(log, None, meter=recorder.meter)  # resumed
+    recorder.finish("scores")
+    assert log.records[-1].details["meter"] == {"guest/binning": {"rows": 1}, "guest/binning.predict": {"rows": 2}}
+    recorder.finish("nothing")
+    assert log.records[-1].details["meter"] == {}
+    for i in range(100):
+        recorder.count(peer="guest", task=f"many {i}", what="rows", number=1)
+    recorder.finish("much")
+    assert log.records[-1].details["meter"]["guest/*"]["rows"] == 103
 
 
 def test_it_is_an_observer(parts: tuple[Log, Guard]) -> None:

@@ -473,48 +473,75 @@ def test_a_list_of_arrays_that_is_none(said):
 # ------------------------------------------------------------------------------------------------------- once only
 
 
-def one_client(make_grid, stage):
-    """Run a round; return node 1's context as it was before that stage, the message, and what it answered."""
+def one_client(make_grid, tmp_path, stage):
+    """Run a round; return node 1's context and file as they were before that stage, and the message."""
     kept = {}
+    file = tmp_path / "bluetusk" / "flower" / "run-7-node-1.state"
 
     def lose(node, at):
         if node == 1:
-            kept[at] = copy.deepcopy(grid.contexts[1])
+            kept[at] = copy.deepcopy(grid.contexts[1]), file.read_bytes() if file.exists() else b""
         return False
 
     grid = make_grid(make_app(), N, lose)
     strategy().start(grid, INITIAL, num_rounds=1)
+    assert not file.exists()
     (message,) = (message for node, at, message in grid.asked if (node, at) == (1, stage))
-    return kept[stage], message
+    context, data = kept[stage]
+    file.write_bytes(data)
+    return context, file, message
 
 
 @pytest.mark.parametrize("stage", ["start", "masked", "unmask"])
-def test_a_context_from_before_cannot_answer_again(make_grid, stage):
-    """SuperNode keeps the context after the reply has left: a node that is set back there finds the journal."""
-    before, message = one_client(make_grid, stage)
+def test_a_node_that_is_set_back_cannot_answer_again(make_grid, tmp_path, stage):
+    before, _, message = one_client(make_grid, tmp_path, stage)
     reply = make_app()(message, before)
     assert reply.has_error()
     assert "already" in reply.error.reason
 
 
 @pytest.mark.parametrize("stage", ["start", "shares", "masked", "unmask"])
-def test_a_message_that_does_not_follow_is_refused(make_grid, stage):
-    _, message = one_client(make_grid, stage)
+def test_the_file_is_of_no_use_without_the_context(make_grid, tmp_path, stage):
+    before, file, message = one_client(make_grid, tmp_path, stage)
+    assert not any(part.tobytes()[:8] in file.read_bytes() for part in update(1))
+    before.state.config_records[KEY]["key"] = bytes(32)
+    assert "FrameError" in make_app()(message, before).error.reason
+
+
+@pytest.mark.parametrize("stage", ["start", "shares", "masked", "unmask"])
+def test_a_message_that_does_not_follow_is_refused(make_grid, tmp_path, stage):
+    before, file, message = one_client(make_grid, tmp_path, stage)
     fresh = Context(run_id=7, node_id=1, node_config={}, state=RecordDict(), run_config={})  # a node that was restarted
-    reply = make_app()(message, fresh)
-    assert "does not follow on what this node did last" in reply.error.reason
+    file.unlink()
+    for context in (fresh, before):
+        reply = make_app()(copy.deepcopy(message), context)
+        assert "does not follow on what this node did last" in reply.error.reason
 
 
-def test_an_update_goes_into_one_session(make_grid):
+def test_an_update_goes_into_one_session(make_grid, tmp_path):
     """A second sum of the same update with other clients would show the difference."""
-    before, message = one_client(make_grid, "start")
+    before, _, message = one_client(make_grid, tmp_path, "start")
     app = make_app()
     again = copy.deepcopy(message)
     session = bt.federated.secagg.Session.from_bytes(message.content[KEY]["session"])
     other = bt.federated.secagg.Session(session.plan, session.encoding, session.length, session.clients, session.server)
     again.content[KEY]["session"] = other.to_bytes()
-    assert not app(copy.deepcopy(again), before).has_error()  # instead of the first: that was another node's life
+    assert not app(copy.deepcopy(again), before).has_error()  # instead of the first: in another life of this node
     assert "does not follow" in app(message, before).error.reason
+
+
+def test_the_context_stays_small(make_grid):
+    """Flower hands it back when the program has five seconds left: one of 40 MB was lost."""
+    sizes = []
+
+    def lose(node, at):
+        kept = grid.contexts[node].state.config_records.get(KEY, {})
+        sizes.append(sum(len(value) for value in kept.values()))
+        return False
+
+    grid = make_grid(make_app(), N, lose)
+    strategy().start(grid, INITIAL, num_rounds=1)
+    assert max(sizes) == 64
 
 
 @pytest.mark.parametrize(
@@ -556,7 +583,7 @@ def test_a_journal_that_cannot_be_kept_is_a_refusal(make_grid, tmp_path):
     (tmp_path / "file").write_text("")
     broken, app = make_app(mod=SecAggMod(journals=tmp_path / "file")), make_app()
     _, agg, _ = run(lambda msg, ctxt: (broken if ctxt.node_id == 4 else app)(msg, ctxt), make_grid)
-    assert agg.rounds[0].problems[4] == "advertise: FileExistsError: the journal cannot be kept (File exists)"
+    assert agg.rounds[0].problems[4] == "FileExistsError: the journal cannot be kept (File exists)"
     assert agg.rounds[0].clients == (1, 2, 3, 5)
 
 
@@ -564,7 +591,7 @@ def test_journals_are_where_the_node_says(make_grid, tmp_path):
     grid, agg = make_grid(make_app(), 3), strategy()
     grid.contexts[1].node_config["bluetusk-journals"] = str(tmp_path / "of-node")
     agg.start(grid, INITIAL, num_rounds=1)
-    assert [path.name for path in (tmp_path / "of-node").iterdir()] == ["run-7-node-1.journal"]
+    assert [path.name for path in (tmp_path / "of-node").iterdir()] == ["run-7-node-1.journal"]  # no state is left
     assert len((tmp_path / "of-node" / "run-7-node-1.journal").read_text().splitlines()) == 3
     assert sorted(path.name for path in (tmp_path / "bluetusk" / "flower").iterdir()) == [
         "run-7-node-2.journal",

@@ -29,7 +29,6 @@ class FourLanes:
 
     def __init__(self, modulus: int) -> None:
         self.modulus = modulus
-        self.calls: list[str] = []
 
     def words(self, n: int) -> int:
         return -(-n // LANES) * LANES
@@ -41,7 +40,6 @@ class FourLanes:
         return np.ones(self.words(n), dtype=np.uint64)
 
     def _write(self, name: str, dst: np.ndarray, lo: int, hi: int, values: Any) -> None:
-        self.calls.append(name)
         assert lo % LANES == 0
         assert 0 <= lo <= hi
         assert self.words(hi) <= len(dst)

@@ -149,3 +149,18 @@ def test_the_key_holder_learns_nothing_of_a_row_from_the_randomness(row, way):
         assert distance(seen) < 2.2
     else:
         assert distance(seen) > 5  # all in one place, which the row decides: why `fill` is not enough here
+
+
+def test_the_key_holder_learns_nothing_of_a_sum_from_r_to_the_n():
+    """What hides sums that are opened as they are: in every part of the group a fresh r^n leaves a uniform element."""
+    logs, count = Logarithms(), 200
+    kernel = PaillierPublic(logs.n)
+    dst, canon = kernel.mont.empty(count), np.zeros((count, kernel.mont.limbs), np.uint64)
+    kernel.blind_standard(dst, 0, count, blinding.Blinder(kernel, "standard", None)._random_units(count))
+    kernel.mont.store(canon, dst, None, 0, count)
+    summed = gmpy2.powmod(logs.hs, 123456789, logs.n**2)  # known to the key holder, for each choice of rows
+    hidden = [summed * int.from_bytes(c.tobytes(), "little") % logs.n**2 for c in canon]
+    for s, exponent, powers in logs.tables:
+        if s > 2:  # -1 in one of the primes only is no power of hs
+            assert distance([powers[gmpy2.powmod(c, exponent, logs.n**2)] / s for c in hidden]) < 2.7
+            assert distance([powers[gmpy2.powmod(summed, exponent, logs.n**2)] / s] * count) > 5

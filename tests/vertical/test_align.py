@@ -132,7 +132,14 @@ def test_policy_and_meter_are_asked_and_no_id_travels(both):
     g, h = local_links(observers=seen, seconds=20)
     both(lambda: intersect(GUEST, role="guest", link=g), lambda: intersect(HOST, role="host", link=h))
     assert seen[0].asked == [
-        {"peer": "host", "purpose": "intersect", "columns": ["id"], "rows": 60, "min_intersection": 1}
+        {
+            "peer": "host",
+            "purpose": "intersect",
+            "columns": ["id"],
+            "rows": 60,
+            "task": "intersect",
+            "min_intersection": 1,
+        }
     ]
     assert seen[1].asked[0]["ids"] == 60
     assert [s.counted for s in seen] == [{"rows": 60, "values_revealed": 39}, {"rows": 90, "values_revealed": 39}]

@@ -11,6 +11,7 @@ import bluetusk as bt
 from bluetusk.paillier import cipherarray
 from bluetusk.vertical import Observer, WoEBinning, local_links
 from bluetusk.vertical import _binning_jobs as jobs
+from bluetusk.wire import frame
 
 N = 240
 NAMES = ["flat", "strong", "coarse", "holes", "code"]
@@ -172,8 +173,9 @@ def test_policy_meter_and_frames(both, data):
     x, _ = data
     _, host = fitted(both, data, local_links(observers=seen, seconds=30))
     bins = sum(b.n_bins for b in host.bins_)
-    assert seen[0].asked == [{"peer": "host", "purpose": "binning", "columns": ["label"], "rows": N, "min_rows": 12}]
-    assert seen[1].asked == [{"peer": "guest", "purpose": "binning", "columns": NAMES, "rows": N, "min_rows": 12}]
+    asked = {"purpose": "binning", "rows": N, "task": "woe-binning", "min_rows": 12}
+    assert seen[0].asked == [{"peer": "host", "columns": ["label"], **asked}]
+    assert seen[1].asked == [{"peer": "guest", "columns": NAMES, **asked}]
     assert [s.counted for s in seen] == [
         {"rows": N, "values_encrypted": N, "values_revealed": bins},
         {"rows": N, "values_revealed": bins},
@@ -209,6 +211,13 @@ def altering(link, topic, change):
     link.send = altered
 
 
+def other_plan(part):
+    """The same ciphertexts under a plan of another kind."""
+    got = frame.decode(part)
+    header = {**got.header, "plan": bt.FixedPoint.money(2, 10).to_dict()}
+    return frame.encode(got.kind, header, got.payload)
+
+
 def u4(*values):
     return np.array(values, "<u4").tobytes()
 
@@ -221,13 +230,14 @@ def u4(*values):
         (0, "labels", lambda f, p: ({**f, "min_rows": N + 1}, p), bt.ProtocolAbort),
         (0, "labels", lambda f, p: (f, [p[0][:-1]]), bt.FrameError),
         (0, "encrypted", lambda f, p: (f, [p[0][:-1]]), bt.FrameError),
+        (0, "encrypted", lambda f, p: (f, [other_plan(p[0])]), bt.FrameError),
         (0, "weights", lambda f, p: (f, [p[0][:4] + u4(7) + p[0][8:], *p[1:]]), bt.FrameError),
         (0, "weights", lambda f, p: (f, [p[0], b"\xff" * len(p[1]), p[2]]), bt.ProtocolAbort),
         (0, "weights", lambda f, p: (f, [p[0], p[1][8:], p[2]]), bt.FrameError),
         (1, "columns", lambda f, p: ({**f, "columns": 0}, p), bt.FrameError),
         (1, "columns", lambda f, p: (f, [u4(0) + p[0][4:], *p[1:]]), bt.FrameError),
-        (1, "columns", lambda f, p: (f, [p[0], p[0], b"[1]"]), bt.FrameError),
-        (1, "columns", lambda f, p: (f, [p[0], p[1], b"{"]), bt.FrameError),
+        (1, "columns", lambda f, p: (f, [p[0], p[0], b"one"]), bt.FrameError),
+        (1, "columns", lambda f, p: (f, [p[0], p[1], b"x" * 300 + b"\0" * 4]), bt.FrameError),
         (1, "columns", lambda f, p: (f, [u4(60) + p[0][4:], *p[1:]]), bt.ProtocolAbort),
         (1, "bins", lambda f, p: (f, [p[0][:-1]]), bt.FrameError),
     ],

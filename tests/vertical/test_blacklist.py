@@ -49,7 +49,8 @@ def test_the_asker_learns_the_matches_and_the_size(both):
     assert answer.list_size == 65
     assert asked == 40
     assert [s.asked for s in seen] == [
-        [{"peer": peer, "purpose": "blacklist", "columns": ["id"], "rows": 40}] for peer in ("host", "guest")
+        [{"peer": peer, "purpose": "blacklist", "columns": ["id"], "rows": 40, "task": "blacklist"}]
+        for peer in ("host", "guest")
     ]
     assert [s.counted for s in seen] == [{"rows": 40}, {"rows": 65, "values_revealed": 40}]
     # from the asker to the owner: a greeting and blinded ids in eight parts, nothing that depends on the result

@@ -273,21 +273,25 @@ def test_text_is_refused():
 
 
 def test_parameters_and_names():
-    class Frame:
+    class Column:
+        def __init__(self, values):
+            self.to_numpy = lambda: values
+
+    class Frame(Column):
         columns = ("age", "limit")
 
-        def to_numpy(self):
-            return data()[0]
+        def __getitem__(self, name):
+            return Column(self.to_numpy()[:, self.columns.index(name)])
 
     guest, host = pair(epochs=1)
     assert guest.get_params()["batch_size"] == 20
     assert guest.set_params(batch_size=40).batch_size == 40
     both(
-        lambda link: guest.fit(Frame(), data()[2], link=link),
+        lambda link: guest.fit(Frame(data()[0]), data()[2], link=link),
         lambda link: host.fit(data()[1], link=link, columns=["a", "b", "c"]),
     )
     assert (guest.columns_, host.columns_) == (["age", "limit"], ["a", "b", "c"])
-    with pytest.raises(ValueError, match="different names"):
+    with pytest.raises(ValueError, match="distinct names"):
         host.fit(data()[1], link=None, columns=["a", "a", "c"])
 
 
@@ -301,7 +305,7 @@ def test_a_training_that_leaves_the_fixed_point_ends_in_an_error():
     n = 24
     x = np.full((n, 5), 60.0)
     with pytest.raises(bt.EncodingOverflow, match="learning_rate"):
-        trained(x[:, :2], x[:, 2:], np.ones(n), learning_rate=60.0, epochs=1, batch_size=n)
+        trained(x[:, :2], x[:, 2:], np.arange(n) > 0, learning_rate=60.0, epochs=1, batch_size=n)
 
 
 class Watching(Observer):
@@ -327,8 +331,12 @@ def test_owners_are_asked_and_values_counted():
     watch = Watching(), Watching()
     links = local_links(observers=watch, seconds=60.0)
     guest, host = trained(xg, xh, y, links, tol=0.0)
-    assert watch[0].asked == [("host", "logistic_regression", ("x0", "x1"), 40, {"epochs": 2})]
-    assert watch[1].asked == [("guest", "logistic_regression", ("x0", "x1", "x2"), 40, {"epochs": 2})]
+    assert watch[0].asked == [
+        ("host", "logistic_regression", ("x0", "x1"), 40, {"task": "logistic_regression", "epochs": 2})
+    ]
+    assert watch[1].asked == [
+        ("guest", "logistic_regression", ("x0", "x1", "x2"), 40, {"task": "logistic_regression", "epochs": 2})
+    ]
     # four batches of 20: residuals, and the shares of the other's weights (the guest has an intercept)
     assert watch[0].counted == {"rows": 40, "values_encrypted": 80 + 4 * 3, "values_revealed": 2}
     assert watch[1].counted == {"rows": 40, "values_encrypted": 80 + 4 * 3, "values_revealed": 2}

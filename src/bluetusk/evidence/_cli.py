@@ -16,7 +16,7 @@ from ._exchange import kept_head
 from ._identity import Identity, fingerprint, read_public_key
 from ._policy import EXAMPLE, Policy, seconds_text
 from ._summary import printable, record_json, record_line, refusals, summary
-from ._verify import read_heads, verify
+from ._verify import owner_key, read_heads, verify
 
 __all__ = ["add_parser"]
 
@@ -111,8 +111,7 @@ def _policy_show(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
     key = None if args.key is None else read_public_key(args.key)
-    log = verify(args.file).head  # whose heads to look for in a peer's log
-    owner = key if log is None else log.key
+    owner = owner_key(args.file) or key  # whose heads to look for in a peer's log
     heads = [head for path in args.head for head in read_heads(path, owner)]
     report = verify(args.file, heads=heads, key=key)
     if args.json:

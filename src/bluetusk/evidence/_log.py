@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import time
@@ -118,6 +119,8 @@ class Log(Exchange):
         details = {"owner": owner, "key": identity.public_key}
         record = Record(0, _now(clock), "opened", owner, "", {}, details)
         data, leaf = _entry(identity, id, record, Tree())
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, "the log exists; continue it with Log.open", os.fspath(path))
         keyfile.write(path, data)
         tree = Tree()
         tree.append(leaf)

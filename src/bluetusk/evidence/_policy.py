@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from .. import _toml
 from ..errors import FrameError, PolicyRefused
 from ..wire import frame
 from ._identity import Identity, signature_holds
@@ -37,7 +38,7 @@ id = "bank-2026"                    # uses are counted under this id, also after
 peer = "PASTE-THE-FINGERPRINT-HERE" # 64 hex digits: bluetusk evidence fingerprint FILE
 name = "bank"
 purposes = ["intersect", "binning", "logistic_regression", "gradient_boosting", "predict"]
-columns = ["PAY_0", "BILL_AMT1"]    # or ["*"] for all
+columns = ["id", "PAY_0", "BILL"]   # or ["*"] for all; "id" is what intersect and blacklist match
 uses = 20                           # tasks in all
 until = 2027-01-01T00:00:00Z
 min_rows = 50                       # least rows in a bin, bucket or leaf whose sums are shown
@@ -332,11 +333,12 @@ class Policy:
             raise ValueError(f"{os.fspath(path)} has more than {_LARGEST_FILE} bytes: too large for a policy")
         if data.startswith(frame.MAGIC):
             return cls.from_bytes(data)
-        read: Callable[[str], Any] = json.loads if Path(path).suffix.lower() == ".json" else _toml
+        if Path(path).suffix.lower() != ".json":
+            return _from_person(_toml.load(path))
         try:
-            given = read(data.decode())
+            given = json.loads(data.decode())
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{os.fspath(path)} is not valid: {error}") from None
+            raise ValueError(f"{os.fspath(path)} is no JSON file: {error}") from None
         return _from_person(given)
 
     def _header(self) -> dict[str, Any]:
@@ -364,14 +366,6 @@ def seconds_text(seconds: int) -> str:
         return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (OverflowError, OSError, ValueError):
         return f"{seconds} s"
-
-
-def _toml(text: str) -> Any:
-    try:
-        import tomllib
-    except ModuleNotFoundError:  # CPython 3.10
-        import tomli as tomllib  # type: ignore[no-redef,import-not-found,unused-ignore]
-    return tomllib.loads(text)
 
 
 def _frame_grant(entry: Mapping[str, Any]) -> Grant:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from ._meter import Meter
 __all__ = ["Recorder"]
 
 _SHOWN = 1500  # bytes of names of columns in a record; its hash stands for all of them
+_ROOM = 2500  # bytes of counts in a record
 _STATED = ("asked", "min_rows", "min_intersection")
 
 
@@ -183,7 +185,7 @@ class Recorder:
     def finish(
         self, task: str, *, hashes: Mapping[str, bytes] | None = None, details: Mapping[str, Any] | None = None
     ) -> None:
-        """Log the end of a task: hashes of its results, and what the meter counted in it.
+        """Log the end of a task: hashes of its results, and what the meter counted since the last such record.
 
         Parameters
         ----------
@@ -210,9 +212,26 @@ class Recorder:
         full = self._task(task)
         if ("finished", full, None) in self._told:
             return
-        facts = {**(details or {}), "meter": self.meter.snapshot(task)}
+        facts = {**(details or {}), "meter": self._new_counts()}
         self.log.append("finished", by=self.me, task=full, hashes=hashes, details=facts)
         self._told.add(("finished", full, None))
+
+    def _new_counts(self) -> dict[str, dict[str, int]]:
+        """Return what is counted beyond what this job's records say, by "party/task"; by party if that is much."""
+        said: Counter[tuple[str, str]] = Counter()
+        for record in self.log.records:
+            told = record.details.get("meter") if record.task.startswith(self.job + "/") else None
+            for name, counts in told.items() if isinstance(told, dict) else ():
+                said.update({(name, what): number for what, number in counts.items()})
+        new: dict[str, dict[str, int]] = {}
+        for (party, task), counts in self.meter.totals().items():
+            name = f"{party}/{task}"
+            more = {what: number - said[name, what] for what, number in counts.items() if number > said[name, what]}
+            if more:
+                new[name] = more
+        if sum(len(name.encode()) + 32 * len(counts) for name, counts in new.items()) <= _ROOM:
+            return new
+        return {f"{party}/*": counts for party, counts in self.meter.snapshot().items()}
 
     def _task(self, task: str) -> str:
         return f"{self.job}/{task}"
@@ -225,13 +244,13 @@ class Recorder:
 
     def _use(self, peer: str, purpose: str, columns: Sequence[str], rows: int, details: Mapping[str, Any]) -> bytes:
         more = sorted((key, str(value)) for key, value in details.items())
-        return hashlib.sha256(repr([peer, purpose, int(rows), list(map(str, columns)), more]).encode()).digest()
+        return hashlib.sha256(repr([peer, purpose, int(rows), sorted(map(str, columns)), more]).encode()).digest()
 
 
 def _shown(columns: Sequence[str]) -> list[str]:
     """Return the first names, as many as a record has room for."""
-    shown: list[str] = []
     room = _SHOWN
+    shown: list[str] = []
     for column in columns:
         name = str(column)[:64]
         room -= len(name.encode(errors="replace"))

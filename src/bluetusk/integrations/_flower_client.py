@@ -1,15 +1,18 @@
 """A client's part of a round: train, then the steps of secure aggregation, each in a message of its own.
 
-Flower makes a new ClientApp for every message; what must outlive it is in the node's context, one config record under
-our key: after training the update, its weight and a fresh identity; from then on the sealed state of
-:class:`bluetusk.federated.secagg.Client`, its key and the session. What may never happen twice is in a journal on disk,
-because Flower hands the context back after the reply: a context from before can then only drop out.
+Flower makes a new ClientApp for every message. What must outlive it: in the node's context, one config record under our
+key with two secrets of the round, the client's identity and a key; in a file in the folder of the journals, encrypted
+under that key, the update, later the session and the sealed state of :class:`bluetusk.federated.secagg.Client`. The
+context is no place for these: Flower hands it back after the reply, when the program has five seconds left to end, and
+one of some megabytes is lost. What may never happen twice is in the journal before the reply leaves: a node whose file
+or context is from before can only drop out.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,12 +23,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ..encoding import FixedPoint
 from ..errors import EncodingOverflow, FrameError, ProtocolAbort
 from ..federated.secagg import Client, Session
+from ..federated.secagg._messages import open_box, sealed_box
 from ._flower_records import KEY, LEGACY, LOG, Layout, encoding_from, field_of, flatten, flower_app
 
-__all__ = ["JOURNALS", "answer", "journal_of", "printable"]
+__all__ = ["JOURNALS", "Store", "answer", "printable"]
 
 JOURNALS = "bluetusk-journals"
 """The entry of a node's configuration that names the folder of its journals."""
+_LOST = "the message does not follow on what this node did last: it was restarted, or left the round"
+_UPDATE, _SESSION = b"U", b"S"
+_HEAD = struct.Struct("<Q4s")  # of an update: its weight, its type
 
 
 def answer(record: Any, msg: Any, ctxt: Any, call_next: Callable[[Any, Any], Any], policy: Any) -> Any:
@@ -43,16 +50,66 @@ def answer(record: Any, msg: Any, ctxt: Any, call_next: Callable[[Any, Any], Any
     return app.Message(app.RecordDict({KEY: app.ConfigRecord({"frame": frame})}), reply_to=msg)
 
 
-def journal_of(ctxt: Any, folder: str | os.PathLike[str] | None) -> Path:
-    """Return the node's journal for this run; its folder is made if absent."""
-    if folder is None:
-        folder = ctxt.node_config.get(JOURNALS)
-    if folder is None:
-        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        folder = Path(state, "bluetusk", "flower")
-    made = Path(str(folder)).expanduser()
-    made.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return made / f"run-{ctxt.run_id}-node-{ctxt.node_id}.journal"
+class Store:
+    """What a node keeps between messages, and where.
+
+    Parameters
+    ----------
+    ctxt : flwr.app.Context
+        The node's.
+    folder : path-like or None
+        Where; by default what the node's configuration or the system says. Made if absent.
+    """
+
+    def __init__(self, ctxt: Any, folder: str | os.PathLike[str] | None) -> None:
+        if folder is None:
+            folder = ctxt.node_config.get(JOURNALS)
+        if folder is None:
+            state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+            folder = Path(state, "bluetusk", "flower")
+        made = Path(str(folder)).expanduser()
+        made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._records = ctxt.state.config_records
+        name = f"run-{ctxt.run_id}-node-{ctxt.node_id}"
+        self.journal, self._file = made / f"{name}.journal", made / f"{name}.state"
+
+    def clear(self) -> None:
+        """Forget everything but the journal."""
+        self._records[KEY] = flower_app().ConfigRecord({})
+        self._file.unlink(missing_ok=True)
+
+    def open(self) -> tuple[bytes, bytes]:
+        """Start a round: return its fresh key and seed."""
+        self.clear()
+        key, seed = os.urandom(32), os.urandom(32)
+        self._records[KEY] = flower_app().ConfigRecord({"key": key, "seed": seed})
+        return key, seed
+
+    def secrets(self) -> tuple[bytes, bytes]:
+        """Return key and seed of the round under way."""
+        kept = self._records.get(KEY, {})
+        if "key" not in kept:
+            raise FrameError(_LOST)
+        return kept["key"], kept["seed"]
+
+    def write(self, kind: bytes, *parts: bytes | memoryview) -> None:
+        """Write the file; it gets nothing that is not encrypted or public."""
+        fd = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with open(fd, "wb", buffering=0) as out:
+            for part in (kind, *parts):
+                rest = memoryview(part)
+                while rest:
+                    rest = rest[out.write(rest) :]
+
+    def read(self, kind: bytes) -> memoryview:
+        """Read it, if it is of this kind."""
+        try:
+            data = self._file.read_bytes()
+        except FileNotFoundError:
+            data = b""
+        if data[:1] != kind:
+            raise FrameError(_LOST)
+        return memoryview(data)[1:]
 
 
 # ------------------------------------------------------------------------------------------------------- training
@@ -62,7 +119,8 @@ def _train(record: Any, msg: Any, ctxt: Any, call_next: Callable[[Any, Any], Any
     app = flower_app()
     encoding = encoding_from(field_of(record, "encoding", str))
     most, weighted_by = field_of(record, "max_weight", int), field_of(record, "weighted_by", str)
-    _keep(ctxt, {})  # whatever is left of an earlier round ends here
+    store = Store(ctxt, policy.journals)
+    store.clear()  # whatever is left of an earlier round ends here
     out = call_next(msg, ctxt)
     if out.has_error():
         return out
@@ -78,8 +136,9 @@ def _train(record: Any, msg: Any, ctxt: Any, call_next: Callable[[Any, Any], Any
     vector = flatten(arrays)
     _check_range(encoding, vector, arrays)
 
-    seed = os.urandom(32)
-    _keep(ctxt, {"vector": vector.tobytes(), "dtype": vector.dtype.str, "weight": weight, "seed": seed})
+    key, seed = store.open()
+    head = _HEAD.pack(weight, vector.dtype.str.encode())
+    store.write(_UPDATE, sealed_box(key, head + vector.tobytes(), _UPDATE))
     held.clear()
     if not policy.metrics:
         _hide(content, legacy, weighted_by)
@@ -145,51 +204,48 @@ def _hide(content: Any, legacy: bool, weighted_by: str) -> None:
 
 
 def _start(record: Any, ctxt: Any, policy: Any) -> bytes:
-    kept = _kept(ctxt, "vector")
+    store = Store(ctxt, policy.journals)
+    key, seed = store.secrets()
+    update = open_box(key, store.read(_UPDATE), _UPDATE)
+    if update is None:
+        raise FrameError(_LOST)
+    weight, dtype = _HEAD.unpack(update[: _HEAD.size])
+    vector = np.frombuffer(memoryview(update)[_HEAD.size :], dtype.rstrip(b"\0").decode())
     raw = field_of(record, "session", bytes)
     session = Session.from_bytes(raw)
-    vector = np.frombuffer(kept["vector"], kept["dtype"])
-    _keep(ctxt, {})  # one update goes into one session
     if session.min_clients < policy.min_clients:
         raise ProtocolAbort(
             f"the session would unmask a sum of {session.min_clients} clients, this client asks for "
             f"{policy.min_clients}: raise the server's min_clients, or lower this client's"
         )
-    key = os.urandom(32)
-    with Client(session, str(ctxt.node_id), kept["seed"], journal=journal_of(ctxt, policy.journals)) as client:
-        (frame,) = client.start(0, vector, kept["weight"])
+    with Client(session, str(ctxt.node_id), seed, journal=store.journal) as client:
+        (frame,) = client.start(0, vector, weight)
         if client.clipped:
             LOG.warning("%d of %d values of the update were clipped", client.clipped, vector.size)
-        _keep(ctxt, {"session": raw, "seed": kept["seed"], "key": key, "state": client.to_bytes(key)})
+        # In the place of the update: one update goes into one session.
+        store.write(_SESSION, struct.pack("<I", len(raw)), raw, client.to_bytes(key))
     return frame
 
 
 def _frame(record: Any, ctxt: Any, policy: Any) -> bytes:
-    kept = _kept(ctxt, "state")
-    session = Session.from_bytes(kept["session"])
-    journal = journal_of(ctxt, policy.journals)
-    with Client.from_bytes(kept["state"], session, kept["seed"], kept["key"], journal=journal) as client:
+    store = Store(ctxt, policy.journals)
+    key, seed = store.secrets()
+    data = store.read(_SESSION)
+    size = 4 + int.from_bytes(data[:4], "little")
+    session = Session.from_bytes(data[4:size])
+    with Client.from_bytes(data[size:], session, seed, key, journal=store.journal) as client:
         try:
             answers = client.step(field_of(record, "frame", bytes))
         except ProtocolAbort:
-            _keep(ctxt, {})
+            store.clear()
             raise
         if not answers:
             raise FrameError("this message was answered already")
-        # After the last answer nothing is kept that could unmask anything.
-        _keep(ctxt, {} if client.phase == "done" else {**kept, "state": client.to_bytes(kept["key"])})
+        if client.phase == "done":
+            store.clear()  # nothing is kept that could unmask anything
+        else:
+            store.write(_SESSION, data[:size], client.to_bytes(key))
     return answers[0]
-
-
-def _keep(ctxt: Any, values: dict[str, Any]) -> None:
-    ctxt.state.config_records[KEY] = flower_app().ConfigRecord(values)
-
-
-def _kept(ctxt: Any, name: str) -> dict[str, Any]:
-    kept = dict(ctxt.state.config_records.get(KEY, {}))
-    if name not in kept:
-        raise FrameError("the message does not follow on what this node did last: it was restarted, or left the round")
-    return kept
 
 
 def printable(err: BaseException) -> str:

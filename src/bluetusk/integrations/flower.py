@@ -59,7 +59,8 @@ class SecAggMod:
     journals : path-like, optional
         A folder on a disk that survives. By default what the node's configuration calls ``bluetusk-journals``, else
         ``bluetusk/flower`` in ``$XDG_STATE_HOME`` (``~/.local/state``). A client notes there what it must not do twice
-        before its answer leaves: losing the folder within a round breaks that promise.
+        before its answer leaves, and keeps its encrypted state between messages: losing the folder within a round
+        breaks that promise, and all hosts that run one node's app must share it.
 
     Raises
     ------

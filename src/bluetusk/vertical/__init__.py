@@ -1,5 +1,7 @@
 """Two-party risk models: a guest with labels and hosts with more columns train together; no row leaves its owner."""
 
+from types import ModuleType
+
 from . import evaluation
 from ._link import Link, Observer, local_links
 from .align import intersect
@@ -21,5 +23,15 @@ __all__ = [
     "evaluation",
     "intersect",
     "local_links",
+    "party",
     "write_report",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import ``party`` when it is asked for: it needs certificates, and with them a tenth of the package's import."""
+    if name == "party":
+        import importlib
+
+        return importlib.import_module(".party", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -37,6 +37,7 @@ _TASK = "woe-binning"
 _MAX_COLUMNS = 1 << 16
 _MAX_BINS = 1 << 16
 _MAX_ROWS = 1 << 30
+_MAX_NAME = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +85,14 @@ def _slot(rows: int) -> tuple[int, int]:
 
 def _slots(pub: PublicKey, slot_bits: int) -> int:
     return (int(pub.n).bit_length() - 2) // slot_bits
+
+
+def _received(data: memoryview, pub: PublicKey, count: int, bound: int, threads: int | None) -> CipherArray:
+    """Return the array that a peer sent, if it is what is due: then its arithmetic cannot fail later."""
+    c = CipherArray.from_bytes(data, pub, threads=threads)
+    if c.packed or c.frac or c.shape != (count,) or c.bound != bound or c.plan != _plan():
+        raise FrameError(f"{count} integers below {bound.bit_length()} bits are due, the other party sent {c!r}")
+    return c
 
 
 def _authorise(link: Link, purpose: str, columns: Sequence[str], rows: int, **details: Any) -> None:
@@ -150,12 +159,14 @@ class GuestJob:
         message = link.receive("columns", ("columns", "monotonic"), parts=3)
         columns = field(message.fields, "columns", int, low=1, high=_MAX_COLUMNS)
         bins, ordered = (array_from(part, "<u4", (columns,)).astype(np.int64) for part in message.parts[:2])
-        try:
-            names = json.loads(bytes(message.parts[2]))
-        except ValueError:
-            names = None
-        good = isinstance(names, list) and len(names) == columns and all(isinstance(name, str) for name in names)
-        if not good or (bins < 1).any() or (ordered > bins).any() or bins.sum() > len(self._labels) * columns:
+        names = bytes(message.parts[2]).decode(errors="replace").split("\0")
+        if (
+            len(names) != columns
+            or max(map(len, names)) > _MAX_NAME
+            or (bins < 1).any()
+            or (ordered > bins).any()
+            or bins.sum() > len(self._labels) * columns
+        ):
             raise FrameError("what the host says of its columns does not fit together")
         if bins.max() > max(len(self._labels) // self._min_rows, 1):
             raise ProtocolAbort(
@@ -216,9 +227,8 @@ class GuestJob:
         pub, n = self._priv.public_key, len(self._labels)
         w, slot_bits = _slot(n)
         slots, total = _slots(pub, slot_bits), sum(shape["bins"])
-        packed = CipherArray.from_bytes(link.receive("bins", parts=1).parts[0], pub, threads=self._threads)
-        if packed.packed or packed.frac or packed.shape != (-(-total // slots),):
-            raise FrameError(f"{total} bins in slots of {slot_bits} bits do not take an array like this one")
+        data = link.receive("bins", parts=1).parts[0]
+        packed = _received(data, pub, -(-total // slots), 1 << (slot_bits * slots), self._threads)
         wide = self._priv.decrypt_integers(packed, threads=self._threads).tolist()
         values = [(block >> (slot_bits * j)) & ((1 << slot_bits) - 1) for block in wide for j in range(slots)][:total]
         rows = np.array([value & ((1 << w) - 1) for value in values], np.int64)
@@ -346,7 +356,7 @@ class HostJob:
             [
                 array_bytes([each.n_bins for each in bins], "<u4"),
                 array_bytes([each.ordered for each in bins], "<u4"),
-                json.dumps(shown).encode(),
+                "\0".join(shown).encode(),
             ],
         )
         link.count("rows", rows)
@@ -356,9 +366,8 @@ class HostJob:
         assert self._pub is not None
         cut = _part(self._rows, i)
         bound = (1 << _slot(self._rows)[0]) + 1
-        c = CipherArray.from_bytes(link.receive("encrypted", parts=1).parts[0], self._pub, threads=self._threads)
-        if c.packed or c.frac or c.bound != bound or c.shape != (cut.stop - cut.start,):
-            raise FrameError(f"rows {cut.start} to {cut.stop} do not take an array like this one")
+        data = link.receive("encrypted", parts=1).parts[0]
+        c = _received(data, self._pub, cut.stop - cut.start, bound, self._threads)
         if len(c):
             many = max(each.n_bins for each in self.bins)
             part = c.bincount(self._codes[cut], many, threads=self._threads)

@@ -215,6 +215,8 @@ class GuestJob:
         for k, place in enumerate(active):
             best, owner, tied = s.min_gain, -1, np.zeros(0, np.int64)
             for party, theirs in enumerate(sums):
+                if (theirs[k][1] > totals[place][1]).any():
+                    raise ProtocolAbort("a sum is larger than that of its node", party=peers[party - 1].peer)
                 found = gains(
                     *theirs[k],
                     totals[place],

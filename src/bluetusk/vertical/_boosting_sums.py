@@ -83,9 +83,11 @@ class Layout:
         c = encrypt_integers(priv, self.packed(g, h), _PLAN, frac=0, bound=self.bound, threads=threads)
         return c.to_bytes(bound=self.bound)
 
-    def received(self, part: bytes | memoryview, pub: PublicKey, rows: int, party: str) -> CipherArray:
+    def received(
+        self, part: bytes | memoryview, pub: PublicKey, rows: int, party: str, threads: int | None = None
+    ) -> CipherArray:
         """Read encrypted rows, checked: one ciphertext each, straight from an encryption."""
-        c = CipherArray.from_bytes(part, pub)
+        c = CipherArray.from_bytes(part, pub, threads=threads)
         if c.shape != (rows,) or c.packed or c.frac or not c.fresh or c.bound != self.bound:
             raise ProtocolAbort(f"the gradients that came are not {rows} freshly encrypted rows", party=party)
         return c
@@ -113,7 +115,7 @@ class Layout:
         """Open sums that :meth:`closed` sent: g and h of each."""
         pub = priv.public_key
         slots = self.slots(pub)
-        c = CipherArray.from_bytes(part, pub)
+        c = CipherArray.from_bytes(part, pub, threads=threads)
         if c.shape != (-(-count // slots),) or c.packed or c.frac:
             raise ProtocolAbort(f"the sums that came do not hold {count} values", party=party)
         out = np.zeros((2, count), np.int64)
@@ -134,18 +136,18 @@ class Layout:
         return out[0], out[1]
 
 
-def histograms(c: CipherArray, codes: NDArray[np.uint8], width: int) -> CipherArray:
+def histograms(c: CipherArray, codes: NDArray[np.uint8], width: int, threads: int | None = None) -> CipherArray:
     """Return the sums of each feature's buckets, shape (features, width)."""
-    return c.bincount(codes, width)
+    return c.bincount(codes, width, threads=threads)
 
 
-def left_sums(histogram: CipherArray, cuts: Cuts, order: Ints) -> CipherArray:
+def left_sums(histogram: CipherArray, cuts: Cuts, order: Ints, threads: int | None = None) -> CipherArray:
     """Return the sums of the rows that go left by each split, in a given order.
 
     `histogram` has shape (features, buckets + 1), the missing values last.
     """
     buckets = histogram.shape[1] - 1
-    plain = histogram[:, :buckets].cumsum(axis=1)
+    plain = histogram[:, :buckets].cumsum(axis=1, threads=threads)
     feature, cut, with_missing = cuts.feature[order], cuts.cut[order], cuts.missing_left[order]
     if not with_missing.any():
         return plain[feature, cut]

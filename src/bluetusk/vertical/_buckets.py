@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Allowed", "Buckets", "Cuts", "as_table", "counted", "offered"]
+__all__ = ["Allowed", "Buckets", "Cuts", "as_labels", "as_table", "counted", "offered"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -65,6 +65,25 @@ def as_table(X: Any, columns: Sequence[str] | None = None) -> tuple[Floats, list
     if len(names) != table.shape[1] or len(set(names)) != len(names) or not all(isinstance(n, str) for n in names):
         raise ValueError(f"columns must be {table.shape[1]} different names, one for each column of X")
     return table, names
+
+
+def as_labels(y: ArrayLike | None, rows: int) -> tuple[Bools, NDArray[Any]]:
+    """Return which rows have the second of the two classes, and the classes, sorted."""
+    if y is None:
+        raise ValueError("a guest has the labels: give y")
+    given = np.asarray(y)
+    if given.shape != (rows,):
+        raise ValueError(f"y must have shape ({rows},), one label for each row, not {given.shape}")
+    if given.dtype.kind not in "biuU" and not (given.dtype.kind == "f" and np.isfinite(given).all()):
+        raise ValueError(f"y must hold integers, booleans or strings without missing ones, not {given.dtype}")
+    if given.dtype.kind == "f":
+        if (given != np.floor(given)).any():
+            raise ValueError("y must hold whole numbers where it holds floats: they name classes")
+        given = given.astype(np.int64)
+    classes = np.unique(given)
+    if len(classes) != 2:
+        raise ValueError(f"y must have two classes, it has {len(classes)}")
+    return given == classes[1], classes
 
 
 @dataclass(frozen=True)

@@ -326,7 +326,9 @@ class Link:
         >>> here, there = local_links()
         >>> here.authorise("binning", ["AGE"], 1000, min_rows=50)
         """
-        self.observer.authorise(peer=self.peer, purpose=purpose, columns=columns, rows=rows, **details)
+        self.observer.authorise(
+            peer=self.peer, purpose=purpose, columns=columns, rows=rows, task=self._task or None, **details
+        )
 
     def count(self, what: str, number: int) -> None:
         """Tell this party's observer of values encrypted or revealed.

@@ -379,7 +379,11 @@ class LogisticJob:
         return ring.words((ring.dot(matrix.T, pulls) + crossed).tolist()), theirs, loss
 
     def _moved(self, weights: Ring, gradient: Ring, n: int, own: bool) -> Ring:
-        """Return this party's share of the weights after the step: w - rate (gradient / n + l2 w)."""
+        """Return this party's share of the weights after the step: w - rate (gradient / n + l2 w).
+
+        The gradient's shares are uniform modulo 2^96, after the first truncation below 2^84 in size; times the rate of
+        16 bits they cover Z_2^96 evenly again, which the second truncation needs.
+        """
         assert self.config is not None
         rate = self.config.learning_rate / n
         shift = _STEP_BITS - math.frexp(rate)[1]

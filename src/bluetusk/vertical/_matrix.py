@@ -1,4 +1,4 @@
-"""One party's table: numbers with names, from an array or a pandas DataFrame, which is never imported here."""
+"""A party's columns as one table of real numbers."""
 
 from __future__ import annotations
 
@@ -6,45 +6,32 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-__all__ = ["column_names", "real_table"]
+from ._columns import as_table
 
-
-def column_names(table: Any, columns: Sequence[str] | None, count: int) -> list[str]:
-    """Return the names of the columns: the caller's, else a DataFrame's, else x0, x1, ...
-
-    Raises
-    ------
-    ValueError
-        If they are not `count` different strings.
-    """
-    if columns is None:
-        own = getattr(table, "columns", None)
-        columns = [f"x{j}" for j in range(count)] if own is None else [str(name) for name in own]
-    names = list(columns)
-    if len(names) != count or len(set(names)) != count or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"columns must be {count} different names, one for each column of X, not {names!r:.80}")
-    return names
+__all__ = ["real_table"]
 
 
-def real_table(table: ArrayLike | Any) -> NDArray[np.float64]:
-    """Return a table as float64 with two axes.
+def real_table(X: Any, columns: Sequence[str] | None, most: int) -> tuple[list[str], NDArray[np.float64]]:
+    """Return the names of the columns and the rows as float64, shape (n, d).
 
     Raises
     ------
     ValueError
-        If it has other axes, no row, or a value that is NaN or infinite.
+        If it has no row, no column or more than `most`, or a value that is NaN or infinite.
     TypeError
         If it holds anything but numbers.
     """
-    array = np.asarray(table.to_numpy() if hasattr(table, "to_numpy") else table)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"X must hold numbers, not {array.dtype}: bin or encode categories first (WoEBinning)")
-    if array.ndim != 2 or not len(array):
-        raise ValueError(f"X must have two axes and at least one row, not the shape {array.shape}")
-    values = array.astype(np.float64)
+    table = as_table(X, columns)
+    if not 1 <= len(table.names) <= most:
+        raise ValueError(f"X has {len(table.names)} columns: each party needs 1 to {most}")
+    if not table.rows:
+        raise ValueError("X has no rows")
+    if any(column.dtype == object for column in table.values):
+        raise TypeError("X must hold numbers: bin or encode categories first (WoEBinning)")
+    values = np.column_stack(table.values)
     if not (finite := np.isfinite(values)).all():
         row, column = (int(i) for i in np.argwhere(~finite)[0])
         raise ValueError(f"X[{row}, {column}] is NaN or infinite: impute it, or bin the columns first (WoEBinning)")
-    return values
+    return table.names, values

@@ -185,6 +185,8 @@ class WoEBinning(Estimator):
             raise ValueError("a host has one link, to the guest")
         if not table.names:
             raise ValueError("X has no columns: a host needs some")
+        if self.show_names and any("\0" in name or len(name) > 256 for name in table.names):
+            raise ValueError("names of columns must have at most 256 characters and no zero byte; or hide them")
 
         def cut_all(min_rows: int) -> tuple[list[ColumnBins], Ints]:
             pairs = list(zip(table.names, table.values, strict=True))
@@ -474,7 +476,7 @@ class WoEBinning(Estimator):
             made._check()
             bins = [ColumnBins.from_plain(each) for each in plain["bins"]]
             hosts = [[peer_column(each) for each in columns] for columns in plain["hosts"]]
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             raise FrameError("the file holds no fitted binning") from None
         if made.role != frame.field(got.header, "role", str):
             raise FrameError("the file's role is not that of its binning")

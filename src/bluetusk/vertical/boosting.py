@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import BluetuskError, FrameError
+from ..errors import FrameError
 from ..wire.frame import Kind, check_fields, encode, field
 from ._base import Estimator, check_role
 from ._boosting_guest import GuestJob
 from ._boosting_host import HostJob
 from ._boosting_model import Half, Settings
 from ._boosting_predict import GuestWalk, HostWalk
-from ._buckets import as_table
+from ._buckets import as_labels, as_table
 from ._job import Keeper, Progress, drive
 from ._link import Link
 from ._save import load_frame, save_frame
+from ._telling import telling
 
 __all__ = ["GradientBoosting"]
 
@@ -231,9 +231,9 @@ class GradientBoosting(Estimator):
         if role == "host":
             job = HostJob(settings, table, names, self.threads)
         else:
-            labels, classes = _labels(y, len(table))
+            labels, classes = as_labels(y, len(table))
             job = GuestJob(settings, table, labels, names, len(peers), self.threads)
-        with _telling(peers):
+        with telling(peers):
             drive(job, peers, keeper=keeper, progress=progress)
         self._fitted, self._half, self.columns_ = settings, job.half, names
         self._parties = [link.peer for link in peers]
@@ -318,7 +318,7 @@ class GradientBoosting(Estimator):
             raise ValueError(f"the model has {len(self._parties)} hosts: give links to all, in the order of fit")
         kind = GuestWalk if role == "guest" else HostWalk
         walk = kind(self._fitted, self._half, table, names)
-        with _telling(peers):
+        with telling(peers):
             drive(walk, peers, keeper=keeper)
         return walk.scores
 
@@ -485,36 +485,6 @@ class GradientBoosting(Estimator):
             model.classes_ = _classes(field(got.header, "classes", list, length=2))
         model._importances()
         return model
-
-
-@contextmanager
-def _telling(links: Sequence[Link]) -> Iterator[None]:
-    """If this party fails, tell the others: the kind of the error, nothing that it says."""
-    try:
-        yield
-    except BluetuskError as error:
-        for link in links:
-            with suppress(Exception):
-                link.abort(type(error).__name__)
-        raise
-
-
-def _labels(y: ArrayLike | None, rows: int) -> tuple[NDArray[np.bool_], NDArray[Any]]:
-    if y is None:
-        raise ValueError("a guest has the labels: give y")
-    given = np.asarray(y)
-    if given.shape != (rows,):
-        raise ValueError(f"y must have shape ({rows},), one label for each row, not {given.shape}")
-    if given.dtype.kind not in "biuU" and not (given.dtype.kind == "f" and np.isfinite(given).all()):
-        raise ValueError(f"y must hold integers, booleans or strings without missing ones, not {given.dtype}")
-    if given.dtype.kind == "f":
-        if (given != np.floor(given)).any():
-            raise ValueError("y must hold whole numbers where it holds floats: they name classes")
-        given = given.astype(np.int64)
-    classes = np.unique(given)
-    if len(classes) != 2:
-        raise ValueError(f"y must have two classes, it has {len(classes)}")
-    return given == classes[1], classes
 
 
 def _classes(listed: list[Any]) -> NDArray[Any]:

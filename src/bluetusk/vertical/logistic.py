@@ -13,11 +13,12 @@ from .._numeric import as_int
 from ..errors import FrameError
 from ..wire.frame import Kind, check_fields, encode, field
 from ._base import Estimator, check_role
+from ._columns import as_labels
 from ._job import Keeper, Progress, drive
 from ._link import Link
 from ._logistic_job import CLASS_BITS, COEF_BITS, LARGEST_BITS, MOST_COLUMNS, ROW_BITS, SIGMOIDS, Config, LogisticJob
 from ._logistic_score import ScoreJob, probabilities
-from ._matrix import column_names, real_table
+from ._matrix import real_table
 from ._products import ENTRY_BITS
 from ._save import load_frame, save_frame
 
@@ -191,17 +192,16 @@ class LogisticRegression(Estimator):
         ValueError: X[1, 0] is NaN or infinite: impute it, or bin the columns first (WoEBinning)
         """
         guest = check_role(self.role) == "guest"
-        table = real_table(X)
-        if not 1 <= table.shape[1] <= MOST_COLUMNS:
-            raise ValueError(f"X has {table.shape[1]} columns: each party needs 1 to {MOST_COLUMNS}")
-        names = column_names(X, columns, table.shape[1])
+        names, table = real_table(X, columns, MOST_COLUMNS)
         matrix = _fixed(table)
         if not guest:
             if y is not None:
                 raise ValueError("y: the host has no labels; the guest gives them")
             job = LogisticJob("host", matrix, names, self.key_size)
         else:
-            labels, config = _labels(y, len(matrix)), self._config()
+            if y is None:
+                raise ValueError("y: the guest gives the labels")
+            labels, config = as_labels(y, len(matrix)), self._config()
             if config.intercept:
                 matrix = np.column_stack([matrix, np.full(len(matrix), 1 << ROW_BITS, dtype=np.int64)])
             weights = self._class_weights(labels)
@@ -309,7 +309,7 @@ class LogisticRegression(Estimator):
         ValueError: this model is not fitted: call fit() with the other party, or load() it
         """
         self._fitted()
-        table = real_table(X)
+        _, table = real_table(X, None, MOST_COLUMNS)
         if table.shape[1] != len(self.columns_):
             raise ValueError(f"X has {table.shape[1]} columns, the model {len(self.columns_)}: {self.columns_!r:.200}")
         own = _fixed(table) @ np.rint(self.coef_ * (1 << COEF_BITS)).astype(np.int64)
@@ -480,17 +480,6 @@ def _fixed(table: NDArray[np.float64]) -> NDArray[np.int64]:
             f"X holds {largest:g}, rows must stay below {_LIMIT}: standardise and clip the columns, or use WoE columns"
         )
     return np.rint(table * (1 << ROW_BITS)).astype(np.int64)
-
-
-def _labels(y: ArrayLike | None, n: int) -> NDArray[np.int64]:
-    if y is None:
-        raise ValueError("y: the guest gives the labels")
-    labels = np.asarray(y.to_numpy() if hasattr(y, "to_numpy") else y)
-    if labels.shape != (n,):
-        raise ValueError(f"y must have the shape ({n},) of the rows, not {labels.shape}")
-    if labels.dtype.kind not in "biuf" or not np.isin(labels, (0, 1)).all():
-        raise ValueError("y must hold 0 and 1 only")
-    return labels.astype(np.int64)
 
 
 def _seed(seed: bytes | None) -> bytes | None:

@@ -227,7 +227,7 @@ def for_the_host(toy):
     return [np.zeros((30, 1)), tables[1]], y
 
 
-BAD = [-1, 1 << 40, "x", b"x", True, [], [0, 0], [-1], [10**9], ["x"], {}]
+BAD = [-1, 1 << 40, "x", True, [], [0, 0], [10**9], ["x"]]
 # messages to the host: 1 offer, 2 gradients, 3 level, 4 choice, 5 level, 6 choice; to the guest: 1 ready, 2 candidates
 FIELDS = [
     *(("host", at, name) for at, names in ((1, ("rows", "host", "settings")), (2, ("rows",))) for name in names),
@@ -253,6 +253,21 @@ def test_payloads_of_an_enemy(parties, toy, who, at):
     rng = np.random.default_rng(at)
     for change in [flipped(rng)] * 3 + [repacked([]), repacked([b""]), repacked([b"1"]), repacked([b"", b"", b""])]:
         attacked(parties, tables, y, who, at, change)  # ends with an error of ours, or with a model
+
+
+@pytest.mark.parametrize("payload", [b"\xff\xff\xff\xfc", bytes(4)])
+def test_a_level_that_empties_a_node_is_survived(parties, toy, payload):
+    """All rows go to one side: the other has none, whatever the guest says."""
+    tables, y = for_the_host(toy)
+    attacked(parties, tables, y, "host", 5, repacked([payload]))  # as above
+
+
+def test_sums_larger_than_their_node_are_found(parties, toy, monkeypatch):
+    tables, y = toy(60, [1, 2])
+    real = _boosting_host.left_sums
+    monkeypatch.setattr(_boosting_host, "left_sums", lambda c, cuts, *more: real(c + c, cuts, *more))
+    with pytest.raises(bt.ProtocolAbort, match="larger than that of its node"):
+        parties(1, **P).fit(tables, y)
 
 
 def test_a_partition_that_does_not_have_the_sums_is_found(parties, toy, monkeypatch):
@@ -360,9 +375,12 @@ def test_the_order_of_the_sums_is_uniform_and_the_ciphertexts_are_fresh(parties,
     tables, y = toy(24, [1, 1], values=5, seed=1)
     made = parties(1, **{**P, "n_estimators": 40, "max_depth": 1, "min_samples_leaf": 1, "min_bucket_rows": 1})
     orders, real = [], _boosting_host.left_sums
-    monkeypatch.setattr(
-        _boosting_host, "left_sums", lambda c, cuts, order: orders.append(order) or real(c, cuts, order)
-    )
+
+    def noted(c, cuts, order, threads):
+        orders.append(order)
+        return real(c, cuts, order, threads)
+
+    monkeypatch.setattr(_boosting_host, "left_sums", noted)
     told = made.theirs[0].observer = Recorder()
     made.fit(tables, y)
     frames = [f for out, f in told.frames if out and f.header["topic"] == "candidates"]

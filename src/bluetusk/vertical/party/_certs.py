@@ -151,6 +151,14 @@ class Identity:
         The peer's, as PEM.
     peer_name : str
         The name in the peer's certificate.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> (key, mine), (_, theirs) = make_certificate("bank", folder), make_certificate("network", folder)
+    >>> Identity.load(mine, key, theirs)
+    Identity(peer_name='network')
     """
 
     certificate: bytes
@@ -180,6 +188,16 @@ class Identity:
         ------
         InvalidKey
             If a file is not what it should be, the key is not the certificate's, or a certificate is out of date.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> (key, mine), (other, theirs) = make_certificate("bank", folder), make_certificate("network", folder)
+        >>> Identity.load(mine, other, theirs)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+            ...
+        bluetusk.errors.InvalidKey: .../network.key.pem is not the key of .../bank.cert.pem
         """
         mine, peer = Path(certificate).read_bytes(), Path(peer_certificate).read_bytes()
         secret = Path(key).read_bytes()
@@ -205,6 +223,14 @@ class Identity:
         -------
         bytes
             32 bytes.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> (key, mine), (_, theirs) = make_certificate("bank", folder), make_certificate("network", folder)
+        >>> len(Identity.load(mine, key, theirs).state_key())
+        32
         """
         private = serialization.load_pem_private_key(self.key, None)
         der = private.private_bytes(

@@ -37,8 +37,7 @@ class Model:
     depth: int = 3
     tree_rate: float = 0.4
     tree_bins: int = 32
-    tree_leaf_rows: int = 20
-    tree_bucket_rows: int = 10
+    min_bucket_rows: int = 10
 
     def __post_init__(self) -> None:
         ranges = {
@@ -56,8 +55,7 @@ class Model:
             "depth": (1, 10),
             "tree_rate": (1e-6, 10.0),
             "tree_bins": (2, 255),
-            "tree_leaf_rows": (1, 2**40),
-            "tree_bucket_rows": (1, 2**40),
+            "min_bucket_rows": (1, 2**40),
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)

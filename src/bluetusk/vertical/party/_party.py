@@ -120,20 +120,28 @@ class Party:
         self.link = Link(self._session, me=role, peer=peer, observer=observer)
         self.keeper: Keeper = self._session
 
-    @property
-    def steps(self) -> int:
-        """Steps that this party has kept so far, over all tasks."""
-        return self._session.position
+    def recovery(self) -> dict[str, int]:
+        """Return what faults this process has lived through.
 
-    @property
-    def rewinds(self) -> int:
-        """How many times this process went back a step because the peer had been restarted."""
-        return self._session.rewinds
+        Returns
+        -------
+        dict of str to int
+            `steps` that are kept, over all tasks; `rewinds`, how many times this process went back a step because the
+            peer had been restarted; `resent`, frames that it sent more than once, byte for byte.
 
-    @property
-    def resent(self) -> int:
-        """How many frames this process sent more than once, byte for byte."""
-        return self._session.resent
+        Examples
+        --------
+        >>> import tempfile
+        >>> from bluetusk.vertical.party import Identity, Party, make_certificate
+        >>> d = tempfile.mkdtemp()
+        >>> (key, mine), (_, theirs) = make_certificate("network", d), make_certificate("bank", d)
+        >>> identity = Identity.load(mine, key, theirs)
+        >>> with Party("host", job="example", identity=identity, state=d + "/state", listen="127.0.0.1:0") as party:
+        ...     party.recovery()
+        {'steps': 0, 'rewinds': 0, 'resent': 0}
+        """
+        session = self._session
+        return {"steps": session.position, "rewinds": session.rewinds, "resent": session.resent}
 
     def run(self, program: Callable[[Link, Keeper], R], *, goodbye: float = 60.0) -> R:
         """Run this party's program, again from its kept steps whenever the peer comes back from a crash.
@@ -155,6 +163,21 @@ class Party:
         ------
         BluetuskError
             Whatever ended the program; the peer is told that it ended.
+
+        Examples
+        --------
+        Two parties in one process: see :class:`Party`. A peer that is not there:
+
+        >>> import tempfile
+        >>> from bluetusk.vertical.party import Identity, Party, make_certificate
+        >>> d = tempfile.mkdtemp()
+        >>> (key, mine), (_, theirs) = make_certificate("network", d), make_certificate("bank", d)
+        >>> way = {"listen": "127.0.0.1:0", "patience": 0.1}
+        >>> with Party("host", job="j", identity=Identity.load(mine, key, theirs), state=d + "/state", **way) as party:
+        ...     party.run(lambda link, keeper: link.receive("question"))  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+            ...
+        bluetusk.errors.ProtocolAbort: no sign of life from 'guest' for 0 seconds: ...
         """
         while True:
             with contextlib.suppress(Rewind):
@@ -182,7 +205,15 @@ class Party:
                 self._session.leave(5.0)
 
     def close(self) -> None:
-        """End the conversation and let another process use the state directory."""
+        """End the conversation and let another process use the state directory; ``with`` does so, too.
+
+        Examples
+        --------
+        See :class:`Party`.
+
+        >>> Party.close.__name__
+        'close'
+        """
         self._transport.close()
         self._vault.close()
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FrameError, ProtocolAbort
-from ...evidence import Log, Meter, Recorder
+from ...evidence import Head, Log, Meter, Recorder
 from ...wire import frame
 from ...wire.frame import Kind, check_fields, decode, encode
 from .._files import read_columns
@@ -172,11 +172,14 @@ class _Metered:
 
     def __init__(self, keeper: Keeper, meter: Meter) -> None:
         self._keeper, self._meter = keeper, meter
-        self._first = meter.to_bytes()
+        meter.restore(Meter().to_bytes())  # what an earlier run of the program has kept comes back task by task
+        self._began: dict[str, bytes] = {}  # the counts with which a task began
 
     def resume(self, task: str) -> tuple[int, bytes | None]:
         index, kept = self._keeper.resume(task)
+        began = self._began.setdefault(task, self._meter.to_bytes())
         if kept is None:
+            self._meter.restore(began)
             return index, None
         got = decode(kept, Kind.VERTICAL_STATE)
         check_fields(got.header, ["meter"])
@@ -246,6 +249,7 @@ def run(
             progress=progress,
         ),
     )
+    order = _ordered(order, rows.ids, model.seed)
     labels = rows.labels[order] if rows.labels is not None else None
     held = stage(
         "split", lambda: _once("split", lambda way: _split(config, labels, len(order), way), link, keeper, progress)
@@ -278,7 +282,7 @@ def run(
         learning_rate=model.learning_rate,
         l2=model.l2,
         sigmoid=model.sigmoid,
-        seed=hashlib.sha256(f"{config.job} {model.seed}".encode()).digest() if guest else None,
+        seed=hashlib.sha256(f"bluetusk batches {model.seed}".encode()).digest() if guest else None,
         key_size=model.key_size,
     )
     boosting = GradientBoosting(
@@ -287,8 +291,7 @@ def run(
         max_depth=model.depth,
         learning_rate=model.tree_rate,
         max_bins=model.tree_bins,
-        min_samples_leaf=model.tree_leaf_rows,
-        min_bucket_rows=model.tree_bucket_rows,
+        min_bucket_rows=model.min_bucket_rows,
         random_state=model.seed,
         key_size=model.key_size,
     )
@@ -327,6 +330,16 @@ def _agree(config: Config, link: Link) -> bytes:
     return hashlib.sha256(encode(Kind.VERTICAL_STATE, mine)).digest()
 
 
+def _ordered(order: NDArray[np.int64], ids: NDArray[Any], seed: int) -> NDArray[np.int64]:
+    """Return the common rows in an order that follows from their ids and the seed alone.
+
+    The order of the intersection is drawn anew in every run, and again if a crash cuts it short; the split and the
+    batches follow the order, so without this no run could be compared with another.
+    """
+    keys = [hashlib.sha256(f"bluetusk order {seed} {ids[k]}".encode()).digest() for k in order.tolist()]
+    return order[sorted(range(len(keys)), key=keys.__getitem__)]
+
+
 def _split(config: Config, labels: NDArray[np.int64] | None, n: int, link: Link) -> bytes:
     """Hold rows back for the test: the guest draws them, in the same share of both labels, and says which."""
     if labels is not None:
@@ -351,10 +364,11 @@ def _split(config: Config, labels: NDArray[np.int64] | None, n: int, link: Link)
 def _heads(log: Log, link: Link, peer_key: bytes | None) -> bytes:
     """Show each other the signed heads of the logs, with proofs that they extend the last ones shown."""
     held = log.peer_head(link.peer)
-    link.send("held", {"size": held.size if held else 0})
-    since = frame.field(link.receive("held", ["size"], parts=0).fields, "size", int, low=0)
-    if since > len(log):
-        raise ProtocolAbort(f"{link.peer!r} holds a head of this log that is longer than the log", party=link.peer)
+    link.send("held", {}, [] if held is None else [held.to_bytes()])
+    shown = [Head.from_bytes(part) for part in link.receive("held").parts[:1]]
+    for head in shown:
+        log.confirm(head)  # or this party's own log was rolled back
+    since = shown[0].size if shown else 0
     link.send("head", {}, [log.offer(since)])
     (data,) = link.receive("head", parts=1).parts
     if peer_key is None:

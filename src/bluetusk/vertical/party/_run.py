@@ -74,7 +74,7 @@ def run_party(
             )
         )
         moved = {"sent": party.link.bytes_sent, "received": party.link.bytes_received}
-        restarts = {"steps": party.steps, "rewinds": party.rewinds, "resent": party.resent}
+        restarts = party.recovery()
     result = _result(config, outcome)
     result["bytes"] = moved
     result["recovery"] = restarts

@@ -7,6 +7,7 @@ other. Writing returns when the bytes are on the disk.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -97,14 +98,19 @@ class Vault:
         """Add a record to a file that grows."""
         number = self._appended.setdefault(name, 0)
         sealed = self._seal(f"{name}/{number}", data)
+        end = -1
         try:
             with open(self.path / name, "ab", opener=_private) as out:
+                end = out.tell()
                 out.write(_LENGTH.pack(len(sealed)) + sealed)
                 out.flush()
                 os.fsync(out.fileno())
             if number == 0:
                 self._sync()
         except OSError as err:
+            if end >= 0:
+                with contextlib.suppress(OSError):
+                    os.truncate(self.path / name, end)  # a torn record would hide those behind it
             raise self._refused(err) from err
         self._appended[name] = number + 1
 

@@ -1,15 +1,14 @@
 """Gradient boosting: seconds and bytes of a tree by party and phase, both parties in this process, one thread each.
 
-    python bench/vertical_boosting.py tree [--rows 21000] [--trees 2] [--key-size 2048] [--json FILE]
-    python bench/vertical_boosting.py sizes [--full] [--key-size 2048] [--json FILE]
-    python bench/vertical_boosting.py accuracy [--seeds 5] [--trees 10] [--key-size 2048] [--json FILE]
+The part of bench/vertical.py about boosting:
 
-* ``tree``: a tree of depth 3 and 32 buckets on the customers of the demo, the bank's 5 columns and the payment
+* ``boosting``: a tree of depth 3 and 32 buckets on the customers of the demo, the bank's 5 columns and the payment
   network's 18.
-* ``sizes``: a tree at three sizes of random columns, each phase extrapolated to 100 000 x (30 + 300) by what it grows
-  with (rows; rows times columns; sums), beside the figure that FATE 2.0 publishes for that size: 1 min 54 s on 16 cores
-  for each party, 1 Gbit/s, a 1024-bit key. ``--full`` runs that size, too, and shows how far off the extrapolation was.
-* ``accuracy``: the AUC of the joint model, of scikit-learn's on the pooled columns and of the bank's own, by split.
+* ``boosting-sizes``: a tree at three sizes of random columns, each phase extrapolated to 100 000 x (30 + 300) by what
+  it grows with (rows; rows times columns; sums), beside the figure that FATE 2.0 publishes for that size: 1 min 54 s on
+  16 cores for each party, 1 Gbit/s, a 1024-bit key. ``--full`` runs that size, too: how far off was it?
+* ``boosting-accuracy``: the AUC of the joint model, of scikit-learn's on the pooled columns and of the bank's own
+  columns, by split.
 
 Processor seconds are what a busy machine does not add to.
 """
@@ -17,11 +16,8 @@ Processor seconds are what a busy machine does not add to.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import threading
 import time
-import warnings
 from collections import defaultdict
 from typing import Any
 
@@ -139,7 +135,7 @@ def show(told: dict[str, Any]) -> None:
 
 def tree(options: argparse.Namespace) -> dict[str, Any]:
     table = load(rows=options.rows)
-    told = one_tree(Clock(), table.x.astype(float), table.y, 5, options.trees, options.key_size)
+    told = one_tree(Clock(), table.x.astype(float), table.y, 5, options.trees or 2, options.key_size)
     show(told)
     return told
 
@@ -191,14 +187,14 @@ def accuracy(options: argparse.Namespace) -> dict[str, Any]:
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import train_test_split
 
-    table = load()
-    plain = {"max_iter": options.trees, "max_depth": 3, "learning_rate": 0.4, "max_bins": 32, "early_stopping": False}
+    table, trees = load(), options.trees or 10
+    plain = {"max_iter": trees, "max_depth": 3, "learning_rate": 0.4, "max_bins": 32, "early_stopping": False}
     rows: list[dict[str, float]] = []
-    for seed in range(options.seeds):
+    for seed in range(options.first, options.first + options.seeds):
         x, held, y, truth = train_test_split(
             table.x.astype(float), table.y, test_size=0.3, stratify=table.y, random_state=seed
         )
-        done = train(x, y, 5, n_estimators=options.trees, learning_rate=0.4, key_size=options.key_size)
+        done = train(x, y, 5, n_estimators=trees, learning_rate=0.4, key_size=options.key_size)
         a, b = bt.vertical.local_links()
         guest, host = done["guest"], done["host"]
         scores = {
@@ -224,27 +220,3 @@ def accuracy(options: argparse.Namespace) -> dict[str, Any]:
         f"({mean['joint'] - mean['pooled']:+.4f}, largest difference {worst:.4f})"
     )
     return {"rows": rows, "mean": mean}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("tree", "sizes", "accuracy"))
-    parser.add_argument("--rows", type=int, default=21_000)
-    parser.add_argument("--trees", type=int)
-    parser.add_argument("--key-size", type=int, default=2048)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--full", action="store_true")
-    parser.add_argument("--json")
-    options = parser.parse_args()
-    options.trees = options.trees or {"tree": 2}.get(options.what, 10)
-    warnings.simplefilter("ignore", UserWarning)
-    bt.set_num_threads(1)
-    print(f"{platform.processor() or platform.machine()}, backend {bt.build_info()['backend']}")
-    told = {"tree": tree, "sizes": sizes, "accuracy": accuracy}[options.what](options)
-    if options.json:
-        with open(options.json, "w") as file:
-            json.dump(told, file, indent=1)
-
-
-if __name__ == "__main__":
-    main()

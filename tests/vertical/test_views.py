@@ -1,0 +1,731 @@
+"""What crosses between the parties, every frame of it inside TLS: nothing but the table below, and nothing plain in it.
+
+A run of the whole pipeline is recorded at the links. `plain` looks for private values in any encoding, `shape` compares
+messages with the table, `opened` decrypts with each side's own keys what that side received. Each of them must find
+leaks that are planted in the recording.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import re
+import threading
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bluetusk as bt
+from bluetusk.evidence import Identity, Log, Meter, Recorder
+from bluetusk.paillier import PrivateKey, primes
+from bluetusk.paillier.masked import unmask
+from bluetusk.vertical import _binning_jobs, _boosting_sums, _link
+from bluetusk.vertical import _products as products
+from bluetusk.vertical._buckets import Buckets
+from bluetusk.vertical.party._config import Config, Data, Model
+from bluetusk.vertical.party._pipeline import Rows, run
+from bluetusk.wire.frame import Kind, decode, encode
+
+pytest.importorskip("private_set_intersection", reason="alignment needs openmined-psi, which is not installed")
+
+DOCS = Path(__file__).parents[2] / "docs" / "vertical"
+PEERS = {"guest": "host", "host": "guest"}
+POINT, CIPHER = 33, 512
+MODEL = Model(
+    key_size=2048,
+    min_intersection=50,
+    max_bins=4,
+    min_rows=20,
+    epochs=1,
+    batch_size=64,
+    trees=2,
+    depth=2,
+    tree_bins=8,
+    l2=0.0,
+)
+LR, GB = "logistic_regression", "gradient_boosting"
+
+
+def ceil(a, b):
+    return -(-a // b)
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+# (task, topic, from): names of fields, and of each part its length: bytes, or (ciphertexts,), or None for a frame of
+# its own kind. `s` has the public sizes, `f` the message's fields, `b` what was said before in this task.
+TABLE = {
+    ("agree", "settings", "guest"): ("settings", lambda s, f, b: []),
+    ("agree", "settings", "host"): ("settings", lambda s, f, b: []),
+    ("intersect", "hello", "guest"): ("least rows", lambda s, f, b: []),
+    ("intersect", "hello", "host"): ("least nonce rows", lambda s, f, b: []),
+    ("intersect", "terms", "guest"): ("least", lambda s, f, b: [64]),
+    ("intersect", "request", "guest"): ("", lambda s, f, b: [s.slice(s.ids["guest"]) * POINT]),
+    ("intersect", "setup", "host"): ("", lambda s, f, b: [s.slice(s.ids["host"]) * POINT]),
+    ("intersect", "answer", "host"): ("", lambda s, f, b: [s.slice(s.ids["guest"]) * POINT]),
+    ("intersect", "common", "guest"): ("rows", lambda s, f, b: [32 * s.common]),
+    ("split", "split", "guest"): ("", lambda s, f, b: [ceil(s.common, 8)]),
+    ("woe-binning", "labels", "guest"): ("min_rows rows", lambda s, f, b: [None]),
+    ("woe-binning", "columns", "host"): ("columns monotonic", lambda s, f, b: [4 * s.d["host"]] * 2 + [s.names]),
+    ("woe-binning", "encrypted", "guest"): ("", lambda s, f, b: [(s.slice(s.train),)]),
+    ("woe-binning", "bins", "host"): ("", lambda s, f, b: [(ceil(s.bins, s.bin_slots),)]),
+    ("woe-binning", "weights", "guest"): ("", lambda s, f, b: [4 * s.bins, 8 * s.bins, 8 * s.d["host"]]),
+    (LR, "setup", "guest"): ("columns config rows seed", lambda s, f, b: [None]),
+    (LR, "setup", "host"): ("columns rows", lambda s, f, b: [None]),
+    **{
+        key: value
+        for me in PEERS
+        for key, value in {
+            (LR, "weights", me): ("", lambda s, f, b, me=me: [(s.w(PEERS[me]),)]),
+            (LR, "scores", me): ("", lambda s, f, b, me=me: [(ceil(s.batch, s.row_slots(me)),)]),
+            (LR, "residuals", me): ("", lambda s, f, b: [(ceil(s.batch, s.column_slots),)]),
+            (LR, "gradients", me): ("", lambda s, f, b, me=me: [(s.w(me),)] + [(1,)] * s.tracked),
+            (LR, "loss", me): ("", lambda s, f, b: [12]),
+            (LR, "coefficients", me): ("", lambda s, f, b, me=me: [12 * s.w(PEERS[me])]),
+        }.items()
+    },
+    (LR, "powers", "guest"): ("", lambda s, f, b: [(s.batch,)] * 2),
+    (LR, "cubes", "host"): ("", lambda s, f, b: [(ceil(s.batch, products.values_layout(2048, 96).slots),)]),
+    (LR, "to weigh", "host"): ("", lambda s, f, b: [(s.batch,)]),
+    (LR, "weighed", "guest"): ("", lambda s, f, b: [(ceil(s.batch, products.values_layout(2048, 16).slots),)]),
+    (LR + ".predict", "rows", "guest"): ("model rows", lambda s, f, b: []),
+    (LR + ".predict", "scores", "host"): ("", lambda s, f, b: [8 * s.common]),
+    (GB, "offer", "guest"): ("host rows settings", lambda s, f, b: [None]),
+    (GB, "ready", "host"): ("rows", lambda s, f, b: []),
+    (GB, "gradients", "guest"): ("rows", lambda s, f, b: [0, (s.train,)]),
+    (GB, "level", "guest"): ("active split", lambda s, f, b: [ceil(s.train, 8) if f["split"] else 0]),
+    (GB, "candidates", "host"): ("counts", lambda s, f, b: [(ceil(sum(f["counts"]), s.sum_slots),)]),
+    (GB, "choice", "guest"): ("handles places", lambda s, f, b: [4 * sum(f["handles"]), 0]),
+    (GB, "partition", "host"): ("", lambda s, f, b: [ceil(s.train, 8)]),
+    (GB + ".predict", "offer", "guest"): ("model rows", lambda s, f, b: []),
+    (GB + ".predict", "ready", "host"): ("rows", lambda s, f, b: []),
+    (GB + ".predict", "ask", "guest"): ("", lambda s, f, b: [4 * s.asked(f), ceil(s.common, 8) * s.asked(f)]),
+    (GB + ".predict", "answer", "host"): ("", lambda s, f, b: [ceil(s.common * s.asked(b["ask", "guest"]), 8)]),
+    **{
+        ("heads", topic, me): value
+        for me in PEERS
+        for topic, value in {"held": ("size", lambda s, f, b: []), "head": ("", lambda s, f, b: [None])}.items()
+    },
+}
+AT_MOST = {"level", "partition", "answer"}  # of some nodes' rows only: these lengths are bounds
+OPENED = {
+    ("woe-binning", "bins"),
+    (GB, "candidates"),
+    (LR, "scores"),
+    (LR, "gradients"),
+    (LR, "cubes"),
+    (LR, "weighed"),
+}
+
+
+class Both:
+    """Run two callables at the same time; raise the first error."""
+
+    def __call__(self, *calls):
+        results, errors = [None] * len(calls), []
+
+        def one(k):
+            try:
+                results[k] = calls[k]()
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=one, args=(k,), daemon=True) for k in range(len(calls))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(240)
+        if errors:
+            raise errors[0]
+        return results
+
+
+@dataclass
+class Sizes:
+    """The public numbers that the lengths follow from; `batch` and `slice` change from message to message."""
+
+    ids: dict[str, int]
+    common: int
+    train: int
+    d: dict[str, int]
+    names: int
+    bins: int
+    tracked: int = 0
+    batch: int = 0
+    part: int = 0
+
+    def slice(self, n):
+        return n * (self.part + 1) // 8 - n * self.part // 8
+
+    def w(self, me):
+        return self.d[me] + (me == "guest")  # the intercept is the guest's
+
+    def at(self, step, batch_size):
+        """Set what depends on the step: which of eight parts, which batch."""
+        batches = ceil(self.train, batch_size)
+        k = min(max(step - 1, 0), batches - 1)
+        self.part, self.batch = (step - 1) % 8, self.train * (k + 1) // batches - self.train * k // batches
+
+    @property
+    def bin_slots(self):
+        return 2046 // _binning_jobs._slot(self.train)[1]
+
+    def row_slots(self, me):
+        return products.rows_layout(2048, self.w(me)).slots
+
+    @property
+    def column_slots(self):
+        return products.columns_layout(2048, self.batch, 96 if self.tracked else products.ENTRY_BITS).slots
+
+    @property
+    def sum_slots(self):
+        return 2046 // _boosting_sums.Layout(self.train, 24).slot_bits
+
+    def asked(self, message):
+        return len(message["parts"][0]) // 4
+
+
+# --- the recording ---------------------------------------------------------------------------------------------------
+@dataclass
+class Message:
+    task: str
+    topic: str
+    me: str
+    step: int
+    fields: dict
+    parts: list
+    frame: bytes
+
+    @classmethod
+    def read(cls, data):
+        got = decode(data, Kind.VERTICAL, max_payload=1 << 30)
+        ends = np.cumsum([0, *got.header["parts"]]).tolist()
+        parts = [bytes(got.payload[a:b]) for a, b in itertools.pairwise(ends)]
+        head = got.header
+        return cls(head["task"], head["topic"], head["from"], head["step"], head["fields"], parts, data)
+
+    def changed(self, **changes):
+        new = dataclasses.replace(self, **changes)
+        head = {"topic": new.topic, "task": new.task, "step": new.step, "seq": 0, "from": new.me, "fields": new.fields}
+        new.frame = encode(Kind.VERTICAL, {**head, "parts": [len(p) for p in new.parts]}, b"".join(new.parts))
+        return new
+
+
+@dataclass
+class Recording:
+    messages: list
+    sizes: Sizes
+    keys: dict  # private keys by party
+    private: dict = field(default_factory=dict)
+    outcomes: dict = field(default_factory=dict)
+
+    def with_message(self, place, message):
+        messages = [*self.messages[:place], message, *self.messages[place + 1 :]]
+        return dataclasses.replace(self, messages=messages)
+
+    def first(self, task, topic, me):
+        return next(k for k, m in enumerate(self.messages) if (m.task, m.topic, m.me) == (task, topic, me))
+
+
+class Tap:
+    """A channel that notes what goes out, as it is before TLS."""
+
+    def __init__(self, inner, frames):
+        self.inner, self.frames = inner, frames
+
+    def send(self, data):
+        self.frames.append(bytes(data))
+        self.inner.send(data)
+
+    def recv(self):
+        return self.inner.recv()
+
+
+class Fresh:
+    """A keeper that keeps nothing."""
+
+    def resume(self, task):
+        return 0, None
+
+    def commit(self, task, index, state):
+        pass
+
+
+def recorded(both, monkeypatch, guest, host, observers=(None, None)):
+    """Run two callables, each with its link; return frames, private keys by party, and results."""
+    found, frames = [], []
+    whole = primes.generate_primes
+
+    def generate(*args, **more):
+        pair = whole(*args, **more)
+        found.append(PrivateKey._generated(int(pair[0]), int(pair[1]), "djn"))
+        return pair
+
+    monkeypatch.setattr(primes, "generate_primes", generate)
+    links = _link.local_links(observers=observers, seconds=120)
+    for link in links:
+        link.channel = Tap(link.channel, frames)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        results = both(lambda: guest(links[0]), lambda: host(links[1]))
+    monkeypatch.setattr(primes, "generate_primes", whole)
+    messages = [Message.read(data) for data in frames]
+    keys = {me: [] for me in PEERS}
+    for message, key in itertools.product(messages, found):
+        if key.public_key.to_bytes() in message.parts:
+            keys[message.me].append(key)
+    assert sum(map(len, keys.values())) == len(found)
+    return messages, keys, results
+
+
+def tables(n=240):
+    """Ids, columns and labels of both: of high entropy, so that a value met by chance is none of them."""
+    rng = np.random.default_rng(5)
+    ids = [f"{v:016x}" for v in rng.integers(1 << 60, 1 << 63, n).tolist()]
+    of = {"guest": np.sort(rng.permutation(n)[: n * 9 // 10]), "host": rng.permutation(n)[: n * 19 // 20]}
+    x = {"guest": rng.normal(5e5, 1e5, (n, 2)), "host": rng.normal(5e5, 1e5, (n, 3))}
+    y = (x["guest"][:, 0] + x["host"][:, 0] + rng.normal(0, 1e5, n) > 1e6).astype(np.int64)
+    names = {me: [f"{me}_{j}" for j in range(x[me].shape[1])] for me in PEERS}
+    return {
+        me: Rows(
+            np.array([ids[k] for k in of[me]], object),
+            names[me],
+            list(x[me][of[me]].round(2).T),
+            y[of[me]] if me == "guest" else None,
+        )
+        for me in PEERS
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The whole pipeline, recorded."""
+    folder, rows, signers = tmp_path_factory.mktemp("views"), tables(), {}
+    recorders, configs = {}, {}
+    for me in PEERS:
+        signers[me] = Identity.generate()
+        log = Log.create(folder / me, signers[me], owner=me)
+        recorders[me] = Recorder(log=log, meter=Meter(), job="views", me=me, peers={})
+        data = Data("-", label="label" if me == "guest" else None)
+        configs[me] = Config(me, "views", "-", "-", "-", data, connect="-", model=MODEL)
+
+    def side(me):
+        return lambda link: run(
+            configs[me],
+            rows[me],
+            link,
+            Fresh(),
+            recorder=recorders[me],
+            peer_key=signers[PEERS[me]].public_key,
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        observers = (recorders["guest"], recorders["host"])
+        messages, keys, (guest, host) = recorded(Both(), patch, side("guest"), side("host"), observers)
+    for each in recorders.values():
+        each.log.close()
+    names = len(messages[[m.topic for m in messages].index("columns")].parts[2])
+    sizes = Sizes(
+        {me: len(rows[me].ids) for me in PEERS},
+        guest.sizes["intersection"],
+        guest.sizes["train"],
+        {me: len(rows[me].names) for me in PEERS},
+        names,
+        sum(each.n_bins for each in host.binning.bins_),
+    )
+    return Recording(messages, sizes, keys, private=rows, outcomes={"guest": guest, "host": host})
+
+
+# --- the checkers ----------------------------------------------------------------------------------------------------
+def shape(recording, tracked=False):
+    """Return what differs from the table."""
+    wrong, before, s = [], {}, recording.sizes
+    s.tracked = tracked
+    for m in recording.messages:
+        said = (m.task, m.topic, m.me)
+        if said not in TABLE:
+            wrong.append(f"{said} is not documented")
+            continue
+        names, lengths = TABLE[said]
+        if sorted(m.fields) != names.split():
+            wrong.append(f"{said} has the fields {sorted(m.fields)}")
+            continue
+        s.at(m.step, MODEL.batch_size)
+        f = {**m.fields, "parts": m.parts}
+        due = lengths(s, f, {key[1:]: value for key, value in before.items() if key[0] == m.task})
+        if len(due) != len(m.parts):
+            wrong.append(f"{said} has {len(m.parts)} parts")
+            continue
+        for part, length in zip(m.parts, due, strict=True):
+            if isinstance(length, tuple):
+                found = len(decode(part, Kind.CIPHER_ARRAY).payload) if part else 0
+                length = CIPHER * length[0]
+            elif length is None:
+                continue
+            else:
+                found = len(part)
+            if found != length and not (m.topic in AT_MOST and found < length):
+                wrong.append(f"{said} has a part of {found} bytes, not {length}")
+        before[said] = f
+    return wrong
+
+
+def windows(values, count):
+    """Return all runs of so many values, but for those of one value only."""
+    for k in range(len(values) - count + 1):
+        piece = values[k : k + count]
+        if count == 1 or len(set(piece.tolist())) > 1:
+            yield piece
+
+
+def encoded(values, count, kinds):
+    for piece in windows(values, count):
+        for kind in kinds:
+            with np.errstate(invalid="ignore"):
+                yield piece.astype(kind).tobytes()
+
+
+def needles(recording):
+    """Yield what must not be in any frame: a name, and at least eight bytes."""
+    both_ways = [order + kind for kind in ("f4", "i4", "i8") for order in "<>"]
+    guest = recording.outcomes["guest"]
+    train = ~guest.test
+    for me, rows in recording.private.items():
+        outcome = recording.outcomes[me]
+        for text in rows.ids:
+            for piece in (text.encode(), text.encode("utf-16-le"), hashlib.sha256(text.encode()).digest()):
+                yield "id", piece
+        for values in rows.values:
+            for ordered in (values, values[outcome.order], values[outcome.order][train]):
+                for piece in encoded(ordered, 1, ("<f8", ">f8")):
+                    yield "feature", piece
+                for piece in encoded(np.rint(ordered), 2, both_ways):
+                    yield "feature", piece
+                for piece in encoded(np.rint(ordered * 4096), 2, ("<i8", ">i8")):
+                    yield "feature", piece
+            for v in values.tolist():
+                yield "feature", f"{v:.2f}".encode()[:8]
+        table = outcome.rows.matrix(outcome.order)
+        woe = outcome.binning.transform(table, columns=rows.names)
+        for column in woe.T:
+            for piece in encoded(column, 12, ("<f8", ">f8", "<f4", ">f4")):
+                yield "woe", piece
+            for piece in encoded(np.rint(column * 4096), 12, ("<i4", ">i4", "<i8", ">i8")):
+                yield "woe", piece
+        for column, bins in zip(table.T, outcome.binning.bins_, strict=True):
+            for piece in encoded(bins.codes(column), 32, ("|u1", "<i4", ">i4", "<i8", ">i8")):
+                yield "bin", piece
+    for labels in (recording.private["guest"].labels, guest.labels, guest.labels[train]):
+        for piece in encoded(labels, 64, ("|u1", *both_ways, "<f8", ">f8")):
+            yield "label", piece
+        for piece in windows(labels, 64):
+            for bits, order in itertools.product((piece, 1 - piece), ("big", "little")):
+                yield "label", np.packbits(bits.astype(np.uint8), bitorder=order).tobytes()
+            yield "label", bytes(48 + piece.astype(np.uint8))
+    y = guest.labels.astype(float)
+    for name, scores in guest.scores.items():
+        logit = np.log(np.clip(scores, 1e-9, 1) / np.clip(1 - scores, 1e-9, 1))
+        of_all = (scores, logit, scores - y, scores * (1 - scores))
+        for values in (*of_all, *(each[train] for each in of_all)):
+            for piece in encoded(values, 16, ("<f8", ">f8", "<f4", ">f4")):
+                yield f"gradient or score of {name}", piece
+            for bits in (16, 20, 24, 32):
+                for piece in encoded(np.rint(values * 2.0**bits), 16, both_ways[2:]):
+                    yield f"gradient or score of {name}", piece
+    for gradient in first_gradients(guest.labels[train]):
+        for piece in encoded(gradient, 64, ("<i8", ">i8", "<i4", ">i4")):
+            yield "gradient", piece
+    for key in itertools.chain(*recording.keys.values()):
+        for half in key._kernel.export_primes():
+            yield "private key", bytes(half)
+            yield "private key", bytes(half)[::-1]
+
+
+def first_gradients(labels):
+    """Return g and h of the first tree: of a probability that is the share of the ones."""
+    p = 1 / (1 + np.exp(-np.log(labels.mean() / (1 - labels.mean()))))
+    return np.rint((p - labels) * 2.0**24).astype(np.int64), np.full(len(labels), round(p * (1 - p) * 2.0**24))
+
+
+def plain(recording, by_start):
+    """Return which private values are in which frames; `by_start` has them by their first eight bytes."""
+    starts, wrong = np.array(sorted(by_start), np.uint64), []
+    for m in recording.messages:
+        for at in range(8):
+            found = np.frombuffer(m.frame, "<u8", offset=at, count=(len(m.frame) - at) // 8)
+            for k in np.flatnonzero(starts[np.searchsorted(starts, found).clip(max=len(starts) - 1)] == found).tolist():
+                rest = m.frame[at + 8 * k :]
+                wrong += [
+                    f"{m.task} {m.topic}: {name}"
+                    for piece, name in by_start[int(found[k])].items()
+                    if rest.startswith(piece)
+                ]
+    return wrong
+
+
+def mask_bits(m, sizes):
+    """Return how wide the values of a message of the logistic regression are before they are masked."""
+    if m.topic == "scores":
+        return products.rows_layout(2048, sizes.w(m.me)).bits
+    if m.topic == "gradients":
+        return products.columns_layout(2048, sizes.batch, 96 if sizes.tracked else products.ENTRY_BITS).bits
+    return products.values_layout(2048, 96 if m.topic == "cubes" else 16).bits
+
+
+def opened(recording):
+    """Open all that each side can open of what it received; return what is not as documented, and the masked values."""
+    wrong, masked, s = [], {me: [] for me in PEERS}, recording.sizes
+    for m in recording.messages:
+        s.at(m.step, MODEL.batch_size)
+        for part, key in itertools.product(m.parts, recording.keys[PEERS[m.me]]):
+            try:
+                c = bt.CipherArray.from_bytes(part, key.public_key)
+            except (bt.FrameError, bt.InvalidKey):
+                continue
+            if (m.task, m.topic) not in OPENED:
+                wrong.append(f"{m.task} {m.topic}: the receiver can open it")
+            elif m.task == LR:
+                try:
+                    masked[PEERS[m.me]] += [(v, mask_bits(m, s)) for v in unmask(key, part, len(c), mask_bits(m, s))]
+                except bt.DecryptionError:
+                    wrong.append(f"{m.task} {m.topic}: a value out of its range")
+            elif m.topic == "bins" and key.decrypt_integers(c).tolist() != documented_bins(recording):
+                wrong.append("bins: more than rows and events of each bin")
+            elif m.topic == "candidates":
+                wrong += unexplained(recording, m, key)
+    for me, values in masked.items():
+        if any(v >> (bits + 64) == 0 for v, bits in values):
+            wrong.append(f"{me} opens a value without a mask")
+        for bits in {bits for _, bits in values}:
+            alike = sorted(v for v, b in values if b == bits)
+            if any((b - a) >> (bits + 8) == 0 for a, b in itertools.pairwise(alike)):
+                wrong.append(f"{me} opens two values under one mask")
+    return wrong, masked
+
+
+def documented_bins(recording):
+    s, guest, host = recording.sizes, *(recording.outcomes[me] for me in PEERS)
+    w, width = _binning_jobs._slot(s.train)
+    train, table = ~host.test, host.rows.matrix(host.order)
+    y, values = guest.labels[train], []
+    for bins, column in zip(host.binning.bins_, table[train].T, strict=True):
+        codes = bins.codes(column)
+        rows, events = np.bincount(codes, minlength=bins.n_bins), np.bincount(codes, y, bins.n_bins)
+        values += [int(r) + (int(e) << w) for r, e in zip(rows, events, strict=True)]
+    k = s.bin_slots
+    return [sum(v << (width * j) for j, v in enumerate(values[i : i + k])) for i in range(0, len(values), k)]
+
+
+def unexplained(recording, m, key):
+    """Of the first tree's root: sums that are not those of the rows on the left of a cut of one column."""
+    s, guest, host = recording.sizes, *(recording.outcomes[me] for me in PEERS)
+    layout = _boosting_sums.Layout(s.train, 24)
+    try:
+        g, h = layout.unpacked(key, m.parts[0], sum(m.fields["counts"]), m.me)
+    except bt.ProtocolAbort:
+        return ["candidates: a ciphertext holds more than its sums"]
+    if m.step != 1 or len(m.fields["counts"]) != 1 or m.fields["counts"][0] == 0:
+        return []
+    table = host.rows.matrix(host.order)[~host.test]
+    buckets = Buckets.of(table, MODEL.tree_bins)
+    codes, (of_g, of_h) = buckets.codes(table), first_gradients(guest.labels[~host.test])
+    due = set()
+    for column, cut in itertools.product(codes.T, range(buckets.count)):
+        due.add((int(of_g[column <= cut].sum()), int(of_h[column <= cut].sum())))
+    return [] if set(zip(g.tolist(), h.tolist(), strict=True)) <= due else ["candidates: sums of other rows"]
+
+
+# --- the views -------------------------------------------------------------------------------------------------------
+def test_messages_are_those_of_the_table(whole):
+    assert shape(whole) == []
+    said = {(m.task, m.topic, m.me) for m in whole.messages}
+    options = {"loss", "powers", "cubes", "to weigh", "weighed"}
+    assert {key for key in TABLE if key[1] not in options} == said
+
+
+@pytest.fixture(scope="module")
+def private(whole):
+    by_start = {}
+    for name, piece in needles(whole):
+        by_start.setdefault(int.from_bytes(piece[:8], "little"), {})[piece] = name
+    return by_start
+
+
+def test_no_private_value_is_in_any_frame(whole, private):
+    kinds = {name.split(" of ")[0] for pieces in private.values() for name in pieces.values()}
+    assert kinds == {"id", "feature", "woe", "bin", "label", "gradient", "gradient or score", "private key"}
+    assert plain(whole, private) == []
+
+
+def distance(values):
+    """Kolmogorov's distance of numbers in [0, 1) from uniform, by the root of their number: above 2.7 once in 10^6."""
+    v, n = np.sort(np.array(values)), len(values)
+    return n**0.5 * max(np.max(np.arange(1, n + 1) / n - v), np.max(v - np.arange(n) / n))
+
+
+def slices(values):
+    """Return the top of masked values, their last 53 bits, and some between, as numbers in [0, 1)."""
+    top = [v * 2**60 / (1 << (bits + 104)) / 2**60 for v, bits in values]
+    return [top, *([((v >> at) & (2**53 - 1)) / 2**53 for v, _ in values] for at in (0, 40, 100))]
+
+
+def test_each_side_opens_what_is_documented_and_no_more(whole):
+    wrong, masked = opened(whole)
+    assert wrong == []
+    for values in masked.values():
+        assert len(values) >= 8
+        assert max(map(distance, slices(values))) < 2.7
+
+
+def documented(page):
+    """Return the topics in the tables of a page."""
+    rows = [line.split("|")[1] for line in (DOCS / page).read_text().splitlines() if line.startswith("|")]
+    return {topic for row in rows for topic in re.findall("`([a-z ]+)`", row)}
+
+
+def test_topics_are_documented():
+    """Each page lists the topics of its task, and the code sends no other than the table's."""
+    pages = {"intersect": "alignment.md", "woe-binning": "binning.md", LR: "logistic.md", GB: "boosting.md"}
+    for task, topic, _ in TABLE:
+        page = pages.get(task.removesuffix(".predict"), "messages.md")
+        assert topic in documented(page), (task, topic)
+    source = Path(_link.__file__).parent
+    code = "".join(path.read_text() for path in [*source.glob("*.py"), *source.glob("party/*.py")])
+    sent = set(re.findall(r'^ +(?:way|link)\.send\(\s*"([a-z ]+)"', code, re.MULTILINE))
+    sent |= set(re.findall(r'_exchange\(\s*link, "([a-z ]+)"', code))
+    assert sent == {topic for _, topic, _ in TABLE}
+
+
+# --- planted leaks ---------------------------------------------------------------------------------------------------
+def planted(recording, task, topic, me, extra, part=-1):
+    """Hide bytes in a part that is there already, so that nothing but its content can tell."""
+    place = recording.first(task, topic, me)
+    m = recording.messages[place]
+    parts = list(m.parts)
+    parts[part] = (parts[part][:101] + extra + parts[part][101 + len(extra) :])[
+        : max(len(parts[part]), 101 + len(extra))
+    ]
+    return recording.with_message(place, m.changed(parts=parts))
+
+
+def plain_leaks(recording):
+    guest, host = (recording.outcomes[me] for me in PEERS)
+    train, column = ~host.test, recording.private["host"].values[1]
+    y = guest.labels[train]
+    outside = sorted(set(recording.private["guest"].ids) - set(recording.private["host"].ids))[0]
+    woe = host.binning.transform(host.rows.matrix(host.order), columns=host.rows.names)
+    score = guest.scores[GB][train]
+    return {
+        "a feature": column[20:22].astype("<f8").tobytes(),
+        "a feature, big-endian": column[7:8].astype(">f8").tobytes(),
+        "a feature in single precision": np.rint(column)[5:8].astype("<f4").tobytes(),
+        "a feature in whole numbers": np.rint(column[host.order])[30:33].astype(">i4").tobytes(),
+        "a feature as text": ",".join(map(repr, column[:3].tolist())).encode(),
+        "weights of evidence by row": woe[40:60, 0].astype("<f8").tobytes(),
+        "bins by row": host.binning.bins_[0].codes(host.rows.matrix(host.order)[:, 0])[10:60].astype("|u1").tobytes(),
+        "labels as bits": np.packbits(y[3:99].astype(np.uint8)).tobytes(),
+        "labels as bits, the other way": np.packbits(1 - y[:80].astype(np.uint8), bitorder="little").tobytes(),
+        "labels as words": y[:70].astype("<i4").tobytes(),
+        "an id outside": outside.encode(),
+        "a hash of an id outside": hashlib.sha256(outside.encode()).digest(),
+        "gradients": (score - y)[:20].astype("<f8").tobytes(),
+        "gradients of the first tree": first_gradients(y)[0][:70].astype("<i8").tobytes(),
+        "scores in fixed point": np.rint(score[:30] * 2.0**20).astype("<i8").tobytes(),
+        "a private key": bytes(recording.keys["guest"][0]._kernel.export_primes()[0]),
+    }
+
+
+def test_planted_plain_values_are_found(whole, private):
+    for name, extra in plain_leaks(whole).items():
+        leaky = planted(whole, "intersect", "setup", "host", extra)
+        message = leaky.messages[whole.first("intersect", "setup", "host")]
+        assert plain(dataclasses.replace(whole, messages=[message]), private), name
+
+
+def test_planted_messages_are_found(whole):
+    at = whole.first(GB, "level", "guest")
+    m = whole.messages[at]
+    for change in (
+        {"topic": "debug"},
+        {"task": LR},
+        {"me": "host"},
+        {"fields": {**m.fields, "mean": 3}},
+        {"parts": [*m.parts, b""]},
+        {"parts": [bytes(1000)]},
+    ):
+        assert shape(whole.with_message(at, m.changed(**change))), change
+
+
+def resealed(recording, key, values, bits):
+    """Return a recording in which the host's first gradients are other numbers than they were."""
+    at = recording.first(LR, "gradients", "host")
+    m = recording.messages[at]
+    return recording.with_message(at, m.changed(parts=[products.fresh(key, values, bits + 105)]))
+
+
+def test_planted_ciphertexts_are_found(whole):
+    recording = whole
+    at = recording.first(LR, "gradients", "host")
+    m, s = recording.messages[at], recording.sizes
+    s.at(m.step, MODEL.batch_size)
+    bits = mask_bits(m, s)
+    (key,) = [k for k in recording.keys["guest"] if _opens(k, m.parts[0])]
+    values = unmask(key, m.parts[0], s.w("host"), bits)
+    assert opened(resealed(recording, key, values, bits))[0] == []
+    assert "without a mask" in opened(resealed(recording, key, [1 << 50, *values[1:]], bits))[0][0]
+    assert "under one mask" in opened(resealed(recording, key, [values[1] + 12345, *values[1:]], bits))[0][0]
+    found = next(k for k, each in enumerate(recording.messages) if each.topic == "encrypted")
+    labels = recording.messages[found]  # the host's reply, in the guest's key, of rows one by one
+    back = labels.changed(task="woe-binning", topic="labels back", me="host")
+    assert "can open it" in opened(recording.with_message(found, back))[0][0]
+
+
+def _opens(key, part):
+    try:
+        bt.CipherArray.from_bytes(part, key.public_key)
+    except bt.InvalidKey:
+        return False
+    return True
+
+
+# --- masked values do not depend on the peer's rows ------------------------------------------------------------------
+def trained(patch, host_rows, n=128):
+    """Record a logistic regression with all its options."""
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(n, 1)), np.arange(n) % 3 == 0
+    more = {"epochs": 1, "batch_size": 64, "sigmoid": "cubic", "class_weight": "balanced", "tol": 1e-9}
+    guest = bt.vertical.LogisticRegression("guest", key_size=2048, learning_rate=0.01, **more)
+    host = bt.vertical.LogisticRegression("host", key_size=2048)
+    sides = (lambda link: guest.fit(x, y.astype(int), link=link), lambda link: host.fit(host_rows, link=link))
+    messages, keys, _ = recorded(Both(), patch, *sides)
+    sizes = Sizes({}, n, n, {"guest": 1, "host": host_rows.shape[1]}, 0, 0, tracked=1)
+    return Recording(messages, sizes, keys)
+
+
+def test_masked_values_do_not_depend_on_rows(monkeypatch):
+    """Two tables of the host, as different as they can be; every test of uniformity fails once in 10^6."""
+    seen = []
+    for table in (np.zeros((128, 2)), np.full((128, 2), 63.0)):
+        recording = trained(monkeypatch, table)
+        assert shape(recording, tracked=True) == []
+        wrong, masked = opened(recording)
+        assert wrong == []
+        assert max(map(distance, slices(masked["guest"]))) < 2.7
+        assert max(map(distance, slices(masked["host"]))) < 2.7
+        seen.append(slices(masked["guest"]))
+    for one, other in zip(*seen, strict=True):
+        every = np.sort([*one, *other])
+        a, b = (np.searchsorted(np.sort(v), every, side="right") / len(v) for v in (one, other))
+        assert np.abs(a - b).max() * (len(one) * len(other) / len(every)) ** 0.5 < 2.7
+
+
+def test_short_masks_are_found(monkeypatch):
+    from bluetusk.paillier import masked
+
+    whole = masked._random_below_2
+    monkeypatch.setattr(masked, "_random_below_2", lambda bits, count: whole(bits - 2, count))
+    _, values = opened(trained(monkeypatch, np.zeros((128, 2))))
+    assert max(map(distance, slices(values["guest"]))) > 2.7
