@@ -2,8 +2,8 @@
 
     python examples/vertical_credit.py [ROWS]
 
-Each side is one function that sees its own table and a link to the other. `bluetusk party` runs such functions as separate
-processes over TLS, `docs/vertical/tutorial.md` shows how.
+Each side is one function that sees its own table and a link to the other. `bluetusk party` does the same in two
+processes over TLS; `docs/vertical/tutorial.md` shows how.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import warnings
 
 import numpy as np
 
-import bluetusk as bt
 from bluetusk.demo.data import FEATURES, load
 from bluetusk.vertical import GradientBoosting, Link, LogisticRegression, WoEBinning, intersect, local_links
 from bluetusk.vertical.evaluation import auc
@@ -23,7 +22,7 @@ BITS = 2048  # for an example; 3072, the default, for data
 
 
 def bank(ids: np.ndarray, columns: np.ndarray, default: np.ndarray, link: Link) -> None:
-    """The guest: it knows who repaid."""
+    """Be the guest, who knows who repaid."""
     rows = intersect(ids, role="guest", link=link)  # positions of the common customers, in one order for both
     x, y = columns[rows], default[rows]
     train = np.arange(len(rows)) < 0.7 * len(rows)  # the order is random: a keyed hash
@@ -34,12 +33,12 @@ def bank(ids: np.ndarray, columns: np.ndarray, default: np.ndarray, link: Link) 
     logistic = LogisticRegression("guest", epochs=2, key_size=BITS).fit(woe[train], y[train], link=link)
     print(f"logistic regression, AUC {auc(y[~train], logistic.predict_proba(woe[~train], link=link)[:, 1]):.3f}")
 
-    trees = GradientBoosting("guest", n_estimators=2, learning_rate=0.4, key_size=BITS).fit(x[train], y[train], link=link)
+    trees = GradientBoosting("guest", n_estimators=2, key_size=BITS).fit(x[train], y[train], link=link)
     print(f"two boosted trees,   AUC {auc(y[~train], trees.predict_proba(x[~train], link=link)[:, 1]):.3f}")
 
 
 def network(ids: np.ndarray, columns: np.ndarray, link: Link) -> None:
-    """The host: the same lines without labels; it learns no score."""
+    """Be the host: the same lines without labels; it learns no score."""
     x = columns[intersect(ids, role="host", link=link)]
     train = np.arange(len(x)) < 0.7 * len(x)
 
