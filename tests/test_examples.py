@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 
@@ -15,6 +16,7 @@ def test_every_script_is_tested() -> None:
         "encrypted_gradients.py",
         "federated_sum.py",
         "secagg.py",
+        "vertical_credit.py",
     }
 
 
@@ -41,3 +43,14 @@ def test_secagg(capsys: pytest.CaptureFixture[str]) -> None:
     # (0.1 * 100 + 0.2 * 200 + 0.3 * 300 + 0.4 * 400 + 0.6 * 600) / 1600
     assert "weight 1600 mean [0.4125 0.4125 0.4125 0.4125]" in out
     assert "noted 3 things" in out
+
+
+def test_vertical_credit(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("private_set_intersection", reason="there is no wheel of openmined-psi for this Python")
+    monkeypatch.setattr("sys.argv", ["vertical_credit.py", "1000"])
+    runpy.run_path(str(EXAMPLES / "vertical_credit.py"), run_name="__main__")
+    out = capsys.readouterr().out
+    assert "850 of 900 customers in common" in out
+    scores = [float(found) for found in re.findall(r"AUC (\d\.\d+)", out)]
+    assert len(scores) == 2
+    assert min(scores) > 0.55  # 255 rows held back, other ones in every run

@@ -45,6 +45,7 @@ def test_paths_are_relative_to_the_file(tmp_path):
         (("[data]", "[model]\ntrees = 2.5\n[data]"), "model.trees must be a whole number"),
         (("[data]", "[model]\ntrees = true\n[data]"), "model.trees must be a whole number"),
         (("[data]", "[model]\ntrees = 2000\n[data]"), "model.trees is 2000"),
+        (("[data]", "[model]\nmin_bucket_rows = 0\n[data]"), "model.min_bucket_rows is 0"),
         (("[data]", "[model]\ntest_share = 1.0\n[data]"), "model.test_share"),
         (("[data]", "[model]\nkey_size = 1024\n[data]"), "model.key_size"),
         (("[data]", '[model]\nsigmoid = "tanh"\n[data]'), "model.sigmoid"),

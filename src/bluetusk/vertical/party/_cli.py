@@ -124,6 +124,8 @@ step when it is started again with the same file.""",
   [model]                               # the same at both; all have defaults
   epochs = 3
   trees = 10
+  min_rows = 100                        # of a bin; min_bucket_rows: of the host's buckets in trees.
+                                        # A policy's min_rows asks for at least so many in each
   [evidence]                            # optional; identities by `bluetusk evidence keygen`
   identity = "bank.identity"
   peer_key = "network.identity.pub"

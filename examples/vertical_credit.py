@@ -1,0 +1,68 @@
+"""A bank and a payment network train one credit model; both in this process, each in a thread of its own.
+
+    python examples/vertical_credit.py [ROWS]
+
+Each side is one function that sees its own table and a link to the other. `bluetusk party` does the same in two
+processes over TLS; `docs/vertical/tutorial.md` shows how.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import warnings
+
+import numpy as np
+
+from bluetusk.demo.data import FEATURES, load
+from bluetusk.vertical import GradientBoosting, Link, LogisticRegression, WoEBinning, intersect, local_links
+from bluetusk.vertical.evaluation import auc
+
+BITS = 2048  # for an example; 3072, the default, for data
+
+
+def bank(ids: np.ndarray, columns: np.ndarray, default: np.ndarray, link: Link) -> None:
+    """Be the guest, who knows who repaid."""
+    rows = intersect(ids, role="guest", link=link)  # positions of the common customers, in one order for both
+    x, y = columns[rows], default[rows]
+    train = np.arange(len(rows)) < 0.7 * len(rows)  # the order is random: a keyed hash
+    print(f"{len(rows)} of {len(ids)} customers in common")
+
+    binning = WoEBinning("guest", min_rows=30, key_size=BITS).fit(x[train], y[train], link=link)
+    woe = binning.transform(x)
+    logistic = LogisticRegression("guest", epochs=2, key_size=BITS).fit(woe[train], y[train], link=link)
+    print(f"logistic regression, AUC {auc(y[~train], logistic.predict_proba(woe[~train], link=link)[:, 1]):.3f}")
+
+    trees = GradientBoosting("guest", n_estimators=2, key_size=BITS).fit(x[train], y[train], link=link)
+    print(f"two boosted trees,   AUC {auc(y[~train], trees.predict_proba(x[~train], link=link)[:, 1]):.3f}")
+
+
+def network(ids: np.ndarray, columns: np.ndarray, link: Link) -> None:
+    """Be the host: the same lines without labels; it learns no score."""
+    x = columns[intersect(ids, role="host", link=link)]
+    train = np.arange(len(x)) < 0.7 * len(x)
+
+    woe = WoEBinning("host", min_rows=30, key_size=BITS).fit(x[train], link=link).transform(x)
+    logistic = LogisticRegression("host", epochs=2, key_size=BITS).fit(woe[train], link=link)
+    logistic.predict_proba(woe[~train], link=link)
+
+    trees = GradientBoosting("host", n_estimators=2, key_size=BITS).fit(x[train], link=link)
+    trees.predict_proba(x[~train], link=link)
+
+
+def main(rows: int) -> None:
+    """Deal the columns to the two sides; each lacks some of the customers."""
+    warnings.filterwarnings("ignore", message="a 2048-bit key")
+    customers = load(rows=rows)
+    ids = np.array([f"M{k:06d}" for k in range(rows)])
+    x, here, there = customers.x.astype(float), slice(0, rows * 9 // 10), slice(rows // 20, rows)
+    own = len(FEATURES[:5])
+    guest, host = local_links()
+    other = threading.Thread(target=network, args=(ids[there], x[there, own:], host), daemon=True)
+    other.start()
+    bank(ids[here], x[here, :own], customers.y[here], guest)
+    other.join()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3000)

@@ -1,0 +1,142 @@
+"""The tutorial of two parties, followed to the letter: its files, its commands, a kill -9 in the middle, a revocation.
+
+Only sizes are smaller, and the port is a free one.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("grpc", reason="the two parties talk over grpcio, which is not installed")
+pytest.importorskip("private_set_intersection", reason="there is no wheel of openmined-psi for this Python")
+
+TUTORIAL = Path(__file__).parents[2] / "docs" / "vertical" / "tutorial.md"
+SMALLER = {
+    "rows=6000": "rows=1200",
+    "key_size = 3072": "key_size = 2048",
+    "epochs = 3": "epochs = 1",
+    "trees = 10": "trees = 1",
+}
+BLOCK = re.compile(r'^```(\w+) title="([^"]+)"\n(.*?)^```', re.MULTILINE | re.DOTALL)
+TOGETHER = ("bluetusk party", "python predict.py")  # commands of two sides that wait for each other
+
+
+@dataclass
+class Side:
+    """One party's terminal."""
+
+    folder: Path
+    exports: list[str] = field(default_factory=list)
+
+    def start(self, commands: str) -> subprocess.Popen[str]:
+        self.exports += [line for line in commands.splitlines() if line.startswith("export ")]
+        script = "\n".join(["set -e", *self.exports, commands])
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        env = {**os.environ, "PATH": path, "PYTHONWARNINGS": "ignore"}
+        with open(self.folder / "said", "w") as out:
+            return subprocess.Popen(
+                ["bash", "-c", script],
+                cwd=self.folder,
+                env=env,
+                stdout=out,
+                stderr=out,
+                text=True,
+                start_new_session=True,
+            )
+
+    def said(self) -> str:
+        return (self.folder / "said").read_text()
+
+    def run(self, commands: str) -> str:
+        assert self.start(commands).wait(60) == 0, self.said()
+        return self.said()
+
+
+def together(sides: dict[str, Side], commands: dict[str, str], *, refused: bool = False, kill: bool = False) -> None:
+    """Run a command of each side at the same time; one of them may die in the middle and is started again."""
+    running = {name: sides[name].start(commands[name]) for name in commands}
+    try:
+        if kill:
+            end = time.monotonic() + 120
+            while "woe-binning" not in sides["network"].said():
+                assert time.monotonic() < end, sides["network"].said()
+                assert running["network"].poll() is None, sides["network"].said()
+                time.sleep(0.02)
+            os.killpg(running["network"].pid, signal.SIGKILL)
+            running["network"].wait()
+            running["network"] = sides["network"].start(commands["network"])
+        for name, process in running.items():
+            assert (process.wait(240) != 0) == refused, sides[name].said()
+    finally:
+        for process in running.values():
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def test_followed_to_the_letter(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        changes = {**SMALLER, "7443": str(free.getsockname()[1])}
+    text = TUTORIAL.read_text()
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    sides = {name: Side(tmp_path / name) for name in ("bank", "network")}
+    waiting: dict[str, str] = {}
+    rounds = 0
+    for language, title, body in BLOCK.findall(text):
+        side, _, refused = title.partition(", ")
+        if language != "sh":
+            (tmp_path / title).write_text(body)
+            if title == "deal.py":
+                subprocess.run([sys.executable, "deal.py"], cwd=tmp_path, check=True)
+        elif not any(word in body for word in TOGETHER):
+            sides[side].run(body)
+        else:
+            waiting[side] = body
+            if len(waiting) == 2:
+                together(sides, waiting, refused=bool(refused), kill=rounds == 0)
+                rounds += 1
+                waiting = {}
+                if rounds == 1:
+                    check_run(tmp_path)
+                elif rounds == 2:
+                    check_scores(tmp_path, sides["bank"].said())
+                else:
+                    assert "refused" in sides["bank"].said() or "policy" in sides["bank"].said()
+                    assert "revoked" in sides["network"].said()
+    assert rounds == 3
+    assert "revoked" in sides["network"].said()
+    assert json.loads((tmp_path / "bank" / "head.json").read_text())["size"] > 5
+
+
+def check_run(folder: Path) -> None:
+    bank, network = (json.loads((folder / name / "output" / "result.json").read_text()) for name in ("bank", "network"))
+    assert bank["intersection"] == network["intersection"] > 900
+    assert {"logistic_regression", "gradient_boosting"} <= set(bank)
+    assert not {"logistic_regression", "gradient_boosting"} & set(network)
+    assert "this bank alone" in (folder / "bank" / "output" / "report.html").read_text()
+    assert not (folder / "network" / "output" / "scores.csv").exists()
+
+
+def check_scores(folder: Path, said: str) -> None:
+    """The saved halves score as those of the run did."""
+    with open(folder / "bank" / "output" / "scores.csv", newline="") as file:
+        scores = {line["id"]: float(line["logistic_regression"]) for line in csv.DictReader(file)}
+    lines = [line.split() for line in said.splitlines() if line.startswith("M")]
+    assert len(lines) == 3
+    for merchant, score in lines:
+        assert abs(float(score) - scores[merchant]) < 0.001
