@@ -13,9 +13,10 @@ import pytest
 
 from bluetusk.vertical._job import drive
 from bluetusk.vertical._link import Link, Rewind
-from bluetusk.vertical.party import _connection
+from bluetusk.vertical.party import _connection, _session
 from bluetusk.vertical.party._session import Session
 from bluetusk.vertical.party._vault import Vault
+from bluetusk.wire.frame import decode
 
 KEY = bytes(range(32))
 
@@ -195,3 +196,39 @@ def test_broken_connections_cost_nothing(tmp_path):
 def test_killed_programs(tmp_path, seed):
     parties = run_pair(tmp_path, (seed % 4, (seed + 1) % 3), 5, 100 + 10 * seed)
     assert sum(p.lives for p in parties) == 2 + max(0, seed % 4) + (seed + 1) % 3
+
+
+def test_a_goodbye_that_is_lost_with_the_connection_costs_no_failure(tmp_path, monkeypatch):
+    """One side hears the other's goodbye and leaves at once; the other never hears it, and ends all the same."""
+    monkeypatch.setattr(_session, "_ALONE", 0.3)
+    sessions = [
+        Session(Vault(tmp_path / me, KEY), job="test", peer=peer, patience=20)
+        for me, peer in (("guest", "host"), ("host", "guest"))
+    ]
+    connections = [s.connect() for s in sessions]
+
+    def move(source, target, drop):
+        for message in source.messages():
+            if drop and decode(message).header["say"] == "bye":
+                return
+            target.take(message)
+
+    pairs = [(connections[0], connections[1], True), (connections[1], connections[0], False)]
+    for pair in pairs:
+        threading.Thread(target=move, args=pair, daemon=True).start()
+    results = {}
+
+    def leave(k):
+        results[k] = sessions[k].leave(30)
+        sessions[k].disconnect()
+        if k == 0:
+            connections[1].lost()
+
+    start = time.monotonic()
+    threads = [threading.Thread(target=leave, args=(k,)) for k in (0, 1)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(20)
+    assert results == {0: True, 1: True}
+    assert time.monotonic() - start < 10

@@ -213,6 +213,8 @@ class Session:
                     until = min(until, time.monotonic() + _GOODBYE)  # a peer that is gone already cannot say goodbye
                     if self._heard_bye:
                         return True
+                if done and not self._ready:  # it has heard all and may have left, its goodbye lost with the connection
+                    until = min(until, time.monotonic() + _ALONE)
                 left = until - time.monotonic()
                 if left <= 0:
                     break
