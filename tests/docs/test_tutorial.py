@@ -135,8 +135,11 @@ def check_run(folder: Path) -> None:
 def check_scores(folder: Path, said: str) -> None:
     """The saved halves score as those of the run did."""
     with open(folder / "bank" / "output" / "scores.csv", newline="") as file:
-        scores = {line["id"]: float(line["logistic_regression"]) for line in csv.DictReader(file)}
-    lines = [line.split() for line in said.splitlines() if line.startswith("M")]
-    assert len(lines) == 3
-    for merchant, score in lines:
-        assert abs(float(score) - scores[merchant]) < 0.001
+        lines = list(csv.DictReader(file))
+    held = {line["id"]: float(line["logistic_regression"]) for line in lines if line["part"] == "test"}
+    assert all(line["logistic_regression"] == "" for line in lines if line["part"] == "train")
+    with open(folder / "bank" / "new_scores.csv", newline="") as file:
+        scores = {merchant: float(score) for merchant, score in csv.reader(file)}
+    assert f"{len(scores)} scores" in said
+    assert held.keys() < scores.keys()
+    assert max(abs(scores[merchant] - score) for merchant, score in held.items()) < 0.001

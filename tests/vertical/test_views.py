@@ -92,7 +92,7 @@ TABLE = {
     (LR, "to weigh", "host"): ("", lambda s, f, b: [(s.batch,)]),
     (LR, "weighed", "guest"): ("", lambda s, f, b: [(ceil(s.batch, products.values_layout(2048, 16).slots),)]),
     (LR + ".predict", "rows", "guest"): ("model rows", lambda s, f, b: []),
-    (LR + ".predict", "scores", "host"): ("", lambda s, f, b: [8 * s.common]),
+    (LR + ".predict", "scores", "host"): ("", lambda s, f, b: [8 * s.test]),
     (GB, "offer", "guest"): ("host rows settings", lambda s, f, b: [None]),
     (GB, "ready", "host"): ("rows", lambda s, f, b: []),
     (GB, "gradients", "guest"): ("rows", lambda s, f, b: [0, (s.train,)]),
@@ -102,8 +102,8 @@ TABLE = {
     (GB, "partition", "host"): ("", lambda s, f, b: [ceil(s.train, 8)]),
     (GB + ".predict", "offer", "guest"): ("model rows", lambda s, f, b: []),
     (GB + ".predict", "ready", "host"): ("rows", lambda s, f, b: []),
-    (GB + ".predict", "ask", "guest"): ("", lambda s, f, b: [4 * s.asked(f), ceil(s.common, 8) * s.asked(f)]),
-    (GB + ".predict", "answer", "host"): ("", lambda s, f, b: [ceil(s.common * s.asked(b["ask", "guest"]), 8)]),
+    (GB + ".predict", "ask", "guest"): ("", lambda s, f, b: [4 * s.asked(f), ceil(s.test, 8) * s.asked(f)]),
+    (GB + ".predict", "answer", "host"): ("", lambda s, f, b: [ceil(s.test * s.asked(b["ask", "guest"]), 8)]),
     **{
         ("heads", topic, me): value
         for me in PEERS
@@ -156,6 +156,10 @@ class Sizes:
     tracked: int = 0
     batch: int = 0
     part: int = 0
+
+    @property
+    def test(self):
+        return self.common - self.train
 
     def slice(self, n):
         return n * (self.part + 1) // 8 - n * self.part // 8
@@ -339,6 +343,17 @@ def whole(tmp_path_factory):
     return Recording(messages, sizes, keys, private=rows, outcomes={"guest": guest, "host": host})
 
 
+def joint_scores(recording):
+    """Return the regression's scores of all rows in common, which no party ever has: from both halves."""
+    total = 0.0
+    for me, outcome in recording.outcomes.items():
+        half, names = outcome.models[LR], outcome.rows.names
+        woe = outcome.binning.transform(outcome.rows.matrix(outcome.order), columns=names)
+        total = total + woe[:, [names.index(name) for name in half.columns_]] @ half.coef_
+        total = total + (half.intercept_ if me == "guest" else 0.0)
+    return np.clip(0.5 + 0.125 * total, 0.0, 1.0)
+
+
 # --- the checkers ----------------------------------------------------------------------------------------------------
 def shape(recording, tracked=False):
     """Return what differs from the table."""
@@ -425,11 +440,15 @@ def needles(recording):
             for bits, order in itertools.product((piece, 1 - piece), ("big", "little")):
                 yield "label", np.packbits(bits.astype(np.uint8), bitorder=order).tobytes()
             yield "label", bytes(48 + piece.astype(np.uint8))
-    y = guest.labels.astype(float)
-    for name, scores in guest.scores.items():
+    everywhere = joint_scores(recording)
+    for name, rows, scores in (
+        (LR, slice(None), everywhere),
+        (LR, train, everywhere[train]),
+        *((name, ~train, scores) for name, scores in guest.scores.items()),
+    ):
+        y = guest.labels[rows].astype(float)
         logit = np.log(np.clip(scores, 1e-9, 1) / np.clip(1 - scores, 1e-9, 1))
-        of_all = (scores, logit, scores - y, scores * (1 - scores))
-        for values in (*of_all, *(each[train] for each in of_all)):
+        for values in (scores, logit, scores - y, scores * (1 - scores)):
             for piece in encoded(values, 16, ("<f8", ">f8", "<f4", ">f4")):
                 yield f"gradient or score of {name}", piece
             for bits in (16, 20, 24, 32):
@@ -617,7 +636,7 @@ def plain_leaks(recording):
     y = guest.labels[train]
     outside = sorted(set(recording.private["guest"].ids) - set(recording.private["host"].ids))[0]
     woe = host.binning.transform(host.rows.matrix(host.order), columns=host.rows.names)
-    score = guest.scores[GB][train]
+    score = joint_scores(recording)[train]
     return {
         "a feature": column[20:22].astype("<f8").tobytes(),
         "a feature, big-endian": column[7:8].astype(">f8").tobytes(),

@@ -329,7 +329,7 @@ def _compared(plan: CreditPlan, case: Case, parties: dict[str, dict[str, Any]], 
     for name, pooled in (("logistic_regression", _logistic), ("gradient_boosting", _boosted)):
         if name not in guest:
             continue
-        joint = np.array([float(line[name]) for line in lines])[test]
+        joint = np.array([float(line[name]) for line in lines if line["part"] == "test"])
         scores[name] = {
             "guest_alone": pooled(x[:, : len(BANK)], y, test, list(BANK), plan),
             "joint": joint,

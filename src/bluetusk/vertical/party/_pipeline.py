@@ -121,7 +121,7 @@ class Outcome:
     labels : ndarray or None
         The guest's, in that order.
     scores : dict of str to ndarray
-        Probabilities of each model on all rows in common (guest).
+        Probabilities of each model on the rows held back (guest).
     binning : WoEBinning
     models : dict of str to estimator
         This party's halves.
@@ -307,7 +307,8 @@ def run(
             continue
         fit = functools.partial(estimator.fit, x[train], y, columns=chosen, link=link, keeper=keeper, progress=progress)
         models[name] = stage(name, fit)
-        found = stage(f"{name}_scores", functools.partial(estimator.predict_proba, x, link=link, keeper=keeper))
+        # of the rows held back only: scores of training rows would be equations for the host's columns
+        found = stage(f"{name}_scores", functools.partial(estimator.predict_proba, x[test], link=link, keeper=keeper))
         if found is not None:
             scores[name] = found[:, 1]
     if recorder is not None:
@@ -381,12 +382,13 @@ def _digest(value: Any) -> bytes:
 
 
 def write_scores(path: Path, outcome: Outcome) -> None:
-    """Write the guest's scores: a line for each row in common."""
+    """Write the guest's scores: a line for each row in common, with scores where it was held back."""
     names = list(outcome.scores)
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "part", "label", *names])
         labels = np.zeros(0, np.int64) if outcome.labels is None else outcome.labels
-        for k, (id, test, label) in enumerate(zip(outcome.ids, outcome.test, labels, strict=True)):
-            values = [f"{outcome.scores[name][k]:.6f}" for name in names]
+        places = np.cumsum(outcome.test) - 1
+        for k, id, test, label in zip(places.tolist(), outcome.ids, outcome.test, labels, strict=True):
+            values = [f"{outcome.scores[name][k]:.6f}" if test else "" for name in names]
             writer.writerow([id, "test" if test else "train", int(label), *values])

@@ -126,8 +126,7 @@ def _result(config: Config, outcome: Outcome) -> dict[str, Any]:
         y = outcome.labels
         for name, scores in outcome.scores.items():
             part = outcome.test
-            result[name] = {"auc": auc(y[part], scores[part]), "ks": ks(y[part], scores[part])}
-            result[name]["train_auc"] = auc(y[~part], scores[~part])
+            result[name] = {"auc": auc(y[part], scores), "ks": ks(y[part], scores)}
     boosting = outcome.models.get("gradient_boosting")
     if boosting is not None:
         shares = np.asarray(boosting.feature_importances_, float).tolist()
@@ -153,12 +152,11 @@ def _report(config: Config, outcome: Outcome, result: dict[str, Any], output: Pa
 
     assert outcome.labels is not None  # the guest's
     y, test = outcome.labels, outcome.test
-    models = {_TITLES[name]: outcome.scores[name][test] for name in _TITLES if name in outcome.scores}
+    models = {_TITLES[name]: outcome.scores[name] for name in _TITLES if name in outcome.scores}
     names = outcome.rows.names
     own = outcome.binning.transform(outcome.rows.matrix(outcome.order), columns=names)
     alone = LogisticRegression(max_iter=1000).fit(own[~test], y[~test])
     models["this bank alone"] = alone.predict_proba(own[test])[:, 1]
-    first = next(name for name in _TITLES if name in outcome.scores)
     logistic, boosting = (outcome.models.get(name) for name in ("logistic_regression", "gradient_boosting"))
     coefficients: list[dict[str, Any]] = []
     points: list[dict[str, Any]] = []
@@ -188,7 +186,6 @@ def _report(config: Config, outcome: Outcome, result: dict[str, Any], output: Pa
         models,
         title="Joint credit model",
         subtitle=f"{config.job}: {result['test']:,} customers held back",
-        reference=outcome.scores[first][~test],
         bins=outcome.binning.table(),
         coefficients=coefficients,
         importances=importances,
