@@ -141,7 +141,7 @@ def test_policy_and_meter_are_asked_and_no_id_travels(both):
             "min_intersection": 1,
         }
     ]
-    assert seen[1].asked[0]["ids"] == 60
+    assert seen[1].asked[0]["asked"] == 60
     assert [s.counted for s in seen] == [{"rows": 60, "values_revealed": 39}, {"rows": 90, "values_revealed": 39}]
     everything = b"".join(seen[0].frames)
     assert len(everything) > 33 * (60 + 60 + 90)

@@ -11,12 +11,13 @@ import time
 
 import pytest
 
+from bluetusk.errors import FrameError, ProtocolAbort
 from bluetusk.vertical._job import drive
 from bluetusk.vertical._link import Link, Rewind
 from bluetusk.vertical.party import _connection, _session
 from bluetusk.vertical.party._session import Session
 from bluetusk.vertical.party._vault import Vault
-from bluetusk.wire.frame import decode
+from bluetusk.wire.frame import Kind, decode, encode
 
 KEY = bytes(range(32))
 
@@ -73,6 +74,7 @@ class Party(threading.Thread):
                     self.session = Session(vault, job="test", peer=self.peer, patience=20)
                     self.result = self.live()
                 except Killed:
+                    self.session.abort_said = True  # who is killed says nothing
                     self.session.fail(Killed())
                 finally:
                     self.rewinds += self.session.rewinds
@@ -232,3 +234,98 @@ def test_a_goodbye_that_is_lost_with_the_connection_costs_no_failure(tmp_path, m
         t.join(20)
     assert results == {0: True, 1: True}
     assert time.monotonic() - start < 10
+
+
+def linked(tmp_path):
+    return [
+        Session(Vault(tmp_path / me, KEY), job="test", peer=peer, patience=5)
+        for me, peer in (("guest", "host"), ("host", "guest"))
+    ]
+
+
+def exchange(sessions, rounds=60):
+    """Connect two sessions and carry what they have to say, in this thread."""
+    connections = [s.connect() for s in sessions]
+    streams = [c.messages() for c in connections]
+    for _ in range(rounds):
+        for k in (0, 1):
+            if (message := next(streams[k], None)) is not None:
+                connections[1 - k].take(message)
+    return connections
+
+
+def test_a_party_sent_back_while_it_leaves_does_not_leave(tmp_path):
+    """The guest has kept its last step; the host, killed before it kept its own, comes back and needs it again."""
+    sessions = linked(tmp_path)
+    for s in sessions:
+        s.resume("a")
+        s.send(b"frame")
+    exchange(sessions)
+    assert [s.recv() for s in sessions] == [b"frame"] * 2
+    sessions[0].commit("a", 1, b"state")
+    sessions[1].abort_said = True
+    sessions[1].fail(Killed())
+    sessions[1]._vault.close()
+    sessions[1] = Session(Vault(tmp_path / "host", KEY), job="test", peer="guest", patience=5)
+    result = {}
+    leaver = threading.Thread(target=lambda: result.update(left=sessions[0].leave(10)))
+    leaver.start()
+    exchange(sessions)
+    leaver.join(5)
+    assert result == {"left": False}
+    assert sessions[0].rewound
+    assert sessions[0].resume("a") == (0, None)
+
+
+def test_going_back_survives_a_crash_at_any_write(tmp_path, monkeypatch):
+    """Whichever write of going back is the last one before a crash, the directory still opens."""
+    for crash in range(8):
+        sessions = linked(tmp_path / str(crash))
+        for s in sessions:
+            s.resume("a")
+            s.send(b"frame")
+        exchange(sessions)
+        for s in sessions:
+            s.recv()
+        sessions[0].commit("a", 1, b"state")
+        vault, left = sessions[0]._vault, [crash]
+
+        def mortal(write, left=left):
+            def call(*args):
+                left[0] -= 1
+                if left[0] < 0:
+                    raise Killed
+                return write(*args)
+
+            return call
+
+        with monkeypatch.context() as patch:
+            patch.setattr(vault, "write", mortal(vault.write))
+            patch.setattr(vault, "remove", mortal(vault.remove))
+            with contextlib.suppress(Killed), sessions[0]._changed:
+                sessions[0]._go_back(0)
+        vault.close()
+        again = Session(Vault(tmp_path / str(crash) / "guest", KEY), job="test", peer="host", patience=5)
+        assert again.resume("a") in [(1, b"state"), (0, None)]
+
+
+def test_what_a_peer_may_not_do(tmp_path):
+    sessions = linked(tmp_path)
+    connections = exchange(sessions)
+    with pytest.raises(FrameError, match="twice"):
+        connections[0].take(sessions[1]._hello())
+    with pytest.raises(ProtocolAbort, match="gave up"):
+        connections[0].take(encode(Kind.PARTY, {"say": "abort", "kind": "PolicyRefused"}))
+    with sessions[0]._changed:
+        for _ in range(32):
+            sessions[0]._go_back(0)
+        with pytest.raises(ProtocolAbort, match="has come back"):
+            sessions[0]._go_back(0)
+
+
+def test_a_failure_is_told(tmp_path):
+    sessions = linked(tmp_path)
+    exchange(sessions)
+    sessions[0].fail(ProtocolAbort("the disk is full"))
+    with pytest.raises(ProtocolAbort, match="'ProtocolAbort'"):
+        exchange(sessions)

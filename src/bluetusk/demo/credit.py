@@ -27,9 +27,11 @@ from numpy.typing import NDArray
 
 from ..errors import ProtocolAbort
 from ..evidence import Grant, Identity, Log, Policy, fingerprint, verify
+from ..paillier import keyfile
 from ..vertical import WoEBinning
 from ..vertical.evaluation import auc, ks
 from ..vertical.party import make_certificate
+from ..vertical.party._pipeline import peer_name
 from .data import FEATURES, Customers, load, uniforms
 
 __all__ = ["Case", "CreditPlan", "Result", "run"]
@@ -140,6 +142,7 @@ def prepare(plan: CreditPlan, folder: Path) -> Case:
         signers[role] = Identity.generate()
         signers[role].save(home / "identity", passphrases[role])
         signers[role].write_public(home / "identity.pub")
+        keyfile.write(home / "passphrase", passphrases[role].encode() + b"\n")
         _deal(plan, role, customers, ids, home / "customers.csv")
     job = f"credit-{secrets.token_hex(4)}"
     for role, name in _NAMES.items():
@@ -241,7 +244,9 @@ class Runner:
             except ValueError:
                 self.last = line.strip() or self.last
                 continue
-            if "listening" in said:
+            if not isinstance(said, dict):
+                self.last = line.strip()
+            elif "listening" in said:
                 self.address = said["listening"]
                 self._listening.set()
             elif self._progress is not None:
@@ -308,7 +313,10 @@ def run(plan: CreditPlan, progress: Progress | None = None, *, route: Callable[[
             config = folder / "bank" / "party.toml"
             config.write_text(config.read_text(encoding="utf-8").replace("ADDRESS", address), encoding="utf-8")
             runners.append(Runner(case, "guest", progress))
-            parties = {runner.role: runner.result() for runner in reversed(runners)}
+            while all(runner.process.poll() is None for runner in runners):  # whoever fails first knows the reason
+                time.sleep(0.05)
+            runners.sort(key=lambda runner: (not runner.process.poll(), runner.role))
+            parties = {runner.role: runner.result() for runner in runners}
         finally:
             for runner in runners:
                 runner.stop()
@@ -381,7 +389,7 @@ def _evidence(case: Case) -> dict[str, Any]:
     for role in _NAMES:
         peer = _PEERS[role]
         with Log.open(logs[peer], signers[peer]) as log:
-            head = log.peer_head(role)
+            head = log.peer_head(peer_name(role, signers[role].public_key))
         report = verify(logs[role], heads=[head] if head is not None else [], key=signers[role].public_key)
         records += len(report.records)
         verified = verified and report.ok and head is not None

@@ -47,7 +47,7 @@ def mask(c: CipherArray, bits: int, *, threads: int | None = None) -> tuple[list
     masks : list of int
         The masks rho, uniform below ``2^(bits + 104)``.
     message : bytes
-        The ciphertexts of v + rho, re-randomised by wide obfuscators, for :func:`unmask`.
+        The ciphertexts of v + rho, re-randomised by r^n, for :func:`unmask`.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def mask(c: CipherArray, bits: int, *, threads: int | None = None) -> tuple[list
         raise EncodingOverflow(f"{bits} bits and a mask do not fit a key of {c.public_key.bits}: use a larger key")
     masks = _random_below_2(bits + STATISTICAL_BITS, c.size)
     limit = 1 << (bits + STATISTICAL_BITS + 1)
-    return masks, _masked(c, masks, limit, threads, wide=True).to_bytes(limit)
+    return masks, _masked(c, masks, limit, threads, wide=False).to_bytes(limit)
 
 
 def unmask(

@@ -69,6 +69,8 @@ def _csv(path: Path, columns: Sequence[str] | None) -> dict[str, list[Any]]:
             wanted = [j for j, name in enumerate(names) if columns is None or name in columns]
             values: dict[str, list[Any]] = {names[j]: [] for j in wanted}
             for row in reader:
+                if not row and len(names) > 1:
+                    continue  # an empty line, at the end as a rule
                 if len(row) != len(names):
                     raise ValueError(f"line {reader.line_num} of {path} has {len(row)} fields, not {len(names)}")
                 for j in wanted:

@@ -274,14 +274,14 @@ class Link:
         said = field(got.header, "topic", str, high=64)
         if said == "abort":
             reason = field(field(got.header, "fields", dict), "reason", str, high=200)
-            raise ProtocolAbort(f"the other party gave up: {reason}", party=self.peer)
+            raise ProtocolAbort(f"the other party gave up: {reason!r}", party=self.peer)
         due: dict[str, Any] = {"topic": topic, "task": self._task, "step": self._step, "seq": self._received}
         for name, value in due.items():
             if field(got.header, name, type(value)) != value:
+                came = f"{str(got.header['task'])[:64]!r}, step {repr(got.header['step'])[:20]}"
                 raise FrameError(
-                    f"message {said!r} of task {str(got.header['task'])[:64]!r}, step {got.header['step']}, is not the "
-                    f"one that is due: {topic!r} of task {self._task!r}, step {self._step}; both parties must run the "
-                    f"same steps"
+                    f"message {said!r} of task {came}, is not the one that is due: {topic!r} of task {self._task!r}, "
+                    f"step {self._step}; both parties must run the same steps"
                 )
         self._received += 1
         body = field(got.header, "fields", dict)

@@ -276,7 +276,7 @@ class _Host:
         said = link.receive("hello", ("rows", "least"), parts=0).fields
         rows = field(said, "rows", int, low=0, high=_MAX_ROWS)
         field(said, "least", int, low=0, high=_MAX_ROWS)
-        _authorise(link, len(self._ids), ids=rows, min_intersection=self._least)
+        _authorise(link, len(self._ids), asked=rows, min_intersection=self._least)
         nonce = os.urandom(_NONCE)
         link.send("hello", {"rows": len(self._ids), "least": self._least, "nonce": nonce})
         terms = link.receive("terms", ("least",), parts=1)

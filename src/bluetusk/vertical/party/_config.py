@@ -180,6 +180,9 @@ class Config:
             raise ValueError("give exactly one of listen and connect: one party listens, the other connects")
         if (self.data.label is None) == (self.role == "guest"):
             raise ValueError("data.label names the column of labels: the guest has one, a host has none")
+        address = self.listen if self.listen is not None else str(self.connect)
+        if not address.rpartition(":")[0] or not address.rpartition(":")[2].isdecimal():
+            raise ValueError(f"listen and connect must be an address with a port, HOST:PORT, not {address!r}")
         if not 1 <= len(self.job) <= 100:
             raise ValueError("job must be a text of 1 to 100 characters")
         if not self.patience > 0:

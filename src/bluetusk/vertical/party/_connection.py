@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ...errors import FrameError
+from ...errors import FrameError, ProtocolAbort
 from ...wire import frame
 from ...wire.frame import Kind, check_fields, decode, encode
 
@@ -42,11 +42,23 @@ class Connection:
         session = self._session
         while True:
             with session._changed:
-                if session._connection != self._number or session._failure is not None:
+                failure = session._failure
+                if failure is not None and getattr(failure, "party", None) != session._peer and not session.abort_said:
+                    session.abort_said = True
+                    session._changed.notify_all()
+                    last = {"say": "abort", "kind": type(failure).__name__[:64]}
+                else:
+                    last = None
+                if last is None and (session._connection != self._number or failure is not None):
                     return
-                due = session._next(self) if session._ready else None
-                if due is None and not session._changed.wait(BEAT):
-                    due = {"say": "beat"}, b""
+                due = None
+                if last is None:
+                    due = session._next(self) if session._ready else None
+                    if due is None and not session._changed.wait(BEAT):
+                        due = {"say": "beat"}, b""
+            if last is not None:
+                yield encode(Kind.PARTY, last)
+                return
             if due is None:
                 continue
             about, data = due
@@ -83,13 +95,19 @@ class Connection:
             If it is not one of this conversation.
         """
         got = decode(data, Kind.PARTY, max_payload=CHUNK)
-        say = frame.field(got.header, "say", str, choices=("hello", "data", "ack", "now", "beat", "bye"))
+        say = frame.field(got.header, "say", str, choices=("hello", "data", "ack", "now", "beat", "bye", "abort"))
         session = self._session
         with session._changed:
             if session._connection != self._number or session._failure is not None:
                 return False
             session._heard = time.monotonic()
+            if say == "abort":
+                check_fields(got.header, ["say", "kind"])
+                kind = frame.field(got.header, "kind", str, low=1, high=64)
+                raise ProtocolAbort(f"the other party gave up: {kind!r}; its own log says more", party=session._peer)
             if say == "hello":
+                if session._ready:
+                    raise FrameError(f"{session._peer!r} says twice where it stands")
                 session._agree(got.header)
             elif not session._ready:
                 raise FrameError(f"{session._peer!r} sends before it has said where it stands")
@@ -103,7 +121,8 @@ class Connection:
                     session._peer_has[step] = max(session._peer_has.get(step, 0), have)
             elif say == "now":
                 session._peer_now = frame.field(got.header, "step", int, low=0, high=session._now + 1)
-            elif say == "bye":
-                session._heard_bye = True
+            else:
+                check_fields(got.header, ["say"])
+                session._heard_bye = session._heard_bye or say == "bye"
             session._changed.notify_all()
         return True

@@ -10,7 +10,6 @@ import contextlib
 import os
 import socket
 import ssl
-import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -117,9 +116,12 @@ class _Dialler(Transport):
                         break
                 call.cancel()
             except grpc.RpcError as err:
-                self._explain(err)
-            except BluetuskError as err:
-                self._session.fail(err)
+                try:
+                    self._explain(err)
+                except Exception as other:
+                    self._session.fail(_typed(other))
+            except Exception as err:
+                self._session.fail(_typed(err))
             finally:
                 channel.close()
             self._closed.wait(pause)
@@ -154,11 +156,11 @@ def _rejected(identity: Identity, address: str) -> bool:
     context = ssl.create_default_context(cadata=identity.peer_certificate.decode())
     context.check_hostname = False
     context.set_alpn_protocols(["h2"])
-    with tempfile.NamedTemporaryFile() as pair:
-        pair.write(identity.key + b"\n" + identity.certificate)
-        pair.flush()
-        context.load_cert_chain(pair.name)
     try:
+        with os.fdopen(os.memfd_create("identity"), "wb") as pair:  # a key belongs in no directory for anybody's files
+            pair.write(identity.key + b"\n" + identity.certificate)
+            pair.flush()
+            context.load_cert_chain(f"/proc/self/fd/{pair.fileno()}")
         with (
             socket.create_connection((host.strip("[]"), int(port)), timeout=2.0) as raw,
             context.wrap_socket(raw, server_hostname=identity.peer_name) as tls,
@@ -171,16 +173,26 @@ def _rejected(identity: Identity, address: str) -> bool:
         return False
 
 
+def _typed(err: Exception) -> BluetuskError:
+    """Return an error of ours: nothing may end a thread of the transport in silence."""
+    if isinstance(err, BluetuskError):
+        return err
+    return ProtocolAbort(f"the connection failed: {type(err).__name__}: {err}")
+
+
 def _drain(requests: Iterator[bytes], connection: Connection, session: Session) -> None:
-    try:
+    def take(message: bytes) -> bool:
+        try:
+            return connection.take(message)
+        except Exception as err:
+            session.fail(_typed(err))
+            return False
+
+    with contextlib.suppress(Exception):  # gRPC ends the iterator with an exception of its own: the peer is gone
         for message in requests:
-            if not connection.take(message):
+            if not take(message):
                 return
-    except BluetuskError as err:
-        session.fail(err)
-    except Exception:
-        with contextlib.suppress(Exception):  # gRPC ends the iterator with an exception of its own: the peer is gone
-            connection.lost()
+    connection.lost()
 
 
 def listen(session: Session, identity: Identity, address: str) -> Transport:

@@ -183,7 +183,9 @@ class Party:
             with contextlib.suppress(Rewind):
                 try:
                     result = program(self.link, self.keeper)
-                except BluetuskError as err:
+                except Rewind:
+                    raise
+                except Exception as err:
                     self._tell(err)
                     raise
                 if self._session.leave(goodbye):
@@ -197,9 +199,12 @@ class Party:
                         party=self.link.peer,
                     )
 
-    def _tell(self, err: BluetuskError) -> None:
+    def _tell(self, err: Exception) -> None:
         """Let the peer know that this party gives up, and of what kind the reason is, no more."""
-        if self._session.failure is None and not (isinstance(err, ProtocolAbort) and err.party == self.link.peer):
+        if self._session.failure is not None:
+            self._session.wait_until_told(1.0)
+            return
+        if not (isinstance(err, ProtocolAbort) and err.party == self.link.peer):
             with contextlib.suppress(BluetuskError, Rewind):
                 self.link.abort(f"{type(err).__name__}; its own log says more")
                 self._session.leave(5.0)

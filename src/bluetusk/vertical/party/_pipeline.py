@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import functools
 import hashlib
+import io
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FrameError, ProtocolAbort
-from ...evidence import Head, Log, Meter, Recorder
+from ...evidence import Head, Log, Meter, Recorder, fingerprint
+from ...paillier import keyfile
 from ...wire import frame
 from ...wire.frame import Kind, check_fields, decode, encode
 from .._files import read_columns
@@ -28,7 +31,7 @@ from ..boosting import GradientBoosting
 from ..logistic import LogisticRegression
 from ._config import Config
 
-__all__ = ["Outcome", "Rows", "run"]
+__all__ = ["Outcome", "Rows", "peer_name", "run", "write_scores"]
 
 
 @dataclass
@@ -88,6 +91,8 @@ class Rows:
                 raise ValueError(f"{data.file}: the column {data.label!r} must hold 0 and 1 only")
             labels = given.astype(np.int64)
         names = list(data.columns) if data.columns is not None else list(table)
+        if len(set(names)) != len(names) or {data.id, data.label} & set(names):
+            raise ValueError(f"data.columns must name each column once, and neither {data.id!r} nor the label")
         return cls(ids, names, [table[name] for name in names], labels)
 
     def matrix(self, rows: NDArray[np.int64], *, coded: bool = False) -> NDArray[Any]:
@@ -183,11 +188,13 @@ class _Metered:
             return index, None
         got = decode(kept, Kind.VERTICAL_STATE)
         check_fields(got.header, ["meter"])
-        self._meter.restore(frame.field(got.header, "meter", bytes))
-        return index, bytes(got.payload)
+        size = frame.field(got.header, "meter", int, low=0, high=len(got.payload))
+        self._meter.restore(bytes(got.payload[:size]))
+        return index, bytes(got.payload[size:])
 
     def commit(self, task: str, index: int, state: bytes) -> None:
-        self._keeper.commit(task, index, encode(Kind.VERTICAL_STATE, {"meter": self._meter.to_bytes()}, state))
+        meter = self._meter.to_bytes()  # it grows with the messages: too large for a header in the end
+        self._keeper.commit(task, index, encode(Kind.VERTICAL_STATE, {"meter": len(meter)}, meter + bytes(state)))
 
 
 def run(
@@ -237,7 +244,13 @@ def run(
             recorder.finish(name, hashes=hashes(result) if hashes else None)
         return result
 
-    stage("agree", lambda: _once("agree", lambda way: _agree(config, way), link, keeper, progress))
+    inputs = _inputs(config, rows)
+    kept = stage("agree", lambda: _once("agree", lambda way: _agree(config, inputs, way), link, keeper, progress))
+    if kept != inputs:
+        raise ProtocolAbort(
+            f"{config.data.file} or [model] is not what it was when the steps in {config.state} were taken: put it "
+            f"back, or remove the state directories of both parties and take a new job name"
+        )
     order: NDArray[np.int64] = stage(
         "intersect",
         lambda: intersect(
@@ -317,7 +330,17 @@ def run(
     return Outcome(sizes, stages, rows.ids[order], test, labels, scores, binning, models, rows, order)
 
 
-def _agree(config: Config, link: Link) -> bytes:
+def _inputs(config: Config, rows: Rows) -> bytes:
+    """Return a hash of all that this party brings: kept steps are worth nothing with other rows."""
+    digest = hashlib.sha256(encode(Kind.VERTICAL_STATE, config.model.stated()))
+    columns = [rows.ids, *rows.values, *([] if rows.labels is None else [rows.labels])]
+    for name, values in zip(["id", *rows.names, "label"], columns, strict=False):
+        data = repr(values.tolist()).encode() if values.dtype.kind == "O" else values.tobytes()
+        digest.update(repr((name, len(values), len(data))).encode() + data)
+    return digest.digest()
+
+
+def _agree(config: Config, inputs: bytes, link: Link) -> bytes:
     """Compare what is to be trained; JR/T 0196-2020 has all parties keep the task's configuration."""
     mine = config.model.stated()
     link.send("settings", {"settings": mine})
@@ -328,7 +351,7 @@ def _agree(config: Config, link: Link) -> bytes:
             f"the two configurations differ in {', '.join(sorted(map(str, differ)))[:200]} of [model]: agree on one",
             party=None,
         )
-    return hashlib.sha256(encode(Kind.VERTICAL_STATE, mine)).digest()
+    return inputs
 
 
 def _ordered(order: NDArray[np.int64], ids: NDArray[Any], seed: int) -> NDArray[np.int64]:
@@ -357,14 +380,17 @@ def _split(config: Config, labels: NDArray[np.int64] | None, n: int, link: Link)
     if len(part) != -(-n // 8):
         raise FrameError(f"the split is for another number of rows than {n}")
     test = np.unpackbits(np.frombuffer(part, np.uint8), count=n).astype("|b1")
-    if not 0 < test.sum() < n:
-        raise FrameError("the split leaves no rows to train with, or none to test")
+    if test.sum() != math.ceil(config.model.test_share * n) or test.all():
+        raise FrameError("the split holds back another share of the rows than was agreed")
     return test.tobytes()
 
 
 def _heads(log: Log, link: Link, peer_key: bytes | None) -> bytes:
     """Show each other the signed heads of the logs, with proofs that they extend the last ones shown."""
-    held = log.peer_head(link.peer)
+    if peer_key is None:
+        raise ProtocolAbort("evidence needs the peer's key: set evidence.peer_key")
+    peer = peer_name(link.peer, peer_key)
+    held = log.peer_head(peer)
     link.send("held", {}, [] if held is None else [held.to_bytes()])
     shown = [Head.from_bytes(part) for part in link.receive("held").parts[:1]]
     for head in shown:
@@ -372,9 +398,12 @@ def _heads(log: Log, link: Link, peer_key: bytes | None) -> bytes:
     since = shown[0].size if shown else 0
     link.send("head", {}, [log.offer(since)])
     (data,) = link.receive("head", parts=1).parts
-    if peer_key is None:
-        raise ProtocolAbort("evidence needs the peer's key: set evidence.peer_key")
-    return log.accept(data, party=link.peer, key=peer_key).to_bytes()
+    return log.accept(data, party=peer, key=peer_key).to_bytes()
+
+
+def peer_name(role: str, key: bytes) -> str:
+    """Return the name under which a log keeps a peer's heads: one log serves partners of the same role."""
+    return f"{role} {fingerprint(key)[:16]}"
 
 
 def _digest(value: Any) -> bytes:
@@ -384,7 +413,7 @@ def _digest(value: Any) -> bytes:
 def write_scores(path: Path, outcome: Outcome) -> None:
     """Write the guest's scores: a line for each row in common, with scores where it was held back."""
     names = list(outcome.scores)
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with io.StringIO(newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "part", "label", *names])
         labels = np.zeros(0, np.int64) if outcome.labels is None else outcome.labels
@@ -392,3 +421,4 @@ def write_scores(path: Path, outcome: Outcome) -> None:
         for k, id, test, label in zip(places.tolist(), outcome.ids, outcome.test, labels, strict=True):
             values = [f"{outcome.scores[name][k]:.6f}" if test else "" for name in names]
             writer.writerow([id, "test" if test else "train", int(label), *values])
+        keyfile.write(path, file.getvalue().encode(), overwrite=True)

@@ -12,13 +12,14 @@ import numpy as np
 
 from ...evidence import Guard, Log, Meter, Recorder, fingerprint, read_public_key
 from ...evidence import Identity as Signer
+from ...paillier import keyfile
 from .._job import Progress
 from ..evaluation import auc, ks, scorecard
 from ..report import write_report
 from ._certs import Identity
 from ._config import Config
 from ._party import Party
-from ._pipeline import Outcome, Rows, run, write_scores
+from ._pipeline import Outcome, Rows, peer_name, run, write_scores
 
 __all__ = ["run_party"]
 
@@ -52,7 +53,7 @@ def run_party(
     rows = Rows.read(config)
     identity = Identity.load(config.certificate, config.key, config.peer_certificate)
     output = Path(config.output)
-    output.mkdir(parents=True, exist_ok=True)
+    output.mkdir(mode=0o700, parents=True, exist_ok=True)
     recorder = peer_key = None
     if config.evidence is not None:
         recorder, peer_key = _recorder(config, identity)
@@ -85,21 +86,22 @@ def run_party(
             "meter": {f"{party}/{task}": counts for (party, task), counts in recorder.meter.totals().items()},
         }
         result["evidence"]["head"] = recorder.log.head().root.hex()
-        held = recorder.log.peer_head("host" if config.role == "guest" else "guest")
+        assert peer_key is not None  # it came with the recorder
+        held = recorder.log.peer_head(peer_name("host" if config.role == "guest" else "guest", peer_key))
         result["evidence"]["peer_head"] = "" if held is None else held.root.hex()
         recorder.log.close()
         if recorder.guard is not None:
             recorder.guard.close()
     if outcome.labels is not None:
         _report(config, outcome, result, output)
-    (output / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    keyfile.write(output / "result.json", (json.dumps(result, indent=2) + "\n").encode(), overwrite=True)
     return result
 
 
 def _recorder(config: Config, identity: Identity) -> tuple[Recorder, bytes]:
     given = config.evidence
     assert given is not None  # the caller looked
-    passphrase = os.environ.get(PASSPHRASE)
+    passphrase = os.environ.get(PASSPHRASE) or None
     if passphrase is None:
         raise ValueError(f"{given.identity} is under a passphrase: set the environment variable {PASSPHRASE}")
     signer = Signer.load(given.identity, passphrase)
@@ -135,7 +137,7 @@ def _result(config: Config, outcome: Outcome) -> dict[str, Any]:
 
 
 def _write(config: Config, outcome: Outcome, output: Path) -> None:
-    passphrase = os.environ.get(PASSPHRASE)
+    passphrase = os.environ.get(PASSPHRASE) or None
     outcome.binning.save(output / "binning.bt", passphrase)
     for name, half in outcome.models.items():
         half.save(output / f"{name}.bt", passphrase)

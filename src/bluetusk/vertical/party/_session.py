@@ -14,6 +14,7 @@ round again with fresh randomness. The same rule on the same two statements give
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -31,6 +32,9 @@ from ._vault import Vault
 __all__ = ["Session"]
 
 MAX_FRAME = 1 << 32
+_MOST_FRAMES = 1 << 16  # of one step
+_MOST_RETAKES = 32  # of one step in one life of this process
+_MOST_BYTES = 1 << 33
 _ATTEMPT = 16
 _GOODBYE = 2.0  # seconds for a goodbye to come in
 _ALONE = 10.0  # seconds that a party which is known to be done waits for a peer that may need it
@@ -46,6 +50,7 @@ class _Round:
     peer_attempt: bytes = b""  # of the frames that have come
     got: int = 0  # how many frames have come
     inbox: deque[bytes] = field(default_factory=deque)  # those not yet asked for
+    waiting: int = 0  # bytes of all that have come
 
     def stated(self) -> dict[str, Any]:
         return {"attempt": self.attempt, "sent": len(self.sent), "peer": self.peer_attempt, "got": self.got}
@@ -89,6 +94,8 @@ class Session:
         self._left: dict[int, int] = {}  # frames of each round that have gone out
         self._acks: deque[int] = deque()  # rounds of which an acknowledgement is due
         self._leaving = self._said_bye = self._heard_bye = False
+        self._again: dict[int, int] = {}  # how often a step was taken again
+        self.abort_said = False  # the peer was told of the failure
         self.resent = 0  # frames that went out more than once
         self.rewinds = 0
         self._load()
@@ -171,7 +178,7 @@ class Session:
             if self._tasks.get(task, -1) + index != self._now + 1:
                 raise ValueError(f"step {index} of task {task!r} does not follow what was kept")
             if done.inbox:
-                raise FrameError("the peer said more in this step than it should: both must run the same version")
+                raise self._surplus(done.inbox[0])
             about = {
                 "attempt": done.attempt,
                 "sent": len(done.sent),
@@ -181,7 +188,12 @@ class Session:
             self._vault.write(_STATE.format(self._now + 1), encode(Kind.CHECKPOINT, about, state))
             self._now += 1
             self._begin()
-            self._write_meta()
+            try:
+                self._write_meta()
+            except BaseException as err:  # the disk may hold either step: nothing more may leave
+                self._now -= 1
+                self.fail(err)
+                raise
             self._forget()
             self._changed.notify_all()
 
@@ -219,7 +231,9 @@ class Session:
                 if left <= 0:
                     break
                 self._changed.wait(min(left, 0.2))
-            return self._delivered() or (done and not (self._failure or self._rewound))
+            if self._failure is not None or self._rewound:
+                return False
+            return done or self._delivered()
 
     def fail(self, error: BaseException) -> None:
         """End the run: what the program calls next raises this error."""
@@ -227,6 +241,11 @@ class Session:
             if self._failure is None:
                 self._failure = error
             self._changed.notify_all()
+
+    def wait_until_told(self, seconds: float) -> None:
+        """Wait until a failure has been told to the peer, if it is there to be told."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.abort_said or not self._ready, seconds)
 
     @property
     def failure(self) -> BaseException | None:
@@ -320,14 +339,24 @@ class Session:
         return kept is not None and decode(kept, Kind.CHECKPOINT).header.get("now") == self._now
 
     def _go_back(self, step: int) -> None:
+        self._again[step] = self._again.get(step, 0) + 1
+        if self._again[step] > _MOST_RETAKES:
+            raise ProtocolAbort(
+                f"{self._peer!r} has come back {_MOST_RETAKES} times before step {step} was done, and may each time "
+                f"have asked for something else: find out why before you start again",
+                party=self._peer,
+            )
         self._vault.remove(_DONE)
-        for n in [n for n in self._rounds if n >= step]:
+        gone = [n for n in self._rounds if n >= step]
+        for n in gone:
             del self._rounds[n]
-            self._vault.remove(_OUT.format(n))
         self._now = step
         self._tasks = {name: begin for name, begin in self._tasks.items() if begin <= step}
+        self._write_meta()  # before the frames go: a crash in between must not leave a step that wants them
+        for n in gone:
+            self._vault.remove(_OUT.format(n))
         self._begin()
-        self._write_meta()
+        self._leaving = False
         self._rewound = True
         self.rewinds += 1
 
@@ -379,7 +408,7 @@ class Session:
         if step < self._now:
             if step in self._rounds and number < self._rounds[step].got:
                 return  # had it already
-            raise FrameError("the peer said more in a step than it should: both must run the same version")
+            raise self._surplus(whole)
         into = self._round(step)
         if into.got and into.peer_attempt != attempt:
             raise FrameError(f"{self._peer!r} mixes two attempts at step {step}")
@@ -387,11 +416,23 @@ class Session:
             return  # had it already: counted once
         if number > into.got:
             raise FrameError(f"frame {into.got} of step {step} from {self._peer!r} is missing")
+        into.waiting += len(whole)
+        if into.got >= _MOST_FRAMES or into.waiting > _MOST_BYTES or not whole:
+            raise FrameError(f"{self._peer!r} sends more in step {step} than any step needs, or nothing at all")
         into.peer_attempt = attempt
         into.got += 1
         into.inbox.append(whole)
         self._peer_now = max(self._peer_now, step)
         self._acks.append(step)
+
+    def _surplus(self, data: bytes) -> FrameError | ProtocolAbort:
+        """Return what a frame beyond those that a step needs means: the peer gave up, or takes other steps."""
+        with contextlib.suppress(FrameError):
+            if decode(data, Kind.VERTICAL).header.get("topic") == "abort":
+                return ProtocolAbort(
+                    "the other party gave up at the end of a step; its own log says more", party=self._peer
+                )
+        return FrameError("the peer said more in a step than it should: both must run the same version")
 
     # -------------------------------------------------------------------------------------------------- internals
 

@@ -132,7 +132,10 @@ class Vault:
 
     def remove(self, name: str) -> None:
         """Remove a file if it is there."""
-        (self.path / name).unlink(missing_ok=True)
+        try:
+            (self.path / name).unlink(missing_ok=True)
+        except OSError as err:
+            raise self._refused(err) from err
         self._appended.pop(name, None)
 
     def names(self) -> list[str]:
