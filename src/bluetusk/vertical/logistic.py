@@ -82,12 +82,12 @@ class LogisticRegression(Estimator):
     -----
     **What each side learns.** Weights, scores, residuals, gradients and the sums on the way to them are shared modulo
     2^96 for the whole training: each party sees uniform numbers, and ciphertexts under the other's key. What it
-    decrypts is masked by 104 bits more than the value has, and re-randomised so that the encryptor cannot solve for
-    what was computed. At the end each party learns its own coefficients; with `tol` both learn the loss of each
-    epoch, summed over the rows, to 16 binary digits; the host learns the parameters of the training, both learn the number of rows and of
-    the other's columns. At :meth:`predict_proba` the guest learns the joint score of each row, and so, by taking its
-    own part off, the host's part of it: many of them tell about the host's columns, which the host's policy must
-    allow. The parties are assumed to follow the protocol.
+    decrypts is masked by 104 bits more than the value has, and re-randomised so that the encryptor cannot solve
+    for what was computed. At the end each party learns its own coefficients; with `tol` both learn the loss of
+    each epoch, summed over the rows, to 16 binary digits; the host learns the parameters of the training, both
+    learn the number of rows and of the other's columns. At :meth:`predict_proba` the guest learns the joint score
+    of each row, and so, by taking its own part off, the host's part of it: many of them tell about the host's
+    columns, which the host's policy must allow. The parties are assumed to follow the protocol.
 
     The form is that of CAESAR [1]_ and of FATE's SSHE-LR; packing and fixed point are in ``docs/vertical/logistic.md``.
     Probabilities are those of the sigmoid that was trained with, clipped to 0 .. 1.
