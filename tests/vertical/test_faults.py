@@ -314,7 +314,7 @@ def test_one_run_that_meets_every_fault(case, undisturbed, tmp_path):
     signed(mine, "host", lambda grant: dataclasses.replace(grant, until=int(time.time()) - 60))
     lines = errors(both(mine))
     assert "clause until" in lines["host"]
-    assert "the other party gave up: the policy does not allow this" in lines["guest"]
+    assert "the other party gave up: 'the policy does not allow this'" in lines["guest"]
     logs_hold(mine)
     refused = [r for r in verify(network / "evidence.log").records if r.what == "refused"]
     assert [r.details["clause"] for r in refused] == ["until"]
