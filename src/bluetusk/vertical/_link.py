@@ -309,7 +309,7 @@ class Link:
         >>> there.receive("hello")
         Traceback (most recent call last):
             ...
-        bluetusk.errors.ProtocolAbort: the other party gave up: too few rows (party at fault: guest)
+        bluetusk.errors.ProtocolAbort: the other party gave up: 'too few rows' (party at fault: guest)
         """
         self.send("abort", {"reason": reason[:200]})
 
