@@ -180,6 +180,7 @@ bt_status bt_paillier_priv_init(bt_arena *arena, bt_paillier_priv **out, const b
 
     priv->pid = (int64_t)getpid();
     priv->alive = BT_PAILLIER_ALIVE;
+    bt_wipe_registers();
     *out = priv;
     return BT_OK;
 }

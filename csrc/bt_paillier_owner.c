@@ -44,6 +44,7 @@ bt_status bt_paillier_owner_build(bt_paillier_priv *priv, const bt_limb *hs, siz
         bti_side_reduce(side, s, &side->c2, base, hs, 1, rest);
         bt_comb_build(&side->comb, base, first, count, 1, rest);
     }
+    bt_wipe_registers();
     return BT_OK;
 }
 
@@ -207,9 +208,8 @@ bt_status bt_paillier_owner_encrypt(const bt_paillier_priv *priv, bt_limb *c, co
     BT_PUBLIC(c, n * 2 * L * sizeof *c);
     uint64_t good = encryption_agrees(priv, c, m, a, n, hs, random, scratch);
     BT_PUBLIC(&good, sizeof good); /* whether a fault happened is what the caller learns */
-    if (!good) {
+    if (!good)
         bt_wipe(c, n * 2 * L * sizeof *c);
-        return BT_ERR_FAULT;
-    }
-    return BT_OK;
+    bt_wipe_registers();
+    return good ? BT_OK : BT_ERR_FAULT;
 }

@@ -17,4 +17,8 @@ bt_status bt_arena_open(bt_arena *arena, size_t bytes);
 /* Overwrites and unmaps. Safe to call twice. */
 void bt_arena_close(bt_arena *arena);
 
+/* Zeroes the vector registers, where a copy or a selection leaves words of a key: the next function that is looked up by the
+ * dynamic linker, or a signal, would write them to the stack. The last statement of whatever worked on an arena. x86-64. */
+void bt_wipe_registers(void);
+
 #endif

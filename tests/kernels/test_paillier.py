@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import secrets
+import subprocess
 import sys
 import threading
 
@@ -308,66 +309,102 @@ def test_a_forked_child_cannot_use_the_key(full):
 
 
 def fingerprints(words):
-    """A 64-bit hash of every run of four consecutive words, with random multipliers (never the words themselves)."""
+    """A 64-bit hash of every run of four consecutive words, with random multipliers."""
     return sum((words[i : len(words) - 3 + i] * MULTIPLIERS[i] for i in range(4)), start=np.uint64(0))
 
 
 MULTIPLIERS = np.frombuffer(os.urandom(32), dtype=np.uint64) | np.uint64(1)
 
+# A process with a key, which does nothing but what it is told: one line in, one line out.
+OWNER = """
+import math, secrets, sys
+import gmpy2, numpy as np
+from bluetusk._kernels.paillier import PaillierPrivate, PaillierPublic
 
-@pytest.mark.skipif(sys.platform != "linux", reason="scans /proc/self/mem")
-def test_close_leaves_no_constant_in_memory():
-    """M8: nothing of the arena is left anywhere in the process, but for p and q, which came from Python objects."""
-    p, q = small_primes(1024)  # of its own: other tests hold keys of the fixed primes
-    key = Key(p, q)
-    canon = rows(key.encrypt([5], [7]), 2 * key.limbs)
-    key.private.decrypt(np.zeros((1, key.limbs), np.uint64), canon, 0, 1)
-    key.private.encrypt(np.zeros((64, 64), np.uint64), np.zeros((64, 32), np.uint64), 0, 64)
-    # GMP's own primality tests and powers leave p, q, their predecessors and 2^1024 mod p, q in freed memory
-    halves = [x for prime in (p, q) for x in (prime, prime - 1, 2**1024 % prime)]
-    known = np.concatenate([rows([*halves, key.n], 32).ravel(), rows([key.n**2], 64).ravel()])
-    other = Key(*small_primes(1024))  # what depends on the size alone stands in every key's constants
-    with open("/proc/self/mem", "rb", buffering=0) as memory:
+def prime():
+    while not gmpy2.is_prime(p := secrets.randbits(1024) | 3 << 1022 | 3):
+        pass
+    return p
 
-        def arena_of(private):  # the key's constants, and the tables of the owner's encryption
-            spans = private._arena_spans()
-            arena = np.zeros(sum(size for _, size in spans) // 8, np.uint64)
-            begin = 0
-            for address, size in spans:
-                memory.seek(address)
-                assert memory.readinto(arena[begin : begin + size // 8]) == size
-                begin += size // 8
-            return spans, arena
+def new_key():
+    while (p := prime()) == (q := prime()) or math.gcd(p - 1, q - 1) != 2:
+        pass
+    n = p * q
+    return p, q, PaillierPrivate(PaillierPublic(n), p, q, pow(n * n - 9, n, n * n))
 
-        spans, arena = arena_of(key.private)
-        known = np.concatenate([known, arena_of(other.private)[1]])
-        varied = (arena[:-3] != arena[1:-2]) & (arena[:-3] > 2**32) & (arena[3:] > 2**32)
-        varied[spans[0][1] // 8 :] &= np.arange(len(varied) - spans[0][1] // 8) % 23 == 0  # of the tables, a sample
-        targets = np.setdiff1d(fingerprints(arena)[varied], fingerprints(known))
-        assert len(targets) > 3000
+def say(*numbers):
+    print(*numbers, flush=True)
+    return sys.stdin.readline()
 
-        likely = np.zeros(1 << 16, bool)
-        likely[targets & np.uint64(0xFFFF)] = True
+p, q, key = new_key()
+other = new_key()[2]
+ones = np.ones((64, 64), np.uint64)
+key.decrypt(np.zeros((64, 32), np.uint64), ones, 0, 1)
+key.decrypt(np.zeros((64, 32), np.uint64), ones, 0, 64)
+key.encrypt(np.zeros((64, 64), np.uint64), np.zeros((64, 32), np.uint64), 0, 64)
+import _ctypes  # the dynamic linker, which writes the vector registers to the stack
+say(p, q, *sum(key._arena_spans() + other._arena_spans(), ()))
+key.close()
+say()
+"""
 
-        def hits():
-            found = 0
-            with open("/proc/self/maps") as maps:
-                spans = [line.split()[:2] for line in maps if "rw" in line.split()[1] and "[vv" not in line]
-            for span, _ in spans:
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/PID/mem")
+def test_nothing_of_a_key_is_in_memory_but_in_its_arena():
+    """M8: nowhere else in the process while the key lives, nowhere at all once it is closed, but for p and q, which
+    were Python objects. Read from outside, so that the reading leaves nothing."""
+    command = [sys.executable, "-c", OWNER]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as owner,
+        open(f"/proc/{owner.pid}/mem", "rb", buffering=0) as memory,
+    ):
+
+        def words(address, size):
+            memory.seek(address)
+            data = memory.read(size)
+            assert len(data) == size
+            return np.frombuffer(data, np.uint64)
+
+        def writable():  # address, words and a name of all that the process could have written to
+            with open(f"/proc/{owner.pid}/maps") as maps:
+                lines = [line.split(maxsplit=5) for line in maps if "rw" in line.split()[1] and "[vv" not in line]
+            for span, *_, name in [[*line, "heap"] if len(line) < 6 else line for line in lines]:
                 start, end = (int(part, 16) for part in span.split("-"))
-                for begin in range(start, end, 1 << 22):
-                    block = np.zeros(min(end - begin, (1 << 22) + 64) // 8, np.uint64)
-                    memory.seek(begin)
-                    try:
-                        got = memory.readinto(block)
-                    except OSError:  # unmapped since the list was read (our own work arrays): no memory any more
-                        continue
-                    seen = fingerprints(block[: got // 8])
-                    found += int(np.isin(seen[likely[seen & np.uint64(0xFFFF)]], targets).sum())
-                    block[:] = 0
-            return found
+                yield start, words(start, end - start), name.strip()
 
-        arena[:] = 0
-        assert hits() > 3000  # the scan sees them while the key lives
-        key.private.close()
-        assert hits() == 0
+        p, q, *spans = map(int, owner.stdout.readline().split())
+        arenas = [(address, size) for address, size in zip(spans[:4:2], spans[1:4:2], strict=True) if size]
+        arena = np.concatenate([words(*span) for span in arenas])
+        assert len(arenas) == 2  # the constants, and the tables of the owner's encryption
+        # GMP's own primality tests and powers leave p, q, their predecessors and 2^1024 mod p, q in freed memory
+        halves = [x for prime in (p, q) for x in (prime, prime - 1, 2**1024 % prime)]
+        # and what depends on the size alone stands in every key's constants
+        same = [rows([*halves, p * q], 32).ravel(), rows([(p * q) ** 2], 64).ravel(), words(*spans[4:6])]
+        varied = (arena[:-3] != arena[1:-2]) & (arena[:-3] > 2**32) & (arena[3:] > 2**32)
+        targets = np.setdiff1d(fingerprints(arena)[varied], fingerprints(np.concatenate(same)))
+        assert len(targets) > 50_000
+        likely = np.zeros(1 << 24, bool)
+        likely[targets & np.uint64(0xFFFFFF)] = True
+
+        def found():  # hits within the arenas, and where the others are
+            inside, outside = 0, []
+            for start, block, name in writable():
+                seen = fingerprints(block) if len(block) > 3 else block[:0]
+                at = np.flatnonzero(likely[seen & np.uint64(0xFFFFFF)])
+                for k in at[np.isin(seen[at], targets)]:
+                    if any(address <= start + 8 * k < address + size for address, size in arenas):
+                        inside += 1
+                    else:
+                        word = int(np.flatnonzero(fingerprints(arena) == seen[k])[0])
+                        outside.append(f"word {word} of the arena at {start:#x} + {8 * k:#x}, {name}")
+            return inside, outside
+
+        inside, outside = found()
+        assert inside > 50_000  # the scan sees them while the key lives
+        assert outside == []
+        owner.stdin.write("\n")
+        owner.stdin.flush()
+        assert owner.stdout.readline() == "\n"
+        assert found() == (0, [])
+        owner.stdin.write("\n")
+    assert owner.returncode == 0
