@@ -215,7 +215,7 @@ def test_an_interrupted_alignment_goes_on_from_any_step(both, steps):
         again = go([steps(dict(k.states), start) for k in keepers])
         assert [at.tolist() for at in again] == whole  # the key of the order is kept
     keepers[0].start = 3
-    with pytest.raises(bt.FrameError, match="other ids"):
+    with pytest.raises(bt.FrameError, match="other rows"):
         intersect(GUEST[:5], role="guest", link=local_links()[0], keeper=keepers[0])
 
 

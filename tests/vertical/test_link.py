@@ -76,7 +76,7 @@ def test_arrays_are_checked():
 class Counting:
     """A job whose step adds what the peer sent."""
 
-    name = "counting"
+    name, inputs = "counting", b"numbers from 10"
 
     def __init__(self, number):
         self.number, self.total, self.steps = number, 0, 6
@@ -161,3 +161,13 @@ def test_without_a_keeper_a_restart_ends_the_job():
 
     with pytest.raises(Rewind):
         drive(Broken(1), [])
+
+
+def test_kept_steps_go_on_with_nothing_else(steps):
+    kept = Counting(1).inputs + Counting(1).state()
+    done = Counting(1)
+    drive(done, [], keeper=steps({6: done.inputs + struct.pack("<q", 7)}, 6))
+    assert done.total == 7
+    for bad in (b"numbers from 11" + Counting(1).state(), kept[:-9], b""):
+        with pytest.raises(bt.FrameError, match="'counting' were taken with other rows or settings"):
+            drive(Counting(1), [], keeper=steps({6: bad}, 6))

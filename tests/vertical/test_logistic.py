@@ -237,6 +237,30 @@ def test_predicting_other_rows_is_refused():
         guest.predict(xh, link=None)
 
 
+def test_kept_scores_are_of_their_rows_and_model(steps):
+    xg, xh, y = data()
+    guest, host = trained(xg, xh, y, epochs=1)
+    keepers = steps(), steps()
+
+    def scores(ways):
+        return both(
+            lambda link: guest.decision_function(xg, link=link, keeper=ways[0]),
+            lambda link: host.decision_function(xh, link=link, keeper=ways[1]),
+        )[0]
+
+    first = scores(keepers)
+    done = [steps(keeper.states, 1) for keeper in keepers]
+    assert np.array_equal(guest.decision_function(xg, link=None, keeper=done[0]), first)
+    for other in (xg[:-1], xg[::-1]):
+        with pytest.raises(bt.FrameError, match="other rows"):
+            guest.decision_function(other, link=None, keeper=done[0])
+    with pytest.raises(bt.FrameError, match="other rows"):
+        host.decision_function(xh + 1, link=None, keeper=done[1])
+    guest.model_ = bytes(32)
+    with pytest.raises(bt.FrameError, match="other rows"):
+        guest.decision_function(xg, link=None, keeper=done[0])
+
+
 # --- refusals ---
 
 

@@ -31,7 +31,7 @@ peer = "host" if role == "guest" else "guest"
 
 
 class Job:
-    name = "job"
+    name, inputs = "job", b""
 
     def __init__(self):
         self.total, self.taken, self.steps = 0, 0, steps
@@ -140,7 +140,7 @@ def test_a_party_that_was_done_needs_nobody(folder, monkeypatch):
     monkeypatch.setattr(_session, "_ALONE", 0.2)
 
     class Greeting:
-        name, steps = "greeting", 1
+        name, inputs, steps = "greeting", b"", 1
 
         def step(self, links, index):
             links[0].send("hello", {"from": links[0].me})

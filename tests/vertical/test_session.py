@@ -35,6 +35,7 @@ class Ledger:
 
     def __init__(self, name, number, steps, *, oneway=False):
         self.name, self.number, self.steps, self.oneway = name, number, steps, oneway
+        self.inputs = struct.pack("<q", number)
         self.total = self.taken = 0
 
     def step(self, links, index):

@@ -27,8 +27,9 @@ from ..paillier.cipherarray import CipherArray
 from ..paillier.keys import PrivateKey, PublicKey
 from ..wire.frame import field
 from ._bins import ColumnBins, Ints, information_value, monotone_groups, weights_of_evidence
+from ._columns import Table
 from ._link import Link, array_bytes, array_from
-from ._state import pack_state, unpack_state
+from ._state import inputs_of, pack_state, unpack_state
 
 __all__ = ["GuestJob", "HostJob", "PeerColumn"]
 
@@ -128,6 +129,7 @@ class GuestJob:
     ) -> None:
         self._labels, self._min_rows, self._smoothing = labels, min_rows, smoothing
         self._key_size, self._threads = key_size, threads
+        self.inputs = inputs_of(labels, min_rows, smoothing, key_size)
         self._primes = (0, 0)
         self._priv: PrivateKey | None = None
         self._shapes: list[dict[str, Any]] = []
@@ -251,12 +253,10 @@ class GuestJob:
             "shapes": json.dumps(self._shapes),
             "peers": json.dumps([[_plain(column) for column in columns] for columns in self.peers]),
         }
-        return pack_state(self.name, fields, {"labels": self._labels.astype(np.uint8)})
+        return pack_state(self.name, fields, {})
 
     def restore(self, state: bytes) -> None:
-        fields, arrays = unpack_state(state, self.name)
-        if not np.array_equal(arrays["labels"], self._labels):
-            raise FrameError("the state is of other labels than these")
+        fields, _ = unpack_state(state, self.name)
         p, q = (int.from_bytes(each, "little") for each in fields["primes"])
         self._primes = (p, q)
         self._priv = PrivateKey._generated(p, q, "djn") if p else None
@@ -289,10 +289,10 @@ class HostJob:
 
     Parameters
     ----------
-    names : sequence of str
-        The columns' names, for the policy.
-    rows : int
-        How many rows there are.
+    table : Table
+        The columns.
+    settings : object
+        What `cut_all` depends on beside them.
     cut_all : callable
         Called with the guest's `min_rows`; returns the bins of all columns and the codes, shape (rows, columns).
     min_rows : int
@@ -308,8 +308,8 @@ class HostJob:
 
     def __init__(
         self,
-        names: Sequence[str],
-        rows: int,
+        table: Table,
+        settings: object,
         cut_all: Callable[[int], tuple[list[ColumnBins], Ints]],
         *,
         min_rows: int,
@@ -317,7 +317,8 @@ class HostJob:
         show_names: bool,
         threads: int | None = None,
     ) -> None:
-        self._names, self._rows, self._cut_all, self._own_min = list(names), rows, cut_all, min_rows
+        self._names, self._rows, self._cut_all, self._own_min = table.names, table.rows, cut_all, min_rows
+        self.inputs = inputs_of(table.names, *table.values, settings, min_rows, monotonic, show_names)
         self._monotonic, self._show_names, self._threads = monotonic, show_names, threads
         self._pub: PublicKey | None = None
         self._min_rows = 0
@@ -414,7 +415,6 @@ class HostJob:
             arrays["sums"] = np.frombuffer(data, np.uint8)
         done = bool(self.bins) and not np.isnan(self.bins[0].woe).any()
         fields = {
-            "rows": self._rows,
             "key": b"" if self._pub is None else self._pub.to_bytes(),
             "min_rows": self._min_rows,
             "bins": json.dumps([each.to_plain() for each in self.bins]) if done else "",
@@ -423,8 +423,6 @@ class HostJob:
 
     def restore(self, state: bytes) -> None:
         fields, arrays = unpack_state(state, self.name)
-        if fields["rows"] != self._rows:
-            raise FrameError("the state is of other rows than these")
         self._pub = PublicKey.from_bytes(fields["key"]) if fields["key"] else None
         self._min_rows, self._sums, self.bins = fields["min_rows"], None, []
         if self._pub is not None:

@@ -16,10 +16,11 @@ from ..errors import FrameError, ProtocolAbort
 from ..paillier.keys import PrivateKey, generate_keypair
 from ..wire.frame import Kind, check_fields, decode, encode, field
 from ._arrays import described, joined, parted
-from ._boosting_model import TASK, TYPES, Half, Settings, bits_from, extended, inputs_digest
+from ._boosting_model import TASK, TYPES, Half, Settings, bits_from, extended
 from ._boosting_sums import Layout, gains, plain_sums
 from ._buckets import Allowed, Buckets, Cuts, counted, offered
 from ._link import Link, array_bytes
+from ._state import inputs_of
 
 __all__ = ["GuestJob"]
 
@@ -84,7 +85,7 @@ class GuestJob:
         share = float(labels.mean()) if settings.base_score is None else settings.base_score
         self.half = Half.empty(0, settings.places, hosts, base=float(np.log(share / (1 - share))))
         self.scores = np.full(rows, self.half.base[0])
-        self.inputs = inputs_digest(settings, self.codes, labels.view(np.uint8))
+        self.inputs = inputs_of(settings.to_fields(), self.codes, labels.view(np.uint8))
 
     @property
     def steps(self) -> int:
@@ -102,17 +103,15 @@ class GuestJob:
             "scores": self.scores,
         }
         arrays = own | self.half.arrays()
-        header = {"task": TASK, "role": "guest", "inputs": self.inputs, "arrays": described(arrays)}
+        header = {"task": TASK, "role": "guest", "arrays": described(arrays)}
         return encode(Kind.VERTICAL_STATE, header, joined(arrays))
 
     def restore(self, state: bytes) -> None:
         """Go back to a state."""
         got = decode(state, Kind.VERTICAL_STATE)
-        check_fields(got.header, ("task", "role", "inputs", "arrays"))
+        check_fields(got.header, ("task", "role", "arrays"))
         field(got.header, "task", str, choices=(TASK,))
         field(got.header, "role", str, choices=("guest",))
-        if field(got.header, "inputs", bytes) != self.inputs:
-            raise FrameError("the kept state belongs to other data or settings: start anew, or give the same ones")
         arrays = parted(field(got.header, "arrays", list), got.payload, _STATE | TYPES)
         self.half = Half(**{name: arrays[name] for name in TYPES})
         self.half.check(self.settings, len(self.names))

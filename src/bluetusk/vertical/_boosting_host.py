@@ -14,10 +14,11 @@ from ..errors import FrameError, ProtocolAbort
 from ..paillier.cipherarray import CipherArray
 from ..paillier.keys import PublicKey
 from ..wire.frame import Kind, check_fields, decode, encode, field
-from ._boosting_model import TASK, Half, Settings, bits_from, extended, inputs_digest
+from ._boosting_model import TASK, Half, Settings, bits_from, extended
 from ._boosting_sums import Layout, histograms, left_sums
 from ._buckets import Allowed, Buckets, Cuts, counted, offered
 from ._link import Link, array_from
+from ._state import inputs_of
 
 __all__ = ["HostJob"]
 
@@ -66,7 +67,7 @@ class HostJob:
         self.layout = Layout(len(table), settings.frac_bits)
         self.pub: PublicKey | None = None
         self.half = Half.empty(0, settings.places, 1)
-        self.inputs = inputs_digest(settings, self.codes)
+        self.inputs = inputs_of(settings.to_fields(), self.codes)
 
     @property
     def steps(self) -> int:
@@ -79,17 +80,15 @@ class HostJob:
         """Return the guest's key and the trees so far."""
         listed, payload = self.half.to_parts()
         key = b"" if self.pub is None else self.pub.to_bytes()
-        header = {"task": TASK, "role": "host", "inputs": self.inputs, "key": key, "arrays": listed}
+        header = {"task": TASK, "role": "host", "key": key, "arrays": listed}
         return encode(Kind.VERTICAL_STATE, header, payload)
 
     def restore(self, state: bytes) -> None:
         """Go back to a state."""
         got = decode(state, Kind.VERTICAL_STATE)
-        check_fields(got.header, ("task", "role", "inputs", "key", "arrays"))
+        check_fields(got.header, ("task", "role", "key", "arrays"))
         field(got.header, "task", str, choices=(TASK,))
         field(got.header, "role", str, choices=("host",))
-        if field(got.header, "inputs", bytes) != self.inputs:
-            raise FrameError("the kept state belongs to other data or settings: start anew, or give the same ones")
         listed = field(got.header, "arrays", list)
         self.half = Half.from_parts(listed, got.payload, self.settings, len(self.names))
         key = field(got.header, "key", bytes)

@@ -19,7 +19,7 @@ from ..wire.frame import check_fields
 from ._arrays import described, joined, parted
 from ._link import array_from
 
-__all__ = ["TASK", "TYPES", "Half", "Settings", "bits_from", "extended", "inputs_digest"]
+__all__ = ["TASK", "TYPES", "Half", "Settings", "bits_from", "extended"]
 
 TASK = "gradient_boosting"
 """The name of the training: in messages, in states, and as the purpose that a policy grants."""
@@ -254,11 +254,3 @@ def bits_from(part: bytes | memoryview, count: int) -> Bools:
     if found[count:].any():
         raise FrameError("the unused bits of a partition must be 0")
     return found[:count]
-
-
-def inputs_digest(settings: Settings, *arrays: NDArray[Any]) -> bytes:
-    """Return a hash of a party's settings and data: a state goes on only with those that it was made with."""
-    hasher = hashlib.sha256(repr(settings.to_fields()).encode())
-    for array in arrays:
-        hasher.update(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
-    return hasher.digest()

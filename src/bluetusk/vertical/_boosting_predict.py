@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from ..errors import FrameError, ProtocolAbort
 from ..wire.frame import Kind, check_fields, decode, encode, field
-from ._boosting_model import Half, Settings, bits_from, inputs_digest
+from ._boosting_model import Half, Settings, bits_from
 from ._link import Link, array_bytes, array_from
+from ._state import inputs_of
 
 __all__ = ["PURPOSE", "GuestWalk", "HostWalk"]
 
@@ -30,20 +31,18 @@ class _Walk:
     def __init__(self, settings: Settings, half: Half, table: Floats, names: list[str]) -> None:
         self.settings, self.half, self.table, self.names = settings, half, table, names
         self.scores: Floats | None = None
-        self.inputs = inputs_digest(settings, table, half.party, half.digests)
+        self.inputs = inputs_of(settings.to_fields(), table, half.party, half.digests)
 
     def state(self) -> bytes:
         """Return the scores, if there are any."""
         scores = b"" if self.scores is None else self.scores.astype("<f8").tobytes()
-        return encode(Kind.VERTICAL_STATE, {"task": _TASK, "inputs": self.inputs}, scores)
+        return encode(Kind.VERTICAL_STATE, {"task": _TASK}, scores)
 
     def restore(self, state: bytes) -> None:
         """Go back to a state."""
         got = decode(state, Kind.VERTICAL_STATE)
-        check_fields(got.header, ("task", "inputs"))
+        check_fields(got.header, ("task",))
         field(got.header, "task", str, choices=(_TASK,))
-        if field(got.header, "inputs", bytes) != self.inputs:
-            raise FrameError("the kept scores belong to other rows or another model: give another keeper")
         self.scores = array_from(got.payload, "<f8", (len(self.table),)) if got.payload else None
 
 

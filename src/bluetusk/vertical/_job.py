@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from ..errors import FrameError
 from ._link import Link, Rewind
 
 __all__ = ["Job", "Keeper", "Progress", "drive"]
@@ -25,9 +26,13 @@ class Job(Protocol):
     ----------
     name : str
         The task, the same at both parties: it stands in every message.
+    inputs : bytes
+        A hash of all that this party brings to it, see :func:`~bluetusk.vertical._state.inputs_of`: kept steps go on
+        with nothing else.
     """
 
     name: str
+    inputs: bytes
 
     @property
     def steps(self) -> int:
@@ -70,6 +75,11 @@ def drive(job: Job, links: Sequence[Link], *, keeper: Keeper | None = None, prog
         By default nothing is kept, and a peer's crash ends the job.
     progress : callable, optional
         Called after each step.
+
+    Raises
+    ------
+    FrameError
+        If the kept steps were taken with other inputs, or are damaged.
     """
     first = job.state() if keeper is not None else b""
     index = _resumed(job, keeper, first) if keeper is not None else 0
@@ -79,7 +89,7 @@ def drive(job: Job, links: Sequence[Link], *, keeper: Keeper | None = None, prog
         try:
             job.step(links, index)
             if keeper is not None:
-                keeper.commit(job.name, index + 1, job.state())
+                keeper.commit(job.name, index + 1, job.inputs + job.state())
         except Rewind:
             if keeper is None:
                 raise
@@ -91,6 +101,13 @@ def drive(job: Job, links: Sequence[Link], *, keeper: Keeper | None = None, prog
 
 
 def _resumed(job: Job, keeper: Keeper, first: bytes) -> int:
-    index, state = keeper.resume(job.name)
-    job.restore(first if state is None else state)
+    index, kept = keeper.resume(job.name)
+    if kept is None:
+        job.restore(first)
+        return index
+    if kept[: len(job.inputs)] != job.inputs:
+        raise FrameError(
+            f"the kept steps of {job.name!r} were taken with other rows or settings: give those, or another keeper"
+        )
+    job.restore(kept[len(job.inputs) :])
     return index

@@ -12,6 +12,7 @@ from ..errors import FrameError, ProtocolAbort
 from ..wire.frame import Kind, check_fields, decode, encode, field
 from ._link import Link, array_bytes, array_from
 from ._logistic_job import COEF_BITS, ROW_BITS, TASK
+from ._state import inputs_of
 
 __all__ = ["ScoreJob", "probabilities"]
 
@@ -38,6 +39,7 @@ class ScoreJob:
 
     def __init__(self, role: str, model: bytes, part: NDArray[np.int64], names: Sequence[str]) -> None:
         self.role, self.model, self.part, self.names = role, model, part, list(names)
+        self.inputs = inputs_of(model, part)
         self.scores: NDArray[np.float64] | None = None
 
     def step(self, links: Sequence[Link], index: int) -> None:

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 
 from .._numeric import as_int
 from .._random import Stream
-from ..errors import BluetuskError, FrameError, ProtocolAbort
+from ..errors import BluetuskError, ProtocolAbort
 from ..wire.frame import field
 from ._base import check_role
 from ._ids import as_ids
 from ._job import Keeper, Progress, drive
 from ._link import Link, array_from
 from ._psi import POINT, Answerer, Asker, Points
-from ._state import pack_state, unpack_state
+from ._state import inputs_of, pack_state, unpack_state
 
 __all__ = ["intersect"]
 
@@ -160,6 +160,7 @@ class _Guest:
 
     def __init__(self, ids: list[str], hosts: int, least: int, threads: int | None) -> None:
         self._ids, self._own_least, self._threads = ids, least, threads
+        self.inputs = inputs_of(ids, hosts, least)
         # fresh for each host: two of them see nothing in common
         self._askers = [Asker() for _ in range(hosts)]
         self._least = least
@@ -236,8 +237,6 @@ class _Guest:
 
     def restore(self, state: bytes) -> None:
         fields, arrays = unpack_state(state, self.name)
-        if arrays["found"].shape != (len(self._askers), len(self._ids)):
-            raise FrameError("the state is of other ids or hosts than these")
         self._askers = [Asker(key) for key in fields["keys"]]
         self._nonces, self._least = fields["nonces"], fields["least"]
         self._setups = [arrays[f"setup{k}"] for k in range(len(self._askers))]
@@ -252,6 +251,7 @@ class _Host:
 
     def __init__(self, ids: list[str], least: int, threads: int | None) -> None:
         self._ids, self._least, self._threads = ids, least, threads
+        self.inputs = inputs_of(ids, least)
         self._answerer = Answerer()
         self._seed = os.urandom(32)
         self._nonces = b""

@@ -196,8 +196,8 @@ class WoEBinning(Estimator):
             return bins, np.stack(codes, axis=1).astype(np.min_scalar_type(most))
 
         job = HostJob(
-            table.names,
-            table.rows,
+            table,
+            self.max_bins,
             cut_all,
             min_rows=self.min_rows,
             monotonic=bool(self.monotonic),

@@ -25,6 +25,7 @@ from ...wire.frame import Kind, check_fields, decode, encode
 from .._files import read_columns
 from .._job import Keeper, Progress, drive
 from .._link import Link
+from .._state import inputs_of
 from ..align import intersect
 from ..binning import WoEBinning
 from ..boosting import GradientBoosting
@@ -150,7 +151,7 @@ class _Once:
     steps = 1
 
     def __init__(self, name: str, function: Callable[[Link], bytes]) -> None:
-        self.name, self._function = name, function
+        self.name, self.inputs, self._function = name, b"", function  # `_agree` binds the steps of all tasks
         self.result: bytes | None = None
 
     def step(self, links: Sequence[Link], index: int) -> None:
@@ -332,12 +333,8 @@ def run(
 
 def _inputs(config: Config, rows: Rows) -> bytes:
     """Return a hash of all that this party brings: kept steps are worth nothing with other rows."""
-    digest = hashlib.sha256(encode(Kind.VERTICAL_STATE, config.model.stated()))
-    columns = [rows.ids, *rows.values, *([] if rows.labels is None else [rows.labels])]
-    for name, values in zip(["id", *rows.names, "label"], columns, strict=False):
-        data = repr(values.tolist()).encode() if values.dtype.kind == "O" else values.tobytes()
-        digest.update(repr((name, len(values), len(data))).encode() + data)
-    return digest.digest()
+    labels = [] if rows.labels is None else [rows.labels]
+    return inputs_of(config.model.stated(), rows.names, rows.ids, *rows.values, *labels)
 
 
 def _agree(config: Config, inputs: bytes, link: Link) -> bytes:
