@@ -25,7 +25,15 @@ CORE = [
 ]
 KERNELS = {
     "modexp": CORE,
-    "paillier": [*CORE, "bt_secret", "bt_paillier", "bt_paillier_key", "bt_paillier_decrypt", "bt_paillier_owner"],
+    "paillier": [
+        *CORE,
+        "bt_secret",
+        "bt_registers",
+        "bt_paillier",
+        "bt_paillier_key",
+        "bt_paillier_decrypt",
+        "bt_paillier_owner",
+    ],
     "straus": ["bt_straus", "bt_batch"],
     "pack": ["bt_pack"],
     "ring": ["bt_ring", "bt_ring_avx2"],

@@ -1,8 +1,7 @@
 """Fresh obfuscators for encryption: the comb table of a public key, and the pool that idle time fills.
 
 An obfuscator is ``hs^a mod n^2`` with `a` uniform below ``2^ceil(|n|/2)`` (suite ``djn``; PPCA 10-2023 Annex A.1), or
-``r^n mod n^2`` with `r` uniform in ``Z_n^*`` (suite ``standard``). Each is used once. A *wide* one hides the
-obfuscators that it is multiplied by even from who knows their exponents.
+``r^n mod n^2`` with `r` uniform in ``Z_n^*`` (suite ``standard``). Each is used once.
 """
 
 from __future__ import annotations
@@ -14,12 +13,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import gmpy2
 import numpy as np
 
 from bluetusk import _parallel
-from bluetusk._integers import limbs_of
-from bluetusk._kernels.modexp import Comb
 from bluetusk._kernels.paillier import PaillierPublic
 from bluetusk._powers import product_us
 
@@ -30,9 +26,6 @@ __all__ = ["TABLE_BYTES", "Blinder", "shared_blinder"]
 
 TABLE_BYTES = 8 << 20
 """Budget of a key's comb table."""
-
-WIDE_BITS = 104
-"""By so many bits the exponent of a wide obfuscator is longer than the order of hs."""
 
 # A power without the table costs about seven table powers, the table about 60 of them: below this many, no table.
 _TABLE_PAYS_FROM = 10
@@ -80,7 +73,6 @@ class Blinder:
         self._hs = hs
         self._used = 0
         self._ready = False
-        self._wide: Comb | None = None
         self._table_lock = threading.Lock()
         self._pool_lock = threading.Lock()
         self._pool: deque[_Chunk] = deque()
@@ -127,29 +119,6 @@ class Blinder:
         lo = self._take(dst, lo, hi)
         if lo < hi:
             self._fresh(dst, lo, hi)
-
-    def fill_wide(self, dst: NDArray[np.uint64], lo: int, hi: int) -> None:
-        """Write fresh wide obfuscators to elements ``lo .. hi - 1`` of `dst`; `lo` is a multiple of the lanes.
-
-        In suite ``djn`` that is ``hs^a`` with `a` uniform below ``2^(|n| + 104)``. The order of hs is below 2^|n|, so
-        the result is within 2^-104 of uniform on the powers of hs, and so is its product with any of them: of a product
-        of ciphertexts of this suite nothing is left but the plaintext, even to the key holder who knows the exponents
-        in it. (Ciphertexts that hold more than a power of hs, which only a key holder who cheats makes, keep the rest,
-        as a bit or a few. ``r^n`` leaves nothing, and takes five times as long.)
-        """
-        if self._suite == "standard":
-            self._compute(dst, lo, hi)
-            return
-        kernel = self._kernel
-        bits = kernel.n.bit_length() + WIDE_BITS
-        with self._table_lock:
-            if self._wide is None:
-                self._wide = Comb(kernel.mont, limbs_of([gmpy2.mpz(self._hs)], kernel.mont.limbs), bits, TABLE_BYTES)
-        limbs = -(-bits // 64)
-        a = np.frombuffer(os.urandom(8 * limbs * (hi - lo)), dtype=np.uint64).reshape(hi - lo, limbs).copy()
-        a[:, -1] &= np.uint64((1 << (bits - 64 * (limbs - 1))) - 1)
-        here = dst[kernel.mont.words(lo) : kernel.mont.words(hi)]
-        self._wide.pow(here, a, 0, hi - lo)
 
     def precompute(self, k: int, *, threads: int | None = None, progress: _parallel.Progress | None = None) -> None:
         """Add `k` obfuscators to the pool; see :meth:`PublicKey.precompute`."""

@@ -66,7 +66,7 @@ def mask(c: CipherArray, bits: int, *, threads: int | None = None) -> tuple[list
         raise EncodingOverflow(f"{bits} bits and a mask do not fit a key of {c.public_key.bits}: use a larger key")
     masks = _random_below_2(bits + STATISTICAL_BITS, c.size)
     limit = 1 << (bits + STATISTICAL_BITS + 1)
-    return masks, _masked(c, masks, limit, threads, wide=False).to_bytes(limit)
+    return masks, _masked(c, masks, limit, threads).to_bytes(limit)
 
 
 def unmask(

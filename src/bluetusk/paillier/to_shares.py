@@ -108,11 +108,8 @@ def _shifted(c: CipherArray, slots: int, slot_bits: int) -> CipherArray:
     return parts[0] if len(parts) == 1 else concatenate(parts)
 
 
-def _masked(c: CipherArray, blocks: list[int], bound: int, threads: int | None, wide: bool = False) -> CipherArray:
-    """Multiply each ciphertext by (1 + n R) r^n with a fresh unit r: afterwards only its plaintext is left of it.
-
-    With `wide` a wide obfuscator stands for r^n; see :meth:`Blinder.fill_wide`.
-    """
+def _masked(c: CipherArray, blocks: list[int], bound: int, threads: int | None) -> CipherArray:
+    """Multiply each ciphertext by (1 + n R) r^n with a fresh unit r: afterwards only its plaintext is left of it."""
     pub = c.public_key
     kernel, mont, n = pub._kernel, pub._kernel.mont, len(blocks)
     values = np.empty(n, dtype=object)
@@ -121,14 +118,11 @@ def _masked(c: CipherArray, blocks: list[int], bound: int, threads: int | None, 
     plain = gathered(c._store, c._flat(), threads=threads)
 
     def work(dst: NDArray[np.uint64], lo: int, hi: int) -> None:
-        if wide:
-            pub._blinder.fill_wide(dst, 0, hi - lo)
-        else:
-            kernel.blind_standard(dst, 0, hi - lo, pub._blinder._random_units(hi - lo))
+        kernel.blind_standard(dst, 0, hi - lo, pub._blinder._random_units(hi - lo))
         kernel.mul_plain(dst, dst, None, rows(lo, hi), 0, hi - lo, True)
         mont.mul(dst, dst, None, plain.words, np.arange(lo, hi, dtype=np.int64), 0, hi - lo)
 
-    cost_us = (0.25 if wide else 1.25) * pub.bits * product_us(mont)
+    cost_us = 1.25 * pub.bits * product_us(mont)
     words = build(mont, n, work, cost_us=cost_us, threads=threads)
     return type(c)._make(Store(mont, words, n, DERIVED), np.arange(n, dtype=np.int64), pub, c.plan, c.frac, bound, None)
 

@@ -1,0 +1,31 @@
+/* The vector registers after work on secrets; see bt_secret.h. Nothing on other CPUs than x86-64. */
+#include "bt_secret.h"
+
+#if defined(__x86_64__)
+/* vzeroall leaves alone what only AVX-512 has, the registers from 16 on: those that C libraries copy with. */
+__attribute__((target("avx512f"))) static void wipe_zmm(void)
+{
+    __asm__ volatile(".irp n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31\n\t"
+                     "vpxorq %%zmm\\n, %%zmm\\n, %%zmm\\n\n\t"
+                     ".endr" ::
+                         : "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25",
+                           "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31");
+}
+
+void bt_wipe_registers(void)
+{
+    if (__builtin_cpu_supports("avx512f"))
+        wipe_zmm();
+    if (__builtin_cpu_supports("avx"))
+        __asm__ volatile("vzeroall");
+    __asm__ volatile(".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15\n\t"
+                     "pxor %%xmm\\n, %%xmm\\n\n\t"
+                     ".endr" ::
+                         : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
+                           "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+}
+#else
+void bt_wipe_registers(void)
+{
+}
+#endif
