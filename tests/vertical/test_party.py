@@ -240,9 +240,11 @@ def test_certificates(folder):
         Identity.load(folder / "guest.cert.pem", folder / "host.key.pem", folder / "host.cert.pem")
     with pytest.raises(bt.InvalidKey, match="no PEM certificate"):
         Identity.load(folder / "guest.key.pem", folder / "guest.key.pem", folder / "host.cert.pem")
-    assert certificate_fingerprint((folder / "guest.cert.pem").read_bytes()) != certificate_fingerprint(
-        (folder / "host.cert.pem").read_bytes()
-    )
+    one, other = ((folder / f"{name}.cert.pem").read_bytes() for name in ("guest", "host"))
+    assert certificate_fingerprint(one) != certificate_fingerprint(other)
+    (folder / "both.pem").write_bytes(other + one)  # a second root that the dialler would accept
+    with pytest.raises(bt.InvalidKey, match="holds 2 certificates"):
+        Identity.load(folder / "guest.cert.pem", folder / "guest.key.pem", folder / "both.pem")
     assert repr(identity(folder, "guest", "host")) == "Identity(peer_name='host')"
 
 

@@ -124,7 +124,7 @@ def certificate_fingerprint(pem: bytes) -> str:
     Raises
     ------
     InvalidKey
-        If it is no certificate.
+        If it is no certificate, or several: whoever accepts one peer must not accept a second.
 
     Examples
     --------
@@ -134,9 +134,12 @@ def certificate_fingerprint(pem: bytes) -> str:
     bluetusk.errors.InvalidKey: this is no PEM certificate: give the file that `bluetusk certs` made
     """
     try:
-        return x509.load_pem_x509_certificate(pem).fingerprint(hashes.SHA256()).hex()
+        certificate, *others = x509.load_pem_x509_certificates(pem)
     except ValueError:
         raise InvalidKey("this is no PEM certificate: give the file that `bluetusk certs` made") from None
+    if others:
+        raise InvalidKey(f"this file holds {1 + len(others)} certificates: give one that holds the one certificate alone")
+    return certificate.fingerprint(hashes.SHA256()).hex()
 
 
 @dataclass(frozen=True)
