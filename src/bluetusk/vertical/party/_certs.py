@@ -138,7 +138,7 @@ def certificate_fingerprint(pem: bytes) -> str:
     except ValueError:
         raise InvalidKey("this is no PEM certificate: give the file that `bluetusk certs` made") from None
     if others:
-        raise InvalidKey(f"this file holds {1 + len(others)} certificates: give one that holds the one certificate alone")
+        raise InvalidKey(f"this file holds {1 + len(others)} certificates: give one with the right one alone")
     return certificate.fingerprint(hashes.SHA256()).hex()
 
 
