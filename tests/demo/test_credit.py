@@ -13,6 +13,7 @@ pytest.importorskip("grpc", reason="the two parties talk over grpcio, which is n
 pytest.importorskip("private_set_intersection", reason="there is no wheel of openmined-psi for this Python")
 
 
+@pytest.mark.slow
 def test_the_whole_story(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     arguments = ["--rows", "2000", "--epochs", "1", "--trees", "2", "--key-size", "2048", "--json"]
     paths = [tmp_path / "roc.png", tmp_path / "report.html", tmp_path / "case"]

@@ -86,6 +86,7 @@ def together(sides: dict[str, Side], commands: dict[str, str], *, refused: bool 
                 process.wait()
 
 
+@pytest.mark.slow
 def test_followed_to_the_letter(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -21,6 +21,8 @@ import pytest
 if sys.version_info < (3, 11):
     pytest.skip("flwr needs CPython 3.11", allow_module_level=True)
 
+pytestmark = pytest.mark.slow
+
 APP = Path(__file__).with_name("flower_app")
 NODES, VICTIM = 10, 3
 PATIENCE = 150.0  # seconds for anything that must happen; nothing waits so long unless it is broken

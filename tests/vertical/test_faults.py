@@ -31,6 +31,8 @@ from bluetusk.evidence import Identity, Log, Policy, _uses, verify
 pytest.importorskip("grpc", reason="parties talk over grpcio, which is not installed")
 pytest.importorskip("private_set_intersection", reason="alignment needs openmined-psi, which is not installed")
 
+pytestmark = pytest.mark.slow
+
 ROLES = {"guest": "bank", "host": "network"}
 PEERS = {"guest": "host", "host": "guest"}
 KILLS = int(os.environ.get("BLUETUSK_KILLS", "3"))

@@ -278,6 +278,7 @@ def test_a_party_sent_back_while_it_leaves_does_not_leave(tmp_path):
     assert sessions[0].resume("a") == (0, None)
 
 
+@pytest.mark.slow
 def test_going_back_survives_a_crash_at_any_write(tmp_path, monkeypatch):
     """Whichever write of going back is the last one before a crash, the directory still opens."""
     for crash in range(8):
