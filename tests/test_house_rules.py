@@ -217,3 +217,11 @@ def test_every_function_with_a_secret_has_its_planted_leak() -> None:
     for path in (ROOT / "csrc" / "tests").glob("leak_*.c"):
         cases |= set(re.findall(r'^    \{"(\w+)", \1, (?:EACH|ONCE|MPN)\},', path.read_text(), re.M))
     assert {case for wanted in LEAK_CASES.values() for case in wanted} | set(BACKEND_CASES) <= cases
+
+
+@pytest.mark.parametrize("path", [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")], ids=lambda path: path.name)
+def test_documents_hold_no_tags_by_accident(path: Path) -> None:
+    """Markdown takes <w_p> outside of code for a tag of HTML, and shows nothing."""
+    prose = re.sub(r"^ *```.*?^ *```", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"`[^`]*`", "", prose)
+    assert re.findall(r"<(?!img |/?details|/?summary|https?:)[A-Za-z/][^<>]*>", prose) == []
