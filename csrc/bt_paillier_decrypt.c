@@ -194,8 +194,8 @@ bt_status bt_paillier_decrypt(const bt_paillier_priv *priv, bt_limb *m, const bt
 
     uint64_t good = decryption_agrees(priv, m, c, n, random, t, scratch);
     BT_PUBLIC(&good, sizeof good); /* whether a fault happened is what the caller learns */
+    bt_wipe_registers();
     if (!good)
         bt_wipe(m, n * L * sizeof *m);
-    bt_wipe_registers();
     return good ? BT_OK : BT_ERR_FAULT;
 }

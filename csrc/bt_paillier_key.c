@@ -135,6 +135,7 @@ bt_status bt_paillier_priv_init(bt_arena *arena, bt_paillier_priv **out, const b
     if (status == BT_OK)
         status = side_init(&priv->side[1], pub, q, &words, scratch);
     if (status != BT_OK) {
+        bt_wipe_registers();
         bt_arena_close(arena);
         return status;
     }
@@ -178,9 +179,9 @@ bt_status bt_paillier_priv_init(bt_arena *arena, bt_paillier_priv **out, const b
     for (size_t i = 0; i < CHUNK; i++)
         side_q->c2.ops->scatter(&side_q->c2, priv->p2_inv, i, inv, 1);
 
+    bt_wipe_registers();
     priv->pid = (int64_t)getpid();
     priv->alive = BT_PAILLIER_ALIVE;
-    bt_wipe_registers();
     *out = priv;
     return BT_OK;
 }

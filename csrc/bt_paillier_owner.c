@@ -208,8 +208,8 @@ bt_status bt_paillier_owner_encrypt(const bt_paillier_priv *priv, bt_limb *c, co
     BT_PUBLIC(c, n * 2 * L * sizeof *c);
     uint64_t good = encryption_agrees(priv, c, m, a, n, hs, random, scratch);
     BT_PUBLIC(&good, sizeof good); /* whether a fault happened is what the caller learns */
+    bt_wipe_registers();
     if (!good)
         bt_wipe(c, n * 2 * L * sizeof *c);
-    bt_wipe_registers();
     return good ? BT_OK : BT_ERR_FAULT;
 }

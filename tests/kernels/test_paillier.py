@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import secrets
@@ -342,7 +343,8 @@ ones = np.ones((64, 64), np.uint64)
 key.decrypt(np.zeros((64, 32), np.uint64), ones, 0, 1)
 key.decrypt(np.zeros((64, 32), np.uint64), ones, 0, 64)
 key.encrypt(np.zeros((64, 64), np.uint64), np.zeros((64, 32), np.uint64), 0, 64)
-import _ctypes  # the dynamic linker, which writes the vector registers to the stack
+assert "_lsprof" not in sys.modules
+import _lsprof  # the dynamic linker, which writes the vector registers to the stack
 say(p, q, *sum(key._arena_spans() + other._arena_spans(), ()))
 key.close()
 say()
@@ -361,10 +363,13 @@ def test_nothing_of_a_key_is_in_memory_but_in_its_arena():
     """M8: nowhere else in the process while the key lives, nowhere at all once it is closed, but for p and q, which
     were Python objects. Read from outside, so that the reading leaves nothing."""
     command = [sys.executable, "-c", OWNER]
+    env = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # nothing large that is not ours
     with (
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as owner,
-        memory_of(owner) as memory,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as owner,
+        contextlib.ExitStack() as stack,
     ):
+        p, q, *spans = map(int, owner.stdout.readline().split())
+        memory = stack.enter_context(memory_of(owner))  # not before: the child may still have been this program
 
         def words(address, size):
             memory.seek(address)
@@ -379,7 +384,6 @@ def test_nothing_of_a_key_is_in_memory_but_in_its_arena():
                 start, end = (int(part, 16) for part in span.split("-"))
                 yield start, words(start, end - start), name.strip()
 
-        p, q, *spans = map(int, owner.stdout.readline().split())
         arenas = [(address, size) for address, size in zip(spans[:4:2], spans[1:4:2], strict=True) if size]
         arena = np.concatenate([words(*span) for span in arenas])
         assert len(arenas) == 2  # the constants, and the tables of the owner's encryption

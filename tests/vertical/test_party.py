@@ -245,6 +245,9 @@ def test_certificates(folder):
     (folder / "both.pem").write_bytes(other + one)  # a second root that the dialler would accept
     with pytest.raises(bt.InvalidKey, match="holds 2 certificates"):
         Identity.load(folder / "guest.cert.pem", folder / "guest.key.pem", folder / "both.pem")
+    (folder / "both.pem").write_bytes(other + one.replace(b"CERTIFICATE", b"TRUSTED CERTIFICATE"))  # TLS reads that too
+    loaded = Identity.load(folder / "guest.cert.pem", folder / "guest.key.pem", folder / "both.pem")
+    assert loaded.peer_certificate == other
     assert repr(identity(folder, "guest", "host")) == "Identity(peer_name='host')"
 
 

@@ -85,7 +85,7 @@ class GuestJob:
         share = float(labels.mean()) if settings.base_score is None else settings.base_score
         self.half = Half.empty(0, settings.places, hosts, base=float(np.log(share / (1 - share))))
         self.scores = np.full(rows, self.half.base[0])
-        self.inputs = inputs_of(settings.to_fields(), self.codes, labels.view(np.uint8))
+        self.inputs = inputs_of(settings.to_fields(), table, labels)
 
     @property
     def steps(self) -> int:

@@ -67,7 +67,7 @@ class HostJob:
         self.layout = Layout(len(table), settings.frac_bits)
         self.pub: PublicKey | None = None
         self.half = Half.empty(0, settings.places, 1)
-        self.inputs = inputs_of(settings.to_fields(), self.codes)
+        self.inputs = inputs_of(settings.to_fields(), table)
 
     @property
     def steps(self) -> int:

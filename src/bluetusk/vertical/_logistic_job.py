@@ -149,7 +149,7 @@ class LogisticJob:
         self.role, self.leader = role, role == "guest"
         self.matrix, self.names, self.key_size = matrix, list(names), key_size
         self.labels, self.class_weights = labels, class_weights
-        self.inputs = inputs_of(matrix, list(names), key_size, config, labels, class_weights)
+        self.inputs = inputs_of(matrix, list(names), key_size, config, labels, class_weights, seed)
         self.config = config
         self.seed = (os.urandom(SEED_BYTES) if seed is None else seed) if self.leader else b""
         self.key: PrivateKey | None = None

@@ -138,7 +138,6 @@ def test_states_belong_to_their_data(one_key, toy, together):
 
         other = bt.vertical.GradientBoosting(role=role, key_size=2048, **P)
         data = (tables[0] + 1, y) if role == "guest" else (tables[1] * 2,)
-        other.set_params(max_bins=7)
         with pytest.raises(bt.FrameError, match="other rows"):
             other.fit(*data, link=link, keeper=Keep())
 

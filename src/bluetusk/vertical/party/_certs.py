@@ -169,6 +169,12 @@ class Identity:
     peer_certificate: bytes
     peer_name: str
 
+    def __post_init__(self) -> None:
+        certificate_fingerprint(self.peer_certificate)
+        # what was read here alone: TLS would trust other blocks of the file too, that nobody has compared
+        peer = x509.load_pem_x509_certificate(self.peer_certificate).public_bytes(serialization.Encoding.PEM)
+        object.__setattr__(self, "peer_certificate", peer)
+
     def __repr__(self) -> str:
         return f"Identity(peer_name={self.peer_name!r})"
 
