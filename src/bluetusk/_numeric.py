@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["NumberArray", "as_int", "as_numbers", "index_text"]
+__all__ = ["NumberArray", "as_array", "as_int", "as_numbers", "index_text", "refuse_masks"]
 
 NumberArray: TypeAlias = (
     "npt.NDArray[np.int64] | npt.NDArray[np.uint64] | npt.NDArray[np.float64] | npt.NDArray[np.object_]"
@@ -34,6 +34,58 @@ def index_text(name: str, shape: tuple[int, ...], flat: int) -> str:
     """Name one element of an argument, as ``x[1, 2]``."""
     at = np.unravel_index(flat, shape)
     return f"{name}[{', '.join(str(int(i)) for i in at)}]" if at else name
+
+
+def refuse_masks(x: object, name: str) -> None:
+    """Refuse what :mod:`numpy.ma` masks, also inside lists: ``numpy.asarray`` drops the mask without a word.
+
+    Raises
+    ------
+    TypeError
+        Naming the argument, or the element of a list.
+
+    Examples
+    --------
+    >>> refuse_masks([1, np.ma.masked], "x")
+    Traceback (most recent call last):
+        ...
+    TypeError: x[1] is masked (numpy.ma): fill or drop what is masked first
+    """
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} is masked (numpy.ma): fill or drop what is masked first")
+    if isinstance(x, list | tuple) or (isinstance(x, np.ndarray) and x.dtype.kind == "O"):
+        elements = x.ravel().tolist() if isinstance(x, np.ndarray) else x
+        if any(issubclass(kind, _NESTED) for kind in set(map(type, elements))):  # a list of plain numbers costs no loop
+            for i, element in enumerate(elements):
+                refuse_masks(element, index_text(name, x.shape, i) if isinstance(x, np.ndarray) else f"{name}[{i}]")
+
+
+_NESTED = (list, tuple, np.ndarray)
+
+
+def as_array(x: Any, name: str, dtype: npt.DTypeLike | None = None) -> npt.NDArray[Any]:
+    """Return ``numpy.asarray(x, dtype)`` of what a caller gave: the gate through which every argument becomes an array.
+
+    Raises
+    ------
+    TypeError
+        If anything in `x` is masked (:func:`refuse_masks`).
+    ValueError, TypeError
+        As ``numpy.asarray``, naming the argument: ragged lists, values that `dtype` does not hold.
+
+    Examples
+    --------
+    >>> as_array(np.ma.array([1, 2], mask=[0, 1]), "codes")
+    Traceback (most recent call last):
+        ...
+    TypeError: codes is masked (numpy.ma): fill or drop what is masked first
+    """
+    refuse_masks(x, name)
+    try:
+        return np.asarray(x, dtype)
+    except (ValueError, TypeError, OverflowError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name} does not become an array: {error}") from None
 
 
 def as_numbers(x: Any, name: str) -> NumberArray:
@@ -64,9 +116,7 @@ def as_numbers(x: Any, name: str) -> NumberArray:
     >>> as_numbers([2**63 + 1, -1], "x")
     array([9223372036854775809, -1], dtype=object)
     """
-    if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array: fill or drop what is masked first")
-    array = np.asarray(x)
+    array = as_array(x, name)
     if not isinstance(x, np.ndarray | np.generic) and array.dtype.kind in "iuf":
         array = _from_python(x, array, name)
     dtype = array.dtype
