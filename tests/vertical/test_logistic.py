@@ -70,7 +70,7 @@ def _cheap_keys(monkeypatch, keypair, keypair2):
             p, q = next(primes)
         return PrivateKey._generated(int.from_bytes(p, "little"), int.from_bytes(q, "little"), "djn")
 
-    monkeypatch.setattr(job_module, "_new_key", new_key)
+    monkeypatch.setattr(job_module, "ephemeral_key", new_key)
 
 
 def data(n=40, seed=0):
@@ -241,7 +241,7 @@ def test_no_column_makes_it_diverge_or_turn(case):
     x = rng.normal(size=(2000, 6))
     y = (x @ [1.0, 0.5, 0.3, -0.4, 0.2, 0.6] + 1.5 * rng.normal(size=2000) > 1).astype(int)
     xg, xh = HARD[case](rng, y, x)
-    n = 100 if case in QUICK else 600
+    n = 150 if case in QUICK else 600
     guest = LogisticRegression("guest", epochs=6 if case in QUICK else None, key_size=2048, seed=SEED)
     host = LogisticRegression("host", key_size=2048)
     both(lambda link: guest.fit(xg[:n], y[:n], link=link), lambda link: host.fit(xh[:n], link=link))

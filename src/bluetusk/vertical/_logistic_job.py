@@ -16,7 +16,6 @@ import hashlib
 import itertools
 import math
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from .._random import SEED_BYTES, Stream
 from ..errors import EncodingOverflow, FrameError, ProtocolAbort
+from ..paillier.ephemeral import ephemeral_key
 from ..wire.frame import Kind, check_fields, decode, encode, field
 from . import _products as products
 from . import _ring as ring
@@ -293,7 +293,7 @@ class LogisticJob:
         from ..paillier import PublicKey
 
         rows, columns = len(self.table), len(self.names)
-        key = _new_key(self.key_size)
+        key = ephemeral_key(self.key_size)
         parts = [key.public_key.to_bytes()]
         about = {"rows": rows, "columns": columns}
         if self.leader:
@@ -609,11 +609,3 @@ class LogisticJob:
         self.loss, self.before = ring.from_bytes(losses).tolist()
         self.scores = array_from(scores, "<f8", (len(self.held),)) if scores else None
         self.taken, self.stopped = field(head, "taken", int, low=0), field(head, "stopped", int, low=0)
-
-
-def _new_key(bits: int) -> PrivateKey:
-    from ..paillier import generate_keypair
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of 2048 bits: the estimator's constructor was told
-        return generate_keypair(bits)[1]
