@@ -1,4 +1,4 @@
-"""The joint regression in plain floats, by other means than the code under test: to run it on many data sets in seconds."""
+"""The joint regression in plain floats, written another way than the code under test: for many data sets in seconds."""
 
 from __future__ import annotations
 

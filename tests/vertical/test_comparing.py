@@ -1,4 +1,4 @@
-"""The comparison of shared numbers: every pair, what the key holder sees of it, and a planted leak that it must show."""
+"""The comparison of shared numbers: every pair, what the key holder sees, and a planted leak that must be seen."""
 
 from __future__ import annotations
 
@@ -116,7 +116,9 @@ def test_spoilt_messages_end_in_a_typed_error(both, keypair, few, sender, topic,
     def send(name, fields=None, parts=()):
         if name == topic:
             (part,) = parts
-            parts = [{"empty": b"", "cut": bytes(part)[:-1], "zeros": b"\x02" if topic == "sign" else bytes(len(part))}[how]]
+            parts = [
+                {"empty": b"", "cut": bytes(part)[:-1], "zeros": b"\x02" if topic == "sign" else bytes(len(part))}[how]
+            ]
         inner(name, fields, parts)
 
     links[sender].send = send

@@ -101,7 +101,7 @@ def trained(xg, xh, y, links=None, **options):
 
 
 def decorrelated(x, largest):
-    """Return centred columns times the inverse root of their covariance, 1 % of a unit added: by an SVD, not as the code."""
+    """Return centred columns times the inverse root of their covariance, 1 % of a unit added, by an SVD."""
     x = x - x.mean(axis=0)
     x = x / x.std(axis=0)
     _, s, rows = np.linalg.svd(x / math.sqrt(len(x)), full_matrices=False)
@@ -168,7 +168,10 @@ def coefficients(guest, host):
         ({"tol": 0.05, "epochs": 9}, {"tol": 0.05, "epochs": 9}),
         ({"batch_size": 40, "epochs": 3}, {"batch": 40, "epochs": 3}),
         ({"sigmoid": "cubic", "epochs": 1}, {"sigmoid": "cubic", "epochs": 1}),
-        ({"class_weight": {0: 0.5, 1: 2.25}, "tol": 2.0**-16}, {"weights": (0.5, 2.25), "weighted": True, "tol": 2.0**-16}),
+        (
+            {"class_weight": {0: 0.5, 1: 2.25}, "tol": 2.0**-16},
+            {"weights": (0.5, 2.25), "weighted": True, "tol": 2.0**-16},
+        ),
     ],
     ids=["linear", "loss", "all rows", "cubic", "weighted"],
 )
@@ -218,9 +221,14 @@ def test_steps_follow_from_the_number_of_rows():
 
 
 HARD = {
-    "a strong column": lambda rng, y, x: (x, np.where(y == 1, rng.normal(3.5, 1, len(y)), rng.normal(size=len(y)))[:, None]),
+    "a strong column": lambda rng, y, x: (
+        x,
+        np.where(y == 1, rng.normal(3.5, 1, len(y)), rng.normal(size=len(y)))[:, None],
+    ),
     "the label itself": lambda rng, y, x: (x[:, :3], np.column_stack([x[:, 3:], 7.0 * y])),
-    "copies": lambda rng, y, x: tuple(np.hstack([x + 0.3 * rng.normal(size=x.shape) for _ in range(8)]) for _ in range(2)),
+    "copies": lambda rng, y, x: tuple(
+        np.hstack([x + 0.3 * rng.normal(size=x.shape) for _ in range(8)]) for _ in range(2)
+    ),
     "scales": lambda rng, y, x: (x[:, :3] * [1e9, 1e-9, 1], x[:, 3:] * [1, 1e6, 1e-30]),
     "heavy tails": lambda rng, y, x: (x[:, :3], np.exp(4 * x[:, 3:])),
     "constants": lambda rng, y, x: (np.column_stack([x[:, :3], np.full(len(y), 1e6)]), x[:, 3:]),
@@ -433,14 +441,17 @@ def test_owners_are_asked_before_anything_is_computed_and_values_counted():
     watch = Watching(), Watching()
     links = local_links(observers=watch, seconds=60.0)
     guest, host = trained(xg, xh, y, links, calibrate=True, batch_size=36, tol=2.0**-16)
-    asked = ("logistic_regression", {"task": "logistic_regression", "epochs": 2}), ("predict", {"task": "logistic_regression"})
+    asked = (
+        ("logistic_regression", {"task": "logistic_regression", "epochs": 2}),
+        ("predict", {"task": "logistic_regression"}),
+    )
     for mine, peer, names in zip(watch, ("host", "guest"), (("x0", "x1"), ("x0", "x1", "x2")), strict=True):
         assert mine.asked == [
             (peer, asked[0][0], names, 80, asked[0][1]),
             (peer, asked[1][0], names, 8 + 12, asked[1][1]),
         ]
-    # two epochs of two batches of 30: residuals, and the shares of the other's weights (the guest has an intercept); the
-    # guest's bits for one comparison
+    # two epochs of two batches of 30: residuals, and the shares of the other's weights (the guest has an intercept);
+    # the guest's bits for one comparison
     assert watch[0].counted == {"rows": 80 + 20, "values_encrypted": 120 + 4 * 3 + 64}
     assert watch[1].counted == {"rows": 80 + 20, "values_encrypted": 120 + 4 * 3, "values_revealed": 20}
     both(lambda link: guest.predict(xg, link=link), lambda link: host.predict(xh, link=link), links)

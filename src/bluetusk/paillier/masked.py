@@ -151,7 +151,9 @@ def blind_nonzero(c: CipherArray) -> bytes:
     units = [_unit(n) for _ in values]
     powers = powmod([*values, *(_unit(n) for _ in values)], [*units, *([n] * len(values))], square)
     half = len(values)
-    return b"".join(int(p * r % square).to_bytes(width, "little") for p, r in zip(powers[:half], powers[half:], strict=True))
+    return b"".join(
+        int(p * r % square).to_bytes(width, "little") for p, r in zip(powers[:half], powers[half:], strict=True)
+    )
 
 
 def _unit(n: int) -> int:

@@ -1,4 +1,4 @@
-"""Compares numbers that two parties share, and opens one bit: is it negative?
+"""Compares numbers that two parties share: what is opened is one bit, whether a number is negative.
 
 The number is v = x + y modulo 2^k, x the guest's share, y the host's. Its sign is the exclusive or of the top bits of x
 and y and of the carry into them, and the carry is a comparison of two numbers of k - 1 bits, of which each party knows
@@ -60,7 +60,9 @@ def negative(link: Link, share: int, leader: bool, priv: PrivateKey, peer: Publi
     word = share >> cut if leader else -((-share % (1 << RING_BITS)) >> cut)
     word %= 1 << COMPARED_BITS
     top, low = divmod(word, 1 << (COMPARED_BITS - 1))
-    mine = top ^ (_key_holder(link, low, priv) if leader else _evaluator(link, (1 << (COMPARED_BITS - 1)) - 1 - low, peer))
+    mine = top ^ (
+        _key_holder(link, low, priv) if leader else _evaluator(link, (1 << (COMPARED_BITS - 1)) - 1 - low, peer)
+    )
     link.send("sign", parts=[bytes([mine])])
     (theirs,) = link.receive("sign", parts=1).parts
     if bytes(theirs) not in (b"\x00", b"\x01"):

@@ -46,8 +46,8 @@ def few_events(labels: NDArray[np.int64]) -> list[str]:
     if count >= LEAST_EVENTS:
         return []
     return [
-        f"y holds {count} rows of label {rarer}: below {LEAST_EVENTS} a model mostly fits noise; take more rows, or fewer "
-        "columns"
+        f"y holds {count} rows of label {rarer}: below {LEAST_EVENTS} a model mostly fits noise; take more rows, "
+        "or fewer columns"
     ]
 
 
@@ -56,7 +56,8 @@ def separating(names: Sequence[str], columns: Sequence[Floats], labels: NDArray[
 
     Examples
     --------
-    >>> found = separating(["age", "closed"], [np.arange(6.0), np.array([0, 1, 0, 1, 0, 1.0])], np.array([0, 1, 0, 1, 0, 1]))
+    >>> y = np.array([0, 1, 0, 1, 0, 1])
+    >>> found = separating(["age", "closed"], [np.arange(6.0), y * 2.0], y)
     >>> found[0][:70]
     "column 'closed' alone separates the labels (AUC 1.000): if it is known"
     """
@@ -65,8 +66,8 @@ def separating(names: Sequence[str], columns: Sequence[Floats], labels: NDArray[
         area = float(np.mean(_placements(labels, values)[0]))
         if max(area, 1.0 - area) >= _SEPARATES:
             found.append(
-                f"column {name!r} alone separates the labels (AUC {area:.3f}): if it is known only after the event, or is "
-                "made from it, leave it out"
+                f"column {name!r} alone separates the labels (AUC {area:.3f}): if it is known only after the event, or "
+                "is made from it, leave it out"
             )
     return found
 
@@ -90,8 +91,8 @@ def useless(labels: NDArray[np.int64], joint: Floats, alone: Floats | None) -> l
     area = float(ones.mean())
     if area + _WIDTH * _error(ones, zeros) < 0.5:
         found.append(
-            f"the joint model orders rows that it was not trained on worse than chance (AUC {area:.3f} on {len(labels)} "
-            "rows held back): do not use it; look for a column whose meaning differs between the rows"
+            f"the joint model orders rows that it was not trained on worse than chance (AUC {area:.3f} on "
+            f"{len(labels)} rows held back): do not use it; look for a column whose meaning differs between the rows"
         )
     if alone is not None:
         other_ones, other_zeros = _placements(labels, alone)

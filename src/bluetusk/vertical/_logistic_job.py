@@ -1,9 +1,9 @@
 """The training of a shared logistic regression, one party's half: its steps, its state, its fixed point.
 
 Each party brings its own columns into a form for which one step size fits all data (:mod:`._whitening`); weights and
-gradients are those of that form until the end. Rows are taken in batches, each epoch in an order of its own; the result
-is the mean of the weights over an epoch's steps. The training ends when an epoch lowers the loss by too little, and then
-gives the result of the epoch before: of the shared losses only that comparison is opened (:mod:`._comparing`).
+gradients are those of that form until the end. Rows are taken in batches, in another order each epoch; the result is the
+mean of the weights over an epoch's steps. The training ends when an epoch lowers the loss by too little; it then gives
+the result of the epoch before: of the shared losses only that comparison is opened (:mod:`._comparing`).
 
 Fixed point, in binary digits after the point: rows 12, weights 20, residuals 20, gradients 20 (``docs/vertical/
 logistic.md`` has the bounds). Scores are rows times weights, so they have 32; the linear sigmoid's division by 8 is a
@@ -33,7 +33,7 @@ from ._comparing import negative
 from ._link import Link, array_bytes, array_from
 from ._ring import Ring
 from ._state import inputs_of
-from ._whitening import Whitening, whitening
+from ._whitening import whitening
 
 if TYPE_CHECKING:
     from ..paillier import PrivateKey, PublicKey
@@ -122,7 +122,7 @@ def held_back(rows: int) -> int:
 
 
 def rounded_scores(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return scores as integers, in units of 2^-20: what the guest may see of them; beyond 2^40 they keep that value."""
+    """Return scores as integers, in units of 2^-20: what the guest sees of them; beyond 2^40 they keep that value."""
     limit = float(1 << 40)
     return np.rint(np.clip(values, -limit, limit) * (1 << SCORE_BITS)).astype(np.int64)
 
@@ -368,7 +368,7 @@ class LogisticJob:
 
     @property
     def coefficients(self) -> tuple[NDArray[np.float64], float]:
-        """This party's coefficients and constant, once they are opened: for rows as they are."""
+        """Coefficients and constant of this party's rows as they are, once its weights are opened."""
         assert self.config is not None
         weights = np.array(ring.centred(self.own), dtype=np.float64) / (1 << COEF_BITS)
         coefficients, constant = self.whitening.coefficients(weights[: len(self.names)])

@@ -21,7 +21,7 @@ _TURN = 4.05
 
 
 def probabilities(scores: NDArray[np.float64], sigmoid: str) -> NDArray[np.float64]:
-    """Return the probabilities of the labels 0 and 1 by the sigmoid that was trained with, uncalibrated; shape (n, 2)."""
+    """Return uncalibrated probabilities of the labels 0 and 1, by the sigmoid of the training; shape (n, 2)."""
     if sigmoid == "linear":
         one = 0.5 + 0.125 * scores
     else:

@@ -51,7 +51,9 @@ def matching_table(X: Any, fitted: Sequence[str]) -> NDArray[np.float64]:
     if hasattr(X, "columns") and hasattr(X, "to_numpy"):
         missing = [name for name in fitted if name not in table.names]
         if missing:
-            raise ValueError(f"X lacks the columns {missing!r:.200} that the model was fitted to; it has {table.names!r:.200}")
+            raise ValueError(
+                f"X lacks the columns {missing!r:.200} that the model was fitted to; it has {table.names!r:.200}"
+            )
         places = [table.names.index(name) for name in fitted]
     elif len(places) != len(fitted):
         raise ValueError(f"X has {len(places)} columns, the model {len(fitted)}: {list(fitted)!r:.200}")
@@ -66,9 +68,9 @@ def _real(names: Sequence[str], columns: Sequence[NDArray[Any]], rows: int) -> N
             raise TypeError(f"X[{name!r}] must hold numbers: bin or encode categories first (WoEBinning)")
     values = np.column_stack(columns)
     if not (finite := np.isfinite(values)).all():
-        row, column = (int(i) for i in np.argwhere(~finite)[0])
+        row, place = np.argwhere(~finite)[0].tolist()
         raise ValueError(
-            f"X[{row}, {column}], of the column {names[column]!r}, is NaN or infinite: impute it, or bin the columns first "
-            "(WoEBinning)"
+            f"X[{row}, {place}], of the column {names[place]!r}, is NaN or infinite: impute it, or bin the columns "
+            "first (WoEBinning)"
         )
     return values

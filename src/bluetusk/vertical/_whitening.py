@@ -1,13 +1,13 @@
-"""Brings a party's columns into a form in which one step size fits all data: centred, and decorrelated by that party alone.
+"""Centres and decorrelates a party's columns, so that one step size fits all data.
 
-Gradient descent on ``sigmoid(z) - y`` has the curvature ``s X'X / n``, s the slope of the sigmoid. Where each party's own
-columns U satisfy ``U'U / n <= I``, the curvature of both parties together is at most ``2 s I`` (a matrix of two blocks with
-diagonals at most I is at most 2 I), so the step ``1 / (2 s)`` never overshoots, whatever the columns are: of any scale,
-copies of each other, of heavy tails, one of them the label itself. No second moment has to travel for that. How many
-steps it takes depends on the correlations between the two parties' columns only.
+Gradient descent on ``sigmoid(z) - y`` has the curvature ``s X'X / n``, s the slope of the sigmoid. Where each party's
+own columns U satisfy ``U'U / n <= I``, the curvature of both parties together is at most ``2 s I`` (a matrix of two
+blocks with diagonals at most I is at most 2 I), so the step ``1 / (2 s)`` never overshoots, whatever the columns are:
+of any scale, copies of each other, of heavy tails, one of them the label itself. No second moment has to travel for
+that. How many steps it takes depends on the correlations between the two parties' columns only.
 
 The form is that of Mahalanobis (ZCA): columns are centred, divided by their standard deviation, and multiplied by
-``(R + 0.01 I)^(-1/2)``, R their correlation matrix; 0.01 bounds by how much a direction that hardly varies is stretched.
+``(R + 0.01 I)^(-1/2)``, R their correlation matrix; 0.01 bounds how far a direction that hardly varies is stretched.
 """
 
 from __future__ import annotations

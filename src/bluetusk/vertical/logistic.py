@@ -112,9 +112,10 @@ class LogisticRegression(Estimator):
     decrypts is masked by 104 bits more than the value has, and re-randomised so that the encryptor cannot solve
     for what was computed. At the end each party learns its own coefficients; both learn after each epoch but the first
     whether the training goes on, and nothing else of the loss; the host learns the parameters of the training, both
-    learn the number of rows and of the other's columns. With `calibrate`, and at :meth:`predict_proba`, the guest learns
-    the joint score of each row in question, and so, by taking its own part off, the host's part of it: many of them tell
-    about the host's columns, which the host's policy must allow. The parties are assumed to follow the protocol.
+    learn the number of rows and of the other's columns. With `calibrate`, and at :meth:`predict_proba`, the guest
+    learns the joint score of each row in question, and so, by taking its own part off, the host's part of it: many of
+    them tell about the host's columns, which the host's policy must allow. The parties are assumed to follow the
+    protocol.
 
     The form is that of CAESAR [1]_ and of FATE's SSHE-LR; packing, fixed point and the size of steps are in
     ``docs/vertical/logistic.md``. Rows are ranked by their scores: probabilities only rise with them.
@@ -140,6 +141,9 @@ class LogisticRegression(Estimator):
     >>> bool(guest.coef_[0] > 0.5 and host.coef_[0] > 0.5)
     True
     """
+
+    calibration_: Calibration | None
+    findings_: list[str]
 
     def __init__(
         self,
@@ -271,8 +275,8 @@ class LogisticRegression(Estimator):
         self.sigmoid_ = job.config.sigmoid
         self.n_iter_ = job.epochs
         self.model_ = job.model
-        self.calibration_: Calibration | None = None
-        self.findings_: list[str] = []
+        self.calibration_ = None
+        self.findings_ = []
         if job.key is not None:
             job.key.close()
 
