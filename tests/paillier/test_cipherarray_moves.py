@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bluetusk.paillier import habits
 from bluetusk.paillier.cipherarray import CipherArray, concatenate, encrypt
@@ -171,6 +173,42 @@ def test_parameters_are_numpys_in_its_order(func):
         assert len(ours) == len(theirs) == 1
     else:
         assert list(ours) == [p.name for p in theirs][: len(ours)]
+
+
+INTS = st.integers(-9, 9)
+AXES = st.sampled_from([None, 0, 1, -1, -3, 2])
+RANDOM: dict[Callable[..., Any], st.SearchStrategy[tuple[Any, ...]]] = {
+    np.array_split: st.tuples(st.integers(0, 5) | st.lists(INTS, max_size=3), AXES),
+    np.delete: st.tuples(INTS | st.lists(INTS, max_size=4) | st.builds(slice, INTS, INTS, INTS), AXES),
+    np.diagonal: st.tuples(INTS, AXES, AXES),
+    np.moveaxis: st.tuples(AXES, AXES),
+    np.repeat: st.tuples(st.integers(-1, 3) | st.lists(st.integers(0, 3), max_size=4), AXES),
+    np.roll: st.tuples(INTS | st.lists(INTS, max_size=2), AXES | st.lists(AXES, max_size=2)),
+    np.rot90: st.tuples(INTS, st.tuples(AXES, AXES)),
+    np.take: st.tuples(INTS | st.lists(INTS, max_size=4), AXES, st.none(), st.sampled_from(["raise", "wrap", "clip"])),
+    np.tile: st.tuples(st.integers(-1, 3) | st.lists(st.integers(0, 2), max_size=3)),
+}
+
+
+@given(
+    data=st.data(), shape=st.sampled_from([(), (0,), (5,), (2, 3), (3, 0), (2, 1, 2)]), func=st.sampled_from([*RANDOM])
+)
+def test_any_call_is_numpys_on_the_index_or_an_error(data, shape, func):
+    """Indices of a view from the middle of a store: a result holds those that NumPy moves there, or both refuse."""
+    size = int(np.prod(shape))
+    index = np.array(data.draw(st.permutations(range(40, 40 + size))), dtype=np.int64).reshape(shape)
+    args = data.draw(RANDOM[func])
+    array = CipherArray._make(None, index, None, None, 0, 0, None)
+    try:
+        expected = func(index, *args)
+    except (ValueError, TypeError, IndexError):
+        with pytest.raises((ValueError, TypeError, IndexError)):
+            func(array, *args)
+        return
+    found = func(array, *args)
+    for one, wanted in zip(found, expected, strict=True) if isinstance(expected, list) else [(found, expected)]:
+        assert np.array_equal(one._index, wanted)
+        assert one.shape == np.shape(wanted)
 
 
 # --- joins ------------------------------------------------------------------------------------------------------------

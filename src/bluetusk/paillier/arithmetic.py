@@ -456,9 +456,11 @@ class Arithmetic(Structured):
         return self._apply("-", other, left=True)  # type: ignore[no-any-return]
 
     def __mul__(self, other: object) -> Self:
+        _refuse_matrix(other)
         return self._apply("*", other)  # type: ignore[no-any-return]
 
     def __rmul__(self, other: object) -> Self:
+        _refuse_matrix(other)
         return self._apply("*", other, left=True)  # type: ignore[no-any-return]
 
     def __matmul__(self, other: object) -> Self:
@@ -474,6 +476,14 @@ class Arithmetic(Structured):
         with reading(self._store):
             words, at = linalg.inverses(self._mont, self._store.words, self._flat())
         return self._derive(words, at.reshape(self._index.shape), bound=self._bound)
+
+
+def _refuse_matrix(x: object) -> None:
+    if isinstance(x, np.matrix):
+        raise TypeError(
+            "* with a numpy.matrix is the product of matrices, with an array that of elements: use @ for the first, "
+            "numpy.asarray(matrix) for the second"
+        )
 
 
 def _as_rows(a: NDArray[Any], left: bool) -> NDArray[Any]:
