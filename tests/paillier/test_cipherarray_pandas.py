@@ -92,7 +92,6 @@ def test_pandas_product_is_refused_with_what_works(c, priv, use):
         (lambda s, c: pd.Series(c), r"priv\.decrypt\(c\) for its values"),
         (lambda s, c: pd.DataFrame(c), r"priv\.decrypt\(c\) for its values"),
         (lambda s, c: pd.isna(c), r"priv\.decrypt\(c\) for its values"),
-        (lambda s, c: s[c[0]], r"priv\.decrypt\(c\) for its values"),
         (lambda s, c: c + pd.NA, "unsupported operand"),
         (lambda s, c: pd.NA + c, "unsupported operand"),
         (lambda s, c: pd.NaT - c, "unsupported operand"),

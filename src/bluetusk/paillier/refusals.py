@@ -83,7 +83,13 @@ class Refusals:
         if sparse.asked_by_scipy(2):
             # what makes scipy leave M @ c to __rmatmul__
             return np.empty((), dtype=object)
-        if str(sys._getframe(1).f_globals.get("__name__")).startswith("pandas."):
+        caller = str(sys._getframe(1).f_globals.get("__name__"))
+        if caller.startswith("numpy.ma"):
+            raise TypeError(
+                "numpy.ma does not work on encrypted arrays: fill or drop what is masked first, and compute with plain "
+                "arrays; use priv.decrypt(c) for the values of c"
+            )
+        if caller.startswith("pandas."):
             raise TypeError(
                 "pandas makes a NumPy array of what it computes with, which a CipherArray cannot become: write "
                 "x.to_numpy() @ c for a series or frame x (+ - * take x itself), priv.decrypt(c) for its values"
