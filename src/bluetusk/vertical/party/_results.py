@@ -14,7 +14,7 @@ from .._link import Link
 
 __all__ = ["written"]
 
-NAMES = ("binning.bt", "logistic_regression.bt", "gradient_boosting.bt", "scores.csv", "report.html", "result.json")
+_REPORT = "report.html"
 _ASIDE = ".new"
 
 
@@ -23,7 +23,8 @@ def written(output: Path, link: Link) -> Iterator[Path]:
     """Give a folder for the results; when the block has ended well, they replace those in `output`.
 
     The block writes the results and then exchanges a confirmation with the peer. If a file cannot be written, the peer
-    is told so, and neither party keeps anything. Results of an earlier run that this one does not have are removed.
+    is told so, and neither party keeps anything. A report of an earlier run is removed if this one has none, so that it
+    does not lie beside results of another run.
 
     Parameters
     ----------
@@ -47,11 +48,10 @@ def written(output: Path, link: Link) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(mode=0o700, parents=True)
         yield aside
-        for name in NAMES:
-            if (aside / name).exists():
-                os.replace(aside / name, output / name)
-            else:
-                (output / name).unlink(missing_ok=True)
+        if not (aside / _REPORT).exists():
+            (output / _REPORT).unlink(missing_ok=True)
+        for path in sorted(aside.iterdir()):
+            os.replace(path, output / path.name)
     except OSError as err:
         full = err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         with contextlib.suppress(BluetuskError):  # the run may have ended for another reason by now

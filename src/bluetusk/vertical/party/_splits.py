@@ -52,7 +52,7 @@ class SplitKey:
     --------
     >>> key = SplitKey(bytes(32))
     >>> key.held_back(["a", "b", "c", "d"], 0.5).tolist(), key.order(["a", "b", "c", "d"]).tolist()
-    ([False, False, True, True], [0, 1, 2, 3])
+    ([True, True, True, False], [0, 1, 3, 2])
     """
 
     secret: bytes
