@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import bluetusk as bt
-from bluetusk import cli
+from bluetusk import _parallel, cli
 from bluetusk.vertical import local_links
 from bluetusk.vertical.party import Identity, _checks, _run, make_certificate
 from bluetusk.vertical.party._config import Config
@@ -227,6 +227,14 @@ def without(role, module):
     return role, prepare
 
 
+def with_environment(role, name, value):
+    def prepare(case, monkeypatch):
+        monkeypatch.setenv(name, value)
+        monkeypatch.setattr(_parallel, "_num_threads", None)  # as in a fresh process
+
+    return role, prepare
+
+
 def blocked(role, folder):
     return role, lambda case, monkeypatch: (case / HOME[role] / folder).write_text("a file")
 
@@ -252,6 +260,8 @@ def little_room(role, free):
         (set_to("guest", '"table.csv"', '"table.csv"\ncolumns = []'), "gives 0 columns"),
         (set_to("host", "min_intersection = 100", "min_intersection = 151"), "150 rows, fewer than model.min_inters"),
         (set_to("guest", "min_rows = 20", "min_rows = 200"), "150 rows, fewer than model.min_rows"),
+        (with_environment("host", "BLUETUSK_NUM_THREADS", "two"), "BLUETUSK_NUM_THREADS must be"),
+        (with_environment("guest", "BLUETUSK_PASSPHRASE", "\udcff"), "BLUETUSK_PASSPHRASE is no text"),
         (without("guest", "matplotlib"), "needs matplotlib"),
         (without("guest", "sklearn"), "needs scikit-learn"),
         (without("host", "private_set_intersection"), "needs openmined-psi"),

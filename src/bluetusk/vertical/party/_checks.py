@@ -6,11 +6,13 @@ import importlib.util
 import math
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..._parallel import get_num_threads
 from ...errors import ProtocolAbort
 from .._ids import as_ids
 from .._logistic_job import MOST_COLUMNS
@@ -19,7 +21,7 @@ from ._config import Config
 if TYPE_CHECKING:
     from ._pipeline import Rows
 
-__all__ = ["check_folders", "check_rows"]
+__all__ = ["check_folders", "check_room", "check_rows"]
 
 _NAME = 256  # characters of a column's name in a message
 _TREE_ROWS = 1 << 29  # sums of so many gradients of 24 fractional bits are exact as float64
@@ -76,6 +78,7 @@ def check_rows(config: Config, rows: Rows) -> None:
             )
     if rows.labels is not None and not 0 < rows.labels.sum() < count:
         raise ValueError(f"{data.file}: the column {data.label!r} holds one label only: there is nothing to tell apart")
+    get_num_threads()  # a wrong BLUETUSK_NUM_THREADS
     needed = {"private_set_intersection": "openmined-psi"} | ({"sklearn": "scikit-learn"} if guest else {})
     needed |= {"matplotlib": "matplotlib"} if guest else {}
     for module, package in needed.items():
@@ -104,11 +107,28 @@ def check_folders(config: Config, rows: Rows) -> None:
     model, guest, count = config.model, config.role == "guest", len(rows.ids)
     training = math.ceil(model.min_intersection * (1 - model.test_share))
     gradients = training * model.key_size // 4 if model.trees and guest else 0
-    needs = {
-        config.state: _MARGIN + 2 * max(33 * count // 8, gradients),
-        config.splits: _MARGIN // 16,
-        config.output: (_REPORT + 40 * model.min_intersection if guest else 0) + _MARGIN,
-    }
+    check_room(
+        {
+            config.state: _MARGIN + 2 * max(33 * count // 8, gradients),
+            config.splits: _MARGIN // 16,
+            config.output: (_REPORT + 40 * model.min_intersection if guest else 0) + _MARGIN,
+        }
+    )
+
+
+def check_room(needs: Mapping[str, int]) -> None:
+    """Make folders, and check that they can be written to and have so many bytes free.
+
+    Parameters
+    ----------
+    needs : mapping of str to int
+        Bytes by folder.
+
+    Raises
+    ------
+    ProtocolAbort, OSError
+        As :func:`check_folders`.
+    """
     room: dict[int, list[tuple[str, int]]] = {}
     for folder, size in needs.items():
         path = Path(folder)

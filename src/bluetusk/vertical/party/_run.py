@@ -57,6 +57,10 @@ def run_party(
     rows = Rows.read(config)
     check_rows(config, rows)
     check_folders(config, rows)
+    try:
+        os.environ.get(PASSPHRASE, "").encode()
+    except UnicodeEncodeError:  # its message would quote the passphrase
+        raise ValueError(f"{PASSPHRASE} is no text in UTF-8: models could not be saved under it") from None
     identity = Identity.load(config.certificate, config.key, config.peer_certificate)
     splits = Splits(config.splits, identity.state_key(), pair=_pair(config, identity))
     recorder = peer_key = None
