@@ -61,7 +61,7 @@ class CreditPlan:
     key_size : int
         Bits of the Paillier keys.
     seed : int
-        Who is where, and the split.
+        Who is where. The rows held back follow from a key that the two parties make, anew for each pair.
     keep : Path or None
         A folder for the parties' files, which stay; by default a temporary one.
     """

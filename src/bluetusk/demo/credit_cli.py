@@ -187,7 +187,7 @@ needs: {_EXTRA}""",
     credit.add_argument("--rows", default=30_000, **number, help="customers, 1000 to 30000 (default: 30000)")
     credit.add_argument("--epochs", default=3, **number, help="of the regression; 0 leaves it out (default: 3)")
     credit.add_argument("--trees", default=10, **number, help="of the boosting; 0 leaves it out (default: 10)")
-    credit.add_argument("--seed", default=0, **number, help="who is where, and the split (default: 0)")
+    credit.add_argument("--seed", default=0, **number, help="who is where (default: 0)")
     credit.add_argument("--plot", metavar="FILE", help="draw the ROC curves to a .png, .svg or .pdf")
     credit.add_argument("--report", metavar="FILE.html", help="write the bank's report of the joint models")
     credit.add_argument("--keep", type=Path, metavar="DIR", help="keep the parties' files in a new folder")

@@ -38,6 +38,10 @@ def _party(args: argparse.Namespace) -> int:
     for name in ("logistic_regression", "gradient_boosting"):
         if name in result:
             print(f"{name:20} AUC {result[name]['auc']:.4f}   KS {result[name]['ks']:.4f}   on the rows held back")
+    if "unevaluated" in result:
+        print(f"not evaluated: {result['unevaluated']}")
+    if result["left_out"]:
+        print(f"left out of the regression, below model.min_iv: {', '.join(result['left_out'])}")
     print(f"{result['bytes']['sent']:,} bytes sent, {result['bytes']['received']:,} received")
     print(f"results: {config.output}")
     return 0
@@ -117,6 +121,7 @@ step when it is started again with the same file.""",
   connect = "net.example.org:7443"      # or: listen = "0.0.0.0:7443"
   state = "state"                       # encrypted; start again with the same one to go on
   output = "output"
+  splits = "splits"                     # encrypted; the same one for all jobs: with it rows keep their split
   [data]
   file = "bank.csv"                     # or .parquet, with pyarrow
   id = "merchant"

@@ -107,8 +107,9 @@ class Config:
         PEM files.
     listen, connect : str or None
         Exactly one.
-    state, output : str
-        Directories: encrypted state; models and results.
+    state, output, splits : str
+        Directories: encrypted state of one job; models and results; this party's part of the splits, encrypted, which
+        serves all jobs with all peers and must outlive them.
     patience : float
         Seconds to wait for a silent peer.
     data : Data
@@ -126,6 +127,7 @@ class Config:
     connect: str | None = None
     state: str = "state"
     output: str = "output"
+    splits: str = "splits"
     patience: float = 600.0
     model: Model = field(default_factory=Model)
     evidence: Evidence | None = None
@@ -204,6 +206,7 @@ class Config:
             peer_certificate=at(self.peer_certificate),
             state=at(self.state),
             output=at(self.output),
+            splits=at(self.splits),
             data=replace(self.data, file=at(self.data.file)),
             evidence=evidence,
         )
