@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from ...errors import DataWarning
 
 __all__ = ["add_parsers"]
 
@@ -30,7 +34,8 @@ def _party(args: argparse.Namespace) -> int:
     config = Config.load(args.config, role=args.role)
     if config.model.key_size < 3072:
         print(f"a key of {config.model.key_size} bits gives 112-bit security", file=sys.stderr)
-    result = run_party(config, progress=_progress(args.progress), listening=_listening(args.progress))
+    with _warned(args.progress):
+        result = run_party(config, progress=_progress(args.progress), listening=_listening(args.progress))
     if args.json:
         print(json.dumps(result))
         return 0
@@ -45,6 +50,19 @@ def _party(args: argparse.Namespace) -> int:
     print(f"{result['bytes']['sent']:,} bytes sent, {result['bytes']['received']:,} received")
     print(f"results: {config.output}")
     return 0
+
+
+@contextlib.contextmanager
+def _warned(kind: str) -> Iterator[None]:
+    """Say what the data do not support in one line, when it is found; the results hold it too."""
+
+    def say(message: Warning | str, *more: object, **others: object) -> None:
+        print(json.dumps({"warning": str(message)}) if kind == "json" else f"warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
+        warnings.showwarning = say
+        yield
 
 
 def _listening(kind: str) -> Callable[[str], None]:
@@ -127,7 +145,6 @@ step when it is started again with the same file.""",
   id = "merchant"
   label = "default"                     # the guest's
   [model]                               # the same at both; all have defaults
-  epochs = 3
   trees = 10
   min_rows = 100                        # of a bin; min_bucket_rows: of the host's buckets in trees.
                                         # A policy's min_rows asks for at least so many in each

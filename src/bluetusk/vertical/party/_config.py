@@ -28,9 +28,9 @@ class Model:
     max_bins: int = 10
     min_rows: int = 100
     min_iv: float = 0.0
-    epochs: int = 3
-    batch_size: int = 512
-    learning_rate: float = 1.0
+    epochs: int | None = None  # None: what suits the number of rows, as LogisticRegression says; 0: no regression
+    batch_size: int | None = None
+    learning_rate: float | None = None
     l2: float = 0.001
     sigmoid: str = "linear"
     trees: int = 10
@@ -59,7 +59,7 @@ class Model:
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
-            if not low <= value <= high:
+            if value is not None and not low <= value <= high:
                 raise ValueError(f"model.{name} is {value}: it must be between {low:g} and {high:g}")
         if self.key_size not in KEY_BITS:
             raise ValueError(f"model.key_size must be one of {', '.join(map(str, KEY_BITS))}, not {self.key_size}")
@@ -67,9 +67,10 @@ class Model:
             raise ValueError(f'model.sigmoid must be "linear" or "cubic", not {self.sigmoid!r}')
 
     def stated(self) -> dict[str, Any]:
-        """Return the settings as a message holds them: reals as hexadecimal text."""
+        """Return the settings as a message holds them: reals as hexadecimal text, what is left to the data as ""."""
         given = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {name: value.hex() if isinstance(value, float) else value for name, value in given.items()}
+        told = {name: value.hex() if isinstance(value, float) else value for name, value in given.items()}
+        return {name: "" if value is None else value for name, value in told.items()}
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,9 @@ class Config:
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "int": int,
+    "int | None": int,
     "float": (int, float),
+    "float | None": (int, float),
     "str": str,
     "str | None": str,
     "tuple[str, ...]": list,
@@ -238,7 +241,7 @@ def _made(kind: type[T], given: Any, where: str, more: dict[str, Any] | None = N
             if not all(isinstance(item, str) for item in value):
                 raise ValueError(f"{where}{name} must be a list of texts")
             value = tuple(value)
-        values[name] = float(value) if stated == "float" else value
+        values[name] = float(value) if stated.startswith("float") else value
     try:
         return kind(**values, **(more or {}))
     except TypeError as err:
@@ -246,5 +249,5 @@ def _made(kind: type[T], given: Any, where: str, more: dict[str, Any] | None = N
 
 
 def _said(stated: str) -> str:
-    names = {"int": "a whole number", "float": "a number", "str": "a text", "str | None": "a text"}
-    return names.get(stated, "a list of texts")
+    names = {"int": "a whole number", "float": "a number", "str": "a text"}
+    return names.get(stated.removesuffix(" | None"), "a list of texts")

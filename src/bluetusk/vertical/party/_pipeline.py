@@ -131,6 +131,8 @@ class Outcome:
         The guest's, in that order.
     scores : dict of str to ndarray
         Probabilities of each model on the rows held back (guest).
+    findings : list of str
+        What the guest was told of its data and of the models: :class:`~bluetusk.DataWarning`.
     left_out : list of str
         This party's columns below `min_iv`: their coefficients in the regression are 0.
     binning : WoEBinning
@@ -144,6 +146,7 @@ class Outcome:
     test: NDArray[np.bool_]
     labels: NDArray[np.int64] | None
     scores: dict[str, NDArray[np.float64]]
+    findings: list[str]
     left_out: list[str]
     binning: WoEBinning
     models: dict[str, Any]
@@ -329,7 +332,7 @@ def run(
 
     logistic = LogisticRegression(
         config.role,
-        epochs=max(1, model.epochs),
+        epochs=model.epochs or None,
         batch_size=model.batch_size,
         learning_rate=model.learning_rate,
         l2=model.l2,
@@ -350,17 +353,15 @@ def run(
     coded = rows.matrix(order, coded=True)
     models: dict[str, Any] = {}
     scores: dict[str, NDArray[np.float64]] = {}
-    plan: tuple[tuple[str, int, Any, NDArray[Any]], ...] = (
-        ("logistic_regression", model.epochs, logistic, woe),
-        ("gradient_boosting", model.trees, boosting, coded),
+    plan: tuple[tuple[str, bool, Any, NDArray[Any]], ...] = (
+        ("logistic_regression", model.epochs != 0, logistic, woe),
+        ("gradient_boosting", model.trees != 0, boosting, coded),
     )
     for name, wanted, estimator, x in plan:
         if not wanted:
             continue
         fit = functools.partial(estimator.fit, x[train], y, columns=names, link=link, keeper=keeper, progress=progress)
         models[name] = stage(name, fit)
-        if estimator is logistic:  # of zeros: what truncations have left in the last digit
-            logistic.coef_[[names.index(column) for column in left_out]] = 0.0
         if not test.any():  # both parties see that
             continue
         # of the rows held back only: scores of training rows would be equations for the host's columns
@@ -370,7 +371,10 @@ def run(
     if recorder is not None:
         stage("heads", lambda: _once("heads", lambda way: _heads(recorder.log, way, peer_key), link, keeper, progress))
     sizes = {"intersection": len(order), "train": int(train.sum()), "test": int(test.sum())}
-    return Outcome(sizes, stages, rows.ids[order], test, labels, scores, left_out, binning, models, rows, order)
+    findings = [said for half in (binning, *models.values()) for said in getattr(half, "findings_", [])]
+    findings = list(dict.fromkeys(findings))  # few events are few for each model
+    ids = rows.ids[order]
+    return Outcome(sizes, stages, ids, test, labels, scores, findings, left_out, binning, models, rows, order)
 
 
 def confirm(link: Link, keeper: Keeper, progress: Progress | None = None) -> None:
@@ -455,6 +459,6 @@ def write_scores(path: Path, outcome: Outcome) -> None:
         labels = np.zeros(0, np.int64) if outcome.labels is None else outcome.labels
         places = np.cumsum(outcome.test) - 1
         for k, id, test, label in zip(places.tolist(), outcome.ids, outcome.test, labels, strict=True):
-            values = [f"{outcome.scores[name][k]:.6f}" if test else "" for name in names]
+            values = [f"{outcome.scores[name][k]:.9g}" if test else "" for name in names]  # no ties by rounding
             writer.writerow([id, "test" if test else "train", int(label), *values])
         keyfile.write(path, file.getvalue().encode(), overwrite=True)

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...evidence import Guard, Log, Meter, Recorder, fingerprint, read_public_key
 from ...evidence import Identity as Signer
 from ...paillier import keyfile
+from .._findings import tell, useless
 from .._job import Keeper, Progress
 from .._link import Link
 from ..evaluation import auc, ks, scorecard
@@ -91,14 +93,15 @@ def run_party(
                 splits=splits,
             )
             with written(Path(config.output), link) as folder:
-                result = _result(config, outcome)
+                alone = _alone(outcome) if unevaluated(outcome) is None and outcome.labels is not None else None
+                result = _result(config, outcome, alone)
                 result["bytes"] = {"sent": link.bytes_sent, "received": link.bytes_received}
                 result["recovery"] = party.recovery()
                 if recorder is not None and peer_key is not None:
                     result["evidence"] = _proved(config, recorder, peer_key)
                 _write(config, outcome, folder)
-                if outcome.labels is not None and "unevaluated" not in result:
-                    _report(config, outcome, result, folder)
+                if alone is not None:
+                    _report(config, outcome, result, alone, folder)
                 keyfile.write(folder / "result.json", (json.dumps(result, indent=2) + "\n").encode())
                 confirm(link, keeper)
             return result
@@ -150,10 +153,21 @@ def _recorder(config: Config, identity: Identity) -> tuple[Recorder, bytes]:
     return recorder, read_public_key(given.peer_key)
 
 
-def _result(config: Config, outcome: Outcome) -> dict[str, Any]:
+def _alone(outcome: Outcome) -> NDArray[np.float64]:
+    """Return scores of the rows held back by what the guest's columns alone give."""
+    from sklearn.linear_model import LogisticRegression
+
+    assert outcome.labels is not None
+    test, names = outcome.test, outcome.rows.names
+    own = outcome.binning.transform(outcome.rows.matrix(outcome.order), columns=names)
+    fitted = LogisticRegression(max_iter=1000).fit(own[~test], outcome.labels[~test])
+    return np.asarray(fitted.predict_proba(own[test])[:, 1])
+
+
+def _result(config: Config, outcome: Outcome, alone: NDArray[np.float64] | None) -> dict[str, Any]:
     result: dict[str, Any] = {"role": config.role, "job": config.job, **outcome.sizes, "stages": outcome.stages}
     result["iv"] = {name: float(v) for name, v in outcome.binning.iv_.items()}
-    result["left_out"] = outcome.left_out
+    result["left_out"], result["findings"] = outcome.left_out, outcome.findings
     reason = unevaluated(outcome)
     if reason is not None:
         result["unevaluated"] = reason
@@ -161,6 +175,9 @@ def _result(config: Config, outcome: Outcome) -> dict[str, Any]:
         y = outcome.labels
         for name, scores in outcome.scores.items():
             part = outcome.test
+            findings = useless(y[part], scores, alone)
+            tell(findings)
+            result["findings"] += findings
             result[name] = {"auc": auc(y[part], scores), "ks": ks(y[part], scores)}
     boosting = outcome.models.get("gradient_boosting")
     if boosting is not None:
@@ -181,17 +198,12 @@ def _write(config: Config, outcome: Outcome, output: Path) -> None:
 _TITLES = {"gradient_boosting": "joint, boosted trees", "logistic_regression": "joint, logistic regression"}
 
 
-def _report(config: Config, outcome: Outcome, result: dict[str, Any], output: Path) -> None:
+def _report(config: Config, outcome: Outcome, result: dict[str, Any], alone: NDArray[np.float64], output: Path) -> None:
     """Write the guest's report: the joint models beside what its own columns alone give."""
-    from sklearn.linear_model import LogisticRegression
-
     assert outcome.labels is not None  # the guest's
     y, test = outcome.labels, outcome.test
     models = {_TITLES[name]: outcome.scores[name] for name in _TITLES if name in outcome.scores}
-    names = outcome.rows.names
-    own = outcome.binning.transform(outcome.rows.matrix(outcome.order), columns=names)
-    alone = LogisticRegression(max_iter=1000).fit(own[~test], y[~test])
-    models["this bank alone"] = alone.predict_proba(own[test])[:, 1]
+    models["this bank alone"] = alone
     logistic, boosting = (outcome.models.get(name) for name in ("logistic_regression", "gradient_boosting"))
     coefficients: list[dict[str, Any]] = []
     points: list[dict[str, Any]] = []
@@ -227,6 +239,6 @@ def _report(config: Config, outcome: Outcome, result: dict[str, Any], output: Pa
         coefficients=coefficients,
         importances=importances,
         points=points,
-        facts=facts,
+        facts=facts | {f"warning {k}": said for k, said in enumerate(result["findings"], 1)},
         evidence={k: v for k, v in result.get("evidence", {}).items() if k != "meter"} or None,
     )
