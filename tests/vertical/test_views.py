@@ -351,7 +351,7 @@ def whole(tmp_path_factory):
 def joint_scores(recording):
     """Return the regression's scores of all rows in common, which no party ever has: from both halves."""
     total = 0.0
-    for me, outcome in recording.outcomes.items():
+    for outcome in recording.outcomes.values():
         half, names = outcome.models[LR], outcome.rows.names
         woe = outcome.binning.transform(outcome.rows.matrix(outcome.order), columns=names)
         total = total + woe[:, [names.index(name) for name in half.columns_]] @ half.coef_
