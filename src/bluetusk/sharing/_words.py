@@ -149,9 +149,12 @@ def unpack(data: bytes | bytearray | memoryview, bits: int, count: int) -> NDArr
     array([1, 2, 3], dtype=uint32)
     """
     bits, count = as_int(bits, "bits", 1, 64), as_int(count, "count", 0)
-    view = memoryview(data).cast("B")
-    if len(view) != kernel.packed_bytes(count, bits):
-        needed = kernel.packed_bytes(count, bits)
+    try:
+        view = memoryview(data).cast("B")
+    except TypeError:
+        raise TypeError(f"data must be bytes or a contiguous view of them, not {type(data).__name__}") from None
+    needed = -(-count * bits // 8)  # by Python's integers: those of the kernel wrap around
+    if len(view) != needed:
         raise FrameError(f"{count} words of {bits} bits take {needed} bytes, there are {len(view)}")
     out = np.empty(count, np.uint32 if bits <= 32 else np.uint64)
     if not kernel.unpack(np.frombuffer(view, np.uint8), bits, out):

@@ -225,9 +225,7 @@ def _check_size(shapes: list[tuple[int, ...]], most: int) -> None:
         raise FrameError(f"the answer would take {words} words, more than the {most} of max_words: ask for parts of it")
 
 
-def _deal(
-    request: dict[str, Any], number: int, most: int
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def _deal(request: dict[str, Any], number: int, most: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     try:
         if frame.field(request, "topic", str, high=16) == "triple":
             frame.check_fields(request, ("matrix", "other", "shape", "topic"))
