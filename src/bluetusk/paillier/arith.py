@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._numeric import as_numbers, index_text
+from .._numeric import as_array, as_numbers, index_text
 from ..encoding import FixedPoint
 from ..errors import EncodingOverflow
 
@@ -55,7 +55,7 @@ def as_operand(x: object, name: str) -> NDArray[Any] | None:
     if isinstance(x, np.ndarray | np.generic | list | tuple | Number) or hasattr(x, "__array__"):
         if isinstance(x, str | bytes):  # NumPy's text scalars
             return None
-        a = np.asarray(x)
+        a = as_array(x, name)
         return a.astype(np.int64) if a.dtype.kind == "b" else as_numbers(x, name)
     return None
 

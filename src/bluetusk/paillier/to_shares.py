@@ -400,6 +400,8 @@ class RingArray:
             raise TypeError(f"ring {sign} c: a CipherArray is not reduced modulo 2^{self.bits}: use ring.encrypted")
         refuse_masks(other, f"the operand of ring {sign} array")
         plain = arith.as_operand(other, f"the operand of ring {sign} array")
+        if plain is not None and not plain.size:
+            return plain.astype(np.int64)  # an empty list is one of floats for NumPy
         if plain is not None and arith.is_real(plain):
             raise TypeError(f"integers modulo 2^{self.bits} take integers: encode reals first")
         return plain

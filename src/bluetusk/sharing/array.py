@@ -392,6 +392,9 @@ class SharedArray:
         with _wrapping():
             return self._view(lambda a: np.zeros_like(a) - a)
 
+    def __pos__(self) -> SharedArray:
+        return self
+
     def __rsub__(self, other: Any) -> SharedArray:
         result: SharedArray = -self + other
         return result
