@@ -84,6 +84,8 @@ class Uses(Uncopied):
         token = object()
         first = self._spent.setdefault(part, token) is token
         if not first or (len(self._spent) > 1 if part is None else None in self._spent):
+            if first and part is None:
+                del self._spent[None]  # it did not serve: the parts that have not are still good
             raise ProtocolAbort(
                 f"this {self._name} has served already, and a second use would show {self._hides}: take another"
             )
