@@ -23,7 +23,10 @@ def as_int(value: object, name: str, low: int | None = None, high: int | None = 
     """Return `value` as an int within [low, high]; a bool or a float is no int here. `high` needs a `low`."""
     if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an int, not {type(value).__name__}")
-    number = int(value.__index__())
+    try:
+        number = int(value.__index__())
+    except TypeError:  # an array of several
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}") from None
     if low is not None and (number < low or (high is not None and number > high)):
         shown = str(number) if number.bit_length() <= 128 else f"one of {number.bit_length()} bits"
         raise ValueError(f"{name} must be {f'at least {low}' if high is None else f'{low} to {high}'}, not {shown}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import pickle
@@ -161,14 +162,14 @@ def test_of_many_threads_one_gets_the_mask(kind: Masked) -> None:
         shown: list[np.ndarray] = []
         start = threading.Barrier(16)
 
-        def race(i: int, whole: Any = whole, together: bool = together, shown: list[Any] = shown) -> None:
+        def race(
+            i: int, whole: Any = whole, together: bool = together, shown: list[Any] = shown, start: Any = start
+        ) -> None:
             use_whole = together and i % 2
             view, x = (whole, np.stack([words(i, i, i)] * 2)) if use_whole else (whole.party(0), words(i, i, i))
             start.wait()
-            try:
+            with contextlib.suppress(bt.ProtocolAbort):
                 shown.append(kind.use(view, x))
-            except bt.ProtocolAbort:
-                pass
 
         threads = [threading.Thread(target=race, args=(i,)) for i in range(16)]
         for thread in threads:

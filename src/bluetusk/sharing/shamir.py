@@ -319,6 +319,7 @@ def reshare(
     """
     field = field_of(prime)
     flat, shape, who, threshold = received(field, shares, ids, threshold)
+    new_threshold, new_parties = as_int(new_threshold, "new_threshold", 1), as_int(new_parties, "new_parties", 1)
     new_threshold, new_parties = sizes(field, new_threshold, new_parties)
     n = flat.shape[1]
     matrix = field.powers(tuple(range(1, new_parties + 1)), new_threshold)
