@@ -296,9 +296,11 @@ def read(name: str, read_one: Read, data: bytes) -> bool:
     try:
         kept = read_one(data)
         del kept
-    except (BluetuskError, ValueError) as error:
-        # ValueError: another plan than the agreed one
-        assert isinstance(error, BluetuskError) or "plan" in str(error), (name, error)
+    except BluetuskError:
+        taken = False
+    except ValueError as error:
+        if "agree on one plan first" not in str(error):  # of CipherArray.from_bytes, given a plan
+            raise
         taken = False
     _, peak = tracemalloc.get_traced_memory()
     assert peak - before <= 4 * len(data) + MEGABYTE, (name, peak - before, len(data), decode_or_none(data))
@@ -424,7 +426,7 @@ def test_a_shape_agrees_with_what_is_there() -> None:
         for there in (0, needed - 1, needed + 1):
             with pytest.raises(FrameError, match=f"'dims' needs a payload of {needed} bytes, there are {there}"):
                 shape_field({"dims": shape}, "dims", payload=there, itemsize=itemsize)
-    with pytest.raises(FrameError, match="axes and their product are 0 to 5; .* at most 2"):
+    with pytest.raises(FrameError, match=r"axes and their product are 0 to 5; .* at most 2"):
         shape_field({"shape": [6]}, size=5, empty=2)
     with pytest.raises(FrameError, match="lacks the field 'shape'"):
         shape_field({})
@@ -437,8 +439,7 @@ def test_a_ring_array_of_no_size_is_refused_by_name(pub: PublicKey, priv: Privat
             RingArray.from_bytes(encode(good.kind, {**good.header, "shape": shape}, bytes(good.payload)), pub)
 
 
-def test_words_that_wrap_around_a_count_are_not_there() -> None:
-    """2^58 words of 64 bits are 2^64 bits, which the kernel's own arithmetic counts as none."""
+def test_a_count_of_words_beyond_every_memory_is_refused_by_name() -> None:
     for count, bits in ((2**58, 64), (2**61, 8), (2**62, 4), (2**63, 64), (2**70, 1)):
         with pytest.raises(
             FrameError, match=f"{count} words of {bits} bits take {count * bits // 8} bytes, there are 0"

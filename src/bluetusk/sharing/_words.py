@@ -153,7 +153,7 @@ def unpack(data: bytes | bytearray | memoryview, bits: int, count: int) -> NDArr
         view = memoryview(data).cast("B")
     except TypeError:
         raise TypeError(f"data must be bytes or a contiguous view of them, not {type(data).__name__}") from None
-    needed = -(-count * bits // 8)  # by Python's integers: those of the kernel wrap around
+    needed = -(-count * bits // 8)  # by Python's integers: the kernel takes no count of 2^63
     if len(view) != needed:
         raise FrameError(f"{count} words of {bits} bits take {needed} bytes, there are {len(view)}")
     out = np.empty(count, np.uint32 if bits <= 32 else np.uint64)
