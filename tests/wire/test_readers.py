@@ -99,8 +99,8 @@ class World:
         empty = pub.encrypt(np.zeros((0, 3)), plan)
         for name, array in (("array", c), ("packed array", packed), ("empty array", empty)):
             self.add(name, array.to_bytes(), lambda data: CipherArray.from_bytes(data, pub))
-            self.add(f"{name}, agreed plan", array.to_bytes(), lambda data: CipherArray.from_bytes(data, pub, plan))
             self.add(f"{name}, stream", array.to_bytes(), lambda data: CipherArray.read_from(io.BytesIO(data), pub))
+        self.add("array, agreed plan", c.to_bytes(), lambda data: CipherArray.from_bytes(data, pub, plan))
         self.add("sum of an array", c.to_bytes(), lambda data: CipherArray.from_bytes(data, pub).sum(axis=0))
         self.add("sum of nothing", empty.to_bytes(), lambda data: CipherArray.from_bytes(data, pub).sum(axis=0))
         request = priv.encrypt([1, 2], bt.FixedPoint.integers(9)).to_shares()[1]
