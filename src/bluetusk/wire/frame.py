@@ -15,7 +15,8 @@ A reader of this format meets bytes that anyone may have written, so it is *tota
 :class:`~bluetusk.errors.FrameError`, never another exception), *bounded* (it allocates nothing because of a length
 field: lengths are first compared with the bytes that are there, and the number of values in a header is limited, since
 a one-byte msgpack value costs up to 80 bytes as a Python object) and *canonical* (exactly one byte string encodes a
-given frame: what was read is encoded again and must give the bytes read; signatures and hashes over frames rely on it).
+given frame: a reader refuses keys out of order and numbers in more bytes than they need; signatures and hashes over
+frames rely on it).
 
 Header values are bool, int (-2^63 .. 2^64-1), str, bytes, list and map with str keys, nested at most four deep counting
 the header itself. There is no nil (an absent field is absent), no float (no number in a header may depend on rounding)
@@ -232,7 +233,7 @@ def decode(data: bytes | bytearray | memoryview, kind: Kind | None = None, *, ma
     if header_len + payload_len != there:
         what = "truncated" if header_len + payload_len > there else "followed by other bytes"
         raise FrameError(f"frame is {what}: its lengths say {header_len + payload_len} bytes, there are {there}")
-    header = unpack(bytes(view[_FIXED.size : _FIXED.size + header_len]))
+    header = unpack(view[_FIXED.size : _FIXED.size + header_len])
     return Frame(got, VERSION, header, view[_FIXED.size + header_len :])
 
 
@@ -624,7 +625,7 @@ def _fixed(view: bytes, kind: Kind | None, max_payload: int | None) -> tuple[Kin
 
 def _read_head(fp: BinaryIO, kind: Kind | None, max_payload: int | None) -> tuple[Kind, dict[str, Any], int]:
     got, header_len, payload_len = _fixed(bytes(_read_bytes(fp, _FIXED.size)), kind, max_payload)
-    return got, unpack(bytes(_read_bytes(fp, header_len))), payload_len
+    return got, unpack(_read_bytes(fp, header_len)), payload_len
 
 
 def _read_bytes(fp: BinaryIO, n: int) -> bytearray:
