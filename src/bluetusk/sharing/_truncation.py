@@ -128,9 +128,8 @@ class TruncationPair(Uncopied):
         if len({(a.dtype, a.shape) for a in (self.r, self.high, self.top)}) != 1:
             raise ValueError("r, high and top must have one dtype and one shape")
         self.k = as_int(k, "k", 0, 8 * self.r.itemsize - 2)
-        self._uses, self._part = Uses("truncation pair", "the difference of the numbers"), None
-
-    _part: int | None
+        self._uses = Uses("truncation pair", "the difference of the numbers")
+        self._part: int | None = None
 
     def __repr__(self) -> str:
         spent = ", spent" if self._uses.spent(self._part) else ""

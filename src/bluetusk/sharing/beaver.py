@@ -64,9 +64,8 @@ class Triple(Uncopied):
         if not a.dtype == b.dtype == c.dtype:
             raise TypeError(f"a, b and c must have one dtype, not {a.dtype}, {b.dtype} and {c.dtype}")
         self.a, self.b, self.c, self.matrix = a, b, c, matrix
-        self._uses, self._part = Uses("triple", "the difference of the factors"), None
-
-    _part: int | None
+        self._uses = Uses("triple", "the difference of the factors")
+        self._part: int | None = None
 
     def __repr__(self) -> str:
         kind = "matrix product" if self.matrix else "product"
