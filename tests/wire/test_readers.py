@@ -24,7 +24,7 @@ from bluetusk.evidence import Grant, Head, Identity, Log, Meter, Policy
 from bluetusk.federated import _messages, secagg
 from bluetusk.paillier import CipherArray, PrivateKey, PublicKey, RingArray, encrypt_share, masked, open_shares
 from bluetusk.sharing import RemoteDealer, Session, Share, ring, serve_dealer, shamir
-from bluetusk.vertical import local_links
+from bluetusk.vertical import WoEBinning, local_links
 from bluetusk.vertical._arrays import described, joined, parted
 from bluetusk.vertical._state import pack_state, unpack_state
 from bluetusk.wire import frame
@@ -84,7 +84,7 @@ class World:
         self._paillier()
         self._sharing()
         self._federated(folder)
-        self._vertical()
+        self._vertical(folder)
         self._evidence(folder)
 
     def add(self, name: str, data: bytes, read: Read) -> None:
@@ -189,7 +189,7 @@ class World:
         state = secagg.Server(session, 0, server).to_bytes(bytes(32))
         self.add("state of a server", state, lambda data: secagg.Server.from_bytes(data, session, server, bytes(32)))
 
-    def _vertical(self) -> None:
+    def _vertical(self, folder: Path) -> None:
         arrays = {"x": np.arange(6.0).reshape(2, 3), "y": np.zeros((0, 4), np.int64)}
         self.add("state of a job", pack_state("t", {"n": 1}, arrays), lambda data: unpack_state(data, "t"))
 
@@ -199,6 +199,15 @@ class World:
 
         whole = encode(Kind.GRADIENT_BOOSTING, {"arrays": described(arrays)}, joined(arrays))
         self.add("arrays of a model", whole, model)
+        file = folder / "model"
+        fitted = WoEBinning("guest", min_rows=1, max_bins=2).fit([[1.0], [2.0], [3.0], [4.0]], [0, 0, 1, 1])
+        fitted.save(file)
+
+        def loaded(data: bytes) -> Any:
+            file.write_bytes(data)
+            return WoEBinning.load(file)
+
+        self.add("binning", file.read_bytes(), loaded)
         kept: list[bytes] = []
         here, _ = local_links()
         here.channel.send = kept.append
