@@ -18,6 +18,7 @@ import os
 import stat
 import threading
 
+from .._once import Uncopied
 from ..errors import ProtocolAbort
 
 __all__ = ["Journal"]
@@ -25,7 +26,7 @@ __all__ = ["Journal"]
 _MAX_FILE = 1 << 28  # bytes read at the start: about a million sums
 
 
-class Journal:
+class Journal(Uncopied):
     """The sums that one session's key holder has spent, on disk.
 
     Parameters

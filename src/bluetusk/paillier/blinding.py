@@ -17,6 +17,7 @@ import numpy as np
 
 from bluetusk import _parallel
 from bluetusk._kernels.paillier import PaillierPublic
+from bluetusk._once import Uncopied
 from bluetusk._powers import product_us
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class _Chunk:
     pid: int
 
 
-class Blinder:
+class Blinder(Uncopied):
     """Makes obfuscators for one public key; thread-safe, and its pool is emptied in a forked child.
 
     Parameters
@@ -66,6 +67,8 @@ class Blinder:
     hs : int or None
         The base of the ``djn`` suite.
     """
+
+    _no_copy = "two pools could blind two ciphertexts with the same obfuscator"
 
     def __init__(self, kernel: PaillierPublic, suite: str, hs: int | None) -> None:
         self._kernel = kernel
