@@ -11,6 +11,7 @@ import time
 import weakref
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -134,17 +135,18 @@ class Blinder:
     def precompute(self, k: int, *, threads: int | None = None, progress: _parallel.Progress | None = None) -> None:
         """Add `k` obfuscators to the pool; see :meth:`PublicKey.precompute`."""
         mont = self._kernel.mont
-        fresh = mont.empty(k)
-        pid = os.getpid()  # a child forked meanwhile would otherwise fill its pool with the same obfuscators
         self.prepare(k)
-        _parallel.run(
-            k,
-            lambda lo, hi: self._fresh(fresh, lo, hi),
-            cost_us=self.cost_us,
-            align=mont.lanes,
-            threads=threads,
-            progress=progress,
-        )
+        pid = 0
+        while pid != os.getpid():  # in a child that was forked meanwhile, some of them are the parent's
+            pid, fresh = os.getpid(), mont.empty(k)
+            _parallel.run(
+                k,
+                partial(self._fresh, fresh),
+                cost_us=self.cost_us,
+                align=mont.lanes,
+                threads=threads,
+                progress=progress,
+            )
         size = -(-_PIECE // mont.lanes) * mont.lanes
         self._pool.extend([_Piece(fresh, first, min(first + size, k), pid) for first in range(0, k, size)])
 
