@@ -9,33 +9,42 @@ owner may take again would not be noticed otherwise.
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import itertools
 import os
 import sys
+import tempfile
 import threading
 import time
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from types import CodeType
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import bluetusk as bt
 from bluetusk import _parallel
+from bluetusk._kernels.paillier import PaillierPublic
+from bluetusk.errors import ProtocolAbort
+from bluetusk.federated._journal import Journal
 from bluetusk.paillier import store as stores
+from bluetusk.paillier.blinding import Blinder
 from bluetusk.paillier.keys import PublicKey
+from bluetusk.vertical.party._session import Session
+from bluetusk.vertical.party._vault import Vault
 
 INTERRUPTS = int(os.environ.get("BLUETUSK_INTERRUPTS", "240"))
-SOURCE = str(Path(bt.__file__).parent)
+SOURCES = (str(Path(bt.__file__).parent), threading.__file__)  # with Condition, whose lock is taken by Python code
 SECONDS = 30.0
 PLAN = bt.FixedPoint.integers(limit=1000)
 
 
-@lru_cache(maxsize=None)
+@cache
 def ends_of_with(code: CodeType) -> frozenset[int]:
-    """Where a `with` calls ``__exit__``: from the end of its body to that call CPython handles no signal (bpo-29988)."""
+    """Where a `with` calls ``__exit__``: from the end of its body to there CPython handles no signal (bpo-29988)."""
     found, steps = set(), list(dis.get_instructions(code))
     for i, step in enumerate(steps):
         more = [other.opname for other in steps[i + 1 : i + 3]]
@@ -52,7 +61,7 @@ class Interrupt:
         self.at, self.event, self.count = at, event, 0
 
     def trace(self, frame, event, arg):
-        if not frame.f_code.co_filename.startswith(SOURCE):
+        if not frame.f_code.co_filename.startswith(SOURCES):
             return None
         frame.f_trace_opcodes = self.event == "opcode"
         if event == self.event and frame.f_lasti not in ends_of_with(frame.f_code):
@@ -151,7 +160,7 @@ def leaves_once(pub, priv, words, whole, values):
 OPERATIONS = {
     "leave": lambda d, pub, priv, threads: d.to_bytes(threads=threads),
     "leave in part": lambda d, pub, priv, threads: d[::3].to_bytes(threads=threads),
-    "leave, joined": lambda d, pub, priv, threads: (np.concatenate([d, d[:2] + 1]).to_bytes(threads=threads)),
+    "leave, joined": lambda d, pub, priv, threads: np.concatenate([d, d[:2] + 1]).to_bytes(threads=threads),
     "decrypt": lambda d, pub, priv, threads: priv.decrypt(d, threads=threads, progress=lambda *_: None),
     "sum": lambda d, pub, priv, threads: (d.sum(threads=threads), d + d[::-1], d * 3, -d),
     "encrypt": lambda d, pub, priv, threads: pub.encrypt(np.arange(20), PLAN, threads=threads),
@@ -213,12 +222,9 @@ def test_interrupts_leave_batches_usable():
 
 def test_interrupts_leave_a_new_key_usable(keypair):
     """Shared blinders, and the table of obfuscators while it is built."""
-    pub, priv = keypair
+    pub, _ = keypair
 
     def prepare():
-        from bluetusk.paillier.blinding import Blinder
-        from bluetusk._kernels.paillier import PaillierPublic
-
         return Blinder(PaillierPublic(pub.n), "djn", int(pub.hs))
 
     def operation(blinder):
@@ -231,6 +237,224 @@ def test_interrupts_leave_a_new_key_usable(keypair):
         assert PublicKey(pub.n, hs=pub.hs)._blinder is pub._blinder
 
     assert sweep(prepare, operation, check, share=max(10, INTERRUPTS // 20)) > 0
+
+
+# --- files, counters, sessions ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """A new path at every call, on a file system whose fsync costs nothing if there is one."""
+    folder, numbers = Path("/dev/shm") if Path("/dev/shm").is_dir() else tmp_path, itertools.count()
+    with tempfile.TemporaryDirectory(dir=folder) as made:
+        yield lambda: Path(made) / str(next(numbers))
+
+
+def test_interrupts_leave_journals_usable(paths):
+    def operation(journal):
+        journal.spend(1, "x")
+        journal.spend(2, "x")
+
+    def check(journal):
+        journal.spend(3, "x")
+        for round in (1, 2):
+            with contextlib.suppress(ProtocolAbort):
+                journal.spend(round, "x")
+        journal.close()
+        again = Journal(journal._path, bytes(32))  # every line is whole
+        with pytest.raises(ProtocolAbort, match="already decrypted"):
+            again.check(3, "x")
+        again.close()
+
+    assert sweep(lambda: Journal(paths(), bytes(32)), operation, check, share=max(20, INTERRUPTS // 20)) > 0
+
+
+def test_interrupts_leave_uses_counted_once(paths):
+    """A use that was granted is on the disk, and the file is read again afterwards."""
+    owner = bt.evidence.Identity.generate()
+    grant = bt.evidence.Grant(
+        "g", "5a" * 32, ("binning",), ("*",), uses=9, not_before=0, until=1 << 40, min_rows=1, min_intersection=1,
+        max_ids_per_request=9, max_ids_total=99,
+    )  # fmt: skip
+    policies = [bt.evidence.Policy("network", serial, (grant,)).sign(owner) for serial in (1, 2)]
+
+    def ask(guard, task):
+        return guard.authorise(peer="5a" * 32, purpose="binning", columns=["A"], rows=9, task=task, min_rows=5)
+
+    def prepare():
+        return bt.evidence.Guard(policies[0], paths(), owner=owner.public_key)
+
+    def operation(guard):
+        ask(guard, "a")
+        guard.replace(policies[1])
+        ask(guard, "b")
+
+    def check(guard):
+        again = ask(guard, "a").again
+        ask(guard, "c")
+        guard.replace(policies[1])
+        left = ask(guard, "d").uses_left
+        spent = guard.usage()["g"]["uses"]
+        guard.close()
+        with bt.evidence.Guard(policies[1], guard._uses.path, owner=owner.public_key) as opened:
+            assert opened.usage()["g"]["uses"] == spent == 9 - left
+            assert ask(opened, "a").again
+            assert ask(opened, "c").again
+        assert again in (True, False)
+        assert spent in (3, 4)  # a, c, d, and b if it was granted
+
+    assert sweep(prepare, operation, check, share=max(20, INTERRUPTS // 14)) > 0
+
+
+def test_interrupts_leave_logs_whole(paths):
+    """Of a log that grows and keeps a peer's head: what it holds is on the disk, in order, and verifies."""
+    me, other = bt.evidence.Identity.generate(), bt.evidence.Identity.generate()
+    peer = bt.evidence.Log.create(paths(), other, owner="host")
+    offers = [peer.offer()]
+    peer.append("started", by="host")
+    offers.append(peer.offer(1))
+
+    def prepare():
+        log = bt.evidence.Log.create(paths(), me, owner="bank")
+        log.append("first", by="bank")
+        return log
+
+    def operation(log):
+        log.append("second", by="bank")
+        log.accept(offers[0], party="host", key=other.public_key)
+        log.accept(offers[1], party="host", key=other.public_key)
+        log.append("third", by="bank")
+
+    def check(log):
+        for offer in offers if log.peer_head("host") is None else offers[1:]:
+            log.accept(offer, party="host", key=other.public_key)
+        assert log.peer_head("host").size == 2
+        log.append("last", by="bank")
+        head, names = log.head(), [record.what for record in log.records]
+        assert names[:2] + names[-1:] == ["opened", "first", "last"]
+        assert names.count("peer_head") == 2
+        assert names.count("last") == 1
+        log.close()
+        report = bt.evidence.verify(log._file.path, key=me.public_key, heads=[head])
+        assert (report.ok, report.torn) == (True, 0)
+        with bt.evidence.Log.open(log._file.path, me) as again:
+            assert [record.what for record in again.records] == names
+            assert again.recovered == 0
+
+    assert sweep(prepare, operation, check, share=max(20, INTERRUPTS // 14)) > 0
+
+
+def test_interrupts_leave_meters_right():
+    def count(meter, message):
+        return meter.count(party="bank", task="t", what="rows", number=5, message=message)
+
+    def operation(meter):
+        count(meter, "a")
+        count(meter, b"b")
+        meter.restore(meter.to_bytes())
+        count(meter, "c")
+
+    def check(meter):
+        for message in ("a", b"b", "c"):
+            count(meter, message)
+        assert meter.totals() == {("bank", "t"): {"rows": 15}}  # each once, whether it was counted before or not
+
+    assert sweep(bt.evidence.Meter, operation, check, share=max(20, INTERRUPTS // 20)) > 0
+
+
+def test_interrupts_leave_sums_usable(keypair):
+    """An aggregator's sum is the exact one of both clients, or was closed and is refused."""
+    pub, priv = keypair
+    keys = {name: Ed25519PrivateKey.generate() for name in "ab"}
+    clients = {name: (key.public_key().public_bytes_raw(), 5) for name, key in keys.items()}
+    session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 2)}, clients, min_clients=2)
+    messages = [session.client(name, key).contribute(0, "x", [1, 2.5]) for name, key in keys.items()]
+    later = [session.client(name, key).contribute(1, "x", [2, 0.5]) for name, key in keys.items()]
+
+    def operation(aggregator):
+        for message in messages:
+            aggregator.add(message)
+        aggregator.finish(0, "x")
+
+    def check(aggregator):
+        for message in messages:
+            aggregator.add(message)
+        with contextlib.suppress(ProtocolAbort):
+            c = aggregator._running[0, "x"].total if (0, "x") in aggregator._running else None
+            total = aggregator.finish(0, "x")
+            assert total
+            assert priv.decrypt(c)[:2].tolist() == [2, 5]
+        assert [bool(aggregator.add(message)) for message in later] == [True, True]
+        assert priv.decrypt(aggregator._running[1, "x"].total)[:2].tolist() == [4, 1]
+        assert aggregator.finish(1, "x")
+
+    assert sweep(session.aggregator, operation, check, share=max(10, INTERRUPTS // 20)) > 0
+
+
+def test_interrupts_leave_sessions_unlocked(paths):
+    """The threads of a connection, and the end of the party, find a session open."""
+    sessions = []
+
+    def prepare():
+        sessions.append(Session(Vault(paths(), bytes(32)), job="j", peer="host", patience=5))
+        return sessions[-1]
+
+    def operation(session):
+        session.resume("task")
+        session.send(b"x" * 10)
+        connection = session.connect()
+        session.send(b"y")
+        connection.lost()
+        session.disconnect()
+
+    def check(session):
+        session.connect()
+        session.send(b"z")
+        session.fail(ProtocolAbort("over"))
+        session.wait_until_told(0.0)
+        session.disconnect()
+        assert isinstance(session.failure, ProtocolAbort)
+        session._vault.close()
+
+    assert sweep(prepare, operation, check, share=max(30, INTERRUPTS // 14)) > 0
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_finds_no_lock_locked(paths, keypair):
+    """While another thread holds them: what a child may not do is refused at once, the rest works."""
+    session = bt.federated.PaillierSum(
+        keypair[0], {"x": (bt.FixedPoint(), 2)}, {name: (bytes([i]) * 32, 1) for i, name in enumerate("ab", 1)},
+        min_clients=2,
+    )  # fmt: skip
+    aggregator, journal = session.aggregator(), Journal(paths(), bytes(32))
+    log = bt.evidence.Log.create(paths(), bt.evidence.Identity.generate(), owner="bank")
+    held, free = threading.Event(), threading.Event()
+
+    def hold():
+        with aggregator._lock, journal._lock, log._file.lock:
+            held.set()
+            free.wait(SECONDS)
+
+    holder = threading.Thread(target=hold, daemon=True)
+    holder.start()
+    held.wait(SECONDS)
+
+    def child():
+        with pytest.raises(ProtocolAbort, match="parent process"):
+            journal.spend(0, "x")
+        with pytest.raises(ProtocolAbort, match="parent process"):
+            log.append("x", by="bank")
+        assert log.head().size == 1
+        aggregator.give_up(0)
+        assert not aggregator.add(b"")
+
+    try:
+        assert in_child(child, 5.0) == 0
+    finally:
+        free.set()
+        holder.join(SECONDS)
+    journal.close()
+    log.close()
 
 
 # --- callbacks that come back -----------------------------------------------------------------------------------------
@@ -283,7 +507,7 @@ def test_a_store_that_is_left_while_it_leaves(arrays, monkeypatch):
 
 def test_a_writer_does_not_wait_for_readers(arrays):
     """While others read an array without pause, and never all stop, it leaves."""
-    pub, priv, c = arrays
+    _, priv, c = arrays
     d, stop = c * 2 + 1, threading.Event()
 
     def read():
@@ -394,7 +618,7 @@ def test_a_fork_in_a_callback_leaves_both_sides_usable(keypair, name, threads):
     if os.getpid() != parent:
         os._exit(0 if right else 1)
     assert right
-    assert [ended(pid) for pid in children] == [0, 0]
+    assert {ended(pid) for pid in children} == {0}
     assert priv.decrypt(d).tolist() == (x + 1).tolist()
     pub._blinder.clear()
     assert helpers() <= 3

@@ -22,9 +22,9 @@ _SEEN = 16  # bytes kept of a message's hash: two of 10^9 messages collide with 
 class Meter:
     """Counters by party, task and measure.
 
-    Thread-safe; an interrupt finds a message counted or not, never by half. One meter serves one job, up to about 1600 counts. It lives in memory: keep :meth:`to_bytes` with the
-    checkpoint of the job and :meth:`restore` it with it, so that what is done again is not counted again. A snapshot
-    belongs into the log at the end of each task.
+    Thread-safe; an interrupt finds a message counted or not, never by half. One meter serves one job, up to about 1600
+    counts. It lives in memory: keep :meth:`to_bytes` with the checkpoint of the job and :meth:`restore` it with it, so
+    that what is done again is not counted again. A snapshot belongs into the log at the end of each task.
 
     References
     ----------

@@ -63,9 +63,9 @@ class _Piece:
 class Blinder:
     """Makes obfuscators for one public key; thread-safe, and its pool is emptied in a forked child.
 
-    There is no lock that an interrupt or a fork could leave locked. The pool is a queue of pieces: who takes one out has
-    it alone and puts back what is left of it, so an interrupt may lose a piece, but nothing is used twice. The table is
-    built in steps by whoever needs it; a thread that finds a step at work waits for its end.
+    There is no lock that an interrupt or a fork could leave locked. The pool is a queue of pieces: who takes one out
+    has it alone and puts back what is left of it, so an interrupt may lose a piece, but nothing is used twice. The
+    table is built in steps by whoever needs it; a thread that finds a step at work waits for its end.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ class Blinder:
         while not self._ready:
             try:
                 self._ready = self._kernel.table_build(self._hs)
-            except RuntimeError:  # another thread takes a step
+            except RuntimeError:  # noqa: PERF203  (another thread takes a step)
                 time.sleep(_STEP_S)
 
     def fill(self, dst: NDArray[np.uint64], lo: int, hi: int) -> None:
