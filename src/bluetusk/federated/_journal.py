@@ -99,6 +99,7 @@ class Journal(Uncopied):
         ProtocolAbort
             If it already was, or if the note could not be written: then the key must not be used.
         """
+        self.check(round, tensor)  # a forked child, where the lock may be locked for ever, goes no further
         with self._lock:
             self.check(round, tensor)
             line = _line(self._session, round, tensor)
