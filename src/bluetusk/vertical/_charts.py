@@ -75,7 +75,7 @@ def ks_chart(y: NDArray[np.int64], score: Floats) -> str:
         x, good, bad = at[1:][::-1], (1 - false[:-1])[::-1], (1 - true[:-1])[::-1]
         axes.plot(*thinned(x, good), color=MAIN, lw=1.8, label="no event")
         axes.plot(*thinned(x, bad), color=EVENT, lw=1.8, label="event")
-        k = int(np.argmax(good - bad))
+        k = int(np.argmax(np.abs(good - bad)))
         axes.plot([x[k], x[k]], [bad[k], good[k]], color=INK, lw=1.2, ls=(0, (3, 2)))
         axes.annotate(
             f"KS {good[k] - bad[k]:.3f}",
@@ -94,8 +94,8 @@ def distribution_chart(y: NDArray[np.int64], score: Floats, reference: Floats | 
     with mpl.rc_context(_STYLE):
         figure, axes = _figure()
         every = score if reference is None else np.concatenate([score, reference])
-        edges = np.linspace(every.min(), every.max() or 1.0, 41)
-        if edges[0] == edges[-1]:
+        edges = np.linspace(every.min(), every.max(), 41)
+        if not (np.diff(edges) > 0).all():  # one value, or so close together that no bar has a width
             edges = np.linspace(edges[0] - 0.5, edges[0] + 0.5, 41)
         for label, color, name in ((0, MAIN, "no event"), (1, EVENT, "event")):
             axes.hist(score[y == label], edges, density=True, color=color, alpha=0.4, label=name)
