@@ -180,7 +180,7 @@ def test_inspect_prints_and_prints_json(capsys: pytest.CaptureFixture[str], tmp_
     assert status == 0
     assert keypair[0].fingerprint_words in out
     status, out, _ = call(capsys, "inspect", str(path), "--json")
-    assert json.loads(out)["words"] == keypair[0].fingerprint_words
+    assert json.loads(out)["fingerprint"] == keypair[0].fingerprint_words
 
 
 # ----------------------------------------------------------------------------------------------------------- machine

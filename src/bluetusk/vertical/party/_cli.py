@@ -13,13 +13,14 @@ __all__ = ["add_parsers"]
 
 
 def _certs(args: argparse.Namespace) -> int:
-    from ._certs import certificate_fingerprint, make_certificate
+    from ...evidence import fingerprint_groups
+    from ._certs import make_certificate
 
     addresses = ("localhost", "127.0.0.1", *args.address)
     key, certificate = make_certificate(args.name, args.out, addresses=tuple(dict.fromkeys(addresses)), days=args.days)
     print(f"key:          {key}   (never leaves this machine)")
     print(f"certificate:  {certificate}   (give it to the peer)")
-    print(f"fingerprint:  {certificate_fingerprint(certificate.read_bytes())}   (compare it by telephone)")
+    print(f"fingerprint:  {fingerprint_groups(certificate.read_bytes())}   (compare it by telephone)")
     return 0
 
 
