@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +15,11 @@ from scipy.special import expit, logit
 from scipy.stats import ks_2samp, norm, t
 from sklearn.metrics import roc_auc_score
 
+from bluetusk import cli
+from bluetusk.demo import credit, credit_cli, report
 from bluetusk.vertical import evaluation as ev
-from bluetusk.vertical._intervals import _normals, delong, with_interval
+from bluetusk.vertical._intervals import _normals, delong
+from bluetusk.vertical.party import _run
 
 
 def by_double_sum(y, s):
@@ -168,5 +173,62 @@ def test_a_level_is_a_share(level):
     ],
 )
 def test_intervals_in_tables(value, ends, digits, text):
-    assert with_interval(value, ends, digits) == text
+    assert ev.with_interval(value, ends, digits) == text
     assert re.fullmatch(r"[01]\.\d{4} \([01]?\.\d+-[01]?\.\d+\)", text)
+
+
+def judged():
+    """What a guest keeps of a run: labels, the rows held back, scores of two models."""
+    y, s = drawn(np.random.default_rng(6), 90, 310, 0.9)
+    test = np.arange(400) % 2 == 0
+    scores = dict.fromkeys(("logistic_regression", "gradient_boosting"), s[test])
+    return SimpleNamespace(
+        sizes={"intersection": 400, "train": 200, "test": 200},
+        stages={},
+        binning=SimpleNamespace(iv_={}),
+        labels=y,
+        test=test,
+        scores=scores,
+        models={},
+    )
+
+
+def test_a_party_keeps_and_prints_intervals(monkeypatch, capsys, tmp_path):
+    outcome = judged()
+    held, scores = outcome.labels[outcome.test], outcome.scores["gradient_boosting"]
+    result = _run._result(SimpleNamespace(role="guest", job="job"), outcome)
+    assert result["gradient_boosting"] == {
+        "auc": pytest.approx(roc_auc_score(held, scores)),
+        "auc_interval": list(ev.auc_interval(held, scores)),
+        "ks": pytest.approx(ks_2samp(scores[held == 1], scores[held == 0]).statistic),
+        "ks_interval": list(ev.ks_interval(held, scores)),
+    }
+    result["bytes"] = {"sent": 1, "received": 2}
+    json.dumps(result)
+    monkeypatch.setattr(_run, "run_party", lambda *args, **kwargs: result)
+    (tmp_path / "party.toml").write_text(
+        'role = "guest"\njob = "job"\ncertificate = "a"\nkey = "b"\npeer_certificate = "c"\nconnect = "localhost:1"\n'
+        'state = "s"\noutput = "o"\n[data]\nfile = "f.csv"\nid = "id"\nlabel = "y"\n'
+    )
+    assert cli.main(["party", "--config", str(tmp_path / "party.toml")]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "AUC" in line]
+    assert len(lines) == 2
+    number = r"[01]\.\d{4} \([01]?\.\d{3}-[01]?\.\d{3}\)"
+    for line in lines:
+        assert re.search(rf"AUC {number}   KS {number}   on the rows held back, with 95 % intervals$", line)
+        assert len(line) <= 120
+
+
+def test_the_tables_of_the_demo_hold_intervals_within_120_columns(capsys):
+    outcome = judged()
+    held, scores = outcome.labels[outcome.test], outcome.scores["gradient_boosting"]
+    found = {"ks": ev.ks(held, scores), "ks_interval": list(ev.ks_interval(held, scores))}
+    for kind in ("guest_alone", "joint", "pooled"):
+        found |= {kind: ev.auc(held, scores), f"{kind}_interval": list(ev.auc_interval(held, scores))}
+    summary = {"logistic_regression": found, "gradient_boosting": found, "stages": {}, "seconds": 1.0}
+    summary |= {"intersection": 400, "evidence": {"logs": {}, "verified": True}}
+    report.show(credit_cli._tables(credit.CreditPlan(), credit.Result({}, {}, held, summary))[:1])
+    out = capsys.readouterr().out
+    assert out.count(ev.with_interval(found["joint"], found["joint_interval"])) == 6
+    assert out.count(ev.with_interval(found["ks"], found["ks_interval"])) == 2
+    assert max(len(line.rstrip()) for line in out.splitlines()) <= 120

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .._random import Stream
 
-__all__ = ["Interval", "auc_bounds", "delong", "ks_bounds", "with_interval"]
+__all__ = ["Interval", "auc_bounds", "delong", "ks_bounds"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -40,18 +40,6 @@ class Interval(NamedTuple):
 
     low: float
     high: float
-
-
-def with_interval(value: float, interval: tuple[float, float], digits: int = 3) -> str:
-    """Write a share and its interval for a table.
-
-    Examples
-    --------
-    >>> with_interval(0.77123, (0.7604, 0.78152)), with_interval(1.0, (0.839, 1.0), 2)
-    ('0.7712 (.760-.782)', '1.0000 (.84-1.00)')
-    """
-    ends = (f"{end:.{digits}f}".removeprefix("0") for end in interval)
-    return f"{value:.4f} ({'-'.join(ends)})"
 
 
 def delong(zeros: Ints, ones: Ints) -> tuple[float, float, float]:

@@ -498,6 +498,18 @@ def thinned(x: Floats, y: Floats, points: int = 300) -> tuple[Floats, Floats]:
     return x[keep], y[keep]
 
 
+def with_interval(value: float, interval: tuple[float, float], digits: int = 3) -> str:
+    """Write a share and its interval for a table.
+
+    Examples
+    --------
+    >>> with_interval(0.77123, (0.7604, 0.78152)), with_interval(1.0, (0.839, 1.0), 2)
+    ('0.7712 (.760-.782)', '1.0000 (.84-1.00)')
+    """
+    ends = (f"{end:.{digits}f}".removeprefix("0") for end in interval)
+    return f"{value:.4f} ({'-'.join(ends)})"
+
+
 def rank_table(y: ArrayLike, score: ArrayLike, bins: int = 10) -> list[dict[str, float]]:
     """Return events by tenths of the score, the riskiest first: what a cut-off would refuse and catch.
 

@@ -25,6 +25,7 @@ def _certs(args: argparse.Namespace) -> int:
 
 
 def _party(args: argparse.Namespace) -> int:
+    from ..evaluation import with_interval
     from ._config import Config
     from ._run import run_party
 
@@ -38,7 +39,9 @@ def _party(args: argparse.Namespace) -> int:
     print(f"{result['intersection']} rows in common: {result['train']} for training, {result['test']} held back")
     for name in ("logistic_regression", "gradient_boosting"):
         if name in result:
-            print(f"{name:20} AUC {result[name]['auc']:.4f}   KS {result[name]['ks']:.4f}   on the rows held back")
+            found = result[name]
+            area, apart = (with_interval(found[kind], found[f"{kind}_interval"]) for kind in ("auc", "ks"))
+            print(f"{name:20} AUC {area}   KS {apart}   on the rows held back, with 95 % intervals")
     print(f"{result['bytes']['sent']:,} bytes sent, {result['bytes']['received']:,} received")
     print(f"results: {config.output}")
     return 0

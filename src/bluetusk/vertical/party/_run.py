@@ -14,7 +14,7 @@ from ...evidence import Guard, Log, Meter, Recorder, fingerprint, read_public_ke
 from ...evidence import Identity as Signer
 from ...paillier import keyfile
 from .._job import Progress
-from ..evaluation import auc, ks, scorecard
+from ..evaluation import auc, auc_interval, ks, ks_interval, scorecard
 from ..report import write_report
 from ._certs import Identity
 from ._config import Config
@@ -127,8 +127,9 @@ def _result(config: Config, outcome: Outcome) -> dict[str, Any]:
     if outcome.labels is not None:
         y = outcome.labels
         for name, scores in outcome.scores.items():
-            part = outcome.test
-            result[name] = {"auc": auc(y[part], scores), "ks": ks(y[part], scores)}
+            held = y[outcome.test]
+            result[name] = {"auc": auc(held, scores), "auc_interval": list(auc_interval(held, scores))}
+            result[name] |= {"ks": ks(held, scores), "ks_interval": list(ks_interval(held, scores))}
     boosting = outcome.models.get("gradient_boosting")
     if boosting is not None:
         shares = np.asarray(boosting.feature_importances_, float).tolist()
