@@ -17,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 
 from bluetusk import cli
 from bluetusk.demo import credit, credit_cli, report
+from bluetusk.vertical import _charts
 from bluetusk.vertical import evaluation as ev
 from bluetusk.vertical._intervals import _normals, delong
 from bluetusk.vertical.party import _run
@@ -232,3 +233,15 @@ def test_the_tables_of_the_demo_hold_intervals_within_120_columns(capsys):
     assert out.count(ev.with_interval(found["joint"], found["joint_interval"])) == 6
     assert out.count(ev.with_interval(found["ks"], found["ks_interval"])) == 2
     assert max(len(line.rstrip()) for line in out.splitlines()) <= 120
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_chart_shows_the_distance_of_an_inverted_score_too(monkeypatch, sign):
+    y, s = drawn(np.random.default_rng(6), 90, 310, 1.5)
+    seen = []
+    monkeypatch.setattr(_charts, "_image", lambda figure, alt: seen.append(figure) or alt)
+    _charts.ks_chart(y, sign * s)
+    (text,) = (each.get_text() for each in seen[0].axes[0].texts)
+    assert text.startswith(f"KS {ks_2samp(s[y == 1], s[y == 0]).statistic:.4f} (")
+    (line,) = (each for each in seen[0].axes[0].lines if len(each.get_xdata()) == 2)
+    assert abs(np.diff(line.get_ydata())[0]) == pytest.approx(ev.ks(y, s))
