@@ -43,7 +43,6 @@ TESTS = (
     "tests/federated/test_golden.py",
     "tests/federated/test_noise_privacy.py",
     "tests/vertical/test_align.py",
-    "tests/vertical/test_config.py",
     "tests/vertical/test_evaluation.py",
     "tests/vertical/test_party.py",
     "tests/vertical/test_report.py",
