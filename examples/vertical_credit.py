@@ -16,7 +16,7 @@ import numpy as np
 
 from bluetusk.demo.data import FEATURES, load
 from bluetusk.vertical import GradientBoosting, Link, LogisticRegression, WoEBinning, intersect, local_links
-from bluetusk.vertical.evaluation import auc
+from bluetusk.vertical.evaluation import auc, auc_interval
 
 BITS = 2048  # for an example; 3072, the default, for data
 
@@ -31,10 +31,16 @@ def bank(ids: np.ndarray, columns: np.ndarray, default: np.ndarray, link: Link) 
     binning = WoEBinning("guest", min_rows=30, key_size=BITS).fit(x[train], y[train], link=link)
     woe = binning.transform(x)
     logistic = LogisticRegression("guest", key_size=BITS).fit(woe[train], y[train], link=link)
-    print(f"logistic regression, AUC {auc(y[~train], logistic.predict_proba(woe[~train], link=link)[:, 1]):.3f}")
+    show("logistic regression", y[~train], logistic.predict_proba(woe[~train], link=link)[:, 1])
 
     trees = GradientBoosting("guest", n_estimators=2, key_size=BITS).fit(x[train], y[train], link=link)
-    print(f"two boosted trees,   AUC {auc(y[~train], trees.predict_proba(x[~train], link=link)[:, 1]):.3f}")
+    show("two boosted trees", y[~train], trees.predict_proba(x[~train], link=link)[:, 1])
+
+
+def show(model: str, labels: np.ndarray, scores: np.ndarray) -> None:
+    """Say how well a model ranks customers that it has not seen."""
+    low, high = auc_interval(labels, scores)
+    print(f"{model + ',':20} AUC {auc(labels, scores):.3f} ({low:.3f} to {high:.3f} at 95 %)")
 
 
 def network(ids: np.ndarray, columns: np.ndarray, link: Link) -> None:

@@ -180,7 +180,7 @@ def test_inspect_prints_and_prints_json(capsys: pytest.CaptureFixture[str], tmp_
     assert status == 0
     assert keypair[0].fingerprint_words in out
     status, out, _ = call(capsys, "inspect", str(path), "--json")
-    assert json.loads(out)["words"] == keypair[0].fingerprint_words
+    assert json.loads(out)["fingerprint"] == keypair[0].fingerprint_words
 
 
 # ----------------------------------------------------------------------------------------------------------- machine
@@ -259,6 +259,11 @@ def test_demo_prints_one_object_and_draws(
         assert each["wall_seconds"] > 0
     auc = told["auc"]
     assert len(auc["alone"]) == len(auc["alone_own"]) == 3
+    between = auc["intervals"]
+    for kind in ("alone", "alone_own", "federated_own"):
+        assert all(low < value < high for value, (low, high) in zip(auc[kind], between[kind], strict=True))
+    assert between["federated"][0] < auc["federated"] < between["federated"][1]
+    assert encrypted["auc_interval"] == between["federated"]
     assert abs(auc["federated"] - auc["pooled"]) <= 0.0005
     assert auc["federated"] > 0.7
     assert told["coefficient_difference"] <= 1e-3

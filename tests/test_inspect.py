@@ -20,11 +20,12 @@ def test_keys(tmp_path: Path, keypair: tuple) -> None:
     priv.save(tmp_path / "private", "seven quiet otters")
     for name in ("frame", "json"):
         told = dict(describe(tmp_path / name))
-        assert told["words"] == pub.fingerprint_words
+        assert told["fingerprint"] == pub.fingerprint_words
+        assert told["hex"] == pub.fingerprint.hex()
         assert told["bits"] == 2048
     told = dict(describe(tmp_path / "private"))
     assert told["kind"] == "PRIVATE_KEY"
-    assert told["fingerprint"] == pub.fingerprint.hex()
+    assert told["fingerprint"] == pub.fingerprint_words
     assert set(told) == {"kind", "holds", "version", "bits", "suite", "fingerprint", "kdf", "cipher", "payload"}
 
 

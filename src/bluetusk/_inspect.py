@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import FrameError
+from .paillier.fingerprint import spoken
 from .paillier.keys import PublicKey
 from .wire.frame import MAGIC, VERSION, Kind, read_header
 
@@ -113,6 +114,8 @@ def describe(path: str | os.PathLike[str]) -> list[tuple[str, str | int]]:
         return [*told, *_public(PublicKey.from_bytes(Path(path).read_bytes()))]
     if kind is Kind.PRIVATE_KEY:
         header = {name: header[name] for name in ("bits", "suite", "fingerprint", "kdf", "cipher") if name in header}
+        if isinstance(digest := header.get("fingerprint"), bytes):
+            header["fingerprint"] = spoken(digest)
     if kind is Kind.VERTICAL_STATE:  # never written as it is; its fields hold keys
         header = {name: header[name] for name in ("task",) if name in header}
     told += [(_text(name), _text(value)) for name, value in header.items()]
@@ -123,8 +126,8 @@ def _public(key: PublicKey) -> list[tuple[str, str | int]]:
     return [
         ("bits", key.bits),
         ("suite", key.suite),
-        ("fingerprint", key.fingerprint.hex()),
-        ("words", key.fingerprint_words),
+        ("fingerprint", key.fingerprint_words),
+        ("hex", key.fingerprint.hex()),
     ]
 
 

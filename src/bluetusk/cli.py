@@ -137,12 +137,12 @@ def _demo_banks(args: argparse.Namespace) -> int:
         if picture:
             print(f"drawn: {picture}")
         sys.stdout.flush()
-    costs = [cost(plan, outcome, comparison.federated)]
+    costs = [cost(plan, outcome, comparison.federated, comparison.intervals["federated"])]
     for method in compared:
         other = dataclasses.replace(plan, method=method)
         with watching(args.quiet, f"for comparison, {method}: ") as show:
             outcome_of_other = run(other, show)
-        costs.append(cost(other, outcome_of_other, evaluate.auc(customers, dealt, outcome_of_other)))
+        costs.append(cost(other, outcome_of_other, *evaluate.auc(customers, dealt, outcome_of_other)))
     if args.json:
         _print_json(report.as_json(plan, outcome, comparison, seconds, costs))
     elif compared:

@@ -28,6 +28,9 @@ def test_the_whole_story(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> N
         assert model["joint"] > model["guest_alone"] + 0.02
         assert abs(model["joint"] - model["pooled"]) < 0.1  # one epoch, two trees
         assert 0 < model["ks"] < 1
+        for kind in ("guest_alone", "joint", "pooled", "ks"):
+            low, high = model[f"{kind}_interval"]
+            assert 0 <= low < model[kind] < high <= 1
         assert model["seconds"] > 0
         assert model["bytes"] > 10_000
     assert found["evidence"]["verified"] is True

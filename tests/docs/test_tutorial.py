@@ -30,6 +30,7 @@ SMALLER = {
     "trees = 10": "trees = 1",
 }
 BLOCK = re.compile(r'^```(\w+) title="([^"]+)"\n(.*?)^```', re.MULTILINE | re.DOTALL)
+GROUPS = re.compile(r"\b[0-9a-f]{4}(?:-[0-9a-f]{4}){15}\b")
 TOGETHER = ("bluetusk party", "python predict.py")  # commands of two sides that wait for each other
 
 
@@ -97,6 +98,7 @@ def test_followed_to_the_letter(tmp_path: Path) -> None:
         text = text.replace(old, new)
     sides = {name: Side(tmp_path / name) for name in ("bank", "network")}
     waiting: dict[str, str] = {}
+    shown: dict[str, list[str]] = {}
     rounds = 0
     for language, title, body in BLOCK.findall(text):
         side, _, refused = title.partition(", ")
@@ -105,7 +107,11 @@ def test_followed_to_the_letter(tmp_path: Path) -> None:
             if title == "deal.py":
                 subprocess.run([sys.executable, "deal.py"], cwd=tmp_path, check=True)
         elif not any(word in body for word in TOGETHER):
-            sides[side].run(body)
+            said = sides[side].run(body)
+            for name in re.findall(r"^bluetusk certs (\w+)", body, re.MULTILINE):
+                shown[name] = GROUPS.findall(said)
+            for name in re.findall(r"^bluetusk evidence fingerprint (\w+).cert.pem", body, re.MULTILINE):
+                assert GROUPS.findall(said) == shown.pop(name)  # what two people compare by telephone
         else:
             waiting[side] = body
             if len(waiting) == 2:
@@ -120,6 +126,7 @@ def test_followed_to_the_letter(tmp_path: Path) -> None:
                     assert "refused" in sides["bank"].said() or "policy" in sides["bank"].said()
                     assert "revoked" in sides["network"].said()
     assert rounds == 3
+    assert shown == {}  # both were compared
     assert "revoked" in sides["network"].said()
     assert json.loads((tmp_path / "bank" / "head.json").read_text())["size"] > 5
 

@@ -21,6 +21,7 @@ from bluetusk.evidence import (
     _audit,
     _identity,
     fingerprint,
+    fingerprint_groups,
     read_public_key,
 )
 
@@ -160,7 +161,7 @@ def test_keys(story: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, _, err = call(capsys, "keygen", story / "bank.key")
     assert (status, "is there already and is not overwritten" in err) == (1, True)
     status, out, _ = call(capsys, "fingerprint", story / "bank.key.pub")
-    assert out == f"{fingerprint(read_public_key(story / 'bank.key.pub'))}  {story / 'bank.key.pub'}\n"
+    assert out == f"{fingerprint_groups(read_public_key(story / 'bank.key.pub'))}  {story / 'bank.key.pub'}\n"
     status, _, err = call(capsys, "fingerprint", story / "policy.toml")
     assert (status, "holds no public key" in err) == (1, True)
 

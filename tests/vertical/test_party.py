@@ -15,7 +15,7 @@ import pytest
 
 import bluetusk as bt
 from bluetusk.vertical._job import drive
-from bluetusk.vertical.party import Identity, Party, _session, certificate_fingerprint, make_certificate
+from bluetusk.vertical.party import Identity, Party, _session, make_certificate
 from bluetusk.vertical.party._session import Session
 from bluetusk.vertical.party._vault import Vault
 
@@ -241,7 +241,7 @@ def test_certificates(folder):
     with pytest.raises(bt.InvalidKey, match="no PEM certificate"):
         Identity.load(folder / "guest.key.pem", folder / "guest.key.pem", folder / "host.cert.pem")
     one, other = ((folder / f"{name}.cert.pem").read_bytes() for name in ("guest", "host"))
-    assert certificate_fingerprint(one) != certificate_fingerprint(other)
+    assert bt.evidence.fingerprint(one) != bt.evidence.fingerprint(other)
     (folder / "both.pem").write_bytes(other + one)  # a second root that the dialler would accept
     with pytest.raises(bt.InvalidKey, match="holds 2 certificates"):
         Identity.load(folder / "guest.cert.pem", folder / "guest.key.pem", folder / "both.pem")

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from scipy.stats import ks_2samp
 from sklearn.metrics import roc_auc_score
 
 from bluetusk.vertical import WoEBinning, evaluation, write_report
@@ -86,7 +87,15 @@ def test_names_are_escaped(made):
 
 def test_figures_are_those_of_the_data(made):
     _, page, y, p = made
-    assert page.shown.count(f"{roc_auc_score(y, p):.4f}") >= 2
+    area = f"{roc_auc_score(y, p):.4f}"
+    assert area in page.shown
+    (low, high), (least, most) = evaluation.auc_interval(y, p), evaluation.ks_interval(y, p)
+    assert f"{area} ({low:.3f}-{high:.3f})".replace("(0.", "(.").replace("-0.", "-.") in page.shown  # the table's
+    at = page.shown.index(area)
+    assert page.shown[at - 1 : at + 2] == ["AUC", area, f"95 %: {low:.3f} to {high:.3f}"]
+    at = page.shown.index("KS")
+    distance = ks_2samp(p[y == 1], p[y == 0]).statistic
+    assert page.shown[at + 1 : at + 3] == [f"{distance:.4f}", f"95 %: {least:.3f} to {most:.3f}"]
     for text in (
         "Kolmogorov-Smirnov",
         "Information values",

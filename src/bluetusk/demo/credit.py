@@ -29,7 +29,7 @@ from ..errors import ProtocolAbort
 from ..evidence import Grant, Identity, Log, Policy, fingerprint, verify
 from ..paillier import keyfile
 from ..vertical import WoEBinning
-from ..vertical.evaluation import auc, ks
+from ..vertical.evaluation import auc, auc_interval, ks, ks_interval
 from ..vertical.party import make_certificate
 from ..vertical.party._pipeline import peer_name
 from .data import FEATURES, Customers, load, uniforms
@@ -345,7 +345,8 @@ def _compared(plan: CreditPlan, case: Case, parties: dict[str, dict[str, Any]], 
         }
         stages = [guest["stages"][stage] for stage in (name, f"{name}_scores")]
         summary[name] = {kind: auc(y[test], values) for kind, values in scores[name].items()}
-        summary[name]["ks"] = ks(y[test], joint)
+        summary[name] |= {f"{kind}_interval": list(auc_interval(y[test], v)) for kind, v in scores[name].items()}
+        summary[name] |= {"ks": ks(y[test], joint), "ks_interval": list(ks_interval(y[test], joint))}
         summary[name]["seconds"] = sum(stage["seconds"] for stage in stages)
         summary[name]["bytes"] = int(sum(stage["bytes"] for stage in stages))
     summary["evidence"] = _evidence(case)

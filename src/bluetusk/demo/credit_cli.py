@@ -86,6 +86,7 @@ def _target(args: argparse.Namespace, option: str, given: str, endings: tuple[st
 
 
 def _tables(plan: CreditPlan, result: Result) -> list[Table]:
+    from ..vertical.evaluation import with_interval
     from .report import Table, size
 
     summary = result.summary
@@ -94,7 +95,7 @@ def _tables(plan: CreditPlan, result: Result) -> list[Table]:
         if name not in summary:
             continue
         found = summary[name]
-        rows.append([title, *(f"{found[kind]:.4f}" for kind in _COLUMNS), f"{found['ks']:.3f}"])
+        rows.append([title, *(with_interval(found[kind], found[f"{kind}_interval"]) for kind in (*_COLUMNS, "ks"))])
     for name, title in _TASKS.items():
         if name in summary["stages"]:
             stage = summary["stages"][name]
@@ -112,7 +113,7 @@ def _tables(plan: CreditPlan, result: Result) -> list[Table]:
     held = len(result.labels)
     return [
         Table(
-            f"AUC on {held:,} customers held back",
+            f"AUC on {held:,} customers held back, with 95 % intervals",
             ["", *_COLUMNS.values(), "KS joint"],
             rows,
             note="Pooled: scikit-learn on both tables together, same rows and split. The network's columns carry most "

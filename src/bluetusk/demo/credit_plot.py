@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..vertical.evaluation import roc
+from ..vertical.evaluation import roc, with_interval
 from .credit import Result
 
 __all__ = ["save"]
@@ -35,8 +35,8 @@ def save(path: Path, result: Result) -> None:
         for kind in ("guest_alone", "joint", "pooled"):
             label, colour, style = look[kind]
             false, true, _ = roc(result.labels, result.scores[name][kind])
-            area = result.summary[name][kind]
-            axis.plot(false, true, style, color=colour, lw=2, label=f"{label}: AUC {area:.3f}")
+            area = with_interval(result.summary[name][kind], result.summary[name][f"{kind}_interval"])
+            axis.plot(false, true, style, color=colour, lw=2, label=f"{label}: AUC {area}")
         axis.plot([0, 1], [0, 1], color="#dddddd", lw=1, zorder=0)
         axis.set_title(_TITLES[name])
         axis.set_xlabel("good customers refused")

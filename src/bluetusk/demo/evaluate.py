@@ -6,12 +6,14 @@ This is the demo's own check, not a role: it reads the whole public file, as no 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 
+from ..vertical.evaluation import Interval, auc_interval
+from ..vertical.evaluation import auc as area_under
 from .binning import cells_of, choose_bins, histogram
 from .data import Customers, Deal
 from .model import scores
@@ -52,6 +54,8 @@ class Comparison:
         Labels of everybody's test customers.
     curves : dict of str to ndarray of float64, shape (tests,)
         Log-odds by "federated", "pooled" and each bank's name.
+    intervals : dict of str to Interval, or list of them
+        Of 95 %, for `alone`, `alone_own`, `federated_own`, `federated` and `pooled`.
     """
 
     names: list[str]
@@ -67,6 +71,7 @@ class Comparison:
     bins_equal: bool
     labels: Ints
     curves: dict[str, Floats]
+    intervals: dict[str, Any]
 
     @property
     def gain(self) -> list[float]:
@@ -104,8 +109,8 @@ def fit(codes: Ints, y: Ints, size: int, penalty: float) -> Floats:
     return np.append(fitted.coef_[0], fitted.intercept_[0])
 
 
-def auc(customers: Customers, dealt: Deal, outcome: Outcome) -> float:
-    """Return the AUC of a run's model on everybody's test customers.
+def auc(customers: Customers, dealt: Deal, outcome: Outcome) -> tuple[float, Interval]:
+    """Return the AUC of a run's model on everybody's test customers, and its interval of 95 %.
 
     Parameters
     ----------
@@ -114,14 +119,15 @@ def auc(customers: Customers, dealt: Deal, outcome: Outcome) -> float:
 
     Returns
     -------
-    float
+    float, Interval
 
     Examples
     --------
     See :mod:`bluetusk.demo.runner` for the outcome; ``bluetusk demo banks`` shows it for each method.
     """
-    codes = outcome.bins.codes(customers.x[~dealt.train])
-    return float(roc_auc_score(customers.y[~dealt.train], scores(codes, outcome.model)))
+    log_odds = scores(outcome.bins.codes(customers.x[~dealt.train]), outcome.model)
+    labels = customers.y[~dealt.train]
+    return area_under(labels, log_odds), auc_interval(labels, log_odds)
 
 
 def compare(customers: Customers, dealt: Deal, outcome: Outcome, penalty: float) -> Comparison:
@@ -162,22 +168,34 @@ def compare(customers: Customers, dealt: Deal, outcome: Outcome, penalty: float)
         mine = train & (dealt.bank == index)
         curves[name] = scores(codes[test], fit(codes[mine], y[mine], size, penalty))
 
-    def auc_of(model: str, only: int | None = None) -> float:
+    def auc_of(model: str, only: int | None = None) -> tuple[float, Interval]:
         rows = slice(None) if only is None else of_bank == only
-        return float(roc_auc_score(labels[rows], curves[model][rows]))
+        found = labels[rows], curves[model][rows]
+        return area_under(*found), auc_interval(*found)
 
+    alone = [auc_of(name) for name in names]
+    alone_own = [auc_of(name, index) for index, name in enumerate(names)]
+    federated_own = [auc_of("federated", index) for index in range(banks)]
+    federated, of_pooled = auc_of("federated"), auc_of("pooled")
     return Comparison(
         names=names,
         train=np.bincount(dealt.bank[train], minlength=banks).tolist(),
         test=np.bincount(of_bank, minlength=banks).tolist(),
         risk=(np.bincount(dealt.bank, weights=y) / np.bincount(dealt.bank)).tolist(),
-        alone=[auc_of(name) for name in names],
-        alone_own=[auc_of(name, index) for index, name in enumerate(names)],
-        federated_own=[auc_of("federated", index) for index in range(banks)],
-        federated=auc_of("federated"),
-        pooled=auc_of("pooled"),
+        alone=[value for value, _ in alone],
+        alone_own=[value for value, _ in alone_own],
+        federated_own=[value for value, _ in federated_own],
+        federated=federated[0],
+        pooled=of_pooled[0],
         difference=float(np.abs(outcome.model - pooled).max()),
         bins_equal=bool(np.array_equal(choose_bins(counts).bin_of, outcome.bins.bin_of)),
         labels=labels,
         curves=curves,
+        intervals={
+            "alone": [interval for _, interval in alone],
+            "alone_own": [interval for _, interval in alone_own],
+            "federated_own": [interval for _, interval in federated_own],
+            "federated": federated[1],
+            "pooled": of_pooled[1],
+        },
     )

@@ -32,6 +32,8 @@ class Cost:
         From the first sum to the model.
     auc : float
         Of the model, on everybody's test customers.
+    auc_interval : (float, float)
+        The interval of 95 % of it.
     epsilon : float or None
         What it costs a customer in privacy; None where sums are exact.
     """
@@ -43,10 +45,11 @@ class Cost:
     cpu_seconds: float
     wall_seconds: float
     auc: float
+    auc_interval: tuple[float, float]
     epsilon: float | None
 
 
-def cost(plan: Plan, outcome: Outcome, auc: float) -> Cost:
+def cost(plan: Plan, outcome: Outcome, auc: float, interval: tuple[float, float]) -> Cost:
     """Add up what a run used.
 
     Parameters
@@ -57,6 +60,8 @@ def cost(plan: Plan, outcome: Outcome, auc: float) -> Cost:
         What came of it.
     auc : float
         Of its model.
+    interval : (float, float)
+        Of 95 %, of its AUC.
 
     Returns
     -------
@@ -68,7 +73,7 @@ def cost(plan: Plan, outcome: Outcome, auc: float) -> Cost:
     >>> used = {"start": Usage(9.0, 9, 9), "bins": Usage(0.5, 100, 30), "training": Usage(1.5, 1000, 300)}
     >>> seconds = {"bins": 0.25, "training": 1.0}
     >>> outcome = Outcome(rounds=7, usage={"aggregator": used, "bank-01": used}, seconds=seconds)
-    >>> got = cost(Plan(method="secagg"), outcome, 0.78)
+    >>> got = cost(Plan(method="secagg"), outcome, 0.78, (0.76, 0.8))
     >>> got.bytes, got.bank_bytes, got.cpu_seconds, got.wall_seconds
     (2200, 1100, 4.0, 1.25)
     """
@@ -87,5 +92,6 @@ def cost(plan: Plan, outcome: Outcome, auc: float) -> Cost:
         cpu_seconds=cpu,
         wall_seconds=outcome.seconds.get("bins", 0.0) + outcome.seconds.get("training", 0.0),
         auc=auc,
+        auc_interval=interval,
         epsilon=epsilon(outcome.noise) if outcome.noise else None,
     )

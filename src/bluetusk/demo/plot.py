@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
+from ..vertical.evaluation import with_interval
 from .evaluate import Comparison
 from .runner import Outcome
 
@@ -62,13 +63,26 @@ def _curves(axes: mpl.axes.Axes, c: Comparison) -> None:
         false, true, _ = roc_curve(c.labels, c.curves[name])
         axes.plot(false, true, color=_ALONE, lw=0.9, alpha=0.8, label=None if k else _span(c.alone))
     false, true, _ = roc_curve(c.labels, c.curves["federated"])
-    axes.plot(false, true, color=_FEDERATED, lw=2.6, label=f"federated: {c.federated:.4f}")
+    axes.plot(
+        false,
+        true,
+        color=_FEDERATED,
+        lw=2.6,
+        label=f"federated: {with_interval(c.federated, c.intervals['federated'])}",
+    )
     false, true, _ = roc_curve(c.labels, c.curves["pooled"])
-    axes.plot(false, true, color=_POOLED, lw=1.3, ls=(0, (3, 3)), label=f"pooled plaintext: {c.pooled:.4f}")
+    axes.plot(
+        false,
+        true,
+        color=_POOLED,
+        lw=1.3,
+        ls=(0, (3, 3)),
+        label=f"pooled plaintext: {with_interval(c.pooled, c.intervals['pooled'])}",
+    )
     axes.plot([0, 1], [0, 1], color=_INK, lw=0.7, ls=":")
     axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal", xlabel="good customers refused", ylabel="defaults found")
     axes.set_title("ROC on everybody's test customers", color=_INK, fontsize=10.5)
-    axes.legend(loc="lower right", frameon=False, title="AUC", alignment="left")
+    axes.legend(loc="lower right", frameon=False, title="AUC (95 %)", alignment="left")
 
 
 def _span(values: list[float]) -> str:

@@ -6,7 +6,7 @@ from ._audit import Audit, AuditReport
 from ._entries import Record
 from ._guard import Guard, Permit
 from ._head import Head
-from ._identity import Identity, fingerprint, read_public_key
+from ._identity import Identity, fingerprint, fingerprint_groups, read_public_key
 from ._log import Log
 from ._merkle import leaf_hash, verify_consistency, verify_inclusion
 from ._meter import Meter
@@ -29,6 +29,7 @@ __all__ = [
     "Recorder",
     "Report",
     "fingerprint",
+    "fingerprint_groups",
     "leaf_hash",
     "read_heads",
     "read_public_key",

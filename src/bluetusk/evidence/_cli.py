@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidKey
+from ..paillier.fingerprint import spoken
 from ._audit import Audit
 from ._exchange import kept_head
-from ._identity import Identity, fingerprint, read_public_key
-from ._policy import EXAMPLE, Policy, seconds_text
+from ._identity import Identity, fingerprint_groups, grouped, read_public_key
+from ._policy import EXAMPLE, Policy, is_fingerprint, seconds_text
 from ._summary import printable, record_json, record_line, refusals, summary
 from ._verify import owner_key, read_heads, verify
 
@@ -45,7 +46,7 @@ def _keygen(args: argparse.Namespace) -> int:
         raise
     print(f"private key  {private} (Ed25519; keep it and the passphrase apart)")
     print(f"public key   {public}")
-    print(f"fingerprint  {identity.fingerprint}")
+    print(f"fingerprint  {fingerprint_groups(identity)}")
     return 0
 
 
@@ -57,9 +58,9 @@ def _fingerprint(args: argparse.Namespace) -> int:
 
 def _fingerprint_of(path: str) -> str:
     try:
-        return fingerprint(read_public_key(path))
+        return fingerprint_groups(read_public_key(path))
     except InvalidKey:
-        return fingerprint(Path(path).read_bytes())  # a certificate of another algorithm has one as well
+        return fingerprint_groups(Path(path).read_bytes())  # a certificate of another algorithm has one as well
 
 
 def _policy_example(args: argparse.Namespace) -> int:
@@ -93,13 +94,14 @@ def _policy_show(args: argparse.Namespace) -> int:
     if args.key is not None and not policy.signed_by(read_public_key(args.key)):
         raise ValueError(f"{args.file} is not signed by the key in {args.key}")
     print(f"owner    {printable(policy.owner)}")
-    signed = f"{seconds_text(policy.issued)} by the key {policy.key.hex()}" if policy.signature else "not yet"
+    by = fingerprint_groups(policy.key) if policy.signature else ""
+    signed = f"{seconds_text(policy.issued)} by {by}" if policy.signature else "not yet"
     print(f"signed   {signed}")
     print(f"serial   {policy.serial}")
     if policy.revoked:
-        print(f"revoked  {', '.join(map(printable, policy.revoked))}")
+        print(f"revoked  {', '.join(grouped(t) if is_fingerprint(t) else printable(t) for t in policy.revoked)}")
     for grant in policy.grants:
-        print(f"grant {printable(grant.id)} to {printable(grant.name) or '?'} {grant.peer}")
+        print(f"grant {printable(grant.id)} to {printable(grant.name) or '?'} {grouped(grant.peer)}")
         print(f"  for      {', '.join(grant.purposes)}")
         print(f"  columns  {', '.join(map(printable, grant.columns))}")
         begins = f"{seconds_text(grant.not_before)} to " if grant.not_before else ""
@@ -175,7 +177,7 @@ def _head(args: argparse.Namespace) -> int:
 def _replay(args: argparse.Namespace) -> int:
     report = Audit.replay(args.file, _passphrase(args))
     for key in report.keys:
-        print(f"key     {key.hex()}")
+        print(f"key     {spoken(key)}")
     for task, number in report.tasks.items():
         print(f"task    {printable(task) or '-'}: {number} ciphertexts")
     if report.torn:
@@ -215,7 +217,8 @@ Give `verify` a head of the log that somebody else has kept: without one, what w
     keygen.add_argument("--public", metavar="FILE", help="where the public key goes (default: FILE.pub)")
     keygen.add_argument("--passphrase-file", **passphrase)
 
-    words = "Print the fingerprint by which policies name a party: SHA-256 of its public key (SubjectPublicKeyInfo)."
+    words = """Print the fingerprint of a key or certificate, as `bluetusk certs` and `evidence keygen` do and as
+policies name a party: SHA-256 of the public key (SubjectPublicKeyInfo), in groups to read aloud."""
     print_it = command(kinds, "fingerprint", _fingerprint, "print fingerprints of keys and certificates", words)
     print_it.add_argument("files", metavar="FILE", nargs="+", help="a key or certificate: .pub, PEM or hexadecimal")
 

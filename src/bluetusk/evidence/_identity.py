@@ -19,7 +19,7 @@ from ..paillier import keyfile
 from ..wire import frame
 from ._sealing import SEALING_FIELDS, check_sealing, new_sealing, passphrase_key
 
-__all__ = ["Identity", "fingerprint", "read_public_key", "signature_holds"]
+__all__ = ["Identity", "fingerprint", "fingerprint_groups", "grouped", "read_public_key", "signature_holds"]
 
 _TAG = 16
 _REFUSED = (
@@ -60,7 +60,7 @@ def fingerprint(key: Any) -> str:
     Returns
     -------
     str
-        64 hexadecimal digits.
+        64 hexadecimal digits; :func:`fingerprint_groups` is the form for people.
 
     Raises
     ------
@@ -82,6 +82,48 @@ def fingerprint(key: Any) -> str:
     digest = hashes.Hash(hashes.SHA256())
     digest.update(der)
     return digest.finalize().hex()
+
+
+def fingerprint_groups(key: Any) -> str:
+    """Return :func:`fingerprint` as every command prints it: in groups of four digits, for two people to read aloud.
+
+    The key of a certificate is what its owner proves to have, by TLS or by a signature: whoever put another name or
+    date around the same key could not speak for it. The same digits are printed by ``openssl x509 -in FILE -pubkey
+    -noout | openssl pkey -pubin -outform DER | sha256sum``.
+
+    Parameters
+    ----------
+    key : Identity, public key of ``cryptography``, x509.Certificate, bytes or str
+        As for :func:`fingerprint`.
+
+    Returns
+    -------
+    str
+        16 groups joined by hyphens. A policy takes this form and that of :func:`fingerprint`.
+
+    Raises
+    ------
+    InvalidKey
+        If it holds no public key.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> bt.evidence.fingerprint_groups(bytes(32))[:24]
+    '722a-bd12-e99a-5367-f375'
+    """
+    return grouped(fingerprint(key))
+
+
+def grouped(digits: str) -> str:
+    """Put hexadecimal digits into groups of four.
+
+    Examples
+    --------
+    >>> grouped("722abd12e99a")
+    '722a-bd12-e99a'
+    """
+    return "-".join(digits[k : k + 4] for k in range(0, len(digits), 4))
 
 
 def _public_key(key: Any) -> Any:
@@ -216,7 +258,7 @@ class Identity:
         return fingerprint(self.public_key)
 
     def __repr__(self) -> str:
-        return f"<Identity {self.fingerprint[:16]}>"
+        return f"<Identity {grouped(self.fingerprint[:16])}>"
 
     def __reduce__(self) -> Any:
         raise TypeError("an Identity cannot be pickled or copied: use save(path, passphrase)")
@@ -341,7 +383,7 @@ class Identity:
         Returns
         -------
         str
-            One JSON object, with the fingerprint beside the key.
+            One JSON object, with the fingerprint (:func:`bluetusk.evidence.fingerprint_groups`) beside the key.
 
         References
         ----------
@@ -354,7 +396,8 @@ class Identity:
         'Ed25519'
         """
         x = base64.urlsafe_b64encode(self.public_key).rstrip(b"=").decode()
-        return json.dumps({"kty": "OKP", "crv": "Ed25519", "x": x, "fingerprint": self.fingerprint}, indent=2)
+        told = {"kty": "OKP", "crv": "Ed25519", "x": x, "fingerprint": grouped(self.fingerprint)}
+        return json.dumps(told, indent=2)
 
     def write_public(self, path: str | os.PathLike[str]) -> None:
         """Write :meth:`public_json` to a new file.

@@ -23,6 +23,7 @@ _FIELDS = ("format", "grants", "issued", "key", "owner", "revoked", "serial", "s
 _FORMAT = 1
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _PEER = re.compile(r"[0-9a-f]{64}")
+_GROUPS = re.compile(r"[0-9a-f]{4}(-[0-9a-f]{4}){15}")
 _LARGEST_FILE = 1 << 20
 _LATEST = 1 << 40  # seconds
 
@@ -35,7 +36,7 @@ revoked = []                        # ids of grants, or fingerprints of peers, t
 
 [[grants]]
 id = "bank-2026"                    # uses are counted under this id, also after the policy is replaced
-peer = "PASTE-THE-FINGERPRINT-HERE" # 64 hex digits: bluetusk evidence fingerprint FILE
+peer = "PASTE-THE-FINGERPRINT-HERE" # as bluetusk evidence fingerprint FILE prints it
 name = "bank"
 purposes = ["intersect", "binning", "logistic_regression", "gradient_boosting", "predict"]
 columns = ["id", "PAY_0", "BILL"]   # or ["*"] for all; "id" is what intersect and blacklist match
@@ -57,7 +58,8 @@ class Grant:
     id : str
         Under which uses are counted, also by later policies with the same id.
     peer : str
-        The peer's :func:`fingerprint`, 64 hexadecimal digits.
+        The peer's :func:`fingerprint`, 64 hexadecimal digits; given in groups (:func:`fingerprint_groups`), it is kept
+        without the hyphens.
     purposes : tuple of str
         "intersect", "binning", "logistic_regression", "gradient_boosting", "predict", "blacklist", or others.
     columns : tuple of str
@@ -106,8 +108,12 @@ class Grant:
         if not isinstance(self.id, str) or not 0 < len(self.id) <= 64:
             raise ValueError("id of a grant must be a text of 1 to 64 characters")
         where = f"of grant {self.id!r}"
-        if not isinstance(self.peer, str) or not _PEER.fullmatch(self.peer):
-            raise ValueError(f"peer {where} must be a fingerprint of 64 hexadecimal digits (a-f in small letters)")
+        object.__setattr__(self, "peer", _plain(self.peer))
+        if not is_fingerprint(self.peer):
+            raise ValueError(
+                f"peer {where} must be a fingerprint as `bluetusk evidence fingerprint FILE` prints it, 64 hexadecimal "
+                "digits (a-f in small letters)"
+            )
         if not isinstance(self.name, str) or len(self.name) > 128:
             raise ValueError(f"name {where} must be a text of at most 128 characters")
         for key in ("purposes", "columns"):
@@ -132,6 +138,22 @@ class Grant:
 
 _GRANT = tuple(f.name for f in fields(Grant))
 _NEEDED = _GRANT[:6]
+
+
+def is_fingerprint(text: object) -> bool:
+    """Tell whether this is a fingerprint, as policies keep it.
+
+    Examples
+    --------
+    >>> is_fingerprint("5a" * 32), is_fingerprint("bank-2026")
+    (True, False)
+    """
+    return isinstance(text, str) and _PEER.fullmatch(text) is not None
+
+
+def _plain(text: Any) -> Any:
+    """Take the hyphens out of a fingerprint in groups; leave anything else as it is."""
+    return text.replace("-", "") if isinstance(text, str) and _GROUPS.fullmatch(text) else text
 
 
 @dataclass(frozen=True)
@@ -178,6 +200,7 @@ class Policy:
     signature: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "revoked", tuple(map(_plain, self.revoked)))
         if not isinstance(self.owner, str) or not 0 < len(self.owner) <= 128:
             raise ValueError("owner must be a text of 1 to 128 characters")
         if type(self.serial) is not int or not 0 < self.serial <= 1 << 48:
@@ -369,6 +392,8 @@ def seconds_text(seconds: int) -> str:
 
 
 def _frame_grant(entry: Mapping[str, Any]) -> Grant:
+    if not is_fingerprint(entry["peer"]):
+        raise FrameError("frame holds no valid policy: a peer's fingerprint has 64 hexadecimal digits")
     values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in entry.items()}
     try:
         return Grant(**values)

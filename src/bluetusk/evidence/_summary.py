@@ -8,6 +8,7 @@ from typing import Any
 
 from ._entries import Record
 from ._head import utc
+from ._identity import fingerprint_groups
 from ._verify import Report
 
 __all__ = ["record_json", "record_line", "summary"]
@@ -29,7 +30,7 @@ def summary(report: Report) -> list[str]:
     head = report.head
     lines = [
         f"log     {head.log.hex()} of {printable(first.details.get('owner', '?'))}",
-        f"key     {head.key.hex()}",
+        f"signer  {fingerprint_groups(head.key)}",
         f"when    {utc(first.time)} to {utc(last.time)}",
         f"holds   {len(report.records)} good records: "
         + ", ".join(f"{number} {printable(what)}" for what, number in sorted(report.counts.items())),

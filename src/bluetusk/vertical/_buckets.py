@@ -126,8 +126,9 @@ def _edges(values: Floats, most: int) -> Floats:
     if len(distinct) <= most:
         middle = distinct[:-1] / 2 + distinct[1:] / 2
         return np.where((distinct[:-1] <= middle) & (middle < distinct[1:]), middle, distinct[:-1])
-    edges = np.unique(np.quantile(values, np.arange(1, most) / most, method="midpoint"))
-    return np.asarray(edges[edges < distinct[-1]], dtype=np.float64)
+    edges = np.quantile(values, np.arange(1, most) / most, method="midpoint")
+    # where the largest value is so frequent that quantiles fall on it, the cut lies below it, not nowhere
+    return np.asarray(np.unique(np.minimum(edges, distinct[-2])), dtype=np.float64)
 
 
 def counted(codes: NDArray[np.uint8], width: int) -> Ints:

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from .evaluation import auc, calibration, roc, thinned
+from .evaluation import auc, auc_interval, calibration, ks, ks_interval, roc, thinned, with_interval
 
 __all__ = ["bars", "calibration_chart", "distribution_chart", "ks_chart", "roc_chart"]
 
@@ -57,13 +57,17 @@ def roc_chart(y: NDArray[np.int64], models: Mapping[str, Floats]) -> str:
         for k, (name, score) in reversed(list(enumerate(models.items()))):
             false, true, _ = roc(y, score)
             color, width = (MAIN, 2.2) if k == 0 else (OTHERS[(k - 1) % len(OTHERS)], 1.2)
-            axes.plot(*thinned(false, true), color=color, lw=width, label=f"{name}: {auc(y, score):.4f}")
+            axes.plot(*thinned(false, true), color=color, lw=width, label=f"{name}: {_area(y, score)}")
         axes.plot([0, 1], [0, 1], color=INK, lw=0.7, ls=":")
         axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
         axes.set(xlabel="share of the good refused", ylabel="share of the events found")
         handles, labels = axes.get_legend_handles_labels()
-        axes.legend(handles[::-1], labels[::-1], loc="lower right", frameon=False, title="AUC", alignment="left")
+        axes.legend(handles[::-1], labels[::-1], loc="lower right", frameon=False, title="AUC (95 %)", alignment="left")
         return _image(figure, "ROC curves")
+
+
+def _area(y: NDArray[np.int64], score: Floats) -> str:
+    return with_interval(auc(y, score), auc_interval(y, score))
 
 
 def ks_chart(y: NDArray[np.int64], score: Floats) -> str:
@@ -75,10 +79,10 @@ def ks_chart(y: NDArray[np.int64], score: Floats) -> str:
         x, good, bad = at[1:][::-1], (1 - false[:-1])[::-1], (1 - true[:-1])[::-1]
         axes.plot(*thinned(x, good), color=MAIN, lw=1.8, label="no event")
         axes.plot(*thinned(x, bad), color=EVENT, lw=1.8, label="event")
-        k = int(np.argmax(good - bad))
+        k = int(np.argmax(np.abs(good - bad)))
         axes.plot([x[k], x[k]], [bad[k], good[k]], color=INK, lw=1.2, ls=(0, (3, 2)))
         axes.annotate(
-            f"KS {good[k] - bad[k]:.3f}",
+            f"KS {with_interval(ks(y, score), ks_interval(y, score))}",
             (x[k], (good[k] + bad[k]) / 2),
             xytext=(8, 0),
             textcoords="offset points",
@@ -94,8 +98,8 @@ def distribution_chart(y: NDArray[np.int64], score: Floats, reference: Floats | 
     with mpl.rc_context(_STYLE):
         figure, axes = _figure()
         every = score if reference is None else np.concatenate([score, reference])
-        edges = np.linspace(every.min(), every.max() or 1.0, 41)
-        if edges[0] == edges[-1]:
+        edges = np.linspace(every.min(), every.max(), 41)
+        if not (np.diff(edges) > 0).all():  # one value, or so close together that no bar has a width
             edges = np.linspace(edges[0] - 0.5, edges[0] + 0.5, 41)
         for label, color, name in ((0, MAIN, "no event"), (1, EVENT, "event")):
             axes.hist(score[y == label], edges, density=True, color=color, alpha=0.4, label=name)

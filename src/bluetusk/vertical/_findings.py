@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataWarning
+from .evaluation import auc, auc_interval
 
 __all__ = ["few_events", "separating", "tell", "useless"]
 
@@ -63,7 +64,7 @@ def separating(names: Sequence[str], columns: Sequence[Floats], labels: NDArray[
     """
     found = []
     for name, values in zip(names, columns, strict=True):
-        area = float(np.mean(_placements(labels, values)[0]))
+        area = auc(labels, values)
         if max(area, 1.0 - area) >= _SEPARATES:
             found.append(
                 f"column {name!r} alone separates the labels (AUC {area:.3f}): if it is known only after the event, or "
@@ -75,7 +76,8 @@ def separating(names: Sequence[str], columns: Sequence[Floats], labels: NDArray[
 def useless(labels: NDArray[np.int64], joint: Floats, alone: Floats | None) -> list[str]:
     """Say so if a model's scores are worse than chance on rows it was not trained on, or than those without a partner.
 
-    Both by more than 1.96 standard errors (E. DeLong, D. DeLong, D. Clarke-Pearson, Biometrics 44, 1988).
+    Both at 95 %: by the interval of :func:`~bluetusk.vertical.evaluation.auc_interval`, and by 1.96 standard errors of
+    the difference of two areas on the same rows (E. DeLong, D. DeLong, D. Clarke-Pearson, Biometrics 44, 1988).
 
     Examples
     --------
@@ -87,17 +89,18 @@ def useless(labels: NDArray[np.int64], joint: Floats, alone: Floats | None) -> l
     """
     if not 0 < labels.sum() < len(labels):
         return []
-    found, ones, zeros = [], *_placements(labels, joint)
-    area = float(ones.mean())
-    if area + _WIDTH * _error(ones, zeros) < 0.5:
+    found, area = [], auc(labels, joint)
+    low, high = auc_interval(labels, joint)
+    if high < 0.5:
         found.append(
-            f"the joint model orders rows that it was not trained on worse than chance (AUC {area:.3f} on "
-            f"{len(labels)} rows held back): do not use it; look for a column whose meaning differs between the rows"
+            f"the joint model orders rows that it was not trained on worse than chance (AUC {area:.3f}, {low:.3f} to "
+            f"{high:.3f}, on {len(labels)} rows held back): do not use it; look for a column whose meaning differs "
+            "between the rows"
         )
     if alone is not None:
-        other_ones, other_zeros = _placements(labels, alone)
-        other = float(other_ones.mean())
-        if area - other + _WIDTH * _error(ones - other_ones, zeros - other_zeros) < 0.0:
+        other = auc(labels, alone)
+        pairs = zip(_placements(labels, joint), _placements(labels, alone), strict=True)
+        if area - other + _WIDTH * _error([one - two for one, two in pairs]) < 0.0:
             found.append(
                 f"the joint model (AUC {area:.3f}) is worse than this party's columns alone (AUC {other:.3f}) on "
                 f"{len(labels)} rows held back: the other party's columns do not help, or its rows are not aligned"
@@ -118,7 +121,7 @@ def _placements(labels: NDArray[np.int64], score: Floats) -> tuple[Floats, Float
     return below(ones, zeros), 1.0 - below(zeros, ones)
 
 
-def _error(ones: Floats, zeros: Floats) -> float:
-    """Return the standard error of a mean of placements, and of the difference of two."""
-    parts = [values.var(ddof=1) / len(values) for values in (ones, zeros) if len(values) > 1]
+def _error(differences: list[Floats]) -> float:
+    """Return the standard error of a mean difference, of the placements of both labels."""
+    parts = [values.var(ddof=1) / len(values) for values in differences if len(values) > 1]
     return math.sqrt(sum(parts)) if len(parts) == 2 else math.inf

@@ -14,21 +14,47 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._numeric import as_array, as_int
+from . import _intervals
 from ._columns import as_labels
+from ._intervals import Interval
+from ._quantiles import bin_counts, gaps, quantile_edges
 from .binning import WoEBinning
 
-__all__ = ["Scorecard", "auc", "calibration", "ks", "psi", "roc", "scorecard"]
+__all__ = [
+    "Interval",
+    "Scorecard",
+    "auc",
+    "auc_interval",
+    "calibration",
+    "ks",
+    "ks_interval",
+    "psi",
+    "roc",
+    "scorecard",
+]
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 def _scores(score: ArrayLike, name: str = "score") -> Floats:
-    values = np.asarray(score, dtype=np.float64)
+    values = as_array(score, name, np.float64)
     if values.ndim != 1 or not len(values):
         raise ValueError(f"{name} must have one axis and at least one value, not the shape {values.shape}")
     if not np.isfinite(values).all():
         raise ValueError(f"{name} holds NaN or infinity: leave such rows out")
-    return values
+    return np.asarray(values)
+
+
+def _counts(y: ArrayLike, score: ArrayLike) -> tuple[Floats, Ints, Ints]:
+    """Return the distinct scores, rising, and how many rows with label 0, and 1, have each."""
+    values = _scores(score)
+    labels = as_labels(as_array(y, "y"), len(values))
+    distinct, place = np.unique(values, return_inverse=True)
+    rows = np.bincount(place)
+    ones = np.bincount(place, labels).astype(np.int64)
+    return distinct, rows - ones, ones
 
 
 def roc(y: ArrayLike, score: ArrayLike) -> tuple[Floats, Floats, Floats]:
@@ -59,15 +85,12 @@ def roc(y: ArrayLike, score: ArrayLike) -> tuple[Floats, Floats, Floats]:
     >>> false, true, thresholds
     (array([0. , 0. , 0.5, 1. ]), array([0. , 0.5, 1. , 1. ]), array([inf, 0.9, 0.4, 0.1]))
     """
-    values = _scores(score)
-    labels = as_labels(y, len(values))
-    distinct, place = np.unique(-values, return_inverse=True)
-    ones = np.cumsum(np.bincount(place, labels))
-    zeros = np.cumsum(np.bincount(place, 1 - labels))
+    distinct, zeros, ones = _counts(y, score)
+    zeros, ones = (np.cumsum(counts[::-1]) for counts in (zeros, ones))
     return (
         np.append(0.0, zeros / zeros[-1]),
         np.append(0.0, ones / ones[-1]),
-        np.append(np.inf, -distinct),
+        np.append(np.inf, distinct[::-1]),
     )
 
 
@@ -98,6 +121,61 @@ def auc(y: ArrayLike, score: ArrayLike) -> float:
     return float(np.sum(np.diff(false) * (true[1:] + true[:-1]) / 2))
 
 
+def _level(level: float) -> float:
+    if isinstance(level, bool) or not isinstance(level, int | float) or not 0.0 < level < 1.0:
+        raise ValueError(f"level must be a number between 0 and 1, such as 0.95, not {level!r}")
+    return float(level)
+
+
+def auc_interval(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> Interval:
+    """Return a confidence interval of the area under the ROC curve.
+
+    Parameters
+    ----------
+    y, score : array_like of shape (n,)
+        As for :func:`roc`.
+    level : float
+        The probability with which the interval holds the area of the population.
+
+    Returns
+    -------
+    Interval
+        Its ends, `low` and `high`, within [0, 1].
+
+    Raises
+    ------
+    ValueError
+        As :func:`roc`, and if `level` is not between 0 and 1.
+
+    Notes
+    -----
+    DeLong's variance, on the logit scale so that no end leaves [0, 1], with a quantile of Student's t for the degrees
+    of freedom of Brunner and Munzel. The estimate fails where all rows are in perfect order, all scores are tied, or
+    one row has the label: then Wilson's interval for as many rows as the rarer label has, which holds for every
+    distribution, since the variance is at most ``area * (1 - area) / min(m, n)``. With few
+    events and an area near 1 the interval is too narrow: at 20 events it holds 0.95 in nine cases of ten, 0.98 in four
+    of five.
+
+    References
+    ----------
+    E. R. DeLong, D. M. DeLong, D. L. Clarke-Pearson, Biometrics 44 (1988) 837-845; X. Sun, W. Xu, IEEE Signal
+    Processing Letters 21 (2014) 1389-1393; E. Brunner, U. Munzel, Biometrical Journal 42 (2000) 17-25; M. S. Pepe, The
+    Statistical Evaluation of Medical Tests, 2003, section 5.2 (logit); Z. W. Birnbaum, O. M. Klose, Annals of
+    Mathematical Statistics 28 (1957) 933-945 (the bound of the variance).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.arange(200) % 4 == 0
+    >>> score = np.arange(200) % 7 + 2 * y
+    >>> round(auc(y, score), 3), np.round(auc_interval(y, score), 3).tolist()
+    (0.74, [0.656, 0.81])
+    """
+    share = _level(level)
+    _, zeros, ones = _counts(y, score)
+    return _intervals.auc_bounds(zeros, ones, share)
+
+
 def ks(y: ArrayLike, score: ArrayLike) -> float:
     """Return the statistic of Kolmogorov and Smirnov: the largest distance between the scores' two distributions.
 
@@ -125,6 +203,54 @@ def ks(y: ArrayLike, score: ArrayLike) -> float:
     return float(np.abs(true - false).max())
 
 
+def ks_interval(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> Interval:
+    """Return a confidence interval of the statistic of Kolmogorov and Smirnov.
+
+    Parameters
+    ----------
+    y, score : array_like of shape (n,)
+        As for :func:`roc`.
+    level : float
+        The probability, at least, with which the interval holds the largest distance in the population.
+
+    Returns
+    -------
+    Interval
+        Its ends, `low` and `high`, within [0, 1]. Equal input gives an equal interval.
+
+    Raises
+    ------
+    ValueError
+        As :func:`roc`, and if `level` is not between 0 and 1.
+
+    Notes
+    -----
+    A sample's largest distance is too large in the mean, by 0.19 with 20 events and a useless score, so neither the
+    normal distribution nor the usual bootstrap gives a lower end that holds. The upper end needs no correction: the
+    largest distance found is at least the one found at the threshold where the true distance is largest. It is that of
+    Newcombe's interval (method 10) for the difference of two shares, at the threshold found. The lower end is the
+    smallest true distance of which one as large as that found is seen with probability ``(1 - level) / 2``. That is
+    simulated, 2000 draws from a fixed stream: the normal limit of both empirical distributions (Brownian bridges) at
+    64 points of the concave hull of the ROC curve, shrunk to the distance in question by mixing the two.
+
+    References
+    ----------
+    M. Raghavachari, Annals of Statistics 1 (1973) 67-73 (the limit); R. G. Newcombe, Statistics in Medicine 17 (1998)
+    873-890.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.arange(200) % 4 == 0
+    >>> score = np.arange(200) % 7 + 2 * y
+    >>> round(ks(y, score), 3), np.round(ks_interval(y, score), 2).tolist()
+    (0.287, [0.07, 0.36])
+    """
+    share = _level(level)
+    _, zeros, ones = _counts(y, score)
+    return _intervals.ks_bounds(zeros, ones, share)
+
+
 def psi(expected: ArrayLike, actual: ArrayLike, bins: int = 10) -> float:
     """Return the population stability index: how far scores have moved since a model was made.
 
@@ -135,18 +261,21 @@ def psi(expected: ArrayLike, actual: ArrayLike, bins: int = 10) -> float:
     actual : array_like
         Scores today.
     bins : int
-        Number of bins, cut at quantiles of `expected`.
+        Number of bins, at least 2, cut between values of `expected`, as near to its quantiles as equal values allow. An
+        end bin of a single value ends there: what lies beyond is counted apart.
 
     Returns
     -------
     float
         The sum of (difference of the shares) times the logarithm of their ratio, half a row added to every count. Below
-        0.1 is called stable, above 0.25 a shift that asks for a new model.
+        0.1 is called stable, above 0.25 a shift that asks for a new model. Scores with the sign turned give the same.
 
     Raises
     ------
+    TypeError
+        If `bins` is not an int.
     ValueError
-        If a score is not finite or there is none.
+        If a score is not finite or there is none, or `bins` is less than 2.
 
     Examples
     --------
@@ -154,17 +283,24 @@ def psi(expected: ArrayLike, actual: ArrayLike, bins: int = 10) -> float:
     >>> before = np.arange(1000)
     >>> psi(before, before), round(psi(before, before + 200), 2)
     (0.0, 1.27)
+    >>> round(psi(np.arange(1000) >= 950, np.arange(1000) >= 500), 2)
+    1.32
     """
     old, new = _scores(expected, "expected"), _scores(actual, "actual")
-    edges = np.unique(np.quantile(old, np.arange(1, bins) / bins))
-    shares = []
-    for values in (old, new):
-        counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1) + 0.5
-        shares.append(counts / counts.sum())
+    edges = quantile_edges(old, as_int(bins, "bins", 2))
+    lowest, highest = old.min(), old.max()
+    first, last = (edges[0], edges[-1]) if len(edges) else (np.inf, -np.inf)
+    if (old[old < first] == lowest).all():
+        edges = np.append(np.nextafter(lowest, -np.inf), edges)
+    if (old[old > last] == highest).all():
+        edges = np.append(edges, np.nextafter(highest, np.inf))
+    counts = np.stack([bin_counts(edges, values) for values in (old, new)])
+    counts = counts[:, counts.any(axis=0)] + 0.5
+    shares = counts / counts.sum(axis=1, keepdims=True)
     return float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
 
 
-def calibration(y: ArrayLike, probability: ArrayLike, bins: int = 10) -> tuple[Floats, Floats, NDArray[np.int64]]:
+def calibration(y: ArrayLike, probability: ArrayLike, bins: int = 10) -> tuple[Floats, Floats, Ints]:
     """Compare predicted probabilities with what came true, in bins of about equal size.
 
     Parameters
@@ -172,9 +308,9 @@ def calibration(y: ArrayLike, probability: ArrayLike, bins: int = 10) -> tuple[F
     y : array_like of shape (n,)
         0 or 1.
     probability : array_like of shape (n,)
-        Predicted.
+        Predicted, 0 to 1.
     bins : int
-        Number of bins, cut at quantiles.
+        Number of bins, at least 1, cut as near to quantiles as equal values allow.
 
     Returns
     -------
@@ -185,8 +321,10 @@ def calibration(y: ArrayLike, probability: ArrayLike, bins: int = 10) -> tuple[F
 
     Raises
     ------
+    TypeError
+        If `bins` is not an int.
     ValueError
-        If a probability is not finite, or there is one label only.
+        If a probability is not between 0 and 1, there is one label only, or `bins` is less than 1.
 
     Examples
     --------
@@ -194,14 +332,16 @@ def calibration(y: ArrayLike, probability: ArrayLike, bins: int = 10) -> tuple[F
     (array([0.15, 0.75]), array([0.5, 0.5]), array([2, 2]))
     """
     values = _scores(probability, "probability")
-    labels = as_labels(y, len(values))
-    edges = np.unique(np.quantile(values, np.arange(1, bins) / bins))
-    place = np.searchsorted(edges, values, side="right")
+    labels = as_labels(as_array(y, "y"), len(values))
+    outside = (values < 0.0) | (values > 1.0)
+    if outside.any():
+        k = int(outside.argmax())
+        raise ValueError(f"probability[{k}] is {values[k]:g}, not between 0 and 1: give a column of predict_proba")
+    edges = quantile_edges(values, as_int(bins, "bins", 1))
+    place = np.searchsorted(edges, values)
     k = len(edges) + 1
     rows = np.bincount(place, minlength=k)
-    sums, events = np.bincount(place, values, k), np.bincount(place, labels, k)
-    used = rows > 0
-    return sums[used] / rows[used], events[used] / rows[used], rows[used].astype(np.int64)
+    return np.bincount(place, values, k) / rows, np.bincount(place, labels, k) / rows, rows.astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -358,24 +498,36 @@ def thinned(x: Floats, y: Floats, points: int = 300) -> tuple[Floats, Floats]:
     return x[keep], y[keep]
 
 
+def with_interval(value: float, interval: tuple[float, float], digits: int = 3) -> str:
+    """Write a share and its interval for a table.
+
+    Examples
+    --------
+    >>> with_interval(0.77123, (0.7604, 0.78152)), with_interval(1.0, (0.839, 1.0), 2)
+    ('0.7712 (.760-.782)', '1.0000 (.84-1.00)')
+    """
+    ends = (f"{end:.{digits}f}".removeprefix("0") for end in interval)
+    return f"{value:.4f} ({'-'.join(ends)})"
+
+
 def rank_table(y: ArrayLike, score: ArrayLike, bins: int = 10) -> list[dict[str, float]]:
-    """Return events by tenths of the score, the riskiest first: what a cut-off would refuse and catch."""
-    values = _scores(score)
-    labels = as_labels(y, len(values))
-    order = np.argsort(-values, kind="stable")
-    ends = np.linspace(0, len(values), bins + 1).round().astype(int)
-    caught = 0
+    """Return events by tenths of the score, the riskiest first: what a cut-off would refuse and catch.
+
+    Equal scores stay together, since no cut-off parts them: there are fewer parts where many are equal.
+    """
+    distinct, zeros, ones = _counts(y, score)
+    distinct, zeros, ones = distinct[::-1], zeros[::-1], ones[::-1]
+    ends = [*(gaps(zeros + ones, as_int(bins, "bins", 1)) + 1).tolist(), len(distinct)]
     out = []
-    for lo, hi in itertools.pairwise(ends.tolist()):
-        part = labels[order[lo:hi]]
-        caught += int(part.sum())
+    for lo, hi in itertools.pairwise([0, *ends]):
+        rows, events = int((zeros + ones)[lo:hi].sum()), int(ones[lo:hi].sum())
         out.append(
             {
-                "rows": float(hi - lo),
-                "events": float(part.sum()),
-                "rate": float(part.mean()) if hi > lo else 0.0,
-                "caught": caught / float(labels.sum()),
-                "lowest": float(values[order[hi - 1]]) if hi > lo else 0.0,
+                "rows": float(rows),
+                "events": float(events),
+                "rate": events / rows,
+                "caught": float(ones[:hi].sum() / ones.sum()),
+                "lowest": float(distinct[hi - 1]),
             }
         )
     return out

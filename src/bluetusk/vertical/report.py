@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from .._version import __version__
 from ..paillier import keyfile
 from ._columns import as_labels
-from .evaluation import auc, ks, psi, rank_table
+from .evaluation import auc, auc_interval, ks, ks_interval, psi, rank_table, with_interval
 
 __all__ = ["write_report"]
 
@@ -126,10 +126,11 @@ def write_report(
     parts = [f"<h1>{_text(title)}</h1>", f'<p class="sub">{_text(subtitle)}</p>']
     parts.append(_tiles(labels, first, None if before is None else psi(before, first)))
     if len(scores) > 1:
-        rows = [
-            [name, f"{auc(labels, s):.4f}", f"{ks(labels, s):.4f}", _brier(labels, s)] for name, s in scores.items()
+        rows = [[name, *_with_intervals(labels, s), _brier(labels, s)] for name, s in scores.items()]
+        parts += [
+            "<h2>Models on the same test rows</h2>",
+            _table(["model", "AUC (95 %)", "KS (95 %)", "Brier score"], rows),
         ]
-        parts += ["<h2>Models on the same test rows</h2>", _table(["model", "AUC", "KS", "Brier score"], rows)]
     parts.append("<h2>How well the score separates</h2>")
     parts.append('<div class="grid">')
     parts.append(
@@ -198,12 +199,21 @@ def _brier(labels: np.ndarray[Any, Any], score: np.ndarray[Any, Any]) -> str:
     return f"{float(((score - labels) ** 2).mean()):.4f}"
 
 
+def _with_intervals(labels: Any, score: Any) -> list[str]:
+    """Return AUC and KS, each with its interval of 95 %."""
+    return [
+        with_interval(auc(labels, score), auc_interval(labels, score)),
+        with_interval(ks(labels, score), ks_interval(labels, score)),
+    ]
+
+
 def _tiles(labels: Any, score: Any, moved: float | None) -> str:
-    area = auc(labels, score)
+    area, between = auc(labels, score), auc_interval(labels, score)
+    apart = ks_interval(labels, score)
     tiles = [
-        ("AUC", f"{area:.4f}", "area under the ROC curve"),
-        ("Gini", f"{2 * area - 1:.4f}", "2 AUC - 1"),
-        ("KS", f"{ks(labels, score):.4f}", "largest distance"),
+        ("AUC", f"{area:.4f}", f"95 %: {between.low:.3f} to {between.high:.3f}"),
+        ("Gini", f"{2 * area - 1:.4f}", f"95 %: {2 * between.low - 1:.3f} to {2 * between.high - 1:.3f}"),
+        ("KS", f"{ks(labels, score):.4f}", f"95 %: {apart.low:.3f} to {apart.high:.3f}"),
         ("test rows", f"{len(labels):,}", f"{int(labels.sum()):,} events, {100 * labels.mean():.1f} %"),
     ]
     if moved is not None:

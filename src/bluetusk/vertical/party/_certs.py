@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ...errors import InvalidKey
 
-__all__ = ["Identity", "certificate_fingerprint", "make_certificate"]
+__all__ = ["Identity", "make_certificate", "only_certificate"]
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
@@ -59,8 +59,8 @@ def make_certificate(
     --------
     >>> import tempfile
     >>> key, certificate = make_certificate("bank", tempfile.mkdtemp())
-    >>> key.name, certificate.name, len(certificate_fingerprint(certificate.read_bytes()))
-    ('bank.key.pem', 'bank.cert.pem', 64)
+    >>> key.name, certificate.name
+    ('bank.key.pem', 'bank.cert.pem')
     """
     if not _NAME.fullmatch(name):
         raise ValueError("name must be letters, digits and hyphens, at most 63: it stands in the certificate")
@@ -108,27 +108,17 @@ def _general_name(address: str) -> x509.GeneralName:
         return x509.DNSName(address)
 
 
-def certificate_fingerprint(pem: bytes) -> str:
-    """Return the SHA-256 of a certificate, for two people to compare by telephone.
-
-    Parameters
-    ----------
-    pem : bytes
-        The certificate's file.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
+def only_certificate(pem: bytes) -> x509.Certificate:
+    """Return the one certificate of a PEM file.
 
     Raises
     ------
     InvalidKey
-        If it is no certificate, or several: whoever accepts one peer must not accept a second.
+        If there is none, or several: whoever accepts one peer must not accept a second.
 
     Examples
     --------
-    >>> certificate_fingerprint(b"")
+    >>> only_certificate(b"")
     Traceback (most recent call last):
         ...
     bluetusk.errors.InvalidKey: this is no PEM certificate: give the file that `bluetusk certs` made
@@ -139,7 +129,7 @@ def certificate_fingerprint(pem: bytes) -> str:
         raise InvalidKey("this is no PEM certificate: give the file that `bluetusk certs` made") from None
     if others:
         raise InvalidKey(f"this file holds {1 + len(others)} certificates: give one with the right one alone")
-    return certificate.fingerprint(hashes.SHA256()).hex()
+    return certificate
 
 
 @dataclass(frozen=True)
@@ -170,9 +160,8 @@ class Identity:
     peer_name: str
 
     def __post_init__(self) -> None:
-        certificate_fingerprint(self.peer_certificate)
         # what was read here alone: TLS would trust other blocks of the file too, that nobody has compared
-        peer = x509.load_pem_x509_certificate(self.peer_certificate).public_bytes(serialization.Encoding.PEM)
+        peer = only_certificate(self.peer_certificate).public_bytes(serialization.Encoding.PEM)
         object.__setattr__(self, "peer_certificate", peer)
 
     def __repr__(self) -> str:
@@ -211,7 +200,7 @@ class Identity:
         mine, peer = Path(certificate).read_bytes(), Path(peer_certificate).read_bytes()
         secret = Path(key).read_bytes()
         for what, pem in (("this party's", mine), ("the peer's", peer)):
-            certificate_fingerprint(pem)
+            only_certificate(pem)
             _check_dates(x509.load_pem_x509_certificate(pem), what)
         try:
             private = serialization.load_pem_private_key(secret, None)

@@ -17,17 +17,19 @@ __all__ = ["add_parsers"]
 
 
 def _certs(args: argparse.Namespace) -> int:
-    from ._certs import certificate_fingerprint, make_certificate
+    from ...evidence import fingerprint_groups
+    from ._certs import make_certificate
 
     addresses = ("localhost", "127.0.0.1", *args.address)
     key, certificate = make_certificate(args.name, args.out, addresses=tuple(dict.fromkeys(addresses)), days=args.days)
     print(f"key:          {key}   (never leaves this machine)")
     print(f"certificate:  {certificate}   (give it to the peer)")
-    print(f"fingerprint:  {certificate_fingerprint(certificate.read_bytes())}   (compare it by telephone)")
+    print(f"fingerprint:  {fingerprint_groups(certificate.read_bytes())}   (compare it by telephone)")
     return 0
 
 
 def _party(args: argparse.Namespace) -> int:
+    from ..evaluation import with_interval
     from ._config import Config
     from ._run import run_party
 
@@ -42,7 +44,9 @@ def _party(args: argparse.Namespace) -> int:
     print(f"{result['intersection']} rows in common: {result['train']} for training, {result['test']} held back")
     for name in ("logistic_regression", "gradient_boosting"):
         if name in result:
-            print(f"{name:20} AUC {result[name]['auc']:.4f}   KS {result[name]['ks']:.4f}   on the rows held back")
+            found = result[name]
+            area, apart = (with_interval(found[kind], found[f"{kind}_interval"]) for kind in ("auc", "ks"))
+            print(f"{name:20} AUC {area}   KS {apart}   on the rows held back, with 95 % intervals")
     if "unevaluated" in result:
         print(f"not evaluated: {result['unevaluated']}")
     if result["left_out"]:

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ...errors import BluetuskError, ProtocolAbort
-from ._certs import Identity, certificate_fingerprint
+from ._certs import Identity, only_certificate
 from ._connection import CHUNK, Connection
 from ._session import Session
 
@@ -59,11 +59,11 @@ class _Listener(Transport):
     def __init__(self, session: Session, identity: Identity, address: str) -> None:
         grpc = _grpc()
         self._session = session
-        pinned = certificate_fingerprint(identity.peer_certificate)
+        pinned = only_certificate(identity.peer_certificate)
 
         def converse(requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
             (pem,) = context.auth_context().get("x509_pem_cert", [b""])
-            if certificate_fingerprint(pem) != pinned:
+            if only_certificate(pem) != pinned:
                 context.abort(grpc.StatusCode.PERMISSION_DENIED, "another certificate is expected")
             connection = session.connect()
             threading.Thread(target=_drain, args=(requests, connection, session), daemon=True).start()

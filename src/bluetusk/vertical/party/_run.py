@@ -17,9 +17,9 @@ from ...paillier import keyfile
 from .._findings import tell, useless
 from .._job import Keeper, Progress
 from .._link import Link
-from ..evaluation import auc, ks, scorecard
+from ..evaluation import auc, auc_interval, ks, ks_interval, scorecard
 from ..report import write_report
-from ._certs import Identity, certificate_fingerprint
+from ._certs import Identity
 from ._checks import check_folders, check_rows
 from ._config import Config
 from ._party import Party
@@ -115,8 +115,8 @@ def run_party(
 
 
 def _pair(config: Config, identity: Identity) -> bytes:
-    """Name the two parties by their certificates, the guest's first: the same at both."""
-    both = [certificate_fingerprint(pem) for pem in (identity.certificate, identity.peer_certificate)]
+    """Name the two parties by the keys of their certificates, the guest's first: the same at both."""
+    both = [fingerprint(pem) for pem in (identity.certificate, identity.peer_certificate)]
     return " ".join(both if config.role == "guest" else both[::-1]).encode()
 
 
@@ -174,11 +174,12 @@ def _result(config: Config, outcome: Outcome, alone: NDArray[np.float64] | None)
     elif outcome.labels is not None:
         y = outcome.labels
         for name, scores in outcome.scores.items():
-            part = outcome.test
-            findings = useless(y[part], scores, alone)
+            held = y[outcome.test]
+            findings = useless(held, scores, alone)
             tell(findings)
             result["findings"] += findings
-            result[name] = {"auc": auc(y[part], scores), "ks": ks(y[part], scores)}
+            result[name] = {"auc": auc(held, scores), "auc_interval": list(auc_interval(held, scores))}
+            result[name] |= {"ks": ks(held, scores), "ks_interval": list(ks_interval(held, scores))}
     boosting = outcome.models.get("gradient_boosting")
     if boosting is not None:
         shares = np.asarray(boosting.feature_importances_, float).tolist()
