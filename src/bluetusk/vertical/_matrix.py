@@ -19,7 +19,7 @@ def real_table(X: Any, columns: Sequence[str] | None, most: int) -> tuple[list[s
     Raises
     ------
     ValueError
-        If it has no row, no column or more than `most`, or a value that is NaN or infinite.
+        If it has no row, no column or more than `most`, or a value that is missing or infinite.
     TypeError
         If it holds anything but numbers.
     """

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..profile import ColumnProfile, show
+
 __all__ = ["add_parsers"]
 
 
@@ -30,7 +32,12 @@ def _party(args: argparse.Namespace) -> int:
     config = Config.load(args.config, role=args.role)
     if config.model.key_size < 3072:
         print(f"a key of {config.model.key_size} bits gives 112-bit security", file=sys.stderr)
-    result = run_party(config, progress=_progress(args.progress), listening=_listening(args.progress))
+    result = run_party(
+        config,
+        progress=_progress(args.progress),
+        listening=_listening(args.progress),
+        profiled=_profiled(args.progress, config.data.file),
+    )
     if args.json:
         print(json.dumps(result))
         return 0
@@ -49,6 +56,18 @@ def _listening(kind: str) -> Callable[[str], None]:
             print(json.dumps({"listening": address}), file=sys.stderr, flush=True)
         elif kind == "bar":
             print(f"listening at {address}", file=sys.stderr, flush=True)
+
+    return say
+
+
+def _profiled(kind: str, file: str) -> Callable[[list[ColumnProfile]], None]:
+    def say(profile: list[ColumnProfile]) -> None:
+        if kind == "json":
+            lines = [each.to_plain() for each in profile]
+            print(json.dumps({"profile": lines}), file=sys.stderr, flush=True)
+        elif kind == "bar":
+            print(f"columns of {file}, as this side alone sees them:", file=sys.stderr)
+            show(profile, sys.stderr)
 
     return say
 
@@ -121,6 +140,10 @@ step when it is started again with the same file.""",
   file = "bank.csv"                     # or .parquet, with pyarrow
   id = "merchant"
   label = "default"                     # the guest's
+  categorical = ["branch"]              # codes, not amounts. A column that mixes numbers and texts is refused until it
+                                        # is declared: here, in text, or in numeric (other texts count as missing)
+  missing = ["?", "unknown"]            # beside what pandas reads as missing: empty, NA, NULL, None, nan, ...
+  decimal = "."                         # and thousands = ",", if numbers are written like 1,169.50
   [model]                               # the same at both; all have defaults
   epochs = 3
   trees = 10

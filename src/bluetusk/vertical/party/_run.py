@@ -15,6 +15,7 @@ from ...evidence import Identity as Signer
 from ...paillier import keyfile
 from .._job import Progress
 from ..evaluation import auc, ks, scorecard
+from ..profile import ColumnProfile
 from ..report import write_report
 from ._certs import Identity
 from ._config import Config
@@ -27,7 +28,11 @@ PASSPHRASE = "BLUETUSK_PASSPHRASE"  # the name of an environment variable  # noq
 
 
 def run_party(
-    config: Config, *, progress: Progress | None = None, listening: Callable[[str], None] | None = None
+    config: Config,
+    *,
+    progress: Progress | None = None,
+    listening: Callable[[str], None] | None = None,
+    profiled: Callable[[list[ColumnProfile]], None] | None = None,
 ) -> dict[str, Any]:
     """Run a party's side of the whole job, and write its results.
 
@@ -39,6 +44,8 @@ def run_party(
         Called with the task, the steps taken and the steps there are.
     listening : callable, optional
         Called with the address, once this party listens there.
+    profiled : callable, optional
+        Called with what the columns of the own table hold, before the peer hears anything.
 
     Returns
     -------
@@ -51,6 +58,8 @@ def run_party(
         Whatever ends the run; start again with the same file to go on.
     """
     rows = Rows.read(config)
+    if profiled is not None:
+        profiled(rows.profile)
     identity = Identity.load(config.certificate, config.key, config.peer_certificate)
     output = Path(config.output)
     output.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -123,6 +132,7 @@ def _recorder(config: Config, identity: Identity) -> tuple[Recorder, bytes]:
 
 def _result(config: Config, outcome: Outcome) -> dict[str, Any]:
     result: dict[str, Any] = {"role": config.role, "job": config.job, **outcome.sizes, "stages": outcome.stages}
+    result["profile"] = [each.to_plain() for each in outcome.rows.profile]
     result["iv"] = {name: float(v) for name, v in outcome.binning.iv_.items()}
     if outcome.labels is not None:
         y = outcome.labels
