@@ -83,6 +83,10 @@ def test_the_strictest_minimum_counts(both):
         ([["a"]], TypeError, "one axis"),
         (np.array([["a"]]), TypeError, "one axis"),
         (["\ud800"], ValueError, "surrogate"),
+        (["a", " "], ValueError, r"ids\[1\] is ' ', a missing value"),
+        (np.array(["nan", "b"], dtype=object), ValueError, r"ids\[0\] is 'nan', a missing value"),
+        (np.ma.array([1, 2], mask=[0, 1]), TypeError, "masked"),
+        ([1, np.ma.masked], TypeError, r"ids\[1\] is masked"),
     ],
 )
 def test_ids_that_could_mean_two_things_are_refused(ids, error, message):

@@ -112,7 +112,7 @@ def test_one_bad_cell_is_named(cell, looks, numbers):
         alone({"age": column}, [0, 1] * 3 + [1])
     with pytest.raises(ValueError, match=said.replace("['age", "['x0")):
         as_table([[v] for v in column])
-    link, _ = local_links()
+    link, _ = local_links(seconds=5)
     with pytest.raises(ValueError, match="mixes numbers and texts"):
         GradientBoosting("guest").fit({"age": column}, [0, 1] * 3 + [1], link=link)
     fitted = alone({"age": column}, [0, 1] * 3 + [1], categorical=["age"])
@@ -145,7 +145,7 @@ def test_pandas_makes_a_text_of_a_column_with_one_bad_cell(pd):
 @pytest.mark.parametrize("bad", [INF, -INF, "inf", np.float32("inf"), Decimal("Infinity"), "1e999"])
 def test_an_infinite_cell_is_refused_before_anything_is_sent(bad):
     x = [1.0, 2.0, bad, 4.0] if not isinstance(bad, str) else ["1", "2", bad, "x"]
-    link, _ = local_links()
+    link, _ = local_links(seconds=5)
     for fit in (
         lambda: WoEBinning("host", min_rows=1).fit({"a": x}, link=link),
         lambda: GradientBoosting("host").fit({"a": x}, link=link),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import io
+from decimal import Decimal
 
 import numpy as np
 import pytest
 
 from bluetusk import cli
-from bluetusk.vertical import GradientBoosting, WoEBinning, local_links, read_columns
+from bluetusk.vertical import GradientBoosting, WoEBinning, _files, local_links, read_columns
 from bluetusk.vertical._cells import MISSING_TEXTS
 from bluetusk.vertical.party import _config, _pipeline
 from bluetusk.vertical.profile import ColumnProfile, describe, show
@@ -113,7 +115,7 @@ def test_marks_are_declared(tmp_path):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ('categorical = ["job"]', "categorical names 'job', which is no column"),
+        ('categorical = ["job"]', "categorical names 'job', which is not among the columns"),
         ('categorical = ["age"]\ntext = ["age"]', "'age' is declared both categorical and text"),
         ('missing = "?"', "data.missing must be a list of texts"),
     ],
@@ -141,6 +143,33 @@ def test_wrong_declarations_are_named(tmp_path, more, said):
 def test_cells_that_no_model_takes_are_named_by_line(tmp_path, text, said):
     with pytest.raises(ValueError, match=said):
         rows_of(tmp_path, text)
+
+
+def test_cells_that_come_with_types_as_in_parquet(tmp_path, monkeypatch):
+    raw = {
+        "id": [7, "007", 2**53 + 1],
+        "sum": [Decimal("1.5"), None, 2],
+        "code": [2**53, 2**53 + 1, None],
+        "flag": [True, None, False],
+        "float": [7.0, 8.0, NAN],
+        "day": [datetime.date(2026, 1, 1), None, None],
+        "mixed": [1, "x", 2],
+    }
+    monkeypatch.setattr(_files, "_parquet", lambda path, columns: ({name: raw[name] for name in columns}, []))
+    found = read_columns("t.parquet", ["id", "sum", "code", "flag"], ids=["id"], categorical=["code"])
+    assert found["id"].tolist() == ["7", "007", "9007199254740993"]
+    assert np.array_equal(found["sum"], [1.5, NAN, 2], equal_nan=True)
+    assert found["code"].tolist() == ["9007199254740992", "9007199254740993", None]
+    assert np.array_equal(found["flag"], [1, NAN, 0], equal_nan=True)
+    for name, said in (
+        ("code", "row 1 of column 'code' in t.parquet is 9007199254740993, an integer that float64 does not hold"),
+        ("day", "row 0 of column 'day' in t.parquet is of type date: .*days or months of dates"),
+        ("mixed", "column 'mixed' in t.parquet mixes numbers and texts: of 3 cells 1 are not numbers: 'x' in row 1"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            read_columns("t.parquet", [name])
+    with pytest.raises(ValueError, match=r"t.parquet: 7.0 in row 0 of 'float' is of type float: write ids as texts"):
+        read_columns("t.parquet", ["float"], ids=["float"])
 
 
 def test_ids_and_codes_keep_their_digits(tmp_path):
@@ -216,11 +245,11 @@ def test_saved_trees_score_a_file_with_other_categories(both, tmp_path):
         new = scored(both, models, tables)
     assert new[3] == new[4] == new[5]
     with pytest.raises(ValueError, match=r"'x'.* holds strings, but the model has no categories"):
-        models[1].decision_function({"job": ["clerk"], "x": ["a"]}, link=local_links()[1])
+        models[1].decision_function({"job": ["clerk"], "x": ["a"]}, link=local_links(seconds=5)[1])
 
 
 def test_codes_of_numbers_keep_their_order_in_trees():
-    link, _ = local_links()
+    link, _ = local_links(seconds=5)
     model = GradientBoosting("host", categorical=["code"])
     with pytest.raises(ValueError, match="either link"):
         model.fit({"code": [1]})
@@ -322,3 +351,77 @@ def test_a_bad_cell_ends_a_party_before_it_connects(tmp_path, capsys):
     config = written(tmp_path, TOML, "party.toml")
     assert cli.main(["party", "--config", str(config)]) != 0
     assert "'?' in line 3; correct the cells" in capsys.readouterr().err
+
+
+class Fresh:
+    """A keeper that keeps nothing."""
+
+    def resume(self, task):
+        return 0, None
+
+    def commit(self, task, index, state):
+        pass
+
+
+@pytest.mark.filterwarnings("ignore:a 2048-bit key")
+def test_a_whole_run_on_texts_and_codes(both, tmp_path):
+    """The halves of a run score files with fewer rows, and with codes in another type, as the run did."""
+    pytest.importorskip("private_set_intersection", reason="alignment needs openmined-psi, which is not installed")
+    rng = np.random.default_rng(3)
+    n = 400
+    job, branch = rng.choice(["clerk", "farmer", "judge"], n), rng.choice(["007", "7", "12"], n)
+    y = (rng.random(n) < np.where(job == "clerk", 0.7, 0.1) + 0.2 * (branch == "7")).astype(int)
+    amount = [v if k % 9 else "n/a" for k, v in enumerate(np.round(rng.normal(size=n), 2).tolist())]
+    write = {
+        "guest": lambda k: f"c{k},{y[k]},{job[k]},{amount[k]}",
+        "host": lambda k: f"c{k},{branch[k]},{k % 5}",
+    }
+    heads = {"guest": "id,bad,job,amount", "host": "id,branch,day"}
+    model = _config.Model(key_size=2048, min_intersection=50, min_rows=20, epochs=0, trees=2, depth=2)
+    configs = {}
+    for role, line in write.items():
+        path = written(tmp_path, "\n".join([heads[role], *map(line, range(n))]) + "\n", f"{role}.csv")
+        declared = {"label": "bad"} if role == "guest" else {"categorical": ("branch",)}
+        configs[role] = _config.Config(
+            role, "j", "-", "-", "-", _config.Data(str(path), **declared), connect="-", model=model
+        )
+    rows = {role: _pipeline.Rows.read(config) for role, config in configs.items()}
+    assert {role: [each.kind for each in of.profile] for role, of in rows.items()} == {
+        "guest": ["text", "numeric"],
+        "host": ["categorical", "numeric"],
+    }
+    links = dict(zip(write, local_links(seconds=60), strict=True))
+    outcomes = dict(
+        zip(
+            write,
+            both(*(lambda r=r: _pipeline.run(configs[r], rows[r], links[r], Fresh()) for r in write)),
+            strict=True,
+        )
+    )
+    for role, outcome in outcomes.items():
+        outcome.binning.save(tmp_path / f"{role}.binning")
+        outcome.models["gradient_boosting"].save(tmp_path / f"{role}.trees")
+    trees = [GradientBoosting.load(tmp_path / f"{role}.trees") for role in write]
+    assert trees[0].categories_ == {"job": ["clerk", "farmer", "judge"]}
+    assert trees[1].categories_ == {"branch": ["007", "7", "12"]}
+    assert sum(model.split_counts_.sum() for model in trees) > 0
+    test = outcomes["guest"].test
+    want = dict(zip(outcomes["guest"].ids[test], outcomes["guest"].scores["gradient_boosting"], strict=True))
+    some = [k for k in range(n) if f"c{k}" in want and job[k] != "clerk" and branch[k] != "12"]
+    assert len(some) > 20
+    for role, line in write.items():
+        written(tmp_path, "\n".join([heads[role], *map(line, some)]) + "\n", f"{role}.csv")
+    tables = [
+        read_columns(tmp_path / "guest.csv", ["job", "amount"]),
+        read_columns(tmp_path / "host.csv", ["branch", "day"], categorical=["branch"]),
+    ]
+    found = scored(both, trees, tables)
+    assert (1 / (1 + np.exp(-found))).tolist() == [want[f"c{k}"] for k in some]
+    binning = WoEBinning.load(tmp_path / "host.binning")
+    assert binning.categorical_ == ["branch"]
+    texts = dict(zip(binning.bins_[0].labels(), binning.bins_[0].woe, strict=True))
+    assert binning.transform(tables[1], ["branch"])[:, 0].tolist() == [texts[branch[k]] for k in some]
+    assert binning.transform({"branch": [7, 7.0, "7", "007"], "day": [0] * 4}, ["branch"])[:, 0].tolist() == [
+        *[texts["7"]] * 3,
+        texts["007"],
+    ]

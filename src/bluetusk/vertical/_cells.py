@@ -126,12 +126,12 @@ def reads_as_number(text: str) -> bool:
 
 
 def number_of(value: Any, exact: bool = True) -> float:
-    """Return a number that is none of text as a float.
+    """Return a number of any type but str as a float.
 
     Raises
     ------
     TypeError
-        If it is no real number.
+        If it is anything but a real number.
     ValueError
         If `exact`, and it is an integer beyond 2^53 that float64 does not hold: two of them could become one.
 
@@ -175,7 +175,7 @@ _LOOKS = [(re.compile(pattern), what) for pattern, what in _FORMS]
 
 
 def looks_like(text: str) -> str | None:
-    """Return what a text looks like that is no number as :func:`number_reader` reads it, but stands for one or a date.
+    """Return what a text looks like that stands for a number in another notation, or for a date; None for other texts.
 
     Examples
     --------

@@ -137,7 +137,7 @@ def column_of(
     read = read or number_reader()
     numbers = np.full(len(cells), np.nan)
     known: dict[str, float | None] = {}
-    plain: list[int] = []  # cells that are numbers by type, by text, and that are none
+    plain: list[int] = []  # cells that are numbers by type, numbers by text, and other texts
     spelled: list[int] = []
     texts: list[int] = []
     for i, value in enumerate(cells):
@@ -244,7 +244,9 @@ def as_table(
         raise ValueError(f"columns of {what} must have distinct, different names: {twice!r} comes twice")
     for name in categorical:
         if name not in names:
-            raise ValueError(f"categorical names {name!r}, which is no column of {what}: {', '.join(names[:20])}")
+            raise ValueError(
+                f"categorical names {name!r}, but {what} has no column of that name: {', '.join(names[:20])}"
+            )
     values, kinds = [], []
     for name, column in zip(names, raw, strict=True):
         cells, kind = _column(column, name in categorical, f"{what}[{name!r}]")
@@ -283,7 +285,7 @@ def _column(column: Any, coded: bool, what: str) -> tuple[NDArray[Any], str]:
         "mark what is missing as None, correct the cells, or name the column in categorical if it holds categories",
     )
     dtype = getattr(column, "dtype", None)
-    if hasattr(column, "cat") and hasattr(column.cat, "codes"):  # pandas' category: its own dtype says what it is
+    if hasattr(column, "cat") and hasattr(column.cat, "codes"):  # pandas' category: the dtype declares it
         known = texts_of(column.cat.categories.tolist(), place, frozenset())
         codes = np.asarray(column.cat.codes)
         return np.append(known, [None])[codes], "categorical"  # the code of a missing value is -1, the last

@@ -123,21 +123,24 @@ class File:
         for kind, declared in (("categorical", categorical), ("text", text), ("numeric", numeric)):
             for name in declared:
                 if name not in names:
-                    raise ValueError(f"{kind} names {name!r}, which is no column that is read from {self.path}")
+                    raise ValueError(f"{kind} names {name!r}, which is not among the columns read from {self.path}")
                 if kinds.setdefault(name, kind) != kind:
                     raise ValueError(f"the column {name!r} is declared both {kinds[name]} and {kind}: name it once")
         values, profiles = [], []
         for name in names:
             read = number_reader(decimal, thousands, kinds.get(name) != "numeric")
-            column, kind, left = column_of(
-                self.raw[name], self.place(name), kinds.get(name), parse=True, missing=self.missing, read=read
-            )
+            try:
+                column, kind, left = column_of(
+                    self.raw[name], self.place(name), kinds.get(name), parse=True, missing=self.missing, read=read
+                )
+            except TypeError as error:  # a date of a Parquet file: what is wrong is the file, not an argument
+                raise ValueError(str(error)) from None
             share = None
             if left:
                 there = int((~np.isnan(column)).sum())
                 share = there / (there + left)
                 warnings.warn(
-                    f"{left} cells of column {name!r} in {self.path}, which is declared numeric, are no numbers: they "
+                    f"{left} cells of column {name!r} in {self.path}, which is declared numeric, are not numbers: they "
                     f"count as missing",
                     stacklevel=3,
                 )
