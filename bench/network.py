@@ -74,7 +74,7 @@ class Relay:
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=30_000)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int)
     parser.add_argument("--trees", type=int, default=10)
     parser.add_argument("--key-size", type=int, default=2048)
     parser.add_argument("--mbit", type=float, default=100.0, help="Mbit/s (default: 100)")

@@ -2,7 +2,7 @@
 
     python bench/vertical.py logistic [--rows 21000] [--batch 1024] [--key-size 2048] [--sigmoid linear|cubic]
                                       [--balanced] [--wide] [--json FILE]
-    python bench/vertical.py accuracy [--first 0] [--seeds 5] [--epochs 3] [--key-size 2048] [--json FILE]
+    python bench/vertical.py accuracy [--first 0] [--seeds 5] [--epochs N] [--key-size 2048] [--json FILE]
     python bench/vertical.py boosting [--rows 21000] [--trees 2] [--key-size 2048] [--json FILE]
     python bench/vertical.py boosting-sizes [--full] [--key-size 2048] [--json FILE]
     python bench/vertical.py boosting-accuracy [--first 0] [--seeds 5] [--trees 10] [--key-size 2048] [--json FILE]
@@ -137,7 +137,7 @@ def encryption(rows: int, columns: int, batch: int, key_size: int) -> float:
 
 def logistic(options: argparse.Namespace) -> dict[str, Any]:
     clock = Clock() if not options.wide else None
-    more = {"epochs": 1, "learning_rate": 1.5, "sigmoid": options.sigmoid}
+    more = {"epochs": options.epochs or 1, "sigmoid": options.sigmoid, "calibrate": False}
     if options.balanced:
         more["class_weight"] = "balanced"
     told: dict[str, Any] = {}
@@ -211,7 +211,6 @@ def accuracy(options: argparse.Namespace) -> dict[str, Any]:
             options.key_size,
             epochs=options.epochs,
             batch_size=options.batch,
-            learning_rate=options.rate,
             sigmoid=options.sigmoid,
         )
         guest, host = done["guest"], done["host"]
@@ -226,7 +225,7 @@ def accuracy(options: argparse.Namespace) -> dict[str, Any]:
         print(
             f"seed {seed}: shared {told['shared']:.4f}, pooled {told['pooled']:.4f} "
             f"({told['shared'] - told['pooled']:+.4f}), guest alone {told['guest alone']:.4f}; "
-            f"{done['guest s'] + done['host s']:.1f} s of processor time",
+            f"{guest.n_iter_} epochs, {done['guest s'] + done['host s']:.1f} s of processor time",
             flush=True,
         )
     mean = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
@@ -251,20 +250,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=tuple(SECTIONS))
     parser.add_argument("--rows", type=int, default=21_000)
-    parser.add_argument("--batch", type=int, default=1024)
+    parser.add_argument("--batch", type=int, help="rows of a step (default: what suits their number)")
     parser.add_argument("--key-size", type=int, default=2048)
     parser.add_argument("--sigmoid", default="linear", choices=_logistic_job.SIGMOIDS)
     parser.add_argument("--balanced", action="store_true")
     parser.add_argument("--wide", action="store_true")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--rate", type=float, default=1.5)
+    parser.add_argument("--epochs", type=int)
     parser.add_argument("--trees", type=int)
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--json")
     options = parser.parse_args()
     warnings.simplefilter("ignore", UserWarning)
+    if options.batch is None and options.what == "logistic":
+        options.batch = 1024
     bt.set_num_threads(1)
     info = bt.build_info()
     print(f"{platform.processor() or platform.machine()}, backend {info['backend']}")

@@ -30,7 +30,7 @@ def bank(ids: np.ndarray, columns: np.ndarray, default: np.ndarray, link: Link) 
 
     binning = WoEBinning("guest", min_rows=30, key_size=BITS).fit(x[train], y[train], link=link)
     woe = binning.transform(x)
-    logistic = LogisticRegression("guest", epochs=2, key_size=BITS).fit(woe[train], y[train], link=link)
+    logistic = LogisticRegression("guest", key_size=BITS).fit(woe[train], y[train], link=link)
     print(f"logistic regression, AUC {auc(y[~train], logistic.predict_proba(woe[~train], link=link)[:, 1]):.3f}")
 
     trees = GradientBoosting("guest", n_estimators=2, key_size=BITS).fit(x[train], y[train], link=link)
@@ -43,7 +43,7 @@ def network(ids: np.ndarray, columns: np.ndarray, link: Link) -> None:
     train = np.arange(len(x)) < 0.7 * len(x)
 
     woe = WoEBinning("host", min_rows=30, key_size=BITS).fit(x[train], link=link).transform(x)
-    logistic = LogisticRegression("host", epochs=2, key_size=BITS).fit(woe[train], link=link)
+    logistic = LogisticRegression("host", key_size=BITS).fit(woe[train], link=link)
     logistic.predict_proba(woe[~train], link=link)
 
     trees = GradientBoosting("host", n_estimators=2, key_size=BITS).fit(x[train], link=link)

@@ -1,4 +1,4 @@
-"""Rules of the house that a program can check: where randomness comes from, what the C core may know."""
+"""Rules of the house that a program can check: where randomness and arrays come from, what the C core may know."""
 
 from __future__ import annotations
 
@@ -225,3 +225,98 @@ def test_documents_hold_no_tags_by_accident(path: Path) -> None:
     prose = re.sub(r"^ *```.*?^ *```", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
     prose = re.sub(r"`[^`]*`", "", prose)
     assert re.findall(r"<(?!img |/?details|/?summary|https?:)[A-Za-z/][^<>]*>", prose) == []
+
+
+# Calls of numpy.asarray and its kin on a bare name, attribute or subscript, by file: all of them are on arrays
+# that the package made itself. What a caller gave goes through bluetusk._numeric.as_array(), since numpy.asarray drops
+# the mask of a numpy.ma array without a word. A new one here means: somebody has looked where its argument comes from.
+OWN_ARRAYS = {
+    "_numeric.py": 5,
+    "_rounding.py": 2,
+    "_selftest_shares.py": 4,
+    "demo/credit.py": 2,
+    "demo/data.py": 2,
+    "demo/roles.py": 1,
+    "federated/_holder.py": 1,
+    "federated/_noise_sampler.py": 1,
+    "federated/secagg/_client.py": 1,
+    "federated/secagg/_roster.py": 1,
+    "federated/secagg/_server.py": 5,
+    "paillier/arith.py": 2,
+    "paillier/encrypting.py": 2,
+    "paillier/habits.py": 1,
+    "paillier/linalg.py": 8,
+    "paillier/store.py": 1,
+    "paillier/straus.py": 2,
+    "paillier/structure.py": 3,
+    "paillier/to_shares.py": 1,
+    "sharing/_additive.py": 6,
+    "sharing/_field.py": 3,
+    "sharing/_polynomial.py": 2,
+    "sharing/_protocols.py": 2,
+    "sharing/_truncation.py": 3,
+    "sharing/_words.py": 4,
+    "sharing/array.py": 1,
+    "sharing/beaver.py": 5,
+    "sharing/bytestrings.py": 3,
+    "sharing/dealer.py": 1,
+    "sharing/share.py": 1,
+    "vertical/_arrays.py": 1,
+    "vertical/_binning_jobs.py": 3,
+    "vertical/_bins.py": 7,
+    "vertical/_boosting_guest.py": 1,
+    "vertical/_boosting_predict.py": 1,
+    "vertical/_buckets.py": 2,
+    "vertical/_link.py": 2,
+    "vertical/_logistic_job.py": 3,
+    "vertical/_state.py": 2,
+    "vertical/align.py": 2,
+    "vertical/boosting.py": 2,
+    "vertical/evaluation.py": 2,
+    "vertical/party/_run.py": 2,
+    "vertical/report.py": 2,
+}
+ASARRAY = {"array", "asanyarray", "asarray", "ascontiguousarray", "asfortranarray"}
+
+
+def bare_conversions(text: str, name: str) -> list[str]:
+    """Calls that make an array of something that may be a caller's, by line."""
+    return [
+        f"{name}:{node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(ast.parse(text, name))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ASARRAY
+        and ast.unparse(node.func.value) in ("np", "numpy")
+        and node.args
+        and isinstance(node.args[0], ast.Name | ast.Attribute | ast.Subscript | ast.Starred)
+    ]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_arrays_of_callers_pass_the_gate(path: Path) -> None:
+    name = path.relative_to(ROOT / "src" / "bluetusk").as_posix()
+    found = bare_conversions(path.read_text(), name)
+    assert len(found) == OWN_ARRAYS.get(name, 0), "\n".join(
+        [f"use as_array(), or set OWN_ARRAYS[{name!r}] to {len(found)} once each is seen to be the package's:", *found]
+    )
+
+
+def test_the_list_of_own_arrays_names_files_that_exist() -> None:
+    assert set(OWN_ARRAYS) <= {path.relative_to(ROOT / "src" / "bluetusk").as_posix() for path in SOURCES}
+
+
+@pytest.mark.parametrize(
+    ("line", "count"),
+    [
+        ("np.asarray(x)", 1),
+        ("np.array(x.codes, dtype=int)", 1),
+        ("np.ascontiguousarray(codes[:, 0])", 1),
+        ("numpy.asanyarray(y)", 1),
+        ("np.array([*x])", 0),
+        ("np.asarray(a + b)", 0),
+        ("np.ascontiguousarray(as_array(x, 'x'))", 0),
+    ],
+)
+def test_the_gate_for_arrays_sees(line: str, count: int) -> None:
+    assert len(bare_conversions(f"def f(x, y, a, b, codes):\n    return {line}", "planted")) == count

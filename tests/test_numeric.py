@@ -1,15 +1,20 @@
-"""What may enter a plan: every exact number, and nothing that would be rounded unseen."""
+"""What may enter as numbers: every exact one, and nothing that would be rounded or lose its mask unseen."""
 
 from __future__ import annotations
 
+import array
 import math
+import warnings
+from collections import deque
 from decimal import Decimal
 from fractions import Fraction
 
 import gmpy2
 import numpy as np
+import pandas as pd
 import pytest
 
+from bluetusk._numeric import as_array, as_int, as_numbers, refuse_masks, refuse_missing
 from bluetusk.encoding import FixedPoint
 from bluetusk.errors import EncodingOverflow
 
@@ -31,17 +36,17 @@ def test_every_dtype_byte_order_and_layout(dtype, order):
     values = np.array([[0, 1, 100], [7, 127, 3]])
     x = (values / 16 if dtype.startswith("f") else values).astype(order + dtype)
     want = [[half_even(v.as_integer_ratio()[0] << 12, v.as_integer_ratio()[1]) for v in row] for row in x.tolist()]
-    for array in (
+    for layout in (
         x,
         np.asfortranarray(x),
         np.repeat(x, 2, axis=1)[:, ::2],
         x[::-1][::-1],
         np.lib.stride_tricks.as_strided(x, x.shape, x.strides),
     ):
-        q, clipped = plan.quantise(array)
+        q, clipped = plan.quantise(layout)
         assert (q.dtype, q.tolist(), clipped) == (np.int64, want, 0)
         assert q.flags.c_contiguous
-        assert plan.encode_at(array, 12).tolist() == want
+        assert plan.encode_at(layout, 12).tolist() == want
     assert plan.quantise(x.T)[0].tolist() == np.array(want).T.tolist()
     scalar = plan.quantise(x[1, 1])[0]
     assert (scalar.shape, scalar.item()) == ((), want[1][1])
@@ -100,11 +105,6 @@ def test_python_numbers_and_exact_objects():
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (True, r"not bool: use \.astype\(int\)"),
-        (np.array([True]), r"\.astype\(int\)"),
-        ([True, 2], "mixes bool"),
-        ([0.5, False], "mixes bool"),
-        (np.array([1, True], dtype=object), r"x\[1\] is of type bool"),
         (1j, "real and imaginary"),
         (np.zeros(2, dtype=np.complex64), "real and imaginary"),
         (np.longdouble(1), r"astype\(numpy\.float64\)"),
@@ -120,7 +120,6 @@ def test_python_numbers_and_exact_objects():
         (np.array(["2026-01-01"], dtype="M8[D]"), "datetime64"),
         (np.zeros(1, dtype=[("a", "i4")]), "integers or floats"),
         (np.ma.masked_array([1, 2], mask=[0, 1]), "masked"),
-        ([[1, 2], np.array([True, False])], "bool"),
     ],
 )
 def test_what_is_no_number_is_refused(x, message):
@@ -162,3 +161,151 @@ def test_nan_and_infinities_always_raise(on_clip, rounding, bad):
     for value in (Decimal("1e999999999"), Decimal("-1e-999999999")):
         with pytest.raises(ValueError, match="beyond 10"):
             FixedPoint(on_clip=on_clip).quantise([value])
+
+
+# --- bools ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("x", "expected"),
+    [
+        (True, 1),
+        (np.True_, 1),
+        ([True, 2], [1, 2]),
+        ([0.5, False], [0.5, 0]),
+        ([[1, 2], np.array([True, False])], [[1, 2], [1, 0]]),
+        (np.array([[True], [False]]), [[1], [0]]),
+        (np.array([1, True, np.False_], dtype=object), [1, 1, 0]),
+        ([2**64, True], [2**64, 1]),
+    ],
+)
+def test_a_bool_is_0_or_1(x, expected):
+    found = as_numbers(x, "x")
+    assert found.dtype.kind in "iufO"
+    assert found.tolist() == expected
+
+
+# --- the gate ---------------------------------------------------------------------------------------------------------
+
+MASKED = np.ma.array([1, 2], mask=[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("x", "where"),
+    [
+        (MASKED, "x"),
+        (np.ma.array([1, 2]), "x"),
+        (np.ma.masked, "x"),
+        (np.ma.array(7, mask=True), "x"),
+        ([1, np.ma.masked], r"x\[1\]"),
+        ((MASKED, [3, 4]), r"x\[0\]"),
+        ([[1, 2], [3, np.ma.masked]], r"x\[1\]\[1\]"),
+        ([[1, 2], (np.int64(3), np.ma.array(4, mask=True))], r"x\[1\]\[1\]"),
+        (deque([1, np.ma.masked]), r"x\[1\]"),
+        (np.array([[1, 2], [np.ma.masked, 3]], dtype=object), r"x\[1, 0\]"),
+        ([np.array([None, np.ma.masked], dtype=object)], r"x\[0\]\[1\]"),
+        (slice(None, np.ma.masked), r"x\[1\]"),
+    ],
+)
+def test_masks_are_refused_wherever_they_are(x, where):
+    with pytest.raises(TypeError, match=f"^{where} is masked \\(numpy\\.ma\\): fill or drop what is masked first$"):
+        refuse_masks(x, "x")
+    if not isinstance(x, slice):
+        for dtype in (None, np.float64, object):
+            with pytest.raises(TypeError, match=f"^{where} is masked"):
+                as_array(x, "x", dtype)
+
+
+class Holder:
+    def __init__(self, held):
+        self.held = held
+
+    def __array__(self, dtype=None, copy=None):
+        return self.held
+
+
+def test_a_mask_does_not_pass_inside_of_another_object():
+    for held, where in ((MASKED, "x"), (np.array([1, np.ma.masked], dtype=object), r"x\[1\]")):
+        with pytest.raises(TypeError, match=f"^{where} is masked"):
+            as_array(Holder(held), "x")
+    series = pd.Series([1, np.ma.masked], dtype=object)
+    with pytest.raises(TypeError, match=r"^x\[1\] is masked"):
+        as_array(series, "x")
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        [1, 2],
+        [[1.5]],
+        range(3),
+        (True, False),
+        "text",
+        b"bytes",
+        ["a", None],
+        np.arange(3),
+        5,
+        None,
+        array.array("d", [1]),
+    ],
+)
+def test_what_is_not_masked_becomes_what_numpy_makes_of_it(x):
+    found, expected = as_array(x, "x"), np.asarray(x)
+    assert type(found) is np.ndarray
+    assert found.dtype == expected.dtype
+    assert found.tolist() == expected.tolist()
+
+
+def test_the_gate_gives_plain_arrays_and_copies_none():
+    x = np.arange(4.0)
+    assert as_array(x, "x") is x
+    for kind in (np.matrix, np.recarray):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PendingDeprecationWarning)
+            view = np.arange(4.0).reshape(2, 2).view(kind)
+        found = as_array(view, "x")
+        assert type(found) is np.ndarray
+        assert np.shares_memory(found, view)
+
+
+def test_the_gate_names_the_argument():
+    with pytest.raises(ValueError, match=r"^codes does not become an array: .*inhomogeneous"):
+        as_array([[1], [2, 3]], "codes")
+    with pytest.raises(ValueError, match=r"^codes does not become an array: "):
+        as_array(["a"], "codes", np.int64)
+    with pytest.raises(TypeError, match=r"^codes does not become an array: "):
+        as_array([None, {}], "codes", np.int64)
+    with pytest.raises(ValueError, match=r"^codes does not become an array: "):
+        as_array([2**70], "codes", np.int64)
+
+
+@pytest.mark.parametrize(
+    ("value", "match"),
+    [
+        (True, "^n must be an int, not bool$"),
+        (np.True_, "^n must be an int, not bool"),
+        (2.0, "^n must be an int, not float$"),
+        (np.float64(2), "^n must be an int, not float64$"),
+        (np.array([1, 2]), "^n must be an int: "),
+        (np.array(2.0), "^n must be an int: "),
+        (np.ma.array(2, mask=True), "^n is masked"),
+        (np.ma.array(2), "^n is masked"),
+        (np.ma.masked, "^n is masked"),
+    ],
+)
+def test_what_is_not_an_int(value, match):
+    with pytest.raises(TypeError, match=match):
+        as_int(value, "n", 0, 9)
+
+
+def test_missing_values_of_pandas_are_named():
+    for x, where in (
+        (pd.Series([1, 2, None], dtype="Int64"), r"y\[2\]"),
+        (pd.array([True, pd.NA], dtype="boolean"), r"y\[1\]"),
+        (pd.DataFrame({"a": ["x", "y"], "b": ["z", None]}), r"y\[1, 1\]"),
+        (pd.Series([np.nan]), r"y\[0\]"),
+    ):
+        with pytest.raises(ValueError, match=f"^{where} is missing \\(NA\\): impute or drop it first$"):
+            refuse_missing(x, "y")
+    for whole in (pd.Series([1, 2]), pd.DataFrame({"a": ["x"]}), pd.Series([], dtype="Int64"), [np.nan], None, "text"):
+        refuse_missing(whole, "y")

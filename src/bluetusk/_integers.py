@@ -10,6 +10,8 @@ import gmpy2
 import numpy as np
 import numpy.typing as npt
 
+from ._numeric import as_array, refuse_masks, refuse_missing
+
 __all__ = ["Integer", "Integers", "integer", "integers", "limbs_of", "numbers_of", "rows_of"]
 
 Integer: TypeAlias = "int | gmpy2.mpz | np.integer[Any]"
@@ -17,7 +19,9 @@ Integers: TypeAlias = "Integer | Sequence[Integer] | npt.NDArray[Any]"
 
 
 def integer(x: Any, name: str) -> gmpy2.mpz:
-    """Return `x` as an mpz; a bool or a float is no integer here."""
+    """Return `x` as an mpz; a bool or a float is refused here."""
+    if isinstance(x, np.ma.MaskedArray):
+        refuse_masks(x, name)
     if isinstance(x, bool | np.bool_) or not hasattr(x, "__index__"):
         raise TypeError(f"{name} must be an int or a gmpy2.mpz, not {type(x).__name__}")
     return x if isinstance(x, gmpy2.mpz) else gmpy2.mpz(operator.index(x))
@@ -25,6 +29,10 @@ def integer(x: Any, name: str) -> gmpy2.mpz:
 
 def integers(x: Any, name: str) -> tuple[list[gmpy2.mpz], bool]:
     """Return the numbers of `x`, and whether it was a single one."""
+    refuse_masks(x, name)
+    if hasattr(x, "__array__") and not isinstance(x, np.generic):  # a frame of pandas would iterate over its labels
+        refuse_missing(x, name)
+        x = as_array(x, name)
     if isinstance(x, np.ndarray):
         if x.dtype.kind not in "iuO":
             raise TypeError(f"{name} must be an array of integers, not {x.dtype}; round it first if that is meant")

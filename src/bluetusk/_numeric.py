@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, TypeAlias, cast
@@ -9,7 +10,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["NumberArray", "as_array", "as_int", "as_numbers", "index_text", "refuse_masks"]
+__all__ = ["NumberArray", "as_array", "as_int", "as_numbers", "index_text", "refuse_masks", "refuse_missing"]
 
 NumberArray: TypeAlias = (
     "npt.NDArray[np.int64] | npt.NDArray[np.uint64] | npt.NDArray[np.float64] | npt.NDArray[np.object_]"
@@ -20,10 +21,15 @@ _MAX_EXPONENT = 400
 
 
 def as_int(value: object, name: str, low: int | None = None, high: int | None = None) -> int:
-    """Return `value` as an int within [low, high]; a bool or a float is no int here. `high` needs a `low`."""
+    """Return `value` as an int within [low, high]; a bool or a float is refused here. `high` needs a `low`."""
+    if isinstance(value, np.ma.MaskedArray):
+        refuse_masks(value, name)
     if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an int, not {type(value).__name__}")
-    number = int(value.__index__())
+    try:
+        number = int(value.__index__())
+    except TypeError as error:  # an array of several elements, or of floats
+        raise TypeError(f"{name} must be an int: {error}") from None
     if low is not None and (number < low or (high is not None and number > high)):
         shown = str(number) if number.bit_length() <= 128 else f"one of {number.bit_length()} bits"
         raise ValueError(f"{name} must be {f'at least {low}' if high is None else f'{low} to {high}'}, not {shown}")
@@ -37,7 +43,7 @@ def index_text(name: str, shape: tuple[int, ...], flat: int) -> str:
 
 
 def refuse_masks(x: object, name: str) -> None:
-    """Refuse what :mod:`numpy.ma` masks, also inside lists: ``numpy.asarray`` drops the mask without a word.
+    """Refuse what :mod:`numpy.ma` masks, also inside lists and slices: ``numpy.asarray`` drops the mask without a word.
 
     Raises
     ------
@@ -53,14 +59,32 @@ def refuse_masks(x: object, name: str) -> None:
     """
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{name} is masked (numpy.ma): fill or drop what is masked first")
-    if isinstance(x, list | tuple) or (isinstance(x, np.ndarray) and x.dtype.kind == "O"):
+    if isinstance(x, slice):
+        x = (x.start, x.stop, x.step)
+    if (isinstance(x, Sequence) and not isinstance(x, _FLAT)) or (isinstance(x, np.ndarray) and x.dtype.kind == "O"):
         elements = x.ravel().tolist() if isinstance(x, np.ndarray) else x
         if any(issubclass(kind, _NESTED) for kind in set(map(type, elements))):  # a list of plain numbers costs no loop
             for i, element in enumerate(elements):
                 refuse_masks(element, index_text(name, x.shape, i) if isinstance(x, np.ndarray) else f"{name}[{i}]")
 
 
-_NESTED = (list, tuple, np.ndarray)
+_NESTED = (Sequence, np.ndarray)
+_FLAT = (str, bytes, bytearray, memoryview, range)
+
+
+def refuse_missing(x: object, name: str) -> None:
+    """Refuse what pandas counts as missing, in one of its arrays, series or frames: NumPy has no value for it.
+
+    Raises
+    ------
+    ValueError
+        Naming the element by its position.
+    """
+    if hasattr(x, "isna"):
+        missing = np.asarray(x.isna(), dtype=bool)
+        if missing.any():
+            where = index_text(name, missing.shape, int(np.argmax(missing)))
+            raise ValueError(f"{where} is missing (NA): impute or drop it first")
 
 
 def as_array(x: Any, name: str, dtype: npt.DTypeLike | None = None) -> npt.NDArray[Any]:
@@ -82,20 +106,25 @@ def as_array(x: Any, name: str, dtype: npt.DTypeLike | None = None) -> npt.NDArr
     """
     refuse_masks(x, name)
     try:
-        return np.asarray(x, dtype)
+        array = np.asanyarray(x, dtype)
     except (ValueError, TypeError, OverflowError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"{name} does not become an array: {error}") from None
+    if array is not x and (array.dtype.kind == "O" or isinstance(array, np.ma.MaskedArray)):
+        refuse_masks(array, name)  # what an __array__ gave
+    return np.asarray(array)
 
 
 def as_numbers(x: Any, name: str) -> NumberArray:
-    """Return `x` as a C-contiguous array that holds exactly the same numbers.
+    """Return `x` as a C-contiguous array that holds exactly the same numbers: the rule for all numbers of callers.
 
     Parameters
     ----------
     x : array_like
-        Any integer or float dtype up to 64 bits in any byte order and layout, a Python or NumPy number, nested lists of
-        them, or an object array of ints, floats, :class:`~fractions.Fraction` and :class:`~decimal.Decimal`.
+        Whatever NumPy makes an array of numbers: any bool, integer or float dtype up to 64 bits in any byte order and
+        layout, a Python or NumPy number, sequences of them (lists, ranges, ``array.array``) and memoryviews, object
+        arrays of ints, floats, :class:`~fractions.Fraction` and :class:`~decimal.Decimal`, series and frames of pandas
+        without missing values. True counts as 1 and False as 0, as in NumPy's arithmetic.
     name : str
         The argument's name, for messages.
 
@@ -107,20 +136,29 @@ def as_numbers(x: Any, name: str) -> NumberArray:
     Raises
     ------
     TypeError
-        For bool, complex, long double, text, dates, structures and masked arrays, naming what to use instead.
+        For complex, long double, text, bytes, dates, structures and masked arrays, naming what to use instead.
     ValueError
-        For ragged lists, and NaN or infinity in an object array.
+        For ragged lists, missing values of pandas, and NaN or infinity in an object array.
 
     Examples
     --------
     >>> as_numbers([2**63 + 1, -1], "x")
     array([9223372036854775809, -1], dtype=object)
+    >>> as_numbers([True, False], "x")
+    array([1, 0])
     """
+    if hasattr(x, "iloc") and getattr(x, "ndim", 0) == 2:
+        return _from_frame(x, name)
+    if isinstance(x, bytearray):
+        raise TypeError(
+            f"{name} must hold integers or floats, not bytes: use numpy.frombuffer if its bytes are numbers"
+        )
+    refuse_missing(x, name)
     array = as_array(x, name)
-    if not isinstance(x, np.ndarray | np.generic) and array.dtype.kind in "iuf":
-        array = _from_python(x, array, name)
+    if not isinstance(x, np.ndarray | np.generic) and array.dtype.kind == "f":
+        array = _from_python(x, array)
     dtype = array.dtype
-    if dtype.kind in "iu":
+    if dtype.kind in "biu":
         wide = np.uint64 if dtype.kind == "u" and dtype.itemsize == 8 else np.int64
         return cast(NumberArray, np.ascontiguousarray(array, dtype=wide).reshape(array.shape))
     if dtype.kind == "f" and dtype.itemsize <= 8:
@@ -128,24 +166,40 @@ def as_numbers(x: Any, name: str) -> NumberArray:
     if dtype.kind == "O":
         return _from_objects(array, name)
     remedy = {
-        "b": "use .astype(int) if true counts as 1",
         "c": "encode its real and imaginary parts",
         "f": "use .astype(numpy.float64) if its precision is enough",
     }.get(dtype.kind, "give integers or floats")
     raise TypeError(f"{name} must hold integers or floats up to 64 bits, not {dtype}: {remedy}")
 
 
-def _from_python(x: Any, array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
-    """Undo what NumPy does to mixed Python numbers: bools become 1, ints beyond 2^53 among floats get rounded."""
+def _from_python(x: Any, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Undo what NumPy does to Python's ints beside floats: those beyond 2^53 get rounded."""
     if hasattr(x, "__array__") or hasattr(x, "__array_interface__") or hasattr(x, "__buffer__"):
         return array
     objects = np.asarray(x, dtype=object)
     kinds = set(map(type, objects.ravel().tolist()))
-    if bool in kinds or np.bool_ in kinds:
-        raise TypeError(f"{name} mixes bool with numbers: convert true to 1 yourself if that is meant")
-    if array.dtype.kind == "f" and not all(issubclass(kind, float | np.floating) for kind in kinds):
-        return objects
-    return array
+    return array if all(issubclass(kind, float | np.floating) for kind in kinds) else objects
+
+
+def _from_frame(x: Any, name: str) -> NumberArray:
+    """Return a frame of pandas, column by column: its own common dtype would round integers beside floats."""
+    columns = [as_numbers(x.iloc[:, i], f"{name}[{label!r}]") for i, label in enumerate(x.columns)]
+    dtypes = {column.dtype for column in columns}
+    if len(dtypes) <= 1:
+        return cast(NumberArray, np.stack(columns, axis=1)) if columns else np.empty(x.shape)
+    if np.dtype(np.float64) in dtypes and all(map(_fits_double, columns)):
+        return np.stack([column.astype(np.float64) for column in columns], axis=1)
+    objects = np.empty(x.shape, dtype=object)
+    for i, column in enumerate(columns):
+        objects[:, i] = column.tolist()
+    return _from_objects(objects, name)
+
+
+def _fits_double(column: NumberArray) -> bool:
+    """Tell whether every number is one that a double holds."""
+    if column.dtype.kind in "iu":
+        return not column.size or max(int(column.max()), -int(column.min())) <= 1 << 53
+    return column.dtype.kind == "f"
 
 
 def _from_objects(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.object_]:
@@ -158,8 +212,8 @@ def _from_objects(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.object_]
                 exact[i] = Fraction(float(value) if isinstance(value, np.floating) else value)
             except (ValueError, OverflowError):
                 raise ValueError(f"{index_text(name, array.shape, i)} is NaN or infinite: impute or drop it") from None
-        elif hasattr(value, "__index__") and not isinstance(value, bool | np.bool_ | np.ndarray):
-            exact[i] = int(value.__index__())
+        elif isinstance(value, np.bool_) or (hasattr(value, "__index__") and not isinstance(value, np.ndarray)):
+            exact[i] = int(value)
         else:
             where = index_text(name, array.shape, i)
             raise TypeError(f"{where} is of type {type(value).__name__}: give integers or floats up to 64 bits")

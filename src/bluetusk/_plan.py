@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar, cast
 import numpy as np
 
 from ._kernels.pack import MAX_SLOT
-from ._numeric import as_int
+from ._numeric import as_int, refuse_masks
 from ._rounding import MAX_FRAC, MAX_INT64
 from .errors import EncodingOverflow, FrameError
 from .wire import frame
@@ -457,6 +457,7 @@ class Plan:
 
 
 def _clip_number(clip: object, name: str) -> int | float:
+    refuse_masks(clip, name)
     if isinstance(clip, bool | np.bool_):
         raise TypeError(f"{name} must be a float or an int, not bool")
     if isinstance(clip, float | np.float16 | np.float32):

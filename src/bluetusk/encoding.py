@@ -241,9 +241,10 @@ class FixedPoint(Plan):
         Parameters
         ----------
         x : array_like
-            Integers and floats of any dtype up to 64 bits, byte order and layout; Python numbers and lists of them;
-            object arrays of int, float, :class:`~fractions.Fraction` or :class:`~decimal.Decimal`. Integers never pass
-            through a double.
+            Whatever NumPy makes an array of numbers: integers and floats of any dtype up to 64 bits, byte order and
+            layout; bools, which count as 0 and 1; Python numbers; lists, ranges, ``array.array`` and memoryviews of
+            them; object arrays of int, float, :class:`~fractions.Fraction` or :class:`~decimal.Decimal`; series and
+            frames of pandas. Integers never pass through a double. Operands of encrypted arrays follow the same rule.
 
         Returns
         -------
@@ -255,9 +256,10 @@ class FixedPoint(Plan):
         Raises
         ------
         TypeError
-            For bool, complex, long double, text and whatever else is no number of at most 64 bits.
+            For complex, long double, text, bytes, what numpy.ma masks, and other types that are not numbers of at most
+            64 bits.
         ValueError
-            For NaN and infinities, whatever `on_clip` says.
+            For NaN, infinities and missing values of pandas, whatever `on_clip` says.
         EncodingOverflow
             Beyond the clip, if `on_clip` is "raise".
 

@@ -371,7 +371,6 @@ def test_bincount(priv):
         ([0, 1], 2, ValueError, r"shape \(3,\)"),
         ([[0, 1, 1]], 2, ValueError, r"shape \(3,\)"),
         ([0.0, 1.0, 1.0], 2, TypeError, "integers, not float64"),
-        ([True, False, True], 2, TypeError, "integers, not bool"),
         ([0, 0, 0], 0, ValueError, "n_bins is 0, but there are 3 codes"),
         ([0, 0, 0], -1, ValueError, "n_bins must be 0 to"),
         ([0, 0, 0], 10**20, ValueError, "n_bins must be 0 to"),
@@ -493,6 +492,20 @@ def test_slots_at_the_limit_and_past_it(pub, priv):
 
 
 # --- multiply ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+def test_a_matrix_of_numpy_is_not_multiplied_by_elements(pub, priv):
+    """There ``*`` is the product of matrices, which NumPy's own arrays give way to."""
+    x, m = np.array([[1, 2], [3, 4]]), np.matrix([[5, 6], [7, 8]])
+    c = encrypt(pub, x)
+    for use in (lambda: c * m, lambda: m * c):
+        with pytest.raises(TypeError, match=r"numpy\.matrix is the product of matrices.*use @ for the first"):
+            use()
+    assert np.array_equal(ints_of(priv, m @ c), m * x)
+    assert np.array_equal(ints_of(priv, c @ m), x * m)
+    assert np.array_equal(ints_of(priv, c + m), x + m)
+    assert np.array_equal(ints_of(priv, np.multiply(m, c)), np.multiply(m, x))
 
 
 @pytest.mark.parametrize("secret", [False, True])

@@ -103,6 +103,13 @@ def test_wrong_calls_are_refused_before_anything_is_sent(given):
         intersect(["a"], **{"role": "guest", **given})
 
 
+@pytest.mark.parametrize("role", ["guest", "host"])
+def test_a_wrong_number_of_threads_is_found_before_the_first_message(role):
+    """It used to be found when the first ids were blinded, after the sets' sizes had been shown."""
+    with pytest.raises(ValueError, match="threads"):
+        intersect(["a"], role=role, link=object(), threads=0)
+
+
 def test_three_parties_hosts_learn_the_common_ids_only(both):
     sets = [GUEST, HOST, [f"customer {i}" for i in range(0, 200, 3)]]
     pairs = [local_links("guest", f"host-{k}", seconds=20) for k in (1, 2)]

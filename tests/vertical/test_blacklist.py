@@ -174,6 +174,28 @@ def test_configurations_are_checked(case, tmp_path, role, change, message):
         Settings.load(tmp_path / "c.toml", role)
 
 
+def test_where_answers_go_is_checked_before_the_first_message(case, tmp_path, monkeypatch):
+    """An asker that cannot keep the answers must not have asked."""
+    import dataclasses
+    import os
+
+    from bluetusk.vertical.party import _party
+
+    monkeypatch.setattr(_party, "Vault", None)  # whoever comes as far as the connection fails otherwise
+    settings = Settings.load(case / "bank.toml", "guest")
+    (tmp_path / "file").touch()
+    for output, error, message in (
+        (tmp_path, ValueError, "is a folder"),
+        (tmp_path / "file" / "answers.csv", OSError, "file"),
+        (tmp_path / "answers.csv", bt.ProtocolAbort, r"0\.0 MB are free, at least"),
+    ):
+        if error is bt.ProtocolAbort:
+            full = os.statvfs_result((4096, 4096, 9, 0, 0, 9, 9, 9, 0, 255))
+            monkeypatch.setattr(os, "statvfs", lambda path, full=full: full)
+        with pytest.raises(error, match=message):
+            _over_grpc(dataclasses.replace(settings, output=str(output)), ["1"], "none")
+
+
 @pytest.mark.parametrize(("values", "message"), [(["1", ""], "1 rows have no"), (["1", "1"], "same id")])
 def test_tables_are_checked(case, tmp_path, values, message):
     import dataclasses

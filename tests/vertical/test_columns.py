@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bluetusk as bt
 from bluetusk.vertical import GradientBoosting, LogisticRegression, WoEBinning, local_links
 from bluetusk.vertical._cells import MISSING_TEXTS, looks_like, number_reader
 from bluetusk.vertical._columns import as_classes, as_labels, as_table, texts_of
@@ -297,13 +298,13 @@ def test_unseen_categories_are_counted_and_treated_as_said():
     assert fitted.transform({"job": ["cook", "clerk"]})[:, 0].tolist() == pytest.approx([woe["others"], woe["clerk"]])
     new = ["clerk", "judge", "judge", "nurse", "pilot"]
     with pytest.warns(
-        UserWarning, match=r"3 of 5 values in 2 categories \('judge', 'nurse'\), counted as the rare ones"
+        bt.DataWarning, match=r"3 of 5 values in 2 categories \('judge', 'nurse'\), counted as the rare ones"
     ):
         found = fitted.transform({"job": new})[:, 0]
     assert found.tolist() == pytest.approx([woe["clerk"], *[woe["others"]] * 4])
     plain = alone({"job": jobs[:8], "age": list(range(8))}, y[:8], min_rows=2)
     with pytest.warns(
-        UserWarning, match=r"\['job'\]: 2 of 2 values in 2 categories .* as 0; X\['age'\]: 1 of 2 .*missing"
+        bt.DataWarning, match=r"\['job'\]: 2 of 2 values in 2 categories .* as 0; X\['age'\]: 1 of 2 .*missing"
     ):
         assert plain.transform({"age": [1, None], "job": [0, 1]})[:, 0].tolist() == [0.0, 0.0]
 

@@ -68,6 +68,14 @@ SMALL_DISK = """
 import resource
 resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))
 """
+SMALL_AT_THE_END = """
+import resource
+whole = _run._write
+def write(*given):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+    whole(*given)
+_run._write = write
+"""
 
 
 class Process:
@@ -130,11 +138,13 @@ def edit(path, old, new):
     path.write_text(text.replace(old, new))
 
 
-def copied(case, folder):
-    """Return a fresh copy of the case, at a free port."""
+def copied(case, folder, splits=None):
+    """Return a fresh copy of the case, at a free port; `splits`: a case whose rows held back it is to have."""
     import dataclasses
 
     shutil.copytree(case.folder, folder, dirs_exist_ok=True)
+    for name in ROLES.values() if splits is not None else ():
+        shutil.copytree(splits.folder / name / "splits", folder / name / "splits")
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{s.getsockname()[1]}"
@@ -214,7 +224,7 @@ def same(found, wanted):
 
 @pytest.fixture(scope="module")
 def undisturbed(case, tmp_path_factory):
-    """The outcome of a run without a fault, and how many steps it reports."""
+    """The outcome of a run without a fault, how many steps it reports, and the case, which has the split."""
     mine = copied(case, tmp_path_factory.mktemp("undisturbed"))
     steps = threading.Semaphore(0)
     host, guest = Process(mine, "host"), Process(mine, "guest", steps=steps)
@@ -227,13 +237,13 @@ def undisturbed(case, tmp_path_factory):
     count = 0
     while steps.acquire(blocking=False):
         count += 1
-    return outcome(mine), count
+    return outcome(mine), count, mine
 
 
 @pytest.mark.parametrize("run", range(-(-KILLS // IN_ONE_RUN)))
 def test_killed_at_random_points(case, undisturbed, tmp_path, run):
-    wanted, steps = undisturbed
-    mine = copied(case, tmp_path)
+    wanted, steps, first = undisturbed
+    mine = copied(case, tmp_path, first)
     kills = min(IN_ONE_RUN, KILLS - run * IN_ONE_RUN)
     rng = random.Random()
     seed = rng.randrange(1 << 32)
@@ -293,7 +303,7 @@ def signed(case, role, change):
 def test_one_run_that_meets_every_fault(case, undisturbed, tmp_path):
     import dataclasses
 
-    mine = copied(case, tmp_path)
+    mine = copied(case, tmp_path, undisturbed[2])
     network, bank = mine.folder / "network", mine.folder / "bank"
 
     # a guest that expects, and shows, a certificate of somebody else
@@ -359,3 +369,53 @@ def test_one_run_that_meets_every_fault(case, undisturbed, tmp_path):
     assert ends == {"guest": (0, []), "host": (0, [])}
     logs_hold(mine, covered=True)
     same(outcome(mine), undisturbed[0])
+
+
+@contextlib.contextmanager
+def small_disk(folder):
+    """Put a file system of 8 MiB at a folder, where this machine lets us; yields whether there is one."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "bluetusk-test", str(folder)]
+    made = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    try:
+        yield made
+    finally:
+        if made:
+            subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(folder):
+    """Take all the space that there is."""
+    with contextlib.suppress(OSError), open(folder / "filler", "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+@pytest.mark.parametrize("role", ["guest", "host"])
+def test_a_full_disk_when_results_are_written(case, undisturbed, tmp_path, role):
+    """No result at either party, both told so; when there is space again both go on and have what they should have."""
+    mine = copied(case, tmp_path, undisturbed[2])
+    output = mine.folder / ROLES[role] / "output"
+    with small_disk(output) as real:
+        tap = "" if real else SMALL_AT_THE_END
+        steps = threading.Semaphore(0)
+        lives = {me: Process(mine, me, tap=tap if me == role else "", steps=steps) for me in ("host", "guest")}
+        try:
+            for _ in range(20):  # both have passed their checks
+                assert steps.acquire(timeout=60)
+            if real:
+                fill(output)
+            lines = errors({me: life.end() for me, life in lives.items()})
+        finally:
+            for life in lives.values():
+                life.kill()
+        assert "cannot write the results" in lines[role]
+        assert "the disk is full" in lines[role]
+        assert "its results could not be written: the disk is full" in lines[PEERS[role]]
+        for name in ROLES.values():
+            folder = mine.folder / name / "output"
+            assert not folder.exists() or {path.name for path in folder.iterdir()} <= {"filler"}
+        logs_hold(mine)
+        (output / "filler").unlink(missing_ok=True)
+        assert both(mine) == {"guest": (0, []), "host": (0, [])}
+        same(outcome(mine), undisturbed[0])

@@ -34,7 +34,7 @@ def test_binnings_of_version_1(tmp_path):
     assert host.transform(as_text).tolist() == GOLDEN["woe_host"]
     assert [bins.labels() for bins in host.bins_] == GOLDEN["labels_host"]
     assert (host.categorical_, host.profile_) == (["job", "code"], [])
-    with pytest.warns(UserWarning, match="1 of 1 values in 1 categories"):
+    with pytest.warns(bt.DataWarning, match="1 of 1 values in 1 categories"):
         assert host.transform([("astronaut", 1, 0.0)])[0, 0] == 0.0
     host.save(tmp_path / "again")
     again = WoEBinning.load(tmp_path / "again")

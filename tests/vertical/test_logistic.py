@@ -19,6 +19,8 @@ from bluetusk.vertical._link import Rewind
 from bluetusk.vertical._logistic_job import LogisticJob
 from bluetusk.wire.frame import Kind, decode
 
+pytestmark = pytest.mark.filterwarnings("ignore::bluetusk.DataWarning")  # of few rows; they have tests of their own
+
 SEED = bytes(range(32))
 
 
@@ -68,7 +70,7 @@ def _cheap_keys(monkeypatch, keypair, keypair2):
             p, q = next(primes)
         return PrivateKey._generated(int.from_bytes(p, "little"), int.from_bytes(q, "little"), "djn")
 
-    monkeypatch.setattr(job_module, "_new_key", new_key)
+    monkeypatch.setattr(job_module, "ephemeral_key", new_key)
 
 
 def data(n=40, seed=0):
@@ -84,6 +86,8 @@ def pair(**options):
         "batch_size": 20,
         "learning_rate": 1.5,
         "l2": 0.01,
+        "calibrate": False,
+        "tol": 0.0,
         "seed": SEED,
         "key_size": 2048,
     } | options
@@ -96,18 +100,35 @@ def trained(xg, xh, y, links=None, **options):
     return guest, host
 
 
+def decorrelated(x, largest):
+    """Return centred columns times the inverse root of their covariance, 1 % of a unit added, by an SVD."""
+    x = x - x.mean(axis=0)
+    x = x / x.std(axis=0)
+    _, s, rows = np.linalg.svd(x / math.sqrt(len(x)), full_matrices=False)
+    u = x @ rows.T @ np.diag(1 / np.sqrt(s**2 + 0.01)) @ rows
+    return u * np.minimum(1, largest / np.abs(u).max(axis=0))
+
+
+def back(x, u, w):
+    """Return coefficients and constant of x for weights w of its linear image u."""
+    found = np.linalg.lstsq(np.column_stack([x, np.ones(len(x))]), u @ w, rcond=None)[0]
+    return found[:-1], found[-1]
+
+
 def simulated(
-    xg, xh, y, *, epochs=2, batch=20, rate=1.5, l2=0.01, sigmoid="linear", weights=(256, 256), weighted=False
+    xg, xh, y, *, epochs=2, batch=20, rate=1.5, l2=0.01, sigmoid="linear", weights=(1.0, 1.0), weighted=False, tol=0.0
 ):
-    """The same training on plain integers, written out: (coefficients of guest, host, intercept; losses)."""
-    x = [[round(v * 4096) for v in row] for row in np.column_stack([xg, xh])]
+    """The same training on plain integers, written out: (coefficients of guest, host, all constants; epochs)."""
+    parts = [decorrelated(part, max(4.0, math.sqrt(min(batch, len(part))) / 2)) for part in (xg, xh)]
+    x = [[round(v * 4096) for v in row] for row in np.column_stack(parts)]
     x = [[*row, 4096] for row in x]
     n, d = len(x), len(x[0])
-    w, losses, batches = [0] * d, [], -(-n // batch)
+    w, means, losses, batches = [0] * d, [], [], -(-n // batch)
+    factors = [round(v / max(weights) * 2**16) for v in weights]
     for epoch in range(epochs):
         seed = hashlib.sha256(b"bluetusk logistic order" + SEED + epoch.to_bytes(8, "little")).digest()
         order = np.argsort(Stream(seed).uint64(n), kind="stable").tolist()
-        total = 0
+        total, sums = 0, [0] * d
         for b in range(batches):
             rows = order[n * b // batches : n * (b + 1) // batches]
             gradient = [0] * d
@@ -118,64 +139,127 @@ def simulated(
                 else:
                     z >>= 20
                     r = 12911 * 2**24 * z - 262 * z**3 + (1 - 2 * int(y[i])) * 2**51 >> 32
-                u = r * weights[y[i]] >> 8 if weighted else r
+                u = r * factors[y[i]] >> 16 if weighted else r
                 total += u * r
                 gradient = [g + a * u for g, a in zip(gradient, x[i], strict=True)]
             shift = 16 - math.frexp(rate / len(rows))[1]
             step, decay = round(rate / len(rows) * 2**shift), round(rate * l2 * 2**shift)
             decays = [decay] * (d - 1) + [0]
             w = [c - ((g >> 12) * step + c * k >> shift) for c, g, k in zip(w, gradient, decays, strict=True)]
-        losses.append((total >> 24) // n / 2**16)
-    return np.array(w) / 2**20, losses
+            sums = [a + c for a, c in zip(sums, w, strict=True)]
+        means.append([a / batches for a in sums])
+        losses.append(total)
+        if tol and epoch and losses[-2] - total < tol * total:
+            means.pop()
+            break
+    result = np.array(means[-1]) / 2**20
+    guest, host = back(xg, parts[0], result[:2]), back(xh, parts[1], result[2:5])
+    return np.concatenate([guest[0], host[0], [guest[1] + host[1] + result[5]]]), len(losses)
 
 
 def coefficients(guest, host):
-    return np.concatenate([guest.coef_, host.coef_, [guest.intercept_]])
+    return np.concatenate([guest.coef_, host.coef_, [guest.intercept_ + host.intercept_]])
 
 
 @pytest.mark.parametrize(
     ("options", "same"),
     [
         ({}, {}),
-        ({"tol": 0.0}, {}),
+        ({"tol": 0.05, "epochs": 9}, {"tol": 0.05, "epochs": 9}),
+        ({"batch_size": 40, "epochs": 3}, {"batch": 40, "epochs": 3}),
         ({"sigmoid": "cubic", "epochs": 1}, {"sigmoid": "cubic", "epochs": 1}),
-        ({"class_weight": {0: 0.5, 1: 2.25}, "tol": 0.0}, {"weights": (128, 576), "weighted": True}),
+        (
+            {"class_weight": {0: 0.5, 1: 2.25}, "tol": 2.0**-16},
+            {"weights": (0.5, 2.25), "weighted": True, "tol": 2.0**-16},
+        ),
     ],
-    ids=["linear", "loss", "cubic", "weighted"],
+    ids=["linear", "loss", "all rows", "cubic", "weighted"],
 )
 def test_it_is_the_training_on_plain_integers(options, same):
     xg, xh, y = data()
     guest, host = trained(xg, xh, y, **options)
-    expected, losses = simulated(xg, xh, y, **same)
-    # each step truncates three times, each off by one unit of 2^-20 (the cubic's scores: 2^-12, times their slope)
+    expected, taken = simulated(xg, xh, y, **same)
+    # each step truncates three times, each off by one unit of 2^-20 (the cubic's scores: 2^-12, times their slope); an
+    # entry of the rows that lies between two units may be rounded the other way
     unit = 2**-12 / 4 if "sigmoid" in options else 2**-20
-    assert np.abs(coefficients(guest, host) - expected).max() < 8 * 4 * unit
-    assert guest.n_iter_ == host.n_iter_ == options.get("epochs", 2)
-    assert guest.loss_ == host.loss_
-    assert np.allclose(guest.loss_, losses if "tol" in options else [], atol=2**-15)
-    assert host.intercept_ == 0.0
+    assert np.abs(coefficients(guest, host) - expected).max() < 8 * 4 * unit + 2**-15
+    assert guest.n_iter_ == host.n_iter_ == taken
     assert host.sigmoid_ == guest.sigmoid
+    if "tol" in same and same["tol"] > 0.01:
+        assert 2 < taken < 9
 
 
 def test_without_intercept_and_with_one_row_to_a_batch():
     xg, xh, y = data(3)
-    guest, host = trained(xg, xh, y, fit_intercept=False, epochs=1, batch_size=1)
-    assert guest.intercept_ == 0.0
+    guest, host = trained(xg, xh, y, fit_intercept=False, epochs=1, batch_size=1, learning_rate=0.5)
+    assert (guest.intercept_, host.intercept_) == (0.0, 0.0)
     assert (len(guest.coef_), len(host.coef_)) == (2, 3)
-    expected = np.zeros(5)
-    x = np.column_stack([xg, xh])
+    parts = []
+    for x in (xg, xh):
+        scaled = x / np.sqrt((x**2).mean(axis=0))
+        values, vectors = np.linalg.eigh(scaled.T @ scaled / 3)
+        parts.append(scaled @ vectors @ np.diag((values.clip(0) + 0.01) ** -0.5) @ vectors.T)
+    u, w, path = np.column_stack(parts), np.zeros(5), []
     order = np.argsort(Stream(hashlib.sha256(b"bluetusk logistic order" + SEED + bytes(8)).digest()).uint64(3))
     for i in order:
-        expected -= 1.5 * ((0.5 + x[i] @ expected / 8 - y[i]) * x[i] + 0.01 * expected)
-    assert np.allclose(np.concatenate([guest.coef_, host.coef_]), expected, atol=0.005)
+        w = w - 0.5 * ((0.5 + u[i] @ w / 8 - y[i]) * u[i] + 0.01 * w)
+        path.append(w)
+    w = np.mean(path, axis=0)
+    z = xg @ guest.coef_ + xh @ host.coef_
+    assert np.allclose(z, u @ w, atol=0.005)
 
 
-def test_it_stops_when_the_loss_does():
-    xg, xh, y = data()
-    guest, host = trained(xg, xh, y, epochs=50, batch_size=40, tol=0.02)
-    assert 2 <= guest.n_iter_ == host.n_iter_ == len(guest.loss_) < 20
-    assert guest.loss_[-2] - guest.loss_[-1] < 0.02
-    assert all(a - b >= 0.02 for a, b in zip(guest.loss_[:-2], guest.loss_[1:-1], strict=True))
+# --- what follows from the data ---
+
+
+def test_steps_follow_from_the_number_of_rows():
+    config = [LogisticRegression("guest")._config(rows) for rows in (8, 200, 1000, 5000, 20_000, 10**6)]
+    assert [c.held_back for c in config] == [2, 20, 100, 500, 2000, 2000]
+    assert [c.batch_size for c in config] == [6, 180, 900, 1024, 1024, 8192]
+    assert [c.epochs for c in config] == [20, 20, 20, 8, 3, 3]
+    assert [c.tol for c in config] == [0.25, 0.01, 0.002, 0.0004, 2**-13, 2**-13]
+
+
+HARD = {
+    "a strong column": lambda rng, y, x: (
+        x,
+        np.where(y == 1, rng.normal(3.5, 1, len(y)), rng.normal(size=len(y)))[:, None],
+    ),
+    "the label itself": lambda rng, y, x: (x[:, :3], np.column_stack([x[:, 3:], 7.0 * y])),
+    "copies": lambda rng, y, x: tuple(
+        np.hstack([x + 0.3 * rng.normal(size=x.shape) for _ in range(8)]) for _ in range(2)
+    ),
+    "scales": lambda rng, y, x: (x[:, :3] * [1e9, 1e-9, 1], x[:, 3:] * [1, 1e6, 1e-30]),
+    "heavy tails": lambda rng, y, x: (x[:, :3], np.exp(4 * x[:, 3:])),
+    "constants": lambda rng, y, x: (np.column_stack([x[:, :3], np.full(len(y), 1e6)]), x[:, 3:]),
+    "the same columns": lambda rng, y, x: (x, x),
+    "a single one": lambda rng, y, x: (x[:, :3], np.column_stack([x[:, 3:], np.arange(len(y)) == 7])),
+}
+QUICK = ("a strong column", "the label itself", "scales")
+
+
+@pytest.mark.parametrize("case", [c if c in QUICK else pytest.param(c, marks=pytest.mark.slow) for c in HARD])
+def test_no_column_makes_it_diverge_or_turn(case):
+    """Ranks rows as scikit-learn on all columns together does, where steps of a fixed size grew or turned the order."""
+    from sklearn.linear_model import LogisticRegression as Pooled
+    from sklearn.metrics import roc_auc_score
+    from sklearn.preprocessing import StandardScaler
+
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(2000, 6))
+    y = (x @ [1.0, 0.5, 0.3, -0.4, 0.2, 0.6] + 1.5 * rng.normal(size=2000) > 1).astype(int)
+    xg, xh = HARD[case](rng, y, x)
+    n = 150 if case in QUICK else 600
+    guest = LogisticRegression("guest", epochs=6 if case in QUICK else None, key_size=2048, seed=SEED)
+    host = LogisticRegression("host", key_size=2048)
+    both(lambda link: guest.fit(xg[:n], y[:n], link=link), lambda link: host.fit(xh[:n], link=link))
+    z = xg[n:] @ guest.coef_ + xh[n:] @ host.coef_ + guest.intercept_ + host.intercept_
+    scaled = StandardScaler().fit(np.hstack([xg, xh])[:n]).transform(np.hstack([xg, xh]))
+    pooled = Pooled(max_iter=10_000).fit(scaled[:n], y[:n]).decision_function(scaled[n:])
+    assert roc_auc_score(y[n:], z) > roc_auc_score(y[n:], pooled) - 0.02
+    p = guest.calibration_.probability(z)
+    assert (np.diff(p[np.argsort(z)]) >= 0).all()
+    assert 0.0 <= p.min() < p.max() <= 1.0
 
 
 # --- prediction and files ---
@@ -199,15 +283,15 @@ def test_halves_save_load_and_predict_together(tmp_path):
         ours, theirs = both(*calls)
         assert theirs is None
         results.append(ours)
-    z = xg @ guest.coef_ + xh @ host.coef_ + guest.intercept_
-    assert np.abs(results[0] - z).max() < 0.001
+    z = xg @ guest.coef_ + xh @ host.coef_ + guest.intercept_ + host.intercept_
+    assert np.abs(results[0] - z).max() < 2**-20
     assert np.allclose(results[1][:, 1], np.clip(0.5 + results[0] / 8, 0, 1))
     assert np.allclose(results[1].sum(axis=1), 1)
     assert np.array_equal(results[2], results[0] > 0)
     with pytest.raises(bt.FrameError):
         LogisticRegression.load(tmp_path / "guest")
     whole = (tmp_path / "host").read_bytes()
-    for damaged in (whole[:-8], whole[:-8] + (1 << 40).to_bytes(8, "little")):
+    for damaged in (whole[:-8], whole[:-8] + np.float64(np.inf).tobytes(), whole[:-8] + np.float64(np.nan).tobytes()):
         (tmp_path / "host").write_bytes(damaged)
         with pytest.raises(bt.FrameError):
             LogisticRegression.load(tmp_path / "host")
@@ -268,7 +352,6 @@ def test_kept_scores_are_of_their_rows_and_model(steps):
     ("x", "y", "options", "message"),
     [
         ([[1.0], [np.inf]], [0, 1], {}, "NaN or infinite"),
-        ([[1.0], [64.0]], [0, 1], {}, "standardise"),
         ([1.0, 2.0], [0, 1], {}, "two axes"),
         ([[], []], [0, 1], {}, "0 columns"),
         ([[1.0], [2.0]], [0, 2], {}, "0 and 1 only"),
@@ -280,7 +363,9 @@ def test_kept_scores_are_of_their_rows_and_model(steps):
         ([[1.0], [2.0]], [0, 1], {"batch_size": 70000}, "batch_size"),
         ([[1.0], [2.0]], [0, 1], {"tol": float("nan")}, "tol"),
         ([[1.0], [2.0]], [0, 1], {"class_weight": "even"}, "class_weight"),
-        ([[1.0], [2.0]], [0, 1], {"class_weight": {0: 300.0}}, "class_weight"),
+        ([[1.0], [2.0]], [0, 1], {"class_weight": {0: -1.0}}, "class_weight"),
+        ([[1.0], [2.0]], [0, 1], {"class_weight": {0: float("nan")}}, "class_weight"),
+        ([[1.0], [2.0]], [0, 1], {"class_weight": {0: 0.0, 1: 0.0}}, "class_weight"),
         ([[1.0], [2.0]], [0, 1], {"seed": b"short"}, "32 bytes"),
         ([[1.0], [2.0]], [0, 1], {"role": "server"}, "role"),
         ([[1.0], [2.0]], [0, 1], {"role": "host"}, "no labels"),
@@ -328,8 +413,9 @@ def test_parties_with_other_rows_stop():
 def test_a_training_that_leaves_the_fixed_point_ends_in_an_error():
     n = 24
     x = np.full((n, 5), 60.0)
+    x += np.random.default_rng(0).normal(size=x.shape)
     with pytest.raises(bt.EncodingOverflow, match="learning_rate"):
-        trained(x[:, :2], x[:, 2:], np.arange(n) > 0, learning_rate=60.0, epochs=1, batch_size=n)
+        trained(x[:, :2], x[:, 2:], np.arange(n) > 11, learning_rate=60.0, epochs=9, batch_size=n)
 
 
 class Watching(Observer):
@@ -350,29 +436,36 @@ class Watching(Observer):
         self.frames.append(frame)
 
 
-def test_owners_are_asked_and_values_counted():
-    xg, xh, y = data()
+def test_owners_are_asked_before_anything_is_computed_and_values_counted():
+    xg, xh, y = data(80)
     watch = Watching(), Watching()
     links = local_links(observers=watch, seconds=60.0)
-    guest, host = trained(xg, xh, y, links, tol=0.0)
-    assert watch[0].asked == [
-        ("host", "logistic_regression", ("x0", "x1"), 40, {"task": "logistic_regression", "epochs": 2})
-    ]
-    assert watch[1].asked == [
-        ("guest", "logistic_regression", ("x0", "x1", "x2"), 40, {"task": "logistic_regression", "epochs": 2})
-    ]
-    # four batches of 20: residuals, and the shares of the other's weights (the guest has an intercept)
-    assert watch[0].counted == {"rows": 40, "values_encrypted": 80 + 4 * 3, "values_revealed": 2}
-    assert watch[1].counted == {"rows": 40, "values_encrypted": 80 + 4 * 3, "values_revealed": 2}
+    guest, host = trained(xg, xh, y, links, calibrate=True, batch_size=36, tol=2.0**-16)
+    asked = (
+        ("logistic_regression", {"task": "logistic_regression", "epochs": 2}),
+        ("predict", {"task": "logistic_regression"}),
+    )
+    for mine, peer, names in zip(watch, ("host", "guest"), (("x0", "x1"), ("x0", "x1", "x2")), strict=True):
+        assert mine.asked == [
+            (peer, asked[0][0], names, 80, asked[0][1]),
+            (peer, asked[1][0], names, 8 + 12, asked[1][1]),
+        ]
+    # two epochs of two batches of 30: residuals, and the shares of the other's weights (the guest has an intercept);
+    # the guest's bits for one comparison
+    assert watch[0].counted == {"rows": 80 + 20, "values_encrypted": 120 + 4 * 3 + 64}
+    assert watch[1].counted == {"rows": 80 + 20, "values_encrypted": 120 + 4 * 3, "values_revealed": 20}
     both(lambda link: guest.predict(xg, link=link), lambda link: host.predict(xh, link=link), links)
     assert watch[1].asked[-1][1] == "predict"
-    assert watch[1].counted["values_revealed"] == 42
+    assert watch[1].counted["values_revealed"] == 20 + 80
 
 
-def test_an_owner_who_forbids_ends_it():
-    links = local_links(observers=(None, Watching("logistic_regression")), seconds=60.0)
+@pytest.mark.parametrize("purpose", ["logistic_regression", "predict"])
+def test_an_owner_who_forbids_ends_it_before_the_first_batch(purpose):
+    watch = Watching(purpose)
+    links = local_links(observers=(None, watch), seconds=60.0)
     with pytest.raises(bt.BluetuskError, match=r"policy|gave up"):
-        trained(*data(), links)
+        trained(*data(), links, calibrate=True)
+    assert {decode(frame, Kind.VERTICAL).header["topic"] for frame in watch.frames} <= {"setup", "abort"}
 
 
 # --- recovery ---
@@ -422,7 +515,6 @@ def test_a_kill_after_every_step_changes_nothing():
             continue
     assert shelf.lives > 7  # the set-up, four batches, the coefficients, and what was taken twice
     assert np.abs(coefficients(guest, host) - coefficients(*whole)).max() < 1e-4
-    assert np.allclose(guest.loss_, whole[0].loss_, atol=2**-14)
 
 
 def test_a_broken_step_is_taken_again_with_fresh_masks(monkeypatch):
@@ -472,16 +564,24 @@ def test_a_broken_step_is_taken_again_with_fresh_masks(monkeypatch):
     assert np.abs(coefficients(guest, host) - coefficients(*whole)).max() < 1e-4
 
 
-def test_states_are_canonical_and_checked():
-    jobs = [LogisticJob("host", np.zeros((3, d), np.int64), [], 2048) for d in (2, 3)]
-    state = jobs[0].state()
-    jobs[0].restore(state)
-    assert jobs[0].state() == state
-    with pytest.raises(bt.FrameError, match="columns"):
-        jobs[1].restore(state)
-    for bad in (b"", state[:-1], state.replace(b"host", b"hosp")):
-        with pytest.raises(bt.FrameError):
-            jobs[0].restore(bad)
+def test_states_are_canonical_and_checked(steps):
+    xg, xh, y = data(80)
+    keepers = steps(), steps()
+    guest, host = pair(calibrate=True, tol=2.0**-16, batch_size=30)
+    both(
+        lambda link: guest.fit(xg, y, link=link, keeper=keepers[0]),
+        lambda link: host.fit(xh, link=link, keeper=keepers[1]),
+    )
+    assert sorted(keepers[1].states) == [1, 2, 3, 4, 5, 6, 7]
+    for state in (keepers[1].states[k][32:] for k in (1, 3, 7)):
+        job = LogisticJob("host", xh, ["a", "b", "c"], 2048)
+        job.restore(state)
+        assert job.state() == state
+        with pytest.raises(bt.FrameError, match="columns"):
+            LogisticJob("host", xg, ["a", "b"], 2048).restore(state)
+        for bad in (b"", state[:-1], state.replace(b"host", b"hosp")):
+            with pytest.raises(bt.FrameError):
+                job.restore(bad)
 
 
 # --- hostile messages ---
@@ -601,10 +701,14 @@ def test_no_row_label_or_weight_crosses_in_the_clear():
     """Every frame of a training, searched for the rows, labels and final weights in the forms that code could send."""
     xg, xh, y = data(40)
     watch = Watching(), Watching()
-    guest, host = trained(xg, xh, y, local_links(observers=watch, seconds=60.0))
+    guest, host = trained(xg, xh, y, local_links(observers=watch, seconds=60.0), tol=0.001)
     topics = [decode(frame, Kind.VERTICAL).header["topic"] for frame in watch[0].frames]
-    assert set(topics) == {"setup", "weights", "scores", "residuals", "gradients", "coefficients"}
+    assert set(topics) == {
+        *("setup", "weights", "scores", "residuals", "gradients", "coefficients", "bits", "places", "sign")
+    }
     assert topics.count("coefficients") == 2  # each way: nothing else of the documented table is revealed
+    signs = [decode(frame, Kind.VERTICAL).payload for frame in watch[0].frames if b"sign" in frame[:80]]
+    assert all(bytes(sign) in (b"\0", b"\1") for sign in signs)
     everything = b"".join(watch[0].frames)
     assert len(everything) > 10_000
     secrets = []

@@ -27,7 +27,7 @@ from bluetusk.vertical import _binning_jobs, _boosting_sums, _link
 from bluetusk.vertical import _products as products
 from bluetusk.vertical._buckets import Buckets
 from bluetusk.vertical.party._config import Config, Data, Model
-from bluetusk.vertical.party._pipeline import Rows, run
+from bluetusk.vertical.party._pipeline import Rows, confirm, run
 from bluetusk.wire.frame import Kind, decode, encode
 
 pytest.importorskip("private_set_intersection", reason="alignment needs openmined-psi, which is not installed")
@@ -67,7 +67,6 @@ TABLE = {
     ("intersect", "setup", "host"): ("", lambda s, f, b: [s.slice(s.ids["host"]) * POINT]),
     ("intersect", "answer", "host"): ("", lambda s, f, b: [s.slice(s.ids["guest"]) * POINT]),
     ("intersect", "common", "guest"): ("rows", lambda s, f, b: [32 * s.common]),
-    ("split", "split", "guest"): ("", lambda s, f, b: [ceil(s.common, 8)]),
     ("woe-binning", "labels", "guest"): ("min_rows rows", lambda s, f, b: [None]),
     ("woe-binning", "columns", "host"): ("columns monotonic", lambda s, f, b: [4 * s.d["host"]] * 2 + [s.names]),
     ("woe-binning", "encrypted", "guest"): ("", lambda s, f, b: [(s.slice(s.train),)]),
@@ -109,6 +108,8 @@ TABLE = {
         for me in PEERS
         for topic, value in {"held": ("", lambda s, f, b: []), "head": ("", lambda s, f, b: [None])}.items()
     },
+    **{("split", topic, me): ("", lambda s, f, b: [32]) for me in PEERS for topic in ("commit", "reveal")},
+    **{("kept", "kept", me): ("", lambda s, f, b: []) for me in PEERS},
 }
 AT_MOST = {"level", "partition", "answer"}  # of some nodes' rows only: these lengths are bounds
 OPENED = {
@@ -317,14 +318,13 @@ def whole(tmp_path_factory):
         configs[me] = Config(me, "views", "-", "-", "-", data, connect="-", model=MODEL)
 
     def side(me):
-        return lambda link: run(
-            configs[me],
-            rows[me],
-            link,
-            Fresh(),
-            recorder=recorders[me],
-            peer_key=signers[PEERS[me]].public_key,
-        )
+        def program(link):
+            key = signers[PEERS[me]].public_key
+            outcome = run(configs[me], rows[me], link, Fresh(), recorder=recorders[me], peer_key=key)
+            confirm(link, Fresh())
+            return outcome
+
+        return program
 
     with pytest.MonkeyPatch.context() as patch:
         observers = (recorders["guest"], recorders["host"])

@@ -61,13 +61,13 @@ class CreditPlan:
     key_size : int
         Bits of the Paillier keys.
     seed : int
-        Who is where, and the split.
+        Who is where. The rows held back follow from a key that the two parties make, anew for each pair.
     keep : Path or None
         A folder for the parties' files, which stay; by default a temporary one.
     """
 
     rows: int = 30_000
-    epochs: int = 3
+    epochs: int | None = None
     trees: int = 10
     key_size: int = 3072
     seed: int = 0
@@ -153,7 +153,7 @@ def prepare(plan: CreditPlan, folder: Path) -> Case:
             name=_NAMES[peer],
             purposes=_PURPOSES,
             columns=("*",) if role == "guest" else ("id", *NETWORK),
-            uses=len(_PURPOSES) + 1,  # predict: once for each model
+            uses=len(_PURPOSES) + 2,  # predict: for the regression's calibration, and once for each model
             until=int(time.time()) + 86_400,
             min_rows=1,
             min_intersection=max(1, plan.rows // 10),
@@ -201,7 +201,7 @@ def _configuration(plan: CreditPlan, role: str, job: str) -> str:
         "[model]",
         f"key_size = {plan.key_size}",
         f"seed = {plan.seed}",
-        f"epochs = {plan.epochs}",
+        *([] if plan.epochs is None else [f"epochs = {plan.epochs}"]),
         f"trees = {plan.trees}",
         f"min_rows = {max(20, plan.rows // 300)}",
         f"min_intersection = {max(1, plan.rows // 10)}",

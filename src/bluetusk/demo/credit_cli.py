@@ -185,9 +185,9 @@ needs: {_EXTRA}""",
     add_key_size(credit)
     number = {"type": int, "metavar": "N"}
     credit.add_argument("--rows", default=30_000, **number, help="customers, 1000 to 30000 (default: 30000)")
-    credit.add_argument("--epochs", default=3, **number, help="of the regression; 0 leaves it out (default: 3)")
+    credit.add_argument("--epochs", **number, help="of the regression; 0 leaves it out (default: what the rows take)")
     credit.add_argument("--trees", default=10, **number, help="of the boosting; 0 leaves it out (default: 10)")
-    credit.add_argument("--seed", default=0, **number, help="who is where, and the split (default: 0)")
+    credit.add_argument("--seed", default=0, **number, help="who is where (default: 0)")
     credit.add_argument("--plot", metavar="FILE", help="draw the ROC curves to a .png, .svg or .pdf")
     credit.add_argument("--report", metavar="FILE.html", help="write the bank's report of the joint models")
     credit.add_argument("--keep", type=Path, metavar="DIR", help="keep the parties' files in a new folder")
@@ -199,6 +199,6 @@ needs: {_EXTRA}""",
 def _checked(args: argparse.Namespace) -> int:
     ranges = {"rows": (1000, 30_000), "epochs": (0, 1000), "trees": (0, 1000), "seed": (0, 2**32 - 1)}
     for name, (low, high) in ranges.items():
-        if not low <= getattr(args, name) <= high:
+        if getattr(args, name) is not None and not low <= getattr(args, name) <= high:
             args.parser.error(f"argument --{name}: {getattr(args, name)} is not between {low} and {high}")
     return _run(args)

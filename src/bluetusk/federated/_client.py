@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import ArrayLike
 
 from .. import _parallel
-from .._numeric import as_int
+from .._numeric import as_int, as_numbers
 from ..errors import ProtocolAbort
 from ..paillier.cipherarray import encrypt_integers
 from ..wire.frame import Kind, encode
@@ -138,9 +138,11 @@ class Client:
         plan, length = self.session.tensors[tensor]
         limit = self.session.clients[self.name][1]
         weight = as_int(weight, "weight", 1, limit)
-        shape = np.shape(values)
-        if shape != (length,):
-            raise ValueError(f"values must have the shape agreed for tensor {tensor!r}, ({length},), not {shape}")
+        numbers = as_numbers(values, "values")
+        if numbers.shape != (length,):
+            raise ValueError(
+                f"values must have the shape agreed for tensor {tensor!r}, ({length},), not {numbers.shape}"
+            )
         if round <= self._last.get(tensor, -1):
             raise ProtocolAbort(
                 f"already contributed to tensor {tensor!r} in round {self._last[tensor]}: send those bytes again, or "
@@ -148,7 +150,7 @@ class Client:
                 round=round,
                 party=self.name,
             )
-        quantised, clipped = plan.quantise(values)
+        quantised, clipped = plan.quantise(numbers)
         ints = np.empty(length + 1, np.int64)
         np.multiply(quantised, weight, out=ints[:length])  # |q w| <= Q W < 2^(slot_bits - 1) <= 2^63: no overflow
         ints[length] = weight

@@ -7,6 +7,8 @@ for every integer of an array; the functions below compute the factors that the 
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Sequence
 from fractions import Fraction
 from numbers import Number
 from typing import Any
@@ -42,22 +44,21 @@ _INT64_MAX = (1 << 63) - 1
 
 
 def as_operand(x: object, name: str) -> NDArray[Any] | None:
-    """Return a plain operand as an int64, uint64, float64 or object array; None if it is no number.
-
-    Booleans count as 0 and 1, as in NumPy's own arithmetic. An object array holds ints, or Fractions for the reals
-    among mixed Python numbers.
+    """Return a plain operand by the rule of :func:`bluetusk._numeric.as_numbers`; None if it is nothing like numbers.
 
     Raises
     ------
-    TypeError
-        If it is an array whose dtype holds no exact number (complex, long double, text, dates, mixed objects).
+    TypeError, ValueError
+        If it is an array or a sequence that does not hold exact numbers.
     """
-    if isinstance(x, np.ndarray | np.generic | list | tuple | Number) or hasattr(x, "__array__"):
-        if isinstance(x, str | bytes):  # NumPy's text scalars
-            return None
-        a = np.asarray(x)
-        return a.astype(np.int64) if a.dtype.kind == "b" else as_numbers(x, name)
+    if isinstance(x, str | bytes | bytearray):
+        return None
+    if isinstance(x, np.generic | Number | Sequence | memoryview | array) or any(hasattr(x, a) for a in _ARRAYS):
+        return as_numbers(x, name)
     return None
+
+
+_ARRAYS = ("__array__", "__array_interface__", "__array_struct__")
 
 
 def is_real(a: NDArray[Any]) -> bool:

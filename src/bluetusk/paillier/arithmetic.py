@@ -27,7 +27,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from numpy.typing import NDArray
 
-from .._numeric import as_int, index_text
+from .._numeric import as_array, as_int, as_numbers, index_text, refuse_masks, refuse_missing
 from .._powers import product_us
 from ..encoding import FixedPoint
 from . import arith, linalg, sparse
@@ -297,6 +297,7 @@ class Arithmetic(Structured):
         >>> priv.decrypt(c.sum(axis=0))
         array([1.5 , 2.25])
         """
+        refuse_masks(axis, "axis")
         axes = tuple(range(self.ndim)) if axis is None else normalize_axis_tuple(axis, self.ndim)
         if self._packing is not None and self.ndim - 1 in axes:
             self._refuse_packed("sum over the last axis", "sum over leading axes, such as axis=0")
@@ -359,7 +360,7 @@ class Arithmetic(Structured):
 
         Parameters
         ----------
-        codes : array_like of int, shape (len(self),) or (len(self), features)
+        codes : array_like of int or bool, shape (len(self),) or (len(self), features)
             The bin of each row, ``0 <= code < n_bins``; with two axes, one column for each feature. Small integer types
             save memory. Codes stay plain, and the time depends on them. Give missing values a bin of their own.
         n_bins : int
@@ -455,9 +456,11 @@ class Arithmetic(Structured):
         return self._apply("-", other, left=True)  # type: ignore[no-any-return]
 
     def __mul__(self, other: object) -> Self:
+        _refuse_matrix(other)
         return self._apply("*", other)  # type: ignore[no-any-return]
 
     def __rmul__(self, other: object) -> Self:
+        _refuse_matrix(other)
         return self._apply("*", other, left=True)  # type: ignore[no-any-return]
 
     def __matmul__(self, other: object) -> Self:
@@ -475,6 +478,14 @@ class Arithmetic(Structured):
         return self._derive(words, at.reshape(self._index.shape), bound=self._bound)
 
 
+def _refuse_matrix(x: object) -> None:
+    if isinstance(x, np.matrix):
+        raise TypeError(
+            "* with a numpy.matrix is the product of matrices, with an array that of elements: use @ for the first, "
+            "numpy.asarray(matrix) for the second"
+        )
+
+
 def _as_rows(a: NDArray[Any], left: bool) -> NDArray[Any]:
     """Return the plain side of a product as matrices (..., rows, contracted)."""
     m = np.expand_dims(a, 0 if left else -1) if a.ndim == 1 else a
@@ -488,7 +499,15 @@ def _minus(a: NDArray[Any]) -> NDArray[Any]:
 def _check_codes(codes: Any, rows: int, bins: int) -> NDArray[Any]:
     if isinstance(codes, CipherBase):
         raise TypeError("codes must be plain integers: nobody here knows encrypted ones")
-    a = np.asarray(codes)
+    if isinstance(codes, bytearray):
+        raise TypeError("codes must be integers, not bytes: use numpy.frombuffer if its bytes are codes")
+    refuse_missing(codes, "codes")
+    a = as_array(codes, "codes")  # not as_numbers(): small integer types stay small
+    if a.dtype.kind == "b":
+        a = a.view(np.uint8)
+    elif a.dtype.kind == "O":  # Python's or pandas' integers
+        exact = as_numbers(codes, "codes")
+        a = a if arith.is_real(exact) else arith.narrow(exact)
     if a.dtype.kind not in "iu":
         if a.size:
             raise TypeError(f"codes must be integers, not {a.dtype}: round or cut the data into bins first")

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _parallel
+from .._numeric import as_array, as_numbers
 from ..encoding import FixedPoint
 from ..errors import EncodingOverflow
 from . import arith, encrypting, habits
@@ -38,8 +39,10 @@ class CipherArray(Portable, Refusals):
     Made by :meth:`PublicKey.encrypt`, :meth:`PrivateKey.encrypt` and :meth:`from_bytes`. It has ``shape``, ``ndim``,
     ``size``, ``len``, iteration, every form of indexing, ``T``, ``reshape`` and their kin as views; ``+ - * @`` with
     plain arrays and numbers on either side (``@`` with sparse matrices of scipy, too), ``+ -`` with encrypted ones,
-    ``sum``, ``cumsum`` and ``bincount``. ``c += x`` gives the name a new array, other names keep the old one. It never
-    shows a value and refuses what Paillier cannot do with a TypeError.
+    ``sum``, ``cumsum`` and ``bincount``. Plain operands are what :meth:`PublicKey.encrypt` takes, too: numbers of up to
+    64 bits, bools as 0 and 1, lists, ranges and buffers of them, series and frames of pandas (by position, not by
+    label; for ``@`` on the right of the array only). ``c += x`` gives the name a new array, other names keep the old
+    one. It never shows a value and refuses what Paillier cannot do with a TypeError.
 
     Notes
     -----
@@ -138,7 +141,8 @@ def encrypt(
         With the private key the owner encrypts arrays of 16 ciphertexts and more faster, modulo p^2 and q^2, checked
         before anything is released. Smaller ones, and all in suite ``standard``, take the public key's way.
     array : array_like
-        Integers or floats of any shape, up to 64 bits, in any byte order and layout.
+        Integers or floats of any shape, up to 64 bits, in any byte order and layout; bools as 0 and 1; series and
+        frames of pandas without missing values. :meth:`FixedPoint.quantise` and ``+ - * @`` follow the same rule.
     plan : FixedPoint, optional
         How numbers become integers. By default ``FixedPoint()`` for floats (20 fractional bits, absolute values up to
         4), and for integers a plan that keeps every int64 but the least exactly.
@@ -175,12 +179,13 @@ def encrypt(
         raise TypeError(f"key must be a PublicKey or a PrivateKey, not {type(key).__name__}")
     if isinstance(array, Arithmetic):
         raise TypeError("the array is encrypted already")
-    chosen = encrypting.default_plan(array) if plan is None else plan
-    check_plan(chosen)
-    ints, clipped = chosen.quantise(array)
+    check_plan(plan, optional=True)
+    numbers = as_numbers(array, "array")
+    chosen = encrypting.default_plan(numbers) if plan is None else plan
+    ints, clipped = chosen.quantise(numbers)
     c = encrypt_integers(
         key,
-        np.asarray(ints),
+        ints,
         chosen,
         frac=chosen.frac,
         bound=chosen.limit,
@@ -245,7 +250,7 @@ def encrypt_integers(
     array([ 1.5, -2. ])
     """
     pub = key.public_key if isinstance(key, PrivateKey) else key
-    values = np.asarray(ints)
+    values = as_array(ints, "ints")
     packing = encrypting.packing_for(pub, plan, values.shape, slot_bits) if packed else None
     capacity = (int(pub.n) - 1) // 2 if packing is None else packing.capacity
     arith.check_capacity(bound, capacity, "encrypt", packing.slot_bits if packing else None)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _parallel
 from .._kernels import pack
+from .._numeric import NumberArray
 from .._powers import product_us
 from ..encoding import FixedPoint
 from ..errors import DecryptionError, EncodingOverflow, InvalidKey
@@ -41,12 +42,9 @@ def modulus_limbs(pub: PublicKey) -> NDArray[np.uint64]:
     return np.frombuffer(int(pub.n).to_bytes(8 * limbs, "little"), dtype="<u8").astype(np.uint64)
 
 
-def default_plan(array: Any) -> FixedPoint:
+def default_plan(numbers: NumberArray) -> FixedPoint:
     """Return the plan of an array that was given none: exact for integers, ``FixedPoint()`` for reals."""
-    a = np.asarray(array)
-    if a.dtype.kind in "iu" or (a.dtype == object and all(hasattr(v, "__index__") for v in a.flat)):
-        return FixedPoint.integers(limit=_INT64_MAX)
-    return FixedPoint()
+    return FixedPoint() if arith.is_real(numbers) else FixedPoint.integers(limit=_INT64_MAX)
 
 
 def packing_for(pub: PublicKey, plan: FixedPoint, shape: tuple[int, ...], slot_bits: int | None) -> Packing:

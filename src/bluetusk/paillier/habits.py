@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -9,7 +10,10 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from .. import _parallel
+from .._numeric import as_array, refuse_masks, refuse_missing
+from . import arith
 from .arithmetic import Arithmetic
+from .base import CipherBase
 from .store import PENDING, Store, ones, part, reading
 
 if TYPE_CHECKING:
@@ -43,47 +47,86 @@ _REFUSED: dict[Any, tuple[str, str]] = {
     np.right_shift: ("__rshift__", "__rrshift__"),
 }
 
-# functions that only move elements: NumPy applies them to the index
-_MOVES = frozenset(
-    {
-        np.array_split,
-        np.atleast_1d,
-        np.atleast_2d,
-        np.atleast_3d,
-        np.delete,
-        np.diag,
-        np.diagonal,
-        np.dsplit,
-        np.expand_dims,
-        np.flip,
-        np.fliplr,
-        np.flipud,
-        np.hsplit,
-        np.moveaxis,
-        np.repeat,
-        np.resize,
-        np.roll,
-        np.rollaxis,
-        np.rot90,
-        np.split,
-        np.take,
-        np.take_along_axis,
-        np.tile,
-        np.vsplit,
-    }
-)
+# Functions that select or permute the elements of one array, whatever their arguments, and their parameters in NumPy's
+# order, the array first. A function that fills in values or joins several arrays does not belong here.
+_MOVES: dict[Callable[..., Any], tuple[str, ...]] = {
+    np.array_split: ("ary", "indices_or_sections", "axis"),
+    np.atleast_1d: ("array",),
+    np.atleast_2d: ("array",),
+    np.atleast_3d: ("array",),
+    np.delete: ("arr", "obj", "axis"),
+    np.diagonal: ("a", "offset", "axis1", "axis2"),
+    np.dsplit: ("ary", "indices_or_sections"),
+    np.expand_dims: ("a", "axis"),
+    np.flip: ("m", "axis"),
+    np.fliplr: ("m",),
+    np.flipud: ("m",),
+    np.hsplit: ("ary", "indices_or_sections"),
+    np.moveaxis: ("a", "source", "destination"),
+    np.repeat: ("a", "repeats", "axis"),
+    np.roll: ("a", "shift", "axis"),
+    np.rollaxis: ("a", "axis", "start"),
+    np.rot90: ("m", "k", "axes"),
+    np.split: ("ary", "indices_or_sections", "axis"),
+    np.take: ("a", "indices", "axis", "out", "mode"),
+    np.take_along_axis: ("arr", "indices", "axis"),
+    np.tile: ("A", "reps"),
+    np.vsplit: ("ary", "indices_or_sections"),
+}
+
+_JOIN = "use bt.concatenate or numpy.stack of encrypted arrays"
+_MASK = "use c * mask + d * (1 - mask) with a plain 0/1 mask"
+_SAME = "an encrypted array is not changed in place: build a new one with bt.concatenate, indexing or c + array"
+_ORDER = "nobody can compare encrypted numbers: decrypt first where that is allowed (priv.decrypt)"
+_LIKE = "encrypt a plain array of the same shape: pub.encrypt(numpy.zeros(c.shape), c.plan)"
 _INSTEAD = {
+    "append": _JOIN,
     "array_equal": "decrypt both and compare",
     "average": "decrypt (weights @ c) and divide",
     "bincount": "use c.bincount(codes, n_bins)",
+    "block": _JOIN,
+    "broadcast_arrays": "use c.broadcast_to(shape)",
+    "choose": _MASK,
+    "column_stack": _JOIN,
+    "compress": "use c[mask]",
+    "copyto": _SAME,
+    "cumulative_sum": "use c.cumsum(axis)",
+    "diag": "use numpy.diagonal(c, k) for a diagonal, c[:, None] * numpy.eye(len(c), dtype=int) for a matrix of one",
+    "diagflat": "use c[:, None] * numpy.eye(len(c), dtype=int)",
+    "diff": "use c[1:] - c[:-1]",
     "divide": "multiply by the reciprocal (c * 0.5), or divide after decryption",
+    "dstack": _JOIN,
+    "ediff1d": "use c[1:] - c[:-1]",
     "einsum": "use M @ c, c @ M and sum",
+    "empty_like": _LIKE,
+    "extract": "use c[mask]",
+    "fill_diagonal": _SAME,
+    "full_like": _LIKE,
     "inner": "use c @ array",
+    "insert": "join the parts: bt.concatenate([c[:i], d, c[i:]]) with an encrypted d",
+    "matrix_transpose": "use c.swapaxes(-1, -2)",
     "mean": "decrypt c.sum(axis) and divide",
+    "ones_like": _LIKE,
     "outer": "use c[:, None] * array",
+    "pad": "join c with encrypted values: bt.concatenate([c, pub.encrypt(numpy.zeros(n), c.plan)])",
+    "place": _SAME,
+    "put": _SAME,
+    "put_along_axis": _SAME,
+    "putmask": _SAME,
+    "resize": "use c.reshape(shape) for the same elements, numpy.tile(c, reps) or c[index] to repeat some",
+    "save": "use c.write_to(fp)",
+    "select": _MASK,
+    "sort": _ORDER,
     "square": "Paillier adds ciphertexts and multiplies by plain numbers only",
     "tensordot": "use M @ c with reshape",
-    "where": "use c * mask + d * (1 - mask) with a plain 0/1 mask",
+    "trace": "use numpy.diagonal(c).sum()",
+    "tril": "use c * numpy.tri(*c.shape, dtype=int)",
+    "triu": "use c * (1 - numpy.tri(*c.shape, -1, dtype=int))",
+    "unique": _ORDER,
+    "unstack": "use list(c) for its rows",
+    "vdot": "use c.ravel() @ array",
+    "where": _MASK,
+    "zeros_like": _LIKE,
 }
 
 
@@ -96,6 +139,7 @@ class NumpyHabits(Arithmetic):
     """The part of an encrypted array that answers NumPy's own functions."""
 
     __slots__ = ()
+    __pandas_priority__ = 5000  # above its own kinds, so that pandas leaves x + c to c
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if kwargs.pop("out", None) is not None:
@@ -129,10 +173,11 @@ class NumpyHabits(Arithmetic):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         if func in _FUNCTIONS:
+            _check_call(func.__name__, _FUNCTIONS[func], args, kwargs)
             return _FUNCTIONS[func](*args, **kwargs)
-        if func in _MOVES and args and isinstance(args[0], NumpyHabits):
-            return args[0]._moved(func, args[1:], kwargs)
-        raise _refusal(func.__name__)
+        if func in _MOVES:
+            return _move(func, args, kwargs)
+        raise _refusal(f"{func.__module__}.{func.__name__}".removeprefix("numpy."))
 
     def dot(self, other: Any) -> Self:
         """Return the product with a plain array by the rules of numpy.dot: ``c @ other``; for a number ``c * other``.
@@ -185,7 +230,7 @@ class NumpyHabits(Arithmetic):
         >>> priv.decrypt_integers(pub.encrypt([5, 6, 7]).take([2, 0]))
         array([7, 5])
         """
-        return self._moved(np.take, (indices, axis), {})  # type: ignore[return-value]
+        return _move(np.take, (self, indices, axis), {})  # type: ignore[no-any-return]
 
     def repeat(self, repeats: Any, axis: int | None = None) -> Self:
         """Return the array with each element repeated, as numpy.repeat.
@@ -212,14 +257,71 @@ class NumpyHabits(Arithmetic):
         >>> priv.decrypt_integers(pub.encrypt([5, 6]).repeat(2))
         array([5, 5, 6, 6])
         """
-        return self._moved(np.repeat, (repeats, axis), {})  # type: ignore[return-value]
+        return _move(np.repeat, (self, repeats, axis), {})  # type: ignore[no-any-return]
 
-    def _moved(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Self | list[Self]:
+    def _moved(self, func: Callable[..., Any], others: dict[str, Any]) -> Self | list[Self]:
         self._refuse_packed(f"numpy.{func.__name__}", "use the array's own methods and indices on its leading axes")
-        found = func(self._index, *args, **kwargs)
+        # NumPy moves places of this view, counted from 1, and never sees where in the store they are
+        found = func(np.arange(1, self._index.size + 1, dtype=np.int64).reshape(self._index.shape), **others)
         if isinstance(found, list | tuple):
-            return [self._view(np.asarray(piece, dtype=np.int64)) for piece in found]
-        return self._view(np.asarray(found, dtype=np.int64))
+            return [self._shown(places, func.__name__) for places in found]
+        return self._shown(found, func.__name__)
+
+    def _shown(self, places: Any, name: str) -> Self:
+        """Return the elements at places of this view, counted from 1; a place outside of it, such as 0, is refused."""
+        places = np.asarray(places)
+        if places.dtype != np.int64:
+            raise _refusal(name)
+        if places.size and not 1 <= places.min() <= places.max() <= self._index.size:
+            raise _refusal(name)
+        return self._view(self._index.reshape(-1)[places - 1])
+
+
+def _move(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Apply one of :data:`_MOVES` to its first argument, with plain others."""
+    name, names = func.__name__, _MOVES[func]
+    if len(args) > len(names):
+        many = "one encrypted array at a time" if len(names) == 1 else ", ".join(names)
+        raise TypeError(f"numpy.{name} of an encrypted array takes {many}, not {len(args)} arguments")
+    given = dict(zip(names, args, strict=False))
+    for key, value in kwargs.items():
+        if key not in names or key in given:
+            raise TypeError(f"numpy.{name} of an encrypted array does not take {key}: it takes {', '.join(names[1:])}")
+        given[key] = value
+    if given.pop("out", None) is not None:
+        raise TypeError(f"numpy.{name} of an encrypted array does not take out: use the array that it returns")
+    array = given.pop(names[0], None)
+    others = {key: _plain(value, key) for key, value in given.items()}
+    return _one(array, name)._moved(func, others)
+
+
+def _plain(value: Any, name: str) -> Any:
+    """Return an argument beside the array as NumPy takes it: plain, not masked, its class's own methods stripped."""
+    if isinstance(value, CipherBase):
+        raise TypeError(f"{name} must be plain: nobody here knows the values of an encrypted array")
+    refuse_masks(value, name)
+    if value is None or isinstance(value, str | int | slice):
+        return value
+    if type(value) in (list, tuple):
+        if all(issubclass(kind, int | np.integer) for kind in set(map(type, value))):
+            return value
+        return type(value)(_plain(item, f"{name}[{i}]") for i, item in enumerate(value))
+    refuse_missing(value, name)
+    found = as_array(value, name)
+    if found.size and found.dtype.kind not in "biu":
+        raise TypeError(f"{name} must hold ints, not {found.dtype}: round it first if that is meant")
+    return found
+
+
+def _check_call(name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Refuse arguments that a function of NumPy has and the one here has not."""
+    signature = inspect.signature(function)
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(
+            f"numpy.{name} of encrypted arrays: {error}; it takes {', '.join(signature.parameters)}"
+        ) from None
 
 
 def _sum(c: Arithmetic, axis: Any = None, *, keepdims: bool = False, **others: Any) -> Arithmetic:
@@ -237,11 +339,18 @@ def _cumsum(c: Any, axis: Any = None, **others: Any) -> Any:
 
 
 def _dot(a: Any, b: Any) -> Any:
+    a, b = (_operand(x, name) for x, name in ((a, "a"), (b, "b")))
     if np.ndim(a) == 0 or np.ndim(b) == 0:
         return a * b
     if np.ndim(b) > 2:
         raise TypeError("numpy.dot of an encrypted array takes at most two axes on the right: use @")
     return a @ b
+
+
+def _operand(x: Any, name: str) -> Any:
+    """Return plain numbers as an array, and anything else as it is."""
+    plain = None if isinstance(x, CipherBase) else arith.as_operand(x, name)
+    return x if plain is None else plain
 
 
 def _one(c: Any, name: str) -> Any:
@@ -301,7 +410,7 @@ _FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.ravel: lambda a, order="C": _one(a, "ravel").ravel(order),
     np.reshape: _reshape,
     np.shape: lambda a: a.shape,
-    np.size: lambda a, axis=None: a.size if axis is None else a.shape[axis],
+    np.size: lambda a, axis=None: np.size(np.broadcast_to(np.int8(0), a.shape), axis),
     np.squeeze: lambda a, axis=None: _one(a, "squeeze").squeeze(axis),
     np.stack: _stack,
     np.sum: _sum,

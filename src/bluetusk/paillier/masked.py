@@ -5,24 +5,29 @@ masked. Here the caller has packed values already, and one mask of 104 bits more
 them, so that a ciphertext holds almost twice as many. What comes out are integers ``V + rho`` and ``rho``: a value that
 begins at bit s of V is then shared as ``floor((V + rho) / 2^s)`` and ``-floor(rho / 2^s)``, modulo any power of two
 below its width, and is off by at most one unit (the carries from below).
+
+:func:`blind_nonzero` hides more: it leaves of each plaintext only whether it is zero.
 """
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
+import gmpy2
 import numpy as np
 
 from .._kernels import pack
 from ..errors import DecryptionError, EncodingOverflow, FrameError
-from . import encrypting
+from ..modexp import powmod
+from . import encrypting, hazmat
 from .to_shares import STATISTICAL_BITS, _masked, _random_below_2
 
 if TYPE_CHECKING:
     from .cipherarray import CipherArray
     from .keys import PrivateKey, PublicKey
 
-__all__ = ["largest_bits", "mask", "unmask"]
+__all__ = ["blind_nonzero", "largest_bits", "mask", "open_zeros", "unmask"]
 
 
 def largest_bits(key_bits: int) -> int:
@@ -111,6 +116,85 @@ def unmask(
     if not all(least < v < most for v in values):
         raise DecryptionError("a masked value is out of its range")
     return values
+
+
+def blind_nonzero(c: CipherArray) -> bytes:
+    """Leave of encrypted integers only which are zero: the evaluator's side.
+
+    Each plaintext v is multiplied by a fresh unit u of Z_n, and the ciphertext by r^n with another one: a zero stays
+    zero, and any other v that is prime to n becomes a uniform unit, whatever randomness the array was made with.
+
+    Parameters
+    ----------
+    c : CipherArray, shape (n,)
+        Of integers that are zero or prime to n, such as all below 2^20 in size (n has no such factor).
+
+    Returns
+    -------
+    bytes
+        For :func:`open_zeros`: the ciphertexts, little-endian, of twice the key's length each.
+
+    References
+    ----------
+    I. Damgaard, M. Geisler, M. Kroigaard, "Efficient and Secure Comparison for On-Line Auctions", ACISP 2007: the step
+    in which the party without the key multiplies by random exponents.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> open_zeros(priv, blind_nonzero(pub.encrypt([3, 0, -1], bt.FixedPoint.integers(5))), 3)
+    [False, True, False]
+    """
+    n = int(c.public_key.n)
+    square, width = n * n, c.public_key.bits // 4
+    values = [int.from_bytes(row.tobytes(), "little") for row in encrypting.canonical(c)]
+    units = [_unit(n) for _ in values]
+    powers = powmod([*values, *(_unit(n) for _ in values)], [*units, *([n] * len(values))], square)
+    half = len(values)
+    return b"".join(
+        int(p * r % square).to_bytes(width, "little") for p, r in zip(powers[:half], powers[half:], strict=True)
+    )
+
+
+def _unit(n: int) -> int:
+    while gmpy2.gcd(unit := secrets.randbelow(n), n) != 1:
+        pass  # an honest n has almost no such number
+    return unit
+
+
+def open_zeros(priv: PrivateKey, message: bytes | memoryview, count: int) -> list[bool]:
+    """Tell which of the integers that :func:`blind_nonzero` hid are zero: the key holder's side.
+
+    Parameters
+    ----------
+    priv : PrivateKey
+        The key of the array.
+    message : bytes-like
+        From the evaluator.
+    count : int
+        How many integers there are.
+
+    Returns
+    -------
+    list of bool
+
+    Raises
+    ------
+    FrameError, InvalidCiphertext, DecryptionError
+        If the message has another length, or holds no ciphertexts.
+
+    Examples
+    --------
+    >>> open_zeros(priv, b"", 1)
+    Traceback (most recent call last):
+        ...
+    bluetusk.errors.FrameError: 1 blinded integers take 512 bytes, not 0
+    """
+    width = priv.public_key.bits // 4
+    if len(message) != count * width:
+        raise FrameError(f"{count} blinded integers take {count * width} bytes, not {len(message)}")
+    values = [int.from_bytes(message[i : i + width], "little") for i in range(0, count * width, width)]
+    return [m == 0 for m in hazmat.decrypt_raw(priv, values)]
 
 
 def received(

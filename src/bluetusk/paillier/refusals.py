@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -45,7 +46,7 @@ _ATTRIBUTES = {
     "ptp": _ORDER,
     "put": _IN_PLACE,
     "real": "encrypted numbers are real: use c itself",
-    "resize": "use numpy.resize(c, shape), which returns a new array",
+    "resize": "use c.reshape(shape) for the same elements, numpy.tile(c, reps) or c[index] to repeat some",
     "round": "decrypt first, or encrypt with a plan of fewer digits",
     "searchsorted": _ORDER,
     "setfield": _IN_PLACE,
@@ -82,6 +83,17 @@ class Refusals:
         if sparse.asked_by_scipy(2):
             # what makes scipy leave M @ c to __rmatmul__
             return np.empty((), dtype=object)
+        caller = str(sys._getframe(1).f_globals.get("__name__"))
+        if caller.startswith("numpy.ma"):
+            raise TypeError(
+                "numpy.ma does not work on encrypted arrays: fill or drop what is masked first, and compute with plain "
+                "arrays; use priv.decrypt(c) for the values of c"
+            )
+        if caller.startswith("pandas."):
+            raise TypeError(
+                "pandas makes a NumPy array of what it computes with, which a CipherArray cannot become: write "
+                "x.to_numpy() @ c for a series or frame x (+ - * take x itself), priv.decrypt(c) for its values"
+            )
         raise TypeError(
             "a CipherArray cannot become a NumPy array: use priv.decrypt(c) for its values, bt.concatenate or "
             "numpy.stack to join encrypted arrays"

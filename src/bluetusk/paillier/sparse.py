@@ -85,7 +85,7 @@ def entries_of(matrix: Any, left: bool, plan: FixedPoint, what: str) -> tuple[En
     places = (coo.row, coo.col) if matrix.ndim == 2 else (np.zeros(coo.nnz, dtype=np.int64), coo.coords[0])
     output, contracted = places if left or matrix.ndim == 1 else places[::-1]
     rows = 1 if matrix.ndim == 1 else matrix.shape[0 if left else 1]
-    data = arith.as_operand(np.asarray(coo.data), f"the operand of {what}")
+    data = arith.as_operand(coo.data, f"the operand of {what}")
     assert data is not None
     real = arith.is_real(data)
     if data.dtype.kind == "f" and not (finite := np.isfinite(data)).all():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from .._numeric import as_int
+from .._numeric import as_array, as_int, refuse_masks, refuse_missing
 from .base import CipherBase
 from .store import Index, gathered
 
@@ -78,9 +78,10 @@ class Structured(CipherBase):
         items = key if isinstance(key, tuple) else (key,)
         if any(isinstance(item, CipherBase) for item in items):
             raise TypeError("an encrypted array cannot index: nobody here knows its values; give plain indices")
+        plain = tuple(map(_plain_index, items))
         if self._packing is None:
-            return self._view(np.asarray(self._index[key], dtype=np.int64))
-        found = np.asarray(self._index[self._leading(tuple(map(_plain_index, items)))], dtype=np.int64)
+            return self._view(np.asarray(self._index[plain], dtype=np.int64))
+        found = np.asarray(self._index[self._leading(plain)], dtype=np.int64)
         # whatever NumPy may make of a key: an array whose last axis is not whole rows of blocks mixes rows
         if not found.ndim or found.shape[-1] != self._packing.blocks:
             self._refuse_packed("an index on the last axis", "index the leading axes only")
@@ -295,6 +296,7 @@ class Structured(CipherBase):
         if axis is None:
             drop = tuple(i for i, d in enumerate(self._lead) if d == 1)
         else:
+            refuse_masks(axis, "axis")
             drop = normalize_axis_tuple(axis, self.ndim)
         if self._packing is not None and self.ndim - 1 in drop:
             self._refuse_packed("squeezing the last axis", "squeeze the leading axes only")
@@ -359,11 +361,15 @@ class Structured(CipherBase):
 
 def _plain_index(item: Any) -> Any:
     """Return one part of an index as NumPy takes it: an int, a slice, None, Ellipsis, a bool, or an array."""
-    if item is None or item is Ellipsis or isinstance(item, slice | bool | np.bool_ | np.integer | int):
+    if item is None or item is Ellipsis or isinstance(item, bool | np.bool_ | np.integer | int):
+        return item
+    if isinstance(item, slice):
+        refuse_masks(item, "the index")
         return item
     if hasattr(item, "__index__") and not hasattr(item, "__array__"):
         return operator.index(item)
-    a = np.asarray(item)
+    refuse_missing(item, "the index")
+    a = as_array(item, "the index")
     # an empty list is an index of no rows, though NumPy would make it an array of floats
     return a.astype(np.int64) if not a.size and a.dtype.kind == "f" and not isinstance(item, np.ndarray) else a
 
@@ -377,5 +383,6 @@ def _axes_of(item: Any) -> int:
 
 def _dims(shape: Any, what: str) -> tuple[int, ...]:
     """Return a shape that was given as an int or as a sequence of them, NumPy's included."""
-    given = shape if isinstance(shape, tuple | list) or np.ndim(shape) else (shape,)
-    return tuple(as_int(d, f"{what}: each length") for d in given)
+    given = as_array(shape, f"{what}: the shape").tolist() if hasattr(shape, "__array__") else shape
+    lengths = given if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
+    return tuple(as_int(d, f"{what}: each length") for d in lengths)

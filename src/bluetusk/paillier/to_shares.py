@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._kernels import pack
-from .._numeric import as_int
+from .._numeric import as_array, as_int
 from .._powers import product_us
 from ..encoding import FixedPoint
 from ..errors import DecryptionError, EncodingOverflow, FrameError
@@ -238,7 +238,7 @@ def encrypt_share(key: PublicKey | PrivateKey, share: NDArray[Any], *, threads: 
     """
     from .cipherarray import encrypt_integers
 
-    array = np.asarray(share)
+    array = as_array(share, "share")
     if array.dtype not in (np.uint32, np.uint64):
         raise TypeError(f"share must be an array of uint64 or uint32, not {array.dtype}")
     return encrypt_integers(
@@ -313,7 +313,7 @@ class RingArray:
         >>> bt.paillier.RingArray.of(bt.paillier.encrypt_share(pub, shares[1]), shares[0]).decrypt(priv).item() == 2**40
         True
         """
-        array = np.asarray(share)
+        array = as_array(share, "share")
         if array.dtype not in (np.uint32, np.uint64):
             raise TypeError(f"share must be an array of uint64 or uint32, not {array.dtype}")
         if array.shape != encrypted.shape:
@@ -330,7 +330,7 @@ class RingArray:
             if other.bits != self.bits:
                 raise ValueError(f"one array is modulo 2^{self.bits}, the other modulo 2^{other.bits}")
             return other.encrypted
-        if arith.is_real(np.asarray(other)):
+        if arith.is_real(as_array(other, "the operand")):
             raise TypeError("integers modulo 2^64 take integers: encode reals first")
         return other
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .. import _toml
+from .._parallel import get_num_threads
 from ..paillier import keyfile
 from ._files import File
 from ._ids import as_ids
@@ -199,10 +200,18 @@ def _side(role: str) -> Callable[[argparse.Namespace], int]:
 
 def _over_grpc(settings: Settings, ids: list[str], progress: str) -> dict[str, Any]:
     from .party._certs import Identity
+    from .party._checks import check_room
     from .party._party import Party
     from .party._pipeline import _Metered
     from .party._run import _recorder
 
+    get_num_threads()  # a wrong BLUETUSK_NUM_THREADS is found before the first message
+    needs = {settings.state: (1 << 20) + 33 * len(ids)}
+    if settings.output is not None:
+        if Path(settings.output).is_dir():
+            raise ValueError(f"output: {settings.output} is a folder: name a file for the answers")
+        needs[str(Path(settings.output).parent)] = sum(len(text.encode()) + 4 for text in ids) + 4096
+    check_room(needs)
     identity = Identity.load(settings.certificate, settings.key, settings.peer_certificate)
     recorder = None if settings.evidence is None else _recorder(settings, identity)[0]  # type: ignore[arg-type]
     way = {"listen": settings.listen} if settings.listen is not None else {"connect": settings.connect}

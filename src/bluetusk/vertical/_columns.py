@@ -287,7 +287,7 @@ def _column(column: Any, coded: bool, what: str) -> tuple[NDArray[Any], str]:
     dtype = getattr(column, "dtype", None)
     if hasattr(column, "cat") and hasattr(column.cat, "codes"):  # pandas' category: the dtype declares it
         known = texts_of(column.cat.categories.tolist(), place, frozenset())
-        codes = np.asarray(column.cat.codes)
+        codes = as_array(column.cat.codes, what)
         return np.append(known, [None])[codes], "categorical"  # the code of a missing value is -1, the last
     if not isinstance(column, np.ndarray):
         if isinstance(dtype, np.dtype) and dtype.kind in "biuf":

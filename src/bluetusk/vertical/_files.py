@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import DataWarning
 from ._cells import MISSING_TEXTS, is_missing, number_reader
 from ._columns import Place, column_of
 from .profile import ColumnProfile
@@ -142,6 +143,7 @@ class File:
                 warnings.warn(
                     f"{left} cells of column {name!r} in {self.path}, which is declared numeric, are not numbers: they "
                     f"count as missing",
+                    DataWarning,
                     stacklevel=3,
                 )
             values.append(column)

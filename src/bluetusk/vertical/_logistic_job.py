@@ -1,5 +1,10 @@
 """The training of a shared logistic regression, one party's half: its steps, its state, its fixed point.
 
+Each party brings its own columns into a form for which one step size fits all data (:mod:`._whitening`); weights and
+gradients are those of that form until the end. Rows are taken in batches, in another order each epoch; the result is
+the mean of the weights over an epoch's steps. The training ends when an epoch lowers the loss by too little; it then
+gives the result of the epoch before: of the shared losses only that comparison is opened (:mod:`._comparing`).
+
 Fixed point, in binary digits after the point: rows 12, weights 20, residuals 20, gradients 20 (``docs/vertical/
 logistic.md`` has the bounds). Scores are rows times weights, so they have 32; the linear sigmoid's division by 8 is a
 matter of reading: three more. Truncations are local to each party (:func:`._ring.truncate`).
@@ -11,7 +16,6 @@ import hashlib
 import itertools
 import math
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -21,17 +25,33 @@ from numpy.typing import NDArray
 
 from .._random import SEED_BYTES, Stream
 from ..errors import EncodingOverflow, FrameError, ProtocolAbort
+from ..paillier.ephemeral import ephemeral_key
 from ..wire.frame import Kind, check_fields, decode, encode, field
 from . import _products as products
 from . import _ring as ring
-from ._link import Link
+from ._comparing import negative
+from ._link import Link, array_bytes, array_from
 from ._ring import Ring
 from ._state import inputs_of
+from ._whitening import whitening
 
 if TYPE_CHECKING:
     from ..paillier import PrivateKey, PublicKey
 
-__all__ = ["COEF_BITS", "LARGEST_BITS", "MOST_COLUMNS", "ROW_BITS", "TASK", "Config", "LogisticJob"]
+__all__ = [
+    "CLASS_BITS",
+    "MOST_COLUMNS",
+    "MOST_ROWS",
+    "SCORE_BITS",
+    "SIGMOIDS",
+    "SLOPES",
+    "TASK",
+    "Config",
+    "LogisticJob",
+    "held_back",
+    "plan_steps",
+    "rounded_scores",
+]
 
 TASK = "logistic_regression"
 """The task, and the purpose that owners are asked for."""
@@ -40,25 +60,71 @@ ROW_BITS = 12
 """Fractional bits of the rows; with 6 bits before the point they stay below 2^18."""
 COEF_BITS = 20
 """Fractional bits of the weights; residuals and gradients have as many."""
-CLASS_BITS = 8
-"""Fractional bits of class weights, which are below 2^8."""
+SCORE_BITS = 20
+"""Fractional bits of scores that the guest gets."""
+CLASS_BITS = 16
+"""Fractional bits of class weights, which are at most 1."""
 
 _SCORE_BITS = ROW_BITS + COEF_BITS
 _CUBIC_BITS = 12  # of the scores in the cubic
 _CUBIC_SCALE = 16  # of its coefficients
 _CUBIC = (round(0.197 * (1 << _CUBIC_SCALE)), round(0.004 * (1 << _CUBIC_SCALE)))
-_LOSS_BITS = 16  # of what is revealed of an epoch's loss
+_TOL_BITS = 16
+_MEAN_BITS = 24  # of one over the steps of an epoch
+_WORD = (1 << ring.RING_BITS) - 1
+_PARTS = 11  # of a state
 _STEP_BITS = 16  # of the learning rate over the rows of a batch, leading zeros not counted
-LARGEST_BITS = 10
-"""Coefficients stay below 2^10."""
+_LARGEST_BITS = 10
+_LARGEST_ROW = float(1 << (products.ENTRY_BITS - ROW_BITS)) - 2.0**-ROW_BITS
 MOST_COLUMNS = 8000
 """Their names fit a header, and sums over them fit 64 bits where scores are computed in the plain."""
-_MOST_ROWS = 1 << 32
+MOST_ROWS = 1 << 32
 _MOST_BATCH = 1 << 16
 _MOST_EPOCHS = 1000
 _RATES = (2.0**-20, 64.0)
 
 SIGMOIDS = ("linear", "cubic")
+SLOPES = {"linear": 0.125, "cubic": 0.197}
+"""Of each sigmoid at 0, where it is steepest."""
+
+_WHOLE = 2048  # rows up to which a step takes all of them
+_BATCHES = (1024, 8192)
+_LEAST_STEPS = 36
+_EPOCHS = (3, 20)
+_HELD_BACK = (20, 2000)
+
+
+def plan_steps(rows: int) -> tuple[int, int]:
+    """Return the rows of a batch and the most epochs that suit so many rows.
+
+    Few rows are all taken in every step, which then is exact; of many rows a 64th, between 1024 and 8192, is enough for
+    a direction. Three epochs, or as many as give some 36 steps; most trainings end before.
+
+    Examples
+    --------
+    >>> plan_steps(700), plan_steps(18_000), plan_steps(1_000_000)
+    ((700, 20), (1024, 3), (8192, 3))
+    """
+    batch = rows if rows <= _WHOLE else min(max(-(-rows // 64), _BATCHES[0]), _BATCHES[1])
+    return batch, min(max(-(-_LEAST_STEPS // -(-rows // batch)), _EPOCHS[0]), _EPOCHS[1])
+
+
+def held_back(rows: int) -> int:
+    """Return how many rows are kept from the training to calibrate: a tenth, at least 20 but a quarter, at most 2000.
+
+    Examples
+    --------
+    >>> held_back(40), held_back(700), held_back(18_000), held_back(10**6)
+    (10, 70, 1800, 2000)
+    """
+    least, most = _HELD_BACK
+    return min(max(rows // 10, min(least, rows // 4)), most)
+
+
+def rounded_scores(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return scores as integers, in units of 2^-20: what the guest sees of them; beyond 2^40 they keep that value."""
+    limit = float(1 << 40)
+    return np.rint(np.clip(values, -limit, limit) * (1 << SCORE_BITS)).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -67,33 +133,35 @@ class Config:
 
     epochs: int
     batch_size: int
-    learning_rate: float
+    learning_rate: float | None
     l2: float
     sigmoid: str
     weighted: bool
     intercept: bool
-    tol: float | None
+    tol: float
+    held_back: int
 
     def to_fields(self) -> dict[str, Any]:
-        """Return it as values of a header: floats as hexadecimal text, no tolerance as ""."""
+        """Return it as values of a header: floats as hexadecimal text, no given learning rate as ""."""
         told = {f.name: getattr(self, f.name) for f in fields(self)}
-        told |= {name: float.hex(told[name]) for name in ("learning_rate", "l2")}
-        return told | {"tol": "" if self.tol is None else float.hex(self.tol)}
+        told |= {name: float.hex(told[name]) for name in ("tol", "l2")}
+        return told | {"learning_rate": "" if self.learning_rate is None else float.hex(self.learning_rate)}
 
     @classmethod
     def from_fields(cls, told: dict[str, Any]) -> Config:
         """Check what another party or a file says."""
         check_fields(told, [f.name for f in fields(cls)])
-        tol = field(told, "tol", str, high=32)
+        rate = field(told, "learning_rate", str, high=32)
         config = cls(
             field(told, "epochs", int, low=1, high=_MOST_EPOCHS),
             field(told, "batch_size", int, low=1, high=_MOST_BATCH),
-            _real(told, "learning_rate", *_RATES),
+            None if not rate else _real(told, "learning_rate", *_RATES),
             _real(told, "l2", 0.0, 1.0),
             field(told, "sigmoid", str, choices=SIGMOIDS),
             field(told, "weighted", bool),
             field(told, "intercept", bool),
-            None if not tol else _real(told, "tol", 0.0, 1.0),
+            _real(told, "tol", 0.0, 1.0),
+            field(told, "held_back", int, low=0, high=_HELD_BACK[1]),
         )
         if config.to_fields() != told:
             raise FrameError("the frame's real numbers are not in their one form")
@@ -117,8 +185,8 @@ class LogisticJob:
     Parameters
     ----------
     role : {"guest", "host"}
-    matrix : ndarray of int64, shape (n, d)
-        The party's rows in fixed point; the guest's last column is 1 if there is an intercept.
+    table : ndarray of float64, shape (n, d)
+        The party's rows.
     names : list of str
         Its columns, for its own observer.
     key_size : int
@@ -127,9 +195,16 @@ class LogisticJob:
     labels : ndarray of int64, shape (n,), optional
         The guest's, 0 or 1.
     class_weights : tuple of int, optional
-        The guest's factors of the labels 0 and 1, with 8 fractional bits.
+        The guest's factors of the labels 0 and 1, with 16 fractional bits.
     seed : bytes, optional
         Of the order of rows, 32 bytes; the guest's, fresh by default.
+
+    Attributes
+    ----------
+    held : ndarray of int64
+        Rows that are held back from the training, by the seed.
+    scores : ndarray of float64 or None
+        Joint scores of these rows, at the guest, at the end.
     """
 
     name = TASK
@@ -137,7 +212,7 @@ class LogisticJob:
     def __init__(
         self,
         role: str,
-        matrix: NDArray[np.int64],
+        table: NDArray[np.float64],
         names: Sequence[str],
         key_size: int,
         *,
@@ -147,17 +222,38 @@ class LogisticJob:
         seed: bytes | None = None,
     ) -> None:
         self.role, self.leader = role, role == "guest"
-        self.matrix, self.names, self.key_size = matrix, list(names), key_size
+        self.table, self.names, self.key_size = table, list(names), key_size
         self.labels, self.class_weights = labels, class_weights
-        self.inputs = inputs_of(matrix, list(names), key_size, config, labels, class_weights, seed)
+        self.inputs = inputs_of(table, list(names), key_size, config, labels, class_weights, seed)
         self.config = config
         self.seed = (os.urandom(SEED_BYTES) if seed is None else seed) if self.leader else b""
         self.key: PrivateKey | None = None
         self.peer: PublicKey | None = None
-        self.own, self.theirs = ring.zeros(matrix.shape[1]), ring.zeros(0)
-        self.loss, self.losses = 0, list[int]()
-        self.taken, self.stopped = 0, False
+        self.own = self.theirs = ring.zeros(0)  # shares of this party's weights, of the other's
+        self.sums = self.result = (self.own, self.theirs)  # of the epoch's weights; their mean in the last good epoch
+        self.loss = self.before = 0  # shares of the sums of squared residuals: of this epoch, of the one before
+        self.taken, self.stopped = 0, 0  # steps; the epoch after which it stopped, if it did
+        self.scores: NDArray[np.float64] | None = None
         self._order: tuple[int, NDArray[np.int64]] | None = None
+        if config is not None:
+            self._prepare()
+
+    def _prepare(self) -> None:
+        """Divide the rows and bring the columns into their form, once the configuration and the seed are known."""
+        assert self.config is not None
+        n, config = len(self.table), self.config
+        seed = hashlib.sha256(b"bluetusk logistic held back" + self.seed).digest()
+        order = np.argsort(Stream(seed).uint64(n), kind="stable")
+        self.held, self.used = np.sort(order[: config.held_back]), np.sort(order[config.held_back :])
+        rows = self.table[self.used]
+        # a single row must not outweigh its batch: its square stays below a quarter of the rows
+        largest = min(_LARGEST_ROW, max(4.0, math.sqrt(min(config.batch_size, len(rows))) / 2))
+        self.whitening = whitening(rows, largest, centre=config.intercept)
+        matrix = np.rint(self.whitening.rows(rows) * (1 << ROW_BITS)).astype(np.int64)
+        if config.intercept and self.leader:
+            matrix = np.column_stack([matrix, np.full(len(matrix), 1 << ROW_BITS, dtype=np.int64)])
+        self.matrix, self._order = matrix, None
+        self.targets = np.zeros(0, np.int64) if self.labels is None else self.labels[self.used]
 
     # --- the row of steps ---
 
@@ -165,36 +261,44 @@ class LogisticJob:
     def batches(self) -> int:
         """Batches of an epoch, of equal size but for one row."""
         assert self.config is not None
-        return -(-len(self.matrix) // self.config.batch_size)
+        return -(-(len(self.table) - self.config.held_back) // self.config.batch_size)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that are taken, as far as is known now."""
+        assert self.config is not None
+        return self.stopped or self.config.epochs
 
     @property
     def steps(self) -> int:
-        """The set-up, the batches and the exchange of coefficients; 2 until the host knows how many batches."""
+        """The set-up, the batches, the exchange of weights, the scores; 2 until the host knows how many there are."""
         if self.config is None:
             return 2
-        epochs = len(self.losses) if self.stopped else self.config.epochs
-        return 2 + self.batches * epochs
+        return 2 + self.batches * self.epochs + (self.config.held_back > 0)
 
     def step(self, links: Sequence[Link], index: int) -> None:
         """Take a step: all that it changes is set at its end."""
         (link,) = links
         if index == 0:
             self._set_up(link)
-        elif index == self.steps - 1:
+        elif index <= self.batches * self.epochs:
+            self._batch(link, index - 1)
+        elif index == self.batches * self.epochs + 1:
             self._finish(link)
         else:
-            self._batch(link, index - 1)
+            self._show(link)
         self.taken = index + 1
 
     def _set_up(self, link: Link) -> None:
         from ..paillier import PublicKey
 
-        rows, columns = self.matrix.shape
-        key = _new_key(self.key_size)
-        about = {"rows": rows, "columns": columns}
+        rows, columns = len(self.table), len(self.names)
+        key = ephemeral_key(self.key_size)
         parts = [key.public_key.to_bytes()]
+        about = {"rows": rows, "columns": columns}
         if self.leader:
             assert self.config is not None
+            about["columns"] += self.config.intercept
             self._authorise(link, self.config)
             link.send("setup", about | {"config": self.config.to_fields(), "seed": self.seed}, parts)
             got = link.receive("setup", ["rows", "columns"], parts=1)
@@ -205,28 +309,54 @@ class LogisticJob:
             seed = field(got.fields, "seed", bytes, length=SEED_BYTES)
             self._authorise(link, config)
             link.send("setup", about, parts)
-        if field(got.fields, "rows", int, low=1, high=_MOST_ROWS) != rows:
+        if field(got.fields, "rows", int, low=1, high=MOST_ROWS) != rows:
             raise ProtocolAbort(
                 f"this party has {rows} rows, the other {got.fields['rows']}: align them first", party=link.peer
             )
         theirs = field(got.fields, "columns", int, low=1, high=MOST_COLUMNS + 1)
         peer = PublicKey.from_bytes(got.parts[0])
         link.count("rows", rows)
-        self.config, self.seed, self.key, self.peer, self._order = config, seed, key, peer, None
-        self.theirs = ring.zeros(theirs)
+        self.config, self.seed, self.key, self.peer = config, seed, key, peer
+        self._prepare()
+        self.own, self.theirs = ring.zeros(self.matrix.shape[1]), ring.zeros(theirs)
+        self.sums = self.result = (self.own, self.theirs)
 
     def _authorise(self, link: Link, config: Config) -> None:
-        link.authorise(TASK, self.names, len(self.matrix), epochs=config.epochs)
+        """Ask for all that this training shows, before anything is computed."""
+        rows = len(self.table)
+        if not config.held_back < rows:
+            raise FrameError(f"frame field 'held_back' is {config.held_back}, of {rows} rows")
+        link.authorise(TASK, self.names, rows, epochs=config.epochs)
+        if config.held_back:
+            link.authorise("predict", self.names, config.held_back)
 
     def _finish(self, link: Link) -> None:
-        link.send("coefficients", parts=[ring.to_bytes(self.theirs)])
+        share, theirs = self.result
+        link.send("coefficients", parts=[ring.to_bytes(theirs)])
         got = link.receive("coefficients", parts=1)
-        if len(got.parts[0]) != ring.WORD_BYTES * len(self.own):
-            raise FrameError(f"message 'coefficients' holds no {len(self.own)} shares")
-        own = ring.words((self.own + ring.from_bytes(got.parts[0])).tolist())
-        if any(abs(v) >> (COEF_BITS + LARGEST_BITS) for v in ring.centred(own)):
-            raise EncodingOverflow("the coefficients left the fixed point: train with a smaller learning_rate")
+        if len(got.parts[0]) != ring.WORD_BYTES * len(share):
+            raise FrameError(f"message 'coefficients' holds no {len(share)} shares")
+        own = ring.words((share + ring.from_bytes(got.parts[0])).tolist())
+        if any(abs(v) >> (COEF_BITS + _LARGEST_BITS) for v in ring.centred(own)):
+            raise EncodingOverflow(
+                'the training diverged: give a smaller learning_rate or none, or sigmoid="linear", which cannot'
+            )
         self.own, self.theirs = own, ring.zeros(len(self.theirs))
+        self.result = self.own, self.theirs
+
+    def _show(self, link: Link) -> None:
+        """Give the guest the joint scores of the rows that were held back."""
+        coefficients, constant = self.coefficients
+        part = rounded_scores(self.table[self.held] @ coefficients + constant)
+        link.count("rows", len(self.held))
+        if self.leader:
+            theirs = array_from(link.receive("held back", parts=1).parts[0], "<i8", (len(self.held),))
+            if not (np.abs(theirs) <= 1 << (SCORE_BITS + 40)).all():
+                raise FrameError("message 'held back' holds a number that no score is")
+            self.scores = (part + theirs) / (1 << SCORE_BITS)
+        else:
+            link.count("values_revealed", len(self.held))
+            link.send("held back", parts=[array_bytes(part, "<i8")])
 
     @property
     def model(self) -> bytes:
@@ -237,14 +367,26 @@ class LogisticJob:
         return hashlib.sha256(b"bluetusk logistic model" + self.seed + b"".join(keys)).digest()
 
     @property
-    def reported(self) -> list[float]:
-        """The losses that were opened."""
-        return [v / (1 << _LOSS_BITS) for v in self.losses]
+    def coefficients(self) -> tuple[NDArray[np.float64], float]:
+        """Coefficients and constant of this party's rows as they are, once its weights are opened."""
+        assert self.config is not None
+        weights = np.array(ring.centred(self.own), dtype=np.float64) / (1 << COEF_BITS)
+        coefficients, constant = self.whitening.coefficients(weights[: len(self.names)])
+        return coefficients, constant + float(weights[len(self.names) :].sum())
 
     @property
-    def coefficients(self) -> NDArray[np.float64]:
-        """The coefficients of this party's columns, after the last step."""
-        return np.array(ring.centred(self.own), dtype=np.float64) / (1 << COEF_BITS)
+    def rate(self) -> float:
+        """The step size: the inverse of the largest curvature that both parties' columns can have, whatever they are.
+
+        Each party's rows U satisfy U'U / n <= I, so that of both is at most 2 s, s the sigmoid's slope; a batch that is
+        not all rows has up to (columns / its rows) more.
+        """
+        assert self.config is not None
+        if self.config.learning_rate is not None:
+            return self.config.learning_rate
+        columns = len(self.own) + len(self.theirs)
+        spread = columns / min(self.config.batch_size, len(self.used)) if self.batches > 1 else 0.0
+        return 1.0 / (2.0 * SLOPES[self.config.sigmoid] * (1.0 + spread) + self.config.l2)
 
     # --- one batch ---
 
@@ -266,13 +408,30 @@ class LogisticJob:
         pulls = residuals if not config.weighted else self._weighed(link, residuals, rows)
         own, theirs, loss = self._gradients(link, matrix, pulls, residuals)
         own, theirs = self._moved(self.own, own, len(rows), True), self._moved(self.theirs, theirs, len(rows), False)
-        loss = (self.loss + loss) & ((1 << ring.RING_BITS) - 1)
-        losses, stopped = self.losses, False
-        if config.tol is not None and (number + 1) % self.batches == 0:
-            losses = [*losses, self._revealed(link, loss)]
-            loss = 0
-            stopped = len(losses) > 1 and (losses[-2] - losses[-1]) / (1 << _LOSS_BITS) < config.tol
-        self.own, self.theirs, self.loss, self.losses, self.stopped = own, theirs, loss, losses, stopped
+        sums = ring.words((self.sums[0] + own).tolist()), ring.words((self.sums[1] + theirs).tolist())
+        loss, before, result, stopped = (self.loss + loss) & _WORD, self.before, self.result, 0
+        epoch, batch = divmod(number, self.batches)
+        if batch == self.batches - 1:
+            if config.tol and epoch and self._enough(link, before, loss):
+                stopped = epoch + 1
+            else:
+                result = self._mean(sums[0]), self._mean(sums[1])
+            sums = ring.zeros(len(own)), ring.zeros(len(theirs))
+            loss, before = 0, loss
+        self.own, self.theirs, self.sums, self.result = own, theirs, sums, result
+        self.loss, self.before, self.stopped = loss, before, stopped
+
+    def _enough(self, link: Link, before: int, now: int) -> bool:
+        """Open whether an epoch lowered the loss by less than `tol` of it: (before - now) < tol now."""
+        assert self.config is not None
+        one = 1 << _TOL_BITS
+        share = before * one - now * (one + max(1, round(self.config.tol * one)))
+        return negative(link, share & _WORD, self.leader, *self._keys())
+
+    def _mean(self, sums: Ring) -> Ring:
+        """Return this party's share of the mean over an epoch's steps."""
+        factor = round((1 << _MEAN_BITS) / self.batches)
+        return ring.truncate(ring.words((sums * factor).tolist()), _MEAN_BITS, self.leader)
 
     def _keys(self) -> tuple[PrivateKey, PublicKey]:
         assert self.key is not None
@@ -303,8 +462,7 @@ class LogisticJob:
         else:
             values, bits = self._cubic(link, ring.truncate(scores, _SCORE_BITS - _CUBIC_BITS, self.leader))
         if self.leader:
-            assert self.labels is not None
-            values = ring.words((values + (1 - 2 * self.labels[rows]).astype(object) * (1 << (bits - 1))).tolist())
+            values = ring.words((values + (1 - 2 * self.targets[rows]).astype(object) * (1 << (bits - 1))).tolist())
         return ring.truncate(values, bits - COEF_BITS, self.leader)
 
     def _cubic(self, link: Link, z: Ring) -> tuple[Ring, int]:
@@ -342,18 +500,17 @@ class LogisticJob:
         priv, pub = self._keys()
         n = len(residuals)
         if self.leader:
-            assert self.labels is not None
             assert self.class_weights is not None
-            weights = [self.class_weights[label] for label in self.labels[rows].tolist()]
+            weights = [self.class_weights[label] for label in self.targets[rows].tolist()]
             c = products.receive_encrypted(link.receive("to weigh", parts=1).parts[0], pub, n)
-            layout = products.values_layout(pub.bits, 2 * CLASS_BITS)
+            layout = products.values_layout(pub.bits, CLASS_BITS + 1)
             crossed, message = products.values_times([(c, weights)], n, layout)
             link.send("weighed", parts=[message])
             share = crossed + residuals * np.array(weights, dtype=object)
         else:
             link.send("to weigh", parts=[products.encrypted(priv, residuals)])
             link.count("values_encrypted", n)
-            layout = products.values_layout(priv.public_key.bits, 2 * CLASS_BITS)
+            layout = products.values_layout(priv.public_key.bits, CLASS_BITS + 1)
             share = products.open_places(priv, link.receive("weighed", parts=1).parts[0], n, layout)
         return ring.truncate(ring.words(share.tolist()), CLASS_BITS, self.leader)
 
@@ -361,7 +518,7 @@ class LogisticJob:
         """Return this party's shares of both gradients, and of the sum of pulls times residuals if that is wanted."""
         assert self.config is not None
         priv, pub = self._keys()
-        n, tracked = len(pulls), self.config.tol is not None
+        n, tracked = len(pulls), self.config.tol > 0
         entries = ring.RING_BITS if tracked else products.ENTRY_BITS
         mine, other = (products.columns_layout(key.bits, n, entries) for key in (priv.public_key, pub))
         (got,) = self._exchange(link, "residuals", products.encrypted_packed(priv, pulls, mine))
@@ -387,27 +544,17 @@ class LogisticJob:
         16 bits they cover Z_2^96 evenly again, which the second truncation needs.
         """
         assert self.config is not None
-        rate = self.config.learning_rate / n
+        rate = self.rate / n
         shift = _STEP_BITS - math.frexp(rate)[1]
         step, decay = (
             round(math.ldexp(rate, shift)),
-            round(math.ldexp(self.config.learning_rate * self.config.l2, shift)),
+            round(math.ldexp(self.rate * self.config.l2, shift)),
         )
         decays = [decay] * len(weights)
         if self.config.intercept and own == self.leader:
             decays[-1] = 0  # the guest's last column is 1: its weight is the intercept
         pulled = ring.truncate(gradient, ROW_BITS, self.leader) * step + weights * np.array(decays, dtype=object)
         return ring.words((weights - ring.truncate(ring.words(pulled.tolist()), shift, self.leader)).tolist())
-
-    def _revealed(self, link: Link, loss: int) -> int:
-        """Open the loss of an epoch, and nothing below its last digit."""
-        share = ring.truncate(ring.words([loss]), 2 * COEF_BITS - _LOSS_BITS, self.leader)
-        (got,) = self._exchange(link, "loss", ring.to_bytes(share))
-        if len(got) != ring.WORD_BYTES:
-            raise FrameError("message 'loss' holds no share")
-        link.count("values_revealed", 1)
-        total = ring.centred(ring.words((share + ring.from_bytes(got)).tolist()))[0]
-        return total // len(self.matrix)
 
     # --- the state ---
 
@@ -418,14 +565,15 @@ class LogisticJob:
             "role": self.role,
             "taken": self.taken,
             "stopped": self.stopped,
-            "losses": self.losses,
             "seed": self.seed,
             "config": {} if self.config is None else self.config.to_fields(),
         }
         parts = [b"", b"", b""]
         if self.key is not None and self.peer is not None:
             parts = [*self.key._kernel.export_primes(), self.peer.to_bytes()]
-        parts += [ring.to_bytes(self.own), ring.to_bytes(self.theirs), ring.to_bytes(ring.words([self.loss]))]
+        parts += [ring.to_bytes(share) for pair in ((self.own, self.theirs), self.sums, self.result) for share in pair]
+        parts.append(ring.to_bytes(ring.words([self.loss, self.before])))
+        parts.append(b"" if self.scores is None else self.scores.astype("<f8").tobytes())
         header["parts"] = [len(part) for part in parts]
         return encode(Kind.VERTICAL_STATE, header, b"".join(parts))
 
@@ -435,33 +583,29 @@ class LogisticJob:
 
         got = decode(state, Kind.VERTICAL_STATE)
         head = got.header
-        check_fields(head, ("task", "role", "taken", "stopped", "losses", "seed", "config", "parts"))
+        check_fields(head, ("task", "role", "taken", "stopped", "seed", "config", "parts"))
         if head["task"] != self.name or head["role"] != self.role:
             raise FrameError(f"the state is of {head['task']!r} at the {head['role']}, not of {self.name!r} here")
-        lengths = field(head, "parts", list, high=6, items=int)
-        if len(lengths) != 6 or min(lengths) < 0 or sum(lengths) != len(got.payload):
+        lengths = field(head, "parts", list, high=_PARTS, items=int)
+        if len(lengths) != _PARTS or min(lengths) < 0 or sum(lengths) != len(got.payload):
             raise FrameError("frame field 'parts' does not add up to the payload")
         ends = np.cumsum([0, *lengths]).tolist()
-        p, q, peer, own, theirs, loss = (bytes(got.payload[a:b]) for a, b in itertools.pairwise(ends))
-        if len(own) != ring.WORD_BYTES * self.matrix.shape[1]:
-            raise FrameError(f"the state is of another number of columns than {self.matrix.shape[1]}")
+        p, q, peer, *shares, losses, scores = (bytes(got.payload[a:b]) for a, b in itertools.pairwise(ends))
         told = field(head, "config", dict)
-        self.config = Config.from_fields(told) if told else None
-        self.seed, self._order = field(head, "seed", bytes), None
+        self.config, self.seed = Config.from_fields(told) if told else None, field(head, "seed", bytes)
+        columns = 0
+        if self.config is not None:
+            self._prepare()
+            columns = self.matrix.shape[1]
+        if any(len(share) not in (0, ring.WORD_BYTES * columns) for share in shares[::2]):
+            raise FrameError(f"the state is of another number of columns than {columns}")
         if not p:
             self.key = self.peer = None
         elif self.key is None or self.key._kernel.export_primes() != (p, q):
             self.key = PrivateKey._generated(int.from_bytes(p, "little"), int.from_bytes(q, "little"), "djn")
         self.peer = PublicKey.from_bytes(peer) if peer else None
-        self.own, self.theirs = ring.from_bytes(own), ring.from_bytes(theirs)
-        self.loss = ring.from_bytes(loss).tolist()[0]
-        self.losses = field(head, "losses", list, high=_MOST_EPOCHS, items=int)
-        self.taken, self.stopped = field(head, "taken", int, low=0), field(head, "stopped", bool)
-
-
-def _new_key(bits: int) -> PrivateKey:
-    from ..paillier import generate_keypair
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of 2048 bits: the estimator's constructor was told
-        return generate_keypair(bits)[1]
+        own, theirs, *more = (ring.from_bytes(share) for share in shares)
+        self.own, self.theirs, self.sums, self.result = own, theirs, (more[0], more[1]), (more[2], more[3])
+        self.loss, self.before = ring.from_bytes(losses).tolist()
+        self.scores = array_from(scores, "<f8", (len(self.held),)) if scores else None
+        self.taken, self.stopped = field(head, "taken", int, low=0), field(head, "stopped", int, low=0)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import FrameError, ProtocolAbort
 from ..wire.frame import Kind, check_fields, decode, encode, field
 from ._link import Link, array_bytes, array_from
-from ._logistic_job import COEF_BITS, ROW_BITS, TASK
+from ._logistic_job import SCORE_BITS, TASK
 from ._state import inputs_of
 
 __all__ = ["ScoreJob", "probabilities"]
@@ -21,7 +21,7 @@ _TURN = 4.05
 
 
 def probabilities(scores: NDArray[np.float64], sigmoid: str) -> NDArray[np.float64]:
-    """Return the probabilities of the labels 0 and 1, by the sigmoid that was trained with; shape (n, 2)."""
+    """Return uncalibrated probabilities of the labels 0 and 1, by the sigmoid of the training; shape (n, 2)."""
     if sigmoid == "linear":
         one = 0.5 + 0.125 * scores
     else:
@@ -32,7 +32,7 @@ def probabilities(scores: NDArray[np.float64], sigmoid: str) -> NDArray[np.float
 
 
 class ScoreJob:
-    """One party's half, of one step; `part` is its rows times its coefficients, with 32 fractional bits."""
+    """One party's half, of one step; `part` is its rows times its coefficients, in units of 2^-20."""
 
     name = TASK + ".predict"
     steps = 1
@@ -43,17 +43,16 @@ class ScoreJob:
         self.scores: NDArray[np.float64] | None = None
 
     def step(self, links: Sequence[Link], index: int) -> None:
-        """Send the host's parts, rounded to 20 fractional bits; the guest adds."""
+        """Send the host's parts; the guest adds."""
         (link,) = links
         n = len(self.part)
-        rounded = (self.part + (1 << (ROW_BITS - 1))) >> ROW_BITS
         if self.role == "guest":
             link.authorise("predict", self.names, n)
             link.send("rows", {"rows": n, "model": self.model})
             theirs = array_from(link.receive("scores", parts=1).parts[0], "<i8", (n,))
             if int(np.abs(theirs).max(initial=0)) >> 62 or int(theirs.min(initial=0)) < -(1 << 62):
                 raise FrameError("message 'scores' holds a number that no score is")
-            self.scores = (rounded + theirs) / (1 << COEF_BITS)
+            self.scores = (self.part + theirs) / (1 << SCORE_BITS)
         else:
             got = link.receive("rows", ["rows", "model"], parts=0).fields
             asked = field(got, "rows", int, low=1)
@@ -65,7 +64,7 @@ class ScoreJob:
                 raise ProtocolAbort(f"this party has {n} rows, the other {asked}: align them first", party=link.peer)
             link.authorise("predict", self.names, n)
             link.count("values_revealed", n)
-            link.send("scores", parts=[array_bytes(rounded, "<i8")])
+            link.send("scores", parts=[array_bytes(self.part, "<i8")])
         link.count("rows", n)
 
     def state(self) -> bytes:

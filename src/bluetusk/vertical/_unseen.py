@@ -6,6 +6,8 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping
 
+from ..errors import DataWarning
+
 __all__ = ["warn_of_unseen"]
 
 _SHOWN = 3
@@ -49,4 +51,4 @@ def warn_of_unseen(
         if absent:
             parts.append(f"X[{name!r}]: {absent} of {rows} values missing, counted as {as_none}")
     if parts:
-        warnings.warn(f"training has not seen: {'; '.join(parts)}", stacklevel=stacklevel)
+        warnings.warn(f"training has not seen: {'; '.join(parts)}", DataWarning, stacklevel=stacklevel)

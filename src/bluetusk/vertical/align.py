@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _parallel
 from .._numeric import as_int
 from .._random import Stream
 from ..errors import BluetuskError, ProtocolAbort
@@ -123,6 +124,7 @@ def intersect(
     if role == "host" and len(ways) != 1:
         raise ValueError("a host has one link, to the guest")
     own, least = as_ids(ids), as_int(min_intersection, "min_intersection", 0)
+    _parallel.resolve_threads(threads)
     job: _Guest | _Host = _Guest(own, len(ways), least, threads) if role == "guest" else _Host(own, least, threads)
     drive(job, ways, keeper=keeper, progress=progress)  # type: ignore[arg-type]
     return job.positions

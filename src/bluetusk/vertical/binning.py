@@ -305,7 +305,7 @@ class WoEBinning(Estimator):
 
         Warns
         -----
-        UserWarning
+        DataWarning
             If there are such values, with the columns and how many.
 
         Raises
@@ -341,7 +341,7 @@ class WoEBinning(Estimator):
 
         Warns
         -----
-        UserWarning
+        DataWarning
             As :meth:`transform`.
 
         Raises

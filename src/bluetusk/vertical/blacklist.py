@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _parallel
 from .._numeric import as_int
 from ..errors import BluetuskError, PolicyRefused, ProtocolAbort
 from ..wire.frame import field
@@ -101,6 +102,7 @@ def blacklist_query(
     >>> answer.listed.tolist(), answer.list_size
     ([False, True, False], 2)
     """
+    _parallel.resolve_threads(threads)
     job = _Query(as_ids(ids), threads)
     drive(job, [link], keeper=keeper, progress=progress)
     return BlacklistAnswer(job.listed, job.list_size)
@@ -155,6 +157,7 @@ def blacklist_serve(
         ...
     bluetusk.errors.PolicyRefused: policy refuses blacklist to guest (clause limit): 2 ids are asked, at ...
     """
+    _parallel.resolve_threads(threads)
     job = _Serve(as_ids(ids), as_int(limit, "limit", 0), threads)
     drive(job, [link], keeper=keeper, progress=progress)
     return job.asked

@@ -311,7 +311,7 @@ class GradientBoosting(Estimator):
 
         Warns
         -----
-        UserWarning
+        DataWarning
             If columns hold categories that training has not seen, with their number: they count as missing.
 
         Raises

@@ -13,19 +13,33 @@ from .._numeric import as_int
 from ..errors import FrameError
 from ..wire.frame import Kind, check_fields, encode, field
 from ._base import Estimator, check_role
+from ._calibration import Calibration, calibrated
 from ._columns import as_labels
+from ._findings import few_events, separating, tell, useless
 from ._job import Keeper, Progress, drive
 from ._link import Link
-from ._logistic_job import CLASS_BITS, COEF_BITS, LARGEST_BITS, MOST_COLUMNS, ROW_BITS, SIGMOIDS, Config, LogisticJob
+from ._logistic_job import (
+    CLASS_BITS,
+    MOST_COLUMNS,
+    MOST_ROWS,
+    SIGMOIDS,
+    SLOPES,
+    Config,
+    LogisticJob,
+    held_back,
+    plan_steps,
+    rounded_scores,
+)
 from ._logistic_score import ScoreJob, probabilities
-from ._matrix import real_table
-from ._products import ENTRY_BITS
+from ._matrix import matching_table, real_table
 from ._save import load_frame, save_frame
 
 __all__ = ["LogisticRegression"]
 
-_FIELDS = ("columns", "epochs", "losses", "model", "role", "sigmoid")
-_LIMIT = 1 << (ENTRY_BITS - ROW_BITS)
+_FIELDS = ("calibration", "columns", "epochs", "model", "role", "sigmoid")
+_FIELDS_1 = ("columns", "epochs", "losses", "model", "role", "sigmoid")
+"""Of files of version 0.1, which hold coefficients in units of 2^-20 and no calibration."""
+_LARGEST = 1e300  # of a coefficient
 
 
 class LogisticRegression(Estimator):
@@ -38,59 +52,73 @@ class LogisticRegression(Estimator):
     ----------
     role : {"guest", "host"}
         The guest has the labels.
-    epochs : int
-        How often all rows are used, 1 to 1000.
-    batch_size : int
-        Most rows of a step, 1 to 65536.
-    learning_rate : float
-        2^-20 to 64. Steps grow where it is more than about ``16 / (d v)`` for d columns of variance v (linear sigmoid).
+    epochs : int, optional
+        How often all rows are used at most, 1 to 1000. By default what suits the number of rows: 3 for many, up to 20
+        for few.
+    batch_size : int, optional
+        Most rows of a step, 1 to 65536. By default all of up to 2048 rows, else a 64th of them, 1024 to 8192.
+    learning_rate : float, optional
+        2^-20 to 64. By default the inverse of the largest curvature that any columns can have in the form in which they
+        are trained (about 4 for the linear sigmoid): no column of whatever scale or strength makes steps grow. From
+        twice that value on, they do.
     l2 : float
-        Weight of the ridge penalty, 0 to 1; the intercept is free.
+        Weight of the ridge penalty, 0 to 1, on the coefficients of the standardised, decorrelated columns; the
+        intercept is free.
     sigmoid : {"linear", "cubic"}
-        ``0.5 + 0.125 z`` (PPCA 7-2023 5.2.3.1), or ``0.5 + 0.197 z - 0.004 z^3``, which takes some three times as long.
+        ``0.5 + 0.125 z`` (PPCA 7-2023 5.2.3.1), or ``0.5 + 0.197 z - 0.004 z^3``, which takes some three times as long,
+        and whose slope turns negative beyond 4, so that columns that separate the classes can make it diverge.
     class_weight : None, "balanced" or dict of label to float
-        Factors of the labels 0 and 1, below 256; "balanced": inversely to their number. The host learns that there
-        are factors, not which.
+        Factors of the labels 0 and 1, 0 or more, of which only the ratio counts; "balanced": inversely to their number.
+        The host learns that there are factors, not which. Probabilities are calibrated to the labels as they are.
     fit_intercept : bool
-        Whether the guest gets an intercept.
+        Whether there is an intercept. Then each party's columns are centred.
+    calibrate : bool
+        Whether a tenth of the rows (at least 20 or a quarter, at most 2000) is held back from the training, so that the
+        guest gets their joint scores and with them a map from scores to probabilities. Both parties' policies are asked
+        for it as for a prediction.
     tol : float, optional
-        Ends the training after an epoch whose loss is not smaller by that much than the loss of the one before. The
-        loss is the mean squared residual, which for the linear sigmoid is what it minimises. Both parties then see it.
+        The training ends when an epoch lowers the loss by less than this share of it, 2^-16 to 1, and gives the result
+        of the epoch before; 0: never. By default ``2 / rows``, at least 2^-13. The loss is the mean squared residual,
+        which for the linear sigmoid is what it minimises.
     key_size : {3072, 2048, 4096}
         Bits of this party's key, which lives as long as a training.
     seed : bytes, optional
-        32 bytes from which both parties derive the order of rows; fresh by default. The host is told.
+        32 bytes from which both parties derive the order of rows and which are held back; fresh by default. The host is
+        told.
 
     Attributes
     ----------
     coef_ : ndarray of float64, shape (d,)
         This party's own coefficients; the other's are not known here.
     intercept_ : float
-        The guest's; 0 at the host.
+        This party's own part of the intercept: what is left of centring its columns, and at the guest the rest.
     columns_ : list of str
         Names of this party's columns.
     n_iter_ : int
         Epochs taken.
-    loss_ : list of float
-        The loss of each epoch, if `tol` was given.
     sigmoid_ : str
         As the guest said.
+    calibration_ : Calibration or None
+        The guest's map from scores to probabilities, with ``intercept`` and ``slope``.
+    findings_ : list of str
+        At the guest: what :class:`~bluetusk.DataWarning` said, of the labels, its columns and the rows held back.
     model_ : bytes
         Names the training: 32 bytes, the same at both parties. Halves of different trainings do not predict together.
 
     Notes
     -----
-    **What each side learns.** Weights, scores, residuals, gradients and the sums on the way to them are shared modulo
-    2^96 for the whole training: each party sees uniform numbers, and ciphertexts under the other's key. What it
+    **What each side learns.** Weights, scores, residuals, gradients, losses and the sums on the way to them are shared
+    modulo 2^96 for the whole training: each party sees uniform numbers, and ciphertexts under the other's key. What it
     decrypts is masked by 104 bits more than the value has, and re-randomised so that the encryptor cannot solve
-    for what was computed. At the end each party learns its own coefficients; with `tol` both learn the loss of
-    each epoch, summed over the rows, to 16 binary digits; the host learns the parameters of the training, both
-    learn the number of rows and of the other's columns. At :meth:`predict_proba` the guest learns the joint score
-    of each row, and so, by taking its own part off, the host's part of it: many of them tell about the host's
-    columns, which the host's policy must allow. The parties are assumed to follow the protocol.
+    for what was computed. At the end each party learns its own coefficients; both learn after each epoch but the first
+    whether the training goes on, and nothing else of the loss; the host learns the parameters of the training, both
+    learn the number of rows and of the other's columns. With `calibrate`, and at :meth:`predict_proba`, the guest
+    learns the joint score of each row in question, and so, by taking its own part off, the host's part of it: many of
+    them tell about the host's columns, which the host's policy must allow. The parties are assumed to follow the
+    protocol.
 
-    The form is that of CAESAR [1]_ and of FATE's SSHE-LR; packing and fixed point are in ``docs/vertical/logistic.md``.
-    Probabilities are those of the sigmoid that was trained with, clipped to 0 .. 1.
+    The form is that of CAESAR [1]_ and of FATE's SSHE-LR; packing, fixed point and the size of steps are in
+    ``docs/vertical/logistic.md``. Rows are ranked by their scores: probabilities only rise with them.
 
     References
     ----------
@@ -104,7 +132,7 @@ class LogisticRegression(Estimator):
     >>> X = np.random.default_rng(0).normal(size=(64, 2))
     >>> y = (X.sum(axis=1) > 0).astype(int)
     >>> links = local_links()
-    >>> guest = LogisticRegression("guest", epochs=2, batch_size=32, learning_rate=4.0, key_size=2048)
+    >>> guest = LogisticRegression("guest", key_size=2048)
     >>> host = LogisticRegression("host", key_size=2048)
     >>> other = threading.Thread(target=host.fit, args=(X[:, 1:],), kwargs={"link": links[1]})
     >>> other.start()
@@ -114,17 +142,21 @@ class LogisticRegression(Estimator):
     True
     """
 
+    calibration_: Calibration | None
+    findings_: list[str]
+
     def __init__(
         self,
         role: str = "guest",
         *,
-        epochs: int = 3,
-        batch_size: int = 512,
-        learning_rate: float = 1.0,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
         l2: float = 0.001,
         sigmoid: str = "linear",
         class_weight: str | Mapping[int, float] | None = None,
         fit_intercept: bool = True,
+        calibrate: bool = True,
         tol: float | None = None,
         key_size: int = 3072,
         seed: bytes | None = None,
@@ -137,6 +169,7 @@ class LogisticRegression(Estimator):
         self.sigmoid = sigmoid
         self.class_weight = class_weight
         self.fit_intercept = fit_intercept
+        self.calibrate = calibrate
         self.tol = tol
         self.key_size = key_size
         self.seed = seed
@@ -156,7 +189,7 @@ class LogisticRegression(Estimator):
         Parameters
         ----------
         X : array_like or DataFrame, shape (n, d)
-            This party's rows: numbers below 64 in size, of a like scale (WoE, or standardised).
+            This party's rows: finite numbers, of any scale.
         y : array_like, shape (n,)
             The guest's labels, 0 or 1; the host gives none.
         link : Link
@@ -180,7 +213,13 @@ class LogisticRegression(Estimator):
         ProtocolAbort, FrameError, InvalidCiphertext, DecryptionError
             If the other party sends anything else than is due, or has another number of rows.
         EncodingOverflow
-            If the training diverged.
+            If the training diverged: with the cubic sigmoid, or a learning rate that was given.
+
+        Warns
+        -----
+        DataWarning
+            At the guest: fewer than 20 rows of one label, a column of its own that separates the labels, a joint model
+            that is worse on the rows held back than chance, or than the guest's columns alone.
         PolicyRefused
             By the link's observer.
 
@@ -189,62 +228,73 @@ class LogisticRegression(Estimator):
         >>> LogisticRegression("guest").fit([[1.0], [float("nan")]], [0, 1], link=None)
         Traceback (most recent call last):
             ...
-        ValueError: X[1, 0] is NaN or infinite: impute it, or bin the columns first (WoEBinning)
+        ValueError: X[1, 0], of the column 'x0', is NaN or infinite: impute it, or bin the columns first (WoEBinning)
         """
         guest = check_role(self.role) == "guest"
         names, table = real_table(X, columns, MOST_COLUMNS)
-        matrix = _fixed(table)
+        if len(table) > MOST_ROWS:
+            raise ValueError(f"X has {len(table)} rows: at most {MOST_ROWS}")
         if not guest:
             if y is not None:
                 raise ValueError("y: the host has no labels; the guest gives them")
-            job = LogisticJob("host", matrix, names, self.key_size)
-        else:
-            if y is None:
-                raise ValueError("y: the guest gives the labels")
-            labels, config = as_labels(y, len(matrix)), self._config()
-            if config.intercept:
-                matrix = np.column_stack([matrix, np.full(len(matrix), 1 << ROW_BITS, dtype=np.int64)])
-            weights = self._class_weights(labels)
-            job = LogisticJob(
-                "guest",
-                matrix,
-                names,
-                self.key_size,
-                config=config,
-                labels=labels,
-                class_weights=weights,
-                seed=_seed(self.seed),
-            )
+            job = LogisticJob("host", table, names, self.key_size)
+            drive(job, [link], keeper=keeper, progress=progress)
+            self._take(job, names)
+            return self
+        if y is None:
+            raise ValueError("y: the guest gives the labels")
+        labels, config = as_labels(y, len(table)), self._config(len(table))
+        weights = self._class_weights(labels)
+        job = LogisticJob(
+            "guest",
+            table,
+            names,
+            self.key_size,
+            config=config,
+            labels=labels,
+            class_weights=weights,
+            seed=_seed(self.seed),
+        )
+        findings = [*few_events(labels), *separating(names, list(table.T), labels)]
+        tell(findings)
         drive(job, [link], keeper=keeper, progress=progress)
         self._take(job, names)
+        self.findings_ = findings
+        if job.scores is not None:
+            held = labels[job.held]
+            self.calibration_ = calibrated(job.scores, held, float(labels.mean()), SLOPES[config.sigmoid])
+            found = useless(held, job.scores, _alone(table, labels, job))
+            self.findings_ = findings + found
+            tell(found)
         return self
 
     def _take(self, job: LogisticJob, names: list[str]) -> None:
         assert job.config is not None
-        coefficients = job.coefficients
-        cut = len(names)
         self.columns_ = names
-        self.coef_ = coefficients[:cut]
-        self.intercept_ = float(coefficients[cut]) if len(coefficients) > cut else 0.0
+        self.coef_, self.intercept_ = job.coefficients
         self.sigmoid_ = job.config.sigmoid
-        self.n_iter_ = len(job.losses) if job.stopped else job.config.epochs
-        self.loss_ = job.reported
+        self.n_iter_ = job.epochs
         self.model_ = job.model
+        self.calibration_ = None
+        self.findings_ = []
         if job.key is not None:
             job.key.close()
 
-    def _config(self) -> Config:
+    def _config(self, rows: int) -> Config:
         if self.sigmoid not in SIGMOIDS:
             raise ValueError(f'sigmoid must be "linear" or "cubic", not {self.sigmoid!r}')
+        held = held_back(rows) if self.calibrate else 0
+        batch, epochs = plan_steps(rows - held)
         told = {
-            "epochs": as_int(self.epochs, "epochs", 1),
-            "batch_size": as_int(self.batch_size, "batch_size", 1),
-            "learning_rate": float(self.learning_rate).hex(),
+            "epochs": epochs if self.epochs is None else as_int(self.epochs, "epochs", 1),
+            "batch_size": batch if self.batch_size is None else as_int(self.batch_size, "batch_size", 1),
+            "learning_rate": "" if self.learning_rate is None else float(self.learning_rate).hex(),
             "l2": float(self.l2).hex(),
             "sigmoid": self.sigmoid,
             "weighted": self.class_weight is not None,
             "intercept": bool(self.fit_intercept),
-            "tol": "" if self.tol is None else float(self.tol).hex(),
+            "tol": (max(2.0 / rows, 2.0**-13) if self.tol is None else float(self.tol)).hex(),
+            "held_back": held,
         }
         try:
             return Config.from_fields(told)
@@ -261,10 +311,10 @@ class LogisticRegression(Estimator):
             given = {k: len(labels) / (2 * max(1, int(counts[k]))) for k in (0, 1)}
         else:
             given = {k: float(self.class_weight.get(k, 1.0)) for k in (0, 1)}
-        factors = [round(given[k] * (1 << CLASS_BITS)) if math.isfinite(given[k]) else -1 for k in (0, 1)]
-        if not all(0 <= f < 1 << (2 * CLASS_BITS) for f in factors):
-            raise ValueError(f"class_weight must be 0 to 256, not {given}: scale the weights, or train on fewer rows")
-        return factors[0], factors[1]
+        largest = max(given.values())
+        if not (all(math.isfinite(v) and v >= 0 for v in given.values()) and largest > 0):
+            raise ValueError(f"class_weight must be 0 or more for each label, and not 0 for both, not {given}")
+        return round(given[0] / largest * (1 << CLASS_BITS)), round(given[1] / largest * (1 << CLASS_BITS))
 
     def _fitted(self) -> None:
         if not hasattr(self, "coef_"):
@@ -283,7 +333,7 @@ class LogisticRegression(Estimator):
         Parameters
         ----------
         X : array_like or DataFrame, shape (n, d)
-            This party's rows, in the order of the other's.
+            This party's rows, in the order of the other's. A DataFrame's columns are matched by name.
         link : Link
             To the other party.
         keeper, progress : optional
@@ -292,12 +342,12 @@ class LogisticRegression(Estimator):
         Returns
         -------
         ndarray of float64, shape (n,), or None
-            Scores z, exact to 2^-20 for the coefficients and rows in fixed point; None at the host.
+            Scores z, of two parts that are rounded to 2^-20; None at the host. What rows are ranked by.
 
         Raises
         ------
         ValueError
-            If the model is not fitted, or has another number of columns.
+            If the model is not fitted, a column of the fit is missing, or an array has another number of columns.
         ProtocolAbort, FrameError, PolicyRefused
             As :meth:`fit`.
 
@@ -309,11 +359,7 @@ class LogisticRegression(Estimator):
         ValueError: this model is not fitted: call fit() with the other party, or load() it
         """
         self._fitted()
-        _, table = real_table(X, None, MOST_COLUMNS)
-        if table.shape[1] != len(self.columns_):
-            raise ValueError(f"X has {table.shape[1]} columns, the model {len(self.columns_)}: {self.columns_!r:.200}")
-        own = _fixed(table) @ np.rint(self.coef_ * (1 << COEF_BITS)).astype(np.int64)
-        own += round(self.intercept_ * (1 << (COEF_BITS + ROW_BITS)))
+        own = rounded_scores(matching_table(X, self.columns_) @ self.coef_ + self.intercept_)
         job = ScoreJob(self.role, self.model_, own, self.columns_)
         drive(job, [link], keeper=keeper, progress=progress)
         return job.scores
@@ -336,7 +382,8 @@ class LogisticRegression(Estimator):
         Returns
         -------
         ndarray of float64, shape (n, 2), or None
-            Of the labels 0 and 1; None at the host.
+            Of the labels 0 and 1, by the calibration; without one by the sigmoid that was trained with, clipped to 0 ..
+            1. None at the host.
 
         Raises
         ------
@@ -351,7 +398,10 @@ class LogisticRegression(Estimator):
         ValueError: this model is not fitted: call fit() with the other party, or load() it
         """
         scores = self.decision_function(X, link=link, keeper=keeper, progress=progress)
-        return None if scores is None else probabilities(scores, self.sigmoid_)
+        if scores is None or self.calibration_ is None:
+            return None if scores is None else probabilities(scores, self.sigmoid_)
+        one = self.calibration_.probability(scores)
+        return np.column_stack([1.0 - one, one])
 
     def predict(
         self,
@@ -385,8 +435,8 @@ class LogisticRegression(Estimator):
             ...
         ValueError: this model is not fitted: call fit() with the other party, or load() it
         """
-        scores = self.decision_function(X, link=link, keeper=keeper, progress=progress)
-        return None if scores is None else (scores > 0).astype(np.int64)
+        found = self.predict_proba(X, link=link, keeper=keeper, progress=progress)
+        return None if found is None else (found[:, 1] > 0.5).astype(np.int64)
 
     def save(self, path: str | os.PathLike[str], passphrase: str | bytes | None = None) -> None:
         """Write this half of the model to a file of mode 0600, whole or not at all.
@@ -413,16 +463,17 @@ class LogisticRegression(Estimator):
         ValueError: this model is not fitted: call fit() with the other party, or load() it
         """
         self._fitted()
+        found = self.calibration_
         header = {
             "role": self.role,
             "columns": self.columns_,
             "sigmoid": self.sigmoid_,
             "model": self.model_,
             "epochs": self.n_iter_,
-            "losses": [round(v * (1 << 16)) for v in self.loss_],
+            "calibration": [] if found is None else [found.intercept.hex(), found.slope.hex()],
         }
-        values = np.append(self.coef_, self.intercept_) * (1 << COEF_BITS)
-        save_frame(path, encode(Kind.LOGISTIC_REGRESSION, header, np.rint(values).astype("<i8").tobytes()), passphrase)
+        values = np.append(self.coef_, self.intercept_)
+        save_frame(path, encode(Kind.LOGISTIC_REGRESSION, header, values.astype("<f8").tobytes()), passphrase)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], passphrase: str | bytes | None = None) -> LogisticRegression:
@@ -456,30 +507,43 @@ class LogisticRegression(Estimator):
         """
         got = load_frame(path, Kind.LOGISTIC_REGRESSION, passphrase)
         head = got.header
-        check_fields(head, _FIELDS)
+        first = "losses" in head
+        check_fields(head, _FIELDS_1 if first else _FIELDS)
         columns = field(head, "columns", list, low=1, high=MOST_COLUMNS, items=str)
         model = cls(field(head, "role", str, choices=("guest", "host")))
         model.sigmoid = model.sigmoid_ = field(head, "sigmoid", str, choices=SIGMOIDS)
         model.model_ = field(head, "model", bytes, length=32)
         model.n_iter_ = field(head, "epochs", int, low=1, high=1000)
-        model.loss_ = [v / (1 << 16) for v in field(head, "losses", list, high=1000, items=int)]
+        model.calibration_ = None if first else _calibration(field(head, "calibration", list, high=2, items=str))
+        model.findings_ = []
         if len(got.payload) != 8 * (len(columns) + 1):
             raise FrameError("the file's coefficients are not as many as its columns")
-        values = np.frombuffer(got.payload, "<i8") / (1 << COEF_BITS)
-        if np.abs(values).max() > 1 << LARGEST_BITS:
+        values = np.frombuffer(got.payload, "<i8") / (1 << 20) if first else np.frombuffer(got.payload, "<f8")
+        if not (np.abs(values) <= (1 << 10 if first else _LARGEST)).all():
             raise FrameError("the file holds a coefficient that no training gives")
-        model.columns_, model.coef_, model.intercept_ = columns, values[:-1].copy(), float(values[-1])
+        model.columns_, model.coef_, model.intercept_ = columns, values[:-1].astype(np.float64), float(values[-1])
         return model
 
 
-def _fixed(table: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return rows in fixed point."""
-    largest = float(np.abs(table).max(initial=0.0))
-    if largest >= _LIMIT - 2.0**-ROW_BITS:
-        raise ValueError(
-            f"X holds {largest:g}, rows must stay below {_LIMIT}: standardise and clip the columns, or use WoE columns"
-        )
-    return np.rint(table * (1 << ROW_BITS)).astype(np.int64)
+def _calibration(given: list[str]) -> Calibration | None:
+    """Read a map from scores to probabilities from a file's header: two reals as hexadecimal text, or none."""
+    if not given:
+        return None
+    try:
+        intercept, slope = (float.fromhex(text) for text in given)
+    except (ValueError, OverflowError):
+        raise FrameError("frame field 'calibration' does not hold two numbers") from None
+    if not (math.isfinite(intercept) and 0.0 < slope < math.inf):
+        raise FrameError("frame field 'calibration' does not hold an intercept and a positive slope")
+    return Calibration(intercept, slope)
+
+
+def _alone(table: NDArray[np.float64], labels: NDArray[np.int64], job: LogisticJob) -> NDArray[np.float64]:
+    """Return scores of the rows held back by what the guest's columns alone give: least squares, in the same form."""
+    rows = job.whitening.rows(table[job.used])
+    weights = np.linalg.lstsq(np.column_stack([rows, np.ones(len(rows))]), labels[job.used] - 0.5, rcond=None)[0]
+    result: NDArray[np.float64] = job.whitening.rows(table[job.held]) @ weights[:-1]
+    return result
 
 
 def _seed(seed: bytes | None) -> bytes | None:

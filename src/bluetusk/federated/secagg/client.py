@@ -11,7 +11,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import ArrayLike
 
-from ..._numeric import as_int
+from ..._numeric import as_int, as_numbers
 from ...errors import FrameError, ProtocolAbort
 from ...wire.frame import Kind, decode, field
 from . import _state
@@ -157,12 +157,14 @@ class Client(Steps):
         session = self.session
         round = as_int(round, "round", 0, MAX_ROUND)
         weight = as_int(weight, "weight", 1, session.clients[self.name][1])
-        shape = np.shape(values)
-        if shape != (session.length,):
-            raise ValueError(f"values must have the shape agreed for the session, ({session.length},), not {shape}")
+        numbers = as_numbers(values, "values")
+        if numbers.shape != (session.length,):
+            raise ValueError(
+                f"values must have the shape agreed for the session, ({session.length},), not {numbers.shape}"
+            )
         if self.round is not None and round <= self.round:
             raise ProtocolAbort(f"this client already started round {self.round}: go on with a later one", round=round)
-        quantised, clipped = session.encoding.quantise(values)
+        quantised, clipped = session.encoding.quantise(numbers)
         dtype = ring_dtype(session.bits)
         words = np.empty(session.length + 1, dtype)
         # |q w| <= Q W < 2^63; the cast to the ring's words is the residue

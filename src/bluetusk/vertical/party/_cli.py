@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ...errors import DataWarning
 from ..profile import ColumnProfile, show
 
 __all__ = ["add_parsers"]
@@ -32,12 +35,13 @@ def _party(args: argparse.Namespace) -> int:
     config = Config.load(args.config, role=args.role)
     if config.model.key_size < 3072:
         print(f"a key of {config.model.key_size} bits gives 112-bit security", file=sys.stderr)
-    result = run_party(
-        config,
-        progress=_progress(args.progress),
-        listening=_listening(args.progress),
-        profiled=_profiled(args.progress, config.data.file),
-    )
+    with _warned(args.progress):
+        result = run_party(
+            config,
+            progress=_progress(args.progress),
+            listening=_listening(args.progress),
+            profiled=_profiled(args.progress, config.data.file),
+        )
     if args.json:
         print(json.dumps(result))
         return 0
@@ -45,9 +49,30 @@ def _party(args: argparse.Namespace) -> int:
     for name in ("logistic_regression", "gradient_boosting"):
         if name in result:
             print(f"{name:20} AUC {result[name]['auc']:.4f}   KS {result[name]['ks']:.4f}   on the rows held back")
+    if "unevaluated" in result:
+        print(f"not evaluated: {result['unevaluated']}")
+    if result["left_out"]:
+        print(f"left out of the regression, below model.min_iv: {', '.join(result['left_out'])}")
     print(f"{result['bytes']['sent']:,} bytes sent, {result['bytes']['received']:,} received")
     print(f"results: {config.output}")
     return 0
+
+
+@contextlib.contextmanager
+def _warned(kind: str) -> Iterator[None]:
+    """Say what the data do not support in one line, when it is found; the results hold it too."""
+    said: set[str] = set()
+
+    def say(message: Warning | str, *more: object, **others: object) -> None:
+        if str(message) in said:  # a table is binned for the models, and again for the report
+            return
+        said.add(str(message))
+        print(json.dumps({"warning": str(message)}) if kind == "json" else f"warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
+        warnings.showwarning = say
+        yield
 
 
 def _listening(kind: str) -> Callable[[str], None]:
@@ -136,6 +161,7 @@ step when it is started again with the same file.""",
   connect = "net.example.org:7443"      # or: listen = "0.0.0.0:7443"
   state = "state"                       # encrypted; start again with the same one to go on
   output = "output"
+  splits = "splits"                     # encrypted; the same one for all jobs: with it rows keep their split
   [data]
   file = "bank.csv"                     # or .parquet, with pyarrow
   id = "merchant"
@@ -145,7 +171,6 @@ step when it is started again with the same file.""",
   missing = ["?", "unknown"]            # beside what pandas reads as missing: empty, NA, NULL, None, nan, ...
   decimal = "."                         # and thousands = ",", if numbers are written like 1,169.50
   [model]                               # the same at both; all have defaults
-  epochs = 3
   trees = 10
   min_rows = 100                        # of a bin; min_bucket_rows: of the host's buckets in trees.
                                         # A policy's min_rows asks for at least so many in each

@@ -29,9 +29,9 @@ class Model:
     max_bins: int = 10
     min_rows: int = 100
     min_iv: float = 0.0
-    epochs: int = 3
-    batch_size: int = 512
-    learning_rate: float = 1.0
+    epochs: int | None = None  # None: what suits the number of rows, as LogisticRegression says; 0: no regression
+    batch_size: int | None = None
+    learning_rate: float | None = None
     l2: float = 0.001
     sigmoid: str = "linear"
     trees: int = 10
@@ -60,7 +60,7 @@ class Model:
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
-            if not low <= value <= high:
+            if value is not None and not low <= value <= high:
                 raise ValueError(f"model.{name} is {value}: it must be between {low:g} and {high:g}")
         if self.key_size not in KEY_BITS:
             raise ValueError(f"model.key_size must be one of {', '.join(map(str, KEY_BITS))}, not {self.key_size}")
@@ -68,9 +68,10 @@ class Model:
             raise ValueError(f'model.sigmoid must be "linear" or "cubic", not {self.sigmoid!r}')
 
     def stated(self) -> dict[str, Any]:
-        """Return the settings as a message holds them: reals as hexadecimal text."""
+        """Return the settings as a message holds them: reals as hexadecimal text, what is left to the data as ""."""
         given = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {name: value.hex() if isinstance(value, float) else value for name, value in given.items()}
+        told = {name: value.hex() if isinstance(value, float) else value for name, value in given.items()}
+        return {name: "" if value is None else value for name, value in told.items()}
 
 
 @dataclass(frozen=True)
@@ -137,8 +138,9 @@ class Config:
         PEM files.
     listen, connect : str or None
         Exactly one.
-    state, output : str
-        Directories: encrypted state; models and results.
+    state, output, splits : str
+        Directories: encrypted state of one job; models and results; this party's part of the splits, encrypted, which
+        serves all jobs with all peers and must outlive them.
     patience : float
         Seconds to wait for a silent peer.
     data : Data
@@ -156,6 +158,7 @@ class Config:
     connect: str | None = None
     state: str = "state"
     output: str = "output"
+    splits: str = "splits"
     patience: float = 600.0
     model: Model = field(default_factory=Model)
     evidence: Evidence | None = None
@@ -234,6 +237,7 @@ class Config:
             peer_certificate=at(self.peer_certificate),
             state=at(self.state),
             output=at(self.output),
+            splits=at(self.splits),
             data=replace(self.data, file=at(self.data.file)),
             evidence=evidence,
         )
@@ -241,7 +245,9 @@ class Config:
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "int": int,
+    "int | None": int,
     "float": (int, float),
+    "float | None": (int, float),
     "str": str,
     "str | None": str,
     "tuple[str, ...]": list,
@@ -265,7 +271,7 @@ def _made(kind: type[T], given: Any, where: str, more: dict[str, Any] | None = N
             if not all(isinstance(item, str) for item in value):
                 raise ValueError(f"{where}{name} must be a list of texts")
             value = tuple(value)
-        values[name] = float(value) if stated == "float" else value
+        values[name] = float(value) if stated.startswith("float") else value
     try:
         return kind(**values, **(more or {}))
     except TypeError as err:
@@ -273,5 +279,5 @@ def _made(kind: type[T], given: Any, where: str, more: dict[str, Any] | None = N
 
 
 def _said(stated: str) -> str:
-    names = {"int": "a whole number", "float": "a number", "str": "a text", "str | None": "a text"}
-    return names.get(stated, "a list of texts")
+    names = {"int": "a whole number", "float": "a number", "str": "a text"}
+    return names.get(stated.removesuffix(" | None"), "a list of texts")

@@ -204,10 +204,10 @@ class Party:
         if self._session.failure is not None:
             self._session.wait_until_told(1.0)
             return
-        if not (isinstance(err, ProtocolAbort) and err.party == self.link.peer):
-            with contextlib.suppress(BluetuskError, Rewind):
+        with contextlib.suppress(BluetuskError, Rewind):
+            if not (isinstance(err, ProtocolAbort) and err.party == self.link.peer):
                 self.link.abort(f"{type(err).__name__}; its own log says more")
-                self._session.leave(5.0)
+            self._session.leave(5.0)  # what was said before, a reason perhaps, must still go out
 
     def close(self) -> None:
         """End the conversation and let another process use the state directory; ``with`` does so, too.

@@ -7,7 +7,6 @@ import functools
 import hashlib
 import io
 import json
-import math
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import FrameError, ProtocolAbort
+from ...errors import ProtocolAbort
 from ...evidence import Head, Log, Meter, Recorder, fingerprint
 from ...paillier import keyfile
 from ...wire import frame
@@ -31,9 +30,13 @@ from ..binning import WoEBinning
 from ..boosting import GradientBoosting
 from ..logistic import LogisticRegression
 from ..profile import ColumnProfile
+from ._checks import check_rows
 from ._config import Config
+from ._splits import SplitKey, Splits, agree_on_split
 
-__all__ = ["Outcome", "Rows", "peer_name", "run", "write_scores"]
+__all__ = ["Outcome", "Rows", "confirm", "peer_name", "run", "unevaluated", "write_scores"]
+
+_EVALUATED = 2  # events, and others, among the rows held back: below that no interval can be given
 
 
 @dataclass
@@ -130,6 +133,10 @@ class Outcome:
         The guest's, in that order.
     scores : dict of str to ndarray
         Probabilities of each model on the rows held back (guest).
+    findings : list of str
+        What the guest was told of its data and of the models: :class:`~bluetusk.DataWarning`.
+    left_out : list of str
+        This party's columns below `min_iv`: their coefficients in the regression are 0.
     binning : WoEBinning
     models : dict of str to estimator
         This party's halves.
@@ -141,6 +148,8 @@ class Outcome:
     test: NDArray[np.bool_]
     labels: NDArray[np.int64] | None
     scores: dict[str, NDArray[np.float64]]
+    findings: list[str]
+    left_out: list[str]
     binning: WoEBinning
     models: dict[str, Any]
     rows: Rows = field(repr=False)
@@ -209,8 +218,12 @@ def run(
     progress: Progress | None = None,
     recorder: Recorder | None = None,
     peer_key: bytes | None = None,
+    splits: Splits | None = None,
 ) -> Outcome:
     """Run one party's side of the whole job.
+
+    No message but those that the tables of ``docs/vertical`` name depends on a label: which rows are held back, their
+    order and the batches follow from a key that both parties make after the alignment (:class:`._splits.SplitKey`).
 
     Parameters
     ----------
@@ -226,12 +239,23 @@ def run(
         Policy, meter and log; then heads of the logs are exchanged at the end.
     peer_key : bytes, optional
         The key that signs the peer's log.
+    splits : Splits, optional
+        This party's part of the splits; by default it lives for this run alone.
 
     Returns
     -------
     Outcome
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the table does not fit the configuration; nothing has been sent then.
+    BluetuskError
+        Whatever ends the run later.
     """
     model, guest = config.model, config.role == "guest"
+    check_rows(config, rows)
+    splits = splits if splits is not None else Splits()
     stages: dict[str, dict[str, float]] = {}
     if recorder is not None:
         keeper = _Metered(keeper, recorder.meter)
@@ -265,13 +289,26 @@ def run(
             progress=progress,
         ),
     )
-    order = _ordered(order, rows.ids, model.seed)
-    labels = rows.labels[order] if rows.labels is not None else None
-    held = stage(
-        "split", lambda: _once("split", lambda way: _split(config, labels, len(order), way), link, keeper, progress)
+    common = rows.ids[order].tolist()
+    secret = stage(
+        "split",
+        lambda: _once("split", lambda way: agree_on_split(splits, common, way).secret, link, keeper, progress),
+        lambda made: {"split": SplitKey(made).hash(), "rows": splits.rows(common)},
     )
-    test = np.frombuffer(held, "|b1").copy()
+    key = SplitKey(secret)
+    order = order[key.order(common)]
+    test = key.held_back(rows.ids[order].tolist(), model.test_share)
     train = ~test
+    if train.sum() < model.min_rows:
+        raise ProtocolAbort(
+            f"of {len(order)} rows in common {train.sum()} are for training, fewer than model.min_rows = "
+            f"{model.min_rows}: lower it at both, or bring more rows",
+            party=None,
+        )
+    labels = rows.labels[order] if rows.labels is not None else None
+    if labels is not None and len(set(labels[train].tolist())) < 2:
+        link.abort("the guest cannot train on these rows")
+        raise ProtocolAbort(f"the {train.sum()} rows for training have one label only: bring more rows")
     names = rows.names
 
     binning = WoEBinning(
@@ -289,16 +326,18 @@ def run(
         lambda fitted: {"half": _digest(fitted.table())},
     )
     kept = binning.select(model.min_iv)
-    woe = binning.transform(table, columns=names)[:, [names.index(name) for name in kept]]
+    left_out = [name for name in names if name not in kept]
+    woe = binning.transform(table, columns=names)
+    woe[:, [names.index(name) for name in left_out]] = 0.0  # not dropped: how many are below min_iv tells on labels
 
     logistic = LogisticRegression(
         config.role,
-        epochs=max(1, model.epochs),
+        epochs=model.epochs or None,
         batch_size=model.batch_size,
         learning_rate=model.learning_rate,
         l2=model.l2,
         sigmoid=model.sigmoid,
-        seed=hashlib.sha256(f"bluetusk batches {model.seed}".encode()).digest() if guest else None,
+        seed=key.derived(f"batches {model.seed}") if guest else None,
         key_size=model.key_size,
     )
     boosting = GradientBoosting(
@@ -314,15 +353,17 @@ def run(
     )
     models: dict[str, Any] = {}
     scores: dict[str, NDArray[np.float64]] = {}
-    plan: tuple[tuple[str, int, Any, NDArray[Any], list[str]], ...] = (
-        ("logistic_regression", model.epochs, logistic, woe, kept),
-        ("gradient_boosting", model.trees, boosting, table, names),
+    plan: tuple[tuple[str, bool, Any, NDArray[Any]], ...] = (
+        ("logistic_regression", model.epochs != 0, logistic, woe),
+        ("gradient_boosting", model.trees != 0, boosting, table),
     )
-    for name, wanted, estimator, x, chosen in plan:
+    for name, wanted, estimator, x in plan:
         if not wanted:
             continue
-        fit = functools.partial(estimator.fit, x[train], y, columns=chosen, link=link, keeper=keeper, progress=progress)
+        fit = functools.partial(estimator.fit, x[train], y, columns=names, link=link, keeper=keeper, progress=progress)
         models[name] = stage(name, fit)
+        if not test.any():  # both parties see that
+            continue
         # of the rows held back only: scores of training rows would be equations for the host's columns
         found = stage(f"{name}_scores", functools.partial(estimator.predict_proba, x[test], link=link, keeper=keeper))
         if found is not None:
@@ -330,7 +371,38 @@ def run(
     if recorder is not None:
         stage("heads", lambda: _once("heads", lambda way: _heads(recorder.log, way, peer_key), link, keeper, progress))
     sizes = {"intersection": len(order), "train": int(train.sum()), "test": int(test.sum())}
-    return Outcome(sizes, stages, rows.ids[order], test, labels, scores, binning, models, rows, order)
+    findings = [said for half in (binning, *models.values()) for said in getattr(half, "findings_", [])]
+    findings = list(dict.fromkeys(findings))  # few events are few for each model
+    ids = rows.ids[order]
+    return Outcome(sizes, stages, ids, test, labels, scores, findings, left_out, binning, models, rows, order)
+
+
+def confirm(link: Link, keeper: Keeper, progress: Progress | None = None) -> None:
+    """Tell the peer that this party has its results on its disk, and wait until the peer says the same."""
+
+    def said(way: Link) -> bytes:
+        way.send("kept")
+        way.receive("kept", parts=0)
+        return b""
+
+    _once("kept", said, link, keeper, progress)
+
+
+def unevaluated(outcome: Outcome) -> str | None:
+    """Return why the models cannot be judged on the rows held back, for the guest alone: None if they can.
+
+    The rows are scored all the same: whether they are tells nothing about labels then.
+    """
+    if outcome.labels is None:
+        return None
+    labels = outcome.labels[outcome.test]
+    events, others = int(labels.sum()), int(len(labels) - labels.sum())
+    if min(events, others) >= _EVALUATED:
+        return None
+    return (
+        f"of {len(labels)} rows held back {events} are events and {others} are not: the models are kept, but not "
+        f"evaluated, which takes {_EVALUATED} of each; bring more rows, or raise model.test_share at both"
+    )
 
 
 def _inputs(config: Config, rows: Rows) -> bytes:
@@ -351,37 +423,6 @@ def _agree(config: Config, inputs: bytes, link: Link) -> bytes:
             party=None,
         )
     return inputs
-
-
-def _ordered(order: NDArray[np.int64], ids: NDArray[Any], seed: int) -> NDArray[np.int64]:
-    """Return the common rows in an order that follows from their ids and the seed alone.
-
-    The order of the intersection is drawn anew in every run, and again if a crash cuts it short; the split and the
-    batches follow the order, so without this no run could be compared with another.
-    """
-    keys = [hashlib.sha256(f"bluetusk order {seed} {ids[k]}".encode()).digest() for k in order.tolist()]
-    return order[sorted(range(len(keys)), key=keys.__getitem__)]
-
-
-def _split(config: Config, labels: NDArray[np.int64] | None, n: int, link: Link) -> bytes:
-    """Hold rows back for the test: the guest draws them, in the same share of both labels, and says which."""
-    if labels is not None:
-        from sklearn.model_selection import train_test_split
-
-        _, held = train_test_split(
-            np.arange(n), test_size=config.model.test_share, stratify=labels, random_state=config.model.seed
-        )
-        test = np.zeros(n, "|b1")
-        test[held] = True
-        link.send("split", {}, [np.packbits(test).tobytes()])
-        return test.tobytes()
-    (part,) = link.receive("split", parts=1).parts
-    if len(part) != -(-n // 8):
-        raise FrameError(f"the split is for another number of rows than {n}")
-    test = np.unpackbits(np.frombuffer(part, np.uint8), count=n).astype("|b1")
-    if test.sum() != math.ceil(config.model.test_share * n) or test.all():
-        raise FrameError("the split holds back another share of the rows than was agreed")
-    return test.tobytes()
 
 
 def _heads(log: Log, link: Link, peer_key: bytes | None) -> bytes:
@@ -418,6 +459,6 @@ def write_scores(path: Path, outcome: Outcome) -> None:
         labels = np.zeros(0, np.int64) if outcome.labels is None else outcome.labels
         places = np.cumsum(outcome.test) - 1
         for k, id, test, label in zip(places.tolist(), outcome.ids, outcome.test, labels, strict=True):
-            values = [f"{outcome.scores[name][k]:.6f}" if test else "" for name in names]
+            values = [f"{outcome.scores[name][k]:.9g}" if test else "" for name in names]  # no ties by rounding
             writer.writerow([id, "test" if test else "train", int(label), *values])
         keyfile.write(path, file.getvalue().encode(), overwrite=True)

@@ -9,18 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...evidence import Guard, Log, Meter, Recorder, fingerprint, read_public_key
 from ...evidence import Identity as Signer
 from ...paillier import keyfile
-from .._job import Progress
+from .._findings import tell, useless
+from .._job import Keeper, Progress
+from .._link import Link
 from ..evaluation import auc, ks, scorecard
 from ..profile import ColumnProfile
 from ..report import write_report
-from ._certs import Identity
+from ._certs import Identity, certificate_fingerprint
+from ._checks import check_folders, check_rows
 from ._config import Config
 from ._party import Party
-from ._pipeline import Outcome, Rows, peer_name, run, write_scores
+from ._pipeline import Outcome, Rows, confirm, peer_name, run, unevaluated, write_scores
+from ._results import written
+from ._splits import Splits
 
 __all__ = ["run_party"]
 
@@ -60,9 +66,14 @@ def run_party(
     rows = Rows.read(config)
     if profiled is not None:
         profiled(rows.profile)
+    check_rows(config, rows)
+    check_folders(config, rows)
+    try:
+        os.environ.get(PASSPHRASE, "").encode()
+    except UnicodeEncodeError:  # its message would quote the passphrase
+        raise ValueError(f"{PASSPHRASE} is no text in UTF-8: models could not be saved under it") from None
     identity = Identity.load(config.certificate, config.key, config.peer_certificate)
-    output = Path(config.output)
-    output.mkdir(mode=0o700, parents=True, exist_ok=True)
+    splits = Splits(config.splits, identity.state_key(), pair=_pair(config, identity))
     recorder = peer_key = None
     if config.evidence is not None:
         recorder, peer_key = _recorder(config, identity)
@@ -78,33 +89,54 @@ def run_party(
     ) as party:
         if listening is not None and config.listen is not None:
             listening(party.address)
-        outcome = party.run(
-            lambda link, keeper: run(
-                config, rows, link, keeper, progress=progress, recorder=recorder, peer_key=peer_key
+
+        def program(link: Link, keeper: Keeper) -> dict[str, Any]:
+            outcome = run(
+                config,
+                rows,
+                link,
+                keeper,
+                progress=progress,
+                recorder=recorder,
+                peer_key=peer_key,
+                splits=splits,
             )
-        )
-        moved = {"sent": party.link.bytes_sent, "received": party.link.bytes_received}
-        restarts = party.recovery()
-    result = _result(config, outcome)
-    result["bytes"] = moved
-    result["recovery"] = restarts
-    _write(config, outcome, output)
+            with written(Path(config.output), link) as folder:
+                alone = _alone(outcome) if unevaluated(outcome) is None and outcome.labels is not None else None
+                result = _result(config, outcome, alone)
+                result["bytes"] = {"sent": link.bytes_sent, "received": link.bytes_received}
+                result["recovery"] = party.recovery()
+                if recorder is not None and peer_key is not None:
+                    result["evidence"] = _proved(config, recorder, peer_key)
+                _write(config, outcome, folder)
+                if alone is not None:
+                    _report(config, outcome, result, alone, folder)
+                keyfile.write(folder / "result.json", (json.dumps(result, indent=2) + "\n").encode())
+                confirm(link, keeper)
+            return result
+
+        result = party.run(program)
     if recorder is not None:
-        result["evidence"] = {
-            "records": len(recorder.log),
-            "meter": {f"{party}/{task}": counts for (party, task), counts in recorder.meter.totals().items()},
-        }
-        result["evidence"]["head"] = recorder.log.head().root.hex()
-        assert peer_key is not None  # it came with the recorder
-        held = recorder.log.peer_head(peer_name("host" if config.role == "guest" else "guest", peer_key))
-        result["evidence"]["peer_head"] = "" if held is None else held.root.hex()
         recorder.log.close()
         if recorder.guard is not None:
             recorder.guard.close()
-    if outcome.labels is not None:
-        _report(config, outcome, result, output)
-    keyfile.write(output / "result.json", (json.dumps(result, indent=2) + "\n").encode(), overwrite=True)
     return result
+
+
+def _pair(config: Config, identity: Identity) -> bytes:
+    """Name the two parties by their certificates, the guest's first: the same at both."""
+    both = [certificate_fingerprint(pem) for pem in (identity.certificate, identity.peer_certificate)]
+    return " ".join(both if config.role == "guest" else both[::-1]).encode()
+
+
+def _proved(config: Config, recorder: Recorder, peer_key: bytes) -> dict[str, Any]:
+    held = recorder.log.peer_head(peer_name("host" if config.role == "guest" else "guest", peer_key))
+    return {
+        "records": len(recorder.log),
+        "meter": {f"{party}/{task}": counts for (party, task), counts in recorder.meter.totals().items()},
+        "head": recorder.log.head().root.hex(),
+        "peer_head": "" if held is None else held.root.hex(),
+    }
 
 
 def _recorder(config: Config, identity: Identity) -> tuple[Recorder, bytes]:
@@ -130,14 +162,32 @@ def _recorder(config: Config, identity: Identity) -> tuple[Recorder, bytes]:
     return recorder, read_public_key(given.peer_key)
 
 
-def _result(config: Config, outcome: Outcome) -> dict[str, Any]:
+def _alone(outcome: Outcome) -> NDArray[np.float64]:
+    """Return scores of the rows held back by what the guest's columns alone give."""
+    from sklearn.linear_model import LogisticRegression
+
+    assert outcome.labels is not None
+    test, names = outcome.test, outcome.rows.names
+    own = outcome.binning.transform(outcome.rows.matrix(outcome.order), columns=names)
+    fitted = LogisticRegression(max_iter=1000).fit(own[~test], outcome.labels[~test])
+    return np.asarray(fitted.predict_proba(own[test])[:, 1])
+
+
+def _result(config: Config, outcome: Outcome, alone: NDArray[np.float64] | None) -> dict[str, Any]:
     result: dict[str, Any] = {"role": config.role, "job": config.job, **outcome.sizes, "stages": outcome.stages}
     result["profile"] = [each.to_plain() for each in outcome.rows.profile]
     result["iv"] = {name: float(v) for name, v in outcome.binning.iv_.items()}
-    if outcome.labels is not None:
+    result["left_out"], result["findings"] = outcome.left_out, outcome.findings
+    reason = unevaluated(outcome)
+    if reason is not None:
+        result["unevaluated"] = reason
+    elif outcome.labels is not None:
         y = outcome.labels
         for name, scores in outcome.scores.items():
             part = outcome.test
+            findings = useless(y[part], scores, alone)
+            tell(findings)
+            result["findings"] += findings
             result[name] = {"auc": auc(y[part], scores), "ks": ks(y[part], scores)}
     boosting = outcome.models.get("gradient_boosting")
     if boosting is not None:
@@ -158,24 +208,21 @@ def _write(config: Config, outcome: Outcome, output: Path) -> None:
 _TITLES = {"gradient_boosting": "joint, boosted trees", "logistic_regression": "joint, logistic regression"}
 
 
-def _report(config: Config, outcome: Outcome, result: dict[str, Any], output: Path) -> None:
+def _report(config: Config, outcome: Outcome, result: dict[str, Any], alone: NDArray[np.float64], output: Path) -> None:
     """Write the guest's report: the joint models beside what its own columns alone give."""
-    from sklearn.linear_model import LogisticRegression
-
     assert outcome.labels is not None  # the guest's
     y, test = outcome.labels, outcome.test
     models = {_TITLES[name]: outcome.scores[name] for name in _TITLES if name in outcome.scores}
-    names = outcome.rows.names
-    own = outcome.binning.transform(outcome.rows.matrix(outcome.order), columns=names)
-    alone = LogisticRegression(max_iter=1000).fit(own[~test], y[~test])
-    models["this bank alone"] = alone.predict_proba(own[test])[:, 1]
+    models["this bank alone"] = alone
     logistic, boosting = (outcome.models.get(name) for name in ("logistic_regression", "gradient_boosting"))
     coefficients: list[dict[str, Any]] = []
     points: list[dict[str, Any]] = []
     if logistic is not None:
-        pairs = zip(logistic.columns_, logistic.coef_, strict=True)
+        used = [k for k, name in enumerate(logistic.columns_) if name not in outcome.left_out]
+        chosen, weights = [logistic.columns_[k] for k in used], logistic.coef_[used]
+        pairs = zip(chosen, weights, strict=True)
         coefficients = [{"party": "guest", "column": name, "value": float(value)} for name, value in pairs]
-        card = scorecard(outcome.binning, logistic.coef_, logistic.intercept_, columns=logistic.columns_)
+        card = scorecard(outcome.binning, weights, logistic.intercept_, columns=chosen)
         points = card.table()
     importances: list[dict[str, Any]] = []
     if boosting is not None:
@@ -202,6 +249,6 @@ def _report(config: Config, outcome: Outcome, result: dict[str, Any], output: Pa
         coefficients=coefficients,
         importances=importances,
         points=points,
-        facts=facts,
+        facts=facts | {f"warning {k}": said for k, said in enumerate(result["findings"], 1)},
         evidence={k: v for k, v in result.get("evidence", {}).items() if k != "meter"} or None,
     )

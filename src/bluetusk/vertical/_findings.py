@@ -1,0 +1,124 @@
+"""What the party with the labels should know about its data and its model, as :class:`~bluetusk.DataWarning`.
+
+All of it is computed by that party on what it holds anyway, and nothing is sent: for the other party each would be a
+statistic of the labels.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataWarning
+
+__all__ = ["few_events", "separating", "tell", "useless"]
+
+Floats = NDArray[np.float64]
+
+LEAST_EVENTS = 20
+"""Rows of the rarer label below which a model of several columns mostly fits noise."""
+_SEPARATES = 0.99
+_WIDTH = 1.96  # standard errors: two-sided 95 %
+
+
+def tell(findings: Iterable[str]) -> None:
+    """Warn of each finding, at the line that called an estimator's method."""
+    for finding in findings:
+        warnings.warn(finding, DataWarning, stacklevel=3)
+
+
+def few_events(labels: NDArray[np.int64]) -> list[str]:
+    """Say so if one label is rarer than a model needs.
+
+    Examples
+    --------
+    >>> few_events(np.array([1, 0, 0, 1] * 10))
+    []
+    >>> few_events(np.array([1, 0, 0]))
+    ['y holds 1 rows of label 1: below 20 a model mostly fits noise; take more rows, or fewer columns']
+    """
+    ones = int(labels.sum())
+    rarer, count = (1, ones) if 2 * ones <= len(labels) else (0, len(labels) - ones)
+    if count >= LEAST_EVENTS:
+        return []
+    return [
+        f"y holds {count} rows of label {rarer}: below {LEAST_EVENTS} a model mostly fits noise; take more rows, "
+        "or fewer columns"
+    ]
+
+
+def separating(names: Sequence[str], columns: Sequence[Floats], labels: NDArray[np.int64]) -> list[str]:
+    """Name the columns that alone order the labels almost perfectly, either way; their cells are numbers.
+
+    Examples
+    --------
+    >>> y = np.array([0, 1, 0, 1, 0, 1])
+    >>> found = separating(["age", "closed"], [np.arange(6.0), y * 2.0], y)
+    >>> found[0][:70]
+    "column 'closed' alone separates the labels (AUC 1.000): if it is known"
+    """
+    found = []
+    for name, values in zip(names, columns, strict=True):
+        area = float(np.mean(_placements(labels, values)[0]))
+        if max(area, 1.0 - area) >= _SEPARATES:
+            found.append(
+                f"column {name!r} alone separates the labels (AUC {area:.3f}): if it is known only after the event, or "
+                "is made from it, leave it out"
+            )
+    return found
+
+
+def useless(labels: NDArray[np.int64], joint: Floats, alone: Floats | None) -> list[str]:
+    """Say so if a model's scores are worse than chance on rows it was not trained on, or than those without a partner.
+
+    Both by more than 1.96 standard errors (E. DeLong, D. DeLong, D. Clarke-Pearson, Biometrics 44, 1988).
+
+    Examples
+    --------
+    >>> y = np.arange(40) % 2
+    >>> useless(y, y - 0.5, None)
+    []
+    >>> len(useless(y, 0.5 - y, y - 0.5))
+    2
+    """
+    if not 0 < labels.sum() < len(labels):
+        return []
+    found, ones, zeros = [], *_placements(labels, joint)
+    area = float(ones.mean())
+    if area + _WIDTH * _error(ones, zeros) < 0.5:
+        found.append(
+            f"the joint model orders rows that it was not trained on worse than chance (AUC {area:.3f} on "
+            f"{len(labels)} rows held back): do not use it; look for a column whose meaning differs between the rows"
+        )
+    if alone is not None:
+        other_ones, other_zeros = _placements(labels, alone)
+        other = float(other_ones.mean())
+        if area - other + _WIDTH * _error(ones - other_ones, zeros - other_zeros) < 0.0:
+            found.append(
+                f"the joint model (AUC {area:.3f}) is worse than this party's columns alone (AUC {other:.3f}) on "
+                f"{len(labels)} rows held back: the other party's columns do not help, or its rows are not aligned"
+            )
+    return found
+
+
+def _placements(labels: NDArray[np.int64], score: Floats) -> tuple[Floats, Floats]:
+    """Return for each row of label 1 the share of rows of label 0 that score lower, ties half; and the reverse."""
+    ones, zeros = score[labels == 1], score[labels == 0]
+
+    def below(values: Floats, others: Floats) -> Floats:
+        ordered = np.sort(others)
+        places = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
+        result: Floats = places / (2.0 * len(others))
+        return result
+
+    return below(ones, zeros), 1.0 - below(zeros, ones)
+
+
+def _error(ones: Floats, zeros: Floats) -> float:
+    """Return the standard error of a mean of placements, and of the difference of two."""
+    parts = [values.var(ddof=1) / len(values) for values in (ones, zeros) if len(values) > 1]
+    return math.sqrt(sum(parts)) if len(parts) == 2 else math.inf
