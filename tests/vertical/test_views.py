@@ -40,7 +40,7 @@ MODEL = Model(
     min_intersection=50,
     max_bins=4,
     min_rows=20,
-    epochs=1,
+    epochs=2,
     batch_size=64,
     trees=2,
     depth=2,
@@ -81,15 +81,18 @@ TABLE = {
             (LR, "weights", me): ("", lambda s, f, b, me=me: [(s.w(PEERS[me]),)]),
             (LR, "scores", me): ("", lambda s, f, b, me=me: [(ceil(s.batch, s.row_slots(me)),)]),
             (LR, "residuals", me): ("", lambda s, f, b: [(ceil(s.batch, s.column_slots),)]),
-            (LR, "gradients", me): ("", lambda s, f, b, me=me: [(s.w(me),)] + [(1,)] * s.tracked),
-            (LR, "loss", me): ("", lambda s, f, b: [12]),
+            (LR, "gradients", me): ("", lambda s, f, b, me=me: [(s.w(me),), (1,)]),
+            (LR, "sign", me): ("", lambda s, f, b: [1]),
             (LR, "coefficients", me): ("", lambda s, f, b, me=me: [12 * s.w(PEERS[me])]),
         }.items()
     },
+    (LR, "bits", "guest"): ("", lambda s, f, b: [(64,)]),
+    (LR, "places", "host"): ("", lambda s, f, b: [64 * CIPHER]),
+    (LR, "held back", "host"): ("", lambda s, f, b: [8 * s.held]),
     (LR, "powers", "guest"): ("", lambda s, f, b: [(s.batch,)] * 2),
     (LR, "cubes", "host"): ("", lambda s, f, b: [(ceil(s.batch, products.values_layout(2048, 96).slots),)]),
     (LR, "to weigh", "host"): ("", lambda s, f, b: [(s.batch,)]),
-    (LR, "weighed", "guest"): ("", lambda s, f, b: [(ceil(s.batch, products.values_layout(2048, 16).slots),)]),
+    (LR, "weighed", "guest"): ("", lambda s, f, b: [(ceil(s.batch, products.values_layout(2048, 17).slots),)]),
     (LR + ".predict", "rows", "guest"): ("model rows", lambda s, f, b: []),
     (LR + ".predict", "scores", "host"): ("", lambda s, f, b: [8 * s.test]),
     (GB, "offer", "guest"): ("host rows settings", lambda s, f, b: [None]),
@@ -154,7 +157,7 @@ class Sizes:
     d: dict[str, int]
     names: int
     bins: int
-    tracked: int = 0
+    held: int = 0
     batch: int = 0
     part: int = 0
 
@@ -170,9 +173,10 @@ class Sizes:
 
     def at(self, step, batch_size):
         """Set what depends on the step: which of eight parts, which batch."""
-        batches = ceil(self.train, batch_size)
-        k = min(max(step - 1, 0), batches - 1)
-        self.part, self.batch = (step - 1) % 8, self.train * (k + 1) // batches - self.train * k // batches
+        used = self.train - self.held  # of the regression
+        batches = ceil(used, batch_size)
+        k = max(step - 1, 0) % batches
+        self.part, self.batch = (step - 1) % 8, used * (k + 1) // batches - used * k // batches
 
     @property
     def bin_slots(self):
@@ -183,7 +187,7 @@ class Sizes:
 
     @property
     def column_slots(self):
-        return products.columns_layout(2048, self.batch, 96 if self.tracked else products.ENTRY_BITS).slots
+        return products.columns_layout(2048, self.batch, 96).slots
 
     @property
     def sum_slots(self):
@@ -339,6 +343,7 @@ def whole(tmp_path_factory):
         {me: len(rows[me].names) for me in PEERS},
         names,
         sum(each.n_bins for each in host.binning.bins_),
+        held=20,
     )
     return Recording(messages, sizes, keys, private=rows, outcomes={"guest": guest, "host": host})
 
@@ -346,19 +351,18 @@ def whole(tmp_path_factory):
 def joint_scores(recording):
     """Return the regression's scores of all rows in common, which no party ever has: from both halves."""
     total = 0.0
-    for me, outcome in recording.outcomes.items():
+    for outcome in recording.outcomes.values():
         half, names = outcome.models[LR], outcome.rows.names
         woe = outcome.binning.transform(outcome.rows.matrix(outcome.order), columns=names)
         total = total + woe[:, [names.index(name) for name in half.columns_]] @ half.coef_
-        total = total + (half.intercept_ if me == "guest" else 0.0)
-    return np.clip(0.5 + 0.125 * total, 0.0, 1.0)
+        total = total + half.intercept_
+    return recording.outcomes["guest"].models[LR].calibration_.probability(total)
 
 
 # --- the checkers ----------------------------------------------------------------------------------------------------
-def shape(recording, tracked=False):
+def shape(recording):
     """Return what differs from the table."""
     wrong, before, s = [], {}, recording.sizes
-    s.tracked = tracked
     for m in recording.messages:
         said = (m.task, m.topic, m.me)
         if said not in TABLE:
@@ -490,8 +494,8 @@ def mask_bits(m, sizes):
     if m.topic == "scores":
         return products.rows_layout(2048, sizes.w(m.me)).bits
     if m.topic == "gradients":
-        return products.columns_layout(2048, sizes.batch, 96 if sizes.tracked else products.ENTRY_BITS).bits
-    return products.values_layout(2048, 96 if m.topic == "cubes" else 16).bits
+        return products.columns_layout(2048, sizes.batch, 96).bits
+    return products.values_layout(2048, 96 if m.topic == "cubes" else 17).bits
 
 
 def opened(recording):
@@ -546,7 +550,8 @@ def unexplained(recording, m, key):
         g, h = layout.unpacked(key, m.parts[0], sum(m.fields["counts"]), m.me)
     except bt.ProtocolAbort:
         return ["candidates: a ciphertext holds more than its sums"]
-    if m.step != 1 or len(m.fields["counts"]) != 1 or m.fields["counts"][0] == 0:
+    first = next(each for each in recording.messages if (each.task, each.topic) == (GB, "candidates"))
+    if m.frame != first.frame or m.fields["counts"][0] == 0:  # further down, a level may have one node too
         return []
     table = host.rows.matrix(host.order)[~host.test]
     buckets = Buckets.of(table, MODEL.tree_bins)
@@ -554,14 +559,15 @@ def unexplained(recording, m, key):
     due = set()
     for column, cut in itertools.product(codes.T, range(buckets.count)):
         due.add((int(of_g[column <= cut].sum()), int(of_h[column <= cut].sum())))
-    return [] if set(zip(g.tolist(), h.tolist(), strict=True)) <= due else ["candidates: sums of other rows"]
+    odd = set(zip(g.tolist(), h.tolist(), strict=True)) - due
+    return [f"candidates: sums of other rows: {odd}, of {len(due)}"] if odd else []
 
 
 # --- the views -------------------------------------------------------------------------------------------------------
 def test_messages_are_those_of_the_table(whole):
     assert shape(whole) == []
     said = {(m.task, m.topic, m.me) for m in whole.messages}
-    options = {"loss", "powers", "cubes", "to weigh", "weighed"}
+    options = {"powers", "cubes", "to weigh", "weighed"}
     assert {key for key in TABLE if key[1] not in options} == said
 
 
@@ -715,21 +721,21 @@ def trained(patch, host_rows, n=128):
     """Record a logistic regression with all its options."""
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(n, 1)), np.arange(n) % 3 == 0
-    more = {"epochs": 1, "batch_size": 64, "sigmoid": "cubic", "class_weight": "balanced", "tol": 1e-9}
+    more = {"epochs": 1, "batch_size": 64, "sigmoid": "cubic", "class_weight": "balanced", "calibrate": False}
     guest = bt.vertical.LogisticRegression("guest", key_size=2048, learning_rate=0.01, **more)
     host = bt.vertical.LogisticRegression("host", key_size=2048)
     sides = (lambda link: guest.fit(x, y.astype(int), link=link), lambda link: host.fit(host_rows, link=link))
     messages, keys, _ = recorded(Both(), patch, *sides)
-    sizes = Sizes({}, n, n, {"guest": 1, "host": host_rows.shape[1]}, 0, 0, tracked=1)
+    sizes = Sizes({}, n, n, {"guest": 1, "host": host_rows.shape[1]}, 0, 0)
     return Recording(messages, sizes, keys)
 
 
 def test_masked_values_do_not_depend_on_rows(monkeypatch):
     """Two tables of the host, as different as they can be; every test of uniformity fails once in 10^6."""
     seen = []
-    for table in (np.zeros((128, 2)), np.full((128, 2), 63.0)):
+    for table in (np.zeros((128, 2)), 1e6 * np.array([[1.0, -1.0], [-1.0, -1.0]] * 64)):
         recording = trained(monkeypatch, table)
-        assert shape(recording, tracked=True) == []
+        assert shape(recording) == []
         wrong, masked = opened(recording)
         assert wrong == []
         assert max(map(distance, slices(masked["guest"]))) < 2.7
