@@ -318,6 +318,7 @@ def test_a_column_keeps_its_kind():
     assert numbers.transform({"b": [0], "a": [4]}, ["a"]).tolist() == numbers.transform([[4.0]]).tolist()
     assert numbers.transform([[4.0]], []).shape == (1, 0)
     assert numbers.codes({"a": [4.0]}, []).shape == (1, 0)
+    assert numbers.transform({"note": [1, "x"], "a": [4.0, 1.0]}).shape == (2, 1)  # only what is used is read
 
 
 def test_labels():

@@ -198,7 +198,12 @@ def _mixed(cells: Sequence[Any], place: Place, numbers: list[int], texts: list[i
 
 
 def as_table(
-    X: Any, columns: Sequence[str] | None = None, categorical: Collection[str] = (), *, what: str = "X"
+    X: Any,
+    columns: Sequence[str] | None = None,
+    categorical: Collection[str] = (),
+    *,
+    only: Collection[str] | None = None,
+    what: str = "X",
 ) -> Table:
     """Return the columns of a table.
 
@@ -211,6 +216,8 @@ def as_table(
         Names; by default the DataFrame's, else "x0", "x1" and so on.
     categorical : collection of str
         Names of the columns whose numbers are codes, or that mix numbers and texts.
+    only : collection of str, optional
+        Read these columns only, as far as they are there.
     what : str
         What errors call the table.
 
@@ -241,18 +248,21 @@ def as_table(
         )
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"columns of {what} must have distinct, different names: {twice!r} comes twice")
+        raise ValueError(f"columns of {what} must have distinct names: {twice!r} comes twice; give different names")
     for name in categorical:
         if name not in names:
             raise ValueError(
                 f"categorical names {name!r}, but {what} has no column of that name: {', '.join(names[:20])}"
             )
     values, kinds = [], []
+    if only is not None:
+        places = [j for j, name in enumerate(names) if name in only]
+        names, raw = [names[j] for j in places], [raw[j] for j in places]
     for name, column in zip(names, raw, strict=True):
         cells, kind = _column(column, name in categorical, f"{what}[{name!r}]")
         values.append(cells)
         kinds.append(kind)
-    rows = len(values[0]) if values else 0 if isinstance(X, Mapping) else len(X)
+    rows = len(values[0]) if values else len(next(iter(X.values()), ())) if isinstance(X, Mapping) else len(X)
     if any(len(column) != rows for column in values):
         raise ValueError(f"the columns of {what} have different lengths: {', '.join(str(len(c)) for c in values[:20])}")
     return Table(names, values, kinds, rows)

@@ -367,9 +367,10 @@ class WoEBinning(Estimator):
         named = isinstance(X, Mapping) or (hasattr(X, "columns") and hasattr(X, "to_numpy"))
         names = [str(name) for name in (X if isinstance(X, Mapping) else X.columns)] if named else self.columns_
         kinds = [name for name in names if name in fitted and fitted[name].kind == "categorical"]
-        table = as_table(X, None if named else names, kinds)
+        wanted = self.columns_ if columns is None else list(columns)
+        table = as_table(X, None if named else names, kinds, only=wanted)
         out = []
-        for name in self.columns_ if columns is None else columns:
+        for name in wanted:
             if name not in fitted:
                 raise ValueError(f"columns names {name!r}, which was not fitted")
             if name not in table.names:

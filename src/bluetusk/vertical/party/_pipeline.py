@@ -93,6 +93,10 @@ class Rows:
         names = list(data.columns) if data.columns is not None else others
         if len(set(names)) != len(names) or {data.id, data.label} & set(names):
             raise ValueError(f"data.columns must name each column once, and neither {data.id!r} nor the label")
+        for kind in ("categorical", "text", "numeric"):
+            for name in getattr(data, kind):
+                if name not in names:
+                    raise ValueError(f"data.{kind} names {name!r}, which is not among the columns of {data.file}")
         values, profile = file.columns(
             names,
             categorical=data.categorical,
