@@ -14,7 +14,7 @@ from bluetusk._random import Stream
 from bluetusk._selftest import _expect
 from bluetusk.errors import BluetuskError
 from bluetusk.federated.secagg import _masks
-from bluetusk.sharing import beaver, ring, shamir
+from bluetusk.sharing import _polynomial, beaver, ring, shamir
 
 TESTS = dict(_selftest_shares.TESTS)
 
@@ -48,8 +48,8 @@ def wrong(function: Any) -> Any:
         (ring, "reconstruct", wrong, "additive shares"),
         (ring, "matmul", wrong, "a product of shares"),
         (shamir, "reconstruct", wrong, "Shamir's shares"),
-        (shamir, "abort", lambda _: lambda *args: None, "a wrong share was accepted"),
-        (shamir, "find_wrong", lambda _: lambda *args: [2], "a wrong share was not named"),
+        (_polynomial, "abort", lambda _: lambda *args: None, "a wrong share was accepted"),
+        (_polynomial, "find_wrong", lambda _: lambda *args: [2], "a wrong share was not named"),
         (_selftest_shares, "_times", lambda _: lambda a, b: a * b % 256, "GF"),
     ],
 )

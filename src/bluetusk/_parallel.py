@@ -12,10 +12,14 @@ from __future__ import annotations
 
 import atexit
 import bisect
+import contextlib
+import itertools
 import os
 import threading
+import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -33,6 +37,7 @@ _SLICE_US = 50_000.0
 LEAST_US = 500.0
 """Of the last slices, so that threads end within so long of each other; a batch that is shorter wakes no helper."""
 _MAX_THREADS = 1024
+_MOMENT = 0.1  # seconds after which a waiting thread looks whether it waits in vain
 _num_threads: int | None = None
 
 
@@ -152,7 +157,8 @@ def run(
         Number of elements.
     work : callable
         Computes elements ``lo .. hi - 1``; must release the GIL to profit from threads, and may be called from any
-        thread. The first exception that it raises stops the batch and is raised here.
+        thread. The first exception that it raises stops the batch and is raised here. With `progress` it may be
+        called again for a slice: in a child that `progress` forked, for those that helpers of the parent had begun.
     cost_us : float
         Rough microseconds per element, for the size of a slice.
     align : int
@@ -192,145 +198,196 @@ def run_slices(
     """
     batch = _Batch(slices, work)
     try:
-        _helpers.ask(batch, resolve_threads(threads) - 1)
-        for lo, hi in batch:
-            work(lo, hi)
-            batch.done += hi - lo
+        _helpers.ask(batch, min(resolve_threads(threads), len(batch.slices)) - 1)
+        for number in batch.take():
+            work(*batch.slices[number])
+            batch.finished[number] = 1
             if progress is not None:
-                batch.hear_all()
-                progress(batch.done, total)
-        batch.stop()
-        while batch.hear():
-            if progress is not None:
-                progress(batch.done, total)
+                progress(batch.done(), total)
+        while batch.missing() is not None:
+            if batch.helped():
+                batch.wait()
+            elif (left := batch.missing()) is None:  # the last helper was just leaving
+                break
+            elif progress is None:
+                raise RuntimeError(
+                    "the process was forked in the middle of a batch, by a signal handler or a finaliser, and the "
+                    "batch's other threads are missing here: compute again"
+                )
+            else:  # the callback forked, and the slice's thread stayed behind
+                work(*batch.slices[left])
+                batch.finished[left] = 1
+            if progress is not None and batch.news():
+                progress(batch.done(), total)
+        if progress is not None and batch.news():
+            progress(batch.done(), total)
     finally:
         # on Ctrl-C or an error: let the slices in flight end (<= 50 ms), start no other
-        batch.stop()
-        while batch.hear():
-            pass
-    batch.raise_error()
+        batch.open = False
+        while batch.helped():
+            batch.wait()
+    if batch.errors:
+        raise batch.errors.pop(0)
 
 
 class _Batch:
-    """The slices of a batch, which the calling thread and its helpers take one after the other."""
+    """The slices of a batch, which the calling thread and its helpers take one after the other.
+
+    It has no lock, because a lock may stay locked: a signal may raise in the calling thread at any line, and a forked
+    child has none of the threads that would unlock. Slices are given out by a counter, whose ``next`` is atomic. What
+    is finished is marked slice by slice, so that a child that goes on with a batch of its parent finds which slices the
+    helpers had begun.
+    """
 
     def __init__(self, slices: Iterable[Slice], work: Callable[[int, int], None]) -> None:
-        self._slices, self._work = iter(slices), work
-        self._lock = threading.Lock()
-        self._open = True
-        self._joined, self._left = 0, 0  # helpers
-        self._reports: SimpleQueue[int | None] = SimpleQueue()  # elements done; None from a helper that leaves
-        self._error: BaseException | None = None
-        self.done = 0
+        self.slices = list(slices)
+        self.open = True
+        self.finished = bytearray(len(self.slices))
+        self.errors: list[BaseException] = []
+        self._work = work
+        self._sizes = [hi - lo for lo, hi in self.slices]
+        self._next = itertools.count()
+        self._helpers: list[_Helper] = []  # those that came
+        self._reports: SimpleQueue[None] = SimpleQueue()  # one for each thing that a helper has done
+        self._told = 0
 
-    def __iter__(self) -> Iterator[Slice]:
-        return self
+    def take(self) -> Iterator[int]:
+        """Yield numbers of slices that nobody else gets, until there are none or the batch is over."""
+        while self.open and not self.errors and (number := next(self._next)) < len(self.slices):
+            yield number
 
-    def __next__(self) -> Slice:
-        with self._lock:
-            return next(self._slices)
-
-    def help(self) -> bool:
-        """Take slices until there are none, if there are any; a helper that did says :meth:`leave`."""
-        with self._lock:
-            if not self._open:
-                return False
-            self._joined += 1
+    def help(self, helper: _Helper) -> None:
+        """Take slices until there are none, in a helper's thread."""
+        self._helpers.append(helper)
         try:
-            for lo, hi in self:
-                self._work(lo, hi)
-                self._reports.put(hi - lo)
+            for number in self.take():
+                self._work(*self.slices[number])
+                self.finished[number] = 1
+                self._reports.put(None)
         except BaseException as error:
-            self._error = error if self._error is None else self._error
-            self.stop()
-        return True
+            self.errors.append(error)
 
-    def leave(self) -> None:
-        """Tell the caller that one helper less works for it."""
+    def left(self) -> None:
+        """Wake the caller: a helper has gone on to other work."""
         self._reports.put(None)
 
-    def stop(self) -> None:
-        """Give out no more slices; no helper may join any more."""
-        with self._lock:
-            self._open = False
-            self._slices = iter(())
+    def helped(self) -> bool:
+        """Return whether helpers are still at work on it."""
+        return any(helper.batch is self and helper.is_alive() for helper in self._helpers)
 
-    def hear_all(self) -> None:
-        """Add up what helpers have reported."""
-        while not self._reports.empty():
-            self._add(self._reports.get())
+    def wait(self) -> None:
+        """Wait until a helper has done something, or for a moment."""
+        with contextlib.suppress(Empty):
+            self._reports.get(timeout=_MOMENT)
 
-    def hear(self) -> bool:
-        """Wait for a report, after :meth:`stop`; return False if none will come."""
-        if self._left == self._joined:
-            return False
-        self._add(self._reports.get())
-        return True
+    def missing(self) -> int | None:
+        """Return the number of a slice that is not finished; None if all are, or one has failed."""
+        if self.errors:
+            return None
+        number = self.finished.find(0)
+        return None if number < 0 else number
 
-    def _add(self, report: int | None) -> None:
-        if report is None:
-            self._left += 1
-        else:
-            self.done += report
+    def done(self) -> int:
+        """Return how many elements are finished."""
+        self._told = sum(itertools.compress(self._sizes, self.finished))
+        return self._told
 
-    def raise_error(self) -> None:
-        """Raise what a helper raised."""
-        error, self._error = self._error, None
-        if error is not None:
-            try:
-                raise error
-            finally:
-                del error  # its traceback holds this frame
+    def news(self) -> bool:
+        """Return whether more is finished than :meth:`done` has told."""
+        return self._told < sum(itertools.compress(self._sizes, self.finished))
+
+
+class _Helper(threading.Thread):
+    """A thread that waits for batches to help with."""
+
+    def __init__(self, crew: _Helpers, place: int) -> None:
+        super().__init__(name="bluetusk", daemon=True)
+        self.batch: _Batch | None = None  # at work on
+        self._crew, self._place = crew, place
+
+    def run(self) -> None:
+        """Serve until told to end, or not wanted any more."""
+        while self._crew.join(self, self._place):
+            asked = self._crew.asked.get()
+            if isinstance(asked, _End):
+                if asked.open:
+                    break
+                continue
+            self.batch = batch = asked()
+            if batch is None:
+                continue  # over before this thread came to it
+            batch.help(self)
+            self.batch = None
+            batch.left()
+            del batch  # and all that it holds
+            if not self._crew.wants(self):
+                break
+        self._crew.drop(self, self._place)
+
+
+class _End:
+    """Asks a thread that waits to end."""
+
+    def __init__(self) -> None:
+        self.open = True
 
 
 class _Helpers:
-    """Threads that wait for batches to help with. One that has helped stays if the latest batch asked for as many."""
+    """The helpers of a process: as many as the largest batch asked for, until a smaller one lets the surplus go.
+
+    Batches side by side share them. Nothing but the threads themselves is counted, so no count can be wrong.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._asked: SimpleQueue[_Batch | SimpleQueue[threading.Thread]] = SimpleQueue()
-        self._free = 0  # threads that wait, less the batches that wait for one
-        self._kept = 0
+        self.asked: SimpleQueue[weakref.ref[_Batch] | _End] = SimpleQueue()
+        self._places: dict[int, _Helper] = {}
+        self._wanted = 0
 
     def ask(self, batch: _Batch, count: int) -> None:
-        """Send `count` helpers to a batch, or as many as the system allows."""
+        """Send `count` helpers to a batch, or as many as the system allows; those at work elsewhere come later."""
         if count <= 0:
             return
-        with self._lock:
-            self._kept = count
-            while self._free < count:
-                try:
-                    threading.Thread(target=self._serve, name="bluetusk", daemon=True).start()
-                except RuntimeError:  # no more threads, or the interpreter is ending
-                    break
-                self._free += 1
-            for _ in range(min(count, self._free)):
-                self._free -= 1
-                self._asked.put(batch)
+        self._wanted = count
+        for place, helper in list(self._places.items()):
+            if not helper.is_alive():
+                self.drop(helper, place)
+        there = len(self._places)
+        free = (place for place in range(count) if place not in self._places)
+        for place in itertools.islice(free, max(0, count - there)):
+            try:
+                _Helper(self, place).start()
+            except RuntimeError:  # no more threads, or the interpreter is ending
+                break
+            there += 1
+        for _ in range(min(count, there)):
+            self.asked.put(weakref.ref(batch))
+
+    def join(self, helper: _Helper, place: int) -> bool:
+        """Let a new helper take its place; False if another has it. Only the thread itself knows that it has begun."""
+        return self._places.setdefault(place, helper) is helper
+
+    def wants(self, helper: _Helper) -> bool:
+        """Return whether a helper is to stay: if fewer wait than the latest batch asked for."""
+        waiting = sum(other.batch is None and other is not helper for other in list(self._places.values()))
+        return waiting < self._wanted
+
+    def drop(self, helper: _Helper, place: int) -> None:
+        """Forget a helper."""
+        if self._places.get(place) is helper:
+            self._places.pop(place, None)
 
     def end(self) -> None:
-        """Let the threads that wait end, and wait until they have; the others end once they have helped."""
-        ended: SimpleQueue[threading.Thread] = SimpleQueue()
-        with self._lock:
-            self._kept = 0
-            waiting, self._free = self._free, 0
-            for _ in range(waiting):
-                self._asked.put(ended)
-        for _ in range(waiting):
-            ended.get().join()
-
-    def _serve(self) -> None:
-        while isinstance(asked := self._asked.get(), _Batch):
-            joined = asked.help()
-            with self._lock:
-                stay = self._free < self._kept
-                self._free += stay
-            if joined:
-                asked.leave()
-            del asked  # and all that it holds
-            if not stay:
-                return
-        asked.put(threading.current_thread())
+        """Let the threads that wait end, and wait until they have; those at work end once they have helped."""
+        self._wanted = 0
+        end = _End()
+        threads = list(self._places.values())
+        for _ in threads:
+            self.asked.put(end)
+        until = time.monotonic() + _MOMENT
+        for thread in threads:
+            while thread.batch is None and thread.is_alive() and time.monotonic() < until:
+                thread.join(0.001)
+        end.open = False
 
 
 _helpers = _Helpers()

@@ -83,7 +83,7 @@ def test_every_size_up_to_64() -> None:
             assert verify_consistency(k, n, proof, roots[k], roots[n])
         if n < LARGEST:
             tree.append(leaf_hash(leaves[n]))
-            tree.pop()
+            tree.truncate(n)
             assert (len(tree), tree.root()) == (n, roots[n])
             tree.append(leaf_hash(leaves[n]))
 

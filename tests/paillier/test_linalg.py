@@ -14,7 +14,7 @@ import pytest
 
 from bluetusk._kernels.modexp import Montgomery
 from bluetusk.paillier import arith, linalg, sparse
-from bluetusk.paillier.store import DERIVED, FRESH, PENDING, Store, gathered, rerandomise
+from bluetusk.paillier.store import DERIVED, FRESH, PENDING, Store, current, gathered, rerandomise
 
 LANES = 4
 
@@ -353,19 +353,19 @@ def test_rerandomising_touches_pending_elements_only(n):
     rng = np.random.default_rng(n)
     mont = FourLanes(35 * 35)
     values = units(35 * 35, n, rng)
-    store = Store(mont, put(mont, values), n, FRESH)
-    store.state[:] = rng.choice([FRESH, DERIVED, PENDING], n)
-    before = store.state.copy()
+    before = rng.choice(np.array([FRESH, DERIVED, PENDING], dtype=np.uint8), n)
+    store = Store(mont, put(mont, values), n, before.copy())
     index = rng.permutation(n)[: -(-2 * n // 3)]
     key = Key(mont, 35)
     rerandomise(store, index, key, threads=1)
     changed = np.zeros(n, dtype=bool)
     changed[index] = before[index] == PENDING
     assert key.drawn == key.expected == changed.sum()
-    assert np.array_equal(store.state, np.where(changed, DERIVED, before))
+    words, places, state = current(store, np.arange(n))
+    assert np.array_equal(state, np.where(changed, DERIVED, before))
     residues = {pow(2, 35 * (i + 1), 1225) for i in range(1000)}
     for i, value in enumerate(values):
-        now = int(store.words[i])
+        now = int(words[places[i]])
         assert now * pow(value, -1, 1225) % 1225 in residues if changed[i] else now == value
     rerandomise(store, index, key, threads=1)
     assert key.drawn == changed.sum()
@@ -373,11 +373,11 @@ def test_rerandomising_touches_pending_elements_only(n):
 
 def test_gathered_keeps_states():
     mont = FourLanes(35 * 35)
-    store = Store(mont, put(mont, [2, 3, 4, 6, 8]), 5, FRESH)
-    store.state[:] = [FRESH, DERIVED, PENDING, FRESH, PENDING]
+    state = np.array([FRESH, DERIVED, PENDING, FRESH, PENDING], dtype=np.uint8)
+    store = Store(mont, put(mont, [2, 3, 4, 6, 8]), 5, state)
     copy = gathered(store, np.array([4, 1, 1, 0, 2]))
     assert copy.words[:5].tolist() == [8, 3, 3, 2, 4]
-    assert copy.state.tolist() == [PENDING, DERIVED, DERIVED, FRESH, PENDING]
+    assert copy.shown.state.tolist() == [PENDING, DERIVED, DERIVED, FRESH, PENDING]
 
 
 # --- the plain side ---------------------------------------------------------------------------------------------------

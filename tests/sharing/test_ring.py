@@ -170,7 +170,7 @@ def test_zero_shares_by_hand():
     assert np.array_equal(ring.zero_share(1, {0: seed}, 7), np.zeros(7, np.uint64) - words)
     with pytest.raises(ValueError, match="names party 1 itself"):
         ring.zero_share(1, {1: seed}, 7)
-    with pytest.raises(ValueError, match="seed must be 32 bytes"):
+    with pytest.raises(ValueError, match=r"seeds\[0\] must be 32 bytes"):
         ring.zero_share(1, {0: b"short"}, 7)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bluetusk.sharing._field import GF256, field_of
+from bluetusk.sharing._field import gf256
 
 DATA = json.loads((Path(__file__).parents[1] / "vectors" / "slip39.json").read_text())
 WORDS = {word: i for i, word in enumerate(DATA["wordlist"].split())}
@@ -84,7 +84,7 @@ def recover(threshold, shares):
     need(len(shares) == threshold and len({len(value) for value in shares.values()}) == 1)
     if threshold == 1:
         return next(iter(shares.values()))
-    field = field_of(GF256)
+    field = gf256()
     rows = np.stack([np.frombuffer(value, np.uint8) for value in shares.values()])
     secret, digest = (row.tobytes() for row in field.product(field.lagrange((255, 254), tuple(shares)), rows))
     need(hmac.new(digest[4:], secret, hashlib.sha256).digest()[:4] == digest[:4])

@@ -726,3 +726,13 @@ def test_no_row_label_or_weight_crosses_in_the_clear():
 def test_the_helper_reports_the_first_error():
     with pytest.raises(ZeroDivisionError):
         same_time(lambda: 1 // 0, lambda: 1)
+
+
+def test_a_host_with_a_seed_goes_on_with_no_other():
+    xg, xh, y = data()
+    guest, host = pair(epochs=1, batch_size=40)
+    host.set_params(seed=SEED)
+    both(lambda link: guest.fit(xg, y, link=link), lambda link: host.fit(xh, link=link))
+    guest.set_params(seed=bytes(32))
+    with pytest.raises(bt.ProtocolAbort, match="another order"):
+        both(lambda link: guest.fit(xg, y, link=link), lambda link: host.fit(xh, link=link))

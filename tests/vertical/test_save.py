@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -75,6 +76,18 @@ def test_every_flipped_byte_of_a_sealed_file_is_refused(tmp_path, quick):
         load_frame(path, frame.Kind.PLAN, WORDS)
     with pytest.raises(ValueError, match="empty"):
         save_frame(path, DATA, "")
+
+
+def test_a_small_file_takes_little_memory(tmp_path, quick):
+    """A reader that asks for the largest file that there may be gets a buffer of that size: a gibibyte."""
+    path = tmp_path / "model"
+    for passphrase in (None, WORDS):
+        save_frame(path, DATA, passphrase)
+        tracemalloc.start()
+        load_frame(path, KIND, passphrase)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak <= 4 * path.stat().st_size + (1 << 20)
 
 
 def test_no_device_is_read():

@@ -52,6 +52,8 @@ def test_the_rule_by_hand(both):
     assert [backwards[k] for k in keys[0].order(backwards)] == by_hand
     assert len({secret, keys[0].hash(), keys[0].derived("test"), keys[0].derived("batches 0")}) == 4
     assert secret.hex() not in repr(keys[0])
+    with pytest.raises(bt.FrameError, match="has 60 bytes"):  # the rows held back themselves, as older states have
+        SplitKey(bytes(60))
 
 
 def test_the_share_is_met(both):

@@ -501,8 +501,10 @@ def mask_bits(m, sizes):
 def opened(recording):
     """Open all that each side can open of what it received; return what is not as documented, and the masked values."""
     wrong, masked, s = [], {me: [] for me in PEERS}, recording.sizes
+    places = []  # of the level whose sums are sent
     for m in recording.messages:
         s.at(m.step, MODEL.batch_size)
+        places = m.fields["active"] if m.topic == "level" else places
         for part, key in itertools.product(m.parts, recording.keys[PEERS[m.me]]):
             try:
                 c = bt.CipherArray.from_bytes(part, key.public_key)
@@ -518,7 +520,7 @@ def opened(recording):
             elif m.topic == "bins" and key.decrypt_integers(c).tolist() != documented_bins(recording):
                 wrong.append("bins: more than rows and events of each bin")
             elif m.topic == "candidates":
-                wrong += unexplained(recording, m, key)
+                wrong += unexplained(recording, m, key, places)
     for me, values in masked.items():
         if any(v >> (bits + 64) == 0 for v, bits in values):
             wrong.append(f"{me} opens a value without a mask")
@@ -542,7 +544,7 @@ def documented_bins(recording):
     return [sum(v << (width * j) for j, v in enumerate(values[i : i + k])) for i in range(0, len(values), k)]
 
 
-def unexplained(recording, m, key):
+def unexplained(recording, m, key, places):
     """Of the first tree's root: sums that are not those of the rows on the left of a cut of one column."""
     s, guest, host = recording.sizes, *(recording.outcomes[me] for me in PEERS)
     layout = _boosting_sums.Layout(s.train, 24)
@@ -550,8 +552,7 @@ def unexplained(recording, m, key):
         g, h = layout.unpacked(key, m.parts[0], sum(m.fields["counts"]), m.me)
     except bt.ProtocolAbort:
         return ["candidates: a ciphertext holds more than its sums"]
-    first = next(each for each in recording.messages if (each.task, each.topic) == (GB, "candidates"))
-    if m.frame != first.frame or m.fields["counts"][0] == 0:  # further down, a level may have one node too
+    if m.step != 1 or places != [0] or m.fields["counts"][0] == 0:
         return []
     table = host.rows.matrix(host.order)[~host.test]
     buckets = Buckets.of(table, MODEL.tree_bins)

@@ -324,6 +324,85 @@ def test_memory_stays_below_four_frames_and_a_megabyte(number: int) -> None:
         assert peak <= 4 * len(data) + (1 << 20), f"{peak} bytes for a frame of {len(data)}"
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"a": bytes(fr.MAX_HEADER - 8)},
+        {"a": "x" * (fr.MAX_HEADER - 8)},
+        {"a": "\u20ac" * ((fr.MAX_HEADER - 8) // 3)},
+        {"a": "x" * (fr.MAX_HEADER - 12) + "\U0001f600"},  # one such character makes four bytes of each
+        {"a": ["x" * 115 + "\U0001f600"] * 8000},
+        {f"{i:x}": "\U0001f600" * 30 for i in range(4000)},
+    ],
+    ids=["bytes", "ascii", "three bytes each", "four bytes each", "many texts", "many fields"],
+)
+def test_the_largest_headers_cost_no_more(header: dict) -> None:
+    """They are good frames; from a stream, the header's own bytes (at most a megabyte) are held besides."""
+    data = encode(Kind.PLAN, header)
+    for read, more in (
+        (decode, 1 << 12),
+        (lambda d: fr.read_frame(io.BytesIO(d), max_payload=0), fr.MAX_HEADER + (1 << 17)),
+    ):
+        tracemalloc.start()
+        assert read(data).header == header
+        tracemalloc.reset_peak()
+        read(data)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak <= 4 * len(data) + (1 << 20) + more, f"{peak} bytes for a frame of {len(data)}"
+
+
+@pytest.mark.parametrize(
+    ("code", "shortest"),
+    [
+        (b"\xcc", 2**7),
+        (b"\xcd", 2**8),
+        (b"\xce", 2**16),
+        (b"\xcf", 2**32),
+        (b"\xd0", -33),
+        (b"\xd1", -(2**7) - 1),
+        (b"\xd2", -(2**15) - 1),
+        (b"\xd3", -(2**31) - 1),
+    ],
+)
+def test_numbers_have_one_encoding(code: bytes, shortest: int) -> None:
+    """Every width on both sides of the least number that needs it."""
+    width = 1 << (code[0] & 3)
+    step = 1 if shortest > 0 else -1
+    for number, good in ((shortest, True), (shortest - step, False), (shortest + step, True)):
+        body = b"\x81\xa1a" + code + number.to_bytes(width, "big", signed=shortest < 0)
+        if good:
+            assert decode(raw(body)).header == {"a": number}
+        else:
+            with pytest.raises(FrameError, match="canonical"):
+                decode(raw(body))
+
+
+@pytest.mark.parametrize(
+    ("head", "shortest", "item"),
+    [
+        (b"\xd9", 32, b"x"),
+        (b"\xda", 2**8, b"x"),
+        (b"\xdb", 2**16, b"x"),
+        (b"\xc4", 0, b"x"),
+        (b"\xc5", 2**8, b"x"),
+        (b"\xc6", 2**16, b"x"),
+        (b"\xdc", 16, b"\x01"),
+    ],
+)
+def test_lengths_have_one_encoding(head: bytes, shortest: int, item: bytes) -> None:
+    width = {0xD9: 1, 0xC4: 1, 0xDA: 2, 0xC5: 2, 0xDC: 2, 0xDB: 4, 0xC6: 4}[head[0]]
+    for n in (shortest - 1, shortest, shortest + 1):
+        if n < 0:
+            continue
+        body = b"\x81\xa1a" + head + n.to_bytes(width, "big") + item * n
+        if n >= shortest:
+            assert len(decode(raw(body)).header["a"]) == n
+        else:
+            with pytest.raises(FrameError, match="canonical"):
+                decode(raw(body))
+
+
 def test_keys_are_not_interned() -> None:
     """An interned key would stay in memory when its frame is gone (for ever, in Python 3.12)."""
     key = "a key of a hostile frame"

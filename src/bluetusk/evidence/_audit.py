@@ -134,6 +134,7 @@ class Audit:
             for header, _, whole in _frames(data, end, self._id, self._cipher):
                 self._seq, end = header["seq"] + 1, whole
             self._file.cut(end)
+            self._end = end
         except BaseException:
             self._file.close()
             raise
@@ -244,14 +245,13 @@ class Audit:
                 content = b"".join(part.astype("<u8", copy=False).tobytes() for part in rows)
                 pieces.append(self._sealed("batch", len(rows[0]), content, len(pieces)))
             try:
-                self._file.append(b"".join(pieces))
+                end = self._file.append(b"".join(pieces), self._end)
             except OSError as error:
                 raise ProtocolAbort(
                     f"cannot write audit records to {self._file.path!r} ({error.strerror or error}), so nothing is "
                     "encrypted: make room, or leave audit mode"
                 ) from None
-            self._seq += len(pieces)
-            self._key = pub.fingerprint
+            self._seq, self._end, self._key = self._seq + len(pieces), end, pub.fingerprint
 
     def _sealed(self, what: str, count: int, content: bytes, ahead: int) -> bytes:
         nonce = os.urandom(12)

@@ -173,7 +173,7 @@ def scan(data: bytes, *, key: bytes | None = None, signatures: bool = True) -> S
                 if signatures and not head.valid():
                     raise FrameError("the signature of its head is not that of the log's owner")
             except (FrameError, _Torn):
-                found.tree.pop()
+                found.tree.truncate(index)
                 raise
         except _Torn:
             if log is not None and _ends_in_head(view[found.end :], index + 1, log):

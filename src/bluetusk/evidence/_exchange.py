@@ -28,6 +28,7 @@ class Exchange:
     _identity: Identity
     _tree: Tree
     _peers: dict[str, Head]
+    _known: int  # records whose heads are in _peers
 
     def append(
         self,
@@ -161,6 +162,7 @@ class Exchange:
         if head.key != key or not head.valid():
             raise ProtocolAbort(f"the head of {party!r} is not signed with its key", party=party)
         with self._file.lock:
+            self._remember()
             last = self._peers.get(party)
             if last == head:
                 return head
@@ -190,10 +192,13 @@ class Exchange:
         """
         return self._peers.get(party)
 
-    def _remember(self, record: Record) -> None:
-        kept = kept_head(record)
-        if kept is not None:
-            self._peers[kept[0]] = kept[1]
+    def _remember(self) -> None:
+        """Take the heads from records that are new since."""
+        while self._known < len(self.records):
+            kept = kept_head(self.records[self._known])
+            if kept is not None:
+                self._peers[kept[0]] = kept[1]
+            self._known += 1
 
 
 def kept_head(record: Record) -> tuple[str, Head] | None:

@@ -8,6 +8,7 @@ import os
 import stat
 import threading
 
+from .._locks import Locked
 from ..errors import ProtocolAbort
 
 __all__ = ["AppendFile", "read_whole", "without_fill"]
@@ -17,8 +18,11 @@ MAX_FILE = 1 << 32
 """Largest file that is read back, in bytes."""
 
 
-class AppendFile:
+class AppendFile(Locked):
     """An open file of complete additions.
+
+    Its owner holds `lock` from a check to the addition, and keeps where the last addition that counts has ended. What
+    an interrupt left behind that place, on the disk but unknown to the owner, is taken back by the next addition.
 
     Parameters
     ----------
@@ -36,8 +40,8 @@ class AppendFile:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, create: bool = False) -> None:
+        super().__init__()
         self.path = os.fspath(path)
-        self.lock = threading.RLock()
         self._pid = os.getpid()
         flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
         new = create and not os.path.lexists(self.path)
@@ -55,12 +59,19 @@ class AppendFile:
             self.close()
             raise
 
+    @property
+    def lock(self) -> threading.RLock:
+        """Held from a check to the addition that it allows."""
+        return self._lock
+
     def read(self) -> bytes:
         """Return what the file holds now."""
         return _read_fd(self._fd, self.path)
 
-    def append(self, data: bytes) -> None:
-        """Add bytes and force them to the disk; on any failure the file is as it was.
+    def append(self, data: bytes, end: int) -> int:
+        """Add bytes behind the first `end`, force them to the disk, and return where they end.
+
+        On any failure the file is as it was.
 
         Raises
         ------
@@ -71,14 +82,16 @@ class AppendFile:
             raise OSError("it is closed")
         if os.getpid() != self._pid:
             raise OSError("it belongs to the parent process")
-        before = os.fstat(self._fd).st_size
+        if os.fstat(self._fd).st_size != end:
+            self.cut(end)
         try:
             if os.write(self._fd, data) != len(data):
                 raise OSError("short write: no room")
             os.fsync(self._fd)
         except BaseException:
-            self._take_back(before)
+            self._take_back(end)
             raise
+        return end + len(data)
 
     def cut(self, size: int) -> None:
         """Take away all behind the first `size` bytes."""

@@ -57,6 +57,7 @@ class Log(Exchange):
 
     recovered: int
     _clock: Callable[[], float]
+    _ends: dict[int, int]  # where the file ends with so many records
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         raise TypeError("a Log is made by Log.create(path, identity, owner=...) or Log.open(path, identity)")
@@ -70,13 +71,14 @@ class Log(Exchange):
         records: list[Record],
         tree: Tree,
         id: bytes,
+        end: int,
     ) -> Log:
         self = object.__new__(cls)
         self._file, self._identity, self._clock, self._tree = file, identity, clock, tree
         self.id, self.records, self.recovered = id, records, 0
-        self._peers = {}
-        for record in records:
-            self._remember(record)
+        self._ends = {len(records): end}
+        self._peers, self._known = {}, 0
+        self._remember()
         return self
 
     @classmethod
@@ -118,13 +120,12 @@ class Log(Exchange):
         id = os.urandom(16)
         details = {"owner": owner, "key": identity.public_key}
         record = Record(0, _now(clock), "opened", owner, "", {}, details)
-        data, leaf = _entry(identity, id, record, Tree())
+        tree = Tree()
+        data = _entry(identity, id, record, tree)
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, "the log exists; continue it with Log.open", os.fspath(path))
         keyfile.write(path, data)
-        tree = Tree()
-        tree.append(leaf)
-        return cls._make(AppendFile(path), identity, clock, [record], tree, id)
+        return cls._make(AppendFile(path), identity, clock, [record], tree, id, len(data))
 
     @classmethod
     def open(
@@ -188,7 +189,7 @@ class Log(Exchange):
                 raise ProtocolAbort(f"{file.path!r}: the last head is not signed by the log's owner: it was altered")
             if found.heads[-1].key != identity.public_key:
                 raise InvalidKey(f"{file.path!r} is the log of another identity: open it with the key that began it")
-            self = cls._make(file, identity, clock, found.records, found.tree, found.heads[-1].log)
+            self = cls._make(file, identity, clock, found.records, found.tree, found.heads[-1].log, found.end)
             for head in heads:
                 self.confirm(head)
             if found.torn:
@@ -277,21 +278,18 @@ class Log(Exchange):
         with self._file.lock:
             index = len(self.records)
             record = Record(index, _now(self._clock), what, by, task, dict(hashes or {}), dict(details or {}))
-            data, leaf = _entry(self._identity, self.id, record, self._tree)
-            self._tree.append(leaf)
-            self.records.append(record)
+            self._tree.truncate(index)  # of what an interrupt has left
+            self._ends = {index: self._ends[index]}
+            data = _entry(self._identity, self.id, record, self._tree)
             try:
-                self._file.append(data)
-            except BaseException as error:
-                del self.records[index:]
-                self._tree.pop()
-                if isinstance(error, OSError):
-                    raise ProtocolAbort(
-                        f"cannot write to the log {self._file.path!r} ({error.strerror or error}): make room, then "
-                        "start again"
-                    ) from None
-                raise
-            self._remember(record)
+                self._ends[index + 1] = self._file.append(data, self._ends[index])
+            except OSError as error:
+                raise ProtocolAbort(
+                    f"cannot write to the log {self._file.path!r} ({error.strerror or error}): make room, then "
+                    "start again"
+                ) from None
+            self.records.append(record)  # from here on it counts
+            self._remember()
             return index
 
     def head(self, size: int | None = None) -> Head:
@@ -407,16 +405,11 @@ class Log(Exchange):
         return size
 
 
-def _entry(identity: Identity, id: bytes, record: Record, tree: Tree) -> tuple[bytes, bytes]:
-    """Return a new entry and its leaf; the tree is as it was."""
+def _entry(identity: Identity, id: bytes, record: Record, tree: Tree) -> bytes:
+    """Return a new entry; the tree holds its leaf then."""
     data = encode_record(id, record)
-    leaf = leaf_hash(data)
-    tree.append(leaf)
-    try:
-        head = sign_head(identity, id, len(tree), tree.root(), record.time)
-    finally:
-        tree.pop()
-    return data + head.to_bytes(), leaf
+    tree.append(leaf_hash(data))
+    return data + sign_head(identity, id, len(tree), tree.root(), record.time).to_bytes()
 
 
 def _now(clock: Callable[[], float]) -> int:

@@ -70,12 +70,10 @@ class Tree:
                 self._levels.append(bytearray())
             self._levels[level] += node
 
-    def pop(self) -> None:
-        """Take the last leaf back."""
-        count = len(self)
-        for level, hashes in enumerate(self._levels):
-            if count % (1 << level) == 0:
-                del hashes[-HASH:]
+    def truncate(self, count: int) -> None:
+        """Keep the first `count` leaves; also after an :meth:`append` that was interrupted half-way."""
+        for level in range(len(self._levels) - 1, -1, -1):  # a leaf last: what stands above it goes before it does
+            del self._levels[level][HASH * (count >> level) :]
 
     def leaf(self, index: int) -> bytes:
         """Return the hash of a leaf."""

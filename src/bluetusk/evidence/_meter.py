@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import threading
+import itertools
 from typing import Any
 
 from ..errors import FrameError
@@ -15,15 +15,16 @@ __all__ = ["MEASURES", "Meter"]
 MEASURES = ("rows", "values_encrypted", "values_revealed", "bytes_sent", "bytes_received")
 """What every meter counts; other names may be added."""
 
+_unnamed = itertools.count()
 _SEEN = 16  # bytes kept of a message's hash: two of 10^9 messages collide with a chance of 10^-21
 
 
 class Meter:
     """Counters by party, task and measure.
 
-    Thread-safe. One meter serves one job, up to about 1600 counts. It lives in memory: keep :meth:`to_bytes` with the
-    checkpoint of the job and :meth:`restore` it with it, so that what is done again is not counted again. A snapshot
-    belongs into the log at the end of each task.
+    Thread-safe; an interrupt finds a message counted or not, never by half. One meter serves one job, up to about 1600
+    counts. It lives in memory: keep :meth:`to_bytes` with the checkpoint of the job and :meth:`restore` it with it, so
+    that what is done again is not counted again. A snapshot belongs into the log at the end of each task.
 
     References
     ----------
@@ -42,9 +43,7 @@ class Meter:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._totals: dict[tuple[str, str], dict[str, int]] = {}
-        self._seen: set[bytes] = set()
+        self._counts = _Counts()
 
     def count(self, *, party: str, task: str, what: str, number: int, message: str | bytes | None = None) -> bool:
         """Count.
@@ -88,18 +87,10 @@ class Meter:
         value = int(number.__index__()) if hasattr(number, "__index__") else -1
         if not 0 <= value <= 1 << 62:
             raise ValueError(f"number is {number}: it must be an integer from 0 to 2^62")
-        with self._lock:
-            if message is not None:
-                raw = message.encode() if isinstance(message, str) else bytes(message)
-                mark = hashlib.sha256(b"\x00".join((party.encode(), task.encode(), what.encode(), raw))).digest()[
-                    :_SEEN
-                ]
-                if mark in self._seen:
-                    return False
-                self._seen.add(mark)
-            counts = self._totals.setdefault((party, task), {})
-            counts[what] = counts.get(what, 0) + value
-            return True
+        # one atomic step, so there is nothing to lock: the first count of a message stays
+        mark = next(_unnamed) if message is None else _mark(party, task, what, message)
+        count = (party, task, what, value)
+        return self._counts.seen.setdefault(mark, count) is count
 
     def totals(self) -> dict[tuple[str, str], dict[str, int]]:
         """Return all counts by (party, task).
@@ -110,8 +101,7 @@ class Meter:
         >>> bt.evidence.Meter().totals()
         {}
         """
-        with self._lock:
-            return {key: dict(sorted(counts.items())) for key, counts in sorted(self._totals.items())}
+        return self._counts.totals()
 
     def snapshot(self, task: str | None = None) -> dict[str, dict[str, int]]:
         """Return the counts of one task, by party, as a record's details take them; of all tasks together by default.
@@ -151,13 +141,14 @@ class Meter:
         >>> bt.evidence.Meter.from_bytes(bt.evidence.Meter().to_bytes()).totals()
         {}
         """
-        with self._lock:
-            rows = [
-                [party, task, what, number]
-                for (party, task), counts in sorted(self._totals.items())
-                for what, number in sorted(counts.items())
-            ]
-            return frame.encode(frame.Kind.METER, {"counts": rows}, b"".join(sorted(self._seen)))
+        counts = self._counts.copy()
+        rows = [
+            [party, task, what, number]
+            for (party, task), numbers in counts.totals().items()
+            for what, number in numbers.items()
+        ]
+        marks = sorted(mark for mark in counts.seen if isinstance(mark, bytes))
+        return frame.encode(frame.Kind.METER, {"counts": rows}, b"".join(marks))
 
     def restore(self, data: bytes | memoryview) -> None:
         """Go back to what :meth:`to_bytes` returned earlier, when a job goes back to a checkpoint.
@@ -178,9 +169,7 @@ class Meter:
         >>> meter.totals()
         {}
         """
-        other = Meter.from_bytes(data)
-        with self._lock:
-            self._totals, self._seen = other._totals, other._seen
+        self._counts = Meter.from_bytes(data)._counts
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> Meter:
@@ -211,8 +200,35 @@ class Meter:
         marks = bytes(got.payload)
         if len(marks) % _SEEN:
             raise FrameError("the payload of a meter must hold marks of 16 bytes")
-        self._seen = {marks[i : i + _SEEN] for i in range(0, len(marks), _SEEN)}
+        self._counts.seen.update((marks[i : i + _SEEN], None) for i in range(0, len(marks), _SEEN))
         return self
+
+
+class _Counts:
+    """What was counted: by the mark of a message, or a number where it has none; None for counts of a mark read back.
+
+    Those of a meter that was read back have numbers for marks, as their messages are not known any more.
+    """
+
+    def __init__(self, seen: dict[bytes | int, tuple[str, str, str, int] | None] | None = None) -> None:
+        self.seen = {} if seen is None else seen
+
+    def copy(self) -> _Counts:
+        return _Counts(self.seen.copy())
+
+    def totals(self) -> dict[tuple[str, str], dict[str, int]]:
+        sums: dict[tuple[str, str], dict[str, int]] = {}
+        for count in list(self.seen.values()):
+            if count is not None:
+                party, task, what, number = count
+                counts = sums.setdefault((party, task), {})
+                counts[what] = counts.get(what, 0) + number
+        return {key: dict(sorted(counts.items())) for key, counts in sorted(sums.items())}
+
+
+def _mark(party: str, task: str, what: str, message: str | bytes) -> bytes:
+    raw = message.encode() if isinstance(message, str) else bytes(message)
+    return hashlib.sha256(b"\x00".join((party.encode(), task.encode(), what.encode(), raw))).digest()[:_SEEN]
 
 
 def _row(row: list[Any]) -> tuple[Any, Any, Any, Any]:

@@ -11,8 +11,7 @@ import hashlib
 import os
 import struct
 import threading
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import FrameError
@@ -41,8 +40,35 @@ class Use:
     time: int
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What the file says up to `end`; once it is known to all it does not change, but is replaced."""
+
+    by_task: dict[tuple[str, str, str], Use] = field(default_factory=dict)
+    count: dict[str, int] = field(default_factory=dict)
+    ids: dict[str, int] = field(default_factory=dict)
+    serial: int = 0
+    policy: bytes = b""
+    latest: float = 0.0
+    prev: bytes = bytes(32)
+    end: int = 0
+
+    def add(self, use: Use) -> None:
+        """Take one more use, while nobody else has this."""
+        self.by_task[use.peer, use.purpose, use.task] = use
+        self.count[use.grant] = self.count.get(use.grant, 0) + 1
+        self.ids[use.grant] = self.ids.get(use.grant, 0) + use.ids
+
+    def copy(self, **changes: Any) -> _Known:
+        """Return a copy that may be added to."""
+        return replace(self, by_task=dict(self.by_task), count=dict(self.count), ids=dict(self.ids), **changes)
+
+
 class Uses:
     """The file, and what it says.
+
+    A use is on the disk before it is known here, and becomes known in one step: an interrupt between the two takes it
+    back with the next use, a crash leaves it counted.
 
     Raises
     ------
@@ -54,18 +80,14 @@ class Uses:
 
     def __init__(self, path: str | os.PathLike[str], owner: bytes) -> None:
         self._owner = owner
-        self._by_task: dict[tuple[str, str, str], Use] = {}
-        self._count: Counter[str] = Counter()
-        self._ids: Counter[str] = Counter()
-        self._prev = bytes(32)
-        self.serial, self.policy, self.latest = 0, b"", 0.0
+        self._known = _Known()
         self._file = AppendFile(path, create=True)
         self.path = self._file.path
         try:
             data = self._file.read()
-            end = self._load(data)
-            if end < len(data):
-                self._file.cut(end)
+            self._load(data)
+            if self._known.end < len(data):
+                self._file.cut(self._known.end)
         except BaseException:
             self._file.close()
             raise
@@ -79,24 +101,39 @@ class Uses:
         """Release the file."""
         self._file.close()
 
+    @property
+    def serial(self) -> int:
+        """Serial of the last policy that held; 0 if none did."""
+        return self._known.serial
+
+    @property
+    def policy(self) -> bytes:
+        """Digest of the last policy that held."""
+        return self._known.policy
+
+    @property
+    def latest(self) -> float:
+        """Time of the latest use in the file when it was opened, in seconds."""
+        return self._known.latest
+
     def find(self, peer: str, purpose: str, task: str) -> Use | None:
         """Return the use that was granted for a task."""
-        return self._by_task.get((peer, purpose, task))
+        return self._known.by_task.get((peer, purpose, task))
 
     def count(self, grant: str) -> int:
         """Return how many tasks were granted."""
-        return self._count[grant]
+        return self._known.count.get(grant, 0)
 
     def ids(self, grant: str) -> int:
         """Return how many ids were asked about."""
-        return self._ids[grant]
+        return self._known.ids.get(grant, 0)
 
     def grants(self) -> list[str]:
         """Return the grants that were used."""
-        return sorted(self._count)
+        return sorted(self._known.count)
 
     def note(self, use: Use) -> None:
-        """Note a use; it is on the disk when this returns, and forgotten if it could not be noted.
+        """Note a use; it is on the disk when this returns, and not granted if it could not be noted.
 
         Raises
         ------
@@ -104,67 +141,54 @@ class Uses:
             If it could not.
         """
         header = {name: getattr(use, name) for name in _USE if name != "prev"}
-        data = _encode({**header, "prev": self._prev})
-        self._add(use)  # first in memory: an interrupt below can only refuse too much
-        try:
-            self._file.append(data)
-        except BaseException:
-            self._drop(use)
-            raise
-        self._prev = hashlib.sha256(data).digest()
+        known = self._known
+        data = _encode({**header, "prev": known.prev})
+        end = self._file.append(data, known.end)
+        more = known.copy(prev=hashlib.sha256(data).digest(), end=end)
+        more.add(use)
+        self._known = more
 
     def note_policy(self, serial: int, digest: bytes) -> None:
         """Note that a policy holds from here on; raises as :meth:`note`."""
-        header = {"owner": self._owner, "policy": digest, "serial": serial, "prev": self._prev}
+        known = self._known
+        header = {"owner": self._owner, "policy": digest, "serial": serial, "prev": known.prev}
         data = _encode(header)
-        self._file.append(data)
-        self.serial, self.policy, self._prev = serial, digest, hashlib.sha256(data).digest()
+        end = self._file.append(data, known.end)
+        self._known = replace(known, serial=serial, policy=digest, prev=hashlib.sha256(data).digest(), end=end)
 
-    def _add(self, use: Use) -> None:
-        self._by_task[use.peer, use.purpose, use.task] = use
-        self._count[use.grant] += 1
-        self._ids[use.grant] += use.ids
-
-    def _drop(self, use: Use) -> None:
-        del self._by_task[use.peer, use.purpose, use.task]
-        self._count[use.grant] -= 1
-        self._ids[use.grant] -= use.ids
-
-    def _load(self, data: bytes) -> int:
-        """Read all complete frames; return where they end."""
+    def _load(self, data: bytes) -> None:
+        """Read all complete frames."""
         kept = without_fill(data, 0)
         written = data if kept is None else kept
-        at = number = 0
-        while at < len(data):
+        number = 0
+        while (at := self._known.end) < len(data):
             number += 1
             size = _size(written, at)
             if size is None:
-                return at
+                return
             piece = data[at : at + size]
             try:
                 got = frame.decode(piece, frame.Kind.POLICY_USE, max_payload=_CHECK)
                 if got.payload != _checksum(piece[_FIXED.size : -_CHECK]):
                     raise FrameError("its checksum does not hold")
-                self._take(got.header)
+                self._known = self._with(got.header, prev=hashlib.sha256(piece).digest(), end=at + size)
             except FrameError as error:
                 raise FrameError(
                     f"entry {number} was altered, so it no longer proves which uses were granted ({error}): restore "
                     "the file, or sign grants with new ids and start a new one"
                 ) from None
-            self._prev = hashlib.sha256(piece).digest()
-            at += size
-        return at
 
-    def _take(self, header: dict[str, Any]) -> None:
-        if frame.field(header, "prev", bytes, length=32) != self._prev:
+    def _with(self, header: dict[str, Any], **more: Any) -> _Known:
+        """Return what is known with one more entry."""
+        known = self._known
+        if frame.field(header, "prev", bytes, length=32) != known.prev:
             raise FrameError("it does not follow the entry before it")
         if "serial" in header:
             frame.check_fields(header, _POLICY)
             if frame.field(header, "owner", bytes, length=32) != self._owner:
                 raise FrameError("it is of another data owner")
-            self.serial = frame.field(header, "serial", int, low=self.serial + 1)
-            self.policy = frame.field(header, "policy", bytes, length=32)
-            return
+            serial = frame.field(header, "serial", int, low=known.serial + 1)
+            return replace(known, serial=serial, policy=frame.field(header, "policy", bytes, length=32), **more)
         frame.check_fields(header, _USE)
         use = Use(
             frame.field(header, "grant", str),
@@ -177,8 +201,8 @@ class Uses:
         )
         if self.find(use.peer, use.purpose, use.task) is not None:
             raise FrameError("it repeats a use")
-        self._add(use)
-        self.latest = max(self.latest, use.time / 1000)
+        known.add(use)
+        return replace(known, latest=max(known.latest, use.time / 1000), **more)
 
 
 def _encode(header: dict[str, Any]) -> bytes:

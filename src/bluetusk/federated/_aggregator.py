@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from .._locks import Locked
 from .._numeric import as_int
 from ..errors import BluetuskError, FrameError, ProtocolAbort
 from ..paillier.cipherarray import CipherArray
@@ -106,7 +106,7 @@ class _Running:
     signed: dict[str, bytes]  # client -> digest and signature of its contribution
 
 
-class Aggregator:
+class Aggregator(Locked):
     """Adds encrypted contributions as they come; made by :meth:`PaillierSum.aggregator`.
 
     It has no private key and sees ciphertexts, names and sizes only. Of each open sum it keeps one encrypted vector and
@@ -156,7 +156,7 @@ class Aggregator:
         self._running: dict[tuple[int, str], _Running] = {}
         self._rejected: dict[tuple[int, str], dict[str, str]] = {}
         self._keys = {name: Ed25519PublicKey.from_public_bytes(key) for name, (key, _) in session.clients.items()}
-        self._lock = threading.Lock()
+        super().__init__()
 
     def add(self, message: bytes | bytearray | memoryview, *, threads: int | None = None) -> Accepted | Rejected:
         """Check one contribution and add it to its sum.

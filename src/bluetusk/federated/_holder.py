@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .. import _parallel
 from .._numeric import as_int, as_numbers
+from .._once import Uncopied
 from ..errors import BluetuskError, DecryptionError, FrameError, InvalidKey, ProtocolAbort
 from ..paillier.cipherarray import CipherArray
 from ..paillier.keys import PrivateKey
@@ -255,7 +256,7 @@ def _integers(integers: Any, length: int, limit: int) -> NDArray[np.int64]:
     return np.array(values, np.int64)
 
 
-class KeyHolder:
+class KeyHolder(Uncopied):
     """Decrypts sums; made by :meth:`PaillierSum.key_holder`.
 
     It decrypts at most one sum per (session, round, tensor), ever: that the sum is being decrypted is on the disk

@@ -18,6 +18,7 @@ import os
 import stat
 import threading
 
+from .._once import Uncopied
 from ..errors import ProtocolAbort
 
 __all__ = ["Journal"]
@@ -25,7 +26,7 @@ __all__ = ["Journal"]
 _MAX_FILE = 1 << 28  # bytes read at the start: about a million sums
 
 
-class Journal:
+class Journal(Uncopied):
     """The sums that one session's key holder has spent, on disk.
 
     Parameters
@@ -98,6 +99,7 @@ class Journal:
         ProtocolAbort
             If it already was, or if the note could not be written: then the key must not be used.
         """
+        self.check(round, tensor)  # a forked child, where the lock may be locked for ever, goes no further
         with self._lock:
             self.check(round, tensor)
             line = _line(self._session, round, tensor)

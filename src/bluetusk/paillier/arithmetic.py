@@ -32,7 +32,7 @@ from .._powers import product_us
 from ..encoding import FixedPoint
 from . import arith, linalg, sparse
 from .base import CipherBase
-from .store import Index, Words, build, reading
+from .store import Index, Words, build
 from .structure import Structured
 
 if TYPE_CHECKING:
@@ -75,10 +75,9 @@ class Arithmetic(Structured):
         lift_a, lift_b = (self._plan.base ** (frac - c._frac) for c in (self, other))
         bound = self._check(self._bound * lift_a + other._bound * lift_b, what)
         index_a, index_b = np.broadcast_arrays(self._index, other._index)
-        with reading(self._store, other._store):
-            a, ia = self._lifted(self._store.words, index_a, lift_a)
-            b, ib = other._lifted(other._store.words, index_b, lift_b * sign)
-            words = linalg.products(self._mont, a, ia, b, ib)
+        a, ia = self._lifted(self._store.words, index_a, lift_a)
+        b, ib = other._lifted(other._store.words, index_b, lift_b * sign)
+        words = linalg.products(self._mont, a, ia, b, ib)
         index = np.arange(len(ia), dtype=np.int64).reshape(index_a.shape)
         return self._derive(words, index, bound=bound, frac=frac, plan=self._common_plan(self._plan, other._plan))
 
@@ -132,13 +131,12 @@ class Arithmetic(Structured):
         rows = self._residues(np.broadcast_to(ints, shape))
         view = self.broadcast_to(shape)
         kernel = self._pub._kernel
-        with reading(self._store):
-            src, idx = self._lifted(self._store.words, view._index, sign)
+        src, idx = self._lifted(self._store.words, view._index, sign)
 
-            def work(dst: Words, lo: int, hi: int) -> None:
-                kernel.mul_plain(dst, src, idx[lo:hi], rows(lo, hi), 0, hi - lo, False)
+        def work(dst: Words, lo: int, hi: int) -> None:
+            kernel.mul_plain(dst, src, idx[lo:hi], rows(lo, hi), 0, hi - lo, False)
 
-            words = build(self._mont, len(idx), work, cost_us=2 * product_us(self._mont))
+        words = build(self._mont, len(idx), work, cost_us=2 * product_us(self._mont))
         return view._derive(words, np.arange(len(idx), dtype=np.int64).reshape(view._index.shape), bound=bound)
 
     def _residues(self, ints: arith.Ints) -> Any:
@@ -197,12 +195,11 @@ class Arithmetic(Structured):
         flat = np.ascontiguousarray(np.broadcast_to(factors, view._index.shape)).ravel()
         if secret and flat.dtype == object:
             raise ValueError(f"{what}: secret=True takes factors of at most 63 bits (reals: once scaled by the plan)")
-        with reading(self._store):
-            if secret:
-                words = linalg.secret_powers(self._mont, self._store.words, view._flat(), flat, threads=threads)
-                at = np.arange(len(flat), dtype=np.int64)
-            else:
-                words, at = linalg.powers(self._mont, self._store.words, view._flat(), flat, threads=threads)
+        if secret:
+            words = linalg.secret_powers(self._mont, self._store.words, view._flat(), flat, threads=threads)
+            at = np.arange(len(flat), dtype=np.int64)
+        else:
+            words, at = linalg.powers(self._mont, self._store.words, view._flat(), flat, threads=threads)
         frac = self._frac + (self._plan.frac if real else 0)
         return view._derive(words, at.reshape(view._index.shape), bound=bound, frac=frac)
 
@@ -218,10 +215,9 @@ class Arithmetic(Structured):
         number = np.arange(count, dtype=np.int64).reshape(*m.shape[:-2], 1)
         which = np.broadcast_to(number, (*batch, c.shape[-2])).reshape(-1)
         columns = np.broadcast_to(c, (*batch, *c.shape[-2:])).reshape(len(which), contracted)
-        with reading(self._store):
-            words, at = linalg.multiexp(
-                self._mont, self._store.words, columns, which, factors.reshape(count, rows, contracted)
-            )
+        words, at = linalg.multiexp(
+            self._mont, self._store.words, columns, which, factors.reshape(count, rows, contracted)
+        )
         frac = self._frac + (self._plan.frac if real else 0)
         index = self._product_shape(at.reshape(*batch, c.shape[-2], rows), a.ndim, left)
         return self._derive(words, index, bound=bound, frac=frac)
@@ -232,8 +228,7 @@ class Arithmetic(Structured):
         entries, real = sparse.entries_of(a, left, self._plan, what)
         bound = self._check(self._bound * entries.largest_row_sum(), what)
         columns = np.ascontiguousarray(c.reshape(math.prod(c.shape[:-1]), c.shape[-1]))
-        with reading(self._store):
-            words, at = sparse.multiexp(self._mont, self._store.words, columns, entries)
+        words, at = sparse.multiexp(self._mont, self._store.words, columns, entries)
         frac = self._frac + (self._plan.frac if real else 0)
         index = self._product_shape(at.reshape(*c.shape[:-1], entries.rows), a.ndim, left)
         return self._derive(words, index, bound=bound, frac=frac)
@@ -306,8 +301,7 @@ class Arithmetic(Structured):
         kept = tuple(i for i in range(self.ndim) if i not in axes)
         shape = tuple(self._index.shape[i] for i in kept)
         rows = self._index.transpose(kept + axes).reshape(math.prod(shape), count)
-        with reading(self._store):
-            words, at = linalg.row_products(self._mont, self._store.words, rows, threads=threads)
+        words, at = linalg.row_products(self._mont, self._store.words, rows, threads=threads)
         index = at.reshape(shape)
         if keepdims:
             index = np.expand_dims(index, axes)
@@ -351,8 +345,7 @@ class Arithmetic(Structured):
         index = np.moveaxis(c._index, at, -1)
         bound = self._check(self._bound * index.shape[-1], "cumsum")
         rows = index.reshape(math.prod(index.shape[:-1]), index.shape[-1])
-        with reading(self._store):
-            words, where = linalg.running_products(self._mont, self._store.words, rows, threads=threads)
+        words, where = linalg.running_products(self._mont, self._store.words, rows, threads=threads)
         return c._derive(words, np.moveaxis(where.reshape(index.shape), -1, at), bound=bound)
 
     def bincount(self, codes: Any, n_bins: int, *, threads: int | None = None) -> Self:
@@ -411,8 +404,7 @@ class Arithmetic(Structured):
         rest = self._index.shape[1:]
         index = self._flat().reshape(len(self), math.prod(rest))
         columns = checked[:, None] if checked.ndim == 1 else checked
-        with reading(self._store):
-            words, at = linalg.histogram(self._mont, self._store.words, index, columns, bins, threads=threads)
+        words, at = linalg.histogram(self._mont, self._store.words, index, columns, bins, threads=threads)
         return self._derive(words, at.reshape(*checked.shape[1:], bins, *rest), bound=bound)
 
     # --- operators ----------------------------------------------------------------------------------------------------
@@ -473,8 +465,7 @@ class Arithmetic(Structured):
         return self._view(self._index)
 
     def __neg__(self) -> Self:
-        with reading(self._store):
-            words, at = linalg.inverses(self._mont, self._store.words, self._flat())
+        words, at = linalg.inverses(self._mont, self._store.words, self._flat())
         return self._derive(words, at.reshape(self._index.shape), bound=self._bound)
 
 

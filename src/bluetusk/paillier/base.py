@@ -265,4 +265,4 @@ class CipherBase:
         >>> c.fresh, c[::-1].fresh, (c + 1).fresh
         (True, True, False)
         """
-        return not bool((self._store.state[self._flat()] != FRESH).any())
+        return not bool((self._store.shown.state[self._flat()] != FRESH).any())

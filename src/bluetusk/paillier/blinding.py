@@ -7,16 +7,18 @@ An obfuscator is ``hs^a mod n^2`` with `a` uniform below ``2^ceil(|n|/2)`` (suit
 from __future__ import annotations
 
 import os
-import threading
+import time
 import weakref
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bluetusk import _parallel
 from bluetusk._kernels.paillier import PaillierPublic
+from bluetusk._once import Uncopied
 from bluetusk._powers import product_us
 
 if TYPE_CHECKING:
@@ -29,33 +31,42 @@ TABLE_BYTES = 8 << 20
 
 # A power without the table costs about seven table powers, the table about 60 of them: below this many, no table.
 _TABLE_PAYS_FROM = 10
+_STEP_S = 0.001  # about a step of the table's making
+_PIECE = 256  # obfuscators that threads take out of a pool at once
+_SPARES = 8  # rests of groups that are kept
 
 _blinders: weakref.WeakSet[Blinder] = weakref.WeakSet()
 _shared: weakref.WeakValueDictionary[bytes, Blinder] = weakref.WeakValueDictionary()
-_shared_lock = threading.Lock()
 
 
 def shared_blinder(fingerprint: bytes, n: int, suite: str, hs: int | None) -> Blinder:
     """Return the blinder of a checked key: one for all equal keys of the process, so that its table is built once."""
-    with _shared_lock:
-        blinder = _shared.get(fingerprint)
-        if blinder is None:
-            blinder = _shared[fingerprint] = Blinder(PaillierPublic(n), suite, hs)
-        return blinder
+    blinder = _shared.get(fingerprint)
+    if blinder is None:
+        blinder = _shared.setdefault(fingerprint, Blinder(PaillierPublic(n), suite, hs))
+    return blinder
 
 
-@dataclass
-class _Chunk:
-    """Precomputed obfuscators, those before `next` used, and the process that made them."""
+@dataclass(frozen=True)
+class _Piece:
+    """Unused obfuscators: elements ``first .. last - 1`` of a buffer, and the process that made them."""
 
     words: NDArray[np.uint64]
-    next: int
-    size: int
+    first: int
+    last: int
     pid: int
 
+    @property
+    def size(self) -> int:
+        return self.last - self.first
 
-class Blinder:
+
+class Blinder(Uncopied):
     """Makes obfuscators for one public key; thread-safe, and its pool is emptied in a forked child.
+
+    There is no lock that an interrupt or a fork could leave locked. The pool is a queue of pieces: who takes one out
+    has it alone and puts back what is left of it, so an interrupt may lose a piece, but nothing is used twice. The
+    table is built in steps by whoever needs it; a thread that finds a step at work waits for its end.
 
     Parameters
     ----------
@@ -67,16 +78,16 @@ class Blinder:
         The base of the ``djn`` suite.
     """
 
+    _no_copy = "two pools could blind two ciphertexts with the same obfuscator"
+
     def __init__(self, kernel: PaillierPublic, suite: str, hs: int | None) -> None:
         self._kernel = kernel
         self._suite = suite
         self._hs = hs
         self._used = 0
         self._ready = False
-        self._table_lock = threading.Lock()
-        self._pool_lock = threading.Lock()
-        self._pool: deque[_Chunk] = deque()
-        self._spare: _Chunk | None = None
+        self._pool: deque[_Piece] = deque()
+        self._spare: deque[_Piece] = deque(maxlen=_SPARES)
         _blinders.add(self)
 
     @property
@@ -93,18 +104,19 @@ class Blinder:
     @property
     def pooled(self) -> int:
         """Obfuscators that wait in the pool."""
-        return sum(chunk.size - chunk.next for chunk in list(self._pool))
+        return sum(piece.size for piece in list(self._pool))
 
     def prepare(self, n: int) -> None:
         """Build the comb table if `n` more obfuscators make it worth while (interruptible)."""
-        if self._suite != "djn" or self._ready:
+        if self._suite != "djn" or self._ready or self._used + n < _TABLE_PAYS_FROM:
             return
-        with self._table_lock:
-            if not self._ready and self._used + n >= _TABLE_PAYS_FROM:
-                self._kernel.table_open(TABLE_BYTES)
-                while not self._kernel.table_build(self._hs):
-                    pass
-                self._ready = True
+        while not self._kernel.table_open(TABLE_BYTES):  # another thread is just at that
+            time.sleep(_STEP_S)
+        while not self._ready:
+            try:
+                self._ready = self._kernel.table_build(self._hs)
+            except RuntimeError:  # noqa: PERF203  (another thread takes a step)
+                time.sleep(_STEP_S)
 
     def fill(self, dst: NDArray[np.uint64], lo: int, hi: int) -> None:
         """Write fresh obfuscators to elements ``lo .. hi - 1`` of `dst` (the kernel's layout).
@@ -116,57 +128,65 @@ class Blinder:
         lo, hi : int
             The slice; `lo` is a multiple of ``mont.lanes``.
         """
-        lo = self._take(dst, lo, hi)
-        if lo < hi:
-            self._fresh(dst, lo, hi)
+        pid = 0
+        while pid != os.getpid():  # a fork meanwhile: the parent uses these
+            pid = os.getpid()
+            first = self._take(dst, lo, hi)
+            if first < hi:
+                self._fresh(dst, first, hi)
 
     def precompute(self, k: int, *, threads: int | None = None, progress: _parallel.Progress | None = None) -> None:
         """Add `k` obfuscators to the pool; see :meth:`PublicKey.precompute`."""
         mont = self._kernel.mont
-        fresh = mont.empty(k)
-        pid = os.getpid()  # a child forked meanwhile would otherwise fill its pool with the same obfuscators
         self.prepare(k)
-        _parallel.run(
-            k,
-            lambda lo, hi: self._fresh(fresh, lo, hi),
-            cost_us=self.cost_us,
-            align=mont.lanes,
-            threads=threads,
-            progress=progress,
-        )
-        with self._pool_lock:
-            self._pool.append(_Chunk(fresh, 0, k, pid))
+        pid = 0
+        while pid != os.getpid():  # in a child that was forked meanwhile, some of them are the parent's
+            pid, fresh = os.getpid(), mont.empty(k)
+            _parallel.run(
+                k,
+                partial(self._fresh, fresh),
+                cost_us=self.cost_us,
+                align=mont.lanes,
+                threads=threads,
+                progress=progress,
+            )
+        size = -(-_PIECE // mont.lanes) * mont.lanes
+        self._pool.extend([_Piece(fresh, first, min(first + size, k), pid) for first in range(0, k, size)])
 
     def clear(self) -> None:
         """Throw the pool away."""
-        with self._pool_lock:
-            self._pool.clear()
-            self._spare = None
+        self._pool.clear()
+        self._spare.clear()
 
     def _take(self, dst: NDArray[np.uint64], lo: int, hi: int) -> int:
         """Move obfuscators from the pool to the front of ``[lo, hi)``; return where the rest begins."""
         mont = self._kernel.mont
-        while lo < hi:
-            with self._pool_lock:
-                while self._pool and self._pool[0].pid != os.getpid():
-                    self._pool.popleft()
-                if not self._pool:
-                    break
-                chunk = self._pool[0]
-                first = chunk.next
-                count = min(hi - lo, chunk.size - first)
-                if lo + count < hi:
-                    count -= count % mont.lanes  # what follows must begin a group
-                    if count == 0:
-                        self._pool.popleft()  # fewer than a group are left: not worth a way of their own
-                        continue
-                chunk.next += count
-                if chunk.next == chunk.size:
-                    self._pool.popleft()
-            # these elements are this call's alone now
-            mont.gather(dst, chunk.words, np.arange(hi, dtype=np.int64) + (first - lo), lo, lo + count)
+        while lo < hi and (piece := self._pop(self._pool)) is not None:
+            count = min(hi - lo, piece.size)
+            if lo + count < hi:
+                count -= count % mont.lanes  # what follows must begin a group
+                if count == 0:
+                    continue  # fewer than a group are left: not worth a way of their own
+            self._use(self._pool, piece, count, dst, lo)
             lo += count
         return lo
+
+    def _pop(self, pieces: deque[_Piece]) -> _Piece | None:
+        """Take out the first piece that this process made, for the caller alone."""
+        while True:
+            try:
+                piece = pieces.popleft()
+            except IndexError:
+                return None
+            if piece.pid == os.getpid():
+                return piece
+
+    def _use(self, pieces: deque[_Piece], piece: _Piece, count: int, dst: NDArray[np.uint64], at: int) -> None:
+        """Write the first `count` elements of a piece that was taken out to ``at ..``, put back what follows them."""
+        if count < piece.size:
+            pieces.appendleft(_Piece(piece.words, piece.first + count, piece.last, piece.pid))
+        index = np.arange(at + count, dtype=np.int64) + (piece.first - at)
+        self._kernel.mont.gather(dst, piece.words, index, at, at + count)
 
     def _fresh(self, dst: NDArray[np.uint64], lo: int, hi: int) -> None:
         """Compute obfuscators; those that do not fill a group of lanes come from one whose rest the next call gets."""
@@ -176,21 +196,13 @@ class Blinder:
             self._compute(dst, lo, hi - rest)
         if not rest:
             return
-        with self._pool_lock:
-            spare = self._spare
-            if spare is not None and (spare.pid != os.getpid() or spare.size - spare.next < rest):
-                spare = None
-            first = 0 if spare is None else spare.next
-            if spare is not None:
-                spare.next += rest
-        if spare is None:
+        spare = self._pop(self._spare)
+        if spare is None or spare.size < rest:
             pid = os.getpid()
-            spare = _Chunk(mont.empty(mont.lanes), rest, mont.lanes, pid)
-            self._compute(spare.words, 0, mont.lanes)
-            with self._pool_lock:
-                self._spare = spare
-        # these elements are this call's alone now
-        mont.gather(dst, spare.words, np.arange(hi, dtype=np.int64) + (first - hi + rest), hi - rest, hi)
+            words = mont.empty(mont.lanes)
+            self._compute(words, 0, mont.lanes)
+            spare = _Piece(words, 0, mont.lanes, pid)
+        self._use(self._spare, spare, rest, dst, hi - rest)
 
     def _compute(self, dst: NDArray[np.uint64], lo: int, hi: int) -> None:
         n = hi - lo
@@ -228,11 +240,7 @@ class Blinder:
 
 def _forked() -> None:
     """In a forked child: a pool shared with the parent would blind two ciphertexts with the same obfuscator."""
-    global _shared_lock
-    _shared_lock = threading.Lock()
     for blinder in list(_blinders):
-        blinder._pool_lock = threading.Lock()
-        blinder._table_lock = threading.Lock()
         blinder.clear()
 
 

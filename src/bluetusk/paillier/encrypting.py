@@ -174,7 +174,7 @@ def _decrypted_rows(
 ) -> NDArray[np.uint64]:
     """Return the plaintext residues of all ciphertexts."""
     kernel, limbs = priv._kernel, priv.public_key._kernel.n_limbs
-    index, mont = c._flat(), c._mont
+    index, mont, source = c._flat(), c._mont, c._store.words
     out = np.zeros((len(index), limbs), dtype=np.uint64)
 
     def work(lo: int, hi: int) -> None:
@@ -183,16 +183,15 @@ def _decrypted_rows(
         kernel.decrypt(out[lo:hi], canon, 0, hi - lo)
 
     cost_us = 2.5 * 32 * limbs * product_us(mont, limbs)  # a power of half the bits of n modulo each square
-    with c._store.read() as source:
-        _parallel.run(
-            len(index),
-            work,
-            cost_us=cost_us,
-            align=mont.lanes,
-            slice_us=_CHECKED_SLICE_US,
-            threads=threads,
-            progress=progress,
-        )
+    _parallel.run(
+        len(index),
+        work,
+        cost_us=cost_us,
+        align=mont.lanes,
+        slice_us=_CHECKED_SLICE_US,
+        threads=threads,
+        progress=progress,
+    )
     return out
 
 

@@ -7,6 +7,7 @@ and key, carries the plan, the shape, the scale and a *declared* bound. The prov
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,12 +29,9 @@ from .store import DERIVED, FRESH, Store, canonical_slices, load_checked, part, 
 __all__ = ["Received", "chunks", "header_of", "parse_header", "read_payload", "take_payload"]
 
 _FIELDS = ("bound", "frac", "fresh", "key", "packed", "plan", "shape", "slot_bits", "suite")
-_MAX_NDIM = 32
-_MAX_SIZE = 1 << 48
-_MAX_EMPTY = 1 << 20
-"""Limit on the product of the other axes where one is 0: sums have as many values, and no byte pays for them."""
-_SHAPES = "axes and their product are 0 to 2^48; where an axis is 0, the product of the others is at most 2^20"
 _CHUNK_BYTES = 1 << 20
+_STREAM_BYTES = 1 << 18  # a stream that promises much and gives nothing costs a few of these
+_LINE = 8  # words of a cache line
 
 
 @dataclass(frozen=True)
@@ -56,11 +54,6 @@ class Received:
     def count(self) -> int:
         """Number of ciphertexts."""
         return math.prod(self.index_shape)
-
-
-def _shape_travels(shape: tuple[int, ...]) -> bool:
-    others = math.prod(max(d, 1) for d in shape)
-    return all(0 <= d <= _MAX_SIZE for d in shape) and others <= (_MAX_EMPTY if 0 in shape else _MAX_SIZE)
 
 
 def plan_bound(plan: FixedPoint, frac: int, limit: int) -> int:
@@ -117,13 +110,16 @@ def header_of(c: CipherBase, bound: int | None) -> dict[str, Any]:
             f"the array has the scale {c.plan.base}^-{c.frac}, frames carry at most {c.plan.base}^-{most}: "
             "multiply by reals less often, or by integers"
         )
-    if not _shape_travels(c.shape):
-        raise ValueError(f"an encrypted array of shape {c.shape} does not travel: {_SHAPES}")
+    shape = [int(d) for d in c.shape]
+    try:
+        frame.shape_field({"shape": shape})
+    except FrameError:
+        raise ValueError(f"an encrypted array of shape {c.shape} does not travel: {frame.shape_text()}") from None
     return {
         "suite": c.public_key.suite,
         "key": c.public_key.fingerprint,
         "plan": c.plan.to_dict(),
-        "shape": [int(d) for d in c.shape],
+        "shape": shape,
         "packed": c.packed,
         "slot_bits": c.slot_bits,
         "frac": c.frac,
@@ -168,9 +164,7 @@ def parse_header(header: dict[str, Any], payload_len: int, pub: PublicKey, plan:
     if plan is not None and sent != plan:
         raise ValueError(f"the frame's plan is {sent}, this session's is {plan}: agree on one plan first")
     frac = frame.field(header, "frac", int, low=0, high=largest_frac(pub, sent))
-    shape = tuple(frame.field(header, "shape", list, high=_MAX_NDIM, items=int))
-    if not _shape_travels(shape):
-        raise FrameError(f"frame field 'shape' is out of range: {_SHAPES}")
+    shape = frame.shape_field(header)
     packed = frame.field(header, "packed", bool)
     slot_bits = frame.field(header, "slot_bits", int, low=0, high=pack.MAX_SLOT)
     agree = shape and slot_bits >= pack.MIN_SLOT if packed else slot_bits == 0
@@ -204,21 +198,54 @@ def read_payload(fp: BinaryIO, got: Received, pub: PublicKey, threads: int | Non
     """Read the ciphertexts from a stream, checking each chunk; memory follows what really arrives."""
     mont = pub._kernel.mont
     n = got.count
-    rows = _chunk_rows(mont.nbytes, mont.lanes)
-    words = _reserve(pub, n)
+    rows = _chunk_rows(mont.nbytes, mont.lanes, _STREAM_BYTES)
+    room = _Room(pub, n)
     for lo in range(0, n, rows):
         canon = np.empty((min(rows, n - lo), mont.limbs), dtype="<u8")
         frame.read_exact(fp, canon.data.cast("B"))
-        here = part(mont, words, lo, lo + len(canon))
+        room.make(lo + len(canon))
+        here = part(mont, room.words(), lo, lo + len(canon))
         load_checked(pub, here, canon.astype(np.uint64, copy=False), lo, threads=threads)
-    return Store(mont, words, n, FRESH if got.fresh else DERIVED)
+    room.make(n)
+    return Store(mont, room.words(), n, FRESH if got.fresh else DERIVED)
+
+
+class _Room:
+    """A buffer that grows to n elements by doubling, as they arrive.
+
+    It grows where it is: the system moves the pages of a large buffer, so that no second copy is held meanwhile.
+    """
+
+    def __init__(self, pub: PublicKey, n: int) -> None:
+        self._mont, self._most, self._there = pub._kernel.mont, n, 0
+        self._base, self._skip = np.zeros(_LINE, np.uint64), 0
+
+    def make(self, n: int) -> None:
+        """Make room for n elements; no view of the buffer may be in use."""
+        if n <= self._there:
+            return
+        used = self._mont.words(self._there)
+        self._there = min(self._most, max(n, 2 * self._there))
+        try:
+            self._base.resize(self._mont.words(self._there) + _LINE, refcheck=False)
+        except (MemoryError, ValueError, OverflowError):
+            raise FrameError(f"this machine has no memory for the {self._most} ciphertexts of the frame") from None
+        at = self._base.ctypes.data
+        skip = -at % (8 * _LINE) // 8
+        if skip != self._skip:  # NumPy would move overlapping words by way of a copy
+            ctypes.memmove(at + 8 * skip, at + 8 * self._skip, 8 * used)
+            self._skip = skip
+
+    def words(self) -> NDArray[np.uint64]:
+        """Return the buffer, which begins on a cache line."""
+        return self._base[self._skip : self._skip + self._mont.words(self._there)]
 
 
 def take_payload(payload: memoryview, got: Received, pub: PublicKey, threads: int | None) -> Store:
     """Convert and check ciphertexts that are in memory."""
     mont = pub._kernel.mont
     n = got.count
-    rows = _chunk_rows(mont.nbytes, mont.lanes)
+    rows = _chunk_rows(mont.nbytes, mont.lanes, _CHUNK_BYTES)
     words = _reserve(pub, n)
     for lo in range(0, n, rows):
         hi = min(lo + rows, n)
@@ -239,5 +266,5 @@ def _reserve(pub: PublicKey, n: int) -> NDArray[np.uint64]:
         raise FrameError(f"the frame announces {n} ciphertexts, more than this machine has memory for") from None
 
 
-def _chunk_rows(nbytes: int, lanes: int) -> int:
-    return int(-(-max(1, _CHUNK_BYTES // nbytes) // lanes) * lanes)
+def _chunk_rows(nbytes: int, lanes: int, size: int) -> int:
+    return int(-(-max(1, size // nbytes) // lanes) * lanes)

@@ -14,7 +14,7 @@ from .._numeric import as_array, refuse_masks, refuse_missing
 from . import arith
 from .arithmetic import Arithmetic
 from .base import CipherBase
-from .store import PENDING, Store, ones, part, reading
+from .store import DERIVED, PENDING, State, Store, Words, current, ones, part
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -450,21 +450,24 @@ def joined(items: Sequence[A], axis: int | None) -> A:
     ]
     index = np.concatenate(indices, axis=at)
     words = ones(mont, int(starts[-1]))
-    store = Store(mont, words, int(starts[-1]))
+    state = np.full(int(starts[-1]), DERIVED, dtype=np.uint8)  # what fills a group up never leaves
     plan = first._plan
     for c, start, lift in zip(items, starts, lifts, strict=False):
-        _gather_into(c, store, int(start), lift)
+        _gather_into(c, words, state, int(start), lift)
         plan = first._common_plan(plan, c._plan)
+    store = Store(mont, words, len(state), state)
     return first._make(store, index, first._pub, plan, frac, bound, first._packing)
 
 
-def _gather_into(c: Arithmetic, store: Store, start: int, lift: int) -> None:
-    mont, n = store.mont, c._index.size
-    with reading(c._store):
+def _gather_into(c: Arithmetic, words: Words, state: State, start: int, lift: int) -> None:
+    mont, n = c._mont, c._index.size
+    if lift == 1:
+        src, idx, state[start : start + n] = current(c._store, c._flat())
+    else:
         src, idx = c._lifted(c._store.words, c._index, lift)
+        state[start : start + n] = PENDING
 
-        def work(lo: int, hi: int) -> None:
-            mont.gather(part(mont, store.words, start + lo, start + hi), src, idx[lo:hi], 0, hi - lo)
+    def work(lo: int, hi: int) -> None:
+        mont.gather(part(mont, words, start + lo, start + hi), src, idx[lo:hi], 0, hi - lo)
 
-        _parallel.run(n, work, cost_us=0.02 * mont.limbs, align=mont.lanes)
-        store.state[start : start + n] = c._store.state[c._flat()] if lift == 1 else PENDING
+    _parallel.run(n, work, cost_us=0.02 * mont.limbs, align=mont.lanes)

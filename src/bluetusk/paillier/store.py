@@ -3,16 +3,14 @@
 A store holds n ciphertexts in one contiguous buffer. Arrays that show the same ciphertexts (slices, reshapes,
 transposes) share the store, so when an element is re-randomised before it leaves, every view leaves with the same
 bytes. Except for that, a store never changes.
+
+A store has no lock: see :class:`Store`.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
-import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,17 +31,18 @@ __all__ = [
     "Store",
     "build",
     "canonical_slices",
+    "current",
     "empty",
     "gathered",
     "load_checked",
     "ones",
     "part",
-    "reading",
     "rerandomise",
 ]
 
 Words = NDArray[np.uint64]
 Index = NDArray[np.int64]
+State = NDArray[np.uint8]
 
 FRESH = 0
 """Came from an encryption, so its randomness is its own."""
@@ -84,89 +83,173 @@ def _check_room(mont: Montgomery, n: int) -> None:
         raise MemoryError(f"the result has {n} ciphertexts of {width} bytes, beyond all memory: make it smaller")
 
 
-class Store:
-    """`n` ciphertexts in the layout of `mont`, their state, and a lock between readers and the one in-place writer.
+class Shown:
+    """What a store shows: ciphertexts and the state of each. Neither ever changes.
 
-    Any number of threads may read; re-randomisation waits until none does. Readers hold several stores at a time but
-    never write, and a writer holds one store only, so no cycle of waits can form.
-
-    A child that is forked while other threads of its parent read or write has none of these threads, so there the lock
-    starts anew. Elements and their state change together and never during a fork (:meth:`commit`), so the child finds
-    each either as it was or as it became.
+    Where elements were re-randomised, `leaving` has those that may leave; arithmetic may go on with these.
     """
 
-    __slots__ = ("__weakref__", "_cond", "_readers", "_writing", "mont", "n", "state", "words")
+    __slots__ = ("_leaving", "state", "words")
 
-    def __init__(self, mont: Montgomery, words: Words, n: int, state: int = PENDING) -> None:
+    def __init__(self, words: Words, state: State) -> None:
+        self.words, self.state = words.view(), state.view()
+        self.words.flags.writeable = self.state.flags.writeable = False
+        self._leaving: dict[int, _Leaving] = {}
+
+    @property
+    def leaving(self) -> _Leaving | None:
+        """What was re-randomised of it, if anything was."""
+        return self._leaving.get(0)
+
+    def begin(self, mont: Montgomery, n: int) -> _Leaving:
+        """Return `leaving`, the same to every caller."""
+        return self._leaving.get(0) or self._leaving.setdefault(0, _Leaving(mont, n, self))
+
+
+class Store:
+    """`n` ciphertexts in the layout of `mont`, and their state.
+
+    `shown` is the one reference to both, so a reader that takes it needs no lock. To re-randomise, new ciphertexts are
+    made beside those shown; when all are new, `shown` is replaced.
+
+    There is no lock because no lock is safe here: a signal may raise between any two lines, a callback or a finaliser
+    may come back to the same store on the same thread, and a fork leaves the threads behind that would have unlocked.
+    Instead every step that counts is one call of ``dict.setdefault``, which is atomic: the first to offer something
+    wins, and all others take what it offered.
+    """
+
+    __slots__ = ("mont", "n", "shown")
+
+    def __init__(self, mont: Montgomery, words: Words, n: int, state: int | State = PENDING) -> None:
         self.mont = mont
-        self.words = words
         self.n = n
-        self.state: NDArray[np.uint8] = np.full(n, state, dtype=np.uint8) if state else np.zeros(n, dtype=np.uint8)
-        self._reset()
-        _stores.add(self)
+        self.shown = Shown(words, np.full(n, state, dtype=np.uint8) if isinstance(state, int) else state)
 
-    def _reset(self) -> None:
-        self._cond = threading.Condition()
-        self._readers = 0
-        self._writing = False
-
-    @contextmanager
-    def read(self) -> Iterator[Words]:
-        """Hold the buffer still while its elements are read."""
-        with self._cond:
-            while self._writing:
-                self._cond.wait()
-            self._readers += 1
-        try:
-            yield self.words
-        finally:
-            with self._cond:
-                self._readers -= 1
-                self._cond.notify_all()
-
-    @contextmanager
-    def write(self) -> Iterator[Words]:
-        """Change elements in place with no reader about."""
-        with self._cond:
-            while self._writing or self._readers:
-                self._cond.wait()
-            self._writing = True
-        try:
-            yield self.words
-        finally:
-            with self._cond:
-                self._writing = False
-                self._cond.notify_all()
-
-    def commit(self, lo: int, hi: int, words: Words, at: Index) -> None:
-        """Replace elements ``lo .. hi - 1``, of which those at ``lo + at`` were re-randomised; the caller writes."""
-        with _commits:
-            part(self.mont, self.words, lo, hi)[:] = words
-            self.state[lo + at] = DERIVED
+    @property
+    def words(self) -> Words:
+        """The ciphertexts, for arithmetic: what is to leave, or to be copied, is found by :func:`current`."""
+        return self.shown.words
 
 
-_stores: weakref.WeakSet[Store] = weakref.WeakSet()
-_commits = threading.RLock()
-"""Held for the copying of one chunk, and by whoever forks."""
+class _Block:
+    """One chunk of a store as it may leave; `home` if it lies where the whole store is put together."""
+
+    __slots__ = ("_later", "home", "state", "words")
+
+    def __init__(self, words: Words, state: State, *, home: bool = False) -> None:
+        self.words, self.state, self.home = words, state, home
+        self._later: dict[int, _Block] = {}
+
+    def newest(self) -> _Block:
+        """Return the block that has replaced this one, or itself."""
+        block = self
+        while (later := block._later.get(0)) is not None:
+            block = later
+        return block
+
+    def replace(self, block: _Block) -> bool:
+        """Let another block follow; False if one does already."""
+        return self._later.setdefault(0, block) is block
 
 
-def _forked() -> None:
-    for store in list(_stores):
-        store._reset()
-    _commits.release()
+class _Leaving:
+    """The elements of a store as they may leave, chunk by chunk.
+
+    A store that leaves as a whole is put together in one new buffer, each chunk by whoever claims it first. A claim is
+    only for that and for the order of work: if nothing comes of it, because of an interrupt or a fork or because it
+    takes too long, others make the chunk elsewhere. The first block that replaces another counts, and threads that come
+    too late find their elements done.
+    """
+
+    def __init__(self, mont: Montgomery, n: int, base: Shown) -> None:
+        self.mont, self.n = mont, n
+        self.size = -(-_CHUNK // mont.lanes) * mont.lanes
+        self.words = empty(mont, n)
+        self._claims: dict[int, object] = {}
+        self._blocks = [
+            _Block(part(mont, base.words, lo, min(lo + self.size, n)), base.state[lo : lo + self.size])
+            for lo in range(0, n, self.size)
+        ]
+
+    def block(self, chunk: int) -> _Block:
+        """Return a chunk as it is now."""
+        block = self._blocks[chunk] = self._blocks[chunk].newest()
+        return block
+
+    def claim(self, chunk: int) -> bool:
+        """Return whether the caller is the first to ask for a chunk."""
+        mine = object()
+        return self._claims.setdefault(chunk, mine) is mine
+
+    def advance(self, chunk: int, at: Index, key: PublicKey, *, claimed: bool, threads: int | None) -> None:
+        """Re-randomise those elements ``at`` of a chunk that still are to be."""
+        mont, block = self.mont, self.block(chunk)
+        at = at[block.state[at] == PENDING]
+        if not len(at):
+            return
+        whole, lo = len(at) == len(block.state), chunk * self.size
+        home = whole and claimed
+        made = part(mont, self.words, lo, lo + len(at)) if home else empty(mont, len(at))
+        _blinded(key, mont, made, block.words, at, threads)
+        slots = np.arange(len(at))
+        while len(at):
+            state = block.state.copy()
+            state[at] = DERIVED
+            words = made if len(at) == len(state) else _merged(mont, block, at, made, slots)
+            if block.replace(_Block(words, state, home=home)):
+                return
+            block, home = block.newest(), False  # another was faster: what it did counts
+            left = block.state[at] == PENDING
+            at, slots = at[left], slots[left]
+
+    def whole(self) -> Shown | None:
+        """Return all elements as they may leave, once none is pending."""
+        blocks = [self.block(chunk) for chunk in range(len(self._blocks))]
+        state = np.concatenate([block.state for block in blocks])
+        if (state == PENDING).any():
+            return None
+        at_home = all(block.home for block in blocks)
+        return Shown(self.words if at_home else np.concatenate([block.words for block in blocks]), state)
+
+    def current(self, index: Index) -> tuple[Words, Index, State]:
+        """See :func:`current`."""
+        chunk, inside = np.divmod(index, self.size)
+        chunks = np.unique(chunk)
+        blocks = [self.block(int(each)) for each in chunks]
+        first = np.searchsorted(chunks, chunk) * self.size
+        words = np.concatenate([block.words for block in blocks])
+        return words, first + inside, np.concatenate([block.state for block in blocks])[first + inside]
 
 
-os.register_at_fork(before=_commits.acquire, after_in_parent=_commits.release, after_in_child=_forked)
+def _blinded(key: PublicKey, mont: Montgomery, out: Words, source: Words, at: Index, threads: int | None) -> None:
+    """Write the elements ``at`` of a buffer, each times a fresh obfuscator."""
+
+    def work(lo: int, hi: int) -> None:
+        here = part(mont, out, lo, hi)
+        key._blind(here, 0, hi - lo)
+        mont.mul(here, here, None, source, at[lo:hi], 0, hi - lo)
+
+    cost_us = key._blinder.cost_us + product_us(mont)
+    _parallel.run(len(at), work, cost_us=cost_us, align=mont.lanes, threads=threads)
 
 
-@contextmanager
-def reading(*stores: Store) -> Iterator[None]:
-    """Hold several stores still."""
-    if not stores:
-        yield
-        return
-    with stores[0].read(), reading(*stores[1:]):
-        yield
+def _merged(mont: Montgomery, block: _Block, at: Index, made: Words, slots: Index) -> Words:
+    """Return a block's ciphertexts, with elements ``slots`` of another buffer at the places ``at``."""
+    n = len(block.state)
+    which = np.arange(n, dtype=np.int64)
+    which[at] = -(-n // mont.lanes) * mont.lanes + slots
+    words = empty(mont, n)
+    mont.gather(words, np.concatenate([block.words, made]), which, 0, n)
+    return words
+
+
+def current(store: Store, index: Index) -> tuple[Words, Index, State]:
+    """Return a buffer with the elements ``index`` (flat) as they may leave, their places in it, and their states."""
+    shown = store.shown
+    leaving = shown.leaving
+    if leaving is None or not len(index):
+        return shown.words, index, shown.state[index]
+    return leaving.current(index)
 
 
 def gathered(store: Store, index: Index, *, threads: int | None = None) -> Store:
@@ -174,59 +257,44 @@ def gathered(store: Store, index: Index, *, threads: int | None = None) -> Store
     mont = store.mont
     n = len(index)
     words = empty(mont, n)
+    source, at, state = current(store, index)
 
     def work(lo: int, hi: int) -> None:
-        mont.gather(part(mont, words, lo, hi), source, index[lo:hi], 0, hi - lo)
+        mont.gather(part(mont, words, lo, hi), source, at[lo:hi], 0, hi - lo)
 
-    with store.read() as source:
-        _parallel.run(n, work, cost_us=0.02 * mont.limbs, align=mont.lanes, threads=threads)
-        state = store.state[index]
-    out = Store(mont, words, n, FRESH)
-    out.state = state
-    return out
+    _parallel.run(n, work, cost_us=0.02 * mont.limbs, align=mont.lanes, threads=threads)
+    return Store(mont, words, n, state)
 
 
 def rerandomise(store: Store, index: Index, key: PublicKey, *, threads: int | None = None) -> None:
-    """Multiply every element of ``index`` that is still pending by a fresh obfuscator, in place, once.
+    """Multiply every element of ``index`` that is still pending by a fresh obfuscator, once.
 
-    Nothing is lost when it is interrupted: a chunk is as it was, or done.
+    A store of which all elements leave takes a second buffer while they are made; after that the first one is let go.
+    If only some leave, chunks that hold them are copied. What an interrupt finds done stays done.
     """
-    if not (store.state[index] == PENDING).any():
-        return
-    mont = store.mont
+    shown = store.shown
     wanted = np.zeros(store.n, dtype=bool)
     wanted[index] = True
-    chunk = -(-_CHUNK // mont.lanes) * mont.lanes
-    key._blinder.prepare(int((wanted & (store.state == PENDING)).sum()))
-    with store.write() as words:
-        wanted &= store.state == PENDING  # another thread may have done some of them meanwhile
-        for lo in range(0, store.n, chunk):
-            hi = min(lo + chunk, store.n)
-            at = np.flatnonzero(wanted[lo:hi])
-            if len(at):
-                blinded = part(mont, words, lo, hi).copy()
-                _multiply_by_obfuscators(key, mont, blinded, at, hi - lo, threads)
-                store.commit(lo, hi, blinded, at)
-
-
-def _multiply_by_obfuscators(
-    key: PublicKey, mont: Montgomery, words: Words, at: Index, n: int, threads: int | None
-) -> None:
-    # the neighbours that stay as they are meet a one, kept in a group of its own before the obfuscators
-    first = mont.lanes
-    blinds = ones(mont, first + len(at))
-
-    def fill(lo: int, hi: int) -> None:
-        key._blind(part(mont, blinds, first + lo, first + hi), 0, hi - lo)
-
-    def multiply(lo: int, hi: int) -> None:
-        here = part(mont, words, lo, hi)
-        mont.mul(here, here, None, blinds, which[lo:hi], 0, hi - lo)
-
-    which = np.zeros(n, dtype=np.int64)
-    which[at] = first + np.arange(len(at))
-    _parallel.run(len(at), fill, cost_us=key._blinder.cost_us, align=mont.lanes, threads=threads)
-    _parallel.run(n, multiply, cost_us=product_us(mont), align=mont.lanes, threads=threads)
+    wanted &= shown.state == PENDING
+    if not wanted.any():
+        return
+    leaving = shown.begin(store.mont, store.n)
+    parts = [
+        (chunk, at)
+        for chunk, lo in enumerate(range(0, store.n, leaving.size))
+        if len(at := np.flatnonzero(wanted[lo : lo + leaving.size]))
+    ]
+    key._blinder.prepare(sum(int((leaving.block(chunk).state[at] == PENDING).sum()) for chunk, at in parts))
+    later = []
+    for chunk, at in parts:  # first what no other thread has begun
+        if leaving.claim(chunk):
+            leaving.advance(chunk, at, key, claimed=True, threads=threads)
+        else:
+            later.append((chunk, at))
+    for chunk, at in later:
+        leaving.advance(chunk, at, key, claimed=False, threads=threads)
+    if store.shown is shown and (whole := leaving.whole()) is not None:
+        store.shown = whole
 
 
 def canonical_slices(
@@ -234,11 +302,11 @@ def canonical_slices(
 ) -> Iterator[tuple[int, Words]]:
     """Yield ``(first, canonical)`` for consecutive pieces of the elements ``index``, canonical of shape (k, limbs)."""
     mont = store.mont
+    source, places, _ = current(store, index)
     for first in range(0, len(index), chunk):
-        piece = np.ascontiguousarray(index[first : first + chunk])
+        piece = np.ascontiguousarray(places[first : first + chunk])
         canon = np.empty((len(piece), mont.limbs), dtype=np.uint64)
-        with store.read() as source:
-            _store_into(mont, canon, source, piece, threads)
+        _store_into(mont, canon, source, piece, threads)
         yield first, canon
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._kernels import pack
-from .._numeric import as_array, as_int
+from .._numeric import as_array, as_int, refuse_masks
 from .._powers import product_us
 from ..encoding import FixedPoint
 from ..errors import DecryptionError, EncodingOverflow, FrameError
@@ -33,14 +33,21 @@ __all__ = ["RingArray", "encrypt_share", "open_shares", "to_shares"]
 
 STATISTICAL_BITS = 104
 _FIELDS = ("bits", "mask_bits", "shape", "slot_bits", "truncate")
-_MAX_NDIM = 32
-_MAX_SIZE = 1 << 40
 
 
 def _dtype(bits: int) -> np.dtype[Any]:
-    if bits not in (32, 64):
-        raise ValueError(f"bits must be 32 or 64, not {bits!r}")
-    return np.dtype(np.uint32 if bits == 32 else np.uint64)
+    width = as_int(bits, "bits")
+    if width not in (32, 64):
+        raise ValueError(f"bits must be 32 or 64, not {width}")
+    return np.dtype(np.uint32 if width == 32 else np.uint64)
+
+
+def _words(share: Any, name: str) -> NDArray[Any]:
+    """Return words of a ring, refusing everything else."""
+    array = as_array(share, name)
+    if array.dtype not in (np.uint32, np.uint64) or not array.dtype.isnative:
+        raise TypeError(f"{name} must be an array of uint64 or uint32, not {array.dtype}")
+    return array
 
 
 def _random_below_2(bits: int, count: int) -> list[int]:
@@ -173,9 +180,7 @@ def open_shares(
     mask_bits = frame.field(got.header, "mask_bits", int, low=STATISTICAL_BITS, high=pub.bits)
     slot_bits = frame.field(got.header, "slot_bits", int, low=STATISTICAL_BITS, high=pub.bits)
     truncate = frame.field(got.header, "truncate", int, low=0, high=mask_bits)
-    shape = tuple(frame.field(got.header, "shape", list, high=_MAX_NDIM, items=int))
-    if any(d < 0 for d in shape) or math.prod(max(d, 1) for d in shape) > _MAX_SIZE:
-        raise FrameError("frame field 'shape' is out of range")
+    shape = frame.shape_field(got.header)
     slots = (int(pub.n).bit_length() - 2) // slot_bits
     if bits not in (32, 64) or slot_bits != mask_bits + 2 or slots < 1:
         raise FrameError("frame fields 'bits', 'mask_bits' and 'slot_bits' disagree")
@@ -238,9 +243,7 @@ def encrypt_share(key: PublicKey | PrivateKey, share: NDArray[Any], *, threads: 
     """
     from .cipherarray import encrypt_integers
 
-    array = as_array(share, "share")
-    if array.dtype not in (np.uint32, np.uint64):
-        raise TypeError(f"share must be an array of uint64 or uint32, not {array.dtype}")
+    array = _words(share, "share")
     return encrypt_integers(
         key, _signed(array), _word_plan(array.itemsize), frac=0, bound=1 << (8 * array.itemsize - 1), threads=threads
     )
@@ -259,8 +262,9 @@ def _word_plan(itemsize: int) -> FixedPoint:
 class RingArray:
     """Encrypted integers that are right modulo 2^64 (2^32) only: the sum of two shares, and what is computed from it.
 
-    It adds, and takes public integer factors, as a :class:`CipherArray` does, which it is not: only its decryption
-    reduces.
+    ``+ - *`` with plain integers and arrays of them on either side, ``+ -`` with other such arrays, ``shape``,
+    ``len`` and indexing work as in NumPy. It is not a :class:`CipherArray`: only its decryption reduces. Plain words of
+    the ring (uint64, uint32) count as the integers that they are; every other operation takes :attr:`encrypted`.
 
     Attributes
     ----------
@@ -313,40 +317,125 @@ class RingArray:
         >>> bt.paillier.RingArray.of(bt.paillier.encrypt_share(pub, shares[1]), shares[0]).decrypt(priv).item() == 2**40
         True
         """
-        array = as_array(share, "share")
-        if array.dtype not in (np.uint32, np.uint64):
-            raise TypeError(f"share must be an array of uint64 or uint32, not {array.dtype}")
+        array = _words(share, "share")
         if array.shape != encrypted.shape:
             raise ValueError(
                 f"the shares have the shapes {encrypted.shape} and {array.shape}: they belong to no one array"
             )
         return cls(encrypted + _signed(array), 8 * array.itemsize)
 
+    __array_ufunc__ = None  # so that NumPy leaves plain * ring to us
+    __pandas_priority__ = 5000  # and pandas, whose frames have 4000
+
+    def __array__(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("a RingArray cannot become a NumPy array: decrypt(priv) gives its values")
+
+    def __repr__(self) -> str:
+        key = self.encrypted.public_key.fingerprint.hex()[:12]
+        return f"<RingArray modulo 2^{self.bits}, shape {self.shape}, under the key {key}>"
+
+    def _no_value(self, *_: object) -> NoReturn:
+        raise TypeError(
+            "a RingArray has no value to convert or compare: use decrypt(priv) (and `is` to compare objects)"
+        )
+
+    __bool__ = __int__ = __float__ = __complex__ = __index__ = _no_value
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __contains__ = _no_value
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array (tuple of int).
+
+        Examples
+        --------
+        >>> import numpy as np, bluetusk as bt
+        >>> bt.paillier.RingArray(bt.paillier.encrypt_share(pub, np.ones((2, 3), np.uint64)), 64).shape
+        (2, 3)
+        """
+        return self.encrypted.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes (int).
+
+        Examples
+        --------
+        >>> import numpy as np, bluetusk as bt
+        >>> bt.paillier.RingArray(bt.paillier.encrypt_share(pub, np.uint64(3)), 64).ndim
+        0
+        """
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements (int).
+
+        Examples
+        --------
+        >>> import numpy as np, bluetusk as bt
+        >>> bt.paillier.RingArray(bt.paillier.encrypt_share(pub, np.ones((2, 3), np.uint64)), 64).size
+        6
+        """
+        return math.prod(self.shape)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("an array without axes has no length")
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> RingArray:
+        return self._with(self.encrypted[key])
+
     def _with(self, encrypted: Any) -> RingArray:
         return RingArray(encrypted, self.bits)
 
-    def _operand(self, other: Any) -> Any:
+    def _operand(self, other: Any, sign: str) -> Any:
+        """Return the other side of an operator: integers, or the ciphertexts of an array of the same ring."""
         if isinstance(other, RingArray):
             if other.bits != self.bits:
                 raise ValueError(f"one array is modulo 2^{self.bits}, the other modulo 2^{other.bits}")
             return other.encrypted
-        if arith.is_real(as_array(other, "the operand")):
-            raise TypeError("integers modulo 2^64 take integers: encode reals first")
-        return other
+        if isinstance(other, CipherBase):
+            raise TypeError(f"ring {sign} c: a CipherArray is not reduced modulo 2^{self.bits}: use ring.encrypted")
+        refuse_masks(other, f"the operand of ring {sign} array")
+        plain = arith.as_operand(other, f"the operand of ring {sign} array")
+        if plain is not None and not plain.size:
+            return plain.astype(np.int64)  # an empty list is one of floats for NumPy
+        if plain is not None and arith.is_real(plain):
+            raise TypeError(f"integers modulo 2^{self.bits} take integers: encode reals first")
+        return plain
+
+    def _apply(self, sign: str, other: Any) -> Any:
+        operand = self._operand(other, sign)
+        if operand is None:
+            return NotImplemented
+        if sign == "*":
+            if isinstance(other, RingArray):
+                raise TypeError("there is no product of two ciphertexts: multiply shares with bt.sharing.beaver")
+            return self._with(self.encrypted * operand)
+        return self._with(self.encrypted + operand if sign == "+" else self.encrypted - operand)
 
     def __add__(self, other: Any) -> RingArray:
-        return self._with(self.encrypted + self._operand(other))
+        return self._apply("+", other)  # type: ignore[no-any-return]
 
     def __sub__(self, other: Any) -> RingArray:
-        return self._with(self.encrypted - self._operand(other))
+        return self._apply("-", other)  # type: ignore[no-any-return]
+
+    def __rsub__(self, other: Any) -> RingArray:
+        return (-self)._apply("+", other)  # type: ignore[no-any-return]
 
     def __mul__(self, other: Any) -> RingArray:
-        if isinstance(other, RingArray):
-            raise TypeError("there is no product of two ciphertexts: multiply shares with bt.sharing.beaver")
-        return self._with(self.encrypted * self._operand(other))
+        return self._apply("*", other)  # type: ignore[no-any-return]
 
     __radd__ = __add__
     __rmul__ = __mul__
+
+    def __neg__(self) -> RingArray:
+        return self._with(-self.encrypted)
+
+    def __pos__(self) -> RingArray:
+        return self
 
     def to_bytes(self, bound: int, *, threads: int | None = None) -> bytes:
         """Return the array as a frame that tells its integers modulo 2^64 (2^32), and nothing else about them.
@@ -429,9 +518,9 @@ class RingArray:
         got = frame.decode(data, frame.Kind.RING_ARRAY)
         frame.check_fields(got.header, ("bits", "shape"))
         bits = frame.field(got.header, "bits", int, low=32, high=64)
-        shape = tuple(frame.field(got.header, "shape", list, high=_MAX_NDIM, items=int))
+        shape = frame.shape_field(got.header)
         encrypted = CipherArray.from_bytes(got.payload, pub, threads=threads)
-        if bits not in (32, 64) or encrypted.packed or encrypted.frac or any(d < 0 for d in shape):
+        if bits not in (32, 64) or encrypted.packed or encrypted.frac:
             raise FrameError("the frame holds no integers modulo 2^32 or 2^64")
         if encrypted.shape != (math.prod(shape),):
             raise FrameError(f"frame field 'shape' needs {math.prod(shape)} values, there are {encrypted.size}")

@@ -2,7 +2,7 @@
 
 from . import beaver, ring, shamir
 from .array import Session, SharedArray
-from .bytestrings import reconstruct_bytes, reconstruct_keys, share_bytes, share_keys
+from .bytestrings import correct_bytes, reconstruct_bytes, reconstruct_keys, share_bytes, share_keys
 from .dealer import RemoteDealer, serve_dealer
 from .paillier_triples import PaillierTriples
 from .share import Share
@@ -14,6 +14,7 @@ __all__ = [
     "Share",
     "SharedArray",
     "beaver",
+    "correct_bytes",
     "reconstruct_bytes",
     "reconstruct_keys",
     "ring",

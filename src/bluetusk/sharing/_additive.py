@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _parallel
 from .._kernels import ring as kernel
 from .._numeric import as_int
-from .._random import Stream
-from ._words import bits_of, dtype_of, shares_of, words_of
+from .._random import SEED_BYTES, Stream
+from ._words import bits_of, dtype_of, shape_of, shares_of, words_like, words_of
 
 __all__ = ["matmul", "reconstruct", "refresh", "share", "zero_share", "zeros"]
 
@@ -133,7 +133,7 @@ def zeros(shape: int | tuple[int, ...], parties: int, bits: int = 64) -> NDArray
     >>> bt.sharing.ring.reconstruct(bt.sharing.ring.zeros(2, parties=4))
     array([0, 0], dtype=uint64)
     """
-    return share(np.zeros(shape, dtype_of(bits)), parties, bits)
+    return share(np.zeros(shape_of(shape, "shape"), dtype_of(bits)), parties, bits)
 
 
 def refresh(shares: ArrayLike) -> NDArray[Any]:
@@ -176,7 +176,8 @@ def zero_share(party: int, seeds: Mapping[int, bytes], shape: int | tuple[int, .
         Its number.
     seeds : mapping of int to bytes
         For each other party the 32 bytes that the two share. A seed serves once: derive one per use (session, round,
-        purpose) with HKDF.
+        purpose) with HKDF. This function is the same for the same seeds and keeps no list of those it has seen: with
+        one seed for two sums the difference of the masked numbers shows, and nothing here notices.
     shape : int or tuple of int
         Of the array.
     bits : {64, 32}
@@ -201,13 +202,19 @@ def zero_share(party: int, seeds: Mapping[int, bytes], shape: int | tuple[int, .
     >>> bt.sharing.ring.reconstruct(shares)
     array([0, 0, 0, 0], dtype=uint64)
     """
-    dtype = dtype_of(bits)
+    dtype, dims = dtype_of(bits), shape_of(shape, "shape")
     party = as_int(party, "party")
-    if party in seeds:
+    if not isinstance(seeds, Mapping):
+        raise TypeError(f"seeds must map each other party to the seed shared with it, not be a {type(seeds).__name__}")
+    known = {as_int(other, "a party in seeds"): seed for other, seed in seeds.items()}
+    if party in known:
         raise ValueError(f"seeds names party {party} itself: give the seeds that it shares with others")
-    out = np.zeros(shape, dtype)
-    mask = np.empty(shape, dtype)
-    for other, seed in sorted(seeds.items()):
+    for other, seed in known.items():
+        if not isinstance(seed, bytes | bytearray | memoryview) or len(seed) != SEED_BYTES:
+            raise ValueError(f"seeds[{other}] must be {SEED_BYTES} bytes: derive one per use with HKDF")
+    out = np.zeros(dims, dtype)
+    mask = np.empty(dims, dtype)
+    for other, seed in sorted(known.items()):
         Stream(seed).fill(mask)
         combine = kernel.add if other > party else kernel.sub
         combine(out.reshape(-1), mask.reshape(-1), out.reshape(-1))
@@ -247,16 +254,14 @@ def matmul(a: NDArray[Any], b: NDArray[Any], *, threads: int | None = None) -> N
     >>> bt.sharing.ring.matmul(a, np.array([2, 10], np.uint64))
     array([30, 52], dtype=uint64)
     """
-    a, b = np.asarray(a), np.asarray(b)
-    bits_of(a.dtype, "a")
+    a, b = words_like(a, "a"), words_like(b, "b")
     if a.dtype != b.dtype:
         raise TypeError(f"a and b must have one dtype, not {a.dtype} and {b.dtype}")
     if not (1 <= a.ndim <= 2 and 1 <= b.ndim <= 2):
         raise ValueError(f"a and b must have one or two axes, not the shapes {a.shape} and {b.shape}: loop over more")
     if a.shape[-1] != b.shape[0]:
         raise ValueError(f"shapes {a.shape} and {b.shape} do not fit: the last axis of a must be the first of b")
-    left = np.ascontiguousarray(a).reshape(-1, a.shape[-1]) if a.ndim == 2 else np.ascontiguousarray(a)[None]
-    right = np.ascontiguousarray(b).reshape(b.shape[0], -1) if b.ndim == 2 else np.ascontiguousarray(b)[:, None]
+    left, right = (a if a.ndim == 2 else a[None]), (b if b.ndim == 2 else b[:, None])
     out = np.empty((len(left), right.shape[1]), a.dtype)
     cost = 2e-4 * max(1, left.shape[1]) * max(8, right.shape[1])
     _parallel.run(

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from .. import _parallel
 from .._kernels.field import MAX_BITS, Field
-from .._numeric import as_int, as_numbers, index_text
+from .._numeric import as_array, as_int, as_numbers, index_text, refuse_masks
 from .._random import Stream
 
-__all__ = ["GF256", "ShareField", "field_of"]
+__all__ = ["GF256", "ShareField", "field_of", "gf256"]
 
 GF256 = 256
 _CHUNK_BYTES = 1 << 16  # of one row: a few rows of random elements stay in the second cache
@@ -44,6 +44,7 @@ class ShareField:
 
     def encode(self, x: Any, name: str) -> tuple[NDArray[Any], tuple[int, ...]]:
         """Return numbers as a flat array of elements, and their shape; refuse what is outside of the field."""
+        refuse_masks(x, name)
         if isinstance(x, np.ndarray) and x.dtype == self.dtype and not self.tail:
             flat = np.ascontiguousarray(x).reshape(-1)
             if not self.kernel.canonical(flat):
@@ -108,7 +109,7 @@ class ShareField:
         TypeError, ValueError
             If they are no array of this field's elements with a leading axis of parties.
         """
-        array = np.asarray(shares)
+        array = as_array(shares, name)
         if array.dtype != self.dtype:
             if array.dtype.kind not in "iu" or self.tail or array.dtype.kind == "O":
                 raise TypeError(f"{name} must hold {self.dtype}, as share() gives them, not {array.dtype}")
@@ -176,12 +177,24 @@ def _frozen(matrix: NDArray[Any]) -> NDArray[Any]:
     return matrix
 
 
-@functools.lru_cache(maxsize=32)
 def field_of(prime: int) -> ShareField:
-    """Return the field of that many elements; refuse what is no odd prime (256, GF(2^8), is for the library alone)."""
-    if prime == GF256:
-        return ShareField(prime)
-    order = as_int(prime, "prime", 3)
+    """Return the field of that many elements; refuse what is no odd prime. GF(2^8) is :func:`gf256` alone."""
+    return _prime_field(as_int(prime, "prime", 3))  # before the cache, which takes 7.0 for 7
+
+
+@functools.lru_cache(maxsize=32)
+def _prime_field(order: int) -> ShareField:
     if order.bit_length() > MAX_BITS or not gmpy2.is_prime(order, 40):
-        raise ValueError(f"prime must be an odd prime of at most {MAX_BITS} bits: try 2**61 - 1")
+        raise ValueError(f"prime must be an odd prime of at most {MAX_BITS} bits, not {_shown(order)}: try 2**61 - 1")
     return ShareField(order)
+
+
+def _shown(order: int) -> str:
+    hint = ", of bytes: share_bytes() uses it" if order == GF256 else ""
+    return f"{order}{hint}" if order.bit_length() <= 128 else f"one of {order.bit_length()} bits"
+
+
+@functools.lru_cache(maxsize=1)
+def gf256() -> ShareField:
+    """Return GF(2^8): for shares of bytes, whose ``256`` is the order of a field and the modulus of nothing."""
+    return ShareField(GF256)

@@ -119,7 +119,8 @@ def reconstruct_packed(
     pack, degree = as_int(pack, "pack", 1), as_int(degree, "degree", 1)
     threshold = as_int(threshold, "threshold", 1)
     needed = degree * (threshold + pack - 2) + 1
-    field, flat, shape, who = received(shares, ids, needed, prime)
+    field = field_of(prime)
+    flat, shape, who, needed = received(field, shares, ids, needed)
     if pack + max(who) > field.order:
         raise ValueError(f"pack is {pack}, which leaves no room beside the ids in a field of order {field.order}")
     values, suspect = interpolate(field, flat, who, needed, _places(field, pack), check, threads)

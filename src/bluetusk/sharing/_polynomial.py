@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -13,9 +13,21 @@ from .._numeric import as_int
 from .._random import Stream
 from ..errors import ProtocolAbort
 from ._decode import wrong_positions
-from ._field import ShareField, field_of
+from ._field import ShareField
 
-__all__ = ["DEFAULT_PRIME", "abort", "check_ids", "deal", "find_wrong", "interpolate", "received", "sizes"]
+__all__ = [
+    "DEFAULT_PRIME",
+    "abort",
+    "check_ids",
+    "correct_over",
+    "deal",
+    "find_wrong",
+    "interpolate",
+    "received",
+    "reconstruct_over",
+    "share_over",
+    "sizes",
+]
 
 DEFAULT_PRIME = 2**61 - 1
 
@@ -58,6 +70,8 @@ def sizes(field: ShareField, threshold: int, parties: int, pack: int = 1) -> tup
 
 def check_ids(field: ShareField, ids: Sequence[int], count: int) -> tuple[int, ...]:
     """Return party numbers as a tuple; refuse 0, duplicates and what is outside of the field."""
+    if not isinstance(ids, Iterable):
+        raise TypeError(f"ids must be a sequence of party numbers, not {type(ids).__name__}")
     who = tuple(as_int(party, f"ids[{i}]") for i, party in enumerate(ids))
     if len(who) != count:
         raise ValueError(f"ids names {len(who)} parties, but shares holds {count}: give one id for each share")
@@ -74,16 +88,55 @@ def check_ids(field: ShareField, ids: Sequence[int], count: int) -> tuple[int, .
 
 
 def received(
-    shares: ArrayLike, ids: Sequence[int], threshold: int, prime: int, fewest: int | None = None
-) -> tuple[ShareField, NDArray[Any], tuple[int, ...], tuple[int, ...]]:
-    """Check what came from parties: the field, shares as (m, n) elements, the shape of the secrets, the parties."""
-    field = field_of(prime)
+    field: ShareField, shares: ArrayLike, ids: Sequence[int], threshold: int, fewest: int | None = None
+) -> tuple[NDArray[Any], tuple[int, ...], tuple[int, ...], int]:
+    """Check what came from parties: shares as (m, n) elements, the shape of the secrets, the parties, the threshold."""
     flat, shape = field.elements(shares, "shares")
     who = check_ids(field, ids, len(flat))
-    needed = as_int(threshold, "threshold", 1) if fewest is None else fewest
+    threshold = as_int(threshold, "threshold", 1)
+    needed = threshold if fewest is None else fewest
     if len(who) < needed:
         raise ValueError(f"shares holds {len(who)} shares, it takes {needed}: wait for more parties")
-    return field, flat, shape, who
+    return flat, shape, who, threshold
+
+
+def share_over(
+    field: ShareField, x: ArrayLike, threshold: int, parties: int, threads: int | None, name: str = "x"
+) -> NDArray[Any]:
+    """Share numbers over a field; see :func:`bluetusk.sharing.shamir.share`."""
+    values, shape = field.encode(x, name)
+    threshold, parties = sizes(field, threshold, parties)
+    shares = deal(field, values[None], field.powers(tuple(range(1, parties + 1)), threshold), threads)
+    return shares.reshape(parties, *shape, *field.tail)
+
+
+def reconstruct_over(
+    field: ShareField, shares: ArrayLike, ids: Sequence[int], threshold: int, check: bool, threads: int | None
+) -> NDArray[Any]:
+    """Reconstruct numbers over a field; see :func:`bluetusk.sharing.shamir.reconstruct`."""
+    flat, shape, who, threshold = received(field, shares, ids, threshold)
+    values, suspect = interpolate(field, flat, who, threshold, (0,), check, threads)
+    if suspect.size:
+        abort(who, threshold, find_wrong(field, flat, who, threshold, suspect))
+    return field.decode(values[0], shape)
+
+
+def correct_over(
+    field: ShareField, shares: ArrayLike, ids: Sequence[int], threshold: int, threads: int | None
+) -> tuple[NDArray[Any], list[int]]:
+    """Reconstruct although some shares may be wrong; see :func:`bluetusk.sharing.shamir.correct`."""
+    flat, shape, who, threshold = received(field, shares, ids, threshold)
+    values, suspect = interpolate(field, flat, who, threshold, (0,), True, threads)
+    wrong: list[int] = []
+    if suspect.size:
+        found = find_wrong(field, flat, who, threshold, suspect)
+        if found is None:
+            abort(who, threshold, None)
+        wrong = sorted(found or ())
+        keep = [i for i, party in enumerate(who) if party not in wrong]
+        good = tuple(who[i] for i in keep)
+        values, _ = interpolate(field, flat[keep], good, threshold, (0,), False, threads)
+    return field.decode(values[0], shape), wrong
 
 
 def interpolate(

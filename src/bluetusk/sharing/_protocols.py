@@ -9,6 +9,8 @@ Both protocols are secure against parties that follow them and do not collude.
 
 from __future__ import annotations
 
+import math
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias
@@ -16,6 +18,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from .._once import Uncopied
 from .._random import SEED_BYTES, Stream
 from ..errors import FrameError, ProtocolAbort
 from ..wire import frame
@@ -48,7 +51,7 @@ class Supply(Protocol):
         """Return a pair that has not been returned before."""
 
 
-class Dealer:
+class Dealer(Uncopied):
     """A supply for two parties in one process."""
 
     def __init__(self, bits: int) -> None:
@@ -63,15 +66,33 @@ class Dealer:
         return ring.truncation_pair(shape, k, 2, self.bits)
 
 
-class Wire:
+class Wire(Uncopied):
     """Moves arrays between parties; each message carries its number, so that parties which ran apart notice."""
+
+    _no_copy = "two copies would send messages of the same number"
 
     def __init__(self, local: tuple[int, ...], channels: Mapping[int, Channel], dtype: np.dtype[Any]) -> None:
         self.local, self.channels, self.dtype = local, channels, dtype
         self._steps = 0
+        self._pid = os.getpid()
+
+    def check(self) -> None:
+        """Refuse to go on in a forked child: both sides would draw the same masks from the seeds they hold in common.
+
+        Raises
+        ------
+        ProtocolAbort
+            If this process is not the one that opened the session.
+        """
+        if self._pid != os.getpid():
+            raise ProtocolAbort(
+                "the session belongs to the parent process, and each side of a fork would use its masks: open one "
+                "session for each process"
+            )
 
     def transfer(self, sender: int, receiver: int, value: Words | None, shape: tuple[int, ...]) -> Words | None:
         """Return what `receiver` gets from `sender`, or None if it is not here."""
+        self.check()
         self._steps += 1
         if sender in self.local and receiver in self.local:
             return value
@@ -85,7 +106,7 @@ class Wire:
             got = frame.decode(self.channels[sender].recv(), frame.Kind.MESSAGE)
         except FrameError as error:
             raise ProtocolAbort(f"step {self._steps}: {error}", party=str(sender)) from None
-        if got.header != header or len(got.payload) != self.dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
+        if got.header != header or len(got.payload) != self.dtype.itemsize * math.prod(shape):
             raise ProtocolAbort(
                 f"step {self._steps}: expected shares of shape {list(shape)}: the parties run different computations",
                 party=str(sender),
@@ -93,9 +114,10 @@ class Wire:
         return np.frombuffer(got.payload, self.dtype.newbyteorder("<")).astype(self.dtype).reshape(shape)
 
 
-class Parties(ABC):
+class Parties(Uncopied, ABC):
     """Shared values of one session: additions are local, everything else a protocol."""
 
+    _no_copy = "two copies would draw the same masks"
     lead: tuple[int, ...] = ()  # what a party holds of a value has the shape lead + shape
 
     def __init__(self, wire: Wire, bits: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,8 @@ def reconstruct_replicated(
     array([ 1, -2,  3])
     """
     array = shares_of(shares)
+    if not isinstance(parties, Iterable):
+        raise TypeError(f"parties must be a sequence of party numbers, not {type(parties).__name__}")
     who = [as_int(party, f"parties[{i}]", 0, 2) for i, party in enumerate(parties)]
     if array.ndim < 2 or array.shape[1] != 2:
         raise ValueError(f"shares must have the shape (parties, 2, ...), not {array.shape}")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._kernels import ring as kernel
-from .._numeric import as_int
+from .._numeric import as_array, as_int
+from .._once import Uncopied, Uses
 from .._random import Stream
 from ._additive import share
-from ._words import bits_of, dtype_of, shares_of
+from ._words import bits_of, dtype_of, shape_of, shares_of, words_like
 
 __all__ = ["TruncationPair", "truncate", "truncation_pair"]
 
@@ -65,7 +65,7 @@ def truncate(
     >>> bool(abs(halves - [125, -125]).max() <= 1)
     True
     """
-    array = np.ascontiguousarray(shares)
+    array = words_like(shares, "shares")
     bits = bits_of(array.dtype, "shares")
     k = as_int(k, "k", 0, bits - 1)
     bound = as_int(bound, "bound", 0)
@@ -85,12 +85,23 @@ def truncate(
     return out
 
 
-@dataclass(frozen=True, eq=False)
-class TruncationPair:
+def _words(x: Any, name: str, dtype: np.dtype[Any] | None = None) -> NDArray[Any]:
+    """Return words of any width, so that the formula can be tried with all of those of a small ring."""
+    array = as_array(x, name)
+    if array.dtype.kind != "u" or not array.dtype.isnative or (dtype is not None and array.dtype != dtype):
+        raise TypeError(f"{name} must be an array of {dtype or 'unsigned words'}, not {array.dtype}")
+    return array
+
+
+class TruncationPair(Uncopied):
     """What a dealer hands out so that any number of parties can divide by 2^k; it serves once.
 
     Each party adds its :attr:`r` to its share (and the party ``leader`` 2^(bits-2) as well: :meth:`mask`), all open
     the sum, and each computes its share of the quotient from it (:meth:`finish`). The opened sum is uniform.
+
+    Whichever view of it serves, it is spent: what :meth:`party` gives belongs to the same pair, and each party's part
+    masks one array. There are no copies and no pickles of it, and a forked child cannot use it. The *arrays* know
+    nothing of that: whoever builds two pairs from the same arrays uses a mask twice.
 
     Attributes
     ----------
@@ -110,13 +121,27 @@ class TruncationPair:
     True
     """
 
-    k: int
-    r: NDArray[Any]
-    high: NDArray[Any]
-    top: NDArray[Any]
+    _no_copy = "a second use of its mask would show the difference of the numbers; send its arrays r, high and top"
+
+    def __init__(self, k: int, r: NDArray[Any], high: NDArray[Any], top: NDArray[Any]) -> None:
+        self.r, self.high, self.top = _words(r, "r"), _words(high, "high"), _words(top, "top")
+        if len({(a.dtype, a.shape) for a in (self.r, self.high, self.top)}) != 1:
+            raise ValueError("r, high and top must have one dtype and one shape")
+        self.k = as_int(k, "k", 0, 8 * self.r.itemsize - 2)
+        self._uses = Uses("truncation pair", "the difference of the numbers")
+        self._part: int | None = None
+
+    def __repr__(self) -> str:
+        spent = ", spent" if self._uses.spent(self._part) else ""
+        return f"<TruncationPair for k={self.k}, shape {self.r.shape}{spent}>"
 
     def party(self, i: int) -> TruncationPair:
-        """Return what belongs to party i, counted from 0.
+        """Return what belongs to party i, counted from 0: a view, spent if that part or the whole has served.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there is no such party, or this is one party's part.
 
         Examples
         --------
@@ -124,7 +149,14 @@ class TruncationPair:
         >>> bt.sharing.ring.truncation_pair(5, k=4, parties=3).party(2).r.shape
         (5,)
         """
-        return TruncationPair(self.k, self.r[i], self.high[i], self.top[i])
+        if self._part is not None:
+            raise ValueError(f"this is the part of party {self._part} already: take party() of the whole pair")
+        if not self.r.ndim:
+            raise ValueError("this pair has no leading axis of parties: it is one party's")
+        i = as_int(i, "i", 0, len(self.r) - 1)
+        view = TruncationPair(self.k, self.r[i], self.high[i], self.top[i])
+        view._uses, view._part = self._uses, i
+        return view
 
     def mask(self, share: NDArray[Any], *, leader: bool) -> NDArray[Any]:
         """Return what a party opens.
@@ -141,6 +173,14 @@ class TruncationPair:
         ndarray
             Its summand of the opened number.
 
+        Raises
+        ------
+        ProtocolAbort
+            If the pair has served, in whole or in this part. It has as soon as this function got past its arguments,
+            also if it was then interrupted.
+        TypeError, ValueError
+            If the dtype or the shape differs.
+
         Examples
         --------
         >>> import numpy as np, bluetusk as bt
@@ -148,8 +188,12 @@ class TruncationPair:
         >>> (int(pair.mask(np.uint64(7), leader=True)) - int(pair.r)) % 2**64 == 7 + 2**62
         True
         """
+        words = _words(share, "share", self.r.dtype)
+        if words.shape != self.r.shape:
+            raise ValueError(f"share has the shape {words.shape}, the pair is for {self.r.shape}")
+        self._uses.spend(self._part)
         r = self.r.reshape(-1)  # with an axis: NumPy warns when scalars wrap
-        out: NDArray[Any] = np.asarray(share, r.dtype).reshape(-1) + r
+        out: NDArray[Any] = words.reshape(-1) + r
         if leader:
             out += r.dtype.type(1 << (8 * r.itemsize - 2))
         return out.reshape(self.r.shape)
@@ -183,7 +227,10 @@ class TruncationPair:
         True
         """
         word, bits = self.r.dtype.type, 8 * self.r.itemsize
-        public = np.asarray(opened, self.r.dtype).reshape(-1)
+        given = _words(opened, "opened", self.r.dtype)
+        if given.shape != self.r.shape:
+            raise ValueError(f"opened has the shape {given.shape}, the pair is for {self.r.shape}")
+        public = given.reshape(-1)
         out: NDArray[Any] = np.zeros_like(public)
         if self.k:
             below = word(1) - (public >> word(bits - 1))
@@ -227,7 +274,8 @@ def truncation_pair(shape: int | tuple[int, ...], k: int, parties: int, bits: in
     """
     dtype = dtype_of(bits)
     k = as_int(k, "k", 0, bits - 2)
-    r = np.empty(shape, dtype)
+    parties = as_int(parties, "parties", 1)
+    r = np.empty(shape_of(shape, "shape"), dtype)
     Stream().fill(r)
     parts = (r, r >> dtype.type(k), r >> dtype.type(bits - 1))
     return TruncationPair(k, *(share(part, parties, bits) for part in parts))

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._kernels import ring as kernel
-from .._numeric import as_int, as_numbers, index_text
+from .._numeric import as_array, as_int, as_numbers, index_text, refuse_masks
 from ..errors import FrameError
 
-__all__ = ["bits_of", "dtype_of", "pack", "shares_of", "unpack", "words_of"]
+__all__ = ["bits_of", "dtype_of", "pack", "shape_of", "shares_of", "unpack", "words_like", "words_of"]
 
 _DTYPES: dict[int, np.dtype[Any]] = {32: np.dtype(np.uint32), 64: np.dtype(np.uint64)}
 
 
 def dtype_of(bits: int) -> np.dtype[Any]:
     """Return the words of a ring."""
-    try:
-        return _DTYPES[bits]
-    except (KeyError, TypeError):
-        raise ValueError(f"bits must be 32 or 64, not {bits!r}") from None
+    width = as_int(bits, "bits")
+    if width not in _DTYPES:
+        raise ValueError(f"bits must be 32 or 64, not {width}")
+    return _DTYPES[width]
+
+
+def shape_of(shape: int | Sequence[int], name: str) -> tuple[int, ...]:
+    """Return a shape that a caller gave, an int for one axis, as a tuple."""
+    if hasattr(shape, "__index__"):
+        return (as_int(shape, name, 0),)
+    if isinstance(shape, str | bytes) or not isinstance(shape, Iterable):
+        raise TypeError(f"{name} must be an int or a tuple of ints, not {type(shape).__name__}")
+    return tuple(as_int(d, f"{name}[{i}]", 0) for i, d in enumerate(shape))
 
 
 def bits_of(dtype: np.dtype[Any], name: str) -> int:
@@ -33,7 +43,7 @@ def bits_of(dtype: np.dtype[Any], name: str) -> int:
 
 def shares_of(shares: ArrayLike, name: str = "shares", parties: int | None = None) -> NDArray[Any]:
     """Return shares as a C-contiguous array with a leading axis of parties."""
-    array = np.asarray(shares)
+    array = as_array(shares, name)
     bits_of(array.dtype, name)
     if array.ndim < 1 or len(array) == 0 or (parties is not None and len(array) != parties):
         wanted = "a leading axis of parties" if parties is None else f"a leading axis of {parties} parties"
@@ -41,9 +51,19 @@ def shares_of(shares: ArrayLike, name: str = "shares", parties: int | None = Non
     return np.ascontiguousarray(array)
 
 
+def words_like(x: Any, name: str, dtype: np.dtype[Any] | None = None) -> NDArray[Any]:
+    """Return words as a C-contiguous array of unchanged shape; refuse any dtype but a ring's, or but `dtype`."""
+    array = as_array(x, name)
+    bits_of(array.dtype, name)
+    if dtype is not None and array.dtype != dtype:
+        raise TypeError(f"{name} must be an array of {dtype}, not {array.dtype}")
+    return np.ascontiguousarray(array).reshape(array.shape)
+
+
 def words_of(x: ArrayLike, bits: int, name: str = "x") -> NDArray[Any]:
     """Return integers as words of the ring, negative ones in two's complement; refuse what it does not hold."""
     dtype = dtype_of(bits)
+    refuse_masks(x, name)
     if isinstance(x, np.ndarray) and x.dtype == dtype:
         return np.ascontiguousarray(x).reshape(x.shape)
     numbers = as_numbers(x, name)
@@ -90,7 +110,7 @@ def pack(x: NDArray[Any], bits: int) -> bytes:
     >>> bt.sharing.ring.pack(np.array([1, 2, 3], np.uint32), 12).hex()
     '0120000300'
     """
-    array = np.ascontiguousarray(x)
+    array = np.ascontiguousarray(as_array(x, "x"))
     width = bits_of(array.dtype, "x")
     bits = as_int(bits, "bits", 1, width)
     out = np.empty(kernel.packed_bytes(array.size, bits), np.uint8)
@@ -129,9 +149,12 @@ def unpack(data: bytes | bytearray | memoryview, bits: int, count: int) -> NDArr
     array([1, 2, 3], dtype=uint32)
     """
     bits, count = as_int(bits, "bits", 1, 64), as_int(count, "count", 0)
-    view = memoryview(data).cast("B")
-    if len(view) != kernel.packed_bytes(count, bits):
-        needed = kernel.packed_bytes(count, bits)
+    try:
+        view = memoryview(data).cast("B")
+    except TypeError:
+        raise TypeError(f"data must be bytes or a contiguous view of them, not {type(data).__name__}") from None
+    needed = -(-count * bits // 8)  # by Python's integers: the kernel takes no count of 2^63
+    if len(view) != needed:
         raise FrameError(f"{count} words of {bits} bits take {needed} bytes, there are {len(view)}")
     out = np.empty(count, np.uint32 if bits <= 32 else np.uint64)
     if not kernel.unpack(np.frombuffer(view, np.uint8), bits, out):

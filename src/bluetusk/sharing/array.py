@@ -12,18 +12,22 @@ Sigmoids and the like are polynomials, or are computed on what is revealed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from fractions import Fraction
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._numeric import as_int, as_numbers
+from .._once import Uncopied
 from ..encoding import FixedPoint
 from ..errors import EncodingOverflow
 from ._additive import matmul
 from ._protocols import Channel, Dealer, Held, Parties, Supply, ThreeParties, TwoParties, Wire
-from ._words import dtype_of, words_of
+from ._words import dtype_of, shape_of, words_of
 
 __all__ = ["Session", "SharedArray"]
 
@@ -36,8 +40,11 @@ def _wrapping() -> np.errstate:
     return np.errstate(over="ignore")
 
 
-class Session:
+class Session(Uncopied):
     """One computation of two or three parties.
+
+    It draws masks from seeds that parties hold in common and numbers its messages, so there are no copies and no
+    pickles of it and a forked child cannot go on with it. Threads take turns; all parties must then take the same ones.
 
     Parameters
     ----------
@@ -76,6 +83,8 @@ class Session:
     [3.0, 3.5]
     """
 
+    _no_copy = "two copies would draw the same masks and number their messages alike; open one for each computation"
+
     def __init__(
         self,
         parties: int,
@@ -95,7 +104,9 @@ class Session:
             local = tuple(range(self.parties))
         else:
             local = (as_int(party, "party", 0, self.parties - 1),)
-            others = dict(channels or {})
+            if not isinstance(channels, Mapping | None):
+                raise TypeError(f"channels must map other parties to channels, not be a {type(channels).__name__}")
+            others = {as_int(other, "a party in channels"): way for other, way in (channels or {}).items()}
             needed = sorted(set(range(self.parties)) - set(local))
             if sorted(others) != needed:
                 raise ValueError(f"channels must lead to the parties {needed}, not {sorted(others)}")
@@ -110,18 +121,26 @@ class Session:
                 raise TypeError("supply is missing: two parties need triples from a dealer, or from Paillier")
             source = Dealer(_BITS) if supply is None else supply
             self._protocol = TwoParties(wire, _BITS, source, accept_failure=accept_failure)
-        self._local = local
+        self._local, self._wire, self._turn = local, wire, threading.RLock()
         self._plan = FixedPoint.integers(1) if self.frac_bits == 0 else FixedPoint(frac_bits=self.frac_bits)
 
     def __repr__(self) -> str:
         who = "all in this process" if len(self._local) > 1 else f"here party {self._local[0]}"
         return f"<Session of {self.parties} parties, {who}, {self.frac_bits} fractional bits>"
 
+    @contextmanager
+    def _talking(self) -> Iterator[Parties]:
+        """One exchange at a time: two at once would mix their messages, and the words of common streams."""
+        self._wire.check()  # before the lock, which another thread may have held when this process was forked
+        with self._turn, _wrapping():
+            yield self._protocol
+
     def _encode(self, x: Any, name: str) -> tuple[NDArray[Any], int]:
         """Return numbers as words, and their scale: integers stay integers."""
         numbers = as_numbers(x, name)
         frac = 0
-        if numbers.dtype.kind == "f":
+        mixed = numbers.dtype == object and any(isinstance(v, Fraction) for v in numbers.flat)
+        if numbers.dtype.kind == "f" or mixed:
             frac = self.frac_bits
             numbers = as_numbers(self._plan.encode_at(numbers, frac), name)
         largest = max(abs(int(numbers.min())), abs(int(numbers.max()))) if numbers.size else 0
@@ -175,12 +194,16 @@ class Session:
             elif numbers.dtype.kind == "f":
                 raise TypeError("x holds reals: share it with real=True")
             words, _ = self._encode(numbers, "x")
-            if shape is not None and words.shape != tuple(shape):
-                raise ValueError(f"x has the shape {words.shape}, not {tuple(shape)}")
-            shape = words.shape
+            if shape is not None and words.shape != shape_of(shape, "shape"):
+                raise ValueError(f"x has the shape {words.shape}, not {shape_of(shape, 'shape')}")
+            dims = words.shape
         elif x is not None or shape is None:
             raise TypeError(f"party {owner} is not here: give x=None and the array's shape")
-        return SharedArray._make(self, self._protocol.share(owner, words, tuple(shape)), tuple(shape), frac)
+        else:
+            dims = shape_of(shape, "shape")
+        with self._talking() as protocol:
+            held = protocol.share(owner, words, dims)
+        return SharedArray._make(self, held, dims, frac)
 
 
 class SharedArray:
@@ -202,6 +225,7 @@ class SharedArray:
 
     __slots__ = ("_frac", "_held", "_session", "_shape")
     __array_ufunc__ = None  # so that NumPy leaves plain @ shared to us
+    __pandas_priority__ = 5000  # and pandas, whose frames have 4000
 
     _session: Session
     _held: Held
@@ -230,6 +254,9 @@ class SharedArray:
         raise TypeError("shared numbers are not compared here: reveal() them, or use a general MPC framework")
 
     __lt__ = __le__ = __gt__ = __ge__ = __ne__ = __eq__
+
+    def __array__(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("a SharedArray cannot become a NumPy array: nobody here knows its numbers; reveal() it first")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -365,6 +392,9 @@ class SharedArray:
         with _wrapping():
             return self._view(lambda a: np.zeros_like(a) - a)
 
+    def __pos__(self) -> SharedArray:
+        return self
+
     def __rsub__(self, other: Any) -> SharedArray:
         result: SharedArray = -self + other
         return result
@@ -406,8 +436,8 @@ class SharedArray:
         k = as_int(k, "k", 0, self._frac)
         if k == 0:
             return self
-        with _wrapping():
-            held = self._session._protocol.truncate(self._held, k, self._shape)
+        with self._session._talking() as protocol:
+            held = protocol.truncate(self._held, k, self._shape)
         return self._make(self._session, held, self._shape, self._frac - k)
 
     def __mul__(self, other: Any) -> SharedArray:
@@ -437,8 +467,7 @@ class SharedArray:
         return other
 
     def _product(self, a: SharedArray, b: SharedArray, matrix: bool) -> SharedArray:
-        protocol = self._session._protocol
-        with _wrapping():
+        with self._session._talking() as protocol:
             held = protocol.product(a._held, b._held, (a._shape, b._shape), matrix)
         shape = next(iter(held.values())).shape[len(protocol.lead) :]
         return self._make(self._session, held, shape, a._frac + b._frac)._cut()
@@ -459,7 +488,8 @@ class SharedArray:
         >>> bt.sharing.Session(parties=2).share([0.5]).reveal_integers()
         array([32768])
         """
-        words = self._session._protocol.open(self._held, self._shape)
+        with self._session._talking() as protocol:
+            words = protocol.open(self._held, self._shape)
         return np.ascontiguousarray(words).view(np.int64).reshape(self._shape)
 
     def reveal(self) -> NDArray[Any]:

@@ -21,16 +21,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._kernels import ring as kernel
+from .._numeric import as_int
+from .._once import Uncopied, Uses
 from .._random import Stream
-from ..errors import ProtocolAbort
 from . import ring
-from ._words import bits_of, dtype_of, shares_of
+from ._words import dtype_of, shape_of, shares_of, words_like
 
 __all__ = ["Triple", "multiply", "triple"]
 
 
-class Triple:
+class Triple(Uncopied):
     """Shares of a, b and their product, for one multiplication.
+
+    It serves once, whichever view of it does: what :meth:`party` gives belongs to the same triple, and each party's
+    part masks one pair of factors. There are no copies and no pickles of it, and a forked child cannot use it.
 
     Attributes
     ----------
@@ -38,6 +42,11 @@ class Triple:
         Words, with a leading axis of parties for all of them together, without it for one (:meth:`party`).
     matrix : bool
         Whether c is ``a @ b``, else ``a * b``.
+
+    Notes
+    -----
+    The *arrays* know nothing of their use: a party that gets them over a wire builds one Triple from them, and whoever
+    builds a second one from the same arrays uses a mask twice. Nothing here can see that.
 
     Examples
     --------
@@ -48,16 +57,20 @@ class Triple:
     True
     """
 
+    _no_copy = "a second use of its masks would show the difference of the factors; send its arrays a, b and c"
+
     def __init__(self, a: NDArray[Any], b: NDArray[Any], c: NDArray[Any], *, matrix: bool = False) -> None:
+        a, b, c = words_like(a, "a"), words_like(b, "b"), words_like(c, "c")
         if not a.dtype == b.dtype == c.dtype:
             raise TypeError(f"a, b and c must have one dtype, not {a.dtype}, {b.dtype} and {c.dtype}")
-        bits_of(a.dtype, "a")
         self.a, self.b, self.c, self.matrix = a, b, c, matrix
-        self._spent = False
+        self._uses = Uses("triple", "the difference of the factors")
+        self._part: int | None = None
 
     def __repr__(self) -> str:
         kind = "matrix product" if self.matrix else "product"
-        return f"<Triple for a {kind}, shapes {self.a.shape} and {self.b.shape}{', spent' if self._spent else ''}>"
+        spent = ", spent" if self._uses.spent(self._part) else ""
+        return f"<Triple for a {kind}, shapes {self.a.shape} and {self.b.shape}{spent}>"
 
     def party(self, i: int) -> Triple:
         """Return what belongs to one party.
@@ -70,7 +83,12 @@ class Triple:
         Returns
         -------
         Triple
-            To be sent to that party alone.
+            A view, to be used by that party alone; spent if that party's part or the whole has served.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there is no such party, or this is one party's part.
 
         Examples
         --------
@@ -78,7 +96,14 @@ class Triple:
         >>> bt.sharing.beaver.triple(4, parties=3).party(1)
         <Triple for a product, shapes (4,) and (4,)>
         """
-        return Triple(self.a[i], self.b[i], self.c[i], matrix=self.matrix)
+        if self._part is not None:
+            raise ValueError(f"this is the part of party {self._part} already: take party() of the whole triple")
+        if not self.a.ndim or not self.a.shape[:1] == self.b.shape[:1] == self.c.shape[:1]:
+            raise ValueError("this triple has no leading axis of parties: it is one party's")
+        i = as_int(i, "i", 0, len(self.a) - 1)
+        view = Triple(self.a[i], self.b[i], self.c[i], matrix=self.matrix)
+        view._uses, view._part = self._uses, i
+        return view
 
     def mask(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return what is opened: x - a and y - b.
@@ -96,9 +121,11 @@ class Triple:
         Raises
         ------
         ProtocolAbort
-            If the triple has served: with a second product under one mask the difference of the factors would show.
-        ValueError
-            If a shape differs.
+            If the triple has served, in whole or in this part: with a second product under one mask the difference of
+            the factors would show. It has served as soon as this function got past its arguments, also if it was then
+            interrupted.
+        TypeError, ValueError
+            If a dtype or a shape differs.
 
         Examples
         --------
@@ -108,16 +135,14 @@ class Triple:
         >>> int((d + t.a)[0]), int((e + t.b)[0])
         (5, 7)
         """
-        x, y = np.asarray(x, self.a.dtype, order="C"), np.asarray(y, self.b.dtype, order="C")
-        if x.shape != self.a.shape or y.shape != self.b.shape:
+        left, right = words_like(x, "x", self.a.dtype), words_like(y, "y", self.a.dtype)
+        if left.shape != self.a.shape or right.shape != self.b.shape:
             raise ValueError(
-                f"the factors have the shapes {x.shape} and {y.shape}, "
+                f"the factors have the shapes {left.shape} and {right.shape}, "
                 f"the triple is for {self.a.shape} and {self.b.shape}"
             )
-        if self._spent:
-            raise ProtocolAbort("this triple has served already: a triple masks one product, take another")
-        self._spent = True
-        return _minus(x, self.a), _minus(y, self.b)
+        self._uses.spend(self._part)
+        return _minus(left, self.a), _minus(right, self.b)
 
     def finish(self, d: NDArray[Any], e: NDArray[Any], *, leader: bool) -> NDArray[Any]:
         """Return one party's share of the product.
@@ -134,6 +159,11 @@ class Triple:
         ndarray
             Its share of ``x * y`` or ``x @ y``.
 
+        Raises
+        ------
+        TypeError, ValueError
+            If a dtype or a shape differs.
+
         Examples
         --------
         >>> import numpy as np, bluetusk as bt
@@ -142,7 +172,11 @@ class Triple:
         >>> t.finish(d, e, leader=True)
         array([35], dtype=uint64)
         """
-        d, e = (np.asarray(v, self.a.dtype, order="C") for v in (d, e))
+        d, e = words_like(d, "d", self.a.dtype), words_like(e, "e", self.a.dtype)
+        if d.shape != self.a.shape or e.shape != self.b.shape:
+            raise ValueError(
+                f"d and e have the shapes {d.shape} and {e.shape}, the triple is for {self.a.shape} and {self.b.shape}"
+            )
         if not self.matrix:
             out = np.empty(self.c.shape, self.c.dtype)
             u, v, a, b, c = (np.ascontiguousarray(part).reshape(-1) for part in (d, e, self.a, self.b, self.c))
@@ -198,8 +232,10 @@ def triple(
     (2, 4, 5)
     """
     dtype = dtype_of(bits)
+    parties = as_int(parties, "parties", 1)
+    dims = shape_of(shape, "shape")
     stream = Stream()
-    a, b = np.empty(shape, dtype), np.empty(shape if other is None else other, dtype)
+    a, b = np.empty(dims, dtype), np.empty(dims if other is None else shape_of(other, "other"), dtype)
     stream.fill(a)
     stream.fill(b)
     if other is None:
@@ -240,6 +276,8 @@ def multiply(x: ArrayLike, y: ArrayLike, t: Triple) -> NDArray[Any]:
     >>> bt.sharing.ring.reconstruct(z, signed=True)
     array([ 10, -21])
     """
+    if not isinstance(t, Triple):
+        raise TypeError(f"t must be a Triple, not {type(t).__name__}")
     left, right = shares_of(x, "x"), shares_of(y, "y")
     d, e = (ring.reconstruct(part) for part in t.mask(left, right))
     return np.stack([t.party(i).finish(d, e, leader=i == 0) for i in range(len(left))])

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._numeric import as_int
+from .._numeric import as_array, as_int
 from ..errors import ProtocolAbort
 from . import shamir
-from ._field import GF256
+from ._field import gf256
+from ._polynomial import correct_over, reconstruct_over, share_over
 
-__all__ = ["reconstruct_bytes", "reconstruct_keys", "share_bytes", "share_keys"]
+__all__ = ["correct_bytes", "reconstruct_bytes", "reconstruct_keys", "share_bytes", "share_keys"]
 
 _PRIME = 2**61 - 1
 _LIMB = 7  # bytes to an element of 2^61 - 1
@@ -28,7 +29,7 @@ _LIMB = 7  # bytes to an element of 2^61 - 1
 def _bytes(data: Any, name: str) -> NDArray[np.uint8]:
     if isinstance(data, bytes | bytearray | memoryview):
         return np.frombuffer(data, np.uint8)
-    array = np.asarray(data)
+    array = as_array(data, name)
     if array.dtype != np.uint8:
         raise TypeError(f"{name} must be bytes or an array of uint8, not {array.dtype}")
     return array
@@ -65,9 +66,10 @@ def share_bytes(
     >>> bt.sharing.reconstruct_bytes(shares[1:4], [2, 3, 4], 3).tobytes()
     b'open sesame'
     """
-    if isinstance(parties, int) and parties > 255:
+    parties = as_int(parties, "parties", 1)
+    if parties > 255:
         raise ValueError(f"parties is {parties}, GF(2^8) has room for 255: use share_keys()")
-    return shamir.share(_bytes(data, "data"), threshold, parties, GF256, threads=threads)
+    return share_over(gf256(), _bytes(data, "data"), threshold, parties, threads, "data")
 
 
 def reconstruct_bytes(
@@ -97,7 +99,41 @@ def reconstruct_bytes(
     >>> bt.sharing.reconstruct_bytes(shares, [1, 2], 2)
     array([0, 1, 2, 3], dtype=uint8)
     """
-    return shamir.reconstruct(shares, ids, threshold, GF256, check=check, threads=threads)
+    return reconstruct_over(gf256(), shares, ids, threshold, check, threads)
+
+
+def correct_bytes(
+    shares: ArrayLike, ids: Sequence[int], threshold: int, *, threads: int | None = None
+) -> tuple[NDArray[np.uint8], list[int]]:
+    """Reconstruct bytes although some shares may be wrong.
+
+    Parameters
+    ----------
+    shares, ids, threshold, threads
+        As in :func:`bluetusk.sharing.shamir.correct`.
+
+    Returns
+    -------
+    values : ndarray of uint8
+        The secret.
+    wrong : list of int
+        The ids of the parties whose shares are wrong somewhere, ascending.
+
+    Raises
+    ------
+    ProtocolAbort, TypeError, ValueError
+        As there.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> shares = bt.sharing.share_bytes(b"key", threshold=2, parties=4)
+    >>> shares[1] ^= 1
+    >>> values, wrong = bt.sharing.correct_bytes(shares, [1, 2, 3, 4], 2)
+    >>> values.tobytes(), wrong
+    (b'key', [2])
+    """
+    return correct_over(gf256(), shares, ids, threshold, threads)
 
 
 def share_keys(keys: Sequence[bytes], threshold: int, parties: int) -> NDArray[np.uint64]:
@@ -130,7 +166,11 @@ def share_keys(keys: Sequence[bytes], threshold: int, parties: int) -> NDArray[n
     >>> bt.sharing.reconstruct_keys(shares[:51, 1:], range(1, 52), 51, length=32) == [bytes(32)]
     True
     """
-    if isinstance(keys, bytes | str) or not all(isinstance(key, bytes | bytearray) for key in keys):
+    if (
+        isinstance(keys, bytes | str)
+        or not isinstance(keys, Sequence)
+        or not all(isinstance(key, bytes | bytearray) for key in keys)
+    ):
         raise TypeError("keys must be a sequence of bytes")
     lengths = {len(key) for key in keys}
     if len(lengths) != 1 or 0 in lengths:
@@ -180,7 +220,7 @@ def reconstruct_keys(
     """
     length = as_int(length, "length", 1)
     limbs = -(-length // _LIMB)
-    array = np.asarray(shares)
+    array = as_array(shares, "shares")
     if array.ndim != 3 or array.shape[2] != limbs:
         raise ValueError(f"shares must have the shape (parties, keys, {limbs}), not {array.shape}")
     values = shamir.reconstruct(array, ids, threshold, _PRIME, check=check, threads=1)

@@ -6,21 +6,24 @@ A pair of parties that has no such dealer makes triples with Paillier (:mod:`blu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._numeric import as_int
+from .._once import Uncopied
 from ..errors import FrameError, ProtocolAbort
 from ..wire import frame
 from . import beaver, ring
 from ._protocols import Channel
-from ._words import dtype_of
+from ._words import dtype_of, shape_of
 
 __all__ = ["RemoteDealer", "serve_dealer"]
 
-_MAX_ITEMS = 1 << 28
+_MAX_WORDS = 1 << 26
 _BITS = 64
 
 
@@ -28,7 +31,7 @@ def _product_shape(shape: tuple[int, ...], other: tuple[int, ...]) -> tuple[int,
     return (*shape[:-1], *other[1:])
 
 
-class RemoteDealer:
+class RemoteDealer(Uncopied):
     """One party's way to a dealer: a supply for a :class:`~bluetusk.sharing.array.Session` of two parties.
 
     Parameters
@@ -64,6 +67,8 @@ class RemoteDealer:
     [[4.0, 9.0], [4.0, 9.0]]
     """
 
+    _no_copy = "two copies would ask through one channel, and the parties' answers would no longer belong together"
+
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._dtype = dtype_of(_BITS)
@@ -74,7 +79,7 @@ class RemoteDealer:
             answer = frame.decode(self._channel.recv(), frame.Kind.MESSAGE)
         except FrameError as error:
             raise ProtocolAbort(f"the dealer's answer is none: {error}", party="dealer") from None
-        sizes = [int(np.prod(shape, dtype=np.int64)) for shape in shapes]
+        sizes = [math.prod(shape) for shape in shapes]
         if answer.header != request or len(answer.payload) != self._dtype.itemsize * sum(sizes):
             raise ProtocolAbort("the dealer's answer is not to what was asked", party="dealer")
         words = np.frombuffer(answer.payload, self._dtype.newbyteorder("<")).astype(self._dtype)
@@ -105,6 +110,7 @@ class RemoteDealer:
         >>> callable(bt.sharing.RemoteDealer(None).triple)  # see the class for a whole session
         True
         """
+        shape, other = shape_of(shape, "shape"), None if other is None else shape_of(other, "other")
         request: dict[str, Any] = {"topic": "triple", "shape": list(shape), "matrix": other is not None}
         second = shape if other is None else other
         request["other"] = list(second)
@@ -136,6 +142,7 @@ class RemoteDealer:
         >>> callable(bt.sharing.RemoteDealer(None).truncation_pair)  # see the class for a whole session
         True
         """
+        shape, k = shape_of(shape, "shape"), as_int(k, "k", 0, _BITS - 2)
         r, high, top = self._ask({"topic": "pair", "shape": list(shape), "k": k}, [shape] * 3)
         return ring.TruncationPair(k, r, high, top)
 
@@ -155,13 +162,16 @@ class RemoteDealer:
         self._channel.send(frame.encode(frame.Kind.MESSAGE, {"topic": "end"}))
 
 
-def serve_dealer(channels: Mapping[int, Channel]) -> int:
+def serve_dealer(channels: Mapping[int, Channel], *, max_words: int = _MAX_WORDS) -> int:
     """Answer two parties until both are done.
 
     Parameters
     ----------
     channels : mapping of int to Channel
         To parties 0 and 1.
+    max_words : int
+        Most words of one answer: of the three arrays of a triple or pair together. The dealer holds about four times as
+        many words of 8 bytes at a time, for a request of a hundred bytes.
 
     Returns
     -------
@@ -171,9 +181,9 @@ def serve_dealer(channels: Mapping[int, Channel]) -> int:
     Raises
     ------
     ProtocolAbort
-        If the parties ask for different things, or for something that is none.
-    ValueError
-        If `channels` leads to other parties.
+        If the parties ask for different things, for something that is none, or for more than `max_words`.
+    TypeError, ValueError
+        If `channels` leads to other parties, or `max_words` is out of range.
 
     Examples
     --------
@@ -187,6 +197,7 @@ def serve_dealer(channels: Mapping[int, Channel]) -> int:
     """
     if sorted(channels) != [0, 1]:
         raise ValueError(f"channels must lead to the parties 0 and 1, not {sorted(channels)}")
+    max_words = as_int(max_words, "max_words", 1)
     answered = 0
     while True:
         asked = [_request(channels[i], i, answered) for i in range(2)]
@@ -194,7 +205,7 @@ def serve_dealer(channels: Mapping[int, Channel]) -> int:
             raise ProtocolAbort(f"request {answered}: the parties ask for different things, {asked[0]} and {asked[1]}")
         if asked[0] == {"topic": "end"}:
             return answered
-        parts = _deal(asked[0], answered)
+        parts = _deal(asked[0], answered, max_words)
         for i in range(2):
             payload = b"".join(np.ascontiguousarray(part[i]).astype("<u8", copy=False).tobytes() for part in parts)
             channels[i].send(frame.encode(frame.Kind.MESSAGE, asked[0], payload))
@@ -208,25 +219,27 @@ def _request(channel: Channel, party: int, number: int) -> dict[str, Any]:
         raise ProtocolAbort(f"request {number}: {error}", party=str(party)) from None
 
 
-def _shape(request: dict[str, Any], name: str) -> tuple[int, ...]:
-    shape = tuple(frame.field(request, name, list, high=32, items=int))
-    if any(d < 0 for d in shape) or int(np.prod([max(d, 1) for d in shape], dtype=object)) > _MAX_ITEMS:
-        raise FrameError(f"frame field {name!r} is out of range: a dealer makes up to {_MAX_ITEMS} words at a time")
-    return shape
+def _check_size(shapes: list[tuple[int, ...]], most: int) -> None:
+    words = sum(map(math.prod, shapes))
+    if words > most:
+        raise FrameError(f"the answer would take {words} words, more than the {most} of max_words: ask for parts of it")
 
 
-def _deal(request: dict[str, Any], number: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def _deal(request: dict[str, Any], number: int, most: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     try:
         if frame.field(request, "topic", str, high=16) == "triple":
             frame.check_fields(request, ("matrix", "other", "shape", "topic"))
-            shape, other = _shape(request, "shape"), _shape(request, "other")
+            shape, other = (frame.shape_field(request, name, size=most) for name in ("shape", "other"))
             matrix = frame.field(request, "matrix", bool)
             if not matrix and shape != other:
                 raise FrameError("frame fields 'shape' and 'other' disagree")
+            _check_size([shape, other, _product_shape(shape, other) if matrix else shape], most)
             t = beaver.triple(shape, 2, _BITS, other=other if matrix else None)
             return t.a, t.b, t.c
         frame.check_fields(request, ("k", "shape", "topic"))
-        pair = ring.truncation_pair(_shape(request, "shape"), frame.field(request, "k", int, low=0, high=_BITS), 2)
+        shape = frame.shape_field(request, size=most)
+        _check_size([shape] * 3, most)
+        pair = ring.truncation_pair(shape, frame.field(request, "k", int, low=0, high=_BITS - 2), 2)
         return pair.r, pair.high, pair.top
     except (FrameError, ValueError) as error:
         raise ProtocolAbort(f"request {number} is none that a dealer answers: {error}") from None

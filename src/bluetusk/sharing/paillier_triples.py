@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from .._once import Uncopied
 from .._random import Stream
 from ..errors import BluetuskError, ProtocolAbort
 from . import beaver
 from ._additive import matmul
 from ._protocols import Channel
+from ._words import shape_of
 
 if TYPE_CHECKING:
     from ..paillier import CipherArray, PrivateKey, PublicKey
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["PaillierTriples"]
 
 
-class PaillierTriples:
+class PaillierTriples(Uncopied):
     """One party's end: a supply of triples for a :class:`~bluetusk.sharing.array.Session` of two parties.
 
     Parameters
@@ -66,6 +68,8 @@ class PaillierTriples:
     True
     """
 
+    _no_copy = "two copies would talk through one channel, and the parties' parts would no longer belong together"
+
     def __init__(self, key: PrivateKey | PublicKey, channel: Channel, *, threads: int | None = None) -> None:
         from ..paillier import PrivateKey, PublicKey
 
@@ -101,6 +105,7 @@ class PaillierTriples:
         """
         from ..paillier import PrivateKey
 
+        shape, other = shape_of(shape, "shape"), None if other is None else shape_of(other, "other")
         stream = Stream()
         a, b = stream.uint64(shape), stream.uint64(shape if other is None else other)
         own = (

@@ -26,7 +26,16 @@ from numpy.typing import ArrayLike, NDArray
 from .._numeric import as_int
 from ._field import field_of
 from ._packed import reconstruct_packed, share_packed
-from ._polynomial import DEFAULT_PRIME, abort, deal, find_wrong, interpolate, received, sizes
+from ._polynomial import (
+    DEFAULT_PRIME,
+    correct_over,
+    deal,
+    received,
+    reconstruct_over,
+    share_over,
+    sizes,
+)
+from ._words import shape_of
 
 __all__ = [
     "add",
@@ -82,11 +91,7 @@ def share(
     array([[1, 2],
            [3, 4]], dtype=uint64)
     """
-    field = field_of(prime)
-    values, shape = field.encode(x, "x")
-    threshold, parties = sizes(field, threshold, parties)
-    shares = deal(field, values[None], field.powers(tuple(range(1, parties + 1)), threshold), threads)
-    return shares.reshape(parties, *shape, *field.tail)
+    return share_over(field_of(prime), x, threshold, parties, threads)
 
 
 def reconstruct(
@@ -140,12 +145,7 @@ def reconstruct(
         ...
     bluetusk.errors.ProtocolAbort: the share of party 3 is wrong: leave it out, or use correct() (party at fault: 3)
     """
-    field, flat, shape, who = received(shares, ids, threshold, prime)
-    values, suspect = interpolate(field, flat, who, threshold, (0,), check, threads)
-    if suspect.size:
-        wrong = find_wrong(field, flat, who, threshold, suspect)
-        abort(who, threshold, wrong)
-    return field.decode(values[0], shape)
+    return reconstruct_over(field_of(prime), shares, ids, threshold, check, threads)
 
 
 def correct(
@@ -186,18 +186,7 @@ def correct(
     >>> bt.sharing.shamir.correct(shares, [1, 2, 3, 4, 5, 6], 2)
     (array([5, 6, 7], dtype=uint64), [1, 5])
     """
-    field, flat, shape, who = received(shares, ids, threshold, prime)
-    values, suspect = interpolate(field, flat, who, threshold, (0,), True, threads)
-    wrong: list[int] = []
-    if suspect.size:
-        found = find_wrong(field, flat, who, threshold, suspect)
-        if found is None:
-            abort(who, threshold, None)
-        wrong = sorted(found or ())
-        keep = [i for i, party in enumerate(who) if party not in wrong]
-        good = tuple(who[i] for i in keep)
-        values, _ = interpolate(field, flat[keep], good, threshold, (0,), False, threads)
-    return field.decode(values[0], shape), wrong
+    return correct_over(field_of(prime), shares, ids, threshold, threads)
 
 
 def zeros(
@@ -237,7 +226,7 @@ def zeros(
     >>> bt.sharing.shamir.reconstruct(rows, [1, 2, 3], 2)
     array([0, 0], dtype=uint64)
     """
-    return share(np.zeros(shape, np.int64), threshold, parties, prime, threads=threads)
+    return share(np.zeros(shape_of(shape, "shape"), np.int64), threshold, parties, prime, threads=threads)
 
 
 def refresh(
@@ -275,7 +264,8 @@ def refresh(
     >>> int(bt.sharing.shamir.reconstruct(fresh, [1, 2, 3], 2))
     7
     """
-    field, flat, shape, who = received(shares, ids, threshold, prime, fewest=1)
+    field = field_of(prime)
+    flat, shape, who, threshold = received(field, shares, ids, threshold, fewest=1)
     zero = np.zeros((1, flat.shape[1], *field.tail), field.dtype)
     out = deal(field, zero, field.powers(who, threshold), threads)
     field.kernel.add(out, flat, out)
@@ -327,7 +317,9 @@ def reshare(
     >>> bt.sharing.shamir.reconstruct(moved[2:], [3, 4, 5, 6], 4)
     array([8, 9], dtype=uint64)
     """
-    field, flat, shape, who = received(shares, ids, threshold, prime)
+    field = field_of(prime)
+    flat, shape, who, threshold = received(field, shares, ids, threshold)
+    new_threshold, new_parties = as_int(new_threshold, "new_threshold", 1), as_int(new_parties, "new_parties", 1)
     new_threshold, new_parties = sizes(field, new_threshold, new_parties)
     n = flat.shape[1]
     matrix = field.powers(tuple(range(1, new_parties + 1)), new_threshold)
@@ -342,7 +334,7 @@ def _pairwise(a: ArrayLike, b: ArrayLike, prime: int, name: str) -> NDArray[Any]
     x, shape = field.elements(a, "a")
     y, other = field.elements(b, "b")
     if x.shape != y.shape or shape != other:
-        raise ValueError(f"a and b must have one shape, not {np.shape(a)} and {np.shape(b)}")
+        raise ValueError(f"a and b must have one shape, not {(len(x), *shape)} and {(len(y), *other)}")
     out = field.empty(*x.shape[:2])
     getattr(field.kernel, name)(x, y, out)
     return out.reshape(len(x), *shape, *field.tail)

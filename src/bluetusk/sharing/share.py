@@ -8,18 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._numeric import as_int
+from .._numeric import as_array, as_int
 from ..errors import FrameError
 from ..wire import frame
-from ._field import field_of
+from ._field import GF256, ShareField, field_of, gf256
 from ._words import dtype_of
 
 __all__ = ["Share"]
 
 _FIELDS = ("order", "parties", "party", "scheme", "shape", "threshold")
-_MAX_NDIM = 32
-_MAX_SIZE = 1 << 40
 _MAX_ORDER = 66  # bytes: a reader should not test longer numbers of strangers for being prime
+_MAX_PARTIES = (1 << 63) - 1
 _SCHEMES = ("shamir", "additive", "replicated")
 
 
@@ -68,9 +67,10 @@ class Share:
     values: NDArray[Any]
 
     def __post_init__(self) -> None:
-        if self.scheme not in _SCHEMES:
+        if not isinstance(self.scheme, str) or self.scheme not in _SCHEMES:
             raise ValueError(f"scheme must be one of {', '.join(_SCHEMES)}, not {self.scheme!r}")
-        parties, threshold = as_int(self.parties, "parties", 1), as_int(self.threshold, "threshold", 1)
+        parties = as_int(self.parties, "parties", 1, _MAX_PARTIES)
+        threshold = as_int(self.threshold, "threshold", 1, _MAX_PARTIES)
         first = 1 if self.scheme == "shamir" else 0
         as_int(self.party, "party", first, parties - 1 + first)
         if threshold > parties:
@@ -80,13 +80,29 @@ class Share:
             raise ValueError(
                 f"an {self.scheme} sharing has the threshold {fixed[0]} and {fixed[1]} parties: give these"
             )
-        dtype, tail = _layout(self.scheme, self.order)
-        if self.values.dtype != dtype:
-            raise TypeError(f"values must be of {dtype} for order {self.order}, not {self.values.dtype}")
-        if tail and self.values.shape[-1:] != tail:
-            raise ValueError(f"values must have a last axis of {tail[0]} limbs, not the shape {self.values.shape}")
-        if self.scheme == "replicated" and self.values.shape[:1] != (2,):
-            raise ValueError(f"a replicated share has a first axis of two, not the shape {self.values.shape}")
+        dtype, field = _layout(self.scheme, self.order)
+        if field is not None and parties >= field.order:
+            raise ValueError(f"parties is {parties}, but {field!r} has {field.order - 1} points for them")
+        values = as_array(self.values, "values")
+        if values.dtype != dtype:
+            raise TypeError(f"values must be of {dtype} for order {self.order}, not {values.dtype}")
+        tail = () if field is None else field.tail
+        if tail and values.shape[-1:] != tail:
+            raise ValueError(f"values must have a last axis of {tail[0]} limbs, not the shape {values.shape}")
+        if self.scheme == "replicated" and values.shape[:1] != (2,):
+            raise ValueError(f"a replicated share has a first axis of two, not the shape {values.shape}")
+        object.__setattr__(self, "values", values)
+        self._check_values()
+
+    def _check_values(self) -> None:
+        """Refuse what no reader takes: a shape beyond that of frames, an element outside of the field."""
+        shape, field = self.values.shape, _layout(self.scheme, self.order)[1]
+        try:
+            frame.shape_field({"shape": list(shape)})
+        except FrameError:
+            raise ValueError(f"values of shape {shape} do not travel: {frame.shape_text()}") from None
+        if field is not None and not field.kernel.canonical(np.ascontiguousarray(self.values)):
+            raise ValueError(f"values hold one outside of the field of order {self.order}: reduce them")
 
     def __repr__(self) -> str:
         what = f"{self.threshold}-of-{self.parties} {self.scheme}"
@@ -99,6 +115,11 @@ class Share:
         -------
         bytes
 
+        Raises
+        ------
+        ValueError
+            If `values` was changed since, to what is no element.
+
         Examples
         --------
         >>> import bluetusk as bt
@@ -106,6 +127,7 @@ class Share:
         >>> len(bt.sharing.Share("shamir", 256, 2, 3, 1, rows[0]).to_bytes())
         86
         """
+        self._check_values()
         header = {
             "scheme": self.scheme,
             "order": self.order.to_bytes(-(-self.order.bit_length() // 8), "little"),
@@ -153,28 +175,24 @@ class Share:
         threshold = frame.field(got.header, "threshold", int, low=1)
         parties = frame.field(got.header, "parties", int, low=1)
         party = frame.field(got.header, "party", int, low=0)
-        shape = tuple(frame.field(got.header, "shape", list, high=_MAX_NDIM, items=int))
-        if any(d < 0 for d in shape) or int(np.prod([max(d, 1) for d in shape], dtype=object)) > _MAX_SIZE:
-            raise FrameError("frame field 'shape' is out of range")
+        shape = frame.shape_field(got.header)
         try:
             dtype, _ = _layout(scheme, order)
-            needed = int(np.prod(shape, dtype=object)) * dtype.itemsize
-            if needed != len(got.payload):
-                raise FrameError(f"frame field 'shape' needs a payload of {needed} bytes, there are {len(got.payload)}")
+            frame.shape_field(got.header, payload=len(got.payload), itemsize=dtype.itemsize)
             values = np.frombuffer(got.payload, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
-            share = cls(scheme, order, threshold, parties, party, values)
+            return cls(scheme, order, threshold, parties, party, values)
         except (TypeError, ValueError) as error:
             raise FrameError(f"the frame is no share: {error}") from None
-        if scheme == "shamir" and not field_of(order).kernel.canonical(values):
-            raise FrameError(f"the frame holds a value outside of the field of order {order}")
-        return share
 
 
-def _layout(scheme: str, order: int) -> tuple[np.dtype[Any], tuple[int, ...]]:
-    """Return dtype and trailing axis of the elements; refuse an order that the scheme has not."""
+def _layout(scheme: str, order: int) -> tuple[np.dtype[Any], ShareField | None]:
+    """Return dtype of the words or elements, and the field; refuse an order that the scheme has not."""
+    order = as_int(order, "order", 3)
     if scheme == "shamir":
-        field = field_of(as_int(order, "order", 3))
-        return field.dtype, field.tail
+        if order.bit_length() > 8 * _MAX_ORDER:
+            raise ValueError(f"order has {order.bit_length()} bits, shares travel in fields of up to {8 * _MAX_ORDER}")
+        field = gf256() if order == GF256 else field_of(order)
+        return field.dtype, field
     if order not in (1 << 32, 1 << 64):
         raise ValueError(f"order must be 2^32 or 2^64 for a ring, not {order}")
-    return dtype_of(order.bit_length() - 1), ()
+    return dtype_of(order.bit_length() - 1), None

@@ -10,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FrameError
-from ..wire.frame import field
+from ..wire.frame import MAX_SIZE, shape_field
 
 __all__ = ["described", "joined", "parted"]
-
-_MAX_SIZE = 1 << 40
 
 
 def described(arrays: Mapping[str, NDArray[Any]]) -> list[Any]:
@@ -62,9 +60,8 @@ def parted(listed: list[Any], payload: bytes | memoryview, expected: Mapping[str
     for entry, (name, dtype) in zip(listed, expected.items(), strict=True):
         if entry.__class__ is not list or len(entry) != 3 or entry[:2] != [name, dtype]:
             raise FrameError(f"frame field 'arrays' does not list {name!r} of {dtype} where it is due")
-        shape = field({"shape": entry[2]}, "shape", list, high=4, items=int)
-        if any(d < 0 for d in shape) or math.prod(max(d, 1) for d in shape) > _MAX_SIZE:
-            raise FrameError(f"the shape of array {name!r} is out of range")
+        what = f"shape of {name}"
+        shape = shape_field({what: entry[2]}, what, ndim=4, empty=MAX_SIZE)  # no trees have tables without rows
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if at + size > len(payload):
             raise FrameError(f"array {name!r} is longer than the payload")

@@ -8,6 +8,7 @@ are small and public (counts, names); arrays travel behind it as raw parts.
 from __future__ import annotations
 
 import itertools
+import math
 import queue
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -400,7 +401,7 @@ def array_from(part: bytes | memoryview, dtype: str, shape: tuple[int, ...]) -> 
     >>> array_from(array_bytes([1, 2], "<u2"), "<u2", (2,)).tolist()
     [1, 2]
     """
-    size = int(np.prod(shape, dtype=np.int64))
+    size = math.prod(shape)
     if len(part) != size * np.dtype(dtype).itemsize:
         raise FrameError(f"message holds {len(part)} bytes for an array of shape {shape} of {dtype}")
     return np.frombuffer(part, dtype=dtype).reshape(shape).copy()

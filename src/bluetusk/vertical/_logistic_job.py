@@ -197,7 +197,7 @@ class LogisticJob:
     class_weights : tuple of int, optional
         The guest's factors of the labels 0 and 1, with 16 fractional bits.
     seed : bytes, optional
-        Of the order of rows, 32 bytes; the guest's, fresh by default.
+        Of the order of rows, 32 bytes; the guest's, fresh by default. The host's, if given, is what it must be.
 
     Attributes
     ----------
@@ -227,6 +227,7 @@ class LogisticJob:
         self.inputs = inputs_of(table, list(names), key_size, config, labels, class_weights, seed)
         self.config = config
         self.seed = (os.urandom(SEED_BYTES) if seed is None else seed) if self.leader else b""
+        self.due = None if self.leader else seed
         self.key: PrivateKey | None = None
         self.peer: PublicKey | None = None
         self.own = self.theirs = ring.zeros(0)  # shares of this party's weights, of the other's
@@ -307,6 +308,8 @@ class LogisticJob:
             got = link.receive("setup", ["rows", "columns", "config", "seed"], parts=1)
             config = Config.from_fields(field(got.fields, "config", dict))
             seed = field(got.fields, "seed", bytes, length=SEED_BYTES)
+            if self.due is not None and seed != self.due:
+                raise ProtocolAbort("the rows are to be taken in another order than was agreed", party=link.peer)
             self._authorise(link, config)
             link.send("setup", about, parts)
         if field(got.fields, "rows", int, low=1, high=MOST_ROWS) != rows:

@@ -142,6 +142,6 @@ def _read(path: str | os.PathLike[str]) -> bytes:
         if not stat.S_ISREG(about.st_mode) or about.st_size > MAX_FILE:
             raise FrameError(f"{os.fspath(path)} is no regular file of at most 1 GiB")
         with open(fd, "rb", closefd=False) as file:
-            return file.read(MAX_FILE)
+            return file.read(about.st_size)  # not MAX_FILE: read() makes room for all that it is asked for
     finally:
         os.close(fd)

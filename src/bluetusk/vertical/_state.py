@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FrameError
-from ..wire.frame import Kind, check_fields, decode, encode, field
+from ..wire.frame import MAX_SIZE, Kind, check_fields, decode, encode, field, shape_field
 
 __all__ = ["inputs_of", "pack_state", "unpack_state"]
 
@@ -80,10 +81,11 @@ def unpack_state(data: bytes | memoryview, task: str) -> tuple[dict[str, Any], d
     shapes: list[tuple[str, np.dtype[Any], tuple[int, ...]]] = []
     for entry in field(got.header, "arrays", list, items=list):
         name, kind, shape = entry if len(entry) == 3 else ("", "", None)
-        if kind not in _TYPES or not isinstance(shape, list) or any(type(d) is not int or d < 0 for d in shape):
+        if not isinstance(name, str) or kind not in _TYPES:
             raise FrameError("frame field 'arrays' does not describe arrays")
-        shapes.append((name, np.dtype(kind), tuple(shape)))
-    sizes = [dtype.itemsize * int(np.prod(shape, dtype=object)) for _, dtype, shape in shapes]
+        # a state is this party's: as many rows without columns as there are cost nothing
+        shapes.append((name, np.dtype(kind), shape_field({"arrays": shape}, "arrays", empty=MAX_SIZE)))
+    sizes = [dtype.itemsize * math.prod(shape) for _, dtype, shape in shapes]
     if sum(sizes) != got.payload.nbytes:
         raise FrameError("frame field 'arrays' does not add up to the payload")
     ends = itertools.pairwise(itertools.accumulate(sizes, initial=0))

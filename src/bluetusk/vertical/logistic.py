@@ -81,8 +81,8 @@ class LogisticRegression(Estimator):
     key_size : {3072, 2048, 4096}
         Bits of this party's key, which lives as long as a training.
     seed : bytes, optional
-        32 bytes from which both parties derive the order of rows and which are held back; fresh by default. The host is
-        told.
+        32 bytes from which both parties derive the order of rows and which are held back; the guest's are fresh by
+        default, and the host is told. A host that gives a seed goes on with no other.
 
     Attributes
     ----------
@@ -235,7 +235,7 @@ class LogisticRegression(Estimator):
         if not guest:
             if y is not None:
                 raise ValueError("y: the host has no labels; the guest gives them")
-            job = LogisticJob("host", table, names, self.key_size)
+            job = LogisticJob("host", table, names, self.key_size, seed=_seed(self.seed))
             drive(job, [link], keeper=keeper, progress=progress)
             self._take(job, names)
             return self

@@ -21,16 +21,17 @@ a header costs beyond its own bytes stays below 1 MB."""
 
 _INT_LOW, _INT_HIGH = -(1 << 63), (1 << 64) - 1
 
-# msgpack codes with an explicit width: code -> (bytes of the number that follows, what the number is). What is neither
-# here nor a one-byte value (nil C0, never-used C1, ext C7-C9 and D4-D8, float CA-CB) is not allowed in a header.
-_INT, _SKIP, _LIST, _MAP = 0, 1, 2, 3
+# msgpack codes with an explicit width: code -> (bytes of the number that follows, what the number is, the least (for
+# signed ones the largest) number that has no shorter encoding). What is neither here nor a one-byte value (nil C0,
+# never-used C1, ext C7-C9 and D4-D8, float CA-CB) is not allowed in a header.
+_UNSIGNED, _SIGNED, _BYTES, _TEXT, _LIST, _MAP = range(6)
 _WIDE = {
-    **{0xCC + i: (1 << i, _INT) for i in range(4)},  # uint 8..64
-    **{0xD0 + i: (1 << i, _INT) for i in range(4)},  # int 8..64
-    **{0xC4 + i: (1 << i, _SKIP) for i in range(3)},  # bin 8..32
-    **{0xD9 + i: (1 << i, _SKIP) for i in range(3)},  # str 8..32
-    **{0xDC + i: (2 << i, _LIST) for i in range(2)},
-    **{0xDE + i: (2 << i, _MAP) for i in range(2)},
+    **{0xCC + i: (1 << i, _UNSIGNED, (1 << 7, 1 << 8, 1 << 16, 1 << 32)[i]) for i in range(4)},
+    **{0xD0 + i: (1 << i, _SIGNED, (-33, -(1 << 7) - 1, -(1 << 15) - 1, -(1 << 31) - 1)[i]) for i in range(4)},
+    **{0xC4 + i: (1 << i, _BYTES, (0, 1 << 8, 1 << 16)[i]) for i in range(3)},
+    **{0xD9 + i: (1 << i, _TEXT, (32, 1 << 8, 1 << 16)[i]) for i in range(3)},
+    **{0xDC + i: (2 << i, _LIST, (16, 1 << 16)[i]) for i in range(2)},
+    **{0xDE + i: (2 << i, _MAP, (16, 1 << 16)[i]) for i in range(2)},
 }
 
 
@@ -78,100 +79,105 @@ def _put(packer: msgpack.Packer, value: Any, depth: int) -> int:
     return count
 
 
-def unpack(body: bytes) -> dict[str, Any]:
-    """Decode a header map and insist that it is the canonical encoding of what it says."""
-    _scan(body)
-    n = max(len(body), 1)
-    unpacker = msgpack.Unpacker(
-        raw=False,
-        strict_map_key=True,
-        max_buffer_size=n,
-        max_str_len=n,
-        max_bin_len=n,
-        max_array_len=min(n, MAX_VALUES),
-        max_map_len=min(n, MAX_VALUES),
-        max_ext_len=0,
-    )
-    unpacker.feed(body)
-    try:
-        header = _take(unpacker, body)
-    except (ValueError, msgpack.UnpackException) as err:  # not UTF-8, or one of msgpack's own limits
-        raise FrameError(f"frame header is malformed: {str(err)[:120]}") from None
-    if not isinstance(header, dict):
-        raise FrameError("frame header is not a map")
-    if pack(header) != body:
-        raise FrameError("frame header is not in canonical form (key order, duplicate keys, or a longer encoding)")
-    return header
+def unpack(body: bytes | bytearray | memoryview) -> dict[str, Any]:
+    """Decode a header map and insist that it is the canonical encoding of what it says.
 
-
-def _take(unpacker: msgpack.Unpacker, body: bytes) -> Any:
-    """Decode the next value of a header that was scanned; maps and lists item by item.
-
-    msgpack's own reader of maps interns every key, and in Python 3.12 an interned string is never freed: a
-    peer could fill the memory with frames that are refused. Read like this, keys are plain strings.
+    One pass, from the bytes as they lie there. msgpack's own reader would make room for as many items as a list claims
+    before it has seen one, and interns every key of a map, which Python 3.12 never frees: a peer could fill the memory
+    with frames that are refused.
     """
-    code = body[unpacker.tell()]
-    if code & 0xF0 == 0x80 or code in (0xDE, 0xDF):
-        header = {}
-        for _ in range(unpacker.read_map_header()):
-            key = unpacker.unpack()
-            if not isinstance(key, str):
-                raise FrameError("frame header is malformed: a key must be a str")
-            header[key] = _take(unpacker, body)
-        return header
-    if code & 0xF0 == 0x90 or code in (0xDC, 0xDD):
-        return [_take(unpacker, body) for _ in range(unpacker.read_array_header())]
-    return unpacker.unpack()
+    return _Reader(memoryview(body)).header()
 
 
-def _scan(body: bytes) -> None:
-    """Walk over the msgpack values of a header without building any of them.
+class _Reader:
+    """Walks over msgpack values that anyone may have written.
 
     What passes holds only allowed types, at most MAX_DEPTH deep and MAX_VALUES in all, every length within the bytes
-    that are there, and ends exactly at the end: so decoding it afterwards is bounded. (msgpack itself makes room for as
-    many items as a list claims, at every level of up to 1024, before it has seen one.)
+    that are there, every number in its shortest form and every map in the order of its keys, and ends at the end.
     """
-    end = len(body)
-    pos = seen = 0
-    open_levels = [1]  # values still to come, for every list or map not yet complete
-    while open_levels:
-        if not open_levels[-1]:
-            open_levels.pop()
-            continue
-        open_levels[-1] -= 1
-        seen += 1
-        if seen > MAX_VALUES:
-            raise FrameError(f"frame header holds more than {MAX_VALUES} values")
-        if pos >= end:
-            raise FrameError("frame header is truncated")
-        code = body[pos]
-        pos += 1
-        inside = -1
-        if code < 0x80 or code >= 0xE0 or code in (0xC2, 0xC3):  # small ints, false, true
-            pass
-        elif code < 0x90:
-            inside = 2 * (code & 0x0F)
-        elif code < 0xA0:
-            inside = code & 0x0F
-        elif code < 0xC0:
-            pos += code & 0x1F
-        elif code in _WIDE:
-            width, what = _WIDE[code]
-            number = int.from_bytes(body[pos : pos + width], "big")
-            pos += width
-            if what == _SKIP:
-                pos += number
-            elif what != _INT:
-                inside = number * (2 if what == _MAP else 1)
-        else:
-            raise FrameError(f"frame header holds msgpack type {code:#04x}: nil, float and extensions are not allowed")
-        if pos > end or inside > end - pos:  # a value takes at least one byte
-            raise FrameError("frame header is truncated")
-        if inside >= 0:
-            if len(open_levels) > MAX_DEPTH:
-                raise FrameError(f"frame header is nested more than {MAX_DEPTH} deep")
-            open_levels.append(inside)
-        elif seen == 1:
+
+    __slots__ = ("_end", "_pos", "_seen", "_view")
+
+    def __init__(self, view: memoryview) -> None:
+        self._view, self._end, self._pos, self._seen = view, view.nbytes, 0, 0
+
+    def header(self) -> dict[str, Any]:
+        """Return the one value that there must be, a map."""
+        header = self._value(1)
+        if not isinstance(header, dict):
             raise FrameError("frame header is not a map")
-    if pos != end:
-        raise FrameError("frame header is followed by other bytes")
+        if self._pos != self._end:
+            raise FrameError("frame header is followed by other bytes")
+        return header
+
+    def _value(self, depth: int) -> Any:
+        self._seen += 1
+        if self._seen > MAX_VALUES:
+            raise FrameError(f"frame header holds more than {MAX_VALUES} values")
+        pos = self._pos
+        if pos >= self._end:
+            raise FrameError("frame header is truncated")
+        code = self._view[pos]
+        self._pos = pos + 1
+        if code < 0x80:
+            return code
+        if code >= 0xE0:
+            return code - 0x100
+        if code < 0x90:
+            return self._map(code & 0x0F, depth)
+        if code < 0xA0:
+            return self._list(code & 0x0F, depth)
+        if code < 0xC0:
+            return self._text(code & 0x1F)
+        if code in (0xC2, 0xC3):
+            return code == 0xC3
+        if code not in _WIDE:
+            raise FrameError(f"frame header holds msgpack type {code:#04x}: nil, float and extensions are not allowed")
+        width, what, least = _WIDE[code]
+        number = int.from_bytes(self._take(width), "big", signed=what == _SIGNED)
+        if number > least if what == _SIGNED else number < least:
+            raise FrameError("frame header is not in canonical form: a number or a length has a shorter encoding")
+        if what in (_UNSIGNED, _SIGNED):
+            return number
+        if what == _BYTES:
+            return bytes(self._take(number))
+        if what == _TEXT:
+            return self._text(number)
+        return self._list(number, depth) if what == _LIST else self._map(number, depth)
+
+    def _take(self, n: int) -> memoryview:
+        """Return the next n bytes, of which a copy is made only once they are known to be there."""
+        if n > self._end - self._pos:
+            raise FrameError("frame header is truncated")
+        self._pos += n
+        return self._view[self._pos - n : self._pos]
+
+    def _text(self, n: int) -> str:
+        try:
+            return str(self._take(n), "utf-8")
+        except UnicodeDecodeError as err:
+            raise FrameError(f"frame header is malformed: {str(err)[:120]}") from None
+
+    def _enter(self, values: int, depth: int) -> None:
+        if values > self._end - self._pos:  # a value takes at least one byte
+            raise FrameError("frame header is truncated")
+        if depth > MAX_DEPTH:
+            raise FrameError(f"frame header is nested more than {MAX_DEPTH} deep")
+
+    def _list(self, n: int, depth: int) -> list[Any]:
+        self._enter(n, depth)
+        return [self._value(depth + 1) for _ in range(n)]
+
+    def _map(self, n: int, depth: int) -> dict[str, Any]:
+        self._enter(2 * n, depth)
+        header: dict[str, Any] = {}
+        last: str | None = None
+        for _ in range(n):
+            key = self._value(depth + 1)
+            if not isinstance(key, str):
+                raise FrameError("frame header is malformed: a key must be a str")
+            if last is not None and key <= last:  # by code points, which is by the bytes of UTF-8
+                raise FrameError("frame header is not in canonical form: keys are out of order, or one is there twice")
+            header[key] = self._value(depth + 1)
+            last = key
+        return header

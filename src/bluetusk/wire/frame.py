@@ -15,7 +15,8 @@ A reader of this format meets bytes that anyone may have written, so it is *tota
 :class:`~bluetusk.errors.FrameError`, never another exception), *bounded* (it allocates nothing because of a length
 field: lengths are first compared with the bytes that are there, and the number of values in a header is limited, since
 a one-byte msgpack value costs up to 80 bytes as a Python object) and *canonical* (exactly one byte string encodes a
-given frame: what was read is encoded again and must give the bytes read; signatures and hashes over frames rely on it).
+given frame: a reader refuses keys out of order and numbers in more bytes than they need; signatures and hashes over
+frames rely on it).
 
 Header values are bool, int (-2^63 .. 2^64-1), str, bytes, list and map with str keys, nested at most four deep counting
 the header itself. There is no nil (an absent field is absent), no float (no number in a header may depend on rounding)
@@ -24,6 +25,7 @@ and no extension type, timestamps included.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -36,7 +38,10 @@ from ._header import MAX_DEPTH, MAX_HEADER, MAX_VALUES, pack, unpack
 __all__ = [
     "MAGIC",
     "MAX_DEPTH",
+    "MAX_EMPTY",
     "MAX_HEADER",
+    "MAX_NDIM",
+    "MAX_SIZE",
     "MAX_VALUES",
     "VERSION",
     "Frame",
@@ -48,12 +53,22 @@ __all__ = [
     "read_exact",
     "read_frame",
     "read_header",
+    "shape_field",
+    "shape_text",
     "write_all",
     "write_header",
 ]
 
 MAGIC = b"BTK1"
 VERSION = 1
+
+MAX_NDIM = 32
+"""Most axes of an array in a frame: what every NumPy takes."""
+MAX_SIZE = 1 << 48
+"""Most elements of an array in a frame."""
+MAX_EMPTY = 1 << 10
+"""Largest product of the other axes where an axis is 0. No byte of the payload pays for these axes, but whoever sums
+over the empty one gets as many elements: 1024 ciphertexts under the longest key are one mebibyte."""
 
 _FIXED = struct.Struct("<4sHHIQ")
 _CHUNK = 1 << 16  # a stream is read in such steps, so a lying length costs no more than what was really sent
@@ -218,7 +233,7 @@ def decode(data: bytes | bytearray | memoryview, kind: Kind | None = None, *, ma
     if header_len + payload_len != there:
         what = "truncated" if header_len + payload_len > there else "followed by other bytes"
         raise FrameError(f"frame is {what}: its lengths say {header_len + payload_len} bytes, there are {there}")
-    header = unpack(bytes(view[_FIXED.size : _FIXED.size + header_len]))
+    header = unpack(view[_FIXED.size : _FIXED.size + header_len])
     return Frame(got, VERSION, header, view[_FIXED.size + header_len :])
 
 
@@ -343,6 +358,8 @@ def read_exact(fp: BinaryIO, view: bytearray | memoryview) -> None:
     ------
     FrameError
         If the stream ends before the buffer is full.
+    OSError
+        If the stream is non-blocking and empty (BlockingIOError), or gives more than it was asked for.
 
     Examples
     --------
@@ -354,9 +371,7 @@ def read_exact(fp: BinaryIO, view: bytearray | memoryview) -> None:
     """
     rest = memoryview(view).cast("B")
     while rest.nbytes:
-        part = fp.read(min(rest.nbytes, 16 * _CHUNK))
-        if not part:
-            raise FrameError(f"the stream ended {rest.nbytes} bytes early: the frame is truncated")
+        part = _part(fp, min(rest.nbytes, 16 * _CHUNK), rest.nbytes)
         rest[: len(part)] = part
         rest = rest[len(part) :]
 
@@ -375,6 +390,8 @@ def write_all(fp: BinaryIO, data: bytes | bytearray | memoryview) -> None:
     ------
     BlockingIOError
         If the stream is non-blocking and full.
+    OSError
+        If ``write`` returns anything but how much of what it was given it took, at least one byte.
 
     Examples
     --------
@@ -386,9 +403,15 @@ def write_all(fp: BinaryIO, data: bytes | bytearray | memoryview) -> None:
     """
     rest = memoryview(data).cast("B")
     while rest.nbytes:
-        done = fp.write(rest[: 16 * _CHUNK])
+        part = rest[: 16 * _CHUNK]
+        done = fp.write(part)
         if done is None:
             raise BlockingIOError("the stream is non-blocking and full: give a blocking one")
+        if isinstance(done, bool) or not isinstance(done, int) or not 0 < done <= part.nbytes:
+            raise OSError(
+                f"write() of the stream returned {done!r} for {part.nbytes} bytes, not how many of them it took: "
+                "give a file object of the io module, or one that keeps to its rules"
+            )
         rest = rest[done:]
 
 
@@ -497,6 +520,76 @@ def field(
     return value  # type: ignore[no-any-return]
 
 
+def shape_field(
+    header: Mapping[str, Any],
+    name: str = "shape",
+    *,
+    ndim: int = MAX_NDIM,
+    size: int = MAX_SIZE,
+    empty: int = MAX_EMPTY,
+    payload: int | None = None,
+    itemsize: int = 1,
+) -> tuple[int, ...]:
+    """Return the shape of an array that a header states, before anything is allocated for it.
+
+    Parameters
+    ----------
+    header : mapping
+        A decoded header, or a map inside one.
+    name : str
+        The field's name.
+    ndim : int
+        Most axes.
+    size : int
+        Most elements; also the largest length of an axis.
+    empty : int
+        Largest product of the other axes where an axis is 0 (:data:`MAX_EMPTY`).
+    payload, itemsize : int, optional
+        Bytes that are there for the elements, and bytes of each: they must agree.
+
+    Returns
+    -------
+    tuple of int
+        Its product, with zeros counted as ones, is at most `size`: no product of axes overflows.
+
+    Raises
+    ------
+    FrameError
+        If the field is missing, is no list of non-negative ints, is beyond a limit or disagrees with the payload.
+
+    Examples
+    --------
+    >>> shape_field({"shape": [2, 3]}, payload=48, itemsize=8)
+    (2, 3)
+    >>> shape_field({"shape": [0, 2**64 - 1]})
+    Traceback (most recent call last):
+        ...
+    bluetusk.errors.FrameError: frame field 'shape' is out of range: axes and their product are 0 to 2^48; where an \
+axis is 0, the product of the others is at most 2^10
+    """
+    shape = tuple(field(header, name, list, high=ndim, items=int))
+    most = empty if 0 in shape else size
+    if any(not 0 <= d <= size for d in shape) or math.prod(max(d, 1) for d in shape) > most:
+        raise FrameError(f"frame field {name!r} is out of range: {shape_text(size, empty)}")
+    if payload is not None and math.prod(shape) * itemsize != payload:
+        raise FrameError(
+            f"frame field {name!r} needs a payload of {math.prod(shape) * itemsize} bytes, there are {payload}"
+        )
+    return shape
+
+
+def shape_text(size: int = MAX_SIZE, empty: int = MAX_EMPTY) -> str:
+    """Return the rule of :func:`shape_field` for messages.
+
+    Examples
+    --------
+    >>> shape_text(100, 10)
+    'axes and their product are 0 to 100; where an axis is 0, the product of the others is at most 10'
+    """
+    most, others = (f"2^{n.bit_length() - 1}" if n & (n - 1) == 0 and n > 256 else str(n) for n in (size, empty))
+    return f"axes and their product are 0 to {most}; where an axis is 0, the product of the others is at most {others}"
+
+
 # ---------------------------------------------------------------------------------------------------- internals
 
 
@@ -532,15 +625,27 @@ def _fixed(view: bytes, kind: Kind | None, max_payload: int | None) -> tuple[Kin
 
 def _read_head(fp: BinaryIO, kind: Kind | None, max_payload: int | None) -> tuple[Kind, dict[str, Any], int]:
     got, header_len, payload_len = _fixed(bytes(_read_bytes(fp, _FIXED.size)), kind, max_payload)
-    return got, unpack(bytes(_read_bytes(fp, header_len))), payload_len
+    return got, unpack(_read_bytes(fp, header_len)), payload_len
 
 
 def _read_bytes(fp: BinaryIO, n: int) -> bytearray:
     """Read exactly n bytes into memory that grows with what arrives."""
     data = bytearray()
     while len(data) < n:
-        part = fp.read(min(n - len(data), _CHUNK))
-        if not part:
-            raise FrameError(f"the stream ended {n - len(data)} bytes early: the frame is truncated")
-        data += part
+        data += _part(fp, min(n - len(data), _CHUNK), n - len(data))
     return data
+
+
+def _part(fp: BinaryIO, most: int, missing: int) -> bytes:
+    """Read at least one and at most `most` bytes."""
+    part = fp.read(most)
+    if part is None:
+        raise BlockingIOError("the stream is non-blocking and empty: give a blocking one")
+    if not part:
+        raise FrameError(f"the stream ended {missing} bytes early: the frame is truncated")
+    if len(part) > most:
+        raise OSError(
+            f"read({most}) of the stream returned {len(part)} bytes: give a file object of the io module, or one that "
+            "keeps to its rules"
+        )
+    return part

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from ..._once import Uncopied
 from ...errors import ProtocolAbort
 from .._journal import Journal
 
@@ -26,20 +27,20 @@ class Notes(Journal):
         return f"{_WHAT.get(tensor, tensor)}: start a new round"
 
 
-class Memory:
+class Memory(Uncopied):
     """The same promise for a client without a file: it holds as long as the process."""
 
     def __init__(self) -> None:
-        self._spent: set[tuple[int, str]] = set()
+        self._spent: dict[tuple[int, str], object] = {}
         self._pid = os.getpid()
 
     def spend(self, round: int, what: str) -> None:
         """Note something, or refuse it."""
         if os.getpid() != self._pid:
             raise ProtocolAbort("the client belongs to the parent process: a fork may not answer", round=round)
-        if (round, what) in self._spent:
+        token = object()
+        if self._spent.setdefault((round, what), token) is not token:  # one atomic step: of two threads, one goes on
             raise ProtocolAbort(f"{_WHAT[what]}: start a new round", round=round)
-        self._spent.add((round, what))
 
     def close(self) -> None:
         """Nothing to release."""

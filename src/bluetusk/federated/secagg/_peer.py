@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from numpy.typing import NDArray
 
 from ..._kernels import ring as kernel
+from ..._once import Uncopied
 from ...errors import ProtocolAbort
 from ...sharing import share_keys
 from ._graph import Places
@@ -66,7 +67,7 @@ def pack(words: Words, bits: int) -> memoryview:
     return out.data
 
 
-class Peer:
+class Peer(Uncopied):
     """One client's keys and seed of one round.
 
     Parameters

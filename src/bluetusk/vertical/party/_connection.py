@@ -41,7 +41,7 @@ class Connection:
         yield self._hello
         session = self._session
         while True:
-            with session._changed:
+            with session._lock:
                 failure = session._failure
                 if failure is not None and getattr(failure, "party", None) != session._peer and not session.abort_said:
                     session.abort_said = True
@@ -72,7 +72,7 @@ class Connection:
 
     def lost(self) -> None:
         """Note that the other end is gone; a newer connection is left alone."""
-        with self._session._changed:
+        with self._session._lock:
             if self._session._connection == self._number:
                 self._session._ready = False
 
@@ -97,7 +97,7 @@ class Connection:
         got = decode(data, Kind.PARTY, max_payload=CHUNK)
         say = frame.field(got.header, "say", str, choices=("hello", "data", "ack", "now", "beat", "bye", "abort"))
         session = self._session
-        with session._changed:
+        with session._lock:
             if session._connection != self._number or session._failure is not None:
                 return False
             session._heard = time.monotonic()

@@ -257,7 +257,7 @@ def run(
     BluetuskError
         Whatever ends the run later.
     """
-    model, guest = config.model, config.role == "guest"
+    model = config.model
     check_rows(config, rows)
     splits = splits if splits is not None else Splits()
     stages: dict[str, dict[str, float]] = {}
@@ -341,7 +341,7 @@ def run(
         learning_rate=model.learning_rate,
         l2=model.l2,
         sigmoid=model.sigmoid,
-        seed=key.derived(f"batches {model.seed}") if guest else None,
+        seed=key.derived(f"batches {model.seed}"),
         key_size=model.key_size,
     )
     boosting = GradientBoosting(

@@ -80,7 +80,8 @@ class Session:
 
     def __init__(self, vault: Vault, *, job: str, peer: str, patience: float = 600.0) -> None:
         self._vault, self._job, self._peer, self._patience = vault, job, peer, patience
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()  # for `with`: an interrupt in a Condition's own, in Python, leaves it locked
+        self._changed = threading.Condition(self._lock)
         self._rounds: dict[int, _Round] = {}
         self._tasks: dict[str, int] = {}  # name: the step with which it began
         self._now = 0  # steps kept
@@ -104,7 +105,7 @@ class Session:
 
     def send(self, data: bytes) -> None:
         """Send a frame: it is on the disk when this returns, and leaves as soon as it can."""
-        with self._changed:
+        with self._lock:
             self._check()
             now = self._round(self._now)
             self._vault.append(_OUT.format(self._now), bytes(data))
@@ -113,7 +114,7 @@ class Session:
 
     def recv(self) -> bytes:
         """Wait for the next frame of this step."""
-        with self._changed:
+        with self._lock:
             while True:
                 self._check()
                 now = self._round(self._now)
@@ -139,7 +140,7 @@ class Session:
         Rewind
             If the parties had to go back to an earlier task.
         """
-        with self._changed:
+        with self._lock:
             if self._failure is not None:
                 raise self._failure
             if task in self._tasks:
@@ -168,7 +169,7 @@ class Session:
 
         Waits until the peer has begun the step, so that the two are never more than one step apart.
         """
-        with self._changed:
+        with self._lock:
             while True:
                 self._check()
                 if self._peer_now >= self._now:
@@ -211,7 +212,7 @@ class Session:
             Whether the peer has everything.
         """
         until = time.monotonic() + seconds
-        with self._changed:
+        with self._lock:
             done = self._was_done()
             if done:  # in an earlier life, after which the peer may have left for good
                 until = min(until, time.monotonic() + _ALONE)
@@ -237,14 +238,14 @@ class Session:
 
     def fail(self, error: BaseException) -> None:
         """End the run: what the program calls next raises this error."""
-        with self._changed:
+        with self._lock:
             if self._failure is None:
                 self._failure = error
             self._changed.notify_all()
 
     def wait_until_told(self, seconds: float) -> None:
         """Wait until a failure has been told to the peer, if it is there to be told."""
-        with self._changed:
+        with self._lock:
             self._changed.wait_for(lambda: self.abort_said or not self._ready, seconds)
 
     @property
@@ -264,7 +265,7 @@ class Session:
 
     def disconnect(self) -> None:
         """End the connection that there is, if any."""
-        with self._changed:
+        with self._lock:
             self._connection += 1
             self._ready = False
             self._changed.notify_all()
@@ -273,7 +274,7 @@ class Session:
 
     def connect(self) -> Connection:
         """Begin a new connection; the one before it, if any, is over."""
-        with self._changed:
+        with self._lock:
             self._connection += 1
             self._ready = self._said_bye = self._heard_bye = False
             self._acks.clear()

@@ -48,6 +48,11 @@ class SplitKey:
     secret : bytes
         32 bytes. The repr does not show it.
 
+    Raises
+    ------
+    FrameError
+        If it has another length: a state directory of another version.
+
     Examples
     --------
     >>> key = SplitKey(bytes(32))
@@ -56,6 +61,10 @@ class SplitKey:
     """
 
     secret: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.secret) != _BYTES:
+            raise FrameError(f"the key of the split has {len(self.secret)} bytes, not {_BYTES}: begin a new job")
 
     def __repr__(self) -> str:
         return "SplitKey()"

@@ -1,0 +1,91 @@
+"""Objects that may serve once: what makes every view of them spent together, and why there are no copies.
+
+A mask that hides one value hides no second one: the difference of two masked values is the difference of the values.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NoReturn
+
+from .errors import ProtocolAbort
+
+__all__ = ["Uncopied", "Uses"]
+
+
+class Uncopied:
+    """Base of classes of which there must be no copies; ``_no_copy`` says what a copy would do."""
+
+    __slots__ = ()
+
+    _no_copy = "two copies could serve twice"
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} cannot be pickled or copied: {self._no_copy}")
+
+    def __reduce__(self) -> NoReturn:
+        self.__reduce_ex__(0)
+
+    def __getstate__(self) -> NoReturn:
+        self.__reduce_ex__(0)
+
+    def __copy__(self) -> NoReturn:
+        self.__reduce_ex__(0)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
+        self.__reduce_ex__(0)
+
+
+class Uses(Uncopied):
+    """Which parts of something have served: one object for all views of it, in the process that made it.
+
+    Parameters
+    ----------
+    name : str
+        What it is, for messages.
+    hides : str
+        What would show if it served again.
+
+    Examples
+    --------
+    >>> uses = Uses("pair", "a difference")
+    >>> uses.spend(0), uses.spend(1)
+    (None, None)
+    >>> uses.spend(None)
+    Traceback (most recent call last):
+        ...
+    bluetusk.errors.ProtocolAbort: this pair has served already, and a second use would show a difference: take another
+    """
+
+    __slots__ = ("_hides", "_name", "_pid", "_spent")
+
+    def __init__(self, name: str, hides: str) -> None:
+        self._name, self._hides, self._pid = name, hides, os.getpid()
+        self._spent: dict[int | None, object] = {}
+
+    def spent(self, part: int | None) -> bool:
+        """Whether this part, or the whole (None) or a part of it, has served."""
+        return bool(self._spent) if part is None else part in self._spent or None in self._spent
+
+    def spend(self, part: int | None) -> None:
+        """Note that a part serves now, or the whole (None): before anything that it masks is computed.
+
+        Raises
+        ------
+        ProtocolAbort
+            If it, the whole or a part of it has served, or this process is a fork of the one that made it.
+        """
+        if self._pid != os.getpid():
+            raise ProtocolAbort(
+                f"this {self._name} was made by the parent process, and each side of a fork could use it: make it in "
+                "the process that uses it"
+            )
+        # setdefault is one atomic step: of two threads one gets its token in, and no interrupt leaves a lock behind
+        token = object()
+        first = self._spent.setdefault(part, token) is token
+        if not first or (len(self._spent) > 1 if part is None else None in self._spent):
+            if first and part is None:
+                del self._spent[None]  # it did not serve: the parts that have not are still good
+            raise ProtocolAbort(
+                f"this {self._name} has served already, and a second use would show {self._hides}: take another"
+            )
