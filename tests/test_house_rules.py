@@ -266,16 +266,14 @@ OWN_ARRAYS = {
     "vertical/_bins.py": 7,
     "vertical/_boosting_guest.py": 1,
     "vertical/_boosting_predict.py": 1,
-    "vertical/_buckets.py": 4,
-    "vertical/_columns.py": 4,
-    "vertical/_ids.py": 1,
+    "vertical/_buckets.py": 2,
     "vertical/_link.py": 2,
     "vertical/_logistic_job.py": 3,
     "vertical/_state.py": 2,
     "vertical/align.py": 2,
     "vertical/boosting.py": 2,
     "vertical/evaluation.py": 2,
-    "vertical/party/_run.py": 1,
+    "vertical/party/_run.py": 2,
     "vertical/report.py": 2,
 }
 ASARRAY = {"array", "asanyarray", "asarray", "ascontiguousarray", "asfortranarray"}

@@ -39,7 +39,8 @@ class BluetuskError(Exception):
 class DataWarning(UserWarning):
     """What the data do not support: few events, a column that separates the classes, a model worse than chance.
 
-    Shown to the party with the labels alone, for whom it is no news: for the other one it would be a statistic of them.
+    What concerns labels is shown to the party with the labels alone, for whom it is no news: for the other one it would
+    be a statistic of them. Each party is warned of its own columns: values that training has not seen, cells left out.
     To make such a finding an error: ``warnings.simplefilter("error", bluetusk.DataWarning)``.
 
     Examples

@@ -26,7 +26,6 @@ TUTORIAL = Path(__file__).parents[2] / "docs" / "vertical" / "tutorial.md"
 SMALLER = {
     "rows=6000": "rows=1200",
     "key_size = 3072": "key_size = 2048",
-    "epochs = 3": "epochs = 1",
     "trees = 10": "trees = 1",
 }
 BLOCK = re.compile(r'^```(\w+) title="([^"]+)"\n(.*?)^```', re.MULTILINE | re.DOTALL)

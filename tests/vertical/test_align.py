@@ -49,7 +49,7 @@ def test_integers_are_their_digits_and_strings_are_exact(both):
     b = np.array(["7", "07", "-3", " 5", "x" * 1000, "\u00e9"], dtype=object)
     mine, theirs = run(both, a, b)
     assert sorted(map(str, mine)) == sorted(theirs) == ["-3", "7"]
-    assert run(both, ["e\u0301", "\u65e5\u672c", ""], ["\u00e9", "\u65e5\u672c", ""])[0].__len__() == 2
+    assert run(both, ["e\u0301", "\u65e5\u672c"], ["\u00e9", "\u65e5\u672c"])[0] == ["\u65e5\u672c"]
 
 
 @pytest.mark.parametrize(("a", "b"), [([], []), ([], ["x"]), (["x"], []), (["x"], ["y"])])
@@ -83,6 +83,10 @@ def test_the_strictest_minimum_counts(both):
         ([["a"]], TypeError, "one axis"),
         (np.array([["a"]]), TypeError, "one axis"),
         (["\ud800"], ValueError, "surrogate"),
+        (["a", " "], ValueError, r"ids\[1\] is ' ', a missing value"),
+        (np.array(["nan", "b"], dtype=object), ValueError, r"ids\[0\] is 'nan', a missing value"),
+        (np.ma.array([1, 2], mask=[0, 1]), TypeError, "masked"),
+        ([1, np.ma.masked], TypeError, r"ids\[1\] is masked"),
     ],
 )
 def test_ids_that_could_mean_two_things_are_refused(ids, error, message):

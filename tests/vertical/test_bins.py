@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
 from bluetusk.vertical._bins import ColumnBins, cut, information_value, monotone_groups, weights_of_evidence
-from bluetusk.vertical._columns import as_labels, as_table, keys_of
+from bluetusk.vertical._columns import as_labels, as_table, texts_of
 
 NAN = float("nan")
 numbers = st.lists(
@@ -37,17 +37,18 @@ def test_numbers_fall_into_bins_of_enough_rows(values, max_bins, min_rows):
 @settings(max_examples=150)
 @given(st.lists(st.sampled_from(["a", "b", "c", "d", None, 1, 2.5]), min_size=1, max_size=50), st.integers(1, 12))
 def test_categories_fall_into_bins_of_enough_rows(values, min_rows):
-    keys = keys_of(values)
-    min_rows = min(min_rows, len(keys))
-    bins = cut("c", keys, max_bins=3, min_rows=min_rows)
-    codes = bins.codes(keys)
+    texts = texts_of(values)
+    min_rows = min(min_rows, len(texts))
+    bins = cut("c", texts, max_bins=3, min_rows=min_rows)
+    codes = bins.codes(texts)
     assert np.bincount(codes, minlength=bins.n_bins).tolist() == bins.rows.tolist()
     assert bins.rows.min() >= min_rows
-    counts = {key: keys.tolist().count(key) for key in set(keys.tolist())}
-    for keys_together in bins.groups:
-        assert len(keys_together) == 1
-        assert counts[keys_together[0]] >= min_rows
-    assert bins.codes(keys_of(["never seen"])).tolist() == [bins.other]
+    counts = {text: texts.tolist().count(text) for text in set(texts.tolist())}
+    for together in bins.groups:
+        assert len(together) == 1
+        assert counts[together[0]] >= min_rows
+    assert {text for group in (*bins.groups, bins.rare) for text in group} == counts.keys() - {None}
+    assert bins.codes(texts_of(["never seen"])).tolist() == [bins.other]
 
 
 def test_bins_in_words_and_unseen_values():
@@ -62,9 +63,9 @@ def test_bins_in_words_and_unseen_values():
     woe = np.array([-1.0, 1.0])
     seen = cut("c", np.array([1.0, 2.0]), max_bins=2, min_rows=1).weighed(woe, 0.1)
     assert seen.transform(np.array([0.0, 2.0, np.inf, NAN])).tolist() == [-1.0, 1.0, 1.0, 0.0]
-    jobs = cut("c", keys_of(["a", "a", "b", "c", 3]), max_bins=5, min_rows=2)
+    jobs = cut("c", texts_of(["a", "a", "b", "c", 3]), max_bins=5, min_rows=2)
     assert jobs.labels() == ["a", "others"]
-    assert cut("c", keys_of(["a", None, None]), max_bins=5, min_rows=2).labels() == ["others, missing"]
+    assert cut("c", texts_of(["a", None, None]), max_bins=5, min_rows=2).labels() == ["others, missing"]
 
 
 def test_weights_and_information_by_hand():
@@ -140,8 +141,8 @@ def test_tables():
     assert table.names == ["age", "job"]
     assert table.values[0].tolist()[::2] == [20.0, 30.5]
     assert np.isnan(table.values[0][1])
-    assert table.values[1].tolist() == ["sx", "", "sy"]
-    assert as_table(np.array([["a"], ["b"]])).values[0].tolist() == ["sa", "sb"]
+    assert table.values[1].tolist() == ["x", None, "y"]
+    assert as_table(np.array([["a"], ["b"]])).values[0].tolist() == ["a", "b"]
     for bad, message in (
         ({"X": np.zeros(3)}, "two axes"),
         ({"X": np.zeros((2, 2)), "columns": ["a"]}, "1 names"),

@@ -130,9 +130,6 @@ def test_rows(tmp_path):
     rows = Rows.read(load(tmp_path, GUEST))
     assert rows.names == ["age", "city"]
     assert rows.labels.tolist() == [1, 0]
-    coded = rows.matrix(np.array([1, 0]), coded=True)
-    assert coded.dtype == np.float64
-    assert np.array_equal(coded, [[np.nan, 1.0], [41.0, 0.0]], equal_nan=True)
     assert rows.matrix(np.array([0])).tolist() == [[41.0, "x"]]
 
 

@@ -351,7 +351,8 @@ def test_kept_scores_are_of_their_rows_and_model(steps):
 @pytest.mark.parametrize(
     ("x", "y", "options", "message"),
     [
-        ([[1.0], [np.inf]], [0, 1], {}, "NaN or infinite"),
+        ([[1.0], [np.inf]], [0, 1], {}, r"row 1 of X\['x0'\] is infinite"),
+        ([[1.0], [None]], [0, 1], {}, "NaN or infinite"),
         ([1.0, 2.0], [0, 1], {}, "two axes"),
         ([[], []], [0, 1], {}, "0 columns"),
         ([[1.0], [2.0]], [0, 2], {}, "0 and 1 only"),

@@ -249,7 +249,7 @@ class Runner:
             elif "listening" in said:
                 self.address = said["listening"]
                 self._listening.set()
-            elif self._progress is not None:
+            elif self._progress is not None and "task" in said:
                 self._progress(self.role, said["task"], said["done"], said["of"])
         self._listening.set()
 

@@ -3,6 +3,7 @@
 from types import ModuleType
 
 from . import evaluation
+from ._files import read_columns
 from ._link import Link, Observer, local_links
 from .align import intersect
 from .binning import WoEBinning
@@ -24,6 +25,7 @@ __all__ = [
     "intersect",
     "local_links",
     "party",
+    "read_columns",
     "write_report",
 ]
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._columns import MISSING
+from ._cells import in_order
 
-__all__ = ["ColumnBins", "cut", "information_value", "monotone_groups", "weights_of_evidence"]
+__all__ = ["ColumnBins", "cut", "from_version_1", "information_value", "monotone_groups", "weights_of_evidence"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -32,7 +32,7 @@ class ColumnBins:
     edges : ndarray of float64
         Bin k holds ``edges[k - 1] <= x < edges[k]``.
     groups : list of list of str
-        For categories: the keys in each bin. Keys that are in none fall into bin `other`.
+        For categories: the texts in each bin. Texts that are in none fall into bin `other`.
     missing, other : int
         Bins of missing values and of categories that are rare or new; -1 where training had none.
     rows : ndarray of int64
@@ -43,6 +43,8 @@ class ColumnBins:
         Weight of evidence of each bin; NaN before it is known.
     iv : float
         Information value.
+    rare : list of str or None
+        For categories: the texts in bin `other` at training; None where a file of version 1 does not tell.
 
     Examples
     --------
@@ -61,6 +63,7 @@ class ColumnBins:
     events: Ints | None
     woe: Floats
     iv: float
+    rare: list[str] | None = field(default_factory=list)
 
     @property
     def n_bins(self) -> int:
@@ -78,9 +81,23 @@ class ColumnBins:
             codes = np.searchsorted(self.edges, values, side="right").astype(np.int64)
             codes[np.isnan(values)] = self.missing
             return codes
-        place = {key: k for k, keys in enumerate(self.groups) for key in keys}
-        place[MISSING] = self.missing
-        return np.array([place.get(key, self.other) for key in values.tolist()], np.int64)
+        place: dict[str | None, int] = {text: k for k, texts in enumerate(self.groups) for text in texts}
+        place[None] = self.missing
+        return np.array([place.get(text, self.other) for text in values.tolist()], np.int64)
+
+    def unseen(self, values: NDArray[Any]) -> tuple[Counter[str], int]:
+        """Return the categories that training has not seen and how often each comes, and how many values are missing.
+
+        Missing values are counted only if training had none.
+        """
+        if self.kind == "numeric":
+            return Counter(), int(np.isnan(values).sum()) if self.missing < 0 else 0
+        counts = Counter(values.tolist())
+        absent = counts.pop(None, 0) * (self.missing < 0)
+        if self.rare is None and self.other >= 0:
+            return Counter(), absent
+        known = {text for texts in (*self.groups, self.rare or []) for text in texts}
+        return Counter({text: n for text, n in counts.items() if text not in known}), absent
 
     def transform(self, values: NDArray[Any]) -> Floats:
         """Return each value's weight of evidence; 0 (no evidence) for what training has not seen."""
@@ -108,7 +125,7 @@ class ColumnBins:
             texts = [f"[{a}, {b})" for a, b in itertools.pairwise(ends)]
             texts = [t.replace("[-inf", "(-inf") for t in texts]
         else:
-            texts = [", ".join(_shown(key) for key in keys) for keys in self.groups]
+            texts = [", ".join(group) for group in self.groups]
             texts += [""] * (self.n_bins - len(texts))
         if self.other >= 0:
             texts[self.other] = ", ".join(filter(None, [texts[self.other], "others"]))
@@ -130,11 +147,13 @@ class ColumnBins:
             "events": None if self.events is None else self.events.tolist(),
             "woe": self.woe.tolist(),
             "iv": self.iv,
+            "rare": self.rare,
         }
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> ColumnBins:
         """Read what :meth:`to_plain` wrote; ValueError, TypeError or KeyError if it is something else."""
+        rare = None if plain["rare"] is None else [str(text) for text in plain["rare"]]
         rows, woe = np.array(plain["rows"], np.int64), np.array(plain["woe"], np.float64)
         events = None if plain["events"] is None else np.array(plain["events"], np.int64)
         edges, groups = np.array(plain["edges"], np.float64), [[str(k) for k in g] for g in plain["groups"]]
@@ -149,6 +168,7 @@ class ColumnBins:
             events,
             woe,
             float(plain["iv"]),
+            rare,
         )
         k = len(rows)
         fits = rows.shape == woe.shape == (k,) and edges.ndim == 1 and (events is None or events.shape == (k,))
@@ -167,8 +187,33 @@ class ColumnBins:
         return made
 
 
-def _shown(key: str) -> str:
-    return key[1:].removesuffix(".0") if key.startswith("n") else key[1:]
+def from_version_1(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plain form of bins from that of version 1, whose categories were "s" and a text, or "n" and a float.
+
+    Raises
+    ------
+    ValueError
+        If a text and a number become one category: they had weights that cannot both hold.
+
+    Examples
+    --------
+    >>> from_version_1({"groups": [["sa"], ["n2.0"]]})["groups"]
+    [['a'], ['2']]
+    """
+    groups = [[_renamed(key) for key in group] for group in plain["groups"]]
+    texts = [text for group in groups for text in group]
+    if len(set(texts)) != len(texts):
+        raise ValueError(f"the bins of {plain['name']!r} hold a number and the same text: fit the column again")
+    return {**plain, "groups": groups, "rare": None}
+
+
+def _renamed(key: str) -> str:
+    if key[:1] not in ("s", "n"):
+        raise ValueError("a category of version 1 begins with s or n")
+    if key[0] == "s":
+        return key[1:]
+    number = float(key[1:])
+    return str(int(number)) if number.is_integer() else repr(number)
 
 
 def cut(name: str, values: NDArray[Any], *, max_bins: int, min_rows: int) -> ColumnBins:
@@ -179,7 +224,7 @@ def cut(name: str, values: NDArray[Any], *, max_bins: int, min_rows: int) -> Col
     name : str
         The column.
     values : ndarray
-        float64 with NaN for missing values, or keys of categories.
+        float64 with NaN for missing values, or texts of categories with None for missing ones.
     max_bins : int
         Most bins of numbers; those of missing values and of categories are further ones.
     min_rows : int
@@ -194,7 +239,7 @@ def cut(name: str, values: NDArray[Any], *, max_bins: int, min_rows: int) -> Col
 
     Examples
     --------
-    >>> cut("job", np.array(["sa", "sa", "sb", ""], object), max_bins=5, min_rows=2).labels()
+    >>> cut("job", np.array(["a", "a", "b", None], object), max_bins=5, min_rows=2).labels()
     ['a', 'others, missing']
     """
     if values.dtype.kind == "f":
@@ -232,20 +277,21 @@ def _cut_numbers(name: str, values: Floats, max_bins: int, min_rows: int) -> Col
     return _fresh(name, "numeric", np.array(edges, np.float64), [], missing, -1, counts)
 
 
-def _cut_categories(name: str, keys: NDArray[Any], min_rows: int) -> ColumnBins:
-    counts = Counter(keys.tolist())
-    absent = counts.pop(MISSING, 0)
-    large = {key: n for key, n in counts.items() if n >= min_rows}
+def _cut_categories(name: str, texts: NDArray[Any], min_rows: int) -> ColumnBins:
+    counts = Counter(texts.tolist())
+    absent = counts.pop(None, 0)
+    large = {text: n for text, n in counts.items() if n >= min_rows}
     rest = sum(counts.values()) - sum(large.values())
     alone = absent >= min_rows
     if not alone:
         rest += absent
     while 0 < rest < min_rows and large:  # the rare ones together are still too few
-        least = min(large, key=lambda key: (large[key], key))
+        least = min(large, key=lambda text: (large[text], text))
         rest += large.pop(least)
     if 0 < rest < min_rows:  # only missing values are many enough
         rest, alone = rest + absent, False
-    groups, rows = [[key] for key in sorted(large)], [large[key] for key in sorted(large)]
+    kept = in_order(large)
+    groups, rows = [[text] for text in kept], [large[text] for text in kept]
     other = len(rows) if rest else -1
     if rest:
         rows.append(rest)
@@ -254,7 +300,8 @@ def _cut_categories(name: str, keys: NDArray[Any], min_rows: int) -> ColumnBins:
         missing = len(rows) if alone else other
     if alone:
         rows.append(absent)
-    return _fresh(name, "categorical", np.empty(0), groups, missing, other, rows)
+    made = _fresh(name, "categorical", np.empty(0), groups, missing, other, rows)
+    return replace(made, rare=in_order(counts.keys() - large.keys()))
 
 
 def _fresh(

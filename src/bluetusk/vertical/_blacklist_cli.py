@@ -19,7 +19,7 @@ import numpy as np
 from .. import _toml
 from .._parallel import get_num_threads
 from ..paillier import keyfile
-from ._files import read_columns
+from ._files import File
 from ._ids import as_ids
 from ._job import Keeper, Progress
 from ._link import Link, local_links
@@ -174,10 +174,7 @@ def _write(path: str, ids: list[str], answer: BlacklistAnswer) -> None:
 
 
 def _ids_of(settings: Settings) -> list[str]:
-    column = read_columns(settings.file, [settings.id], text=[settings.id])[settings.id].tolist()
-    missing = sum(value is None for value in column)
-    if missing:
-        raise ValueError(f"{settings.file}: {missing} rows have no {settings.id!r}: give each an id, or leave them out")
+    column = File(settings.file, [settings.id]).ids(settings.id).tolist()
     try:
         return as_ids(column, settings.id)
     except ValueError as err:

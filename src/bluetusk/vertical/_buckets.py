@@ -2,88 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-__all__ = ["Allowed", "Buckets", "Cuts", "as_labels", "as_table", "counted", "offered"]
+__all__ = ["Allowed", "Buckets", "Cuts", "counted", "offered"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-
-
-def as_table(X: Any, columns: Sequence[str] | None = None) -> tuple[Floats, list[str]]:
-    """Return a table of numbers and the names of its columns.
-
-    Parameters
-    ----------
-    X : array_like of shape (n, features), or a data frame
-        Real numbers; NaN stands for a missing value.
-    columns : sequence of str, optional
-        Names; by default a data frame's own, else "x0", "x1", ...
-
-    Returns
-    -------
-    table : ndarray of float64
-        A copy or a view.
-    names : list of str
-        Of its columns.
-
-    Raises
-    ------
-    TypeError
-        If a column is not numeric.
-    ValueError
-        If the shape is wrong, a value is infinite, or the names do not fit.
-
-    Examples
-    --------
-    >>> as_table([[1, 2], [3, float("nan")]])[1]
-    ['x0', 'x1']
-    """
-    given = X
-    if hasattr(X, "columns") and hasattr(X, "to_numpy"):
-        columns = [str(name) for name in X.columns] if columns is None else columns
-        given = X.to_numpy()
-    array = np.asarray(given)
-    if array.dtype.kind not in "biufO":
-        raise TypeError(f"X holds {array.dtype}, not real numbers: encode categories as numbers first")
-    if array.ndim != 2 or not len(array):
-        raise ValueError(f"X must have shape (rows, features) with at least one row, not {array.shape}")
-    try:
-        table = array.astype(np.float64)
-    except (TypeError, ValueError):
-        raise TypeError("X holds values that are no numbers: encode categories as numbers first") from None
-    if np.isinf(table).any():
-        row, column = np.argwhere(np.isinf(table))[0].tolist()
-        raise ValueError(f"X[{row}, {column}] is infinite: clip it, or mark it as missing (NaN)")
-    names = [f"x{j}" for j in range(table.shape[1])] if columns is None else list(columns)
-    if len(names) != table.shape[1] or len(set(names)) != len(names) or not all(isinstance(n, str) for n in names):
-        raise ValueError(f"columns must be {table.shape[1]} different names, one for each column of X")
-    return table, names
-
-
-def as_labels(y: ArrayLike | None, rows: int) -> tuple[Bools, NDArray[Any]]:
-    """Return which rows have the second of the two classes, and the classes, sorted."""
-    if y is None:
-        raise ValueError("a guest has the labels: give y")
-    given = np.asarray(y)
-    if given.shape != (rows,):
-        raise ValueError(f"y must have shape ({rows},), one label for each row, not {given.shape}")
-    if given.dtype.kind not in "biuU" and not (given.dtype.kind == "f" and np.isfinite(given).all()):
-        raise ValueError(f"y must hold integers, booleans or strings without missing ones, not {given.dtype}")
-    if given.dtype.kind == "f":
-        if (given != np.floor(given)).any():
-            raise ValueError("y must hold whole numbers where it holds floats: they name classes")
-        given = given.astype(np.int64)
-    classes = np.unique(given)
-    if len(classes) != 2:
-        raise ValueError(f"y must have two classes, it has {len(classes)}")
-    return given == classes[1], classes
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from .._numeric import as_array, refuse_masks
+from ._cells import is_missing
+
 __all__ = ["as_ids"]
 
 
@@ -31,7 +34,8 @@ def as_ids(ids: Iterable[Any], name: str = "ids") -> list[str]:
     TypeError
         If one is neither str nor int. A float is refused because 1.0, "1.0" and 1 would be three ids.
     ValueError
-        If one comes twice, or is no valid Unicode.
+        If one comes twice, is no valid Unicode, or stands for a missing value ("", "NA", "nan" and what else pandas
+        reads so): the rows of two customers would match.
 
     Examples
     --------
@@ -40,7 +44,11 @@ def as_ids(ids: Iterable[Any], name: str = "ids") -> list[str]:
     """
     if isinstance(ids, str | bytes):
         raise TypeError(f"{name} must be a sequence of ids, not one {type(ids).__name__}")
-    values = np.asarray(ids).tolist() if hasattr(ids, "__array__") else list(ids)
+    if hasattr(ids, "__array__"):
+        values = as_array(ids, name).tolist()
+    else:
+        values = list(ids)
+        refuse_masks(values, name)
     if not isinstance(values, list) or any(isinstance(value, list) for value in values):
         raise TypeError(f"{name} must have one axis")
     found: list[str] = []
@@ -50,7 +58,9 @@ def as_ids(ids: Iterable[Any], name: str = "ids") -> list[str]:
                 f"{name}[{i}] is of type {type(value).__name__}: an id is a str, or an int, which stands for its "
                 f"digits; convert others to str in the way that the other party does"
             )
-        text = value if isinstance(value, str) else str(int(value))
+        text = str(value) if isinstance(value, str) else str(int(value))
+        if is_missing(text):
+            raise ValueError(f"{name}[{i}] is {text!r}, a missing value: give each row an id, or leave it out")
         try:
             text.encode()
         except UnicodeEncodeError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ def real_table(X: Any, columns: Sequence[str] | None, most: int) -> tuple[list[s
     Raises
     ------
     ValueError
-        If it has no row, no column or more than `most`, or a value that is NaN or infinite.
+        If it has no row, no column or more than `most`, or a value that is missing or infinite.
     TypeError
         If it holds anything but numbers.
     """
@@ -34,8 +34,8 @@ def matching_table(X: Any, fitted: Sequence[str]) -> NDArray[np.float64]:
 
     Parameters
     ----------
-    X : array_like or DataFrame
-        A DataFrame's columns are matched by name, and may be more; an array's by their number and order.
+    X : array_like, DataFrame or mapping
+        Columns of a DataFrame or a mapping are matched by name, and may be more; an array's by their number and order.
     fitted : sequence of str
         Names at training.
 
@@ -46,14 +46,13 @@ def matching_table(X: Any, fitted: Sequence[str]) -> NDArray[np.float64]:
     TypeError
         As :func:`real_table`.
     """
-    table = as_table(X)
+    named = isinstance(X, Mapping) or (hasattr(X, "columns") and hasattr(X, "to_numpy"))
+    table = as_table(X, only=fitted if named else None)
     places = list(range(len(table.names)))
-    if hasattr(X, "columns") and hasattr(X, "to_numpy"):
+    if named:
         missing = [name for name in fitted if name not in table.names]
         if missing:
-            raise ValueError(
-                f"X lacks the columns {missing!r:.200} that the model was fitted to; it has {table.names!r:.200}"
-            )
+            raise ValueError(f"X lacks the columns {missing!r:.200} that the model was fitted to")
         places = [table.names.index(name) for name in fitted]
     elif len(places) != len(fitted):
         raise ValueError(f"X has {len(places)} columns, the model {len(fitted)}: {list(fitted)!r:.200}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,15 +17,26 @@ from ..paillier import validate
 from ..wire import frame
 from ._base import Estimator, check_role
 from ._binning_jobs import GuestJob, HostJob, PeerColumn, _plain, peer_column
-from ._bins import ColumnBins, Ints, cut, information_value, monotone_groups, weights_of_evidence
+from ._bins import (
+    ColumnBins,
+    Ints,
+    cut,
+    from_version_1,
+    information_value,
+    monotone_groups,
+    weights_of_evidence,
+)
 from ._columns import as_labels, as_table
 from ._job import Keeper, Progress, drive
 from ._link import Link
 from ._save import load_frame, save_frame
+from ._unseen import warn_of_unseen
+from .profile import ColumnProfile
 
 __all__ = ["WoEBinning"]
 
-_VERSION = 1
+_VERSION = 2
+"""Of the saved form: since 2 categories are plain texts, the rare ones too, and the profile is kept."""
 
 
 class WoEBinning(Estimator):
@@ -48,7 +59,8 @@ class WoEBinning(Estimator):
     monotonic : bool
         Join neighbouring bins of this party's numeric columns until their weights rise, or fall, throughout.
     categorical : collection of str
-        Names of the columns whose numbers are codes; columns of strings always are categories.
+        Names of the columns whose numbers are codes, or that mix numbers and texts; columns of strings and of pandas'
+        dtype "category" are categories anyway.
     smoothing : float
         Added to the events and to the others of each bin (the guest's counts), so that no weight is infinite.
     key_size : {3072, 2048, 4096}
@@ -66,11 +78,21 @@ class WoEBinning(Estimator):
         Their bins.
     iv_ : dict of str to float
         Their information values.
+    categorical_ : list of str
+        Names of those that were binned by category.
+    profile_ : list of ColumnProfile
+        What each column held at training: see :mod:`bluetusk.vertical.profile`. Empty in models of version 0.1.0.
     hosts_ : list of list of PeerColumn
         At the guest: counts, weights and information values of each host's columns.
 
     Notes
     -----
+    What a column is. An undeclared column holds numbers only, or texts only; one that mixes them is refused, and so is
+    an infinite number or an integer that float64 would round. None, NaN, pandas.NA and the texts that pandas reads as
+    missing ("", "NA", "NULL", "None", "nan" and others, between blanks too) are missing values. A category is a text:
+    of an integer, or of a float that is one, the decimal digits; of a string, itself. So 7, 7.0 and "7" are one
+    category, and "007" is another.
+
     What each side learns. The guest: how many columns each host has, their names (unless hidden), which
     are ordered, and the rows and events of each bin; never an edge or a category, nor which row is in which bin. A
     host: each bin's weight and each column's information value; from these and its own counts it can compute the
@@ -138,8 +160,8 @@ class WoEBinning(Estimator):
 
         Parameters
         ----------
-        X : array_like of shape (n, k), or DataFrame
-            This party's columns, rows in the common order (:func:`intersect`). NaN is a missing value.
+        X : array_like of shape (n, k), DataFrame, or mapping of str to array_like of shape (n,)
+            This party's columns, rows in the common order (:func:`intersect`). See Notes for what is a missing value.
         y : array_like of shape (n,)
             At the guest: 0 and 1.
         columns : sequence of str, optional
@@ -178,6 +200,7 @@ class WoEBinning(Estimator):
             if y is None:
                 raise ValueError("the guest fits with labels: give y")
             self._fit_guest(table.names, table.values, as_labels(y, table.rows), ways, keeper, progress)
+            self.profile_ = table.profile()
             return self
         if y is not None:
             raise ValueError("a host has no labels: leave y out")
@@ -206,6 +229,7 @@ class WoEBinning(Estimator):
         )
         drive(job, ways, keeper=keeper, progress=progress)
         self._set(job.bins, [])
+        self.profile_ = table.profile()
         return self
 
     def _fit_guest(
@@ -247,6 +271,7 @@ class WoEBinning(Estimator):
         self.bins_ = bins
         self.columns_ = [each.name for each in bins]
         self.iv_ = {each.name: each.iv for each in bins}
+        self.categorical_ = [each.name for each in bins if each.kind == "categorical"]
         self.hosts_ = peers
 
     def _check(self) -> None:
@@ -267,7 +292,7 @@ class WoEBinning(Estimator):
 
         Parameters
         ----------
-        X : array_like or DataFrame
+        X : array_like, DataFrame or mapping
             This party's columns, as they were fitted.
         columns : sequence of str, optional
             Only these, in this order: say ``binning.select(0.02)``.
@@ -275,23 +300,31 @@ class WoEBinning(Estimator):
         Returns
         -------
         ndarray of float64, shape (n, len(columns))
-            A missing value or a category that training has not seen counts 0: no evidence either way.
+            A category that training has not seen counts as the rare ones do; where there were none, 0: no evidence
+            either way. A missing value counts 0 if training had none.
+
+        Warns
+        -----
+        DataWarning
+            If there are such values, with the columns and how many.
 
         Raises
         ------
         ValueError
-            If the columns are others than those of :meth:`fit`, or it was not called.
+            If the columns are others than those of :meth:`fit`, or it was not called; if a column that was fitted with
+            numbers holds texts.
 
         Examples
         --------
         >>> alone = WoEBinning("guest", min_rows=1, max_bins=2).fit([[1.0], [2.0], [3.0], [4.0]], [0, 0, 1, 1])
-        >>> alone.transform([[0.0], [9.0], [float("nan")]]).round(3).tolist()
-        [[-1.609], [1.609], [0.0]]
+        >>> alone.transform([[0.0], [9.0], [2.5]]).round(3).tolist()
+        [[-1.609], [1.609], [-1.609]]
         """
-        picked = self._picked(X, columns)
-        return (
-            np.stack([bins.transform(values) for bins, values in picked], axis=1) if picked else np.empty((len(X), 0))
-        )
+        picked, rows = self._picked(X, columns)
+        out = np.empty((rows, len(picked)))
+        for j, (bins, values) in enumerate(picked):
+            out[:, j] = bins.transform(values)
+        return out
 
     def codes(self, X: Any, columns: Sequence[str] | None = None) -> Ints:
         """Replace each value by the number of its bin.
@@ -304,7 +337,12 @@ class WoEBinning(Estimator):
         Returns
         -------
         ndarray of int64, shape (n, len(columns))
-            -1 for a missing value or a category that training has not seen.
+            -1 where :meth:`transform` gives 0 for what training has not seen.
+
+        Warns
+        -----
+        DataWarning
+            As :meth:`transform`.
 
         Raises
         ------
@@ -314,34 +352,40 @@ class WoEBinning(Estimator):
         Examples
         --------
         >>> alone = WoEBinning("guest", min_rows=1, max_bins=2).fit([[1.0], [2.0], [3.0], [4.0]], [0, 0, 1, 1])
-        >>> alone.codes([[0.0], [9.0], [float("nan")]]).tolist()
-        [[0], [1], [-1]]
+        >>> alone.codes([[0.0], [9.0], [2.5]]).tolist()
+        [[0], [1], [0]]
         """
-        picked = self._picked(X, columns)
-        return (
-            np.stack([bins.codes(values) for bins, values in picked], axis=1)
-            if picked
-            else np.empty((len(X), 0), np.int64)
-        )
+        picked, rows = self._picked(X, columns)
+        out = np.empty((rows, len(picked)), np.int64)
+        for j, (bins, values) in enumerate(picked):
+            out[:, j] = bins.codes(values)
+        return out
 
-    def _picked(self, X: Any, columns: Sequence[str] | None) -> list[tuple[ColumnBins, NDArray[Any]]]:
-        """Return bins and values of the columns that are wanted."""
+    def _picked(self, X: Any, columns: Sequence[str] | None) -> tuple[list[tuple[ColumnBins, NDArray[Any]]], int]:
+        """Return bins and values of the columns that are wanted, and the number of rows."""
         fitted = {each.name: each for each in self._fitted()}
-        named = hasattr(X, "columns") and hasattr(X, "to_numpy")
-        names = [str(name) for name in X.columns] if named else self.columns_
+        named = isinstance(X, Mapping) or (hasattr(X, "columns") and hasattr(X, "to_numpy"))
+        names = [str(name) for name in (X if isinstance(X, Mapping) else X.columns)] if named else self.columns_
         kinds = [name for name in names if name in fitted and fitted[name].kind == "categorical"]
-        table = as_table(X, None if named else names, kinds)
+        wanted = self.columns_ if columns is None else list(columns)
+        table = as_table(X, None if named else names, kinds, only=wanted)
         out = []
-        for name in self.columns_ if columns is None else columns:
+        for name in wanted:
             if name not in fitted:
                 raise ValueError(f"columns names {name!r}, which was not fitted")
             if name not in table.names:
                 raise ValueError(f"X lacks the column {name!r}")
             values = table.values[table.names.index(name)]
             if (values.dtype.kind == "f") != (fitted[name].kind == "numeric"):
-                raise ValueError(f"X[{name!r}] holds strings, but was fitted with numbers")
+                raise ValueError(f"X[{name!r}] holds strings, but was fitted with numbers: convert it to numbers")
             out.append((fitted[name], values))
-        return out
+        warn_of_unseen(
+            {bins.name: (*bins.unseen(values), bins.other >= 0) for bins, values in out},
+            table.rows,
+            "the rare ones",
+            "0",
+        )
+        return out, table.rows
 
     def select(self, min_iv: float = 0.02) -> list[str]:
         """Return this party's columns whose information value reaches a limit, best first.
@@ -434,6 +478,7 @@ class WoEBinning(Estimator):
             "parameters": parameters,
             "bins": [each.to_plain() for each in bins],
             "hosts": [[_plain(column) for column in columns] for columns in self.hosts_],
+            "profile": [each.to_plain() for each in self.profile_],
         }
         header = {"role": self.role, "version": _VERSION}
         payload = json.dumps(plain, sort_keys=True, allow_nan=True).encode()
@@ -469,15 +514,18 @@ class WoEBinning(Estimator):
         """
         got = load_frame(path, frame.Kind.WOE_BINNING, passphrase)
         frame.check_fields(got.header, ("role", "version"))
-        frame.field(got.header, "version", int, choices=(_VERSION,))
+        version = frame.field(got.header, "version", int, choices=(1, _VERSION))
         try:
             plain = json.loads(bytes(got.payload))
+            if version == 1:
+                plain = {**plain, "bins": [from_version_1(each) for each in plain["bins"]], "profile": []}
             made = cls(**plain["parameters"])
             made._check()
             bins = [ColumnBins.from_plain(each) for each in plain["bins"]]
             hosts = [[peer_column(each) for each in columns] for columns in plain["hosts"]]
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-            raise FrameError("the file holds no fitted binning") from None
+            made.profile_ = [ColumnProfile.from_plain(each) for each in plain["profile"]]
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+            raise FrameError(f"the file holds no fitted binning: {error}"[:200]) from None
         if made.role != frame.field(got.header, "role", str):
             raise FrameError("the file's role is not that of its binning")
         made._set(bins, hosts)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,13 @@ from ._boosting_guest import GuestJob
 from ._boosting_host import HostJob
 from ._boosting_model import Half, Settings
 from ._boosting_predict import GuestWalk, HostWalk
-from ._buckets import as_labels, as_table
+from ._codes import categories_of, coded
+from ._columns import Table, as_classes, as_table
 from ._job import Keeper, Progress, drive
 from ._link import Link
 from ._save import load_frame, save_frame
 from ._telling import telling
+from .profile import ColumnProfile
 
 __all__ = ["GradientBoosting"]
 
@@ -75,6 +78,9 @@ class GradientBoosting(Estimator):
         show in the model: it is the same to the bit.
     threads : int, optional
         Overrides :func:`bluetusk.set_num_threads`.
+    categorical : collection of str
+        Names of this party's columns whose numbers are codes, or that mix numbers and texts; columns of strings and of
+        pandas' dtype "category" are categories anyway.
 
     Attributes
     ----------
@@ -82,6 +88,11 @@ class GradientBoosting(Estimator):
         The labels (guest).
     columns_ : list of str
         Names of this party's columns.
+    categories_ : dict of str to list of str
+        The categories of each column that is not numeric. Trees split them in this order: numbers by value, then texts
+        by alphabet. One that is not among them counts as missing when rows are scored, with a warning.
+    profile_ : list of ColumnProfile
+        What each column held at training: see :mod:`bluetusk.vertical.profile`. Empty in models of version 0.1.0.
     split_counts_ : ndarray of int64
         How often each of them splits.
     feature_importances_ : ndarray of float64
@@ -154,6 +165,7 @@ class GradientBoosting(Estimator):
         key_size: int = 3072,
         random_state: int | None = None,
         threads: int | None = None,
+        categorical: Collection[str] = (),
     ) -> None:
         self.role = role
         self.n_estimators, self.max_depth, self.learning_rate = n_estimators, max_depth, learning_rate
@@ -163,10 +175,11 @@ class GradientBoosting(Estimator):
         self.first_tree_local, self.share_gain = first_tree_local, share_gain
         self.frac_bits, self.key_size = frac_bits, key_size
         self.random_state, self.threads = random_state, threads
+        self.categorical = categorical
 
     def _settings(self) -> Settings:
         given = self.get_params()
-        return Settings(**{name: given[name] for name in given if name not in ("role", "threads")})
+        return Settings(**{name: given[name] for name in given if name not in ("role", "threads", "categorical")})
 
     def fit(
         self,
@@ -183,8 +196,9 @@ class GradientBoosting(Estimator):
 
         Parameters
         ----------
-        X : array_like of shape (n, features), or a data frame
-            This party's columns, numbers; NaN stands for a missing value, which goes to the better side.
+        X : array_like of shape (n, features), DataFrame, or mapping of str to array_like of shape (n,)
+            This party's columns: numbers or texts, as :class:`WoEBinning` takes them. A missing value goes to the
+            better side.
         y : array_like of shape (n,), at the guest only
             Labels of two classes; the second in sorted order is the one that probabilities are of.
         link : Link
@@ -223,7 +237,9 @@ class GradientBoosting(Estimator):
         ValueError: a host has no labels: give y at the guest only
         """
         role, settings = check_role(self.role), self._settings()
-        table, names = as_table(X, columns)
+        given = _rows_of(as_table(X, columns, self.categorical))
+        names, categories = given.names, categories_of(given)
+        table = coded(given, categories)
         if role == "host" and y is not None:
             raise ValueError("a host has no labels: give y at the guest only")
         peers = self._peers(role, link, links)
@@ -231,11 +247,12 @@ class GradientBoosting(Estimator):
         if role == "host":
             job = HostJob(settings, table, names, self.threads)
         else:
-            labels, classes = as_labels(y, len(table))
+            labels, classes = as_classes(y, len(table))
             job = GuestJob(settings, table, labels, names, len(peers), self.threads)
         with telling(peers):
             drive(job, peers, keeper=keeper, progress=progress)
         self._fitted, self._half, self.columns_ = settings, job.half, names
+        self.categories_, self.profile_ = categories, given.profile()
         self._parties = [link.peer for link in peers]
         if role == "guest":
             self.classes_ = classes
@@ -280,7 +297,7 @@ class GradientBoosting(Estimator):
 
         Parameters
         ----------
-        X : array_like of shape (n, features), or a data frame
+        X : array_like of shape (n, features), DataFrame, or mapping
             This party's columns of the rows, in the same order at all parties.
         link, links : Link, sequence of Link
             As for :meth:`fit`.
@@ -292,10 +309,15 @@ class GradientBoosting(Estimator):
         ndarray of float64, shape (n,), or None
             At a host None: it learns no score.
 
+        Warns
+        -----
+        DataWarning
+            If columns hold categories that training has not seen, with their number: they count as missing.
+
         Raises
         ------
         ValueError
-            If this half is not fitted, or X has other columns.
+            If this half is not fitted, or X has other columns, or texts in a column of numbers.
         ProtocolAbort
             If the halves are not of one model, or the rows differ in number.
 
@@ -309,13 +331,17 @@ class GradientBoosting(Estimator):
         """
         if not hasattr(self, "_half"):
             raise ValueError("this model is not fitted: call fit or load first")
-        table, names = as_table(X, None if hasattr(X, "columns") else self.columns_)
+        named = isinstance(X, Mapping) or hasattr(X, "columns")
+        own = [str(name) for name in (X if isinstance(X, Mapping) else X.columns)] if named else self.columns_
+        given = _rows_of(as_table(X, None if named else own, [name for name in self.categories_ if name in own]))
+        names = given.names
         if names != self.columns_:
             raise ValueError(f"X has the columns {names}, the model was fitted to {self.columns_}: give these")
         role = check_role(self.role)
         peers = self._peers(role, link, links)
         if role == "guest" and len(peers) != len(self._parties):
             raise ValueError(f"the model has {len(self._parties)} hosts: give links to all, in the order of fit")
+        table = coded(given, self.categories_)
         kind = GuestWalk if role == "guest" else HostWalk
         walk = kind(self._fitted, self._half, table, names)
         with telling(peers):
@@ -429,6 +455,8 @@ class GradientBoosting(Estimator):
         if not hasattr(self, "_half"):
             raise ValueError("this model is not fitted: call fit or load first")
         listed, payload = self._half.to_parts()
+        about = {"categories": self.categories_, "profile": [each.to_plain() for each in self.profile_]}
+        more = json.dumps(about, sort_keys=True).encode()
         header = {
             "role": self.role,
             "settings": self._fitted.to_fields(),
@@ -436,8 +464,9 @@ class GradientBoosting(Estimator):
             "parties": self._parties,
             "arrays": listed,
             "classes": self.classes_.tolist() if self.role == "guest" else [],
+            "about": len(more),
         }
-        save_frame(path, encode(Kind.GRADIENT_BOOSTING, header, payload), passphrase)
+        save_frame(path, encode(Kind.GRADIENT_BOOSTING, header, payload + more), passphrase)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], passphrase: str | bytes | None = None) -> GradientBoosting:
@@ -471,20 +500,45 @@ class GradientBoosting(Estimator):
         bluetusk.errors.FrameError: /dev/null is no regular file of at most 1 GiB
         """
         got = load_frame(path, Kind.GRADIENT_BOOSTING, passphrase)
-        check_fields(got.header, ("role", "settings", "columns", "parties", "arrays", "classes"))
+        check_fields(got.header, ("role", "settings", "columns", "parties", "arrays", "classes"), ("about",))
         role = field(got.header, "role", str, choices=("guest", "host"))
         settings = Settings.from_fields(field(got.header, "settings", dict))
         names = field(got.header, "columns", list, items=str)
         parties = field(got.header, "parties", list, low=1, items=str)
-        half = Half.from_parts(field(got.header, "arrays", list), got.payload, settings, len(names))
+        size = field(got.header, "about", int, low=0, high=len(got.payload)) if "about" in got.header else 0
+        end = len(got.payload) - size
+        half = Half.from_parts(field(got.header, "arrays", list), got.payload[:end], settings, len(names))
+        categories, profile = _about(bytes(got.payload[end:]), names)
         if len(half.digests) != len(parties) or (role == "host" and (half.party > 0).any()):
             raise FrameError("the model's parties and its trees do not fit")
         model = cls(role=role, **{name: getattr(settings, name) for name in settings.__dataclass_fields__})
         model._fitted, model._half, model._parties, model.columns_ = settings, half, parties, names
+        model.categories_, model.profile_, model.categorical = categories, profile, list(categories)
         if role == "guest":
             model.classes_ = _classes(field(got.header, "classes", list, length=2))
         model._importances()
         return model
+
+
+def _rows_of(table: Table) -> Table:
+    if not table.rows:
+        raise ValueError("X must have at least one row")
+    return table
+
+
+def _about(data: bytes, names: list[str]) -> tuple[dict[str, list[str]], list[ColumnProfile]]:
+    """Read what a model says of its columns; version 0.1.0 said nothing."""
+    if not data:
+        return {}, []
+    try:
+        plain = json.loads(data)
+        categories = {str(name): [str(text) for text in texts] for name, texts in plain["categories"].items()}
+        profile = [ColumnProfile.from_plain(each) for each in plain["profile"]]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise FrameError(f"what the model says of its columns is damaged: {error}"[:200]) from None
+    if not categories.keys() <= set(names) or any(len(set(texts)) != len(texts) for texts in categories.values()):
+        raise FrameError("the categories of the model are not those of its columns")
+    return categories, profile
 
 
 def _classes(listed: list[Any]) -> NDArray[Any]:

@@ -391,8 +391,8 @@ class Scorecard:
         Examples
         --------
         >>> bins = WoEBinning("guest", min_rows=1, max_bins=2).fit([[1.0], [2.0], [3.0], [4.0]], [0, 0, 1, 1])
-        >>> scorecard(bins, [1.0], 0.0).score([[1.0], [4.0], [float("nan")]]).round(1)
-        array([533.6, 440.7, 487.1])
+        >>> scorecard(bins, [1.0], 0.0).score([[1.0], [4.0], [2.5]]).round(1)
+        array([533.6, 440.7, 533.6])
         """
         codes = self.binning.codes(X, self.columns)
         total = np.full(len(codes), self.base)

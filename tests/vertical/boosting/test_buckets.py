@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bluetusk.vertical._arrays import described, joined, parted
-from bluetusk.vertical._buckets import Allowed, Buckets, as_table, offered
+from bluetusk.vertical._buckets import Allowed, Buckets, offered
 
 
 @given(
@@ -74,13 +73,6 @@ def test_no_sum_that_follows_covers_fewer_rows(table, least, leaf, data):
                 cells[-1] += int(member[6])
             if ends:
                 assert all(cell == 0 or cell >= least for cell in cells)
-
-
-def test_tables():
-    table, names = as_table(np.array([[1, 2]], dtype=object), ["a", "b"])
-    assert (table.dtype, names) == (np.float64, ["a", "b"])
-    with pytest.raises(TypeError, match="no numbers"):
-        as_table(np.array([["a"]], dtype=object))
 
 
 @given(st.lists(arrays(np.int32, st.tuples(st.integers(0, 3), st.integers(0, 3))), max_size=3))

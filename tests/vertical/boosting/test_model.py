@@ -177,12 +177,14 @@ def test_wrong_parameters_are_named(change, error):
     [
         ([1.0, 2.0], [0, 1], "shape"),
         ([[1.0], [np.inf]], [0, 1], "infinite"),
-        ([["a"], ["b"]], [0, 1], "real numbers"),
+        ([["a"], [2]], [0, 1], "mixes numbers and texts"),
         ([[1.0], [2.0]], [0, 0], "two classes"),
         ([[1.0], [2.0]], [0.5, 1], "whole"),
         ([[1.0], [2.0]], [0, np.nan], "missing"),
         ([[1.0], [2.0]], None, "give y"),
         ([[1.0], [2.0]], [0], "shape"),
+        ([[1.0], [2.0]], [1, "1"], "y mixes int and str"),
+        ([[1.0], [2.0]], ["a", None], "missing"),
     ],
 )
 def test_wrong_data_is_named(x, y, error):

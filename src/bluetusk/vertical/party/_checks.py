@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..._parallel import get_num_threads
 from ...errors import ProtocolAbort
 from .._ids import as_ids
@@ -66,15 +64,6 @@ def check_rows(config: Config, rows: Rows) -> None:
             raise ValueError(
                 f"{data.file}: the column {name[:40]!r} has a name of more than {_NAME} characters, or with a zero "
                 f"byte: rename it"
-            )
-    for name in data.categorical:
-        if name not in rows.names:
-            raise ValueError(f"data.categorical names {name!r}, which is not among the columns of {data.file}")
-    for name, values in zip(rows.names, rows.values, strict=True):
-        if values.dtype.kind == "f" and (infinite := np.flatnonzero(np.isinf(values))).size:
-            raise ValueError(
-                f"{data.file}: the column {name!r} is infinite in row {infinite[0] + 1} of the table, and in "
-                f"{infinite.size} rows in all: leave the cells empty (missing), or clip them"
             )
     if rows.labels is not None and not 0 < rows.labels.sum() < count:
         raise ValueError(f"{data.file}: the column {data.label!r} holds one label only: there is nothing to tell apart")

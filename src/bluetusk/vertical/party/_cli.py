@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DataWarning
+from ..profile import ColumnProfile, show
 
 __all__ = ["add_parsers"]
 
@@ -37,7 +38,12 @@ def _party(args: argparse.Namespace) -> int:
     if config.model.key_size < 3072:
         print(f"a key of {config.model.key_size} bits gives 112-bit security", file=sys.stderr)
     with _warned(args.progress):
-        result = run_party(config, progress=_progress(args.progress), listening=_listening(args.progress))
+        result = run_party(
+            config,
+            progress=_progress(args.progress),
+            listening=_listening(args.progress),
+            profiled=_profiled(args.progress, config.data.file),
+        )
     if args.json:
         print(json.dumps(result))
         return 0
@@ -59,8 +65,12 @@ def _party(args: argparse.Namespace) -> int:
 @contextlib.contextmanager
 def _warned(kind: str) -> Iterator[None]:
     """Say what the data do not support in one line, when it is found; the results hold it too."""
+    said: set[str] = set()
 
     def say(message: Warning | str, *more: object, **others: object) -> None:
+        if str(message) in said:  # a table is binned for the models, and again for the report
+            return
+        said.add(str(message))
         print(json.dumps({"warning": str(message)}) if kind == "json" else f"warning: {message}", file=sys.stderr)
 
     with warnings.catch_warnings():
@@ -75,6 +85,18 @@ def _listening(kind: str) -> Callable[[str], None]:
             print(json.dumps({"listening": address}), file=sys.stderr, flush=True)
         elif kind == "bar":
             print(f"listening at {address}", file=sys.stderr, flush=True)
+
+    return say
+
+
+def _profiled(kind: str, file: str) -> Callable[[list[ColumnProfile]], None]:
+    def say(profile: list[ColumnProfile]) -> None:
+        if kind == "json":
+            lines = [each.to_plain() for each in profile]
+            print(json.dumps({"profile": lines}), file=sys.stderr, flush=True)
+        elif kind == "bar":
+            print(f"columns of {file}, as this side alone sees them:", file=sys.stderr)
+            show(profile, sys.stderr)
 
     return say
 
@@ -148,6 +170,10 @@ step when it is started again with the same file.""",
   file = "bank.csv"                     # or .parquet, with pyarrow
   id = "merchant"
   label = "default"                     # the guest's
+  categorical = ["branch"]              # codes, not amounts. A column that mixes numbers and texts is refused until it
+                                        # is declared: here, in text, or in numeric (other texts count as missing)
+  missing = ["?", "unknown"]            # beside what pandas reads as missing: empty, NA, NULL, None, nan, ...
+  decimal = "."                         # and thousands = ",", if numbers are written like 1,169.50
   [model]                               # the same at both; all have defaults
   trees = 10
   min_rows = 100                        # of a bin; min_bucket_rows: of the host's buckets in trees.

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from ... import _toml
 from ...paillier.validate import KEY_BITS
+from .._cells import number_reader
 
 __all__ = ["Config", "Data", "Evidence", "Model"]
 
@@ -75,13 +76,42 @@ class Model:
 
 @dataclass(frozen=True)
 class Data:
-    """A party's own table."""
+    """A party's own table, and what its columns are declared to be.
+
+    Attributes
+    ----------
+    file : str
+        CSV or Parquet.
+    id, label : str
+        The columns of ids and, at the guest, of labels.
+    columns : tuple of str or None
+        Those for the models; by default all others.
+    categorical, text : tuple of str
+        Columns whose cells are categories, whatever they look like.
+    numeric : tuple of str
+        Columns of numbers in which another text counts as missing.
+    missing : tuple of str
+        Texts that stand for missing values, beside those that pandas reads so.
+    decimal, thousands : str
+        The marks in numbers.
+    """
 
     file: str
     id: str = "id"
     label: str | None = None
     columns: tuple[str, ...] | None = None
     categorical: tuple[str, ...] = ()
+    text: tuple[str, ...] = ()
+    numeric: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    decimal: str = "."
+    thousands: str = ""
+
+    def __post_init__(self) -> None:
+        try:
+            number_reader(self.decimal, self.thousands)
+        except ValueError as err:
+            raise ValueError(f"data.{err}") from None
 
 
 @dataclass(frozen=True)

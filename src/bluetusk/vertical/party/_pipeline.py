@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from ...evidence import Head, Log, Meter, Recorder, fingerprint
 from ...paillier import keyfile
 from ...wire import frame
 from ...wire.frame import Kind, check_fields, decode, encode
-from .._files import read_columns
+from .._files import File
 from .._job import Keeper, Progress, drive
 from .._link import Link
 from .._state import inputs_of
@@ -29,6 +29,7 @@ from ..align import intersect
 from ..binning import WoEBinning
 from ..boosting import GradientBoosting
 from ..logistic import LogisticRegression
+from ..profile import ColumnProfile
 from ._checks import check_rows
 from ._config import Config
 from ._splits import SplitKey, Splits, agree_on_split
@@ -49,15 +50,18 @@ class Rows:
     names : list of str
         Of the columns.
     values : list of ndarray
-        float64, or objects for texts.
+        float64 with NaN where missing; or objects: texts, and None where missing.
     labels : ndarray or None
         At the guest.
+    profile : list of ColumnProfile
+        What the columns hold.
     """
 
     ids: NDArray[Any]
     names: list[str]
     values: list[NDArray[Any]]
     labels: NDArray[np.int64] | None
+    profile: list[ColumnProfile] = field(default_factory=list)
 
     @classmethod
     def read(cls, config: Config) -> Rows:
@@ -75,42 +79,44 @@ class Rows:
         Raises
         ------
         ValueError
-            If the file lacks a column, an id or a label, or has another label than 0 and 1.
+            If the file lacks a column, an id or a label, has another label than 0 and 1, or a column that is not what
+            it is declared to be: the error names file, line, column and value.
         """
         data = config.data
         wanted = None
         if data.columns is not None:
             wanted = [data.id, *([data.label] if data.label else []), *data.columns]
-        table = read_columns(data.file, wanted, text=[data.id])
-        for name in (data.id, *([data.label] if data.label else [])):
-            if name not in table:
-                raise ValueError(f"{data.file} has no column {name!r}: it has {', '.join(table)}"[:400])
-        ids = table.pop(data.id)
-        if any(v is None for v in ids):
-            raise ValueError(f"{data.file}: the column {data.id!r} has rows without an id")
-        labels = None
-        if data.label:
-            given = table.pop(data.label)
-            if given.dtype.kind != "f" or not np.isin(given, (0.0, 1.0)).all():
-                raise ValueError(f"{data.file}: the column {data.label!r} must hold 0 and 1 only")
-            labels = given.astype(np.int64)
-        names = list(data.columns) if data.columns is not None else list(table)
+        file = File(data.file, wanted, missing=data.missing)
+        ids = file.ids(data.id)
+        labels = file.labels(data.label) if data.label else None
+        others = [name for name in file.raw if name not in (data.id, data.label)]
+        names = list(data.columns) if data.columns is not None else others
         if len(set(names)) != len(names) or {data.id, data.label} & set(names):
             raise ValueError(f"data.columns must name each column once, and neither {data.id!r} nor the label")
-        return cls(ids, names, [table[name] for name in names], labels)
+        for kind in ("categorical", "text", "numeric"):
+            for name in getattr(data, kind):
+                if name not in names:
+                    raise ValueError(f"data.{kind} names {name!r}, which is not among the columns of {data.file}")
+        values, profile = file.columns(
+            names,
+            categorical=data.categorical,
+            text=data.text,
+            numeric=data.numeric,
+            decimal=data.decimal,
+            thousands=data.thousands,
+        )
+        return cls(ids, names, values, labels, profile)
 
-    def matrix(self, rows: NDArray[np.int64], *, coded: bool = False) -> NDArray[Any]:
-        """Return the columns of some rows; `coded`: texts as numbers, in the order of the texts (for trees)."""
-        columns = []
-        for values in self.values:
-            chosen = values[rows]
-            if coded and chosen.dtype.kind == "O":
-                known = sorted({v for v in values if v is not None})
-                place = {v: float(k) for k, v in enumerate(known)}
-                chosen = np.array([np.nan if v is None else place[v] for v in chosen], np.float64)
-            columns.append(chosen)
+    def matrix(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the columns of some rows side by side: float64, or objects if there are texts."""
+        columns = [values[rows] for values in self.values]
         kind = np.float64 if all(c.dtype.kind == "f" for c in columns) else object
         return np.column_stack([c.astype(kind) for c in columns])
+
+    def categorical(self, declared: Collection[str] = ()) -> list[str]:
+        """Return the names of the columns of categories, among them those that were declared."""
+        pairs = zip(self.names, self.values, strict=True)
+        return [name for name, values in pairs if name in declared or values.dtype.kind == "O"]
 
 
 @dataclass
@@ -308,14 +314,12 @@ def run(
         link.abort("the guest cannot train on these rows")
         raise ProtocolAbort(f"the {train.sum()} rows for training have one label only: bring more rows")
     names = rows.names
-    texts = [name for name, values in zip(names, rows.values, strict=True) if values.dtype.kind == "O"]
 
     binning = WoEBinning(
         config.role,
         max_bins=model.max_bins,
         min_rows=model.min_rows,
-        # texts are categories, whatever the rows for training hold of them
-        categorical={*config.data.categorical, *texts},
+        categorical=rows.categorical(config.data.categorical),
         key_size=model.key_size,
     )
     table = rows.matrix(order)
@@ -349,13 +353,13 @@ def run(
         min_bucket_rows=model.min_bucket_rows,
         random_state=model.seed,
         key_size=model.key_size,
+        categorical=rows.categorical(config.data.categorical),
     )
-    coded = rows.matrix(order, coded=True)
     models: dict[str, Any] = {}
     scores: dict[str, NDArray[np.float64]] = {}
     plan: tuple[tuple[str, bool, Any, NDArray[Any]], ...] = (
         ("logistic_regression", model.epochs != 0, logistic, woe),
-        ("gradient_boosting", model.trees != 0, boosting, coded),
+        ("gradient_boosting", model.trees != 0, boosting, table),
     )
     for name, wanted, estimator, x in plan:
         if not wanted:

@@ -18,6 +18,7 @@ from .._findings import tell, useless
 from .._job import Keeper, Progress
 from .._link import Link
 from ..evaluation import auc, auc_interval, ks, ks_interval, scorecard
+from ..profile import ColumnProfile
 from ..report import write_report
 from ._certs import Identity
 from ._checks import check_folders, check_rows
@@ -33,7 +34,11 @@ PASSPHRASE = "BLUETUSK_PASSPHRASE"  # the name of an environment variable  # noq
 
 
 def run_party(
-    config: Config, *, progress: Progress | None = None, listening: Callable[[str], None] | None = None
+    config: Config,
+    *,
+    progress: Progress | None = None,
+    listening: Callable[[str], None] | None = None,
+    profiled: Callable[[list[ColumnProfile]], None] | None = None,
 ) -> dict[str, Any]:
     """Run a party's side of the whole job, and write its results.
 
@@ -45,6 +50,8 @@ def run_party(
         Called with the task, the steps taken and the steps there are.
     listening : callable, optional
         Called with the address, once this party listens there.
+    profiled : callable, optional
+        Called with what the columns of the own table hold, before the peer hears anything.
 
     Returns
     -------
@@ -57,6 +64,8 @@ def run_party(
         Whatever ends the run; start again with the same file to go on.
     """
     rows = Rows.read(config)
+    if profiled is not None:
+        profiled(rows.profile)
     check_rows(config, rows)
     check_folders(config, rows)
     try:
@@ -166,6 +175,7 @@ def _alone(outcome: Outcome) -> NDArray[np.float64]:
 
 def _result(config: Config, outcome: Outcome, alone: NDArray[np.float64] | None) -> dict[str, Any]:
     result: dict[str, Any] = {"role": config.role, "job": config.job, **outcome.sizes, "stages": outcome.stages}
+    result["profile"] = [each.to_plain() for each in outcome.rows.profile]
     result["iv"] = {name: float(v) for name, v in outcome.binning.iv_.items()}
     result["left_out"], result["findings"] = outcome.left_out, outcome.findings
     reason = unevaluated(outcome)

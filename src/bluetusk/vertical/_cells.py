@@ -1,0 +1,245 @@
+"""Reads one cell of a table: missing, a number, or a text. Cells of files, frames and arrays all come through here."""
+
+from __future__ import annotations
+
+import functools
+import math
+import numbers
+import re
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "MISSING_TEXTS",
+    "category_text",
+    "in_order",
+    "is_missing",
+    "looks_like",
+    "number_of",
+    "number_reader",
+    "reads_as_number",
+]
+
+MISSING_TEXTS = frozenset(
+    [
+        *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A"),
+        *("NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+    ]
+)
+"""Texts that stand for a missing value: the default ``na_values`` of :func:`pandas.read_csv`."""
+
+_EXACT = 1 << 53
+"""Float64 holds every integer up to here."""
+_INEXACT = (
+    "an integer that float64 does not hold: name the column in categorical if it is a code, leave it out, or give "
+    "floats (in a file: declare it numeric) if rounding does no harm"
+)
+
+
+def is_missing(value: Any, texts: frozenset[str] = MISSING_TEXTS) -> bool:
+    """Return whether a cell holds nothing: None, NaN, NaT, pandas.NA, or one of `texts` between blanks.
+
+    Examples
+    --------
+    >>> [is_missing(v) for v in (None, float("nan"), " NA ", "", "none", 0)]
+    [True, True, True, True, False, False]
+    """
+    if isinstance(value, str):
+        return value.strip() in texts
+    if value is None or type(value).__name__ == "NAType":  # pandas.NA compares with nothing
+        return True
+    try:
+        return bool(value != value)
+    except (TypeError, ValueError, ArithmeticError):  # an array, or a signalling NaN of decimal
+        return isinstance(value, Decimal)
+
+
+# ------------------------------------------------------------------------------------------------------------- numbers
+
+
+@functools.cache
+def number_reader(decimal: str = ".", thousands: str = "", exact: bool = True) -> Callable[[str], float | None]:
+    """Return a function that reads a text as a number, or returns None where it is another text.
+
+    Parameters
+    ----------
+    decimal : str
+        The decimal mark, one character.
+    thousands : str
+        The mark between groups of three digits, one character; "" if there is none.
+    exact : bool
+        Whether to refuse an integer that float64 would round.
+
+    Returns
+    -------
+    callable
+        Takes blanks around the number and exponents; "inf" and what overflows become infinite. Python's underscores
+        and digits other than 0 to 9 are not read. If `exact`, raises ValueError for an integer beyond 2^53 that float64
+        does not hold: two codes could become one.
+
+    Raises
+    ------
+    ValueError
+        If the marks cannot be told apart.
+
+    Examples
+    --------
+    >>> number_reader()(" 1.5e3 "), number_reader()("1,169"), number_reader(",", ".")("1.169,5")
+    (1500.0, None, 1169.5)
+    """
+    for name, mark in (("decimal", decimal), ("thousands", thousands)):
+        if len(mark) > 1 or mark.isalnum() or mark in ("+", "-", '"'):
+            raise ValueError(f"{name} must be one character other than a digit, a letter or a sign, not {mark!r}")
+    if not decimal or decimal == thousands:
+        raise ValueError(f"decimal is {decimal!r} and thousands {thousands!r}: they must be two different marks")
+    d, t = re.escape(decimal), re.escape(thousands)
+    whole = rf"(?:[0-9]{{1,3}}(?:{t}[0-9]{{3}})+|[0-9]+)" if thousands else "[0-9]+"
+    pattern = re.compile(rf"[+-]?(?:{whole}(?:{d}[0-9]*)?|{d}[0-9]+)(?:[eE][+-]?[0-9]+)?")
+    infinite = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
+
+    def read(text: str) -> float | None:
+        text = text.strip()
+        if pattern.fullmatch(text):
+            clean = text.replace(thousands, "") if thousands else text
+            number = float(clean if decimal == "." else clean.replace(decimal, "."))
+            if (
+                exact
+                and _EXACT <= abs(number) < math.inf
+                and (clean.lstrip("+-").isdecimal() and int(clean) != int(number))
+            ):
+                raise ValueError(f"is {_short(text)}, {_INEXACT}")
+            return number
+        return float(text) if infinite.fullmatch(text) else None
+
+    return read
+
+
+def reads_as_number(text: str) -> bool:
+    """Return whether a text is a number, however long: "9007199254740993" is one, which float64 does not hold."""
+    try:
+        return number_reader()(text) is not None
+    except ValueError:
+        return True
+
+
+def number_of(value: Any, exact: bool = True) -> float:
+    """Return a number of any type but str as a float.
+
+    Raises
+    ------
+    TypeError
+        If it is anything but a real number.
+    ValueError
+        If `exact`, and it is an integer beyond 2^53 that float64 does not hold: two of them could become one.
+
+    Examples
+    --------
+    >>> number_of(True), number_of(7), number_of(Decimal("1.5"))
+    (1.0, 7.0, 1.5)
+    """
+    if not isinstance(value, numbers.Real | Decimal | np.bool_) or isinstance(value, np.longdouble):
+        raise TypeError(f"is of type {type(value).__name__}: numbers, texts or None are needed{_dated(value)}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if exact and isinstance(value, numbers.Integral) and abs(int(value)) > _EXACT and number != int(value):
+        raise ValueError(f"is {_short(value)}, {_INEXACT}")
+    return number
+
+
+def _dated(value: Any) -> str:
+    dates = isinstance(value, np.datetime64 | np.timedelta64) or hasattr(value, "isoformat")
+    return " (make days or months of dates first)" if dates else ""
+
+
+_PLAIN = r"[0-9]+(?:[.,][0-9]+)*"
+_FORMS = (
+    (r"[+-]?[0-9]{1,3},[0-9]{3}", "a number with a thousands separator or a decimal comma"),
+    (r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?", "a number with thousands separators"),
+    (r"[+-]?[0-9]{1,3}(?:[ '\u00a0\u202f\u2019][0-9]{3})+(?:[.,][0-9]+)?", "a number with thousands separators"),
+    (r"[+-]?[0-9]{1,3}(?:\.[0-9]{3})+,[0-9]+", "a number with thousands separators and a decimal comma"),
+    (r"[+-]?[0-9]{1,3}(?:\.[0-9]{3}){2,}", "a number with thousands separators"),
+    (r"[+-]?[0-9]*,[0-9]+", "a number with a decimal comma"),
+    (rf"[+-]?{_PLAIN} ?%", "a percentage"),
+    (rf"[+-]?(?:[$\u20ac\u00a3\u00a5]|[A-Z]{{3}} ) ?{_PLAIN}", "an amount of money"),
+    (rf"[+-]?{_PLAIN} ?(?:[$\u20ac\u00a3\u00a5]|[A-Z]{{3}})", "an amount of money"),
+    (r"[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}(?:[T ].*)?", "a date"),
+    (r"[0-9]{1,2}[-/.][0-9]{1,2}[-/.](?:[0-9]{4}|[0-9]{2})(?:[T ].*)?", "a date"),
+    (r"[0-9]{1,2}[- ][A-Za-z]{3}[a-z]*[- ](?:[0-9]{4}|[0-9]{2})", "a date"),
+)
+_LOOKS = [(re.compile(pattern), what) for pattern, what in _FORMS]
+
+
+def looks_like(text: str) -> str | None:
+    """Return what a text looks like that stands for a number in another notation, or for a date; None for other texts.
+
+    Examples
+    --------
+    >>> [looks_like(text) for text in ("12,5", "2026-11-29", "15 %", "clerk")]
+    ['a number with a decimal comma', 'a date', 'a percentage', None]
+    """
+    return next((what for pattern, what in _LOOKS if pattern.fullmatch(text.strip())), None)
+
+
+# ---------------------------------------------------------------------------------------------------------- categories
+
+
+def category_text(value: Any) -> str:
+    """Return the text of a category, the same whether it comes from a file, a frame or a list.
+
+    A string is taken as it is. An integer, or a float that is one, becomes its decimal digits; another float the
+    shortest text that reads as it; True and False become "True" and "False".
+
+    Raises
+    ------
+    TypeError
+        If it is neither a number nor a string.
+    ValueError
+        If it is infinite, or a float from 2^53 on: it may have been another integer.
+
+    Examples
+    --------
+    >>> [category_text(v) for v in ("007", 7, 7.0, 2**53 + 1, 0.1, True)]
+    ['007', '7', '7', '9007199254740993', '0.1', 'True']
+    """
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value))
+    if isinstance(value, numbers.Integral):
+        return str(int(value))
+    if not isinstance(value, numbers.Real | Decimal) or isinstance(value, np.longdouble):
+        raise TypeError(f"is of type {type(value).__name__}: numbers, texts or None are needed{_dated(value)}")
+    if isinstance(value, np.floating):
+        value = float(str(value))  # the digits that the narrow type shows: 0.1, not 0.10000000149
+    if not math.isfinite(value):
+        raise ValueError(f"is {value}: a category is a finite number or a text")
+    if value == (whole := math.floor(value)):
+        if isinstance(value, float) and abs(value) >= _EXACT:
+            raise ValueError(f"is the float {value!r}: from 2^53 on floats merge integers; give codes as int or str")
+        return str(whole)
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def in_order(texts: Iterable[str]) -> list[str]:
+    """Return distinct texts in the order of categories: those of numbers by value, then the others by alphabet.
+
+    Examples
+    --------
+    >>> in_order({"10", "9", "b", "a", "09"})
+    ['09', '9', '10', 'a', 'b']
+    """
+
+    def key(text: str) -> tuple[bool, float, str]:
+        return (False, float(text), text) if reads_as_number(text) else (True, 0.0, text)
+
+    return sorted(set(texts), key=key)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:20]}... of {len(text)} characters"
