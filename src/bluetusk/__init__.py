@@ -9,6 +9,7 @@ import sys
 from bluetusk._version import __version__
 from bluetusk.errors import (
     BluetuskError,
+    DataWarning,
     DecryptionError,
     EncodingOverflow,
     FrameError,
@@ -37,6 +38,7 @@ except (ImportError, BluetuskError) as _error:
 __all__ = [
     "BluetuskError",
     "CipherArray",
+    "DataWarning",
     "DecryptionError",
     "EncodingOverflow",
     "FixedPoint",

@@ -6,6 +6,7 @@ import logging
 
 __all__ = [
     "BluetuskError",
+    "DataWarning",
     "DecryptionError",
     "EncodingOverflow",
     "FrameError",
@@ -32,6 +33,19 @@ class BluetuskError(Exception):
     ... except bt.BluetuskError as error:
     ...     print(type(error).__name__)
     InvalidKey
+    """
+
+
+class DataWarning(UserWarning):
+    """What the data do not support: few events, a column that separates the classes, a model worse than chance.
+
+    Shown to the party with the labels alone, for whom it is no news: for the other one it would be a statistic of them.
+    To make such a finding an error: ``warnings.simplefilter("error", bluetusk.DataWarning)``.
+
+    Examples
+    --------
+    >>> import bluetusk as bt, warnings
+    >>> warnings.simplefilter("default", bt.DataWarning)
     """
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._numeric import as_array
+
 __all__ = ["Allowed", "Buckets", "Cuts", "as_labels", "as_table", "counted", "offered"]
 
 Floats = NDArray[np.float64]
@@ -36,7 +38,7 @@ def as_table(X: Any, columns: Sequence[str] | None = None) -> tuple[Floats, list
     Raises
     ------
     TypeError
-        If a column is not numeric.
+        If a column is not numeric, or anything is masked (:mod:`numpy.ma`).
     ValueError
         If the shape is wrong, a value is infinite, or the names do not fit.
 
@@ -49,7 +51,7 @@ def as_table(X: Any, columns: Sequence[str] | None = None) -> tuple[Floats, list
     if hasattr(X, "columns") and hasattr(X, "to_numpy"):
         columns = [str(name) for name in X.columns] if columns is None else columns
         given = X.to_numpy()
-    array = np.asarray(given)
+    array = as_array(given, "X")
     if array.dtype.kind not in "biufO":
         raise TypeError(f"X holds {array.dtype}, not real numbers: encode categories as numbers first")
     if array.ndim != 2 or not len(array):
@@ -71,7 +73,7 @@ def as_labels(y: ArrayLike | None, rows: int) -> tuple[Bools, NDArray[Any]]:
     """Return which rows have the second of the two classes, and the classes, sorted."""
     if y is None:
         raise ValueError("a guest has the labels: give y")
-    given = np.asarray(y)
+    given = as_array(y, "y")
     if given.shape != (rows,):
         raise ValueError(f"y must have shape ({rows},), one label for each row, not {given.shape}")
     if given.dtype.kind not in "biuU" and not (given.dtype.kind == "f" and np.isfinite(given).all()):
