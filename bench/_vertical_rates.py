@@ -1,7 +1,7 @@
 """Joint boosting at low rates of events beside XGBoost's histogram method on the pooled columns.
 
-The part of bench/vertical.py called ``boosting-rates``. For each data set and rate it prints the mean AUC over the seeds
-of the bank's own columns, of the joint trees without a penalty (``reg_lambda=0``, ``min_child_weight=0.001``), of the
+The part of bench/vertical.py called ``boosting-rates``. For each data set and rate it prints the mean AUC over seeds of
+the bank's own columns, of the joint trees without a penalty (``reg_lambda=0``, ``min_child_weight=0.001``), of the
 joint trees as they are by default, and of XGBoost with the same rows, trees, depth, rate of learning, buckets and
 lambda, once with its default ``min_child_weight`` of 1 and once with ours of 3; and the mean difference to either, with
 its standard error over the seeds. It fails if one is below minus two standard errors.
