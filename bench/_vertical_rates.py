@@ -182,9 +182,9 @@ def trained(x: Floats, y: Any, test: Floats, **params: Any) -> tuple[Floats, lis
     guest, host = (
         bt.vertical.GradientBoosting(role, key_size=2048, threads=1, **COMMON, **params) for role in ("guest", "host")
     )
-    a, b = bt.vertical.local_links(seconds=3600)
+    a, b = bt.vertical.local_links(seconds=120)
     together(lambda: guest.fit(x[:, :CUT], y, link=a), lambda: host.fit(x[:, CUT:], link=b))
-    a, b = bt.vertical.local_links(seconds=3600)
+    a, b = bt.vertical.local_links(seconds=120)
     scores = together(
         lambda: guest.decision_function(test[:, :CUT], link=a), lambda: host.decision_function(test[:, CUT:], link=b)
     )
