@@ -191,7 +191,7 @@ def test_wrong_parameters_are_named(change, error):
     ],
 )
 def test_wrong_data_is_named(x, y, error):
-    link, _ = bt.vertical.local_links()
+    link, _ = bt.vertical.local_links(seconds=5.0)  # what is taken waits for a peer
     with pytest.raises((ValueError, TypeError), match=error):
         bt.vertical.GradientBoosting().fit(x, y, link=link)
 
