@@ -188,7 +188,14 @@ def accuracy(options: argparse.Namespace) -> dict[str, Any]:
     from sklearn.model_selection import train_test_split
 
     table, trees = load(), options.trees or 10
-    plain = {"max_iter": trees, "max_depth": 3, "learning_rate": 0.4, "max_bins": 32, "early_stopping": False}
+    plain = {
+        "max_iter": trees,
+        "max_depth": 3,
+        "learning_rate": 0.4,
+        "max_bins": 32,
+        "l2_regularization": 1.0,
+        "early_stopping": False,
+    }
     rows: list[dict[str, float]] = []
     for seed in range(options.first, options.first + options.seeds):
         x, held, y, truth = train_test_split(

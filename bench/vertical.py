@@ -6,6 +6,7 @@
     python bench/vertical.py boosting [--rows 21000] [--trees 2] [--key-size 2048] [--json FILE]
     python bench/vertical.py boosting-sizes [--full] [--key-size 2048] [--json FILE]
     python bench/vertical.py boosting-accuracy [--first 0] [--seeds 5] [--trees 10] [--key-size 2048] [--json FILE]
+    python bench/vertical.py boosting-rates [--first 0] [--seeds 5] [--encrypted] [--record FILE] [--json FILE]
 
 * ``logistic``: an epoch on the customers of the demo, the bank's 5 columns and the payment network's 18; the processor
   time of each party by phase, and bytes. ``--wide`` instead measures single batches of 30 + 70, 30 + 150 and 30 + 300
@@ -16,6 +17,9 @@
 * ``boosting``: a tree of depth 3 and 32 buckets on the same customers, by party and phase, and bytes.
 * ``boosting-sizes``: a tree at three sizes, extrapolated to 100 000 rows x (30 + 300) columns; ``--full`` runs it.
 * ``boosting-accuracy``: the AUC of the joint trees beside scikit-learn's and the bank's own, by seed of the split.
+* ``boosting-rates``: the AUC of the joint trees beside XGBoost's at 0.5, 1, 3 and 20 % events, with standard errors;
+  ``--record`` runs XGBoost (``pip install xgboost-cpu``) and keeps its figures, ``--encrypted`` repeats a seed of each
+  rate under a key.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ from collections import defaultdict
 from typing import Any
 
 import _vertical_boosting
+import _vertical_rates
 import numpy as np
 
 import bluetusk as bt
@@ -243,6 +248,7 @@ SECTIONS: dict[str, Any] = {
     "boosting": _vertical_boosting.tree,
     "boosting-sizes": _vertical_boosting.sizes,
     "boosting-accuracy": _vertical_boosting.accuracy,
+    "boosting-rates": _vertical_rates.rates,
 }
 
 
@@ -260,6 +266,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--trees", type=int)
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--encrypted", action="store_true")
+    parser.add_argument("--record")
     parser.add_argument("--json")
     options = parser.parse_args()
     warnings.simplefilter("ignore", UserWarning)

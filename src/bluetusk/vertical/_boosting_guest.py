@@ -16,7 +16,7 @@ from ..errors import FrameError, ProtocolAbort
 from ..paillier.keys import PrivateKey, generate_keypair
 from ..wire.frame import Kind, check_fields, decode, encode, field
 from ._arrays import described, joined, parted
-from ._boosting_model import TASK, TYPES, Half, Settings, bits_from, extended
+from ._boosting_model import TASK, TYPES, Half, Settings, bits_from, extended, probabilities
 from ._boosting_sums import Layout, gains, plain_sums
 from ._buckets import Allowed, Buckets, Cuts, counted, offered
 from ._link import Link, array_bytes
@@ -194,7 +194,7 @@ class GuestJob:
             seed = hashlib.sha256(self.seed + number.to_bytes(8, "little")).digest()
             order = np.argsort(Stream(seed).uint64(rows), kind="stable")
             sampled[order[self.sample_size :]] = False
-        p = 1.0 / (1.0 + np.exp(-self.scores))
+        p = probabilities(self.scores)
         unit = float(1 << s.frac_bits)
         g = np.rint((p - self.labels) * unit).astype(np.int64)
         h = np.rint(p * (1.0 - p) * unit).astype(np.int64)
@@ -238,8 +238,10 @@ class GuestJob:
             self._choose(link, active, choices)
         for party, (link, choices) in enumerate(zip(peers, wanted, strict=True), 1):
             if choices:
+                # of equally good splits the host takes its first, which may be the mirror image of another: any will do
                 opened = {
-                    active[k]: (int(sums[party][k][0][t[0]]), int(sums[party][k][1][t[0]])) for k, t, _ in choices
+                    active[k]: {(int(sums[party][k][0][i]), int(sums[party][k][1][i])) for i in tied}
+                    for k, tied, _ in choices
                 }
                 self._take_theirs(link, party, tree, number, opened)
         return sorted(owners)
@@ -291,18 +293,18 @@ class GuestJob:
         tree.where[here] = np.where(left, 2 * place + 1, 2 * place + 2)
 
     def _take_theirs(
-        self, link: Link, party: int, tree: _Growth, number: int, opened: dict[int, tuple[int, int]]
+        self, link: Link, party: int, tree: _Growth, number: int, opened: dict[int, set[tuple[int, int]]]
     ) -> None:
-        """Receive a host's partitions, which must have the sums that were opened, and move the rows."""
+        """Receive a host's partitions, which must have sums that were opened and chosen, and move the rows."""
         rows = {place: np.flatnonzero(tree.where == place) for place in opened}
         message = link.receive("partition", parts=1)
         bits = bits_from(message.parts[0], sum(map(len, rows.values())))
-        for place, (g, h) in opened.items():
+        for place, chosen in opened.items():
             here = rows[place]
             left, bits = bits[: len(here)], bits[len(here) :]
             at = here[left & tree.sampled[here]]
             others = here[~left & tree.sampled[here]]
-            if (int(tree.g[at].sum()), int(tree.h[at].sum())) != (g, h):
+            if (int(tree.g[at].sum()), int(tree.h[at].sum())) not in chosen:
                 raise ProtocolAbort("a partition does not have the sums that were opened", party=link.peer)
             if min(len(at), len(others)) < self.settings.min_samples_leaf:
                 raise ProtocolAbort("a partition leaves fewer rows than min_samples_leaf", party=link.peer)

@@ -19,7 +19,7 @@ from ..wire.frame import check_fields
 from ._arrays import described, joined, parted
 from ._link import array_from
 
-__all__ = ["TASK", "TYPES", "Half", "Settings", "bits_from", "extended"]
+__all__ = ["TASK", "TYPES", "Half", "Settings", "bits_from", "extended", "probabilities"]
 
 TASK = "gradient_boosting"
 """The name of the training: in messages, in states, and as the purpose that a policy grants."""
@@ -245,6 +245,12 @@ def extended(digest: NDArray[np.uint8], tree: int, place: int, left: Bools) -> N
     return np.frombuffer(
         hashlib.sha256(digest.tobytes() + head + np.packbits(left).tobytes()).digest(), np.uint8
     ).copy()
+
+
+def probabilities(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return 1 / (1 + exp(-score)); below -709 the power is infinite, and 0 is right."""
+    with np.errstate(over="ignore"):
+        return np.asarray(1.0 / (1.0 + np.exp(-scores)))
 
 
 def bits_from(part: bytes | memoryview, count: int) -> Bools:

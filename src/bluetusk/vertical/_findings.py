@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ def tell(findings: Iterable[str]) -> None:
         warnings.warn(finding, DataWarning, stacklevel=3)
 
 
-def few_events(labels: NDArray[np.int64]) -> list[str]:
+def few_events(labels: NDArray[Any], names: Sequence[Any] = (0, 1)) -> list[str]:
     """Say so if one label is rarer than a model needs.
 
     Examples
@@ -43,17 +44,17 @@ def few_events(labels: NDArray[np.int64]) -> list[str]:
     ['y holds 1 rows of label 1: below 20 a model mostly fits noise; take more rows, or fewer columns']
     """
     ones = int(labels.sum())
-    rarer, count = (1, ones) if 2 * ones <= len(labels) else (0, len(labels) - ones)
+    rarer, count = (names[1], ones) if 2 * ones <= len(labels) else (names[0], len(labels) - ones)
     if count >= LEAST_EVENTS:
         return []
     return [
-        f"y holds {count} rows of label {rarer}: below {LEAST_EVENTS} a model mostly fits noise; take more rows, "
+        f"y holds {count} rows of label {rarer!r}: below {LEAST_EVENTS} a model mostly fits noise; take more rows, "
         "or fewer columns"
     ]
 
 
-def separating(names: Sequence[str], columns: Sequence[Floats], labels: NDArray[np.int64]) -> list[str]:
-    """Name the columns that alone order the labels almost perfectly, either way; their cells are numbers.
+def separating(names: Sequence[str], columns: Sequence[Floats], labels: NDArray[Any]) -> list[str]:
+    """Name the columns that alone order the labels almost perfectly, either way; what is missing comes first.
 
     Examples
     --------
@@ -64,7 +65,8 @@ def separating(names: Sequence[str], columns: Sequence[Floats], labels: NDArray[
     """
     found = []
     for name, values in zip(names, columns, strict=True):
-        area = auc(labels, values)
+        missing = np.isnan(values)
+        area = auc(labels, np.where(missing, values[~missing].min(initial=0.0) - 1.0, values))
         if max(area, 1.0 - area) >= _SEPARATES:
             found.append(
                 f"column {name!r} alone separates the labels (AUC {area:.3f}): if it is known only after the event, or "

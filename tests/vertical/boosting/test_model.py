@@ -11,6 +11,8 @@ import bluetusk as bt
 from bluetusk.vertical._boosting_model import Half, Settings
 from bluetusk.wire.frame import Kind, decode, encode
 
+pytestmark = pytest.mark.filterwarnings("ignore::bluetusk.DataWarning")  # toys of 40 rows have few events
+
 P = {"n_estimators": 2, "max_depth": 2, "min_samples_leaf": 5, "min_bucket_rows": 4}
 
 
@@ -185,10 +187,13 @@ def test_wrong_parameters_are_named(change, error):
         ([[1.0], [2.0]], [0], "shape"),
         ([[1.0], [2.0]], [1, "1"], "y mixes int and str"),
         ([[1.0], [2.0]], ["a", None], "missing"),
+        (np.ma.array([[1.0], [2.0]], mask=[[0], [1]]), [0, 1], "X is masked"),
+        ([[1.0], [2.0]], np.ma.array([0, 1], mask=[0, 1]), "y is masked"),
+        ([[1.0], [2.0]], [0, np.ma.masked], r"y\[1\] is masked"),
     ],
 )
 def test_wrong_data_is_named(x, y, error):
-    link, _ = bt.vertical.local_links()
+    link, _ = bt.vertical.local_links(seconds=5.0)  # what is taken waits for a peer
     with pytest.raises((ValueError, TypeError), match=error):
         bt.vertical.GradientBoosting().fit(x, y, link=link)
 
@@ -217,6 +222,23 @@ def test_a_real_key_of_its_own(toy, together):
     a, b = bt.vertical.local_links()
     together([lambda: guest.fit(tables[0], y, link=a), lambda: host.fit(tables[1], link=b)])
     assert a.bytes_sent > 40 * 512
+
+
+def test_log_odds_beyond_a_double(parties, toy):
+    """Log-odds below -709, of which exp(-score) is infinite: the probability is 0, without a warning."""
+    tables, y = toy(60, [1, 1])
+    p = {
+        **P,
+        "base_score": 1e-300,
+        "reg_lambda": 1.0,
+        "learning_rate": 90.0,
+        "n_estimators": 2,
+        "min_child_weight": 0.0,
+    }
+    made = parties(1, **p).fit(tables, y)
+    scores, found = made.decision_function(tables), made.predict_proba(tables)[:, 1]
+    assert scores.min() < -709
+    assert np.array_equal(found, [0.0 if s < -709 else 1 / (1 + np.exp(-s)) for s in scores.tolist()])
 
 
 def test_settings_travel_exactly():

@@ -14,7 +14,12 @@ from bluetusk.vertical._boosting_sums import Layout
 from bluetusk.vertical._link import Link, Observer, Rewind
 from bluetusk.wire.frame import Kind, decode, encode
 
-P = {"n_estimators": 2, "max_depth": 2, "min_samples_leaf": 5, "min_bucket_rows": 4, "random_state": 3}
+pytestmark = pytest.mark.filterwarnings("ignore::bluetusk.DataWarning")  # toys of 40 rows have few events
+
+P = {
+    **{"n_estimators": 2, "max_depth": 2, "min_samples_leaf": 5, "min_bucket_rows": 4, "random_state": 3},
+    **{"reg_lambda": 0.0, "min_child_weight": 1e-3},  # so that toys of 30 rows split at every level
+}
 
 
 def bits(model):
@@ -280,6 +285,19 @@ def test_a_partition_that_does_not_have_the_sums_is_found(parties, toy, monkeypa
     monkeypatch.setattr(_boosting_host.HostJob, "_note", lying)
     with pytest.raises(bt.ProtocolAbort, match="sums that were opened"):
         parties(1, **P).fit(tables, y)
+
+
+def test_mirror_images_are_equally_good(parties, toy):
+    """A column and its negative: each split is the other's mirror image, with other sums and the same gain."""
+    (x, _), y = toy(60, [1, 1], values=9)
+    nothing, p = np.zeros((60, 1)), {**P, "n_estimators": 4, "min_bucket_rows": 1}
+    both = parties(1, **p).fit([nothing, np.hstack([x, -x])], y)
+    one = parties(1, **p).fit([nothing, x], y)
+    assert both.hosts[0].split_counts_.tolist() == [*one.hosts[0].split_counts_.tolist(), 0]
+    assert one.hosts[0].split_counts_.sum() >= 8
+    for name in ("threshold", "gain", "value"):
+        assert np.array_equal(getattr(both.guest._half, name), getattr(one.guest._half, name))
+        assert np.array_equal(getattr(both.hosts[0]._half, name), getattr(one.hosts[0]._half, name))
 
 
 def test_the_peer_is_told_of_a_failure_but_not_why(parties, toy, together):

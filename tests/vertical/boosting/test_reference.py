@@ -18,6 +18,7 @@ from bluetusk._random import Stream
 from bluetusk.demo.data import load
 
 F = 24  # fractional bits
+NO_PENALTY = {"reg_lambda": 0.0, "min_child_weight": 1e-3}  # as scikit-learn's by default
 
 
 def edges_of(column, most):
@@ -197,7 +198,7 @@ def test_as_good_as_scikit_learn_on_the_pooled_columns(parties):
     customers = load(rows=2000)
     x, y = customers.x.astype(float), customers.y
     train = np.arange(len(y)) < 1000
-    p = {"n_estimators": 3, "max_depth": 3, "learning_rate": 0.4, "min_bucket_rows": 1}
+    p = {"n_estimators": 3, "max_depth": 3, "learning_rate": 0.4, "min_bucket_rows": 1, **NO_PENALTY}
     made = parties(1, **p).fit([x[train, :5], x[train, 5:]], y[train])
     mine = made.decision_function([x[~train, :5], x[~train, 5:]])
     plain = HistGradientBoostingClassifier(
