@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import bluetusk as bt
-from bluetusk.vertical import GradientBoosting, WoEBinning, local_links
+from bluetusk.vertical import GradientBoosting, LogisticRegression, WoEBinning, local_links
 from bluetusk.vertical._bins import from_version_1
 from bluetusk.wire import frame
 
@@ -95,3 +95,22 @@ def test_damaged_categories_of_trees_are_refused(tmp_path):
     for size in (0, len(payload) + 1, -1, True):
         with pytest.raises(bt.FrameError):
             load(payload, about=size)
+
+
+def test_regressions_of_version_1(tmp_path):
+    """The form that version 0.1.0 wrote, by hand: coefficients and intercept in units of 2^-20, losses of 2^-16."""
+    header = {
+        "role": "guest",
+        "columns": ["a", "b"],
+        "sigmoid": "linear",
+        "model": bytes(32),
+        "epochs": 3,
+        "losses": [9],
+    }
+    values = np.array([1 << 20, -(1 << 19), 3 << 18], "<i8")
+    (tmp_path / "old").write_bytes(frame.encode(frame.Kind.LOGISTIC_REGRESSION, header, values.tobytes()))
+    half = LogisticRegression.load(tmp_path / "old")
+    assert (half.coef_.tolist(), half.intercept_, half.calibration_, half.n_iter_) == ([1.0, -0.5], 0.75, None, 3)
+    half.save(tmp_path / "new")
+    again = LogisticRegression.load(tmp_path / "new")
+    assert (again.coef_.tolist(), again.intercept_, again.calibration_) == ([1.0, -0.5], 0.75, None)

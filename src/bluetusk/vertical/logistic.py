@@ -37,6 +37,8 @@ from ._save import load_frame, save_frame
 __all__ = ["LogisticRegression"]
 
 _FIELDS = ("calibration", "columns", "epochs", "model", "role", "sigmoid")
+_FIELDS_1 = ("columns", "epochs", "losses", "model", "role", "sigmoid")
+"""Of models of version 0.1.0: coefficients in units of 2^-20, and no calibration."""
 _LARGEST = 1e300  # of a coefficient
 
 
@@ -505,17 +507,18 @@ class LogisticRegression(Estimator):
         """
         got = load_frame(path, Kind.LOGISTIC_REGRESSION, passphrase)
         head = got.header
-        check_fields(head, _FIELDS)
+        first = "losses" in head
+        check_fields(head, _FIELDS_1 if first else _FIELDS)
         columns = field(head, "columns", list, low=1, high=MOST_COLUMNS, items=str)
         model = cls(field(head, "role", str, choices=("guest", "host")))
         model.sigmoid = model.sigmoid_ = field(head, "sigmoid", str, choices=SIGMOIDS)
         model.model_ = field(head, "model", bytes, length=32)
         model.n_iter_ = field(head, "epochs", int, low=1, high=1000)
-        model.calibration_ = _calibration(field(head, "calibration", list, high=2, items=str))
+        model.calibration_ = None if first else _calibration(field(head, "calibration", list, high=2, items=str))
         model.findings_ = []
         if len(got.payload) != 8 * (len(columns) + 1):
             raise FrameError("the file's coefficients are not as many as its columns")
-        values = np.frombuffer(got.payload, "<f8")
+        values = np.frombuffer(got.payload, "<i8") / (1 << 20) if first else np.frombuffer(got.payload, "<f8")
         if not (np.abs(values) <= _LARGEST).all():
             raise FrameError("the file holds a coefficient that no training gives")
         model.columns_, model.coef_, model.intercept_ = columns, values[:-1].astype(np.float64), float(values[-1])
