@@ -1,8 +1,8 @@
 """Interrupts at every line, callbacks that come back, forks (promise M31): nothing stays locked, nothing leaks.
 
-A trace function raises KeyboardInterrupt at the k-th line, or the k-th instruction, that an operation executes in the
-package. Then another thread checks, within a time, that all is usable and right: another one, because a lock that its
-owner may take again would not be noticed otherwise.
+A trace function raises KeyboardInterrupt at the k-th line or return, or the k-th instruction, that an operation
+executes in the package. Then another thread checks, within a time, that all is usable and right: another one, because a
+lock that its owner may take again would not be noticed otherwise.
 
 ``BLUETUSK_INTERRUPTS`` is the number of interrupts in all; up to all lines of each operation, then instructions.
 """
@@ -68,7 +68,8 @@ class Interrupt:
         if not frame.f_code.co_filename.startswith(self.files):
             return None
         frame.f_trace_opcodes = self.event == "opcode"
-        if event == self.event and frame.f_lasti not in without_signals(frame.f_code):
+        here = event == self.event and frame.f_lasti not in without_signals(frame.f_code)
+        if here or (event == "return" and self.event == "line"):
             self.count += 1
             if self.count == self.at:
                 raise KeyboardInterrupt
@@ -196,8 +197,9 @@ def test_interrupts_leave_arrays_and_pools_usable(arrays, name, threads):
         if name == "pool":
             pub._blinder.clear()
 
-    fired = sweep(prepare, operation, check, share=max(4, INTERRUPTS // 32))
-    assert fired > 0
+    # what starts a thread is the standard library's, and interrupted there is not ours to mend
+    files = (SOURCE, threading.__file__, contextlib.__file__) if threads == 1 else (SOURCE,)
+    assert sweep(prepare, operation, check, share=max(4, INTERRUPTS // 32), files=files) > 0
 
 
 def test_interrupts_leave_batches_usable():
