@@ -118,7 +118,7 @@ def test_the_collection_is_complete_and_examples_are_not_borrowed():
 def test_errors_are_one_family():
     for name in bt.__all__:
         thing = getattr(bt, name)
-        if isinstance(thing, type) and issubclass(thing, Exception):
+        if isinstance(thing, type) and issubclass(thing, Exception) and not issubclass(thing, Warning):
             assert issubclass(thing, bt.BluetuskError)
     abort = bt.ProtocolAbort("too few clients", round=3, party="bank-2")
     assert (abort.round, abort.reason, abort.party) == (3, "too few clients", "bank-2")
