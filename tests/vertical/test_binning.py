@@ -288,6 +288,7 @@ def test_what_the_guest_decrypts_does_not_show_which_rows_were_added(data, pub, 
     assert len(seen) == 4
 
 
+@pytest.mark.filterwarnings("ignore:y holds:bluetusk.DataWarning")
 def test_an_interrupted_fit_goes_on_from_any_step(both, data, steps):
     keepers = steps(), steps()
     x, y = data

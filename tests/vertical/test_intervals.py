@@ -190,6 +190,7 @@ def judged():
         labels=y,
         test=test,
         scores=scores,
+        rows=SimpleNamespace(profile=[]),
         findings=[],
         left_out=[],
         models={},

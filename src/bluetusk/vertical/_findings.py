@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataWarning
-from .evaluation import auc, auc_interval
+from ._intervals import auc_bounds, delong
 
-__all__ = ["few_events", "separating", "tell", "useless"]
+__all__ = ["few_events", "separating", "separating_bins", "tell", "useless"]
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 LEAST_EVENTS = 20
 """Rows of the rarer label below which a model of several columns mostly fits noise."""
@@ -41,14 +42,15 @@ def few_events(labels: NDArray[Any], names: Sequence[Any] = (0, 1)) -> list[str]
     >>> few_events(np.array([1, 0, 0, 1] * 10))
     []
     >>> few_events(np.array([1, 0, 0]))
-    ['y holds 1 rows of label 1: below 20 a model mostly fits noise; take more rows, or fewer columns']
+    ['y holds 1 row of label 1: below 20 a model mostly fits noise; take more rows, or fewer columns']
     """
     ones = int(labels.sum())
     rarer, count = (names[1], ones) if 2 * ones <= len(labels) else (names[0], len(labels) - ones)
     if count >= LEAST_EVENTS:
         return []
+    rows = "1 row" if count == 1 else f"{count} rows"
     return [
-        f"y holds {count} rows of label {rarer!r}: below {LEAST_EVENTS} a model mostly fits noise; take more rows, "
+        f"y holds {rows} of label {rarer!r}: below {LEAST_EVENTS} a model mostly fits noise; take more rows, "
         "or fewer columns"
     ]
 
@@ -66,13 +68,35 @@ def separating(names: Sequence[str], columns: Sequence[Floats], labels: NDArray[
     found = []
     for name, values in zip(names, columns, strict=True):
         missing = np.isnan(values)
-        area = auc(labels, np.where(missing, values[~missing].min(initial=0.0) - 1.0, values))
-        if max(area, 1.0 - area) >= _SEPARATES:
-            found.append(
-                f"column {name!r} alone separates the labels (AUC {area:.3f}): if it is known only after the event, or "
-                "is made from it, leave it out"
-            )
+        filled = np.where(missing, values[~missing].min(initial=0.0) - 1.0, values)
+        found += _separated(f"column {name!r}", delong(*_counts(labels, filled))[0])
     return found
+
+
+def separating_bins(columns: Iterable[tuple[str, Ints, Ints]]) -> list[str]:
+    """Name the columns whose bins alone separate the labels: of each its name, and the rows and events of its bins.
+
+    Examples
+    --------
+    >>> separating_bins([("column 'a'", np.array([9, 9]), np.array([9, 0]))])[0][:50]
+    "column 'a' alone separates the labels (AUC 1.000):"
+    """
+    found = []
+    for name, rows, events in columns:
+        order = np.argsort(events / np.maximum(rows, 1), kind="stable")
+        ones, zeros = events[order], (rows - events)[order]
+        if ones.sum() and zeros.sum():
+            found += _separated(name, delong(zeros, ones)[0])
+    return found
+
+
+def _separated(column: str, area: float) -> list[str]:
+    if max(area, 1.0 - area) < _SEPARATES:
+        return []
+    return [
+        f"{column} alone separates the labels (AUC {area:.3f}): if it is known only after the event, or is made from "
+        "it, leave it out"
+    ]
 
 
 def useless(labels: NDArray[np.int64], joint: Floats, alone: Floats | None) -> list[str]:
@@ -91,8 +115,8 @@ def useless(labels: NDArray[np.int64], joint: Floats, alone: Floats | None) -> l
     """
     if not 0 < labels.sum() < len(labels):
         return []
-    found, area = [], auc(labels, joint)
-    low, high = auc_interval(labels, joint)
+    found, counts = [], _counts(labels, joint)
+    area, (low, high) = delong(*counts)[0], auc_bounds(*counts, 0.95)
     if high < 0.5:
         found.append(
             f"the joint model orders rows that it was not trained on worse than chance (AUC {area:.3f}, {low:.3f} to "
@@ -100,7 +124,7 @@ def useless(labels: NDArray[np.int64], joint: Floats, alone: Floats | None) -> l
             "between the rows"
         )
     if alone is not None:
-        other = auc(labels, alone)
+        other = delong(*_counts(labels, alone))[0]
         pairs = zip(_placements(labels, joint), _placements(labels, alone), strict=True)
         if area - other + _WIDTH * _error([one - two for one, two in pairs]) < 0.0:
             found.append(
@@ -108,6 +132,13 @@ def useless(labels: NDArray[np.int64], joint: Floats, alone: Floats | None) -> l
                 f"{len(labels)} rows held back: the other party's columns do not help, or its rows are not aligned"
             )
     return found
+
+
+def _counts(labels: NDArray[Any], score: Floats) -> tuple[Ints, Ints]:
+    """Return how many rows of label 0, and 1, have each score, the lowest first."""
+    distinct, place = np.unique(score, return_inverse=True)
+    ones = np.bincount(place[labels == 1], minlength=len(distinct))
+    return np.bincount(place, minlength=len(distinct)) - ones, ones
 
 
 def _placements(labels: NDArray[np.int64], score: Floats) -> tuple[Floats, Floats]:

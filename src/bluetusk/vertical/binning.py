@@ -27,6 +27,7 @@ from ._bins import (
     weights_of_evidence,
 )
 from ._columns import as_labels, as_table
+from ._findings import few_events, separating_bins, tell
 from ._job import Keeper, Progress, drive
 from ._link import Link
 from ._save import load_frame, save_frame
@@ -84,6 +85,8 @@ class WoEBinning(Estimator):
         What each column held at training: see :mod:`bluetusk.vertical.profile`. Empty in models of version 0.1.0.
     hosts_ : list of list of PeerColumn
         At the guest: counts, weights and information values of each host's columns.
+    findings_ : list of str
+        At the guest with hosts: what :class:`~bluetusk.DataWarning` said of the labels and of all columns.
 
     Notes
     -----
@@ -122,6 +125,8 @@ class WoEBinning(Estimator):
     >>> host.select(0.1), host.transform(x).shape
     (['good'], (400, 2))
     """
+
+    findings_: list[str]
 
     def __init__(
         self,
@@ -185,6 +190,12 @@ class WoEBinning(Estimator):
         ProtocolAbort, FrameError, InvalidCiphertext
             If the other party gave up or sent what cannot be right.
 
+        Warns
+        -----
+        DataWarning
+            At the guest with hosts: fewer than 20 rows of one label; a column, its own or a host's, whose bins alone
+            separate the labels. No message depends on it.
+
         Examples
         --------
         >>> alone = WoEBinning("guest", min_rows=1, max_bins=2).fit([[1.0], [2.0], [3.0], [4.0]], [0, 0, 1, 1])
@@ -199,8 +210,18 @@ class WoEBinning(Estimator):
         if self.role == "guest":
             if y is None:
                 raise ValueError("the guest fits with labels: give y")
-            self._fit_guest(table.names, table.values, as_labels(y, table.rows), ways, keeper, progress)
+            labels = as_labels(y, table.rows)
+            findings = few_events(labels) if ways else []  # of bins alone there is no model
+            tell(findings)
+            self._fit_guest(table.names, table.values, labels, ways, keeper, progress)
             self.profile_ = table.profile()
+            if not ways:
+                return self
+            known = [(f"column {own.name!r}", own.rows, own.events) for own in self.bins_ if own.events is not None]
+            known += [(f"{e.party}'s column {e.name!r}", e.rows, e.events) for peer in self.hosts_ for e in peer]
+            found = separating_bins(known)
+            self.findings_ = findings + found
+            tell(found)
             return self
         if y is not None:
             raise ValueError("a host has no labels: leave y out")
@@ -273,6 +294,7 @@ class WoEBinning(Estimator):
         self.iv_ = {each.name: each.iv for each in bins}
         self.categorical_ = [each.name for each in bins if each.kind == "categorical"]
         self.hosts_ = peers
+        self.findings_ = []
 
     def _check(self) -> None:
         check_role(self.role)

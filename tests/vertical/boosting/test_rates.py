@@ -85,13 +85,17 @@ P = {"n_estimators": 1, "max_depth": 1, "min_samples_leaf": 5, "min_child_weight
 
 
 @pytest.mark.parametrize(
-    ("events", "said"), [(19, "19 rows of label 1"), (41, "19 rows of label 0"), (1, "1 rows of l")]
+    ("events", "said"), [(19, "19 rows of label 1"), (41, "19 rows of label 0"), (1, "1 row of label 1")]
 )
 def test_few_rows_of_a_class_are_said_to_the_guest(parties, events, said):
     tables, y = labelled(events)
-    with pytest.warns(bt.DataWarning, match=said) as warned:
-        parties(1, **P).fit(tables, y)
-    assert len(warned) == 1
+    made = parties(1, **P)
+    with pytest.warns(bt.DataWarning) as warned:
+        made.fit(tables, y)
+    assert [str(w.message) for w in warned] == made.guest.findings_
+    assert said in made.guest.findings_[0]
+    assert len(warned) == 1 + (events == 1)  # of one event, a column that has it at its end separates
+    assert made.hosts[0].findings_ == []
 
 
 def test_twenty_rows_of_a_class_are_enough(parties):
