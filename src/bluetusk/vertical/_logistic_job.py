@@ -236,12 +236,16 @@ class LogisticJob:
         self.taken, self.stopped = 0, 0  # steps; the epoch after which it stopped, if it did
         self.scores: NDArray[np.float64] | None = None
         self._order: tuple[int, NDArray[np.int64]] | None = None
+        self._prepared: tuple[Config, bytes] | None = None
         if config is not None:
             self._prepare()
 
     def _prepare(self) -> None:
         """Divide the rows and bring the columns into their form, once the configuration and the seed are known."""
         assert self.config is not None
+        if self._prepared == (self.config, self.seed):
+            return
+        self._prepared = self.config, self.seed
         n, config = len(self.table), self.config
         seed = hashlib.sha256(b"bluetusk logistic held back" + self.seed).digest()
         order = np.argsort(Stream(seed).uint64(n), kind="stable")
@@ -595,7 +599,11 @@ class LogisticJob:
         ends = np.cumsum([0, *lengths]).tolist()
         p, q, peer, *shares, losses, scores = (bytes(got.payload[a:b]) for a, b in itertools.pairwise(ends))
         told = field(head, "config", dict)
-        self.config, self.seed = Config.from_fields(told) if told else None, field(head, "seed", bytes)
+        self.config, self.seed, self._order = (
+            Config.from_fields(told) if told else None,
+            field(head, "seed", bytes),
+            None,
+        )
         columns = 0
         if self.config is not None:
             self._prepare()

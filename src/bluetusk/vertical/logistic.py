@@ -75,7 +75,7 @@ class LogisticRegression(Estimator):
     calibrate : bool
         Whether a tenth of the rows (at least 20 or a quarter, at most 2000) is held back from the training, so that the
         guest gets their joint scores and with them a map from scores to probabilities. Both parties' policies are asked
-        for it as for a prediction.
+        for it as for a prediction. Without it no row is held back, and nothing tells a model that is worse than chance.
     tol : float, optional
         The training ends when an epoch lowers the loss by less than this share of it, 2^-16 to 1, and gives the result
         of the epoch before; 0: never. By default ``2 / rows``, at least 2^-13. The loss is the mean squared residual,
