@@ -80,7 +80,7 @@ def whitening(X: Floats, largest: float, *, centre: bool = True) -> Whitening:
     mean = Z.mean(axis=0) if centre else np.zeros(d)
     Z = Z - mean
     deviation = np.sqrt(np.mean(Z * Z, axis=0))
-    constant = deviation <= 1e-12  # rounding of a mean is left of a constant
+    constant = (deviation <= 1e-12) | (size < 1e-280)  # of a constant the rounding of its mean is left
     scale = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, deviation))
     Z *= scale
     factor = np.zeros((d, d))
