@@ -200,23 +200,24 @@ def grind(guest_parts, wanted, tries=60):
 
         def side(link=guest, own=own, ended=ended):
             try:
-                ended.append(agree_on_split(own, IDS, link))
+                ended.append(agree_on_split(own, link))
             except bt.ProtocolAbort as error:
                 ended.append(error)
 
         thread = threading.Thread(target=side, daemon=True)
         thread.start()
         splits = Splits()
-        rows = splits.rows(IDS)
-        mine, _ = splits.contribution(rows)
-        host.send("commit", {}, [_splits._commitment(rows, "host", mine)])
+        mine, _ = splits.contribution()
+        host.send("commit", {}, [_splits._commitment(splits.between, "host", mine)])
         host.receive("commit", parts=1)
         try:
             theirs = bytes(host.receive("reveal", parts=1).parts[0])
         except bt.ProtocolAbort:
             thread.join(20)
             continue  # it does not take another part than before
-        secret = _splits.HKDF(_splits.hashes.SHA256(), 32, rows, _splits._LABEL + b"key").derive(theirs + mine)
+        secret = _splits.HKDF(_splits.hashes.SHA256(), 32, splits.between, _splits._LABEL + b"key").derive(
+            theirs + mine
+        )
         if SplitKey(secret).held_back(IDS, 0.1)[wanted]:
             host.send("reveal", {}, [mine])
             thread.join(20)

@@ -37,28 +37,43 @@ def trained(xg, xh, y, *, seed=bytes(32), batch=None, epochs=None):
         batch = rows if rows <= 2048 else min(max(-(-rows // 64), 1024), 8192)
     batches = -(-rows // batch)
     if epochs is None:
-        epochs = min(max(-(-36 // batches), 3), 20)
-    tol = max(2 / n, 2**-13)
-    maps = [decorrelated(x[used], min(63.99, max(4.0, math.sqrt(min(batch, rows)) / 2))) for x in (xg, xh)]
-    u = np.column_stack([maps[0](xg[used]), maps[1](xh[used]), np.ones(rows)])
+        epochs = min(max(-(-60 // batches), 5), 60)
+    tol = 0.5 / n if batches == 1 else 2**-13
+    plans = [
+        [order[rows * b // batches : rows * (b + 1) // batches] for b in range(batches)]
+        for order in (
+            drawn(b"bluetusk logistic order", seed + epoch.to_bytes(8, "little"), rows) for epoch in range(epochs)
+        )
+    ]
+    maps, parts = [decorrelated(x[used], 63.99) for x in (xg, xh)], []
+    for k, x in enumerate((xg, xh)):
+        part = maps[k](x[used])
+        if k == 0:
+            part = np.column_stack([part, np.ones(rows)])
+        most = max(np.linalg.norm(part[b], 2) ** 2 / len(b) for plan in plans for b in plan) if batches > 1 else 1.0
+        parts.append(part * min(1.0, math.sqrt(1.75 / max(most, 1.0))))
+    u, cut = np.column_stack(parts), xg.shape[1] + 1
     target, d = y[used], u.shape[1]
-    rate = 1 / (0.25 * (1 + (d / min(batch, rows) if batches > 1 else 0)) + 0.001)
-    ridge = np.append(np.full(d - 1, 0.001), 0.0)
+    rate = 1 / (0.25 + 0.001)
+    ridge = np.full(d, 0.001)
+    ridge[cut - 1] = 0.0
     w, result, before = np.zeros(d), None, None
-    for taken in range(1, epochs + 1):
-        order = drawn(b"bluetusk logistic order", seed + (taken - 1).to_bytes(8, "little"), rows)
+    last = w
+    for taken, plan in enumerate(plans, 1):
         loss, total = 0.0, np.zeros(d)
-        for b in range(batches):
-            part = order[rows * b // batches : rows * (b + 1) // batches]
+        for part in plan:
             r = 0.5 + u[part] @ w / 8 - target[part]
             loss += float(r @ r)
             w = w - rate * (u[part].T @ r / len(part) + ridge * w)
             total += w
+            if batches == 1:  # Nesterov's method
+                w, last = w + taken / (taken + 3) * (w - last), w
         if before is not None and before - loss < tol * loss:
             break
         result, before = total / batches, loss
-    k = xg.shape[1]
-    return (lambda a, b: maps[0](a) @ result[:k] + maps[1](b) @ result[k:-1] + result[-1]), back, taken
+    units = parts[0][0, -1], np.linalg.norm(parts[1]) / np.linalg.norm(maps[1](xh[used]))
+    own, constant, other = result[: cut - 1] * units[0], result[cut - 1] * units[0], result[cut:] * units[1]
+    return (lambda a, b: maps[0](a) @ own + maps[1](b) @ other + constant), back, taken
 
 
 def weights_of_evidence(x, y, train, *, min_rows, categorical=()):

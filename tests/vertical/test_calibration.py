@@ -19,15 +19,17 @@ def sample(n, slope, intercept, seed=0):
 @pytest.mark.parametrize(
     ("n", "slope", "intercept"), [(300, 1.0, 0.0), (2000, 0.5, -4.0), (2000, 2.0, 1.0), (40, 1.0, -1.0)]
 )
-def test_the_mean_is_the_rate_of_all_labels(n, slope, intercept):
+def test_the_mean_is_the_rate_of_all_labels_but_for_what_scores_explain(n, slope, intercept):
     z, y = sample(n, slope, intercept)
     for rate in (0.005, y.mean(), 0.6):
         found = calibrated(z, y, float(rate), 0.125)
         p = found.probability(z)
-        assert math.isclose(p.mean(), rate, rel_tol=1e-9)
+        # of what these rows' own rate differs, the part that their scores explain may come in, and no more
+        share = (p.mean() - rate) / (y.mean() - rate) if rate != y.mean() else 0.0
+        assert -1e-9 < share <= np.corrcoef(z, y)[0, 1] ** 2 + 1e-9
         assert found.slope > 0
         assert (np.diff(p[np.argsort(z)]) >= 0).all()
-        assert 0.0 < p.min() <= p.max() < 1.0
+        assert 0.0 <= p.min() <= p.max() <= 1.0
 
 
 def test_with_many_events_it_is_the_maximum_likelihood_fit():
@@ -59,7 +61,8 @@ def test_odd_rows_give_a_rising_map(y):
     for z in (np.zeros(30), np.arange(30.0), -np.arange(30.0), np.arange(30) * 1e9, np.repeat([0.0, 1e-9], 15)):
         found = calibrated(z, np.asarray(y, np.int64), 0.2, 0.125)
         p = found.probability(z)
-        assert math.isclose(p.mean(), 0.2, rel_tol=1e-6)
+        seen = np.corrcoef(z, y)[0, 1] ** 2 if np.ptp(z) and np.ptp(np.asarray(y, int)) else 0.0
+        assert min(0.2, 0.2 + seen * (np.mean(y) - 0.2)) - 1e-6 < p.mean() < max(0.2, 0.2 + seen * 0.8) + 1e-6
         assert found.slope > 0
         assert np.isfinite(p).all()
 

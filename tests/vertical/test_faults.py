@@ -195,7 +195,9 @@ def outcome(case):
         exact[role, "finished"] = [(r.task, r.details) for r in finished if not r.task.endswith("/heads")]
         assert len({r.task for r in finished}) == len(finished)
         uses = _uses.Uses(home / "evidence.log.uses", signer.public_key)
-        exact[role, "uses"] = sorted((use.purpose, use.task, use.request, use.ids) for use in uses._by_task.values())
+        exact[role, "uses"] = sorted(
+            (use.purpose, use.task, use.request, use.ids) for use in uses._known.by_task.values()
+        )
         uses.close()
         passphrase = case.passphrases[role]
         boosting = bt.vertical.GradientBoosting.load(home / "output" / "gradient_boosting.bt", passphrase)

@@ -189,6 +189,7 @@ def judged():
         binning=SimpleNamespace(iv_={}),
         labels=y,
         test=test,
+        ranks=scores,
         scores=scores,
         rows=SimpleNamespace(profile=[]),
         findings=[],

@@ -119,18 +119,25 @@ def simulated(
     xg, xh, y, *, epochs=2, batch=20, rate=1.5, l2=0.01, sigmoid="linear", weights=(1.0, 1.0), weighted=False, tol=0.0
 ):
     """The same training on plain integers, written out: (coefficients of guest, host, all constants; epochs)."""
-    parts = [decorrelated(part, max(4.0, math.sqrt(min(batch, len(part))) / 2)) for part in (xg, xh)]
-    x = [[round(v * 4096) for v in row] for row in np.column_stack(parts)]
-    x = [[*row, 4096] for row in x]
-    n, d = len(x), len(x[0])
-    w, means, losses, batches = [0] * d, [], [], -(-n // batch)
-    factors = [round(v / max(weights) * 2**16) for v in weights]
+    n, batches = len(xg), -(-len(xg) // batch)
+    plans = []
     for epoch in range(epochs):
         seed = hashlib.sha256(b"bluetusk logistic order" + SEED + epoch.to_bytes(8, "little")).digest()
         order = np.argsort(Stream(seed).uint64(n), kind="stable").tolist()
+        plans.append([order[n * b // batches : n * (b + 1) // batches] for b in range(batches)])
+    parts = [decorrelated(xh, 63.9), np.column_stack([decorrelated(xg, 63.9), np.ones(n)])]
+    units = []
+    for part in parts:  # no batch is curved by more than 1.75 times a whole of I
+        most = max(np.linalg.eigvalsh(part[b].T @ part[b] / len(b))[-1] for plan in plans for b in plan)
+        units.append(min(1.0, math.sqrt(1.75 / most)) if batches > 1 else 1.0)
+    x = np.rint(np.column_stack([part * unit for part, unit in zip(parts, units, strict=True)]) * 4096)
+    x = [[int(v) for v in row] for row in x]
+    d = len(x[0])
+    w, last, means, losses = [0] * d, [0] * d, [], []
+    factors = [round(v / max(weights) * 2**16) for v in weights]
+    for epoch, plan in enumerate(plans):
         total, sums = 0, [0] * d
-        for b in range(batches):
-            rows = order[n * b // batches : n * (b + 1) // batches]
+        for rows in plan:
             gradient = [0] * d
             for i in rows:
                 z = sum(a * c for a, c in zip(x[i], w, strict=True))
@@ -147,14 +154,18 @@ def simulated(
             decays = [decay] * (d - 1) + [0]
             w = [c - ((g >> 12) * step + c * k >> shift) for c, g, k in zip(w, gradient, decays, strict=True)]
             sums = [a + c for a, c in zip(sums, w, strict=True)]
+            if batches == 1:
+                ahead = round((epoch + 1) / (epoch + 4) * 2**16)
+                w, last = [c + ((c - a) * ahead >> 16) for a, c in zip(last, w, strict=True)], w
         means.append([a / batches for a in sums])
         losses.append(total)
         if tol and epoch and losses[-2] - total < tol * total:
             means.pop()
             break
     result = np.array(means[-1]) / 2**20
-    guest, host = back(xg, parts[0], result[:2]), back(xh, parts[1], result[2:5])
-    return np.concatenate([guest[0], host[0], [guest[1] + host[1] + result[5]]]), len(losses)
+    host, guest = back(xh, parts[0], result[:3] * units[0]), back(xg, parts[1][:, :2], result[3:5] * units[1])
+    constant = guest[1] + host[1] + result[5] * units[1]
+    return np.concatenate([guest[0], host[0], [constant]]), len(losses)
 
 
 def coefficients(guest, host):
@@ -199,7 +210,8 @@ def test_without_intercept_and_with_one_row_to_a_batch():
         scaled = x / np.sqrt((x**2).mean(axis=0))
         values, vectors = np.linalg.eigh(scaled.T @ scaled / 3)
         parts.append(scaled @ vectors @ np.diag((values.clip(0) + 0.01) ** -0.5) @ vectors.T)
-    u, w, path = np.column_stack(parts), np.zeros(5), []
+    units = [min(1.0, math.sqrt(1.75 / (part**2).sum(axis=1).max())) for part in parts]  # a batch is a row
+    u, w, path = np.column_stack([part * unit for part, unit in zip(parts, units, strict=True)]), np.zeros(5), []
     order = np.argsort(Stream(hashlib.sha256(b"bluetusk logistic order" + SEED + bytes(8)).digest()).uint64(3))
     for i in order:
         w = w - 0.5 * ((0.5 + u[i] @ w / 8 - y[i]) * u[i] + 0.01 * w)
@@ -213,11 +225,11 @@ def test_without_intercept_and_with_one_row_to_a_batch():
 
 
 def test_steps_follow_from_the_number_of_rows():
-    config = [LogisticRegression("guest")._config(rows) for rows in (8, 200, 1000, 5000, 20_000, 10**6)]
+    config = [LogisticRegression("guest")._config(rows, None) for rows in (8, 200, 1000, 5000, 20_000, 10**6)]
     assert [c.held_back for c in config] == [2, 20, 100, 500, 2000, 2000]
     assert [c.batch_size for c in config] == [6, 180, 900, 1024, 1024, 8192]
-    assert [c.epochs for c in config] == [20, 20, 20, 8, 3, 3]
-    assert [c.tol for c in config] == [0.25, 0.01, 0.002, 0.0004, 2**-13, 2**-13]
+    assert [c.epochs for c in config] == [60, 60, 60, 12, 5, 5]
+    assert [c.tol for c in config] == [0.0625, 0.0025, 0.0005, 2**-13, 2**-13, 2**-13]
 
 
 HARD = {
@@ -233,6 +245,14 @@ HARD = {
     "heavy tails": lambda rng, y, x: (x[:, :3], np.exp(4 * x[:, 3:])),
     "constants": lambda rng, y, x: (np.column_stack([x[:, :3], np.full(len(y), 1e6)]), x[:, 3:]),
     "the same columns": lambda rng, y, x: (x, x),
+    "nearly the same": lambda rng, y, x: (
+        np.column_stack([x[:, :3], 10 * x[:, 5]]),
+        np.column_stack([x[:, 3:5], 10 * x[:, 5] + x[:, 0]]),
+    ),
+    "tails of whole rows": lambda rng, y, x: tuple(
+        np.hstack([x, rng.normal(size=x.shape)])[:, part] * rng.standard_t(1.5, size=(len(x), 1))
+        for part in (slice(0, 6), slice(6, 12))
+    ),
     "a single one": lambda rng, y, x: (x[:, :3], np.column_stack([x[:, 3:], np.arange(len(y)) == 7])),
 }
 QUICK = ("a strong column", "the label itself", "scales")
@@ -260,6 +280,48 @@ def test_no_column_makes_it_diverge_or_turn(case):
     p = guest.calibration_.probability(z)
     assert (np.diff(p[np.argsort(z)]) >= 0).all()
     assert 0.0 <= p.min() < p.max() <= 1.0
+
+
+@pytest.mark.parametrize("freedom", [1.5, 4.0, 1e9])
+def test_no_batch_is_curved_beyond_what_a_step_allows(freedom):
+    """Rows of heavy tails, as amounts that grow with a company: some batches are curved six times as much as all."""
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(600, 12)) * rng.standard_t(freedom, size=(600, 1))
+    y = np.arange(600) % 2
+    config = LogisticRegression("guest", batch_size=64, epochs=3, calibrate=False)._config(600, None)
+    job = LogisticJob("guest", x, [str(k) for k in range(12)], 2048, config=config, labels=y, seed=SEED)
+    most = 0.0
+    for number in range(3 * job.batches):
+        u = job.matrix[job._rows_of(number)] / 4096
+        most = max(most, np.linalg.norm(u, 2) ** 2 / len(u))
+    assert 1.0 < most < 1.76
+    step = 1 / (2 * 0.125 + config.l2)
+    assert step * (0.125 * 2 * most + config.l2) < 2  # two such parties
+
+
+def test_rows_held_back_may_be_chosen_and_must_be_the_same():
+    xg, xh, y = data(60)
+    mask = np.arange(60) % 6 == 0
+    guest, host = pair(epochs=1, batch_size=60, calibrate=True)
+    both(
+        lambda link: guest.fit(xg, y, link=link, held_back=mask),
+        lambda link: host.fit(xh, link=link, held_back=mask),
+    )
+    used = [~mask] * 3
+    alone, other = pair(epochs=1, batch_size=60)
+    both(
+        lambda link: alone.fit(xg[used[0]], y[used[1]], link=link),
+        lambda link: other.fit(xh[used[2]], link=link),
+    )
+    assert np.abs(coefficients(guest, host) - coefficients(alone, other)).max() < 1e-4  # as if they were not there
+    with pytest.raises(bt.ProtocolAbort, match=r"holds back 10 rows, this one 9|gave up"):
+        both(
+            lambda link: guest.fit(xg, y, link=link, held_back=mask),
+            lambda link: host.fit(xh, link=link, held_back=mask & (np.arange(60) > 0)),
+        )
+    for wrong in (mask[1:], mask.astype(int), np.ones(60, bool)):
+        with pytest.raises(ValueError, match="held_back"):
+            guest.fit(xg, y, link=None, held_back=wrong)
 
 
 # --- prediction and files ---

@@ -125,7 +125,7 @@ def agreed_split(case, both):
         for role in HOME
     }
     here, there = local_links()
-    key, _ = both(lambda: agree_on_split(sides["guest"], IDS, here), lambda: agree_on_split(sides["host"], IDS, there))
+    key, _ = both(lambda: agree_on_split(sides["guest"], here), lambda: agree_on_split(sides["host"], there))
     return key.held_back(IDS, 0.3)
 
 

@@ -69,7 +69,7 @@ TABLE = {
     ("intersect", "common", "guest"): ("rows", lambda s, f, b: [32 * s.common]),
     ("woe-binning", "labels", "guest"): ("min_rows rows", lambda s, f, b: [None]),
     ("woe-binning", "columns", "host"): ("columns monotonic", lambda s, f, b: [4 * s.d["host"]] * 2 + [s.names]),
-    ("woe-binning", "encrypted", "guest"): ("", lambda s, f, b: [(s.slice(s.train),)]),
+    ("woe-binning", "encrypted", "guest"): ("", lambda s, f, b: [(s.slice(s.used),)]),
     ("woe-binning", "bins", "host"): ("", lambda s, f, b: [(ceil(s.bins, s.bin_slots),)]),
     ("woe-binning", "weights", "guest"): ("", lambda s, f, b: [4 * s.bins, 8 * s.bins, 8 * s.d["host"]]),
     (LR, "setup", "guest"): ("columns config rows seed", lambda s, f, b: [None]),
@@ -165,6 +165,11 @@ class Sizes:
     def test(self):
         return self.common - self.train
 
+    @property
+    def used(self):
+        """Rows that the bins and the regression are fitted to."""
+        return self.train - self.held
+
     def slice(self, n):
         return n * (self.part + 1) // 8 - n * self.part // 8
 
@@ -173,14 +178,13 @@ class Sizes:
 
     def at(self, step, batch_size):
         """Set what depends on the step: which of eight parts, which batch."""
-        used = self.train - self.held  # of the regression
-        batches = ceil(used, batch_size)
+        batches = ceil(self.used, batch_size)
         k = max(step - 1, 0) % batches
-        self.part, self.batch = (step - 1) % 8, used * (k + 1) // batches - used * k // batches
+        self.part, self.batch = (step - 1) % 8, self.used * (k + 1) // batches - self.used * k // batches
 
     @property
     def bin_slots(self):
-        return 2046 // _binning_jobs._slot(self.train)[1]
+        return 2046 // _binning_jobs._slot(self.used)[1]
 
     def row_slots(self, me):
         return products.rows_layout(2048, self.w(me)).slots
@@ -343,7 +347,7 @@ def whole(tmp_path_factory):
         {me: len(rows[me].names) for me in PEERS},
         names,
         sum(each.n_bins for each in host.binning.bins_),
-        held=20,
+        held=int(guest.held.sum()),
     )
     return Recording(messages, sizes, keys, private=rows, outcomes={"guest": guest, "host": host})
 
@@ -533,10 +537,10 @@ def opened(recording):
 
 def documented_bins(recording):
     s, guest, host = recording.sizes, *(recording.outcomes[me] for me in PEERS)
-    w, width = _binning_jobs._slot(s.train)
-    train, table = ~host.test, host.rows.matrix(host.order)
-    y, values = guest.labels[train], []
-    for bins, column in zip(host.binning.bins_, table[train].T, strict=True):
+    w, width = _binning_jobs._slot(s.used)
+    fitted, table = ~(host.test | host.held), host.rows.matrix(host.order)
+    y, values = guest.labels[fitted], []
+    for bins, column in zip(host.binning.bins_, table[fitted].T, strict=True):
         codes = bins.codes(column)
         rows, events = np.bincount(codes, minlength=bins.n_bins), np.bincount(codes, y, bins.n_bins)
         values += [int(r) + (int(e) << w) for r, e in zip(rows, events, strict=True)]

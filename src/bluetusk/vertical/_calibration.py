@@ -1,12 +1,14 @@
 """Turns scores into probabilities, on rows that the model was not trained on, so that their mean is the observed rate.
 
-The map is ``1 / (1 + exp(-(intercept + slope z)))`` (J. Platt, 1999). It rises, so it never changes an order. Its
-intercept is set so that the mean probability of the held-back rows is the rate of *all* labels that are known, which
-are ten times as many. Its slope is the most likely one for the held-back rows, under a normal prior of its logarithm
-around the slope that a linear discriminant has: there ``log odds = const + p / (v (1 - R^2))`` for the fitted linear
-probability p, the labels' variance v and the explained part R^2 (R. A. Fisher, 1936; G. Haggstrom, "Logistic Regression
-and Discriminant Analysis by Ordinary Least Squares", J. Business & Economic Statistics 1(3), 1983). With hundreds of
-events the prior says little, with two it keeps the slope from running away.
+The map is ``1 / (1 + exp(-(intercept + slope z)))`` (J. Platt, 1999). It rises, so it never turns an order (the
+probabilities of scores far out may round to the same float). Its intercept is set so that the mean probability of the
+held-back rows is the rate of *all* labels that are known, which are ten times as many, plus R^2 times the difference of
+these rows' own rate from it: the part of that difference which their scores explain. Its slope is the most likely one
+for the held-back rows, under a normal prior of its logarithm around the slope that a linear discriminant has: there
+``log odds = const + p / (v (1 - R^2))`` for the fitted linear probability p, the labels' variance v and the explained
+part R^2 (R. A. Fisher, 1936; G. Haggstrom, "Logistic Regression and Discriminant Analysis by Ordinary Least Squares",
+J. Business & Economic Statistics 1(3), 1983). With hundreds of events the prior says little, with two it keeps the
+slope from running away.
 """
 
 from __future__ import annotations
@@ -81,15 +83,17 @@ def calibrated(score: Floats, y: NDArray[np.int64], rate: float, steepness: floa
     variance = rate * (1.0 - rate)
     explained = min(float(np.var(score)) * steepness**2 / variance, 0.95)
     expected = steepness / (variance * (1.0 - explained))
+    seen = float(np.corrcoef(score, y)[0, 1]) ** 2 if np.ptp(score) > 0 and np.ptp(y) > 0 else 0.0
+    target = min(max(rate + min(explained, seen) * (float(y.mean()) - rate), 0.1 * rate), 1.0 - 0.1 * (1.0 - rate))
 
     def regret(t: float) -> float:
         slope = expected * math.exp(t)
-        odds = _intercept(slope * score, rate) + slope * score
+        odds = _intercept(slope * score, target) + slope * score
         return float(np.logaddexp(0.0, odds).sum() - y @ odds) + 0.5 * (t / _PRIOR) ** 2
 
     t = _minimum(regret, -_WIDEST, _WIDEST)
     slope = expected * math.exp(t)
-    return Calibration(_intercept(slope * score, rate), slope)
+    return Calibration(_intercept(slope * score, target), slope)
 
 
 def _logistic(odds: Floats) -> Floats:

@@ -24,6 +24,7 @@ Ints = NDArray[np.int64]
 
 LEAST_EVENTS = 20
 """Rows of the rarer label below which a model of several columns mostly fits noise."""
+_TELLING = 10  # rows of either label from which an interval around one half says something
 _SEPARATES = 0.99
 _WIDTH = 1.96  # standard errors: two-sided 95 %
 
@@ -100,7 +101,7 @@ def _separated(column: str, area: float) -> list[str]:
 
 
 def useless(labels: NDArray[np.int64], joint: Floats, alone: Floats | None) -> list[str]:
-    """Say so if a model's scores are worse than chance on rows it was not trained on, or than those without a partner.
+    """Say so if on rows it was not trained on a model is worse than chance, or no better, or worse without a partner.
 
     Both at 95 %: by the interval of :func:`~bluetusk.vertical.evaluation.auc_interval`, and by 1.96 standard errors of
     the difference of two areas on the same rows (E. DeLong, D. DeLong, D. Clarke-Pearson, Biometrics 44, 1988).
@@ -115,13 +116,18 @@ def useless(labels: NDArray[np.int64], joint: Floats, alone: Floats | None) -> l
     """
     if not 0 < labels.sum() < len(labels):
         return []
-    found, counts = [], _counts(labels, joint)
+    found, counts = list[str](), _counts(labels, joint)
     area, (low, high) = delong(*counts)[0], auc_bounds(*counts, 0.95)
     if high < 0.5:
         found.append(
             f"the joint model orders rows that it was not trained on worse than chance (AUC {area:.3f}, {low:.3f} to "
             f"{high:.3f}, on {len(labels)} rows held back): do not use it; look for a column whose meaning differs "
             "between the rows"
+        )
+    elif low <= 0.5 and min(labels.sum(), len(labels) - labels.sum()) >= _TELLING:
+        found.append(
+            f"the joint model cannot be told from chance on rows that it was not trained on (AUC {area:.3f}, {low:.3f} "
+            f"to {high:.3f}, on {len(labels)} rows held back): its columns say little of these labels"
         )
     if alone is not None:
         other = delong(*_counts(labels, alone))[0]

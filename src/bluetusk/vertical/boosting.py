@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._numeric import as_array
 from ..errors import FrameError
 from ..wire.frame import Kind, check_fields, encode, field
 from ._base import Estimator, check_role
@@ -401,8 +402,29 @@ class GradientBoosting(Estimator):
         scores = self.decision_function(X, link=link, links=links, keeper=keeper)
         if scores is None:
             return None
-        p = probabilities(scores)
+        p = self.probability(scores)
         return np.column_stack([1.0 - p, p])
+
+    def probability(self, scores: ArrayLike) -> Floats:
+        """Return the probability of the second class for log-odds, at the guest.
+
+        Parameters
+        ----------
+        scores : array_like of shape (n,)
+            From :meth:`decision_function`.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            It rises with the score; scores far out may round to the same float.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.vertical.GradientBoosting().probability([0.0])
+        array([0.5])
+        """
+        return probabilities(as_array(scores, "scores", np.float64))
 
     def predict(
         self,

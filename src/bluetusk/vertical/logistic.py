@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._numeric import as_int
+from .._numeric import as_array, as_int
 from ..errors import FrameError
 from ..wire.frame import Kind, check_fields, encode, field
 from ._base import Estimator, check_role
@@ -26,10 +27,10 @@ from ._logistic_job import (
     SLOPES,
     Config,
     LogisticJob,
-    held_back,
     plan_steps,
     rounded_scores,
 )
+from ._logistic_job import held_back as held_back_of
 from ._logistic_score import ScoreJob, probabilities
 from ._matrix import matching_table, real_table
 from ._save import load_frame, save_frame
@@ -53,8 +54,8 @@ class LogisticRegression(Estimator):
     role : {"guest", "host"}
         The guest has the labels.
     epochs : int, optional
-        How often all rows are used at most, 1 to 1000. By default what suits the number of rows: 3 for many, up to 20
-        for few.
+        How often all rows are used at most, 1 to 1000. By default what suits the number of rows: 5 for many, up to 60
+        for few, of which most trainings take a part.
     batch_size : int, optional
         Most rows of a step, 1 to 65536. By default all of up to 2048 rows, else a 64th of them, 1024 to 8192.
     learning_rate : float, optional
@@ -78,8 +79,8 @@ class LogisticRegression(Estimator):
         for it as for a prediction. Without it no row is held back, and nothing tells a model that is worse than chance.
     tol : float, optional
         The training ends when an epoch lowers the loss by less than this share of it, 2^-16 to 1, and gives the result
-        of the epoch before; 0: never. By default ``2 / rows``, at least 2^-13. The loss is the mean squared residual,
-        which for the linear sigmoid is what it minimises.
+        of the epoch before; 0: never. By default ``0.5 / rows`` where a step takes all rows, else 2^-13. The loss is
+        the mean squared residual, which for the linear sigmoid is what it minimises.
     key_size : {3072, 2048, 4096}
         Bits of this party's key, which lives as long as a training.
     seed : bytes, optional
@@ -181,6 +182,7 @@ class LogisticRegression(Estimator):
         *,
         link: Link,
         columns: Sequence[str] | None = None,
+        held_back: ArrayLike | None = None,
         keeper: Keeper | None = None,
         progress: Progress | None = None,
     ) -> LogisticRegression:
@@ -196,6 +198,9 @@ class LogisticRegression(Estimator):
             To the other party.
         columns : sequence of str, optional
             Names; by default those of a DataFrame, or x0, x1, ...
+        held_back : array_like of bool, shape (n,), optional
+            Rows to hold back for the calibration in place of those that the seed draws: the same at both parties, who
+            drew them before anything was fitted to these rows (a bin that was fitted to them would flatter the model).
         keeper : Keeper, optional
             Keeps the state after each batch; see :class:`~bluetusk.vertical._job.Keeper`.
         progress : callable, optional
@@ -218,8 +223,9 @@ class LogisticRegression(Estimator):
         Warns
         -----
         DataWarning
-            At the guest: fewer than 20 rows of one label, a column of its own that separates the labels, a joint model
-            that is worse on the rows held back than chance, or than the guest's columns alone.
+            At the guest: fewer than 20 rows of one label, a column of its own that separates the labels, a training
+            that ended while the loss still fell, a joint model that on the rows held back is worse than chance or than
+            the guest's columns alone, or cannot be told from chance.
         PolicyRefused
             By the link's observer.
 
@@ -234,16 +240,17 @@ class LogisticRegression(Estimator):
         names, table = real_table(X, columns, MOST_COLUMNS)
         if len(table) > MOST_ROWS:
             raise ValueError(f"X has {len(table)} rows: at most {MOST_ROWS}")
+        chosen = _chosen(held_back, len(table))
         if not guest:
             if y is not None:
                 raise ValueError("y: the host has no labels; the guest gives them")
-            job = LogisticJob("host", table, names, self.key_size, seed=_seed(self.seed))
+            job = LogisticJob("host", table, names, self.key_size, seed=_seed(self.seed), held_back=chosen)
             drive(job, [link], keeper=keeper, progress=progress)
             self._take(job, names)
             return self
         if y is None:
             raise ValueError("y: the guest gives the labels")
-        labels, config = as_labels(y, len(table)), self._config(len(table))
+        labels, config = as_labels(y, len(table)), self._config(len(table), chosen)
         weights = self._class_weights(labels)
         job = LogisticJob(
             "guest",
@@ -254,18 +261,25 @@ class LogisticRegression(Estimator):
             labels=labels,
             class_weights=weights,
             seed=_seed(self.seed),
+            held_back=chosen,
         )
         findings = [*few_events(labels), *separating(names, list(table.T), labels)]
         tell(findings)
         drive(job, [link], keeper=keeper, progress=progress)
         self._take(job, names)
         self.findings_ = findings
+        found = []
+        if config.tol and not job.stopped:
+            found.append(
+                f"the training ended after {job.epochs} epochs while its loss still fell: give more epochs, or look "
+                "for columns of both parties that say nearly the same"
+            )
         if job.scores is not None:
             held = labels[job.held]
             self.calibration_ = calibrated(job.scores, held, float(labels.mean()), SLOPES[config.sigmoid])
-            found = useless(held, job.scores, _alone(table, labels, job))
-            self.findings_ = findings + found
-            tell(found)
+            found += useless(held, job.scores, _alone(table, labels, job))
+        self.findings_ = findings + found
+        tell(found)
         return self
 
     def _take(self, job: LogisticJob, names: list[str]) -> None:
@@ -280,12 +294,12 @@ class LogisticRegression(Estimator):
         if job.key is not None:
             job.key.close()
 
-    def _config(self, rows: int) -> Config:
+    def _config(self, rows: int, chosen: NDArray[np.int64] | None) -> Config:
         if self.sigmoid not in SIGMOIDS:
             raise ValueError(f'sigmoid must be "linear" or "cubic", not {self.sigmoid!r}')
-        held = held_back(rows) if self.calibrate else 0
+        held = (held_back_of(rows) if self.calibrate else 0) if chosen is None else len(chosen)
         batch, epochs = plan_steps(rows - held)
-        told = {
+        told: dict[str, Any] = {
             "epochs": epochs if self.epochs is None else as_int(self.epochs, "epochs", 1),
             "batch_size": batch if self.batch_size is None else as_int(self.batch_size, "batch_size", 1),
             "learning_rate": "" if self.learning_rate is None else float(self.learning_rate).hex(),
@@ -293,9 +307,10 @@ class LogisticRegression(Estimator):
             "sigmoid": self.sigmoid,
             "weighted": self.class_weight is not None,
             "intercept": bool(self.fit_intercept),
-            "tol": (max(2.0 / rows, 2.0**-13) if self.tol is None else float(self.tol)).hex(),
             "held_back": held,
         }
+        exact = told["batch_size"] >= rows - held
+        told["tol"] = ((0.5 / rows if exact else 2.0**-13) if self.tol is None else float(self.tol)).hex()
         try:
             return Config.from_fields(told)
         except FrameError as error:
@@ -311,9 +326,11 @@ class LogisticRegression(Estimator):
             given = {k: len(labels) / (2 * max(1, int(counts[k]))) for k in (0, 1)}
         else:
             given = {k: float(self.class_weight.get(k, 1.0)) for k in (0, 1)}
-        largest = max(given.values())
+        largest, least = max(given.values()), min(given.values())
         if not (all(math.isfinite(v) and v >= 0 for v in given.values()) and largest > 0):
             raise ValueError(f"class_weight must be 0 or more for each label, and not 0 for both, not {given}")
+        if 0 < least < largest / (1 << (CLASS_BITS - 4)):
+            raise ValueError(f"class_weight may differ by a factor of {1 << (CLASS_BITS - 4)} at most, not {given}")
         return round(given[0] / largest * (1 << CLASS_BITS)), round(given[1] / largest * (1 << CLASS_BITS))
 
     def _fitted(self) -> None:
@@ -398,10 +415,41 @@ class LogisticRegression(Estimator):
         ValueError: this model is not fitted: call fit() with the other party, or load() it
         """
         scores = self.decision_function(X, link=link, keeper=keeper, progress=progress)
-        if scores is None or self.calibration_ is None:
-            return None if scores is None else probabilities(scores, self.sigmoid_)
-        one = self.calibration_.probability(scores)
+        if scores is None:
+            return None
+        one = self.probability(scores)
         return np.column_stack([1.0 - one, one])
+
+    def probability(self, scores: ArrayLike) -> NDArray[np.float64]:
+        """Return the probability of label 1 for joint scores, at the guest.
+
+        Parameters
+        ----------
+        scores : array_like of shape (n,)
+            From :meth:`decision_function`.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            It rises with the score; scores far out may round to the same float.
+
+        Raises
+        ------
+        ValueError
+            If the model is not fitted.
+
+        Examples
+        --------
+        >>> LogisticRegression().probability([0.0])
+        Traceback (most recent call last):
+            ...
+        ValueError: this model is not fitted: call fit() with the other party, or load() it
+        """
+        self._fitted()
+        values = as_array(scores, "scores", np.float64)
+        if self.calibration_ is not None:
+            return self.calibration_.probability(values)
+        return probabilities(values, self.sigmoid_)[:, 1]
 
     def predict(
         self,
@@ -544,6 +592,19 @@ def _alone(table: NDArray[np.float64], labels: NDArray[np.int64], job: LogisticJ
     weights = np.linalg.lstsq(np.column_stack([rows, np.ones(len(rows))]), labels[job.used] - 0.5, rcond=None)[0]
     result: NDArray[np.float64] = job.whitening.rows(table[job.held]) @ weights[:-1]
     return result
+
+
+def _chosen(held_back: ArrayLike | None, rows: int) -> NDArray[np.int64] | None:
+    if held_back is None:
+        return None
+    mask = as_array(held_back, "held_back")
+    if mask.shape != (rows,) or mask.dtype != np.bool_:
+        raise ValueError(
+            f"held_back must hold a bool for each of the {rows} rows, not {mask.dtype} of shape {mask.shape}"
+        )
+    if mask.all():
+        raise ValueError("held_back holds back all rows: none is left to train on")
+    return np.flatnonzero(mask)
 
 
 def _seed(seed: bytes | None) -> bytes | None:

@@ -24,6 +24,7 @@ from ...wire.frame import Kind, check_fields, decode, encode
 from .._files import File
 from .._job import Keeper, Progress, drive
 from .._link import Link
+from .._logistic_job import held_back
 from .._state import inputs_of
 from ..align import intersect
 from ..binning import WoEBinning
@@ -131,12 +132,12 @@ class Outcome:
         Seconds and bytes of each stage, as far as this process ran them.
     ids : ndarray
         The common ids, in the common order.
-    test : ndarray of bool
-        Which of them are held back.
+    test, held : ndarray of bool
+        Which of them are held back for the test, and to calibrate the regression: from it and from the bins.
     labels : ndarray or None
         The guest's, in that order.
-    scores : dict of str to ndarray
-        Probabilities of each model on the rows held back (guest).
+    ranks, scores : dict of str to ndarray
+        Of each model on the rows held back (guest): what it ranks them by, and probabilities, which may tie far out.
     findings : list of str
         What the guest was told of its data and of the models: :class:`~bluetusk.DataWarning`.
     left_out : list of str
@@ -150,7 +151,9 @@ class Outcome:
     stages: dict[str, dict[str, float]]
     ids: NDArray[Any]
     test: NDArray[np.bool_]
+    held: NDArray[np.bool_]
     labels: NDArray[np.int64] | None
+    ranks: dict[str, NDArray[np.float64]]
     scores: dict[str, NDArray[np.float64]]
     findings: list[str]
     left_out: list[str]
@@ -296,21 +299,27 @@ def run(
     common = rows.ids[order].tolist()
     secret = stage(
         "split",
-        lambda: _once("split", lambda way: agree_on_split(splits, common, way).secret, link, keeper, progress),
+        lambda: _once("split", lambda way: agree_on_split(splits, way).secret, link, keeper, progress),
         lambda made: {"split": SplitKey(made).hash(), "rows": splits.rows(common)},
     )
     key = SplitKey(secret)
     order = order[key.order(common)]
     test = key.held_back(rows.ids[order].tolist(), model.test_share)
     train = ~test
-    if train.sum() < model.min_rows:
+    if train.sum() - held_back(int(train.sum())) < model.min_rows:
         raise ProtocolAbort(
             f"of {len(order)} rows in common {train.sum()} are for training, fewer than model.min_rows = "
             f"{model.min_rows}: lower it at both, or bring more rows",
             party=None,
         )
+    # what the regression is calibrated on must not have shaped its bins either
+    fitted = train.copy()
+    if model.epochs != 0:
+        places = np.flatnonzero(train)
+        drawn = key.order(rows.ids[order][train].tolist(), "calibration")[: held_back(len(places))]
+        fitted[places[drawn]] = False
     labels = rows.labels[order] if rows.labels is not None else None
-    if labels is not None and len(set(labels[train].tolist())) < 2:
+    if labels is not None and len(set(labels[fitted].tolist())) < 2:
         link.abort("the guest cannot train on these rows")
         raise ProtocolAbort(f"the {train.sum()} rows for training have one label only: bring more rows")
     names = rows.names
@@ -324,9 +333,10 @@ def run(
     )
     table = rows.matrix(order)
     y = labels[train] if labels is not None else None
+    binned = labels[fitted] if labels is not None else None
     stage(
         "binning",
-        lambda: binning.fit(table[train], y, columns=names, link=link, keeper=keeper, progress=progress),
+        lambda: binning.fit(table[fitted], binned, columns=names, link=link, keeper=keeper, progress=progress),
         lambda fitted: {"half": _digest(fitted.table())},
     )
     kept = binning.select(model.min_iv)
@@ -356,6 +366,7 @@ def run(
         categorical=rows.categorical(config.data.categorical),
     )
     models: dict[str, Any] = {}
+    ranks: dict[str, NDArray[np.float64]] = {}
     scores: dict[str, NDArray[np.float64]] = {}
     plan: tuple[tuple[str, bool, Any, NDArray[Any]], ...] = (
         ("logistic_regression", model.epochs != 0, logistic, woe),
@@ -365,20 +376,25 @@ def run(
         if not wanted:
             continue
         fit = functools.partial(estimator.fit, x[train], y, columns=names, link=link, keeper=keeper, progress=progress)
+        if estimator is logistic:
+            fit = functools.partial(fit, held_back=~fitted[train])
         models[name] = stage(name, fit)
         if not test.any():  # both parties see that
             continue
         # of the rows held back only: scores of training rows would be equations for the host's columns
-        found = stage(f"{name}_scores", functools.partial(estimator.predict_proba, x[test], link=link, keeper=keeper))
-        if found is not None:
-            scores[name] = found[:, 1]
+        scored = functools.partial(estimator.decision_function, x[test], link=link, keeper=keeper)
+        if (found := stage(f"{name}_scores", scored)) is not None:
+            ranks[name], scores[name] = found, estimator.probability(found)
     if recorder is not None:
         stage("heads", lambda: _once("heads", lambda way: _heads(recorder.log, way, peer_key), link, keeper, progress))
     sizes = {"intersection": len(order), "train": int(train.sum()), "test": int(test.sum())}
     findings = [said for half in (binning, *models.values()) for said in getattr(half, "findings_", [])]
     findings = list(dict.fromkeys(findings))  # few events are few for each model
     ids = rows.ids[order]
-    return Outcome(sizes, stages, ids, test, labels, scores, findings, left_out, binning, models, rows, order)
+    held = train & ~fitted
+    return Outcome(
+        sizes, stages, ids, test, held, labels, ranks, scores, findings, left_out, binning, models, rows, order
+    )
 
 
 def confirm(link: Link, keeper: Keeper, progress: Progress | None = None) -> None:

@@ -183,13 +183,13 @@ def _result(config: Config, outcome: Outcome, alone: NDArray[np.float64] | None)
         result["unevaluated"] = reason
     elif outcome.labels is not None:
         y = outcome.labels
-        for name, scores in outcome.scores.items():
+        for name, ranks in outcome.ranks.items():
             held = y[outcome.test]
-            findings = useless(held, scores, alone)
+            findings = useless(held, ranks, alone)
             tell(findings)
             result["findings"] += findings
-            result[name] = {"auc": auc(held, scores), "auc_interval": list(auc_interval(held, scores))}
-            result[name] |= {"ks": ks(held, scores), "ks_interval": list(ks_interval(held, scores))}
+            result[name] = {"auc": auc(held, ranks), "auc_interval": list(auc_interval(held, ranks))}
+            result[name] |= {"ks": ks(held, ranks), "ks_interval": list(ks_interval(held, ranks))}
     boosting = outcome.models.get("gradient_boosting")
     if boosting is not None:
         shares = np.asarray(boosting.feature_importances_, float).tolist()

@@ -2,13 +2,13 @@
 
 Row i is held back if HMAC-SHA-256 of its id, under the key, falls below the agreed share: both parties compute that,
 and no message depends on a label. The key comes from 32 random bytes of each party. Each commits to its bytes, bound to
-the pair of parties and to the digest of the common ids, before either shows them, so neither can choose the split.
+the pair of parties, before either shows them, so neither can choose the split.
 
-A party keeps its bytes, and the commitment of its peer, for each pair and set of common ids, outside of the state of a
-job. A later run over the same rows therefore takes the same key: without that a party could run again, or break off
-when it has seen the key, until the split suits it, and the runs together would have scored every row. A peer that
-commits to other bytes than before has lost its own, or says that it has; then the run ends, because only the owners can
-allow another split.
+A party keeps its bytes, and the commitment of its peer, for each pair, outside of the state of a job. Later runs of the
+pair, over whatever rows, therefore take the same key, and a row that was for training never comes to be scored: without
+that a party could run again, or break off when it has seen the key, or leave out another row each time, until every row
+had been held back once. A peer that commits to other bytes than before has lost its own, or says that it has; then the
+run ends, because only the owners can allow another split.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = ["SplitKey", "Splits", "agree_on_split"]
 _BYTES = 32
 _LABEL = b"bluetusk/vertical/party/split/v1\0"
 _PATIENCE = 10.0  # seconds that another job of this party may hold the directory
-_LOST = "this run's part of the split is not that of an earlier run over the same rows: a splits directory was lost"
+_LOST = "this run's part of the split is not that of an earlier run: a splits directory was lost"
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,9 @@ class SplitKey:
         drawn = (int.from_bytes(hmac.digest(key, text.encode(), "sha256")[:8], "big") for text in ids)
         return np.fromiter((number < limit for number in drawn), np.bool_, len(ids))
 
-    def order(self, ids: Sequence[str]) -> NDArray[np.int64]:
+    def order(self, ids: Sequence[str], purpose: str = "order") -> NDArray[np.int64]:
         """Return the positions of the rows in an order that follows from the key and the ids alone."""
-        key = self.derived("order")
+        key = self.derived(purpose)
         keys = [hmac.digest(key, text.encode(), "sha256") for text in ids]
         return np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)
 
@@ -125,17 +125,21 @@ class Splits:
     Examples
     --------
     >>> splits = Splits()
-    >>> rows = splits.rows(["b", "a"])
-    >>> rows == splits.rows(["a", "b"]), splits.contribution(rows) == splits.contribution(rows)
+    >>> splits.rows(["b", "a"]) == splits.rows(["a", "b"]), splits.contribution() == splits.contribution()
     (True, True)
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None, key: bytes = b"", *, pair: bytes = b"") -> None:
         self._path, self._key, self._pair = path, key, pair
-        self._memory: dict[bytes, bytes] = {}
+        self._memory: dict[str, bytes] = {}
         if path is not None:
             with self._vault():  # a directory that cannot be used is found before the first message
                 pass
+
+    @property
+    def between(self) -> bytes:
+        """The digest of the pair, the same at both parties: what the key is of."""
+        return hashlib.sha256(_LABEL + b"pair " + self._pair).digest()
 
     def rows(self, ids: Sequence[str]) -> bytes:
         """Return the digest of the pair and of its common ids, in whatever order they come."""
@@ -144,30 +148,30 @@ class Splits:
             digest.update(len(text).to_bytes(8, "little") + text)
         return digest.digest()
 
-    def place(self, rows: bytes) -> str:
-        """Return where the part for these rows is kept, for messages."""
-        return os.path.join(os.fspath(self._path), rows.hex()[:32]) if self._path is not None else "memory"
+    def place(self) -> str:
+        """Return where this party's part is kept, for messages."""
+        return os.path.join(os.fspath(self._path), self.between.hex()[:32]) if self._path is not None else "memory"
 
-    def contribution(self, rows: bytes) -> tuple[bytes, bytes]:
-        """Return this party's 32 bytes for these rows, drawn when they are first asked for, and the peer's commitment.
+    def contribution(self) -> tuple[bytes, bytes]:
+        """Return this party's 32 bytes for the pair, drawn when they are first asked for, and the peer's commitment.
 
         Both are on the disk when this returns; the commitment is empty as long as there is none.
         """
-        with self._changing(rows) as kept:
+        with self._changing() as kept:
             if not kept:
                 kept.update(mine=os.urandom(_BYTES), theirs=b"")
             return kept["mine"], kept["theirs"]
 
-    def pin(self, rows: bytes, commitment: bytes) -> None:
+    def pin(self, commitment: bytes) -> None:
         """Keep the peer's commitment, before this party's bytes are shown."""
-        with self._changing(rows) as kept:
+        with self._changing() as kept:
             kept["theirs"] = commitment
 
     @contextlib.contextmanager
-    def _changing(self, rows: bytes) -> Iterator[dict[str, bytes]]:
-        name = rows.hex()[:32]
+    def _changing(self) -> Iterator[dict[str, bytes]]:
+        name = self.between.hex()[:32]
         with self._vault() as vault:
-            data = self._memory.get(rows) if vault is None else vault.read(name)
+            data = self._memory.get(name) if vault is None else vault.read(name)
             kept: dict[str, bytes] = {}
             if data is not None:
                 header = decode(data, Kind.CHECKPOINT).header
@@ -178,7 +182,7 @@ class Splits:
             if kept != before:
                 new = encode(Kind.CHECKPOINT, kept)
                 if vault is None:
-                    self._memory[rows] = new
+                    self._memory[name] = new
                 else:
                     vault.write(name, new)
 
@@ -203,35 +207,33 @@ class Splits:
             vault.close()
 
 
-def _commitment(rows: bytes, party: str, contribution: bytes) -> bytes:
-    return hmac.digest(contribution, _LABEL + b"commitment " + party.encode() + b"\0" + rows, "sha256")
+def _commitment(pair: bytes, party: str, contribution: bytes) -> bytes:
+    return hmac.digest(contribution, _LABEL + b"commitment " + party.encode() + b"\0" + pair, "sha256")
 
 
-def agree_on_split(splits: Splits, ids: Sequence[str], link: Link) -> SplitKey:
-    """Agree with the peer on the key of these rows: commitments both ways, then the bytes both ways.
+def agree_on_split(splits: Splits, link: Link) -> SplitKey:
+    """Agree with the peer on the key of the pair, once the rows are fixed: commitments both ways, then the bytes.
 
     Parameters
     ----------
     splits : Splits
         This party's.
-    ids : sequence of str
-        The ids in common, in any order.
     link : Link
         To the peer.
 
     Returns
     -------
     SplitKey
-        The same at both, and the same whenever this pair agrees over these rows.
+        The same at both, and the same whenever this pair agrees.
 
     Raises
     ------
     ProtocolAbort
-        If the peer commits to other bytes than in an earlier run over these rows, or shows others than it committed to.
+        If the peer commits to other bytes than in an earlier run, or shows others than it committed to.
     """
-    rows = splits.rows(ids)
-    mine, pinned = splits.contribution(rows)
-    link.send("commit", {}, [_commitment(rows, link.me, mine)])
+    pair = splits.between
+    mine, pinned = splits.contribution()
+    link.send("commit", {}, [_commitment(pair, link.me, mine)])
     (part,) = link.receive("commit", parts=1).parts
     theirs = bytes(part)
     if len(theirs) != _BYTES:
@@ -239,16 +241,16 @@ def agree_on_split(splits: Splits, ids: Sequence[str], link: Link) -> SplitKey:
     if pinned and not hmac.compare_digest(pinned, theirs):
         link.abort(_LOST)
         raise ProtocolAbort(
-            f"{link.peer!r} brings another part of the split than in an earlier run over the same rows, so other rows "
-            f"would be held back and scored: have it restore its splits directory. If both owners want a new split, "
-            f"each removes its part first, here {splits.place(rows)}",
+            f"{link.peer!r} brings another part of the split than in an earlier run, so other rows would be held back "
+            f"and scored: have it restore its splits directory. If both owners want a new split, each removes its part "
+            f"first, here {splits.place()}",
             party=link.peer,
         )
-    splits.pin(rows, theirs)
+    splits.pin(theirs)
     link.send("reveal", {}, [mine])
     (part,) = link.receive("reveal", parts=1).parts
     shown = bytes(part)
-    if len(shown) != _BYTES or not hmac.compare_digest(_commitment(rows, link.peer, shown), theirs):
+    if len(shown) != _BYTES or not hmac.compare_digest(_commitment(pair, link.peer, shown), theirs):
         raise ProtocolAbort("what was shown for the split is not what was committed to", party=link.peer)
     both = mine + shown if link.me < link.peer else shown + mine  # "guest" before "host" at both
-    return SplitKey(HKDF(hashes.SHA256(), _BYTES, rows, _LABEL + b"key").derive(both))
+    return SplitKey(HKDF(hashes.SHA256(), _BYTES, pair, _LABEL + b"key").derive(both))
