@@ -795,6 +795,20 @@ def test_a_fork_in_a_batch_takes_no_obfuscators_of_its_parent(keypair, paths):
     pub._blinder.clear()
 
 
+@pytest.mark.usefixtures("one_number")
+def test_a_fork_goes_on_with_a_table_that_its_parent_builds(keypair):
+    """The thread that was at a step is not there, and nobody must wait for it."""
+    blinder = Blinder(PaillierPublic(keypair[0].n), "djn", int(keypair[0].hs))
+    builder = threading.Thread(target=lambda: blinder.prepare(100), daemon=True)
+    builder.start()
+    until = time.monotonic() + SECONDS
+    while not blinder._kernel.table_bytes and time.monotonic() < until:
+        time.sleep(0)
+    assert in_child(lambda: blinder.prepare(100), 5.0) == 0
+    builder.join(SECONDS)
+    assert blinder._ready
+
+
 def test_threads_do_not_grow_with_forks_and_callers():
     """Four callers side by side, forks in callbacks, batches inside batches: never more helpers than one batch asks."""
     most, stop = [], threading.Event()
