@@ -28,8 +28,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import bluetusk as bt
 from bluetusk import _parallel
 from bluetusk._kernels.paillier import PaillierPublic
+from bluetusk._random import Stream
 from bluetusk.errors import ProtocolAbort
 from bluetusk.federated._journal import Journal
+from bluetusk.federated.secagg._notes import Memory
 from bluetusk.paillier import store as stores
 from bluetusk.paillier.blinding import Blinder
 from bluetusk.paillier.keys import PublicKey
@@ -426,6 +428,52 @@ def test_interrupts_leave_sessions_unlocked(paths):
     assert sweep(prepare, operation, check, share=max(30, INTERRUPTS // 14), files=(SOURCE, threading.__file__)) > 0
 
 
+SHARED = {
+    "share": lambda session, x, y: session.share([7.0, 8.0], owner=1),
+    "product": lambda session, x, y: x * y,
+    "matrix product": lambda session, x, y: x @ y,
+    "truncate": lambda session, x, y: x.truncate(3),
+    "reveal": lambda session, x, y: x.reveal(),
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+@pytest.mark.parametrize("parties", [2, 3])
+def test_interrupts_leave_shared_arrays_right_or_their_session_ended(parties, name):
+    """Parties that drew from common streams at different places would compute wrong numbers, without notice.
+
+    The exception is kept, as a debugger does: its frames may hold no lock.
+    """
+    kept, ended, plain = [], 0, (np.array([1.5, -2.0]), np.array([2.0, 4.0]))
+
+    def prepare():
+        session = bt.sharing.Session(parties)
+        return session, *(session.share(values, owner=i) for i, values in enumerate(plain))
+
+    def operation(thing):
+        try:
+            SHARED[name](*thing)
+        except KeyboardInterrupt as error:
+            kept.append(error)
+            raise
+
+    def check(thing):
+        nonlocal ended
+        _, x, y = thing
+        try:
+            products = (x * y).reveal(), (x @ y).reveal()
+        except ProtocolAbort as error:
+            assert "start a new session" in str(error)  # noqa: PT017  (both ends are right)
+            ended += 1
+        else:
+            assert np.abs(products[0] - plain[0] * plain[1]).max() < 0.01
+            assert abs(products[1] - plain[0] @ plain[1]) < 0.01
+
+    files = (SOURCE, contextlib.__file__)
+    assert sweep(prepare, operation, check, share=max(24, INTERRUPTS // 8), files=files) > 0
+    assert ended
+
+
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_fork_finds_no_lock_locked(paths, keypair):
     """While another thread holds them: what a child may not do is refused at once, the rest works."""
@@ -678,6 +726,87 @@ def test_forks_while_threads_send(arrays):
             sender.join(SECONDS)
         assert priv.decrypt(d).tolist() == (np.arange(40) * 2 + 1).tolist()
         assert d.to_bytes() == d.to_bytes()
+
+
+@pytest.fixture
+def one_number(monkeypatch):
+    """Every process has the number of this one, as the first child in a new pid namespace may have."""
+    number = os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: number)
+
+
+@pytest.mark.usefixtures("one_number")
+def test_a_fork_is_known_by_more_than_its_number(paths):
+    """What serves once, or in one process, is refused in a child whose process id is that of its parent."""
+    triple, pair = bt.sharing.beaver.triple(3, 2), bt.sharing.ring.truncation_pair(3, 8, 2)
+    words = np.arange(3, dtype=np.uint64)
+    x = bt.sharing.Session(parties=3).share([1.0, 2.0])
+    memory, journal = Memory(), Journal(paths(), bytes(32))
+    log = bt.evidence.Log.create(paths(), bt.evidence.Identity.generate(), owner="bank")
+    stream, drawn = Stream(), paths()
+    uses = {
+        "triple": lambda: triple.party(0).mask(words, words),
+        "pair": lambda: pair.party(0).mask(words, leader=True),
+        "session": lambda: x * x,
+        "notes": lambda: memory.spend(0, "start"),
+        "journal": lambda: journal.spend(0, "x"),
+        "log": lambda: log.append("x", by="bank"),
+    }
+
+    def child():
+        drawn.write_bytes(stream.bytes(32))
+        for name, use in uses.items():
+            print(name)
+            with pytest.raises(ProtocolAbort, match="parent process"):
+                use()
+
+    assert in_child(child) == 0
+    assert stream.bytes(32) != drawn.read_bytes()
+    for use in uses.values():
+        use()
+    journal.close()
+    log.close()
+
+
+@pytest.mark.usefixtures("one_number")
+def test_a_fork_in_a_batch_takes_no_obfuscators_of_its_parent(keypair, paths):
+    pub, pids, taken = keypair[0], [], paths()
+    width = pub.bits // 4
+
+    def progress(done, total):
+        if not pids:
+            pids.append(os.fork())
+
+    def rows():
+        return pub.encrypt(np.zeros(60), PLAN).to_bytes()[-60 * width :]
+
+    pub._blinder.clear()
+    try:
+        pub.precompute(600, progress=progress, threads=1)
+        if pids == [0]:
+            taken.write_bytes(rows())
+    finally:
+        if pids == [0]:
+            os._exit(0)
+    assert ended(pids[0]) == 0
+    mine, theirs = ({data[i : i + width] for i in range(0, len(data), width)} for data in (rows(), taken.read_bytes()))
+    assert len(mine) == len(theirs) == 60
+    assert not mine & theirs
+    pub._blinder.clear()
+
+
+@pytest.mark.usefixtures("one_number")
+def test_a_fork_goes_on_with_a_table_that_its_parent_builds(keypair):
+    """The thread that was at a step is not there, and nobody must wait for it."""
+    blinder = Blinder(PaillierPublic(keypair[0].n), "djn", int(keypair[0].hs))
+    builder = threading.Thread(target=lambda: blinder.prepare(100), daemon=True)
+    builder.start()
+    until = time.monotonic() + SECONDS
+    while not blinder._kernel.table_bytes and time.monotonic() < until:
+        time.sleep(0)
+    assert in_child(lambda: blinder.prepare(100), 5.0) == 0
+    builder.join(SECONDS)
+    assert blinder._ready
 
 
 def test_threads_do_not_grow_with_forks_and_callers():

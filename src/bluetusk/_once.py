@@ -5,9 +5,9 @@ A mask that hides one value hides no second one: the difference of two masked va
 
 from __future__ import annotations
 
-import os
 from typing import Any, NoReturn
 
+from ._fork import process
 from .errors import ProtocolAbort
 
 __all__ = ["Uncopied", "Uses"]
@@ -57,10 +57,10 @@ class Uses(Uncopied):
     bluetusk.errors.ProtocolAbort: this pair has served already, and a second use would show a difference: take another
     """
 
-    __slots__ = ("_hides", "_name", "_pid", "_spent")
+    __slots__ = ("_hides", "_name", "_process", "_spent")
 
     def __init__(self, name: str, hides: str) -> None:
-        self._name, self._hides, self._pid = name, hides, os.getpid()
+        self._name, self._hides, self._process = name, hides, process()
         self._spent: dict[int | None, object] = {}
 
     def spent(self, part: int | None) -> bool:
@@ -75,7 +75,7 @@ class Uses(Uncopied):
         ProtocolAbort
             If it, the whole or a part of it has served, or this process is a fork of the one that made it.
         """
-        if self._pid != os.getpid():
+        if self._process is not process():
             raise ProtocolAbort(
                 f"this {self._name} was made by the parent process, and each side of a fork could use it: make it in "
                 "the process that uses it"

@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 from numpy.typing import DTypeLike, NDArray
 
+from ._fork import process
+
 __all__ = ["SEED_BYTES", "Stream"]
 
 SEED_BYTES = 32
@@ -47,16 +49,16 @@ class Stream:
     10
     """
 
-    __slots__ = ("_context", "_pid")
+    __slots__ = ("_context", "_process")
 
     def __init__(self, seed: bytes | bytearray | memoryview | None = None) -> None:
         if seed is not None and (not isinstance(seed, bytes | bytearray | memoryview) or len(seed) != SEED_BYTES):
             raise ValueError(f"seed must be {SEED_BYTES} bytes: hash or expand what you have to that length")
-        self._pid = None if seed is not None else os.getpid()
+        self._process = None if seed is not None else process()
         self._start(os.urandom(SEED_BYTES) if seed is None else bytes(seed))
 
     def __repr__(self) -> str:
-        return f"<Stream {'of a seed' if self._pid is None else 'fresh'}>"
+        return f"<Stream {'of a seed' if self._process is None else 'fresh'}>"
 
     def __reduce__(self) -> Any:
         raise TypeError("a Stream cannot be pickled or copied: its words would come twice; make a new one")
@@ -79,9 +81,9 @@ class Stream:
         """
         if out.dtype.kind != "u" or not out.flags.c_contiguous:
             raise TypeError(f"out must be a C-contiguous array of unsigned integers, not of {out.dtype}")
-        if self._pid is not None and self._pid != os.getpid():
-            self._pid = os.getpid()
+        if self._process is not None and self._process is not process():
             self._start(os.urandom(SEED_BYTES))
+            self._process = process()  # after the key, so that an interrupt leaves no child with its parent's
         if not out.size:
             return
         view = out.reshape(-1).view(np.uint8).data

@@ -225,6 +225,36 @@ def test_what_is_masked_is_no_argument(name: str) -> None:
         wrong(name, argument, rows, TypeError, rf"\b{argument}\b")
 
 
+@pytest.mark.parametrize("parties", [2, 3])
+def test_what_is_masked_is_no_index_and_no_axis(parties: int) -> None:
+    values = np.arange(6.0).reshape(3, 2)
+    x = Session(parties=parties).share(values)
+    rows = np.ma.array([0, 2], mask=[0, 1])
+    where = np.ma.array([True, True, False], mask=[0, 1, 0])
+    for key in (rows, where, (rows, 0), (slice(None), rows), [0, np.ma.masked]):
+        with pytest.raises(TypeError, match=r"index.* masked"):
+            x[key]
+    with pytest.raises(TypeError, match=r"index.* masked"):
+        x[slice(np.ma.array(1, mask=True), None)]
+    axis = np.ma.array(0, mask=True)
+    for wrong in (axis, (axis,), (0, axis)):
+        with pytest.raises(TypeError, match="axis is masked"):
+            x.sum(axis=wrong)
+    for shape in ((np.ma.array([3, 2], mask=[1, 0]),), (2, np.ma.array(3, mask=True)), ((2, np.ma.masked),)):
+        with pytest.raises(TypeError, match=r"shape.* masked"):
+            x.reshape(*shape)
+    for axis_error in (2, -3):
+        with pytest.raises(ValueError, match="axis"):
+            x.sum(axis=axis_error)
+    for key in (
+        1, -1, np.int8(2), None, ..., slice(1, None), [2, 0], [], [True, False, True], (0, 1), (..., None), (1, [0, 1]),
+        ([0, 2], slice(None, None, -1)), np.array([[0], [1]]), values > 2, range(2), np.array(1), True,
+    ):  # fmt: skip
+        assert np.array_equal(x[key].reveal(), values[key]), key
+    for axes in (None, 0, -1, (0, 1), (), np.int64(1)):
+        assert np.array_equal(x.sum(axis=axes).reveal(), values.sum(axis=axes))
+
+
 @pytest.mark.parametrize(
     ("call", "named"),
     [

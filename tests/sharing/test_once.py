@@ -21,7 +21,7 @@ from bluetusk import _random
 from bluetusk.federated import secagg
 from bluetusk.paillier import PrivateKey, PublicKey
 from bluetusk.sharing import PaillierTriples, RemoteDealer, Session, beaver, ring
-from bluetusk.sharing._protocols import Dealer
+from bluetusk.sharing._protocols import Dealer, Wire
 
 WORD = np.uint64
 
@@ -271,14 +271,95 @@ def test_a_product_that_broke_off_takes_another_triple() -> None:
         def recv(self) -> bytes:
             raise ConnectionError("gone")
 
-    session = Session(2, party=0, channels={1: Breaks()}, supply=Once())
+    supply = Once()
+    session = Session(2, party=0, channels={1: Breaks()}, supply=supply)
     x = session.share([3, 4], owner=0, real=False)
     with pytest.raises(ConnectionError):
         x * x
     left = len(sent)
-    with pytest.raises(bt.ProtocolAbort, match=REUSE):
+    with pytest.raises(bt.ProtocolAbort, match=r"broken off by ConnectionError.*start a new session at all parties"):
         x * x
     assert len(sent) == left
+    session = Session(2, party=0, channels={1: Breaks()}, supply=supply)
+    x = session.share([3, 4], owner=0, real=False)
+    with pytest.raises(bt.ProtocolAbort, match=REUSE):  # a new session with the same supply shows nothing either
+        x * x
+    assert len(sent) == left + 1  # what it shared
+
+
+@pytest.mark.parametrize("parties", [2, 3])
+def test_an_exception_in_an_exchange_ends_the_session(parties: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At every transfer of a product, in turn: some parties have drawn from the streams, others not."""
+    transfer, left = Wire.transfer, 0
+
+    def stops(*arguments: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise MemoryError
+        return transfer(*arguments)
+
+    monkeypatch.setattr(Wire, "transfer", stops)
+    for at in range(1, 20):
+        left = 0
+        session = Session(parties=parties)
+        x = session.share([1.5, -2.0])
+        left = at
+        try:
+            y = x * x
+        except MemoryError:
+            for use in (lambda x=x: x * x, lambda x=x: x @ x, x.reveal, lambda x=x: x.truncate(1)):
+                with pytest.raises(bt.ProtocolAbort, match=r"broken off by MemoryError.*start a new session"):
+                    use()
+            with pytest.raises(bt.ProtocolAbort, match="start a new session"):
+                session.share([1.0])
+            assert (x + x).shape == (2,)  # each party by itself
+        else:
+            left = 0
+            assert np.allclose(y.reveal(), [2.25, 4], atol=1e-3)
+            break
+    assert at == {2: 7, 3: 9}[parties]  # 2 openings of factors and 1 of a mask; 3 messages on, 1 part of a pair, 2, 2
+
+
+@pytest.mark.parametrize("parties", [2, 3])
+def test_an_exchange_within_an_exchange_is_refused(parties: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal handler that uses the session: both would draw masks in an order that no other party has."""
+    transfer, refused, busy = Wire.transfer, 0, False
+
+    def handles(*arguments: Any) -> Any:
+        nonlocal refused, busy
+        if not busy:
+            busy = True
+            with pytest.raises(bt.ProtocolAbort, match=r"is under way.*let it end first"):
+                (u * x).reveal()
+            refused, busy = refused + 1, False
+        return transfer(*arguments)
+
+    session = Session(parties=parties)
+    x, u = session.share([1.5, -2.0]), session.share([1.0, 1.0])
+    with monkeypatch.context() as patch:
+        patch.setattr(Wire, "transfer", handles)
+        y = x * x
+    assert refused == {2: 6, 3: 8}[parties]
+    assert np.allclose(y.reveal(), [2.25, 4], atol=1e-3)
+    assert np.allclose((u * x).reveal(), [1.5, -2], atol=1e-3)
+
+
+@pytest.mark.parametrize("parties", [2, 3])
+def test_arguments_that_do_not_fit_end_no_session(parties: int) -> None:
+    session = Session(parties=parties)
+    x = session.share(np.ones((2, 3)))
+    for wrong in (
+        lambda: x @ x,
+        lambda: x @ session.share(1.0),
+        lambda: session.share(np.ones((2, 2, 2))) @ x,
+        lambda: x * session.share([1.0, 2.0]),
+        lambda: x.truncate(40),
+        lambda: session.share(["a"]),
+    ):
+        with pytest.raises((ValueError, TypeError)):
+            wrong()
+    assert np.allclose((x @ x.T).reveal(), 3, atol=1e-3)
 
 
 # --- copies

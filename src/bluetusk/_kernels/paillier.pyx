@@ -17,6 +17,7 @@ from bluetusk._kernels.modexp cimport (
     bt_pow_public_scratch, bt_pow_secret, bt_pow_secret_scratch, bt_status, bt_wipe, bt_word, new_words,
 )
 
+from bluetusk._fork import process
 from bluetusk._kernels import gmp_path
 from bluetusk._kernels.modexp import aligned_zeros
 from bluetusk.errors import DecryptionError, InvalidKey
@@ -186,12 +187,12 @@ cdef class PaillierPublic:
         cdef size_t count
         if self._table is None:
             raise ValueError("the table is not open")
-        if self._builder is not None and self._builder[0] == os.getpid():
+        if self._builder is process():
             raise RuntimeError("another thread is building the table")
         count = min(BUILD_STEPS, self.comb.build_steps - self._steps_built)
         if count:
             scratch = _Scratch(bt_comb_build_scratch(&self.comb))
-            self._builder = (os.getpid(),)  # a child that is forked meanwhile may go on where this thread began
+            self._builder = process()  # a child that is forked meanwhile may go on where this thread began
             with nogil:
                 bt_comb_build(&self.comb, &base[0], self._steps_built, count, 0, scratch.p)
             self._steps_built += count

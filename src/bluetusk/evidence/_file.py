@@ -8,6 +8,7 @@ import os
 import stat
 import threading
 
+from .._fork import process
 from .._locks import Locked
 from ..errors import ProtocolAbort
 
@@ -42,7 +43,7 @@ class AppendFile(Locked):
     def __init__(self, path: str | os.PathLike[str], *, create: bool = False) -> None:
         super().__init__()
         self.path = os.fspath(path)
-        self._pid = os.getpid()
+        self._process = process()
         flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
         new = create and not os.path.lexists(self.path)
         self._fd = os.open(self.path, flags, 0o600)
@@ -80,7 +81,7 @@ class AppendFile(Locked):
         """
         if self._fd < 0:
             raise OSError("it is closed")
-        if os.getpid() != self._pid:
+        if self._process is not process():
             raise OSError("it belongs to the parent process")
         if os.fstat(self._fd).st_size != end:
             self.cut(end)

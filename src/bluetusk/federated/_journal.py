@@ -18,6 +18,7 @@ import os
 import stat
 import threading
 
+from .._fork import process
 from .._once import Uncopied
 from ..errors import ProtocolAbort
 
@@ -50,7 +51,7 @@ class Journal(Uncopied):
         self._path = os.fspath(path)
         self._session = session.hex()
         self._spent: set[tuple[int, str]] = set()
-        self._pid = os.getpid()
+        self._process = process()
         self._lock = threading.Lock()
         self._fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
@@ -78,7 +79,7 @@ class Journal(Uncopied):
         """
         if self._fd < 0:
             raise ProtocolAbort(f"the {self._owner} is closed: open a new one on the same state file", round=round)
-        if os.getpid() != self._pid:
+        if self._process is not process():
             raise ProtocolAbort(
                 f"the {self._owner} belongs to the parent process: a fork may not {self._verb}", round=round
             )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bluetusk import _parallel
+from bluetusk._fork import process
 from bluetusk._kernels.paillier import PaillierPublic
 from bluetusk._once import Uncopied
 from bluetusk._powers import product_us
@@ -54,7 +55,7 @@ class _Piece:
     words: NDArray[np.uint64]
     first: int
     last: int
-    pid: int
+    process: object
 
     @property
     def size(self) -> int:
@@ -128,9 +129,9 @@ class Blinder(Uncopied):
         lo, hi : int
             The slice; `lo` is a multiple of ``mont.lanes``.
         """
-        pid = 0
-        while pid != os.getpid():  # a fork meanwhile: the parent uses these
-            pid = os.getpid()
+        here = None
+        while here is not process():  # a fork meanwhile: the parent uses these
+            here = process()
             first = self._take(dst, lo, hi)
             if first < hi:
                 self._fresh(dst, first, hi)
@@ -139,9 +140,9 @@ class Blinder(Uncopied):
         """Add `k` obfuscators to the pool; see :meth:`PublicKey.precompute`."""
         mont = self._kernel.mont
         self.prepare(k)
-        pid = 0
-        while pid != os.getpid():  # in a child that was forked meanwhile, some of them are the parent's
-            pid, fresh = os.getpid(), mont.empty(k)
+        here = None
+        while here is not process():  # in a child that was forked meanwhile, some of them are the parent's
+            here, fresh = process(), mont.empty(k)
             _parallel.run(
                 k,
                 partial(self._fresh, fresh),
@@ -151,7 +152,7 @@ class Blinder(Uncopied):
                 progress=progress,
             )
         size = -(-_PIECE // mont.lanes) * mont.lanes
-        self._pool.extend([_Piece(fresh, first, min(first + size, k), pid) for first in range(0, k, size)])
+        self._pool.extend([_Piece(fresh, first, min(first + size, k), here) for first in range(0, k, size)])
 
     def clear(self) -> None:
         """Throw the pool away."""
@@ -178,13 +179,13 @@ class Blinder(Uncopied):
                 piece = pieces.popleft()
             except IndexError:
                 return None
-            if piece.pid == os.getpid():
+            if piece.process is process():
                 return piece
 
     def _use(self, pieces: deque[_Piece], piece: _Piece, count: int, dst: NDArray[np.uint64], at: int) -> None:
         """Write the first `count` elements of a piece that was taken out to ``at ..``, put back what follows them."""
         if count < piece.size:
-            pieces.appendleft(_Piece(piece.words, piece.first + count, piece.last, piece.pid))
+            pieces.appendleft(_Piece(piece.words, piece.first + count, piece.last, piece.process))
         index = np.arange(at + count, dtype=np.int64) + (piece.first - at)
         self._kernel.mont.gather(dst, piece.words, index, at, at + count)
 
@@ -198,10 +199,10 @@ class Blinder(Uncopied):
             return
         spare = self._pop(self._spare)
         if spare is None or spare.size < rest:
-            pid = os.getpid()
+            here = process()
             words = mont.empty(mont.lanes)
             self._compute(words, 0, mont.lanes)
-            spare = _Piece(words, 0, mont.lanes, pid)
+            spare = _Piece(words, 0, mont.lanes, here)
         self._use(self._spare, spare, rest, dst, hi - rest)
 
     def _compute(self, dst: NDArray[np.uint64], lo: int, hi: int) -> None:

@@ -257,14 +257,26 @@ def matmul(a: NDArray[Any], b: NDArray[Any], *, threads: int | None = None) -> N
     a, b = words_like(a, "a"), words_like(b, "b")
     if a.dtype != b.dtype:
         raise TypeError(f"a and b must have one dtype, not {a.dtype} and {b.dtype}")
-    if not (1 <= a.ndim <= 2 and 1 <= b.ndim <= 2):
-        raise ValueError(f"a and b must have one or two axes, not the shapes {a.shape} and {b.shape}: loop over more")
-    if a.shape[-1] != b.shape[0]:
-        raise ValueError(f"shapes {a.shape} and {b.shape} do not fit: the last axis of a must be the first of b")
+    dims = product_shape(a.shape, b.shape)
     left, right = (a if a.ndim == 2 else a[None]), (b if b.ndim == 2 else b[:, None])
     out = np.empty((len(left), right.shape[1]), a.dtype)
     cost = 2e-4 * max(1, left.shape[1]) * max(8, right.shape[1])
     _parallel.run(
         len(left), lambda lo, hi: kernel.matmul(left, right, out, lo, hi), cost_us=cost, align=48, threads=threads
     )
-    return out.reshape((*a.shape[:-1], *b.shape[1:]))
+    return out.reshape(dims)
+
+
+def product_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of a matrix product of two shapes, or refuse them.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit, or have other than one or two axes.
+    """
+    if not (1 <= len(a) <= 2 and 1 <= len(b) <= 2):
+        raise ValueError(f"a and b must have one or two axes, not the shapes {a} and {b}: loop over more")
+    if a[-1] != b[0]:
+        raise ValueError(f"shapes {a} and {b} do not fit: the last axis of a must be the first of b")
+    return (*a[:-1], *b[1:])

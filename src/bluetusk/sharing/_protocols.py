@@ -10,7 +10,6 @@ Both protocols are secure against parties that follow them and do not collude.
 from __future__ import annotations
 
 import math
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias
@@ -18,6 +17,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from .._fork import process
 from .._once import Uncopied
 from .._random import SEED_BYTES, Stream
 from ..errors import FrameError, ProtocolAbort
@@ -74,7 +74,7 @@ class Wire(Uncopied):
     def __init__(self, local: tuple[int, ...], channels: Mapping[int, Channel], dtype: np.dtype[Any]) -> None:
         self.local, self.channels, self.dtype = local, channels, dtype
         self._steps = 0
-        self._pid = os.getpid()
+        self._process = process()
 
     def check(self) -> None:
         """Refuse to go on in a forked child: both sides would draw the same masks from the seeds they hold in common.
@@ -84,7 +84,7 @@ class Wire(Uncopied):
         ProtocolAbort
             If this process is not the one that opened the session.
         """
-        if self._pid != os.getpid():
+        if self._process is not process():
             raise ProtocolAbort(
                 "the session belongs to the parent process, and each side of a fork would use its masks: open one "
                 "session for each process"

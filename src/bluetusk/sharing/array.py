@@ -13,19 +13,18 @@ Sigmoids and the like are polynomials, or are computed on what is revealed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._numeric import as_int, as_numbers
+from .._numeric import as_array, as_int, as_numbers, refuse_masks, refuse_missing
 from .._once import Uncopied
 from ..encoding import FixedPoint
-from ..errors import EncodingOverflow
-from ._additive import matmul
+from ..errors import EncodingOverflow, ProtocolAbort
+from ._additive import matmul, product_shape
 from ._protocols import Channel, Dealer, Held, Parties, Supply, ThreeParties, TwoParties, Wire
 from ._words import dtype_of, shape_of, words_of
 
@@ -33,6 +32,12 @@ __all__ = ["Session", "SharedArray"]
 
 _BITS = 64
 _LIMIT = 1 << (_BITS - 2)  # magnitudes that truncation takes
+_REMEDY = "start a new session at all parties, with new channels and a new supply"
+_UNDER_WAY = (
+    "an exchange of this session is under way, and another one from within it (a signal handler, a callback) would use "
+    f"its masks: let it end first; if it was broken off, {_REMEDY}"
+)
+_Result = TypeVar("_Result")
 
 
 def _wrapping() -> np.errstate:
@@ -45,6 +50,9 @@ class Session(Uncopied):
 
     It draws masks from seeds that parties hold in common and numbers its messages, so there are no copies and no
     pickles of it and a forked child cannot go on with it. Threads take turns; all parties must then take the same ones.
+    An exception in the middle of an exchange, an interrupt included, ends the session: the parties may no longer be at
+    the same place of their masks, so every later exchange raises ProtocolAbort. A signal handler that uses the session
+    during an exchange is refused in the same way, and the exchange goes on if the handler catches that.
 
     Parameters
     ----------
@@ -122,18 +130,41 @@ class Session(Uncopied):
             source = Dealer(_BITS) if supply is None else supply
             self._protocol = TwoParties(wire, _BITS, source, accept_failure=accept_failure)
         self._local, self._wire, self._turn = local, wire, threading.RLock()
+        self._refusal: str | None = None  # why no exchange may begin
         self._plan = FixedPoint.integers(1) if self.frac_bits == 0 else FixedPoint(frac_bits=self.frac_bits)
 
     def __repr__(self) -> str:
         who = "all in this process" if len(self._local) > 1 else f"here party {self._local[0]}"
         return f"<Session of {self.parties} parties, {who}, {self.frac_bits} fractional bits>"
 
-    @contextmanager
-    def _talking(self) -> Iterator[Parties]:
-        """One exchange at a time: two at once would mix their messages, and the words of common streams."""
+    def _exchange(self, work: Callable[[Parties], _Result]) -> _Result:
+        """Do what talks to the other parties, all of one operation: the only way to the protocol's messages.
+
+        One exchange at a time, as two at once would mix their messages and the words of common streams. One that did
+        not end has taken words or a triple that the other parties did not, or not yet, and every later result would be
+        wrong without notice. So the refusal is set before it begins and taken away when it has ended: an interrupt
+        between any two lines leaves a session that refuses.
+
+        Raises
+        ------
+        ProtocolAbort
+            In a forked child, from within another exchange, and once one was broken off.
+        """
         self._wire.check()  # before the lock, which another thread may have held when this process was forked
         with self._turn, _wrapping():
-            yield self._protocol
+            if self._refusal is not None:
+                raise ProtocolAbort(self._refusal)
+            self._refusal = _UNDER_WAY
+            try:
+                result = work(self._protocol)
+            except BaseException as error:
+                self._refusal = (
+                    f"an exchange of this session was broken off by {type(error).__name__}, and the parties may no "
+                    f"longer be at the same place of their masks: {_REMEDY}"
+                )
+                raise
+            self._refusal = None
+            return result
 
     def _encode(self, x: Any, name: str) -> tuple[NDArray[Any], int]:
         """Return numbers as words, and their scale: integers stay integers."""
@@ -201,9 +232,7 @@ class Session(Uncopied):
             raise TypeError(f"party {owner} is not here: give x=None and the array's shape")
         else:
             dims = shape_of(shape, "shape")
-        with self._talking() as protocol:
-            held = protocol.share(owner, words, dims)
-        return SharedArray._make(self, held, dims, frac)
+        return self._exchange(lambda protocol: SharedArray._make(self, protocol.share(owner, words, dims), dims, frac))
 
 
 class SharedArray:
@@ -300,7 +329,8 @@ class SharedArray:
         return self._make(self._session, held, shape, self._frac if frac is None else frac)
 
     def __getitem__(self, key: Any) -> SharedArray:
-        return self._view(lambda a: a[key])
+        index = tuple(map(_plain_index, key)) if isinstance(key, tuple) else _plain_index(key)
+        return self._view(lambda a: a[index])
 
     def reshape(self, *shape: Any) -> SharedArray:
         """Return the array in another shape.
@@ -320,6 +350,7 @@ class SharedArray:
         >>> bt.sharing.Session(parties=3).share([1.0, 2.0]).reshape(-1, 1).shape
         (2, 1)
         """
+        refuse_masks(shape, "shape")
         return self._view(lambda a: a.reshape(*shape))
 
     @property
@@ -352,6 +383,8 @@ class SharedArray:
         >>> bt.sharing.Session(parties=2).share([[1, 2], [3, 4]], real=False).sum(axis=0).reveal()
         array([4, 6])
         """
+        if axis is not None:
+            axis = tuple(as_int(i, "axis") for i in (axis if isinstance(axis, tuple) else (axis,)))
         with _wrapping():
             return self._view(lambda a: a.sum(axis=axis, dtype=a.dtype))
 
@@ -406,8 +439,12 @@ class SharedArray:
 
     def _cut(self) -> SharedArray:
         """Truncate a product of reals to the session's fractional bits."""
-        extra = self._frac - self._session.frac_bits
-        return self.truncate(extra) if extra > 0 else self
+        return self.truncate(max(0, self._frac - self._session.frac_bits))
+
+    def _truncated(self, protocol: Parties, k: int) -> SharedArray:
+        if k <= 0:
+            return self
+        return self._make(self._session, protocol.truncate(self._held, k, self._shape), self._shape, self._frac - k)
 
     def truncate(self, k: int) -> SharedArray:
         """Drop k fractional bits: the value stays, rounded down or up by one unit.
@@ -436,9 +473,7 @@ class SharedArray:
         k = as_int(k, "k", 0, self._frac)
         if k == 0:
             return self
-        with self._session._talking() as protocol:
-            held = protocol.truncate(self._held, k, self._shape)
-        return self._make(self._session, held, self._shape, self._frac - k)
+        return self._session._exchange(lambda protocol: self._truncated(protocol, k))
 
     def __mul__(self, other: Any) -> SharedArray:
         if not isinstance(other, SharedArray):
@@ -455,7 +490,8 @@ class SharedArray:
         if not isinstance(other, SharedArray):
             words, frac = self._session._encode(other, "the factor")
             return self._view(lambda a: matmul(a, words), self._frac + frac)._cut()
-        return self._product(self, self._same_session(other), matrix=True)
+        product_shape(self._shape, self._same_session(other)._shape)  # here: refused in an exchange, it would end it
+        return self._product(self, other, matrix=True)
 
     def __rmatmul__(self, other: Any) -> SharedArray:
         words, frac = self._session._encode(other, "the factor")
@@ -467,10 +503,15 @@ class SharedArray:
         return other
 
     def _product(self, a: SharedArray, b: SharedArray, matrix: bool) -> SharedArray:
-        with self._session._talking() as protocol:
+        frac = a._frac + b._frac
+
+        def work(protocol: Parties) -> SharedArray:
             held = protocol.product(a._held, b._held, (a._shape, b._shape), matrix)
-        shape = next(iter(held.values())).shape[len(protocol.lead) :]
-        return self._make(self._session, held, shape, a._frac + b._frac)._cut()
+            shape = next(iter(held.values())).shape[len(protocol.lead) :]
+            product = self._make(self._session, held, shape, frac)
+            return product._truncated(protocol, frac - self._session.frac_bits)
+
+        return self._session._exchange(work)  # one with its truncation: between the two it is not done either
 
     # --- the end
     # -------------------------------------------------------------------------------------------------------
@@ -488,9 +529,7 @@ class SharedArray:
         >>> bt.sharing.Session(parties=2).share([0.5]).reveal_integers()
         array([32768])
         """
-        with self._session._talking() as protocol:
-            words = protocol.open(self._held, self._shape)
-        return np.ascontiguousarray(words).view(np.int64).reshape(self._shape)
+        return self._session._exchange(self._opened)
 
     def reveal(self) -> NDArray[Any]:
         """Tell every party the numbers.
@@ -506,8 +545,25 @@ class SharedArray:
         >>> bt.sharing.Session(parties=3).share([0.5, -1.25], owner=2).reveal()
         array([ 0.5 , -1.25])
         """
-        integers = self.reveal_integers()
-        return integers if self._frac == 0 else np.asarray(integers / 2.0**self._frac)
+        if self._frac == 0:
+            return self.reveal_integers()
+        return self._session._exchange(lambda protocol: np.asarray(self._opened(protocol) / 2.0**self._frac))
+
+    def _opened(self, protocol: Parties) -> NDArray[np.int64]:
+        words = protocol.open(self._held, self._shape)
+        return np.ascontiguousarray(words).view(np.int64).reshape(self._shape)
+
+
+def _plain_index(part: Any) -> Any:
+    """Return one part of an index as NumPy takes it, arrays and lists through the gate that refuses masks."""
+    if part is None or part is Ellipsis or not (hasattr(part, "__len__") or hasattr(part, "__array__")):
+        refuse_masks(part, "the index")  # of a slice
+        return part
+    refuse_missing(part, "the index")
+    array = as_array(part, "the index")
+    # an empty list is an index of no rows, though NumPy would make it an array of floats
+    empty = not array.size and array.dtype.kind == "f" and not isinstance(part, np.ndarray)
+    return array.astype(np.int64) if empty else array
 
 
 def _broadcast(a: SharedArray, b: SharedArray) -> tuple[SharedArray, SharedArray]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from ..._fork import process
 from ..._once import Uncopied
 from ...errors import ProtocolAbort
 from .._journal import Journal
@@ -32,11 +31,11 @@ class Memory(Uncopied):
 
     def __init__(self) -> None:
         self._spent: dict[tuple[int, str], object] = {}
-        self._pid = os.getpid()
+        self._process = process()
 
     def spend(self, round: int, what: str) -> None:
         """Note something, or refuse it."""
-        if os.getpid() != self._pid:
+        if self._process is not process():
             raise ProtocolAbort("the client belongs to the parent process: a fork may not answer", round=round)
         token = object()
         if self._spent.setdefault((round, what), token) is not token:  # one atomic step: of two threads, one goes on
