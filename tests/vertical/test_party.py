@@ -327,7 +327,7 @@ def test_state_of_another_job_is_refused(tmp_path):
 
 
 def test_a_warning_that_ends_a_run_is_not_told_by_its_class(folder):
-    """Under ``python -W error`` a warning about labels is raised at the guest: its class would be a statistic of them."""
+    """Under ``python -W error`` a warning about labels is raised: its class would be a statistic of them."""
     guest, host = two(folder)
     caught = []
 
