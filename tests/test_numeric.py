@@ -5,7 +5,7 @@ from __future__ import annotations
 import array
 import math
 import warnings
-from collections import deque
+from collections import UserString, deque
 from decimal import Decimal
 from fractions import Fraction
 
@@ -309,3 +309,50 @@ def test_missing_values_of_pandas_are_named():
             refuse_missing(x, "y")
     for whole in (pd.Series([1, 2]), pd.DataFrame({"a": ["x"]}), pd.Series([], dtype="Int64"), [np.nan], None, "text"):
         refuse_missing(whole, "y")
+
+
+class Seq:
+    """What NumPy goes through although it is no Sequence."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, i):
+        return self.items[i]
+
+
+@pytest.mark.parametrize(
+    ("x", "where"),
+    [
+        (Seq([MASKED]), r"x\[0\]"),
+        (Seq([1, np.ma.masked]), r"x\[1\]"),
+        ([1, Seq([2, np.ma.array(7, mask=True)])], r"x\[1\]\[1\]"),
+        (np.array([None, Seq([np.ma.masked])], dtype=object), r"x\[1\]\[0\]"),
+        (slice(Seq([np.ma.masked])), r"x\[1\]\[0\]"),
+    ],
+)
+def test_masks_are_refused_in_all_that_numpy_goes_through(x, where):
+    with pytest.raises(TypeError, match=f"^{where} is masked"):
+        refuse_masks(x, "x")
+
+
+def test_what_holds_itself_ends():
+    endless = [1]
+    endless.append(endless)
+    with pytest.raises(ValueError, match=r"^x does not become an array"):
+        as_array(endless, "x")
+    with pytest.raises(ValueError, match=r"^x does not become an array"):
+        as_array(UserString("ab"), "x")  # its characters are such texts again
+    assert as_numbers(Seq([Seq([1, 2]), (3, 4)]), "x").tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("x", "where"),
+    [(bytearray(b"ab"), "x"), ([bytearray(b"ab")], r"x\[0\]"), ([[1, 2], bytearray(b"ab")], r"x\[1\]")],
+)
+def test_bytes_are_no_numbers_in_lists_either(x, where):
+    with pytest.raises(TypeError, match=f"^{where} must hold integers or floats, not bytes: use numpy.frombuffer"):
+        as_numbers(x, "x")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, TypeAlias, cast
@@ -57,19 +57,38 @@ def refuse_masks(x: object, name: str) -> None:
         ...
     TypeError: x[1] is masked (numpy.ma): fill or drop what is masked first
     """
+    _look_into(x, name, _MOST_AXES, numbers=False)
+
+
+def _look_into(x: object, name: str, axes: int, *, numbers: bool) -> None:
+    """Refuse what is masked in `x`, down to as many axes as NumPy makes, and with `numbers` bytes in lists as well."""
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{name} is masked (numpy.ma): fill or drop what is masked first")
+    if numbers and isinstance(x, bytearray):
+        raise TypeError(
+            f"{name} must hold integers or floats, not bytes: use numpy.frombuffer if its bytes are numbers"
+        )
     if isinstance(x, slice):
         x = (x.start, x.stop, x.step)
-    if (isinstance(x, Sequence) and not isinstance(x, _FLAT)) or (isinstance(x, np.ndarray) and x.dtype.kind == "O"):
-        elements = x.ravel().tolist() if isinstance(x, np.ndarray) else x
-        if any(issubclass(kind, _NESTED) for kind in set(map(type, elements))):  # a list of plain numbers costs no loop
+    if axes and (x.dtype.kind == "O" if isinstance(x, np.ndarray) else _is_listed(type(x))):
+        elements: list[Any] = x.ravel().tolist() if isinstance(x, np.ndarray) else list(x)  # type: ignore[call-overload]
+        kinds = set(map(type, elements))  # a list of plain numbers costs no loop
+        if any(issubclass(kind, np.ndarray | bytearray) or _is_listed(kind) for kind in kinds):
             for i, element in enumerate(elements):
-                refuse_masks(element, index_text(name, x.shape, i) if isinstance(x, np.ndarray) else f"{name}[{i}]")
+                at = index_text(name, x.shape, i) if isinstance(x, np.ndarray) else f"{name}[{i}]"
+                _look_into(element, at, axes - 1, numbers=numbers)
 
 
-_NESTED = (Sequence, np.ndarray)
-_FLAT = (str, bytes, bytearray, memoryview, range)
+def _is_listed(kind: type) -> bool:
+    """Tell whether NumPy goes through such objects one element after the other: they need not be a Sequence."""
+    if issubclass(kind, _FLAT) or any(hasattr(kind, name) for name in _AS_ARRAYS):
+        return False
+    return issubclass(kind, Sequence) or (hasattr(kind, "__getitem__") and hasattr(kind, "__len__"))
+
+
+_FLAT = (str, bytes, bytearray, memoryview, range, Mapping)
+_AS_ARRAYS = ("__array__", "__array_interface__", "__array_struct__", "__buffer__")
+_MOST_AXES = 64
 
 
 def refuse_missing(x: object, name: str) -> None:
@@ -104,7 +123,11 @@ def as_array(x: Any, name: str, dtype: npt.DTypeLike | None = None) -> npt.NDArr
         ...
     TypeError: codes is masked (numpy.ma): fill or drop what is masked first
     """
-    refuse_masks(x, name)
+    return _converted(x, name, dtype, numbers=False)
+
+
+def _converted(x: Any, name: str, dtype: npt.DTypeLike | None, *, numbers: bool) -> npt.NDArray[Any]:
+    _look_into(x, name, _MOST_AXES, numbers=numbers)
     try:
         array = np.asanyarray(x, dtype)
     except (ValueError, TypeError, OverflowError) as error:
@@ -149,12 +172,8 @@ def as_numbers(x: Any, name: str) -> NumberArray:
     """
     if hasattr(x, "iloc") and getattr(x, "ndim", 0) == 2:
         return _from_frame(x, name)
-    if isinstance(x, bytearray):
-        raise TypeError(
-            f"{name} must hold integers or floats, not bytes: use numpy.frombuffer if its bytes are numbers"
-        )
     refuse_missing(x, name)
-    array = as_array(x, name)
+    array = _converted(x, name, None, numbers=True)
     if not isinstance(x, np.ndarray | np.generic) and array.dtype.kind == "f":
         array = _from_python(x, array)
     dtype = array.dtype

@@ -52,7 +52,8 @@ class Stream:
     __slots__ = ("_context", "_process")
 
     def __init__(self, seed: bytes | bytearray | memoryview | None = None) -> None:
-        if seed is not None and (not isinstance(seed, bytes | bytearray | memoryview) or len(seed) != SEED_BYTES):
+        given = isinstance(seed, bytes | bytearray | memoryview) and memoryview(seed).nbytes == SEED_BYTES
+        if seed is not None and not given:
             raise ValueError(f"seed must be {SEED_BYTES} bytes: hash or expand what you have to that length")
         self._process = None if seed is not None else process()
         self._start(os.urandom(SEED_BYTES) if seed is None else bytes(seed))

@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bluetusk.errors import FrameError, PolicyRefused
 from bluetusk.evidence import Grant, Guard, Identity, Policy
 from bluetusk.evidence._policy import EXAMPLE
+from bluetusk.evidence._request import Request
 from bluetusk.wire import frame
 
 OWNER, OTHER = Identity.generate(), Identity.generate()
@@ -373,3 +375,15 @@ def test_other_files_are_no_policy(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(bytes(1 << 21))
     with pytest.raises(ValueError, match="too large"):
         Policy.load(tmp_path / "a")
+
+
+def test_numbers_of_a_request_are_kept_as_ints() -> None:
+    given: dict[str, Any] = {
+        "rows": np.int64(7),
+        "min_rows": np.uint8(3),
+        "asked": np.int32(2),
+        "min_intersection": None,
+    }
+    request = Request(peer="bank", purpose="intersect", columns=("id",), task="t", details={}, **given)
+    assert [request.rows, request.min_rows, request.asked, request.min_intersection] == [7, 3, 2, None]
+    assert {type(number) for number in (request.rows, request.min_rows, request.asked)} == {int}

@@ -160,3 +160,10 @@ def test_nothing_is_still_nothing(pub, priv):
     assert pub.encrypt(pd.Series([], dtype="Int64")).shape == (0,)
     assert pub.encrypt(pd.DataFrame({"a": [], "b": []})).shape == (0, 2)
     assert pub.encrypt(pd.DataFrame(index=[1, 2])).shape == (2, 0)
+
+
+def test_no_ciphertext_is_compared_as_an_object(c):
+    """isin() goes through the ciphertexts one by one, and would find no number among them."""
+    for use in (lambda: pd.Series([1, 2]).isin(c), lambda: pd.Index([1, 2]).isin(c), lambda: pd.DataFrame([1]).isin(c)):
+        with pytest.raises(TypeError, match=r"use priv\.decrypt\(c\) for the values of c"):
+            use()

@@ -460,3 +460,20 @@ def test_concatenate_refuses(pub, packed):
         concatenate([a[0], a[1]])
     with pytest.raises(ValueError, match="axis"):
         concatenate([a, a], axis=1)
+
+
+@pytest.mark.parametrize("order", ["C", "F", "A", "K"])
+def test_views_are_ravelled_in_every_order_of_numpy(pub, priv, order):
+    x = np.arange(12).reshape(2, 3, 2)
+    c = pub.encrypt(x)
+    for view in (
+        lambda a: a,
+        lambda a: a.T,
+        lambda a: a.transpose(1, 0, 2),
+        lambda a: a[:, ::-1],
+        lambda a: a[[1, 0]].T,
+        lambda a: a.T[::2],
+    ):
+        expected = np.ravel(view(x), order=order)
+        assert np.array_equal(priv.decrypt_integers(np.ravel(view(c), order=order)), expected)
+        assert np.array_equal(priv.decrypt_integers(view(c).flatten(order)), expected)

@@ -215,3 +215,17 @@ def test_refusals(pub, call, error, message):
 def test_packed_arrays_are_refused(pub):
     with pytest.raises(ValueError, match="encrypt with packed=False"):
         pub.encrypt([1, 2], INTEGERS, packed=True).to_shares()
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize("kind", [np.int64, np.uint64, np.uint8, np.int32])
+def test_the_ring_may_be_named_by_an_integer_of_numpy(pub, priv, kind, bits):
+    """1 << numpy.int64(64) is 0: only Python's int may be computed with."""
+    mine, message = pub.encrypt([3, -4], INTEGERS).to_shares(kind(bits))
+    assert ints(opened(mine, open_shares(priv, message))) == [3, -4]
+    words = np.array([5, 2**bits - 7], f"u{bits // 8}")
+    ring = RingArray(encrypt_share(pub, words), kind(bits))
+    assert type(ring.bits) is int
+    assert ints(ring.decrypt(priv)) == [5, -7]
+    back = RingArray.from_bytes(ring.to_bytes(2**65), pub)
+    assert ints(back.decrypt(priv)) == [5, -7]

@@ -95,3 +95,17 @@ def test_refusals():
             sharing.share_keys(keys, 2, 3)
     with pytest.raises(ValueError, match=r"must have the shape \(parties, keys, 5\)"):
         sharing.reconstruct_keys(np.zeros((3, 2, 4), np.uint64), [1, 2, 3], 2, 32)
+
+
+def test_memoryviews_count_as_the_arrays_that_they_show():
+    grid = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    for view, expected in (
+        (memoryview(grid), grid),
+        (memoryview(bytearray(range(6)))[::2], np.array([0, 2, 4], np.uint8)),
+        (memoryview(b"key"), np.frombuffer(b"key", np.uint8)),
+    ):
+        shares = sharing.share_bytes(view, 2, 3)
+        assert shares.shape == (3, *expected.shape)
+        assert np.array_equal(sharing.reconstruct_bytes(shares[1:], [2, 3], 2), expected)
+    with pytest.raises(TypeError, match="data must be bytes or an array of uint8, not uint16"):
+        sharing.share_bytes(memoryview(np.arange(3, dtype=np.uint16)), 2, 3)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import bluetusk as bt
 from bluetusk._kernels import ring as kernel
+from bluetusk._random import Stream
 from bluetusk.sharing import ring
 
 
@@ -243,3 +244,38 @@ def test_refusals(call, error, message):
 
 def test_the_product_knows_the_cpu():
     assert kernel.BACKEND in ("avx2", "generic")
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize("kind", [np.int64, np.uint64, np.uint8, np.int32])
+def test_the_ring_may_be_named_by_an_integer_of_numpy(kind, bits):
+    numbers = [5, -7, 2**bits - 1, -(2 ** (bits - 1))]
+    for x in (numbers, np.array(numbers, dtype=object)):
+        shares = ring.share(x, 2, bits=kind(bits))
+        assert [int(v) for v in ring.reconstruct(shares)] == [v % 2**bits for v in numbers]
+    with pytest.raises(ValueError, match=rf"x\[0\] does not fit {bits} bits"):
+        ring.share([2**bits], 2, bits=kind(bits))
+    pair = ring.truncation_pair(1, kind(4), kind(2), bits=kind(bits))
+    shares = ring.share([160], 2, bits=bits)
+    whole = ring.reconstruct([pair.party(i).mask(shares[i], leader=i == 0) for i in range(2)])
+    got = ring.reconstruct([pair.party(i).finish(whole, leader=i == 0) for i in range(2)])
+    assert int(got[0]) in (10, 11)
+
+
+@pytest.mark.parametrize("digits", [40, 400, 5000])
+def test_a_bound_beyond_every_double_is_refused_as_any_other(digits):
+    bound = 10**digits
+    with pytest.raises(ValueError, match=rf"numbers of {bound.bit_length()} bits fails with probability up to 1 each"):
+        ring.truncate(ring.share([8], 2), 1, bound)
+    assert ring.truncate(ring.share([8], 2), 1, bound, accept_failure=True).shape == (2, 1)
+
+
+def test_a_seed_is_measured_in_bytes():
+    seed = bytes(range(32))
+    expected = ring.zero_share(0, {1: seed}, 3)
+    for view in (memoryview(seed), memoryview(np.frombuffer(seed, np.uint64)), memoryview(bytearray(seed * 2))[:32]):
+        assert np.array_equal(ring.zero_share(0, {1: view}, 3), expected)
+    with pytest.raises(ValueError, match=r"seeds\[1\] must be 32 bytes"):
+        ring.zero_share(0, {1: memoryview(np.zeros(32, np.uint64))}, 3)
+    with pytest.raises(ValueError, match="seed must be 32 bytes"):
+        Stream(memoryview(np.zeros(32, np.uint64)))

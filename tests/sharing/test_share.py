@@ -135,3 +135,31 @@ def test_damaged_frames_never_do_anything_else(data):
 def test_refusals(arguments, error, message):
     with pytest.raises(error, match=message):
         Share(*arguments)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint64])
+def test_numbers_of_numpy_are_kept_as_ints(kind):
+    row = shamir.share([1, 2], 2, 3)[0]
+    share = Share("shamir", kind(2**61 - 1), kind(2), kind(3), kind(1), row)
+    assert {type(value) for value in (share.order, share.threshold, share.parties, share.party)} == {int}
+    assert share.to_bytes() == Share("shamir", 2**61 - 1, 2, 3, 1, row).to_bytes()
+    assert f"{share!r}" == "<Share of party 1, 2-of-3 shamir, order 2305843009213693951, shape (2,)>"
+
+
+@pytest.mark.parametrize(
+    ("share", "shape", "message"),
+    [
+        (lambda: Share("replicated", 2**64, 2, 3, 0, np.zeros((2, 2), np.uint64)), (4,), "first axis of two"),
+        (
+            lambda: Share("shamir", 2**127 - 1, 2, 3, 1, shamir.share([1, 2], 2, 3, 2**127 - 1)[0].copy()),
+            (4,),
+            "last axis of 2 limbs",
+        ),
+    ],
+)
+def test_a_share_that_was_changed_is_not_written(share, shape, message):
+    """What no reader takes is refused by the writer."""
+    changed = share()
+    changed.values.shape = shape
+    with pytest.raises(ValueError, match=message):
+        changed.to_bytes()

@@ -355,3 +355,17 @@ def test_wrong_calls(data):
         make("host", categorical=()).fit(np.empty((N, 0)), link=link)
     with pytest.raises(bt.InvalidKey):
         make("guest", key_size=1024).fit(x, y)
+
+
+def test_sizes_of_numpy_serve_as_those_of_python(both, data, pair, tmp_path):
+    """A grid search gives numpy.int64; messages and files take Python's ints."""
+    given = {"max_bins": np.int64(5), "min_rows": np.int64(12), "key_size": np.int64(2048), "threads": np.int64(1)}
+    flags = {"show_names": np.True_, "monotonic": np.False_}
+    guest, host = fitted(both, data, guest=make("guest", **given), host=make("host", **given, **flags))
+    for half, plain in zip((guest, host), pair, strict=True):
+        assert half.iv_ == plain.iv_
+        half.save(tmp_path / "half")
+        loaded = WoEBinning.load(tmp_path / "half")
+        assert loaded.get_params() == {**plain.get_params(), "threads": 1, "categorical": list(plain.categorical)}
+    with pytest.raises(TypeError, match="key_size must be an int, not float"):
+        make("guest", key_size=2048.0).fit(data[0][:, :2], data[1])

@@ -101,3 +101,44 @@ def test_tenths_and_thinned_curves():
     assert rows[0]["rate"] == 1.0
     x, z = ev.thinned(np.arange(1000.0), np.arange(1000.0), 50)
     assert (len(x), x[0], z[-1]) == (50, 0.0, 999.0)
+
+
+def test_scorecards_take_finite_real_numbers_alone(bins):
+    binning = bins[2]
+    for given, error, message in (
+        ({"coefficients": np.ma.array([0.7, 0.1], mask=[1, 0])}, TypeError, "coefficients is masked"),
+        ({"coefficients": [0.7, np.ma.masked]}, TypeError, r"coefficients\[1\] is masked"),
+        ({"coefficients": [True, 0.5]}, TypeError, "coefficients must hold numbers, not bools"),
+        ({"coefficients": ["1", "2"]}, TypeError, "coefficients must hold integers or floats"),
+        ({"coefficients": [1j, 2]}, TypeError, "coefficients must hold integers or floats"),
+        ({"coefficients": [0.5, math.nan]}, ValueError, r"coefficients\[1\] is NaN or infinite"),
+        ({"intercept": math.nan}, ValueError, "intercept is NaN or infinite"),
+        ({"intercept": True}, TypeError, "intercept must be a number, not bool"),
+        ({"intercept": [1.0]}, ValueError, "intercept must be one number"),
+        ({"points_to_double": math.inf}, ValueError, "points_to_double is NaN or infinite"),
+        ({"points_to_double": -1}, ValueError, "points_to_double must be positive, not -1"),
+        ({"base_odds": "50"}, TypeError, "base_odds must hold integers or floats"),
+        ({"base_odds": math.inf}, ValueError, "base_odds is NaN or infinite"),
+        ({"base_score": -math.inf}, ValueError, "base_score is NaN or infinite"),
+    ):
+        with pytest.raises(error, match=f"^{message}"):
+            ev.scorecard(binning, **{"coefficients": [1.0, 1.0], "intercept": 0.0} | given)
+
+
+@pytest.mark.parametrize("measure", [ev.auc, ev.ks, ev.roc, ev.rank_table, ev.auc_interval, ev.ks_interval])
+@pytest.mark.parametrize("score", [["1", "2"], np.array([1j, 2]), [b"1", b"2"], [None, 1.0]])
+def test_scores_are_real_numbers(measure, score):
+    with pytest.raises(TypeError, match=r"^score"):
+        measure([0, 1], score)
+
+
+def test_bad_probabilities_are_refused_by_name():
+    for call, name in (
+        (lambda p: ev.calibration([0, 1], p), "probability"),
+        (lambda p: ev.psi(p, [0.1, 0.2]), "expected"),
+        (lambda p: ev.psi([0.1, 0.2], p), "actual"),
+    ):
+        with pytest.raises(TypeError, match=f"^{name} must hold integers or floats"):
+            call(["0.1", "0.2"])
+        with pytest.raises(ValueError, match=rf"^{name}\[1\] is NaN or infinite"):
+            call([0.1, math.inf])

@@ -85,7 +85,7 @@ def test_one_missing_cell_keeps_the_information_of_a_column(tmp_path):
     ],
 )
 def test_a_mixed_column_is_refused_by_file_line_column_and_value(tmp_path, cell, said):
-    text = f'id,note,age,bad\n1,"two\nlines",23,0\n2,x,{cell},1\n3,x,41,0\n'
+    text = f'id,note,age,bad\n1,"a, b",23,0\n\n2,x,{cell},1\n3,x,41,0\n'
     with pytest.raises(
         ValueError, match=rf"column 'age' in .*bank\.csv mixes numbers and texts: of 3 cells 1 .*{said}"
     ):
@@ -428,3 +428,32 @@ def test_a_whole_run_on_texts_and_codes(both, tmp_path):
         *[texts["7"]] * 3,
         texts["007"],
     ]
+
+
+# --------------------------------------------------------------------------------------------------- one row, one line
+
+
+@pytest.mark.parametrize(
+    ("lines", "number", "message"),
+    [
+        (["id,job", "1,cook", '2,"clerk', "3,pilot", "4,cook"], 3, "close each quote"),  # swallows the rest
+        (["id,job", "1,cook", '2,"clerk', '3,"pilot"', "4,cook"], 3, "close each quote"),
+        (["id,job", "1,cook", '2,"clerk', '3,pilot"', "4,cook"], 3, "ends in line 4"),  # swallows a row
+        (["id,job", "1,cook", '2,"clerk, gra'], 3, "close each quote"),  # a file that was cut
+        (["id,job", "1,cook", '2,"clerk"x', "3,pilot"], 3, "close each quote"),
+        (["id,job", "1,cook", "2,clerk,x", "3,pilot"], 3, "has 3 fields, not 2"),
+        (["id,job", "1,cook", "2", "3,pilot"], 3, "has 1 fields, not 2"),
+        (["id,job", "1,cook", "", "2,clerk,x"], 4, "has 3 fields, not 2"),
+        (['id,"job', '"', "1,cook"], 1, "ends in line 2"),
+        (['id,"job', "1,cook"], 1, "close each quote"),
+    ],
+)
+def test_no_row_is_lost_in_a_quote(tmp_path, lines, number, message):
+    path = written(tmp_path, "\n".join(lines) + "\n")
+    with pytest.raises(ValueError, match=rf"^line {number} of .*bank\.csv .*{message}"):
+        read_columns(path)
+
+
+def test_quotes_that_end_in_their_line_are_read(tmp_path):
+    path = written(tmp_path, 'id,"a, b"\r\n1,"clerk, grade 2"\r\n\r\n2,"5"" pipe"\r\n3,5" pipe\r\n')
+    assert read_columns(path)["a, b"].tolist() == ["clerk, grade 2", '5" pipe', '5" pipe']

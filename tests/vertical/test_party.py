@@ -14,10 +14,13 @@ import time
 import pytest
 
 import bluetusk as bt
+from bluetusk.vertical import local_links
 from bluetusk.vertical._job import drive
-from bluetusk.vertical.party import Identity, Party, _session, make_certificate
+from bluetusk.vertical._telling import telling
+from bluetusk.vertical.party import Identity, Party, _connection, _session, make_certificate
 from bluetusk.vertical.party._session import Session
 from bluetusk.vertical.party._vault import Vault
+from bluetusk.wire.frame import Kind, decode
 
 pytest.importorskip("grpc", reason="parties talk over grpcio, which is not installed")
 
@@ -321,3 +324,68 @@ def test_state_of_another_job_is_refused(tmp_path):
     with pytest.raises(bt.ProtocolAbort, match="another directory"):
         Session(vault, job="two", peer="host")
     vault.close()
+
+
+def test_a_warning_that_ends_a_run_is_not_told_by_its_class(folder):
+    """Under ``python -W error`` a warning about labels is raised: its class would be a statistic of them."""
+    guest, host = two(folder)
+    caught = []
+
+    def fails(link, keeper):
+        raise bt.DataWarning("2 events")
+
+    def serve():
+        try:
+            host.run(lambda link, _: link.receive("anything"))
+        except bt.ProtocolAbort as err:
+            caught.append(str(err))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with guest, pytest.raises(bt.DataWarning):
+        guest.run(fails)
+    thread.join(20)
+    host.close()
+    assert "an error on its side" in caught[0]
+    assert "Warning" not in caught[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (bt.ProtocolAbort("x"), "ProtocolAbort"),
+        (bt.EncodingOverflow("row 17"), "an error on its side"),
+        (bt.DecryptionError(), "an error on its side"),
+    ],
+)
+def test_an_estimator_that_fails_tells_what_a_party_would(both, error, told):
+    here, there = local_links()
+
+    def fails():
+        with telling([here]):
+            raise error
+
+    with pytest.raises(type(error)):
+        both(fails, lambda: there.receive("anything"), seconds=20)
+    assert told in str(both.errors[1])
+    assert ("Error" in str(both.errors[1]), "Overflow" in str(both.errors[1])) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (bt.FrameError("x"), "FrameError"),
+        (bt.PolicyRefused("x", clause="until"), "PolicyRefused"),
+        (bt.DecryptionError(), "an error on its side"),
+        (bt.InvalidKey("x"), "an error on its side"),
+        (OSError("x"), "an error on its side"),
+    ],
+)
+def test_a_connection_that_fails_tells_no_other_kind(error, told):
+    class Ended:
+        _failure, abort_said, _peer, _lock, _changed = error, False, "host", threading.RLock(), threading.Condition()
+
+    Ended._changed = threading.Condition(Ended._lock)
+    messages = _connection.Connection(Ended(), 1, b"hello").messages()
+    assert next(messages) == b"hello"
+    assert decode(next(messages), Kind.PARTY).header == {"say": "abort", "kind": told}

@@ -126,3 +126,20 @@ def test_wrong_calls(tmp_path, models, message):
     with pytest.raises(ValueError, match=message):
         write_report(tmp_path / "r", [0, 1], models)
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("scores", "error", "message"),
+    [
+        (np.ma.array([0.1, 0.2], mask=[0, 1]), TypeError, " is masked"),
+        ([0.1, np.ma.masked], TypeError, r"\[1\] is masked"),
+        (["0.1", "0.2"], TypeError, " must hold integers or floats"),
+        ([0.1, float("nan")], ValueError, r"\[1\] is NaN or infinite"),
+    ],
+)
+def test_scores_of_a_report_are_finite_real_numbers(tmp_path, scores, error, message):
+    with pytest.raises(error, match=rf"^models\['a'\]{message}"):
+        write_report(tmp_path / "r", [0, 1], {"a": scores})
+    with pytest.raises(error, match=f"^reference{message}"):
+        write_report(tmp_path / "r", [0, 1], {"a": [0.1, 0.2]}, reference=scores)
+    assert not (tmp_path / "r").exists()

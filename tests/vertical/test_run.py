@@ -15,7 +15,7 @@ import pytest
 import bluetusk as bt
 from bluetusk import _parallel, cli
 from bluetusk.vertical import local_links
-from bluetusk.vertical.party import Identity, _checks, _run, make_certificate
+from bluetusk.vertical.party import Identity, _checks, _results, _run, make_certificate
 from bluetusk.vertical.party._config import Config
 from bluetusk.vertical.party._splits import Splits, agree_on_split
 
@@ -364,3 +364,69 @@ def test_rows_keep_their_split_in_another_job(case, both, monkeypatch):
     run(case, both)
     with open(case / "bank" / "output" / "scores.csv", newline="") as file:
         assert [(line["id"], line["part"]) for line in csv.DictReader(file)] != parts[0]
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "result.json", "gradient_boosting.bt"])
+def test_a_folder_in_the_place_of_a_result_is_found_before_the_first_message(case, name):
+    edit(case / "bank" / "party.toml", "patience = 30", "patience = 0.1")
+    (case / "bank" / "output" / name).mkdir(parents=True)
+    with pytest.raises(bt.ProtocolAbort, match=rf"cannot write the results to .*output: {name} is a folder there"):
+        _run.run_party(Config.load(str(case / "bank" / "party.toml")))
+    assert not (case / "bank" / "state").exists() or not list((case / "bank" / "state").iterdir())
+
+
+class Told:
+    def __init__(self):
+        self.reasons = []
+
+    def abort(self, reason):
+        self.reasons.append(reason)
+
+
+def test_a_folder_that_comes_later_is_found_before_the_confirmation(tmp_path):
+    link, confirmed = Told(), []
+    (tmp_path / "scores.csv").mkdir()
+
+    def whole():
+        with _results.written(tmp_path, link, "j") as folder:
+            (folder / "scores.csv").touch()
+            confirmed.append(True)
+
+    with pytest.raises(bt.ProtocolAbort, match=r"scores\.csv is a folder there"):
+        whole()
+    assert (link.reasons, confirmed) == (["its results could not be written"], [])
+    (tmp_path / "scores.csv").rmdir()
+    (tmp_path / "scores.csv").symlink_to(tmp_path)  # a link is replaced, whatever it leads to
+    whole()
+    assert (confirmed, (tmp_path / "scores.csv").is_file()) == ([True], True)
+
+
+def test_each_job_has_a_folder_aside(tmp_path):
+    """Names are no paths; what a killed run of the same job has left is gone."""
+    link = Told()
+    with _results.written(tmp_path, link, "a/../b") as one, _results.written(tmp_path, link, "ä" * 100) as other:
+        assert one != other
+        assert one.parent == other.parent == tmp_path
+        (one / "binning.bt").write_text("one")
+        left = one.name
+    assert {path.name for path in tmp_path.iterdir()} == {"binning.bt"}
+    (tmp_path / left).mkdir()
+    (tmp_path / left / "logistic_regression.bt").write_text("of a killed run")
+    with _results.written(tmp_path, link, "a/../b") as one:
+        assert list(one.iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"binning.bt"}
+
+
+def test_an_output_serves_one_run_at_a_time(case):
+    edit(case / "bank" / "party.toml", "patience = 30", "patience = 0.1")
+    config = Config.load(str(case / "bank" / "party.toml"))
+    output = case / "bank" / "output"
+    output.mkdir()
+    with _results.reserved(output):
+        with pytest.raises(bt.ProtocolAbort, match=r"another run writes its results to output = .*: give each job"):
+            _run.run_party(config)
+        (output / ".lock").unlink()
+    (output / ".lock").touch()  # of a killed run: it keeps nobody out
+    with _results.reserved(output):
+        pass
+    assert outputs(case, "guest") == set()

@@ -43,6 +43,7 @@ class Request:
             value = getattr(self, name)
             if value is not None and (not hasattr(value, "__index__") or value.__index__() < 0):
                 raise ValueError(f"{name} is {value!r}: it must be a whole number, not negative")
+            object.__setattr__(self, name, None if value is None else int(value.__index__()))
 
     @property
     def ids(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 Order: TypeAlias = Literal["C", "F", "A"]
 """Of the elements in a shape, as NumPy has it."""
+MemoryOrder: TypeAlias = Literal["C", "F", "A", "K"]
 
 __all__ = ["Structured"]
 
@@ -41,6 +43,11 @@ class Structured(CipherBase):
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Self]:
+        if str(sys._getframe(1).f_globals.get("__name__")).startswith("pandas."):
+            # isin() would look for numbers among ciphertexts, and find none
+            raise TypeError(
+                "pandas would compare or store each ciphertext as an object: use priv.decrypt(c) for the values of c"
+            )
         if not self.ndim:
             raise TypeError("iteration over an encrypted array of shape (): it is a single number")
         if self.ndim == 1:
@@ -142,13 +149,14 @@ class Structured(CipherBase):
             self._refuse_packed("reshape", "keep the last axis")
         return self._view(self._index.reshape(*dims[:-1], self._packing.blocks))
 
-    def ravel(self, order: Order = "C") -> Self:
+    def ravel(self, order: MemoryOrder = "C") -> Self:
         """Return the elements as a view of one axis, in row-major order.
 
         Parameters
         ----------
-        order : {"C", "F", "A"}
-            As in :meth:`reshape`.
+        order : {"C", "F", "A", "K"}
+            As in :meth:`reshape`; "K" takes the elements as they lie in memory, which is as in NumPy for views of an
+            array that was encrypted.
 
         Returns
         -------
@@ -167,15 +175,15 @@ class Structured(CipherBase):
         """
         if self.ndim != 1:
             self._refuse_packed("ravel", "reshape the leading axes")
-        return self._view(self._index.reshape(-1, order=order) if self._packing is None else self._index)
+        return self._view(self._index.ravel(order) if self._packing is None else self._index)
 
-    def flatten(self, order: Order = "C") -> Self:
+    def flatten(self, order: MemoryOrder = "C") -> Self:
         """Return a copy of one axis, in row-major order.
 
         Parameters
         ----------
-        order : {"C", "F", "A"}
-            As in :meth:`reshape`.
+        order : {"C", "F", "A", "K"}
+            As in :meth:`ravel`.
 
         Returns
         -------

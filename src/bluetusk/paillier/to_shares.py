@@ -35,11 +35,16 @@ STATISTICAL_BITS = 104
 _FIELDS = ("bits", "mask_bits", "shape", "slot_bits", "truncate")
 
 
-def _dtype(bits: int) -> np.dtype[Any]:
+def _width(bits: int) -> int:
+    """Return the ring's bits as Python's int: ``1 << numpy.int64(64)`` is 0."""
     width = as_int(bits, "bits")
     if width not in (32, 64):
         raise ValueError(f"bits must be 32 or 64, not {width}")
-    return np.dtype(np.uint32 if width == 32 else np.uint64)
+    return width
+
+
+def _dtype(bits: int) -> np.dtype[Any]:
+    return np.dtype(np.uint32 if bits == 32 else np.uint64)
 
 
 def _words(share: Any, name: str) -> NDArray[Any]:
@@ -61,7 +66,7 @@ def to_shares(
     c: CipherArray, bits: int = 64, *, truncate: int = 0, bound: int | None = None, threads: int | None = None
 ) -> tuple[NDArray[Any], bytes]:
     """Turn an encrypted array into shares: the evaluator's side; see :meth:`CipherArray.to_shares`."""
-    dtype = _dtype(bits)
+    bits = _width(bits)
     if c.packed:
         raise ValueError("a packed array's slots are too narrow for masks: encrypt with packed=False")
     pub, declared = c.public_key, frames.declared_bound(c, bound)
@@ -75,7 +80,7 @@ def to_shares(
             f"{declared.bit_length()} bits"
         )
     masks = _random_below_2(mask_bits, c.size)
-    share = np.array([-(rho >> truncate) % (1 << bits) for rho in masks], dtype).reshape(c.shape)
+    share = np.array([-(rho >> truncate) % (1 << bits) for rho in masks], _dtype(bits)).reshape(c.shape)
     header = {
         "bits": bits,
         "truncate": truncate,
@@ -286,7 +291,7 @@ class RingArray:
     bits: int
 
     def __post_init__(self) -> None:
-        _dtype(self.bits)
+        object.__setattr__(self, "bits", _width(self.bits))
         if not isinstance(self.encrypted, CipherBase) or self.encrypted.packed or self.encrypted.frac:
             raise TypeError("encrypted must be a CipherArray of integers, not packed, as encrypt_share() makes it")
 

@@ -210,7 +210,7 @@ def zero_share(party: int, seeds: Mapping[int, bytes], shape: int | tuple[int, .
     if party in known:
         raise ValueError(f"seeds names party {party} itself: give the seeds that it shares with others")
     for other, seed in known.items():
-        if not isinstance(seed, bytes | bytearray | memoryview) or len(seed) != SEED_BYTES:
+        if not isinstance(seed, bytes | bytearray | memoryview) or memoryview(seed).nbytes != SEED_BYTES:
             raise ValueError(f"seeds[{other}] must be {SEED_BYTES} bytes: derive one per use with HKDF")
     out = np.zeros(dims, dtype)
     mask = np.empty(dims, dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -70,9 +71,11 @@ def truncate(
     k = as_int(k, "k", 0, bits - 1)
     bound = as_int(bound, "bound", 0)
     if bound << _FAILURE_BITS > 1 << bits and not accept_failure:
+        shown = f"up to {bound}" if bound.bit_length() <= 128 else f"of {bound.bit_length()} bits"
+        likely = min(Fraction(bound, 2**bits), Fraction(1))  # a float holds no quotient of a bound of 1100 bits
         raise ValueError(
-            f"local truncation of numbers up to {bound} fails with probability up to {bound / 2**bits:.3g} each, "
-            f"more than 2^-{_FAILURE_BITS}: use a truncation_pair, a larger ring, or accept_failure=True"
+            f"local truncation of numbers {shown} fails with probability up to {float(likely):.3g} each, more than "
+            f"2^-{_FAILURE_BITS}: use a truncation_pair, a larger ring, or accept_failure=True"
         )
     if party is None:
         array = shares_of(array, parties=2)
@@ -273,6 +276,7 @@ def truncation_pair(shape: int | tuple[int, ...], k: int, parties: int, bits: in
     (2, 2, 3)
     """
     dtype = dtype_of(bits)
+    bits = 8 * dtype.itemsize
     k = as_int(k, "k", 0, bits - 2)
     parties = as_int(parties, "parties", 1)
     r = np.empty(shape_of(shape, "shape"), dtype)

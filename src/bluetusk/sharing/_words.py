@@ -63,6 +63,7 @@ def words_like(x: Any, name: str, dtype: np.dtype[Any] | None = None) -> NDArray
 def words_of(x: ArrayLike, bits: int, name: str = "x") -> NDArray[Any]:
     """Return integers as words of the ring, negative ones in two's complement; refuse what it does not hold."""
     dtype = dtype_of(bits)
+    bits = 8 * dtype.itemsize  # Python's int: powers of numpy.int64(2) wrap
     refuse_masks(x, name)
     if isinstance(x, np.ndarray) and x.dtype == dtype:
         return np.ascontiguousarray(x).reshape(x.shape)

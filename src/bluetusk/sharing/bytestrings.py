@@ -27,7 +27,7 @@ _LIMB = 7  # bytes to an element of 2^61 - 1
 
 
 def _bytes(data: Any, name: str) -> NDArray[np.uint8]:
-    if isinstance(data, bytes | bytearray | memoryview):
+    if isinstance(data, bytes | bytearray):
         return np.frombuffer(data, np.uint8)
     array = as_array(data, name)
     if array.dtype != np.uint8:
@@ -43,7 +43,7 @@ def share_bytes(
     Parameters
     ----------
     data : bytes-like or array_like of uint8
-        The secret, of any shape.
+        The secret, of any shape; a memoryview of unsigned bytes counts as the array that it shows.
     threshold, parties : int
         As in :func:`bluetusk.sharing.shamir.share`; at most 255 parties.
     threads : int, optional

@@ -72,7 +72,8 @@ class Share:
         parties = as_int(self.parties, "parties", 1, _MAX_PARTIES)
         threshold = as_int(self.threshold, "threshold", 1, _MAX_PARTIES)
         first = 1 if self.scheme == "shamir" else 0
-        as_int(self.party, "party", first, parties - 1 + first)
+        party = as_int(self.party, "party", first, parties - 1 + first)
+        order = as_int(self.order, "order", 3)
         if threshold > parties:
             raise ValueError(f"threshold is {threshold}, more than the {parties} parties")
         fixed = {"additive": (parties, parties), "replicated": (2, 3)}.get(self.scheme)
@@ -80,28 +81,30 @@ class Share:
             raise ValueError(
                 f"an {self.scheme} sharing has the threshold {fixed[0]} and {fixed[1]} parties: give these"
             )
-        dtype, field = _layout(self.scheme, self.order)
+        _, field = _layout(self.scheme, order)
         if field is not None and parties >= field.order:
             raise ValueError(f"parties is {parties}, but {field!r} has {field.order - 1} points for them")
-        values = as_array(self.values, "values")
-        if values.dtype != dtype:
-            raise TypeError(f"values must be of {dtype} for order {self.order}, not {values.dtype}")
-        tail = () if field is None else field.tail
-        if tail and values.shape[-1:] != tail:
-            raise ValueError(f"values must have a last axis of {tail[0]} limbs, not the shape {values.shape}")
-        if self.scheme == "replicated" and values.shape[:1] != (2,):
-            raise ValueError(f"a replicated share has a first axis of two, not the shape {values.shape}")
-        object.__setattr__(self, "values", values)
+        checked = {"order": order, "threshold": threshold, "parties": parties, "party": party}
+        for name, value in {**checked, "values": as_array(self.values, "values")}.items():
+            object.__setattr__(self, name, value)
         self._check_values()
 
     def _check_values(self) -> None:
-        """Refuse what no reader takes: a shape beyond that of frames, an element outside of the field."""
-        shape, field = self.values.shape, _layout(self.scheme, self.order)[1]
+        """Refuse what no reader takes: another dtype or shape, an element outside of the field."""
+        dtype, field = _layout(self.scheme, self.order)
+        values, shape = self.values, self.values.shape
+        if values.dtype != dtype:
+            raise TypeError(f"values must be of {dtype} for order {self.order}, not {values.dtype}")
+        tail = () if field is None else field.tail
+        if tail and shape[-1:] != tail:
+            raise ValueError(f"values must have a last axis of {tail[0]} limbs, not the shape {shape}")
+        if self.scheme == "replicated" and shape[:1] != (2,):
+            raise ValueError(f"a replicated share has a first axis of two, not the shape {shape}")
         try:
             frame.shape_field({"shape": list(shape)})
         except FrameError:
             raise ValueError(f"values of shape {shape} do not travel: {frame.shape_text()}") from None
-        if field is not None and not field.kernel.canonical(np.ascontiguousarray(self.values)):
+        if field is not None and not field.kernel.canonical(np.ascontiguousarray(values)):
             raise ValueError(f"values hold one outside of the field of order {self.order}: reduce them")
 
     def __repr__(self) -> str:
@@ -117,8 +120,8 @@ class Share:
 
         Raises
         ------
-        ValueError
-            If `values` was changed since, to what is no element.
+        TypeError, ValueError
+            If `values` was changed since, to what is no element, or has another dtype or shape than a share can have.
 
         Examples
         --------

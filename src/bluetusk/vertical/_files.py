@@ -168,7 +168,9 @@ def read_columns(
     Parameters
     ----------
     path : path-like
-        A CSV file in UTF-8 with the names of the columns in its first line, or a Parquet file (needs pyarrow).
+        A CSV file in UTF-8 with the names of the columns in its first line, or a Parquet file (needs pyarrow). A row of
+        a CSV file is one line: a line break inside of quotes is refused, since it is a stray quote as a rule, which
+        would swallow rows.
     columns : sequence of str, optional
         Read these only.
     ids : collection of str
@@ -218,9 +220,11 @@ def read_columns(
 
 def _csv(path: Path, columns: Sequence[str] | None) -> tuple[dict[str, list[Any]], list[int]]:
     with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file)
+        reader = csv.reader(file, strict=True)
+        last = 0
         try:
             names = next(reader, [])
+            _one_line(path, 1, reader.line_num)
             if not names or len(set(names)) != len(names):
                 raise ValueError(f"the first line of {path} must name the columns, each once")
             wanted = [j for j, name in enumerate(names) if columns is None or name in columns]
@@ -228,17 +232,32 @@ def _csv(path: Path, columns: Sequence[str] | None) -> tuple[dict[str, list[Any]
             lines = []
             last = reader.line_num
             for row in reader:
-                first, last = last + 1, reader.line_num  # a quoted field may go over several lines
+                _one_line(path, last + 1, reader.line_num)
+                last = reader.line_num
                 if not row and len(names) > 1:
                     continue  # an empty line, at the end as a rule
                 if len(row) != len(names):
-                    raise ValueError(f"line {first} of {path} has {len(row)} fields, not {len(names)}")
-                lines.append(first)
+                    raise ValueError(f"line {last} of {path} has {len(row)} fields, not {len(names)}")
+                lines.append(last)
                 for j in wanted:
                     values[names[j]].append(row[j])
-        except (UnicodeDecodeError, csv.Error) as err:
+        except UnicodeDecodeError as err:
             raise ValueError(f"{path} is no CSV file in UTF-8 (line {reader.line_num}): {err}") from None
+        except csv.Error as err:
+            raise ValueError(
+                f"line {last + 1} of {path} is no line of a CSV file ({err}): close each quote in the line that opens "
+                f"it, and double the quotes inside of a quoted field"
+            ) from None
     return values, lines
+
+
+def _one_line(path: Path, first: int, last: int) -> None:
+    """Refuse a row of several lines: two stray quotes make one of all the rows between them."""
+    if last > first:
+        raise ValueError(
+            f"line {first} of {path} opens a quote that ends in line {last}: close each quote in its line, and write "
+            f"texts without line breaks"
+        )
 
 
 def _parquet(path: Path, columns: Sequence[str] | None) -> tuple[dict[str, list[Any]], list[int]]:

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,7 +26,7 @@ from ._bins import (
     monotone_groups,
     weights_of_evidence,
 )
-from ._columns import as_labels, as_table
+from ._columns import Table, as_labels, as_table
 from ._findings import few_events, separating_bins, tell
 from ._job import Keeper, Progress, drive
 from ._link import Link
@@ -38,6 +38,15 @@ __all__ = ["WoEBinning"]
 
 _VERSION = 2
 """Of the saved form: since 2 categories are plain texts, the rare ones too, and the profile is kept."""
+
+
+class _Sizes(NamedTuple):
+    """Parameters of a binning, checked."""
+
+    max_bins: int
+    min_rows: int
+    key_size: int
+    threads: int | None
 
 
 class WoEBinning(Estimator):
@@ -202,7 +211,7 @@ class WoEBinning(Estimator):
         >>> alone.bins_[0].edges, alone.bins_[0].woe.round(3)
         (array([3.]), array([-1.609,  1.609]))
         """
-        self._check()
+        sizes = self._check()
         if link is not None and links is not None:
             raise ValueError("give link or links, not both")
         ways = [link] if link is not None else list(links or ())
@@ -213,7 +222,7 @@ class WoEBinning(Estimator):
             labels = as_labels(y, table.rows)
             findings = few_events(labels) if ways else []  # of bins alone there is no model
             tell(findings)
-            self._fit_guest(table.names, table.values, labels, ways, keeper, progress)
+            self._fit_guest(sizes, table, labels, ways, keeper, progress)
             self.profile_ = table.profile()
             if not ways:
                 return self
@@ -234,19 +243,19 @@ class WoEBinning(Estimator):
 
         def cut_all(min_rows: int) -> tuple[list[ColumnBins], Ints]:
             pairs = list(zip(table.names, table.values, strict=True))
-            bins = [cut(name, values, max_bins=self.max_bins, min_rows=min_rows) for name, values in pairs]
+            bins = [cut(name, values, max_bins=sizes.max_bins, min_rows=min_rows) for name, values in pairs]
             codes = [each.codes(values) for each, values in zip(bins, table.values, strict=True)]
             most = max(each.n_bins for each in bins)
             return bins, np.stack(codes, axis=1).astype(np.min_scalar_type(most))
 
         job = HostJob(
             table,
-            self.max_bins,
+            sizes.max_bins,
             cut_all,
-            min_rows=self.min_rows,
+            min_rows=sizes.min_rows,
             monotonic=bool(self.monotonic),
             show_names=bool(self.show_names),
-            threads=self.threads,
+            threads=sizes.threads,
         )
         drive(job, ways, keeper=keeper, progress=progress)
         self._set(job.bins, [])
@@ -255,31 +264,31 @@ class WoEBinning(Estimator):
 
     def _fit_guest(
         self,
-        names: list[str],
-        values: list[NDArray[Any]],
+        sizes: _Sizes,
+        table: Table,
         labels: Ints,
         links: list[Link],
         keeper: Keeper | None,
         progress: Progress | None,
     ) -> None:
-        if len(labels) < self.min_rows:
-            raise ValueError(f"there are {len(labels)} rows, fewer than min_rows={self.min_rows}")
-        own = [self._own(name, column, labels) for name, column in zip(names, values, strict=True)]
+        if len(labels) < sizes.min_rows:
+            raise ValueError(f"there are {len(labels)} rows, fewer than min_rows={sizes.min_rows}")
+        own = [self._own(sizes, name, column, labels) for name, column in zip(table.names, table.values, strict=True)]
         peers: list[list[PeerColumn]] = []
         if links:
             job = GuestJob(
                 labels,
-                min_rows=self.min_rows,
+                min_rows=sizes.min_rows,
                 smoothing=self.smoothing,
-                key_size=self.key_size,
-                threads=self.threads,
+                key_size=sizes.key_size,
+                threads=sizes.threads,
             )
             drive(job, links, keeper=keeper, progress=progress)
             peers = job.peers
         self._set(own, peers)
 
-    def _own(self, name: str, values: NDArray[Any], labels: Ints) -> ColumnBins:
-        bins = cut(name, values, max_bins=self.max_bins, min_rows=self.min_rows)
+    def _own(self, sizes: _Sizes, name: str, values: NDArray[Any], labels: Ints) -> ColumnBins:
+        bins = cut(name, values, max_bins=sizes.max_bins, min_rows=sizes.min_rows)
         events = np.bincount(bins.codes(values), labels, bins.n_bins).astype(np.int64)
         if self.monotonic:
             groups = monotone_groups(bins.rows, events, bins.ordered, self.smoothing)
@@ -296,13 +305,19 @@ class WoEBinning(Estimator):
         self.hosts_ = peers
         self.findings_ = []
 
-    def _check(self) -> None:
+    def _check(self) -> _Sizes:
+        """Check the parameters; return numbers as Python's ints, which messages and files take alone."""
         check_role(self.role)
-        as_int(self.max_bins, "max_bins", 1, 1000)
-        as_int(self.min_rows, "min_rows", 1)
-        validate.check_bits(self.key_size)
+        sizes = _Sizes(
+            as_int(self.max_bins, "max_bins", 1, 1000),
+            as_int(self.min_rows, "min_rows", 1),
+            as_int(self.key_size, "key_size"),
+            None if self.threads is None else as_int(self.threads, "threads", 1),
+        )
+        validate.check_bits(sizes.key_size)
         if not isinstance(self.smoothing, int | float) or not 0 < self.smoothing < math.inf:
             raise ValueError(f"smoothing must be a positive number, not {self.smoothing!r}: 0 lets weights be infinite")
+        return sizes
 
     def _fitted(self) -> list[ColumnBins]:
         if not hasattr(self, "bins_"):
@@ -495,7 +510,13 @@ class WoEBinning(Estimator):
         True
         """
         bins = self._fitted()
-        parameters = {**self.get_params(), "categorical": list(self.categorical)}
+        parameters = {
+            **self.get_params(),
+            **self._check()._asdict(),
+            "categorical": list(self.categorical),
+            "monotonic": bool(self.monotonic),
+            "show_names": bool(self.show_names),
+        }
         plain = {
             "parameters": parameters,
             "bins": [each.to_plain() for each in bins],

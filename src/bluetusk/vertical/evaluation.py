@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._numeric import as_array, as_int
+from .._numeric import as_array, as_int, as_numbers, index_text
 from . import _intervals
 from ._columns import as_labels
 from ._intervals import Interval
@@ -38,18 +38,38 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def _scores(score: ArrayLike, name: str = "score") -> Floats:
-    values = as_array(score, name, np.float64)
+def as_scores(score: ArrayLike, name: str = "score") -> Floats:
+    """Return scores as float64; refuse, by name, what is masked, no real number or not finite."""
+    values = _reals(score, name, "leave such rows out")
     if values.ndim != 1 or not len(values):
         raise ValueError(f"{name} must have one axis and at least one value, not the shape {values.shape}")
+    return values
+
+
+def _reals(x: Any, name: str, remedy: str = "give finite numbers") -> Floats:
+    """Return finite numbers as float64."""
+    values = as_array(as_numbers(x, name), name, np.float64)
     if not np.isfinite(values).all():
-        raise ValueError(f"{name} holds NaN or infinity: leave such rows out")
+        k = int(np.isfinite(values.reshape(-1)).argmin())
+        raise ValueError(f"{index_text(name, values.shape, k)} is NaN or infinite: {remedy}")
     return np.asarray(values)
+
+
+def _real(x: Any, name: str, *, positive: bool = False) -> float:
+    """Return one finite number."""
+    if isinstance(x, bool | np.bool_):
+        raise TypeError(f"{name} must be a number, not {type(x).__name__}")
+    values = _reals(x, name)
+    if values.shape != ():
+        raise ValueError(f"{name} must be one number, not an array of shape {values.shape}")
+    if positive and not values > 0:
+        raise ValueError(f"{name} must be positive, not {float(values):g}")
+    return float(values)
 
 
 def _counts(y: ArrayLike, score: ArrayLike) -> tuple[Floats, Ints, Ints]:
     """Return the distinct scores, rising, and how many rows with label 0, and 1, have each."""
-    values = _scores(score)
+    values = as_scores(score)
     labels = as_labels(as_array(y, "y"), len(values))
     distinct, place = np.unique(values, return_inverse=True)
     rows = np.bincount(place)
@@ -286,7 +306,7 @@ def psi(expected: ArrayLike, actual: ArrayLike, bins: int = 10) -> float:
     >>> round(psi(np.arange(1000) >= 950, np.arange(1000) >= 500), 2)
     1.32
     """
-    old, new = _scores(expected, "expected"), _scores(actual, "actual")
+    old, new = as_scores(expected, "expected"), as_scores(actual, "actual")
     edges = quantile_edges(old, as_int(bins, "bins", 2))
     lowest, highest = old.min(), old.max()
     first, last = (edges[0], edges[-1]) if len(edges) else (np.inf, -np.inf)
@@ -331,7 +351,7 @@ def calibration(y: ArrayLike, probability: ArrayLike, bins: int = 10) -> tuple[F
     >>> calibration([0, 1, 0, 1], [0.1, 0.2, 0.7, 0.8], bins=2)
     (array([0.15, 0.75]), array([0.5, 0.5]), array([2, 2]))
     """
-    values = _scores(probability, "probability")
+    values = as_scores(probability, "probability")
     labels = as_labels(as_array(y, "y"), len(values))
     outside = (values < 0.0) | (values > 1.0)
     if outside.any():
@@ -460,7 +480,9 @@ def scorecard(
     Raises
     ------
     ValueError
-        If there are more or fewer coefficients than columns, or a parameter is not positive.
+        If there are more or fewer coefficients than columns, a number is not finite, or a parameter is not positive.
+    TypeError
+        If a number is masked (:mod:`numpy.ma`), a bool or no real one.
 
     References
     ----------
@@ -473,10 +495,12 @@ def scorecard(
     >>> round(card.base, 2)
     600.0
     """
-    if not (points_to_double > 0 and base_odds > 0 and math.isfinite(base_score)):
-        raise ValueError("points_to_double and base_odds must be positive, base_score finite")
+    points_to_double = _real(points_to_double, "points_to_double", positive=True)
+    base_odds, base_score = _real(base_odds, "base_odds", positive=True), _real(base_score, "base_score")
     names = list(binning.columns_) if columns is None else list(columns)
-    weights = np.asarray(coefficients, dtype=np.float64)
+    if any(isinstance(each, bool | np.bool_) for each in as_array(coefficients, "coefficients", object).reshape(-1)):
+        raise TypeError("coefficients must hold numbers, not bools: give those of the regression")
+    weights = _reals(coefficients, "coefficients")
     if weights.shape != (len(names),):
         raise ValueError(f"coefficients has the shape {weights.shape}, there are {len(names)} columns")
     by_name = {each.name: each for each in binning.bins_}
@@ -484,7 +508,7 @@ def scorecard(
         if name not in by_name:
             raise ValueError(f"columns names {name!r}, which was not fitted")
     factor = points_to_double / math.log(2.0)
-    base = 0.0 if intercept is None else base_score - factor * (float(intercept) + math.log(base_odds))
+    base = 0.0 if intercept is None else base_score - factor * (_real(intercept, "intercept") + math.log(base_odds))
     chosen = [by_name[name] for name in names]
     points = [-factor * w * each.woe for w, each in zip(weights.tolist(), chosen, strict=True)]
     return Scorecard(base, names, [each.labels() for each in chosen], points, binning)

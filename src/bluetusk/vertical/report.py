@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from .._version import __version__
 from ..paillier import keyfile
 from ._columns import as_labels
-from .evaluation import auc, auc_interval, ks, ks_interval, psi, rank_table, with_interval
+from .evaluation import as_scores, auc, auc_interval, ks, ks_interval, psi, rank_table, with_interval
 
 __all__ = ["write_report"]
 
@@ -94,6 +94,8 @@ def write_report(
     ------
     ValueError
         If there is no model, a score is no probability, or lengths differ.
+    TypeError
+        If scores are masked (:mod:`numpy.ma`) or no real numbers.
     ModuleNotFoundError
         Without matplotlib (extra ``vertical``).
     OSError
@@ -115,13 +117,13 @@ def write_report(
         raise ModuleNotFoundError("the report needs matplotlib: pip install 'bluetusk[vertical]'", name="matplotlib")
     from . import _charts
 
-    scores = {name: np.asarray(score, dtype=np.float64) for name, score in models.items()}
+    scores = {name: as_scores(score, f"models[{name!r}]") for name, score in models.items()}
     first = next(iter(scores.values()))
     labels = as_labels(y, len(first))
     for name, score in scores.items():
         if score.shape != first.shape or not ((score >= 0) & (score <= 1)).all():
             raise ValueError(f"models[{name!r}] must hold {len(first)} probabilities between 0 and 1")
-    before = None if reference is None else np.asarray(reference, dtype=np.float64)
+    before = None if reference is None else as_scores(reference, "reference")
 
     parts = [f"<h1>{_text(title)}</h1>", f'<p class="sub">{_text(subtitle)}</p>']
     parts.append(_tiles(labels, first, None if before is None else psi(before, first)))

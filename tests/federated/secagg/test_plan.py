@@ -235,3 +235,15 @@ def test_any_plan_travels(n, corrupt, dropout, malicious):
         if {**d, **change} != d:
             with pytest.raises(FrameError):
                 secagg.Plan.from_dict({**d, **change})
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8])
+def test_numbers_of_numpy_are_kept_as_ints(kind):
+    """Bounds are counted with Python's ints, and a frame takes no others."""
+    plain = secagg.plan(10)
+    numbers = {name: kind(value) for name, value in plain.to_dict().items() if type(value) is int}
+    plan = secagg.Plan(
+        corrupt=plain.corrupt, dropout=plain.dropout, malicious=plain.malicious, complete=plain.complete, **numbers
+    )
+    assert plan == plain
+    assert {type(plan.to_dict()[name]) for name in numbers} == {int}

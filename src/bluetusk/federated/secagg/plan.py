@@ -107,16 +107,16 @@ class Plan:
     correctness: int = 30
 
     def __post_init__(self) -> None:
-        as_int(self.clients, "clients", 2, MAX_CLIENTS)
-        as_int(self.security, "security", 1, 128)
-        as_int(self.correctness, "correctness", 1, 128)
+        for name, least, largest in (("clients", 2, MAX_CLIENTS), ("security", 1, 128), ("correctness", 1, 128)):
+            object.__setattr__(self, name, as_int(getattr(self, name), name, least, largest))
         for name in ("corrupt", "dropout"):
             if not isinstance(getattr(self, name), Fraction) or not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be a fraction, at least 0 and below 1")
         most = self.clients - 1 + self.complete
-        as_int(self.neighbours, "neighbours", most if self.complete else 1, most)
+        neighbours = as_int(self.neighbours, "neighbours", most if self.complete else 1, most)
+        object.__setattr__(self, "neighbours", neighbours)
         low = _least_threshold(self, self.neighbours)
-        as_int(self.threshold, "threshold")
+        object.__setattr__(self, "threshold", as_int(self.threshold, "threshold"))
         if not low <= self.threshold <= self.neighbours:
             raise ValueError(
                 f"threshold is {self.threshold}: it must be {low} to {self.neighbours} for these parameters, see plan()"

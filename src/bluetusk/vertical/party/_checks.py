@@ -15,6 +15,7 @@ from ...errors import ProtocolAbort
 from .._ids import as_ids
 from .._logistic_job import MOST_COLUMNS
 from ._config import Config
+from ._results import check_places
 
 if TYPE_CHECKING:
     from ._pipeline import Rows
@@ -78,6 +79,8 @@ def check_rows(config: Config, rows: Rows) -> None:
 def check_folders(config: Config, rows: Rows) -> None:
     """Make the folders that a run writes to, and check that they can be written to and have the space that is sure.
 
+    No folder may be in the place of a result either.
+
     What a run needs for sure: the largest frames of the alignment, or of a tree's gradients over the smallest
     intersection that is allowed, twice (as sent and as state), and the results. It may need more.
 
@@ -89,7 +92,7 @@ def check_folders(config: Config, rows: Rows) -> None:
     Raises
     ------
     ProtocolAbort
-        Naming the folder, the space that it has, and how much is needed.
+        Naming the folder, the space that it has, and how much is needed; or the folder in the place of a result.
     OSError
         If a folder cannot be made.
     """
@@ -103,6 +106,10 @@ def check_folders(config: Config, rows: Rows) -> None:
             config.output: (_REPORT + 40 * model.min_intersection if guest else 0) + _MARGIN,
         }
     )
+    try:
+        check_places(Path(config.output))
+    except IsADirectoryError as err:
+        raise ProtocolAbort(f"cannot write the results to {config.output}: {err.strerror}") from None
 
 
 def check_room(needs: Mapping[str, int]) -> None:

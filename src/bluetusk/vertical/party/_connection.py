@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import FrameError, ProtocolAbort
 from ...wire import frame
 from ...wire.frame import Kind, check_fields, decode, encode
+from .._telling import kind_of
 
 if TYPE_CHECKING:
     from ._session import Session
@@ -46,7 +47,7 @@ class Connection:
                 if failure is not None and getattr(failure, "party", None) != session._peer and not session.abort_said:
                     session.abort_said = True
                     session._changed.notify_all()
-                    last = {"say": "abort", "kind": type(failure).__name__[:64]}
+                    last = {"say": "abort", "kind": kind_of(failure)}
                 else:
                     last = None
                 if last is None and (session._connection != self._number or failure is not None):

@@ -11,6 +11,7 @@ from typing import TypeVar
 from ...errors import BluetuskError, ProtocolAbort
 from .._job import Keeper
 from .._link import Link, Rewind, Watcher
+from .._telling import kind_of
 from . import _grpc
 from ._certs import Identity
 from ._session import Session
@@ -200,13 +201,13 @@ class Party:
                     )
 
     def _tell(self, err: Exception) -> None:
-        """Let the peer know that this party gives up, and of what kind the reason is, no more."""
+        """Let the peer know that this party gives up, and :func:`kind_of` the reason, no more."""
         if self._session.failure is not None:
             self._session.wait_until_told(1.0)
             return
         with contextlib.suppress(BluetuskError, Rewind):
             if not (isinstance(err, ProtocolAbort) and err.party == self.link.peer):
-                self.link.abort(f"{type(err).__name__}; its own log says more")
+                self.link.abort(f"{kind_of(err)}; its own log says more")
             self._session.leave(5.0)  # what was said before, a reason perhaps, must still go out
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ from ._checks import check_folders, check_rows
 from ._config import Config
 from ._party import Party
 from ._pipeline import Outcome, Rows, confirm, peer_name, run, unevaluated, write_scores
-from ._results import written
+from ._results import reserved, written
 from ._splits import Splits
 
 __all__ = ["run_party"]
@@ -72,6 +72,17 @@ def run_party(
         os.environ.get(PASSPHRASE, "").encode()
     except UnicodeEncodeError:  # its message would quote the passphrase
         raise ValueError(f"{PASSPHRASE} is no text in UTF-8: models could not be saved under it") from None
+    with reserved(Path(config.output)):
+        return _run_held(config, rows, progress, listening)
+
+
+def _run_held(
+    config: Config,
+    rows: Rows,
+    progress: Progress | None,
+    listening: Callable[[str], None] | None,
+) -> dict[str, Any]:
+    """Run one party whose files have passed their checks and whose output is reserved."""
     identity = Identity.load(config.certificate, config.key, config.peer_certificate)
     splits = Splits(config.splits, identity.state_key(), pair=_pair(config, identity))
     recorder = peer_key = None
@@ -101,7 +112,7 @@ def run_party(
                 peer_key=peer_key,
                 splits=splits,
             )
-            with written(Path(config.output), link) as folder:
+            with written(Path(config.output), link, config.job) as folder:
                 alone = _alone(outcome) if unevaluated(outcome) is None and outcome.labels is not None else None
                 result = _result(config, outcome, alone)
                 result["bytes"] = {"sent": link.bytes_sent, "received": link.bytes_received}
