@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._locks import refuse_reentry
 from .._numeric import as_int, as_numbers
 from .._once import Uncopied
 from ..encoding import FixedPoint
@@ -132,6 +133,7 @@ class Session(Uncopied):
     def _talking(self) -> Iterator[Parties]:
         """One exchange at a time: two at once would mix their messages, and the words of common streams."""
         self._wire.check()  # before the lock, which another thread may have held when this process was forked
+        refuse_reentry(self._turn, "exchange of this session")
         with self._turn, _wrapping():
             yield self._protocol
 
