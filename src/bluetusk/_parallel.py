@@ -357,8 +357,8 @@ class _Helpers:
             if not helper.is_alive():
                 self.drop(helper, place)
         there = len(self._places)
-        free = (place for place in range(count) if place not in self._places)
-        for place in itertools.islice(free, max(0, count - there)):
+        free = [place for place in range(count) if place not in self._places]
+        for place in free[: max(0, count - there)]:
             try:
                 _Helper(self, place).start()
             except RuntimeError:  # no more threads

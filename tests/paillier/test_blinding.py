@@ -248,7 +248,7 @@ def test_a_fork_in_the_middle_of_precomputing_shares_nothing():
     assert len({*mine, *(theirs[i : i + 64] for i in range(0, len(theirs), 64))}) == 24
 
 
-# --- a finaliser, a signal handler or another thread comes in the middle of making a table -----------------------------
+# --- a finaliser, a signal handler or another thread comes in the middle of making a table ----------------------------
 
 
 @contextlib.contextmanager
@@ -369,5 +369,5 @@ def test_a_table_of_zeros_encrypts_nothing():
     table = max((each for each in gc.get_referents(source.kernel) if isinstance(each, np.ndarray)), key=len)
     assert table.nbytes == source.kernel.table_bytes
     table[:] = 0
-    with pytest.raises(InvalidKey, match="an obfuscator is 0.*nothing was released"):
+    with pytest.raises(InvalidKey, match=r"an obfuscator is 0.*nothing was released"):
         take(source, 20)

@@ -267,7 +267,7 @@ class Late:  # in a cycle that is collected when the interpreter has begun to en
     def __del__(self, write=os.write):
         pub, values = self.key.public_key, list(range(40))
         c = pub.encrypt(values) + self.key.encrypt(values) + values
-        write(1, b"%d" % (self.key.decrypt_integers(c).sum() + self.key.decrypt(c).sum()))
+        write(1, b"%d" % (sum(self.key.decrypt_integers(c).tolist()) + int(sum(self.key.decrypt(c).tolist()))))
 
 late = Late()
 """
