@@ -180,6 +180,28 @@ def test_a_fork_finds_no_helpers_and_both_sides_go_on():
     assert (done.stdout, done.stderr, done.returncode) == ("ended\n", "", 0)
 
 
+ENDING = """
+import os
+from bluetusk import _parallel
+
+class Late:  # in a cycle that is collected when the interpreter has begun to end
+    def __init__(self):
+        self.me = self
+
+    def __del__(self, run=_parallel.run, write=os.write):
+        done = []
+        run(400, lambda lo, hi: done.append(hi - lo), cost_us=1e3, threads=3)
+        write(1, b"%d" % sum(done))
+
+late = Late()
+"""
+
+
+def test_a_batch_at_the_end_of_the_interpreter_is_done_by_its_caller():
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=10, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("400", "", 0)
+
+
 @given(
     costs=st.lists(st.one_of(st.floats(0, 1e5), st.just(400.0)), max_size=60),
     count=st.integers(1, 4),

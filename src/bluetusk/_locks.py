@@ -11,7 +11,13 @@ import os
 import threading
 import weakref
 
-__all__ = ["Locked"]
+from .errors import ProtocolAbort
+
+__all__ = ["Locked", "UnderWay", "refuse_reentry"]
+
+
+class UnderWay(ProtocolAbort):
+    """Refuses what this thread is in the middle of: nothing that the other party did, and no answer to it."""
 
 
 class Locked:
@@ -23,6 +29,34 @@ class Locked:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         _locked.add(self)
+
+
+def refuse_reentry(lock: threading.RLock, what: str) -> None:
+    """Refuse what this thread is in the middle of; called before ``with lock``, where the first one would be undone.
+
+    A signal handler, a finaliser or a callback runs on the thread that it interrupts. It cannot wait for the end of
+    what it interrupted; other threads do wait, in ``with lock``.
+
+    Parameters
+    ----------
+    lock : threading.RLock
+        Held by whoever does `what`.
+    what : str
+        For the message: "another `what` is under way on this thread".
+
+    Raises
+    ------
+    UnderWay
+        If this thread holds the lock.
+    """
+    try:
+        threading.Condition(lock).notify(0)  # wakes nobody, but is an error for a thread that does not hold the lock
+    except RuntimeError:
+        return
+    raise UnderWay(
+        f"another {what} is under way on this thread, which a signal handler, a finaliser or a callback has "
+        "interrupted: do it after that one has returned, or on another thread"
+    )
 
 
 _locked: weakref.WeakSet[Locked] = weakref.WeakSet()

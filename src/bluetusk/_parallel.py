@@ -15,6 +15,7 @@ import bisect
 import contextlib
 import itertools
 import os
+import sys
 import threading
 import time
 import weakref
@@ -344,19 +345,23 @@ class _Helpers:
         self._wanted = 0
 
     def ask(self, batch: _Batch, count: int) -> None:
-        """Send `count` helpers to a batch, or as many as the system allows; those at work elsewhere come later."""
-        if count <= 0:
+        """Send `count` helpers to a batch, or as many as the system allows; those at work elsewhere come later.
+
+        None where the interpreter ends: other threads do not run any more, and Python 3.11 waits for a new one without
+        end.
+        """
+        if count <= 0 or sys.is_finalizing():
             return
         self._wanted = count
         for place, helper in list(self._places.items()):
             if not helper.is_alive():
                 self.drop(helper, place)
         there = len(self._places)
-        free = (place for place in range(count) if place not in self._places)
-        for place in itertools.islice(free, max(0, count - there)):
+        free = [place for place in range(count) if place not in self._places]
+        for place in free[: max(0, count - there)]:
             try:
                 _Helper(self, place).start()
-            except RuntimeError:  # no more threads, or the interpreter is ending
+            except RuntimeError:  # no more threads
                 break
             there += 1
         for _ in range(min(count, there)):

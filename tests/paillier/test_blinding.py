@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hashlib
 import os
+import signal
+import sys
 import threading
 
 import numpy as np
 import pytest
 
 from bluetusk import _selftest
-from bluetusk._kernels.paillier import PaillierPublic
+from bluetusk._kernels import paillier as kernels
+from bluetusk._kernels.paillier import PaillierPrivate, PaillierPublic
+from bluetusk.errors import InvalidKey
 from bluetusk.paillier.blinding import Blinder
 
 N = _selftest._P * _selftest._Q
@@ -240,3 +246,128 @@ def test_a_fork_in_the_middle_of_precomputing_shares_nothing():
     assert len(theirs) == 12 * 64
     mine = [value[:64] for value in take(source, 12)]
     assert len({*mine, *(theirs[i : i + 64] for i in range(0, len(theirs), 64))}) == 24
+
+
+# --- a finaliser, a signal handler or another thread comes in the middle of making a table ----------------------------
+
+
+@contextlib.contextmanager
+def at_collection(number, work):
+    """Have the garbage collector call `work` at its `number`-th run; up to Python 3.11 any new object may start one."""
+    left = [number]
+
+    def called(phase, info):
+        if phase == "start":
+            left[0] -= 1
+            if left[0] == -1:
+                work()
+
+    before = gc.get_threshold()
+    gc.collect()
+    gc.callbacks.append(called)
+    gc.set_threshold(1, 10**6, 10**6)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(called)
+
+
+def assert_table_right(source):
+    """Its powers are those that Python computes."""
+    mont, a = source.kernel.mont, source.draw(2)
+    words, canon = mont.empty(2), np.zeros((2, mont.limbs), np.uint64)
+    assert source._ready
+    source.power(words, 0, 2, a)
+    mont.store(canon, words, None, 0, 2)
+    for row, exponent in zip(canon, a, strict=True):
+        expected = pow(HS, int.from_bytes(exponent.tobytes(), "little"), N * N)
+        assert int.from_bytes(row.tobytes(), "little") == expected
+
+
+def test_a_table_that_is_made_while_another_one_opens_it(monkeypatch):
+    source, real, inside = blinder(), kernels.aligned_zeros, []
+
+    def interrupted(n):
+        monkeypatch.setattr(kernels, "aligned_zeros", real)
+        inside.extend(take(source, 20))
+        return real(n)
+
+    monkeypatch.setattr(kernels, "aligned_zeros", interrupted)
+    source.prepare(20)
+    assert len(set(inside)) == 20
+    assert_table_right(source)
+
+
+def test_a_step_that_another_one_takes_meanwhile(monkeypatch):
+    """Between the entry into a step and its work; in a child, for what is wrong here writes outside the table."""
+    source, real = blinder(), os.getpid
+
+    def interrupted():
+        monkeypatch.setattr(os, "getpid", real)
+        source.prepare(20)
+        return real()
+
+    def work():
+        source.kernel.table_open(8 << 20)
+        monkeypatch.setattr(os, "getpid", interrupted)
+        assert source.kernel.table_build(HS)
+        assert_table_right(source)
+        return b"right"
+
+    assert collect([in_child(work)]) == [b"right"]
+
+
+def test_a_finaliser_never_waits_for_its_own_thread():
+    """It encrypts at any new object that opening the tables of either key makes; the alarm ends a child that hangs."""
+
+    def work():
+        signal.alarm(20)
+        for number in range(12):
+            source = blinder()
+            owner = PaillierPrivate(source.kernel, _selftest._P, _selftest._Q, HS)
+            with at_collection(number, lambda source=source: source.prepare(20)):
+                source.kernel.table_open(8 << 20)
+            source.prepare(20)
+            assert_table_right(source)
+            owner.owner_open(8 << 20)
+            with at_collection(number, owner.owner_build):
+                owner.owner_build()
+        return b"ended"
+
+    assert collect([in_child(work)]) == [b"ended"]
+
+
+def test_at_the_end_of_the_interpreter_nobody_waits_for_a_step(monkeypatch):
+    """The thread that was at one does not run any more."""
+
+    class Busy:
+        def __init__(self, kernel):
+            self._kernel = kernel
+
+        def __getattr__(self, name):
+            return getattr(self._kernel, name)
+
+        def table_build(self, hs):
+            raise RuntimeError("another thread is building the table")
+
+    def work():
+        signal.alarm(20)
+        source = blinder()
+        source._kernel = Busy(source._kernel)
+        monkeypatch.setattr(sys, "is_finalizing", lambda: True)
+        order = (_selftest._P - 1) * (_selftest._Q - 1)
+        assert pow(int.from_bytes(take(source, 20)[-1], "little"), order, N * N) == 1
+        return b"ended"
+
+    assert collect([in_child(work)]) == [b"ended"]
+
+
+def test_a_table_of_zeros_encrypts_nothing():
+    source = blinder()
+    source.prepare(20)
+    table = max((each for each in gc.get_referents(source.kernel) if isinstance(each, np.ndarray)), key=len)
+    assert table.nbytes == source.kernel.table_bytes
+    table[:] = 0
+    with pytest.raises(InvalidKey, match=r"an obfuscator is 0.*nothing was released"):
+        take(source, 20)

@@ -4,6 +4,8 @@ import copy
 import hashlib
 import json
 import pickle
+import subprocess
+import sys
 import threading
 
 import gmpy2
@@ -251,3 +253,26 @@ def test_encrypt_and_keys_serve_many_threads(pub, priv):
     for worker in workers:
         worker.join()
     assert results == {i: [i, -i] for i in range(6)}
+
+
+ENDING = """
+import os
+from bluetusk import _selftest
+from bluetusk.paillier import PrivateKey
+
+class Late:  # in a cycle that is collected when the interpreter has begun to end, after its modules
+    def __init__(self):
+        self.me, self.key = self, PrivateKey(_selftest._P, _selftest._Q)
+
+    def __del__(self, write=os.write):
+        pub, values = self.key.public_key, list(range(40))
+        c = pub.encrypt(values) + self.key.encrypt(values) + values
+        write(1, b"%d" % (sum(self.key.decrypt_integers(c).tolist()) + int(sum(self.key.decrypt(c).tolist()))))
+
+late = Late()
+"""
+
+
+def test_a_finaliser_encrypts_at_the_end_of_the_interpreter():
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=20, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == (str(2 * 3 * sum(range(40))), "", 0)

@@ -13,8 +13,9 @@ from libc.string cimport memset
 
 from bluetusk._kernels.modexp cimport (
     Montgomery, bt_comb, bt_comb_build, bt_comb_build_scratch, bt_comb_init, bt_comb_pow, bt_comb_pow_scratch,
-    bt_comb_table_words, bt_comb_window, bt_gmp_load, bt_limb, bt_modulus, bt_mont, bt_mont_offset, bt_pow_public,
-    bt_pow_public_scratch, bt_pow_secret, bt_pow_secret_scratch, bt_status, bt_wipe, bt_word, new_words,
+    bt_comb_table_words, bt_comb_window, bt_gmp_load, bt_indexed_scratch, bt_limb, bt_modulus, bt_mont,
+    bt_mont_offset, bt_pow_public, bt_pow_public_scratch, bt_pow_secret, bt_pow_secret_scratch, bt_status,
+    bt_store_indexed, bt_wipe, bt_word, new_words,
 )
 
 from bluetusk._fork import process
@@ -106,7 +107,8 @@ cdef class PaillierPublic:
     cdef readonly Py_ssize_t n_limbs
     cdef readonly Montgomery mont
     cdef bt_paillier_pub pub
-    cdef object _storage, _n_limbs_array, _table, _builder
+    cdef object _storage, _n_limbs_array, _table
+    cdef object _builder  # process of the thread that takes a step of the table just now, or None
     cdef bt_comb comb
     cdef size_t _steps_built
 
@@ -163,16 +165,20 @@ cdef class PaillierPublic:
 
     def table_open(self, size_t table_bytes):
         """Allocate the comb table, once; return the number of steps that fill it (see table_build)."""
-        cdef bt_word[::1] table
+        cdef bt_word[::1] memory
         cdef size_t ebits = 32 * <size_t>self.n_limbs
         cdef size_t window
         if self._table is None:
             window = bt_comb_window(&self.mont.mont, ebits, table_bytes)
             if window == 0:
                 raise ValueError(f"table_bytes is too small: {table_bytes}")
-            self._table = aligned_zeros(bt_comb_table_words(&self.mont.mont, ebits, window))
-            table = self._table
-            bt_comb_init(&self.comb, &self.mont.mont, ebits, window, &table[0])
+            table = aligned_zeros(bt_comb_table_words(&self.mont.mont, ebits, window))
+            memory = table
+            # What allocates may have run a finaliser, or another thread, which has opened the table meanwhile. Below no
+            # Python object is made, so that the table and what points to it appear in one step.
+            if self._table is None:
+                bt_comb_init(&self.comb, &self.mont.mont, ebits, window, &memory[0])
+                self._table = table
         return int(self.comb.build_steps)
 
     @property
@@ -184,19 +190,24 @@ cdef class PaillierPublic:
         """Take the next few steps; return True when the table is complete."""
         cdef _Scratch scratch
         cdef bt_word[::1] base = self._element(hs)
-        cdef size_t count
+        cdef size_t first, count
+        cdef object token
         if self._table is None:
             raise ValueError("the table is not open")
-        if self._builder is process():
+        scratch = _Scratch(bt_comb_build_scratch(&self.comb))
+        token = process()
+        if self._builder is token:  # another one is of a process that forked, whose child goes on where it began
             raise RuntimeError("another thread is building the table")
-        count = min(BUILD_STEPS, self.comb.build_steps - self._steps_built)
+        # No Python object is made between this check and the end of the step: neither a finaliser nor another thread sees
+        # the step half taken, and this thread never finds itself at work.
+        self._builder = token
+        first = self._steps_built
+        count = min(BUILD_STEPS, self.comb.build_steps - first)
         if count:
-            scratch = _Scratch(bt_comb_build_scratch(&self.comb))
-            self._builder = process()  # a child that is forked meanwhile may go on where this thread began
             with nogil:
-                bt_comb_build(&self.comb, &base[0], self._steps_built, count, 0, scratch.p)
-            self._steps_built += count
-            self._builder = None
+                bt_comb_build(&self.comb, &base[0], first, count, 0, scratch.p)
+            self._steps_built = first + count
+        self._builder = None
         return self._steps_built == self.comb.build_steps
 
     cdef object _element(self, value):
@@ -206,17 +217,33 @@ cdef class PaillierPublic:
 
     def blind_table(self, bt_word[::1] dst not None, Py_ssize_t lo, Py_ssize_t hi, const uint64_t[:, ::1] a not None):
         """dst[lo + i] = hs^a[i] by the table; a has n_limbs / 2 limbs a row, hi - lo rows."""
-        cdef _Scratch scratch
+        cdef _Scratch scratch, canon
         cdef Py_ssize_t offset = self._blind_check(dst, lo, hi, a.shape[0])
+        cdef size_t limbs = 2 * self.n_limbs, rows = hi - lo, i, at
+        cdef bt_word some
+        cdef bint bad = False
         if a.shape[1] != self.n_limbs // 2:
             raise ValueError(f"exponents must have {self.n_limbs // 2} limbs a row, not {a.shape[1]}")
         if self._table is None or self._steps_built != self.comb.build_steps:
             raise ValueError("the table is not complete")
         if lo == hi:
             return
-        scratch = _Scratch(bt_comb_pow_scratch(&self.comb, hi - lo))
+        scratch = _Scratch(bt_comb_pow_scratch(&self.comb, hi - lo) + bt_indexed_scratch(&self.mont.mont))
+        canon = _Scratch(limbs * rows)
         with nogil:
             bt_comb_pow(&self.comb, &dst[offset], hi - lo, &a[0, 0], a.shape[1], scratch.p)
+            # No power of a unit is 0, but a table of zeros would hide every message, and nobody could decrypt.
+            bt_store_indexed(&self.mont.mont, <bt_limb *>canon.p, &dst[offset], NULL, hi - lo, scratch.p)
+            for i in range(rows):
+                some = 0
+                for at in range(limbs):
+                    some |= canon.p[i * limbs + at]
+                bad = bad or some == 0
+        if bad:
+            raise InvalidKey(
+                "the encryption check failed (an obfuscator is 0): nothing was released; load the key in a new process, "
+                "and suspect this machine's memory if it happens twice"
+            )
 
     def blind_power(self, bt_word[::1] dst not None, Py_ssize_t lo, Py_ssize_t hi, base,
                     const uint64_t[:, ::1] a not None):
@@ -392,48 +419,51 @@ cdef class PaillierPrivate:
 
     def owner_open(self, size_t table_bytes):
         """Allocate the tables for encrypt; return True if they were already complete."""
-        cdef bt_status status
+        cdef bt_status status = <bt_status>0
         if self._hs_limbs is None:
             raise ValueError("the owner's encryption needs the djn suite")
         self._enter()  # before the lock, which a forked child may find locked for ever
         try:
             with self._lock:
+                # no Python object is made in here: a finaliser that encrypts would wait for this thread
                 if not self._ready and self.tables.base is NULL:
                     status = bt_paillier_owner_open(&self.tables, self.priv, table_bytes)
-                    if status == -7:
-                        raise MemoryError("no memory for the encryption tables")
-                    if status != 0:
-                        raise ValueError(f"table_bytes is too small: {table_bytes}")
-                return bool(self._ready)
         finally:
             self._leave()
+        if status == -7:
+            raise MemoryError("no memory for the encryption tables")
+        if status != 0:
+            raise ValueError(f"table_bytes is too small: {table_bytes}")
+        return bool(self._ready)
 
     def owner_build(self):
         """Fill the next few table rows; return True when complete."""
         cdef _Scratch scratch
-        cdef const uint64_t[::1] hs
+        cdef const uint64_t[::1] hs = self._hs_limbs
         cdef size_t rows, count
-        cdef bt_status status
+        cdef bt_status status = <bt_status>0
+        cdef bint is_open
         self._enter()
         try:
+            scratch = _Scratch(bt_paillier_owner_scratch(self.priv, 1))
             with self._lock:
-                if self._ready:
-                    return True
-                if self.tables.base is NULL:
-                    raise ValueError("the tables are not open")
-                hs = self._hs_limbs
-                rows = bt_paillier_owner_rows(self.priv)
-                count = min(BUILD_STEPS, rows - self._steps_built)
-                scratch = _Scratch(bt_paillier_owner_scratch(self.priv, 1))
-                with nogil:
-                    status = bt_paillier_owner_build(self.priv, &hs[0], self._steps_built, count, scratch.p)
-                if status != 0:
-                    raise InvalidKey(f"the encryption tables could not be built (kernel status {status})")
-                self._steps_built += count
-                self._ready = self._steps_built == rows
-                return bool(self._ready)
+                # no Python object is made in here: a finaliser that encrypts would wait for this thread
+                is_open = self.tables.base is not NULL
+                if is_open and not self._ready:
+                    rows = bt_paillier_owner_rows(self.priv)
+                    count = min(BUILD_STEPS, rows - self._steps_built)
+                    with nogil:
+                        status = bt_paillier_owner_build(self.priv, &hs[0], self._steps_built, count, scratch.p)
+                    if status == 0:
+                        self._steps_built += count
+                        self._ready = self._steps_built == rows
         finally:
             self._leave()
+        if not is_open:
+            raise ValueError("the tables are not open")
+        if status != 0:
+            raise InvalidKey(f"the encryption tables could not be built (kernel status {status})")
+        return bool(self._ready)
 
     def encrypt(self, uint64_t[:, ::1] canon_out not None, const uint64_t[:, ::1] msgs not None, Py_ssize_t lo,
                 Py_ssize_t hi):

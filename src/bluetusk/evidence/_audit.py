@@ -238,7 +238,7 @@ class Audit:
         self, pub: PublicKey, plain: NDArray[np.uint64], random: NDArray[np.uint64], canon: NDArray[np.uint64]
     ) -> None:
         """Write the records of one encryption."""
-        with self._file.lock:
+        with self._file.turn:
             pieces = [self._sealed("key", 0, pub.to_bytes(), 0)] if pub.fingerprint != self._key else []
             for lo in range(0, len(canon), _BATCH):
                 rows = [part[lo : lo + _BATCH] for part in (plain, random, canon)]

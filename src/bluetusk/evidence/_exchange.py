@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._locks import UnderWay
 from ..errors import FrameError, ProtocolAbort
 from ..wire import frame
 from ._entries import NAME, Record
@@ -30,16 +31,15 @@ class Exchange:
     _peers: dict[str, Head]
     _known: int  # records whose heads are in _peers
 
-    def append(
+    def _append(
         self,
         what: str,
-        *,
         by: str,
         task: str = "",
         hashes: Mapping[str, bytes] | None = None,
         details: Mapping[str, Any] | None = None,
     ) -> int:
-        """Add a record."""
+        """Add a record, by whom the turn is."""
         raise NotImplementedError
 
     def head(self, size: int | None = None) -> Head:
@@ -137,7 +137,7 @@ class Exchange:
         ------
         ProtocolAbort
             Naming the party, if its log does not extend what it was: cut, rolled back or rewritten. The two heads that
-            prove it are a record ("peer_refused") by then.
+            prove it are a record ("peer_refused") by then. Also as :meth:`append`.
         FrameError
             If `data` is no such frame.
 
@@ -161,7 +161,7 @@ class Exchange:
         proof = frame.field(header, "proof", list, high=_MOST_HASHES, items=bytes)
         if head.key != key or not head.valid():
             raise ProtocolAbort(f"the head of {party!r} is not signed with its key", party=party)
-        with self._file.lock:
+        with self._file.turn:
             self._remember()
             last = self._peers.get(party)
             if last == head:
@@ -173,13 +173,15 @@ class Exchange:
                 )
             try:
                 check_extension(last, head, proof, party)
+            except UnderWay:  # of a signal handler that came in the middle and did not catch it
+                raise
             except ProtocolAbort as refusal:
                 details = {"party": party, "head": head.to_bytes(), "reason": refusal.reason[:512]}
                 if last is not None:
                     details["held"] = last.to_bytes()
-                self.append("peer_refused", by=self.records[0].by, details=details)
+                self._append("peer_refused", self.records[0].by, details=details)
                 raise
-            self.append("peer_head", by=self.records[0].by, details={"party": party, "head": head.to_bytes()})
+            self._append("peer_head", self.records[0].by, details={"party": party, "head": head.to_bytes()})
             return head
 
     def peer_head(self, party: str) -> Head | None:

@@ -9,7 +9,7 @@ import stat
 import threading
 
 from .._fork import process
-from .._locks import Locked
+from .._locks import Locked, refuse_reentry
 from ..errors import ProtocolAbort
 
 __all__ = ["AppendFile", "read_whole", "without_fill"]
@@ -22,7 +22,7 @@ MAX_FILE = 1 << 32
 class AppendFile(Locked):
     """An open file of complete additions.
 
-    Its owner holds `lock` from a check to the addition, and keeps where the last addition that counts has ended. What
+    Its owner holds `turn` from a check to the addition, and keeps where the last addition that counts has ended. What
     an interrupt left behind that place, on the disk but unknown to the owner, is taken back by the next addition.
 
     Parameters
@@ -62,7 +62,13 @@ class AppendFile(Locked):
 
     @property
     def lock(self) -> threading.RLock:
-        """Held from a check to the addition that it allows."""
+        """Held while something is read that an addition changes."""
+        return self._lock
+
+    @property
+    def turn(self) -> threading.RLock:
+        """The lock, held from a check to the addition that it allows; ProtocolAbort inside another of this thread."""
+        refuse_reentry(self._lock, f"addition to {self.path!r}")
         return self._lock
 
     def read(self) -> bytes:

@@ -162,6 +162,8 @@ class Guard:
         ------
         PolicyRefused
             Clause "signature", "serial" or "store"; the old policy goes on holding.
+        ProtocolAbort
+            As :meth:`authorise`.
 
         Examples
         --------
@@ -222,6 +224,8 @@ class Guard:
         PolicyRefused
             Naming the clause. Of several grants to the same peer for the same purpose the first that allows the use
             counts; if none does, the one that came closest says why.
+        ProtocolAbort
+            If this thread is in the middle of another call, from which a signal handler or a finaliser asks.
         TypeError, ValueError
             If an argument is none.
 
@@ -267,6 +271,8 @@ class Guard:
         PolicyRefused
             Clause "task" if it was never granted, "revoked" or "until" if it is no longer, "min_intersection" or
             "min_rows" if the result is too small.
+        ProtocolAbort
+            As :meth:`authorise`.
 
         Examples
         --------
@@ -301,9 +307,7 @@ class Guard:
         >>> guard.usage()
         {}
         """
-        with self._uses.lock:
-            ids = [*dict.fromkeys([*(grant.id for grant in self._policy.grants), *self._uses.grants()])]
-            return {id: {"uses": self._uses.count(id), "ids": self._uses.ids(id)} for id in ids}
+        return self._uses.usage(grant.id for grant in self._policy.grants)
 
     # ------------------------------------------------------------------------------------------------- internals
 

@@ -265,7 +265,8 @@ class Log(Exchange):
         Raises
         ------
         ProtocolAbort
-            If it cannot be written: disk full, read-only, closed, or in a forked process. The log is as it was.
+            If it cannot be written: disk full, read-only, closed, in a forked process, or in the middle of another
+            addition of this thread, from a signal handler or a finaliser. The log is as it was.
         TypeError, ValueError
             If a value is of a type that no frame holds, or too large.
 
@@ -275,22 +276,8 @@ class Log(Exchange):
         >>> log.append("result", by="a", task="job-7", hashes={"model": hashlib.sha256(b"...").digest()})
         1
         """
-        with self._file.lock:
-            index = len(self.records)
-            record = Record(index, _now(self._clock), what, by, task, dict(hashes or {}), dict(details or {}))
-            self._tree.truncate(index)  # of what an interrupt has left
-            self._ends = {index: self._ends[index]}
-            data = _entry(self._identity, self.id, record, self._tree)
-            try:
-                self._ends[index + 1] = self._file.append(data, self._ends[index])
-            except OSError as error:
-                raise ProtocolAbort(
-                    f"cannot write to the log {self._file.path!r} ({error.strerror or error}): make room, then "
-                    "start again"
-                ) from None
-            self.records.append(record)  # from here on it counts
-            self._remember()
-            return index
+        with self._file.turn:
+            return self._append(what, by, task, hashes, details)
 
     def head(self, size: int | None = None) -> Head:
         """Return the log's signed head.
@@ -398,6 +385,30 @@ class Log(Exchange):
             if not 0 <= old <= count:
                 raise ValueError(f"old is {old}: it must be 0 to {count}")
             return self._tree.consistency(old, count)
+
+    def _append(
+        self,
+        what: str,
+        by: str,
+        task: str = "",
+        hashes: Mapping[str, bytes] | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Add a record, by whom the turn is."""
+        index = len(self.records)
+        record = Record(index, _now(self._clock), what, by, task, dict(hashes or {}), dict(details or {}))
+        self._tree.truncate(index)  # of what an interrupt has left
+        self._ends = {index: self._ends[index]}
+        data = _entry(self._identity, self.id, record, self._tree)
+        try:
+            self._ends[index + 1] = self._file.append(data, self._ends[index])
+        except OSError as error:
+            raise ProtocolAbort(
+                f"cannot write to the log {self._file.path!r} ({error.strerror or error}): make room, then start again"
+            ) from None
+        self.records.append(record)  # from here on it counts
+        self._remember()
+        return index
 
     def _size(self, size: int) -> int:
         if not 1 <= size <= len(self):

@@ -11,6 +11,7 @@ import hashlib
 import os
 import struct
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -94,8 +95,8 @@ class Uses:
 
     @property
     def lock(self) -> threading.RLock:
-        """Held from the checks of a use to its note."""
-        return self._file.lock
+        """Held from the checks of a use to its note; ProtocolAbort inside another one of this thread."""
+        return self._file.turn
 
     def close(self) -> None:
         """Release the file."""
@@ -128,9 +129,11 @@ class Uses:
         """Return how many ids were asked about."""
         return self._known.ids.get(grant, 0)
 
-    def grants(self) -> list[str]:
-        """Return the grants that were used."""
-        return sorted(self._known.count)
+    def usage(self, grants: Iterable[str]) -> dict[str, dict[str, int]]:
+        """Return what is spent, tasks and ids, by these grants and all others that were used."""
+        known = self._known  # what another thread notes meanwhile is not in it
+        names = dict.fromkeys([*grants, *sorted(known.count)])
+        return {name: {"uses": known.count.get(name, 0), "ids": known.ids.get(name, 0)} for name in names}
 
     def note(self, use: Use) -> None:
         """Note a use; it is on the disk when this returns, and not granted if it could not be noted.

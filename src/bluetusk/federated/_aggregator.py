@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from .._locks import Locked
+from .._locks import Locked, UnderWay, refuse_reentry
 from .._numeric import as_int
 from ..errors import BluetuskError, FrameError, ProtocolAbort
 from ..paillier.cipherarray import CipherArray
@@ -177,6 +177,9 @@ class Aggregator(Locked):
         ------
         TypeError
             If `message` is not bytes-like.
+        ProtocolAbort
+            If it comes in the middle of another call of this object on the same thread (from a signal handler or a
+            finaliser): the message was not looked at, add it again.
 
         Examples
         --------
@@ -190,6 +193,7 @@ class Aggregator(Locked):
         >>> aggregator.add(message).clients, aggregator.add(message).reason
         (1, 'message is a duplicate: the sender already contributed to this sum')
         """
+        refuse_reentry(self._lock, "call of this aggregator")
         origin = _Origin()
         try:
             sender, round, tensor, blob, c = self._examine(message, origin, threads)
@@ -200,6 +204,8 @@ class Aggregator(Locked):
                 signed = {**({} if before is None else before.signed), sender: blob}
                 self._running[round, tensor] = _Running(total, signed)
             return Accepted(sender, round, tensor, len(signed))
+        except UnderWay:  # of a signal handler that came in the middle and did not catch it
+            raise
         except BluetuskError as err:
             reason = "".join(c if c.isprintable() else "?" for c in str(err)[:MAX_REASON])
         with self._lock:
@@ -256,7 +262,8 @@ class Aggregator(Locked):
         Raises
         ------
         ProtocolAbort
-            If the sum is not open, or holds fewer clients than the key holder decrypts; it then stays open.
+            If the sum is not open, or holds fewer clients than the key holder decrypts; it then stays open. Also in the
+            middle of another call of this object on the same thread.
 
         Examples
         --------
@@ -275,6 +282,7 @@ class Aggregator(Locked):
         round = as_int(round, "round", 0, MAX_ROUND)
         if tensor not in self.session.tensors:
             raise ValueError(f"tensor: {tensor!r} is not a tensor of this session")
+        refuse_reentry(self._lock, "call of this aggregator")
         with self._lock:
             if not self._is_open(round, tensor):
                 raise ProtocolAbort(f"the sum of tensor {tensor!r} is closed or not open yet", round=round)
@@ -308,7 +316,7 @@ class Aggregator(Locked):
         Raises
         ------
         ProtocolAbort
-            If the round is outside the window.
+            If the round is outside the window, or in the middle of another call of this object on the same thread.
 
         Examples
         --------
@@ -323,6 +331,7 @@ class Aggregator(Locked):
         bluetusk.errors.ProtocolAbort: round 0: the sum of tensor 'x' is closed or not open yet
         """
         round = as_int(round, "round", 0, MAX_ROUND)
+        refuse_reentry(self._lock, "call of this aggregator")
         with self._lock:
             if not self._in_window(round):
                 raise ProtocolAbort("the round is already closed or not open yet", round=round)

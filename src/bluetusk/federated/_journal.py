@@ -16,9 +16,9 @@ import fcntl
 import hashlib
 import os
 import stat
-import threading
 
 from .._fork import process
+from .._locks import Locked, refuse_reentry
 from .._once import Uncopied
 from ..errors import ProtocolAbort
 
@@ -27,7 +27,7 @@ __all__ = ["Journal"]
 _MAX_FILE = 1 << 28  # bytes read at the start: about a million sums
 
 
-class Journal(Uncopied):
+class Journal(Locked, Uncopied):
     """The sums that one session's key holder has spent, on disk.
 
     Parameters
@@ -52,7 +52,7 @@ class Journal(Uncopied):
         self._session = session.hex()
         self._spent: set[tuple[int, str]] = set()
         self._process = process()
-        self._lock = threading.Lock()
+        super().__init__()
         self._fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             if not stat.S_ISREG(os.fstat(self._fd).st_mode):
@@ -98,9 +98,11 @@ class Journal(Uncopied):
         Raises
         ------
         ProtocolAbort
-            If it already was, or if the note could not be written: then the key must not be used.
+            If it already was, if the note could not be written, or if it is asked for in the middle of another note, by
+            a signal handler or a finaliser: then the key must not be used.
         """
-        self.check(round, tensor)  # a forked child, where the lock may be locked for ever, goes no further
+        self.check(round, tensor)
+        refuse_reentry(self._lock, "note in this file")
         with self._lock:
             self.check(round, tensor)
             line = _line(self._session, round, tensor)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._kernels import pack
 from .._numeric import as_numbers, index_text
 from ..encoding import FixedPoint
 from ..errors import EncodingOverflow
@@ -166,8 +167,6 @@ def exponent_limbs(ints: Ints, limbs: int) -> NDArray[np.uint64]:
 
 def residues(ints: Ints, modulus: int, modulus_limbs: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return a flat integer array as canonical residues, shape ``(n, limbs)``; all below half the modulus in size."""
-    from .._kernels import pack
-
     limbs = len(modulus_limbs)
     if ints.dtype == object:
         return pack.residues_from_ints([int(v) for v in ints], modulus, limbs)

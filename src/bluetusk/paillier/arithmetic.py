@@ -32,6 +32,7 @@ from .._powers import product_us
 from ..encoding import FixedPoint
 from . import arith, linalg, sparse
 from .base import CipherBase
+from .encrypting import residue_rows
 from .store import Index, Words, build
 from .structure import Structured
 
@@ -141,8 +142,6 @@ class Arithmetic(Structured):
 
     def _residues(self, ints: arith.Ints) -> Any:
         """Return a function that gives the plaintext residues of ciphertexts ``lo .. hi - 1`` of the result."""
-        from .encrypting import residue_rows
-
         return residue_rows(self._pub, ints, self._packing)
 
     def multiply(self, k: Any, *, secret: bool = False, threads: int | None = None) -> Self:

@@ -7,6 +7,7 @@ An obfuscator is ``hs^a mod n^2`` with `a` uniform below ``2^ceil(|n|/2)`` (suit
 from __future__ import annotations
 
 import os
+import sys
 import time
 import weakref
 from collections import deque
@@ -67,7 +68,8 @@ class Blinder(Uncopied):
 
     There is no lock that an interrupt or a fork could leave locked. The pool is a queue of pieces: who takes one out
     has it alone and puts back what is left of it, so an interrupt may lose a piece, but nothing is used twice. The
-    table is built in steps by whoever needs it; a thread that finds a step at work waits for its end.
+    table is built in steps by whoever needs it; a thread that finds another at a step waits for its end. It never waits
+    for itself: a step runs no Python code, so a finaliser or a signal handler finds none of its own thread at work.
 
     Parameters
     ----------
@@ -111,12 +113,13 @@ class Blinder(Uncopied):
         """Build the comb table if `n` more obfuscators make it worth while (interruptible)."""
         if self._suite != "djn" or self._ready or self._used + n < _TABLE_PAYS_FROM:
             return
-        while not self._kernel.table_open(TABLE_BYTES):  # another thread is just at that
-            time.sleep(_STEP_S)
+        self._kernel.table_open(TABLE_BYTES)
         while not self._ready:
             try:
                 self._ready = self._kernel.table_build(self._hs)
             except RuntimeError:  # noqa: PERF203  (another thread takes a step)
+                if sys.is_finalizing():
+                    return  # that thread does not run any more: the table stays as it is, powers need none
                 time.sleep(_STEP_S)
 
     def fill(self, dst: NDArray[np.uint64], lo: int, hi: int) -> None:

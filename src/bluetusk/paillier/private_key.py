@@ -9,7 +9,7 @@ from .. import _parallel
 from .._kernels.paillier import PaillierPrivate
 from .._numeric import as_int
 from ..errors import InvalidKey
-from . import keyfile, validate
+from . import cipherarray, keyfile, validate
 from .public_key import PublicKey
 
 if TYPE_CHECKING:
@@ -169,9 +169,7 @@ class PrivateKey:
         >>> priv.decrypt_integers(priv.encrypt([1, 2]) + pub.encrypt([3, 4])).tolist()
         [4, 6]
         """
-        from .cipherarray import encrypt
-
-        return encrypt(self, array, plan, packed=packed, threads=threads, progress=progress)
+        return cipherarray.encrypt(self, array, plan, packed=packed, threads=threads, progress=progress)
 
     def decrypt(
         self, c: CipherArray, *, threads: int | None = None, progress: _parallel.Progress | None = None
@@ -205,9 +203,7 @@ class PrivateKey:
         >>> priv.decrypt(pub.encrypt([0.5, -1.25], bt.FixedPoint()))
         array([ 0.5 , -1.25])
         """
-        from .cipherarray import decrypt
-
-        return decrypt(self, c, threads=threads, progress=progress)
+        return cipherarray.decrypt(self, c, threads=threads, progress=progress)
 
     def decrypt_integers(
         self, c: CipherArray, *, threads: int | None = None, progress: _parallel.Progress | None = None
@@ -238,9 +234,7 @@ class PrivateKey:
         >>> priv.decrypt_integers(pub.encrypt([[1, -2]])).tolist()
         [[1, -2]]
         """
-        from .cipherarray import decrypt_integers
-
-        return decrypt_integers(self, c, threads=threads, progress=progress)
+        return cipherarray.decrypt_integers(self, c, threads=threads, progress=progress)
 
     def close(self) -> None:
         """Wipe the key; calls in flight finish first, later ones raise InvalidKey. Closing twice does nothing.

@@ -9,7 +9,7 @@ from .._kernels.paillier import PaillierPublic
 from .._numeric import as_int
 from ..errors import FrameError, InvalidKey
 from ..wire import frame
-from . import jwk, validate
+from . import cipherarray, jwk, validate
 from .blinding import Blinder, shared_blinder
 from .fingerprint import fingerprint, spoken
 
@@ -260,9 +260,7 @@ class PublicKey:
         >>> priv.decrypt_integers(c + c).tolist()
         [2, 4, 6]
         """
-        from .cipherarray import encrypt
-
-        return encrypt(self, array, plan, packed=packed, threads=threads, progress=progress)
+        return cipherarray.encrypt(self, array, plan, packed=packed, threads=threads, progress=progress)
 
     def precompute(self, k: int, *, threads: int | None = None, progress: _parallel.Progress | None = None) -> None:
         """Prepare obfuscators ahead of time; the next `k` encryptions then cost one product each.

@@ -22,6 +22,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..._locks import refuse_reentry
 from ...errors import FrameError, ProtocolAbort
 from ...wire import frame
 from ...wire.frame import Kind, check_fields, decode, encode
@@ -105,6 +106,7 @@ class Session:
 
     def send(self, data: bytes) -> None:
         """Send a frame: it is on the disk when this returns, and leaves as soon as it can."""
+        refuse_reentry(self._lock, "call of this session")
         with self._lock:
             self._check()
             now = self._round(self._now)
@@ -169,6 +171,7 @@ class Session:
 
         Waits until the peer has begun the step, so that the two are never more than one step apart.
         """
+        refuse_reentry(self._lock, "call of this session")
         with self._lock:
             while True:
                 self._check()
