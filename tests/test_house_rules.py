@@ -271,9 +271,7 @@ OWN_ARRAYS = {
     "vertical/_state.py": 2,
     "vertical/align.py": 2,
     "vertical/boosting.py": 2,
-    "vertical/evaluation.py": 2,
     "vertical/party/_run.py": 2,
-    "vertical/report.py": 2,
 }
 ASARRAY = {"array", "asanyarray", "asarray", "ascontiguousarray", "asfortranarray"}
 
