@@ -349,6 +349,21 @@ def test_what_holds_itself_ends():
     assert as_numbers(Seq([Seq([1, 2]), (3, 4)]), "x").tolist() == [[1, 2], [3, 4]]
 
 
+class Endless:
+    """A generator of rows, as sparse matrices are: NumPy takes it as one object, since it has no length."""
+
+    def __len__(self):
+        raise TypeError("ambiguous")
+
+    def __getitem__(self, i):
+        return [np.ma.masked]
+
+
+def test_what_has_no_length_is_one_object():
+    refuse_masks(Endless(), "x")
+    assert as_array(Endless(), "x").shape == ()
+
+
 @pytest.mark.parametrize(
     ("x", "where"),
     [(bytearray(b"ab"), "x"), ([bytearray(b"ab")], r"x\[0\]"), ([[1, 2], bytearray(b"ab")], r"x\[1\]")],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -70,16 +71,35 @@ def _look_into(x: object, name: str, axes: int, *, numbers: bool) -> None:
         )
     if isinstance(x, slice):
         x = (x.start, x.stop, x.step)
-    if axes and (x.dtype.kind == "O" if isinstance(x, np.ndarray) else _is_listed(type(x))):
-        elements: list[Any] = x.ravel().tolist() if isinstance(x, np.ndarray) else list(x)  # type: ignore[call-overload]
-        kinds = set(map(type, elements))  # a list of plain numbers costs no loop
-        if any(issubclass(kind, np.ndarray | bytearray) or _is_listed(kind) for kind in kinds):
-            for i, element in enumerate(elements):
-                at = index_text(name, x.shape, i) if isinstance(x, np.ndarray) else f"{name}[{i}]"
-                _look_into(element, at, axes - 1, numbers=numbers)
+    if isinstance(x, np.ndarray):
+        elements: list[Any] = x.ravel().tolist() if x.dtype.kind == "O" else []
+    else:
+        elements = _listed(x)
+    if axes and elements and any(map(_may_hold, set(map(type, elements)))):  # a list of plain numbers costs no loop
+        for i, element in enumerate(elements):
+            at = index_text(name, x.shape, i) if isinstance(x, np.ndarray) else f"{name}[{i}]"
+            _look_into(element, at, axes - 1, numbers=numbers)
 
 
-def _is_listed(kind: type) -> bool:
+def _listed(x: Any) -> list[Any]:
+    """Return what NumPy would go through: nothing for an object without a length, such as a sparse matrix."""
+    if not _is_listed(type(x)):  # type: ignore[arg-type]  # types are hashable
+        return []
+    try:
+        len(x)
+    except Exception:
+        return []
+    return list(x)
+
+
+@functools.lru_cache(maxsize=256)  # of types: asked once for each list in a list
+def _may_hold(kind: type[Any]) -> bool:
+    """Tell whether there is anything to look into, or to refuse, in an object of this type."""
+    return issubclass(kind, np.ndarray | bytearray) or _is_listed(kind)  # type: ignore[arg-type]
+
+
+@functools.lru_cache(maxsize=256)
+def _is_listed(kind: type[Any]) -> bool:
     """Tell whether NumPy goes through such objects one element after the other: they need not be a Sequence."""
     if issubclass(kind, _FLAT) or any(hasattr(kind, name) for name in _AS_ARRAYS):
         return False

@@ -52,7 +52,7 @@ def _reals(x: Any, name: str, remedy: str = "give finite numbers") -> Floats:
     if not np.isfinite(values).all():
         k = int(np.isfinite(values.reshape(-1)).argmin())
         raise ValueError(f"{index_text(name, values.shape, k)} is NaN or infinite: {remedy}")
-    return np.asarray(values)
+    return values
 
 
 def _real(x: Any, name: str, *, positive: bool = False) -> float:
