@@ -271,10 +271,6 @@ OWN_ARRAYS = {
     "vertical/_state.py": 2,
     "vertical/align.py": 2,
     "vertical/boosting.py": 2,
-<<<<<<< HEAD
-    "vertical/evaluation.py": 1,
-=======
->>>>>>> w-misc
     "vertical/party/_run.py": 2,
 }
 ASARRAY = {"array", "asanyarray", "asarray", "ascontiguousarray", "asfortranarray"}
