@@ -139,7 +139,7 @@ def test_ninety_five_of_a_hundred_intervals_of_the_auc_hold_it(shift):
     assert 0.93 <= held / 1500 <= 0.97
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("m", "n"), [(20, 400), (100, 400)])
 @pytest.mark.parametrize("shift", [0.0, 0.3, 0.8, 1.5, 3.0])
 def test_at_least_ninety_five_of_a_hundred_intervals_of_ks_hold_it(m, n, shift):

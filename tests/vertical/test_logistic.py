@@ -258,7 +258,7 @@ HARD = {
 QUICK = ("a strong column", "the label itself", "scales")
 
 
-@pytest.mark.parametrize("case", [c if c in QUICK else pytest.param(c, marks=pytest.mark.slow) for c in HARD])
+@pytest.mark.parametrize("case", [c if c in QUICK else pytest.param(c, marks=pytest.mark.nightly) for c in HARD])
 def test_no_column_makes_it_diverge_or_turn(case):
     """Ranks rows as scikit-learn on all columns together does, where steps of a fixed size grew or turned the order."""
     from sklearn.linear_model import LogisticRegression as Pooled

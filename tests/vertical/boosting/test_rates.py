@@ -50,7 +50,7 @@ def test_plain_integers_grow_the_same_trees(rates, parties, toy, hosts, missing,
     assert {party for party in encrypted.guest._half.party.ravel().tolist() if party >= 0} >= {1}
 
 
-LONG = [pytest.param(rate, marks=pytest.mark.slow) for rate in (0.01, 0.03, 0.2)]
+LONG = [pytest.param(rate, marks=pytest.mark.nightly) for rate in (0.01, 0.03, 0.2)]
 
 
 @pytest.mark.parametrize("rate", [0.005, *LONG])
@@ -65,7 +65,7 @@ def test_not_worse_than_xgboost(rates, name, rate):
         assert mean >= -2 * error, minima
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_penalty_costs_nothing_where_events_are_many(rates):
     splits = [rates.credit(0.2, seed) for seed in SEEDS]
     mean, error = rates.behind([rates.joint(s) for s in splits], [rates.joint(s, **rates.BEFORE) for s in splits])
