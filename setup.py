@@ -1,17 +1,22 @@
-"""Lists the compiled extensions; everything else is in pyproject.toml."""
+"""Lists the compiled extensions; everything else is in pyproject.toml.
+
+The compiler is that of CC, else Python's. A build for CPython 3.11 or newer uses the stable ABI of 3.11 (PEP 384), so that
+one wheel serves all of them; 3.10's has no buffers, and a free-threaded CPython has none. docs/decisions/packaging.md.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 from pathlib import Path
 
 import gmpy2
-import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 CORE = [
+    "bt_cpu",
     "bt_gmp",
     "bt_modulus",
     "bt_mont",
@@ -36,17 +41,19 @@ KERNELS = {
     ],
     "straus": ["bt_straus", "bt_batch"],
     "pack": ["bt_pack"],
-    "ring": ["bt_ring", "bt_ring_avx2"],
+    "ring": ["bt_cpu", "bt_ring", "bt_ring_avx2"],
     "noise": ["bt_noise"],
-    "field": ["bt_field", "bt_field_small", "bt_field_odd", "bt_field_gf256", "bt_field_avx2"],
+    "field": ["bt_cpu", "bt_field", "bt_field_small", "bt_field_odd", "bt_field_gf256", "bt_field_avx2"],
 }
-# gcc vectorises plain loops, at the second level of optimisation, only where their length is known
-FLAGS = {"ring": ["-ftree-vectorize", "-fvect-cost-model=dynamic"]}
 WARNINGS = ["-Wall", "-Wextra"]
+# gcc vectorises plain loops whose length it does not know at its third level only
+LEVELS = {"ring": "-O3"}
 # CFLAGS come before these: a level of optimisation that they name is left alone. Python's own flags may ask for debug
 # information (-g), which costs a quarter of the build and most of a wheel's size.
-OPTIMISE = [] if "-O" in os.environ.get("CFLAGS", "") else ["-O2"]
+OPTIMISE = "-O" not in os.environ.get("CFLAGS", "")
 DEBUG = [] if "-g" in os.environ.get("CFLAGS", "") else ["-g0"]
+ZIG = "zig" in os.environ.get("CC", "")
+STABLE_ABI = sys.version_info >= (3, 11) and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 
 def extension(name: str, sources: list[str]) -> Extension:
@@ -54,9 +61,16 @@ def extension(name: str, sources: list[str]) -> Extension:
     return Extension(
         f"bluetusk._kernels.{name}",
         [f"src/bluetusk/_kernels/{name}.pyx", *(f"csrc/{source}.c" for source in sources)],
-        include_dirs=["csrc", str(Path(gmpy2.__file__).parent), numpy.get_include()],
-        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-        extra_compile_args=["-std=gnu17", *OPTIMISE, *DEBUG, *FLAGS.get(name, []), "-fvisibility=hidden", *WARNINGS],
+        include_dirs=["csrc", str(Path(gmpy2.__file__).parent)],
+        define_macros=[*([("Py_LIMITED_API", "0x030B0000")] if STABLE_ABI else []), *([("BT_ZIG", None)] if ZIG else [])],
+        py_limited_api=STABLE_ABI,
+        extra_compile_args=[
+            "-std=gnu17",
+            *([LEVELS.get(name, "-O2")] if OPTIMISE else []),
+            *DEBUG,
+            "-fvisibility=hidden",
+            *WARNINGS,
+        ],
         libraries=["dl"] if sys.platform.startswith("linux") else [],
         depends=[str(path) for path in Path("csrc").glob("*.h")],
     )
@@ -69,5 +83,6 @@ setup(
         nthreads=0,
         force=bool(os.environ.get("BLUETUSK_FORCE_CYTHON")),
         compiler_directives={"language_level": 3, "boundscheck": False, "wraparound": False, "embedsignature": False},
-    )
+    ),
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if STABLE_ABI else {},
 )

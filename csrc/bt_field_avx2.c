@@ -1,4 +1,5 @@
 /* Rows of the field product in AVX2: 2^31 - 1, 2^61 - 1 (small coefficients apart), GF(2^8). */
+#include "bt_cpu.h"
 #include "bt_field_impl.h"
 
 #if defined(__x86_64__)
@@ -215,8 +216,7 @@ bt_field_row bt_field_avx2_row(bt_field_kind kind)
 {
     static const bt_field_row rows[] = {
         [BT_FIELD_P31] = p31_row, [BT_FIELD_P61] = p61_row, [BT_FIELD_GF256] = gf256_row};
-    __builtin_cpu_init();
-    return (size_t)kind < sizeof rows / sizeof *rows && __builtin_cpu_supports("avx2") ? rows[kind] : NULL;
+    return (size_t)kind < sizeof rows / sizeof *rows && bt_cpu_has(BT_CPU_AVX2) ? rows[kind] : NULL;
 }
 
 #endif

@@ -41,6 +41,7 @@
  *
  * With -DBT_VERIFY every one of these bounds is checked as the program runs. Nothing here branches or indexes by an element's
  * value, so `secret` is ignored. docs/decisions/radix.md has the measurements behind each choice. */
+#include "bt_cpu.h"
 #include "bt_gmp.h"
 #include "bt_mont.h"
 
@@ -91,7 +92,7 @@ static size_t mont_scratch_words(size_t limbs)
 
 static int mont_available(void)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return bt_cpu_has(BT_CPU_AVX2 | BT_CPU_FMA);
 }
 
 /* Word j of the balanced digits of x, biased by 2^52 + HALF: digit j of x, plus the carry from below. */

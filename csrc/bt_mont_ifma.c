@@ -29,6 +29,7 @@
  *
  * With -DBT_VERIFY these bounds are checked as the program runs. Nothing here branches or indexes by an element's value, so
  * `secret` is ignored. docs/decisions/ifma.md has the measurements behind each choice. */
+#include "bt_cpu.h"
 #include "bt_gmp.h"
 #include "bt_mont.h"
 
@@ -83,7 +84,7 @@ static int mont_available(void)
 #ifdef BT_IFMA_EMULATE
     return 1;
 #else
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512ifma");
+    return bt_cpu_has(BT_CPU_AVX512F | BT_CPU_IFMA);
 #endif
 }
 

@@ -1,4 +1,5 @@
 /* The vector registers after work on secrets; see bt_secret.h. Nothing on other CPUs than x86-64. */
+#include "bt_cpu.h"
 #include "bt_secret.h"
 
 #if defined(__x86_64__)
@@ -14,9 +15,9 @@ __attribute__((target("avx512f"))) static void wipe_zmm(void)
 
 void bt_wipe_registers(void)
 {
-    if (__builtin_cpu_supports("avx512f"))
+    if (bt_cpu_has(BT_CPU_AVX512F))
         wipe_zmm();
-    if (__builtin_cpu_supports("avx"))
+    if (bt_cpu_has(BT_CPU_AVX))
         __asm__ volatile("vzeroall");
     __asm__ volatile(".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15\n\t"
                      "pxor %%xmm\\n, %%xmm\\n\n\t"

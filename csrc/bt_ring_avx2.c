@@ -6,6 +6,8 @@
  * exact modulo 2^64, there is no bound to keep. */
 #include "bt_ring.h"
 
+#include "bt_cpu.h"
+
 #if defined(__x86_64__)
 
 #include <immintrin.h>
@@ -108,8 +110,7 @@ static void tile32(uint32_t *t, const uint32_t *a, const uint32_t *b, size_t k)
 
 static int available(void)
 {
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") != 0;
+    return bt_cpu_has(BT_CPU_AVX2);
 }
 
 #if defined(__clang__)
