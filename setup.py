@@ -62,7 +62,10 @@ def extension(name: str, sources: list[str]) -> Extension:
         f"bluetusk._kernels.{name}",
         [f"src/bluetusk/_kernels/{name}.pyx", *(f"csrc/{source}.c" for source in sources)],
         include_dirs=["csrc", str(Path(gmpy2.__file__).parent)],
-        define_macros=[*([("Py_LIMITED_API", "0x030B0000")] if STABLE_ABI else []), *([("BT_ZIG", None)] if ZIG else [])],
+        define_macros=[
+            *([("Py_LIMITED_API", "0x030B0000")] if STABLE_ABI else []),
+            *([("BT_ZIG", None)] if ZIG else []),
+        ],
         py_limited_api=STABLE_ABI,
         extra_compile_args=[
             "-std=gnu17",

@@ -1,10 +1,5 @@
 #include "bt_cpu.h"
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-
-#define KNOWN 0x80000000u /* in the cache: CPUID has run */
-
 enum {
     /* CPUID leaf 1, ECX */
     FMA = 1 << 12,
@@ -19,6 +14,29 @@ enum {
     ZMM = 0xe6  /* those, the masks, the upper halves of zmm 0 to 15, and zmm 16 to 31 */
 };
 
+unsigned bt_cpu_of(unsigned leaf1, unsigned state, unsigned leaf7)
+{
+    unsigned found = 0;
+    if (!(leaf1 & OSXSAVE) || !(leaf1 & AVX) || (state & YMM) != YMM)
+        return 0;
+    found |= BT_CPU_AVX;
+    if (leaf1 & FMA)
+        found |= BT_CPU_FMA;
+    if (leaf7 & AVX2)
+        found |= BT_CPU_AVX2;
+    if ((state & ZMM) != ZMM || !(leaf7 & AVX512F))
+        return found;
+    found |= BT_CPU_AVX512F;
+    if (leaf7 & AVX512IFMA)
+        found |= BT_CPU_IFMA;
+    return found;
+}
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+#define KNOWN 0x80000000u /* in the cache: CPUID has run */
+
 static unsigned state_saved(void)
 {
     unsigned low, high;
@@ -28,25 +46,11 @@ static unsigned state_saved(void)
 
 static unsigned ask(void)
 {
-    unsigned a, b, c, d, found = 0;
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & OSXSAVE) || !(c & AVX))
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & OSXSAVE))
         return 0;
-    const unsigned features = c, saved = state_saved();
-    if ((saved & YMM) != YMM)
-        return 0;
-    found |= BT_CPU_AVX;
-    if (features & FMA)
-        found |= BT_CPU_FMA;
-    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d))
-        return found;
-    if (b & AVX2)
-        found |= BT_CPU_AVX2;
-    if ((saved & ZMM) == ZMM && b & AVX512F) {
-        found |= BT_CPU_AVX512F;
-        if (b & AVX512IFMA)
-            found |= BT_CPU_IFMA;
-    }
-    return found;
+    const unsigned leaf1 = c;
+    return bt_cpu_of(leaf1, state_saved(), __get_cpuid_count(7, 0, &a, &b, &c, &d) ? b : 0);
 }
 
 unsigned bt_cpu(void)

@@ -17,6 +17,9 @@ enum {
 /* The bits of this CPU; 0 on other CPUs than x86-64. CPUID is slow in virtual machines: it runs once. */
 unsigned bt_cpu(void);
 
+/* The same from what CPUID and XGETBV answered: ECX of leaf 1, XCR0, EBX of leaf 7. */
+unsigned bt_cpu_of(unsigned leaf1, unsigned state, unsigned leaf7);
+
 /* Whether all of these bits are there. */
 static inline int bt_cpu_has(unsigned bits)
 {

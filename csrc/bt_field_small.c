@@ -184,7 +184,8 @@ INLINE uint64_t p64_times(uint64_t a, uint64_t b)
     return p64_reduce((uint64_t)(t >> 64), (uint64_t)t);
 }
 
-#define P64_BEYOND(x) ((uint64_t)((x) >= P64) << 63)
+/* x >= P64: its upper half is all ones, its lower half not 0; a comparison would become a branch with clang */
+#define P64_BEYOND(x) (((((x) >> 32) + 1) & (((x) & 0xffffffff) + 0xffffffff)) >> 32 << 63)
 FIELD_LOOPS(p64, uint64_t, P64, ~(uint64_t)0, P64_BEYOND, p64_plus, p64_minus, p64_times)
 
 /* k products below 2^128 carry less than k <= 2^32 out of 128 bits. */

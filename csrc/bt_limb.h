@@ -51,6 +51,19 @@ static inline uint64_t bt_ct_eq(uint64_t a, uint64_t b)
     return ~bt_ct_nonzero(a ^ b);
 }
 
+/* all ones if a == 0 */
+static inline uint64_t bt_ct_is_zero(uint64_t a)
+{
+    return ~bt_ct_nonzero(a);
+}
+
+/* all ones if a < b: what a borrow of a - b leaves above it */
+static inline uint64_t bt_ct_less(uint64_t a, uint64_t b)
+{
+    __extension__ typedef unsigned __int128 wide;
+    return bt_ct_barrier((uint64_t)(((wide)a - b) >> 64));
+}
+
 /* mask ? a : b, for mask all ones or all zeros */
 static inline uint64_t bt_ct_select(uint64_t mask, uint64_t a, uint64_t b)
 {

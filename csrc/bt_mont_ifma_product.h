@@ -144,7 +144,7 @@ INLINE signs differences(row *restrict da, row *restrict db, const row *a1, cons
                          int n)
 {
     signs s = {spread(0), spread(0)};
-    UNROLL for (int j = 0; j < n; j++)
+    UNROLL8 for (int j = 0; j < n; j++)
     {
         const vec u = a1[j] - a0[j] + s.a, v = b1[j] - b0[j] + s.b;
         da[j] = u & MASK;
@@ -158,7 +158,7 @@ INLINE signs differences(row *restrict da, row *restrict db, const row *a1, cons
 INLINE vec difference(row *restrict r, const row *x, const row *y, int n)
 {
     vec sign = spread(0);
-    UNROLL for (int j = 0; j < n; j++)
+    UNROLL8 for (int j = 0; j < n; j++)
     {
         const vec v = x[j] - y[j] + sign;
         r[j] = v & MASK;

@@ -64,7 +64,7 @@ static void large_fold(row *acc, const constants *c, row *work)
     const int f = c->s.fold;
     row *t = take(&work, f), *p = take(&work, 2 * f);
     vec carry = spread(0);
-    UNROLL for (int k = 0; k < f; k++)
+    UNROLL8 for (int k = 0; k < f; k++)
     {
         const vec x = acc[k] + carry;
         t[k] = x & MASK;

@@ -9,7 +9,15 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #define OUTLINE static __attribute__((noinline))
+/* UNROLL: whole, a loop of at most eight rounds that the compiler can count; UNROLL8: by eight, a longer one. clang unrolls by a
+ * number only after arrays have become registers, too late for the windows of rows. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#define UNROLL8 _Pragma("clang loop unroll_count(8)")
+#else
 #define UNROLL _Pragma("GCC unroll 8")
+#define UNROLL8 UNROLL
+#endif
 
 enum { LANES = 8, RADIX = 52 };
 

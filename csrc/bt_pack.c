@@ -6,12 +6,6 @@ __extension__ typedef unsigned __int128 u128;
 
 /* --- constant-time pieces ---------------------------------------------------------------------------------------- */
 
-/* all ones if a < b */
-static inline uint64_t ct_lt(uint64_t a, uint64_t b)
-{
-    return bt_ct_barrier((uint64_t)(((u128)a - b) >> 64));
-}
-
 /* all ones if v is negative */
 static inline uint64_t sign_of(int64_t v)
 {
@@ -102,7 +96,7 @@ static inline void split_shift(int64_t s, uint64_t *left, uint64_t *right, uint6
     const uint64_t negative = sign_of(s);
     *right = (0 - (uint64_t)s) & negative;
     *left = (uint64_t)s & ~negative;
-    *huge = ct_lt(10, *left);
+    *huge = bt_ct_less(10, *left);
     *left &= ~*huge;
 }
 
@@ -111,14 +105,14 @@ static inline uint64_t round_binary(uint64_t m, int64_t s, const uint64_t *word)
 {
     uint64_t left, right, huge;
     split_shift(s, &left, &right, &huge);
-    const uint64_t num = m << left, far = ct_lt(63, right), r = bt_ct_select(far, 63, right);
+    const uint64_t num = m << left, far = bt_ct_less(63, right), r = bt_ct_select(far, 63, right);
     uint64_t q = num >> r;
     if (word) {
         const uint64_t low = num & (((uint64_t)1 << r) - 1);
         uint64_t down = (right - 64) & far; /* <= 1010 */
-        down = bt_ct_select(ct_lt(63, down), 63, down);
+        down = bt_ct_select(bt_ct_less(63, down), 63, down);
         /* low < 2^right; in two steps, since right = 0 asks for a shift by 64 (of 0) */
-        q += ct_lt(*word, bt_ct_select(far, low >> down, (low << 1) << (63 - r))) & 1;
+        q += bt_ct_less(*word, bt_ct_select(far, low >> down, (low << 1) << (63 - r))) & 1;
     } else {
         const uint64_t half = ((uint64_t)1 << r) >> 1;
         /* num + half <= 2^53 + 2^62 where r > 0; r = 0: nothing to round, and half - 1 would be -1 */
@@ -133,15 +127,15 @@ static inline uint64_t round_decimal(uint64_t m, uint64_t mul, int64_t s, const 
     uint64_t left, right, huge;
     split_shift(s, &left, &right, &huge);
     const u128 num = (u128)(m << left) * mul; /* < 2^63 2^60 */
-    const uint64_t r = bt_ct_select(ct_lt(127, right), 127, right);
+    const uint64_t r = bt_ct_select(bt_ct_less(127, right), 127, right);
     u128 q = shr(num, r);
     if (word) {
         const u128 low = num & (shl(1, r) - 1);
-        const uint64_t far = ct_lt(64, right);
+        const uint64_t far = bt_ct_less(64, right);
         uint64_t down = (right - 64) & far; /* <= 1010 */
-        down = bt_ct_select(ct_lt(127, down), 127, down);
+        down = bt_ct_select(bt_ct_less(127, down), 127, down);
         const uint64_t near_threshold = (uint64_t)shl(low, (64 - right) & ~far); /* low < 2^right */
-        q += ct_lt(*word, bt_ct_select(far, (uint64_t)shr(low, down), near_threshold)) & 1;
+        q += bt_ct_less(*word, bt_ct_select(far, (uint64_t)shr(low, down), near_threshold)) & 1;
     } else {
         const u128 half = shl(1, r) >> 1;
         const uint64_t some = bt_ct_nonzero(r); /* as above */
@@ -173,11 +167,11 @@ static inline void quantise_loop(int64_t *out, const double *x, size_t n, const 
         const uint64_t *word = words ? words + i : NULL;
         uint64_t q = decimal ? round_decimal(m, mul, s, word) : round_binary(m, s, word);
         const uint64_t bad = bt_ct_eq(exponent, 0x7ff);
-        const uint64_t over = ct_lt(limit, q);
+        const uint64_t over = bt_ct_less(limit, q);
         q = bt_ct_select(over, limit, q) & ~bad;
         out[i] = with_sign(q, sign);
         nonfinite -= bad;
-        clipped -= over & ~bad & ct_lt(inner, abs_bits);
+        clipped -= over & ~bad & bt_ct_less(inner, abs_bits);
     }
     report->clipped = clipped;
     report->nonfinite = nonfinite;
@@ -213,7 +207,7 @@ bt_status bt_quantise_int(int64_t *out, const int64_t *v, int is_unsigned, size_
     for (size_t i = 0; i < n; i++) {
         const uint64_t s = sign_of(v[i]) & is_signed;
         const uint64_t m = ((uint64_t)v[i] ^ s) - s;
-        const uint64_t over = ct_lt(most, m);
+        const uint64_t over = bt_ct_less(most, m);
         out[i] = with_sign(bt_ct_select(over, scale->limit, m * mul), s);
         clipped -= over;
     }
@@ -332,7 +326,7 @@ bt_status bt_residues_from_int64(uint64_t *out, const int64_t *v, size_t count, 
         const uint64_t most = (n[0] - 1) / 2;
         uint64_t over = 0;
         for (size_t i = 0; i < count; i++)
-            over |= ct_lt(most, magnitude(v[i]));
+            over |= bt_ct_less(most, magnitude(v[i]));
         BT_PUBLIC(&over, sizeof over); /* whether a batch was refused is the answer of this call */
         if (over)
             return BT_ERR_OVERFLOW;
@@ -413,7 +407,7 @@ bt_status bt_pack_slots(uint64_t *out, const int64_t *v, size_t rows, size_t m, 
     const uint64_t most = ((uint64_t)1 << (slot_bits - 1)) - 1;
     uint64_t over = 0;
     for (size_t i = 0; i < rows * m; i++)
-        over |= ct_lt(most, magnitude(v[i]));
+        over |= bt_ct_less(most, magnitude(v[i]));
     BT_PUBLIC(&over, sizeof over); /* whether a batch was refused is the answer of this call */
     if (over)
         return BT_ERR_OVERFLOW;

@@ -114,7 +114,7 @@ void bt_paillier_mul_plain(const bt_paillier_pub *pub, bt_word *dst, const bt_wo
         size_t k = n - first < CHUNK ? n - first : CHUNK;
         for (size_t i = 0; i < k; i++) { /* 1 + m n <= 1 + (n - 1) n < n^2: no reduction */
             mul_sec(g + i * 2 * L, m + (first + i) * L, pub->n.m, L, scratch);
-            increment(g + i * 2 * L, 2 * L);
+            add_carry(g + i * 2 * L, 2 * L, 1);
         }
         n2->ops->load(n2, elems, g, k, scratch);
         n2->ops->mul(n2, dst + bt_mont_offset(n2, first), src + bt_mont_offset(n2, first), elems, k, secret, scratch);

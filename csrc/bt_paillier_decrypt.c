@@ -42,12 +42,8 @@ static void side_log(const bt_paillier_side *side, int which, bt_limb *out, cons
     size_t H = side->m1.limbs;
     bt_limb *one_less = take(&scratch, H);
     bt_limb *product = take(&scratch, 2 * H);
-    bt_limb borrow = 1;
 
-    for (size_t i = 0; i < H; i++) { /* y >= 1, and only the low half of y - 1 is needed */
-        one_less[i] = y[i] - borrow;
-        borrow &= (bt_limb)(y[i] == 0);
-    }
+    less_one(one_less, y, H); /* y >= 1, and only the low half of y - 1 is needed */
     mul_sec(product, one_less, side->inverse, H, scratch);
     FAULT(which, "L", product, H * sizeof *product);
     mul_one(&side->c1, out, product, side->h, scratch);
@@ -73,11 +69,7 @@ static void recombine(const bt_paillier_priv *priv, bt_limb *m, const bt_limb *m
     sub_mod(a, a, b, side_q->m1.m, H);
     FAULT(1, "recombination", a, H * sizeof *a);
     mul_sec(m, a, priv->side[0].m1.m, H, scratch);
-    bt_limb carry = add_masked(m, mp, ~(bt_limb)0, H);
-    for (size_t i = H; i < 2 * H; i++) {
-        m[i] += carry;
-        carry &= (bt_limb)(m[i] == 0);
-    }
+    add_carry(m + H, H, add_masked(m, mp, ~(bt_limb)0, H));
 }
 
 static size_t recombine_scratch(const bt_paillier_priv *priv)

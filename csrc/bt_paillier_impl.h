@@ -80,16 +80,26 @@ static inline void addmul_wide(bt_limb *acc, const bt_limb *b, size_t n, bt_limb
 {
     bt_limb carry = bt_gmp.addmul_1(acc, b, (mp_size_t)n, w);
     acc[n] += carry;
-    acc[n + 1] += acc[n] < carry;
+    acc[n + 1] += bt_ct_less(acc[n], carry) & 1;
 }
 
-/* a++ */
-static inline void increment(bt_limb *a, size_t n)
+/* a += carry, for a carry of 0 or 1 */
+static inline void add_carry(bt_limb *a, size_t n, bt_limb carry)
 {
-    bt_limb carry = 1;
     for (size_t i = 0; i < n; i++) {
         a[i] += carry;
-        carry &= (bt_limb)(a[i] == 0);
+        carry &= bt_ct_is_zero(a[i]);
+    }
+}
+
+/* out = a - 1 mod 2^(64 n); out may be a */
+static inline void less_one(bt_limb *out, const bt_limb *a, size_t n)
+{
+    bt_limb borrow = 1;
+    for (size_t i = 0; i < n; i++) {
+        const bt_limb before = a[i];
+        out[i] = before - borrow;
+        borrow &= bt_ct_is_zero(before);
     }
 }
 

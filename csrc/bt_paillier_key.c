@@ -149,13 +149,7 @@ bt_status bt_paillier_priv_init(bt_arena *arena, bt_paillier_priv **out, const b
     for (int s = 0; s < 2; s++) {
         bt_paillier_side *side = &priv->side[s];
         const bt_limb *other = s == 0 ? q : p;
-        memcpy(e, side->exponent, H * sizeof *e);
-        e[0] -= 1; /* p - 2; p - 1 is even and not 0, so a borrow may pass on: */
-        for (size_t i = 1, borrow = (side->exponent[0] == 0); i < H; i++) {
-            bt_limb before = e[i];
-            e[i] -= borrow;
-            borrow &= before == 0;
-        }
+        less_one(e, side->exponent, H);               /* p - 2 */
         power_one(&side->c1, inv, other, e, scratch); /* other may exceed p: load takes any value of H limbs */
         if (s == 1)
             memcpy(priv->p_inv, inv, side->c1.elem_words * sizeof *inv);
@@ -169,12 +163,7 @@ bt_status bt_paillier_priv_init(bt_arena *arena, bt_paillier_priv **out, const b
     memset(e, 0, L * sizeof *e);
     memcpy(e, q, H * sizeof *e);
     (void)sub(e, side_q->m2.m, e, L);
-    e[0] -= 1; /* q^2 - q is even: no borrow unless its low limb is 0 */
-    for (size_t i = 1, borrow = (e[0] == ~(bt_limb)0); i < L; i++) {
-        bt_limb before = e[i];
-        e[i] -= borrow;
-        borrow &= before == 0;
-    }
+    less_one(e, e, L);
     power_one(&side_q->c2, inv, priv->side[0].m2.m, e, scratch);
     for (size_t i = 0; i < CHUNK; i++)
         side_q->c2.ops->scatter(&side_q->c2, priv->p2_inv, i, inv, 1);

@@ -70,11 +70,7 @@ static void recombine_squares(const bt_paillier_priv *priv, bt_limb *c, const bt
         sub_mod(a + i * L, a + i * L, b + i * L, q2, L);
         FAULT(1, "recombination", a + i * L, L * sizeof *a);
         mul_sec(out, a + i * L, p2, L, scratch);
-        bt_limb carry = add_masked(out, cp + i * L, ~(bt_limb)0, L);
-        for (size_t j = L; j < 2 * L; j++) {
-            out[j] += carry;
-            carry &= (bt_limb)(out[j] == 0);
-        }
+        add_carry(out + L, L, add_masked(out, cp + i * L, ~(bt_limb)0, L));
     }
 }
 
@@ -189,7 +185,7 @@ bt_status bt_paillier_owner_encrypt(const bt_paillier_priv *priv, bt_limb *c, co
         size_t k = n - first < CHUNK ? n - first : CHUNK;
         for (size_t i = 0; i < k; i++) {
             mul_sec(g + i * 2 * L, m + (first + i) * L, pub->n.m, L, scratch);
-            increment(g + i * 2 * L, 2 * L);
+            add_carry(g + i * 2 * L, 2 * L, 1);
         }
         for (int s = 0; s < 2; s++) {
             const bt_paillier_side *side = &priv->side[s];

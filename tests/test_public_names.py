@@ -5,9 +5,12 @@ from __future__ import annotations
 import doctest
 import inspect
 import logging
+import os
+import re
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -138,6 +141,50 @@ def test_build_info_names_what_is_needed_for_a_report():
     assert (info["backend"], info["lanes"]) in {("ifma", 8), ("fma", 4), ("mpn", 1)}
     assert info["audited"] is False
     assert {"gmp", "gmp_path", "numpy", "gmpy2", "python", "platform", "threads"} <= info.keys()
+
+
+CPUINFO = "processor\t: 0\nflags\t\t: fpu sse2 {}\n\nprocessor\t: 1\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "backend", "named"),
+    [
+        ("avx2 fma avx512f avx512ifma", "ifma", ""),
+        ("avx2 fma avx512f avx512ifma", "fma", "AVX-512 IFMA"),
+        ("avx2 fma avx512f avx512ifma", "mpn", "AVX-512 IFMA"),
+        ("avx2 fma avx512f", "fma", ""),
+        ("avx2 fma", "mpn", "AVX2 and FMA"),
+        ("avx2", "mpn", ""),  # no FMA: mpn is the best there is
+        ("", "mpn", ""),
+    ],
+)
+def test_a_build_that_leaves_instructions_unused_warns(monkeypatch, tmp_path, flags, backend, named):
+    (tmp_path / "cpuinfo").write_text(CPUINFO.format(flags))
+    monkeypatch.setattr(_selftest, "Path", lambda name: tmp_path / "cpuinfo" if name == "/proc/cpuinfo" else None)
+    monkeypatch.setattr(_selftest, "_BACKEND", backend)
+    monkeypatch.delenv("BLUETUSK_BACKEND", raising=False)
+    warning = bt.build_info()["warning"]
+    assert (named in warning and repr(backend) in warning) if named else warning == ""
+    if named:
+        with pytest.warns(RuntimeWarning, match=named):
+            bt.selftest()
+    monkeypatch.setenv("BLUETUSK_BACKEND", backend)  # somebody's own choice
+    assert bt.build_info()["warning"] == ""
+
+
+def test_the_fastest_backend_of_this_cpu_is_in_use_unless_another_was_chosen():
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("flags"):
+            flags = line.split()
+            break
+    else:
+        flags = []
+    best = "ifma" if "avx512ifma" in flags else "fma" if {"avx2", "fma"} <= set(flags) else "mpn"
+    assert bt.build_info()["backend"] == (os.environ.get("BLUETUSK_BACKEND") or best)
+
+
+def test_the_compiler_is_named():
+    assert re.fullmatch(r"(gcc|clang) \d+\.\d+\.\d+( \(zig\))?", bt.build_info()["compiler"])
 
 
 def test_selftest_passes_and_can_fail(monkeypatch):

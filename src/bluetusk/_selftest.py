@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import NamedTuple, cast
 
 import gmpy2
@@ -15,7 +18,8 @@ import numpy as np
 
 from bluetusk import _parallel, _selftest_shares
 from bluetusk._kernels import gmp_path
-from bluetusk._kernels.modexp import Montgomery
+from bluetusk._kernels.modexp import BACKEND as _BACKEND
+from bluetusk._kernels.modexp import COMPILER, Montgomery
 from bluetusk._version import __version__
 from bluetusk.encoding import FixedPoint
 from bluetusk.errors import BluetuskError, FrameError, InvalidKey
@@ -51,13 +55,41 @@ def _package(name: str) -> str:
         return "not installed"
 
 
+def _cpu_flags() -> set[str]:
+    """Return what the Linux kernel lists of an x86 CPU: an answer that does not come from our own CPUID."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return set()
+    return next((set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), set())
+
+
+def _slow_backend() -> str:
+    """Say which instructions of this CPU the build leaves unused; an empty string if it uses the best that there are."""
+    chosen = os.environ.get("BLUETUSK_BACKEND", "")
+    if chosen not in ("", "auto"):
+        return ""
+    flags = _cpu_flags()
+    for name, needed, enough in (
+        ("AVX-512 IFMA", {"avx512f", "avx512ifma"}, ("ifma",)),
+        ("AVX2 and FMA", {"avx2", "fma"}, ("ifma", "fma")),
+    ):
+        if needed <= flags and _BACKEND not in enough:
+            return (
+                f"this CPU has {name}, but this build (by {COMPILER}) computes with the slower backend {_BACKEND!r}: "
+                "install a wheel of this platform, or report it with the output of `bluetusk info`"
+            )
+    return ""
+
+
 def build_info() -> dict[str, str | int | bool]:
     """Describe this build and what it runs on, for a bug report.
 
     Returns
     -------
     dict
-        ``version``, ``backend`` (that of moduli of 1024 to 8192 bits), ``lanes`` (elements it computes together),
+        ``version``, ``compiler`` (of the kernels), ``backend`` (that of moduli of 1024 to 8192 bits), ``lanes`` (elements
+        it computes together), ``warning`` (which instructions of the CPU are left unused, or an empty string),
         ``gmp`` (GMP's version), ``gmp_path`` (the gmpy2 extension through which GMP is bound), ``threads``, ``python``,
         ``numpy``, ``gmpy2``, ``msgpack``, ``cryptography``, ``platform``, ``machine`` and ``audited`` (False: no
         external audit has taken place).
@@ -71,8 +103,10 @@ def build_info() -> dict[str, str | int | bool]:
     mont = Montgomery((1 << 2048) - 1)  # of a size that every backend takes
     return {
         "version": __version__,
+        "compiler": COMPILER,
         "backend": mont.backend,
         "lanes": mont.lanes,
+        "warning": _slow_backend(),
         "gmp": gmpy2.mp_version().removeprefix("GMP "),
         "gmp_path": gmp_path(),
         "threads": _parallel.get_num_threads(),
@@ -146,6 +180,11 @@ def selftest() -> list[SelfTestResult]:
     BluetuskError
         If one fails; the message names it.
 
+    Warns
+    -----
+    RuntimeWarning
+        If the CPU has AVX-512 IFMA or AVX2, and this build does not use it.
+
     Examples
     --------
     >>> import bluetusk as bt
@@ -211,4 +250,6 @@ def selftest() -> list[SelfTestResult]:
         start = time.perf_counter()
         test()
         results.append(SelfTestResult(name, time.perf_counter() - start))
+    if warning := _slow_backend():
+        warnings.warn(warning, RuntimeWarning, stacklevel=2)
     return results

@@ -231,10 +231,16 @@ def _inspect(args: argparse.Namespace) -> int:
 
 
 def _selftest(args: argparse.Namespace) -> int:
-    from ._selftest import selftest
+    from ._selftest import build_info, selftest
 
-    for result in selftest():
-        print(f"ok  {result.name} ({1000 * result.seconds:.0f} ms)")
+    info = build_info()
+    print(f"bluetusk {info['version']}, built by {info['compiler']}, backend {info['backend']}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the same text follows below
+        for result in selftest():
+            print(f"ok  {result.name} ({1000 * result.seconds:.0f} ms)")
+    if info["warning"]:
+        print(f"warning: {info['warning']}")
     print("all tests passed")
     return 0
 
@@ -246,7 +252,7 @@ def _info(args: argparse.Namespace) -> int:
     if args.json:
         _print_json(info)
     else:
-        _print_pairs(list(info.items()))
+        _print_pairs([(name, value) for name, value in info.items() if value != ""])
     return 0
 
 

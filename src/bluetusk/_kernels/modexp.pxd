@@ -19,6 +19,10 @@ cdef extern from "bt_limb.h" nogil:
     void bt_wipe(void *p, size_t n)
 
 
+cdef extern from "bt_cpu.h" nogil:
+    const char *bt_compiler()
+
+
 cdef extern from "bt_gmp.h" nogil:
     bt_status bt_gmp_load(const char *path)
     struct bt_gmp_functions:

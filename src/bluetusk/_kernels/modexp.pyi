@@ -11,6 +11,7 @@ GMP_VERSION: Final[str]
 MAX_BITS: Final[int]
 MAX_COMB_BITS: Final[int]
 BACKEND: Final[str]
+COMPILER: Final[str]
 
 def aligned_zeros(n: int) -> U64: ...
 

@@ -40,6 +40,7 @@ if _ops == NULL:
         "does not have; unset it, or set it to 'mpn'"
     )
 BACKEND = _ops.name.decode()
+COMPILER = bt_compiler().decode()
 
 
 # Bytes of a cache line, and of the widest vectors: memory for elements begins on one.
