@@ -1,7 +1,8 @@
 """Lists the compiled extensions; everything else is in pyproject.toml.
 
-The compiler is that of CC, else Python's. A build for CPython 3.11 or newer uses the stable ABI of 3.11 (PEP 384), so that
-one wheel serves all of them; 3.10's has no buffers, and a free-threaded CPython has none. docs/decisions/packaging.md.
+The compiler is that of CC, else Python's. A build for CPython 3.11 or newer uses the stable ABI of 3.11 (PEP 384), so
+that one wheel serves all of them; the ABI of 3.10 lacks the buffer protocol, and free-threaded CPythons have no stable
+ABI. docs/decisions/packaging.md has what was tried.
 """
 
 from __future__ import annotations
@@ -52,8 +53,11 @@ LEVELS = {"ring": "-O3"}
 # information (-g), which costs a quarter of the build and most of a wheel's size.
 OPTIMISE = "-O" not in os.environ.get("CFLAGS", "")
 DEBUG = [] if "-g" in os.environ.get("CFLAGS", "") else ["-g0"]
-ZIG = "zig" in os.environ.get("CC", "")
 STABLE_ABI = sys.version_info >= (3, 11) and not sysconfig.get_config_var("Py_GIL_DISABLED")
+MACROS = {
+    "Py_LIMITED_API": "0x030B0000" if STABLE_ABI else None,
+    "BT_ZIG": "1" if "zig" in os.environ.get("CC", "") else None,  # bt_compiler names it
+}
 
 
 def extension(name: str, sources: list[str]) -> Extension:
@@ -62,10 +66,7 @@ def extension(name: str, sources: list[str]) -> Extension:
         f"bluetusk._kernels.{name}",
         [f"src/bluetusk/_kernels/{name}.pyx", *(f"csrc/{source}.c" for source in sources)],
         include_dirs=["csrc", str(Path(gmpy2.__file__).parent)],
-        define_macros=[
-            *([("Py_LIMITED_API", "0x030B0000")] if STABLE_ABI else []),
-            *([("BT_ZIG", None)] if ZIG else []),
-        ],
+        define_macros=[(macro, value) for macro, value in MACROS.items() if value],
         py_limited_api=STABLE_ABI,
         extra_compile_args=[
             "-std=gnu17",

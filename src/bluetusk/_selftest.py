@@ -65,7 +65,7 @@ def _cpu_flags() -> set[str]:
 
 
 def _slow_backend() -> str:
-    """Say which instructions of this CPU the build leaves unused; an empty string if it uses the best that there are."""
+    """Say which instructions of this CPU the build leaves unused; an empty string if there are none."""
     chosen = os.environ.get("BLUETUSK_BACKEND", "")
     if chosen not in ("", "auto"):
         return ""
@@ -88,8 +88,8 @@ def build_info() -> dict[str, str | int | bool]:
     Returns
     -------
     dict
-        ``version``, ``compiler`` (of the kernels), ``backend`` (that of moduli of 1024 to 8192 bits), ``lanes`` (elements
-        it computes together), ``warning`` (which instructions of the CPU are left unused, or an empty string),
+        ``version``, ``compiler`` (of the kernels), ``backend`` (that of moduli of 1024 to 8192 bits), ``lanes``
+        (elements it computes together), ``warning`` (which instructions of the CPU are left unused, else empty),
         ``gmp`` (GMP's version), ``gmp_path`` (the gmpy2 extension through which GMP is bound), ``threads``, ``python``,
         ``numpy``, ``gmpy2``, ``msgpack``, ``cryptography``, ``platform``, ``machine`` and ``audited`` (False: no
         external audit has taken place).
