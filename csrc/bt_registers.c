@@ -1,4 +1,4 @@
-/* The vector registers after work on secrets; see bt_secret.h. Nothing on other CPUs than x86-64. */
+/* The vector registers after work on secrets; see bt_secret.h. Nothing on other CPUs than x86-64 and aarch64. */
 #include "bt_cpu.h"
 #include "bt_secret.h"
 
@@ -24,6 +24,18 @@ void bt_wipe_registers(void)
                      ".endr" ::
                          : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
                            "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+}
+#elif defined(__aarch64__)
+/* Those that a function may change, by which C libraries copy. 8 to 15 belong to the callers, and to save their lower halves
+ * would write them to the stack. */
+void bt_wipe_registers(void)
+{
+    __asm__ volatile(
+        ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31\n\t"
+        "movi v\\n\\().2d, #0\n\t"
+        ".endr" ::
+            : "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23",
+              "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31");
 }
 #else
 void bt_wipe_registers(void)

@@ -18,7 +18,8 @@ bt_status bt_arena_open(bt_arena *arena, size_t bytes);
 void bt_arena_close(bt_arena *arena);
 
 /* Zeroes the vector registers, where a copy or a selection leaves words of a key: the next function that is looked up by the
- * dynamic linker, or a signal, would write them to the stack. The last statement of whatever worked on an arena. x86-64. */
+ * dynamic linker, or a signal, would write them to the stack. The last statement of whatever worked on an arena. Nothing on
+ * other CPUs than x86-64 and aarch64. */
 void bt_wipe_registers(void);
 
 #endif

@@ -359,7 +359,7 @@ def write():
 writer = threading.Thread(target=write)
 writer.start()
 end = time.monotonic() + 0.4
-while time.monotonic() < end:
+while time.monotonic() < end or done + refused < 2:  # a slow machine may need longer for two
     try:
         calls[name]()
         done += 1
@@ -367,15 +367,15 @@ while time.monotonic() < end:
         refused += 1
 stop = True
 writer.join()
-print(done + refused > 1)
+print("ended")
 """
 
 
 @pytest.mark.parametrize("name", ["store", "gather", "mul", "pow", "prod", "bincount", "scan", "multiexp"])
 def test_indices_that_another_thread_changes(name):
     """Checked and used are the same numbers, whatever happens to the caller's array in between."""
-    run = subprocess.run([sys.executable, "-c", RACE, name], capture_output=True, text=True, timeout=60)
-    assert (run.returncode, run.stdout.strip()) == (0, "True"), run.stderr
+    run = subprocess.run([sys.executable, "-c", RACE, name], capture_output=True, text=True, timeout=300)
+    assert (run.returncode, run.stdout.strip()) == (0, "ended"), run.stderr
 
 
 def test_wrong_buffers_are_refused():

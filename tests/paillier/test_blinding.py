@@ -322,7 +322,7 @@ def test_a_finaliser_never_waits_for_its_own_thread():
     """It encrypts at any new object that opening the tables of either key makes; the alarm ends a child that hangs."""
 
     def work():
-        signal.alarm(20)
+        signal.alarm(100)
         for number in range(12):
             source = blinder()
             owner = PaillierPrivate(source.kernel, _selftest._P, _selftest._Q, HS)
@@ -352,7 +352,7 @@ def test_at_the_end_of_the_interpreter_nobody_waits_for_a_step(monkeypatch):
             raise RuntimeError("another thread is building the table")
 
     def work():
-        signal.alarm(20)
+        signal.alarm(100)
         source = blinder()
         source._kernel = Busy(source._kernel)
         monkeypatch.setattr(sys, "is_finalizing", lambda: True)

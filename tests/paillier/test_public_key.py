@@ -274,5 +274,5 @@ late = Late()
 
 
 def test_a_finaliser_encrypts_at_the_end_of_the_interpreter():
-    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=120, check=False)
     assert (done.stdout, done.stderr, done.returncode) == (str(2 * 3 * sum(range(40))), "", 0)
