@@ -56,16 +56,11 @@ static const char *bind_all(void *handle, bt_gmp_functions *f, const int **limb_
         const char *symbol;
         void *to;
     } needed[] = {
-        {SYMBOL(mpn_add_n), &f->add_n},
-        {SYMBOL(mpn_sub_n), &f->sub_n},
-        {SYMBOL(mpn_mul_1), &f->mul_1},
-        {SYMBOL(mpn_addmul_1), &f->addmul_1},
-        {SYMBOL(mpn_mul_n), &f->mul_n},
-        {SYMBOL(mpn_sqr), &f->sqr},
-        {SYMBOL(mpn_sec_mul), &f->sec_mul},
-        {SYMBOL(mpn_sec_mul_itch), &f->sec_mul_itch},
-        {SYMBOL(mpn_gcd), &f->gcd},
-        {SYMBOL(mp_bits_per_limb), limb_bits},
+        {SYMBOL(mpn_add_n), &f->add_n},     {SYMBOL(mpn_sub_n), &f->sub_n},
+        {SYMBOL(mpn_mul_1), &f->mul_1},     {SYMBOL(mpn_addmul_1), &f->addmul_1},
+        {SYMBOL(mpn_mul_n), &f->mul_n},     {SYMBOL(mpn_sqr), &f->sqr},
+        {SYMBOL(mpn_sec_mul), &f->sec_mul}, {SYMBOL(mpn_sec_mul_itch), &f->sec_mul_itch},
+        {SYMBOL(mpn_gcd), &f->gcd},         {SYMBOL(mp_bits_per_limb), limb_bits},
         {SYMBOL(gmp_version), version},
     };
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
