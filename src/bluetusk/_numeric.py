@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import operator
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -56,14 +55,14 @@ def axis_index(axis: SupportsIndex, ndim: int) -> int:
     numpy.exceptions.AxisError
         If an array of `ndim` axes does not have it.
     TypeError
-        For what is not an integer.
+        For what is not an int.
 
     Examples
     --------
     >>> axis_index(-1, 3)
     2
     """
-    at = operator.index(axis)
+    at = as_int(axis, "axis")
     if not -ndim <= at < ndim:
         raise np.exceptions.AxisError(at, ndim)
     return at % ndim
