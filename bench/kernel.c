@@ -128,7 +128,7 @@ static void close_bench(bench *w)
 
 int main(int argc, char **argv)
 {
-    if (argc < 6 || bt_gmp_load(argv[1]) != BT_OK) {
+    if (argc < 6 || bt_gmp_load(argv[1], NULL) != BT_OK) {
         fprintf(stderr, "usage: kernel LIBGMP ELEMENTS SECONDS EXPONENT_BITS BITS...\n");
         return 2;
     }

@@ -49,8 +49,32 @@ static int redc_n_works(const bt_gmp_functions *f)
     return wrong == 0;
 }
 
-bt_status bt_gmp_load(const char *path)
+/* Binds what is needed; returns the first symbol that is not there, NULL if all are. */
+static const char *bind_all(void *handle, bt_gmp_functions *f, const int **limb_bits, const char *const **version)
 {
+    const struct {
+        const char *symbol;
+        void *to;
+    } needed[] = {
+        {SYMBOL(mpn_add_n), &f->add_n},     {SYMBOL(mpn_sub_n), &f->sub_n},
+        {SYMBOL(mpn_mul_1), &f->mul_1},     {SYMBOL(mpn_addmul_1), &f->addmul_1},
+        {SYMBOL(mpn_mul_n), &f->mul_n},     {SYMBOL(mpn_sqr), &f->sqr},
+        {SYMBOL(mpn_sec_mul), &f->sec_mul}, {SYMBOL(mpn_sec_mul_itch), &f->sec_mul_itch},
+        {SYMBOL(mpn_gcd), &f->gcd},         {SYMBOL(mp_bits_per_limb), limb_bits},
+        {SYMBOL(gmp_version), version},
+    };
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        if (!bind(handle, needed[i].symbol, needed[i].to))
+            return needed[i].symbol;
+    return NULL;
+}
+
+bt_status bt_gmp_load(const char *path, const char **lacks)
+{
+    const char *unused;
+    if (!lacks)
+        lacks = &unused;
+    *lacks = NULL;
     if (bt_gmp.add_n)
         return BT_OK;
     if (!path)
@@ -63,13 +87,10 @@ bt_status bt_gmp_load(const char *path)
     bt_gmp_functions f;
     const int *limb_bits;
     const char *const *version;
-    int found = bind(handle, SYMBOL(mpn_add_n), &f.add_n) & bind(handle, SYMBOL(mpn_sub_n), &f.sub_n) &
-                bind(handle, SYMBOL(mpn_mul_1), &f.mul_1) & bind(handle, SYMBOL(mpn_addmul_1), &f.addmul_1) &
-                bind(handle, SYMBOL(mpn_mul_n), &f.mul_n) & bind(handle, SYMBOL(mpn_sqr), &f.sqr) &
-                bind(handle, SYMBOL(mpn_sec_mul), &f.sec_mul) &
-                bind(handle, SYMBOL(mpn_sec_mul_itch), &f.sec_mul_itch) & bind(handle, SYMBOL(mpn_gcd), &f.gcd) &
-                bind(handle, SYMBOL(mp_bits_per_limb), &limb_bits) & bind(handle, SYMBOL(gmp_version), &version);
-    if (!found || *limb_bits != 64)
+    *lacks = bind_all(handle, &f, &limb_bits, &version);
+    if (!*lacks && *limb_bits != 64)
+        *lacks = "64-bit limbs";
+    if (*lacks)
         return BT_ERR_GMP;
     f.version = *version;
     if (bind(handle, "__gmpn_redc_n", &f.redc_n) && !redc_n_works(&f))

@@ -30,7 +30,8 @@ typedef struct bt_gmp_functions {
 extern bt_gmp_functions bt_gmp; /* all null until bt_gmp_load succeeds; never changes afterwards */
 
 /* Opens `path` (a shared object that depends on libgmp - gmpy2's extension - or libgmp itself) and binds the functions.
- * Idempotent and cheap the second time. BT_ERR_GMP if the object or one function is missing. */
-bt_status bt_gmp_load(const char *path);
+ * Idempotent and cheap the second time. On BT_ERR_GMP, *lacks is what was looked for in vain: a symbol, or "64-bit limbs", or
+ * NULL where the object itself could not be opened (then dlerror() tells why); `lacks` may be NULL. */
+bt_status bt_gmp_load(const char *path, const char **lacks);
 
 #endif

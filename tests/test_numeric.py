@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bluetusk._numeric import as_array, as_int, as_numbers, refuse_masks, refuse_missing
+from bluetusk._numeric import as_array, as_int, as_numbers, axis_index, axis_tuple, refuse_masks, refuse_missing
 from bluetusk.encoding import FixedPoint
 from bluetusk.errors import EncodingOverflow
 
@@ -371,3 +371,39 @@ def test_what_has_no_length_is_one_object():
 def test_bytes_are_no_numbers_in_lists_either(x, where):
     with pytest.raises(TypeError, match=f"^{where} must hold integers or floats, not bytes: use numpy.frombuffer"):
         as_numbers(x, "x")
+
+
+# --- axes
+
+
+@pytest.mark.parametrize("axis", [*range(-5, 6), np.int8(-1), np.uint64(1)])
+@pytest.mark.parametrize("ndim", range(1, 5))
+def test_axes_are_counted_as_numpy_counts_them(ndim: int, axis: int) -> None:
+    shape = tuple(range(2, 2 + ndim))
+    try:
+        rest = np.zeros(shape).sum(axis).shape
+    except np.exceptions.AxisError as error:
+        for call in (axis_index, axis_tuple):
+            with pytest.raises(np.exceptions.AxisError, match=f"^{error}$"):
+                call(axis, ndim)
+    else:
+        at = axis_index(axis, ndim)
+        assert axis_tuple(axis, ndim) == axis_tuple([axis], ndim) == (at,)
+        assert (*shape[:at], *shape[at + 1 :]) == rest
+
+
+def test_a_number_has_no_axis() -> None:
+    with pytest.raises(np.exceptions.AxisError, match="axis 0 is out of bounds for array of dimension 0"):
+        axis_index(0, 0)
+
+
+@pytest.mark.parametrize("axis", [True, 1.0, "0", None, [0, 0.5], np.array([0, 1])])
+def test_what_is_not_an_axis_is_refused(axis: object) -> None:
+    with pytest.raises(TypeError):
+        axis_tuple(axis, 2)
+
+
+def test_an_axis_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="repeated axis"):
+        axis_tuple((1, 0, -1), 2)
+    assert axis_tuple((), 2) == ()

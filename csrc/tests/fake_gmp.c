@@ -1,5 +1,5 @@
-/* A shared object that looks like a GMP to bt_gmp_load, with one thing wrong (-DREDC=..., -DLIMB_BITS=...). What the trial of
- * redc_n needs is right; nothing else is ever called. */
+/* A shared object that looks like a GMP to bt_gmp_load, with one thing wrong (-DREDC=..., -DLIMB_BITS=...,
+ * -DLACKING). What the trial of redc_n needs is right; nothing else is ever called. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -49,7 +49,9 @@ UNUSED(__gmpn_mul_1)
 UNUSED(__gmpn_mul_n)
 UNUSED(__gmpn_sqr)
 UNUSED(__gmpn_sec_mul)
+#ifndef LACKING
 UNUSED(__gmpn_sec_mul_itch)
+#endif
 UNUSED(__gmpn_gcd)
 
 enum { NONE, RIGHT, WRONG };

@@ -90,7 +90,7 @@ static int load(const char *path)
            bind(handle, SYMBOL(mpz_import), &z.import) && bind(handle, SYMBOL(mpz_export), &z.export) &&
            bind(handle, SYMBOL(mpz_mul), &z.mul) && bind(handle, SYMBOL(mpz_mod), &z.mod) &&
            bind(handle, SYMBOL(mpz_powm), &z.powm) && bind(handle, SYMBOL(mpz_invert), &z.invert) &&
-           bt_gmp_load(path) == BT_OK;
+           bt_gmp_load(path, NULL) == BT_OK;
 }
 
 int test_load_gmp(void)

@@ -6,8 +6,24 @@ lines that work and ``THREAT_MODEL.md`` for what is not protected.
 
 import sys
 
-from bluetusk._version import __version__
-from bluetusk.errors import (
+
+def _by_command() -> bool:
+    """Tell whether the command line asked for this import: then a failure is one line, without a traceback."""
+    # Both `bluetusk` and `python -m bluetusk` (whose argv[0] is "-m" until its module is found) import this package
+    # before any code of the command line runs, so its promise of one line is kept here.
+    program = "".join(sys.argv[:1])
+    words = getattr(sys, "orig_argv", ["bluetusk"])  # CPython 3.9 does not have it
+    return program.endswith("/bluetusk") or (program == "-m" and "bluetusk" in words)
+
+
+# pip looks at the version; an older Python with a wheel or a checkout on its path does not. Old syntax, down to here.
+if sys.version_info < (3, 10):  # noqa: UP036
+    _old = "bluetusk needs CPython 3.10 or newer, and {} is {}.{}".format(sys.executable, *sys.version_info[:2])
+    raise SystemExit("bluetusk: " + _old) if _by_command() else ImportError(_old)
+
+from bluetusk._requirements import explained, require_packages  # noqa: E402
+from bluetusk._version import __version__  # noqa: E402
+from bluetusk.errors import (  # noqa: E402
     BluetuskError,
     DataWarning,
     DecryptionError,
@@ -20,6 +36,7 @@ from bluetusk.errors import (
 )
 
 try:
+    require_packages()
     from bluetusk import evidence, federated, integrations, modexp, paillier, sharing, vertical
     from bluetusk._parallel import set_num_threads
     from bluetusk._selftest import build_info, known_answer_test, selftest
@@ -28,12 +45,10 @@ try:
 
     known_answer_test()
 except (ImportError, BluetuskError) as _error:
-    # Both `bluetusk` and `python -m bluetusk` (whose argv[0] is "-m" until its module is found) import this package
-    # before any code of the command line runs, so its promise of one line without a traceback is kept here.
-    _program = "".join(sys.argv[:1])
-    if _program.endswith("/bluetusk") or (_program == "-m" and "bluetusk" in sys.orig_argv):
-        raise SystemExit(f"bluetusk: {_error}") from None
-    raise
+    _told = explained(_error)
+    if _by_command():
+        raise SystemExit(f"bluetusk: {_told}") from None
+    raise _told from None
 
 __all__ = [
     "BluetuskError",

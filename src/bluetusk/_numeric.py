@@ -6,12 +6,22 @@ import functools
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, TypeAlias, cast
+from typing import Any, SupportsIndex, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["NumberArray", "as_array", "as_int", "as_numbers", "index_text", "refuse_masks", "refuse_missing"]
+__all__ = [
+    "NumberArray",
+    "as_array",
+    "as_int",
+    "as_numbers",
+    "axis_index",
+    "axis_tuple",
+    "index_text",
+    "refuse_masks",
+    "refuse_missing",
+]
 
 NumberArray: TypeAlias = (
     "npt.NDArray[np.int64] | npt.NDArray[np.uint64] | npt.NDArray[np.float64] | npt.NDArray[np.object_]"
@@ -35,6 +45,48 @@ def as_int(value: object, name: str, low: int | None = None, high: int | None = 
         shown = str(number) if number.bit_length() <= 128 else f"one of {number.bit_length()} bits"
         raise ValueError(f"{name} must be {f'at least {low}' if high is None else f'{low} to {high}'}, not {shown}")
     return number
+
+
+def axis_index(axis: SupportsIndex, ndim: int) -> int:
+    """Return an axis counted from the front, as NumPy counts; NumPy 1.26 has no public function for it.
+
+    Raises
+    ------
+    numpy.exceptions.AxisError
+        If an array of `ndim` axes does not have it.
+    TypeError
+        For what is not an int.
+
+    Examples
+    --------
+    >>> axis_index(-1, 3)
+    2
+    """
+    at = as_int(axis, "axis")
+    if not -ndim <= at < ndim:
+        raise np.exceptions.AxisError(at, ndim)
+    return at % ndim
+
+
+def axis_tuple(axis: SupportsIndex | Sequence[SupportsIndex], ndim: int) -> tuple[int, ...]:
+    """Return one axis, or a list or tuple of different ones, counted from the front.
+
+    Raises
+    ------
+    numpy.exceptions.AxisError, TypeError
+        As :func:`axis_index`.
+    ValueError
+        For an axis that is given twice.
+
+    Examples
+    --------
+    >>> axis_tuple((-1, 0), 3)
+    (2, 0)
+    """
+    axes = tuple(axis_index(each, ndim) for each in (axis if isinstance(axis, list | tuple) else (axis,)))
+    if len(set(axes)) != len(axes):
+        raise ValueError("repeated axis")
+    return axes
 
 
 def index_text(name: str, shape: tuple[int, ...], flat: int) -> str:

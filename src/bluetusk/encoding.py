@@ -187,8 +187,8 @@ class FixedPoint(Plan):
         >>> import bluetusk as bt
         >>> from decimal import Decimal
         >>> plan = bt.FixedPoint.money()
-        >>> plan.quantise([Decimal("19.99"), Decimal("0.01")])[0].sum()
-        np.int64(2000)
+        >>> plan.quantise([Decimal("19.99"), Decimal("0.01")])[0]
+        array([1999,    1])
         """
         plan = cls.__new__(cls)
         plan._set(10, limit, digits, max_weight, guard_bits, on_clip, "half-even", "limit", "digits")

@@ -432,7 +432,11 @@ def test_bytes_of_nothing() -> None:
         (("shamir", 7, 2, 9, 8, np.zeros(1, np.uint64)), r"parties is 9, but GF\(7\) has 6 points"),
         (("shamir", 101, 2, 2**70, 1, np.zeros(1, np.uint64)), "parties must be 1 to"),
         (("additive", 2**64, 2, 2, 0, np.zeros((0, 2000), np.uint64)), "do not travel"),
-        (("additive", 2**64, 2, 2, 0, np.zeros((1,) * 33, np.uint64)), "do not travel"),
+        *(
+            [(("additive", 2**64, 2, 2, 0, np.zeros((1,) * 33, np.uint64)), "do not travel")]
+            if np.lib.NumpyVersion(np.__version__) >= "2.0.0"  # before, no array has more than 32 axes
+            else []
+        ),
         ((["shamir"], 101, 2, 3, 1, np.zeros(1, np.uint64)), "scheme must be one of"),
     ],
 )

@@ -26,4 +26,7 @@ def gmp_path() -> str:
         path = getattr(sys.modules.get(name), "__file__", None)
         if path and not path.endswith((".py", ".pyc")):
             return str(path)
-    raise ImportError(f"gmpy2 at {gmpy2.__file__} has no extension module; install a wheel or build of gmpy2 >= 2.2")
+    raise ImportError(
+        f"gmpy2 at {gmpy2.__file__} has no extension module: "
+        'pip install --force-reinstall --only-binary gmpy2 "gmpy2>=2.2"'
+    )

@@ -24,7 +24,7 @@ cdef extern from "bt_cpu.h" nogil:
 
 
 cdef extern from "bt_gmp.h" nogil:
-    bt_status bt_gmp_load(const char *path)
+    bt_status bt_gmp_load(const char *path, const char **lacks)
     struct bt_gmp_functions:
         const char *version
     bt_gmp_functions bt_gmp

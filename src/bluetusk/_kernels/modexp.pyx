@@ -20,11 +20,18 @@ cdef extern from "Python.h":
     Py_ssize_t PY_SSIZE_T_MAX
 
 
+cdef extern from "dlfcn.h":
+    char *dlerror()
+
+
 def _bind():
+    cdef const char *lacks = NULL
     path = os.fsencode(gmp_path())
-    if bt_gmp_load(path) != BT_OK:
+    if bt_gmp_load(path, &lacks) != BT_OK:
+        what = f"lacks {lacks.decode()}" if lacks != NULL else f"does not open ({dlerror().decode(errors='replace')})"
         raise ImportError(
-            f"no usable GMP (64-bit limbs, mpn_sec_mul) behind {os.fsdecode(path)}; reinstall gmpy2 >= 2.2 from a wheel"
+            f"the GMP of {os.fsdecode(path)} {what}: "
+            'pip install --force-reinstall --only-binary gmpy2 "gmpy2>=2.2"'
         )
 
 

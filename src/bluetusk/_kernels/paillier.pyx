@@ -64,7 +64,7 @@ cdef extern from "bt_paillier.h" nogil:
                                         size_t n, const bt_limb *hs, const bt_limb *random, bt_word *scratch)
 
 
-if bt_gmp_load(os.fsencode(gmp_path())) != 0:
+if bt_gmp_load(os.fsencode(gmp_path()), NULL) != 0:  # modexp, imported above, has told why by now
     raise ImportError("bluetusk could not bind GMP through gmpy2; reinstall gmpy2 >= 2.2")
 
 # Table rows that one call builds: a few milliseconds, so that Ctrl-C is seen.

@@ -24,10 +24,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from numpy.typing import NDArray
 
-from .._numeric import as_array, as_int, as_numbers, index_text, refuse_masks, refuse_missing
+from .._numeric import as_array, as_int, as_numbers, axis_index, axis_tuple, index_text, refuse_masks, refuse_missing
 from .._powers import product_us
 from ..encoding import FixedPoint
 from . import arith, linalg, sparse
@@ -292,7 +291,7 @@ class Arithmetic(Structured):
         array([1.5 , 2.25])
         """
         refuse_masks(axis, "axis")
-        axes = tuple(range(self.ndim)) if axis is None else normalize_axis_tuple(axis, self.ndim)
+        axes = tuple(range(self.ndim)) if axis is None else axis_tuple(axis, self.ndim)
         if self._packing is not None and self.ndim - 1 in axes:
             self._refuse_packed("sum over the last axis", "sum over leading axes, such as axis=0")
         count = math.prod(self._index.shape[i] for i in axes)
@@ -338,7 +337,7 @@ class Arithmetic(Structured):
         array([1.  , 3.  , 3.5 , 3.75])
         """
         c = self.ravel() if axis is None else self
-        at = normalize_axis_index(0 if axis is None else as_int(axis, "axis"), c.ndim)
+        at = axis_index(0 if axis is None else as_int(axis, "axis"), c.ndim)
         if self._packing is not None and at == c.ndim - 1:
             self._refuse_packed("cumsum along the last axis", "sum along a leading axis, such as axis=0")
         index = np.moveaxis(c._index, at, -1)

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 
 from .. import _parallel
-from .._numeric import as_array, refuse_masks, refuse_missing
+from .._numeric import as_array, axis_index, refuse_masks, refuse_missing
 from . import arith
 from .arithmetic import Arithmetic
 from .base import CipherBase
@@ -383,7 +382,7 @@ def _concatenate(arrays: Sequence[A], axis: int | None = 0) -> A:
 
 
 def _with_axis(c: A, axis: int) -> A:
-    at = normalize_axis_index(axis, c.ndim + 1)
+    at = axis_index(axis, c.ndim + 1)
     if at == c.ndim:
         c._refuse_packed("a new last axis", "put the new axis before it")
     return c._view(np.expand_dims(c._index, at))
@@ -429,7 +428,7 @@ def joined(items: Sequence[A], axis: int | None) -> A:
     first = items[0]
     if not first.ndim:
         raise ValueError("encrypted arrays of shape () cannot be concatenated: use numpy.stack, or reshape(1)")
-    at = normalize_axis_index(axis, first.ndim)
+    at = axis_index(axis, first.ndim)
     for c in items[1:]:
         first._check_join(c, "concatenate")
     if at == first.ndim - 1:

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from .._numeric import as_array, as_int, refuse_masks, refuse_missing
+from .._numeric import as_array, as_int, axis_index, axis_tuple, refuse_masks, refuse_missing
 from .base import CipherBase
 from .store import Index, gathered
 
@@ -230,7 +229,7 @@ class Structured(CipherBase):
         if not axes or (len(axes) == 1 and axes[0] is None):
             order = tuple(reversed(range(self.ndim)))
         else:
-            order = normalize_axis_tuple(_dims(axes[0] if len(axes) == 1 else axes, "transpose"), self.ndim)
+            order = axis_tuple(_dims(axes[0] if len(axes) == 1 else axes, "transpose"), self.ndim)
         if self._packing is not None and order and order[-1] != self.ndim - 1:
             self._refuse_packed("transpose", "permute the leading axes only")
         return self._view(self._index.transpose(order))
@@ -271,7 +270,7 @@ class Structured(CipherBase):
         >>> pub.encrypt(np.ones((2, 3, 1))).swapaxes(0, 1).shape
         (3, 2, 1)
         """
-        a, b = normalize_axis_index(axis1, self.ndim), normalize_axis_index(axis2, self.ndim)
+        a, b = axis_index(axis1, self.ndim), axis_index(axis2, self.ndim)
         order = list(range(self.ndim))
         order[a], order[b] = b, a
         return self.transpose(order)
@@ -305,7 +304,7 @@ class Structured(CipherBase):
             drop = tuple(i for i, d in enumerate(self._lead) if d == 1)
         else:
             refuse_masks(axis, "axis")
-            drop = normalize_axis_tuple(axis, self.ndim)
+            drop = axis_tuple(axis, self.ndim)
         if self._packing is not None and self.ndim - 1 in drop:
             self._refuse_packed("squeezing the last axis", "squeeze the leading axes only")
         return self._view(np.squeeze(self._index, axis=drop))

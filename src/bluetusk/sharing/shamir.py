@@ -139,7 +139,7 @@ def reconstruct(
     >>> shares = bt.sharing.shamir.share(42, threshold=2, parties=4)
     >>> int(bt.sharing.shamir.reconstruct(shares[:2], [1, 2], 2))
     42
-    >>> shares[2] ^= 1
+    >>> shares[2:3] ^= 1
     >>> bt.sharing.shamir.reconstruct(shares, [1, 2, 3, 4], 2)
     Traceback (most recent call last):
         ...
@@ -181,7 +181,7 @@ def correct(
     --------
     >>> import bluetusk as bt
     >>> shares = bt.sharing.shamir.share([5, 6, 7], threshold=2, parties=6)
-    >>> shares[4, 1] ^= 3
+    >>> shares[4, 1:2] ^= 3
     >>> shares[0] = 0
     >>> bt.sharing.shamir.correct(shares, [1, 2, 3, 4, 5, 6], 2)
     (array([5, 6, 7], dtype=uint64), [1, 5])

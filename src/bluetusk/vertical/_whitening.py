@@ -70,8 +70,8 @@ def whitening(X: Floats, largest: float, *, centre: bool = True) -> Whitening:
     --------
     >>> X = np.array([[1.0, 10.0], [2.0, 10.0], [3.0, 30.0], [4.0, 10.0]])
     >>> U = whitening(X, 64.0).rows(X)
-    >>> np.abs(U.T @ U / 4 - np.eye(2)).max() < 0.02
-    np.True_
+    >>> bool(np.abs(U.T @ U / 4 - np.eye(2)).max() < 0.02)
+    True
     """
     n, d = X.shape
     size = np.abs(X).max(axis=0)

@@ -41,8 +41,8 @@ class BlacklistAnswer:
 
     Examples
     --------
-    >>> BlacklistAnswer(np.array([True, False]), 1000).listed.sum()
-    np.int64(1)
+    >>> int(BlacklistAnswer(np.array([True, False]), 1000).listed.sum())
+    1
     """
 
     listed: NDArray[np.bool_]
