@@ -1,7 +1,8 @@
 """Lists the compiled extensions; everything else is in pyproject.toml.
 
-The compiler is that of CC, else Python's. A build for CPython 3.11 or newer uses the stable ABI of 3.11 (PEP 384), so that
-one wheel serves all of them; 3.10's has no buffers, and a free-threaded CPython has none. docs/decisions/packaging.md.
+The compiler is that of CC, else Python's. A build for CPython 3.11 or newer uses the stable ABI of 3.11 (PEP 384), so
+that one wheel serves all of them; 3.10's has no buffers, and a free-threaded CPython has none:
+docs/decisions/packaging.md.
 """
 
 from __future__ import annotations
@@ -62,7 +63,10 @@ def extension(name: str, sources: list[str]) -> Extension:
         f"bluetusk._kernels.{name}",
         [f"src/bluetusk/_kernels/{name}.pyx", *(f"csrc/{source}.c" for source in sources)],
         include_dirs=["csrc", str(Path(gmpy2.__file__).parent)],
-        define_macros=[*([("Py_LIMITED_API", "0x030B0000")] if STABLE_ABI else []), *([("BT_ZIG", None)] if ZIG else [])],
+        define_macros=[
+            *([("Py_LIMITED_API", "0x030B0000")] if STABLE_ABI else []),
+            *([("BT_ZIG", None)] if ZIG else []),
+        ],
         py_limited_api=STABLE_ABI,
         extra_compile_args=[
             "-std=gnu17",
@@ -76,9 +80,14 @@ def extension(name: str, sources: list[str]) -> Extension:
     )
 
 
+MODULES = [extension(name, sources) for name, sources in KERNELS.items()]
+
 setup(
-    ext_modules=cythonize(
-        [extension(name, sources) for name, sources in KERNELS.items()],
+    # an sdist holds the sources: no C need be made for it
+    ext_modules=MODULES
+    if "sdist" in sys.argv
+    else cythonize(
+        MODULES,
         build_dir="build/cython",
         nthreads=0,
         force=bool(os.environ.get("BLUETUSK_FORCE_CYTHON")),
