@@ -80,9 +80,14 @@ def extension(name: str, sources: list[str]) -> Extension:
     )
 
 
+MODULES = [extension(name, sources) for name, sources in KERNELS.items()]
+
 setup(
-    ext_modules=cythonize(
-        [extension(name, sources) for name, sources in KERNELS.items()],
+    # an sdist holds the sources: no C need be made for it
+    ext_modules=MODULES
+    if "sdist" in sys.argv
+    else cythonize(
+        MODULES,
         build_dir="build/cython",
         nthreads=0,
         force=bool(os.environ.get("BLUETUSK_FORCE_CYTHON")),
