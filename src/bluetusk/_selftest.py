@@ -56,7 +56,9 @@ def _package(name: str) -> str:
 
 
 def _cpu_flags() -> set[str]:
-    """Return what the Linux kernel lists of an x86 CPU: an answer that does not come from our own CPUID."""
+    """Return what the Linux kernel lists of an x86-64 CPU: an answer that does not come from our own CPUID."""
+    if platform.machine() != "x86_64":  # an emulator of another machine may show its host's list
+        return set()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
