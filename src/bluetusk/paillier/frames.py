@@ -206,31 +206,33 @@ def read_payload(fp: BinaryIO, got: Received, pub: PublicKey, threads: int | Non
         room.make(lo + len(canon))
         here = part(mont, room.words(), lo, lo + len(canon))
         load_checked(pub, here, canon.astype(np.uint64, copy=False), lo, threads=threads)
+        del here  # a buffer with views cannot grow
     room.make(n)
     return Store(mont, room.words(), n, FRESH if got.fresh else DERIVED)
 
 
 class _Room:
-    """A buffer that grows to n elements by doubling, as they arrive.
+    """A buffer that grows to n elements as they arrive.
 
-    It grows where it is: the system moves the pages of a large buffer, so that no second copy is held meanwhile.
+    A bytearray grows where it is, with an eighth to spare: the system moves the pages of a large one, so that no second
+    copy is held meanwhile. NumPy's `resize` copies since 2.5.
     """
 
     def __init__(self, pub: PublicKey, n: int) -> None:
         self._mont, self._most, self._there = pub._kernel.mont, n, 0
-        self._base, self._skip = np.zeros(_LINE, np.uint64), 0
+        self._bytes, self._skip = bytearray(8 * _LINE), 0
 
     def make(self, n: int) -> None:
         """Make room for n elements; no view of the buffer may be in use."""
         if n <= self._there:
             return
         used = self._mont.words(self._there)
-        self._there = min(self._most, max(n, 2 * self._there))
         try:
-            self._base.resize(self._mont.words(self._there) + _LINE, refcheck=False)
-        except (MemoryError, ValueError, OverflowError):
+            self._bytes.extend(bytes(8 * (self._mont.words(n) - used)))
+        except (MemoryError, OverflowError):
             raise FrameError(f"this machine has no memory for the {self._most} ciphertexts of the frame") from None
-        at = self._base.ctypes.data
+        self._there = n
+        at = np.frombuffer(self._bytes, np.uint64).ctypes.data
         skip = -at % (8 * _LINE) // 8
         if skip != self._skip:  # NumPy would move overlapping words by way of a copy
             ctypes.memmove(at + 8 * skip, at + 8 * self._skip, 8 * used)
@@ -238,7 +240,7 @@ class _Room:
 
     def words(self) -> NDArray[np.uint64]:
         """Return the buffer, which begins on a cache line."""
-        return self._base[self._skip : self._skip + self._mont.words(self._there)]
+        return np.frombuffer(self._bytes, np.uint64)[self._skip : self._skip + self._mont.words(self._there)]
 
 
 def take_payload(payload: memoryview, got: Received, pub: PublicKey, threads: int | None) -> Store:
