@@ -8,6 +8,8 @@ ABI. docs/decisions/packaging.md has what was tried.
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import sys
 import sysconfig
 from pathlib import Path
@@ -51,12 +53,14 @@ WARNINGS = ["-Wall", "-Wextra"]
 LEVELS = {"ring": "-O3"}
 # CFLAGS come before these: a level of optimisation that they name is left alone. Python's own flags may ask for debug
 # information (-g), which costs a quarter of the build and most of a wheel's size.
-OPTIMISE = "-O" not in os.environ.get("CFLAGS", "")
-DEBUG = [] if "-g" in os.environ.get("CFLAGS", "") else ["-g0"]
+CFLAGS = shlex.split(os.environ.get("CFLAGS", ""))
+OPTIMISE = not any(flag.startswith("-O") for flag in CFLAGS)
+DEBUG = [] if any(re.fullmatch(r"-g(\d|gdb\d?|dwarf.*)?", flag) for flag in CFLAGS) else ["-g0"]
+COMPILER = [os.path.basename(word) for word in shlex.split(os.environ.get("CC", ""))]
 STABLE_ABI = sys.version_info >= (3, 11) and not sysconfig.get_config_var("Py_GIL_DISABLED")
 MACROS = {
     "Py_LIMITED_API": "0x030B0000" if STABLE_ABI else None,
-    "BT_ZIG": "1" if "zig" in os.environ.get("CC", "") else None,  # bt_compiler names it
+    "BT_ZIG": "1" if {"zig", "ziglang"} & set(COMPILER) else None,  # bt_compiler names it
 }
 
 
@@ -72,6 +76,7 @@ def extension(name: str, sources: list[str]) -> Extension:
             "-std=gnu17",
             *([LEVELS.get(name, "-O2")] if OPTIMISE else []),
             *DEBUG,
+            "-fwrapv",  # as Python's own flags, which CFLAGS replace
             "-fvisibility=hidden",
             *WARNINGS,
         ],

@@ -40,7 +40,7 @@ unsigned bt_cpu_of(unsigned leaf1, unsigned state, unsigned leaf7)
 static unsigned state_saved(void)
 {
     unsigned low, high;
-    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0)); /* volatile: not before the test for OSXSAVE */
     return low;
 }
 

@@ -86,7 +86,7 @@ static int mont_available(void)
 #ifdef BT_IFMA_EMULATE
     return 1;
 #else
-    return bt_cpu_has(BT_CPU_AVX512F | BT_CPU_IFMA);
+    return bt_cpu_has(BT_CPU_AVX2 | BT_CPU_AVX512F | BT_CPU_IFMA);
 #endif
 }
 

@@ -166,8 +166,10 @@ bt_status bt_paillier_decrypt(const bt_paillier_priv *priv, bt_limb *m, const bt
         return status;
     if (n == 0)
         return BT_OK;
+    if (n > MAX_BATCH)
+        return BT_ERR_ARG;
     const bt_limb *t = random + n;
-    if (n > MAX_BATCH || any_zero(t, T_LIMBS, 1) || any_zero(random, 1, n))
+    if (any_zero(t, T_LIMBS, 1) || any_zero(random, 1, n))
         return BT_ERR_ARG; /* a broken generator: a zero would take a value out of the check */
 
     bt_limb *y[2] = {take(&scratch, CHUNK * L), take(&scratch, CHUNK * L)};

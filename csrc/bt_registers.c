@@ -26,13 +26,15 @@ void bt_wipe_registers(void)
                            "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
 }
 #elif defined(__aarch64__)
-/* Those that a function may change, by which C libraries copy. 8 to 15 belong to the callers, and to save their lower halves
- * would write them to the stack. */
+/* The lower halves of 8 to 15 belong to the callers: to save them here would write them to the stack. */
 void bt_wipe_registers(void)
 {
     __asm__ volatile(
         ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31\n\t"
         "movi v\\n\\().2d, #0\n\t"
+        ".endr\n\t"
+        ".irp n, 8, 9, 10, 11, 12, 13, 14, 15\n\t"
+        "mov v\\n\\().d[1], xzr\n\t"
         ".endr" ::
             : "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23",
               "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31");

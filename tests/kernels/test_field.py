@@ -129,3 +129,19 @@ def test_wrong_buffers_are_refused():
     for order in (0, 2, 4, 2**4097 - 1):
         with pytest.raises(ValueError, match="odd prime of at most 4096 bits"):
             Field(order)
+
+
+@pytest.mark.parametrize("p", [2**31 - 1, 2**61 - 1, 2**127 - 1, 256])
+def test_arrays_of_too_few_axes_are_refused(p):
+    """A tuple that is indexed beyond its end is read out of bounds where the compiler does not check: CPython 3.10."""
+    f = Field(p)
+    flat, point = np.zeros(4, f.dtype), np.zeros((), f.dtype)
+    square = np.zeros((2, 2, *((f.limbs,) if f.limbs > 1 else ())), f.dtype)
+    for m, s, out in ((flat, square, square), (square, flat, square), (square, square, flat), (point, point, point)):
+        with pytest.raises(ValueError, match=r"has [01] axes, need [12]"):
+            f.matmul(m, s, out.copy(), 0, 0, 2)
+    with pytest.raises(ValueError, match="x has 0 axes"):
+        f.powers(point, 3)
+    for z, x in ((point, flat), (flat, point)):
+        with pytest.raises(ValueError, match="has 0 axes, need 1"):
+            f.lagrange(z, x)

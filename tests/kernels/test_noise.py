@@ -81,3 +81,19 @@ def test_sizes_are_checked() -> None:
     for words, room in ((5, 2), (7, 2), (6, 1)):
         with pytest.raises(ValueError, match="words must have 3"):
             kernel.draw(t, np.zeros(words, np.uint64), out, undecided[:room])
+
+
+def test_a_table_keeps_what_was_checked() -> None:
+    """Neither an object that no constructor made nor arrays that change afterwards reach the kernel."""
+    with pytest.raises(TypeError):
+        kernel.Table.__new__(kernel.Table)
+    thresholds = np.array([10, 10, 20, TOP], np.uint64)
+    guide = np.array(
+        [bisect_left(thresholds, g << 63 - kernel.GUIDE_BITS) for g in range(1 << kernel.GUIDE_BITS)], "u2"
+    )
+    t = kernel.Table(thresholds, guide, 0, 0)
+    words = [[9], [10], [11], [TOP - 1]]
+    before = draw(t, words)
+    thresholds[:] = 0
+    guide[:] = 60_000
+    assert draw(t, words) == before

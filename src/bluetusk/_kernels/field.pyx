@@ -47,6 +47,14 @@ _KINDS = {2**31 - 1: (BT_FIELD_P31, np.uint32), 2**61 - 1: (BT_FIELD_P61, np.uin
           2**64 - 2**32 + 1: (BT_FIELD_P64, np.uint64), 256: (BT_FIELD_GF256, np.uint8)}
 
 
+cdef Py_ssize_t _along(array, Py_ssize_t axis, str name) except -1:
+    """The length of an axis that may not be there: an index into a tuple is not checked here, nor by CPython 3.10."""
+    shape = array.shape
+    if len(shape) <= axis:
+        raise ValueError(f"{name} has {len(shape)} axes, need {axis + 1}")
+    return shape[axis]
+
+
 cdef class Field:
     """The integers modulo an odd prime, or GF(2^8) for 256."""
 
@@ -137,11 +145,12 @@ cdef class Field:
 
     def matmul(self, m, s, out, Py_ssize_t at, Py_ssize_t to, Py_ssize_t n):
         """Compute ``out[:, to:to + n] = m @ s[:, at:at + n]``; m is public."""
-        cdef Py_ssize_t rows = m.shape[0], k = m.shape[1], width = s.shape[1], out_width = out.shape[1]
+        cdef Py_ssize_t rows = _along(m, 0, "m"), k = _along(m, 1, "m")
+        cdef Py_ssize_t width = _along(s, 1, "s"), out_width = _along(out, 1, "out")
         cdef const uint8_t *matrix = self._read(m, rows * k, "m")
         cdef const uint8_t *vectors = self._read(s, k * width, "s")
         cdef uint8_t *o = self._write(out, rows * out_width, "out")
-        if s.shape[0] != k or out.shape[0] != rows:
+        if _along(s, 0, "s") != k or _along(out, 0, "out") != rows:
             raise ValueError(f"shapes {m.shape}, {s.shape} and {out.shape} do not fit a product")
         if at < 0 or to < 0 or n < 0 or at > width - n or to > out_width - n:
             raise ValueError(f"{n} columns from {at} and to {to} are outside of s or out")
@@ -158,7 +167,7 @@ cdef class Field:
 
     def powers(self, x, Py_ssize_t k):
         """Return the matrix of ``x[r]**j`` for j < k."""
-        cdef Py_ssize_t rows = x.shape[0]
+        cdef Py_ssize_t rows = _along(x, 0, "x")
         cdef const uint8_t *points = self._read(x, rows, "x")
         out = np.empty((rows, k, self.limbs)[: 3 if self.limbs > 1 else 2], self.dtype)
         cdef uint8_t *o = self._write(out, rows * k, "out")
@@ -168,7 +177,7 @@ cdef class Field:
 
     def lagrange(self, z, x):
         """Return the matrix that takes a polynomial's values at `x` to those at `z`; None if two x are equal."""
-        cdef Py_ssize_t rows = z.shape[0], k = x.shape[0]
+        cdef Py_ssize_t rows = _along(z, 0, "z"), k = _along(x, 0, "x")
         cdef const uint8_t *at = self._read(z, rows, "z")
         cdef const uint8_t *points = self._read(x, k, "x")
         out = np.empty((rows, k, self.limbs)[: 3 if self.limbs > 1 else 2], self.dtype)

@@ -44,7 +44,7 @@ cdef const bt_mont_ops *_ops = bt_mont_pick(os.fsencode(os.environ.get("BLUETUSK
 if _ops == NULL:
     raise ImportError(
         f"the environment variable BLUETUSK_BACKEND is {os.environ['BLUETUSK_BACKEND']!r}, which this build or this CPU "
-        "does not have; unset it, or set it to 'mpn'"
+        "does not have; unset it, or set it to 'mpn', 'fma' (AVX2) or 'ifma' (AVX-512)"
     )
 BACKEND = _ops.name.decode()
 COMPILER = bt_compiler().decode()

@@ -1,5 +1,7 @@
 """Binding of csrc/bt_noise: exact samples from a table, as far as their words decide them. Checks sizes, releases the GIL."""
 
+import numpy as np
+
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "bt_noise.h" nogil:
@@ -29,8 +31,9 @@ cdef class Table:
     cdef bt_noise _table
     cdef readonly Py_ssize_t words
 
-    def __init__(self, const uint64_t[::1] threshold not None, const uint16_t[::1] guide not None, unsigned shift,
-                 uint64_t slope):
+    def __cinit__(self, const uint64_t[::1] threshold not None, const uint16_t[::1] guide not None, unsigned shift,
+                  uint64_t slope):
+        threshold, guide = np.array(threshold), np.array(guide)  # what is checked here must not change afterwards
         cdef Py_ssize_t count = threshold.shape[0], j
         if not 1 <= count <= BT_NOISE_MAX_COUNT or threshold[count - 1] != (<uint64_t>1 << 63) - 1:
             raise ValueError(f"threshold must have 1 to {BT_NOISE_MAX_COUNT} values, the last of them 2^63 - 1")
