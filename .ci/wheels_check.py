@@ -168,6 +168,7 @@ def check_metadata(content: Content, info: str, tree: Path) -> None:
         "Author": [", ".join(author["name"] for author in project["authors"])],
         "License-Expression": [project["license"]],
         "License-File": list(LICENCES),
+        "Dynamic": ["license-file"],  # by setuptools, for its license-files
         "Keywords": [",".join(project["keywords"])],
         "Classifier": project["classifiers"],
         "Requires-Python": [project["requires-python"]],
