@@ -395,6 +395,31 @@ def test_python_m_bluetusk_is_the_command_line() -> None:
     assert done.stdout.startswith("bluetusk ")
 
 
+@pytest.mark.parametrize("words", [["info"], ["info", "--json"], ["selftest"], ["--help"], ["no-such-command"]])
+def test_a_closed_standard_output_is_told(words: list[str]) -> None:
+    command = [sys.executable, "-m", "bluetusk", *words]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: os.close(1))
+    told = "bluetusk: standard output is closed: send it to a file, or to /dev/null\n"
+    assert (done.returncode, done.stderr) == (1, told)
+
+
+@pytest.mark.parametrize("closed", [0, 2])
+def test_other_streams_may_be_closed(closed: int, tmp_path: Path) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "bluetusk", *words]
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE if closed == 0 else None}
+        return subprocess.run(command, text=True, preexec_fn=lambda: os.close(closed), **streams)
+
+    done = run("info", "--json")
+    assert (done.returncode, done.stderr or "") == (0, "")
+    assert json.loads(done.stdout)["audited"] is False
+    done = run("keygen", str(tmp_path / "key"))  # asks the standard input for a passphrase
+    assert done.returncode == 1
+    assert (done.stderr or "").count("\n") == (closed == 0)
+    done = run("inspect", str(tmp_path / "none"))
+    assert (done.returncode, done.stdout) == (1, "")  # where nobody reads errors, they do not go among the results
+
+
 SCRIPT = "import sys; from bluetusk.cli import main; sys.exit(main())"  # what an installer makes of the entry point
 
 

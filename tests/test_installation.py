@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import cryptography
 import gmpy2
 import pytest
 
@@ -50,6 +51,13 @@ def refusal(site: Path | None = None, before: str = "", **env: str) -> str:
     return done.stdout
 
 
+def refused_alone(site: Path) -> str:
+    """Return what the command line is refused with, without its name: half the time of `refusal`."""
+    told = run(["info"], site)
+    assert (told.returncode, told.stdout, told.stderr.count("\n")) == (1, "", 1)
+    return told.stderr.removeprefix("bluetusk: ").removesuffix("\n")
+
+
 def package(site: Path, name: str, text: str) -> Path:
     """Put a package of one file into a folder."""
     (site / name).mkdir(parents=True)
@@ -82,7 +90,7 @@ def test_an_old_python_is_named_before_anything_else_is_read(version: tuple[int,
 def test_what_an_old_python_reads_is_old_syntax() -> None:
     source = (PACKAGE / "__init__.py").read_text()
     ast.parse(source, feature_version=(3, 6))
-    assert source.index("sys.version_info <") < re.search("^from ", source, re.M).start()
+    assert source.index("sys.version_info <") < re.search("^ *(from|import) +bluetusk", source, re.M).start()
 
 
 # --- the packages under it
@@ -129,6 +137,82 @@ def test_a_broken_package_is_named_with_the_cause(tmp_path: Path) -> None:
         "numpy, which bluetusk needs, does not import (Original error was: No module named "
         "'numpy._core._multiarray_umath'): pip install --force-reinstall \"numpy>=1.26\""
     )
+
+
+@pytest.mark.parametrize("name", OLDEST)
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("raise RuntimeError('module compiled against ABI 1')", "RuntimeError: module compiled against ABI 1"),
+        ("None.real", "AttributeError: 'NoneType' object has no attribute 'real'"),
+        ("raise ValueError('numpy.dtype size changed')", "ValueError: numpy.dtype size changed"),
+        ("raise OSError(5, 'Input/output error')", "OSError: [Errno 5] Input/output error"),
+        ("raise SystemExit", "SystemExit"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("class PanicException(BaseException): ...\nraise PanicException('a panic')", "PanicException: a panic"),
+    ],
+)
+def test_whatever_ends_the_import_of_a_package_is_one_line(tmp_path: Path, name: str, text: str, cause: str) -> None:
+    check = refusal if name == "msgpack" else refused_alone
+    assert check(package(tmp_path, name, text)) == (
+        f"{name}, which bluetusk needs, does not import ({cause}): "
+        f'pip install --force-reinstall "{name}>={OLDEST[name]}"'
+    )
+
+
+def test_a_package_that_does_not_parse_is_named(tmp_path: Path) -> None:
+    told = refusal(package(tmp_path, "msgpack", "x ="))
+    assert told.startswith("msgpack, which bluetusk needs, does not import (SyntaxError: invalid syntax (__init__.py, ")
+
+
+def test_ctrl_c_during_an_import_stays_itself(tmp_path: Path) -> None:
+    done = run("import bluetusk", package(tmp_path, "gmpy2", "raise KeyboardInterrupt"))
+    assert done.stderr.endswith("\nKeyboardInterrupt\n")
+
+
+def test_a_module_without_a_file_is_refused() -> None:
+    told = refusal(before="import sys, types\nsys.modules['msgpack'] = types.ModuleType('msgpack')")
+    assert told.startswith("bluetusk needs msgpack >= 1.2.1, not an unknown version (a module without a file): pip ")
+
+
+def test_cryptography_without_its_compiled_module_is_named(tmp_path: Path) -> None:
+    shutil.copytree(
+        Path(cryptography.__file__).parent, tmp_path / "cryptography", ignore=shutil.ignore_patterns("_rust*.so")
+    )
+    told = refusal(tmp_path)
+    assert told.startswith("cryptography, which bluetusk needs, does not import (")
+    assert "_rust" in told
+    assert told.endswith(': pip install --force-reinstall "cryptography>=43"')
+
+
+def test_a_broken_cffi_is_told_with_cryptography(tmp_path: Path) -> None:
+    (tmp_path / "_cffi_backend.py").write_text("raise ImportError('no cffi')")
+    assert refusal(tmp_path) == (
+        "cryptography, which bluetusk needs, does not import (no cffi): "
+        'pip install --force-reinstall "cryptography>=43"'
+    )
+
+
+STUB = """
+import sys, types
+__version__ = '2.0'
+typing = sys.modules['numpy.typing'] = types.ModuleType('numpy.typing')
+typing.NDArray = typing.ArrayLike = typing.DTypeLike = list
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "cause"),
+    [
+        ("numpy", "__version__ = '2.0'", "No module named 'numpy.typing'"),
+        ("numpy", STUB, "AttributeError: module 'numpy' has no attribute '"),
+        ("gmpy2", "__version__ = '2.2'", "gmpy2"),
+    ],
+)
+def test_a_stub_of_a_package_is_told_with_the_remedy(tmp_path: Path, name: str, text: str, cause: str) -> None:
+    told = refusal(package(tmp_path, name, text))
+    assert cause in told
+    assert f'pip install --force-reinstall "{name}>=' in told or f'--only-binary {name} "{name}>=' in told
 
 
 # --- GMP behind gmpy2
@@ -207,6 +291,27 @@ def test_sources_that_were_never_built_are_named(tmp_path: Path) -> None:
     for file in kernels.glob("*.so"):
         file.unlink()
     assert f"is missing for {PYTHON}: {kernels} has no pack.*.so; install" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["field", "modexp", "noise", "pack", "paillier", "ring", "straus"])
+def test_each_compiled_module_that_is_missing_is_named(tmp_path: Path, name: str) -> None:
+    kernels = copy(tmp_path)
+    compiled(kernels, name).unlink()
+    told = refusal(tmp_path)
+    assert told.startswith(
+        f"bluetusk's compiled module _kernels/{name} is missing for {PYTHON}: {kernels} has no {name}."
+    )
+    assert told.endswith(f"{sys.executable} -m pip install --force-reinstall bluetusk (or the folder of a checkout)")
+
+
+@pytest.mark.parametrize("name", ["errors", "_version", "_requirements", "encoding", "wire._header"])
+def test_a_missing_file_of_the_package_is_named(tmp_path: Path, name: str) -> None:
+    copy(tmp_path)
+    (tmp_path / "bluetusk" / f"{name.replace('.', '/')}.py").unlink()
+    told = refusal(tmp_path)
+    assert told.startswith("bluetusk is incomplete (")
+    assert f"bluetusk.{name}" in told
+    assert told.endswith(f"{sys.executable} -m pip install --force-reinstall bluetusk (or the folder of a checkout)")
 
 
 def test_other_errors_of_an_import_are_left_alone(tmp_path: Path) -> None:

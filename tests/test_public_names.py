@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import importlib.metadata
 import inspect
 import logging
 import os
@@ -12,6 +13,8 @@ import sys
 import types
 from pathlib import Path
 
+import cryptography
+import msgpack
 import pytest
 
 import bluetusk as bt
@@ -162,7 +165,8 @@ def test_a_build_that_leaves_instructions_unused_warns(monkeypatch, tmp_path, fl
     (tmp_path / "cpuinfo").write_text(CPUINFO.format(flags))
     monkeypatch.setattr(_selftest, "Path", lambda name: tmp_path / "cpuinfo" if name == "/proc/cpuinfo" else None)
     monkeypatch.setattr(_selftest, "_BACKEND", backend)
-    monkeypatch.delenv("BLUETUSK_BACKEND", raising=False)
+    monkeypatch.setattr(_selftest, "_CHOSEN", "")
+    monkeypatch.setenv("BLUETUSK_BACKEND", "mpn")  # too late: the kernels read it when they were imported
     warning = bt.build_info()["warning"]
     assert (named in warning and repr(backend) in warning) if named else warning == ""
     if named:
@@ -171,7 +175,7 @@ def test_a_build_that_leaves_instructions_unused_warns(monkeypatch, tmp_path, fl
     with monkeypatch.context() as elsewhere:  # under an emulator, which shows its host's list
         elsewhere.setattr(_selftest.platform, "machine", lambda: "aarch64")
         assert bt.build_info()["warning"] == ""
-    monkeypatch.setenv("BLUETUSK_BACKEND", backend)  # somebody's own choice
+    monkeypatch.setattr(_selftest, "_CHOSEN", backend)  # somebody's own choice
     assert bt.build_info()["warning"] == ""
 
 
@@ -184,6 +188,13 @@ def test_the_fastest_backend_of_this_cpu_is_in_use_unless_another_was_chosen():
         flags = []
     best = "ifma" if "avx512ifma" in flags else "fma" if {"avx2", "fma"} <= set(flags) else "mpn"
     assert bt.build_info()["backend"] == (os.environ.get("BLUETUSK_BACKEND") or best)
+
+
+def test_versions_are_those_of_the_modules_in_use(monkeypatch):
+    for name, module in (("msgpack", msgpack), ("cryptography", cryptography)):
+        assert bt.build_info()[name] == importlib.metadata.version(name)
+        monkeypatch.setattr(module, "__version__", "99.1")  # vendored, or on a path before the one that pip knows
+        assert bt.build_info()[name] == "99.1"
 
 
 def test_the_compiler_is_named():

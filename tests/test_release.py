@@ -50,6 +50,36 @@ def test_licence_files_are_there() -> None:
     assert set(re.split(" AND ", project["license"])) == {"Apache-2.0", "CC-BY-4.0", "MIT"}
 
 
+# a heading of each, a sentence of its terms, and one of its end
+LICENCES = {
+    "MPL-2.0": (
+        "Mozilla Public License Version 2.0",
+        "3.1. Distribution of Source Form",
+        "Incompatible With Secondary",
+    ),
+    "MulanPSL-2.0": (
+        "木兰宽松许可证， 第2版",
+        "provide recipients with a copy of this License",
+        "END OF THE TERMS AND COND",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LICENCES)
+def test_licences_that_must_travel_with_vectors_do(name: str) -> None:
+    text = (ROOT / "tests" / "LICENSES" / f"{name}.txt").read_text(encoding="utf-8")
+    assert [part for part in LICENCES[name] if part not in text] == []
+    assert f"tests/LICENSES/{name}.txt" in (ROOT / "tests" / "NOTICE").read_text()
+    assert "\ngraft tests\n" in (ROOT / "MANIFEST.in").read_text()  # the source distribution has them
+
+
+def test_the_notice_of_a_wheel_names_all_code_that_others_made() -> None:
+    text = " ".join((ROOT / "NOTICE").read_text().split())
+    for words in ("Cython's runtime code", "Zig's compiler runtime", "only the data set was taken", "tests/LICENSES"):
+        assert words in text
+    assert "Nothing else in a wheel" not in text
+
+
 @pytest.mark.parametrize("line", [*PROJECT["build-system"]["requires"], *PROJECT["project"]["dependencies"]])
 def test_pins_of_the_wheels_are_allowed(line: str) -> None:
     need = Requirement(line)

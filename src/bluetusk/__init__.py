@@ -21,19 +21,35 @@ if sys.version_info < (3, 10):  # noqa: UP036
     _old = "bluetusk needs CPython 3.10 or newer, and {} is {}.{}".format(sys.executable, *sys.version_info[:2])
     raise SystemExit("bluetusk: " + _old) if _by_command() else ImportError(_old)
 
-from bluetusk._requirements import explained, require_packages  # noqa: E402
-from bluetusk._version import __version__  # noqa: E402
-from bluetusk.errors import (  # noqa: E402
-    BluetuskError,
-    DataWarning,
-    DecryptionError,
-    EncodingOverflow,
-    FrameError,
-    InvalidCiphertext,
-    InvalidKey,
-    PolicyRefused,
-    ProtocolAbort,
-)
+
+def _refuse(told: Exception) -> None:
+    """End the import: in one line on the command line, but for an error of this package's code."""
+    if _by_command() and not isinstance(told, AttributeError):
+        raise SystemExit(f"bluetusk: {told}") from None
+    raise told from None
+
+
+try:
+    from bluetusk._requirements import explained, require_packages
+    from bluetusk._version import __version__
+    from bluetusk.errors import (
+        BluetuskError,
+        DataWarning,
+        DecryptionError,
+        EncodingOverflow,
+        FrameError,
+        InvalidCiphertext,
+        InvalidKey,
+        PolicyRefused,
+        ProtocolAbort,
+    )
+except ImportError as _error:  # they import nothing but Python's own modules
+    _refuse(
+        ImportError(
+            f"bluetusk is incomplete ({_error}): {sys.executable or 'python'} -m pip install --force-reinstall "
+            "bluetusk (or the folder of a checkout)"
+        )
+    )
 
 try:
     require_packages()
@@ -44,11 +60,8 @@ try:
     from bluetusk.paillier import CipherArray, concatenate
 
     known_answer_test()
-except (ImportError, BluetuskError) as _error:
-    _told = explained(_error)
-    if _by_command():
-        raise SystemExit(f"bluetusk: {_told}") from None
-    raise _told from None
+except (AttributeError, ImportError, BluetuskError) as _error:
+    _refuse(explained(_error))
 
 __all__ = [
     "BluetuskError",

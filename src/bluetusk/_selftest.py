@@ -9,11 +9,12 @@ import time
 import warnings
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple, cast
 
+import cryptography
 import gmpy2
+import msgpack  # type: ignore[import-untyped]
 import numpy as np
 
 from bluetusk import _parallel, _selftest_shares
@@ -23,6 +24,8 @@ from bluetusk._kernels.modexp import COMPILER, Montgomery
 from bluetusk._version import __version__
 from bluetusk.encoding import FixedPoint
 from bluetusk.errors import BluetuskError, FrameError, InvalidKey
+
+_CHOSEN = os.environ.get("BLUETUSK_BACKEND", "")  # as the kernels read it: once, at import
 
 __all__ = ["SelfTestResult", "build_info", "known_answer_test", "selftest"]
 
@@ -48,13 +51,6 @@ class SelfTestResult(NamedTuple):
     seconds: float
 
 
-def _package(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
-
-
 def _cpu_flags() -> set[str]:
     """Return what the Linux kernel lists of an x86-64 CPU: an answer that does not come from our own CPUID."""
     if platform.machine() != "x86_64":  # an emulator of another machine may show its host's list
@@ -68,8 +64,7 @@ def _cpu_flags() -> set[str]:
 
 def _slow_backend() -> str:
     """Say which instructions of this CPU the build leaves unused; an empty string if there are none."""
-    chosen = os.environ.get("BLUETUSK_BACKEND", "")
-    if chosen not in ("", "auto"):
+    if _CHOSEN not in ("", "auto"):
         return ""
     flags = _cpu_flags()
     for name, needed, enough in (
@@ -115,8 +110,8 @@ def build_info() -> dict[str, str | int | bool]:
         "python": sys.version.split()[0],
         "numpy": np.__version__,
         "gmpy2": gmpy2.version(),
-        "msgpack": _package("msgpack"),
-        "cryptography": _package("cryptography"),
+        "msgpack": msgpack.__version__,
+        "cryptography": cryptography.__version__,
         "platform": platform.platform(),
         "machine": platform.machine(),
         "audited": False,

@@ -473,6 +473,13 @@ def main(argv: Sequence[str] | None = None) -> int:
       "version": ...
     0
     """
+    # Python has no object for a standard stream that was closed before it started
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stdout is None:  # the next file opened would take its place, and what is printed
+        return _fail("standard output is closed: send it to a file, or to /dev/null", 1)
     args = _parser().parse_args(argv)
     try:
         status: int = args.run(args)
