@@ -4,15 +4,15 @@
 Arguments: INTERPRETER PYPROJECT FOLDER PINS. The interpreter is that of an environment with the runtime dependencies.
 
 Lists the package with the ranges that it asks for, and its runtime dependencies in the releases that it was tried with.
-They are installed beside it, none is inside. GMP stands under gmpy2, whose wheel brings it. The tools that built the
-wheels are properties of the package, not components: none of their files is installed.
+They are installed beside it, none is inside. GMP, MPFR and MPC stand under gmpy2, whose wheel brings them. What the tools
+that built the wheels left in the modules (Cython's runtime code, one division of zig's) are components of the package;
+the tools themselves are properties: none of their files is installed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 import subprocess
 import sys
 from importlib.metadata import Distribution, distributions
@@ -84,6 +84,14 @@ def sbom(interpreter: Path, pyproject: Path, folder: Path, pins: Path) -> str:
             "description": "the division of 128-bit integers in the compiled modules of the wheels",
             "licenses": [{"license": {"id": "MIT"}}],
         },
+        {
+            "type": "library",
+            "bom-ref": "cython-runtime",
+            "name": "Cython",
+            "version": versions["Cython"],
+            "description": "runtime code that Cython writes into the compiled modules of the wheels",
+            "licenses": [{"license": {"id": "Apache-2.0"}}],
+        },
     ]
     root["externalReferences"] = [
         {
@@ -94,25 +102,32 @@ def sbom(interpreter: Path, pyproject: Path, folder: Path, pins: Path) -> str:
         for path in sorted(folder.iterdir())
         if path.suffix in {".whl", ".gz"}
     ]
-    gmp = re.sub(r"^GMP ", "", output(interpreter, "-c", "import gmpy2; print(gmpy2.mp_version())").strip())
+    code = "import gmpy2 as g; print(g.mp_version(), g.mpfr_version(), g.mpc_version(), sep='\\n')"
+    brought = dict(line.split(" ", 1) for line in output(interpreter, "-c", code).splitlines())
     [gmpy2] = [each for each in bom["components"] if each["name"] == "gmpy2"]
     gmpy2["components"] = [
         {
             "type": "library",
-            "bom-ref": f"gmp=={gmp}",
-            "name": "gmp",
-            "version": gmp,
-            "description": "GNU MP, in gmpy2's wheel; bluetusk calls the same copy",
-            "licenses": [{"expression": "LGPL-3.0-or-later OR GPL-2.0-or-later"}],
+            "bom-ref": f"{name.lower()}=={version}",
+            "name": name.lower(),
+            "version": version,
+            "description": f"GNU {name}, in gmpy2's wheel"
+            + ("; bluetusk calls the same copy" if name == "GMP" else ""),
+            "licenses": [
+                {"expression": "LGPL-3.0-or-later OR GPL-2.0-or-later" if name == "GMP" else "LGPL-3.0-or-later"}
+            ],
         }
+        for name, version in brought.items()
     ]
     needs = {refs[name]: [refs[need] for need in needed] for name, needed in edges(installed).items()}
-    needs[gmpy2["bom-ref"]].append(f"gmp=={gmp}")
-    needs[f"gmp=={gmp}"] = []
+    refs_brought = [each["bom-ref"] for each in gmpy2["components"]]
+    needs[gmpy2["bom-ref"]] += refs_brought
+    needs |= {ref: [] for ref in refs_brought}
     needs[root["bom-ref"]] = [
         *sorted(refs[canonicalize_name(need.name)] for need in asked),
         "compiler-rt",
         "credit-default",
+        "cython-runtime",
     ]
     bom["dependencies"] = [{"ref": ref, "dependsOn": needed} for ref, needed in sorted(needs.items())]
     text = json.dumps(bom, indent=2, sort_keys=True) + "\n"
