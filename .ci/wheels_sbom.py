@@ -4,9 +4,9 @@
 Arguments: INTERPRETER PYPROJECT FOLDER PINS. The interpreter is that of an environment with the runtime dependencies.
 
 Lists the package with the ranges that it asks for, and its runtime dependencies in the releases that it was tried with.
-They are installed beside it, none is inside. GMP, MPFR and MPC stand under gmpy2, whose wheel brings them. What the tools
-that built the wheels left in the modules (Cython's runtime code, one division of zig's) are components of the package;
-the tools themselves are properties: none of their files is installed.
+They are installed beside it, none is inside. GMP, MPFR and MPC stand under gmpy2, whose wheel brings them. What tools
+left in the modules (Cython's runtime code, one division of zig's) are components of the package; the tools themselves
+are properties: none of their files is installed.
 """
 
 from __future__ import annotations
