@@ -453,7 +453,7 @@ def test_an_unknown_backend_is_one_line(name):
     assert run.returncode == 1
     last = run.stderr.decode().splitlines()[-1]
     assert last.startswith("ImportError: the environment variable BLUETUSK_BACKEND is ")
-    assert last.endswith("; unset it, or set it to 'mpn'")
+    assert last.endswith("; unset it, or set it to 'mpn', 'fma' (AVX2) or 'ifma' (AVX-512)")
 
 
 def test_pickle_and_repr():
