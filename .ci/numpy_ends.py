@@ -35,6 +35,20 @@ TESTS = (
     "tests/wire",
 )
 PROMOTION = (*TESTS, "tests/paillier", "tests/sharing", "tests/federated", "tests/vertical")
+# What cannot pass in that mode of 1.26, and does by the rules of 1.26 and of 2: a comparison of uint64 with a negative
+# integer, which only 2 makes without a conversion; pandas' own rows of objects.
+NOT_IN_THAT_MODE = (
+    "tests/federated/test_paillier_sum.py::test_integers_of_any_type_make_a_result[integers0]",
+    *(
+        f"tests/paillier/test_cipherarray_pandas.py::{test}"
+        for test in (
+            "test_operators_on_both_sides[add-frame of one row]",
+            "test_operators_on_both_sides[sub-frame of one row]",
+            "test_operators_on_both_sides[mul-frame of one row]",
+            "test_functions_of_numpy_and_products[frame of one row]",
+        )
+    ),
+)
 # other packages, and the tests themselves, may depend on either rule
 REPORTS = ("ignore:result dtype changed:UserWarning", r"error:result dtype changed:UserWarning:bluetusk\b")
 
@@ -67,7 +81,8 @@ def end(python: str, wheel: Path, numpy: str, *, whole: bool) -> None:
         run(*pytest, *(() if whole else TESTS))
         if whole:
             filters = "filterwarnings=" + "\n".join(("error", *REPORTS))
-            run(*pytest, "-o", filters, *PROMOTION, NPY_PROMOTION_STATE="weak_and_warn")
+            without = [f"--deselect={test}" for test in NOT_IN_THAT_MODE]
+            run(*pytest, "-o", filters, *without, *PROMOTION, NPY_PROMOTION_STATE="weak_and_warn")
     print(f"{numpy}: {time.monotonic() - start:.0f} s", flush=True)
 
 
