@@ -213,7 +213,7 @@ def test_packed_words_have_one_form():
     for data, count in [(packed + b"\0", 3), (packed[:-1], 3), (packed, 4)]:
         with pytest.raises(bt.FrameError, match="bytes, there are"):
             ring.unpack(data, 7, count)
-    with pytest.raises(bt.FrameError, match="not in their one form"):
+    with pytest.raises(bt.FrameError, match="not in canonical form"):
         ring.unpack(packed[:-1] + bytes([packed[-1] | 0x20]), 7, 3)
     with pytest.raises(ValueError, match="more than 7 bits"):
         ring.pack(np.array([128], np.uint32), 7)

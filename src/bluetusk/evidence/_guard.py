@@ -227,7 +227,7 @@ class Guard:
         ProtocolAbort
             If this thread is in the middle of another call, from which a signal handler or a finaliser asks.
         TypeError, ValueError
-            If an argument is none.
+            If an argument has the wrong type or value.
 
         Examples
         --------

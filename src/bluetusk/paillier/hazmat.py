@@ -1,4 +1,4 @@
-"""The one door for given randomness and bare residues: replay, test vectors, other libraries' faces.
+"""Encrypts with given randomness and handles bare residues: replay, test vectors, other libraries' faces.
 
 Nothing here protects you. Reusing randomness for two messages reveals their difference, choosing it badly reveals
 the message; a bare residue carries no key, scale or bound. Use :meth:`PublicKey.encrypt` unless you replay what was

@@ -159,5 +159,5 @@ def unpack(data: bytes | bytearray | memoryview, bits: int, count: int) -> NDArr
         raise FrameError(f"{count} words of {bits} bits take {needed} bytes, there are {len(view)}")
     out = np.empty(count, np.uint32 if bits <= 32 else np.uint64)
     if not kernel.unpack(np.frombuffer(view, np.uint8), bits, out):
-        raise FrameError("the bits behind the last word are not 0: the words are not in their one form")
+        raise FrameError("the bits behind the last word are not 0: the words are not in canonical form")
     return out

@@ -166,7 +166,7 @@ class Config:
             field(told, "held_back", int, low=0, high=MOST_ROWS),
         )
         if config.to_fields() != told:
-            raise FrameError("the frame's real numbers are not in their one form")
+            raise FrameError("the frame's real numbers are not in canonical form")
         return config
 
 
