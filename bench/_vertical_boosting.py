@@ -25,8 +25,9 @@ import numpy as np
 
 import bluetusk as bt
 from bluetusk.demo.data import load
-from bluetusk.vertical import _boosting_guest, _boosting_host
-from bluetusk.vertical._boosting_sums import Layout
+from bluetusk.vertical.boosting import guest as _boosting_guest
+from bluetusk.vertical.boosting import host as _boosting_host
+from bluetusk.vertical.boosting.sums import Layout
 
 # phase: where it is, and what it grows with
 PHASES: dict[str, tuple[Any, str, str]] = {

@@ -34,9 +34,10 @@ import numpy as np
 
 import bluetusk as bt
 from bluetusk.demo.data import load, uniforms
-from bluetusk.vertical import _boosting_guest, _boosting_host
-from bluetusk.vertical._boosting_sums import Layout
-from bluetusk.vertical.evaluation import auc
+from bluetusk.vertical.boosting import guest as _boosting_guest
+from bluetusk.vertical.boosting import host as _boosting_host
+from bluetusk.vertical.boosting.sums import Layout
+from bluetusk.vertical.evaluation.metrics import auc
 
 RATES = (0.005, 0.01, 0.03, 0.2)
 CUT = 5  # the bank's columns come first

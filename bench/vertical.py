@@ -40,7 +40,9 @@ import numpy as np
 import bluetusk as bt
 from bluetusk._random import Stream
 from bluetusk.demo.data import load
-from bluetusk.vertical import _logistic_job, _products, _ring
+from bluetusk.vertical.logistic import job as _logistic_job
+from bluetusk.vertical.logistic import products as _products
+from bluetusk.vertical.logistic import ring as _ring
 
 GUEST = slice(0, 5)
 HOST = slice(5, 23)

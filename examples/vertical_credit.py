@@ -16,7 +16,7 @@ import numpy as np
 
 from bluetusk.demo.data import FEATURES, load
 from bluetusk.vertical import GradientBoosting, Link, LogisticRegression, WoEBinning, intersect, local_links
-from bluetusk.vertical.evaluation import auc, auc_interval
+from bluetusk.vertical.evaluation.metrics import auc, auc_interval
 
 BITS = 2048  # for an example; 3072, the default, for data
 

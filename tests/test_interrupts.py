@@ -30,13 +30,13 @@ from bluetusk import _parallel
 from bluetusk._kernels.paillier import PaillierPublic
 from bluetusk._random import Stream
 from bluetusk.errors import ProtocolAbort
-from bluetusk.federated._journal import Journal
+from bluetusk.federated.paillier_sum.journal import Journal
 from bluetusk.federated.secagg._notes import Memory
 from bluetusk.paillier import store as stores
 from bluetusk.paillier.blinding import Blinder
 from bluetusk.paillier.keys import PublicKey
-from bluetusk.vertical.party._session import Session
-from bluetusk.vertical.party._vault import Vault
+from bluetusk.vertical.party.session import Session
+from bluetusk.vertical.party.vault import Vault
 
 INTERRUPTS = int(os.environ.get("BLUETUSK_INTERRUPTS", "240"))
 SOURCE = str(Path(bt.__file__).parent)

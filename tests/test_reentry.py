@@ -18,10 +18,10 @@ import bluetusk as bt
 from bluetusk._locks import Locked, refuse_reentry
 from bluetusk.errors import ProtocolAbort
 from bluetusk.evidence._uses import Use, Uses
-from bluetusk.federated._journal import Journal
+from bluetusk.federated.paillier_sum.journal import Journal
 from bluetusk.paillier.arithmetic import Arithmetic
-from bluetusk.vertical.party._session import Session
-from bluetusk.vertical.party._vault import Vault
+from bluetusk.vertical.party.session import Session
+from bluetusk.vertical.party.vault import Vault
 
 UNDER_WAY = "is under way on this thread"
 

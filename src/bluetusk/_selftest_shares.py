@@ -140,8 +140,8 @@ def _masks(expect: Expect) -> None:
 
 
 def _noise(expect: Expect) -> None:
-    from bluetusk.federated._noise_laws import Gaussian, Skellam
-    from bluetusk.federated._noise_sampler import Sampler
+    from bluetusk.federated.noise.laws import Gaussian, Skellam
+    from bluetusk.federated.noise.sampler import Sampler
 
     for (law, variance), samples in _SAMPLES.items():
         out = np.empty(len(samples), np.int64)

@@ -17,9 +17,9 @@ import pytest
 import bluetusk as bt
 from bluetusk.vertical import local_links
 from bluetusk.vertical.party import _splits
-from bluetusk.vertical.party._config import Config, Data, Model
-from bluetusk.vertical.party._pipeline import Rows, run
-from bluetusk.vertical.party._splits import SplitKey, Splits, agree_on_split
+from bluetusk.vertical.party.config import Config, Data, Model
+from bluetusk.vertical.party.pipeline import Rows, run
+from bluetusk.vertical.party.splits import SplitKey, Splits, agree_on_split
 from bluetusk.wire.frame import Kind, decode
 
 ROWS, RATE, SHARE, SEED = 2000, 0.23, 0.3, 0

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bluetusk.errors import ProtocolAbort
-from bluetusk.federated._journal import Journal
+from bluetusk.federated.paillier_sum.journal import Journal
 
 SESSION, OTHER = bytes(range(32)), bytes(32)
 
@@ -205,7 +205,7 @@ def test_kill_9_forgets_nothing_that_was_answered(tmp_path: Path) -> None:
     path = tmp_path / "sums"
     code = (
         "import sys, itertools\n"
-        "from bluetusk.federated._journal import Journal\n"
+        "from bluetusk.federated.paillier_sum.journal import Journal\n"
         "journal = Journal(sys.argv[1], bytes(range(32)))\n"
         "for round in itertools.count(int(sys.argv[2])):\n"
         "    journal.spend(round, 'g')\n"

@@ -19,9 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bluetusk._random import Stream
-from bluetusk.federated import _noise_sampler, noise
-from bluetusk.federated._noise_laws import Gaussian, Law, Skellam
-from bluetusk.federated._noise_sampler import Sampler
+from bluetusk.federated.noise import mechanism as noise
+from bluetusk.federated.noise import sampler as _noise_sampler
+from bluetusk.federated.noise.laws import Gaussian, Law, Skellam
+from bluetusk.federated.noise.sampler import Sampler
 
 FALSE_ALARM = 1e-9
 SIX_SIGMA = 6.2  # a normal variable exceeds it, on either side, with probability 6e-10

@@ -28,7 +28,7 @@ from bluetusk.errors import (
     ProtocolAbort,
 )
 from bluetusk.federated import Accepted, Aggregator, PaillierSum, Rejected, SumResult
-from bluetusk.federated._messages import claims, seal, signed_bytes, unseal
+from bluetusk.federated.paillier_sum.messages import claims, seal, signed_bytes, unseal
 from bluetusk.paillier.cipherarray import encrypt_integers
 from bluetusk.wire import frame
 from bluetusk.wire.frame import Kind

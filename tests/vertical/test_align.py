@@ -10,7 +10,7 @@ import pytest
 
 import bluetusk as bt
 from bluetusk.vertical import Observer, intersect, local_links
-from bluetusk.vertical._ids import as_ids
+from bluetusk.vertical.align.ids import as_ids
 
 psi = pytest.importorskip("private_set_intersection.python", reason="openmined-psi has no wheel for this platform")
 

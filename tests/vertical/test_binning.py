@@ -10,7 +10,7 @@ import pytest
 import bluetusk as bt
 from bluetusk.paillier import cipherarray
 from bluetusk.vertical import Observer, WoEBinning, local_links
-from bluetusk.vertical import _binning_jobs as jobs
+from bluetusk.vertical.binning import jobs
 from bluetusk.wire import frame
 
 N = 240

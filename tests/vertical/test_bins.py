@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
-from bluetusk.vertical._bins import ColumnBins, cut, information_value, monotone_groups, weights_of_evidence
-from bluetusk.vertical._columns import as_labels, as_table, texts_of
+from bluetusk.vertical.binning.bins import ColumnBins, cut, information_value, monotone_groups, weights_of_evidence
+from bluetusk.vertical.tables.columns import as_labels, as_table, texts_of
 
 NAN = float("nan")
 numbers = st.lists(

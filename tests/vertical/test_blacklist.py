@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import bluetusk as bt
-from bluetusk import cli
+from bluetusk.cli import main as cli
+from bluetusk.cli.blacklist import Settings, _ids_of, _over_grpc
 from bluetusk.vertical import Observer, blacklist_query, blacklist_serve, local_links
-from bluetusk.vertical._blacklist_cli import Settings, _ids_of, _over_grpc
 
 psi = pytest.importorskip("private_set_intersection.python", reason="openmined-psi has no wheel for this platform")
 
@@ -138,7 +138,7 @@ def test_two_processes_worth_of_settings_over_grpc(both, case, monkeypatch):
     import dataclasses
     import queue
 
-    from bluetusk.vertical import _blacklist_cli
+    from bluetusk.cli import blacklist as _blacklist_cli
 
     addresses = queue.SimpleQueue()
     monkeypatch.setattr(_blacklist_cli, "_listening", lambda kind: addresses.put)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from bluetusk.vertical._calibration import Calibration, calibrated
+from bluetusk.vertical.logistic.calibration import Calibration, calibrated
 
 
 def sample(n, slope, intercept, seed=0):

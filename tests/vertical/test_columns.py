@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import bluetusk as bt
 from bluetusk.vertical import GradientBoosting, LogisticRegression, WoEBinning, local_links
-from bluetusk.vertical._cells import MISSING_TEXTS, looks_like, number_reader
-from bluetusk.vertical._columns import as_classes, as_labels, as_table, texts_of
+from bluetusk.vertical.tables.cells import MISSING_TEXTS, looks_like, number_reader
+from bluetusk.vertical.tables.columns import as_classes, as_labels, as_table, texts_of
 
 NAN, INF = float("nan"), float("inf")
 BIG = 2**53

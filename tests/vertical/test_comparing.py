@@ -10,8 +10,8 @@ import pytest
 
 import bluetusk as bt
 from bluetusk.paillier import hazmat, masked
-from bluetusk.vertical import _comparing as comparing
 from bluetusk.vertical import local_links
+from bluetusk.vertical.logistic import comparing
 from bluetusk.wire.frame import Kind, decode
 
 WORD = 1 << 96

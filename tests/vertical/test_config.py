@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bluetusk.vertical._files import read_columns
-from bluetusk.vertical.party._config import Config, Model
-from bluetusk.vertical.party._pipeline import Rows
+from bluetusk.vertical.party.config import Config, Model
+from bluetusk.vertical.party.pipeline import Rows
+from bluetusk.vertical.tables.files import read_columns
 
 GUEST = """
 job = "j"

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 import bluetusk as bt
 from bluetusk.vertical import WoEBinning
-from bluetusk.vertical import evaluation as ev
+from bluetusk.vertical.evaluation import metrics as ev
 
 
 @pytest.mark.parametrize("digits", [0, 1, 6])

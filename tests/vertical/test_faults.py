@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 
 import bluetusk as bt
-from bluetusk import cli
+from bluetusk.cli import main as cli
 from bluetusk.evidence import Identity, Log, Policy, _uses, verify
 
 pytest.importorskip("grpc", reason="parties talk over grpcio, which is not installed")
@@ -45,7 +45,7 @@ from bluetusk.vertical.party import _run
 _run._report = lambda *given: None
 """
 FLIP = """
-from bluetusk.vertical.party._connection import Connection
+from bluetusk.vertical.party.connection import Connection
 whole = Connection.messages
 def messages(self):
     for message in whole(self):
@@ -56,7 +56,7 @@ Connection.messages = messages
 """
 SLOW = """
 import time
-from bluetusk.vertical.party._connection import Connection
+from bluetusk.vertical.party.connection import Connection
 whole = Connection.messages
 def messages(self):
     for message in whole(self):

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 import bluetusk as bt
-from bluetusk import cli
-from bluetusk.vertical import GradientBoosting, WoEBinning, _files, local_links, read_columns
-from bluetusk.vertical._cells import MISSING_TEXTS
+from bluetusk.cli import main as cli
+from bluetusk.vertical import GradientBoosting, WoEBinning, local_links, read_columns
 from bluetusk.vertical.party import _config, _pipeline
-from bluetusk.vertical.profile import ColumnProfile, describe, show
+from bluetusk.vertical.tables import files as _files
+from bluetusk.vertical.tables.cells import MISSING_TEXTS
+from bluetusk.vertical.tables.profile import ColumnProfile, describe, show
 
 NAN = float("nan")
 TOML = """
@@ -256,8 +257,8 @@ def test_codes_of_numbers_keep_their_order_in_trees():
     model = GradientBoosting("host", categorical=["code"])
     with pytest.raises(ValueError, match="either link"):
         model.fit({"code": [1]})
-    from bluetusk.vertical._codes import categories_of, coded
-    from bluetusk.vertical._columns import as_table
+    from bluetusk.vertical.tables.codes import categories_of, coded
+    from bluetusk.vertical.tables.columns import as_table
 
     codes = [10, 9, 100, -1, 9]
     table = as_table({"code": codes}, categorical=["code"])

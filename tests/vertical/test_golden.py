@@ -10,7 +10,7 @@ import pytest
 
 import bluetusk as bt
 from bluetusk.vertical import GradientBoosting, LogisticRegression, WoEBinning, local_links
-from bluetusk.vertical._bins import from_version_1
+from bluetusk.vertical.binning.bins import from_version_1
 from bluetusk.wire import frame
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "vectors" / "vertical_models_v1.json").read_text())

@@ -15,11 +15,11 @@ from scipy.special import expit, logit
 from scipy.stats import ks_2samp, norm, t
 from sklearn.metrics import roc_auc_score
 
-from bluetusk import cli
+from bluetusk.cli import main as cli
 from bluetusk.demo import credit, credit_cli, report
-from bluetusk.vertical import _charts
-from bluetusk.vertical import evaluation as ev
-from bluetusk.vertical._intervals import _normals, delong
+from bluetusk.vertical.evaluation import charts as _charts
+from bluetusk.vertical.evaluation import metrics as ev
+from bluetusk.vertical.evaluation.intervals import _normals, delong
 from bluetusk.vertical.party import _run
 
 

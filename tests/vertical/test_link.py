@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import bluetusk as bt
-from bluetusk.vertical._job import drive
-from bluetusk.vertical._link import Rewind, array_bytes, array_from, local_links
+from bluetusk.vertical.protocol.job import drive
+from bluetusk.vertical.protocol.link import Rewind, array_bytes, array_from, local_links
 
 
 def pair(task="t", step=0):

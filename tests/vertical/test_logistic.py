@@ -14,9 +14,9 @@ import bluetusk as bt
 from bluetusk._random import Stream
 from bluetusk.paillier import PrivateKey, masked
 from bluetusk.vertical import LogisticRegression, Observer, local_links
-from bluetusk.vertical import _logistic_job as job_module
-from bluetusk.vertical._link import Rewind
-from bluetusk.vertical._logistic_job import LogisticJob
+from bluetusk.vertical.logistic import job as job_module
+from bluetusk.vertical.logistic.job import LogisticJob
+from bluetusk.vertical.protocol.link import Rewind
 from bluetusk.wire.frame import Kind, decode
 
 pytestmark = pytest.mark.filterwarnings("ignore::bluetusk.DataWarning")  # of few rows; they have tests of their own
@@ -360,7 +360,7 @@ def test_halves_save_load_and_predict_together(tmp_path):
 
 
 def test_the_cubic_keeps_its_value_beyond_its_turn():
-    from bluetusk.vertical._logistic_score import probabilities
+    from bluetusk.vertical.logistic.score import probabilities
 
     p = probabilities(np.linspace(-50, 50, 1001), "cubic")[:, 1]
     assert (np.diff(p) >= 0).all()
@@ -717,7 +717,7 @@ def seen(monkeypatch, xg, xh, y, **options):
         return values
 
     with monkeypatch.context() as patch:
-        patch.setattr("bluetusk.vertical._products.unmask", unmask)
+        patch.setattr("bluetusk.vertical.logistic.products.unmask", unmask)
         trained(xg, xh, y, **options)
     return list(views.values())
 

@@ -15,7 +15,7 @@ import pytest
 import bluetusk as bt
 from bluetusk.demo.data import load
 from bluetusk.vertical import LogisticRegression
-from bluetusk.vertical._calibration import calibrated
+from bluetusk.vertical.logistic.calibration import calibrated
 
 from . import plain_logistic as plain
 

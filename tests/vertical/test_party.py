@@ -15,18 +15,18 @@ import pytest
 
 import bluetusk as bt
 from bluetusk.vertical import local_links
-from bluetusk.vertical._job import drive
-from bluetusk.vertical._telling import telling
 from bluetusk.vertical.party import Identity, Party, _connection, _session, make_certificate
-from bluetusk.vertical.party._session import Session
-from bluetusk.vertical.party._vault import Vault
+from bluetusk.vertical.party.session import Session
+from bluetusk.vertical.party.vault import Vault
+from bluetusk.vertical.protocol.job import drive
+from bluetusk.vertical.protocol.refusal import telling
 from bluetusk.wire.frame import Kind, decode
 
 pytest.importorskip("grpc", reason="parties talk over grpcio, which is not installed")
 
 PROGRAM = """
 import hashlib, json, os, struct, sys, time
-from bluetusk.vertical._job import drive
+from bluetusk.vertical.protocol.job import drive
 from bluetusk.vertical.party import Identity, Party
 
 role, d, address, steps, size = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
@@ -300,7 +300,7 @@ def test_full_disk_loses_nothing(tmp_path):
     program = f"""
 import resource, signal
 import bluetusk as bt
-from bluetusk.vertical.party._vault import Vault
+from bluetusk.vertical.party.vault import Vault
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 vault = Vault({str(tmp_path / "v")!r}, bytes(32))
 vault.write("a", b"kept")

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import bluetusk as bt
-from bluetusk.vertical import _products as products
-from bluetusk.vertical import _ring as ring
+from bluetusk.vertical.logistic import products, ring
 
 TOP = (1 << products.ENTRY_BITS) - 1
 EDGE = [(1 << 95) - 1, 1 << 95, 0, (1 << 96) - 1, 1]

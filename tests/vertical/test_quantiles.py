@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 
 from bluetusk.demo import binning as demo_binning
-from bluetusk.vertical import _charts
-from bluetusk.vertical import evaluation as ev
-from bluetusk.vertical._bins import cut
-from bluetusk.vertical._buckets import Buckets
-from bluetusk.vertical._quantiles import gaps, quantile_edges
+from bluetusk.vertical.binning.bins import cut
+from bluetusk.vertical.boosting.buckets import Buckets
+from bluetusk.vertical.evaluation import charts as _charts
+from bluetusk.vertical.evaluation import metrics as ev
+from bluetusk.vertical.evaluation.quantiles import gaps, quantile_edges
 
 RNG = np.random.default_rng(11)
 TAIL = np.round(RNG.normal(size=14) * 40)

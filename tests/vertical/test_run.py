@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 import bluetusk as bt
-from bluetusk import _parallel, cli
+from bluetusk import _parallel
+from bluetusk.cli import main as cli
 from bluetusk.vertical import local_links
 from bluetusk.vertical.party import Identity, _checks, _results, _run, make_certificate
-from bluetusk.vertical.party._config import Config
-from bluetusk.vertical.party._splits import Splits, agree_on_split
+from bluetusk.vertical.party.config import Config
+from bluetusk.vertical.party.splits import Splits, agree_on_split
 
 pytest.importorskip("grpc", reason="parties talk over grpcio, which is not installed")
 pytest.importorskip("private_set_intersection", reason="alignment needs openmined-psi, which is not installed")

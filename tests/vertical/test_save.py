@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 import bluetusk as bt
 from bluetusk.paillier import keyfile
-from bluetusk.vertical._save import load_frame, save_frame
+from bluetusk.vertical.saving import load_frame, save_frame
 from bluetusk.wire import frame
 
 DATA = frame.encode(frame.Kind.WOE_BINNING, {"role": "host"}, b"edges and weights")

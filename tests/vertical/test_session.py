@@ -12,11 +12,11 @@ import time
 import pytest
 
 from bluetusk.errors import FrameError, ProtocolAbort
-from bluetusk.vertical._job import drive
-from bluetusk.vertical._link import Link, Rewind
 from bluetusk.vertical.party import _connection, _session
-from bluetusk.vertical.party._session import Session
-from bluetusk.vertical.party._vault import Vault
+from bluetusk.vertical.party.session import Session
+from bluetusk.vertical.party.vault import Vault
+from bluetusk.vertical.protocol.job import drive
+from bluetusk.vertical.protocol.link import Link, Rewind
 from bluetusk.wire.frame import Kind, decode, encode
 
 KEY = bytes(range(32))

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 import bluetusk as bt
 from bluetusk.vertical import local_links
-from bluetusk.vertical.party._config import Config, Data, Model
-from bluetusk.vertical.party._pipeline import Rows, run
-from bluetusk.vertical.party._splits import SplitKey, Splits, agree_on_split
+from bluetusk.vertical.party.config import Config, Data, Model
+from bluetusk.vertical.party.pipeline import Rows, run
+from bluetusk.vertical.party.splits import SplitKey, Splits, agree_on_split
 from bluetusk.wire.frame import Kind, decode
 
 LABEL = b"bluetusk/vertical/party/split/v1\0"

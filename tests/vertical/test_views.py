@@ -23,11 +23,13 @@ import bluetusk as bt
 from bluetusk.evidence import Identity, Log, Meter, Recorder
 from bluetusk.paillier import PrivateKey, primes
 from bluetusk.paillier.masked import unmask
-from bluetusk.vertical import _binning_jobs, _boosting_sums, _link
-from bluetusk.vertical import _products as products
-from bluetusk.vertical._buckets import Buckets
-from bluetusk.vertical.party._config import Config, Data, Model
-from bluetusk.vertical.party._pipeline import Rows, confirm, run
+from bluetusk.vertical.binning import jobs as _binning_jobs
+from bluetusk.vertical.boosting import sums as _boosting_sums
+from bluetusk.vertical.boosting.buckets import Buckets
+from bluetusk.vertical.logistic import products
+from bluetusk.vertical.party.config import Config, Data, Model
+from bluetusk.vertical.party.pipeline import Rows, confirm, run
+from bluetusk.vertical.protocol import link as _link
 from bluetusk.wire.frame import Kind, decode, encode
 
 pytest.importorskip("private_set_intersection", reason="alignment needs openmined-psi, which is not installed")

@@ -21,12 +21,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import bluetusk as bt
 from bluetusk.errors import BluetuskError, FrameError
 from bluetusk.evidence import Grant, Head, Identity, Log, Meter, Policy
-from bluetusk.federated import _messages, secagg
+from bluetusk.federated import secagg
+from bluetusk.federated.paillier_sum import messages as _messages
 from bluetusk.paillier import CipherArray, PrivateKey, PublicKey, RingArray, encrypt_share, masked, open_shares
 from bluetusk.sharing import RemoteDealer, Session, Share, ring, serve_dealer, shamir
 from bluetusk.vertical import WoEBinning, local_links
-from bluetusk.vertical._arrays import described, joined, parted
-from bluetusk.vertical._state import pack_state, unpack_state
+from bluetusk.vertical.boosting.arrays import described, joined, parted
+from bluetusk.vertical.protocol.state import pack_state, unpack_state
 from bluetusk.wire import frame
 from bluetusk.wire.frame import Kind, decode, encode, shape_field
 

@@ -30,9 +30,9 @@ from ..errors import DataWarning, ProtocolAbort
 from ..evidence import Grant, Identity, Log, Policy, fingerprint, verify
 from ..paillier import keyfile
 from ..vertical import WoEBinning
-from ..vertical.evaluation import auc, auc_interval, ks, ks_interval
+from ..vertical.evaluation.metrics import auc, auc_interval, ks, ks_interval
 from ..vertical.party import make_certificate
-from ..vertical.party._pipeline import peer_name
+from ..vertical.party.pipeline import peer_name
 from .data import FEATURES, Customers, load, uniforms
 
 __all__ = ["Case", "CreditPlan", "Result", "run"]

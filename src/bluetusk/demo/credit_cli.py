@@ -86,7 +86,7 @@ def _target(args: argparse.Namespace, option: str, given: str, endings: tuple[st
 
 
 def _tables(plan: CreditPlan, result: Result) -> list[Table]:
-    from ..vertical.evaluation import with_interval
+    from ..vertical.evaluation.metrics import with_interval
     from .report import Table, size
 
     summary = result.summary

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..vertical.evaluation import roc, with_interval
+from ..vertical.evaluation.metrics import roc, with_interval
 from .credit import Result
 
 __all__ = ["save"]

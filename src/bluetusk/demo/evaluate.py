@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from ..vertical.evaluation import Interval, auc_interval
-from ..vertical.evaluation import auc as area_under
+from ..vertical.evaluation.metrics import Interval, auc_interval
+from ..vertical.evaluation.metrics import auc as area_under
 from .binning import cells_of, choose_bins, histogram
 from .data import Customers, Deal
 from .model import scores

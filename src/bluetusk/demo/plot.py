@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
-from ..vertical.evaluation import with_interval
+from ..vertical.evaluation.metrics import with_interval
 from .evaluate import Comparison
 from .runner import Outcome
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..vertical.evaluation import with_interval
+from ..vertical.evaluation.metrics import with_interval
 from .channel import Usage
 from .evaluate import Comparison
 from .masked import plan_for

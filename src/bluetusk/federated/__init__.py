@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from . import noise, secagg
-from ._aggregator import Accepted, Aggregator, Rejected
-from ._client import Client
-from ._holder import KeyHolder, SumResult
-from .paillier_sum import PaillierSum
+from . import secagg
+from .noise import mechanism as noise
+from .paillier_sum.aggregator import Accepted, Aggregator, Rejected
+from .paillier_sum.client import Client
+from .paillier_sum.holder import KeyHolder, SumResult
+from .paillier_sum.plan import PaillierSum
 
 __all__ = ["Accepted", "Aggregator", "Client", "KeyHolder", "PaillierSum", "Rejected", "SumResult", "noise", "secagg"]

@@ -2,15 +2,15 @@
 
 from types import ModuleType
 
-from . import evaluation
-from ._files import read_columns
-from ._link import Link, Observer, local_links
-from .align import intersect
-from .binning import WoEBinning
-from .blacklist import BlacklistAnswer, blacklist_query, blacklist_serve
-from .boosting import GradientBoosting
-from .logistic import LogisticRegression
-from .report import write_report
+from .align.estimator import intersect
+from .binning.estimator import WoEBinning
+from .blacklist.query import BlacklistAnswer, blacklist_query, blacklist_serve
+from .boosting.estimator import GradientBoosting
+from .evaluation import metrics as evaluation
+from .evaluation.report import write_report
+from .logistic.estimator import LogisticRegression
+from .protocol.link import Link, Observer, local_links
+from .tables.files import read_columns
 
 __all__ = [
     "BlacklistAnswer",

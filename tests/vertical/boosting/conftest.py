@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import bluetusk as bt
-from bluetusk.vertical import _boosting_guest
+from bluetusk.vertical.boosting import guest as _boosting_guest
 
 
 def together(acts):

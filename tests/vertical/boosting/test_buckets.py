@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bluetusk.vertical._arrays import described, joined, parted
-from bluetusk.vertical._buckets import Allowed, Buckets, offered
+from bluetusk.vertical.boosting.arrays import described, joined, parted
+from bluetusk.vertical.boosting.buckets import Allowed, Buckets, offered
 
 
 @given(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import bluetusk as bt
-from bluetusk.vertical._boosting_model import Half, Settings
+from bluetusk.vertical.boosting.model import Half, Settings
 from bluetusk.wire.frame import Kind, decode, encode
 
 pytestmark = pytest.mark.filterwarnings("ignore::bluetusk.DataWarning")  # toys of 40 rows have few events

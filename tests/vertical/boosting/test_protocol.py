@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import bluetusk as bt
-from bluetusk.vertical import _boosting_host
-from bluetusk.vertical._boosting_sums import Layout
-from bluetusk.vertical._link import Link, Observer, Rewind
+from bluetusk.vertical.boosting import host as _boosting_host
+from bluetusk.vertical.boosting.sums import Layout
+from bluetusk.vertical.protocol.link import Link, Observer, Rewind
 from bluetusk.wire.frame import Kind, decode, encode
 
 pytestmark = pytest.mark.filterwarnings("ignore::bluetusk.DataWarning")  # toys of 40 rows have few events

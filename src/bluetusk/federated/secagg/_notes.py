@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..._fork import process
 from ..._once import Uncopied
 from ...errors import ProtocolAbort
-from .._journal import Journal
+from ..paillier_sum.journal import Journal
 
 __all__ = ["Memory", "Notes"]
 
@@ -18,7 +18,7 @@ _WHAT = {
 
 
 class Notes(Journal):
-    """A client's journal; the file is as :class:`~bluetusk.federated._journal.Journal` describes it."""
+    """A client's journal; the file is as :class:`~bluetusk.federated.paillier_sum.journal.Journal` describes it."""
 
     _owner, _verb, _noted, _done = "client", "answer", "the answer", "sent"
 

@@ -13,7 +13,7 @@ from ..._numeric import as_int
 from ...encoding import FixedPoint
 from ...errors import BluetuskError, EncodingOverflow, FrameError
 from ...wire.frame import Kind, check_fields, decode, encode, field
-from .._messages import check_name
+from ..paillier_sum.messages import check_name
 from .plan import Plan
 
 __all__ = ["MAX_SESSION", "Session"]

@@ -1,0 +1,345 @@
+"""``bluetusk blacklist ask | serve | demo``."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import _toml
+from .._parallel import get_num_threads
+from ..paillier import keyfile
+from ..vertical.align.ids import as_ids
+from ..vertical.blacklist.query import BlacklistAnswer, blacklist_query, blacklist_serve
+from ..vertical.party.config import Evidence, _made
+from ..vertical.protocol.job import Keeper, Progress
+from ..vertical.protocol.link import Link, local_links
+from ..vertical.tables.files import File
+from .party import _listening, _progress
+
+__all__ = ["Settings", "add_parser", "run"]
+
+_CONFIGURATION = """a configuration file (TOML; paths are relative to it):
+  job = "applicants-2026-11-26"
+  certificate = "{me}.cert.pem"
+  key = "{me}.key.pem"
+  peer_certificate = "{peer}.cert.pem"
+  {way}
+  state = "state-2026-11-26"
+  file = "{table}.csv"
+  id = "national_id"
+  {more}
+  [evidence]
+  identity = "{me}.identity"
+  peer_key = "{peer}.identity.pub"
+  policy = "policy.signed"
+  log = "evidence.log"
+
+job is new for every request and the same at both parties, state is encrypted and new for every request: a killed side
+goes on when it is started with the same file. Certificates are made by `bluetusk certs`. The table is CSV or Parquet
+(with pyarrow), id its column of ids. limit is the most ids that may be asked. [evidence] is optional: identities are
+made by `bluetusk evidence keygen`; a policy grants the purpose "blacklist" with max_ids_per_request and
+max_ids_total."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a configuration file says; paths in it are relative to it.
+
+    Attributes
+    ----------
+    job : str
+        Name of the request, new for every one; the same at both parties.
+    certificate, key, peer_certificate : str
+        PEM files, made by ``bluetusk certs``.
+    file, id : str
+        The table with the ids to ask about, or with the list; the name of its column.
+    listen, connect : str or None
+        Exactly one.
+    state : str
+        Directory for the encrypted state, a new one for every job.
+    patience : float
+        Seconds to wait for a silent peer.
+    limit : int or None
+        At the list's owner: most ids that may be asked.
+    output : str or None
+        At the asker: a CSV file for the answers.
+    evidence : Evidence or None
+        Policy, log and identity.
+    role : str
+        "guest" asks, "host" serves: the names of the parties in messages and logs.
+    """
+
+    job: str
+    certificate: str
+    key: str
+    peer_certificate: str
+    file: str
+    id: str = "id"
+    listen: str | None = None
+    connect: str | None = None
+    state: str = "state"
+    patience: float = 600.0
+    limit: int | None = None
+    output: str | None = None
+    role: str = "guest"
+    evidence: Evidence | None = None
+
+    @classmethod
+    def load(cls, path: str | Path, role: str) -> Settings:
+        """Read and check a TOML file; ValueError names it and the setting."""
+        given = _toml.load(path)
+        given.pop("role", None)
+        section = given.pop("evidence", None)
+        if isinstance(given.get("limit"), int) and role == "host" and not isinstance(given["limit"], bool):
+            limit = given.pop("limit")
+        else:
+            limit = None
+        try:
+            evidence = None if section is None else _made(Evidence, section, "evidence.")
+            known = {"evidence": evidence, "limit": limit, "role": role}
+            made = _made(cls, given, "", known)
+            if (made.listen is None) == (made.connect is None):
+                raise ValueError("give exactly one of listen and connect: one party listens, the other connects")
+            if role == "host" and (limit is None or limit < 1):
+                raise ValueError("limit must say how many ids may be asked, a whole number of at least 1")
+            if role == "host" and made.output is not None:
+                raise ValueError("output is not known here: the list's owner learns nothing")
+        except ValueError as err:
+            raise ValueError(f"{path}: {err}") from None
+        return made._at(Path(path).parent)
+
+    def _at(self, folder: Path) -> Settings:
+        def at(name: str | None) -> Any:
+            return None if name is None else str(folder / name)
+
+        given = self.evidence
+        if given is not None:
+            given = Evidence(at(given.log), at(given.identity), at(given.peer_key), at(given.policy))
+        paths = {name: at(getattr(self, name)) for name in ("certificate", "key", "peer_certificate", "file", "state")}
+        return replace(self, **paths, output=at(self.output), evidence=given)
+
+
+def run(
+    link: Link,
+    settings: Settings,
+    ids: list[str],
+    *,
+    keeper: Keeper | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Run one side over a link.
+
+    Parameters
+    ----------
+    link : Link
+        To the other party.
+    settings : Settings
+        Its role and limit, and where the answers go.
+    ids : list of str
+        Asked, or listed.
+    keeper, progress
+        As for :func:`blacklist_query`.
+
+    Returns
+    -------
+    dict
+        At the asker: asked, listed, list_size. At the owner: asked, list_size.
+    """
+    if settings.role == "host":
+        asked = blacklist_serve(ids, link=link, limit=settings.limit or 0, keeper=keeper, progress=progress)
+        return {"asked": asked, "list_size": len(ids)}
+    answer = blacklist_query(ids, link=link, keeper=keeper, progress=progress)
+    if settings.output is not None:
+        _write(settings.output, ids, answer)
+    return {"asked": len(ids), "listed": int(answer.listed.sum()), "list_size": answer.list_size}
+
+
+def _write(path: str, ids: list[str], answer: BlacklistAnswer) -> None:
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    writer.writerow(["id", "listed"])
+    writer.writerows(zip(ids, answer.listed.astype(int).tolist(), strict=True))
+    keyfile.write(path, out.getvalue().encode(), overwrite=True)
+
+
+def _ids_of(settings: Settings) -> list[str]:
+    column = File(settings.file, [settings.id]).ids(settings.id).tolist()
+    try:
+        return as_ids(column, settings.id)
+    except ValueError as err:
+        raise ValueError(f"{settings.file}: {err}") from None
+
+
+def _side(role: str) -> Callable[[argparse.Namespace], int]:
+    def command(args: argparse.Namespace) -> int:
+        settings = Settings.load(args.config, role)
+        result = _over_grpc(settings, _ids_of(settings), args.progress)
+        if args.json:
+            print(json.dumps(result))
+        elif role == "guest":
+            print(f"{result['listed']} of {result['asked']} ids are on the list, which has {result['list_size']}")
+            if settings.output is not None:
+                print(f"answers: {settings.output}")
+        else:
+            print(f"{result['asked']} ids were asked about the list of {result['list_size']}")
+        return 0
+
+    return command
+
+
+def _over_grpc(settings: Settings, ids: list[str], progress: str) -> dict[str, Any]:
+    from ..vertical.party.certs import Identity
+    from ..vertical.party.checks import check_room
+    from ..vertical.party.pipeline import _Metered
+    from ..vertical.party.process import Party
+    from ..vertical.party.run import _recorder
+
+    get_num_threads()  # a wrong BLUETUSK_NUM_THREADS is found before the first message
+    needs = {settings.state: (1 << 20) + 33 * len(ids)}
+    if settings.output is not None:
+        if Path(settings.output).is_dir():
+            raise ValueError(f"output: {settings.output} is a folder: name a file for the answers")
+        needs[str(Path(settings.output).parent)] = sum(len(text.encode()) + 4 for text in ids) + 4096
+    check_room(needs)
+    identity = Identity.load(settings.certificate, settings.key, settings.peer_certificate)
+    recorder = None if settings.evidence is None else _recorder(settings, identity)[0]  # type: ignore[arg-type]
+    way = {"listen": settings.listen} if settings.listen is not None else {"connect": settings.connect}
+    with Party(
+        settings.role,
+        job=settings.job,
+        identity=identity,
+        state=settings.state,
+        patience=settings.patience,
+        observer=recorder,
+        **way,
+    ) as party:
+        if settings.listen is not None:
+            _listening(progress)(party.address)
+
+        def program(link: Link, keeper: Keeper) -> dict[str, Any]:
+            kept: Any = keeper if recorder is None else _Metered(keeper, recorder.meter)
+            return run(link, settings, ids, keeper=kept, progress=_progress(progress))
+
+        result = party.run(program)
+        result["bytes"] = {"sent": party.link.bytes_sent, "received": party.link.bytes_received}
+    if recorder is not None:
+        recorder.finish("blacklist", details={name: result[name] for name in ("asked", "list_size")})
+        result["evidence"] = {"records": len(recorder.log)}
+        recorder.log.close()
+        if recorder.guard is not None:
+            recorder.guard.close()
+    return result
+
+
+def _demo(args: argparse.Namespace) -> int:
+    """Both sides in one process, on made-up ids."""
+    rows = np.arange(args.rows)
+    applicants = [f"applicant {k:06d}" for k in rows]
+    listed = [f"applicant {k:06d}" for k in range(0, 2 * args.rows, 37)]
+    here, there = local_links("guest", "host")
+    errors: list[BaseException] = []
+
+    def owner() -> None:
+        try:
+            blacklist_serve(listed, link=there, limit=args.rows)
+        except BaseException as error:
+            errors.append(error)
+
+    start = time.perf_counter()
+    thread = threading.Thread(target=owner, daemon=True)
+    thread.start()
+    answer = blacklist_query(applicants, link=here, progress=_progress(args.progress))
+    thread.join()
+    if errors:
+        raise errors[0]
+    result = {
+        "asked": len(applicants),
+        "listed": int(answer.listed.sum()),
+        "list_size": answer.list_size,
+        "correct": [a for a, hit in zip(applicants, answer.listed, strict=True) if hit]
+        == sorted(set(applicants) & set(listed)),
+        "bytes": {"sent": here.bytes_sent, "received": here.bytes_received},
+        "seconds": round(time.perf_counter() - start, 3),
+    }
+    if args.json:
+        print(json.dumps(result))
+        return 0 if result["correct"] else 1
+    print(f"An institution with {result['asked']} applicants asks a partner with a list of {result['list_size']} ids.")
+    print(f"  the institution learns   {result['listed']} applicants are listed, and which; the size of the list")
+    print(f"  the partner learns       {result['asked']} ids were asked; not which, not how many are listed")
+    print("  nobody learns            an id of the other that did not match")
+    print(f"Compared with the two sets in the open: {'the same' if result['correct'] else 'WRONG'}.")
+    print(f"{here.bytes_sent + here.bytes_received:,} bytes, {result['seconds']:.1f} seconds")
+    return 0 if result["correct"] else 1
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command.
+
+    Parameters
+    ----------
+    commands : argparse subparsers
+        Of the main parser.
+    """
+    raw = argparse.RawDescriptionHelpFormatter
+    blacklist = commands.add_parser(
+        "blacklist",
+        help="ask which ids are on a partner's list, or answer",
+        description="""Ask a partner which of your applicants are on its blacklist, without showing them, or answer such
+a request, without showing the list (private set intersection). The asker learns which of its ids are listed and the
+size of the list; the owner how many ids were asked. Ids that can be guessed can be enumerated by whoever may ask often
+enough: the owner's limit and policy cap that.""",
+        epilog="""examples:
+  bluetusk blacklist demo                            both sides on this machine, made-up ids
+  bluetusk blacklist serve --config network.toml     the list's owner
+  bluetusk blacklist ask --config bank.toml          the asker""",
+        formatter_class=raw,
+    )
+    kinds = blacklist.add_subparsers(metavar="SIDE", required=True)
+    asker = {"me": "bank", "peer": "network", "way": 'connect = "net.example.org:7443"', "table": "applicants"}
+    owner = {"me": "network", "peer": "bank", "way": 'listen = "0.0.0.0:7443"', "table": "blacklist"}
+    for side, role, about, values, more in (
+        ("ask", "guest", "ask about the ids of a file", asker, 'output = "answers.csv"'),
+        ("serve", "host", "answer one request about a list", owner, "limit = 5000"),
+    ):
+        command = kinds.add_parser(
+            side,
+            help=about,
+            description=about.capitalize() + ".",
+            epilog=_CONFIGURATION.format(**values, more=more),
+            formatter_class=raw,
+        )
+        command.add_argument("--config", required=True, metavar="FILE", help="TOML file, see below")
+        _common(command)
+        command.set_defaults(run=_side(role), parser=command)
+    demo = kinds.add_parser("demo", help="both sides on this machine", description="Both sides in one process.")
+    demo.add_argument("--rows", type=_rows, default=2000, metavar="N", help="applicants (default: 2000)")
+    _common(demo)
+    demo.set_defaults(run=_demo, parser=demo)
+
+
+def _rows(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 1000000")
+    return int(text)
+
+
+def _common(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.add_argument(
+        "--progress",
+        choices=("bar", "json", "none"),
+        default="bar" if sys.stderr.isatty() else "none",
+        help="on standard error (default: bar on a terminal)",
+    )

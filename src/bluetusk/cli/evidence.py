@@ -1,0 +1,296 @@
+"""``bluetusk evidence``: keys, policies, logs, audit records."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..errors import InvalidKey
+from ..evidence._audit import Audit
+from ..evidence._exchange import kept_head
+from ..evidence._identity import Identity, fingerprint_groups, grouped, read_public_key
+from ..evidence._policy import EXAMPLE, Policy, is_fingerprint, seconds_text
+from ..evidence._summary import printable, record_json, record_line, refusals, summary
+from ..evidence._verify import owner_key, read_heads, verify
+from ..paillier.fingerprint import spoken
+
+__all__ = ["add_parser"]
+
+
+def _passphrase(args: argparse.Namespace, *, new: bool = False) -> str | bytes:
+    """Return the passphrase from where the user keeps it; typed twice only where it is a new one."""
+    from . import main as cli
+
+    given = args.passphrase_file is not None or os.environ.get(cli._PASSPHRASE) or not sys.stdin.isatty()
+    return cli._passphrase(args) if new or given else getpass.getpass("passphrase: ")
+
+
+def _keygen(args: argparse.Namespace) -> int:
+    private = Path(args.file)
+    public = Path(args.public) if args.public else private.with_name(private.name + ".pub")
+    for path in (private, public):
+        if os.path.lexists(path):
+            raise ValueError(f"{path} is there already and is not overwritten: give another name, or move it away")
+    passphrase = _passphrase(args, new=True)
+    identity = Identity.generate()
+    identity.write_public(public)
+    try:
+        identity.save(private, passphrase)
+    except BaseException:
+        public.unlink()
+        raise
+    print(f"private key  {private} (Ed25519; keep it and the passphrase apart)")
+    print(f"public key   {public}")
+    print(f"fingerprint  {fingerprint_groups(identity)}")
+    return 0
+
+
+def _fingerprint(args: argparse.Namespace) -> int:
+    for path in args.files:
+        print(f"{_fingerprint_of(path)}  {path}")
+    return 0
+
+
+def _fingerprint_of(path: str) -> str:
+    try:
+        return fingerprint_groups(read_public_key(path))
+    except InvalidKey:
+        return fingerprint_groups(Path(path).read_bytes())  # a certificate of another algorithm has one as well
+
+
+def _policy_example(args: argparse.Namespace) -> int:
+    print(EXAMPLE, end="")
+    return 0
+
+
+def _policy_sign(args: argparse.Namespace) -> int:
+    source = Path(args.file)
+    target = Path(args.output) if args.output else source.with_suffix(".signed")
+    policy = Policy.load(source)
+    signed = policy.sign(Identity.load(args.key, _passphrase(args)))
+    if target.exists():
+        old = Policy.load(target)
+        if old.serial >= signed.serial:
+            raise ValueError(
+                f"{target} holds a policy with the serial {old.serial}: give this one a higher serial, or another name"
+            )
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(signed.to_bytes())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    print(f"signed  {target}: serial {signed.serial}, {len(signed.grants)} grants, sha256 {signed.digest.hex()}")
+    return 0
+
+
+def _policy_show(args: argparse.Namespace) -> int:
+    policy = Policy.load(args.file)
+    if args.key is not None and not policy.signed_by(read_public_key(args.key)):
+        raise ValueError(f"{args.file} is not signed by the key in {args.key}")
+    print(f"owner    {printable(policy.owner)}")
+    by = fingerprint_groups(policy.key) if policy.signature else ""
+    signed = f"{seconds_text(policy.issued)} by {by}" if policy.signature else "not yet"
+    print(f"signed   {signed}")
+    print(f"serial   {policy.serial}")
+    if policy.revoked:
+        print(f"revoked  {', '.join(grouped(t) if is_fingerprint(t) else printable(t) for t in policy.revoked)}")
+    for grant in policy.grants:
+        print(f"grant {printable(grant.id)} to {printable(grant.name) or '?'} {grouped(grant.peer)}")
+        print(f"  for      {', '.join(grant.purposes)}")
+        print(f"  columns  {', '.join(map(printable, grant.columns))}")
+        begins = f"{seconds_text(grant.not_before)} to " if grant.not_before else ""
+        print(f"  uses     {grant.uses}, {begins}before {seconds_text(grant.until)}")
+        print(f"  least    {grant.min_rows} rows a group, {grant.min_intersection} rows a task")
+        print(f"  ids      {grant.max_ids_per_request} at once, {grant.max_ids_total} in all")
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    key = None if args.key is None else read_public_key(args.key)
+    owner = owner_key(args.file) or key  # whose heads to look for in a peer's log
+    heads = [head for path in args.head for head in read_heads(path, owner)]
+    report = verify(args.file, heads=heads, key=key)
+    if args.json:
+        told = {
+            "ok": report.ok,
+            "first_bad": report.first_bad,
+            "reason": report.reason,
+            "records": len(report.records),
+            "counts": report.counts,
+            "refused": dict(refusals(report)),
+            "heads": len(heads),
+            "covered": report.covered,
+            "torn": report.torn,
+            "notes": list(report.notes),
+            "head": None if report.head is None else json.loads(report.head.to_json()),
+        }
+        print(json.dumps(told, indent=2))
+        return 0 if report.ok else 1
+    print("\n".join(summary(report)))
+    for note in report.notes:
+        print(f"note    {note}")
+    if args.head and not heads:
+        print("note    the heads given hold none of this log")
+    if report.ok:
+        beyond = len(report.records) - report.covered
+        missing = f"; no head given covers the last {beyond}: a cut there would not show" if beyond else ""
+        print(f"GOOD    {len(report.records)} records are as their owner signed them{missing}")
+        return 0
+    where = "" if report.first_bad is None else f"first bad record: {report.first_bad}; "
+    print(f"BAD     {where}{report.reason}")
+    return 1
+
+
+def _show(args: argparse.Namespace) -> int:
+    report = verify(args.file)
+    for record in report.records:
+        if (args.task is None or record.task == args.task) and (args.what is None or record.what == args.what):
+            print(json.dumps(record_json(record)) if args.json else record_line(record))
+    if not report.ok:
+        print(f"bluetusk: {report.reason}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _head(args: argparse.Namespace) -> int:
+    report = verify(args.file)
+    if not report.ok:
+        raise ValueError(report.reason)
+    if args.of is None:
+        if report.head is not None:
+            print(report.head.to_json())
+        return 0
+    kept = [pair[1] for record in report.records if (pair := kept_head(record)) is not None and pair[0] == args.of]
+    if not kept:
+        raise ValueError(f"{args.file} keeps no head of {args.of!r}")
+    for head in kept if args.all else kept[-1:]:
+        print(head.to_json())
+    return 0
+
+
+def _replay(args: argparse.Namespace) -> int:
+    report = Audit.replay(args.file, _passphrase(args))
+    for key in report.keys:
+        print(f"key     {spoken(key)}")
+    for task, number in report.tasks.items():
+        print(f"task    {printable(task) or '-'}: {number} ciphertexts")
+    if report.torn:
+        print(f"note    the last {report.torn} bytes were being written when the process died")
+    verdict = f"GOOD    {report.ciphertexts} ciphertexts are what their plaintexts and randomness give"
+    print(verdict if report.ok else f"BAD     {report.reason}; {report.ciphertexts} before it are good")
+    return 0 if report.ok else 1
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command ``evidence`` to the command line."""
+    evidence = commands.add_parser(
+        "evidence",
+        help="who may use what, what was used, and proof of it",
+        description="Sign policies, read and verify logs of what was done with data, replay recorded encryptions.",
+        epilog="""examples:
+  bluetusk evidence keygen bank.key                    an identity: bank.key (encrypted) and bank.key.pub
+  bluetusk evidence policy example > policy.toml       a policy to fill in; then: policy sign
+  bluetusk evidence verify evidence.log --key bank.key.pub --head host.log
+                                                       what happened, and the first record that cannot be believed
+
+Give `verify` a head of the log that somebody else has kept: without one, what was cut from the end does not show.""",
+    )
+    kinds = evidence.add_subparsers(metavar="WHAT", required=True)
+
+    def command(group: Any, name: str, run: Any, help: str, description: str, epilog: str | None = None) -> Any:
+        parser = group.add_parser(name, help=help, description=description, epilog=epilog)
+        parser.set_defaults(run=run, parser=parser)
+        return parser
+
+    passphrase = {"metavar": "FILE", "help": "holds the passphrase (else BLUETUSK_PASSPHRASE, else asked for)"}
+
+    keygen = command(
+        kinds, "keygen", _keygen, "make a signing key", "Make an Ed25519 key that signs policies and logs."
+    )
+    keygen.add_argument("file", metavar="FILE", help="where the private key goes, encrypted")
+    keygen.add_argument("--public", metavar="FILE", help="where the public key goes (default: FILE.pub)")
+    keygen.add_argument("--passphrase-file", **passphrase)
+
+    words = """Print the fingerprint of a key or certificate, as `bluetusk certs` and `evidence keygen` do and as
+policies name a party: SHA-256 of the public key (SubjectPublicKeyInfo), in groups to read aloud."""
+    print_it = command(kinds, "fingerprint", _fingerprint, "print fingerprints of keys and certificates", words)
+    print_it.add_argument("files", metavar="FILE", nargs="+", help="a key or certificate: .pub, PEM or hexadecimal")
+
+    policy = kinds.add_parser("policy", help="write, sign and show policies", description="Write, sign, show a policy.")
+    doings = policy.add_subparsers(metavar="DO", required=True)
+    command(doings, "example", _policy_example, "print a policy to fill in", "Print a policy in TOML, to fill in.")
+    sign = command(
+        doings,
+        "sign",
+        _policy_sign,
+        "sign a policy",
+        "Sign a policy in TOML or JSON with the data owner's key. A policy is revoked by one with a higher serial.",
+        """example:
+  bluetusk evidence policy sign policy.toml --key owner.key      makes policy.signed""",
+    )
+    sign.add_argument("file", metavar="FILE", help="the policy, .toml or .json")
+    sign.add_argument("--key", metavar="FILE", required=True, help="the owner's private key, of `evidence keygen`")
+    sign.add_argument("--output", "-o", metavar="FILE", help="where the signed policy goes (default: FILE as .signed)")
+    sign.add_argument("--passphrase-file", **passphrase)
+    show_policy = command(doings, "show", _policy_show, "show a policy", "Show a policy, signed or not.")
+    show_policy.add_argument("file", metavar="FILE")
+    show_policy.add_argument("--key", metavar="FILE", help="fail unless this public key has signed it")
+
+    check = command(
+        kinds,
+        "verify",
+        _verify,
+        "verify a log, say what happened",
+        """Say what a log says happened, and find the first record that was altered, is missing, repeated or moved.
+Status 1 if there is one.""",
+        """examples:
+  bluetusk evidence verify evidence.log --key bank.key.pub
+  bluetusk evidence verify evidence.log --head host.log        the heads that the peer's own log has kept
+  bluetusk evidence verify evidence.log --head head.json       one that was exported or anchored elsewhere""",
+    )
+    check.add_argument("file", metavar="FILE", help="the log")
+    check.add_argument(
+        "--head",
+        metavar="PEER_HEAD",
+        action="append",
+        default=[],
+        help="heads of this log that others kept: JSON, a frame, or the peer's log; may be given again",
+    )
+    check.add_argument("--key", metavar="KEY", help="the owner's public key; else the one in the log is believed")
+    check.add_argument("--json", action="store_true", help="one JSON object")
+
+    show = command(kinds, "show", _show, "list the records of a log", "List the records of a log, one a line.")
+    show.add_argument("file", metavar="FILE", help="the log")
+    show.add_argument("--task", metavar="TASK", help="only of this task")
+    show.add_argument("--what", metavar="WORD", help="only such: authorised, refused, finished ...")
+    show.add_argument("--json", action="store_true", help="a JSON object for each")
+
+    head = command(
+        kinds,
+        "head",
+        _head,
+        "print a log's head, to anchor it",
+        "Print the signed head of a log as JSON: publish it, or give it to a peer or a ledger, to keep.",
+        """examples:
+  bluetusk evidence head evidence.log                      our own
+  bluetusk evidence head evidence.log --of host --all      all heads of the host's log that ours has kept""",
+    )
+    head.add_argument("file", metavar="FILE", help="the log")
+    head.add_argument("--of", metavar="PARTY", help="the last head of this peer's log that was kept here")
+    head.add_argument("--all", action="store_true", help="with --of: all of them, one a line")
+
+    replay = command(
+        kinds,
+        "replay",
+        _replay,
+        "replay recorded encryptions",
+        "Encrypt every recorded plaintext again with its recorded randomness, and compare. Status 1 if one differs.",
+    )
+    replay.add_argument("file", metavar="FILE", help="audit records")
+    replay.add_argument("--passphrase-file", **passphrase)

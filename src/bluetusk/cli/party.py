@@ -1,0 +1,198 @@
+"""``bluetusk certs`` and ``bluetusk party``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataWarning
+from ..vertical.tables.profile import ColumnProfile, show
+
+__all__ = ["add_parsers"]
+
+
+def _certs(args: argparse.Namespace) -> int:
+    from ..evidence import fingerprint_groups
+    from ..vertical.party.certs import make_certificate
+
+    addresses = ("localhost", "127.0.0.1", *args.address)
+    key, certificate = make_certificate(args.name, args.out, addresses=tuple(dict.fromkeys(addresses)), days=args.days)
+    print(f"key:          {key}   (never leaves this machine)")
+    print(f"certificate:  {certificate}   (give it to the peer)")
+    print(f"fingerprint:  {fingerprint_groups(certificate.read_bytes())}   (compare it by telephone)")
+    return 0
+
+
+def _party(args: argparse.Namespace) -> int:
+    from ..vertical.evaluation.metrics import with_interval
+    from ..vertical.party.config import Config
+    from ..vertical.party.run import run_party
+
+    config = Config.load(args.config, role=args.role)
+    if config.model.key_size < 3072:
+        print(f"a key of {config.model.key_size} bits gives 112-bit security", file=sys.stderr)
+    with _warned(args.progress):
+        result = run_party(
+            config,
+            progress=_progress(args.progress),
+            listening=_listening(args.progress),
+            profiled=_profiled(args.progress, config.data.file),
+        )
+    if args.json:
+        print(json.dumps(result))
+        return 0
+    print(f"{result['intersection']} rows in common: {result['train']} for training, {result['test']} held back")
+    for name in ("logistic_regression", "gradient_boosting"):
+        if name in result:
+            found = result[name]
+            area, apart = (with_interval(found[kind], found[f"{kind}_interval"]) for kind in ("auc", "ks"))
+            print(f"{name:20} AUC {area}   KS {apart}   on the rows held back, with 95 % intervals")
+    if "unevaluated" in result:
+        print(f"not evaluated: {result['unevaluated']}")
+    if result["left_out"]:
+        print(f"left out of the regression, below model.min_iv: {', '.join(result['left_out'])}")
+    print(f"{result['bytes']['sent']:,} bytes sent, {result['bytes']['received']:,} received")
+    print(f"results: {config.output}")
+    return 0
+
+
+@contextlib.contextmanager
+def _warned(kind: str) -> Iterator[None]:
+    """Say what the data do not support in one line, when it is found; the results hold it too."""
+    said: set[str] = set()
+
+    def say(message: Warning | str, *more: object, **others: object) -> None:
+        if str(message) in said:  # a table is binned for the models, and again for the report
+            return
+        said.add(str(message))
+        print(json.dumps({"warning": str(message)}) if kind == "json" else f"warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
+        warnings.showwarning = say
+        yield
+
+
+def _listening(kind: str) -> Callable[[str], None]:
+    def say(address: str) -> None:
+        if kind == "json":
+            print(json.dumps({"listening": address}), file=sys.stderr, flush=True)
+        elif kind == "bar":
+            print(f"listening at {address}", file=sys.stderr, flush=True)
+
+    return say
+
+
+def _profiled(kind: str, file: str) -> Callable[[list[ColumnProfile]], None]:
+    def say(profile: list[ColumnProfile]) -> None:
+        if kind == "json":
+            lines = [each.to_plain() for each in profile]
+            print(json.dumps({"profile": lines}), file=sys.stderr, flush=True)
+        elif kind == "bar":
+            print(f"columns of {file}, as this side alone sees them:", file=sys.stderr)
+            show(profile, sys.stderr)
+
+    return say
+
+
+def _progress(kind: str) -> Callable[[str, int, int], None] | None:
+    if kind == "none":
+        return None
+    if kind == "json":
+
+        def lines(task: str, done: int, of: int) -> None:
+            print(json.dumps({"task": task, "done": done, "of": of}), file=sys.stderr, flush=True)
+
+        return lines
+    from tqdm import tqdm
+
+    bars: dict[str, Any] = {}
+
+    def bar(task: str, done: int, of: int) -> None:
+        if task not in bars:
+            for other in bars.values():
+                other.close()
+            bars[task] = tqdm(total=of, desc=task, unit="step", file=sys.stderr)
+        bars[task].total = of
+        bars[task].update(done - bars[task].n)
+
+    return bar
+
+
+def add_parsers(commands: Any) -> None:
+    """Add the two commands.
+
+    Parameters
+    ----------
+    commands : argparse subparsers
+        Of the main parser.
+    """
+    certs = commands.add_parser(
+        "certs",
+        help="make a party's certificate",
+        description="""Make the key and the self-signed certificate by which a party and its peer know each other. Each
+side makes its own, gives the certificate to the other and compares fingerprints; there is no authority.""",
+        epilog="""examples:
+  bluetusk certs bank --out keys                           keys/bank.key.pem, keys/bank.cert.pem
+  bluetusk certs network --out keys --address net.example.org --days 90""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    certs.add_argument("name", metavar="NAME", help="the party's name: letters, digits, hyphens")
+    certs.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where the files go (default: here)")
+    certs.add_argument(
+        "--address", action="append", default=[], metavar="HOST", help="a name or address it listens at; repeatable"
+    )
+    certs.add_argument("--days", type=int, default=365, metavar="N", help="valid so long (default: 365)")
+    certs.set_defaults(run=_certs, parser=certs)
+
+    party = commands.add_parser(
+        "party",
+        help="run one side of a joint model",
+        description="""Run one side of a joint credit model: align ids, bin columns, train a logistic regression and
+boosted trees with the peer, score. The guest has the labels. No row leaves its owner. Killed, it goes on from its last
+step when it is started again with the same file.""",
+        epilog="""a configuration file (TOML; paths are relative to it):
+  job = "merchants-2026-11"             # new for every run; the same at both parties
+  certificate = "bank.cert.pem"         # of `bluetusk certs`
+  key = "bank.key.pem"
+  peer_certificate = "network.cert.pem"
+  connect = "net.example.org:7443"      # or: listen = "0.0.0.0:7443"
+  state = "state"                       # encrypted; start again with the same one to go on
+  output = "output"
+  splits = "splits"                     # encrypted; the same one for all jobs: with it rows keep their split
+  [data]
+  file = "bank.csv"                     # or .parquet, with pyarrow
+  id = "merchant"
+  label = "default"                     # the guest's
+  categorical = ["branch"]              # codes, not amounts. A column that mixes numbers and texts is refused until it
+                                        # is declared: here, in text, or in numeric (other texts count as missing)
+  missing = ["?", "unknown"]            # beside what pandas reads as missing: empty, NA, NULL, None, nan, ...
+  decimal = "."                         # and thousands = ",", if numbers are written like 1,169.50
+  [model]                               # the same at both; all have defaults
+  trees = 10
+  min_rows = 100                        # of a bin; min_bucket_rows: of the host's buckets in trees.
+                                        # A policy's min_rows asks for at least so many in each
+  [evidence]                            # optional; identities by `bluetusk evidence keygen`
+  identity = "bank.identity"
+  peer_key = "network.identity.pub"
+  policy = "policy.signed"
+  log = "evidence.log"
+
+examples:
+  bluetusk party --role host --config network.toml
+  bluetusk party --role guest --config bank.toml --json > result.json""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    party.add_argument("--role", choices=("guest", "host"), help="overrides the file's role")
+    party.add_argument("--config", required=True, metavar="FILE", help="TOML file, see below")
+    party.add_argument("--json", action="store_true", help="print one JSON object")
+    party.add_argument(
+        "--progress", choices=("bar", "json", "none"), default="bar", help="on standard error (default: bar)"
+    )
+    party.set_defaults(run=_party, parser=party)

@@ -1,0 +1,460 @@
+"""The role with the private key: it decrypts sums of enough clients, each once, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from numpy.typing import NDArray
+
+from ... import _parallel
+from ..._numeric import as_int, as_numbers
+from ..._once import Uncopied
+from ...errors import BluetuskError, DecryptionError, FrameError, InvalidKey, ProtocolAbort
+from ...paillier.cipherarray import CipherArray
+from ...paillier.keys import PrivateKey
+from ...wire.frame import Kind, field
+from .journal import Journal
+from .messages import (
+    MAX_REASON,
+    MAX_ROUND,
+    about,
+    check_about,
+    check_sum,
+    claims,
+    max_frame,
+    seal,
+    signed_bytes,
+    unseal,
+    weight_limit,
+)
+
+if TYPE_CHECKING:
+    from .plan import PaillierSum
+
+__all__ = ["KeyHolder", "SumResult"]
+
+_ABOUT = ("session", "id", "key", "round", "tensor", "plan", "count")
+
+
+@dataclass(frozen=True, eq=False)
+class SumResult:
+    """What a sum came to.
+
+    Attributes
+    ----------
+    round : int
+        The round.
+    tensor : str
+        The tensor.
+    integers : ndarray of int64, shape (length,)
+        The exact sum of ``weight * quantised value`` over the clients.
+    weight : int
+        The sum of their weights.
+    sum : ndarray of float64, shape (length,)
+        The integers at the plan's scale, rounded half-even once.
+    mean : ndarray of float64, shape (length,)
+        The integers divided by the weight at the plan's scale, rounded half-even once.
+    clients : tuple of str
+        Whose contributions the sum holds, sorted.
+    rejected : mapping of str to str
+        Clients whose messages the aggregator left out, and why; the aggregator's word.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
+    >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint.integers(10), 2)}, clients, min_clients=2)
+    >>> result = bt.federated.SumResult.from_integers(session, 0, "x", [7, -8], 2, ["b", "a"])
+    >>> result.sum, result.mean, result.clients
+    (array([ 7., -8.]), array([ 3.5, -4. ]), ('a', 'b'))
+    """
+
+    round: int
+    tensor: str
+    integers: NDArray[np.int64]
+    weight: int
+    sum: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    clients: tuple[str, ...]
+    rejected: Mapping[str, str]
+
+    def to_bytes(self, session: PaillierSum) -> bytes:
+        """Return the result as a frame for the clients; it is not signed.
+
+        Parameters
+        ----------
+        session : PaillierSum
+            The session it belongs to.
+
+        Returns
+        -------
+        bytes
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint.integers(10), 2)}, clients, min_clients=2)
+        >>> result = bt.federated.SumResult.from_integers(session, 0, "x", [7, -8], 2, ["a", "b"])
+        >>> bt.federated.SumResult.from_bytes(result.to_bytes(session), session).mean
+        array([ 3.5, -4. ])
+        """
+        header = {
+            **about(session, self.round, self.tensor),
+            "weight": self.weight,
+            "clients": list(self.clients),
+            "rejected": dict(self.rejected),
+        }
+        return seal(Kind.SUM_RESULT, header, self.integers.astype("<i8").tobytes())
+
+    @classmethod
+    def from_bytes(cls, data: bytes | bytearray | memoryview, session: PaillierSum) -> SumResult:
+        """Read a result that the key holder sent.
+
+        Parameters
+        ----------
+        data : bytes-like
+            What :meth:`to_bytes` gave.
+        session : PaillierSum
+            The session it must belong to.
+
+        Returns
+        -------
+        SumResult
+
+        Raises
+        ------
+        FrameError
+            If `data` is no result of this session, or one that its limits exclude.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint.integers(10), 2)}, clients, min_clients=2)
+        >>> data = bt.federated.SumResult.from_integers(session, 3, "x", [7, -8], 2, ["b", "a"]).to_bytes(session)
+        >>> bt.federated.SumResult.from_bytes(data, session).round
+        3
+        """
+        largest = max(length for _, length in session.tensors.values())
+        frame = unseal(data, Kind.SUM_RESULT, {*_ABOUT, "weight", "clients", "rejected"}, 8 * largest)
+        round, tensor = check_about(session, frame.header)
+        if frame.payload.nbytes != 8 * session.tensors[tensor][1]:
+            raise FrameError(f"result holds {frame.payload.nbytes} bytes of values, not 8 for each")
+        clients = field(frame.header, "clients", list, items=str)
+        try:
+            return cls.from_integers(
+                session,
+                round,
+                tensor,
+                np.frombuffer(frame.payload, "<i8"),
+                field(frame.header, "weight", int),
+                clients,
+                _check_rejected(session, frame.header, clients),
+            )
+        except ValueError as err:
+            raise FrameError(f"result is outside the session's limits: {err}") from None
+
+    @classmethod
+    def from_integers(
+        cls,
+        session: PaillierSum,
+        round: int,
+        tensor: str,
+        integers: Any,
+        weight: int,
+        clients: Any,
+        rejected: Mapping[str, str] | None = None,
+    ) -> SumResult:
+        """Return the result that decoded integers mean, checked against the session's limits.
+
+        Parameters
+        ----------
+        session : PaillierSum
+            The session.
+        round : int
+            The round.
+        tensor : str
+            The tensor.
+        integers : array_like of int, shape (length,)
+            The exact sums.
+        weight : int
+            The sum of the weights.
+        clients : iterable of str
+            Who contributed.
+        rejected : mapping of str to str, optional
+            Who was left out, and why.
+
+        Returns
+        -------
+        SumResult
+
+        Raises
+        ------
+        ValueError
+            If the tensor is unknown, the clients are not distinct clients of the session and enough, the weight is not
+            one that they can have, or a value is no whole number or exceeds what that weight allows.
+        TypeError
+            If an argument has the wrong type.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint.integers(10), 2)}, clients, min_clients=2)
+        >>> bt.federated.SumResult.from_integers(session, 0, "x", [7, -21], 2, ["b", "a"])
+        Traceback (most recent call last):
+            ...
+        ValueError: integers: a value exceeds what this weight allows
+        """
+        round = as_int(round, "round", 0, MAX_ROUND)
+        if tensor not in session.tensors:
+            raise ValueError(f"tensor: {tensor!r} is not a tensor of this session")
+        plan, length = session.tensors[tensor]
+        listed = [] if isinstance(clients, str) else list(clients)
+        if isinstance(clients, str) or not all(isinstance(name, str) for name in listed):
+            raise TypeError("clients must be an iterable of names, each a str")
+        if len(set(listed)) != len(listed) or not set(listed) <= session.clients.keys():
+            raise ValueError("clients must be distinct clients of the session")
+        names = tuple(sorted(listed))
+        if len(names) < session.min_clients:
+            raise ValueError(f"clients: there are {len(names)}, fewer than {session.min_clients}")
+        weight = as_int(weight, "weight")
+        if not len(names) <= weight <= weight_limit(session, names):  # said without the number: it was decrypted
+            raise ValueError("weight is not one that these clients can have")
+        exact = _integers(integers, length, plan.limit * weight)  # <= Q W < 2^63
+        exact.flags.writeable = False
+        return cls(
+            round=round,
+            tensor=tensor,
+            integers=exact,
+            weight=weight,
+            sum=plan.to_float(exact, plan.frac),
+            mean=plan.to_float(exact, plan.frac, weight),
+            clients=names,
+            rejected=MappingProxyType(dict(rejected or {})),
+        )
+
+
+def _integers(integers: Any, length: int, limit: int) -> NDArray[np.int64]:
+    """Return the values as new int64, if they are whole numbers within the limit and as many as the tensor has."""
+    values = as_numbers(integers, "integers")
+    if values.shape != (length,):
+        raise ValueError(f"integers must have the shape of the tensor, ({length},), not {values.shape}")
+    if values.dtype.kind == "f" or any(value.__class__ is Fraction for value in values.tolist()):
+        raise ValueError("integers must be whole numbers of an integer dtype: give the quantised sums")
+    if bool(np.any(values > limit)) or bool(np.any(values < -limit)):
+        raise ValueError("integers: a value exceeds what this weight allows")
+    return np.array(values, np.int64)
+
+
+class KeyHolder(Uncopied):
+    """Decrypts sums; made by :meth:`PaillierSum.key_holder`.
+
+    It decrypts at most one sum per (session, round, tensor), ever: that the sum is being decrypted is on the disk
+    before the key is used, so neither a crash nor a second process makes it forget. Two sums over almost the same
+    clients would show one client's vector by their difference. A sum whose decryption fails or is interrupted is spent
+    too (repeated attempts would make an oracle); start a new round.
+
+    It never sees a contribution. It must not work together with the aggregator, who has them all.
+
+    Parameters
+    ----------
+    session : PaillierSum
+        The agreed configuration.
+    private_key : PrivateKey
+        Its private key; it stays the caller's to close.
+    state : path-like
+        The file where the decrypted sums are noted.
+
+    Attributes
+    ----------
+    session
+        As given.
+
+    Raises
+    ------
+    InvalidKey
+        If `private_key` does not belong to the session.
+    ProtocolAbort
+        If `state` is in use by another key holder, or damaged.
+    OSError
+        If `state` cannot be written.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    >>> keys = {name: Ed25519PrivateKey.generate() for name in ["a", "b"]}
+    >>> clients = {name: (key.public_key().public_bytes_raw(), 5) for name, key in keys.items()}
+    >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 2)}, clients, min_clients=2)
+    >>> aggregator = session.aggregator()
+    >>> for name, key in keys.items():
+    ...     assert aggregator.add(session.client(name, key).contribute(0, "x", [1, 2.5]))
+    >>> import os, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with session.key_holder(priv, state=os.path.join(folder, "sums")) as holder:
+    ...         result = holder.open(aggregator.finish(0, "x"))
+    >>> result.weight, result.mean
+    (2, array([1. , 2.5]))
+    """
+
+    def __init__(self, session: PaillierSum, private_key: PrivateKey, state: str | os.PathLike[str]) -> None:
+        if not isinstance(private_key, PrivateKey):
+            raise TypeError(f"private_key must be a PrivateKey, not {type(private_key).__name__}")
+        if private_key.public_key.fingerprint != session.public_key.fingerprint:
+            raise InvalidKey("private_key does not belong to this session's public key: open the session's own key")
+        self.session = session
+        self._private_key = private_key
+        self._keys = {name: Ed25519PublicKey.from_public_bytes(key) for name, (key, _) in session.clients.items()}
+        self._journal = Journal(state, session.hash)
+
+    def open(
+        self,
+        total: bytes | bytearray | memoryview,
+        *,
+        threads: int | None = None,
+        progress: _parallel.Progress | None = None,
+    ) -> SumResult:
+        """Check a total, note it as decrypted, decrypt it and check what came out.
+
+        Parameters
+        ----------
+        total : bytes-like
+            What :meth:`Aggregator.finish` gave, from a peer that may send anything.
+        threads : int, optional
+            Threads to use.
+        progress : callable, optional
+            Called as ``progress(done, total)``.
+
+        Returns
+        -------
+        SumResult
+
+        Raises
+        ------
+        ProtocolAbort
+            If the total is refused before the key is used: malformed, from another session, with a wrong signature or
+            too few clients, or its sum was already decrypted. What it says depends on nothing secret.
+        InvalidKey
+            If the private key is closed; the sum is not spent.
+        DecryptionError
+            If what was decrypted is not a sum that these clients can have, or the decryption failed; one message
+            whatever the cause. The sum is spent.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        >>> keys = {name: Ed25519PrivateKey.generate() for name in ["a", "b"]}
+        >>> clients = {name: (key.public_key().public_bytes_raw(), 5) for name, key in keys.items()}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 2)}, clients, min_clients=2)
+        >>> aggregator = session.aggregator()
+        >>> for name, key in keys.items():
+        ...     assert aggregator.add(session.client(name, key).contribute(0, "x", [1, 2.5]))
+        >>> total = aggregator.finish(0, "x")
+        >>> import os, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> holder = session.key_holder(priv, state=os.path.join(folder.name, "sums"))
+        >>> holder.open(total).integers
+        array([2097152, 5242880])
+        >>> try:
+        ...     holder.open(total)
+        ... except bt.ProtocolAbort as error:
+        ...     print(error.reason[:43])
+        the sum of tensor 'x' was already decrypted
+        >>> holder.close()
+        >>> folder.cleanup()
+        """
+        try:
+            round, tensor, clients, rejected, c = self._examine(total, threads)
+        except ProtocolAbort:
+            raise
+        except BluetuskError as err:
+            raise ProtocolAbort(f"the total is refused: {err}") from None
+        if self._private_key.closed:
+            raise InvalidKey(
+                "the private key is closed: load it again and make a new key holder on the same state file"
+            )
+        self._journal.spend(round, tensor)
+        ints = self._private_key.decrypt_integers(c, threads=threads, progress=progress)
+        try:
+            return SumResult.from_integers(self.session, round, tensor, ints[:-1], int(ints[-1]), clients, rejected)
+        except (ValueError, OverflowError) as err:
+            raise DecryptionError(f"sum of tensor {tensor!r} in round {round}: {err}") from None
+
+    def close(self) -> None:
+        """Release the state file. The private key stays open.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint.integers(10), 2)}, clients, min_clients=2)
+        >>> import os, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     holder = session.key_holder(priv, state=os.path.join(folder, "sums"))
+        ...     holder.close()
+        """
+        self._journal.close()
+
+    def __enter__(self) -> KeyHolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<KeyHolder of {self.session!r}>"
+
+    def _examine(
+        self, total: bytes | bytearray | memoryview, threads: int | None
+    ) -> tuple[int, str, list[str], dict[str, str], CipherArray]:
+        """Make every check that does not use the private key."""
+        session = self.session
+        frame = unseal(total, Kind.SUM_TOTAL, {*_ABOUT, "signed", "rejected"}, max_frame(session))
+        round, tensor = check_about(session, frame.header)
+        self._journal.check(round, tensor)
+        signed = field(frame.header, "signed", dict, items=bytes)
+        if len(signed) < session.min_clients:
+            raise ProtocolAbort(
+                f"the total holds {len(signed)} clients; a sum of fewer than {session.min_clients} is not decrypted",
+                round=round,
+            )
+        for name in signed:
+            if name not in session.clients:
+                raise FrameError("it names a sender that is not a client of this session")
+            blob = field(signed, name, bytes, length=96)
+            stated = claims(session, round, tensor, name, blob[:32])
+            try:
+                self._keys[name].verify(blob[32:], signed_bytes(stated))
+            except InvalidSignature:
+                raise ProtocolAbort(
+                    "the total is refused: a signature in it is not the client's", round=round, party=name
+                ) from None
+        rejected = _check_rejected(session, frame.header, signed)
+        plan, length = session.tensors[tensor]
+        c = CipherArray.from_bytes(frame.payload, session.public_key, threads=threads)
+        check_sum(c, plan, length, plan.limit * weight_limit(session, signed))
+        return round, tensor, list(signed), rejected, c
+
+
+def _check_rejected(session: PaillierSum, header: Mapping[str, Any], clients: Any) -> dict[str, str]:
+    """Return the names of rejected clients with the reasons, which are shown and logged."""
+    rejected = field(header, "rejected", dict, items=str)
+    for name, reason in rejected.items():
+        if name not in session.clients or name in clients:
+            raise FrameError("it names a rejected client that is none, or took part")
+        if len(reason) > MAX_REASON or not reason.isprintable():
+            raise FrameError("it gives a reason for a rejection that is too long or not printable")
+    return rejected

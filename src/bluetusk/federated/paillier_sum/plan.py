@@ -1,0 +1,521 @@
+"""Sums under Paillier: what clients, an aggregator and a key holder agree on before the first round.
+
+Three roles exchange bytes and nothing else. A *client* encrypts its weighted vector under the key holder's public key
+and signs what it sends. The *aggregator* has no private key: it checks every contribution, adds them as they come and
+keeps nothing but the sum. The *key holder* sees no contribution, only totals; it checks the clients' signatures in a
+total and decrypts one sum per (session, round, tensor), ever.
+
+What a sum reveals, and to whom
+    The key holder, and whoever it tells, learns the sum, the sum of the weights and who took part. The aggregator
+    learns who took part. Nobody learns a single client's vector or weight, provided that the key holder and the
+    aggregator do not work together: **together they can decrypt any contribution**.
+
+What is not protected
+    A client may lie about its values within the plan's limits and about its weight within its declared largest; it can
+    spoil a sum, not crash or relabel one. The key holder cannot verify that the aggregator really added what was
+    signed: it notices a total whose weight does not fit the clients named in it, or that exceeds their limits, but an
+    aggregator that deviates could pass one client's ciphertext for a total. Sums of almost the same clients over many
+    rounds say something about the difference; no noise (differential privacy) is added here. Results are not signed:
+    send totals and results over authenticated channels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from ..._numeric import as_int
+from ...encoding import FixedPoint
+from ...errors import BluetuskError, FrameError
+from ...paillier.fingerprint import spoken
+from ...paillier.keys import PublicKey
+from ...wire.frame import Kind, check_fields, decode, encode, field
+from .aggregator import Aggregator
+from .client import Client
+from .messages import check_name
+
+if TYPE_CHECKING:
+    from ...paillier.keys import PrivateKey
+    from .holder import KeyHolder
+
+__all__ = ["MAX_CLIENTS", "MAX_TENSORS", "PaillierSum"]
+
+MAX_CLIENTS = 1024
+MAX_TENSORS = 128
+_MAX_LENGTH = 1 << 32
+_DOMAIN = b"bluetusk PaillierSum session\0"
+
+
+class PaillierSum:
+    """One session of encrypted sums: the public configuration on which all roles agree.
+
+    Its hash is part of every message, so a message made under any other key, plan, length, list of clients or limit is
+    refused by name. A session has one key and never changes; to rotate the key, start a new session.
+
+    Parameters
+    ----------
+    public_key : PublicKey
+        The key holder's. Compare its fingerprint over another channel.
+    tensors : mapping of str to (FixedPoint, int)
+        For each tensor its encoding and its length in values.
+    clients : mapping of str to (bytes, int)
+        For each client its Ed25519 public key (32 bytes) and the largest weight it may use. For every tensor the sum of
+        these weights must not exceed the plan's ``max_weight``, so that no sum can overflow a slot.
+    min_clients : int, default 3
+        The key holder decrypts no sum of fewer; at least 2.
+    session_id : bytes, optional
+        16 bytes; fresh random ones by default. Two sessions with the same configuration differ by it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or is outside its limits.
+    EncodingOverflow
+        If a plan's slots do not fit the key.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    >>> pub, priv = bt.paillier.generate_keypair()
+    >>> names = ["north", "south", "west"]
+    >>> seeds = {name: Ed25519PrivateKey.generate() for name in names}
+    >>> clients = {name: (key.public_key().public_bytes_raw(), 10) for name, key in seeds.items()}
+    >>> session = bt.federated.PaillierSum(pub, {"grad": (bt.FixedPoint(), 2)}, clients)
+    >>> aggregator = session.aggregator()
+    >>> for name, weight in zip(names, [1, 2, 5]):
+    ...     message = session.client(name, seeds[name]).contribute(0, "grad", [0.5, -1.0], weight=weight)
+    ...     assert aggregator.add(message)
+    >>> import tempfile, pathlib
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with session.key_holder(priv, state=pathlib.Path(folder, "sums")) as holder:
+    ...         result = holder.open(aggregator.finish(0, "grad"))
+    >>> result.weight, result.sum, result.mean, result.clients
+    (8, array([ 4., -8.]), array([ 0.5, -1. ]), ('north', 'south', 'west'))
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_clients",
+        "_hash",
+        "_min_clients",
+        "_public_key",
+        "_session_id",
+        "_tensors",
+    )
+
+    _clients: Mapping[str, tuple[bytes, int]]
+    _hash: bytes
+    _min_clients: int
+    _public_key: PublicKey
+    _session_id: bytes
+    _tensors: Mapping[str, tuple[FixedPoint, int]]
+
+    def __init__(
+        self,
+        public_key: PublicKey,
+        tensors: Mapping[str, tuple[FixedPoint, int]],
+        clients: Mapping[str, tuple[bytes, int]],
+        min_clients: int = 3,
+        session_id: bytes | None = None,
+    ) -> None:
+        if not isinstance(public_key, PublicKey):
+            raise TypeError(f"public_key must be a PublicKey, not {type(public_key).__name__}")
+        session_id = os.urandom(16) if session_id is None else session_id
+        if not isinstance(session_id, bytes):
+            raise TypeError(f"session_id must be bytes, not {type(session_id).__name__}")
+        if len(session_id) != 16:
+            raise ValueError(f"session_id must have 16 bytes, not {len(session_id)}")
+        if hasattr(self, "_hash"):
+            raise TypeError("a session cannot be built twice: make another PaillierSum")
+        named = _check_clients(clients)
+        total = sum(limit for _, limit in named.values())
+        for name, value in {
+            "_public_key": public_key,
+            "_session_id": session_id,
+            "_clients": MappingProxyType(named),
+            "_min_clients": as_int(min_clients, "min_clients", 2, len(named)),
+            "_tensors": MappingProxyType(_check_tensors(tensors, public_key.bits, total)),
+        }.items():
+            object.__setattr__(self, name, value)
+        digest = hashlib.sha256(_DOMAIN + encode(Kind.SUM_SESSION, self._header())).digest()
+        object.__setattr__(self, "_hash", digest)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a session cannot be changed (setting {name!r}): its hash is in every message")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a session cannot be changed (deleting {name!r}): its hash is in every message")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PaillierSum.from_bytes, (self.to_bytes(),)
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The key under which everything is encrypted.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, min_clients=2)
+        >>> session.public_key == pub
+        True
+        """
+        return self._public_key
+
+    @property
+    def session_id(self) -> bytes:
+        """What tells two sessions of one configuration apart, 16 bytes.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, min_clients=2)
+        >>> len(session.session_id)
+        16
+        """
+        return self._session_id
+
+    @property
+    def clients(self) -> Mapping[str, tuple[bytes, int]]:
+        """For each client its Ed25519 public key and its largest weight; sorted by name, read-only.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"b": (bytes([2] * 32), 1), "a": (bytes([1] * 32), 4)}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, min_clients=2)
+        >>> {name: limit for name, (key, limit) in session.clients.items()}
+        {'a': 4, 'b': 1}
+        """
+        return self._clients
+
+    @property
+    def tensors(self) -> Mapping[str, tuple[FixedPoint, int]]:
+        """For each tensor its plan and its length; sorted by name, read-only.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, min_clients=2)
+        >>> session.tensors["x"] == (bt.FixedPoint(), 5)
+        True
+        """
+        return self._tensors
+
+    @property
+    def min_clients(self) -> int:
+        """The key holder decrypts no sum of fewer.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, min_clients=2)
+        >>> session.min_clients
+        2
+        """
+        return self._min_clients
+
+    @property
+    def hash(self) -> bytes:
+        """SHA-256 of the configuration, 32 bytes; software compares it, people compare :attr:`hash_words`.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
+        >>> one, other = (bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, 2) for _ in range(2))
+        >>> len(one.hash), one.hash == other.hash
+        (32, False)
+        """
+        return self._hash
+
+    @property
+    def hash_words(self) -> str:
+        """Return the hash in words that people can compare aloud.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, min_clients=2)
+        >>> session.hash_words == bt.federated.PaillierSum.from_bytes(session.to_bytes()).hash_words
+        True
+        """
+        return spoken(self.hash)
+
+    # -------------------------------------------------------------------------------------------------- roles
+
+    def client(self, name: str, signing_key: bytes | Ed25519PrivateKey) -> Client:
+        """Return the role of one client.
+
+        Parameters
+        ----------
+        name : str
+            One of ``clients``.
+        signing_key : bytes or Ed25519PrivateKey
+            The client's private key (or its 32-byte seed); it must belong to the public key agreed for `name`.
+
+        Returns
+        -------
+        Client
+
+        Raises
+        ------
+        ValueError
+            If `name` is unknown or the key is not the agreed one.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        >>> keys = {name: Ed25519PrivateKey.generate() for name in ["a", "b"]}
+        >>> clients = {name: (key.public_key().public_bytes_raw(), 5) for name, key in keys.items()}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 2)}, clients, min_clients=2)
+        >>> session.client("a", keys["a"]).name
+        'a'
+        """
+        return Client(self, name, signing_key)
+
+    def aggregator(self, *, first_round: int = 0, open_rounds: int = 4) -> Aggregator:
+        """Return the role of the aggregator.
+
+        Parameters
+        ----------
+        first_round : int, default 0
+            The first round that may come; after a restart, the round where to go on.
+        open_rounds : int, default 4
+            How many rounds may be open at once; it bounds the memory.
+
+        Returns
+        -------
+        Aggregator
+
+        Raises
+        ------
+        ValueError
+            If an argument is out of its limits.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint.integers(10), 2)}, clients, min_clients=2)
+        >>> session.aggregator(first_round=7).add(b"anything").reason
+        'frame is truncated: 8 bytes are fewer than its fixed header of 20'
+        """
+        return Aggregator(self, first_round=first_round, open_rounds=open_rounds)
+
+    def key_holder(self, private_key: PrivateKey, *, state: str | os.PathLike[str]) -> KeyHolder:
+        """Return the role of the key holder.
+
+        Parameters
+        ----------
+        private_key : PrivateKey
+            The private half of ``public_key``.
+        state : path-like
+            A file on a disk that survives, in which the decrypted sums are noted. Losing or restoring an old copy of it
+            breaks the promise that a sum is decrypted once.
+
+        Returns
+        -------
+        KeyHolder
+            A context manager; it holds `state` locked until it is closed.
+
+        Raises
+        ------
+        InvalidKey
+            If the key does not belong to this session.
+        ProtocolAbort
+            If `state` is in use or damaged.
+        OSError
+            If `state` cannot be written.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        >>> keys = {name: Ed25519PrivateKey.generate() for name in ["a", "b"]}
+        >>> clients = {name: (key.public_key().public_bytes_raw(), 5) for name, key in keys.items()}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 2)}, clients, min_clients=2)
+        >>> aggregator = session.aggregator()
+        >>> for name, key in keys.items():
+        ...     assert aggregator.add(session.client(name, key).contribute(0, "x", [1, 2.5]))
+        >>> import os, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with session.key_holder(priv, state=os.path.join(folder, "sums")) as holder:
+        ...         result = holder.open(aggregator.finish(0, "x"))
+        >>> result.sum
+        array([2., 5.])
+        """
+        from .holder import KeyHolder
+
+        return KeyHolder(self, private_key, state)
+
+    # -------------------------------------------------------------------------------------------------- bytes
+
+    def to_bytes(self) -> bytes:
+        """Return the configuration as a frame, with the public key, for the other parties.
+
+        Returns
+        -------
+        bytes
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, min_clients=2)
+        >>> bt.federated.PaillierSum.from_bytes(session.to_bytes()) == session
+        True
+        """
+        return encode(Kind.SUM_SESSION, self._header(), self.public_key.to_bytes())
+
+    @classmethod
+    def from_bytes(cls, data: bytes | bytearray | memoryview) -> PaillierSum:
+        """Read a configuration, with every check that the constructor makes.
+
+        A party that takes a configuration from bytes must compare :attr:`hash` (:attr:`hash_words`), or the whole
+        content, with what it agreed to: the bytes say who the clients are.
+
+        Parameters
+        ----------
+        data : bytes-like
+            What :meth:`to_bytes` gave.
+
+        Returns
+        -------
+        PaillierSum
+
+        Raises
+        ------
+        FrameError
+            If `data` is no such frame, or what it says is not allowed.
+        InvalidKey
+            If the public key in it fails a check.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint.integers(10), 2)}, clients, min_clients=2)
+        >>> bt.federated.PaillierSum.from_bytes(session.to_bytes()).hash == session.hash
+        True
+        """
+        frame = decode(data, Kind.SUM_SESSION, max_payload=1 << 16)
+        check_fields(frame.header, {"id", "key", "min_clients", "tensors", "clients"})
+        fingerprint = field(frame.header, "key", bytes, length=32)
+        try:
+            tensors = {
+                name: (FixedPoint.from_dict(_pair(entry, dict, int)[0]), entry[1])
+                for name, entry in field(frame.header, "tensors", dict, low=1, high=MAX_TENSORS, items=list).items()
+            }
+            clients: dict[str, tuple[bytes, int]] = {
+                name: _pair(entry, bytes, int)
+                for name, entry in field(frame.header, "clients", dict, low=2, high=MAX_CLIENTS, items=list).items()
+            }
+            key = PublicKey.from_bytes(frame.payload)
+            session = cls(
+                key,
+                tensors,
+                clients,
+                field(frame.header, "min_clients", int),
+                field(frame.header, "id", bytes, length=16),
+            )
+        except BluetuskError:
+            raise
+        except (TypeError, ValueError) as err:
+            raise FrameError(f"the session's configuration is not allowed: {err}") from None
+        if key.fingerprint != fingerprint:
+            raise FrameError("the session names another key than the one it carries: ask its maker for a new one")
+        return session
+
+    def _header(self) -> dict[str, Any]:
+        return {
+            "id": self.session_id,
+            "key": self.public_key.fingerprint,
+            "min_clients": self.min_clients,
+            "tensors": {name: [plan.to_dict(), length] for name, (plan, length) in self.tensors.items()},
+            "clients": {name: [key, limit] for name, (key, limit) in self.clients.items()},
+        }
+
+    def __eq__(self, other: object) -> bool:
+        return self.hash == other.hash if isinstance(other, PaillierSum) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
+    def __repr__(self) -> str:
+        return (
+            f"<PaillierSum {self.session_id.hex()[:8]}: {len(self.clients)} clients (at least {self.min_clients}), "
+            f"{len(self.tensors)} tensors, key {self.public_key.fingerprint.hex()[:16]}>"
+        )
+
+
+def _check_clients(clients: Mapping[str, tuple[bytes, int]]) -> dict[str, tuple[bytes, int]]:
+    if not isinstance(clients, Mapping):
+        raise TypeError(
+            f"clients must be a mapping of name to (public key, largest weight), not {type(clients).__name__}"
+        )
+    if not 2 <= len(clients) <= MAX_CLIENTS:
+        raise ValueError(f"clients: a session has 2 to {MAX_CLIENTS} of them, not {len(clients)}")
+    checked: dict[str, tuple[bytes, int]] = {}
+    owner: dict[bytes, str] = {}
+    for name in sorted(clients, key=lambda name: check_name(name, "clients")):
+        try:
+            key, limit = clients[name]
+        except (TypeError, ValueError):
+            raise TypeError(f"clients[{name!r}] must be a pair (public key, largest weight)") from None
+        if not isinstance(key, bytes):
+            raise TypeError(f"clients[{name!r}]: the public key must be bytes, not {type(key).__name__}")
+        if len(key) != 32:
+            raise ValueError(f"clients[{name!r}]: an Ed25519 public key has 32 bytes, not {len(key)}")
+        if key in owner:
+            raise ValueError(f"clients {owner[key]!r} and {name!r} have the same public key: each needs its own")
+        owner[key] = name
+        checked[name] = (key, as_int(limit, f"clients[{name!r}]: the largest weight", 1, (1 << 63) - 1))
+    return checked
+
+
+def _check_tensors(
+    tensors: Mapping[str, tuple[FixedPoint, int]], key_bits: int, weight: int
+) -> dict[str, tuple[FixedPoint, int]]:
+    if not isinstance(tensors, Mapping):
+        raise TypeError(f"tensors must be a mapping of name to (plan, length), not {type(tensors).__name__}")
+    if not 1 <= len(tensors) <= MAX_TENSORS:
+        raise ValueError(f"tensors: a session has 1 to {MAX_TENSORS} of them, not {len(tensors)}")
+    checked: dict[str, tuple[FixedPoint, int]] = {}
+    for name in sorted(tensors, key=lambda name: check_name(name, "tensors")):
+        try:
+            plan, length = tensors[name]
+        except (TypeError, ValueError):
+            raise TypeError(f"tensors[{name!r}] must be a pair (plan, length)") from None
+        if not isinstance(plan, FixedPoint):
+            raise TypeError(f"tensors[{name!r}]: the plan must be a FixedPoint, not {type(plan).__name__}")
+        plan.check_key(key_bits, packed=True)
+        if weight > plan.max_weight:
+            raise ValueError(
+                f"tensors[{name!r}]: the clients' largest weights add up to {weight}, the plan holds {plan.max_weight}"
+                ": lower them or raise the plan's max_weight"
+            )
+        checked[name] = (plan, as_int(length, f"tensors[{name!r}]: the length", 1, _MAX_LENGTH))
+    return checked
+
+
+def _pair(entry: list[Any], first: type[Any], second: type[Any]) -> Any:
+    if len(entry) != 2 or entry[0].__class__ is not first or entry[1].__class__ is not second:
+        raise FrameError("the session's configuration is malformed: a tensor or client is not a pair")
+    return tuple(entry)

@@ -1,0 +1,7 @@
+"""Alignment: which rows the parties have in common, in one order for all, by private set intersection."""
+
+from __future__ import annotations
+
+from .estimator import intersect
+
+__all__ = ["intersect"]

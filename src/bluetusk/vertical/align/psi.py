@@ -1,0 +1,172 @@
+"""Private set intersection by the library ``openmined-psi``: Diffie-Hellman on P-256, over many threads.
+
+The library does the cryptography; here it gets slices of a set, each thread an object of its own (one object in two
+threads crashes it), and what a peer sent is checked to be points of 33 bytes before the library sees it.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import _parallel
+from ...errors import ProtocolAbort
+
+__all__ = ["POINT", "Answerer", "Asker", "Points"]
+
+POINT = 33
+"""Bytes of a compressed point."""
+_US = 100.0  # one point, on a slow core
+
+Points = NDArray[np.uint8]
+"""Shape (n, 33)."""
+
+
+def library() -> Any:
+    """Return the module, or say how to get it."""
+    try:
+        import private_set_intersection.python as psi
+    except ImportError as error:
+        raise ModuleNotFoundError(
+            "this needs openmined-psi: pip install 'bluetusk[vertical]' (its wheels are for CPython 3.10 to 3.13 on "
+            "Linux x86-64 with glibc 2.35 or newer)",
+            name=error.name,
+        ) from None
+    return psi
+
+
+class _Pool:
+    """Objects of the library with one key, each for one thread at a time."""
+
+    def __init__(self, kind: Any, key: bytes | None) -> None:
+        first = kind.CreateWithNewKey(True) if key is None else kind.CreateFromKey(key, True)
+        self.key: bytes = bytes(first.GetPrivateKeyBytes())
+        self._kind = kind
+        self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._free.put(first)
+
+    def take(self) -> Any:
+        try:
+            return self._free.get_nowait()
+        except queue.Empty:
+            return self._kind.CreateFromKey(self.key, True)
+
+    def give(self, item: Any) -> None:
+        self._free.put(item)
+
+
+def _points(elements: Any) -> Points:
+    return np.frombuffer(b"".join(elements), np.uint8).reshape(-1, POINT)
+
+
+def _sorted(points: Points) -> Points:
+    return _points(sorted(bytes(row) for row in points))
+
+
+def _message(kind: Any, points: Points) -> Any:
+    message = kind()
+    message.encrypted_elements.extend(row.tobytes() for row in points)
+    return message
+
+
+class Asker:
+    """The side that learns which of its ids the other side has.
+
+    Parameters
+    ----------
+    key : bytes, optional
+        Of an earlier Asker; fresh by default.
+    """
+
+    def __init__(self, key: bytes | None = None) -> None:
+        self._psi = library()
+        self._pool = _Pool(self._psi.client, key)
+        self.key = self._pool.key
+
+    def request(self, ids: Sequence[str], threads: int | None = None) -> Points:
+        """Return the ids, blinded, in their order."""
+        out = np.empty((len(ids), POINT), np.uint8)
+
+        def work(lo: int, hi: int) -> None:
+            client = self._pool.take()
+            out[lo:hi] = _points(client.CreateRequest(list(ids[lo:hi])).encrypted_elements)
+            self._pool.give(client)
+
+        _parallel.run(len(ids), work, cost_us=_US, threads=threads)
+        return out
+
+    def matches(self, setup: Points, answer: Points, peer: str, threads: int | None = None) -> NDArray[np.bool_]:
+        """Return for each answered id whether it is in the other side's set."""
+        found = np.zeros(len(answer), np.bool_)
+        whole = self._psi.ServerSetup()
+        whole.raw.encrypted_elements.extend(row.tobytes() for row in _sorted(setup))
+
+        def work(lo: int, hi: int) -> None:
+            client = self._pool.take()
+            response = _message(self._psi.Response, answer[lo:hi])
+            try:
+                hits = client.GetIntersection(whole, response)
+            except RuntimeError:
+                raise _no_points(peer) from None
+            found[lo:hi][hits] = True
+            self._pool.give(client)
+
+        # each call reads the whole set, 0.35 us an id, so slices grow with it
+        cost = min(_US, 50_000.0 * 30 / max(len(setup), 1))
+        _parallel.run(len(answer), work, cost_us=cost, threads=threads)
+        return found
+
+
+class Answerer:
+    """The side whose set is asked; it learns nothing.
+
+    Parameters
+    ----------
+    key : bytes, optional
+        Of an earlier Answerer; fresh by default.
+    """
+
+    def __init__(self, key: bytes | None = None) -> None:
+        self._psi = library()
+        self._pool = _Pool(self._psi.server, key)
+        self.key = self._pool.key
+
+    def setup(self, ids: Sequence[str], threads: int | None = None) -> Points:
+        """Return the ids, blinded, in the order of the blinded values, which is random."""
+        out = np.empty((len(ids), POINT), np.uint8)
+
+        def work(lo: int, hi: int) -> None:
+            server = self._pool.take()
+            raw = self._psi.DataStructure.RAW
+            made = server.CreateSetupMessage(1e-9, hi - lo, list(ids[lo:hi]), raw)  # RAW has no false positives
+            out[lo:hi] = _points(made.raw.encrypted_elements)
+            self._pool.give(server)
+
+        _parallel.run(len(ids), work, cost_us=_US, threads=threads)
+        return _sorted(out)
+
+    def answer(self, request: Points, peer: str, threads: int | None = None) -> Points:
+        """Return what was asked, blinded once more, in its order."""
+        out = np.empty((len(request), POINT), np.uint8)
+
+        def work(lo: int, hi: int) -> None:
+            server = self._pool.take()
+            message = _message(self._psi.Request, request[lo:hi])
+            message.reveal_intersection = True
+            try:
+                answered = server.ProcessRequest(message)
+            except RuntimeError:
+                raise _no_points(peer) from None
+            out[lo:hi] = _points(answered.encrypted_elements)
+            self._pool.give(server)
+
+        _parallel.run(len(request), work, cost_us=_US, threads=threads)
+        return out
+
+
+def _no_points(peer: str) -> ProtocolAbort:
+    return ProtocolAbort("what came is no list of points of the curve P-256", party=peer)

@@ -1,0 +1,380 @@
+"""One column's bins: how they are cut, merged, and weighed. Knows nothing of parties."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..tables.cells import in_order
+
+__all__ = ["ColumnBins", "cut", "from_version_1", "information_value", "monotone_groups", "weights_of_evidence"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnBins:
+    """The bins of one column.
+
+    Attributes
+    ----------
+    name : str
+        The column.
+    kind : {"numeric", "categorical"}
+        Ordered bins between `edges`, or sets of categories.
+    edges : ndarray of float64
+        Bin k holds ``edges[k - 1] <= x < edges[k]``.
+    groups : list of list of str
+        For categories: the texts in each bin. Texts that are in none fall into bin `other`.
+    missing, other : int
+        Bins of missing values and of categories that are rare or new; -1 where training had none.
+    rows : ndarray of int64
+        Rows of each bin in training.
+    events : ndarray of int64 or None
+        Events of each bin, where this party knows them.
+    woe : ndarray of float64
+        Weight of evidence of each bin; NaN before it is known.
+    iv : float
+        Information value.
+    rare : list of str or None
+        For categories: the texts in bin `other` at training; None where a file of version 1 does not tell.
+
+    Examples
+    --------
+    >>> bins = cut("age", np.array([20.0, 30.0, 40.0, 50.0]), max_bins=2, min_rows=1)
+    >>> bins.edges, bins.rows
+    (array([40.]), array([2, 2]))
+    """
+
+    name: str
+    kind: str
+    edges: Floats
+    groups: list[list[str]]
+    missing: int
+    other: int
+    rows: Ints
+    events: Ints | None
+    woe: Floats
+    iv: float
+    rare: list[str] | None = field(default_factory=list)
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins."""
+        return len(self.rows)
+
+    @property
+    def ordered(self) -> int:
+        """How many of the bins, the first ones, have an order."""
+        return len(self.edges) + 1 if self.kind == "numeric" else 0
+
+    def codes(self, values: NDArray[Any]) -> Ints:
+        """Return each value's bin; -1 for what training has not seen (a missing value, a new category)."""
+        if self.kind == "numeric":
+            codes = np.searchsorted(self.edges, values, side="right").astype(np.int64)
+            codes[np.isnan(values)] = self.missing
+            return codes
+        place: dict[str | None, int] = {text: k for k, texts in enumerate(self.groups) for text in texts}
+        place[None] = self.missing
+        return np.array([place.get(text, self.other) for text in values.tolist()], np.int64)
+
+    def unseen(self, values: NDArray[Any]) -> tuple[Counter[str], int]:
+        """Return the categories that training has not seen and how often each comes, and how many values are missing.
+
+        Missing values are counted only if training had none.
+        """
+        if self.kind == "numeric":
+            return Counter(), int(np.isnan(values).sum()) if self.missing < 0 else 0
+        counts = Counter(values.tolist())
+        absent = counts.pop(None, 0) * (self.missing < 0)
+        if self.rare is None and self.other >= 0:
+            return Counter(), absent
+        known = {text for texts in (*self.groups, self.rare or []) for text in texts}
+        return Counter({text: n for text, n in counts.items() if text not in known}), absent
+
+    def transform(self, values: NDArray[Any]) -> Floats:
+        """Return each value's weight of evidence; 0 (no evidence) for what training has not seen."""
+        return np.append(self.woe, 0.0)[self.codes(values)]
+
+    def merged(self, groups: Ints) -> ColumnBins:
+        """Return the bins after bin k has become bin ``groups[k]``; only neighbours among ordered bins are joined."""
+        count = int(groups.max()) + 1
+        total = np.bincount(groups, self.rows, count).astype(np.int64)
+        events = None if self.events is None else np.bincount(groups, self.events, count).astype(np.int64)
+        edges = self.edges
+        if self.kind == "numeric":
+            edges = edges[np.diff(groups[: self.ordered]) > 0]
+        missing = int(groups[self.missing]) if self.missing >= 0 else -1
+        return replace(self, edges=edges, missing=missing, rows=total, events=events, woe=np.full(count, np.nan))
+
+    def weighed(self, woe: Floats, iv: float, events: Ints | None = None) -> ColumnBins:
+        """Return the bins with their weights of evidence."""
+        return replace(self, woe=woe, iv=float(iv), events=events)
+
+    def labels(self) -> list[str]:
+        """Return what each bin holds, in words, for this party's own reports."""
+        if self.kind == "numeric":
+            ends = ["-inf", *(f"{e:.6g}" for e in self.edges), "inf"]
+            texts = [f"[{a}, {b})" for a, b in itertools.pairwise(ends)]
+            texts = [t.replace("[-inf", "(-inf") for t in texts]
+        else:
+            texts = [", ".join(group) for group in self.groups]
+            texts += [""] * (self.n_bins - len(texts))
+        if self.other >= 0:
+            texts[self.other] = ", ".join(filter(None, [texts[self.other], "others"]))
+        if self.missing >= 0:
+            texts = [*texts, *[""] * (self.n_bins - len(texts))]
+            texts[self.missing] = ", ".join(filter(None, [texts[self.missing], "missing"]))
+        return texts
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the bins as plain values for JSON."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "edges": self.edges.tolist(),
+            "groups": self.groups,
+            "missing": self.missing,
+            "other": self.other,
+            "rows": self.rows.tolist(),
+            "events": None if self.events is None else self.events.tolist(),
+            "woe": self.woe.tolist(),
+            "iv": self.iv,
+            "rare": self.rare,
+        }
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> ColumnBins:
+        """Read what :meth:`to_plain` wrote; ValueError, TypeError or KeyError if it is something else."""
+        rare = None if plain["rare"] is None else [str(text) for text in plain["rare"]]
+        rows, woe = np.array(plain["rows"], np.int64), np.array(plain["woe"], np.float64)
+        events = None if plain["events"] is None else np.array(plain["events"], np.int64)
+        edges, groups = np.array(plain["edges"], np.float64), [[str(k) for k in g] for g in plain["groups"]]
+        made = cls(
+            str(plain["name"]),
+            str(plain["kind"]),
+            edges,
+            groups,
+            int(plain["missing"]),
+            int(plain["other"]),
+            rows,
+            events,
+            woe,
+            float(plain["iv"]),
+            rare,
+        )
+        k = len(rows)
+        fits = rows.shape == woe.shape == (k,) and edges.ndim == 1 and (events is None or events.shape == (k,))
+        known = made.ordered if made.kind == "numeric" else len(groups)
+        if (
+            not fits
+            or made.kind not in ("numeric", "categorical")
+            or known > k
+            or k < 1
+            or not -1 <= made.missing < k
+            or not -1 <= made.other < k
+            or not np.isfinite(woe).all()
+            or (np.diff(edges) <= 0).any()
+        ):
+            raise ValueError("bins do not fit together")
+        return made
+
+
+def from_version_1(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plain form of bins from that of version 1, whose categories were "s" and a text, or "n" and a float.
+
+    Raises
+    ------
+    ValueError
+        If a text and a number become one category: they had weights that cannot both hold.
+
+    Examples
+    --------
+    >>> from_version_1({"groups": [["sa"], ["n2.0"]]})["groups"]
+    [['a'], ['2']]
+    """
+    groups = [[_renamed(key) for key in group] for group in plain["groups"]]
+    texts = [text for group in groups for text in group]
+    if len(set(texts)) != len(texts):
+        raise ValueError(f"the bins of {plain['name']!r} hold a number and the same text: fit the column again")
+    return {**plain, "groups": groups, "rare": None}
+
+
+def _renamed(key: str) -> str:
+    if key[:1] not in ("s", "n"):
+        raise ValueError("a category of version 1 begins with s or n")
+    if key[0] == "s":
+        return key[1:]
+    number = float(key[1:])
+    return str(int(number)) if number.is_integer() else repr(number)
+
+
+def cut(name: str, values: NDArray[Any], *, max_bins: int, min_rows: int) -> ColumnBins:
+    """Cut a column into bins of at least `min_rows` rows each.
+
+    Parameters
+    ----------
+    name : str
+        The column.
+    values : ndarray
+        float64 with NaN for missing values, or texts of categories with None for missing ones.
+    max_bins : int
+        Most bins of numbers; those of missing values and of categories are further ones.
+    min_rows : int
+        Least rows of a bin; there must be as many rows in all.
+
+    Returns
+    -------
+    ColumnBins
+        Numbers: cut between the values nearest to quantiles, smaller bins joined to their smaller neighbour.
+        Categories: one bin each, rare ones together. Missing values: a bin of their own; fewer than `min_rows` join
+        the rare categories, or else the largest bin.
+
+    Examples
+    --------
+    >>> cut("job", np.array(["a", "a", "b", None], object), max_bins=5, min_rows=2).labels()
+    ['a', 'others, missing']
+    """
+    if values.dtype.kind == "f":
+        return _cut_numbers(name, values, max_bins, min_rows)
+    return _cut_categories(name, values, min_rows)
+
+
+def _cut_numbers(name: str, values: Floats, max_bins: int, min_rows: int) -> ColumnBins:
+    there = values[~np.isnan(values)]
+    absent = len(values) - len(there)
+    edges: list[float] = []
+    if there.size:
+        distinct, number = np.unique(there, return_counts=True)
+        below = np.cumsum(number)
+        wanted = there.size * np.arange(1, max_bins) / max_bins
+        above = np.searchsorted(below, wanted)  # below[above] is the first count that reaches the quantile
+        under = np.maximum(above - 1, 0)
+        cuts = np.unique(np.where(wanted - below[under] <= below[above] - wanted, under, above))
+        edges = distinct[cuts[cuts + 1 < len(distinct)] + 1].tolist()
+    counts = np.bincount(np.searchsorted(edges, there, side="right"), minlength=len(edges) + 1).tolist()
+    while len(counts) > 1 and min(counts) < min_rows:
+        k = counts.index(min(counts))
+        left = k > 0 and (k == len(counts) - 1 or counts[k - 1] <= counts[k + 1])
+        low = k - 1 if left else k
+        counts[low : low + 2] = [counts[low] + counts[low + 1]]
+        del edges[low]
+    missing = -1
+    if absent:
+        if absent >= min_rows and counts[0] >= min_rows:  # after the merging counts[0] is the sum, if there is one bin
+            missing = len(counts)
+            counts.append(absent)
+        else:
+            missing = counts.index(max(counts))
+            counts[missing] += absent
+    return _fresh(name, "numeric", np.array(edges, np.float64), [], missing, -1, counts)
+
+
+def _cut_categories(name: str, texts: NDArray[Any], min_rows: int) -> ColumnBins:
+    counts = Counter(texts.tolist())
+    absent = counts.pop(None, 0)
+    large = {text: n for text, n in counts.items() if n >= min_rows}
+    rest = sum(counts.values()) - sum(large.values())
+    alone = absent >= min_rows
+    if not alone:
+        rest += absent
+    while 0 < rest < min_rows and large:  # the rare ones together are still too few
+        least = min(large, key=lambda text: (large[text], text))
+        rest += large.pop(least)
+    if 0 < rest < min_rows:  # only missing values are many enough
+        rest, alone = rest + absent, False
+    kept = in_order(large)
+    groups, rows = [[text] for text in kept], [large[text] for text in kept]
+    other = len(rows) if rest else -1
+    if rest:
+        rows.append(rest)
+    missing = -1
+    if absent:
+        missing = len(rows) if alone else other
+    if alone:
+        rows.append(absent)
+    made = _fresh(name, "categorical", np.empty(0), groups, missing, other, rows)
+    return replace(made, rare=in_order(counts.keys() - large.keys()))
+
+
+def _fresh(
+    name: str, kind: str, edges: Floats, groups: list[list[str]], missing: int, other: int, rows: list[int]
+) -> ColumnBins:
+    return ColumnBins(
+        name, kind, edges, groups, missing, other, np.array(rows, np.int64), None, np.full(len(rows), np.nan), np.nan
+    )
+
+
+def weights_of_evidence(rows: Ints, events: Ints, smoothing: float) -> Floats:
+    """Return ln(share of the events / share of the others) of each bin, with `smoothing` added to every count.
+
+    Examples
+    --------
+    >>> weights_of_evidence(np.array([50, 50]), np.array([10, 30]), 0.0).round(4)
+    array([-0.9808,  0.8109])
+    """
+    bad, good = events + smoothing, rows - events + smoothing
+    return np.asarray(np.log(bad / bad.sum()) - np.log(good / good.sum()), np.float64)
+
+
+def information_value(rows: Ints, events: Ints, smoothing: float) -> float:
+    """Return the sum over the bins of (share of the events - share of the others) times the weight of evidence.
+
+    Examples
+    --------
+    >>> round(information_value(np.array([50, 50]), np.array([10, 30]), 0.0), 4)
+    0.7466
+    """
+    bad, good = events + smoothing, rows - events + smoothing
+    return float(((bad / bad.sum() - good / good.sum()) * weights_of_evidence(rows, events, smoothing)).sum())
+
+
+def monotone_groups(rows: Ints, events: Ints, ordered: int, smoothing: float) -> Ints:
+    """Return which of the first `ordered` bins to join so that the event rate rises, or falls, from bin to bin.
+
+    Neighbours that break the order are pooled (isotonic regression); of the two directions the one that keeps the
+    larger information value is taken. Bins after the ordered ones stay as they are.
+
+    Parameters
+    ----------
+    rows, events : ndarray of int64
+        Of each bin.
+    ordered : int
+        How many bins have an order.
+    smoothing : float
+        As for :func:`weights_of_evidence`.
+
+    Returns
+    -------
+    ndarray of int64
+        The new bin of each bin.
+
+    Examples
+    --------
+    >>> monotone_groups(np.array([10, 10, 10, 10]), np.array([1, 5, 4, 8]), 4, 0.5)
+    array([0, 1, 1, 2])
+    """
+    best, best_iv = np.arange(len(rows)), -1.0
+    for sign in (1, -1):
+        pools: list[list[int]] = []  # rows, events, bins of each pool
+        for pair in zip(rows[:ordered].tolist(), events[:ordered].tolist(), strict=True):
+            pools.append([*pair, 1])
+            # a falling or equal rate: e1 / n1 >= e2 / n2, in integers
+            while len(pools) > 1 and sign * (pools[-2][1] * pools[-1][0] - pools[-1][1] * pools[-2][0]) >= 0:
+                last = pools.pop()
+                pools[-1] = [a + b for a, b in zip(pools[-1], last, strict=True)]
+        groups = np.repeat(np.arange(len(pools)), [pool[2] for pool in pools])
+        groups = np.append(groups, len(pools) + np.arange(len(rows) - ordered)).astype(np.int64)
+        count = int(groups.max()) + 1
+        n, e = (np.bincount(groups, part, count).astype(np.int64) for part in (rows, events))
+        iv = information_value(n, e, smoothing)
+        if iv > best_iv:
+            best, best_iv = groups, iv
+    return np.asarray(best, np.int64)

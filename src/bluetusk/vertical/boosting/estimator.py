@@ -1,0 +1,586 @@
+"""Gradient boosting of decision trees by parties that hold different columns of the same rows (SecureBoost)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..._numeric import as_array
+from ...errors import FrameError
+from ...wire.frame import Kind, check_fields, encode, field
+from ..base import Estimator, check_role
+from ..evaluation.findings import few_events, separating, tell
+from ..protocol.job import Keeper, Progress, drive
+from ..protocol.link import Link
+from ..protocol.refusal import telling
+from ..saving import load_frame, save_frame
+from ..tables.codes import categories_of, coded
+from ..tables.columns import Table, as_classes, as_table
+from ..tables.profile import ColumnProfile
+from .guest import GuestJob
+from .host import HostJob
+from .model import Half, Settings, probabilities
+from .score import GuestWalk, HostWalk
+
+__all__ = ["GradientBoosting"]
+
+Floats = NDArray[np.float64]
+
+
+class GradientBoosting(Estimator):
+    """Boosted trees on columns of a guest, who has the labels, and of one host or more.
+
+    The guest encrypts gradient and Hessian of each row, once for a tree; a host adds them up by the buckets of its
+    columns, without being able to read them; the guest opens the sums and chooses the splits. The model stays in
+    halves: a guest's split is known to the guest only, a host's to that host only, and both are needed to predict.
+
+    Parameters
+    ----------
+    role : {"guest", "host"}
+        Which party this is.
+    n_estimators : int
+        Trees. All parties must set this, `max_depth`, `min_samples_leaf`, `subsample`, `first_tree_local`,
+        `share_gain`, `frac_bits` and `key_size` alike.
+    max_depth : int
+        Levels of splits in a tree, 1 to 10.
+    learning_rate : float
+        Factor on the values of leaves (guest).
+    max_bins : int
+        Quantile buckets of a column, 2 to 255, besides one for missing values; each party's own choice.
+    reg_lambda : float
+        L2 penalty on the values of leaves, in the gain, too (guest). As in XGBoost 1 by default: at low rates of events
+        h is small, and without a penalty a leaf with few events gets a value of 5 and more, from which later trees do
+        not recover.
+    min_child_weight : float
+        Least sum of Hessians on either side of a split (guest): by default as many rows as three events are expected
+        in. XGBoost's default of 1 fits noise at rates of 1 % and less; at 20 % both give the same trees.
+    min_samples_leaf : int
+        Fewest rows on either side of a split.
+    min_bucket_rows : int
+        The fewest rows between two cuts whose sums this party gives away, in a node and in its sibling (host). Thinner
+        buckets are joined. The sums of a tiny bucket would name its rows.
+    min_gain : float
+        A split must gain more (guest).
+    subsample : float
+        Share of the rows from which a tree is grown, drawn anew for each.
+    base_score : float, optional
+        Probability to start from; by default the share of the second class (guest).
+    first_tree_local : bool
+        Whether the guest grows the first tree from its own columns (PPCA 10-2023, 7).
+    share_gain : bool
+        Whether hosts are told the gain of their splits, which says how well their columns predict.
+    frac_bits : int
+        Fractional bits of gradients and Hessians, 8 to 30.
+    key_size : int
+        Bits of the guest's Paillier key, made for one training: 3072, 2048 or 4096.
+    random_state : int, optional
+        Seed of the subsamples (guest). Encryption and the order in which sums are sent are always random, and never
+        show in the model: it is the same to the bit.
+    threads : int, optional
+        Overrides :func:`bluetusk.set_num_threads`.
+    categorical : collection of str
+        Names of this party's columns whose numbers are codes, or that mix numbers and texts; columns of strings and of
+        pandas' dtype "category" are categories anyway.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (2,)
+        The labels (guest).
+    columns_ : list of str
+        Names of this party's columns.
+    categories_ : dict of str to list of str
+        The categories of each column that is not numeric. Trees split them in this order: numbers by value, then texts
+        by alphabet. One that is not among them counts as missing when rows are scored, with a warning.
+    profile_ : list of ColumnProfile
+        What each column held at training: see :mod:`bluetusk.vertical.profile`. Empty in models of version 0.1.0.
+    split_counts_ : ndarray of int64
+        How often each of them splits.
+    feature_importances_ : ndarray of float64
+        At the guest each column's share in the gain of the whole model. At a host its share in the gain of this host's
+        splits, or without `share_gain` in their number.
+    party_importances_ : dict of str to float
+        The share of each party in the gain of the model (guest).
+    findings_ : list of str
+        What :class:`~bluetusk.DataWarning` said of the labels and of the guest's columns (guest).
+
+    Notes
+    -----
+    *What each side learns, besides its half of the model.* The guest: for each node and host the sums of g and h left
+    of every cut, in random order over all columns (sorted by h they are cumulative sums again, so the guest sees about
+    how many rows a bucket of *some* column holds and what labels they have), and which rows a chosen split of a host
+    sends left, in training and, of the rows that reach it, in prediction. The hosts: which rows are in which node
+    above the leaves (so in part what the guest's splits do to rows), which of their splits were chosen, and which
+    sample was drawn. They see no gradient, label, leaf or score. A guest that encrypts other numbers than gradients
+    could single rows out: the parties may be curious, but must follow the protocol. See ``docs/vertical/boosting.md``.
+
+    References
+    ----------
+    K. Cheng et al., "SecureBoost: A Lossless Federated Learning Framework", IEEE Intelligent Systems 2021. PPCA
+    10-2023, clause 7 and Annex A.1. T. Chen, C. Guestrin, "XGBoost", KDD 2016, for the gain.
+
+    Examples
+    --------
+    Both parties in one process, for a try:
+
+    >>> import threading
+    >>> import numpy as np
+    >>> import bluetusk as bt
+    >>> rng = np.random.default_rng(0)
+    >>> X, X_host = rng.normal(size=(200, 2)), rng.normal(size=(200, 2))
+    >>> y = X[:, 0] + X_host[:, 1] > 0
+    >>> common = {"n_estimators": 2, "max_depth": 2, "key_size": 2048}
+    >>> guest = bt.vertical.GradientBoosting(role="guest", learning_rate=1.0, **common)
+    >>> host = bt.vertical.GradientBoosting(role="host", **common)
+    >>> def both(mine, theirs):
+    ...     thread = threading.Thread(target=theirs)
+    ...     thread.start()
+    ...     result = mine()
+    ...     thread.join()
+    ...     return result
+    >>> a, b = bt.vertical.local_links()
+    >>> _ = both(lambda: guest.fit(X, y, link=a), lambda: host.fit(X_host, link=b, columns=["income", "age"]))
+    >>> p = both(lambda: guest.predict_proba(X, link=a), lambda: host.predict_proba(X_host, link=b))
+    >>> p.shape, bool(((p[:, 1] > 0.5) == y).mean() > 0.8)
+    ((200, 2), True)
+    >>> host.columns_[int(host.split_counts_.argmax())]
+    'age'
+    """
+
+    def __init__(
+        self,
+        role: str = "guest",
+        *,
+        n_estimators: int = 10,
+        max_depth: int = 3,
+        learning_rate: float = 0.3,
+        max_bins: int = 32,
+        reg_lambda: float = 1.0,
+        min_child_weight: float = 3.0,
+        min_samples_leaf: int = 20,
+        min_bucket_rows: int = 10,
+        min_gain: float = 1e-6,
+        subsample: float = 1.0,
+        base_score: float | None = None,
+        first_tree_local: bool = False,
+        share_gain: bool = False,
+        frac_bits: int = 24,
+        key_size: int = 3072,
+        random_state: int | None = None,
+        threads: int | None = None,
+        categorical: Collection[str] = (),
+    ) -> None:
+        self.role = role
+        self.n_estimators, self.max_depth, self.learning_rate = n_estimators, max_depth, learning_rate
+        self.max_bins, self.reg_lambda, self.min_child_weight = max_bins, reg_lambda, min_child_weight
+        self.min_samples_leaf, self.min_bucket_rows, self.min_gain = min_samples_leaf, min_bucket_rows, min_gain
+        self.subsample, self.base_score = subsample, base_score
+        self.first_tree_local, self.share_gain = first_tree_local, share_gain
+        self.frac_bits, self.key_size = frac_bits, key_size
+        self.random_state, self.threads = random_state, threads
+        self.categorical = categorical
+
+    def _settings(self) -> Settings:
+        given = self.get_params()
+        return Settings(**{name: given[name] for name in given if name not in ("role", "threads", "categorical")})
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        *,
+        link: Link | None = None,
+        links: Sequence[Link] | None = None,
+        columns: Sequence[str] | None = None,
+        keeper: Keeper | None = None,
+        progress: Progress | None = None,
+    ) -> GradientBoosting:
+        """Train together with the other parties, which call this at the same time on the same rows in the same order.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, features), DataFrame, or mapping of str to array_like of shape (n,)
+            This party's columns: numbers or texts, as :class:`WoEBinning` takes them. A missing value goes to the
+            better side.
+        y : array_like of shape (n,), at the guest only
+            Labels of two classes; the second in sorted order is the one that probabilities are of.
+        link : Link
+            To the other party.
+        links : sequence of Link, optional
+            To all hosts, in place of `link` (guest).
+        columns : sequence of str, optional
+            Names; by default a data frame's own, else "x0", ...
+        keeper : Keeper, optional
+            Keeps the state after every step, so that the training survives a crash of any party.
+        progress : callable, optional
+            Called as ``progress(task, steps taken, all steps)``; a step is a tree.
+
+        Returns
+        -------
+        GradientBoosting
+            This one, with its half of the model.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit.
+        ProtocolAbort
+            If the parties' settings or rows differ, or a peer sent what the protocol does not allow.
+        FrameError, InvalidCiphertext, InvalidKey
+            If a message is damaged.
+
+        Warns
+        -----
+        DataWarning
+            At the guest, if a class has fewer than 20 rows, or one of its columns separates the classes. No message
+            depends on it.
+
+        Examples
+        --------
+        See :class:`GradientBoosting`.
+
+        >>> import bluetusk as bt
+        >>> bt.vertical.GradientBoosting(role="host").fit([[1.0]], [1])
+        Traceback (most recent call last):
+            ...
+        ValueError: a host has no labels: give y at the guest only
+        """
+        role, settings = check_role(self.role), self._settings()
+        given = _rows_of(as_table(X, columns, self.categorical))
+        names, categories = given.names, categories_of(given)
+        table = coded(given, categories)
+        if role == "host" and y is not None:
+            raise ValueError("a host has no labels: give y at the guest only")
+        peers = self._peers(role, link, links)
+        job: GuestJob | HostJob
+        findings: list[str] = []
+        if role == "host":
+            job = HostJob(settings, table, names, self.threads)
+        else:
+            labels, classes = as_classes(y, len(table))
+            findings = [*few_events(labels, classes.tolist()), *separating(names, list(table.T), labels)]
+            tell(findings)
+            job = GuestJob(settings, table, labels, names, len(peers), self.threads)
+        with telling(peers):
+            drive(job, peers, keeper=keeper, progress=progress)
+        self._fitted, self._half, self.columns_ = settings, job.half, names
+        self.categories_, self.profile_ = categories, given.profile()
+        self._parties, self.findings_ = [link.peer for link in peers], findings
+        if role == "guest":
+            self.classes_ = classes
+        self._importances()
+        return self
+
+    @staticmethod
+    def _peers(role: str, link: Link | None, links: Sequence[Link] | None) -> list[Link]:
+        if (link is None) == (links is None):
+            raise ValueError("give either link=, or links= with one for each host")
+        peers = [link] if link is not None else list(links or ())
+        if not peers or (role == "host" and len(peers) != 1):
+            raise ValueError("a host has one link, to the guest; a guest has one for each host")
+        return peers
+
+    def _importances(self) -> None:
+        half, size = self._half, len(self.columns_)
+        own = half.party == 0
+        feature, gain = half.feature[own], half.gain[own]
+        self.split_counts_ = np.bincount(feature, minlength=size).astype(np.int64)
+        weighed = np.bincount(feature, weights=gain, minlength=size)
+        if self.role == "guest":
+            total = float(half.gain.sum()) or 1.0
+            shares = [float(half.gain[half.party == k].sum()) / total for k in range(1 + len(self._parties))]
+            self.party_importances_ = dict(zip(["guest", *self._parties], shares, strict=True))
+        else:
+            weighed = weighed if self._fitted.share_gain else self.split_counts_.astype(np.float64)
+            total = float(weighed.sum()) or 1.0
+        self.feature_importances_: Floats = weighed / total
+
+    # --- prediction ---------------------------------------------------------------------------------------------------
+
+    def decision_function(
+        self,
+        X: Any,
+        *,
+        link: Link | None = None,
+        links: Sequence[Link] | None = None,
+        keeper: Keeper | None = None,
+    ) -> Floats | None:
+        """Return the log-odds of rows, together with the other parties, which call this or `predict_proba`.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, features), DataFrame, or mapping
+            This party's columns of the rows, in the same order at all parties.
+        link, links : Link, sequence of Link
+            As for :meth:`fit`.
+        keeper : Keeper, optional
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,), or None
+            At a host None: it learns no score.
+
+        Warns
+        -----
+        DataWarning
+            If columns hold categories that training has not seen, with their number: they count as missing.
+
+        Raises
+        ------
+        ValueError
+            If this half is not fitted, or X has other columns, or texts in a column of numbers.
+        ProtocolAbort
+            If the halves are not of one model, or the rows differ in number.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.vertical.GradientBoosting().decision_function([[1.0]])
+        Traceback (most recent call last):
+            ...
+        ValueError: this model is not fitted: call fit or load first
+        """
+        if not hasattr(self, "_half"):
+            raise ValueError("this model is not fitted: call fit or load first")
+        named = isinstance(X, Mapping) or hasattr(X, "columns")
+        own = [str(name) for name in (X if isinstance(X, Mapping) else X.columns)] if named else self.columns_
+        given = _rows_of(as_table(X, None if named else own, [name for name in self.categories_ if name in own]))
+        names = given.names
+        if names != self.columns_:
+            raise ValueError(f"X has the columns {names}, the model was fitted to {self.columns_}: give these")
+        role = check_role(self.role)
+        peers = self._peers(role, link, links)
+        if role == "guest" and len(peers) != len(self._parties):
+            raise ValueError(f"the model has {len(self._parties)} hosts: give links to all, in the order of fit")
+        table = coded(given, self.categories_)
+        kind = GuestWalk if role == "guest" else HostWalk
+        walk = kind(self._fitted, self._half, table, names)
+        with telling(peers):
+            drive(walk, peers, keeper=keeper)
+        return walk.scores
+
+    def predict_proba(
+        self,
+        X: Any,
+        *,
+        link: Link | None = None,
+        links: Sequence[Link] | None = None,
+        keeper: Keeper | None = None,
+    ) -> Floats | None:
+        """Return the probabilities of both classes, together with the other parties.
+
+        Parameters
+        ----------
+        X, link, links, keeper
+            As for :meth:`decision_function`.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, 2), or None
+            In the order of `classes_`; at a host None.
+
+        Raises
+        ------
+        ValueError, ProtocolAbort
+            As :meth:`decision_function`.
+
+        Examples
+        --------
+        See :class:`GradientBoosting`.
+
+        >>> import bluetusk as bt
+        >>> bt.vertical.GradientBoosting().predict_proba([[1.0]])
+        Traceback (most recent call last):
+            ...
+        ValueError: this model is not fitted: call fit or load first
+        """
+        scores = self.decision_function(X, link=link, links=links, keeper=keeper)
+        if scores is None:
+            return None
+        p = self.probability(scores)
+        return np.column_stack([1.0 - p, p])
+
+    def probability(self, scores: ArrayLike) -> Floats:
+        """Return the probability of the second class for log-odds, at the guest.
+
+        Parameters
+        ----------
+        scores : array_like of shape (n,)
+            From :meth:`decision_function`.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            It rises with the score; scores far out may round to the same float.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.vertical.GradientBoosting().probability([0.0])
+        array([0.5])
+        """
+        return probabilities(as_array(scores, "scores", np.float64))
+
+    def predict(
+        self,
+        X: Any,
+        *,
+        link: Link | None = None,
+        links: Sequence[Link] | None = None,
+        keeper: Keeper | None = None,
+    ) -> NDArray[Any] | None:
+        """Return the likelier class of each row, together with the other parties.
+
+        Parameters
+        ----------
+        X, link, links, keeper
+            As for :meth:`decision_function`.
+
+        Returns
+        -------
+        ndarray of shape (n,), or None
+            Of `classes_`; at a host None.
+
+        Raises
+        ------
+        ValueError, ProtocolAbort
+            As :meth:`decision_function`.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.vertical.GradientBoosting().predict([[1.0]])
+        Traceback (most recent call last):
+            ...
+        ValueError: this model is not fitted: call fit or load first
+        """
+        scores = self.decision_function(X, link=link, links=links, keeper=keeper)
+        return None if scores is None else np.asarray(self.classes_[(scores > 0).astype(np.int64)])
+
+    # --- files --------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str], passphrase: str | bytes | None = None) -> None:
+        """Write this party's half to a file.
+
+        Parameters
+        ----------
+        path : path-like
+            Where; mode 0600, whole or not at all.
+        passphrase : str or bytes, optional
+            Encrypts the file.
+
+        Raises
+        ------
+        ValueError
+            If this model is not fitted.
+        OSError
+            If the file cannot be written.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.vertical.GradientBoosting().save("model")
+        Traceback (most recent call last):
+            ...
+        ValueError: this model is not fitted: call fit or load first
+        """
+        if not hasattr(self, "_half"):
+            raise ValueError("this model is not fitted: call fit or load first")
+        listed, payload = self._half.to_parts()
+        about = {"categories": self.categories_, "profile": [each.to_plain() for each in self.profile_]}
+        more = json.dumps(about, sort_keys=True).encode()
+        header = {
+            "role": self.role,
+            "settings": self._fitted.to_fields(),
+            "columns": self.columns_,
+            "parties": self._parties,
+            "arrays": listed,
+            "classes": self.classes_.tolist() if self.role == "guest" else [],
+            "about": len(more),
+        }
+        save_frame(path, encode(Kind.GRADIENT_BOOSTING, header, payload + more), passphrase)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], passphrase: str | bytes | None = None) -> GradientBoosting:
+        """Read a half that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+        passphrase : str or bytes, optional
+            If it was saved with one.
+
+        Returns
+        -------
+        GradientBoosting
+            Ready to predict.
+
+        Raises
+        ------
+        FrameError
+            If the file is no such half, is damaged, or does not open with the passphrase.
+        OSError
+            If it cannot be read.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.vertical.GradientBoosting.load("/dev/null")
+        Traceback (most recent call last):
+            ...
+        bluetusk.errors.FrameError: /dev/null is no regular file of at most 1 GiB
+        """
+        got = load_frame(path, Kind.GRADIENT_BOOSTING, passphrase)
+        check_fields(got.header, ("role", "settings", "columns", "parties", "arrays", "classes"), ("about",))
+        role = field(got.header, "role", str, choices=("guest", "host"))
+        settings = Settings.from_fields(field(got.header, "settings", dict))
+        names = field(got.header, "columns", list, items=str)
+        parties = field(got.header, "parties", list, low=1, items=str)
+        size = field(got.header, "about", int, low=0, high=len(got.payload)) if "about" in got.header else 0
+        end = len(got.payload) - size
+        half = Half.from_parts(field(got.header, "arrays", list), got.payload[:end], settings, len(names))
+        categories, profile = _about(bytes(got.payload[end:]), names)
+        if len(half.digests) != len(parties) or (role == "host" and (half.party > 0).any()):
+            raise FrameError("the model's parties and its trees do not fit")
+        model = cls(role=role, **{name: getattr(settings, name) for name in settings.__dataclass_fields__})
+        model._fitted, model._half, model._parties, model.columns_ = settings, half, parties, names
+        model.findings_ = []
+        model.categories_, model.profile_, model.categorical = categories, profile, list(categories)
+        if role == "guest":
+            model.classes_ = _classes(field(got.header, "classes", list, length=2))
+        model._importances()
+        return model
+
+
+def _rows_of(table: Table) -> Table:
+    if not table.rows:
+        raise ValueError("X must have at least one row")
+    return table
+
+
+def _about(data: bytes, names: list[str]) -> tuple[dict[str, list[str]], list[ColumnProfile]]:
+    """Read what a model says of its columns; version 0.1.0 said nothing."""
+    if not data:
+        return {}, []
+    try:
+        plain = json.loads(data)
+        categories = {str(name): [str(text) for text in texts] for name, texts in plain["categories"].items()}
+        profile = [ColumnProfile.from_plain(each) for each in plain["profile"]]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise FrameError(f"what the model says of its columns is damaged: {error}"[:200]) from None
+    if not categories.keys() <= set(names) or any(len(set(texts)) != len(texts) for texts in categories.values()):
+        raise FrameError("the categories of the model are not those of its columns")
+    return categories, profile
+
+
+def _classes(listed: list[Any]) -> NDArray[Any]:
+    kinds = {item.__class__ for item in listed}
+    if len(kinds) != 1 or not kinds <= {bool, int, str}:
+        raise FrameError("the labels of the model are none")
+    return np.array(listed)

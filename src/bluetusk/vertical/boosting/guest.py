@@ -1,0 +1,322 @@
+"""The guest's half of a boosted training: labels, the private key, the choice of every split."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..._random import Stream
+from ...errors import FrameError, ProtocolAbort
+from ...paillier.keys import PrivateKey, generate_keypair
+from ...wire.frame import Kind, check_fields, decode, encode, field
+from ..protocol.link import Link, array_bytes
+from ..protocol.state import inputs_of
+from .arrays import described, joined, parted
+from .buckets import Allowed, Buckets, Cuts, counted, offered
+from .model import TASK, TYPES, Half, Settings, bits_from, extended, probabilities
+from .sums import Layout, gains, plain_sums
+
+__all__ = ["GuestJob"]
+
+_STATE = {"primes": "|u1", "seed": "|u1", "scores": "<f8"}
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass
+class _Growth:
+    """A tree that is being grown: its half, each row's place, the gradients of the sampled rows."""
+
+    half: Half
+    where: Ints
+    g: Ints
+    h: Ints
+    sampled: Bools
+
+
+class GuestJob:
+    """Steps of the guest: the offer, then one tree each.
+
+    Parameters
+    ----------
+    settings : Settings
+        The parameters.
+    table : ndarray of float64, shape (n, features)
+        The guest's columns.
+    labels : ndarray of bool, shape (n,)
+        The labels.
+    names : list of str
+        Of the columns.
+    hosts : int
+        How many there are.
+    threads : int, optional
+        Of the arithmetic.
+    """
+
+    name = TASK
+
+    def __init__(
+        self,
+        settings: Settings,
+        table: Floats,
+        labels: Bools,
+        names: list[str],
+        hosts: int,
+        threads: int | None = None,
+    ) -> None:
+        self.settings, self.labels, self.names, self.threads = settings, labels, names, threads
+        self.buckets = Buckets.of(table, settings.max_bins)
+        self.codes = self.buckets.codes(table)
+        rows = len(labels)
+        if rows << settings.frac_bits >= 1 << 53:
+            raise ValueError(f"{rows} rows at frac_bits={settings.frac_bits} exceed 53 bits: lower frac_bits")
+        self.layout = Layout(rows, settings.frac_bits)
+        self.sample_size = max(1, int(settings.subsample * rows))
+        self.priv: PrivateKey | None = None
+        self.seed = b""
+        share = float(labels.mean()) if settings.base_score is None else settings.base_score
+        self.half = Half.empty(0, settings.places, hosts, base=float(np.log(share / (1 - share))))
+        self.scores = np.full(rows, self.half.base[0])
+        self.inputs = inputs_of(settings.to_fields(), table, labels)
+
+    @property
+    def steps(self) -> int:
+        """The offer, and the trees."""
+        return 1 + self.settings.n_estimators
+
+    # --- recovery -----------------------------------------------------------------------------------------------------
+
+    def state(self) -> bytes:
+        """Return the key's primes, the seed, the scores and the trees so far."""
+        primes = b"" if self.priv is None else b"".join(self.priv._kernel.export_primes())
+        own = {
+            "primes": np.frombuffer(primes, np.uint8),
+            "seed": np.frombuffer(self.seed, np.uint8),
+            "scores": self.scores,
+        }
+        arrays = own | self.half.arrays()
+        header = {"task": TASK, "role": "guest", "arrays": described(arrays)}
+        return encode(Kind.VERTICAL_STATE, header, joined(arrays))
+
+    def restore(self, state: bytes) -> None:
+        """Go back to a state."""
+        got = decode(state, Kind.VERTICAL_STATE)
+        check_fields(got.header, ("task", "role", "arrays"))
+        field(got.header, "task", str, choices=(TASK,))
+        field(got.header, "role", str, choices=("guest",))
+        arrays = parted(field(got.header, "arrays", list), got.payload, _STATE | TYPES)
+        self.half = Half(**{name: arrays[name] for name in TYPES})
+        self.half.check(self.settings, len(self.names))
+        self.scores, self.seed = arrays["scores"], arrays["seed"].tobytes()
+        primes = arrays["primes"].tobytes()
+        kept = None
+        if primes:
+            p, q = (int.from_bytes(part, "little") for part in (primes[: len(primes) // 2], primes[len(primes) // 2 :]))
+            same = self.priv is not None and not self.priv.closed and int(self.priv.public_key.n) == p * q
+            kept = self.priv if same else PrivateKey(p, q)
+        self.priv = kept
+
+    # --- steps --------------------------------------------------------------------------------------------------------
+
+    def step(self, links: Sequence[Link], index: int) -> None:
+        """Make the offer, or grow the next tree."""
+        if index == 0:
+            self._offer(links)
+            return
+        tree = self._grown(links, index - 1)
+        self.half, self.scores = self.half.extended_by(tree.half), self.scores + tree.half.value[0][tree.where]
+
+    def _offer(self, links: Sequence[Link]) -> None:
+        rows = len(self.labels)
+        for link in links:
+            # the smallest groups that hosts see are nodes
+            link.authorise(
+                TASK, self.names, rows, min_rows=self.settings.min_samples_leaf, key_bits=self.settings.key_size
+            )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="a 2048-bit key", category=UserWarning)
+            _, priv = generate_keypair(self.settings.key_size, threads=self.threads)
+        for number, link in enumerate(links, 1):
+            fields = {"rows": rows, "host": number, "settings": self.settings.agreed()}
+            link.send("offer", fields, [priv.public_key.to_bytes()])
+        for link in links:
+            theirs = field(link.receive("ready", ["rows"], parts=0).fields, "rows", int)
+            if theirs != rows:
+                raise ProtocolAbort(f"there are {rows} rows here and {theirs} there: align them first", party=link.peer)
+            link.count("rows", rows)
+        state = self.settings.random_state
+        self.seed = os.urandom(32) if state is None else hashlib.sha256(f"bluetusk boosting {state}".encode()).digest()
+        self.priv = priv
+
+    def _grown(self, links: Sequence[Link], number: int) -> _Growth:
+        s = self.settings
+        local = s.first_tree_local and number == 0
+        peers = [] if local else list(links)
+        tree = self._start(number)
+        if peers:
+            assert self.priv is not None
+            mask = np.packbits(tree.sampled).tobytes() if s.subsample < 1 else b""
+            at = np.flatnonzero(tree.sampled)
+            data = self.layout.encrypted(self.priv, tree.g[at], tree.h[at], self.threads)
+            for link in peers:
+                link.send("gradients", {"rows": len(at)}, [mask, data])
+                link.count("values_encrypted", len(at))
+        level: list[int] = [0]
+        told: list[int] = []  # what was split a level above
+        for _ in range(s.max_depth):
+            sizes = np.bincount(tree.where[tree.sampled], minlength=s.places)
+            active = [place for place in level if sizes[place] >= 2 * s.min_samples_leaf]
+            told = told if active else []
+            below = (tree.where > 0) & np.isin((tree.where - 1) // 2, told)
+            moved = np.packbits(tree.where[below] % 2 == 1).tobytes()
+            for link in peers:
+                link.send("level", {"active": active, "split": told}, [moved])
+            if not active:
+                break
+            told = self._split(peers, tree, number, active)
+            level = [child for place in told for child in (2 * place + 1, 2 * place + 2)]
+        self._leaves(tree)
+        return tree
+
+    def _start(self, number: int) -> _Growth:
+        """Draw the rows of a tree and compute their gradients."""
+        s, rows = self.settings, len(self.labels)
+        sampled = np.ones(rows, np.bool_)
+        if s.subsample < 1:
+            seed = hashlib.sha256(self.seed + number.to_bytes(8, "little")).digest()
+            order = np.argsort(Stream(seed).uint64(rows), kind="stable")
+            sampled[order[self.sample_size :]] = False
+        p = probabilities(self.scores)
+        unit = float(1 << s.frac_bits)
+        g = np.rint((p - self.labels) * unit).astype(np.int64)
+        h = np.rint(p * (1.0 - p) * unit).astype(np.int64)
+        half = Half.empty(1, s.places, len(self.half.digests))
+        half.digests = self.half.digests.copy()
+        return _Growth(half, np.zeros(rows, np.int64), g, h, sampled)
+
+    def _split(self, peers: Sequence[Link], tree: _Growth, number: int, active: list[int]) -> list[int]:
+        """Choose the best split of each place and move its rows; return the places that were split."""
+        s = self.settings
+        totals = {place: self._total(tree, place) for place in active}
+        mine = [self._own(tree, place) for place in active]
+        sums = [[(g, h) for _, g, h in mine]]
+        sums += [self._candidates(link, len(active)) for link in peers]
+        wanted: list[list[tuple[int, Ints, float]]] = [[] for _ in peers]
+        owners: dict[int, int] = {}
+        for k, place in enumerate(active):
+            best, owner, tied = s.min_gain, -1, np.zeros(0, np.int64)
+            for party, theirs in enumerate(sums):
+                if (theirs[k][1] > totals[place][1]).any():
+                    raise ProtocolAbort("a sum is larger than that of its node", party=peers[party - 1].peer)
+                found = gains(
+                    *theirs[k],
+                    totals[place],
+                    frac_bits=s.frac_bits,
+                    reg_lambda=s.reg_lambda,
+                    min_child_weight=s.min_child_weight,
+                )
+                top = float(found.max()) if len(found) else -np.inf
+                if top > best:  # of equal ones the first party's; within a party all, for it to choose among
+                    best, owner, tied = top, party, np.flatnonzero(found == top)
+            if owner < 0:
+                continue
+            owners[place] = owner
+            tree.half.party[0, place], tree.half.gain[0, place] = owner, best
+            if owner:
+                wanted[owner - 1].append((k, tied, best))
+            else:
+                self._take_own(tree, place, mine[k][0], int(tied[0]))
+        for link, choices in zip(peers, wanted, strict=True):
+            self._choose(link, active, choices)
+        for party, (link, choices) in enumerate(zip(peers, wanted, strict=True), 1):
+            if choices:
+                # of equally good splits the host takes its first, which may be the mirror image of another: any will do
+                opened = {
+                    active[k]: {(int(sums[party][k][0][i]), int(sums[party][k][1][i])) for i in tied}
+                    for k, tied, _ in choices
+                }
+                self._take_theirs(link, party, tree, number, opened)
+        return sorted(owners)
+
+    def _total(self, tree: _Growth, place: int) -> tuple[int, int]:
+        here = tree.sampled & (tree.where == place)
+        return int(tree.g[here].sum()), int(tree.h[here].sum())
+
+    def _own(self, tree: _Growth, place: int) -> tuple[Cuts, Ints, Ints]:
+        """Return this party's splits of a place, and g and h of their left sides."""
+        at = np.flatnonzero(tree.sampled & (tree.where == place))
+        codes, width = self.codes[at], self.buckets.count + 1
+        counts = counted(codes, width)
+        everything = Allowed.everything(codes.shape[1], self.buckets.count)
+        _, (cuts,) = offered(counts[None], everything, least=1, leaf=self.settings.min_samples_leaf)
+        return cuts, plain_sums(tree.g[at], codes, width, cuts), plain_sums(tree.h[at], codes, width, cuts)
+
+    def _candidates(self, link: Link, places: int) -> list[tuple[Ints, Ints]]:
+        """Receive and open the sums of a host's splits, place by place."""
+        assert self.priv is not None
+        message = link.receive("candidates", ["counts"], parts=1)
+        counts = field(message.fields, "counts", list, length=places, items=int)
+        most = len(self.labels) << 16
+        if any(not 0 <= count <= most for count in counts):
+            raise FrameError("frame field 'counts' is out of range")
+        total = sum(counts)
+        if not total:
+            if message.parts[0]:
+                raise FrameError("there are no splits, but sums came")
+            return [(np.zeros(0, np.int64), np.zeros(0, np.int64)) for _ in counts]
+        g, h = self.layout.unpacked(self.priv, message.parts[0], total, link.peer, self.threads)
+        ends = np.cumsum(counts)[:-1]
+        return list(zip(np.split(g, ends), np.split(h, ends), strict=True))
+
+    def _choose(self, link: Link, active: list[int], choices: list[tuple[int, Ints, float]]) -> None:
+        """Tell a host which of its splits are taken: at each place all that are equally good."""
+        handles = np.concatenate([tied for _, tied, _ in choices]) if choices else np.zeros(0, np.int64)
+        told = [gain for _, _, gain in choices] if self.settings.share_gain else []
+        fields = {"places": [active[k] for k, _, _ in choices], "handles": [len(tied) for _, tied, _ in choices]}
+        link.send("choice", fields, [array_bytes(handles, "<u4"), array_bytes(np.array(told, float), "<f8")])
+
+    def _take_own(self, tree: _Growth, place: int, cuts: Cuts, index: int) -> None:
+        half = tree.half
+        half.feature[0, place] = cuts.feature[index]
+        half.threshold[0, place] = self.buckets.threshold(int(cuts.feature[index]), int(cuts.cut[index]))
+        half.missing_left[0, place] = cuts.missing_left[index]
+        here = np.flatnonzero(tree.where == place)
+        left = cuts.goes_left(index, self.codes[here], self.buckets.count)
+        tree.where[here] = np.where(left, 2 * place + 1, 2 * place + 2)
+
+    def _take_theirs(
+        self, link: Link, party: int, tree: _Growth, number: int, opened: dict[int, set[tuple[int, int]]]
+    ) -> None:
+        """Receive a host's partitions, which must have sums that were opened and chosen, and move the rows."""
+        rows = {place: np.flatnonzero(tree.where == place) for place in opened}
+        message = link.receive("partition", parts=1)
+        bits = bits_from(message.parts[0], sum(map(len, rows.values())))
+        for place, chosen in opened.items():
+            here = rows[place]
+            left, bits = bits[: len(here)], bits[len(here) :]
+            at = here[left & tree.sampled[here]]
+            others = here[~left & tree.sampled[here]]
+            if (int(tree.g[at].sum()), int(tree.h[at].sum())) not in chosen:
+                raise ProtocolAbort("a partition does not have the sums that were opened", party=link.peer)
+            if min(len(at), len(others)) < self.settings.min_samples_leaf:
+                raise ProtocolAbort("a partition leaves fewer rows than min_samples_leaf", party=link.peer)
+            tree.where[here] = np.where(left, 2 * place + 1, 2 * place + 2)
+            digests = tree.half.digests
+            digests[party - 1] = extended(digests[party - 1], number, place, left)
+
+    def _leaves(self, tree: _Growth) -> None:
+        """Set the values of the leaves that rows have reached."""
+        s = self.settings
+        unit = float(1 << s.frac_bits)
+        for place in np.unique(tree.where).tolist():
+            g, h = self._total(tree, place)
+            weight = h / unit + s.reg_lambda
+            tree.half.value[0, place] = -s.learning_rate * (g / unit) / weight if weight > 0 else 0.0

@@ -1,0 +1,246 @@
+"""A host's half of a boosted training: histograms of what it cannot read, and its own splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field as _field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..._random import Stream
+from ...errors import FrameError, ProtocolAbort
+from ...paillier.cipherarray import CipherArray
+from ...paillier.keys import PublicKey
+from ...wire.frame import Kind, check_fields, decode, encode, field
+from ..protocol.link import Link, array_from
+from ..protocol.state import inputs_of
+from .buckets import Allowed, Buckets, Cuts, counted, offered
+from .model import TASK, Half, Settings, bits_from, extended
+from .sums import Layout, histograms, left_sums
+
+__all__ = ["HostJob"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass
+class _Growth:
+    """A tree that is being grown: its half, each row's place, the encrypted rows, the histograms of a level."""
+
+    half: Half
+    where: Ints
+    rows: Ints  # which were sampled
+    c: CipherArray
+    codes: NDArray[np.uint8]  # of the sampled rows
+    histograms: dict[int, CipherArray] = _field(default_factory=dict)
+    allowed: dict[int, Allowed] = _field(default_factory=dict)
+    active: list[int] = _field(default_factory=list)
+    revealed: int = 0  # sums that were sent
+
+
+class HostJob:
+    """Steps of a host: the offer, then one tree each.
+
+    Parameters
+    ----------
+    settings : Settings
+        The parameters.
+    table : ndarray of float64, shape (n, features)
+        The host's columns.
+    names : list of str
+        Of the columns.
+    threads : int, optional
+        Of the arithmetic.
+    """
+
+    name = TASK
+
+    def __init__(self, settings: Settings, table: Floats, names: list[str], threads: int | None = None) -> None:
+        if not table.shape[1]:
+            raise ValueError("a host needs at least one column")
+        self.settings, self.names, self.threads = settings, names, threads
+        self.buckets = Buckets.of(table, settings.max_bins)
+        self.codes = self.buckets.codes(table)
+        self.layout = Layout(len(table), settings.frac_bits)
+        self.pub: PublicKey | None = None
+        self.half = Half.empty(0, settings.places, 1)
+        self.inputs = inputs_of(settings.to_fields(), table)
+
+    @property
+    def steps(self) -> int:
+        """The offer, and the trees."""
+        return 1 + self.settings.n_estimators
+
+    # --- recovery -----------------------------------------------------------------------------------------------------
+
+    def state(self) -> bytes:
+        """Return the guest's key and the trees so far."""
+        listed, payload = self.half.to_parts()
+        key = b"" if self.pub is None else self.pub.to_bytes()
+        header = {"task": TASK, "role": "host", "key": key, "arrays": listed}
+        return encode(Kind.VERTICAL_STATE, header, payload)
+
+    def restore(self, state: bytes) -> None:
+        """Go back to a state."""
+        got = decode(state, Kind.VERTICAL_STATE)
+        check_fields(got.header, ("task", "role", "key", "arrays"))
+        field(got.header, "task", str, choices=(TASK,))
+        field(got.header, "role", str, choices=("host",))
+        listed = field(got.header, "arrays", list)
+        self.half = Half.from_parts(listed, got.payload, self.settings, len(self.names))
+        key = field(got.header, "key", bytes)
+        self.pub = PublicKey.from_bytes(key) if key else None
+
+    # --- steps --------------------------------------------------------------------------------------------------------
+
+    def step(self, links: Sequence[Link], index: int) -> None:
+        """Take the offer, or help to grow the next tree."""
+        (link,) = links
+        if index == 0:
+            self._offer(link)
+        elif index == 1 and self.settings.first_tree_local:
+            self.half = self.half.extended_by(self._blank())
+        else:
+            self.half = self.half.extended_by(self._grown(link, index - 1))
+
+    def _blank(self) -> Half:
+        half = Half.empty(1, self.settings.places, 1)
+        half.digests = self.half.digests.copy()
+        return half
+
+    def _offer(self, link: Link) -> None:
+        rows = len(self.codes)
+        message = link.receive("offer", ["rows", "host", "settings"], parts=1)
+        theirs = field(message.fields, "rows", int, low=1)
+        field(message.fields, "host", int, low=1, high=1 << 14)
+        self.settings.check_agreed(field(message.fields, "settings", dict), link.peer)
+        if theirs != rows:
+            raise ProtocolAbort(f"there are {rows} rows here and {theirs} there: align them first", party=link.peer)
+        pub = PublicKey.from_bytes(message.parts[0])
+        if pub.bits != self.settings.key_size:
+            raise ProtocolAbort(f"the key has {pub.bits} bits, not {self.settings.key_size}", party=link.peer)
+        if not self.layout.slots(pub):
+            raise ProtocolAbort(f"sums of {rows} rows do not fit a key of {pub.bits} bits", party=link.peer)
+        link.authorise(TASK, self.names, rows, min_rows=self.settings.min_bucket_rows, key_bits=pub.bits)
+        link.send("ready", {"rows": rows})
+        link.count("rows", rows)
+        self.pub = pub
+
+    def _grown(self, link: Link, number: int) -> Half:
+        tree = self._received(link)
+        split: list[int] = []
+        for depth in range(self.settings.max_depth):
+            message = link.receive("level", ["active", "split"], parts=1)
+            self._move(tree, depth, message.fields, message.parts[0], split)
+            if not tree.active:
+                break
+            cuts, orders = self._offered(link, tree)
+            split = self._chosen(link, tree, number, cuts, orders)
+        link.count("values_revealed", tree.revealed)
+        return tree.half
+
+    def _received(self, link: Link) -> _Growth:
+        """Receive which rows are in the tree's sample, and their encrypted gradients."""
+        assert self.pub is not None
+        rows = len(self.codes)
+        message = link.receive("gradients", ["rows"], parts=2)
+        count = field(message.fields, "rows", int, low=1, high=rows)
+        at = np.arange(rows)
+        if self.settings.subsample < 1:
+            at = np.flatnonzero(bits_from(message.parts[0], rows))
+        elif message.parts[0]:
+            raise FrameError("there is no subsample, but a choice of rows came")
+        if len(at) != count or count != max(1, int(self.settings.subsample * rows)):
+            raise ProtocolAbort("the sample of rows does not have the size that was agreed", party=link.peer)
+        c = self.layout.received(message.parts[1], self.pub, count, link.peer, self.threads)
+        half = self._blank()
+        tree = _Growth(half, np.zeros(rows, np.int64), at, c, self.codes[at])
+        tree.allowed[0] = Allowed.everything(self.codes.shape[1], self.buckets.count)
+        return tree
+
+    def _move(
+        self, tree: _Growth, depth: int, fields: dict[str, object], part: bytes | memoryview, mine: list[int]
+    ) -> None:
+        """Learn where the rows went at the level above, and which places may be split at this one."""
+        first = (1 << depth) - 1
+        active = field(fields, "active", list, high=first + 1, items=int)
+        split = field(fields, "split", list, high=first + 1, items=int)
+        if active != sorted(set(active)) or split != sorted(set(split)):
+            raise FrameError("places must be in order, each once")
+        children = [child for place in split for child in (2 * place + 1, 2 * place + 2)] if depth else [0]
+        if (not depth and split) or not set(split) <= set(tree.active) or not set(active) <= set(children):
+            raise FrameError("a place is not one that may be split now")
+        if active and not set(mine) <= set(split):
+            raise FrameError("a place that was split here is missing")
+        above = np.flatnonzero(np.isin(tree.where, split))
+        left = bits_from(part, len(above))
+        tree.where[above] = 2 * tree.where[above] + np.where(left, 1, 2)
+        tree.active = active
+
+    def _offered(self, link: Link, tree: _Growth) -> tuple[dict[int, Cuts], dict[int, Ints]]:
+        """Send the sums of every split of every place, each place's in an order of its own."""
+        s, width = self.settings, self.buckets.count + 1
+        sampled = tree.where[tree.rows]
+        before, tree.histograms = tree.histograms, {}
+        allowed, tree.allowed = tree.allowed, {}
+        cuts: dict[int, Cuts] = {}
+        for parent in sorted({(place - 1) // 2 for place in tree.active}):
+            pair = [2 * parent + 1, 2 * parent + 2] if parent >= 0 else [0]
+            members = {place: np.flatnonzero(sampled == place) for place in pair}
+            counts = np.stack([counted(tree.codes[at], width) for at in members.values()])
+            rule, found = offered(counts, allowed[max(parent, 0)], least=s.min_bucket_rows, leaf=s.min_samples_leaf)
+            small = min(pair, key=lambda place: len(members[place]))
+            at = members[small]
+            sums = {small: histograms(tree.c[at], tree.codes[at], width, self.threads)}
+            for place, some in zip(pair, found, strict=True):
+                if place in tree.active:
+                    cuts[place] = some
+                    tree.allowed[place] = rule
+                    tree.histograms[place] = sums[small] if place == small else before[parent] - sums[small]
+        orders = {place: np.argsort(Stream().uint64(len(cuts[place])), kind="stable") for place in tree.active}
+        sums_of = [left_sums(tree.histograms[p], cuts[p], orders[p], self.threads) for p in tree.active if len(cuts[p])]
+        data = self.layout.closed(sums_of, self.threads) if sums_of else b""
+        link.send("candidates", {"counts": [len(cuts[place]) for place in tree.active]}, [data])
+        tree.revealed += sum(map(len, cuts.values()))
+        return cuts, orders
+
+    def _chosen(
+        self, link: Link, tree: _Growth, number: int, cuts: dict[int, Cuts], orders: dict[int, Ints]
+    ) -> list[int]:
+        """Learn which splits are taken, note them, and send which rows go left; return the places."""
+        message = link.receive("choice", ["places", "handles"], parts=2)
+        places = field(message.fields, "places", list, high=len(tree.active), items=int)
+        numbers = field(message.fields, "handles", list, length=len(places), items=int)
+        if places != sorted(set(places)) or not set(places) <= set(tree.active) or any(n < 1 for n in numbers):
+            raise FrameError("the splits that were chosen are not among those that were offered")
+        handles = array_from(message.parts[0], "<u4", (sum(numbers),)).astype(np.int64)
+        told = len(places) if self.settings.share_gain else 0
+        gains = array_from(message.parts[1], "<f8", (told,))
+        if not np.isfinite(gains).all():
+            raise FrameError("a gain is no number")
+        bits: list[NDArray[np.bool_]] = []
+        for k, (place, count) in enumerate(zip(places, numbers, strict=True)):
+            mine, handles = handles[:count], handles[count:]
+            if mine.max() >= len(orders[place]):
+                raise FrameError("the splits that were chosen are not among those that were offered")
+            # of splits that are equally good the first in our own order, so the shuffle does not show in the model
+            index = int(orders[place][mine].min())
+            bits.append(self._note(tree, number, place, cuts[place], index, float(gains[k]) if told else 0.0))
+        if places:
+            link.send("partition", {}, [np.packbits(np.concatenate(bits)).tobytes()])
+        return places
+
+    def _note(self, tree: _Growth, number: int, place: int, cuts: Cuts, index: int, gain: float) -> NDArray[np.bool_]:
+        half = tree.half
+        half.party[0, place] = 0
+        half.feature[0, place] = cuts.feature[index]
+        half.threshold[0, place] = self.buckets.threshold(int(cuts.feature[index]), int(cuts.cut[index]))
+        half.missing_left[0, place] = cuts.missing_left[index]
+        half.gain[0, place] = gain
+        here = np.flatnonzero(tree.where == place)
+        left = cuts.goes_left(index, self.codes[here], self.buckets.count)
+        half.digests[0] = extended(half.digests[0], number, place, left)
+        return left

@@ -1,0 +1,262 @@
+"""What a party keeps of a boosted model: its settings, and its half of every tree.
+
+A tree of depth d has places 0 .. 2^(d+1) - 2; the children of place i are 2 i + 1 (left) and 2 i + 2. The guest knows
+of each place who splits there, and the values of the leaves; of a host's split it knows nothing else. A host knows its
+own splits, and of the other places nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import FrameError, ProtocolAbort
+from ...wire.frame import check_fields
+from ..protocol.link import array_from
+from .arrays import described, joined, parted
+
+__all__ = ["TASK", "TYPES", "Half", "Settings", "bits_from", "extended", "probabilities"]
+
+TASK = "gradient_boosting"
+"""The name of the training: in messages, in states, and as the purpose that a policy grants."""
+
+Bools = NDArray[np.bool_]
+
+_COMMON = ("n_estimators", "max_depth", "min_samples_leaf", "subsample", "first_tree_local", "share_gain")
+TYPES = {
+    "party": "<i2",
+    "feature": "<i4",
+    "threshold": "<f8",
+    "missing_left": "|u1",
+    "value": "<f8",
+    "gain": "<f8",
+    "base": "<f8",
+    "digests": "|u1",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters of a training, checked."""
+
+    n_estimators: int
+    max_depth: int
+    learning_rate: float
+    max_bins: int
+    reg_lambda: float
+    min_child_weight: float
+    min_samples_leaf: int
+    min_bucket_rows: int
+    min_gain: float
+    subsample: float
+    base_score: float | None
+    first_tree_local: bool
+    share_gain: bool
+    frac_bits: int
+    key_size: int
+    random_state: int | None
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("n_estimators", 1, 10_000),
+            ("max_depth", 1, 10),
+            ("max_bins", 2, 255),
+            ("min_samples_leaf", 1, 1 << 40),
+            ("min_bucket_rows", 1, 1 << 40),
+            ("frac_bits", 8, 30),
+            ("key_size", 2048, 4096),
+            ("random_state", 0, (1 << 63) - 1),
+        ):
+            value = getattr(self, name)
+            if name == "random_state" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
+                raise ValueError(f"{name} must be an integer from {low} to {high}, not {value!r}")
+            object.__setattr__(self, name, int(value))
+        for name, smallest, largest in (
+            ("learning_rate", 0.0, 1e6),
+            ("reg_lambda", 0.0, 1e12),
+            ("min_child_weight", 0.0, 1e12),
+            ("min_gain", 0.0, 1e12),
+            ("subsample", 0.0, 1.0),
+            ("base_score", 0.0, 1.0),
+        ):
+            value = getattr(self, name)
+            if name == "base_score" and value is None:
+                continue
+            number = isinstance(value, float | int | np.floating | np.integer) and not isinstance(value, bool)
+            if not number or not smallest <= value <= largest:
+                raise ValueError(f"{name} must be a number from {smallest:g} to {largest:g}, not {value!r}")
+            object.__setattr__(self, name, float(value))
+        if self.subsample == 0 or self.learning_rate == 0 or self.base_score in (0.0, 1.0):
+            raise ValueError("subsample and learning_rate must be above 0, base_score inside of 0 and 1")
+        for name in ("first_tree_local", "share_gain"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise ValueError(f"{name} must be True or False, not {getattr(self, name)!r}")
+            object.__setattr__(self, name, bool(getattr(self, name)))
+
+    def to_fields(self) -> dict[str, Any]:
+        """Return the settings for a header: floats in hexadecimal, what is None left out."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {k: v.hex() if isinstance(v, float) else v for k, v in values.items() if v is not None}
+
+    @classmethod
+    def from_fields(cls, given: dict[str, Any]) -> Settings:
+        """Read what :meth:`to_fields` made; FrameError if it is none."""
+        names = [item.name for item in fields(cls)]
+        optional = ("base_score", "random_state")
+        check_fields(given, [name for name in names if name not in optional], optional)
+        try:
+            values = {k: float.fromhex(v) if isinstance(v, str) else v for k, v in given.items()}
+            return cls(**{name: values.get(name) for name in names})  # type: ignore[arg-type]
+        except (ValueError, OverflowError) as error:
+            raise FrameError(f"the settings of the model are none: {error}") from None
+
+    def agreed(self) -> dict[str, Any]:
+        """Return what all parties must have set alike."""
+        everything = self.to_fields()
+        return {name: everything[name] for name in (*_COMMON, "frac_bits", "key_size")}
+
+    def check_agreed(self, theirs: dict[str, Any], party: str) -> None:
+        """Refuse a guest whose settings differ."""
+        mine = self.agreed()
+        check_fields(theirs, list(mine))
+        for name, value in mine.items():
+            if theirs[name].__class__ is not value.__class__ or theirs[name] != value:
+                raise ProtocolAbort(f"the parties have set {name} differently: agree on one value first", party=party)
+
+    @property
+    def places(self) -> int:
+        """Places of a tree."""
+        return int((2 << self.max_depth) - 1)
+
+
+@dataclass
+class Half:
+    """One party's trees; every array has shape (trees, places), and grows by one tree at a time.
+
+    Attributes
+    ----------
+    party : ndarray of int16
+        Who splits at a place: -1 nobody, 0 this party, from 1 on the hosts (at the guest).
+    feature : ndarray of int32
+        Its own splits: the column, else -1.
+    threshold : ndarray of float64
+        Rows of values up to it go left.
+    missing_left : ndarray of uint8
+        Whether missing values do.
+    value : ndarray of float64
+        What a leaf adds to the log-odds (guest).
+    gain : ndarray of float64
+        Of the splits: all at the guest; at a host those that the guest told.
+    base : ndarray of float64, shape (1,)
+        The log-odds before the first tree (guest).
+    digests : ndarray of uint8, shape (peers, 32)
+        A hash over all partitions that a host sent, at either end: halves that belong together have it in common.
+    """
+
+    party: NDArray[np.int16]
+    feature: NDArray[np.int32]
+    threshold: NDArray[np.float64]
+    missing_left: NDArray[np.uint8]
+    value: NDArray[np.float64]
+    gain: NDArray[np.float64]
+    base: NDArray[np.float64]
+    digests: NDArray[np.uint8]
+
+    @classmethod
+    def empty(cls, trees: int, places: int, peers: int, base: float = 0.0) -> Half:
+        """Return trees without splits."""
+        shape = (trees, places)
+        return cls(
+            np.full(shape, -1, np.int16),
+            np.full(shape, -1, np.int32),
+            np.zeros(shape),
+            np.zeros(shape, np.uint8),
+            np.zeros(shape),
+            np.zeros(shape),
+            np.array([base]),
+            np.zeros((peers, 32), np.uint8),
+        )
+
+    def extended_by(self, tree: Half) -> Half:
+        """Return these trees and those of another half, which has the later digests."""
+        names = ("party", "feature", "threshold", "missing_left", "value", "gain")
+        both = {name: np.concatenate([getattr(self, name), getattr(tree, name)]) for name in names}
+        return Half(**both, base=self.base, digests=tree.digests)
+
+    def goes_left(self, tree: int, place: int, table: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which rows one of this party's own splits sends left."""
+        column = table[:, self.feature[tree, place]]
+        missing = np.isnan(column)
+        return np.asarray(
+            np.where(missing, bool(self.missing_left[tree, place]), column <= self.threshold[tree, place])
+        )
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all arrays by name."""
+        return {name: np.asarray(getattr(self, name)) for name in TYPES}
+
+    def to_parts(self) -> tuple[list[Any], bytes]:
+        """Return what a header lists, and the payload."""
+        return described(self.arrays()), joined(self.arrays())
+
+    @classmethod
+    def from_parts(cls, listed: list[Any], payload: bytes | memoryview, settings: Settings, features: int) -> Half:
+        """Read a half, checked: no walk through the trees leaves them, no split names a column that is not there."""
+        half = cls(**parted(listed, payload, TYPES))
+        half.check(settings, features)
+        return half
+
+    def check(self, settings: Settings, features: int) -> None:
+        """Raise FrameError if anything is out of range."""
+        places = settings.places
+        shape = (len(self.party), places)
+        tables = [getattr(self, name) for name in ("party", "feature", "threshold", "missing_left", "value", "gain")]
+        inner = (1 << settings.max_depth) - 1
+        own = self.party == 0
+        good = (
+            all(a.shape == shape for a in tables)
+            and self.base.shape == (1,)
+            and self.digests.ndim == 2
+            and self.digests.shape[1] == 32
+            and len(self.party) <= settings.n_estimators
+        )
+        good = good and bool(
+            (self.party >= -1).all()
+            and (self.party <= len(self.digests)).all()
+            and (self.party[:, inner:] == -1).all()
+            and ((self.feature >= 0) == own).all()
+            and (self.feature < features).all()
+            and (self.missing_left <= 1).all()
+            and all(np.isfinite(a).all() for a in (self.threshold, self.value, self.gain, self.base))
+        )
+        if not good:
+            raise FrameError("the trees are damaged: an entry is out of range")
+
+
+def extended(digest: NDArray[np.uint8], tree: int, place: int, left: Bools) -> NDArray[np.uint8]:
+    """Return the digest of a host's partitions with one more."""
+    head = f"bluetusk/gradient-boosting/{tree}/{place}/{len(left)}/".encode()
+    return np.frombuffer(
+        hashlib.sha256(digest.tobytes() + head + np.packbits(left).tobytes()).digest(), np.uint8
+    ).copy()
+
+
+def probabilities(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return 1 / (1 + exp(-score)); below -709 the power is infinite, and 0 is right."""
+    with np.errstate(over="ignore"):
+        return np.asarray(1.0 / (1.0 + np.exp(-scores)))
+
+
+def bits_from(part: bytes | memoryview, count: int) -> Bools:
+    """Return booleans that were packed, eight to a byte; FrameError if there are too few, or what fills up is not 0."""
+    packed = array_from(part, "|u1", (-(-count // 8),))
+    found = np.unpackbits(packed).astype(np.bool_)
+    if found[count:].any():
+        raise FrameError("the unused bits of a partition must be 0")
+    return found[:count]

@@ -1,0 +1,141 @@
+"""Joint prediction: rows walk down all trees at once, and a host is asked only about rows that reach its splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import FrameError, ProtocolAbort
+from ...wire.frame import Kind, check_fields, decode, encode, field
+from ..protocol.link import Link, array_bytes, array_from
+from ..protocol.state import inputs_of
+from .model import Half, Settings, bits_from
+
+__all__ = ["PURPOSE", "GuestWalk", "HostWalk"]
+
+PURPOSE = "predict"
+_TASK = "gradient_boosting.predict"
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class _Walk:
+    """One step: the whole walk. Nothing is kept between the steps but the result."""
+
+    name = _TASK
+    steps = 1
+
+    def __init__(self, settings: Settings, half: Half, table: Floats, names: list[str]) -> None:
+        self.settings, self.half, self.table, self.names = settings, half, table, names
+        self.scores: Floats | None = None
+        self.inputs = inputs_of(settings.to_fields(), table, half.party, half.digests)
+
+    def state(self) -> bytes:
+        """Return the scores, if there are any."""
+        scores = b"" if self.scores is None else self.scores.astype("<f8").tobytes()
+        return encode(Kind.VERTICAL_STATE, {"task": _TASK}, scores)
+
+    def restore(self, state: bytes) -> None:
+        """Go back to a state."""
+        got = decode(state, Kind.VERTICAL_STATE)
+        check_fields(got.header, ("task",))
+        field(got.header, "task", str, choices=(_TASK,))
+        self.scores = array_from(got.payload, "<f8", (len(self.table),)) if got.payload else None
+
+
+class GuestWalk(_Walk):
+    """The guest's side: it learns the leaf of each row, and so the score."""
+
+    def step(self, links: Sequence[Link], index: int) -> None:
+        """Walk all rows down all trees."""
+        rows, half = len(self.table), self.half
+        for number, link in enumerate(links):
+            link.authorise(PURPOSE, self.names, rows)
+            link.send("offer", {"rows": rows, "model": half.digests[number].tobytes()})
+        for link in links:
+            if field(link.receive("ready", ["rows"], parts=0).fields, "rows", int) != rows:
+                raise ProtocolAbort("the parties do not have the same number of rows: align them", party=link.peer)
+            link.count("rows", rows)
+        trees = len(half.party)
+        where = np.zeros((trees, rows), np.int16)
+        for depth in range(self.settings.max_depth):
+            level = slice((1 << depth) - 1, (2 << depth) - 1)
+            asked = [self._ask(link, number, where, level) for number, link in enumerate(links, 1)]
+            for tree, place in np.argwhere(half.party[:, level] == 0).tolist():
+                self._go(where, tree, place + level.start, None)
+            for link, places in zip(links, asked, strict=True):
+                self._hear(link, where, places)
+        scores = np.full(rows, half.base[0])
+        for tree in range(trees):  # in the order of the training, so that both give the same floats
+            scores = scores + half.value[tree][where[tree]]
+        self.scores = scores
+
+    def _ask(self, link: Link, party: int, where: NDArray[np.int16], level: slice) -> list[tuple[int, int]]:
+        """Send a host the rows that are at its splits of a level; return the splits."""
+        found = [(t, p + level.start) for t, p in np.argwhere(self.half.party[:, level] == party).tolist()]
+        found = [(tree, place) for tree, place in found if (where[tree] == place).any()]
+        masks = [np.packbits(where[tree] == place).tobytes() for tree, place in found]
+        keys = [tree * self.settings.places + place for tree, place in found]
+        link.send("ask", {}, [array_bytes(np.array(keys, np.int64), "<u4"), b"".join(masks)])
+        return found
+
+    def _hear(self, link: Link, where: NDArray[np.int16], places: list[tuple[int, int]]) -> None:
+        if not places:
+            return
+        sizes = [int((where[tree] == place).sum()) for tree, place in places]
+        bits = bits_from(link.receive("answer", parts=1).parts[0], sum(sizes))
+        for (tree, place), piece in zip(places, np.split(bits, np.cumsum(sizes)[:-1]), strict=True):
+            self._go(where, tree, place, piece)
+
+    def _go(self, where: NDArray[np.int16], tree: int, place: int, left: NDArray[np.bool_] | None) -> None:
+        here = np.flatnonzero(where[tree] == place)
+        if left is None:
+            left = self.half.goes_left(tree, place, self.table[here])
+        where[tree, here] = np.where(left, 2 * place + 1, 2 * place + 2)
+
+
+class HostWalk(_Walk):
+    """A host's side: it learns which rows reach its splits, and answers which of them go left."""
+
+    def step(self, links: Sequence[Link], index: int) -> None:
+        """Answer for all trees."""
+        (link,) = links
+        rows, half, places = len(self.table), self.half, self.settings.places
+        message = link.receive("offer", ["rows", "model"], parts=0)
+        if field(message.fields, "model", bytes, length=32) != half.digests[0].tobytes():
+            raise ProtocolAbort(
+                "the halves are not of one model: load those that were trained together", party=link.peer
+            )
+        if field(message.fields, "rows", int) != rows:
+            raise ProtocolAbort("the parties do not have the same number of rows: align them", party=link.peer)
+        link.authorise(PURPOSE, self.names, rows)
+        link.send("ready", {"rows": rows})
+        link.count("rows", rows)
+        each, revealed = -(-rows // 8), 0
+        for depth in range(self.settings.max_depth):
+            first, end = (1 << depth) - 1, (2 << depth) - 1
+            message = link.receive("ask", parts=2)
+            count = len(message.parts[0]) // 4
+            keys = array_from(message.parts[0], "<u4", (count,)).astype(np.int64)
+            if (np.diff(keys) <= 0).any() or len(message.parts[1]) != count * each:
+                raise FrameError("the splits that are asked for are not in order, or their rows do not fit")
+            if not count:
+                continue
+            seen: dict[int, NDArray[np.bool_]] = {}
+            answers = []
+            for k, key in enumerate(keys.tolist()):
+                tree, place = divmod(key, places)
+                if tree >= len(half.feature) or not first <= place < end or half.feature[tree, place] < 0:
+                    raise FrameError("a split that is asked for is not one of this party's at this level")
+                mask = bits_from(message.parts[1][k * each : (k + 1) * each], rows)
+                if (seen.get(tree, np.zeros(rows, np.bool_)) & mask).any():
+                    raise FrameError("a row is at two places of one tree")
+                seen[tree] = seen.get(tree, np.zeros(rows, np.bool_)) | mask
+                answers.append(half.goes_left(tree, place, self.table[mask]))
+            bits = np.concatenate(answers)
+            link.send("answer", {}, [np.packbits(bits).tobytes()])
+            revealed += len(bits)
+        link.count("values_revealed", revealed)

@@ -1,0 +1,188 @@
+"""Gradient and Hessian of a row in one integer, and sums of them: what is encrypted, and what is opened.
+
+Both are fixed-point numbers of f fractional bits, g in [-1, 1] and h in [0, 1/4]. A row is the integer g 2^w + h, where
+w bits hold the sum of h over all rows. So a sum of rows has h in its low w bits and g above them, and one product of
+ciphertexts adds both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...encoding import FixedPoint
+from ...errors import ProtocolAbort
+from ...paillier.cipherarray import CipherArray, concatenate, encrypt_integers
+from ...paillier.to_shares import _masked, _shifted
+
+if TYPE_CHECKING:
+    from ...paillier.keys import PrivateKey, PublicKey
+    from .buckets import Cuts
+
+__all__ = ["Layout", "gains", "histograms", "left_sums", "plain_sums"]
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+_PLAN = FixedPoint.integers(limit=1, max_weight=1)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Widths for a number of rows.
+
+    Attributes
+    ----------
+    rows : int
+        All rows of the training.
+    frac_bits : int
+        f.
+
+    Examples
+    --------
+    >>> layout = Layout(rows=100, frac_bits=10)
+    >>> layout.opened(sum(layout.packed(np.array([5, -9]), np.array([3, 4]))))
+    (-4, 7)
+    """
+
+    rows: int
+    frac_bits: int
+
+    @property
+    def h_bits(self) -> int:
+        """w: bits of the largest sum of h."""
+        return (self.rows << (self.frac_bits - 2)).bit_length()
+
+    @property
+    def bound(self) -> int:
+        """Largest absolute value of a row."""
+        return (1 << (self.frac_bits + self.h_bits)) + (1 << (self.frac_bits - 2))
+
+    @property
+    def slot_bits(self) -> int:
+        """Bits of a sum with its sign, when several are shifted into one ciphertext."""
+        return (self.rows * self.bound).bit_length() + 1
+
+    def slots(self, pub: PublicKey) -> int:
+        """Return how many sums one ciphertext holds."""
+        return int((int(pub.n).bit_length() - 2) // self.slot_bits)
+
+    def packed(self, g: Ints, h: Ints) -> NDArray[Any]:
+        """Return rows as Python integers."""
+        return np.asarray((g.astype(object) << self.h_bits) + h.astype(object))
+
+    def opened(self, value: int) -> tuple[int, int]:
+        """Return g and h of a sum."""
+        return value >> self.h_bits, value & ((1 << self.h_bits) - 1)
+
+    def encrypted(self, priv: PrivateKey, g: Ints, h: Ints, threads: int | None = None) -> bytes:
+        """Encrypt rows, as their owner, to the frame that travels."""
+        c = encrypt_integers(priv, self.packed(g, h), _PLAN, frac=0, bound=self.bound, threads=threads)
+        return c.to_bytes(bound=self.bound)
+
+    def received(
+        self, part: bytes | memoryview, pub: PublicKey, rows: int, party: str, threads: int | None = None
+    ) -> CipherArray:
+        """Read encrypted rows, checked: one ciphertext each, straight from an encryption."""
+        c = CipherArray.from_bytes(part, pub, threads=threads)
+        if c.shape != (rows,) or c.packed or c.frac or not c.fresh or c.bound != self.bound:
+            raise ProtocolAbort(f"the gradients that came are not {rows} freshly encrypted rows", party=party)
+        return c
+
+    def closed(self, sums: list[CipherArray], threads: int | None = None) -> bytes:
+        """Shift sums together and return the frame for the key's owner, who learns nothing but the sums from it.
+
+        Under suite ``djn`` he knows the randomness of what he encrypted, and could tell from that of a sum which rows
+        are in it. So each ciphertext is multiplied by r^n, r a fresh unit: it is then any encryption of its plaintext.
+        """
+        c = self._bounded(concatenate(sums) if len(sums) > 1 else sums[0])
+        slots = self.slots(c.public_key)
+        packed = _shifted(c, slots, self.slot_bits)
+        limit = 1 << (self.slot_bits * slots)
+        return _masked(packed, [0] * len(packed), limit, threads).to_bytes(limit)
+
+    def _bounded(self, c: CipherArray) -> CipherArray:
+        """Return the array with the bound of a sum of different rows: histogram and cumsum prove looser ones."""
+        bound = self.rows * self.bound
+        return CipherArray._make(c._store, c._index, c._pub, c._plan, c._frac, bound, None)
+
+    def unpacked(
+        self, priv: PrivateKey, part: bytes | memoryview, count: int, party: str, threads: int | None = None
+    ) -> tuple[Ints, Ints]:
+        """Open sums that :meth:`closed` sent: g and h of each."""
+        pub = priv.public_key
+        slots = self.slots(pub)
+        c = CipherArray.from_bytes(part, pub, threads=threads)
+        if c.shape != (-(-count // slots),) or c.packed or c.frac:
+            raise ProtocolAbort(f"the sums that came do not hold {count} values", party=party)
+        out = np.zeros((2, count), np.int64)
+        width, at, most = self.slot_bits, 0, self.rows << self.frac_bits
+        for block in priv.decrypt_integers(c, threads=threads).tolist():
+            rest = int(block)
+            for _ in range(min(slots, count - at)):
+                low = rest & ((1 << width) - 1)
+                value = low - (1 << width) if low >> (width - 1) else low
+                rest = (rest - value) >> width
+                g, h = self.opened(value)
+                if abs(g) > most:
+                    raise ProtocolAbort("a sum of gradients is out of its range", party=party)
+                out[:, at] = g, h
+                at += 1
+            if rest:
+                raise ProtocolAbort("a block of sums does not end where it should", party=party)
+        return out[0], out[1]
+
+
+def histograms(c: CipherArray, codes: NDArray[np.uint8], width: int, threads: int | None = None) -> CipherArray:
+    """Return the sums of each feature's buckets, shape (features, width)."""
+    return c.bincount(codes, width, threads=threads)
+
+
+def left_sums(histogram: CipherArray, cuts: Cuts, order: Ints, threads: int | None = None) -> CipherArray:
+    """Return the sums of the rows that go left by each split, in a given order.
+
+    `histogram` has shape (features, buckets + 1), the missing values last.
+    """
+    buckets = histogram.shape[1] - 1
+    plain = histogram[:, :buckets].cumsum(axis=1, threads=threads)
+    feature, cut, with_missing = cuts.feature[order], cuts.cut[order], cuts.missing_left[order]
+    if not with_missing.any():
+        return plain[feature, cut]
+    wanted = np.unique(feature[with_missing])
+    more = plain[wanted] + histogram[wanted, buckets:]
+    both = concatenate([plain.reshape(-1), more.reshape(-1)])
+    at = np.where(with_missing, plain.size + np.searchsorted(wanted, feature) * buckets + cut, feature * buckets + cut)
+    return both[at]
+
+
+def plain_sums(values: Ints, codes: NDArray[np.uint8], width: int, cuts: Cuts) -> Ints:
+    """Return the same sums of plain integers, whose sums are below 2^53."""
+    features = codes.shape[1]
+    if not features:
+        return np.zeros(0, np.int64)
+    flat = codes.astype(np.int64) + width * np.arange(features)
+    weights = np.repeat(values.astype(np.float64), features)
+    table = np.bincount(flat.reshape(-1), weights=weights, minlength=features * width).reshape(features, width)
+    below = table[:, :-1].cumsum(axis=1)[cuts.feature, cuts.cut]
+    return (below + np.where(cuts.missing_left, table[cuts.feature, -1], 0.0)).astype(np.int64)
+
+
+def gains(
+    g: Ints, h: Ints, total: tuple[int, int], *, frac_bits: int, reg_lambda: float, min_child_weight: float
+) -> Floats:
+    """Return the gain of each split from g and h of its left side; -inf where a side weighs too little.
+
+    The terms of both sides are added in either order to the same float, so a split and its mirror image are equal.
+    """
+    unit = 2.0**-frac_bits
+    left, right = g * unit, (total[0] - g) * unit
+    weight_left, weight_right = h * unit, (total[1] - h) * unit
+    whole = (total[0] * unit) ** 2 / (total[1] * unit + reg_lambda) if total[1] * unit + reg_lambda > 0 else 0.0
+    fits = (weight_left >= min_child_weight) & (weight_right >= min_child_weight)
+    fits &= (weight_left + reg_lambda > 0) & (weight_right + reg_lambda > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = left**2 / (weight_left + reg_lambda) + right**2 / (weight_right + reg_lambda) - whole
+    return np.where(fits, found, -np.inf)

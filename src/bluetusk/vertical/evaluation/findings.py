@@ -1,0 +1,166 @@
+"""What the party with the labels should know about its data and its model, as :class:`~bluetusk.DataWarning`.
+
+All of it is computed by that party on what it holds anyway, and nothing is sent: for the other party each would be a
+statistic of the labels.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DataWarning
+from .intervals import auc_bounds, delong
+
+__all__ = ["few_events", "separating", "separating_bins", "tell", "useless"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+LEAST_EVENTS = 20
+"""Rows of the rarer label below which a model of several columns mostly fits noise."""
+_TELLING = 10  # rows of either label from which an interval around one half says something
+_SEPARATES = 0.99
+_WIDTH = 1.96  # standard errors: two-sided 95 %
+
+
+def tell(findings: Iterable[str]) -> None:
+    """Warn of each finding, at the line that called an estimator's method."""
+    for finding in findings:
+        warnings.warn(finding, DataWarning, stacklevel=3)
+
+
+def few_events(labels: NDArray[Any], names: Sequence[Any] = (0, 1)) -> list[str]:
+    """Say so if one label is rarer than a model needs.
+
+    Examples
+    --------
+    >>> few_events(np.array([1, 0, 0, 1] * 10))
+    []
+    >>> few_events(np.array([1, 0, 0]))
+    ['y holds 1 row of label 1: below 20 a model mostly fits noise; take more rows, or fewer columns']
+    """
+    ones = int(labels.sum())
+    rarer, count = (names[1], ones) if 2 * ones <= len(labels) else (names[0], len(labels) - ones)
+    if count >= LEAST_EVENTS:
+        return []
+    rows = "1 row" if count == 1 else f"{count} rows"
+    return [
+        f"y holds {rows} of label {rarer!r}: below {LEAST_EVENTS} a model mostly fits noise; take more rows, "
+        "or fewer columns"
+    ]
+
+
+def separating(names: Sequence[str], columns: Sequence[Floats], labels: NDArray[Any]) -> list[str]:
+    """Name the columns that alone order the labels almost perfectly, either way; what is missing comes first.
+
+    Examples
+    --------
+    >>> y = np.array([0, 1, 0, 1, 0, 1])
+    >>> found = separating(["age", "closed"], [np.arange(6.0), y * 2.0], y)
+    >>> found[0][:70]
+    "column 'closed' alone separates the labels (AUC 1.000): if it is known"
+    """
+    found = []
+    for name, values in zip(names, columns, strict=True):
+        missing = np.isnan(values)
+        filled = np.where(missing, values[~missing].min(initial=0.0) - 1.0, values)
+        found += _separated(f"column {name!r}", delong(*_counts(labels, filled))[0])
+    return found
+
+
+def separating_bins(columns: Iterable[tuple[str, Ints, Ints]]) -> list[str]:
+    """Name the columns whose bins alone separate the labels: of each its name, and the rows and events of its bins.
+
+    Examples
+    --------
+    >>> separating_bins([("column 'a'", np.array([9, 9]), np.array([9, 0]))])[0][:50]
+    "column 'a' alone separates the labels (AUC 1.000):"
+    """
+    found = []
+    for name, rows, events in columns:
+        order = np.argsort(events / np.maximum(rows, 1), kind="stable")
+        ones, zeros = events[order], (rows - events)[order]
+        if ones.sum() and zeros.sum():
+            found += _separated(name, delong(zeros, ones)[0])
+    return found
+
+
+def _separated(column: str, area: float) -> list[str]:
+    if max(area, 1.0 - area) < _SEPARATES:
+        return []
+    return [
+        f"{column} alone separates the labels (AUC {area:.3f}): if it is known only after the event, or is made from "
+        "it, leave it out"
+    ]
+
+
+def useless(labels: NDArray[np.int64], joint: Floats, alone: Floats | None) -> list[str]:
+    """Say so if on rows it was not trained on a model is worse than chance, or no better, or worse without a partner.
+
+    Both at 95 %: by the interval of :func:`~bluetusk.vertical.evaluation.auc_interval`, and by 1.96 standard errors of
+    the difference of two areas on the same rows (E. DeLong, D. DeLong, D. Clarke-Pearson, Biometrics 44, 1988).
+
+    Examples
+    --------
+    >>> y = np.arange(40) % 2
+    >>> useless(y, y - 0.5, None)
+    []
+    >>> len(useless(y, 0.5 - y, y - 0.5))
+    2
+    """
+    if not 0 < labels.sum() < len(labels):
+        return []
+    found, counts = list[str](), _counts(labels, joint)
+    area, (low, high) = delong(*counts)[0], auc_bounds(*counts, 0.95)
+    if high < 0.5:
+        found.append(
+            f"the joint model orders rows that it was not trained on worse than chance (AUC {area:.3f}, {low:.3f} to "
+            f"{high:.3f}, on {len(labels)} rows held back): do not use it; look for a column whose meaning differs "
+            "between the rows"
+        )
+    elif low <= 0.5 and min(labels.sum(), len(labels) - labels.sum()) >= _TELLING:
+        found.append(
+            f"the joint model cannot be told from chance on rows that it was not trained on (AUC {area:.3f}, {low:.3f} "
+            f"to {high:.3f}, on {len(labels)} rows held back): its columns say little of these labels"
+        )
+    if alone is not None:
+        other = delong(*_counts(labels, alone))[0]
+        pairs = zip(_placements(labels, joint), _placements(labels, alone), strict=True)
+        if area - other + _WIDTH * _error([one - two for one, two in pairs]) < 0.0:
+            found.append(
+                f"the joint model (AUC {area:.3f}) is worse than this party's columns alone (AUC {other:.3f}) on "
+                f"{len(labels)} rows held back: the other party's columns do not help, or its rows are not aligned"
+            )
+    return found
+
+
+def _counts(labels: NDArray[Any], score: Floats) -> tuple[Ints, Ints]:
+    """Return how many rows of label 0, and 1, have each score, the lowest first."""
+    distinct, place = np.unique(score, return_inverse=True)
+    ones = np.bincount(place[labels == 1], minlength=len(distinct))
+    return np.bincount(place, minlength=len(distinct)) - ones, ones
+
+
+def _placements(labels: NDArray[np.int64], score: Floats) -> tuple[Floats, Floats]:
+    """Return for each row of label 1 the share of rows of label 0 that score lower, ties half; and the reverse."""
+    ones, zeros = score[labels == 1], score[labels == 0]
+
+    def below(values: Floats, others: Floats) -> Floats:
+        ordered = np.sort(others)
+        places = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
+        result: Floats = places / (2.0 * len(others))
+        return result
+
+    return below(ones, zeros), 1.0 - below(zeros, ones)
+
+
+def _error(differences: list[Floats]) -> float:
+    """Return the standard error of a mean difference, of the placements of both labels."""
+    parts = [values.var(ddof=1) / len(values) for values in differences if len(values) > 1]
+    return math.sqrt(sum(parts)) if len(parts) == 2 else math.inf

@@ -1,0 +1,663 @@
+"""The training of a shared logistic regression, one party's half: its steps, its state, its fixed point.
+
+Each party brings its own columns into a form for which one step size fits all data (:mod:`._whitening`); weights and
+gradients are those of that form until the end. Rows are taken in batches, in another order each epoch; the result is
+the mean of the weights over an epoch's steps. The training ends when an epoch lowers the loss by too little; it then
+gives the result of the epoch before: of the shared losses only that comparison is opened (:mod:`._comparing`).
+
+Fixed point, in binary digits after the point: rows 12, weights 20, residuals 20, gradients 20 (``docs/vertical/
+logistic.md`` has the bounds). Scores are rows times weights, so they have 32; the linear sigmoid's division by 8 is a
+matter of reading: three more. Truncations are local to each party (:func:`._ring.truncate`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..._random import SEED_BYTES, Stream
+from ...errors import EncodingOverflow, FrameError, ProtocolAbort
+from ...paillier.ephemeral import ephemeral_key
+from ...wire.frame import Kind, check_fields, decode, encode, field
+from ..protocol.link import Link, array_bytes, array_from
+from ..protocol.state import inputs_of
+from . import products, ring
+from .comparing import negative
+from .ring import Ring
+from .whitening import whitening
+
+if TYPE_CHECKING:
+    from ...paillier import PrivateKey, PublicKey
+
+__all__ = [
+    "CLASS_BITS",
+    "MOST_COLUMNS",
+    "MOST_ROWS",
+    "SCORE_BITS",
+    "SIGMOIDS",
+    "SLOPES",
+    "TASK",
+    "Config",
+    "LogisticJob",
+    "held_back",
+    "plan_steps",
+    "rounded_scores",
+]
+
+TASK = "logistic_regression"
+"""The task, and the purpose that owners are asked for."""
+
+ROW_BITS = 12
+"""Fractional bits of the rows; with 6 bits before the point they stay below 2^18."""
+COEF_BITS = 20
+"""Fractional bits of the weights; residuals and gradients have as many."""
+SCORE_BITS = 20
+"""Fractional bits of scores that the guest gets."""
+CLASS_BITS = 16
+"""Fractional bits of class weights, which are at most 1."""
+
+_SCORE_BITS = ROW_BITS + COEF_BITS
+_CUBIC_BITS = 12  # of the scores in the cubic
+_CUBIC_SCALE = 16  # of its coefficients
+_CUBIC = (round(0.197 * (1 << _CUBIC_SCALE)), round(0.004 * (1 << _CUBIC_SCALE)))
+_TOL_BITS = 16
+_AHEAD_BITS = 16
+_MEAN_BITS = 24  # of one over the steps of an epoch
+_WORD = (1 << ring.RING_BITS) - 1
+_PARTS = 13  # of a state
+_STEP_BITS = 16  # of the learning rate over the rows of a batch, leading zeros not counted
+_LARGEST_BITS = 10
+_LARGEST_ROW = float(1 << (products.ENTRY_BITS - ROW_BITS)) - 2.0**-ROW_BITS
+MOST_COLUMNS = 8000
+"""Their names fit a header, and sums over them fit 64 bits where scores are computed in the plain."""
+MOST_ROWS = 1 << 32
+_MOST_BATCH = 1 << 16
+_MOST_EPOCHS = 1000
+_RATES = (2.0**-20, 64.0)
+
+SIGMOIDS = ("linear", "cubic")
+SLOPES = {"linear": 0.125, "cubic": 0.197}
+"""Of each sigmoid at 0, where it is steepest."""
+
+_WHOLE = 2048  # rows up to which a step takes all of them
+_BATCHES = (1024, 8192)
+_LEAST_STEPS = 60
+_EPOCHS = (5, 60)
+_CURVED = 1.75  # the most that a batch may be curved beyond all rows; steps overshoot from 2 on
+_HELD_BACK = (20, 2000)
+
+
+def plan_steps(rows: int) -> tuple[int, int]:
+    """Return the rows of a batch and the most epochs that suit so many rows.
+
+    Few rows are all taken in every step, which then is exact; of many rows a 64th, between 1024 and 8192, is enough for
+    a direction. Five epochs, or as many as give some 60 steps; most trainings end before.
+
+    Examples
+    --------
+    >>> plan_steps(700), plan_steps(18_000), plan_steps(1_000_000)
+    ((700, 60), (1024, 5), (8192, 5))
+    """
+    batch = rows if rows <= _WHOLE else min(max(-(-rows // 64), _BATCHES[0]), _BATCHES[1])
+    return batch, min(max(-(-_LEAST_STEPS // -(-rows // batch)), _EPOCHS[0]), _EPOCHS[1])
+
+
+def held_back(rows: int) -> int:
+    """Return how many rows are kept from the training to calibrate: a tenth, at least 20 but a quarter, at most 2000.
+
+    Examples
+    --------
+    >>> held_back(40), held_back(700), held_back(18_000), held_back(10**6)
+    (10, 70, 1800, 2000)
+    """
+    least, most = _HELD_BACK
+    return min(max(rows // 10, min(least, rows // 4)), most)
+
+
+def rounded_scores(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return scores as integers, in units of 2^-20: what the guest sees of them; beyond 2^40 they keep that value."""
+    limit = float(1 << 40)
+    return np.rint(np.clip(values, -limit, limit) * (1 << SCORE_BITS)).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the guest decides about a training, and the host is told."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float | None
+    l2: float
+    sigmoid: str
+    weighted: bool
+    intercept: bool
+    tol: float
+    held_back: int
+
+    def to_fields(self) -> dict[str, Any]:
+        """Return it as values of a header: floats as hexadecimal text, no given learning rate as ""."""
+        told = {f.name: getattr(self, f.name) for f in fields(self)}
+        told |= {name: float.hex(told[name]) for name in ("tol", "l2")}
+        return told | {"learning_rate": "" if self.learning_rate is None else float.hex(self.learning_rate)}
+
+    @classmethod
+    def from_fields(cls, told: dict[str, Any]) -> Config:
+        """Check what another party or a file says."""
+        check_fields(told, [f.name for f in fields(cls)])
+        rate = field(told, "learning_rate", str, high=32)
+        config = cls(
+            field(told, "epochs", int, low=1, high=_MOST_EPOCHS),
+            field(told, "batch_size", int, low=1, high=_MOST_BATCH),
+            None if not rate else _real(told, "learning_rate", *_RATES),
+            _real(told, "l2", 0.0, 1.0),
+            field(told, "sigmoid", str, choices=SIGMOIDS),
+            field(told, "weighted", bool),
+            field(told, "intercept", bool),
+            _real(told, "tol", 0.0, 1.0),
+            field(told, "held_back", int, low=0, high=MOST_ROWS),
+        )
+        if config.to_fields() != told:
+            raise FrameError("the frame's real numbers are not in canonical form")
+        return config
+
+
+def _real(told: dict[str, Any], name: str, low: float, high: float) -> float:
+    text = field(told, name, str, high=32)
+    try:
+        value = float.fromhex(text)
+    except (ValueError, OverflowError):
+        raise FrameError(f"frame field {name!r} is no number") from None
+    if not low <= value <= high:
+        raise FrameError(f"frame field {name!r} is {value:g}, beyond {low:g} to {high:g}")
+    return value
+
+
+class LogisticJob:
+    """One party's half of the training; see :class:`~bluetusk.vertical.LogisticRegression`.
+
+    Parameters
+    ----------
+    role : {"guest", "host"}
+    table : ndarray of float64, shape (n, d)
+        The party's rows.
+    names : list of str
+        Its columns, for its own observer.
+    key_size : int
+    config : Config, optional
+        The guest's; the host gets it.
+    labels : ndarray of int64, shape (n,), optional
+        The guest's, 0 or 1.
+    class_weights : tuple of int, optional
+        The guest's factors of the labels 0 and 1, with 16 fractional bits.
+    seed : bytes, optional
+        Of the order of rows, 32 bytes; the guest's, fresh by default. The host's, if given, is what it must be.
+    held_back : ndarray of int64, optional
+        Rows that are kept from the training, the same at both parties; by default the seed draws them.
+
+    Attributes
+    ----------
+    held : ndarray of int64
+        Rows that are held back from the training, by the seed.
+    scores : ndarray of float64 or None
+        Joint scores of these rows, at the guest, at the end.
+    """
+
+    name = TASK
+
+    def __init__(
+        self,
+        role: str,
+        table: NDArray[np.float64],
+        names: Sequence[str],
+        key_size: int,
+        *,
+        config: Config | None = None,
+        labels: NDArray[np.int64] | None = None,
+        class_weights: tuple[int, int] | None = None,
+        seed: bytes | None = None,
+        held_back: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.role, self.leader = role, role == "guest"
+        self.table, self.names, self.key_size = table, list(names), key_size
+        self.labels, self.class_weights = labels, class_weights
+        self.inputs = inputs_of(table, list(names), key_size, config, labels, class_weights, seed, held_back)
+        self.config, self.chosen = config, held_back
+        self.seed = (os.urandom(SEED_BYTES) if seed is None else seed) if self.leader else b""
+        self.due = None if self.leader else seed
+        self.key: PrivateKey | None = None
+        self.peer: PublicKey | None = None
+        self.own = self.theirs = ring.zeros(0)  # shares of this party's weights, of the other's
+        self.last = (self.own, self.theirs)  # the weights after the last step; the next one may start ahead of them
+        self.sums = self.result = (self.own, self.theirs)  # of the epoch's weights; their mean in the last good epoch
+        self.loss = self.before = 0  # shares of the sums of squared residuals: of this epoch, of the one before
+        self.taken, self.stopped = 0, 0  # steps; the epoch after which it stopped, if it did
+        self.scores: NDArray[np.float64] | None = None
+        self._order: tuple[int, NDArray[np.int64]] | None = None
+        self._prepared: tuple[Config, bytes] | None = None
+        if config is not None:
+            self._prepare()
+
+    def _prepare(self) -> None:
+        """Divide the rows and bring the columns into their form, once the configuration and the seed are known."""
+        assert self.config is not None
+        if self._prepared == (self.config, self.seed):
+            return
+        self._prepared = self.config, self.seed
+        n, config = len(self.table), self.config
+        if self.chosen is None:
+            seed = hashlib.sha256(b"bluetusk logistic held back" + self.seed).digest()
+            self.held = np.sort(np.argsort(Stream(seed).uint64(n), kind="stable")[: config.held_back])
+        else:
+            self.held = self.chosen
+        self.used = np.setdiff1d(np.arange(n), self.held)
+        rows = self.table[self.used]
+        self.whitening = whitening(rows, _LARGEST_ROW, centre=config.intercept)
+        matrix = self.whitening.rows(rows)
+        if config.intercept and self.leader:
+            matrix = np.column_stack([matrix, np.ones(len(matrix))])
+        self._order = None
+        self.unit = self._steady(matrix)
+        self.matrix = np.rint(matrix * (self.unit * (1 << ROW_BITS))).astype(np.int64)
+        self.targets = np.zeros(0, np.int64) if self.labels is None else self.labels[self.used]
+
+    def _steady(self, matrix: NDArray[np.float64]) -> float:
+        """Return the factor at which no batch of any epoch is curved more than 1.75 times as much as all rows may be.
+
+        Rows of heavy tails can give a few batches many times the curvature of the whole: steps that fit all rows would
+        overshoot there, and never come back. Both parties' batches then are curved by at most 1.75 (1 + 1) s, and a
+        step of 1 / (2 s) times that is below 2, where descent stays stable.
+        """
+        assert self.config is not None
+        if self.batches == 1:
+            return 1.0
+        most = 1.0
+        for number in range(self.batches * self.config.epochs):
+            part = matrix[self._rows_of(number)]
+            most = max(most, float(np.linalg.eigvalsh(part.T @ part / len(part))[-1]))
+        return min(1.0, math.sqrt(_CURVED / most))
+
+    # --- the row of steps ---
+
+    @property
+    def batches(self) -> int:
+        """Batches of an epoch, of equal size but for one row."""
+        assert self.config is not None
+        return -(-(len(self.table) - self.config.held_back) // self.config.batch_size)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that are taken, as far as is known now."""
+        assert self.config is not None
+        return self.stopped or self.config.epochs
+
+    @property
+    def steps(self) -> int:
+        """The set-up, the batches, the exchange of weights, the scores; 2 until the host knows how many there are."""
+        if self.config is None:
+            return 2
+        return 2 + self.batches * self.epochs + (self.config.held_back > 0)
+
+    def step(self, links: Sequence[Link], index: int) -> None:
+        """Take a step: all that it changes is set at its end."""
+        (link,) = links
+        if index == 0:
+            self._set_up(link)
+        elif index <= self.batches * self.epochs:
+            self._batch(link, index - 1)
+        elif index == self.batches * self.epochs + 1:
+            self._finish(link)
+        else:
+            self._show(link)
+        self.taken = index + 1
+
+    def _set_up(self, link: Link) -> None:
+        from ...paillier import PublicKey
+
+        rows, columns = len(self.table), len(self.names)
+        key = ephemeral_key(self.key_size)
+        parts = [key.public_key.to_bytes()]
+        about = {"rows": rows, "columns": columns}
+        if self.leader:
+            assert self.config is not None
+            about["columns"] += self.config.intercept
+            self._authorise(link, self.config)
+            link.send("setup", about | {"config": self.config.to_fields(), "seed": self.seed}, parts)
+            got = link.receive("setup", ["rows", "columns"], parts=1)
+            config, seed = self.config, self.seed
+        else:
+            got = link.receive("setup", ["rows", "columns", "config", "seed"], parts=1)
+            config = Config.from_fields(field(got.fields, "config", dict))
+            seed = field(got.fields, "seed", bytes, length=SEED_BYTES)
+            if self.due is not None and seed != self.due:
+                raise ProtocolAbort("the rows are to be taken in another order than was agreed", party=link.peer)
+            self._authorise(link, config)
+            link.send("setup", about, parts)
+        if field(got.fields, "rows", int, low=1, high=MOST_ROWS) != rows:
+            raise ProtocolAbort(
+                f"this party has {rows} rows, the other {got.fields['rows']}: align them first", party=link.peer
+            )
+        theirs = field(got.fields, "columns", int, low=1, high=MOST_COLUMNS + 1)
+        peer = PublicKey.from_bytes(got.parts[0])
+        link.count("rows", rows)
+        self.config, self.seed, self.key, self.peer = config, seed, key, peer
+        self._prepare()
+        self.own, self.theirs = ring.zeros(self.matrix.shape[1]), ring.zeros(theirs)
+        self.last = self.sums = self.result = (self.own, self.theirs)
+
+    def _authorise(self, link: Link, config: Config) -> None:
+        """Ask for all that this training shows, before anything is computed."""
+        rows = len(self.table)
+        if not config.held_back < rows:
+            raise FrameError(f"frame field 'held_back' is {config.held_back}, of {rows} rows")
+        if self.chosen is not None and len(self.chosen) != config.held_back:
+            raise ProtocolAbort(
+                f"the other party holds back {config.held_back} rows, this one {len(self.chosen)}: agree on them first",
+                party=link.peer,
+            )
+        link.authorise(TASK, self.names, rows, epochs=config.epochs)
+        if config.held_back:
+            link.authorise("predict", self.names, config.held_back)
+
+    def _finish(self, link: Link) -> None:
+        share, theirs = self.result
+        link.send("coefficients", parts=[ring.to_bytes(theirs)])
+        got = link.receive("coefficients", parts=1)
+        if len(got.parts[0]) != ring.WORD_BYTES * len(share):
+            raise FrameError(f"message 'coefficients' holds no {len(share)} shares")
+        own = ring.words((share + ring.from_bytes(got.parts[0])).tolist())
+        if any(abs(v) >> (COEF_BITS + _LARGEST_BITS) for v in ring.centred(own)):
+            raise EncodingOverflow(
+                'the training diverged: give a smaller learning_rate or none, or sigmoid="linear", which cannot'
+            )
+        self.own, self.theirs = own, ring.zeros(len(self.theirs))
+        self.result = self.own, self.theirs
+
+    def _show(self, link: Link) -> None:
+        """Give the guest the joint scores of the rows that were held back."""
+        coefficients, constant = self.coefficients
+        part = rounded_scores(self.table[self.held] @ coefficients + constant)
+        link.count("rows", len(self.held))
+        if self.leader:
+            theirs = array_from(link.receive("held back", parts=1).parts[0], "<i8", (len(self.held),))
+            if not (np.abs(theirs) <= 1 << (SCORE_BITS + 40)).all():
+                raise FrameError("message 'held back' holds a number that no score is")
+            self.scores = (part + theirs) / (1 << SCORE_BITS)
+        else:
+            link.count("values_revealed", len(self.held))
+            link.send("held back", parts=[array_bytes(part, "<i8")])
+
+    @property
+    def model(self) -> bytes:
+        """Names this training: the same at both parties, 32 bytes."""
+        assert self.config is not None
+        priv, pub = self._keys()
+        keys = sorted([priv.public_key.fingerprint, pub.fingerprint])
+        return hashlib.sha256(b"bluetusk logistic model" + self.seed + b"".join(keys)).digest()
+
+    @property
+    def coefficients(self) -> tuple[NDArray[np.float64], float]:
+        """Coefficients and constant of this party's rows as they are, once its weights are opened."""
+        assert self.config is not None
+        weights = np.array(ring.centred(self.own), dtype=np.float64) * (self.unit / (1 << COEF_BITS))
+        coefficients, constant = self.whitening.coefficients(weights[: len(self.names)])
+        return coefficients, constant + float(weights[len(self.names) :].sum())
+
+    @property
+    def rate(self) -> float:
+        """The step size: the inverse of the largest curvature that both parties' columns can have, whatever they are.
+
+        Each party's rows U satisfy U'U / n <= I, so that of both is at most 2 s, s the sigmoid's slope.
+        """
+        assert self.config is not None
+        if self.config.learning_rate is not None:
+            return self.config.learning_rate
+        return 1.0 / (2.0 * SLOPES[self.config.sigmoid] + self.config.l2)
+
+    # --- one batch ---
+
+    def _rows_of(self, number: int) -> NDArray[np.int64]:
+        """Return the rows of a batch: each epoch is cut from an order of its own, which the seed gives both parties."""
+        epoch, batch = divmod(number, self.batches)
+        n = len(self.used)
+        if self._order is None or self._order[0] != epoch:
+            seed = hashlib.sha256(b"bluetusk logistic order" + self.seed + epoch.to_bytes(8, "little")).digest()
+            self._order = epoch, np.argsort(Stream(seed).uint64(n), kind="stable")
+        return self._order[1][n * batch // self.batches : n * (batch + 1) // self.batches]
+
+    def _batch(self, link: Link, number: int) -> None:
+        assert self.config is not None
+        config = self.config
+        rows = self._rows_of(number)
+        matrix = np.ascontiguousarray(self.matrix[rows])
+        residuals = self._residuals(link, self._scores(link, matrix), rows)
+        pulls = residuals if not config.weighted else self._weighed(link, residuals, rows)
+        own, theirs, loss = self._gradients(link, matrix, pulls, residuals)
+        own, theirs = self._moved(self.own, own, len(rows), True), self._moved(self.theirs, theirs, len(rows), False)
+        sums = ring.words((self.sums[0] + own).tolist()), ring.words((self.sums[1] + theirs).tolist())
+        last = own, theirs
+        if self.batches == 1:
+            own, theirs = self._ahead(own, self.last[0], number), self._ahead(theirs, self.last[1], number)
+        loss, before, result, stopped = (self.loss + loss) & _WORD, self.before, self.result, 0
+        epoch, batch = divmod(number, self.batches)
+        if batch == self.batches - 1:
+            if config.tol and epoch and self._enough(link, before, loss):
+                stopped = epoch + 1
+            else:
+                result = self._mean(sums[0]), self._mean(sums[1])
+            sums = ring.zeros(len(own)), ring.zeros(len(theirs))
+            loss, before = 0, loss
+        self.own, self.theirs, self.last, self.sums, self.result = own, theirs, last, sums, result
+        self.loss, self.before, self.stopped = loss, before, stopped
+
+    def _ahead(self, weights: Ring, last: Ring, number: int) -> Ring:
+        """Return this party's share of the point from which the next step is taken: ahead of the weights.
+
+        For steps of all rows, which are exact; where the parties' columns are nearly the same, it saves most of them
+        (Y. Nesterov, Soviet Mathematics Doklady 27, 1983).
+        """
+        factor = round((number + 1) / (number + 4) * (1 << _AHEAD_BITS))
+        moved = ring.truncate(ring.words(((weights - last) * factor).tolist()), _AHEAD_BITS, self.leader)
+        return ring.words((weights + moved).tolist())
+
+    def _enough(self, link: Link, before: int, now: int) -> bool:
+        """Open whether an epoch lowered the loss by less than `tol` of it: (before - now) < tol now."""
+        assert self.config is not None
+        one = 1 << _TOL_BITS
+        share = before * one - now * (one + max(1, round(self.config.tol * one)))
+        return negative(link, share & _WORD, self.leader, *self._keys())
+
+    def _mean(self, sums: Ring) -> Ring:
+        """Return this party's share of the mean over an epoch's steps."""
+        factor = round((1 << _MEAN_BITS) / self.batches)
+        return ring.truncate(ring.words((sums * factor).tolist()), _MEAN_BITS, self.leader)
+
+    def _keys(self) -> tuple[PrivateKey, PublicKey]:
+        assert self.key is not None
+        assert self.peer is not None
+        return self.key, self.peer
+
+    def _exchange(self, link: Link, topic: str, *parts: bytes) -> list[memoryview]:
+        link.send(topic, parts=parts)
+        return link.receive(topic, parts=len(parts)).parts
+
+    def _scores(self, link: Link, matrix: NDArray[np.int64]) -> Ring:
+        """Return this party's share of the scores: all rows times all weights."""
+        priv, pub = self._keys()
+        n = len(matrix)
+        (got,) = self._exchange(link, "weights", products.encrypted(priv, self.theirs))
+        link.count("values_encrypted", len(self.theirs))
+        layout = products.rows_layout(pub.bits, len(self.own))
+        mine, message = products.rows_times(matrix, products.receive_encrypted(got, pub, len(self.own)), layout)
+        (got,) = self._exchange(link, "scores", message)
+        opened = products.open_places(priv, got, n, products.rows_layout(priv.public_key.bits, len(self.theirs)))
+        return ring.words((ring.dot(matrix, self.own) + mine + opened).tolist())
+
+    def _residuals(self, link: Link, scores: Ring, rows: NDArray[np.int64]) -> Ring:
+        """Return this party's share of sigmoid(z) - y."""
+        assert self.config is not None
+        if self.config.sigmoid == "linear":
+            values, bits = scores, _SCORE_BITS + 3
+        else:
+            values, bits = self._cubic(link, ring.truncate(scores, _SCORE_BITS - _CUBIC_BITS, self.leader))
+        if self.leader:
+            values = ring.words((values + (1 - 2 * self.targets[rows]).astype(object) * (1 << (bits - 1))).tolist())
+        return ring.truncate(values, bits - COEF_BITS, self.leader)
+
+    def _cubic(self, link: Link, z: Ring) -> tuple[Ring, int]:
+        """Return this party's share of 0.197 z - 0.004 z^3, and its fractional bits.
+
+        With z = a + b, the guest's share and the host's: z^3 = a^3 + b^3 + 3 a^2 b + 3 a b^2. The guest encrypts 3 a^2
+        and 3 a, the host multiplies by b and b^2.
+        """
+        priv, pub = self._keys()
+        n, bits = len(z), 3 * _CUBIC_BITS
+        ours = z.tolist()
+        if self.leader:
+            powers = [ring.words(3 * a * a for a in ours), ring.words(3 * a for a in ours)]
+            parts = [products.encrypted(priv, power) for power in powers]
+            link.send("powers", parts=parts)
+            link.count("values_encrypted", 2 * n)
+            layout = products.values_layout(priv.public_key.bits, ring.RING_BITS)
+            crossed = products.open_places(priv, link.receive("cubes", parts=1).parts[0], n, layout)
+        else:
+            got = link.receive("powers", parts=2).parts
+            encrypted = [products.receive_encrypted(part, pub, n) for part in got]
+            factors = [ring.centred(z), ring.centred(ring.words(b * b for b in ours))]
+            layout = products.values_layout(pub.bits, ring.RING_BITS)
+            crossed, message = products.values_times(list(zip(encrypted, factors, strict=True)), n, layout)
+            link.send("cubes", parts=[message])
+        one, three = _CUBIC
+        share = [
+            (one << (2 * _CUBIC_BITS)) * v - three * (v * v * v + c)
+            for v, c in zip(ours, crossed.tolist(), strict=True)
+        ]
+        return ring.words(share), bits + _CUBIC_SCALE
+
+    def _weighed(self, link: Link, residuals: Ring, rows: NDArray[np.int64]) -> Ring:
+        """Return this party's share of the residuals times the class weights, which only the guest knows."""
+        priv, pub = self._keys()
+        n = len(residuals)
+        if self.leader:
+            assert self.class_weights is not None
+            weights = [self.class_weights[label] for label in self.targets[rows].tolist()]
+            c = products.receive_encrypted(link.receive("to weigh", parts=1).parts[0], pub, n)
+            layout = products.values_layout(pub.bits, CLASS_BITS + 1)
+            crossed, message = products.values_times([(c, weights)], n, layout)
+            link.send("weighed", parts=[message])
+            share = crossed + residuals * np.array(weights, dtype=object)
+        else:
+            link.send("to weigh", parts=[products.encrypted(priv, residuals)])
+            link.count("values_encrypted", n)
+            layout = products.values_layout(priv.public_key.bits, CLASS_BITS + 1)
+            share = products.open_places(priv, link.receive("weighed", parts=1).parts[0], n, layout)
+        return ring.truncate(ring.words(share.tolist()), CLASS_BITS, self.leader)
+
+    def _gradients(self, link: Link, matrix: NDArray[np.int64], pulls: Ring, residuals: Ring) -> tuple[Ring, Ring, int]:
+        """Return this party's shares of both gradients, and of the sum of pulls times residuals if that is wanted."""
+        assert self.config is not None
+        priv, pub = self._keys()
+        n, tracked = len(pulls), self.config.tol > 0
+        entries = ring.RING_BITS if tracked else products.ENTRY_BITS
+        mine, other = (products.columns_layout(key.bits, n, entries) for key in (priv.public_key, pub))
+        (got,) = self._exchange(link, "residuals", products.encrypted_packed(priv, pulls, mine))
+        link.count("values_encrypted", n)
+        c = products.receive_packed(got, pub, n, other)
+        crossed, message = products.columns_times(matrix, c, other)
+        messages, loss = [message], 0
+        if tracked:
+            column = np.array(ring.centred(residuals), dtype=object).reshape(-1, 1)
+            part, message = products.columns_times(column, c, other)
+            messages.append(message)
+            loss = part.tolist()[0] + sum(u * r for u, r in zip(pulls.tolist(), residuals.tolist(), strict=True))
+        opened = self._exchange(link, "gradients", *messages)
+        theirs = products.open_columns(priv, opened[0], len(self.theirs), mine)
+        if tracked:
+            loss += products.open_columns(priv, opened[1], 1, mine).tolist()[0]
+        return ring.words((ring.dot(matrix.T, pulls) + crossed).tolist()), theirs, loss
+
+    def _moved(self, weights: Ring, gradient: Ring, n: int, own: bool) -> Ring:
+        """Return this party's share of the weights after the step: w - rate (gradient / n + l2 w).
+
+        The gradient's shares are uniform modulo 2^96, after the first truncation below 2^84 in size; times the rate of
+        16 bits they cover Z_2^96 evenly again, which the second truncation needs.
+        """
+        assert self.config is not None
+        rate = self.rate / n
+        shift = _STEP_BITS - math.frexp(rate)[1]
+        step, decay = (
+            round(math.ldexp(rate, shift)),
+            round(math.ldexp(self.rate * self.config.l2, shift)),
+        )
+        decays = [decay] * len(weights)
+        if self.config.intercept and own == self.leader:
+            decays[-1] = 0  # the guest's last column is 1: its weight is the intercept
+        pulled = ring.truncate(gradient, ROW_BITS, self.leader) * step + weights * np.array(decays, dtype=object)
+        return ring.words((weights - ring.truncate(ring.words(pulled.tolist()), shift, self.leader)).tolist())
+
+    # --- the state ---
+
+    def state(self) -> bytes:
+        """Return everything that the steps so far have changed, one frame; the same bytes for the same state."""
+        header: dict[str, Any] = {
+            "task": self.name,
+            "role": self.role,
+            "taken": self.taken,
+            "stopped": self.stopped,
+            "seed": self.seed,
+            "config": {} if self.config is None else self.config.to_fields(),
+        }
+        parts = [b"", b"", b""]
+        if self.key is not None and self.peer is not None:
+            parts = [*self.key._kernel.export_primes(), self.peer.to_bytes()]
+        pairs = (self.own, self.theirs), self.last, self.sums, self.result
+        parts += [ring.to_bytes(share) for pair in pairs for share in pair]
+        parts.append(ring.to_bytes(ring.words([self.loss, self.before])))
+        parts.append(b"" if self.scores is None else self.scores.astype("<f8").tobytes())
+        header["parts"] = [len(part) for part in parts]
+        return encode(Kind.VERTICAL_STATE, header, b"".join(parts))
+
+    def restore(self, state: bytes) -> None:
+        """Go back to a state of this job."""
+        from ...paillier import PrivateKey, PublicKey
+
+        got = decode(state, Kind.VERTICAL_STATE)
+        head = got.header
+        check_fields(head, ("task", "role", "taken", "stopped", "seed", "config", "parts"))
+        if head["task"] != self.name or head["role"] != self.role:
+            raise FrameError(f"the state is of {head['task']!r} at the {head['role']}, not of {self.name!r} here")
+        lengths = field(head, "parts", list, high=_PARTS, items=int)
+        if len(lengths) != _PARTS or min(lengths) < 0 or sum(lengths) != len(got.payload):
+            raise FrameError("frame field 'parts' does not add up to the payload")
+        ends = np.cumsum([0, *lengths]).tolist()
+        p, q, peer, *shares, losses, scores = (bytes(got.payload[a:b]) for a, b in itertools.pairwise(ends))
+        told = field(head, "config", dict)
+        self.config, self.seed, self._order = (
+            Config.from_fields(told) if told else None,
+            field(head, "seed", bytes),
+            None,
+        )
+        columns = 0
+        if self.config is not None:
+            self._prepare()
+            columns = self.matrix.shape[1]
+        if any(len(share) not in (0, ring.WORD_BYTES * columns) for share in shares[::2]):
+            raise FrameError(f"the state is of another number of columns than {columns}")
+        if not p:
+            self.key = self.peer = None
+        elif self.key is None or self.key._kernel.export_primes() != (p, q):
+            self.key = PrivateKey._generated(int.from_bytes(p, "little"), int.from_bytes(q, "little"), "djn")
+        self.peer = PublicKey.from_bytes(peer) if peer else None
+        own, theirs, *more = (ring.from_bytes(share) for share in shares)
+        self.own, self.theirs = own, theirs
+        self.last, self.sums, self.result = (more[0], more[1]), (more[2], more[3]), (more[4], more[5])
+        self.loss, self.before = ring.from_bytes(losses).tolist()
+        self.scores = array_from(scores, "<f8", (len(self.held),)) if scores else None
+        self.taken, self.stopped = field(head, "taken", int, low=0), field(head, "stopped", int, low=0)

@@ -1,0 +1,283 @@
+"""What a party is told by its configuration file, checked before anything is done."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ... import _toml
+from ...paillier.validate import KEY_BITS
+from ..tables.cells import number_reader
+
+__all__ = ["Config", "Data", "Evidence", "Model"]
+
+T = TypeVar("T")
+
+SECTIONS = ("data", "evidence", "model")
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is trained, and how; the same at both parties, who compare it before they begin."""
+
+    key_size: int = 3072
+    test_share: float = 0.3
+    seed: int = 0
+    min_intersection: int = 1000
+    max_bins: int = 10
+    min_rows: int = 100
+    min_iv: float = 0.0
+    epochs: int | None = None  # None: what suits the number of rows, as LogisticRegression says; 0: no regression
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    l2: float = 0.001
+    sigmoid: str = "linear"
+    trees: int = 10
+    depth: int = 3
+    tree_rate: float = 0.4
+    tree_bins: int = 32
+    min_bucket_rows: int = 10
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "test_share": (0.01, 0.9),
+            "seed": (0, 2**32 - 1),
+            "min_intersection": (1, 2**40),
+            "max_bins": (2, 255),
+            "min_rows": (1, 2**40),
+            "min_iv": (0.0, 100.0),
+            "epochs": (0, 1000),
+            "batch_size": (1, 65536),
+            "learning_rate": (2**-20, 64.0),
+            "l2": (0.0, 1.0),
+            "trees": (0, 1000),
+            "depth": (1, 10),
+            "tree_rate": (1e-6, 10.0),
+            "tree_bins": (2, 255),
+            "min_bucket_rows": (1, 2**40),
+        }
+        for name, (low, high) in ranges.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise ValueError(f"model.{name} is {value}: it must be between {low:g} and {high:g}")
+        if self.key_size not in KEY_BITS:
+            raise ValueError(f"model.key_size must be one of {', '.join(map(str, KEY_BITS))}, not {self.key_size}")
+        if self.sigmoid not in ("linear", "cubic"):
+            raise ValueError(f'model.sigmoid must be "linear" or "cubic", not {self.sigmoid!r}')
+
+    def stated(self) -> dict[str, Any]:
+        """Return the settings as a message holds them: reals as hexadecimal text, what is left to the data as ""."""
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        told = {name: value.hex() if isinstance(value, float) else value for name, value in given.items()}
+        return {name: "" if value is None else value for name, value in told.items()}
+
+
+@dataclass(frozen=True)
+class Data:
+    """A party's own table, and what its columns are declared to be.
+
+    Attributes
+    ----------
+    file : str
+        CSV or Parquet.
+    id, label : str
+        The columns of ids and, at the guest, of labels.
+    columns : tuple of str or None
+        Those for the models; by default all others.
+    categorical, text : tuple of str
+        Columns whose cells are categories, whatever they look like.
+    numeric : tuple of str
+        Columns of numbers in which another text counts as missing.
+    missing : tuple of str
+        Texts that stand for missing values, beside those that pandas reads so.
+    decimal, thousands : str
+        The marks in numbers.
+    """
+
+    file: str
+    id: str = "id"
+    label: str | None = None
+    columns: tuple[str, ...] | None = None
+    categorical: tuple[str, ...] = ()
+    text: tuple[str, ...] = ()
+    numeric: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    decimal: str = "."
+    thousands: str = ""
+
+    def __post_init__(self) -> None:
+        try:
+            number_reader(self.decimal, self.thousands)
+        except ValueError as err:
+            raise ValueError(f"data.{err}") from None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Policy, log and identity; without a policy every use is allowed, and noted."""
+
+    log: str
+    identity: str
+    peer_key: str
+    policy: str | None = None
+
+
+@dataclass(frozen=True)
+class Config:
+    """A party's whole configuration.
+
+    Attributes
+    ----------
+    role : str
+        "guest" or "host".
+    job : str
+        Name of the run, new for every run.
+    certificate, key, peer_certificate : str
+        PEM files.
+    listen, connect : str or None
+        Exactly one.
+    state, output, splits : str
+        Directories: encrypted state of one job; models and results; this party's part of the splits, encrypted, which
+        serves all jobs with all peers and must outlive them.
+    patience : float
+        Seconds to wait for a silent peer.
+    data : Data
+    model : Model
+    evidence : Evidence or None
+    """
+
+    role: str
+    job: str
+    certificate: str
+    key: str
+    peer_certificate: str
+    data: Data
+    listen: str | None = None
+    connect: str | None = None
+    state: str = "state"
+    output: str = "output"
+    splits: str = "splits"
+    patience: float = 600.0
+    model: Model = field(default_factory=Model)
+    evidence: Evidence | None = None
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, role: str | None = None) -> Config:
+        """Read a TOML file; paths in it are relative to it.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+        role : str, optional
+            Overrides the file's.
+
+        Returns
+        -------
+        Config
+
+        Raises
+        ------
+        ValueError
+            Naming the file and the setting that is missing, unknown or out of range.
+        OSError
+            If the file cannot be read.
+        """
+        given = _toml.load(path)
+        if role is not None:
+            given["role"] = role
+        sections: dict[str, Any] = {name: given.pop(name, None) for name in SECTIONS}
+        try:
+            if sections["data"] is None:
+                raise ValueError("the section [data] is missing")
+            data = _made(Data, sections["data"], "data.")
+            more = {
+                "data": data,
+                "model": _made(Model, sections["model"] or {}, "model."),
+                "evidence": None
+                if sections["evidence"] is None
+                else _made(Evidence, sections["evidence"], "evidence."),
+            }
+            config = _made(cls, given, "", more)
+            config._check()
+        except ValueError as err:
+            raise ValueError(f"{os.fspath(path)}: {err}") from None
+        return config._at(Path(path).parent)
+
+    def _check(self) -> None:
+        if self.role not in ("guest", "host"):
+            raise ValueError(f'role must be "guest" (who has the labels) or "host", not {self.role!r}')
+        if (self.listen is None) == (self.connect is None):
+            raise ValueError("give exactly one of listen and connect: one party listens, the other connects")
+        if (self.data.label is None) == (self.role == "guest"):
+            raise ValueError("data.label names the column of labels: the guest has one, a host has none")
+        address = self.listen if self.listen is not None else str(self.connect)
+        if not address.rpartition(":")[0] or not address.rpartition(":")[2].isdecimal():
+            raise ValueError(f"listen and connect must be an address with a port, HOST:PORT, not {address!r}")
+        if not 1 <= len(self.job) <= 100:
+            raise ValueError("job must be a text of 1 to 100 characters")
+        if not self.patience > 0:
+            raise ValueError("patience must be more than 0 seconds")
+
+    def _at(self, folder: Path) -> Config:
+        from dataclasses import replace
+
+        def at(name: str | None) -> Any:
+            return None if name is None else str(folder / name)
+
+        evidence = self.evidence
+        if evidence is not None:
+            evidence = Evidence(at(evidence.log), at(evidence.identity), at(evidence.peer_key), at(evidence.policy))
+        return replace(
+            self,
+            certificate=at(self.certificate),
+            key=at(self.key),
+            peer_certificate=at(self.peer_certificate),
+            state=at(self.state),
+            output=at(self.output),
+            splits=at(self.splits),
+            data=replace(self.data, file=at(self.data.file)),
+            evidence=evidence,
+        )
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "int": int,
+    "int | None": int,
+    "float": (int, float),
+    "float | None": (int, float),
+    "str": str,
+    "str | None": str,
+    "tuple[str, ...]": list,
+    "tuple[str, ...] | None": list,
+}
+
+
+def _made(kind: type[T], given: Any, where: str, more: dict[str, Any] | None = None) -> T:
+    """Make a section from what the file says, every name and type checked."""
+    if not isinstance(given, dict):
+        raise ValueError(f"{where[:-1]} must be a section")
+    known = {f.name: f for f in fields(kind) if not more or f.name not in more}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in known:
+            raise ValueError(f"{where}{name} is not known here: there are {', '.join(known)}")
+        stated = str(known[name].type)
+        if isinstance(value, bool) or not isinstance(value, _TYPES[stated]):
+            raise ValueError(f"{where}{name} must be {_said(stated)}, not {value!r}")
+        if isinstance(value, list):
+            if not all(isinstance(item, str) for item in value):
+                raise ValueError(f"{where}{name} must be a list of texts")
+            value = tuple(value)
+        values[name] = float(value) if stated.startswith("float") else value
+    try:
+        return kind(**values, **(more or {}))
+    except TypeError as err:
+        raise ValueError(f"{where or 'the file'} lacks {str(err).partition('argument')[2].lstrip('s: ')}") from None
+
+
+def _said(stated: str) -> str:
+    names = {"int": "a whole number", "float": "a number", "str": "a text"}
+    return names.get(stated.removesuffix(" | None"), "a list of texts")

@@ -1,0 +1,205 @@
+"""Sessions over gRPC with mutual TLS: one party listens, the other connects; each accepts one certificate only.
+
+There is one method, a stream of frames each way. gRPC holds a sender back while the receiver does not keep up, so a
+slow peer costs no memory. A broken connection is made again until the session's patience ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from ...errors import BluetuskError, ProtocolAbort
+from .certs import Identity, only_certificate
+from .connection import CHUNK, Connection
+from .session import Session
+
+__all__ = ["Transport", "connect", "listen"]
+
+_METHOD = "/bluetusk.Party/Converse"
+_OPTIONS = [
+    ("grpc.max_receive_message_length", CHUNK + (1 << 20)),
+    ("grpc.max_send_message_length", CHUNK + (1 << 20)),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.so_reuseport", 0),
+]
+_REFUSALS = 3  # in a row, before a closed door is not taken for a listener that is just ending
+_PAUSE = (0.05, 2.0)  # seconds between attempts to connect: the first, and at most
+
+
+def _grpc() -> Any:
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it writes to standard error, past Python's logging
+    try:
+        import grpc
+    except ImportError:
+        raise ImportError('parties need grpcio: pip install "bluetusk[vertical]"') from None
+    return grpc
+
+
+class Transport:
+    """A session's network side; :meth:`close` ends it."""
+
+    address: str
+
+    def close(self) -> None:
+        """End the network side."""
+
+
+class _Listener(Transport):
+    def __init__(self, session: Session, identity: Identity, address: str) -> None:
+        grpc = _grpc()
+        self._session = session
+        pinned = only_certificate(identity.peer_certificate)
+
+        def converse(requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
+            (pem,) = context.auth_context().get("x509_pem_cert", [b""])
+            if only_certificate(pem) != pinned:
+                context.abort(grpc.StatusCode.PERMISSION_DENIED, "another certificate is expected")
+            connection = session.connect()
+            threading.Thread(target=_drain, args=(requests, connection, session), daemon=True).start()
+            yield from connection.messages()
+
+        handler = grpc.method_handlers_generic_handler(
+            "bluetusk.Party", {"Converse": grpc.stream_stream_rpc_method_handler(converse)}
+        )
+        self._server = grpc.server(ThreadPoolExecutor(8), handlers=[handler], options=_OPTIONS)
+        credentials = grpc.ssl_server_credentials(
+            [(identity.key, identity.certificate)], identity.peer_certificate, require_client_auth=True
+        )
+        host = address.rpartition(":")[0]
+        try:
+            port = self._server.add_secure_port(address, credentials)
+        except RuntimeError:
+            port = 0
+        if port == 0:
+            raise ProtocolAbort(f"cannot listen at {address}: is the port taken, or the address another machine's?")
+        self.address = f"{host}:{port}"
+        self._server.start()
+
+    def close(self) -> None:
+        self._session.disconnect()
+        self._server.stop(grace=1.0).wait()
+
+
+class _Dialler(Transport):
+    def __init__(self, session: Session, identity: Identity, address: str) -> None:
+        self._grpc = _grpc()
+        self._session, self._identity, self.address = session, identity, address
+        self._closed = threading.Event()
+        self._refusals = 0
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        grpc, identity = self._grpc, self._identity
+        credentials = grpc.ssl_channel_credentials(identity.peer_certificate, identity.key, identity.certificate)
+        options = [*_OPTIONS, ("grpc.ssl_target_name_override", identity.peer_name)]
+        pause = _PAUSE[0]
+        while not self._closed.is_set() and self._session.failure is None:
+            channel = grpc.secure_channel(self.address, credentials, options=options)
+            try:
+                connection = self._session.connect()
+                call = channel.stream_stream(_METHOD)(connection.messages())
+                for message in call:
+                    pause = _PAUSE[0]
+                    if not connection.take(message):
+                        break
+                call.cancel()
+            except grpc.RpcError as err:
+                try:
+                    self._explain(err)
+                except Exception as other:
+                    self._session.fail(_typed(other))
+            except Exception as err:
+                self._session.fail(_typed(err))
+            finally:
+                channel.close()
+            self._closed.wait(pause)
+            pause = min(2 * pause, _PAUSE[1])
+
+    def _explain(self, err: Any) -> None:
+        """Tell a peer with another certificate, which no patience mends, from one that is not there yet."""
+        said = str(err.details())
+        code = err.code()
+        wrong = "CERTIFICATE_VERIFY_FAILED" in said or code == self._grpc.StatusCode.PERMISSION_DENIED
+        if not wrong and code == self._grpc.StatusCode.UNAVAILABLE:
+            self._refusals = self._refusals + 1 if _rejected(self._identity, self.address) else 0
+            wrong = self._refusals >= _REFUSALS
+        if wrong:
+            self._session.fail(
+                ProtocolAbort(
+                    f"the certificates do not fit: {self.address} shows another one than that of "
+                    f"{self._identity.peer_name!r}, or does not accept ours; compare the fingerprints",
+                    party=self._identity.peer_name,
+                )
+            )
+
+    def close(self) -> None:
+        self._closed.set()
+        self._session.disconnect()
+        self._thread.join(5.0)
+
+
+def _rejected(identity: Identity, address: str) -> bool:
+    """Return whether the peer answers, and refuses our certificate or shows another one than it should."""
+    host, _, port = address.rpartition(":")
+    context = ssl.create_default_context(cadata=identity.peer_certificate.decode())
+    context.check_hostname = False
+    context.set_alpn_protocols(["h2"])
+    try:
+        with os.fdopen(os.memfd_create("identity"), "wb") as pair:  # a key belongs in no directory for anybody's files
+            pair.write(identity.key + b"\n" + identity.certificate)
+            pair.flush()
+            context.load_cert_chain(f"/proc/self/fd/{pair.fileno()}")
+        with (
+            socket.create_connection((host.strip("[]"), int(port)), timeout=2.0) as raw,
+            context.wrap_socket(raw, server_hostname=identity.peer_name) as tls,
+        ):
+            tls.settimeout(1.0)
+            return tls.recv(1) == b""  # a listener that takes us speaks first; one that does not closes
+    except ssl.SSLError as err:
+        return "CERTIFICATE" in str(err).upper() or "UNKNOWN_CA" in str(err).upper()
+    except OSError:
+        return False
+
+
+def _typed(err: Exception) -> BluetuskError:
+    """Return an error of ours: nothing may end a thread of the transport in silence."""
+    if isinstance(err, BluetuskError):
+        return err
+    return ProtocolAbort(f"the connection failed: {type(err).__name__}: {err}")
+
+
+def _drain(requests: Iterator[bytes], connection: Connection, session: Session) -> None:
+    def take(message: bytes) -> bool:
+        try:
+            return connection.take(message)
+        except Exception as err:
+            session.fail(_typed(err))
+            return False
+
+    with contextlib.suppress(Exception):  # gRPC ends the iterator with an exception of its own: the peer is gone
+        for message in requests:
+            if not take(message):
+                return
+    connection.lost()
+
+
+def listen(session: Session, identity: Identity, address: str) -> Transport:
+    """Serve a session at an address ("0.0.0.0:7443"; port 0 takes any, see ``address`` of the result)."""
+    return _Listener(session, identity, address)
+
+
+def connect(session: Session, identity: Identity, address: str) -> Transport:
+    """Carry a session to the party that listens at an address."""
+    return _Dialler(session, identity, address)

@@ -1,0 +1,484 @@
+"""The whole run of one party: align, split, bin, train two models, predict, report; each stage a task of kept steps."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import hashlib
+import io
+import json
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import ProtocolAbort
+from ...evidence import Head, Log, Meter, Recorder, fingerprint
+from ...paillier import keyfile
+from ...wire import frame
+from ...wire.frame import Kind, check_fields, decode, encode
+from ..align.estimator import intersect
+from ..binning.estimator import WoEBinning
+from ..boosting.estimator import GradientBoosting
+from ..logistic.estimator import LogisticRegression
+from ..logistic.job import held_back
+from ..protocol.job import Keeper, Progress, drive
+from ..protocol.link import Link
+from ..protocol.state import inputs_of
+from ..tables.files import File
+from ..tables.profile import ColumnProfile
+from .checks import check_rows
+from .config import Config
+from .splits import SplitKey, Splits, agree_on_split
+
+__all__ = ["Outcome", "Rows", "confirm", "peer_name", "run", "unevaluated", "write_scores"]
+
+_EVALUATED = 2  # events, and others, among the rows held back: below that no interval can be given
+
+
+@dataclass
+class Rows:
+    """A party's own table.
+
+    Attributes
+    ----------
+    ids : ndarray of object
+        As texts.
+    names : list of str
+        Of the columns.
+    values : list of ndarray
+        float64 with NaN where missing; or objects: texts, and None where missing.
+    labels : ndarray or None
+        At the guest.
+    profile : list of ColumnProfile
+        What the columns hold.
+    """
+
+    ids: NDArray[Any]
+    names: list[str]
+    values: list[NDArray[Any]]
+    labels: NDArray[np.int64] | None
+    profile: list[ColumnProfile] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, config: Config) -> Rows:
+        """Read the file that a configuration names.
+
+        Parameters
+        ----------
+        config : Config
+            The party's.
+
+        Returns
+        -------
+        Rows
+
+        Raises
+        ------
+        ValueError
+            If the file lacks a column, an id or a label, has another label than 0 and 1, or a column that is not what
+            it is declared to be: the error names file, line, column and value.
+        """
+        data = config.data
+        wanted = None
+        if data.columns is not None:
+            wanted = [data.id, *([data.label] if data.label else []), *data.columns]
+        file = File(data.file, wanted, missing=data.missing)
+        ids = file.ids(data.id)
+        labels = file.labels(data.label) if data.label else None
+        others = [name for name in file.raw if name not in (data.id, data.label)]
+        names = list(data.columns) if data.columns is not None else others
+        if len(set(names)) != len(names) or {data.id, data.label} & set(names):
+            raise ValueError(f"data.columns must name each column once, and neither {data.id!r} nor the label")
+        for kind in ("categorical", "text", "numeric"):
+            for name in getattr(data, kind):
+                if name not in names:
+                    raise ValueError(f"data.{kind} names {name!r}, which is not among the columns of {data.file}")
+        values, profile = file.columns(
+            names,
+            categorical=data.categorical,
+            text=data.text,
+            numeric=data.numeric,
+            decimal=data.decimal,
+            thousands=data.thousands,
+        )
+        return cls(ids, names, values, labels, profile)
+
+    def matrix(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the columns of some rows side by side: float64, or objects if there are texts."""
+        columns = [values[rows] for values in self.values]
+        kind = np.float64 if all(c.dtype.kind == "f" for c in columns) else object
+        return np.column_stack([c.astype(kind) for c in columns])
+
+    def categorical(self, declared: Collection[str] = ()) -> list[str]:
+        """Return the names of the columns of categories, among them those that were declared."""
+        pairs = zip(self.names, self.values, strict=True)
+        return [name for name, values in pairs if name in declared or values.dtype.kind == "O"]
+
+
+@dataclass
+class Outcome:
+    """What a party knows at the end.
+
+    Attributes
+    ----------
+    sizes : dict of str to int
+        Rows in common, for training and for the test.
+    stages : dict of str to dict
+        Seconds and bytes of each stage, as far as this process ran them.
+    ids : ndarray
+        The common ids, in the common order.
+    test, held : ndarray of bool
+        Which of them are held back for the test, and to calibrate the regression: from it and from the bins.
+    labels : ndarray or None
+        The guest's, in that order.
+    ranks, scores : dict of str to ndarray
+        Of each model on the rows held back (guest): what it ranks them by, and probabilities, which may tie far out.
+    findings : list of str
+        What the guest was told of its data and of the models: :class:`~bluetusk.DataWarning`.
+    left_out : list of str
+        This party's columns below `min_iv`: their coefficients in the regression are 0.
+    binning : WoEBinning
+    models : dict of str to estimator
+        This party's halves.
+    """
+
+    sizes: dict[str, int]
+    stages: dict[str, dict[str, float]]
+    ids: NDArray[Any]
+    test: NDArray[np.bool_]
+    held: NDArray[np.bool_]
+    labels: NDArray[np.int64] | None
+    ranks: dict[str, NDArray[np.float64]]
+    scores: dict[str, NDArray[np.float64]]
+    findings: list[str]
+    left_out: list[str]
+    binning: WoEBinning
+    models: dict[str, Any]
+    rows: Rows = field(repr=False)
+    order: NDArray[np.int64] = field(repr=False)
+
+
+class _Once:
+    """A job of one step: a few messages, and what this party has of it afterwards."""
+
+    steps = 1
+
+    def __init__(self, name: str, function: Callable[[Link], bytes]) -> None:
+        self.name, self.inputs, self._function = name, b"", function  # `_agree` binds the steps of all tasks
+        self.result: bytes | None = None
+
+    def step(self, links: Sequence[Link], index: int) -> None:
+        self.result = self._function(links[0])
+
+    def state(self) -> bytes:
+        return encode(Kind.VERTICAL_STATE, {"task": self.name, "done": self.result is not None}, self.result or b"")
+
+    def restore(self, state: bytes) -> None:
+        got = decode(state, Kind.VERTICAL_STATE)
+        check_fields(got.header, ["done", "task"])
+        frame.field(got.header, "task", str, choices=(self.name,))
+        self.result = bytes(got.payload) if frame.field(got.header, "done", bool) else None
+
+
+def _once(name: str, function: Callable[[Link], bytes], link: Link, keeper: Keeper, progress: Progress | None) -> bytes:
+    job = _Once(name, function)
+    drive(job, [link], keeper=keeper, progress=progress)
+    return job.result or b""
+
+
+class _Metered:
+    """A keeper that keeps the meter's counts with each state, so that a resumed run counts nothing twice."""
+
+    def __init__(self, keeper: Keeper, meter: Meter) -> None:
+        self._keeper, self._meter = keeper, meter
+        meter.restore(Meter().to_bytes())  # what an earlier run of the program has kept comes back task by task
+        self._began: dict[str, bytes] = {}  # the counts with which a task began
+
+    def resume(self, task: str) -> tuple[int, bytes | None]:
+        index, kept = self._keeper.resume(task)
+        began = self._began.setdefault(task, self._meter.to_bytes())
+        if kept is None:
+            self._meter.restore(began)
+            return index, None
+        got = decode(kept, Kind.VERTICAL_STATE)
+        check_fields(got.header, ["meter"])
+        size = frame.field(got.header, "meter", int, low=0, high=len(got.payload))
+        self._meter.restore(bytes(got.payload[:size]))
+        return index, bytes(got.payload[size:])
+
+    def commit(self, task: str, index: int, state: bytes) -> None:
+        meter = self._meter.to_bytes()  # it grows with the messages: too large for a header in the end
+        self._keeper.commit(task, index, encode(Kind.VERTICAL_STATE, {"meter": len(meter)}, meter + bytes(state)))
+
+
+def run(
+    config: Config,
+    rows: Rows,
+    link: Link,
+    keeper: Keeper,
+    *,
+    progress: Progress | None = None,
+    recorder: Recorder | None = None,
+    peer_key: bytes | None = None,
+    splits: Splits | None = None,
+) -> Outcome:
+    """Run one party's side of the whole job.
+
+    No message but those that the tables of ``docs/vertical`` name depends on a label: which rows are held back, their
+    order and the batches follow from a key that both parties make after the alignment (:class:`._splits.SplitKey`).
+
+    Parameters
+    ----------
+    config : Config
+        This party's.
+    rows : Rows
+        Its table.
+    link, keeper
+        Of :class:`~bluetusk.vertical.party.Party`.
+    progress : callable, optional
+        Called with the task, the steps taken and the steps there are.
+    recorder : Recorder, optional
+        Policy, meter and log; then heads of the logs are exchanged at the end.
+    peer_key : bytes, optional
+        The key that signs the peer's log.
+    splits : Splits, optional
+        This party's part of the splits; by default it lives for this run alone.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the table does not fit the configuration; nothing has been sent then.
+    BluetuskError
+        Whatever ends the run later.
+    """
+    model = config.model
+    check_rows(config, rows)
+    splits = splits if splits is not None else Splits()
+    stages: dict[str, dict[str, float]] = {}
+    if recorder is not None:
+        keeper = _Metered(keeper, recorder.meter)
+
+    def stage(name: str, function: Callable[[], Any], hashes: Callable[[Any], dict[str, bytes]] | None = None) -> Any:
+        start, before = time.perf_counter(), link.bytes_sent + link.bytes_received
+        result = function()
+        stages[name] = {
+            "seconds": time.perf_counter() - start,
+            "bytes": link.bytes_sent + link.bytes_received - before,
+        }
+        if recorder is not None:
+            recorder.finish(name, hashes=hashes(result) if hashes else None)
+        return result
+
+    inputs = _inputs(config, rows)
+    kept = stage("agree", lambda: _once("agree", lambda way: _agree(config, inputs, way), link, keeper, progress))
+    if kept != inputs:
+        raise ProtocolAbort(
+            f"{config.data.file} or [model] is not what it was when the steps in {config.state} were taken: put it "
+            f"back, or remove the state directories of both parties and take a new job name"
+        )
+    order: NDArray[np.int64] = stage(
+        "intersect",
+        lambda: intersect(
+            rows.ids,
+            role=config.role,
+            link=link,
+            min_intersection=model.min_intersection,
+            keeper=keeper,
+            progress=progress,
+        ),
+    )
+    common = rows.ids[order].tolist()
+    secret = stage(
+        "split",
+        lambda: _once("split", lambda way: agree_on_split(splits, way).secret, link, keeper, progress),
+        lambda made: {"split": SplitKey(made).hash(), "rows": splits.rows(common)},
+    )
+    key = SplitKey(secret)
+    order = order[key.order(common)]
+    test = key.held_back(rows.ids[order].tolist(), model.test_share)
+    train = ~test
+    if train.sum() - held_back(int(train.sum())) < model.min_rows:
+        raise ProtocolAbort(
+            f"of {len(order)} rows in common {train.sum()} are for training, fewer than model.min_rows = "
+            f"{model.min_rows}: lower it at both, or bring more rows",
+            party=None,
+        )
+    # what the regression is calibrated on must not have shaped its bins either
+    fitted = train.copy()
+    if model.epochs != 0:
+        places = np.flatnonzero(train)
+        drawn = key.order(rows.ids[order][train].tolist(), "calibration")[: held_back(len(places))]
+        fitted[places[drawn]] = False
+    labels = rows.labels[order] if rows.labels is not None else None
+    if labels is not None and len(set(labels[fitted].tolist())) < 2:
+        link.abort("the guest cannot train on these rows")
+        raise ProtocolAbort(f"the {train.sum()} rows for training have one label only: bring more rows")
+    names = rows.names
+
+    binning = WoEBinning(
+        config.role,
+        max_bins=model.max_bins,
+        min_rows=model.min_rows,
+        categorical=rows.categorical(config.data.categorical),
+        key_size=model.key_size,
+    )
+    table = rows.matrix(order)
+    y = labels[train] if labels is not None else None
+    binned = labels[fitted] if labels is not None else None
+    stage(
+        "binning",
+        lambda: binning.fit(table[fitted], binned, columns=names, link=link, keeper=keeper, progress=progress),
+        lambda fitted: {"half": _digest(fitted.table())},
+    )
+    kept = binning.select(model.min_iv)
+    left_out = [name for name in names if name not in kept]
+    woe = binning.transform(table, columns=names)
+    woe[:, [names.index(name) for name in left_out]] = 0.0  # not dropped: how many are below min_iv tells on labels
+
+    logistic = LogisticRegression(
+        config.role,
+        epochs=model.epochs or None,
+        batch_size=model.batch_size,
+        learning_rate=model.learning_rate,
+        l2=model.l2,
+        sigmoid=model.sigmoid,
+        seed=key.derived(f"batches {model.seed}"),
+        key_size=model.key_size,
+    )
+    boosting = GradientBoosting(
+        role=config.role,
+        n_estimators=max(1, model.trees),
+        max_depth=model.depth,
+        learning_rate=model.tree_rate,
+        max_bins=model.tree_bins,
+        min_bucket_rows=model.min_bucket_rows,
+        random_state=model.seed,
+        key_size=model.key_size,
+        categorical=rows.categorical(config.data.categorical),
+    )
+    models: dict[str, Any] = {}
+    ranks: dict[str, NDArray[np.float64]] = {}
+    scores: dict[str, NDArray[np.float64]] = {}
+    plan: tuple[tuple[str, bool, Any, NDArray[Any]], ...] = (
+        ("logistic_regression", model.epochs != 0, logistic, woe),
+        ("gradient_boosting", model.trees != 0, boosting, table),
+    )
+    for name, wanted, estimator, x in plan:
+        if not wanted:
+            continue
+        fit = functools.partial(estimator.fit, x[train], y, columns=names, link=link, keeper=keeper, progress=progress)
+        if estimator is logistic:
+            fit = functools.partial(fit, held_back=~fitted[train])
+        models[name] = stage(name, fit)
+        if not test.any():  # both parties see that
+            continue
+        # of the rows held back only: scores of training rows would be equations for the host's columns
+        scored = functools.partial(estimator.decision_function, x[test], link=link, keeper=keeper)
+        if (found := stage(f"{name}_scores", scored)) is not None:
+            ranks[name], scores[name] = found, estimator.probability(found)
+    if recorder is not None:
+        stage("heads", lambda: _once("heads", lambda way: _heads(recorder.log, way, peer_key), link, keeper, progress))
+    sizes = {"intersection": len(order), "train": int(train.sum()), "test": int(test.sum())}
+    findings = [said for half in (binning, *models.values()) for said in getattr(half, "findings_", [])]
+    findings = list(dict.fromkeys(findings))  # few events are few for each model
+    ids = rows.ids[order]
+    held = train & ~fitted
+    return Outcome(
+        sizes, stages, ids, test, held, labels, ranks, scores, findings, left_out, binning, models, rows, order
+    )
+
+
+def confirm(link: Link, keeper: Keeper, progress: Progress | None = None) -> None:
+    """Tell the peer that this party has its results on its disk, and wait until the peer says the same."""
+
+    def said(way: Link) -> bytes:
+        way.send("kept")
+        way.receive("kept", parts=0)
+        return b""
+
+    _once("kept", said, link, keeper, progress)
+
+
+def unevaluated(outcome: Outcome) -> str | None:
+    """Return why the models cannot be judged on the rows held back, for the guest alone: None if they can.
+
+    The rows are scored all the same: whether they are tells nothing about labels then.
+    """
+    if outcome.labels is None:
+        return None
+    labels = outcome.labels[outcome.test]
+    events, others = int(labels.sum()), int(len(labels) - labels.sum())
+    if min(events, others) >= _EVALUATED:
+        return None
+    return (
+        f"of {len(labels)} rows held back {events} are events and {others} are not: the models are kept, but not "
+        f"evaluated, which takes {_EVALUATED} of each; bring more rows, or raise model.test_share at both"
+    )
+
+
+def _inputs(config: Config, rows: Rows) -> bytes:
+    """Return a hash of all that this party brings: kept steps are worth nothing with other rows."""
+    labels = [] if rows.labels is None else [rows.labels]
+    return inputs_of(config.model.stated(), rows.names, rows.ids, *rows.values, *labels)
+
+
+def _agree(config: Config, inputs: bytes, link: Link) -> bytes:
+    """Compare what is to be trained; JR/T 0196-2020 has all parties keep the task's configuration."""
+    mine = config.model.stated()
+    link.send("settings", {"settings": mine})
+    theirs = frame.field(link.receive("settings", ["settings"], parts=0).fields, "settings", dict)
+    differ = [name for name in {*mine, *theirs} if mine.get(name) != theirs.get(name)]
+    if differ:
+        raise ProtocolAbort(
+            f"the two configurations differ in {', '.join(sorted(map(str, differ)))[:200]} of [model]: agree on one",
+            party=None,
+        )
+    return inputs
+
+
+def _heads(log: Log, link: Link, peer_key: bytes | None) -> bytes:
+    """Show each other the signed heads of the logs, with proofs that they extend the last ones shown."""
+    if peer_key is None:
+        raise ProtocolAbort("evidence needs the peer's key: set evidence.peer_key")
+    peer = peer_name(link.peer, peer_key)
+    held = log.peer_head(peer)
+    link.send("held", {}, [] if held is None else [held.to_bytes()])
+    shown = [Head.from_bytes(part) for part in link.receive("held").parts[:1]]
+    for head in shown:
+        log.confirm(head)  # or this party's own log was rolled back
+    since = shown[0].size if shown else 0
+    link.send("head", {}, [log.offer(since)])
+    (data,) = link.receive("head", parts=1).parts
+    return log.accept(data, party=peer, key=peer_key).to_bytes()
+
+
+def peer_name(role: str, key: bytes) -> str:
+    """Return the name under which a log keeps a peer's heads: one log serves partners of the same role."""
+    return f"{role} {fingerprint(key)[:16]}"
+
+
+def _digest(value: Any) -> bytes:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=float).encode()).digest()
+
+
+def write_scores(path: Path, outcome: Outcome) -> None:
+    """Write the guest's scores: a line for each row in common, with scores where it was held back."""
+    names = list(outcome.scores)
+    with io.StringIO(newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "part", "label", *names])
+        labels = np.zeros(0, np.int64) if outcome.labels is None else outcome.labels
+        places = np.cumsum(outcome.test) - 1
+        for k, id, test, label in zip(places.tolist(), outcome.ids, outcome.test, labels, strict=True):
+            values = [f"{outcome.scores[name][k]:.9g}" if test else "" for name in names]  # no ties by rounding
+            writer.writerow([id, "test" if test else "train", int(label), *values])
+        keyfile.write(path, file.getvalue().encode(), overwrite=True)

@@ -1,0 +1,232 @@
+"""One party of a vertical model as a process: its identity, its state on disk, its link to the peer."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from types import TracebackType
+from typing import TypeVar
+
+from ...errors import BluetuskError, ProtocolAbort
+from ..protocol.job import Keeper
+from ..protocol.link import Link, Rewind, Watcher
+from ..protocol.refusal import kind_of
+from . import grpc as _grpc
+from .certs import Identity
+from .session import Session
+from .vault import Vault
+
+__all__ = ["Party"]
+
+R = TypeVar("R")
+
+
+class Party:
+    """A party that talks to one other over gRPC with mutual TLS, and survives a kill -9 of either.
+
+    Parameters
+    ----------
+    role : {"guest", "host"}
+        This party's name in messages; the peer has the other one.
+    job : str
+        Name of the run; both parties give the same. A state directory serves one job.
+    identity : Identity
+        Certificates and key.
+    state : path-like
+        Directory for the encrypted state, mode 0700. Start again with the same one to go on after a crash.
+    listen, connect : str, optional
+        Exactly one: the address to listen at ("0.0.0.0:7443"), or that of the peer.
+    patience : float
+        Seconds without a sign of life from the peer after which the run is given up.
+    observer : Observer, optional
+        Policy, meter and evidence: a ``bt.evidence.Recorder``.
+
+    Attributes
+    ----------
+    link : Link
+        To the peer.
+    keeper : Keeper
+        For the estimators' ``keeper`` argument.
+    address : str
+        Where this party listens, or connects to.
+
+    Raises
+    ------
+    ImportError
+        If grpcio is not installed.
+    ProtocolAbort
+        If the state is another job's or in use, the port is taken, the certificates do not fit, or the peer is silent.
+    ValueError
+        If not exactly one of `listen` and `connect` is given.
+
+    Notes
+    -----
+    The state lies on the disk under AES-256-GCM with a key derived from the party's private key. Frames are on the
+    disk before they leave; a step that a crash has cut short is taken again by both with fresh randomness. Both keep
+    the state of the last two steps.
+
+    Examples
+    --------
+    >>> import tempfile, threading
+    >>> from bluetusk.vertical.party import Identity, Party, make_certificate
+    >>> d = tempfile.mkdtemp()
+    >>> files = {name: make_certificate(name, d) for name in ("bank", "network")}
+    >>> bank = Identity.load(files["bank"][1], files["bank"][0], files["network"][1])
+    >>> network = Identity.load(files["network"][1], files["network"][0], files["bank"][1])
+    >>> host = Party("host", job="example", identity=network, state=d + "/network", listen="127.0.0.1:0")
+    >>> guest = Party("guest", job="example", identity=bank, state=d + "/bank", connect=host.address)
+    >>> def ask(link, keeper):
+    ...     link.send("question", {"n": 6})
+    ...     return link.receive("answer", ["n"]).fields["n"]
+    >>> def answer(link, keeper):
+    ...     link.send("answer", {"n": 7 * link.receive("question", ["n"]).fields["n"]})
+    >>> other = threading.Thread(target=host.run, args=(answer,))
+    >>> other.start()
+    >>> guest.run(ask)
+    42
+    >>> other.join()
+    >>> guest.close(), host.close()
+    (None, None)
+    """
+
+    def __init__(
+        self,
+        role: str,
+        *,
+        job: str,
+        identity: Identity,
+        state: str | os.PathLike[str],
+        listen: str | None = None,
+        connect: str | None = None,
+        patience: float = 600.0,
+        observer: Watcher | None = None,
+    ) -> None:
+        if role not in ("guest", "host"):
+            raise ValueError(f'role must be "guest" (who has the labels) or "host", not {role!r}')
+        if (listen is None) == (connect is None):
+            raise ValueError("give exactly one of listen and connect: one party listens, the other connects")
+        peer = "host" if role == "guest" else "guest"
+        self._vault = Vault(state, identity.state_key())
+        try:
+            self._session = Session(self._vault, job=job, peer=peer, patience=patience)
+            if listen is not None:
+                self._transport = _grpc.listen(self._session, identity, listen)
+            else:
+                self._transport = _grpc.connect(self._session, identity, str(connect))
+        except BaseException:
+            self._vault.close()
+            raise
+        self.address = self._transport.address
+        self.link = Link(self._session, me=role, peer=peer, observer=observer)
+        self.keeper: Keeper = self._session
+
+    def recovery(self) -> dict[str, int]:
+        """Return what faults this process has lived through.
+
+        Returns
+        -------
+        dict of str to int
+            `steps` that are kept, over all tasks; `rewinds`, how many times this process went back a step because the
+            peer had been restarted; `resent`, frames that it sent more than once, byte for byte.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from bluetusk.vertical.party import Identity, Party, make_certificate
+        >>> d = tempfile.mkdtemp()
+        >>> (key, mine), (_, theirs) = make_certificate("network", d), make_certificate("bank", d)
+        >>> identity = Identity.load(mine, key, theirs)
+        >>> with Party("host", job="example", identity=identity, state=d + "/state", listen="127.0.0.1:0") as party:
+        ...     party.recovery()
+        {'steps': 0, 'rewinds': 0, 'resent': 0}
+        """
+        session = self._session
+        return {"steps": session.position, "rewinds": session.rewinds, "resent": session.resent}
+
+    def run(self, program: Callable[[Link, Keeper], R], *, goodbye: float = 60.0) -> R:
+        """Run this party's program, again from its kept steps whenever the peer comes back from a crash.
+
+        Parameters
+        ----------
+        program : callable
+            Called with the link and the keeper. It may be called more than once in one process: what it has finished is
+            restored from its kept steps, so let it change nothing outside before it returns.
+        goodbye : float
+            Seconds to wait, at the end, until the peer has everything.
+
+        Returns
+        -------
+        object
+            What the program returned.
+
+        Raises
+        ------
+        BluetuskError
+            Whatever ended the program; the peer is told that it ended.
+
+        Examples
+        --------
+        Two parties in one process: see :class:`Party`. A peer that is not there:
+
+        >>> import tempfile
+        >>> from bluetusk.vertical.party import Identity, Party, make_certificate
+        >>> d = tempfile.mkdtemp()
+        >>> (key, mine), (_, theirs) = make_certificate("network", d), make_certificate("bank", d)
+        >>> way = {"listen": "127.0.0.1:0", "patience": 0.1}
+        >>> with Party("host", job="j", identity=Identity.load(mine, key, theirs), state=d + "/state", **way) as party:
+        ...     party.run(lambda link, keeper: link.receive("question"))  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+            ...
+        bluetusk.errors.ProtocolAbort: no sign of life from 'guest' for 0 seconds: ...
+        """
+        while True:
+            with contextlib.suppress(Rewind):
+                try:
+                    result = program(self.link, self.keeper)
+                except Rewind:
+                    raise
+                except Exception as err:
+                    self._tell(err)
+                    raise
+                if self._session.leave(goodbye):
+                    return result
+                if self._session.failure is not None:
+                    raise self._session.failure
+                if not self._session.rewound:
+                    raise ProtocolAbort(
+                        f"the peer has not fetched this party's last messages within {goodbye:g} seconds: start both "
+                        f"again with the same state directories",
+                        party=self.link.peer,
+                    )
+
+    def _tell(self, err: Exception) -> None:
+        """Let the peer know that this party gives up, and :func:`kind_of` the reason, no more."""
+        if self._session.failure is not None:
+            self._session.wait_until_told(1.0)
+            return
+        with contextlib.suppress(BluetuskError, Rewind):
+            if not (isinstance(err, ProtocolAbort) and err.party == self.link.peer):
+                self.link.abort(f"{kind_of(err)}; its own log says more")
+            self._session.leave(5.0)  # what was said before, a reason perhaps, must still go out
+
+    def close(self) -> None:
+        """End the conversation and let another process use the state directory; ``with`` does so, too.
+
+        Examples
+        --------
+        See :class:`Party`.
+
+        >>> Party.close.__name__
+        'close'
+        """
+        self._transport.close()
+        self._vault.close()
+
+    def __enter__(self) -> Party:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

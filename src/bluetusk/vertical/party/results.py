@@ -1,0 +1,128 @@
+"""Keeps the results of a run by both parties or by neither: written aside, then confirmed, then put in their place."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...errors import BluetuskError, ProtocolAbort
+from ..protocol.link import Link
+
+__all__ = ["check_places", "reserved", "written"]
+
+_REPORT = "report.html"
+_NAMES = ("binning.bt", "gradient_boosting.bt", "logistic_regression.bt", _REPORT, "result.json", "scores.csv")
+_LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def reserved(output: Path) -> Iterator[None]:
+    """Keep other runs from writing to `output`: of two at once, each would replace some of the other's results.
+
+    Parameters
+    ----------
+    output : Path
+        Where the results belong; the folder is there.
+
+    Raises
+    ------
+    ProtocolAbort
+        If another run has it.
+    """
+    path = output / _LOCK
+    while True:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and os.path.samestat(os.fstat(lock), path.stat()):
+                break
+        except BlockingIOError:
+            os.close(lock)
+            raise ProtocolAbort(
+                f"another run writes its results to output = {output}: give each job its own, or wait for that one"
+            ) from None
+        except BaseException:
+            os.close(lock)
+            raise
+        os.close(lock)  # of a file that the run before has removed in between: it keeps nobody out
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(lock)
+
+
+def check_places(output: Path) -> None:
+    """Check that no folder is in the place of a result.
+
+    Parameters
+    ----------
+    output : Path
+        Where the results belong.
+
+    Raises
+    ------
+    IsADirectoryError
+        Naming the folder.
+    """
+    for name in _NAMES:
+        if (output / name).is_dir() and not (output / name).is_symlink():
+            raise IsADirectoryError(
+                errno.EISDIR, f"{name} is a folder there, in the place of a result: rename it, or choose another output"
+            )
+
+
+@contextlib.contextmanager
+def written(output: Path, link: Link, job: str) -> Iterator[Path]:
+    """Give a folder for the results; when the block has ended well, they replace those in `output`.
+
+    The block writes the results and then exchanges a confirmation with the peer. If a file cannot be written, the peer
+    is told, and neither party keeps anything. What a killed run of this job has left is removed, and so is a report of
+    an earlier run if this one has none: it would lie beside results of another run.
+
+    Parameters
+    ----------
+    output : Path
+        Where the results belong.
+    link : Link
+        To the peer.
+    job : str
+        Whose results they are.
+
+    Yields
+    ------
+    Path
+        An empty folder in `output`.
+
+    Raises
+    ------
+    ProtocolAbort
+        If the disk refuses a write, or a folder is in the place of a result.
+    """
+    aside = output / f".new-{hashlib.sha256(job.encode()).hexdigest()[:16]}"  # a job's name may be no file's
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(mode=0o700, parents=True)
+        check_places(output)  # before the block confirms: afterwards the peer keeps its own
+        yield aside
+        if not (aside / _REPORT).exists():
+            (output / _REPORT).unlink(missing_ok=True)
+        for path in sorted(aside.iterdir()):
+            os.replace(path, output / path.name)
+    except OSError as err:
+        full = err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        with contextlib.suppress(BluetuskError):  # the run may have ended for another reason by now
+            link.abort("its results could not be written" + (": the disk is full" if full else ""))
+        why = "the disk is full: free space" if full else f"{err.strerror or err}: mend it"
+        raise ProtocolAbort(
+            f"cannot write the results to {output}: {why} and start both parties again with the same state "
+            f"directories; nothing that was trained is lost, and neither party has kept a result"
+        ) from err
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

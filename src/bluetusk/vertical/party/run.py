@@ -1,0 +1,266 @@
+"""One party from its configuration file to its results on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...evidence import Guard, Log, Meter, Recorder, fingerprint, read_public_key
+from ...evidence import Identity as Signer
+from ...paillier import keyfile
+from ..evaluation.findings import tell, useless
+from ..evaluation.metrics import auc, auc_interval, ks, ks_interval, scorecard
+from ..evaluation.report import write_report
+from ..protocol.job import Keeper, Progress
+from ..protocol.link import Link
+from ..tables.profile import ColumnProfile
+from .certs import Identity
+from .checks import check_folders, check_rows
+from .config import Config
+from .pipeline import Outcome, Rows, confirm, peer_name, run, unevaluated, write_scores
+from .process import Party
+from .results import reserved, written
+from .splits import Splits
+
+__all__ = ["run_party"]
+
+PASSPHRASE = "BLUETUSK_PASSPHRASE"  # the name of an environment variable  # noqa: S105
+
+
+def run_party(
+    config: Config,
+    *,
+    progress: Progress | None = None,
+    listening: Callable[[str], None] | None = None,
+    profiled: Callable[[list[ColumnProfile]], None] | None = None,
+) -> dict[str, Any]:
+    """Run a party's side of the whole job, and write its results.
+
+    Parameters
+    ----------
+    config : Config
+        From :meth:`Config.load`.
+    progress : callable, optional
+        Called with the task, the steps taken and the steps there are.
+    listening : callable, optional
+        Called with the address, once this party listens there.
+    profiled : callable, optional
+        Called with what the columns of the own table hold, before the peer hears anything.
+
+    Returns
+    -------
+    dict
+        What is also in ``result.json`` of the output directory.
+
+    Raises
+    ------
+    BluetuskError, ValueError, OSError
+        Whatever ends the run; start again with the same file to go on.
+    """
+    rows = Rows.read(config)
+    if profiled is not None:
+        profiled(rows.profile)
+    check_rows(config, rows)
+    check_folders(config, rows)
+    try:
+        os.environ.get(PASSPHRASE, "").encode()
+    except UnicodeEncodeError:  # its message would quote the passphrase
+        raise ValueError(f"{PASSPHRASE} is no text in UTF-8: models could not be saved under it") from None
+    with reserved(Path(config.output)):
+        return _run_held(config, rows, progress, listening)
+
+
+def _run_held(
+    config: Config,
+    rows: Rows,
+    progress: Progress | None,
+    listening: Callable[[str], None] | None,
+) -> dict[str, Any]:
+    """Run one party whose files have passed their checks and whose output is reserved."""
+    identity = Identity.load(config.certificate, config.key, config.peer_certificate)
+    splits = Splits(config.splits, identity.state_key(), pair=_pair(config, identity))
+    recorder = peer_key = None
+    if config.evidence is not None:
+        recorder, peer_key = _recorder(config, identity)
+    way = {"listen": config.listen} if config.listen is not None else {"connect": config.connect}
+    with Party(
+        config.role,
+        job=config.job,
+        identity=identity,
+        state=config.state,
+        patience=config.patience,
+        observer=recorder,
+        **way,
+    ) as party:
+        if listening is not None and config.listen is not None:
+            listening(party.address)
+
+        def program(link: Link, keeper: Keeper) -> dict[str, Any]:
+            outcome = run(
+                config,
+                rows,
+                link,
+                keeper,
+                progress=progress,
+                recorder=recorder,
+                peer_key=peer_key,
+                splits=splits,
+            )
+            with written(Path(config.output), link, config.job) as folder:
+                alone = _alone(outcome) if unevaluated(outcome) is None and outcome.labels is not None else None
+                result = _result(config, outcome, alone)
+                result["bytes"] = {"sent": link.bytes_sent, "received": link.bytes_received}
+                result["recovery"] = party.recovery()
+                if recorder is not None and peer_key is not None:
+                    result["evidence"] = _proved(config, recorder, peer_key)
+                _write(config, outcome, folder)
+                if alone is not None:
+                    _report(config, outcome, result, alone, folder)
+                keyfile.write(folder / "result.json", (json.dumps(result, indent=2) + "\n").encode())
+                confirm(link, keeper)
+            return result
+
+        result = party.run(program)
+    if recorder is not None:
+        recorder.log.close()
+        if recorder.guard is not None:
+            recorder.guard.close()
+    return result
+
+
+def _pair(config: Config, identity: Identity) -> bytes:
+    """Name the two parties by the keys of their certificates, the guest's first: the same at both."""
+    both = [fingerprint(pem) for pem in (identity.certificate, identity.peer_certificate)]
+    return " ".join(both if config.role == "guest" else both[::-1]).encode()
+
+
+def _proved(config: Config, recorder: Recorder, peer_key: bytes) -> dict[str, Any]:
+    held = recorder.log.peer_head(peer_name("host" if config.role == "guest" else "guest", peer_key))
+    return {
+        "records": len(recorder.log),
+        "meter": {f"{party}/{task}": counts for (party, task), counts in recorder.meter.totals().items()},
+        "head": recorder.log.head().root.hex(),
+        "peer_head": "" if held is None else held.root.hex(),
+    }
+
+
+def _recorder(config: Config, identity: Identity) -> tuple[Recorder, bytes]:
+    given = config.evidence
+    assert given is not None  # the caller looked
+    passphrase = os.environ.get(PASSPHRASE) or None
+    if passphrase is None:
+        raise ValueError(f"{given.identity} is under a passphrase: set the environment variable {PASSPHRASE}")
+    signer = Signer.load(given.identity, passphrase)
+    log = Log.open(given.log, signer) if Path(given.log).exists() else Log.create(given.log, signer, owner=config.role)
+    guard = None
+    if given.policy is not None:
+        guard = Guard(given.policy, f"{given.log}.uses", owner=signer.public_key)
+    peer = "host" if config.role == "guest" else "guest"
+    recorder = Recorder(
+        log=log,
+        meter=Meter(),
+        job=config.job,
+        me=config.role,
+        peers={peer: fingerprint(identity.peer_certificate)},
+        guard=guard,
+    )
+    return recorder, read_public_key(given.peer_key)
+
+
+def _alone(outcome: Outcome) -> NDArray[np.float64]:
+    """Return scores of the rows held back by what the guest's columns alone give."""
+    from sklearn.linear_model import LogisticRegression
+
+    assert outcome.labels is not None
+    test, names = outcome.test, outcome.rows.names
+    own = outcome.binning.transform(outcome.rows.matrix(outcome.order), columns=names)
+    fitted = LogisticRegression(max_iter=1000).fit(own[~test], outcome.labels[~test])
+    return np.asarray(fitted.predict_proba(own[test])[:, 1])
+
+
+def _result(config: Config, outcome: Outcome, alone: NDArray[np.float64] | None) -> dict[str, Any]:
+    result: dict[str, Any] = {"role": config.role, "job": config.job, **outcome.sizes, "stages": outcome.stages}
+    result["profile"] = [each.to_plain() for each in outcome.rows.profile]
+    result["iv"] = {name: float(v) for name, v in outcome.binning.iv_.items()}
+    result["left_out"], result["findings"] = outcome.left_out, outcome.findings
+    reason = unevaluated(outcome)
+    if reason is not None:
+        result["unevaluated"] = reason
+    elif outcome.labels is not None:
+        y = outcome.labels
+        for name, ranks in outcome.ranks.items():
+            held = y[outcome.test]
+            findings = useless(held, ranks, alone)
+            tell(findings)
+            result["findings"] += findings
+            result[name] = {"auc": auc(held, ranks), "auc_interval": list(auc_interval(held, ranks))}
+            result[name] |= {"ks": ks(held, ranks), "ks_interval": list(ks_interval(held, ranks))}
+    boosting = outcome.models.get("gradient_boosting")
+    if boosting is not None:
+        shares = np.asarray(boosting.feature_importances_, float).tolist()
+        result["importances"] = dict(zip(boosting.columns_, shares, strict=True))
+    return result
+
+
+def _write(config: Config, outcome: Outcome, output: Path) -> None:
+    passphrase = os.environ.get(PASSPHRASE) or None
+    outcome.binning.save(output / "binning.bt", passphrase)
+    for name, half in outcome.models.items():
+        half.save(output / f"{name}.bt", passphrase)
+    if outcome.labels is not None:
+        write_scores(output / "scores.csv", outcome)
+
+
+_TITLES = {"gradient_boosting": "joint, boosted trees", "logistic_regression": "joint, logistic regression"}
+
+
+def _report(config: Config, outcome: Outcome, result: dict[str, Any], alone: NDArray[np.float64], output: Path) -> None:
+    """Write the guest's report: the joint models beside what its own columns alone give."""
+    assert outcome.labels is not None  # the guest's
+    y, test = outcome.labels, outcome.test
+    models = {_TITLES[name]: outcome.scores[name] for name in _TITLES if name in outcome.scores}
+    models["this bank alone"] = alone
+    logistic, boosting = (outcome.models.get(name) for name in ("logistic_regression", "gradient_boosting"))
+    coefficients: list[dict[str, Any]] = []
+    points: list[dict[str, Any]] = []
+    if logistic is not None:
+        used = [k for k, name in enumerate(logistic.columns_) if name not in outcome.left_out]
+        chosen, weights = [logistic.columns_[k] for k in used], logistic.coef_[used]
+        pairs = zip(chosen, weights, strict=True)
+        coefficients = [{"party": "guest", "column": name, "value": float(value)} for name, value in pairs]
+        card = scorecard(outcome.binning, weights, logistic.intercept_, columns=chosen)
+        points = card.table()
+    importances: list[dict[str, Any]] = []
+    if boosting is not None:
+        pairs = zip(boosting.columns_, boosting.feature_importances_, strict=True)
+        importances = [{"party": "guest", "column": name, "value": float(value)} for name, value in pairs]
+        others = {name: share for name, share in boosting.party_importances_.items() if name != "guest"}
+        importances += [{"party": name, "column": "all", "value": float(share)} for name, share in others.items()]
+    stages = result["stages"].values()
+    facts = {
+        "job": config.job,
+        "customers in common": f"{result['intersection']:,}",
+        "for training, held back": f"{result['train']:,}, {result['test']:,}",
+        "Paillier key": f"{config.model.key_size} bits",
+        "seconds": f"{sum(stage['seconds'] for stage in stages):.0f}",
+        "bytes sent, received": f"{result['bytes']['sent']:,}, {result['bytes']['received']:,}",
+    }
+    write_report(
+        output / "report.html",
+        y[test],
+        models,
+        title="Joint credit model",
+        subtitle=f"{config.job}: {result['test']:,} customers held back",
+        bins=outcome.binning.table(),
+        coefficients=coefficients,
+        importances=importances,
+        points=points,
+        facts=facts | {f"warning {k}": said for k, said in enumerate(result["findings"], 1)},
+        evidence={k: v for k, v in result.get("evidence", {}).items() if k != "meter"} or None,
+    )

@@ -1,0 +1,1 @@
+"""What two parties say to each other: frames over a link, jobs of steps that resume, refusals."""

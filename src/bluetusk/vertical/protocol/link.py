@@ -1,0 +1,460 @@
+"""What two parties of a vertical model say to each other: named messages in an agreed order, over any channel.
+
+Every message is one frame of kind VERTICAL. Its header says who sends it, in which task and step and as which message
+of that step, so a message that is lost, repeated or out of order is refused, not computed with. The header's fields
+are small and public (counts, names); arrays travel behind it as raw parts.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import queue
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...errors import FrameError, ProtocolAbort
+from ...wire.frame import Kind, check_fields, decode, encode, field
+
+__all__ = ["Channel", "Link", "Message", "Observer", "Rewind", "Watcher", "array_bytes", "array_from", "local_links"]
+
+MAX_PARTS = 4096
+MAX_PAYLOAD = 1 << 34
+_HEADER = ("fields", "from", "parts", "seq", "step", "task", "topic")
+
+
+class Channel(Protocol):
+    """A private, authentic, ordered way to one other party: TLS, or a queue in a test.
+
+    ``recv`` and ``send`` raise :class:`Rewind` after the other party has restarted: what was exchanged since the last
+    step that both have kept is void.
+    """
+
+    def send(self, data: bytes) -> Any:
+        """Send one message."""
+
+    def recv(self) -> bytes:
+        """Wait for the next message and return it."""
+
+
+class Rewind(Exception):
+    """The other party came back after a crash; both go on from the last step that both have kept."""
+
+
+class Watcher(Protocol):
+    """What a link tells its party: an :class:`Observer`, or whatever has its methods (``bt.evidence.Recorder``)."""
+
+    def authorise(self, *, peer: str, purpose: str, columns: Sequence[str], rows: int, **details: Any) -> None:
+        """See :class:`Observer`."""
+
+    def count(self, *, peer: str, task: str, what: str, number: int) -> None:
+        """See :class:`Observer`."""
+
+    def passed(self, *, peer: str, task: str, sent: bool, frame: bytes) -> None:
+        """See :class:`Observer`."""
+
+
+class Observer:
+    """What a party may want to know of, or to forbid: policy, meter and evidence derive from this; it allows all.
+
+    Examples
+    --------
+    >>> observer = Observer()
+    >>> observer.authorise(peer="guest", purpose="binning", columns=["AGE"], rows=1000)
+    >>> observer.count(peer="guest", task="binning", what="values_encrypted", number=1000)
+    """
+
+    def authorise(self, *, peer: str, purpose: str, columns: Sequence[str], rows: int, **details: Any) -> None:
+        """Raise :class:`~bluetusk.PolicyRefused` unless this party's data may be used so; called before each use.
+
+        Parameters
+        ----------
+        peer, purpose : str
+            For whom and for what.
+        columns : sequence of str
+            The columns in question.
+        rows : int
+            How many rows of them.
+        **details
+            What else a policy may ask for, such as ``min_rows``.
+
+        Examples
+        --------
+        >>> Observer().authorise(peer="guest", purpose="binning", columns=["AGE"], rows=1000, min_rows=50)
+        """
+
+    def count(self, *, peer: str, task: str, what: str, number: int) -> None:
+        """Note that values were encrypted or revealed, or rows used.
+
+        Parameters
+        ----------
+        peer, task : str
+            With whom and in what.
+        what : str
+            A short name: "values_encrypted", "values_revealed", "rows".
+        number : int
+            How many.
+
+        Examples
+        --------
+        >>> Observer().count(peer="guest", task="binning", what="rows", number=1000)
+        """
+
+    def passed(self, *, peer: str, task: str, sent: bool, frame: bytes) -> None:
+        """Note a frame that goes out, or that came in.
+
+        Parameters
+        ----------
+        peer, task : str
+            With whom and in what.
+        sent : bool
+            Whether it goes out.
+        frame : bytes
+            All of it.
+
+        Examples
+        --------
+        >>> Observer().passed(peer="guest", task="binning", sent=True, frame=b"...")
+        """
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message that came in.
+
+    Attributes
+    ----------
+    fields : dict of str to value
+        Small public values; check each by :func:`bluetusk.wire.frame.field`.
+    parts : list of memoryview
+        The arrays, as bytes.
+    """
+
+    fields: dict[str, Any]
+    parts: list[memoryview]
+
+
+class Link:
+    """One party's end of the conversation with another.
+
+    Parameters
+    ----------
+    channel : Channel
+        What carries the frames.
+    me, peer : str
+        The parties' names ("guest", "host", "host-2").
+    observer : Observer, optional
+        Told of all that passes.
+
+    Attributes
+    ----------
+    bytes_sent, bytes_received : int
+        Bytes of frames so far.
+
+    Raises
+    ------
+    FrameError
+        By :meth:`receive`, if what comes is not the message that is due.
+
+    Examples
+    --------
+    >>> here, there = local_links()
+    >>> here.scope("example", 0)
+    >>> there.scope("example", 0)
+    >>> here.send("hello", {"rows": 3}, [array_bytes([1, 2, 3], "<u8")])
+    >>> message = there.receive("hello", ["rows"], parts=1)
+    >>> message.fields["rows"], array_from(message.parts[0], "<u8", (3,))
+    (3, array([1, 2, 3], dtype=uint64))
+    """
+
+    def __init__(self, channel: Channel, *, me: str, peer: str, observer: Watcher | None = None) -> None:
+        self.channel, self.me, self.peer = channel, me, peer
+        self.observer: Watcher = Observer() if observer is None else observer
+        self.bytes_sent = self.bytes_received = 0
+        self._task, self._step = "", 0
+        self._sent = self._received = 0
+
+    def scope(self, task: str, step: int) -> None:
+        """Begin a step of a task: both parties do so at the same point of their programs.
+
+        Parameters
+        ----------
+        task : str
+            Its name.
+        step : int
+            From 0.
+
+        Examples
+        --------
+        >>> here, there = local_links()
+        >>> here.scope("example", 0)
+        """
+        self._task, self._step = task, step
+        self._sent = self._received = 0
+
+    def send(
+        self,
+        topic: str,
+        fields: Mapping[str, Any] | None = None,
+        parts: Sequence[bytes | bytearray | memoryview] = (),
+    ) -> None:
+        """Send a message.
+
+        Parameters
+        ----------
+        topic : str
+            What it is.
+        fields : mapping, optional
+            Values for the header: bool, int, str, bytes, list, map; no float.
+        parts : sequence of bytes-like, optional
+            Arrays.
+
+        Examples
+        --------
+        >>> here, there = local_links()
+        >>> here.send("hello", {"rows": 3})
+        >>> there.receive("hello", ["rows"]).fields
+        {'rows': 3}
+        """
+        header = {
+            "topic": topic,
+            "task": self._task,
+            "step": self._step,
+            "seq": self._sent,
+            "from": self.me,
+            "fields": dict(fields or {}),
+            "parts": [len(part) for part in parts],
+        }
+        data = encode(Kind.VERTICAL, header, b"".join(parts))
+        self._sent += 1
+        self.observer.passed(peer=self.peer, task=self._task, sent=True, frame=data)
+        self.channel.send(data)
+        self.bytes_sent += len(data)
+
+    def receive(self, topic: str, fields: Collection[str] = (), *, parts: int | None = None) -> Message:
+        """Wait for a message.
+
+        Parameters
+        ----------
+        topic : str
+            What is due.
+        fields : collection of str
+            The fields that it must have.
+        parts : int, optional
+            How many arrays it must hold; by default any number.
+
+        Returns
+        -------
+        Message
+
+        Raises
+        ------
+        FrameError
+            If something else comes.
+        ProtocolAbort
+            If the peer gave up and said so.
+
+        Examples
+        --------
+        >>> here, there = local_links()
+        >>> here.send("hello", parts=[b"abc"])
+        >>> bytes(there.receive("hello", parts=1).parts[0])
+        b'abc'
+        """
+        data = self.channel.recv()
+        self.bytes_received += len(data)
+        self.observer.passed(peer=self.peer, task=self._task, sent=False, frame=data)
+        got = decode(data, Kind.VERTICAL, max_payload=MAX_PAYLOAD)
+        check_fields(got.header, _HEADER)
+        if field(got.header, "from", str) != self.peer:
+            raise FrameError(f"message is not from {self.peer!r}")
+        said = field(got.header, "topic", str, high=64)
+        if said == "abort":
+            reason = field(field(got.header, "fields", dict), "reason", str, high=200)
+            raise ProtocolAbort(f"the other party gave up: {reason!r}", party=self.peer)
+        due: dict[str, Any] = {"topic": topic, "task": self._task, "step": self._step, "seq": self._received}
+        for name, value in due.items():
+            if field(got.header, name, type(value)) != value:
+                came = f"{str(got.header['task'])[:64]!r}, step {repr(got.header['step'])[:20]}"
+                raise FrameError(
+                    f"message {said!r} of task {came}, is not the one that is due: {topic!r} of task {self._task!r}, "
+                    f"step {self._step}; both parties must run the same steps"
+                )
+        self._received += 1
+        body = field(got.header, "fields", dict)
+        check_fields(body, fields)
+        lengths = field(got.header, "parts", list, high=MAX_PARTS, items=int)
+        if any(n < 0 for n in lengths) or sum(lengths) != len(got.payload):
+            raise FrameError("frame field 'parts' does not add up to the payload")
+        if parts is not None and len(lengths) != parts:
+            raise FrameError(f"message {topic!r} holds {len(lengths)} arrays, not {parts}")
+        ends = np.cumsum([0, *lengths]).tolist()
+        return Message(body, [got.payload[a:b] for a, b in itertools.pairwise(ends)])
+
+    def abort(self, reason: str) -> None:
+        """Tell the peer that this party gives up.
+
+        Parameters
+        ----------
+        reason : str
+            Nothing private; at most 200 characters are sent.
+
+        Examples
+        --------
+        >>> here, there = local_links()
+        >>> here.abort("too few rows")
+        >>> there.receive("hello")
+        Traceback (most recent call last):
+            ...
+        bluetusk.errors.ProtocolAbort: the other party gave up: 'too few rows' (party at fault: guest)
+        """
+        self.send("abort", {"reason": reason[:200]})
+
+    def authorise(self, purpose: str, columns: Sequence[str], rows: int, **details: Any) -> None:
+        """Ask this party's observer whether its data may be used so.
+
+        Parameters
+        ----------
+        purpose, columns, rows, **details
+            As for :meth:`Observer.authorise`.
+
+        Examples
+        --------
+        >>> here, there = local_links()
+        >>> here.authorise("binning", ["AGE"], 1000, min_rows=50)
+        """
+        self.observer.authorise(
+            peer=self.peer, purpose=purpose, columns=columns, rows=rows, task=self._task or None, **details
+        )
+
+    def count(self, what: str, number: int) -> None:
+        """Tell this party's observer of values encrypted or revealed.
+
+        Parameters
+        ----------
+        what, number
+            As for :meth:`Observer.count`.
+
+        Examples
+        --------
+        >>> here, there = local_links()
+        >>> here.count("rows", 1000)
+        """
+        self.observer.count(peer=self.peer, task=self._task, what=what, number=number)
+
+
+def array_bytes(values: ArrayLike, dtype: str) -> bytes:
+    """Return an array as the bytes of a part.
+
+    Parameters
+    ----------
+    values : array_like
+        Numbers; not changed by the conversion, or ValueError.
+    dtype : str
+        A little-endian type, such as "<u8".
+
+    Returns
+    -------
+    bytes
+        The values in C order.
+
+    Examples
+    --------
+    >>> array_bytes([1, 2], "<u2").hex()
+    '01000200'
+    """
+    given = np.asarray(values)
+    converted = given.astype(dtype, casting="unsafe")
+    if not np.array_equal(converted, given):
+        raise ValueError(f"the values do not fit {dtype}")
+    return np.ascontiguousarray(converted).tobytes()
+
+
+def array_from(part: bytes | memoryview, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return the array in a part, with the shape that is due.
+
+    Parameters
+    ----------
+    part : bytes-like
+        From a message.
+    dtype : str
+        As it was sent.
+    shape : tuple of int
+        As it must be.
+
+    Returns
+    -------
+    ndarray
+        A copy.
+
+    Raises
+    ------
+    FrameError
+        If the part has another length.
+
+    Examples
+    --------
+    >>> array_from(array_bytes([1, 2], "<u2"), "<u2", (2,)).tolist()
+    [1, 2]
+    """
+    size = math.prod(shape)
+    if len(part) != size * np.dtype(dtype).itemsize:
+        raise FrameError(f"message holds {len(part)} bytes for an array of shape {shape} of {dtype}")
+    return np.frombuffer(part, dtype=dtype).reshape(shape).copy()
+
+
+class _Queue:
+    """One end of a pair of queues."""
+
+    def __init__(self, out: queue.SimpleQueue[bytes], into: queue.SimpleQueue[bytes], seconds: float) -> None:
+        self._out, self._in, self._seconds = out, into, seconds
+
+    def send(self, data: bytes) -> None:
+        self._out.put(bytes(data))
+
+    def recv(self) -> bytes:
+        try:
+            return self._in.get(timeout=self._seconds)
+        except queue.Empty:
+            raise ProtocolAbort(f"nothing came from the other party for {self._seconds:g} seconds") from None
+
+
+def local_links(
+    me: str = "guest",
+    peer: str = "host",
+    *,
+    observers: tuple[Watcher | None, Watcher | None] = (None, None),
+    seconds: float = 600.0,
+) -> tuple[Link, Link]:
+    """Return the two ends of a link inside one process, for two threads: to try a model out, and for tests.
+
+    Parameters
+    ----------
+    me, peer : str
+        The two parties' names.
+    observers : pair of Observer, optional
+        One for each end.
+    seconds : float
+        How long a receiver waits before it raises ProtocolAbort.
+
+    Returns
+    -------
+    tuple of Link
+        The end of `me` and that of `peer`.
+
+    Examples
+    --------
+    >>> guest, host = local_links()
+    >>> guest.me, guest.peer, host.me
+    ('guest', 'host', 'host')
+    """
+    there: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    back: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    return (
+        Link(_Queue(there, back, seconds), me=me, peer=peer, observer=observers[0]),
+        Link(_Queue(back, there, seconds), me=peer, peer=me, observer=observers[1]),
+    )

@@ -1,0 +1,76 @@
+"""Numbers in place of categories, for trees: each text's place in a list that stays with the model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .cells import in_order
+from .columns import Table
+from .unseen import warn_of_unseen
+
+__all__ = ["categories_of", "coded"]
+
+
+def categories_of(table: Table) -> dict[str, list[str]]:
+    """Return the categories of each column that is not numeric, in order: numbers by value, then texts by alphabet.
+
+    Examples
+    --------
+    >>> from ._columns import as_table
+    >>> categories_of(as_table({"job": ["pilot", "clerk", None, "pilot"], "age": [1, 2, 3, 4]}))
+    {'job': ['clerk', 'pilot']}
+    """
+    columns = zip(table.names, table.values, strict=True)
+    return {
+        name: in_order(v for v in set(values.tolist()) if v is not None) for name, values in columns if _text(values)
+    }
+
+
+def coded(table: Table, categories: Mapping[str, list[str]]) -> NDArray[np.float64]:
+    """Return a table as numbers: each category's place, NaN where one is missing or new, which a warning counts.
+
+    Parameters
+    ----------
+    table : Table
+        With the columns of training.
+    categories : mapping of str to list of str
+        From :func:`categories_of`.
+
+    Returns
+    -------
+    ndarray of float64, shape (rows, columns)
+
+    Raises
+    ------
+    ValueError
+        If a column that was numeric at training holds categories now.
+
+    Examples
+    --------
+    >>> from ._columns import as_table
+    >>> coded(as_table({"job": ["pilot", None]}), {"job": ["clerk", "pilot"]}).tolist()
+    [[1.0], [nan]]
+    """
+    out = np.empty((table.rows, len(table.names)))
+    unseen: dict[str, tuple[Counter[str], int, bool]] = {}
+    for j, (name, values) in enumerate(zip(table.names, table.values, strict=True)):
+        if not _text(values):
+            out[:, j] = values
+            continue
+        if name not in categories:
+            raise ValueError(
+                f"X[{name!r}] holds strings, but the model has no categories of it: convert it to numbers, or fit again"
+            )
+        place: dict[str | None, float] = {text: float(k) for k, text in enumerate(categories[name])}
+        out[:, j] = [place.get(text, np.nan) for text in values.tolist()]
+        unseen[name] = Counter(text for text in values.tolist() if text is not None and text not in place), 0, False
+    warn_of_unseen(unseen, table.rows, "", "missing", stacklevel=5)
+    return out
+
+
+def _text(values: NDArray[np.generic]) -> bool:
+    return values.dtype.kind == "O"

@@ -1,0 +1,435 @@
+"""A party's columns, from an array, a list, a DataFrame or a mapping: every cell through one gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..._numeric import as_array, refuse_masks
+from .cells import MISSING_TEXTS, category_text, is_missing, looks_like, number_of, number_reader
+from .profile import ColumnProfile
+
+__all__ = ["Place", "Table", "as_classes", "as_labels", "as_table", "column_of", "texts_of"]
+
+_NAMED = 5
+"""How many cells an error names."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns by name.
+
+    Attributes
+    ----------
+    names : list of str
+        Distinct.
+    values : list of ndarray
+        float64 with NaN for missing values, or for categories an object array of texts, with None for missing ones.
+    kinds : list of str
+        "numeric", "text" or "categorical", as :class:`~bluetusk.vertical.profile.ColumnProfile` has it.
+    rows : int
+        Their length.
+    """
+
+    names: list[str]
+    values: list[NDArray[Any]]
+    kinds: list[str]
+    rows: int
+
+    def profile(self) -> list[ColumnProfile]:
+        """Return what each column holds."""
+        columns = zip(self.names, self.values, self.kinds, strict=True)
+        return [ColumnProfile.of(name, values, kind) for name, values, kind in columns]
+
+
+@dataclass(frozen=True)
+class Place:
+    """How an error names a column and its cells, and what it advises.
+
+    Attributes
+    ----------
+    column : str
+        Such as "X['age']".
+    cell : callable
+        Names the cell of a row, such as "row 3".
+    advice : str
+        How a column of numbers and texts is declared.
+    """
+
+    column: str
+    cell: Callable[[int], str]
+    advice: str
+
+    def at(self, i: int) -> str:
+        """Name one cell."""
+        return f"{self.cell(i)} of {self.column}"
+
+
+def texts_of(
+    cells: Iterable[Any], place: Place | None = None, missing: frozenset[str] = MISSING_TEXTS
+) -> NDArray[np.object_]:
+    """Return cells as texts of categories (:func:`category_text`), None where one is missing.
+
+    Examples
+    --------
+    >>> texts_of(["a", 1, 1.0, None, float("nan"), "NA", "007"]).tolist()
+    ['a', '1', '1', None, None, None, '007']
+    """
+    given = list(cells)
+    out = np.empty(len(given), dtype=object)
+    for i, value in enumerate(given):
+        if not is_missing(value, missing):
+            try:
+                out[i] = category_text(value)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"{place.at(i) if place else f'value {i}'} {error}") from None
+    return out
+
+
+def column_of(
+    cells: Sequence[Any],
+    place: Place,
+    kind: str | None = None,
+    *,
+    parse: bool = False,
+    missing: frozenset[str] = MISSING_TEXTS,
+    read: Callable[[str], float | None] | None = None,
+) -> tuple[NDArray[Any], str, int]:
+    """Decide what a column is, and return its values.
+
+    Parameters
+    ----------
+    cells : sequence
+        Numbers, strings, and what is missing.
+    place : Place
+        For errors.
+    kind : {"numeric", "text", "categorical"}, optional
+        What the column was declared to be. By default it must be of numbers only, or of texts only.
+    parse : bool
+        Whether strings that are all numbers make a column of numbers, as in a CSV file; else they stay categories.
+    missing : frozenset of str
+        Texts that stand for missing values.
+    read : callable, optional
+        From :func:`number_reader`.
+
+    Returns
+    -------
+    values : ndarray
+        As in :class:`Table`.
+    kind : str
+        What the column is.
+    left_out : int
+        In a column declared numeric: texts that count as missing.
+
+    Raises
+    ------
+    ValueError
+        If numbers and texts are mixed, a number is infinite or an integer is rounded, naming the cells.
+    TypeError
+        If a cell is neither number nor text.
+    """
+    if kind in ("text", "categorical"):
+        return texts_of(cells, place, missing), str(kind), 0
+    read = read or number_reader()
+    numbers = np.full(len(cells), np.nan)
+    known: dict[str, float | None] = {}
+    plain: list[int] = []  # cells that are numbers by type, numbers by text, and other texts
+    spelled: list[int] = []
+    texts: list[int] = []
+    for i, value in enumerate(cells):
+        text = isinstance(value, str)
+        if text and value in known:
+            number = known[value]
+        elif is_missing(value, missing):
+            continue
+        else:
+            number = _number(value, place, i, read, kind != "numeric")
+            if text:
+                known[value] = number
+        if number is None:
+            texts.append(i)
+            continue
+        (spelled if text else plain).append(i)
+        numbers[i] = number
+    if texts and (kind == "numeric" or plain or spelled):
+        seen = [i for i in texts if kind != "numeric" or looks_like(cells[i])]
+        if seen:
+            raise ValueError(_mixed(cells, place, sorted(plain + spelled), seen, kind))
+    elif texts:
+        looks = {looks_like(text) for text, number in known.items() if number is None}
+        if None not in looks:
+            raise ValueError(
+                f"{place.column} holds texts that all look like {' or '.join(sorted(map(str, looks)))}: "
+                f"{_cells(cells, place, texts)}; {place.advice}"
+            )
+        return texts_of(cells, place, missing), "text", 0
+    if spelled and not parse:
+        if plain:
+            raise ValueError(
+                f"{place.column} mixes numbers and strings of numbers: {_cells(cells, place, plain[:1] + spelled)}; "
+                f"make it one of them, or {place.advice}"
+            )
+        return texts_of(cells, place, missing), "text", 0
+    return _finite(numbers, place), "numeric", len(texts)
+
+
+def _cells(cells: Sequence[Any], place: Place, found: Sequence[int]) -> str:
+    shown = []
+    for i in found[:_NAMED]:
+        looks = looks_like(cells[i]) if isinstance(cells[i], str) else None
+        shown.append(f"{cells[i]!r:.60} in {place.cell(i)}" + (f" ({looks})" if looks else ""))
+    return ", ".join(shown) + (f", and {len(found) - _NAMED} more" if len(found) > _NAMED else "")
+
+
+def _mixed(cells: Sequence[Any], place: Place, numbers: list[int], texts: list[int], kind: str | None) -> str:
+    few, what = (texts, "are not") if len(texts) <= len(numbers) or kind else (numbers, "are")
+    count = len(numbers) + len(texts)
+    return (
+        f"{place.column} mixes numbers and texts: of {count} cells {len(few)} {what} numbers: "
+        f"{_cells(cells, place, few)}; {place.advice}"
+    )
+
+
+# -------------------------------------------------------------------------------------------------- tables of a caller
+
+
+def as_table(
+    X: Any,
+    columns: Sequence[str] | None = None,
+    categorical: Collection[str] = (),
+    *,
+    only: Collection[str] | None = None,
+    what: str = "X",
+) -> Table:
+    """Return the columns of a table.
+
+    Parameters
+    ----------
+    X : array_like of shape (n, k), DataFrame, or mapping of str to array_like of shape (n,)
+        What has ``.columns`` and ``.to_numpy()`` brings its own names, and so does a mapping. A column of strings is
+        one of categories, and so is one of pandas' dtype "category".
+    columns : sequence of str, optional
+        Names; by default the DataFrame's, else "x0", "x1" and so on.
+    categorical : collection of str
+        Names of the columns whose numbers are codes, or that mix numbers and texts.
+    only : collection of str, optional
+        Read these columns only, as far as they are there.
+    what : str
+        What errors call the table.
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the shapes do not fit, names repeat, or a column is not what :func:`column_of` takes.
+
+    Examples
+    --------
+    >>> table = as_table([[1, 2], [3, float("nan")]], ["age", "code"], ["code"])
+    >>> table.names, table.values[0].tolist(), table.values[1].tolist()
+    (['age', 'code'], [1.0, 3.0], ['2', None])
+    """
+    if isinstance(categorical, str):
+        raise TypeError(
+            f"categorical must be a collection of names, not the text {categorical!r}: give [{categorical!r}]"
+        )
+    own, raw = _parts(X, what)
+    names = own if columns is None else [str(name) for name in columns]
+    if len(names) != len(raw):
+        raise ValueError(
+            f"columns has {len(names)} names, {what} {len(raw)} columns: give different names, one for each column"
+        )
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"columns of {what} must have distinct names: {twice!r} comes twice; give different names")
+    for name in categorical:
+        if name not in names:
+            raise ValueError(
+                f"categorical names {name!r}, but {what} has no column of that name: {', '.join(names[:20])}"
+            )
+    values, kinds = [], []
+    if only is not None:
+        places = [j for j, name in enumerate(names) if name in only]
+        names, raw = [names[j] for j in places], [raw[j] for j in places]
+    for name, column in zip(names, raw, strict=True):
+        cells, kind = _column(column, name in categorical, f"{what}[{name!r}]")
+        values.append(cells)
+        kinds.append(kind)
+    rows = len(values[0]) if values else len(next(iter(X.values()), ())) if isinstance(X, Mapping) else len(X)
+    if any(len(column) != rows for column in values):
+        raise ValueError(f"the columns of {what} have different lengths: {', '.join(str(len(c)) for c in values[:20])}")
+    return Table(names, values, kinds, rows)
+
+
+def _parts(X: Any, what: str) -> tuple[list[str], list[Any]]:
+    """Return the names and the columns as they were given."""
+    if isinstance(X, Mapping):
+        return [str(name) for name in X], list(X.values())
+    if hasattr(X, "columns") and hasattr(X, "to_numpy"):
+        own = [str(name) for name in X.columns]
+        if hasattr(X, "iloc"):
+            return own, [X.iloc[:, j] for j in range(len(own))]
+        if hasattr(X, "__getitem__"):
+            return own, [X[name] for name in X.columns]
+        X = X.to_numpy()
+    else:
+        own = []
+    array = as_array(X, what, object if isinstance(X, list | tuple) else None)
+    if array.ndim != 2:
+        raise ValueError(f"{what} must have two axes, rows and columns, not the shape {array.shape}")
+    return own or [f"x{j}" for j in range(array.shape[1])], list(array.T)
+
+
+def _column(column: Any, coded: bool, what: str) -> tuple[NDArray[Any], str]:
+    refuse_masks(column, what)
+    place = Place(
+        what,
+        "row {}".format,
+        "mark what is missing as None, correct the cells, or name the column in categorical if it holds categories",
+    )
+    dtype = getattr(column, "dtype", None)
+    if hasattr(column, "cat") and hasattr(column.cat, "codes"):  # pandas' category: the dtype declares it
+        known = texts_of(column.cat.categories.tolist(), place, frozenset())
+        codes = as_array(column.cat.codes, what)
+        return np.append(known, [None])[codes], "categorical"  # the code of a missing value is -1, the last
+    if not isinstance(column, np.ndarray):
+        if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
+            column = column.to_numpy() if hasattr(column, "to_numpy") else as_array(column, what)
+        elif hasattr(column, "to_list"):
+            column = column.to_list()  # a nullable column of integers would become floats as an array
+        else:
+            column = column.to_numpy() if hasattr(column, "to_numpy") else as_array(column, what, object)
+    if isinstance(column, np.ndarray) and column.ndim != 1:
+        raise ValueError(f"{what} must have one axis, not the shape {column.shape}")
+    if not isinstance(column, np.ndarray):
+        return column_of(column, place, "categorical" if coded else None)[:2]
+    if column.dtype.kind not in "biufOU" or (column.dtype.kind == "f" and column.dtype.itemsize > 8):
+        advice = {"S": ": decode them to str", "M": ": make days or months of dates", "m": ": make numbers of them"}
+        raise TypeError(f"{what} is of {column.dtype}, not numbers or strings{advice.get(column.dtype.kind, '')}")
+    if column.dtype.kind == "O" and not coded and {*map(type, column)} <= {float, type(None)}:
+        column = column.astype(np.float64)  # the same as below, at once
+    if coded or column.dtype.kind in "OU":
+        narrow = column.dtype.kind == "f" and column.dtype.itemsize < 8  # whose digits tolist() would make up
+        return column_of(list(column) if narrow else column.tolist(), place, "categorical" if coded else None)[:2]
+    values = column.astype(np.float64)
+    for i in np.flatnonzero(np.abs(values) >= 2.0**53).tolist() if column.dtype.kind in "iu" else ():
+        _number(column[i].item(), place, i)  # refuses what was rounded
+    return _finite(values, place), "numeric"
+
+
+def _number(
+    value: Any, place: Place, i: int, read: Callable[[str], float | None] | None = None, exact: bool = True
+) -> float | None:
+    try:
+        return read(value) if read and isinstance(value, str) else number_of(value, exact)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{place.at(i)} {error}") from None
+
+
+def _finite(values: NDArray[np.float64], place: Place) -> NDArray[np.float64]:
+    infinite = np.flatnonzero(np.isinf(values)).tolist()
+    if infinite:
+        more = f", one of {len(infinite)}" if len(infinite) > 1 else ""
+        raise ValueError(f"{place.at(infinite[0])} is infinite{more}: clip it, or mark it as missing")
+    return values
+
+
+def as_labels(y: Any, rows: int) -> NDArray[np.int64]:
+    """Return labels 0 and 1, of which both must be there.
+
+    Parameters
+    ----------
+    y : array_like of shape (rows,)
+        0 or 1, as int, float or bool.
+    rows : int
+        How many there must be.
+
+    Returns
+    -------
+    ndarray of int64
+
+    Raises
+    ------
+    ValueError
+        If something else comes.
+    TypeError
+        If some are masked (:mod:`numpy.ma`).
+
+    Examples
+    --------
+    >>> as_labels([True, False], 2)
+    array([1, 0])
+    """
+    values = as_array(y, "y")
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.shape != (rows,):
+        raise ValueError(f"y has the shape {values.shape}, X has {rows} rows")
+    if values.dtype.kind == "O" and not any(isinstance(v, str) or is_missing(v) for v in values):
+        values = np.array([number_of(v) for v in values])  # of a nullable column
+    if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
+        raise ValueError("y must hold 0 and 1 only: 1 for the event, such as a default")
+    labels = values.astype(np.int64)
+    if not 0 < labels.sum() < rows:
+        raise ValueError("y holds one label only: there is nothing to tell apart")
+    return labels
+
+
+def as_classes(y: Any, rows: int) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+    """Return which rows have the second of two classes, and the classes, sorted.
+
+    Parameters
+    ----------
+    y : array_like of shape (rows,)
+        Integers, booleans, floats that are integers, or strings; strings and numbers are not mixed.
+    rows : int
+        How many there must be.
+
+    Returns
+    -------
+    second : ndarray of bool
+    classes : ndarray of shape (2,)
+        Of int64, bool or str.
+
+    Raises
+    ------
+    ValueError
+        If there are more or fewer than two classes, one is missing, or the shape does not fit.
+    TypeError
+        If some are masked (:mod:`numpy.ma`).
+
+    Examples
+    --------
+    >>> as_classes(["good", "bad"], 2)
+    (array([ True, False]), array(['bad', 'good'], dtype='<U4'))
+    """
+    if y is None:
+        raise ValueError("a guest has the labels: give y")
+    listed = isinstance(y, list | tuple)
+    given = as_array(y, "y", object if listed else None)
+    if given.shape != (rows,):
+        raise ValueError(f"y must have shape ({rows},), one label for each row, not {given.shape}")
+    if given.dtype.kind == "O":
+        if any(is_missing(v) and not isinstance(v, str) for v in given):
+            raise ValueError("y must hold integers, booleans or strings without missing ones")
+        kinds = {"str" if isinstance(v, str) else "bool" if isinstance(v, bool | np.bool_) else "int" for v in given}
+        if len(kinds) != 1:
+            raise ValueError(f"y mixes {' and '.join(sorted(kinds))}: 1 and '1' would be one class; give one type")
+        given = np.array(given.tolist())
+    if given.dtype.kind not in "biuU" and not (given.dtype.kind == "f" and np.isfinite(given).all()):
+        raise ValueError(f"y must hold integers, booleans or strings without missing ones, not {given.dtype}")
+    if given.dtype.kind == "f":
+        if (given != np.floor(given)).any() or (np.abs(given) >= 2.0**53).any():
+            raise ValueError("y must hold whole numbers below 2^53 where it holds floats: they name classes")
+        given = given.astype(np.int64)
+    classes = np.unique(given)
+    if len(classes) != 2:
+        raise ValueError(f"y must have two classes, it has {len(classes)}")
+    return given == classes[1], classes
