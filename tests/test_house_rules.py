@@ -268,7 +268,7 @@ OWN_ARRAYS = {
     "vertical/boosting/guest.py": 1,
     "vertical/boosting/score.py": 1,
     "vertical/boosting/buckets.py": 1,
-    "vertical/evaluation/intervals.py": 1,
+    "vertical/intervals.py": 1,
     "vertical/protocol/link.py": 2,
     "vertical/logistic/job.py": 3,
     "vertical/protocol/state.py": 2,

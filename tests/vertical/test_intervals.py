@@ -19,7 +19,7 @@ from bluetusk.cli import main as cli
 from bluetusk.demo import credit, credit_cli, report
 from bluetusk.vertical.evaluation import charts as _charts
 from bluetusk.vertical.evaluation import metrics as ev
-from bluetusk.vertical.evaluation.intervals import _normals, delong
+from bluetusk.vertical.intervals import _normals, delong
 from bluetusk.vertical.party import _run
 
 

@@ -16,7 +16,7 @@ from ...errors import FrameError
 from ...paillier import validate
 from ...wire import frame
 from ..base import Estimator, check_role
-from ..evaluation.findings import few_events, separating_bins, tell
+from ..findings import few_events, separating_bins, tell
 from ..protocol.job import Keeper, Progress, drive
 from ..protocol.link import Link
 from ..saving import load_frame, save_frame

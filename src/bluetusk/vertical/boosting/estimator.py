@@ -14,7 +14,7 @@ from ..._numeric import as_array
 from ...errors import FrameError
 from ...wire.frame import Kind, check_fields, encode, field
 from ..base import Estimator, check_role
-from ..evaluation.findings import few_events, separating, tell
+from ..findings import few_events, separating, tell
 from ..protocol.job import Keeper, Progress, drive
 from ..protocol.link import Link
 from ..protocol.refusal import telling

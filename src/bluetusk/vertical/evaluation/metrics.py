@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..._numeric import as_array, as_int, as_numbers, index_text
+from .. import intervals as _intervals
 from ..binning.estimator import WoEBinning
+from ..intervals import Interval
 from ..tables.columns import as_labels
-from . import intervals as _intervals
-from .intervals import Interval
 from .quantiles import bin_counts, gaps, quantile_edges
 
 __all__ = [

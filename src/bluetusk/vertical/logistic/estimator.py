@@ -14,7 +14,7 @@ from ..._numeric import as_array, as_int
 from ...errors import FrameError
 from ...wire.frame import Kind, check_fields, encode, field
 from ..base import Estimator, check_role
-from ..evaluation.findings import few_events, separating, tell, useless
+from ..findings import few_events, separating, tell, useless
 from ..protocol.job import Keeper, Progress, drive
 from ..protocol.link import Link
 from ..saving import load_frame, save_frame

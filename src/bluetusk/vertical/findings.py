@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DataWarning
+from ..errors import DataWarning
 from .intervals import auc_bounds, delong
 
 __all__ = ["few_events", "separating", "separating_bins", "tell", "useless"]

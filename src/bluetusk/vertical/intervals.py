@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._random import Stream
+from .._random import Stream
 
 __all__ = ["Interval", "auc_bounds", "delong", "ks_bounds"]
 
