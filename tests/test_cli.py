@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from bluetusk.cli import main as cli
+from bluetusk import cli
 from bluetusk.demo import report
 from bluetusk.errors import ProtocolAbort
 from bluetusk.paillier.keys import PrivateKey, PublicKey

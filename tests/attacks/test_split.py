@@ -16,7 +16,7 @@ import pytest
 
 import bluetusk as bt
 from bluetusk.vertical import local_links
-from bluetusk.vertical.party import _splits
+from bluetusk.vertical.party import splits as _splits
 from bluetusk.vertical.party.config import Config, Data, Model
 from bluetusk.vertical.party.pipeline import Rows, run
 from bluetusk.vertical.party.splits import SplitKey, Splits, agree_on_split

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bluetusk.cli.main import main
+from bluetusk.cli import main
 
 pytest.importorskip("grpc", reason="the two parties talk over grpcio, which is not installed")
 pytest.importorskip("private_set_intersection", reason="there is no wheel of openmined-psi for this Python")

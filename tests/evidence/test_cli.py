@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bluetusk.cli import main as cli
+from bluetusk import cli
 from bluetusk.evidence import (
     Audit,
     Guard,

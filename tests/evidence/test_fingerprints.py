@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import bluetusk as bt
-from bluetusk.cli import main as cli
+from bluetusk import cli
 from bluetusk.evidence import Grant, Log, Policy, fingerprint, fingerprint_groups, read_public_key
 from bluetusk.evidence._policy import EXAMPLE
 from bluetusk.wire import frame

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import bluetusk as bt
-from bluetusk.cli import main as cli
+from bluetusk import cli
 from bluetusk.cli.blacklist import Settings, _ids_of, _over_grpc
 from bluetusk.vertical import Observer, blacklist_query, blacklist_serve, local_links
 
@@ -179,7 +179,7 @@ def test_where_answers_go_is_checked_before_the_first_message(case, tmp_path, mo
     import dataclasses
     import os
 
-    from bluetusk.vertical.party import _party
+    from bluetusk.vertical.party import process as _party
 
     monkeypatch.setattr(_party, "Vault", None)  # whoever comes as far as the connection fails otherwise
     settings = Settings.load(case / "bank.toml", "guest")

@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 
 import bluetusk as bt
-from bluetusk.cli import main as cli
+from bluetusk import cli
 from bluetusk.evidence import Identity, Log, Policy, _uses, verify
 
 pytest.importorskip("grpc", reason="parties talk over grpcio, which is not installed")
@@ -41,7 +41,7 @@ IN_ONE_RUN = 5
 # Run in a party's process before its command line: no report, which takes longer than all else and has tests of its
 # own; and what a hostile or an ill machine would do.
 NO_REPORT = """
-from bluetusk.vertical.party import _run
+from bluetusk.vertical.party import run as _run
 _run._report = lambda *given: None
 """
 FLIP = """

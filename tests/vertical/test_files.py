@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import bluetusk as bt
-from bluetusk.cli import main as cli
+from bluetusk import cli
 from bluetusk.vertical import GradientBoosting, WoEBinning, local_links, read_columns
-from bluetusk.vertical.party import _config, _pipeline
+from bluetusk.vertical.party import config as _config
+from bluetusk.vertical.party import pipeline as _pipeline
 from bluetusk.vertical.tables import files as _files
 from bluetusk.vertical.tables.cells import MISSING_TEXTS
 from bluetusk.vertical.tables.profile import ColumnProfile, describe, show

@@ -15,12 +15,12 @@ from scipy.special import expit, logit
 from scipy.stats import ks_2samp, norm, t
 from sklearn.metrics import roc_auc_score
 
-from bluetusk.cli import main as cli
-from bluetusk.demo import credit, credit_cli, report
+from bluetusk import cli
+from bluetusk.demo import credit, demo_credit, report
 from bluetusk.vertical.evaluation import charts as _charts
 from bluetusk.vertical.evaluation import metrics as ev
 from bluetusk.vertical.intervals import _normals, delong
-from bluetusk.vertical.party import _run
+from bluetusk.vertical.party import run as _run
 
 
 def by_double_sum(y, s):
@@ -234,7 +234,7 @@ def test_the_tables_of_the_demo_hold_intervals_within_120_columns(capsys):
         found |= {kind: ev.auc(held, scores), f"{kind}_interval": list(ev.auc_interval(held, scores))}
     summary = {"logistic_regression": found, "gradient_boosting": found, "stages": {}, "seconds": 1.0}
     summary |= {"intersection": 400, "evidence": {"logs": {}, "verified": True}}
-    report.show(credit_cli._tables(credit.CreditPlan(), credit.Result({}, {}, held, summary))[:1])
+    report.show(demo_credit._tables(credit.CreditPlan(), credit.Result({}, {}, held, summary))[:1])
     out = capsys.readouterr().out
     assert out.count(ev.with_interval(found["joint"], found["joint_interval"])) == 6
     assert out.count(ev.with_interval(found["ks"], found["ks_interval"])) == 2

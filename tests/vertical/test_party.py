@@ -15,7 +15,9 @@ import pytest
 
 import bluetusk as bt
 from bluetusk.vertical import local_links
-from bluetusk.vertical.party import Identity, Party, _connection, _session, make_certificate
+from bluetusk.vertical.party import Identity, Party, make_certificate
+from bluetusk.vertical.party import connection as _connection
+from bluetusk.vertical.party import session as _session
 from bluetusk.vertical.party.session import Session
 from bluetusk.vertical.party.vault import Vault
 from bluetusk.vertical.protocol.job import drive
@@ -255,7 +257,7 @@ def test_certificates(folder):
 
 
 def test_expired_certificate(folder, monkeypatch):
-    from bluetusk.vertical.party import _certs
+    from bluetusk.vertical.party import certs as _certs
 
     class Later(_certs.datetime.datetime):
         @classmethod

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 import bluetusk as bt
-from bluetusk import _parallel
-from bluetusk.cli import main as cli
+from bluetusk import _parallel, cli
 from bluetusk.vertical import local_links
-from bluetusk.vertical.party import Identity, _checks, _results, _run, make_certificate
+from bluetusk.vertical.party import Identity, make_certificate
+from bluetusk.vertical.party import checks as _checks
+from bluetusk.vertical.party import results as _results
+from bluetusk.vertical.party import run as _run
 from bluetusk.vertical.party.config import Config
 from bluetusk.vertical.party.splits import Splits, agree_on_split
 

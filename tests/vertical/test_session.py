@@ -12,7 +12,8 @@ import time
 import pytest
 
 from bluetusk.errors import FrameError, ProtocolAbort
-from bluetusk.vertical.party import _connection, _session
+from bluetusk.vertical.party import connection as _connection
+from bluetusk.vertical.party import session as _session
 from bluetusk.vertical.party.session import Session
 from bluetusk.vertical.party.vault import Vault
 from bluetusk.vertical.protocol.job import drive

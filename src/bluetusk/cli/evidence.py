@@ -18,16 +18,15 @@ from ..evidence._policy import EXAMPLE, Policy, is_fingerprint, seconds_text
 from ..evidence._summary import printable, record_json, record_line, refusals, summary
 from ..evidence._verify import owner_key, read_heads, verify
 from ..paillier.fingerprint import spoken
+from ._common import PASSPHRASE, passphrase
 
 __all__ = ["add_parser"]
 
 
 def _passphrase(args: argparse.Namespace, *, new: bool = False) -> str | bytes:
     """Return the passphrase from where the user keeps it; typed twice only where it is a new one."""
-    from . import main as cli
-
-    given = args.passphrase_file is not None or os.environ.get(cli._PASSPHRASE) or not sys.stdin.isatty()
-    return cli._passphrase(args) if new or given else getpass.getpass("passphrase: ")
+    given = args.passphrase_file is not None or os.environ.get(PASSPHRASE) or not sys.stdin.isatty()
+    return passphrase(args) if new or given else getpass.getpass("passphrase: ")
 
 
 def _keygen(args: argparse.Namespace) -> int:
@@ -36,11 +35,11 @@ def _keygen(args: argparse.Namespace) -> int:
     for path in (private, public):
         if os.path.lexists(path):
             raise ValueError(f"{path} is there already and is not overwritten: give another name, or move it away")
-    passphrase = _passphrase(args, new=True)
+    secret = _passphrase(args, new=True)
     identity = Identity.generate()
     identity.write_public(public)
     try:
-        identity.save(private, passphrase)
+        identity.save(private, secret)
     except BaseException:
         public.unlink()
         raise
@@ -208,14 +207,14 @@ Give `verify` a head of the log that somebody else has kept: without one, what w
         parser.set_defaults(run=run, parser=parser)
         return parser
 
-    passphrase = {"metavar": "FILE", "help": "holds the passphrase (else BLUETUSK_PASSPHRASE, else asked for)"}
+    secret = {"metavar": "FILE", "help": "holds the passphrase (else BLUETUSK_PASSPHRASE, else asked for)"}
 
     keygen = command(
         kinds, "keygen", _keygen, "make a signing key", "Make an Ed25519 key that signs policies and logs."
     )
     keygen.add_argument("file", metavar="FILE", help="where the private key goes, encrypted")
     keygen.add_argument("--public", metavar="FILE", help="where the public key goes (default: FILE.pub)")
-    keygen.add_argument("--passphrase-file", **passphrase)
+    keygen.add_argument("--passphrase-file", **secret)
 
     words = """Print the fingerprint of a key or certificate, as `bluetusk certs` and `evidence keygen` do and as
 policies name a party: SHA-256 of the public key (SubjectPublicKeyInfo), in groups to read aloud."""
@@ -237,7 +236,7 @@ policies name a party: SHA-256 of the public key (SubjectPublicKeyInfo), in grou
     sign.add_argument("file", metavar="FILE", help="the policy, .toml or .json")
     sign.add_argument("--key", metavar="FILE", required=True, help="the owner's private key, of `evidence keygen`")
     sign.add_argument("--output", "-o", metavar="FILE", help="where the signed policy goes (default: FILE as .signed)")
-    sign.add_argument("--passphrase-file", **passphrase)
+    sign.add_argument("--passphrase-file", **secret)
     show_policy = command(doings, "show", _policy_show, "show a policy", "Show a policy, signed or not.")
     show_policy.add_argument("file", metavar="FILE")
     show_policy.add_argument("--key", metavar="FILE", help="fail unless this public key has signed it")
@@ -293,4 +292,4 @@ Status 1 if there is one.""",
         "Encrypt every recorded plaintext again with its recorded randomness, and compare. Status 1 if one differs.",
     )
     replay.add_argument("file", metavar="FILE", help="audit records")
-    replay.add_argument("--passphrase-file", **passphrase)
+    replay.add_argument("--passphrase-file", **secret)

@@ -1,4 +1,4 @@
-"""``bluetusk certs`` and ``bluetusk party``."""
+"""``bluetusk party``: one side of a joint model, from a configuration file."""
 
 from __future__ import annotations
 
@@ -8,25 +8,12 @@ import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from ..errors import DataWarning
 from ..vertical.tables.profile import ColumnProfile, show
 
-__all__ = ["add_parsers"]
-
-
-def _certs(args: argparse.Namespace) -> int:
-    from ..evidence import fingerprint_groups
-    from ..vertical.party.certs import make_certificate
-
-    addresses = ("localhost", "127.0.0.1", *args.address)
-    key, certificate = make_certificate(args.name, args.out, addresses=tuple(dict.fromkeys(addresses)), days=args.days)
-    print(f"key:          {key}   (never leaves this machine)")
-    print(f"certificate:  {certificate}   (give it to the peer)")
-    print(f"fingerprint:  {fingerprint_groups(certificate.read_bytes())}   (compare it by telephone)")
-    return 0
+__all__ = ["add_parser"]
 
 
 def _party(args: argparse.Namespace) -> int:
@@ -125,32 +112,8 @@ def _progress(kind: str) -> Callable[[str, int, int], None] | None:
     return bar
 
 
-def add_parsers(commands: Any) -> None:
-    """Add the two commands.
-
-    Parameters
-    ----------
-    commands : argparse subparsers
-        Of the main parser.
-    """
-    certs = commands.add_parser(
-        "certs",
-        help="make a party's certificate",
-        description="""Make the key and the self-signed certificate by which a party and its peer know each other. Each
-side makes its own, gives the certificate to the other and compares fingerprints; there is no authority.""",
-        epilog="""examples:
-  bluetusk certs bank --out keys                           keys/bank.key.pem, keys/bank.cert.pem
-  bluetusk certs network --out keys --address net.example.org --days 90""",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    certs.add_argument("name", metavar="NAME", help="the party's name: letters, digits, hyphens")
-    certs.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where the files go (default: here)")
-    certs.add_argument(
-        "--address", action="append", default=[], metavar="HOST", help="a name or address it listens at; repeatable"
-    )
-    certs.add_argument("--days", type=int, default=365, metavar="N", help="valid so long (default: 365)")
-    certs.set_defaults(run=_certs, parser=certs)
-
+def add_parser(commands: Any) -> None:
+    """Add the command."""
     party = commands.add_parser(
         "party",
         help="run one side of a joint model",

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .credit import CreditPlan, Result
-    from .report import Table
+    from ..demo.credit import CreditPlan, Result
+    from ..demo.report import Table
+
+from ._common import add_key_size
 
 __all__ = ["add_parser"]
 
@@ -45,7 +47,7 @@ def _run(args: argparse.Namespace) -> int:
         args.report = _target(args, "--report", args.report, (".html",))
     if missing:
         raise ValueError(f"the demo needs {', '.join(missing)}: {_EXTRA}")
-    from .credit import CreditPlan, run
+    from ..demo.credit import CreditPlan, run
 
     if args.epochs == 0 and args.trees == 0:
         args.parser.error("--epochs 0 and --trees 0 leave nothing to train")
@@ -59,7 +61,7 @@ def _run(args: argparse.Namespace) -> int:
     with _watching(args.quiet) as progress:
         result = run(plan, progress)
     if args.plot:
-        from .credit_plot import save
+        from ..demo.credit_plot import save
 
         save(args.plot, result)
     if args.report and result.report is not None:
@@ -67,7 +69,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(result.summary, indent=2))
     else:
-        from .report import show
+        from ..demo.report import show
 
         show(_tables(plan, result))
         for path in (args.plot, args.report):
@@ -86,8 +88,8 @@ def _target(args: argparse.Namespace, option: str, given: str, endings: tuple[st
 
 
 def _tables(plan: CreditPlan, result: Result) -> list[Table]:
+    from ..demo.report import Table, size
     from ..vertical.evaluation.metrics import with_interval
-    from .report import Table, size
 
     summary = result.summary
     rows, cost = [], []
@@ -155,15 +157,13 @@ def _watching(quiet: bool) -> Iterator[Callable[[str, str, int, int], None] | No
     yield write
 
 
-def add_parser(kinds: Any, add_key_size: Callable[[argparse.ArgumentParser], None]) -> None:
+def add_parser(kinds: Any) -> None:
     """Add the demo to the parsers of ``bluetusk demo``.
 
     Parameters
     ----------
     kinds : argparse subparsers
         Of the demos.
-    add_key_size : callable
-        Adds ``--key-size``.
     """
     credit = kinds.add_parser(
         "credit",

@@ -1,0 +1,111 @@
+"""What the commands share: their parser, readers of arguments, where a passphrase comes from, how results print."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+__all__ = [
+    "KEY_SIZES",
+    "PASSPHRASE",
+    "Failure",
+    "Parser",
+    "add_key_size",
+    "number",
+    "passphrase",
+    "positive",
+    "print_json",
+    "print_pairs",
+]
+
+KEY_SIZES = (2048, 3072, 4096)
+PASSPHRASE = "BLUETUSK_PASSPHRASE"  # the name of an environment variable  # noqa: S105
+
+
+class Failure(Exception):
+    """A reason to end with status 1, written for the user."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False, **kwargs}
+        super().__init__(**kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
+
+
+def number(low: int, high: int) -> Callable[[str], int]:
+    """Return a reader of whole numbers from low to high."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{value} is not between {low} and {high}")
+        return value
+
+    return read
+
+
+def positive(low: float, high: float) -> Callable[[str], float]:
+    """Return a reader of numbers from low to high."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}")
+        return value
+
+    return read
+
+
+def passphrase(args: argparse.Namespace) -> str | bytes:
+    """Return the passphrase from where the user keeps it."""
+    if args.passphrase_file is not None:
+        try:
+            secret = Path(args.passphrase_file).read_bytes().rstrip(b"\r\n")
+        except OSError as err:
+            raise Failure(f"cannot read the passphrase: {err}") from None
+        if not secret:
+            raise Failure(f"{args.passphrase_file} is empty: put a passphrase on its first line")
+        return secret
+    if os.environ.get(PASSPHRASE):
+        return os.environ[PASSPHRASE]
+    if not sys.stdin.isatty():
+        raise Failure(f"no passphrase: give --passphrase-file FILE, or set {PASSPHRASE}, or run on a terminal")
+    typed = getpass.getpass("passphrase for the private key: ")
+    if not typed:
+        raise Failure("an empty passphrase protects nothing: type one, or give --passphrase-file FILE")
+    if getpass.getpass("once more: ") != typed:
+        raise Failure("the two passphrases differ: try again")
+    return typed
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2))
+
+
+def print_pairs(pairs: Sequence[tuple[str, Any]]) -> None:
+    width = max(len(name) for name, _ in pairs)
+    for name, value in pairs:
+        print(f"{name:<{width}}  {value}")
+
+
+def add_key_size(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--key-size", type=int, choices=KEY_SIZES, default=3072, help="bits of the Paillier modulus (default: 3072)"
+    )
