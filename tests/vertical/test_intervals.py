@@ -16,7 +16,8 @@ from scipy.stats import ks_2samp, norm, t
 from sklearn.metrics import roc_auc_score
 
 from bluetusk import cli
-from bluetusk.demo import credit, demo_credit, report
+from bluetusk.cli import demo_credit
+from bluetusk.demo import credit, report
 from bluetusk.vertical.evaluation import charts as _charts
 from bluetusk.vertical.evaluation import metrics as ev
 from bluetusk.vertical.intervals import _normals, delong
