@@ -58,7 +58,7 @@ class _Round:
 
 
 class Session:
-    """One party's end: a :class:`~bluetusk.vertical.protocol.link.Channel` and a :class:`~bluetusk.vertical.protocol.job.Keeper`.
+    """One party's end: a channel of a :class:`~bluetusk.vertical.Link` and a keeper of a job's steps.
 
     Parameters
     ----------
