@@ -24,9 +24,10 @@ from ..tasks import BOOSTING, LOGISTIC
 from .certs import Identity
 from .checks import check_folders, check_rows
 from .config import Config
-from .pipeline import Outcome, Rows, confirm, peer_name, run, unevaluated, write_scores
+from .pipeline import Outcome, confirm, peer_name, run, unevaluated, write_scores
 from .process import Party
 from .results import reserved, written
+from .rows import Rows
 from .splits import Splits
 
 __all__ = ["run_party"]
