@@ -125,7 +125,7 @@ def _once(
     return job.result or b""
 
 
-class _Metered:
+class Metered:
     """A keeper that keeps the meter's counts with each state, so that a resumed run counts nothing twice."""
 
     def __init__(self, keeper: Keeper, meter: Meter) -> None:
@@ -199,7 +199,7 @@ def run(
     splits = splits if splits is not None else Splits()
     stages: dict[str, dict[str, float]] = {}
     if recorder is not None:
-        keeper = _Metered(keeper, recorder.meter)
+        keeper = Metered(keeper, recorder.meter)
 
     def stage(task: Task, function: Callable[[], Any], hashes: Callable[[Any], dict[str, bytes]] | None = None) -> Any:
         start, before = time.perf_counter(), link.bytes_sent + link.bytes_received
