@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from ...evidence import Guard, Log, Meter, Recorder, fingerprint, read_public_key
 from ...evidence import Identity as Signer
 from ...paillier import keyfile
-from ..evaluation.metrics import auc, auc_interval, ks, ks_interval, scorecard
+from ..evaluation.metrics import auc, auc_interval, ks, ks_interval
 from ..evaluation.report import write_report
+from ..evaluation.scorecard import scorecard
 from ..findings import tell, useless
 from ..protocol.job import Keeper, Progress
 from ..protocol.link import Link
