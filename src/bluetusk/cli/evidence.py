@@ -18,6 +18,7 @@ from ..evidence._policy import EXAMPLE, Policy, is_fingerprint, seconds_text
 from ..evidence._summary import printable, record_json, record_line, refusals, summary
 from ..evidence._verify import owner_key, read_heads, verify
 from ..paillier.fingerprint import spoken
+from ..storage import files
 from ._common import PASSPHRASE, passphrase
 
 __all__ = ["add_parser"]
@@ -78,12 +79,7 @@ def _policy_sign(args: argparse.Namespace) -> int:
             raise ValueError(
                 f"{target} holds a policy with the serial {old.serial}: give this one a higher serial, or another name"
             )
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(signed.to_bytes())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    files.write(target, signed.to_bytes(), overwrite=True, mode=0o644)
     print(f"signed  {target}: serial {signed.serial}, {len(signed.grants)} grants, sha256 {signed.digest.hex()}")
     return 0
 

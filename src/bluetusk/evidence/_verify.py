@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..errors import FrameError
+from ..storage.append import read_whole
 from ..wire.frame import MAGIC
 from ._entries import Problem, Record, Scan, scan
 from ._exchange import kept_head
-from ._file import read_whole
 from ._head import Head
 
 __all__ = ["Report", "owner_key", "read_heads", "verify"]
