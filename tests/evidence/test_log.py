@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bluetusk.errors import FrameError, InvalidKey, ProtocolAbort
 from bluetusk.evidence import Head, Identity, Log, fingerprint, read_heads, read_public_key, verify
-from bluetusk.evidence._identity import _SMALL_ORDER, signature_holds
+from bluetusk.evidence.identity import _SMALL_ORDER, signature_holds
 from bluetusk.storage import sealed
 from bluetusk.wire import frame
 

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidKey
-from ..evidence._audit import Audit
-from ..evidence._exchange import kept_head
-from ..evidence._identity import Identity, fingerprint_groups, grouped, read_public_key
-from ..evidence._policy import EXAMPLE, Policy, is_fingerprint, seconds_text
-from ..evidence._summary import printable, record_json, record_line, refusals, summary
-from ..evidence._verify import owner_key, read_heads, verify
+from ..evidence import Audit, Identity, Policy, fingerprint_groups, read_heads, read_public_key, verify
+from ..evidence.identity import grouped
+from ..evidence.policy import EXAMPLE, is_fingerprint, seconds_text
+from ..evidence.summary import kept_heads, owner_key, printable, record_json, record_line, refusals, summary
 from ..paillier.fingerprint import spoken
 from ..storage import files
 from ._common import PASSPHRASE, passphrase
@@ -161,7 +159,7 @@ def _head(args: argparse.Namespace) -> int:
         if report.head is not None:
             print(report.head.to_json())
         return 0
-    kept = [pair[1] for record in report.records if (pair := kept_head(record)) is not None and pair[0] == args.of]
+    kept = kept_heads(report.records, args.of)
     if not kept:
         raise ValueError(f"{args.file} keeps no head of {args.of!r}")
     for head in kept if args.all else kept[-1:]:

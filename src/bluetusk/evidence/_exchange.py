@@ -11,8 +11,8 @@ from ..storage.append import AppendFile
 from ..wire import frame
 from ._entries import NAME, Record
 from ._head import Head, check_extension
-from ._identity import Identity
 from ._merkle import Tree
+from .identity import Identity
 
 __all__ = ["Exchange", "kept_head"]
 

@@ -16,8 +16,8 @@ from ..storage.append import AppendFile
 from ._entries import Record, encode_record, scan
 from ._exchange import Exchange
 from ._head import Head, sign_head
-from ._identity import Identity
 from ._merkle import Tree, leaf_hash
+from .identity import Identity
 
 __all__ = ["Log"]
 
