@@ -71,6 +71,7 @@ def test_journal(files: Path) -> None:
 
 
 def test_party_state(files: Path) -> None:
+    assert MAKER.state_key().hex() == SAID["state_key"]
     vault = Vault(files / "vault", MAKER.STATE_KEY)
     assert (vault.read("state"), vault.records("records")) == (b"a party's state", [b"one", b"two"])
     vault.append("records", b"three")

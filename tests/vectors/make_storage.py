@@ -13,11 +13,14 @@ import tempfile
 from pathlib import Path
 from unittest import mock
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bluetusk.evidence import Audit, Identity, Log
 from bluetusk.federated.paillier_sum.journal import Journal
 from bluetusk.paillier import keyfile
+from bluetusk.vertical.party import certs
 from bluetusk.vertical.party.splits import Splits
 from bluetusk.vertical.party.vault import Vault
 from bluetusk.vertical.saving import save_frame
@@ -31,6 +34,16 @@ PAIR = b"bank and network"
 MATERIAL = keyfile.Material(2048, "djn", bytes(range(32)), (1 << 1023) + 12345, (1 << 1024) - 6789)
 GIVEN = keyfile.Material(2048, "djn", bytes(range(32)), 3, 7, (1 << 4095) + 1)
 MODEL = frame.encode(frame.Kind.WOE_BINNING, {"role": "host"}, b"edges and weights")
+
+
+def state_key() -> bytes:
+    """Return the key under which a party with a fixed TLS key keeps its state."""
+    pem = ec.derive_private_key(5, ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        certificate = certs.make_certificate("network", folder)[1].read_bytes()
+    return certs.Identity(certificate, pem, certificate, "network").state_key()
 
 
 def contribute(path: Path) -> None:
@@ -78,6 +91,7 @@ def main() -> None:
     content = {
         "header": ["Files of bluetusk, hexadecimal; the keys are for these tests only."],
         "generator": "tests/vectors/make_storage.py",
+        "state_key": state_key().hex(),
         "files": files,
     }
     (HERE / "storage_v1.json").write_text(json.dumps(content, indent=1) + "\n")

@@ -90,6 +90,18 @@ def test_a_small_file_takes_little_memory(tmp_path, quick):
         assert peak <= 4 * path.stat().st_size + (1 << 20)
 
 
+def test_too_little_memory_is_a_typed_error(tmp_path, monkeypatch, quick):
+    path = tmp_path / "model"
+    save_frame(path, DATA, WORDS)
+
+    def derive(secret, header):
+        raise MemoryError
+
+    monkeypatch.setattr(sealed, "_derive", derive)
+    with pytest.raises(bt.InvalidKey, match="needs 128 MiB of memory"):
+        load_frame(path, KIND, WORDS)
+
+
 def test_no_device_is_read():
     with pytest.raises(bt.FrameError, match="no regular file"):
         load_frame("/dev/zero", KIND)

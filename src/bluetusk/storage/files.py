@@ -125,10 +125,10 @@ def read(path: str | os.PathLike[str], limit: int) -> bytes:
 
 def read_all(fd: int, size: int) -> bytes:
     """Return the first `size` bytes of an open file, or what there is, wherever the file stands."""
-    data = bytearray()
+    data = os.pread(fd, size, 0)  # all, unless a signal came or it is above 2 GiB
     while len(data) < size and (part := os.pread(fd, size - len(data), len(data))):
         data += part
-    return bytes(data)
+    return data
 
 
 def open_locked(path: str | os.PathLike[str], flags: int = os.O_RDWR | os.O_CREAT) -> int:
