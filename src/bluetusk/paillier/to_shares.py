@@ -18,29 +18,16 @@ from .._numeric import as_array, as_int, refuse_masks
 from ..encoding import FixedPoint
 from ..errors import DecryptionError, EncodingOverflow, FrameError
 from ..wire import frame
-from . import arith, encrypting, frames
+from . import arith, encrypting
+from ._share_request import FIELDS, ring_bits, to_shares, width_of_masked, word_dtype
 from .base import CipherBase
 from .keys import PrivateKey, PublicKey
-from .slots import STATISTICAL_BITS, Slots, draw, mask, opened, width_of
+from .slots import STATISTICAL_BITS, Slots, draw, mask, opened
 
 if TYPE_CHECKING:
     from .cipherarray import CipherArray
 
 __all__ = ["RingArray", "encrypt_share", "open_shares", "to_shares"]
-
-_FIELDS = ("bits", "mask_bits", "shape", "slot_bits", "truncate")
-
-
-def _width(bits: int) -> int:
-    """Return the ring's bits as Python's int: ``1 << numpy.int64(64)`` is 0."""
-    width = as_int(bits, "bits")
-    if width not in (32, 64):
-        raise ValueError(f"bits must be 32 or 64, not {width}")
-    return width
-
-
-def _dtype(bits: int) -> np.dtype[Any]:
-    return np.dtype(np.uint32 if bits == 32 else np.uint64)
 
 
 def _words(share: Any, name: str) -> NDArray[Any]:
@@ -49,42 +36,6 @@ def _words(share: Any, name: str) -> NDArray[Any]:
     if array.dtype not in (np.uint32, np.uint64) or not array.dtype.isnative:
         raise TypeError(f"{name} must be an array of uint64 or uint32, not {array.dtype}")
     return array
-
-
-def to_shares(
-    c: CipherArray, bits: int = 64, *, truncate: int = 0, bound: int | None = None, threads: int | None = None
-) -> tuple[NDArray[Any], bytes]:
-    """Turn an encrypted array into shares: the evaluator's side; see :meth:`CipherArray.to_shares`."""
-    bits = _width(bits)
-    if c.packed:
-        raise ValueError("a packed array's slots are too narrow for masks: encrypt with packed=False")
-    pub, declared = c.public_key, frames.declared_bound(c, bound)
-    mask_bits = declared.bit_length() + STATISTICAL_BITS
-    truncate = as_int(truncate, "truncate", 0, mask_bits - bits)
-    slots = Slots.fitting(pub.bits, _slot_bits(mask_bits))
-    if slots.count < 1:
-        raise EncodingOverflow(
-            f"a mask of {mask_bits} bits does not fit a key of {pub.bits}: declare a smaller bound than one of "
-            f"{declared.bit_length()} bits"
-        )
-    masks = draw(mask_bits, c.size)
-    share = np.array([-(rho >> truncate) % (1 << bits) for rho in masks], _dtype(bits)).reshape(c.shape)
-    header = {
-        "bits": bits,
-        "truncate": truncate,
-        "slot_bits": slots.width,
-        "mask_bits": mask_bits,
-        "shape": [int(d) for d in c.shape],
-    }
-    if not masks:
-        return share, frame.encode(frame.Kind.SHARE_REQUEST, header)
-    masked = mask(slots.shifted(c), slots.packed(masks), slots.bound, threads=threads)
-    return share, frame.encode(frame.Kind.SHARE_REQUEST, header, masked.to_bytes(slots.bound))
-
-
-def _slot_bits(mask_bits: int) -> int:
-    """Return the width of a slot with a masked value: below twice 2^mask_bits in size."""
-    return width_of(1 << mask_bits)
 
 
 def open_shares(
@@ -127,7 +78,7 @@ def open_shares(
     if not isinstance(priv, PrivateKey):
         raise TypeError(f"priv must be a PrivateKey, not {type(priv).__name__}")
     got = frame.decode(message, frame.Kind.SHARE_REQUEST)
-    frame.check_fields(got.header, _FIELDS)
+    frame.check_fields(got.header, FIELDS)
     pub = priv.public_key
     bits = frame.field(got.header, "bits", int, low=32, high=64)
     mask_bits = frame.field(got.header, "mask_bits", int, low=STATISTICAL_BITS, high=pub.bits)
@@ -135,13 +86,13 @@ def open_shares(
     truncate = frame.field(got.header, "truncate", int, low=0, high=mask_bits)
     shape = frame.shape_field(got.header)
     slots = Slots.fitting(pub.bits, slot_bits)
-    if bits not in (32, 64) or slot_bits != _slot_bits(mask_bits) or slots.count < 1:
+    if bits not in (32, 64) or slot_bits != width_of_masked(mask_bits) or slots.count < 1:
         raise FrameError("frame fields 'bits', 'mask_bits' and 'slot_bits' disagree")
     count = math.prod(shape)
     if count == 0:
         if got.payload:
             raise FrameError("frame field 'shape' has no values, but there is a payload")
-        return np.zeros(shape, _dtype(bits))
+        return np.zeros(shape, word_dtype(bits))
     c = CipherArray.from_bytes(got.payload, pub, threads=threads)
     if c.packed or c.shape != (slots.blocks(count),):
         raise FrameError(f"{count} values in {slots.count} slots do not take ciphertexts of shape {c.shape}")
@@ -149,7 +100,7 @@ def open_shares(
     beyond = 1 << (mask_bits - STATISTICAL_BITS)
     if not all(-beyond <= value < (1 << mask_bits) + beyond for value in values):
         raise DecryptionError("a masked value is out of its range")
-    return np.array([(value >> truncate) % (1 << bits) for value in values], _dtype(bits)).reshape(shape)
+    return np.array([(value >> truncate) % (1 << bits) for value in values], word_dtype(bits)).reshape(shape)
 
 
 # --- back
@@ -229,7 +180,7 @@ class RingArray:
     bits: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "bits", _width(self.bits))
+        object.__setattr__(self, "bits", ring_bits(self.bits))
         if not isinstance(self.encrypted, CipherBase) or self.encrypted.packed or self.encrypted.frac:
             raise TypeError("encrypted must be a CipherArray of integers, not packed, as encrypt_share() makes it")
 
@@ -497,5 +448,5 @@ class RingArray:
         array([-3])
         """
         integers = encrypting.decrypted(priv, self.encrypted, threads=threads, progress=None)
-        words = np.array([int(v) % (1 << self.bits) for v in integers.reshape(-1).tolist()], _dtype(self.bits))
+        words = np.array([int(v) % (1 << self.bits) for v in integers.reshape(-1).tolist()], word_dtype(self.bits))
         return words.view(f"i{self.bits // 8}").reshape(self.encrypted.shape)
