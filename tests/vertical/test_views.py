@@ -624,8 +624,7 @@ def test_topics_are_documented():
     for task, topic, _ in TABLE:
         page = pages.get(task.removesuffix(".predict"), "messages.md")
         assert topic in documented(page), (task, topic)
-    source = Path(_link.__file__).parent
-    code = "".join(path.read_text() for path in [*source.glob("*.py"), *source.glob("party/*.py")])
+    code = "".join(path.read_text() for path in Path(bt.vertical.__file__).parent.rglob("*.py"))
     sent = set(re.findall(r'^ +(?:way|link)\.send\(\s*"([a-z ]+)"', code, re.MULTILINE))
     sent |= set(re.findall(r'_exchange\(\s*link, "([a-z ]+)"', code))
     assert sent == {topic for _, topic, _ in TABLE}
