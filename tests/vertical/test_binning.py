@@ -12,7 +12,7 @@ from bluetusk.paillier import cipherarray
 from bluetusk.paillier.slots import Slots, mask
 from bluetusk.vertical import Observer, WoEBinning, local_links
 from bluetusk.vertical.binning import guest as guest_half
-from bluetusk.vertical.binning._common import Layout, label_plan
+from bluetusk.vertical.binning.common import Layout, label_plan
 from bluetusk.wire import frame
 
 N = 240

@@ -23,7 +23,7 @@ import bluetusk as bt
 from bluetusk.evidence import Identity, Log, Meter, Recorder
 from bluetusk.paillier import PrivateKey, primes
 from bluetusk.paillier.masked import unmask
-from bluetusk.vertical.binning import _common as _binning
+from bluetusk.vertical.binning import common as _binning
 from bluetusk.vertical.boosting import sums as _boosting_sums
 from bluetusk.vertical.boosting.buckets import Buckets
 from bluetusk.vertical.logistic import products

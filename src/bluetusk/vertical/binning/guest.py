@@ -27,8 +27,9 @@ from ...paillier.keys import PrivateKey
 from ...wire.frame import field
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.state import inputs_of, pack_state, unpack_state
-from ._common import PARTS, TASK, Layout, authorise, label_plan, part_of, received
+from ..tasks import BINNING
 from .bins import Ints, information_value, monotone_groups, weights_of_evidence
+from .common import PARTS, Layout, label_plan, part_of, received
 
 __all__ = ["GuestJob", "PeerColumn"]
 
@@ -102,7 +103,7 @@ class GuestJob:
         For batches.
     """
 
-    name = TASK
+    name = BINNING.name
     steps = 2 + PARTS
 
     def __init__(
@@ -127,7 +128,7 @@ class GuestJob:
     def _open(self, links: Sequence[Link]) -> None:
         n = len(self._labels)
         for link in links:
-            authorise(link, "binning", ["label"], n, min_rows=self._min_rows)
+            link.authorise(BINNING.purpose, ["label"], n, min_rows=self._min_rows)
         priv = ephemeral_key(self._key_size, threads=self._threads)
         for link in links:
             link.send("labels", {"rows": n, "min_rows": self._min_rows}, [priv.public_key.to_bytes()])

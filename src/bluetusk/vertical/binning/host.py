@@ -15,8 +15,9 @@ from ...wire.frame import field
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.state import inputs_of, pack_state, unpack_state
 from ..tables.columns import Table
-from ._common import MAX_ROWS, PARTS, TASK, Layout, authorise, part_of, received
+from ..tasks import BINNING
 from .bins import ColumnBins, Ints
+from .common import MAX_ROWS, PARTS, Layout, part_of, received
 
 __all__ = ["HostJob"]
 
@@ -40,7 +41,7 @@ class HostJob:
         For batches.
     """
 
-    name = TASK
+    name = BINNING.name
     steps = 2 + PARTS
 
     def __init__(
@@ -85,7 +86,7 @@ class HostJob:
         if min_rows > rows:
             link.abort("there are fewer rows than min_rows")
             raise ProtocolAbort(f"there are {rows} rows, fewer than min_rows={min_rows}")
-        authorise(link, "binning", self._names, rows, min_rows=min_rows)
+        link.authorise(BINNING.purpose, self._names, rows, min_rows=min_rows)
         pub = PublicKey.from_bytes(message.parts[0])
         bins, codes = self._cut_all(min_rows)
         shown = self._names if self._show_names else [f"x{j}" for j in range(len(bins))]

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ...encoding import FixedPoint
-from ...errors import BluetuskError, FrameError
+from ...errors import FrameError
 from ...paillier.cipherarray import CipherArray
 from ...paillier.keys import PublicKey
 from ...paillier.slots import Slots, width_of
-from ..protocol.link import Link
 
-__all__ = ["MAX_ROWS", "PARTS", "TASK", "Layout", "authorise", "label_plan", "part_of", "received"]
+__all__ = ["MAX_ROWS", "PARTS", "Layout", "label_plan", "part_of", "received"]
 
-TASK = "woe-binning"
 PARTS = 8
 """Steps in which the labels are sent."""
 MAX_ROWS = 1 << 30
@@ -70,12 +66,3 @@ def received(data: memoryview, pub: PublicKey, count: int, bound: int, threads: 
     if c.packed or c.frac or c.shape != (count,) or c.bound != bound or c.plan != label_plan():
         raise FrameError(f"{count} integers below {bound.bit_length()} bits are due, the other party sent {c!r}")
     return c
-
-
-def authorise(link: Link, purpose: str, columns: Sequence[str], rows: int, **details: Any) -> None:
-    """Ask this party's policy, and tell the peer if it refuses."""
-    try:
-        link.authorise(purpose, columns, rows, **details)
-    except BluetuskError:
-        link.abort("the policy does not allow this")
-        raise
