@@ -17,7 +17,7 @@ from . import frames
 from .slots import STATISTICAL_BITS, Slots, draw, mask, width_of
 
 if TYPE_CHECKING:
-    from .cipherarray import CipherArray
+    from . import CipherArray
 
 __all__ = ["FIELDS", "ring_bits", "to_shares", "width_of_masked", "word_dtype"]
 

@@ -26,8 +26,7 @@ from .habits import joined
 from .store import DERIVED, Store, build, gathered
 
 if TYPE_CHECKING:
-    from .cipherarray import CipherArray
-    from .keys import PrivateKey
+    from . import CipherArray, PrivateKey
 
 __all__ = ["STATISTICAL_BITS", "Slots", "draw", "mask", "opened", "room", "tightened", "width_of"]
 
