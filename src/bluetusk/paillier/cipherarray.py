@@ -107,7 +107,7 @@ class CipherArray(Portable, Refusals):
         >>> ((mine + theirs).astype(np.int64) / 2**20).round(4)
         array([1. , 0.5])
         """
-        from .to_shares import to_shares
+        from ._share_request import to_shares
 
         return to_shares(self, bits, truncate=truncate, bound=bound, threads=threads)
 
