@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import PolicyRefused
+from ..vertical.tasks import TASKS
 
 __all__ = ["ASKING", "GROUPED", "SMALL", "Request"]
 
-GROUPED = ("binning", "gradient_boosting")
+GROUPED = tuple(task.purpose for task in TASKS if task.groups)
 """Purposes that show sums of groups, so that a least size of a group is due where the policy has one."""
-ASKING = ("intersect", "blacklist")
+ASKING = tuple(task.purpose for task in TASKS if task.asks)
 """Purposes where ids are asked about."""
-SMALL = (*ASKING, "predict")
+SMALL = tuple(dict.fromkeys(task.purpose for task in TASKS if task.few))
 """Purposes that may have few rows: the size of an intersection is known after it, and one applicant may be scored."""
 
 

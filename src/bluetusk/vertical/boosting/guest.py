@@ -17,9 +17,10 @@ from ...paillier.keys import PrivateKey
 from ...wire.frame import Kind, check_fields, decode, encode, field
 from ..protocol.link import Link, array_bytes
 from ..protocol.state import inputs_of
+from ..tasks import BOOSTING
 from .arrays import described, joined, parted
 from .buckets import Allowed, Buckets, Cuts, counted, offered
-from .model import TASK, TYPES, Half, Settings, bits_from, extended, probabilities
+from .model import TYPES, Half, Settings, bits_from, extended, probabilities
 from .sums import Layout, gains, plain_sums
 
 __all__ = ["GuestJob"]
@@ -61,7 +62,7 @@ class GuestJob:
         Of the arithmetic.
     """
 
-    name = TASK
+    name = BOOSTING.name
 
     def __init__(
         self,
@@ -103,14 +104,14 @@ class GuestJob:
             "scores": self.scores,
         }
         arrays = own | self.half.arrays()
-        header = {"task": TASK, "role": "guest", "arrays": described(arrays)}
+        header = {"task": BOOSTING.name, "role": "guest", "arrays": described(arrays)}
         return encode(Kind.VERTICAL_STATE, header, joined(arrays))
 
     def restore(self, state: bytes) -> None:
         """Go back to a state."""
         got = decode(state, Kind.VERTICAL_STATE)
         check_fields(got.header, ("task", "role", "arrays"))
-        field(got.header, "task", str, choices=(TASK,))
+        field(got.header, "task", str, choices=(BOOSTING.name,))
         field(got.header, "role", str, choices=("guest",))
         arrays = parted(field(got.header, "arrays", list), got.payload, _STATE | TYPES)
         self.half = Half(**{name: arrays[name] for name in TYPES})
@@ -135,7 +136,11 @@ class GuestJob:
         for link in links:
             # the smallest groups that hosts see are nodes
             link.authorise(
-                TASK, self.names, rows, min_rows=self.settings.min_samples_leaf, key_bits=self.settings.key_size
+                BOOSTING.purpose,
+                self.names,
+                rows,
+                min_rows=self.settings.min_samples_leaf,
+                key_bits=self.settings.key_size,
             )
         priv = ephemeral_key(self.settings.key_size, threads=self.threads)
         for number, link in enumerate(links, 1):

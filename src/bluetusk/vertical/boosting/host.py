@@ -16,8 +16,9 @@ from ...paillier.keys import PublicKey
 from ...wire.frame import Kind, check_fields, decode, encode, field
 from ..protocol.link import Link, array_from
 from ..protocol.state import inputs_of
+from ..tasks import BOOSTING
 from .buckets import Allowed, Buckets, Cuts, counted, offered
-from .model import TASK, Half, Settings, bits_from, extended
+from .model import Half, Settings, bits_from, extended
 from .sums import Layout, histograms, left_sums
 
 __all__ = ["HostJob"]
@@ -56,7 +57,7 @@ class HostJob:
         Of the arithmetic.
     """
 
-    name = TASK
+    name = BOOSTING.name
 
     def __init__(self, settings: Settings, table: Floats, names: list[str], threads: int | None = None) -> None:
         if not table.shape[1]:
@@ -80,14 +81,14 @@ class HostJob:
         """Return the guest's key and the trees so far."""
         listed, payload = self.half.to_parts()
         key = b"" if self.pub is None else self.pub.to_bytes()
-        header = {"task": TASK, "role": "host", "key": key, "arrays": listed}
+        header = {"task": BOOSTING.name, "role": "host", "key": key, "arrays": listed}
         return encode(Kind.VERTICAL_STATE, header, payload)
 
     def restore(self, state: bytes) -> None:
         """Go back to a state."""
         got = decode(state, Kind.VERTICAL_STATE)
         check_fields(got.header, ("task", "role", "key", "arrays"))
-        field(got.header, "task", str, choices=(TASK,))
+        field(got.header, "task", str, choices=(BOOSTING.name,))
         field(got.header, "role", str, choices=("host",))
         listed = field(got.header, "arrays", list)
         self.half = Half.from_parts(listed, got.payload, self.settings, len(self.names))
@@ -124,7 +125,7 @@ class HostJob:
             raise ProtocolAbort(f"the key has {pub.bits} bits, not {self.settings.key_size}", party=link.peer)
         if not self.layout.slots(pub).count:
             raise ProtocolAbort(f"sums of {rows} rows do not fit a key of {pub.bits} bits", party=link.peer)
-        link.authorise(TASK, self.names, rows, min_rows=self.settings.min_bucket_rows, key_bits=pub.bits)
+        link.authorise(BOOSTING.purpose, self.names, rows, min_rows=self.settings.min_bucket_rows, key_bits=pub.bits)
         link.send("ready", {"rows": rows})
         link.count("rows", rows)
         self.pub = pub

@@ -19,9 +19,8 @@ from ...wire.frame import check_fields
 from ..protocol.link import array_from
 from .arrays import described, joined, parted
 
-__all__ = ["TASK", "TYPES", "Half", "Settings", "bits_from", "extended", "probabilities"]
+__all__ = ["TYPES", "Half", "Settings", "bits_from", "extended", "probabilities"]
 
-TASK = "gradient_boosting"
 """The name of the training: in messages, in states, and as the purpose that a policy grants."""
 
 Bools = NDArray[np.bool_]

@@ -29,6 +29,7 @@ from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...wire.frame import Kind, check_fields, decode, encode, field
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.state import inputs_of
+from ..tasks import LOGISTIC, LOGISTIC_SCORES
 from . import products, ring
 from .comparing import negative
 from .ring import Ring
@@ -44,7 +45,6 @@ __all__ = [
     "SCORE_BITS",
     "SIGMOIDS",
     "SLOPES",
-    "TASK",
     "Config",
     "LogisticJob",
     "held_back",
@@ -52,7 +52,6 @@ __all__ = [
     "rounded_scores",
 ]
 
-TASK = "logistic_regression"
 """The task, and the purpose that owners are asked for."""
 
 ROW_BITS = 12
@@ -210,7 +209,7 @@ class LogisticJob:
         Joint scores of these rows, at the guest, at the end.
     """
 
-    name = TASK
+    name = LOGISTIC.name
 
     def __init__(
         self,
@@ -362,9 +361,9 @@ class LogisticJob:
                 f"the other party holds back {config.held_back} rows, this one {len(self.chosen)}: agree on them first",
                 party=link.peer,
             )
-        link.authorise(TASK, self.names, rows, epochs=config.epochs)
+        link.authorise(LOGISTIC.purpose, self.names, rows, epochs=config.epochs)
         if config.held_back:
-            link.authorise("predict", self.names, config.held_back)
+            link.authorise(LOGISTIC_SCORES.purpose, self.names, config.held_back)
 
     def _finish(self, link: Link) -> None:
         share, theirs = self.result

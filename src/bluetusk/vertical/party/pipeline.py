@@ -285,7 +285,7 @@ def run(
         learning_rate=model.learning_rate,
         l2=model.l2,
         sigmoid=model.sigmoid,
-        seed=key.derived(f"batches {model.seed}"),
+        random_state=key.derived(f"batches {model.seed}"),
         key_size=model.key_size,
     )
     boosting = GradientBoosting(
