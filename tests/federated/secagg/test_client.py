@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from bluetusk.errors import FrameError, ProtocolAbort
 from bluetusk.federated import secagg
-from bluetusk.federated.secagg._messages import bitmap, open_box, signed
+from bluetusk.federated.secagg._messages import bitmap, signed
 from bluetusk.federated.secagg._peer import box_bytes
+from bluetusk.federated.secagg.boxes import open_box
 from bluetusk.wire.frame import Kind, decode, encode
 
 ME = "c001"
@@ -78,13 +79,13 @@ def test_never_both_kinds_of_share_for_one_peer(make):
         world = make(plan, min_clients=2)
         server, clients, out = world.to("unmask", drop=[("c001", "unmask")])
         client = clients[ME]
-        roster, peers = server._roster, {i: clients[name] for i, name in enumerate(world.names)}
+        roster, peers = server._now.dealt.roster, {i: clients[name] for i, name in enumerate(world.names)}
         opened = {
             place: client._peer.open(roster, place, box.data)[:2]
             for place, box in zip(client._senders.tolist(), client._boxes, strict=True)
         }
         (answer,) = client.step(edited(world, out[ME], flags(5, absent)))
-        plain = open_box(server._pair[1], decode(answer).payload, b"reveal")
+        plain = open_box(server._round.pairs[1], decode(answer).payload, b"reveal")
         rows = [plain[at : at + 44] for at in range(0, len(plain), 44)]
         told = {int.from_bytes(row[:4], "little"): row[4:] for row in rows}
         assert len(told) == len(rows) == 5
@@ -346,7 +347,7 @@ def test_nobody_in_the_sum_is_left_alone(make):
         world = make(plan, min_clients=plan.quorum)
         server, clients, _ = world.to("consent", drop=[(name, "consent") for name in world.names])
         target = seed
-        chosen = server._holders[target]
+        chosen = server._now.dealt.holders[target]
         absent = chosen[: plan.neighbours - plan.threshold + 1]  # one more than may be missing
         survivors = np.ones(n, bool)
         survivors[absent] = False

@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from ...errors import FrameError, ProtocolAbort
 from ...wire.frame import Frame, Kind, decode, encode, field
-from ._graph import Places, draw
-from ._messages import Data, about, members, sealed_box, tagged, view_digest
+from ._graph import draw
+from ._ids import ClientId, Place, Places, place_list, records
+from ._messages import about, members, tagged, view_digest
 from ._notes import Memory, Notes
 from ._peer import Peer, Words, box_bytes, pack
 from ._roster import Roster
+from .boxes import Data, sealed_box
 from .session import Session
 
 __all__ = ["PHASES", "TURNS", "Steps"]
@@ -35,11 +37,11 @@ class Steps:
     session: Session
     round: int | None
     _signing_key: Ed25519PrivateKey
-    _index: int
+    _index: ClientId
     _notes: Notes | Memory
     _roster: Roster
     _server_key: bytes
-    _me: int
+    _me: Place
     _shared: NDArray[np.bool_]
     _senders: Places
     _boxes: NDArray[np.uint8]
@@ -62,7 +64,7 @@ class Steps:
         session = self.session
         self._server_public = field(frame.header, "key", bytes, length=32)
         roster = Roster(session, self._peer.round, bytes(frame.payload))
-        me = roster.place(self._index)
+        me = roster.places.get(self._index)
         if me is None or roster.share_keys[me] + roster.mask_keys[me] + roster.commitments[me] != self._peer.advert():
             raise FrameError("the roster does not hold the keys that this client advertised")
         if len(roster) < session.min_advertised:
@@ -95,8 +97,7 @@ class Steps:
         size = 4 + box_bytes(roster.plan)
         if (frame.payload.nbytes - head) % size:
             raise FrameError("the delivered shares are not whole records")
-        rows = np.frombuffer(frame.payload[head:], np.uint8).reshape(-1, size)
-        senders = np.ascontiguousarray(rows[:, :4]).view("<u4")[:, 0].astype(np.int64)
+        senders, boxes = records(frame.payload[head:], size)
         if np.any(np.diff(senders) <= 0) or np.any(senders >= m) or not shared[senders].all():
             raise FrameError("the delivered shares are not those of clients in the set, in their order")
         if not shared[self._me] or self._me in senders:
@@ -112,13 +113,13 @@ class Steps:
                 f"{needed} and {session.min_clients} are needed",
                 round=roster.round,
             )
-        self._shared, self._senders, self._boxes = shared, senders, rows[:, 4:]
+        self._shared, self._senders, self._boxes = shared, senders, boxes
 
     def _answer_delivery(self, round: int) -> list[bytes]:
         assert self._peer is not None
         assert self._words is not None
-        mine = self._chosen[self._shared[self._chosen]].tolist()
-        neighbours = sorted({*mine, *self._senders.tolist()} - {self._me})
+        mine = self._chosen[self._shared[self._chosen]]
+        neighbours = sorted({*place_list(mine), *place_list(self._senders)} - {self._me})
         self._notes.spend(round, "mask")
         words, self._words = self._words, None
         self._peer.mask(words, self._roster, self._me, neighbours)
@@ -178,7 +179,7 @@ class Steps:
             raise FrameError("the signatures on the set of clients are not whole records")
         view, last = self._view(), -1
         for at in range(0, data.nbytes, 68):
-            place = int.from_bytes(data[at : at + 4], "little")
+            place = Place(int.from_bytes(data[at : at + 4], "little"))
             if not last < place < len(survivors) or not survivors[place]:
                 raise FrameError("the signatures on the set of clients are not those of its members, in their order")
             last = place
@@ -198,7 +199,7 @@ class Steps:
         out = []
         if self._own:
             out.append(self._me.to_bytes(4, "little") + self._own)
-        for place, box in zip(self._senders.tolist(), self._boxes, strict=True):
+        for place, box in zip(place_list(self._senders), self._boxes, strict=True):
             opened = self._peer.open(self._roster, place, box.data)
             if opened is None:
                 continue  # its dealer's fault; there are others who hold shares of it

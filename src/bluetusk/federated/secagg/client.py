@@ -16,10 +16,11 @@ from ...errors import FrameError, ProtocolAbort
 from ...wire.frame import Kind, decode, field
 from . import _state
 from ._client import ADVERTISED, IDLE, OVER, PHASES, TURNS, Steps
-from ._masks import ring_dtype
+from ._ids import ClientId
 from ._messages import ADVERT, MAX_ROUND, check_about, check_signed, signed
 from ._notes import Memory, Notes
 from ._peer import MOST_BOX, Peer
+from .masks import ring_dtype
 from .session import Session
 
 __all__ = ["Client"]
@@ -102,7 +103,7 @@ class Client(Steps):
         self.round: int | None = None
         self.clipped = 0
         self._signing_key = signing_key
-        self._index = session.names.index(name)
+        self._index = ClientId(session.names.index(name))
         self._notes: Notes | Memory = Memory() if journal is None else Notes(journal, _own_hash(session, name))
         self._reset(IDLE)
 
