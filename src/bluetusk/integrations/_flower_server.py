@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ..encoding import FixedPoint
 from ..errors import BluetuskError, FrameError, ProtocolAbort
+from ..federated.parties import printable
 from ..federated.secagg import Rejected, Result, Server, Session, plan
 from ._flower_records import KEY, LEGACY, LOG, Layout, encoding_text, field_of, flower_app, is_train
 
@@ -321,7 +322,7 @@ class _Carrier:
         if node is None:
             LOG.warning("Secure aggregation: %s", reason)
             return
-        said = "".join(c if c.isprintable() else "?" for c in reason[:_REASON])
+        said = printable(reason, _REASON)
         if self.problems.setdefault(node, said) == said:
             LOG.warning("Secure aggregation: node %d: %s", node, said)
 

@@ -35,13 +35,13 @@ from ...errors import BluetuskError, FrameError
 from ...paillier.fingerprint import spoken
 from ...paillier.keys import PublicKey
 from ...wire.frame import Kind, check_fields, decode, encode, field
+from ..parties import check_clients, check_name
 from .aggregator import Aggregator
 from .client import Client
-from .messages import check_name
+from .holder import KeyHolder
 
 if TYPE_CHECKING:
     from ...paillier.keys import PrivateKey
-    from .holder import KeyHolder
 
 __all__ = ["MAX_CLIENTS", "MAX_TENSORS", "PaillierSum"]
 
@@ -133,7 +133,7 @@ class PaillierSum:
             raise ValueError(f"session_id must have 16 bytes, not {len(session_id)}")
         if hasattr(self, "_hash"):
             raise TypeError("a session cannot be built twice: make another PaillierSum")
-        named = _check_clients(clients)
+        named = check_clients(clients, MAX_CLIENTS)
         total = sum(limit for _, limit in named.values())
         for name, value in {
             "_public_key": public_key,
@@ -361,8 +361,6 @@ class PaillierSum:
         >>> result.sum
         array([2., 5.])
         """
-        from .holder import KeyHolder
-
         return KeyHolder(self, private_key, state)
 
     # -------------------------------------------------------------------------------------------------- bytes
@@ -463,31 +461,6 @@ class PaillierSum:
             f"<PaillierSum {self.session_id.hex()[:8]}: {len(self.clients)} clients (at least {self.min_clients}), "
             f"{len(self.tensors)} tensors, key {self.public_key.fingerprint.hex()[:16]}>"
         )
-
-
-def _check_clients(clients: Mapping[str, tuple[bytes, int]]) -> dict[str, tuple[bytes, int]]:
-    if not isinstance(clients, Mapping):
-        raise TypeError(
-            f"clients must be a mapping of name to (public key, largest weight), not {type(clients).__name__}"
-        )
-    if not 2 <= len(clients) <= MAX_CLIENTS:
-        raise ValueError(f"clients: a session has 2 to {MAX_CLIENTS} of them, not {len(clients)}")
-    checked: dict[str, tuple[bytes, int]] = {}
-    owner: dict[bytes, str] = {}
-    for name in sorted(clients, key=lambda name: check_name(name, "clients")):
-        try:
-            key, limit = clients[name]
-        except (TypeError, ValueError):
-            raise TypeError(f"clients[{name!r}] must be a pair (public key, largest weight)") from None
-        if not isinstance(key, bytes):
-            raise TypeError(f"clients[{name!r}]: the public key must be bytes, not {type(key).__name__}")
-        if len(key) != 32:
-            raise ValueError(f"clients[{name!r}]: an Ed25519 public key has 32 bytes, not {len(key)}")
-        if key in owner:
-            raise ValueError(f"clients {owner[key]!r} and {name!r} have the same public key: each needs its own")
-        owner[key] = name
-        checked[name] = (key, as_int(limit, f"clients[{name!r}]: the largest weight", 1, (1 << 63) - 1))
-    return checked
 
 
 def _check_tensors(

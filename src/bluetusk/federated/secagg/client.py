@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from ..._numeric import as_int, as_numbers
 from ...errors import FrameError, ProtocolAbort
 from ...wire.frame import Kind, decode, field
+from ..parties import check_signing_key
 from . import _state
 from ._client import ADVERTISED, IDLE, OVER, PHASES, TURNS, Steps
 from ._ids import ClientId
@@ -90,19 +91,12 @@ class Client(Steps):
     ) -> None:
         if name not in session.clients:
             raise ValueError(f"name: {name!r} is not a client of this session")
-        if isinstance(signing_key, bytes):
-            if len(signing_key) != 32:
-                raise ValueError(f"signing_key: an Ed25519 seed has 32 bytes, not {len(signing_key)}")
-            signing_key = Ed25519PrivateKey.from_private_bytes(signing_key)
-        if not isinstance(signing_key, Ed25519PrivateKey):
-            raise TypeError(f"signing_key must be bytes or an Ed25519PrivateKey, not {type(signing_key).__name__}")
-        if signing_key.public_key().public_bytes_raw() != session.clients[name][0]:
-            raise ValueError(f"signing_key does not belong to the public key agreed for {name!r}")
+        key = check_signing_key(signing_key, session.clients[name][0], repr(name))
         self.session = session
         self.name = name
         self.round: int | None = None
         self.clipped = 0
-        self._signing_key = signing_key
+        self._signing_key = key
         self._index = ClientId(session.names.index(name))
         self._notes: Notes | Memory = Memory() if journal is None else Notes(journal, _own_hash(session, name))
         self._reset(IDLE)

@@ -13,7 +13,7 @@ from ..._numeric import as_int
 from ...encoding import FixedPoint
 from ...errors import BluetuskError, EncodingOverflow, FrameError
 from ...wire.frame import Kind, check_fields, decode, encode, field
-from ..paillier_sum.messages import check_name
+from ..parties import check_clients
 from .plan import Plan
 
 __all__ = ["MAX_SESSION", "Session"]
@@ -112,7 +112,7 @@ class Session:
                 raise ValueError(f"{name} must have {size} bytes, not {len(value)}")
         if hasattr(self, "_hash"):
             raise TypeError("a session cannot be built twice: make another one")
-        named = _check_clients(clients)
+        named = check_clients(clients, MAX_SESSION)
         if len(named) != plan.clients:
             raise ValueError(f"clients: the plan is for {plan.clients}, these are {len(named)}: make a plan for them")
         if encoding.slot_bits > 64:
@@ -360,31 +360,6 @@ class Session:
             f"<secagg.Session {self._session_id.hex()[:8]}: {len(self._names)} clients, {self._length} values of "
             f"{self.bits} bits, threshold {self._plan.threshold} of {self._plan.neighbours}>"
         )
-
-
-def _check_clients(clients: Mapping[str, tuple[bytes, int]]) -> dict[str, tuple[bytes, int]]:
-    if not isinstance(clients, Mapping):
-        raise TypeError(
-            f"clients must be a mapping of name to (public key, largest weight), not {type(clients).__name__}"
-        )
-    if not 2 <= len(clients) <= MAX_SESSION:
-        raise ValueError(f"clients: a session has 2 to {MAX_SESSION} of them, not {len(clients)}")
-    checked: dict[str, tuple[bytes, int]] = {}
-    owner: dict[bytes, str] = {}
-    for name in sorted(clients, key=lambda name: check_name(name, "clients")):
-        try:
-            key, limit = clients[name]
-        except (TypeError, ValueError):
-            raise TypeError(f"clients[{name!r}] must be a pair (public key, largest weight)") from None
-        if not isinstance(key, bytes):
-            raise TypeError(f"clients[{name!r}]: the public key must be bytes, not {type(key).__name__}")
-        if len(key) != 32:
-            raise ValueError(f"clients[{name!r}]: an Ed25519 public key has 32 bytes, not {len(key)}")
-        if key in owner:
-            raise ValueError(f"clients {owner[key]!r} and {name!r} have the same public key: each needs its own")
-        owner[key] = name
-        checked[name] = (key, as_int(limit, f"clients[{name!r}]: the largest weight", 1, (1 << 63) - 1))
-    return checked
 
 
 def _read_clients(data: bytes) -> dict[str, tuple[bytes, int]]:

@@ -10,6 +10,7 @@ from ...._kernels import ring as kernel
 from ...._numeric import as_int
 from ....errors import BluetuskError, FrameError, ProtocolAbort
 from ....wire.frame import decode, field
+from ...parties import check_signing_key, printable
 from .. import _state
 from .._ids import ClientId
 from .._messages import MAX_ROUND, check_about, sender_of
@@ -73,17 +74,10 @@ class Server:
     """
 
     def __init__(self, session: Session, round: int, signing_key: bytes | Ed25519PrivateKey) -> None:
-        if isinstance(signing_key, bytes):
-            if len(signing_key) != 32:
-                raise ValueError(f"signing_key: an Ed25519 seed has 32 bytes, not {len(signing_key)}")
-            signing_key = Ed25519PrivateKey.from_private_bytes(signing_key)
-        if not isinstance(signing_key, Ed25519PrivateKey):
-            raise TypeError(f"signing_key must be bytes or an Ed25519PrivateKey, not {type(signing_key).__name__}")
-        if signing_key.public_key().public_bytes_raw() != session.server:
-            raise ValueError("signing_key does not belong to the public key agreed for the server")
+        key = check_signing_key(signing_key, session.server, "the server")
         self.session = session
         self.round = as_int(round, "round", 0, MAX_ROUND)
-        self._round = Round(session, self.round, signing_key)
+        self._round = Round(session, self.round, key)
         everybody = {ClientId(i) for i in range(len(session.names))}
         self._now: Advertise | Shares | Masked | Consent | Unmask | None = Advertise(
             round=self._round, expected=everybody
@@ -181,7 +175,7 @@ class Server:
                 if now.broken:
                     self.abort()
         except BluetuskError as err:
-            reason = "".join(c if c.isprintable() else "?" for c in str(err)[:_MAX_REASON])
+            reason = printable(err, _MAX_REASON)
             if name is not None:
                 self._round.rejected[name] = reason
             return Rejected(name, self.round, self.phase, reason)

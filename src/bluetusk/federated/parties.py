@@ -1,0 +1,77 @@
+"""The parties of a session: their names, their identity keys and the reasons given for messages left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from .._numeric import as_int
+
+__all__ = ["check_clients", "check_name", "check_signing_key", "printable"]
+
+
+def check_name(name: object, what: str) -> str:
+    """Return a party's or tensor's name: 1 to 64 printable characters, since it is shown and logged."""
+    if not isinstance(name, str):
+        raise TypeError(f"{what}: a name must be a str, not {type(name).__name__}")
+    if not 1 <= len(name) <= 64 or not name.isprintable():
+        raise ValueError(f"{what}: a name must be 1 to 64 printable characters")
+    return name
+
+
+def check_clients(clients: Mapping[str, tuple[bytes, int]], most: int) -> dict[str, tuple[bytes, int]]:
+    """Return the clients of a session sorted by name, each with its public key and its largest weight.
+
+    Parameters
+    ----------
+    clients : mapping of str to (bytes, int)
+        What the session's maker gave.
+    most : int
+        How many a session may have.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are too few or too many, or a name, a key or a weight is not allowed.
+    """
+    if not isinstance(clients, Mapping):
+        raise TypeError(
+            f"clients must be a mapping of name to (public key, largest weight), not {type(clients).__name__}"
+        )
+    if not 2 <= len(clients) <= most:
+        raise ValueError(f"clients: a session has 2 to {most} of them, not {len(clients)}")
+    checked: dict[str, tuple[bytes, int]] = {}
+    owner: dict[bytes, str] = {}
+    for name in sorted(clients, key=lambda name: check_name(name, "clients")):
+        try:
+            key, limit = clients[name]
+        except (TypeError, ValueError):
+            raise TypeError(f"clients[{name!r}] must be a pair (public key, largest weight)") from None
+        if not isinstance(key, bytes):
+            raise TypeError(f"clients[{name!r}]: the public key must be bytes, not {type(key).__name__}")
+        if len(key) != 32:
+            raise ValueError(f"clients[{name!r}]: an Ed25519 public key has 32 bytes, not {len(key)}")
+        if key in owner:
+            raise ValueError(f"clients {owner[key]!r} and {name!r} have the same public key: each needs its own")
+        owner[key] = name
+        checked[name] = (key, as_int(limit, f"clients[{name!r}]: the largest weight", 1, (1 << 63) - 1))
+    return checked
+
+
+def check_signing_key(signing_key: bytes | Ed25519PrivateKey, public: bytes, party: str) -> Ed25519PrivateKey:
+    """Return a party's private key, given as such or as its 32-byte seed, if it belongs to the agreed public key."""
+    if isinstance(signing_key, bytes):
+        if len(signing_key) != 32:
+            raise ValueError(f"signing_key: an Ed25519 seed has 32 bytes, not {len(signing_key)}")
+        signing_key = Ed25519PrivateKey.from_private_bytes(signing_key)
+    if not isinstance(signing_key, Ed25519PrivateKey):
+        raise TypeError(f"signing_key must be bytes or an Ed25519PrivateKey, not {type(signing_key).__name__}")
+    if signing_key.public_key().public_bytes_raw() != public:
+        raise ValueError(f"signing_key does not belong to the public key agreed for {party}")
+    return signing_key
+
+
+def printable(reason: object, most: int) -> str:
+    """Return the start of an error's text with a question mark for every character that cannot be printed."""
+    return "".join(c if c.isprintable() else "?" for c in str(reason)[:most])
