@@ -292,13 +292,13 @@ def test_a_dealer_that_shares_another_secret(make, what):
         assert server.step(client.start(0, values[name], weights[name])[0])
     for name, message in server.advance().items():
         if name == ME:
-            honest = getattr(clients[ME]._peer, what)
-            frame = decode(message)
-            clients[ME]._take_roster(frame)
-            setattr(clients[ME]._peer, what, bytes(32))
-            (answer,) = clients[ME]._answer_roster(0)
-            setattr(clients[ME]._peer, what, honest)
-            clients[ME]._frames[frame.kind] = message
+            part, frame = clients[ME]._part, decode(message)
+            honest = getattr(part.peer, what)
+            part.take_roster(frame)
+            setattr(part.peer, what, bytes(32))
+            answer = part.answer_roster()
+            setattr(part.peer, what, honest)
+            part.frames[frame.kind], clients[ME]._phase = message, "shared"
         else:
             (answer,) = clients[name].step(message)
         assert server.step(answer)
@@ -335,7 +335,7 @@ def test_a_weight_that_nobody_may_use(make, weight):
     server, clients = world.server(), world.clients()
     for client in clients.values():
         assert server.step(client.start(0, [0] * 5, 10 if weight > 0 else 1)[0])
-    clients[ME]._words[-1] = np.int64(weight).astype(np.uint32)
+    clients[ME]._part.words[-1] = np.int64(weight).astype(np.uint32)
     while not server.last:
         for name, message in server.advance().items():
             assert server.step(clients[name].step(message)[0])
@@ -349,7 +349,7 @@ def test_values_beyond_the_limit(make):
     server, clients = world.server(), world.clients()
     for client in clients.values():
         assert server.step(client.start(0, [0] * 5)[0])
-    clients[ME]._words[0] = 6001
+    clients[ME]._part.words[0] = 6001
     while not server.last:
         for name, message in server.advance().items():
             assert server.step(clients[name].step(message)[0])
@@ -554,7 +554,7 @@ clients = {}
 for name, key in keys.items():
     clients[name] = secagg.Client(session, name, key)
     assert server.step(clients[name].start(0, values)[0])
-    clients[name]._words = None
+    clients[name]._part.words = None
 out = server.advance()
 for name, message in out.items():
     assert server.step(clients[name].step(message)[0])
@@ -563,7 +563,7 @@ words = session.encoding.quantise(values)[0].astype(np.uint32)
 words = np.concatenate([words, np.ones(1, np.uint32)])
 base = None
 for name in list(out):
-    clients[name]._words = words.copy()
+    clients[name]._part.words = words.copy()
     (answer,) = clients[name].step(out.pop(name))
     assert server.step(answer)
     if base is None:
