@@ -25,10 +25,11 @@ import hashlib
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from ..._frozen import Frozen
 from ..._numeric import as_int
 from ...encoding import FixedPoint
 from ...errors import BluetuskError, FrameError
@@ -51,7 +52,7 @@ _MAX_LENGTH = 1 << 32
 _DOMAIN = b"bluetusk PaillierSum session\0"
 
 
-class PaillierSum:
+class PaillierSum(Frozen):
     """One session of encrypted sums: the public configuration on which all roles agree.
 
     Its hash is part of every message, so a message made under any other key, plan, length, list of clients or limit is
@@ -116,6 +117,8 @@ class PaillierSum:
     _session_id: bytes
     _tensors: Mapping[str, tuple[FixedPoint, int]]
 
+    _unchanging = "a session cannot be changed ({}): its hash is in every message"
+
     def __init__(
         self,
         public_key: PublicKey,
@@ -135,22 +138,14 @@ class PaillierSum:
             raise TypeError("a session cannot be built twice: make another PaillierSum")
         named = check_clients(clients, MAX_CLIENTS)
         total = sum(limit for _, limit in named.values())
-        for name, value in {
-            "_public_key": public_key,
-            "_session_id": session_id,
-            "_clients": MappingProxyType(named),
-            "_min_clients": as_int(min_clients, "min_clients", 2, len(named)),
-            "_tensors": MappingProxyType(_check_tensors(tensors, public_key.bits, total)),
-        }.items():
-            object.__setattr__(self, name, value)
-        digest = hashlib.sha256(_DOMAIN + encode(Kind.SUM_SESSION, self._header())).digest()
-        object.__setattr__(self, "_hash", digest)
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"a session cannot be changed (setting {name!r}): its hash is in every message")
-
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"a session cannot be changed (deleting {name!r}): its hash is in every message")
+        self._put(
+            _public_key=public_key,
+            _session_id=session_id,
+            _clients=MappingProxyType(named),
+            _min_clients=as_int(min_clients, "min_clients", 2, len(named)),
+            _tensors=MappingProxyType(_check_tensors(tensors, public_key.bits, total)),
+        )
+        self._put(_hash=hashlib.sha256(_DOMAIN + encode(Kind.SUM_SESSION, self._header())).digest())
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PaillierSum.from_bytes, (self.to_bytes(),)

@@ -7,8 +7,9 @@ import os
 import struct
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any
 
+from ..._frozen import Frozen
 from ..._numeric import as_int
 from ...encoding import FixedPoint
 from ...errors import BluetuskError, EncodingOverflow, FrameError
@@ -25,7 +26,7 @@ _LEAST_BITS = 8
 _DOMAIN = b"bluetusk secagg session\0"
 
 
-class Session:
+class Session(Frozen):
     """One session of secure aggregation: the public configuration on which all parties agree.
 
     Its hash is part of every message and of every mask's derivation, so that nothing made for another plan, encoding,
@@ -89,6 +90,8 @@ class Session:
     _server: bytes
     _session_id: bytes
 
+    _unchanging = "a session cannot be changed ({}): its hash is in every message"
+
     def __init__(
         self,
         plan: Plan,
@@ -133,24 +136,17 @@ class Session:
             )
         floor = plan.quorum if plan.malicious else 2
         usual = max(3 if plan.clients > 2 else 2, plan.threshold if plan.complete else plan.stay, floor)
-        for key, made in {
-            "_plan": plan,
-            "_encoding": encoding,
-            "_length": as_int(length, "length", 1, _MAX_LENGTH),
-            "_clients": MappingProxyType(named),
-            "_names": tuple(named),
-            "_server": server,
-            "_min_clients": usual if min_clients is None else as_int(min_clients, "min_clients", floor, len(named)),
-            "_session_id": session_id,
-        }.items():
-            object.__setattr__(self, key, made)
-        object.__setattr__(self, "_hash", hashlib.sha256(_DOMAIN + self.to_bytes()).digest())
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"a session cannot be changed (setting {name!r}): its hash is in every message")
-
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"a session cannot be changed (deleting {name!r}): its hash is in every message")
+        self._put(
+            _plan=plan,
+            _encoding=encoding,
+            _length=as_int(length, "length", 1, _MAX_LENGTH),
+            _clients=MappingProxyType(named),
+            _names=tuple(named),
+            _server=server,
+            _min_clients=usual if min_clients is None else as_int(min_clients, "min_clients", floor, len(named)),
+            _session_id=session_id,
+        )
+        self._put(_hash=hashlib.sha256(_DOMAIN + self.to_bytes()).digest())
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Session.from_bytes, (self.to_bytes(),)
