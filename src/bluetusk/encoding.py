@@ -180,8 +180,8 @@ class FixedPoint(Frozen):
             _on_clip=str(on_clip),
             _rounding=str(rounding),
             _limit=limit,
-            # Numbers up to _inner are within the clip, whatever they round to. Doubles are compared with _edge; where the
-            # clip is whole it plays no role (none up to it rounds beyond Q) and may be 0, if no double holds the clip.
+            # Numbers up to _inner are within the clip, whatever they round to. Doubles are compared with _edge; where
+            # the clip is whole it plays no role (none up to it rounds beyond Q) and is 0 if no double holds the clip.
             _inner=max(exact, Fraction(clip)),
             _edge=float(clip) if clip == float(clip) else 0.0,
             _hash=None,

@@ -10,6 +10,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from numpy.typing import NDArray
 
+from ..._once import Uncopied
 from ...errors import FrameError, ProtocolAbort
 from ...wire.frame import Frame, Kind, decode, encode, field
 from ._graph import draw
@@ -35,7 +36,7 @@ IDLE, ADVERTISED, SHARED, MASKED, CONSENTED, DONE, OVER = PHASES = (
 )
 
 
-class Part:
+class Part(Uncopied):
     """A client's part in one round. Each message of the server is first taken (checked, kept), then answered.
 
     Parameters
