@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from .._numeric import as_int
 from ..encoding import FixedPoint
 from ..errors import BluetuskError, FrameError, ProtocolAbort
 from ..federated.parties import printable
@@ -84,6 +85,8 @@ class Settings:
     timeout: float | None
 
     def __post_init__(self) -> None:
+        for name, least in (("max_weight", 1), ("min_clients", 2)):
+            object.__setattr__(self, name, as_int(getattr(self, name), name, least))
         self.encoding(2)
         plan(max(2, self.min_clients), self.corrupt, self.dropout)
 

@@ -165,16 +165,7 @@ class _Configured:
         min_clients: int = _MIN_CLIENTS,
         timeout: float | None = None,
     ) -> None:
-        self._settings = Settings(
-            clip,
-            frac_bits,
-            on_clip,
-            as_int(max_weight, "max_weight", 1),
-            corrupt,
-            dropout,
-            as_int(min_clients, "min_clients", 2),
-            timeout,
-        )
+        self._settings = Settings(clip, frac_bits, on_clip, max_weight, corrupt, dropout, min_clients, timeout)
         self._rounds: list[Round] = []
 
     @property

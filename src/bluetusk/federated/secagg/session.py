@@ -337,9 +337,7 @@ class Session(Frozen):
                 min_clients=field(header, "min_clients", int),
                 session_id=field(header, "id", bytes, length=16),
             )
-        except BluetuskError as err:
-            raise FrameError(f"the session's configuration is not allowed: {err}") from None
-        except (TypeError, ValueError) as err:
+        except (BluetuskError, TypeError, ValueError) as err:
             raise FrameError(f"the session's configuration is not allowed: {err}") from None
         if session.to_bytes() != bytes(data):
             raise FrameError("the session's clients are not in their one order: ask its maker for a new one")

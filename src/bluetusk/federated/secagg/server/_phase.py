@@ -26,11 +26,13 @@ from .._roster import Roster
 from ..masks import agree, derive, ring_dtype
 from ..session import Session
 
-__all__ = ["Dealt", "Out", "Phase", "Round", "ints", "pack_ints", "table"]
+__all__ = ["Closed", "Dealt", "Out", "Phase", "Round", "ints", "pack_ints", "table"]
 
 Out = dict[str, bytes]
 """A message for each client, by name."""
 R = TypeVar("R")
+P = TypeVar("P", bound="Phase[Any]")
+C = TypeVar("C", bound="Closed[Any]")
 
 
 @dataclass(repr=False, eq=False)
@@ -107,7 +109,7 @@ class Phase(ABC, Generic[R]):
 
     @classmethod
     @abstractmethod
-    def unpack(cls, round: Round, expected: set[ClientId], parts: Mapping[str, bytes]) -> Phase[R]:
+    def unpack(cls: type[P], round: Round, expected: set[ClientId], parts: Mapping[str, bytes]) -> P:
         """Read what :meth:`pack` gave."""
 
     def _need(self, least: int, what: str) -> list[ClientId]:
@@ -150,6 +152,25 @@ class Dealt:
             members(parts["shared"], len(roster), "shared"),
             np.frombuffer(parts["total"], dtype.newbyteorder("<")).astype(dtype),
         )
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class Closed(Phase[R]):
+    """A phase in which the clients in the sum are known."""
+
+    dealt: Dealt
+    survivors: NDArray[np.bool_]
+
+    def pack(self) -> dict[str, bytes]:
+        """Return the sum and who is in it."""
+        return self.dealt.pack() | {"survivors": bitmap(self.survivors)}
+
+    @classmethod
+    def unpack(cls: type[C], round: Round, expected: set[ClientId], parts: Mapping[str, bytes]) -> C:
+        """Read what :meth:`pack` gave."""
+        dealt = Dealt.unpack(round, parts)
+        survivors = members(parts["survivors"], len(dealt.roster), "survivors")
+        return cls(round=round, expected=expected, dealt=dealt, survivors=survivors)
 
 
 def table(parts: Mapping[str, bytes], kind: str) -> dict[int, bytes]:

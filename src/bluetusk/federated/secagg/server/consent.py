@@ -5,30 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from numpy.typing import NDArray
 
 from ....errors import FrameError
 from ....wire.frame import Frame, Kind, check_fields
 from ....wire.frame import field as field_of
 from .._ids import ClientId, Place
-from .._messages import bitmap, members, view_digest
-from ._phase import Dealt, Out, Phase, Round, table
+from .._messages import bitmap, view_digest
+from ._phase import Closed, Out, Round, table
 from .unmask import Unmask
 
 __all__ = ["Consent"]
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class Consent(Phase["tuple[Unmask, Out]"]):
+class Consent(Closed["tuple[Unmask, Out]"]):
     """Collects signatures on the set of clients in the sum; its end shows them to all and asks for shares."""
 
     name = "consent"
     kind = Kind.SECAGG_CONSENT
-    dealt: Dealt
-    survivors: NDArray[np.bool_]
     consents: dict[Place, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -58,17 +54,11 @@ class Consent(Phase["tuple[Unmask, Out]"]):
 
     def pack(self) -> dict[str, bytes]:
         """Return the sum, who is in it, and the signatures."""
-        parts = self.dealt.pack() | {"survivors": bitmap(self.survivors)}
-        return parts | {f"consent {place}": signature for place, signature in self.consents.items()}
+        return super().pack() | {f"consent {place}": signature for place, signature in self.consents.items()}
 
     @classmethod
     def unpack(cls, round: Round, expected: set[ClientId], parts: Mapping[str, bytes]) -> Consent:
         """Read what :meth:`pack` gave."""
-        dealt = Dealt.unpack(round, parts)
-        return cls(
-            round=round,
-            expected=expected,
-            dealt=dealt,
-            survivors=members(parts["survivors"], len(dealt.roster), "survivors"),
-            consents={Place(place): part for place, part in table(parts, "consent").items()},
-        )
+        phase = super().unpack(round, expected, parts)
+        phase.consents = {Place(place): part for place, part in table(parts, "consent").items()}
+        return phase

@@ -15,14 +15,14 @@ from ....errors import EncodingOverflow, FrameError, ProtocolAbort
 from ....sharing import reconstruct_keys, shamir
 from ....wire.frame import Frame, Kind, check_fields
 from .._ids import ClientId, Place, Places, place_list, records
-from .._messages import SHARE, bitmap, members
+from .._messages import SHARE
 from .._peer import Words, commitment, mask_key, self_mask_key
 from .._result import Result
 from .._roster import Roster
 from ..boxes import open_box
 from ..masks import Mask, agree, apply
 from ..session import Session
-from ._phase import Dealt, Phase, Round, ints, pack_ints, table
+from ._phase import Closed, Round, ints, pack_ints, table
 
 __all__ = ["Found", "Unmask", "decode_sum", "masks_of_dropped", "masks_of_survivors", "recover"]
 
@@ -34,13 +34,11 @@ Found = dict[Place, tuple[NDArray[np.int64], NDArray[np.uint64]]]
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class Unmask(Phase[Result]):
+class Unmask(Closed[Result]):
     """Collects the shares that clients reveal; its end gives the result."""
 
     name = "unmask"
     kind = Kind.SECAGG_REVEAL
-    dealt: Dealt
-    survivors: NDArray[np.bool_]
     revealed: list[tuple[Place, Places, NDArray[np.uint64]]] = field(default_factory=list)  # by whom, of whom, shares
 
     def take(self, sender: ClientId, frame: Frame) -> None:
@@ -110,7 +108,7 @@ class Unmask(Phase[Result]):
 
     def pack(self) -> dict[str, bytes]:
         """Return the sum, who is in it, and what was revealed."""
-        parts = self.dealt.pack() | {"survivors": bitmap(self.survivors)}
+        parts = super().pack()
         for me, of, words in self.revealed:
             parts[f"revealed {me}"] = pack_ints(of)
             parts[f"words {me}"] = words.astype("<u8", copy=False).tobytes()
@@ -119,17 +117,12 @@ class Unmask(Phase[Result]):
     @classmethod
     def unpack(cls, round: Round, expected: set[ClientId], parts: Mapping[str, bytes]) -> Unmask:
         """Read what :meth:`pack` gave."""
-        dealt, words = Dealt.unpack(round, parts), table(parts, "words")
-        return cls(
-            round=round,
-            expected=expected,
-            dealt=dealt,
-            survivors=members(parts["survivors"], len(dealt.roster), "survivors"),
-            revealed=[
-                (Place(me), ints(part), np.frombuffer(words[me], "<u8").astype(np.uint64).reshape(-1, _LIMBS))
-                for me, part in table(parts, "revealed").items()
-            ],
-        )
+        phase, words = super().unpack(round, expected, parts), table(parts, "words")
+        phase.revealed = [
+            (Place(me), ints(part), np.frombuffer(words[me], "<u8").astype(np.uint64).reshape(-1, _LIMBS))
+            for me, part in table(parts, "revealed").items()
+        ]
+        return phase
 
 
 def recover(
