@@ -1,4 +1,4 @@
-"""The parties of a session: their names, their identity keys and the reasons given for messages left out."""
+"""What both kinds of sums agree on: a session's id, clients and hash; names, identity keys and reasons are checked."""
 
 from __future__ import annotations
 
@@ -6,9 +6,94 @@ from collections.abc import Mapping
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from .._frozen import Frozen
 from .._numeric import as_int
 
-__all__ = ["check_clients", "check_name", "check_signing_key", "printable"]
+__all__ = ["Agreement", "check_bytes", "check_clients", "check_name", "check_signing_key", "printable"]
+
+
+class Agreement(Frozen):
+    """The public configuration of a session, on which all parties agree: its hash is in every message."""
+
+    __slots__ = ("__weakref__", "_clients", "_hash", "_min_clients", "_session_id")
+
+    _clients: Mapping[str, tuple[bytes, int]]
+    _hash: bytes
+    _min_clients: int
+    _session_id: bytes
+
+    _unchanging = "a session cannot be changed ({}): its hash is in every message"
+
+    @property
+    def session_id(self) -> bytes:
+        """What tells two sessions of one configuration apart, 16 bytes.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, min_clients=2)
+        >>> len(session.session_id)
+        16
+        """
+        return self._session_id
+
+    @property
+    def clients(self) -> Mapping[str, tuple[bytes, int]]:
+        """For each client its Ed25519 public key and its largest weight; sorted by name, read-only.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"b": (bytes([2] * 32), 1), "a": (bytes([1] * 32), 4)}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, min_clients=2)
+        >>> {name: limit for name, (key, limit) in session.clients.items()}
+        {'a': 4, 'b': 1}
+        """
+        return self._clients
+
+    @property
+    def min_clients(self) -> int:
+        """No sum of fewer clients is opened.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, min_clients=2)
+        >>> session.min_clients
+        2
+        """
+        return self._min_clients
+
+    @property
+    def hash(self) -> bytes:
+        """SHA-256 of the configuration, 32 bytes: compare it with what was agreed.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
+        >>> one, other = (bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, 2) for _ in range(2))
+        >>> len(one.hash), one.hash == other.hash
+        (32, False)
+        """
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self.hash == other.hash if isinstance(other, type(self)) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
+
+def check_bytes(value: bytes, name: str, size: int) -> bytes:
+    """Return an argument that must be bytes of this length."""
+    if not isinstance(value, bytes):
+        raise TypeError(f"{name} must be bytes, not {type(value).__name__}")
+    if len(value) != size:
+        raise ValueError(f"{name} must have {size} bytes, not {len(value)}")
+    return value
 
 
 def check_name(name: object, what: str) -> str:

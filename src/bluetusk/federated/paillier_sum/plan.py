@@ -29,14 +29,13 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ..._frozen import Frozen
 from ..._numeric import as_int
 from ...encoding import FixedPoint
 from ...errors import BluetuskError, FrameError
 from ...paillier.fingerprint import spoken
 from ...paillier.keys import PublicKey
 from ...wire.frame import Kind, check_fields, decode, encode, field
-from ..parties import check_clients, check_name
+from ..parties import Agreement, check_bytes, check_clients, check_name
 from .aggregator import Aggregator
 from .client import Client
 from .holder import KeyHolder
@@ -52,7 +51,7 @@ _MAX_LENGTH = 1 << 32
 _DOMAIN = b"bluetusk PaillierSum session\0"
 
 
-class PaillierSum(Frozen):
+class PaillierSum(Agreement):
     """One session of encrypted sums: the public configuration on which all roles agree.
 
     Its hash is part of every message, so a message made under any other key, plan, length, list of clients or limit is
@@ -100,24 +99,10 @@ class PaillierSum(Frozen):
     (8, array([ 4., -8.]), array([ 0.5, -1. ]), ('north', 'south', 'west'))
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_clients",
-        "_hash",
-        "_min_clients",
-        "_public_key",
-        "_session_id",
-        "_tensors",
-    )
+    __slots__ = ("_public_key", "_tensors")
 
-    _clients: Mapping[str, tuple[bytes, int]]
-    _hash: bytes
-    _min_clients: int
     _public_key: PublicKey
-    _session_id: bytes
     _tensors: Mapping[str, tuple[FixedPoint, int]]
-
-    _unchanging = "a session cannot be changed ({}): its hash is in every message"
 
     def __init__(
         self,
@@ -129,11 +114,7 @@ class PaillierSum(Frozen):
     ) -> None:
         if not isinstance(public_key, PublicKey):
             raise TypeError(f"public_key must be a PublicKey, not {type(public_key).__name__}")
-        session_id = os.urandom(16) if session_id is None else session_id
-        if not isinstance(session_id, bytes):
-            raise TypeError(f"session_id must be bytes, not {type(session_id).__name__}")
-        if len(session_id) != 16:
-            raise ValueError(f"session_id must have 16 bytes, not {len(session_id)}")
+        session_id = check_bytes(os.urandom(16) if session_id is None else session_id, "session_id", 16)
         if hasattr(self, "_hash"):
             raise TypeError("a session cannot be built twice: make another PaillierSum")
         named = check_clients(clients, MAX_CLIENTS)
@@ -165,34 +146,6 @@ class PaillierSum(Frozen):
         return self._public_key
 
     @property
-    def session_id(self) -> bytes:
-        """What tells two sessions of one configuration apart, 16 bytes.
-
-        Examples
-        --------
-        >>> import bluetusk as bt
-        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
-        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, min_clients=2)
-        >>> len(session.session_id)
-        16
-        """
-        return self._session_id
-
-    @property
-    def clients(self) -> Mapping[str, tuple[bytes, int]]:
-        """For each client its Ed25519 public key and its largest weight; sorted by name, read-only.
-
-        Examples
-        --------
-        >>> import bluetusk as bt
-        >>> clients = {"b": (bytes([2] * 32), 1), "a": (bytes([1] * 32), 4)}
-        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, min_clients=2)
-        >>> {name: limit for name, (key, limit) in session.clients.items()}
-        {'a': 4, 'b': 1}
-        """
-        return self._clients
-
-    @property
     def tensors(self) -> Mapping[str, tuple[FixedPoint, int]]:
         """For each tensor its plan and its length; sorted by name, read-only.
 
@@ -205,34 +158,6 @@ class PaillierSum(Frozen):
         True
         """
         return self._tensors
-
-    @property
-    def min_clients(self) -> int:
-        """The key holder decrypts no sum of fewer.
-
-        Examples
-        --------
-        >>> import bluetusk as bt
-        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
-        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, min_clients=2)
-        >>> session.min_clients
-        2
-        """
-        return self._min_clients
-
-    @property
-    def hash(self) -> bytes:
-        """SHA-256 of the configuration, 32 bytes; software compares it, people compare :attr:`hash_words`.
-
-        Examples
-        --------
-        >>> import bluetusk as bt
-        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
-        >>> one, other = (bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, 2) for _ in range(2))
-        >>> len(one.hash), one.hash == other.hash
-        (32, False)
-        """
-        return self._hash
 
     @property
     def hash_words(self) -> str:
@@ -444,12 +369,6 @@ class PaillierSum(Frozen):
             "tensors": {name: [plan.to_dict(), length] for name, (plan, length) in self.tensors.items()},
             "clients": {name: [key, limit] for name, (key, limit) in self.clients.items()},
         }
-
-    def __eq__(self, other: object) -> bool:
-        return self.hash == other.hash if isinstance(other, PaillierSum) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self.hash)
 
     def __repr__(self) -> str:
         return (

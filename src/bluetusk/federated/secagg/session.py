@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ..._frozen import Frozen
 from ..._numeric import as_int
 from ...encoding import FixedPoint
 from ...errors import BluetuskError, EncodingOverflow, FrameError
 from ...wire.frame import Kind, check_fields, decode, encode, field
-from ..parties import check_clients
+from ..parties import Agreement, check_bytes, check_clients
 from .plan import Plan
 
 __all__ = ["MAX_SESSION", "Session"]
@@ -26,7 +25,7 @@ _LEAST_BITS = 8
 _DOMAIN = b"bluetusk secagg session\0"
 
 
-class Session(Frozen):
+class Session(Agreement):
     """One session of secure aggregation: the public configuration on which all parties agree.
 
     Its hash is part of every message and of every mask's derivation, so that nothing made for another plan, encoding,
@@ -67,30 +66,13 @@ class Session(Frozen):
     5 clients, 10 values of 32 bits, threshold 5 of 5>
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_clients",
-        "_encoding",
-        "_hash",
-        "_length",
-        "_min_clients",
-        "_names",
-        "_plan",
-        "_server",
-        "_session_id",
-    )
+    __slots__ = ("_encoding", "_length", "_names", "_plan", "_server")
 
-    _clients: Mapping[str, tuple[bytes, int]]
     _encoding: FixedPoint
-    _hash: bytes
     _length: int
-    _min_clients: int
     _names: tuple[str, ...]
     _plan: Plan
     _server: bytes
-    _session_id: bytes
-
-    _unchanging = "a session cannot be changed ({}): its hash is in every message"
 
     def __init__(
         self,
@@ -107,12 +89,8 @@ class Session(Frozen):
             raise TypeError(f"plan must be a secagg.Plan, not {type(plan).__name__}")
         if not isinstance(encoding, FixedPoint):
             raise TypeError(f"encoding must be a FixedPoint, not {type(encoding).__name__}")
-        session_id = os.urandom(16) if session_id is None else session_id
-        for value, name, size in ((session_id, "session_id", 16), (server, "server", 32)):
-            if not isinstance(value, bytes):
-                raise TypeError(f"{name} must be bytes, not {type(value).__name__}")
-            if len(value) != size:
-                raise ValueError(f"{name} must have {size} bytes, not {len(value)}")
+        session_id = check_bytes(os.urandom(16) if session_id is None else session_id, "session_id", 16)
+        check_bytes(server, "server", 32)
         if hasattr(self, "_hash"):
             raise TypeError("a session cannot be built twice: make another one")
         named = check_clients(clients, MAX_SESSION)
@@ -185,17 +163,6 @@ class Session(Frozen):
         return self._length
 
     @property
-    def clients(self) -> Mapping[str, tuple[bytes, int]]:
-        """For each client its Ed25519 public key and its largest weight; sorted by name, read-only.
-
-        Examples
-        --------
-        >>> list(session.clients)
-        ['a', 'b', 'c', 'd', 'e']
-        """
-        return self._clients
-
-    @property
     def names(self) -> tuple[str, ...]:
         """The clients' names, sorted: messages count clients by their place here.
 
@@ -216,39 +183,6 @@ class Session(Frozen):
         32
         """
         return self._server
-
-    @property
-    def min_clients(self) -> int:
-        """Clients refuse to unmask a sum of fewer.
-
-        Examples
-        --------
-        >>> session.min_clients
-        4
-        """
-        return self._min_clients
-
-    @property
-    def session_id(self) -> bytes:
-        """What tells two sessions of one configuration apart, 16 bytes.
-
-        Examples
-        --------
-        >>> len(session.session_id)
-        16
-        """
-        return self._session_id
-
-    @property
-    def hash(self) -> bytes:
-        """SHA-256 of the configuration, 32 bytes: compare it with what was agreed.
-
-        Examples
-        --------
-        >>> len(session.hash)
-        32
-        """
-        return self._hash
 
     @property
     def bits(self) -> int:
@@ -342,12 +276,6 @@ class Session(Frozen):
         if session.to_bytes() != bytes(data):
             raise FrameError("the session's clients are not in their one order: ask its maker for a new one")
         return session
-
-    def __eq__(self, other: object) -> bool:
-        return self.hash == other.hash if isinstance(other, Session) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self.hash)
 
     def __repr__(self) -> str:
         return (
