@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 import bluetusk as bt
 from bluetusk.federated import secagg
-from bluetusk.federated.secagg._masks import agree, apply, derive
 from bluetusk.federated.secagg._messages import SHARE, about, check_signed, check_tagged, signed, tagged
 from bluetusk.federated.secagg._peer import box_bytes
 from bluetusk.federated.secagg._roster import Roster
-from bluetusk.federated.secagg._unmask import add_packed
+from bluetusk.federated.secagg.masks import agree, apply, derive
+from bluetusk.federated.secagg.server.masked import add_packed
 from bluetusk.sharing import reconstruct_keys, share_keys
 from bluetusk.wire.frame import Kind, decode, encode
 

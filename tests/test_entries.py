@@ -138,8 +138,9 @@ def entries(pub, priv) -> dict[str, Callable[[Any], Any]]:
     def start(x: Any) -> Any:
         client = secagg.Client(session, "a", signing["a"])
         client.start(0, x)
-        assert client._words is not None
-        words = client._words[:3]
+        assert client._part is not None
+        assert client._part.words is not None
+        words = client._part.words[:3]
         return words.view(f"i{words.itemsize}") / 2**8
 
     return {

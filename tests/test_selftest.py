@@ -13,7 +13,7 @@ from bluetusk import _selftest, _selftest_shares
 from bluetusk._random import Stream
 from bluetusk._selftest import _expect
 from bluetusk.errors import BluetuskError
-from bluetusk.federated.secagg import _masks
+from bluetusk.federated.secagg import masks
 from bluetusk.sharing import _polynomial, beaver, ring, shamir
 
 TESTS = dict(_selftest_shares.TESTS)
@@ -64,7 +64,7 @@ def test_a_fault_stops_the_import(monkeypatch: pytest.MonkeyPatch, owner: Any, n
     [
         ("shares", beaver, "multiply", wrong, "a product by triples"),
         ("shares", shamir, "share", wrong, "Shamir"),
-        ("masks and secure aggregation", _masks, "apply", lambda _: lambda words, masks: words.fill(1), "masks do not"),
+        ("masks and secure aggregation", masks, "apply", lambda _: lambda words, masks: words.fill(1), "masks do not"),
         ("noise", _selftest_shares, "_SEED", lambda _: bytes(32), "gaussian noise"),
     ],
 )

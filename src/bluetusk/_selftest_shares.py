@@ -108,7 +108,7 @@ def _masks(expect: Expect) -> None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from bluetusk.federated import secagg
-    from bluetusk.federated.secagg._masks import apply
+    from bluetusk.federated.secagg.masks import apply
 
     words = np.zeros(1000, np.uint32)
     apply(words, [(bytes([i]) * 32, add) for i in range(40) for add in (True, False)])

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ..encoding import FixedPoint
 from ..errors import EncodingOverflow, FrameError, ProtocolAbort
 from ..federated.secagg import Client, Session
-from ..federated.secagg._messages import open_box, sealed_box
+from ..federated.secagg.boxes import open_box, sealed_box
 from ._flower_records import KEY, LEGACY, LOG, Layout, encoding_from, field_of, flatten, flower_app
 
 __all__ = ["JOURNALS", "Store", "answer", "printable"]

@@ -10,8 +10,10 @@ from typing import Any, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from .._numeric import as_int
 from ..encoding import FixedPoint
 from ..errors import BluetuskError, FrameError, ProtocolAbort
+from ..federated.parties import printable
 from ..federated.secagg import Rejected, Result, Server, Session, plan
 from ._flower_records import KEY, LEGACY, LOG, Layout, encoding_text, field_of, flower_app, is_train
 
@@ -83,6 +85,8 @@ class Settings:
     timeout: float | None
 
     def __post_init__(self) -> None:
+        for name, least in (("max_weight", 1), ("min_clients", 2)):
+            object.__setattr__(self, name, as_int(getattr(self, name), name, least))
         self.encoding(2)
         plan(max(2, self.min_clients), self.corrupt, self.dropout)
 
@@ -321,7 +325,7 @@ class _Carrier:
         if node is None:
             LOG.warning("Secure aggregation: %s", reason)
             return
-        said = "".join(c if c.isprintable() else "?" for c in reason[:_REASON])
+        said = printable(reason, _REASON)
         if self.problems.setdefault(node, said) == said:
             LOG.warning("Secure aggregation: node %d: %s", node, said)
 

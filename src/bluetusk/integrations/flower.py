@@ -156,25 +156,16 @@ class _Configured:
     def __init__(
         self,
         *,
-        clip: float,
-        frac_bits: int,
-        on_clip: Literal["raise", "clip", "l2"],
-        max_weight: int,
-        corrupt: float,
-        dropout: float,
-        min_clients: int,
-        timeout: float | None,
+        clip: float = _CLIP,
+        frac_bits: int = _FRAC_BITS,
+        on_clip: Literal["raise", "clip", "l2"] = "raise",
+        max_weight: int = _MAX_WEIGHT,
+        corrupt: float = _CORRUPT,
+        dropout: float = _DROPOUT,
+        min_clients: int = _MIN_CLIENTS,
+        timeout: float | None = None,
     ) -> None:
-        self._settings = Settings(
-            clip,
-            frac_bits,
-            on_clip,
-            as_int(max_weight, "max_weight", 1),
-            corrupt,
-            dropout,
-            as_int(min_clients, "min_clients", 2),
-            timeout,
-        )
+        self._settings = Settings(clip, frac_bits, on_clip, max_weight, corrupt, dropout, min_clients, timeout)
         self._rounds: list[Round] = []
 
     @property
@@ -323,29 +314,6 @@ class SecAggWorkflow(_Configured):
     >>> SecAggWorkflow(max_weight=30_000, timeout=600.0)
     SecAggWorkflow(clip=8.0, frac_bits=20, max_weight=30000, corrupt=0.1, dropout=0.3)
     """
-
-    def __init__(
-        self,
-        *,
-        clip: float = _CLIP,
-        frac_bits: int = _FRAC_BITS,
-        on_clip: Literal["raise", "clip", "l2"] = "raise",
-        max_weight: int = _MAX_WEIGHT,
-        corrupt: float = _CORRUPT,
-        dropout: float = _DROPOUT,
-        min_clients: int = _MIN_CLIENTS,
-        timeout: float | None = None,
-    ) -> None:
-        super().__init__(
-            clip=clip,
-            frac_bits=frac_bits,
-            on_clip=on_clip,
-            max_weight=max_weight,
-            corrupt=corrupt,
-            dropout=dropout,
-            min_clients=min_clients,
-            timeout=timeout,
-        )
 
     def __call__(self, grid: Any, context: Any) -> None:
         """Run one round of training, as ``DefaultWorkflow`` calls it.

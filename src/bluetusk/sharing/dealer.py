@@ -18,6 +18,7 @@ from .._once import Uncopied
 from ..errors import FrameError, ProtocolAbort
 from ..wire import frame
 from . import beaver, ring
+from ._additive import product_shape
 from ._protocols import Channel
 from ._words import dtype_of, shape_of
 
@@ -27,8 +28,13 @@ _MAX_WORDS = 1 << 26
 _BITS = 64
 
 
-def _product_shape(shape: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
-    return (*shape[:-1], *other[1:])
+def _shapes(request: Mapping[str, Any]) -> list[tuple[int, ...]]:
+    """Return the shapes of the three arrays that answer a request."""
+    shape = tuple(request["shape"])
+    if request["topic"] == "pair":
+        return [shape] * 3
+    other = tuple(request["other"])
+    return [shape, other, product_shape(shape, other) if request["matrix"] else shape]
 
 
 class RemoteDealer(Uncopied):
@@ -73,7 +79,8 @@ class RemoteDealer(Uncopied):
         self._channel = channel
         self._dtype = dtype_of(_BITS)
 
-    def _ask(self, request: dict[str, Any], shapes: list[tuple[int, ...]]) -> list[NDArray[Any]]:
+    def _ask(self, request: dict[str, Any]) -> list[NDArray[Any]]:
+        shapes = _shapes(request)
         self._channel.send(frame.encode(frame.Kind.MESSAGE, request))
         try:
             answer = frame.decode(self._channel.recv(), frame.Kind.MESSAGE)
@@ -111,12 +118,10 @@ class RemoteDealer(Uncopied):
         True
         """
         shape, other = shape_of(shape, "shape"), None if other is None else shape_of(other, "other")
-        request: dict[str, Any] = {"topic": "triple", "shape": list(shape), "matrix": other is not None}
+        matrix = other is not None
         second = shape if other is None else other
-        request["other"] = list(second)
-        third = shape if other is None else _product_shape(shape, other)
-        a, b, c = self._ask(request, [shape, second, third])
-        return beaver.Triple(a, b, c, matrix=other is not None)
+        a, b, c = self._ask({"topic": "triple", "shape": list(shape), "matrix": matrix, "other": list(second)})
+        return beaver.Triple(a, b, c, matrix=matrix)
 
     def truncation_pair(self, shape: tuple[int, ...], k: int) -> ring.TruncationPair:
         """Ask for a truncation pair.
@@ -143,7 +148,7 @@ class RemoteDealer(Uncopied):
         True
         """
         shape, k = shape_of(shape, "shape"), as_int(k, "k", 0, _BITS - 2)
-        r, high, top = self._ask({"topic": "pair", "shape": list(shape), "k": k}, [shape] * 3)
+        r, high, top = self._ask({"topic": "pair", "shape": list(shape), "k": k})
         return ring.TruncationPair(k, r, high, top)
 
     def close(self) -> None:
@@ -219,8 +224,8 @@ def _request(channel: Channel, party: int, number: int) -> dict[str, Any]:
         raise ProtocolAbort(f"request {number}: {error}", party=str(party)) from None
 
 
-def _check_size(shapes: list[tuple[int, ...]], most: int) -> None:
-    words = sum(map(math.prod, shapes))
+def _check_size(request: Mapping[str, Any], most: int) -> None:
+    words = sum(map(math.prod, _shapes(request)))
     if words > most:
         raise FrameError(f"the answer would take {words} words, more than the {most} of max_words: ask for parts of it")
 
@@ -233,12 +238,12 @@ def _deal(request: dict[str, Any], number: int, most: int) -> tuple[NDArray[Any]
             matrix = frame.field(request, "matrix", bool)
             if not matrix and shape != other:
                 raise FrameError("frame fields 'shape' and 'other' disagree")
-            _check_size([shape, other, _product_shape(shape, other) if matrix else shape], most)
+            _check_size(request, most)
             t = beaver.triple(shape, 2, _BITS, other=other if matrix else None)
             return t.a, t.b, t.c
         frame.check_fields(request, ("k", "shape", "topic"))
         shape = frame.shape_field(request, size=most)
-        _check_size([shape] * 3, most)
+        _check_size(request, most)
         pair = ring.truncation_pair(shape, frame.field(request, "k", int, low=0, high=_BITS - 2), 2)
         return pair.r, pair.high, pair.top
     except (FrameError, ValueError) as error:

@@ -92,7 +92,7 @@ class World:
             for name, message in out.items():
                 if name not in gone:
                     for answer in clients[name].step(message):
-                        assert server.step(answer), server._rejected
+                        assert server.step(answer), server._round.rejected
         return server, clients, out
 
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from bluetusk.errors import FrameError, ProtocolAbort
 from bluetusk.federated import secagg
-from bluetusk.federated.secagg._messages import bitmap, open_box, signed
+from bluetusk.federated.secagg._messages import bitmap, signed
 from bluetusk.federated.secagg._peer import box_bytes
+from bluetusk.federated.secagg.boxes import open_box
 from bluetusk.wire.frame import Kind, decode, encode
 
 ME = "c001"
@@ -46,8 +47,7 @@ def refuses(client, message, match, party="server"):
         client.step(message)
     assert caught.value.party == party
     assert client.phase == "over"
-    assert client._peer is None
-    assert client._words is None
+    assert client._part is None
 
 
 def sparse(malicious=False):
@@ -78,13 +78,13 @@ def test_never_both_kinds_of_share_for_one_peer(make):
         world = make(plan, min_clients=2)
         server, clients, out = world.to("unmask", drop=[("c001", "unmask")])
         client = clients[ME]
-        roster, peers = server._roster, {i: clients[name] for i, name in enumerate(world.names)}
+        roster, peers = server._now.dealt.roster, {i: clients[name] for i, name in enumerate(world.names)}
         opened = {
-            place: client._peer.open(roster, place, box.data)[:2]
-            for place, box in zip(client._senders.tolist(), client._boxes, strict=True)
+            place: client._part.peer.open(roster, place, box.data)[:2]
+            for place, box in zip(client._part.senders.tolist(), client._part.boxes, strict=True)
         }
         (answer,) = client.step(edited(world, out[ME], flags(5, absent)))
-        plain = open_box(server._pair[1], decode(answer).payload, b"reveal")
+        plain = open_box(server._round.pairs[1], decode(answer).payload, b"reveal")
         rows = [plain[at : at + 44] for at in range(0, len(plain), 44)]
         told = {int.from_bytes(row[:4], "little"): row[4:] for row in rows}
         assert len(told) == len(rows) == 5
@@ -183,7 +183,7 @@ def test_a_key_of_low_order_names_its_owner(make):
 def test_a_second_roster_is_refused(make):
     world = make(secagg.plan(6, dropout=0.34))
     _, clients, _ = world.to("masked", drop=[(ME, "masked")])
-    rows = roster_rows(clients[ME]._frames[Kind.SECAGG_ROSTER])
+    rows = roster_rows(clients[ME]._part.frames[Kind.SECAGG_ROSTER])
     other = forge(world, Kind.SECAGG_ROSTER, {"key": b"\x09" + bytes(31)}, b"".join(rows[:5]))
     refuses(clients[ME], other, "two different")
 
@@ -237,7 +237,7 @@ def test_too_few_holders_left(make, malicious):
     _, clients, out = world.to("masked", drop=[(ME, "masked")])
     payload = bytes(decode(out[ME]).payload)
     head, size = (plan.clients + 7) // 8, 4 + box_bytes(plan)
-    absent = set(clients[ME]._chosen[: plan.neighbours - plan.threshold + 1].tolist())
+    absent = set(clients[ME]._part._chosen[: plan.neighbours - plan.threshold + 1].tolist())
     rows = [payload[at : at + size] for at in range(head, len(payload), size)]
     kept = b"".join(row for row in rows if place_of(row) not in absent)
     message = edited(world, out[ME], flags(plan.clients, absent) + kept)
@@ -262,7 +262,7 @@ def test_one_masked_vector(make):
     """A second delivery, with fewer clients, would give a second mask of the same values."""
     world = make(secagg.plan(6, dropout=0.34))
     _, clients, out = world.to("unmask", drop=[(ME, "unmask")])
-    message = clients[ME]._frames[Kind.SECAGG_DELIVERY]
+    message = clients[ME]._part.frames[Kind.SECAGG_DELIVERY]
     assert clients[ME].step(message) == []
     refuses(clients[ME], edited(world, message, flags(6, [5]) + bytes(decode(message).payload[1:])), "two different")
     assert out[ME]
@@ -346,7 +346,7 @@ def test_nobody_in_the_sum_is_left_alone(make):
         world = make(plan, min_clients=plan.quorum)
         server, clients, _ = world.to("consent", drop=[(name, "consent") for name in world.names])
         target = seed
-        chosen = server._holders[target]
+        chosen = server._now.dealt.holders[target]
         absent = chosen[: plan.neighbours - plan.threshold + 1]  # one more than may be missing
         survivors = np.ones(n, bool)
         survivors[absent] = False
@@ -572,7 +572,7 @@ def test_states_that_are_refused(make, tmp_path):
     with world.client(ME) as client:
         client.start(0, [1] * 5)
         state = client.to_bytes(KEY)
-        secrets = client._peer.seed, client._peer.mask_secret, client._peer.share_secret
+        secrets = client._part.peer.seed, client._part.peer.mask_secret, client._part.peer.share_secret
     assert not any(secret in state for secret in secrets)
     with pytest.raises(FrameError, match="another key, or damaged"):
         secagg.Client.from_bytes(state, world.session, world.keys[ME], bytes(32), journal=tmp_path / "j")
@@ -600,7 +600,7 @@ def test_nothing_secret_is_shown_or_copied(make):
     for copier in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(TypeError, match="two copies could answer twice"):
             copier(client)
-    assert client._peer.seed.hex() not in repr(client)
+    assert client._part.peer.seed.hex() not in repr(client)
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from bluetusk.encoding import FixedPoint
 from bluetusk.errors import ProtocolAbort
 from bluetusk.federated import secagg
-from bluetusk.federated.secagg._masks import _LOW_ORDER, agree, apply, derive, is_low_order
 from bluetusk.federated.secagg._peer import Peer, pack, self_mask_key
 from bluetusk.federated.secagg._roster import Roster, encode_roster
-from bluetusk.federated.secagg._unmask import add_packed, masks_of_dropped
+from bluetusk.federated.secagg.masks import _LOW_ORDER, agree, apply, derive, is_low_order
+from bluetusk.federated.secagg.server.masked import add_packed
+from bluetusk.federated.secagg.server.unmask import masks_of_dropped
 from bluetusk.sharing import ring, share_keys
 
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from bluetusk.encoding import FixedPoint
 from bluetusk.errors import EncodingOverflow, FrameError, ProtocolAbort
 from bluetusk.federated import secagg
-from bluetusk.federated.secagg._messages import sealed_box, tagged
+from bluetusk.federated.secagg._messages import tagged
 from bluetusk.federated.secagg._peer import Peer
 from bluetusk.federated.secagg._state import seal, unseal
+from bluetusk.federated.secagg.boxes import sealed_box
 from bluetusk.wire.frame import Kind, decode, encode
 
 ME = "c001"
@@ -127,7 +128,7 @@ def test_a_message_that_comes_after_its_phase(make):
 def test_who_dropped_out_stays_out(make):
     world = make(secagg.plan(6, dropout=0.34))
     server, clients, out = world.to("masked", drop=[(ME, "shares")])
-    key = Peer(world.session, 0).server_key(server._public)
+    key = Peer(world.session, 0).server_key(server._round.public)
     rejected(server, tagged(world.session, 0, Kind.SECAGG_MASKED, {"sender": 1}, bytes(15), key), "dropped out")
     assert ME not in out
     assert finish(world, server, clients).clients == tuple(n for n in world.names if n != ME)
@@ -150,7 +151,7 @@ def test_adverts(make):
 
             return signed(world.session, 0, Kind.SECAGG_ADVERTISE, {"sender": 1}, self.data, world.keys[ME])
 
-    known = server._adverts[0][0]
+    known = server._round.adverts[0][0]
     mine = bytes(decode(message).payload)
     rejected(server, Copy(known).message(), "key was advertised twice")
     rejected(server, Copy(mine[:32] + known[:32] + mine[64:]).message(), "key was advertised twice")
@@ -168,7 +169,7 @@ def test_shares_for_the_wrong_holders(make):
         secagg.plan(24, 0.05, 0.13, True, complete=False, security=5, correctness=3),
     ):
         world, server, clients, message = held_back(make, "shares", plan)
-        payload, key = bytes(decode(message).payload), server._pair[1]
+        payload, key = bytes(decode(message).payload), server._round.pairs[1]
         count = plan.neighbours - plan.complete
         size = len(payload) // count
         rows = [payload[at : at + size] for at in range(0, len(payload), size)]
@@ -182,7 +183,9 @@ def test_shares_for_the_wrong_holders(make):
             [*rows[:-1], (10**6).to_bytes(4, "little") + rows[-1][4:]],
         ):
             bad = tagged(world.session, 0, Kind.SECAGG_SHARES, {"sender": 1}, b"".join(changed), key)
-            rejected(server, bad, "holders that the graph gives" if server._roster.holders is not None else "different")
+            rejected(
+                server, bad, "holders that the graph gives" if server._now.roster.holders is not None else "different"
+            )
         bad = tagged(world.session, 0, Kind.SECAGG_SHARES, {"sender": 1}, payload[:-1], key)
         rejected(server, bad, "not whole records")
         assert server.step(message)
@@ -193,7 +196,7 @@ def test_masked_vectors_of_a_wrong_form(make):
     encoding = FixedPoint.integers(limit=1000, max_weight=60, guard_bits=2)
     world, server, clients, message = held_back(make, "masked", 6, encoding=encoding)
     assert world.session.bits == 19  # 6 words take 114 bits
-    payload, key = bytes(decode(message).payload), server._pair[1]
+    payload, key = bytes(decode(message).payload), server._round.pairs[1]
     assert len(payload) == 15
 
     def say(data):
@@ -202,9 +205,11 @@ def test_masked_vectors_of_a_wrong_form(make):
     rejected(server, say(payload + b"\0"), "takes 15 bytes, not 16")
     rejected(server, say(payload[:-1]), "takes 15 bytes, not 14")
     rejected(server, say(payload[:-1] + bytes([payload[-1] | 0x80])), "bits behind the last word are not 0")
-    before = server._total.copy()
-    rejected(server, tagged(world.session, 0, Kind.SECAGG_MASKED, {"sender": 1}, payload, server._pair[2]), "the tag")
-    assert np.array_equal(before, server._total)
+    before = server._now.dealt.total.copy()
+    rejected(
+        server, tagged(world.session, 0, Kind.SECAGG_MASKED, {"sender": 1}, payload, server._round.pairs[2]), "the tag"
+    )
+    assert np.array_equal(before, server._now.dealt.total)
     assert server.step(message)
     finish(world, server, clients)
 
@@ -217,7 +222,7 @@ def test_ctrl_c_while_a_vector_is_added(make, monkeypatch):
         total[:2] += 1
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bluetusk.federated.secagg._server.add_packed", interrupted)
+    monkeypatch.setattr("bluetusk.federated.secagg.server.masked.add_packed", interrupted)
     with pytest.raises(KeyboardInterrupt):
         server.step(message)
     assert server.phase == "over"
@@ -229,13 +234,13 @@ def test_ctrl_c_while_a_vector_is_added(make, monkeypatch):
 
 def reveal_of(world, server, rows, sender=1):
     header = {"session": world.session.hash, "round": 0, "sender": sender}
-    return encode(Kind.SECAGG_REVEAL, header, sealed_box(server._pair[sender], b"".join(rows), b"reveal"))
+    return encode(Kind.SECAGG_REVEAL, header, sealed_box(server._round.pairs[sender], b"".join(rows), b"reveal"))
 
 
 def rows_of(server, message, sender=1):
-    from bluetusk.federated.secagg._messages import open_box
+    from bluetusk.federated.secagg.boxes import open_box
 
-    plain = open_box(server._pair[sender], decode(message).payload, b"reveal")
+    plain = open_box(server._round.pairs[sender], decode(message).payload, b"reveal")
     return [plain[at : at + 44] for at in range(0, len(plain), 44)]
 
 
@@ -287,13 +292,13 @@ def test_a_dealer_that_shares_another_secret(make, what):
         assert server.step(client.start(0, values[name], weights[name])[0])
     for name, message in server.advance().items():
         if name == ME:
-            honest = getattr(clients[ME]._peer, what)
-            frame = decode(message)
-            clients[ME]._take_roster(frame)
-            setattr(clients[ME]._peer, what, bytes(32))
-            (answer,) = clients[ME]._answer_roster(0)
-            setattr(clients[ME]._peer, what, honest)
-            clients[ME]._frames[frame.kind] = message
+            part, frame = clients[ME]._part, decode(message)
+            honest = getattr(part.peer, what)
+            part.take_roster(frame)
+            setattr(part.peer, what, bytes(32))
+            answer = part.answer_roster()
+            setattr(part.peer, what, honest)
+            part.frames[frame.kind], clients[ME]._phase = message, "shared"
         else:
             (answer,) = clients[name].step(message)
         assert server.step(answer)
@@ -313,7 +318,7 @@ def test_a_dealer_whose_boxes_are_broken(make):
     size = len(payload) // 5
     for at in range(20, len(payload), size):
         payload[at] ^= 1
-    assert server.step(tagged(world.session, 0, Kind.SECAGG_SHARES, {"sender": 1}, payload, server._pair[1]))
+    assert server.step(tagged(world.session, 0, Kind.SECAGG_SHARES, {"sender": 1}, payload, server._round.pairs[1]))
     while not server.last:
         for name, sent in server.advance().items():
             assert server.step(clients[name].step(sent)[0])
@@ -330,7 +335,7 @@ def test_a_weight_that_nobody_may_use(make, weight):
     server, clients = world.server(), world.clients()
     for client in clients.values():
         assert server.step(client.start(0, [0] * 5, 10 if weight > 0 else 1)[0])
-    clients[ME]._words[-1] = np.int64(weight).astype(np.uint32)
+    clients[ME]._part.words[-1] = np.int64(weight).astype(np.uint32)
     while not server.last:
         for name, message in server.advance().items():
             assert server.step(clients[name].step(message)[0])
@@ -344,7 +349,7 @@ def test_values_beyond_the_limit(make):
     server, clients = world.server(), world.clients()
     for client in clients.values():
         assert server.step(client.start(0, [0] * 5)[0])
-    clients[ME]._words[0] = 6001
+    clients[ME]._part.words[0] = 6001
     while not server.last:
         for name, message in server.advance().items():
             assert server.step(clients[name].step(message)[0])
@@ -472,7 +477,7 @@ def test_kill_and_resume_after_every_message(make, malicious, complete):
 
     def again(server):
         state = server.to_bytes(KEY)
-        assert server._secret not in state
+        assert server._round.secret not in state
         return secagg.Server.from_bytes(state, world.session, world.server_key, KEY)
 
     for name, client in clients.items():
@@ -549,7 +554,7 @@ clients = {}
 for name, key in keys.items():
     clients[name] = secagg.Client(session, name, key)
     assert server.step(clients[name].start(0, values)[0])
-    clients[name]._words = None
+    clients[name]._part.words = None
 out = server.advance()
 for name, message in out.items():
     assert server.step(clients[name].step(message)[0])
@@ -558,7 +563,7 @@ words = session.encoding.quantise(values)[0].astype(np.uint32)
 words = np.concatenate([words, np.ones(1, np.uint32)])
 base = None
 for name in list(out):
-    clients[name]._words = words.copy()
+    clients[name]._part.words = words.copy()
     (answer,) = clients[name].step(out.pop(name))
     assert server.step(answer)
     if base is None:

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.poly1305 import Poly1305
 
 from bluetusk._random import Stream
 from bluetusk.errors import ProtocolAbort
-from bluetusk.federated.secagg._masks import agree, derive
-from bluetusk.federated.secagg._messages import open_box, sealed_box
+from bluetusk.federated.secagg.boxes import open_box, sealed_box
+from bluetusk.federated.secagg.masks import agree, derive
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "vectors" / "cryptography.json").read_text())
 
@@ -60,7 +60,7 @@ def test_key_derivation(monkeypatch: pytest.MonkeyPatch) -> None:
         seen.append((type(algorithm), length, salt, info))
         return HKDF(algorithm, length, wanted["salt"], wanted["info"])
 
-    monkeypatch.setattr("bluetusk.federated.secagg._masks.HKDF", hkdf)
+    monkeypatch.setattr("bluetusk.federated.secagg.masks.HKDF", hkdf)
     for wanted in vectors("hkdf_sha256"):
         assert derive(wanted["ikm"], b"salt", 258, b"purpose", b"one", b"two") == wanted["okm"][:32]
         assert (

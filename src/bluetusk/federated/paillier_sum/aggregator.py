@@ -14,6 +14,7 @@ from ..._numeric import as_int
 from ...errors import BluetuskError, FrameError, ProtocolAbort
 from ...paillier.cipherarray import CipherArray
 from ...wire.frame import Kind, check_fields, decode, field
+from ..parties import printable
 from .messages import (
     MAX_REASON,
     MAX_ROUND,
@@ -28,7 +29,7 @@ from .messages import (
 )
 
 if TYPE_CHECKING:
-    from .plan import PaillierSum
+    from . import PaillierSum
 
 __all__ = ["Accepted", "Aggregator", "Rejected"]
 
@@ -207,7 +208,7 @@ class Aggregator(Locked):
         except UnderWay:  # of a signal handler that came in the middle and did not catch it
             raise
         except BluetuskError as err:
-            reason = "".join(c if c.isprintable() else "?" for c in str(err)[:MAX_REASON])
+            reason = printable(err, MAX_REASON)
         with self._lock:
             if origin.sender is not None and origin.round is not None and origin.tensor is not None:
                 key = (origin.round, origin.tensor)

@@ -14,10 +14,11 @@ from ..._numeric import as_int, as_numbers
 from ...errors import ProtocolAbort
 from ...paillier.cipherarray import encrypt_integers
 from ...wire.frame import Kind, encode
+from ..parties import check_signing_key
 from .messages import MAX_ROUND, claims, signed_bytes
 
 if TYPE_CHECKING:
-    from .plan import PaillierSum
+    from . import PaillierSum
 
 __all__ = ["Client"]
 
@@ -62,18 +63,11 @@ class Client:
     def __init__(self, session: PaillierSum, name: str, signing_key: bytes | Ed25519PrivateKey) -> None:
         if name not in session.clients:
             raise ValueError(f"name: {name!r} is not a client of this session")
-        if isinstance(signing_key, bytes):
-            if len(signing_key) != 32:
-                raise ValueError(f"signing_key: an Ed25519 seed has 32 bytes, not {len(signing_key)}")
-            signing_key = Ed25519PrivateKey.from_private_bytes(signing_key)
-        if not isinstance(signing_key, Ed25519PrivateKey):
-            raise TypeError(f"signing_key must be bytes or an Ed25519PrivateKey, not {type(signing_key).__name__}")
-        if signing_key.public_key().public_bytes_raw() != session.clients[name][0]:
-            raise ValueError(f"signing_key does not belong to the public key agreed for {name!r}")
+        key = check_signing_key(signing_key, session.clients[name][0], repr(name))
         self.session = session
         self.name = name
         self.clipped = 0
-        self._signing_key = signing_key
+        self._signing_key = key
         self._last: dict[str, int] = {}
 
     def contribute(

@@ -37,7 +37,7 @@ from .messages import (
 )
 
 if TYPE_CHECKING:
-    from .plan import PaillierSum
+    from . import PaillierSum
 
 __all__ = ["KeyHolder", "SumResult"]
 

@@ -12,14 +12,13 @@ from ...wire.frame import MAX_HEADER, Frame, Kind, check_fields, decode, encode,
 if TYPE_CHECKING:
     from ...encoding import FixedPoint
     from ...paillier.cipherarray import CipherArray
-    from .plan import PaillierSum
+    from . import PaillierSum
 
 __all__ = [
     "MAX_REASON",
     "MAX_ROUND",
     "about",
     "check_about",
-    "check_name",
     "check_sum",
     "claims",
     "max_frame",
@@ -33,15 +32,6 @@ MAX_ROUND = (1 << 62) - 1
 MAX_REASON = 120
 """Most characters in the reason for a rejection: those of 1024 clients fit into one header."""
 _SIGNED = b"bluetusk PaillierSum contribution\0"
-
-
-def check_name(name: object, what: str) -> str:
-    """Return a party's or tensor's name: 1 to 64 printable characters, since it is shown and logged."""
-    if not isinstance(name, str):
-        raise TypeError(f"{what}: a name must be a str, not {type(name).__name__}")
-    if not 1 <= len(name) <= 64 or not name.isprintable():
-        raise ValueError(f"{what}: a name must be 1 to 64 printable characters")
-    return name
 
 
 def about(session: PaillierSum, round: int, tensor: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -35,13 +35,13 @@ from ...errors import BluetuskError, FrameError
 from ...paillier.fingerprint import spoken
 from ...paillier.keys import PublicKey
 from ...wire.frame import Kind, check_fields, decode, encode, field
+from ..parties import Agreement, check_bytes, check_clients, check_name
 from .aggregator import Aggregator
 from .client import Client
-from .messages import check_name
+from .holder import KeyHolder
 
 if TYPE_CHECKING:
     from ...paillier.keys import PrivateKey
-    from .holder import KeyHolder
 
 __all__ = ["MAX_CLIENTS", "MAX_TENSORS", "PaillierSum"]
 
@@ -51,7 +51,7 @@ _MAX_LENGTH = 1 << 32
 _DOMAIN = b"bluetusk PaillierSum session\0"
 
 
-class PaillierSum:
+class PaillierSum(Agreement):
     """One session of encrypted sums: the public configuration on which all roles agree.
 
     Its hash is part of every message, so a message made under any other key, plan, length, list of clients or limit is
@@ -99,21 +99,9 @@ class PaillierSum:
     (8, array([ 4., -8.]), array([ 0.5, -1. ]), ('north', 'south', 'west'))
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_clients",
-        "_hash",
-        "_min_clients",
-        "_public_key",
-        "_session_id",
-        "_tensors",
-    )
+    __slots__ = ("_public_key", "_tensors")
 
-    _clients: Mapping[str, tuple[bytes, int]]
-    _hash: bytes
-    _min_clients: int
     _public_key: PublicKey
-    _session_id: bytes
     _tensors: Mapping[str, tuple[FixedPoint, int]]
 
     def __init__(
@@ -126,31 +114,19 @@ class PaillierSum:
     ) -> None:
         if not isinstance(public_key, PublicKey):
             raise TypeError(f"public_key must be a PublicKey, not {type(public_key).__name__}")
-        session_id = os.urandom(16) if session_id is None else session_id
-        if not isinstance(session_id, bytes):
-            raise TypeError(f"session_id must be bytes, not {type(session_id).__name__}")
-        if len(session_id) != 16:
-            raise ValueError(f"session_id must have 16 bytes, not {len(session_id)}")
+        session_id = check_bytes(os.urandom(16) if session_id is None else session_id, "session_id", 16)
         if hasattr(self, "_hash"):
             raise TypeError("a session cannot be built twice: make another PaillierSum")
-        named = _check_clients(clients)
+        named = check_clients(clients, MAX_CLIENTS)
         total = sum(limit for _, limit in named.values())
-        for name, value in {
-            "_public_key": public_key,
-            "_session_id": session_id,
-            "_clients": MappingProxyType(named),
-            "_min_clients": as_int(min_clients, "min_clients", 2, len(named)),
-            "_tensors": MappingProxyType(_check_tensors(tensors, public_key.bits, total)),
-        }.items():
-            object.__setattr__(self, name, value)
-        digest = hashlib.sha256(_DOMAIN + encode(Kind.SUM_SESSION, self._header())).digest()
-        object.__setattr__(self, "_hash", digest)
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"a session cannot be changed (setting {name!r}): its hash is in every message")
-
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"a session cannot be changed (deleting {name!r}): its hash is in every message")
+        self._put(
+            _public_key=public_key,
+            _session_id=session_id,
+            _clients=MappingProxyType(named),
+            _min_clients=as_int(min_clients, "min_clients", 2, len(named)),
+            _tensors=MappingProxyType(_check_tensors(tensors, public_key.bits, total)),
+        )
+        self._put(_hash=hashlib.sha256(_DOMAIN + encode(Kind.SUM_SESSION, self._header())).digest())
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PaillierSum.from_bytes, (self.to_bytes(),)
@@ -170,34 +146,6 @@ class PaillierSum:
         return self._public_key
 
     @property
-    def session_id(self) -> bytes:
-        """What tells two sessions of one configuration apart, 16 bytes.
-
-        Examples
-        --------
-        >>> import bluetusk as bt
-        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
-        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, min_clients=2)
-        >>> len(session.session_id)
-        16
-        """
-        return self._session_id
-
-    @property
-    def clients(self) -> Mapping[str, tuple[bytes, int]]:
-        """For each client its Ed25519 public key and its largest weight; sorted by name, read-only.
-
-        Examples
-        --------
-        >>> import bluetusk as bt
-        >>> clients = {"b": (bytes([2] * 32), 1), "a": (bytes([1] * 32), 4)}
-        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, min_clients=2)
-        >>> {name: limit for name, (key, limit) in session.clients.items()}
-        {'a': 4, 'b': 1}
-        """
-        return self._clients
-
-    @property
     def tensors(self) -> Mapping[str, tuple[FixedPoint, int]]:
         """For each tensor its plan and its length; sorted by name, read-only.
 
@@ -210,34 +158,6 @@ class PaillierSum:
         True
         """
         return self._tensors
-
-    @property
-    def min_clients(self) -> int:
-        """The key holder decrypts no sum of fewer.
-
-        Examples
-        --------
-        >>> import bluetusk as bt
-        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
-        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, min_clients=2)
-        >>> session.min_clients
-        2
-        """
-        return self._min_clients
-
-    @property
-    def hash(self) -> bytes:
-        """SHA-256 of the configuration, 32 bytes; software compares it, people compare :attr:`hash_words`.
-
-        Examples
-        --------
-        >>> import bluetusk as bt
-        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
-        >>> one, other = (bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, 2) for _ in range(2))
-        >>> len(one.hash), one.hash == other.hash
-        (32, False)
-        """
-        return self._hash
 
     @property
     def hash_words(self) -> str:
@@ -361,8 +281,6 @@ class PaillierSum:
         >>> result.sum
         array([2., 5.])
         """
-        from .holder import KeyHolder
-
         return KeyHolder(self, private_key, state)
 
     # -------------------------------------------------------------------------------------------------- bytes
@@ -452,42 +370,11 @@ class PaillierSum:
             "clients": {name: [key, limit] for name, (key, limit) in self.clients.items()},
         }
 
-    def __eq__(self, other: object) -> bool:
-        return self.hash == other.hash if isinstance(other, PaillierSum) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self.hash)
-
     def __repr__(self) -> str:
         return (
             f"<PaillierSum {self.session_id.hex()[:8]}: {len(self.clients)} clients (at least {self.min_clients}), "
             f"{len(self.tensors)} tensors, key {self.public_key.fingerprint.hex()[:16]}>"
         )
-
-
-def _check_clients(clients: Mapping[str, tuple[bytes, int]]) -> dict[str, tuple[bytes, int]]:
-    if not isinstance(clients, Mapping):
-        raise TypeError(
-            f"clients must be a mapping of name to (public key, largest weight), not {type(clients).__name__}"
-        )
-    if not 2 <= len(clients) <= MAX_CLIENTS:
-        raise ValueError(f"clients: a session has 2 to {MAX_CLIENTS} of them, not {len(clients)}")
-    checked: dict[str, tuple[bytes, int]] = {}
-    owner: dict[bytes, str] = {}
-    for name in sorted(clients, key=lambda name: check_name(name, "clients")):
-        try:
-            key, limit = clients[name]
-        except (TypeError, ValueError):
-            raise TypeError(f"clients[{name!r}] must be a pair (public key, largest weight)") from None
-        if not isinstance(key, bytes):
-            raise TypeError(f"clients[{name!r}]: the public key must be bytes, not {type(key).__name__}")
-        if len(key) != 32:
-            raise ValueError(f"clients[{name!r}]: an Ed25519 public key has 32 bytes, not {len(key)}")
-        if key in owner:
-            raise ValueError(f"clients {owner[key]!r} and {name!r} have the same public key: each needs its own")
-        owner[key] = name
-        checked[name] = (key, as_int(limit, f"clients[{name!r}]: the largest weight", 1, (1 << 63) - 1))
-    return checked
 
 
 def _check_tensors(

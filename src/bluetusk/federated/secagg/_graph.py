@@ -7,13 +7,11 @@ other if one of them holds the other's shares, so every edge of the graph of mas
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..._random import Stream
+from ._ids import Place, Places
 
 __all__ = ["draw", "hashed"]
-
-Places = NDArray[np.int64]
 
 
 def hashed(seed: bytes, m: int, k: int) -> Places:
@@ -44,12 +42,12 @@ def hashed(seed: bytes, m: int, k: int) -> Places:
     return np.sort(order[(at[:, None] + steps) % m], axis=1)
 
 
-def draw(m: int, k: int, me: int) -> Places:
+def draw(m: int, k: int, me: Place) -> Places:
     """Return k others, uniform, from this process's own randomness.
 
     Examples
     --------
-    >>> chosen = draw(10, 9, me=4)
+    >>> chosen = draw(10, 9, me=Place(4))
     >>> chosen.tolist()
     [0, 1, 2, 3, 5, 6, 7, 8, 9]
     """

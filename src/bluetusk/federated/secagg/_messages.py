@@ -10,40 +10,36 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 from numpy.typing import NDArray
 
 from ...errors import FrameError
 from ...wire.frame import Frame, Kind, check_fields, encode, field
-from ._masks import derive
+from ._ids import ClientId
+from .boxes import Data
+from .masks import derive
 from .session import Session
 
 __all__ = [
     "ADVERT",
     "MAX_ROUND",
     "SHARE",
-    "Data",
     "about",
     "bitmap",
     "check_about",
     "check_signed",
     "check_tagged",
     "members",
-    "open_box",
-    "sealed_box",
     "sender_of",
     "signed",
     "tagged",
     "view_digest",
 ]
-
-Data: TypeAlias = "bytes | bytearray | memoryview"
 
 MAX_ROUND = (1 << 62) - 1
 ADVERT = 96
@@ -51,7 +47,6 @@ ADVERT = 96
 SHARE = 40
 """Bytes of a share of a 32-byte key."""
 _SIGNED = b"bluetusk secagg "
-_NONCE = 12
 
 
 def about(session: Session, round: int) -> dict[str, Any]:
@@ -67,9 +62,9 @@ def check_about(session: Session, header: Mapping[str, Any]) -> int:
     return round
 
 
-def sender_of(session: Session, header: Mapping[str, Any]) -> int:
-    """Return the place of the client that a message names as its sender."""
-    return field(header, "sender", int, low=0, high=len(session.names) - 1)
+def sender_of(session: Session, header: Mapping[str, Any]) -> ClientId:
+    """Return the client that a message names as its sender."""
+    return ClientId(field(header, "sender", int, low=0, high=len(session.names) - 1))
 
 
 # ------------------------------------------------------------------------------------------------- signatures
@@ -124,24 +119,6 @@ def check_tagged(session: Session, round: int, frame: Frame, fields: Collection[
 
 def _one_time(session: Session, round: int, kind: Kind, nonce: bytes, key: bytes) -> bytes:
     return derive(key, session.hash, round, b"tag", int(kind).to_bytes(2, "little"), nonce)
-
-
-# ------------------------------------------------------------------------------------------------- boxes
-
-
-def sealed_box(key: bytes, plain: bytes, about: bytes) -> bytes:
-    """Encrypt for the one who shares `key`: nonce and ChaCha20-Poly1305 ciphertext."""
-    nonce = os.urandom(_NONCE)
-    return nonce + ChaCha20Poly1305(key).encrypt(nonce, plain, about)
-
-
-def open_box(key: bytes, box: Data, about: bytes) -> bytes | None:
-    """Decrypt what :func:`sealed_box` made; None if it was made or changed by anybody else."""
-    data = bytes(box)
-    try:
-        return ChaCha20Poly1305(key).decrypt(data[:_NONCE], data[_NONCE:], about)
-    except (InvalidTag, ValueError):
-        return None
 
 
 # ------------------------------------------------------------------------------------------------- sets of clients

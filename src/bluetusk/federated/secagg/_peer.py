@@ -14,10 +14,11 @@ from ..._kernels import ring as kernel
 from ..._once import Uncopied
 from ...errors import ProtocolAbort
 from ...sharing import share_keys
-from ._graph import Places
-from ._masks import Mask, agree, apply, derive
-from ._messages import SHARE, open_box, sealed_box
+from ._ids import Place, Places, place_list
+from ._messages import SHARE
 from ._roster import Roster
+from .boxes import open_box, sealed_box
+from .masks import Mask, agree, apply, derive
 from .plan import MAX_NEIGHBOURS, Plan
 from .session import Session
 
@@ -94,7 +95,7 @@ class Peer(Uncopied):
         self._mask_key = X25519PrivateKey.from_private_bytes(self.mask_secret)
         self.share_public = self._share_key.public_key().public_bytes_raw()
         self.mask_public = self._mask_key.public_key().public_bytes_raw()
-        self._agreed: dict[int, bytes] = {}
+        self._agreed: dict[Place, bytes] = {}
 
     def advert(self) -> bytes:
         """Return what the client advertises."""
@@ -105,19 +106,19 @@ class Peer(Uncopied):
         secret = agree(self._share_key, public, self.round, "server")
         return derive(secret, self.session.hash, self.round, b"server", self.share_public, public)
 
-    def _agree(self, roster: Roster, place: int) -> bytes:
+    def _agree(self, roster: Roster, place: Place) -> bytes:
         if place not in self._agreed:
             party = roster.name(self.session, place)
             self._agreed[place] = agree(self._share_key, roster.share_keys[place], self.round, party)
         return self._agreed[place]
 
-    def share(self, roster: Roster, me: int, holders: Places) -> tuple[bytes, bytes]:
+    def share(self, roster: Roster, me: Place, holders: Places) -> tuple[bytes, bytes]:
         """Share key and seed: return the holders' records, and this client's own share of its seed if it has one."""
         session = self.session
         rows = share_keys([self.mask_secret, self.seed], roster.plan.threshold, len(holders)).astype("<u8", copy=False)
         chosen = b"" if session.plan.complete or not session.plan.malicious else holders.astype("<u4").tobytes()
         out, own = [], b""
-        for place, row in zip(holders.tolist(), rows, strict=True):
+        for place, row in zip(place_list(holders), rows, strict=True):
             if place == me:
                 own = row[1].tobytes()
                 continue
@@ -125,7 +126,7 @@ class Peer(Uncopied):
             out += [place.to_bytes(4, "little"), sealed_box(key, row.tobytes() + chosen, b"")]
         return b"".join(out), own
 
-    def open(self, roster: Roster, place: int, box: bytes | memoryview) -> tuple[bytes, bytes, Places] | None:
+    def open(self, roster: Roster, place: Place, box: bytes | memoryview) -> tuple[bytes, bytes, Places] | None:
         """Open what another client dealt: shares of its key and seed, its choice; None if it is broken."""
         key = box_key(self.session, self.round, self._agree(roster, place), roster.share_keys[place], self.share_public)
         plain = open_box(key, box, b"")
@@ -133,7 +134,7 @@ class Peer(Uncopied):
             return None
         return plain[:SHARE], plain[SHARE : 2 * SHARE], np.frombuffer(plain[2 * SHARE :], "<u4").astype(np.int64)
 
-    def mask(self, words: Words, roster: Roster, me: int, neighbours: list[int]) -> None:
+    def mask(self, words: Words, roster: Roster, me: Place, neighbours: list[Place]) -> None:
         """Add the masks of all pairs and the client's own, in place."""
         session, round = self.session, self.round
         masks: list[Mask] = [(self_mask_key(session, round, self.seed, self.mask_public), True)]

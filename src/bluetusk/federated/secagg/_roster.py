@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...errors import FrameError, ProtocolAbort
 from ...wire.frame import Frame, Kind
-from ._graph import Places, hashed
+from ._graph import hashed
+from ._ids import ClientId, Place, Places, records
 from ._messages import ADVERT, about, check_signed
 from .session import Session
 
@@ -18,7 +20,7 @@ __all__ = ["Roster", "advert_frame", "encode_roster"]
 _SIGNATURE = 64
 
 
-def advert_frame(session: Session, round: int, sender: int, advert: bytes, signature: bytes) -> Frame:
+def advert_frame(session: Session, round: int, sender: ClientId, advert: bytes, signature: bytes) -> Frame:
     """Return the message that a client signed when it advertised, rebuilt from what the roster says."""
     digest = hashlib.sha256(advert).digest()
     header = {**about(session, round), "sender": sender, "digest": digest, "signature": signature}
@@ -26,7 +28,7 @@ def advert_frame(session: Session, round: int, sender: int, advert: bytes, signa
 
 
 class Roster:
-    """The clients of one round, in the session's order; a client's *place* is its position here.
+    """The clients of one round, in the session's order; a client's *place* is its position here (:attr:`places`).
 
     Parameters
     ----------
@@ -51,13 +53,12 @@ class Roster:
         size = 4 + ADVERT + (_SIGNATURE if malicious else 0)
         if len(payload) % size:
             raise FrameError(f"the roster takes {len(payload)} bytes, no multiple of {size}")
-        rows = np.frombuffer(payload, np.uint8).reshape(-1, size)
         self.round, self.payload = round, payload
         self.digest = hashlib.sha256(payload).digest()
-        self.clients = np.ascontiguousarray(rows[:, :4]).view("<u4")[:, 0].astype(np.int64)
+        self.clients, rows = records(payload, size)
         if len(self.clients) < 2 or np.any(np.diff(self.clients) <= 0) or self.clients[-1] >= len(session.names):
             raise FrameError("the roster does not name clients of the session in their order")
-        adverts = [bytes(row) for row in rows[:, 4 : 4 + ADVERT]]
+        adverts = [bytes(row) for row in rows[:, :ADVERT]]
         self.share_keys = [advert[:32] for advert in adverts]
         self.mask_keys = [advert[32:64] for advert in adverts]
         self.commitments = [advert[64:] for advert in adverts]
@@ -66,12 +67,12 @@ class Roster:
         if malicious:
             for client, advert, row in zip(self.clients.tolist(), adverts, rows, strict=True):
                 name = session.names[client]
-                frame = advert_frame(session, round, client, advert, bytes(row[4 + ADVERT :]))
+                frame = advert_frame(session, round, client, advert, bytes(row[ADVERT:]))
                 try:
                     check_signed(frame, ("sender",), session.clients[name][0])
                 except FrameError:
                     raise FrameError(f"the roster holds keys that {name!r} did not sign") from None
-        self._place = {client: place for place, client in enumerate(self.clients.tolist())}
+        self.places = {ClientId(client): Place(place) for place, client in enumerate(self.clients.tolist())}
         try:
             self.plan = session.plan.at(len(self))
         except ValueError as err:
@@ -83,11 +84,13 @@ class Roster:
     def __len__(self) -> int:
         return len(self.clients)
 
-    def place(self, client: int) -> int | None:
-        """Return the place of a client of the session; None if it did not advertise."""
-        return self._place.get(client)
+    def flags(self, clients: Iterable[ClientId]) -> NDArray[np.bool_]:
+        """Return a set of clients, a flag for each place."""
+        flags = np.zeros(len(self), np.bool_)
+        flags[[self.places[client] for client in clients]] = True
+        return flags
 
-    def name(self, session: Session, place: int) -> str:
+    def name(self, session: Session, place: Place) -> str:
         """Return a client's name."""
         return session.names[int(self.clients[place])]
 
@@ -101,7 +104,7 @@ class Roster:
         state = hashlib.sha256(b"bluetusk secagg graph\0" + session.hash + round.to_bytes(8, "little") + self.digest)
         return hashed(state.digest(), m, plan.neighbours)
 
-    def held_by(self, me: int) -> Places:
+    def held_by(self, me: Place) -> Places:
         """Return the places whose shares a client holds, without its own, where the graph is fixed."""
         if self.holders is None:
             raise ValueError("the graph is not known: each client draws its own holders")
@@ -111,7 +114,7 @@ class Roster:
         return np.delete(others, np.flatnonzero(others == me))
 
 
-def encode_roster(entries: Sequence[tuple[int, bytes, bytes]], malicious: bool) -> bytes:
+def encode_roster(entries: Sequence[tuple[ClientId, bytes, bytes]], malicious: bool) -> bytes:
     """Return the payload of a roster from (client, advert, signature), in the clients' order."""
     return b"".join(
         client.to_bytes(4, "little") + advert + (signature if malicious else b"")

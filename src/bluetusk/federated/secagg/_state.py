@@ -8,7 +8,7 @@ from typing import Any
 
 from ...errors import FrameError
 from ...wire.frame import Kind, check_fields, decode, encode, field
-from ._messages import Data, open_box, sealed_box
+from .boxes import Data, open_box, sealed_box
 from .session import Session
 
 __all__ = ["seal", "unseal"]

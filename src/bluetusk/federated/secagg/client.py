@@ -14,18 +14,20 @@ from numpy.typing import ArrayLike
 from ..._numeric import as_int, as_numbers
 from ...errors import FrameError, ProtocolAbort
 from ...wire.frame import Kind, decode, field
+from ..parties import check_signing_key
 from . import _state
-from ._client import ADVERTISED, IDLE, OVER, PHASES, TURNS, Steps
-from ._masks import ring_dtype
+from ._ids import ClientId
 from ._messages import ADVERT, MAX_ROUND, check_about, check_signed, signed
 from ._notes import Memory, Notes
+from ._part import ADVERTISED, DONE, IDLE, OVER, PHASES, TURNS, Part
 from ._peer import MOST_BOX, Peer
+from .masks import ring_dtype
 from .session import Session
 
 __all__ = ["Client"]
 
 
-class Client(Steps):
+class Client:
     """One client of a session: a state machine that reads the server's messages and returns its answers.
 
     In every round it draws fresh keys and a fresh seed. It answers each kind of message once; what it may never do
@@ -89,22 +91,21 @@ class Client(Steps):
     ) -> None:
         if name not in session.clients:
             raise ValueError(f"name: {name!r} is not a client of this session")
-        if isinstance(signing_key, bytes):
-            if len(signing_key) != 32:
-                raise ValueError(f"signing_key: an Ed25519 seed has 32 bytes, not {len(signing_key)}")
-            signing_key = Ed25519PrivateKey.from_private_bytes(signing_key)
-        if not isinstance(signing_key, Ed25519PrivateKey):
-            raise TypeError(f"signing_key must be bytes or an Ed25519PrivateKey, not {type(signing_key).__name__}")
-        if signing_key.public_key().public_bytes_raw() != session.clients[name][0]:
-            raise ValueError(f"signing_key does not belong to the public key agreed for {name!r}")
+        key = check_signing_key(signing_key, session.clients[name][0], repr(name))
         self.session = session
         self.name = name
         self.round: int | None = None
         self.clipped = 0
-        self._signing_key = signing_key
-        self._index = session.names.index(name)
+        self._signing_key = key
+        self._id = ClientId(session.names.index(name))
         self._notes: Notes | Memory = Memory() if journal is None else Notes(journal, _own_hash(session, name))
-        self._reset(IDLE)
+        self._forget(IDLE)
+
+    def _forget(self, phase: str) -> None:
+        """Forget everything of the round but its number."""
+        self._phase = phase
+        self._part: Part | None = None
+        self._seen: dict[Kind, bytes] = {}  # the signatures of messages that were answered
 
     @property
     def phase(self) -> str:
@@ -172,11 +173,12 @@ class Client(Steps):
         words[:-1] = scaled.astype(dtype)
         words[-1] = weight
         self._notes.spend(round, "start")
-        self._reset(ADVERTISED)
+        self._forget(ADVERTISED)
         self.round, self.clipped = round, clipped
-        self._words, self._peer = words, Peer(session, round)
-        header = {"sender": self._index}
-        return [signed(session, round, Kind.SECAGG_ADVERTISE, header, self._peer.advert(), self._signing_key)]
+        peer = Peer(session, round)
+        self._part = Part(session, self._id, self._signing_key, self._notes, peer, words)
+        header = {"sender": self._id}
+        return [signed(session, round, Kind.SECAGG_ADVERTISE, header, peer.advert(), self._signing_key)]
 
     def step(self, message: bytes | bytearray | memoryview) -> list[bytes]:
         """Read a message from the server and return what to answer.
@@ -214,38 +216,41 @@ class Client(Steps):
         turn = TURNS.get(frame.kind)
         if turn is None:
             raise FrameError(f"a message of kind {frame.kind.name} is not for a client of secure aggregation")
-        before, fields, take, answer = turn
         round = check_about(self.session, frame.header)
         if round != self.round:
             raise FrameError(f"message is for round {round}, this client is in {self.round}: late, replayed or early")
-        check_signed(frame, fields, self.session.server)
-        if frame.header.get("to", self._index) != self._index:
+        check_signed(frame, turn.fields, self.session.server)
+        if frame.header.get("to", self._id) != self._id:
             raise FrameError("message is for another client")
         signature = frame.header["signature"]
         if frame.kind in self._seen:
             if self._seen[frame.kind] == signature:
                 return []
-            self._reset(OVER)
+            self._forget(OVER)
             raise ProtocolAbort("the server sent two different messages of one kind", round=round, party="server")
         if self._phase == OVER:
             raise ProtocolAbort("the round is over for this client: wait for the next", round=round)
-        if self._phase != before[self.session.plan.malicious]:
+        part = self._part
+        if part is None or self._phase != turn.before[self.session.plan.malicious]:
             raise FrameError(
                 f"a message of kind {frame.kind.name} does not follow on {self._phase!r}: deliver it later"
             )
         try:
             raw = bytes(message)
-            take(self, frame)
-            self._frames[frame.kind] = raw
-            answers = answer(self, round)
+            turn.take(part, frame)
+            part.frames[frame.kind] = raw
+            answer = turn.answer(part)
             self._seen[frame.kind] = signature
+            self._phase = turn.after
+            if turn.after == DONE:
+                self._part = None
         except FrameError as err:
-            self._reset(OVER)
+            self._forget(OVER)
             raise ProtocolAbort(f"the server's message is refused: {err}", round=round, party="server") from None
         except BaseException:
-            self._reset(OVER)
+            self._forget(OVER)
             raise
-        return answers
+        return [answer]
 
     def _largest(self) -> int:
         n = len(self.session.names)
@@ -287,13 +292,7 @@ class Client(Steps):
         """
         if isinstance(self._notes, Memory):
             raise ValueError("journal: a client without one cannot be saved, since two copies could answer twice")
-        parts: dict[str, bytes] = {kind.name: raw for kind, raw in self._frames.items()}
-        if self._peer is not None:
-            parts["secrets"] = self._peer.share_secret + self._peer.mask_secret + self._peer.seed
-        if self._words is not None:
-            parts["words"] = self._words.astype(self._words.dtype.newbyteorder("<")).tobytes()
-        parts["own"] = self._own
-        parts["chosen"] = self._chosen.astype("<u4").tobytes()
+        parts = {"own": b"", "chosen": b""} if self._part is None else self._part.pack()
         parts |= {f"seen {kind.name}": signature for kind, signature in self._seen.items()}
         header = {
             "name": self.name,
@@ -364,19 +363,12 @@ class Client(Steps):
             self.round = field(header, "round", int)
         self.clipped = field(header, "clipped", int)
         self._phase = phase
-        self._own = parts["own"]
-        self._chosen = np.frombuffer(parts["chosen"], "<u4").astype(np.int64)
         self._seen = {kind: parts[f"seen {kind.name}"] for kind in TURNS if f"seen {kind.name}" in parts}
-        if "words" in parts:
-            dtype = ring_dtype(self.session.bits)
-            self._words = np.frombuffer(parts["words"], dtype.newbyteorder("<")).astype(dtype)
         if "secrets" in parts:
             raw = parts["secrets"]
-            self._peer = Peer(self.session, self.round or 0, raw[:32], raw[32:64], raw[64:])
-        for kind, (_, _, take, _) in TURNS.items():
-            if kind.name in parts:
-                self._frames[kind] = parts[kind.name]
-                take(self, decode(parts[kind.name], kind))
+            peer = Peer(self.session, self.round or 0, raw[:32], raw[32:64], raw[64:])
+            self._part = Part(self.session, self._id, self._signing_key, self._notes, peer)
+            self._part.unpack(parts)
 
     def close(self) -> None:
         """Forget the round's secrets and release the journal.
@@ -389,7 +381,7 @@ class Client(Steps):
         >>> client.phase
         'over'
         """
-        self._reset(OVER)
+        self._forget(OVER)
         self._notes.close()
 
     def __enter__(self) -> Client:

@@ -7,13 +7,13 @@ import os
 import struct
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any
 
 from ..._numeric import as_int
 from ...encoding import FixedPoint
 from ...errors import BluetuskError, EncodingOverflow, FrameError
 from ...wire.frame import Kind, check_fields, decode, encode, field
-from ..paillier_sum.messages import check_name
+from ..parties import Agreement, check_bytes, check_clients
 from .plan import Plan
 
 __all__ = ["MAX_SESSION", "Session"]
@@ -25,7 +25,7 @@ _LEAST_BITS = 8
 _DOMAIN = b"bluetusk secagg session\0"
 
 
-class Session:
+class Session(Agreement):
     """One session of secure aggregation: the public configuration on which all parties agree.
 
     Its hash is part of every message and of every mask's derivation, so that nothing made for another plan, encoding,
@@ -66,28 +66,13 @@ class Session:
     5 clients, 10 values of 32 bits, threshold 5 of 5>
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_clients",
-        "_encoding",
-        "_hash",
-        "_length",
-        "_min_clients",
-        "_names",
-        "_plan",
-        "_server",
-        "_session_id",
-    )
+    __slots__ = ("_encoding", "_length", "_names", "_plan", "_server")
 
-    _clients: Mapping[str, tuple[bytes, int]]
     _encoding: FixedPoint
-    _hash: bytes
     _length: int
-    _min_clients: int
     _names: tuple[str, ...]
     _plan: Plan
     _server: bytes
-    _session_id: bytes
 
     def __init__(
         self,
@@ -104,15 +89,11 @@ class Session:
             raise TypeError(f"plan must be a secagg.Plan, not {type(plan).__name__}")
         if not isinstance(encoding, FixedPoint):
             raise TypeError(f"encoding must be a FixedPoint, not {type(encoding).__name__}")
-        session_id = os.urandom(16) if session_id is None else session_id
-        for value, name, size in ((session_id, "session_id", 16), (server, "server", 32)):
-            if not isinstance(value, bytes):
-                raise TypeError(f"{name} must be bytes, not {type(value).__name__}")
-            if len(value) != size:
-                raise ValueError(f"{name} must have {size} bytes, not {len(value)}")
+        session_id = check_bytes(os.urandom(16) if session_id is None else session_id, "session_id", 16)
+        check_bytes(server, "server", 32)
         if hasattr(self, "_hash"):
             raise TypeError("a session cannot be built twice: make another one")
-        named = _check_clients(clients)
+        named = check_clients(clients, MAX_SESSION)
         if len(named) != plan.clients:
             raise ValueError(f"clients: the plan is for {plan.clients}, these are {len(named)}: make a plan for them")
         if encoding.slot_bits > 64:
@@ -133,24 +114,17 @@ class Session:
             )
         floor = plan.quorum if plan.malicious else 2
         usual = max(3 if plan.clients > 2 else 2, plan.threshold if plan.complete else plan.stay, floor)
-        for key, made in {
-            "_plan": plan,
-            "_encoding": encoding,
-            "_length": as_int(length, "length", 1, _MAX_LENGTH),
-            "_clients": MappingProxyType(named),
-            "_names": tuple(named),
-            "_server": server,
-            "_min_clients": usual if min_clients is None else as_int(min_clients, "min_clients", floor, len(named)),
-            "_session_id": session_id,
-        }.items():
-            object.__setattr__(self, key, made)
-        object.__setattr__(self, "_hash", hashlib.sha256(_DOMAIN + self.to_bytes()).digest())
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"a session cannot be changed (setting {name!r}): its hash is in every message")
-
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"a session cannot be changed (deleting {name!r}): its hash is in every message")
+        self._put(
+            _plan=plan,
+            _encoding=encoding,
+            _length=as_int(length, "length", 1, _MAX_LENGTH),
+            _clients=MappingProxyType(named),
+            _names=tuple(named),
+            _server=server,
+            _min_clients=usual if min_clients is None else as_int(min_clients, "min_clients", floor, len(named)),
+            _session_id=session_id,
+        )
+        self._put(_hash=hashlib.sha256(_DOMAIN + self.to_bytes()).digest())
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Session.from_bytes, (self.to_bytes(),)
@@ -189,17 +163,6 @@ class Session:
         return self._length
 
     @property
-    def clients(self) -> Mapping[str, tuple[bytes, int]]:
-        """For each client its Ed25519 public key and its largest weight; sorted by name, read-only.
-
-        Examples
-        --------
-        >>> list(session.clients)
-        ['a', 'b', 'c', 'd', 'e']
-        """
-        return self._clients
-
-    @property
     def names(self) -> tuple[str, ...]:
         """The clients' names, sorted: messages count clients by their place here.
 
@@ -220,39 +183,6 @@ class Session:
         32
         """
         return self._server
-
-    @property
-    def min_clients(self) -> int:
-        """Clients refuse to unmask a sum of fewer.
-
-        Examples
-        --------
-        >>> session.min_clients
-        4
-        """
-        return self._min_clients
-
-    @property
-    def session_id(self) -> bytes:
-        """What tells two sessions of one configuration apart, 16 bytes.
-
-        Examples
-        --------
-        >>> len(session.session_id)
-        16
-        """
-        return self._session_id
-
-    @property
-    def hash(self) -> bytes:
-        """SHA-256 of the configuration, 32 bytes: compare it with what was agreed.
-
-        Examples
-        --------
-        >>> len(session.hash)
-        32
-        """
-        return self._hash
 
     @property
     def bits(self) -> int:
@@ -341,50 +271,17 @@ class Session:
                 min_clients=field(header, "min_clients", int),
                 session_id=field(header, "id", bytes, length=16),
             )
-        except BluetuskError as err:
-            raise FrameError(f"the session's configuration is not allowed: {err}") from None
-        except (TypeError, ValueError) as err:
+        except (BluetuskError, TypeError, ValueError) as err:
             raise FrameError(f"the session's configuration is not allowed: {err}") from None
         if session.to_bytes() != bytes(data):
             raise FrameError("the session's clients are not in their one order: ask its maker for a new one")
         return session
-
-    def __eq__(self, other: object) -> bool:
-        return self.hash == other.hash if isinstance(other, Session) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self.hash)
 
     def __repr__(self) -> str:
         return (
             f"<secagg.Session {self._session_id.hex()[:8]}: {len(self._names)} clients, {self._length} values of "
             f"{self.bits} bits, threshold {self._plan.threshold} of {self._plan.neighbours}>"
         )
-
-
-def _check_clients(clients: Mapping[str, tuple[bytes, int]]) -> dict[str, tuple[bytes, int]]:
-    if not isinstance(clients, Mapping):
-        raise TypeError(
-            f"clients must be a mapping of name to (public key, largest weight), not {type(clients).__name__}"
-        )
-    if not 2 <= len(clients) <= MAX_SESSION:
-        raise ValueError(f"clients: a session has 2 to {MAX_SESSION} of them, not {len(clients)}")
-    checked: dict[str, tuple[bytes, int]] = {}
-    owner: dict[bytes, str] = {}
-    for name in sorted(clients, key=lambda name: check_name(name, "clients")):
-        try:
-            key, limit = clients[name]
-        except (TypeError, ValueError):
-            raise TypeError(f"clients[{name!r}] must be a pair (public key, largest weight)") from None
-        if not isinstance(key, bytes):
-            raise TypeError(f"clients[{name!r}]: the public key must be bytes, not {type(key).__name__}")
-        if len(key) != 32:
-            raise ValueError(f"clients[{name!r}]: an Ed25519 public key has 32 bytes, not {len(key)}")
-        if key in owner:
-            raise ValueError(f"clients {owner[key]!r} and {name!r} have the same public key: each needs its own")
-        owner[key] = name
-        checked[name] = (key, as_int(limit, f"clients[{name!r}]: the largest weight", 1, (1 << 63) - 1))
-    return checked
 
 
 def _read_clients(data: bytes) -> dict[str, tuple[bytes, int]]:

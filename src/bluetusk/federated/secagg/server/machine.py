@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-import os
 from typing import NoReturn
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ..._kernels import ring as kernel
-from ..._numeric import as_int
-from ...errors import BluetuskError, FrameError, ProtocolAbort
-from ...wire.frame import decode, field
-from . import _state
-from ._messages import MAX_ROUND, check_about, sender_of
-from ._peer import MOST_BOX
-from ._result import Accepted, Rejected, Result
-from ._server import ADVERTISE, DONE, ENDS, ORDER, OVER, PHASE_OF, TAKE, UNMASK, Phases
-from .session import Session
+from ...._kernels import ring as kernel
+from ...._numeric import as_int
+from ....errors import BluetuskError, FrameError, ProtocolAbort
+from ....wire.frame import decode, field
+from ...parties import check_signing_key, printable
+from .. import _state
+from .._ids import ClientId
+from .._messages import MAX_ROUND, check_about, sender_of
+from .._peer import MOST_BOX
+from .._result import Accepted, Rejected, Result
+from ..session import Session
+from ._phase import Round, ints, pack_ints
+from .advertise import Advertise
+from .consent import Consent
+from .masked import Masked
+from .shares import Shares
+from .unmask import Unmask
 
 __all__ = ["Server"]
 
+_PHASES = {phase.name: phase for phase in (Advertise, Shares, Masked, Consent, Unmask)}
+_PHASE_OF = {phase.kind: name for name, phase in _PHASES.items()}
+_DONE, _OVER = "done", "over"
+_ORDER = (*_PHASES, _DONE, _OVER)
 _MAX_REASON = 160
 
 
-class Server(Phases):
+class Server:
     """One round of a session at the server: a state machine that takes the clients' messages in any order.
 
     Every phase collects one kind of message with :meth:`step`; :meth:`advance` ends it, when the caller will not wait
@@ -64,24 +74,15 @@ class Server(Phases):
     """
 
     def __init__(self, session: Session, round: int, signing_key: bytes | Ed25519PrivateKey) -> None:
-        if isinstance(signing_key, bytes):
-            if len(signing_key) != 32:
-                raise ValueError(f"signing_key: an Ed25519 seed has 32 bytes, not {len(signing_key)}")
-            signing_key = Ed25519PrivateKey.from_private_bytes(signing_key)
-        if not isinstance(signing_key, Ed25519PrivateKey):
-            raise TypeError(f"signing_key must be bytes or an Ed25519PrivateKey, not {type(signing_key).__name__}")
-        if signing_key.public_key().public_bytes_raw() != session.server:
-            raise ValueError("signing_key does not belong to the public key agreed for the server")
+        key = check_signing_key(signing_key, session.server, "the server")
         self.session = session
         self.round = as_int(round, "round", 0, MAX_ROUND)
-        self._signing_key = signing_key
-        self._use_secret(os.urandom(32))
-        self._phase = ADVERTISE
-        self._adverts = {}
-        self._known = set()
-        self._rejected = {}
-        self._done = set()
-        self._expected = set(range(len(session.names)))
+        self._round = Round(session, self.round, key)
+        everybody = {ClientId(i) for i in range(len(session.names))}
+        self._now: Advertise | Shares | Masked | Consent | Unmask | None = Advertise(
+            round=self._round, expected=everybody
+        )
+        self._ended = _OVER  # what the phase is when there is none
 
     @property
     def phase(self) -> str:
@@ -93,7 +94,7 @@ class Server(Phases):
         >>> bt.federated.secagg.Server(session, 0, server_key).phase
         'advertise'
         """
-        return self._phase
+        return self._ended if self._now is None else self._now.name
 
     @property
     def waiting(self) -> tuple[str, ...]:
@@ -105,7 +106,8 @@ class Server(Phases):
         >>> len(bt.federated.secagg.Server(session, 0, server_key).waiting)
         5
         """
-        return tuple(self.session.names[i] for i in sorted(self._expected - self._done))
+        left = set() if self._now is None else self._now.expected - self._now.done
+        return tuple(self.session.names[i] for i in sorted(left))
 
     @property
     def last(self) -> bool:
@@ -117,7 +119,7 @@ class Server(Phases):
         >>> bt.federated.secagg.Server(session, 0, server_key).last
         False
         """
-        return self._phase not in ENDS
+        return self._now is None or isinstance(self._now, Unmask)
 
     # -------------------------------------------------------------------------------------------------- messages
 
@@ -152,28 +154,33 @@ class Server(Phases):
         name: str | None = None
         try:
             frame = decode(message, max_payload=self._largest())
-            phase = PHASE_OF.get(frame.kind)
+            phase = _PHASE_OF.get(frame.kind)
             if phase is None:
                 raise FrameError(f"a message of kind {frame.kind.name} is not for the server of secure aggregation")
             if check_about(self.session, frame.header) != self.round:
                 raise FrameError(f"message is for another round than {self.round}")
             sender = sender_of(self.session, frame.header)
             name = self.session.names[sender]
-            if phase != self._phase:
-                early = self._phase in ORDER and ORDER.index(phase) > ORDER.index(self._phase)
-                raise FrameError(f"message is {'early' if early else 'late or replayed'}: the phase is {self._phase!r}")
-            if sender in self._done:
+            now = self._now
+            if now is None or phase != now.name:
+                early = _ORDER.index(phase) > _ORDER.index(self.phase)
+                raise FrameError(f"message is {'early' if early else 'late or replayed'}: the phase is {self.phase!r}")
+            if sender in now.done:
                 raise FrameError("message is a duplicate: this client's was already taken")
-            if sender not in self._expected:
+            if sender not in now.expected:
                 raise FrameError("the sender dropped out in an earlier phase")
-            TAKE[phase](self, sender, frame)
+            try:
+                now.take(sender, frame)
+            finally:
+                if now.broken:
+                    self.abort()
         except BluetuskError as err:
-            reason = "".join(c if c.isprintable() else "?" for c in str(err)[:_MAX_REASON])
+            reason = printable(err, _MAX_REASON)
             if name is not None:
-                self._rejected[name] = reason
-            return Rejected(name, self.round, self._phase, reason)
-        self._done.add(sender)
-        return Accepted(self.session.names[sender], self.round, self._phase, len(self._done))
+                self._round.rejected[name] = reason
+            return Rejected(name, self.round, self.phase, reason)
+        now.done.add(sender)
+        return Accepted(name, self.round, now.name, len(now.done))
 
     def _largest(self) -> int:
         n = len(self.session.names)
@@ -202,10 +209,10 @@ class Server(Phases):
             ...
         bluetusk.errors.ProtocolAbort: round 0: 0 clients advertised keys, at least 4 are needed: start another round
         """
-        if self.last:
-            raise ProtocolAbort(f"the phase is {self._phase!r}: there is no message to send", round=self.round)
+        if self._now is None or isinstance(self._now, Unmask):
+            raise ProtocolAbort(f"the phase is {self.phase!r}: there is no message to send", round=self.round)
         try:
-            out = ENDS[self._phase](self)
+            self._now, out = self._now.end()
         except BaseException:
             self.abort()
             raise
@@ -222,7 +229,7 @@ class Server(Phases):
         >>> server.phase
         'over'
         """
-        self._end(OVER)
+        self._end(_OVER)
 
     def finish(self) -> Result:
         """Reconstruct what the masks came from, take them off, and decode the sum.
@@ -247,15 +254,20 @@ class Server(Phases):
             ...
         bluetusk.errors.ProtocolAbort: round 3: the phase is 'advertise': the sum cannot be unmasked yet
         """
-        if self._phase != UNMASK:
-            raise ProtocolAbort(f"the phase is {self._phase!r}: the sum cannot be unmasked yet", round=self.round)
+        if not isinstance(self._now, Unmask):
+            raise ProtocolAbort(f"the phase is {self.phase!r}: the sum cannot be unmasked yet", round=self.round)
         try:
-            result = self._unmask()
+            result = self._now.end()
         except BaseException:
             self.abort()
             raise
-        self._end(DONE)
+        self._end(_DONE)
         return result
+
+    def _end(self, phase: str) -> None:
+        self._now, self._ended = None, phase
+        self._round.pairs.clear()
+        self._round.adverts.clear()
 
     # -------------------------------------------------------------------------------------------------- state
 
@@ -286,9 +298,12 @@ class Server(Phases):
         >>> bt.federated.secagg.Server.from_bytes(state, session, server_key, bytes(32)).phase
         'advertise'
         """
-        if self._phase in (DONE, OVER):
-            raise ProtocolAbort(f"the phase is {self._phase!r}: there is nothing to save", round=self.round)
-        return _state.seal(self.session, "server", {"round": self.round, "phase": self._phase}, self._parts(), key)
+        now = self._now
+        if now is None:
+            raise ProtocolAbort(f"the phase is {self.phase!r}: there is nothing to save", round=self.round)
+        parts = {"done": pack_ints(sorted(now.done)), "expected": pack_ints(sorted(now.expected))}
+        parts |= self._round.pack() | now.pack()
+        return _state.seal(self.session, "server", {"round": self.round, "phase": now.name}, parts, key)
 
     @classmethod
     def from_bytes(
@@ -328,12 +343,15 @@ class Server(Phases):
         """
         header, parts = _state.unseal(data, session, "server", key)
         server = cls(session, field(header, "round", int), signing_key)
-        server._phase = field(header, "phase", str, choices=ORDER)
-        server._use_parts(parts)
+        server._round = Round.unpack(session, server.round, server._round.signing_key, parts)
+        done, expected = ({ClientId(i) for i in ints(parts[name]).tolist()} for name in ("done", "expected"))
+        phase = _PHASES[field(header, "phase", str, choices=_PHASES)]
+        server._now = phase.unpack(server._round, expected, parts)
+        server._now.done = done
         return server
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a server cannot be pickled or copied; see to_bytes()")
 
     def __repr__(self) -> str:
-        return f"<secagg.Server of {self.session!r}, round {self.round}, {self._phase}>"
+        return f"<secagg.Server of {self.session!r}, round {self.round}, {self.phase}>"

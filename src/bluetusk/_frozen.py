@@ -1,0 +1,37 @@
+"""Objects that never change: what is set when they are made, and the error for whoever sets more."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+__all__ = ["Frozen"]
+
+
+class Frozen:
+    """Base of classes whose attributes are set by :meth:`_put` once and by nobody else.
+
+    ``_unchanging`` is the error's text; braces in it take what was tried.
+
+    Examples
+    --------
+    >>> class Point(Frozen):
+    ...     _unchanging = "a point cannot be changed ({}): make a new one"
+    >>> Point().x = 1
+    Traceback (most recent call last):
+        ...
+    AttributeError: a point cannot be changed (setting 'x'): make a new one
+    """
+
+    __slots__ = ()
+
+    _unchanging: str
+
+    def _put(self, **attributes: object) -> None:
+        for name, value in attributes.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(self._unchanging.format(f"setting {name!r}"))
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(self._unchanging.format(f"deleting {name!r}"))
