@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import bluetusk as bt
 from bluetusk.federated import PaillierSum, secagg
-from bluetusk.paillier.cipherarray import CipherArray, decrypt, decrypt_integers
+from bluetusk.paillier.array import CipherArray, decrypt, decrypt_integers
 from bluetusk.wire import frame
 
 PLAN = bt.FixedPoint(clip=4.0, frac_bits=8)

@@ -32,7 +32,7 @@ from bluetusk._random import Stream
 from bluetusk.errors import ProtocolAbort
 from bluetusk.federated.paillier_sum.journal import Journal
 from bluetusk.federated.secagg._notes import Memory
-from bluetusk.paillier import store as stores
+from bluetusk.paillier import _store as stores
 from bluetusk.paillier.blinding import Blinder
 from bluetusk.paillier.keys import PublicKey
 from bluetusk.vertical.party.session import Session

@@ -11,9 +11,9 @@ import pytest
 
 from bluetusk.encoding import FixedPoint
 from bluetusk.errors import BluetuskError, DecryptionError, EncodingOverflow, FrameError, InvalidCiphertext, InvalidKey
-from bluetusk.paillier import store as stores
-from bluetusk.paillier.cipherarray import CipherArray, concatenate, decrypt, encrypt, encrypt_integers
-from bluetusk.paillier.cipherarray import decrypt_integers as ints_of
+from bluetusk.paillier import _store as stores
+from bluetusk.paillier.array import CipherArray, concatenate, decrypt, encrypt, encrypt_integers
+from bluetusk.paillier.array import decrypt_integers as ints_of
 from bluetusk.wire import frame
 
 SMALL = FixedPoint.integers(limit=1000)

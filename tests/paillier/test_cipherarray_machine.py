@@ -21,8 +21,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multi
 
 from bluetusk.encoding import FixedPoint
 from bluetusk.errors import EncodingOverflow
-from bluetusk.paillier.cipherarray import CipherArray, concatenate, decrypt, encrypt
-from bluetusk.paillier.cipherarray import decrypt_integers as ints_of
+from bluetusk.paillier.array import CipherArray, concatenate, decrypt, encrypt
+from bluetusk.paillier.array import decrypt_integers as ints_of
 
 PLANS = [
     FixedPoint(clip=8.0, frac_bits=6),

@@ -11,8 +11,8 @@ import pytest
 
 from bluetusk.encoding import FixedPoint
 from bluetusk.paillier import encrypting
-from bluetusk.paillier.cipherarray import CipherArray, decrypt, encrypt, encrypt_integers
-from bluetusk.paillier.cipherarray import decrypt_integers as ints_of
+from bluetusk.paillier.array import CipherArray, decrypt, encrypt, encrypt_integers
+from bluetusk.paillier.array import decrypt_integers as ints_of
 
 SMALL = FixedPoint.integers(limit=1000)
 rng = np.random.default_rng(7)

@@ -13,7 +13,7 @@ import pytest
 from bluetusk._selftest import _P, _Q
 from bluetusk.encoding import FixedPoint
 from bluetusk.errors import FrameError
-from bluetusk.paillier.cipherarray import CipherArray, decrypt
+from bluetusk.paillier.array import CipherArray, decrypt
 from bluetusk.paillier.keys import PrivateKey, PublicKey
 
 VECTORS = Path(__file__).parents[1] / "vectors"

@@ -10,7 +10,7 @@ import bluetusk as bt
 from bluetusk import _selftest
 from bluetusk._kernels.paillier import PaillierPublic
 from bluetusk.paillier import blinding, masked
-from bluetusk.paillier.cipherarray import encrypt_integers
+from bluetusk.paillier.array import encrypt_integers
 
 PLAN = bt.FixedPoint.integers(1)
 N = _selftest._P * _selftest._Q

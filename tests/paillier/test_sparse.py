@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from bluetusk.encoding import FixedPoint
 from bluetusk.errors import EncodingOverflow
-from bluetusk.paillier.cipherarray import CipherArray, decrypt, encrypt, encrypt_integers
-from bluetusk.paillier.cipherarray import decrypt_integers as ints_of
+from bluetusk.paillier.array import CipherArray, decrypt, encrypt, encrypt_integers
+from bluetusk.paillier.array import decrypt_integers as ints_of
 
 SMALL = FixedPoint.integers(limit=1000)
 FORMATS = ["bsr", "coo", "csc", "csr", "dia", "dok", "lil"]

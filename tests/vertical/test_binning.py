@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import bluetusk as bt
-from bluetusk.paillier import cipherarray
+from bluetusk.paillier import array as cipherarray
 from bluetusk.vertical import Observer, WoEBinning, local_links
 from bluetusk.vertical.binning import jobs
 from bluetusk.wire import frame

@@ -9,7 +9,8 @@ from .. import _parallel
 from .._kernels.paillier import PaillierPrivate
 from .._numeric import as_int
 from ..errors import InvalidKey
-from . import cipherarray, keyfile, validate
+from . import array as arrays
+from . import keyfile, validate
 from .public_key import PublicKey
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from ..encoding import FixedPoint
-    from .cipherarray import CipherArray
+    from . import CipherArray
 
 __all__ = ["PrivateKey"]
 
@@ -169,7 +170,7 @@ class PrivateKey:
         >>> priv.decrypt_integers(priv.encrypt([1, 2]) + pub.encrypt([3, 4])).tolist()
         [4, 6]
         """
-        return cipherarray.encrypt(self, array, plan, packed=packed, threads=threads, progress=progress)
+        return arrays.encrypt(self, array, plan, packed=packed, threads=threads, progress=progress)
 
     def decrypt(
         self, c: CipherArray, *, threads: int | None = None, progress: _parallel.Progress | None = None
@@ -203,7 +204,7 @@ class PrivateKey:
         >>> priv.decrypt(pub.encrypt([0.5, -1.25], bt.FixedPoint()))
         array([ 0.5 , -1.25])
         """
-        return cipherarray.decrypt(self, c, threads=threads, progress=progress)
+        return arrays.decrypt(self, c, threads=threads, progress=progress)
 
     def decrypt_integers(
         self, c: CipherArray, *, threads: int | None = None, progress: _parallel.Progress | None = None
@@ -234,7 +235,7 @@ class PrivateKey:
         >>> priv.decrypt_integers(pub.encrypt([[1, -2]])).tolist()
         [[1, -2]]
         """
-        return cipherarray.decrypt_integers(self, c, threads=threads, progress=progress)
+        return arrays.decrypt_integers(self, c, threads=threads, progress=progress)
 
     def close(self) -> None:
         """Wipe the key; calls in flight finish first, later ones raise InvalidKey. Closing twice does nothing.

@@ -9,7 +9,8 @@ from .._kernels.paillier import PaillierPublic
 from .._numeric import as_int
 from ..errors import FrameError, InvalidKey
 from ..wire import frame
-from . import cipherarray, jwk, validate
+from . import array as arrays
+from . import jwk, validate
 from .blinding import Blinder, shared_blinder
 from .fingerprint import fingerprint, spoken
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from ..encoding import FixedPoint
-    from .cipherarray import CipherArray
+    from . import CipherArray
 
 __all__ = ["PublicKey"]
 
@@ -227,7 +228,7 @@ class PublicKey:
         Parameters
         ----------
         array : array_like
-            Numbers of any shape; see :func:`bluetusk.paillier.cipherarray.encrypt`.
+            Numbers of any shape; see :func:`bluetusk.paillier.array.encrypt`.
         plan : FixedPoint, optional
             How numbers become integers. Without one, integers are taken as they are, up to 2^63 - 1 in size, and floats
             by ``FixedPoint()``: 20 binary digits after the point, up to 4 in size.
@@ -260,7 +261,7 @@ class PublicKey:
         >>> priv.decrypt_integers(c + c).tolist()
         [2, 4, 6]
         """
-        return cipherarray.encrypt(self, array, plan, packed=packed, threads=threads, progress=progress)
+        return arrays.encrypt(self, array, plan, packed=packed, threads=threads, progress=progress)
 
     def precompute(self, k: int, *, threads: int | None = None, progress: _parallel.Progress | None = None) -> None:
         """Prepare obfuscators ahead of time; the next `k` encryptions then cost one product each.

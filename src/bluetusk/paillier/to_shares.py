@@ -21,13 +21,15 @@ from .._powers import product_us
 from ..encoding import FixedPoint
 from ..errors import DecryptionError, EncodingOverflow, FrameError
 from ..wire import frame
-from . import arith, encrypting, frames
-from .base import CipherBase
+from . import _bounds as arith
+from . import _frames as frames
+from . import encrypting
+from ._base import CipherBase
+from ._store import DERIVED, Store, build, gathered
 from .keys import PrivateKey, PublicKey
-from .store import DERIVED, Store, build, gathered
 
 if TYPE_CHECKING:
-    from .cipherarray import CipherArray
+    from .array import CipherArray
 
 __all__ = ["RingArray", "encrypt_share", "open_shares", "to_shares"]
 
@@ -101,7 +103,7 @@ def to_shares(
 
 def _shifted(c: CipherArray, slots: int, slot_bits: int) -> CipherArray:
     """Return one ciphertext for `slots` values: the sum of value j times 2^(slot_bits j), by Horner's rule."""
-    from .cipherarray import concatenate
+    from .array import concatenate
 
     flat = c.reshape(-1)
     whole = len(flat) // slots
@@ -174,7 +176,7 @@ def open_shares(
     >>> (mine + bt.paillier.open_shares(priv, message)).astype("int64")
     array([ 3, -4])
     """
-    from .cipherarray import CipherArray
+    from .array import CipherArray
 
     if not isinstance(priv, PrivateKey):
         raise TypeError(f"priv must be a PrivateKey, not {type(priv).__name__}")
@@ -246,7 +248,7 @@ def encrypt_share(key: PublicKey | PrivateKey, share: NDArray[Any], *, threads: 
     >>> bt.paillier.encrypt_share(priv, np.array([1, 2], np.uint64)).shape
     (2,)
     """
-    from .cipherarray import encrypt_integers
+    from .array import encrypt_integers
 
     array = _words(share, "share")
     return encrypt_integers(
@@ -518,7 +520,7 @@ class RingArray:
             ...
         bluetusk.errors.FrameError: frame is truncated: 13 bytes are fewer than its fixed header of 20
         """
-        from .cipherarray import CipherArray
+        from .array import CipherArray
 
         got = frame.decode(data, frame.Kind.RING_ARRAY)
         frame.check_fields(got.header, ("bits", "shape"))

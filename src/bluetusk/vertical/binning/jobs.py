@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from ...encoding import FixedPoint
 from ...errors import BluetuskError, FrameError, ProtocolAbort
-from ...paillier import cipherarray, primes, to_shares, validate
-from ...paillier.cipherarray import CipherArray
+from ...paillier import array as cipherarray
+from ...paillier import primes, to_shares, validate
+from ...paillier.array import CipherArray
 from ...paillier.keys import PrivateKey, PublicKey
 from ...wire.frame import field
 from ..protocol.link import Link, array_bytes, array_from

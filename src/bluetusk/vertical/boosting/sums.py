@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...encoding import FixedPoint
 from ...errors import ProtocolAbort
-from ...paillier.cipherarray import CipherArray, concatenate, encrypt_integers
+from ...paillier.array import CipherArray, concatenate, encrypt_integers
 from ...paillier.to_shares import _masked, _shifted
 
 if TYPE_CHECKING:

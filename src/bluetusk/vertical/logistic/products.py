@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import EncodingOverflow
-from ...paillier.cipherarray import concatenate
+from ...paillier.array import concatenate
 from ...paillier.masked import fresh, largest_bits, mask, received, unmask
 from ...paillier.to_shares import _shifted
 from .ring import RING_BITS, Ring, centred, words

@@ -11,7 +11,7 @@ import ctypes
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,12 @@ from .._numeric import as_int
 from ..encoding import FixedPoint
 from ..errors import BluetuskError, EncodingOverflow, FrameError, InvalidKey
 from ..wire import frame
-from .arith import size_text
-from .base import CipherBase, Packing
-from .keys import PublicKey
-from .store import DERIVED, FRESH, Store, canonical_slices, load_checked, part, rerandomise
+from ._base import CipherBase, Packing
+from ._bounds import size_text
+from ._store import DERIVED, FRESH, Store, canonical_slices, load_checked, part, rerandomise
+
+if TYPE_CHECKING:
+    from . import PublicKey
 
 __all__ = ["Received", "chunks", "header_of", "parse_header", "read_payload", "take_payload"]
 
