@@ -25,6 +25,7 @@ from ..errors import BluetuskError, FrameError, InvalidKey, ProtocolAbort
 from ..paillier import hazmat, keyfile
 from ..paillier.encrypting import AUDITOR, Auditor
 from ..paillier.keys import PublicKey
+from ..paillier.scheme import scheme_of
 from ..wire import frame
 from ._entries import TASK
 from ._file import AppendFile, read_whole
@@ -344,7 +345,7 @@ def _end(data: bytes, start: int, kind: frame.Kind) -> int | None:
 def _replayed(pub: PublicKey, content: bytes, count: int) -> int | None:
     """Return the number of the first ciphertext that does not follow from its record, None if all do."""
     wide = pub.bits // 8
-    random = wide // 2 if pub.suite == "djn" else wide
+    random = 8 * scheme_of(pub.suite).random_limbs(wide // 8)
     sizes = (wide, random, 2 * wide)
     if len(content) != count * sum(sizes):
         raise FrameError("a batch has not the size that its key and count give")

@@ -114,7 +114,7 @@ class CipherBase:
         return np.ascontiguousarray(self._index.reshape(-1))
 
     def _capacity(self) -> int:
-        return (int(self._pub.n) - 1) // 2 if self._packing is None else self._packing.capacity
+        return self._pub._capacity if self._packing is None else self._packing.capacity
 
     def _check_key(self, other: CipherBase, what: str) -> None:
         a, b = self._pub, other._pub

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, SupportsIndex, TypeVar
 import numpy as np
 
 from .. import _parallel
-from .._kernels.paillier import PaillierPublic
 from ..encoding import FixedPoint
 from ..errors import FrameError
 from ..wire import frame
 from . import _frames, encrypting
 from ._base import CipherBase
 from ._store import Store
+from .scheme import PublicBase
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -217,7 +217,7 @@ class Wire(CipherBase):
 
 
 def _check_public(pub: object) -> None:
-    if not isinstance(getattr(pub, "_kernel", None), PaillierPublic):
+    if not isinstance(pub, PublicBase):
         raise TypeError(f"pub must be a PublicKey, not {type(pub).__name__}")
 
 

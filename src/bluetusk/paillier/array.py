@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _parallel
-from .._kernels.paillier import PaillierPrivate, PaillierPublic
 from .._numeric import as_array, as_numbers
 from ..encoding import FixedPoint
 from ..errors import EncodingOverflow
@@ -30,6 +29,7 @@ from ._refusals import Refusals
 from ._shape import Shape
 from ._ufunc import Ufunc, joined
 from ._wire import Wire, check_plan
+from .scheme import PrivateBase, PublicBase
 
 if TYPE_CHECKING:
     from . import PrivateKey, PublicKey
@@ -172,7 +172,7 @@ def encrypt(
     >>> encrypt(pub, np.zeros((2, 3))).shape
     (2, 3)
     """
-    if not isinstance(getattr(key, "_kernel", None), PaillierPublic | PaillierPrivate):
+    if not isinstance(key, PublicBase | PrivateBase):
         raise TypeError(f"key must be a PublicKey or a PrivateKey, not {type(key).__name__}")
     if isinstance(array, CipherArray):
         raise TypeError("the array is encrypted already")
@@ -249,7 +249,7 @@ def encrypt_integers(
     pub, _ = encrypting.halves(key)
     values = as_array(ints, "ints")
     packing = encrypting.packing_for(pub, plan, values.shape, slot_bits) if packed else None
-    capacity = (int(pub.n) - 1) // 2 if packing is None else packing.capacity
+    capacity = pub._capacity if packing is None else packing.capacity
     _bounds.check_capacity(bound, capacity, "encrypt", packing.slot_bits if packing else None)
     if _bounds.largest(values) > bound:
         raise EncodingOverflow(f"a value exceeds the stated bound {bound}: state a larger one or mend the values")

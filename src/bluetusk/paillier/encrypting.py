@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from .. import _parallel
 from .._kernels import pack
-from .._kernels.paillier import PaillierPrivate
 from .._numeric import NumberArray
 from .._powers import product_us
 from ..encoding import FixedPoint
@@ -20,8 +19,11 @@ from ..errors import DecryptionError, EncodingOverflow, InvalidKey
 from . import _bounds
 from ._base import CipherBase, Packing
 from ._store import FRESH, Index, Store, Words, build, canonical_slices
+from .scheme import PrivateBase
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
     from . import PrivateKey, PublicKey
 
 __all__ = ["AUDITOR", "decrypted", "default_plan", "encrypted", "packing_for", "residue_rows"]
@@ -60,7 +62,7 @@ def packing_for(pub: PublicKey, plan: FixedPoint, shape: tuple[int, ...], slot_b
             f"the plan needs slots of {bits} bits, packed arrays have slots of {pack.MIN_SLOT} to {pack.MAX_SLOT}: "
             "use a plan with a smaller limit (clip, frac_bits, max_weight), or packed=False"
         )
-    return Packing(bits, (int(pub.n).bit_length() - 2) // bits, shape[-1])
+    return Packing(bits, pub._scheme.room(pub.n) // bits, shape[-1])
 
 
 def residue_rows(
@@ -83,7 +85,11 @@ def residue_rows(
 
 def halves(key: PublicKey | PrivateKey) -> tuple[PublicKey, PrivateKey | None]:
     """Return the public key of a key, and the private one if it is that."""
-    return (key.public_key, key) if isinstance(key._kernel, PaillierPrivate) else (key, None)
+    return (key.public_key, key) if _is_private(key) else (key, None)
+
+
+def _is_private(key: PublicKey | PrivateKey) -> TypeIs[PrivateKey]:
+    return isinstance(key, PrivateBase)
 
 
 def encrypted(
@@ -103,7 +109,7 @@ def encrypted(
     if (auditor := AUDITOR.get()) is not None:
         return _audited(pub, rows, n, auditor, threads, progress), np.arange(n, dtype=np.int64).reshape(shape)
     least = _OWNER_PAYS_FROM if mont.lanes == 1 else _OWNER_PAYS_FROM_LANES
-    if owner is not None and pub.suite == "djn" and n >= least:
+    if owner is not None and pub._scheme.owner_encrypts and n >= least:
         secret = owner._kernel
 
         def by_owner(dst: Words, lo: int, hi: int) -> None:

@@ -31,7 +31,8 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from ..errors import FrameError, InvalidKey
 from ..wire import frame
-from .validate import KEY_BITS, SUITES
+from .scheme import SCHEMES as SUITES
+from .validate import KEY_BITS
 
 __all__ = ["Material", "read", "seal", "unseal", "write"]
 

@@ -6,12 +6,12 @@ import os
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import _parallel
-from .._kernels.paillier import PaillierPrivate
 from .._numeric import as_int
 from ..errors import InvalidKey
 from . import array as arrays
-from . import keyfile, validate
+from . import keyfile
 from .public_key import PublicKey
+from .scheme import PrivateBase, scheme_of
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
+    from .._kernels.paillier import PaillierPrivate
     from ..encoding import FixedPoint
     from . import CipherArray
 
 __all__ = ["PrivateKey"]
 
 
-class PrivateKey:
+class PrivateKey(PrivateBase):
     """A Paillier private key: decrypts, and encrypts long arrays at least as fast as the public key does.
 
     It refuses to be printed, copied or pickled; :meth:`save` writes it under a passphrase. :meth:`close`, or leaving a
@@ -67,23 +68,23 @@ class PrivateKey:
     def __init__(self, p: int, q: int, *, suite: str = "djn", hs: int | None = None) -> None:
         if hasattr(self, "_kernel"):
             raise TypeError("a private key cannot be changed (building it twice); make another")
-        suite = validate.check_suite(suite)
+        scheme = scheme_of(suite)
         p, q = as_int(p, "p"), as_int(q, "q")
-        validate.check_primes(p, q, suite)
-        public = PublicKey(p * q, hs, suite=suite)
+        scheme.check_primes(p, q)
+        public = PublicKey(scheme.modulus(p, q), hs, suite=suite)
         if public.given_hs and public.hs is not None:
-            validate.check_residue(public.hs, p, q)
+            scheme.check_chosen(public.hs, p, q)
         self._adopt(p, q, public)
 
     def _adopt(self, p: int, q: int, public: PublicKey) -> None:
         object.__setattr__(self, "_public", public)
-        object.__setattr__(self, "_kernel", PaillierPrivate(public._kernel, p, q, public.hs))
+        object.__setattr__(self, "_kernel", public._scheme.private(public._kernel, p, q, public.hs))
 
     @classmethod
     def _generated(cls, p: int, q: int, suite: str) -> PrivateKey:
         """Build a key of primes that this process has just found and tested."""
         key = cls.__new__(cls)
-        key._adopt(p, q, PublicKey(p * q, suite=suite))
+        key._adopt(p, q, PublicKey(scheme_of(suite).modulus(p, q), suite=suite))
         return key
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
