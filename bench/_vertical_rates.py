@@ -147,7 +147,7 @@ def _unpacked(layout: Layout, key: Any, part: Any, count: int, party: str, threa
 def plainly() -> Iterator[None]:
     """Let the protocol run as it is, with plain pairs (g, h) in place of ciphertexts: the same trees, to the bit."""
     with (
-        mock.patch.object(_boosting_guest, "generate_keypair", return_value=(Plain(), Plain())),
+        mock.patch.object(_boosting_guest, "ephemeral_key", return_value=Plain()),
         mock.patch.multiple(_boosting_host, PublicKey=Plain, histograms=_histograms, left_sums=_left_sums),
         mock.patch.multiple(Layout, encrypted=_encrypted, received=_received, closed=_closed, unpacked=_unpacked),
     ):

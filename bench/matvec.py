@@ -4,7 +4,7 @@
 
 For each shape: microseconds of processor time per multiply-add (the best of several runs, one thread) with tables of
 powers that all rows share (csrc/bt_straus.h) and with buckets for each row (csrc/bt_multiexp.c); the products that the
-model of `bluetusk.paillier.linalg` expects of each; the way it takes. A choice that costs more than 10 % over the other
+model of `bluetusk.paillier._words` expects of each; the way it takes. A choice that costs more than 10 % over the other
 way is marked. Every result is decrypted and compared with Python's integers first.
 """
 

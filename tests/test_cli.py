@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import functools
+import getpass
 import importlib.util
 import json
 import os
@@ -166,7 +167,7 @@ def test_keygen_asks_twice(capsys: pytest.CaptureFixture[str], tmp_path: Path, m
     key = str(tmp_path / "bank.key")
     for answers, message in ((["one", "two"], "differ"), ([""], "empty passphrase")):
         left = iter(answers)
-        monkeypatch.setattr(cli.getpass, "getpass", lambda prompt, left=left: next(left))
+        monkeypatch.setattr(getpass, "getpass", lambda prompt, left=left: next(left))
         status, _, err = call(capsys, "keygen", key)
         assert status == 1
         assert message in err
@@ -342,7 +343,7 @@ def test_demo_without_its_extra_says_how_to_get_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = importlib.util.find_spec
-    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None if name == "sklearn" else find(name))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "sklearn" else find(name))
     status, out, err = call(capsys, *QUICK)
     assert (status, out) == (1, "")
     assert err == 'bluetusk: the demo needs sklearn: pip install "bluetusk[demo]"\n'

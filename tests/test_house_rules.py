@@ -263,7 +263,7 @@ OWN_ARRAYS = {
     "sharing/dealer.py": 1,
     "sharing/share.py": 2,
     "vertical/boosting/arrays.py": 1,
-    "vertical/binning/jobs.py": 3,
+    "vertical/binning/guest.py": 3,
     "vertical/binning/bins.py": 7,
     "vertical/boosting/guest.py": 1,
     "vertical/boosting/score.py": 1,

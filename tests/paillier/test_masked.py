@@ -9,7 +9,7 @@ import pytest
 import bluetusk as bt
 from bluetusk import _selftest
 from bluetusk._kernels.paillier import PaillierPublic
-from bluetusk.paillier import blinding, masked
+from bluetusk.paillier import blinding, masked, slots
 from bluetusk.paillier.array import encrypt_integers
 from bluetusk.paillier.scheme import SCHEMES
 
@@ -26,7 +26,7 @@ def wide(values):
 
 @pytest.mark.parametrize("bits", [1, 64, 1941])
 def test_masked_values_less_their_masks_are_the_values(pub, priv, bits):
-    assert masked.largest_bits(2048) == 1941
+    assert slots.room(2048, masked=True) == 1941
     top = (1 << bits) - 1
     values = [top, -top, 0, top // 3, -1]
     c = encrypt_integers(priv, wide(values), PLAN, frac=0, bound=top)

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import bluetusk as bt
-from bluetusk.paillier import array as cipherarray
+from bluetusk.paillier import array as arrays
+from bluetusk.paillier.slots import Slots, mask
 from bluetusk.vertical import Observer, WoEBinning, local_links
-from bluetusk.vertical.binning import jobs
+from bluetusk.vertical.binning import guest as guest_half
+from bluetusk.vertical.binning.common import Layout, label_plan
 from bluetusk.wire import frame
 
 N = 240
@@ -262,12 +264,12 @@ def test_sums_that_cannot_be_right_or_are_too_small_are_refused(data, pub, priv,
     _, y = data
     y = np.zeros(N, np.int64)
     y[:72] = 1
-    job = jobs.GuestJob(y, min_rows=12, smoothing=0.5, key_size=2048)
+    job = guest_half.GuestJob(y, min_rows=12, smoothing=0.5, key_size=2048)
     job._priv = priv
-    w, slot = jobs._slot(N)
-    word = sum((rows + (events << w)) << (slot * j) for j, (rows, events) in enumerate(bins))
-    limit = 1 << (slot * jobs._slots(pub, slot))
-    c = cipherarray.encrypt_integers(pub, np.array([word], dtype=object), jobs._plan(), frac=0, bound=limit)
+    w, slots = Layout(N).w, Layout(N).slots(2048)
+    word = sum((rows + (events << w)) << (slots.width * j) for j, (rows, events) in enumerate(bins))
+    limit = slots.bound
+    c = arrays.encrypt_integers(pub, np.array([word], dtype=object), label_plan(), frac=0, bound=limit)
     here, there = local_links(seconds=5)
     there.send("bins", {}, [c.to_bytes(limit)])
     with pytest.raises(bt.ProtocolAbort, match=error):
@@ -276,13 +278,14 @@ def test_sums_that_cannot_be_right_or_are_too_small_are_refused(data, pub, priv,
 
 def test_what_the_guest_decrypts_does_not_show_which_rows_were_added(data, pub, priv):
     """The ciphertext that comes back is blinded by a unit of its own: same sums, other bytes, other randomness."""
-    w, slot = jobs._slot(8)
-    c = cipherarray.encrypt_integers(pub, np.full(8, 1), jobs._plan(), frac=0, bound=(1 << w) + 1)
+    layout, slot = Layout(8), 8
+    assert layout.slots(2048).width == slot
+    c = arrays.encrypt_integers(pub, np.full(8, 1), label_plan(), frac=0, bound=layout.bound)
     sums = [c.bincount(np.array(codes), 2) for codes in ([0, 0, 1, 1] * 2, [1, 1, 0, 0] * 2)]
     seen = set()
     for each in [*sums, *sums]:
-        packed = jobs.to_shares._shifted(each, 2, slot)
-        blinded = jobs.to_shares._masked(packed, [0], 1 << (2 * slot), 1)
+        two = Slots(slot, 2)
+        blinded = mask(two.shifted(each), None, two.bound, threads=1)
         assert priv.decrypt_integers(blinded).tolist() == [4 + (4 << slot)]
         seen.add(blinded.to_bytes(1 << (2 * slot))[-512:])
     assert len(seen) == 4

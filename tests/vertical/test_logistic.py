@@ -12,7 +12,7 @@ import pytest
 
 import bluetusk as bt
 from bluetusk._random import Stream
-from bluetusk.paillier import PrivateKey, masked
+from bluetusk.paillier import PrivateKey, masked, slots
 from bluetusk.vertical import LogisticRegression, Observer, local_links
 from bluetusk.vertical.logistic import job as job_module
 from bluetusk.vertical.logistic.job import LogisticJob
@@ -753,8 +753,8 @@ def test_what_is_decrypted_is_uniform_whatever_the_rows(monkeypatch, extreme):
 
 def test_masks_that_are_too_short_are_noticed(monkeypatch):
     """A planted leak: the statistic above must see it."""
-    inner = masked._random_below_2
-    monkeypatch.setattr(masked, "_random_below_2", lambda bits, count: inner(bits - 2, count))
+    inner = slots.draw
+    monkeypatch.setattr(slots, "draw", lambda bits, count: inner(bits - 2, count))
     x = np.full((24, 5), 63.0)
     views = seen(monkeypatch, x[:, :2], x[:, 2:], np.arange(24) % 2, batch_size=4, epochs=1, learning_rate=2.0**-10)
     assert all(distance(features_of(view)[0]) > 3 for view in views)

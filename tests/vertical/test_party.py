@@ -16,12 +16,10 @@ import pytest
 import bluetusk as bt
 from bluetusk.vertical import local_links
 from bluetusk.vertical.party import Identity, Party, make_certificate
-from bluetusk.vertical.party import connection as _connection
 from bluetusk.vertical.party import session as _session
 from bluetusk.vertical.party.session import Session
 from bluetusk.vertical.party.vault import Vault
 from bluetusk.vertical.protocol.job import drive
-from bluetusk.vertical.protocol.refusal import telling
 from bluetusk.wire.frame import Kind, decode
 
 pytest.importorskip("grpc", reason="parties talk over grpcio, which is not installed")
@@ -363,9 +361,14 @@ def test_a_warning_that_ends_a_run_is_not_told_by_its_class(folder):
 def test_an_estimator_that_fails_tells_what_a_party_would(both, error, told):
     here, there = local_links()
 
-    def fails():
-        with telling([here]):
+    class Job:
+        name, steps = "a job", 1
+
+        def step(self, links, index):
             raise error
+
+    def fails():
+        drive(Job(), [here])
 
     with pytest.raises(type(error)):
         both(fails, lambda: there.receive("anything"), seconds=20)
@@ -383,11 +386,9 @@ def test_an_estimator_that_fails_tells_what_a_party_would(both, error, told):
         (OSError("x"), "an error on its side"),
     ],
 )
-def test_a_connection_that_fails_tells_no_other_kind(error, told):
-    class Ended:
-        _failure, abort_said, _peer, _lock, _changed = error, False, "host", threading.RLock(), threading.Condition()
-
-    Ended._changed = threading.Condition(Ended._lock)
-    messages = _connection.Connection(Ended(), 1, b"hello").messages()
-    assert next(messages) == b"hello"
+def test_a_connection_that_fails_tells_no_other_kind(tmp_path, error, told):
+    session = _session.Session(Vault(tmp_path / "state", bytes(32)), job="a job", peer="host")
+    messages = session.connect().messages()
+    assert decode(next(messages), Kind.PARTY).header["say"] == "hello"
+    session.fail(error)
     assert decode(next(messages), Kind.PARTY).header == {"say": "abort", "kind": told}

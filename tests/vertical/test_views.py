@@ -23,7 +23,7 @@ import bluetusk as bt
 from bluetusk.evidence import Identity, Log, Meter, Recorder
 from bluetusk.paillier import PrivateKey, primes
 from bluetusk.paillier.masked import unmask
-from bluetusk.vertical.binning import jobs as _binning_jobs
+from bluetusk.vertical.binning import common as _binning
 from bluetusk.vertical.boosting import sums as _boosting_sums
 from bluetusk.vertical.boosting.buckets import Buckets
 from bluetusk.vertical.logistic import products
@@ -92,9 +92,9 @@ TABLE = {
     (LR, "places", "host"): ("", lambda s, f, b: [64 * CIPHER]),
     (LR, "held back", "host"): ("", lambda s, f, b: [8 * s.held]),
     (LR, "powers", "guest"): ("", lambda s, f, b: [(s.batch,)] * 2),
-    (LR, "cubes", "host"): ("", lambda s, f, b: [(ceil(s.batch, products.values_layout(2048, 96).slots),)]),
+    (LR, "cubes", "host"): ("", lambda s, f, b: [(ceil(s.batch, products.values_layout(2048, 96).count),)]),
     (LR, "to weigh", "host"): ("", lambda s, f, b: [(s.batch,)]),
-    (LR, "weighed", "guest"): ("", lambda s, f, b: [(ceil(s.batch, products.values_layout(2048, 17).slots),)]),
+    (LR, "weighed", "guest"): ("", lambda s, f, b: [(ceil(s.batch, products.values_layout(2048, 17).count),)]),
     (LR + ".predict", "rows", "guest"): ("model rows", lambda s, f, b: []),
     (LR + ".predict", "scores", "host"): ("", lambda s, f, b: [8 * s.test]),
     (GB, "offer", "guest"): ("host rows settings", lambda s, f, b: [None]),
@@ -186,14 +186,14 @@ class Sizes:
 
     @property
     def bin_slots(self):
-        return 2046 // _binning_jobs._slot(self.used)[1]
+        return 2046 // (2 * self.used.bit_length())
 
     def row_slots(self, me):
-        return products.rows_layout(2048, self.w(me)).slots
+        return products.rows_layout(2048, self.w(me)).count
 
     @property
     def column_slots(self):
-        return products.columns_layout(2048, self.batch, 96).slots
+        return products.columns_layout(2048, self.batch, 96).count
 
     @property
     def sum_slots(self):
@@ -539,7 +539,7 @@ def opened(recording):
 
 def documented_bins(recording):
     s, guest, host = recording.sizes, *(recording.outcomes[me] for me in PEERS)
-    w, width = _binning_jobs._slot(s.used)
+    w, width = _binning.Layout(s.used).w, _binning.Layout(s.used).slots(2048).width
     fitted, table = ~(host.test | host.held), host.rows.matrix(host.order)
     y, values = guest.labels[fitted], []
     for bins, column in zip(host.binning.bins_, table[fitted].T, strict=True):
@@ -624,8 +624,7 @@ def test_topics_are_documented():
     for task, topic, _ in TABLE:
         page = pages.get(task.removesuffix(".predict"), "messages.md")
         assert topic in documented(page), (task, topic)
-    source = Path(_link.__file__).parent
-    code = "".join(path.read_text() for path in [*source.glob("*.py"), *source.glob("party/*.py")])
+    code = "".join(path.read_text() for path in Path(bt.vertical.__file__).parent.rglob("*.py"))
     sent = set(re.findall(r'^ +(?:way|link)\.send\(\s*"([a-z ]+)"', code, re.MULTILINE))
     sent |= set(re.findall(r'_exchange\(\s*link, "([a-z ]+)"', code))
     assert sent == {topic for _, topic, _ in TABLE}
@@ -755,9 +754,9 @@ def test_masked_values_do_not_depend_on_rows(monkeypatch):
 
 
 def test_short_masks_are_found(monkeypatch):
-    from bluetusk.paillier import masked
+    from bluetusk.paillier import slots
 
-    whole = masked._random_below_2
-    monkeypatch.setattr(masked, "_random_below_2", lambda bits, count: whole(bits - 2, count))
+    whole = slots.draw
+    monkeypatch.setattr(slots, "draw", lambda bits, count: whole(bits - 2, count))
     _, values = opened(trained(monkeypatch, np.zeros((128, 2))))
     assert max(map(distance, slices(values["guest"]))) > 2.7

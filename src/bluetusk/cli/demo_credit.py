@@ -17,24 +17,13 @@ if TYPE_CHECKING:
     from ..demo.credit import CreditPlan, Result
     from ..demo.report import Table
 
+from ..vertical.tasks import MODELS, TASKS
 from ._common import add_key_size
 
 __all__ = ["add_parser"]
 
 _EXTRA = 'pip install "bluetusk[vertical]"'
-_MODELS = {"logistic_regression": "logistic regression", "gradient_boosting": "gradient boosting"}
 _COLUMNS = {"guest_alone": "bank alone", "joint": "joint", "pooled": "pooled plaintext"}
-_TASKS = {
-    "agree": "compare settings",
-    "intersect": "find the customers in common",
-    "split": "hold rows back",
-    "binning": "bin columns",
-    "logistic_regression": "logistic regression",
-    "logistic_regression_scores": "scores of it",
-    "gradient_boosting": "gradient boosting",
-    "gradient_boosting_scores": "scores of it",
-    "heads": "exchange heads of the logs",
-}
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -93,15 +82,18 @@ def _tables(plan: CreditPlan, result: Result) -> list[Table]:
 
     summary = result.summary
     rows, cost = [], []
-    for name, title in _MODELS.items():
+    for task in (training for training, _ in MODELS):
+        name = task.name
         if name not in summary:
             continue
         found = summary[name]
-        rows.append([title, *(with_interval(found[kind], found[f"{kind}_interval"]) for kind in (*_COLUMNS, "ks"))])
-    for name, title in _TASKS.items():
-        if name in summary["stages"]:
-            stage = summary["stages"][name]
-            cost.append([title, f"{stage['seconds']:.1f} s", size(stage["bytes"])])
+        rows.append(
+            [task.title, *(with_interval(found[kind], found[f"{kind}_interval"]) for kind in (*_COLUMNS, "ks"))]
+        )
+    for task in TASKS:
+        if task.stage in summary["stages"]:
+            stage = summary["stages"][task.stage]
+            cost.append([task.title, f"{stage['seconds']:.1f} s", size(stage["bytes"])])
     cost.append(["all, with starting and comparing", f"{summary['seconds']:.1f} s", ""])
     logs = summary["evidence"]["logs"]
     held_heads = "; ".join(f"{role}: {log['records']} records, its head held by the peer" for role, log in logs.items())

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import DataWarning
 from ..vertical.tables.profile import ColumnProfile, show
+from ..vertical.tasks import MODELS
 
 __all__ = ["add_parser"]
 
@@ -35,7 +36,7 @@ def _party(args: argparse.Namespace) -> int:
         print(json.dumps(result))
         return 0
     print(f"{result['intersection']} rows in common: {result['train']} for training, {result['test']} held back")
-    for name in ("logistic_regression", "gradient_boosting"):
+    for name in (training.name for training, _ in MODELS):
         if name in result:
             found = result[name]
             area, apart = (with_interval(found[kind], found[f"{kind}_interval"]) for kind in ("auc", "ks"))

@@ -33,6 +33,7 @@ from ..vertical import WoEBinning
 from ..vertical.evaluation.metrics import auc, auc_interval, ks, ks_interval
 from ..vertical.party import make_certificate
 from ..vertical.party.pipeline import peer_name
+from ..vertical.tasks import BLACKLIST, BOOSTING, LOGISTIC, MODELS, PURPOSES
 from .data import FEATURES, Customers, load, uniforms
 
 __all__ = ["Case", "CreditPlan", "Result", "run"]
@@ -41,7 +42,7 @@ BANK = FEATURES[:5]
 NETWORK = FEATURES[5:]
 CATEGORIES = ("SEX", "EDUCATION", "MARRIAGE")
 _SHARES = {"guest": 0.9, "host": 0.95}  # of all customers, drawn apart: 27 000 and 28 500 of 30 000
-_PURPOSES = ("intersect", "binning", "logistic_regression", "gradient_boosting", "predict")
+_PURPOSES = tuple(purpose for purpose in PURPOSES if purpose != BLACKLIST.purpose)
 _NAMES = {"guest": "bank", "host": "network"}
 _PEERS = {"guest": "host", "host": "guest"}
 
@@ -335,7 +336,8 @@ def _compared(plan: CreditPlan, case: Case, parties: dict[str, dict[str, Any]], 
     scores: dict[str, dict[str, NDArray[np.float64]]] = {}
     guest = parties["guest"]
     summary: dict[str, Any] = {"intersection": guest["intersection"]}
-    for name, pooled in (("logistic_regression", _logistic), ("gradient_boosting", _boosted)):
+    for training, scoring in MODELS:
+        name, pooled = training.name, {LOGISTIC: _logistic, BOOSTING: _boosted}[training]
         if name not in guest:
             continue
         joint = np.array([float(line[name]) for line in lines if line["part"] == "test"])
@@ -344,7 +346,7 @@ def _compared(plan: CreditPlan, case: Case, parties: dict[str, dict[str, Any]], 
             "joint": joint,
             "pooled": pooled(x, y, test, list(FEATURES), plan),
         }
-        stages = [guest["stages"][stage] for stage in (name, f"{name}_scores")]
+        stages = [guest["stages"][task.stage] for task in (training, scoring)]
         summary[name] = {kind: auc(y[test], values) for kind, values in scores[name].items()}
         summary[name] |= {f"{kind}_interval": list(auc_interval(y[test], v)) for kind, v in scores[name].items()}
         summary[name] |= {"ks": ks(y[test], joint), "ks_interval": list(ks_interval(y[test], joint))}

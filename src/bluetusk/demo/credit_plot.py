@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..vertical.evaluation.metrics import roc, with_interval
+from ..vertical.tasks import MODELS
 from .credit import Result
 
 __all__ = ["save"]
 
 _LOOK = {"guest_alone": ("bank alone", "#999999", "-"), "pooled": ("pooled plaintext", "#111111", ":")}
-_TITLES = {"logistic_regression": "Logistic regression", "gradient_boosting": "Boosted trees"}
+_TITLES = {training.name: training.title.capitalize() for training, _ in MODELS}
 
 
 def save(path: Path, result: Result) -> None:

@@ -27,6 +27,7 @@ from . import _bounds, encrypting
 from ._arith import Arith
 from ._refusals import Refusals
 from ._shape import Shape
+from ._share_request import to_shares
 from ._ufunc import Ufunc, joined
 from ._wire import Wire, check_plan
 from .scheme import PrivateBase, PublicBase
@@ -111,8 +112,6 @@ class CipherArray(Shape, Arith, Ufunc, Wire, Refusals):
         >>> ((mine + theirs).astype(np.int64) / 2**20).round(4)
         array([1. , 0.5])
         """
-        from .to_shares import to_shares
-
         return to_shares(self, bits, truncate=truncate, bound=bound, threads=threads)
 
     def __repr__(self) -> str:

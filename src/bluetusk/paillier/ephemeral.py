@@ -1,11 +1,11 @@
-"""A key for one job: made by the protocols themselves, of the size that the caller named, and closed at their end."""
+"""A key for one job: made by the protocols themselves, kept with the job's state, and closed at its end."""
 
 from __future__ import annotations
 
 from . import primes, validate
 from .private_key import PrivateKey
 
-__all__ = ["ephemeral_key"]
+__all__ = ["ephemeral_key", "restored_key", "saved_key"]
 
 
 def ephemeral_key(bits: int, *, threads: int | None = None) -> PrivateKey:
@@ -40,3 +40,45 @@ def ephemeral_key(bits: int, *, threads: int | None = None) -> PrivateKey:
     validate.check_bits(bits)
     p, q = primes.generate_primes(bits // 2, threads=threads)
     return PrivateKey._generated(int(p), int(q), "djn")
+
+
+def saved_key(priv: PrivateKey) -> tuple[bytes, bytes]:
+    """Return the primes p and q, little-endian, of half the key's length each: for the sealed state of a job.
+
+    Raises
+    ------
+    InvalidKey
+        If the key is closed.
+
+    Examples
+    --------
+    >>> [len(prime) for prime in saved_key(priv)] == [priv.public_key.bits // 16] * 2
+    True
+    """
+    p, q = priv._kernel.export_primes()
+    return p, q
+
+
+def restored_key(p: bytes, q: bytes, current: PrivateKey | None = None) -> PrivateKey:
+    """Return the key that :func:`saved_key` saved; every number is checked anew.
+
+    Parameters
+    ----------
+    p, q : bytes
+        The primes.
+    current : PrivateKey, optional
+        The job's key by now: it is returned if it is the same one, and not closed.
+
+    Raises
+    ------
+    InvalidKey
+        As :class:`PrivateKey`.
+
+    Examples
+    --------
+    >>> restored_key(*saved_key(priv), priv) is priv
+    True
+    """
+    if current is not None and not current.closed and saved_key(current) == (p, q):
+        return current
+    return PrivateKey(int.from_bytes(p, "little"), int.from_bytes(q, "little"))

@@ -17,22 +17,15 @@ from typing import TYPE_CHECKING
 import gmpy2
 import numpy as np
 
-from .._kernels import pack
 from ..errors import DecryptionError, EncodingOverflow, FrameError
 from ..modexp import powmod
-from . import encrypting, hazmat
-from .to_shares import STATISTICAL_BITS, _masked, _random_below_2
+from . import encrypting, hazmat, slots
+from .slots import STATISTICAL_BITS
 
 if TYPE_CHECKING:
-    from .array import CipherArray
-    from .keys import PrivateKey, PublicKey
+    from . import CipherArray, PrivateKey, PublicKey
 
-__all__ = ["blind_nonzero", "largest_bits", "mask", "open_zeros", "unmask"]
-
-
-def largest_bits(key_bits: int) -> int:
-    """Return how many bits a plaintext may have that is to be masked: the mask and a sign are left out."""
-    return key_bits - STATISTICAL_BITS - 3
+__all__ = ["blind_nonzero", "mask", "open_zeros", "unmask"]
 
 
 def mask(c: CipherArray, bits: int, *, threads: int | None = None) -> tuple[list[int], bytes]:
@@ -67,11 +60,12 @@ def mask(c: CipherArray, bits: int, *, threads: int | None = None) -> tuple[list
     >>> [v - rho for v, rho in zip(unmask(priv, message, 2, 8), masks)]
     [70, -3]
     """
-    if bits > largest_bits(c.public_key.bits):
+    if bits > slots.room(c.public_key.bits, masked=True):
         raise EncodingOverflow(f"{bits} bits and a mask do not fit a key of {c.public_key.bits}: use a larger key")
-    masks = _random_below_2(bits + STATISTICAL_BITS, c.size)
+    masks = slots.draw(bits + STATISTICAL_BITS, c.size)
     limit = 1 << (bits + STATISTICAL_BITS + 1)
-    return masks, _masked(c, masks, limit, threads).to_bytes(limit)
+    known = slots.tightened(c, 1 << bits)
+    return masks, slots.mask(known, masks, limit, threads=threads).to_bytes(limit)
 
 
 def unmask(
@@ -110,8 +104,7 @@ def unmask(
     bluetusk.errors.FrameError: frame is truncated: 0 bytes are fewer than its fixed header of 20
     """
     c = received(message, priv.public_key, count, bits + STATISTICAL_BITS + 1, threads=threads)
-    rows = encrypting._decrypted_rows(priv, c, threads, None)
-    values = [int(v) for v in pack.ints_from_residues(rows, int(priv.public_key.n))]
+    values = slots.opened(priv, c, threads=threads)
     least, most = -(1 << bits), (1 << (bits + STATISTICAL_BITS)) + (1 << bits)
     if not all(least < v < most for v in values):
         raise DecryptionError("a masked value is out of its range")

@@ -8,45 +8,26 @@ not constant-time.
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._kernels import pack
 from .._numeric import as_array, as_int, refuse_masks
-from .._powers import product_us
 from ..encoding import FixedPoint
 from ..errors import DecryptionError, EncodingOverflow, FrameError
 from ..wire import frame
-from . import _bounds as arith
-from . import _frames as frames
-from . import encrypting
+from . import _bounds, encrypting
 from ._base import CipherBase
-from ._store import DERIVED, Store, build, gathered
+from ._share_request import FIELDS, ring_bits, to_shares, width_of_masked, word_dtype
 from .keys import PrivateKey, PublicKey
+from .slots import STATISTICAL_BITS, Slots, draw, mask, opened
 
 if TYPE_CHECKING:
-    from .array import CipherArray
+    from . import CipherArray
 
 __all__ = ["RingArray", "encrypt_share", "open_shares", "to_shares"]
-
-STATISTICAL_BITS = 104
-_FIELDS = ("bits", "mask_bits", "shape", "slot_bits", "truncate")
-
-
-def _width(bits: int) -> int:
-    """Return the ring's bits as Python's int: ``1 << numpy.int64(64)`` is 0."""
-    width = as_int(bits, "bits")
-    if width not in (32, 64):
-        raise ValueError(f"bits must be 32 or 64, not {width}")
-    return width
-
-
-def _dtype(bits: int) -> np.dtype[Any]:
-    return np.dtype(np.uint32 if bits == 32 else np.uint64)
 
 
 def _words(share: Any, name: str) -> NDArray[Any]:
@@ -55,90 +36,6 @@ def _words(share: Any, name: str) -> NDArray[Any]:
     if array.dtype not in (np.uint32, np.uint64) or not array.dtype.isnative:
         raise TypeError(f"{name} must be an array of uint64 or uint32, not {array.dtype}")
     return array
-
-
-def _random_below_2(bits: int, count: int) -> list[int]:
-    """Return integers uniform below 2^bits."""
-    width = -(-bits // 8)
-    data, low = os.urandom(width * count), (1 << bits) - 1
-    return [int.from_bytes(data[i : i + width], "little") & low for i in range(0, len(data), width)]
-
-
-def to_shares(
-    c: CipherArray, bits: int = 64, *, truncate: int = 0, bound: int | None = None, threads: int | None = None
-) -> tuple[NDArray[Any], bytes]:
-    """Turn an encrypted array into shares: the evaluator's side; see :meth:`CipherArray.to_shares`."""
-    bits = _width(bits)
-    if c.packed:
-        raise ValueError("a packed array's slots are too narrow for masks: encrypt with packed=False")
-    pub, declared = c.public_key, frames.declared_bound(c, bound)
-    mask_bits = declared.bit_length() + STATISTICAL_BITS
-    truncate = as_int(truncate, "truncate", 0, mask_bits - bits)
-    slot_bits = mask_bits + 2
-    slots = (int(pub.n).bit_length() - 2) // slot_bits
-    if slots < 1:
-        raise EncodingOverflow(
-            f"a mask of {mask_bits} bits does not fit a key of {pub.bits}: declare a smaller bound than one of "
-            f"{declared.bit_length()} bits"
-        )
-    masks = _random_below_2(mask_bits, c.size)
-    share = np.array([-(rho >> truncate) % (1 << bits) for rho in masks], _dtype(bits)).reshape(c.shape)
-    header = {
-        "bits": bits,
-        "truncate": truncate,
-        "slot_bits": slot_bits,
-        "mask_bits": mask_bits,
-        "shape": [int(d) for d in c.shape],
-    }
-    blocks = [
-        sum(rho << (slot_bits * j) for j, rho in enumerate(masks[i : i + slots])) for i in range(0, c.size, slots)
-    ]
-    if not blocks:
-        return share, frame.encode(frame.Kind.SHARE_REQUEST, header)
-    summed = _shifted(c, slots, slot_bits)
-    limit = 1 << (slot_bits * slots)  # each slot is below 2^(slot_bits - 1) in magnitude
-    masked = _masked(summed, blocks, limit, threads)
-    return share, frame.encode(frame.Kind.SHARE_REQUEST, header, masked.to_bytes(limit))
-
-
-def _shifted(c: CipherArray, slots: int, slot_bits: int) -> CipherArray:
-    """Return one ciphertext for `slots` values: the sum of value j times 2^(slot_bits j), by Horner's rule."""
-    from .array import concatenate
-
-    flat = c.reshape(-1)
-    whole = len(flat) // slots
-
-    def horner(rows: CipherArray) -> CipherArray:
-        total = rows[:, rows.shape[1] - 1]
-        for j in range(rows.shape[1] - 2, -1, -1):
-            total = total * (1 << slot_bits) + rows[:, j]
-        return total
-
-    parts = []
-    if whole:
-        parts.append(horner(flat[: whole * slots].reshape(whole, slots)))
-    if len(flat) > whole * slots:
-        parts.append(horner(flat[whole * slots :].reshape(1, -1)))
-    return parts[0] if len(parts) == 1 else concatenate(parts)
-
-
-def _masked(c: CipherArray, blocks: list[int], bound: int, threads: int | None) -> CipherArray:
-    """Multiply each ciphertext by (1 + n R) r^n with a fresh unit r: afterwards only its plaintext is left of it."""
-    pub = c.public_key
-    kernel, mont, n = pub._kernel, pub._kernel.mont, len(blocks)
-    values = np.empty(n, dtype=object)
-    values[:] = blocks
-    rows = encrypting.residue_rows(pub, values, None)
-    plain = gathered(c._store, c._flat(), threads=threads)
-
-    def work(dst: NDArray[np.uint64], lo: int, hi: int) -> None:
-        kernel.blind_standard(dst, 0, hi - lo, pub._blinder._random_units(hi - lo))
-        kernel.mul_plain(dst, dst, None, rows(lo, hi), 0, hi - lo, True)
-        mont.mul(dst, dst, None, plain.words, np.arange(lo, hi, dtype=np.int64), 0, hi - lo)
-
-    cost_us = 1.25 * pub.bits * product_us(mont)
-    words = build(mont, n, work, cost_us=cost_us, threads=threads)
-    return type(c)._make(Store(mont, words, n, DERIVED), np.arange(n, dtype=np.int64), pub, c.plan, c.frac, bound, None)
 
 
 def open_shares(
@@ -181,39 +78,29 @@ def open_shares(
     if not isinstance(priv, PrivateKey):
         raise TypeError(f"priv must be a PrivateKey, not {type(priv).__name__}")
     got = frame.decode(message, frame.Kind.SHARE_REQUEST)
-    frame.check_fields(got.header, _FIELDS)
+    frame.check_fields(got.header, FIELDS)
     pub = priv.public_key
     bits = frame.field(got.header, "bits", int, low=32, high=64)
     mask_bits = frame.field(got.header, "mask_bits", int, low=STATISTICAL_BITS, high=pub.bits)
     slot_bits = frame.field(got.header, "slot_bits", int, low=STATISTICAL_BITS, high=pub.bits)
     truncate = frame.field(got.header, "truncate", int, low=0, high=mask_bits)
     shape = frame.shape_field(got.header)
-    slots = (int(pub.n).bit_length() - 2) // slot_bits
-    if bits not in (32, 64) or slot_bits != mask_bits + 2 or slots < 1:
+    slots = Slots.fitting(pub.bits, slot_bits)
+    if bits not in (32, 64) or slot_bits != width_of_masked(mask_bits) or slots.count < 1:
         raise FrameError("frame fields 'bits', 'mask_bits' and 'slot_bits' disagree")
     count = math.prod(shape)
     if count == 0:
         if got.payload:
             raise FrameError("frame field 'shape' has no values, but there is a payload")
-        return np.zeros(shape, _dtype(bits))
+        return np.zeros(shape, word_dtype(bits))
     c = CipherArray.from_bytes(got.payload, pub, threads=threads)
-    if c.packed or c.shape != (-(-count // slots),):
-        raise FrameError(f"{count} values in {slots} slots do not take ciphertexts of shape {c.shape}")
-    rows = encrypting._decrypted_rows(priv, c, threads, None)
-    limit = (1 << mask_bits) + (1 << (mask_bits - STATISTICAL_BITS))
-    values: list[int] = []
-    for block in pack.ints_from_residues(rows, int(pub.n)):
-        rest = int(block)
-        for _ in range(min(slots, count - len(values))):
-            low = rest & ((1 << slot_bits) - 1)
-            value = low - (1 << slot_bits) if low >> (slot_bits - 1) else low
-            if not limit - (1 << mask_bits) >= -value or value >= limit:
-                raise DecryptionError("a masked value is out of its range")
-            values.append(value)
-            rest = (rest - value) >> slot_bits
-        if rest:
-            raise DecryptionError("a block of masked values does not end where it should")
-    return np.array([(value >> truncate) % (1 << bits) for value in values], _dtype(bits)).reshape(shape)
+    if c.packed or c.shape != (slots.blocks(count),):
+        raise FrameError(f"{count} values in {slots.count} slots do not take ciphertexts of shape {c.shape}")
+    values = slots.signed(opened(priv, c, threads=threads), count)
+    beyond = 1 << (mask_bits - STATISTICAL_BITS)
+    if not all(-beyond <= value < (1 << mask_bits) + beyond for value in values):
+        raise DecryptionError("a masked value is out of its range")
+    return np.array([(value >> truncate) % (1 << bits) for value in values], word_dtype(bits)).reshape(shape)
 
 
 # --- back
@@ -293,7 +180,7 @@ class RingArray:
     bits: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "bits", _width(self.bits))
+        object.__setattr__(self, "bits", ring_bits(self.bits))
         if not isinstance(self.encrypted, CipherBase) or self.encrypted.packed or self.encrypted.frac:
             raise TypeError("encrypted must be a CipherArray of integers, not packed, as encrypt_share() makes it")
 
@@ -406,10 +293,10 @@ class RingArray:
         if isinstance(other, CipherBase):
             raise TypeError(f"ring {sign} c: a CipherArray is not reduced modulo 2^{self.bits}: use ring.encrypted")
         refuse_masks(other, f"the operand of ring {sign} array")
-        plain = arith.as_operand(other, f"the operand of ring {sign} array")
+        plain = _bounds.as_operand(other, f"the operand of ring {sign} array")
         if plain is not None and not plain.size:
             return plain.astype(np.int64)  # an empty list is one of floats for NumPy
-        if plain is not None and arith.is_real(plain):
+        if plain is not None and _bounds.is_real(plain):
             raise TypeError(f"integers modulo 2^{self.bits} take integers: encode reals first")
         return plain
 
@@ -482,10 +369,10 @@ class RingArray:
         flat = self.encrypted.reshape(-1)
         if mask_bits + 1 > int(flat._capacity()).bit_length() - 1:
             raise EncodingOverflow(f"a mask of {mask_bits} bits does not fit the key: multiply by smaller factors")
-        masks = [rho << self.bits for rho in _random_below_2(mask_bits - self.bits, flat.size)]
+        masks = [rho << self.bits for rho in draw(mask_bits - self.bits, flat.size)]
         header = {"bits": self.bits, "shape": [int(d) for d in self.encrypted.shape]}
         limit = 1 << (mask_bits + 1)
-        payload = _masked(flat, masks, limit, threads).to_bytes(limit)
+        payload = mask(flat, masks, limit, threads=threads).to_bytes(limit)
         return frame.encode(frame.Kind.RING_ARRAY, header, payload)
 
     @classmethod
@@ -561,5 +448,5 @@ class RingArray:
         array([-3])
         """
         integers = encrypting.decrypted(priv, self.encrypted, threads=threads, progress=None)
-        words = np.array([int(v) % (1 << self.bits) for v in integers.reshape(-1).tolist()], _dtype(self.bits))
+        words = np.array([int(v) % (1 << self.bits) for v in integers.reshape(-1).tolist()], word_dtype(self.bits))
         return words.view(f"i{self.bits // 8}").reshape(self.encrypted.shape)

@@ -147,12 +147,12 @@ class PaillierTriples(Uncopied):
 
     def _received(self, pub: PublicKey, shape: tuple[int, ...]) -> CipherArray:
         from ..paillier import CipherArray
+        from ..paillier.slots import tightened
 
         got = CipherArray.from_bytes(self._channel.recv(), pub, threads=self._threads)
         if got.shape != shape or got.packed or got.frac or got.bound > 1 << 64:
             raise ProtocolAbort(f"making a triple: expected integers of shape {shape}, the other party sent {got!r}")
-        got._bound = min(got._bound, 1 << 63)
-        return got
+        return tightened(got, 1 << 63)
 
     def truncation_pair(self, shape: tuple[int, ...], k: int) -> NoReturn:
         """Refuse: two parties alone truncate locally, which may fail.

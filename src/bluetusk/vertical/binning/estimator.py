@@ -32,7 +32,8 @@ from .bins import (
     monotone_groups,
     weights_of_evidence,
 )
-from .jobs import GuestJob, HostJob, PeerColumn, _plain, peer_column
+from .guest import GuestJob, PeerColumn
+from .host import HostJob
 
 __all__ = ["WoEBinning"]
 
@@ -520,7 +521,7 @@ class WoEBinning(Estimator):
         plain = {
             "parameters": parameters,
             "bins": [each.to_plain() for each in bins],
-            "hosts": [[_plain(column) for column in columns] for columns in self.hosts_],
+            "hosts": [[column.to_plain() for column in columns] for columns in self.hosts_],
             "profile": [each.to_plain() for each in self.profile_],
         }
         header = {"role": self.role, "version": _VERSION}
@@ -565,7 +566,7 @@ class WoEBinning(Estimator):
             made = cls(**plain["parameters"])
             made._check()
             bins = [ColumnBins.from_plain(each) for each in plain["bins"]]
-            hosts = [[peer_column(each) for each in columns] for columns in plain["hosts"]]
+            hosts = [[PeerColumn.from_plain(each) for each in columns] for columns in plain["hosts"]]
             made.profile_ = [ColumnProfile.from_plain(each) for each in plain["profile"]]
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise FrameError(f"the file holds no fitted binning: {error}"[:200]) from None

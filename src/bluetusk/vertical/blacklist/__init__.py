@@ -1,4 +1,4 @@
-"""Which of our applicants are on a partner's blacklist? Private set intersection of which one side learns the result."""
+"""Which of our applicants are on a partner's blacklist? An intersection of which one side learns the result."""
 
 from __future__ import annotations
 

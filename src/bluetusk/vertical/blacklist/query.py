@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 
 from ... import _parallel
 from ..._numeric import as_int
-from ...errors import BluetuskError, PolicyRefused, ProtocolAbort
+from ...errors import PolicyRefused, ProtocolAbort
 from ...wire.frame import field
-from ..align.estimator import _MAX_ROWS, _PARTS, _Guest, _Host
+from ..align.common import MAX_ROWS, PARTS
+from ..align.guest import Guest
+from ..align.host import Host
 from ..align.ids import as_ids
 from ..protocol.job import Keeper, Progress, drive
 from ..protocol.link import Link
+from ..tasks import BLACKLIST
 
 __all__ = ["BlacklistAnswer", "blacklist_query", "blacklist_serve"]
-
-_PURPOSE = "blacklist"
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,46 +164,38 @@ def blacklist_serve(
     return job.asked
 
 
-def _authorise(link: Link, rows: int) -> None:
-    try:
-        link.authorise(_PURPOSE, ["id"], rows)
-    except BluetuskError:
-        link.abort("the policy does not allow this")
-        raise
-
-
-class _Query(_Guest):
+class _Query(Guest):
     """The asker's half: an alignment that ends with the matches, and tells nobody."""
 
-    name = _PURPOSE
-    steps = 1 + 2 * _PARTS
+    name = BLACKLIST.name
+    steps = 1 + 2 * PARTS
 
     def __init__(self, ids: list[str], threads: int | None) -> None:
         super().__init__(ids, 1, 0, threads)
 
     @property
     def listed(self) -> NDArray[np.bool_]:
-        listed: NDArray[np.bool_] = self._found[0]
+        listed: NDArray[np.bool_] = self.found[0]
         return listed
 
     @property
     def list_size(self) -> int:
-        return int(self._rows[0])
+        return int(self.rows[0])
 
     def _greet(self, links: Sequence[Link]) -> None:
         (link,) = links
-        _authorise(link, len(self._ids))
-        link.send("hello", {"rows": len(self._ids)})
-        rows = field(link.receive("hello", ("rows",), parts=0).fields, "rows", int, low=0, high=_MAX_ROWS)
-        link.count("rows", len(self._ids))
-        self._rows = [rows]
+        link.authorise(BLACKLIST.purpose, ["id"], len(self.ids))
+        link.send("hello", {"rows": len(self.ids)})
+        rows = field(link.receive("hello", ("rows",), parts=0).fields, "rows", int, low=0, high=MAX_ROWS)
+        link.count("rows", len(self.ids))
+        self.rows = [rows]
 
 
-class _Serve(_Host):
+class _Serve(Host):
     """The owner's half."""
 
-    name = _PURPOSE
-    steps = 1 + 2 * _PARTS
+    name = BLACKLIST.name
+    steps = 1 + 2 * PARTS
 
     def __init__(self, ids: list[str], limit: int, threads: int | None) -> None:
         super().__init__(ids, 0, threads)
@@ -210,23 +203,23 @@ class _Serve(_Host):
 
     @property
     def asked(self) -> int:
-        return self._rows
+        return self.rows
 
     def _greet(self, link: Link) -> None:
-        rows = field(link.receive("hello", ("rows",), parts=0).fields, "rows", int, low=0, high=_MAX_ROWS)
+        rows = field(link.receive("hello", ("rows",), parts=0).fields, "rows", int, low=0, high=MAX_ROWS)
         if rows > self._limit:
             link.abort(f"at most {self._limit} ids may be asked")
             raise PolicyRefused(
                 f"{rows} ids are asked, at most {self._limit} may be: raise the limit, or let the peer ask for fewer",
                 clause="limit",
                 peer=link.peer,
-                purpose=_PURPOSE,
+                purpose=BLACKLIST.purpose,
             )
-        _authorise(link, rows)
-        link.send("hello", {"rows": len(self._ids)})
-        link.count("rows", len(self._ids))
+        link.authorise(BLACKLIST.purpose, ["id"], rows)
+        link.send("hello", {"rows": len(self.ids)})
+        link.count("rows", len(self.ids))
         link.count("values_revealed", rows)  # whether each of them is listed
-        self._rows = rows
+        self.rows = rows
 
     def _learn(self, link: Link) -> None:
         raise ProtocolAbort("a blacklist's owner learns nothing")  # no step leads here

@@ -17,7 +17,6 @@ from ..base import Estimator, check_role
 from ..findings import few_events, separating, tell
 from ..protocol.job import Keeper, Progress, drive
 from ..protocol.link import Link
-from ..protocol.refusal import telling
 from ..saving import load_frame, save_frame
 from ..tables.codes import categories_of, coded
 from ..tables.columns import Table, as_classes, as_table
@@ -265,8 +264,7 @@ class GradientBoosting(Estimator):
             findings = [*few_events(labels, classes.tolist()), *separating(names, list(table.T), labels)]
             tell(findings)
             job = GuestJob(settings, table, labels, names, len(peers), self.threads)
-        with telling(peers):
-            drive(job, peers, keeper=keeper, progress=progress)
+        drive(job, peers, keeper=keeper, progress=progress)
         self._fitted, self._half, self.columns_ = settings, job.half, names
         self.categories_, self.profile_ = categories, given.profile()
         self._parties, self.findings_ = [link.peer for link in peers], findings
@@ -360,8 +358,7 @@ class GradientBoosting(Estimator):
         table = coded(given, self.categories_)
         kind = GuestWalk if role == "guest" else HostWalk
         walk = kind(self._fitted, self._half, table, names)
-        with telling(peers):
-            drive(walk, peers, keeper=keeper)
+        drive(walk, peers, keeper=keeper)
         return walk.scores
 
     def predict_proba(

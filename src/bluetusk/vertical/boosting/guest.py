@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 
 from ..._random import Stream
 from ...errors import FrameError, ProtocolAbort
-from ...paillier.keys import PrivateKey, generate_keypair
+from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
+from ...paillier.keys import PrivateKey
 from ...wire.frame import Kind, check_fields, decode, encode, field
 from ..protocol.link import Link, array_bytes
 from ..protocol.state import inputs_of
@@ -96,7 +96,7 @@ class GuestJob:
 
     def state(self) -> bytes:
         """Return the key's primes, the seed, the scores and the trees so far."""
-        primes = b"" if self.priv is None else b"".join(self.priv._kernel.export_primes())
+        primes = b"" if self.priv is None else b"".join(saved_key(self.priv))
         own = {
             "primes": np.frombuffer(primes, np.uint8),
             "seed": np.frombuffer(self.seed, np.uint8),
@@ -117,12 +117,8 @@ class GuestJob:
         self.half.check(self.settings, len(self.names))
         self.scores, self.seed = arrays["scores"], arrays["seed"].tobytes()
         primes = arrays["primes"].tobytes()
-        kept = None
-        if primes:
-            p, q = (int.from_bytes(part, "little") for part in (primes[: len(primes) // 2], primes[len(primes) // 2 :]))
-            same = self.priv is not None and not self.priv.closed and int(self.priv.public_key.n) == p * q
-            kept = self.priv if same else PrivateKey(p, q)
-        self.priv = kept
+        half = len(primes) // 2
+        self.priv = restored_key(primes[:half], primes[half:], self.priv) if primes else None
 
     # --- steps --------------------------------------------------------------------------------------------------------
 
@@ -141,9 +137,7 @@ class GuestJob:
             link.authorise(
                 TASK, self.names, rows, min_rows=self.settings.min_samples_leaf, key_bits=self.settings.key_size
             )
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="a 2048-bit key", category=UserWarning)
-            _, priv = generate_keypair(self.settings.key_size, threads=self.threads)
+        priv = ephemeral_key(self.settings.key_size, threads=self.threads)
         for number, link in enumerate(links, 1):
             fields = {"rows": rows, "host": number, "settings": self.settings.agreed()}
             link.send("offer", fields, [priv.public_key.to_bytes()])

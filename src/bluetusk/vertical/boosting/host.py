@@ -122,7 +122,7 @@ class HostJob:
         pub = PublicKey.from_bytes(message.parts[0])
         if pub.bits != self.settings.key_size:
             raise ProtocolAbort(f"the key has {pub.bits} bits, not {self.settings.key_size}", party=link.peer)
-        if not self.layout.slots(pub):
+        if not self.layout.slots(pub).count:
             raise ProtocolAbort(f"sums of {rows} rows do not fit a key of {pub.bits} bits", party=link.peer)
         link.authorise(TASK, self.names, rows, min_rows=self.settings.min_bucket_rows, key_bits=pub.bits)
         link.send("ready", {"rows": rows})

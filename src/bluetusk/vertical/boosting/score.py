@@ -11,12 +11,10 @@ from ...errors import FrameError, ProtocolAbort
 from ...wire.frame import Kind, check_fields, decode, encode, field
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.state import inputs_of
+from ..tasks import BOOSTING_SCORES
 from .model import Half, Settings, bits_from
 
-__all__ = ["PURPOSE", "GuestWalk", "HostWalk"]
-
-PURPOSE = "predict"
-_TASK = "gradient_boosting.predict"
+__all__ = ["GuestWalk", "HostWalk"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -25,7 +23,7 @@ Ints = NDArray[np.int64]
 class _Walk:
     """One step: the whole walk. Nothing is kept between the steps but the result."""
 
-    name = _TASK
+    name = BOOSTING_SCORES.name
     steps = 1
 
     def __init__(self, settings: Settings, half: Half, table: Floats, names: list[str]) -> None:
@@ -36,13 +34,13 @@ class _Walk:
     def state(self) -> bytes:
         """Return the scores, if there are any."""
         scores = b"" if self.scores is None else self.scores.astype("<f8").tobytes()
-        return encode(Kind.VERTICAL_STATE, {"task": _TASK}, scores)
+        return encode(Kind.VERTICAL_STATE, {"task": BOOSTING_SCORES.name}, scores)
 
     def restore(self, state: bytes) -> None:
         """Go back to a state."""
         got = decode(state, Kind.VERTICAL_STATE)
         check_fields(got.header, ("task",))
-        field(got.header, "task", str, choices=(_TASK,))
+        field(got.header, "task", str, choices=(BOOSTING_SCORES.name,))
         self.scores = array_from(got.payload, "<f8", (len(self.table),)) if got.payload else None
 
 
@@ -53,7 +51,7 @@ class GuestWalk(_Walk):
         """Walk all rows down all trees."""
         rows, half = len(self.table), self.half
         for number, link in enumerate(links):
-            link.authorise(PURPOSE, self.names, rows)
+            link.authorise(BOOSTING_SCORES.purpose, self.names, rows)
             link.send("offer", {"rows": rows, "model": half.digests[number].tobytes()})
         for link in links:
             if field(link.receive("ready", ["rows"], parts=0).fields, "rows", int) != rows:
@@ -111,7 +109,7 @@ class HostWalk(_Walk):
             )
         if field(message.fields, "rows", int) != rows:
             raise ProtocolAbort("the parties do not have the same number of rows: align them", party=link.peer)
-        link.authorise(PURPOSE, self.names, rows)
+        link.authorise(BOOSTING_SCORES.purpose, self.names, rows)
         link.send("ready", {"rows": rows})
         link.count("rows", rows)
         each, revealed = -(-rows // 8), 0

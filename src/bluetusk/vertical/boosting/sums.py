@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...encoding import FixedPoint
-from ...errors import ProtocolAbort
+from ...errors import DecryptionError, ProtocolAbort
 from ...paillier.array import CipherArray, concatenate, encrypt_integers
-from ...paillier.to_shares import _masked, _shifted
+from ...paillier.slots import Slots, mask, tightened, width_of
 
 if TYPE_CHECKING:
     from ...paillier.keys import PrivateKey, PublicKey
@@ -64,11 +64,11 @@ class Layout:
     @property
     def slot_bits(self) -> int:
         """Bits of a sum with its sign, when several are shifted into one ciphertext."""
-        return (self.rows * self.bound).bit_length() + 1
+        return width_of(self.rows * self.bound)
 
-    def slots(self, pub: PublicKey) -> int:
-        """Return how many sums one ciphertext holds."""
-        return int((int(pub.n).bit_length() - 2) // self.slot_bits)
+    def slots(self, pub: PublicKey) -> Slots:
+        """Return how sums lie in a ciphertext."""
+        return Slots.fitting(pub.bits, self.slot_bits)
 
     def packed(self, g: Ints, h: Ints) -> NDArray[Any]:
         """Return rows as Python integers."""
@@ -98,16 +98,11 @@ class Layout:
         Under suite ``djn`` he knows the randomness of what he encrypted, and could tell from that of a sum which rows
         are in it. So each ciphertext is multiplied by r^n, r a fresh unit: it is then any encryption of its plaintext.
         """
-        c = self._bounded(concatenate(sums) if len(sums) > 1 else sums[0])
+        c = concatenate(sums) if len(sums) > 1 else sums[0]
         slots = self.slots(c.public_key)
-        packed = _shifted(c, slots, self.slot_bits)
-        limit = 1 << (self.slot_bits * slots)
-        return _masked(packed, [0] * len(packed), limit, threads).to_bytes(limit)
-
-    def _bounded(self, c: CipherArray) -> CipherArray:
-        """Return the array with the bound of a sum of different rows: histogram and cumsum prove looser ones."""
-        bound = self.rows * self.bound
-        return CipherArray._make(c._store, c._index, c._pub, c._plan, c._frac, bound, None)
+        # each is a sum of different rows: histogram and cumsum prove looser bounds
+        packed = slots.shifted(tightened(c, self.rows * self.bound))
+        return mask(packed, None, slots.bound, threads=threads).to_bytes(slots.bound)
 
     def unpacked(
         self, priv: PrivateKey, part: bytes | memoryview, count: int, party: str, threads: int | None = None
@@ -116,24 +111,17 @@ class Layout:
         pub = priv.public_key
         slots = self.slots(pub)
         c = CipherArray.from_bytes(part, pub, threads=threads)
-        if c.shape != (-(-count // slots),) or c.packed or c.frac:
+        if c.shape != (slots.blocks(count),) or c.packed or c.frac:
             raise ProtocolAbort(f"the sums that came do not hold {count} values", party=party)
-        out = np.zeros((2, count), np.int64)
-        width, at, most = self.slot_bits, 0, self.rows << self.frac_bits
-        for block in priv.decrypt_integers(c, threads=threads).tolist():
-            rest = int(block)
-            for _ in range(min(slots, count - at)):
-                low = rest & ((1 << width) - 1)
-                value = low - (1 << width) if low >> (width - 1) else low
-                rest = (rest - value) >> width
-                g, h = self.opened(value)
-                if abs(g) > most:
-                    raise ProtocolAbort("a sum of gradients is out of its range", party=party)
-                out[:, at] = g, h
-                at += 1
-            if rest:
-                raise ProtocolAbort("a block of sums does not end where it should", party=party)
-        return out[0], out[1]
+        blocks = priv.decrypt_integers(c, threads=threads).tolist()
+        try:
+            sums = slots.signed(blocks, count)
+        except DecryptionError:
+            raise ProtocolAbort("a block of sums does not end where it should", party=party) from None
+        pairs = [self.opened(value) for value in sums]
+        if any(abs(g) > self.rows << self.frac_bits for g, _ in pairs):
+            raise ProtocolAbort("a sum of gradients is out of its range", party=party)
+        return np.array([g for g, _ in pairs], np.int64), np.array([h for _, h in pairs], np.int64)
 
 
 def histograms(c: CipherArray, codes: NDArray[np.uint8], width: int, threads: int | None = None) -> CipherArray:

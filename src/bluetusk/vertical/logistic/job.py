@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from ..._random import SEED_BYTES, Stream
 from ...errors import EncodingOverflow, FrameError, ProtocolAbort
-from ...paillier.ephemeral import ephemeral_key
+from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...wire.frame import Kind, check_fields, decode, encode, field
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.state import inputs_of
@@ -616,7 +616,7 @@ class LogisticJob:
         }
         parts = [b"", b"", b""]
         if self.key is not None and self.peer is not None:
-            parts = [*self.key._kernel.export_primes(), self.peer.to_bytes()]
+            parts = [*saved_key(self.key), self.peer.to_bytes()]
         pairs = (self.own, self.theirs), self.last, self.sums, self.result
         parts += [ring.to_bytes(share) for pair in pairs for share in pair]
         parts.append(ring.to_bytes(ring.words([self.loss, self.before])))
@@ -626,7 +626,7 @@ class LogisticJob:
 
     def restore(self, state: bytes) -> None:
         """Go back to a state of this job."""
-        from ...paillier import PrivateKey, PublicKey
+        from ...paillier import PublicKey
 
         got = decode(state, Kind.VERTICAL_STATE)
         head = got.header
@@ -650,10 +650,7 @@ class LogisticJob:
             columns = self.matrix.shape[1]
         if any(len(share) not in (0, ring.WORD_BYTES * columns) for share in shares[::2]):
             raise FrameError(f"the state is of another number of columns than {columns}")
-        if not p:
-            self.key = self.peer = None
-        elif self.key is None or self.key._kernel.export_primes() != (p, q):
-            self.key = PrivateKey._generated(int.from_bytes(p, "little"), int.from_bytes(q, "little"), "djn")
+        self.key = restored_key(p, q, self.key) if p else None
         self.peer = PublicKey.from_bytes(peer) if peer else None
         own, theirs, *more = (ring.from_bytes(share) for share in shares)
         self.own, self.theirs = own, theirs

@@ -20,7 +20,6 @@ above vanish, because l >= 96). See :mod:`bluetusk.paillier.masked` for the mask
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,8 +27,8 @@ from numpy.typing import NDArray
 
 from ...errors import EncodingOverflow
 from ...paillier.array import concatenate
-from ...paillier.masked import fresh, largest_bits, mask, received, unmask
-from ...paillier.to_shares import _shifted
+from ...paillier.masked import fresh, mask, received, unmask
+from ...paillier.slots import Slots, width_of
 from .ring import RING_BITS, Ring, centred, words
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENTRY_BITS",
-    "Layout",
     "columns_layout",
     "columns_times",
     "encrypted",
@@ -58,55 +56,27 @@ ENTRY_BITS = 18
 SHARE_BITS = RING_BITS - 1
 
 
-@dataclass(frozen=True)
-class Layout:
-    """How values lie in a plaintext, from numbers that both parties know.
-
-    Attributes
-    ----------
-    slots : int
-        Values to a ciphertext.
-    width : int
-        Bits of a place.
-    places : int
-        Places of the plaintext that is masked.
-    """
-
-    slots: int
-    width: int
-    places: int
-
-    @property
-    def bits(self) -> int:
-        """Bits of the plaintext that is masked, its sign included."""
-        return self.width * self.places
-
-    def blocks(self, n: int) -> int:
-        """Return how many ciphertexts n values take."""
-        return -(-n // self.slots)
-
-
-def _layout(key_bits: int, width: int, crossed: bool) -> Layout:
-    places = largest_bits(key_bits) // width
-    slots = (places + 1) // 2 if crossed else places
-    if slots < 1:
+def _layout(key_bits: int, bound: int, crossed: bool = False) -> Slots:
+    width = width_of(bound, spare=1)
+    layout = Slots.fitting(key_bits, width, masked=True, crossed=crossed)
+    if layout.count < 1:
         raise EncodingOverflow(f"values of {width} bits do not fit a key of {key_bits}: use a larger key_size")
-    return Layout(slots, width, 2 * slots - 1 if crossed else slots)
+    return layout
 
 
-def rows_layout(key_bits: int, columns: int) -> Layout:
+def rows_layout(key_bits: int, columns: int) -> Slots:
     """For ``rows_times``: a place holds a sum over the columns."""
-    return _layout(key_bits, SHARE_BITS + ENTRY_BITS + columns.bit_length() + 2, False)
+    return _layout(key_bits, columns << (SHARE_BITS + ENTRY_BITS))
 
 
-def columns_layout(key_bits: int, rows: int, entry_bits: int = ENTRY_BITS) -> Layout:
+def columns_layout(key_bits: int, rows: int, entry_bits: int = ENTRY_BITS) -> Slots:
     """For ``columns_times``: a place holds a sum over the rows."""
-    return _layout(key_bits, SHARE_BITS + entry_bits + rows.bit_length() + 2, True)
+    return _layout(key_bits, rows << (SHARE_BITS + entry_bits), crossed=True)
 
 
-def values_layout(key_bits: int, factor_bits: int) -> Layout:
+def values_layout(key_bits: int, factor_bits: int) -> Slots:
     """For ``values_times``: a place holds a share times a factor, or two such."""
-    return _layout(key_bits, SHARE_BITS + factor_bits + 3, False)
+    return _layout(key_bits, (2 << (SHARE_BITS + factor_bits)) - 1)
 
 
 # --- the key holder's side ---
@@ -117,22 +87,19 @@ def encrypted(priv: PrivateKey, share: Ring) -> bytes:
     return fresh(priv, centred(share), SHARE_BITS)
 
 
-def encrypted_packed(priv: PrivateKey, share: Ring, layout: Layout) -> bytes:
-    """Encrypt a share, ``layout.slots`` words to a ciphertext."""
-    values, k = centred(share), layout.slots
-    blocks = [sum(v << (layout.width * j) for j, v in enumerate(values[i : i + k])) for i in range(0, len(values), k)]
-    return fresh(priv, blocks, layout.width * k)
+def encrypted_packed(priv: PrivateKey, share: Ring, layout: Slots) -> bytes:
+    """Encrypt a share, ``layout.count`` words to a ciphertext."""
+    return fresh(priv, layout.packed(centred(share)), layout.width * layout.count)
 
 
-def open_places(priv: PrivateKey, message: bytes | memoryview, n: int, layout: Layout) -> Ring:
-    """Open n values that lie ``layout.slots`` to a ciphertext: what ``rows_times`` or ``values_times`` sent."""
-    opened = unmask(priv, message, layout.blocks(n), layout.bits)
-    return words([v >> (layout.width * j) for v in opened for j in range(layout.slots)][:n])
+def open_places(priv: PrivateKey, message: bytes | memoryview, n: int, layout: Slots) -> Ring:
+    """Open n values that lie ``layout.count`` to a ciphertext: what ``rows_times`` or ``values_times`` sent."""
+    return words(layout.floors(unmask(priv, message, layout.blocks(n), layout.bits), n))
 
 
-def open_columns(priv: PrivateKey, message: bytes | memoryview, n: int, layout: Layout) -> Ring:
+def open_columns(priv: PrivateKey, message: bytes | memoryview, n: int, layout: Slots) -> Ring:
     """Open n values of one ciphertext each, in the middle place: what ``columns_times`` sent."""
-    return words(v >> (layout.width * (layout.slots - 1)) for v in unmask(priv, message, n, layout.bits))
+    return words(v >> (layout.width * (layout.count - 1)) for v in unmask(priv, message, n, layout.bits))
 
 
 # --- the side of who has the rows ---
@@ -143,30 +110,30 @@ def receive_encrypted(message: bytes | memoryview, pub: PublicKey, n: int) -> Ci
     return received(message, pub, n, SHARE_BITS)
 
 
-def receive_packed(message: bytes | memoryview, pub: PublicKey, n: int, layout: Layout) -> CipherArray:
+def receive_packed(message: bytes | memoryview, pub: PublicKey, n: int, layout: Slots) -> CipherArray:
     """Read what :func:`encrypted_packed` made of n words."""
-    return received(message, pub, layout.blocks(n), layout.width * layout.slots)
+    return received(message, pub, layout.blocks(n), layout.width * layout.count)
 
 
-def _padded(matrix: NDArray[Any], layout: Layout) -> NDArray[Any]:
+def _padded(matrix: NDArray[Any], layout: Slots) -> NDArray[Any]:
     """Return the rows in blocks, with rows of zeros at the end; shape (blocks, slots, columns)."""
     n, d = matrix.shape
-    out = np.zeros((layout.blocks(n) * layout.slots, d), dtype=matrix.dtype)
+    out = np.zeros((layout.blocks(n) * layout.count, d), dtype=matrix.dtype)
     out[:n] = matrix
-    return out.reshape(-1, layout.slots, d)
+    return out.reshape(-1, layout.count, d)
 
 
-def rows_times(matrix: NDArray[np.int64], c: CipherArray, layout: Layout) -> tuple[Ring, bytes]:
+def rows_times(matrix: NDArray[np.int64], c: CipherArray, layout: Slots) -> tuple[Ring, bytes]:
     """Return this party's share of `matrix` times the encrypted vector, and the message for :func:`open_places`."""
     blocks = _padded(matrix, layout)
     shifted = [c]
-    for _ in range(layout.slots - 1):
+    for _ in range(layout.count - 1):
         shifted.append(shifted[-1] * (1 << layout.width))
     sums = blocks.reshape(len(blocks), -1) @ concatenate(shifted)
     return _places(sums, len(matrix), layout)
 
 
-def values_times(terms: Sequence[tuple[CipherArray, Sequence[int]]], n: int, layout: Layout) -> tuple[Ring, bytes]:
+def values_times(terms: Sequence[tuple[CipherArray, Sequence[int]]], n: int, layout: Slots) -> tuple[Ring, bytes]:
     """Return this party's share of the sum of encrypted vectors times plain ones, for :func:`open_places`."""
     total: Any = None
     for c, factors in terms:
@@ -174,22 +141,18 @@ def values_times(terms: Sequence[tuple[CipherArray, Sequence[int]]], n: int, lay
         plain[:] = list(factors)
         product = c * plain
         total = product if total is None else total + product
-    return _places(_shifted(total, layout.slots, layout.width), n, layout)
+    return _places(layout.shifted(total), n, layout)
 
 
-def _places(c: CipherArray, n: int, layout: Layout) -> tuple[Ring, bytes]:
+def _places(c: CipherArray, n: int, layout: Slots) -> tuple[Ring, bytes]:
     masks, message = mask(c, layout.bits)
-    share = words([-(rho >> (layout.width * j)) for rho in masks for j in range(layout.slots)][:n])
-    return share, message
+    return words(-rho for rho in layout.floors(masks, n)), message
 
 
-def columns_times(matrix: NDArray[Any], c: CipherArray, layout: Layout) -> tuple[Ring, bytes]:
+def columns_times(matrix: NDArray[Any], c: CipherArray, layout: Slots) -> tuple[Ring, bytes]:
     """Return this party's share of ``matrix.T`` times the packed vector, and the message for :func:`open_columns`."""
     blocks = _padded(matrix, layout)
-    k, d = layout.slots, matrix.shape[1]
+    k, d = layout.count, matrix.shape[1]
     sums = (np.ascontiguousarray(blocks.transpose(1, 2, 0)).reshape(k * d, -1) @ c).reshape(k, d)
-    total = sums[0]
-    for j in range(1, k):
-        total = total * (1 << layout.width) + sums[j]
-    masks, message = mask(total, layout.bits)
+    masks, message = mask(layout.shifted(sums[::-1].T), layout.bits)  # each column's k sums, the last one lowest
     return words(-(rho >> (layout.width * (k - 1))) for rho in masks), message

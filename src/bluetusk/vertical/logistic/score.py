@@ -12,7 +12,8 @@ from ...errors import FrameError, ProtocolAbort
 from ...wire.frame import Kind, check_fields, decode, encode, field
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.state import inputs_of
-from .job import SCORE_BITS, TASK
+from ..tasks import LOGISTIC_SCORES
+from .job import SCORE_BITS
 
 __all__ = ["ScoreJob", "probabilities"]
 
@@ -34,7 +35,7 @@ def probabilities(scores: NDArray[np.float64], sigmoid: str) -> NDArray[np.float
 class ScoreJob:
     """One party's half, of one step; `part` is its rows times its coefficients, in units of 2^-20."""
 
-    name = TASK + ".predict"
+    name = LOGISTIC_SCORES.name
     steps = 1
 
     def __init__(self, role: str, model: bytes, part: NDArray[np.int64], names: Sequence[str]) -> None:
@@ -47,7 +48,7 @@ class ScoreJob:
         (link,) = links
         n = len(self.part)
         if self.role == "guest":
-            link.authorise("predict", self.names, n)
+            link.authorise(LOGISTIC_SCORES.purpose, self.names, n)
             link.send("rows", {"rows": n, "model": self.model})
             theirs = array_from(link.receive("scores", parts=1).parts[0], "<i8", (n,))
             if int(np.abs(theirs).max(initial=0)) >> 62 or int(theirs.min(initial=0)) < -(1 << 62):
@@ -62,7 +63,7 @@ class ScoreJob:
                 )
             if asked != n:
                 raise ProtocolAbort(f"this party has {n} rows, the other {asked}: align them first", party=link.peer)
-            link.authorise("predict", self.names, n)
+            link.authorise(LOGISTIC_SCORES.purpose, self.names, n)
             link.count("values_revealed", n)
             link.send("scores", parts=[array_bytes(self.part, "<i8")])
         link.count("rows", n)

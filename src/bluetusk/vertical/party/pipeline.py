@@ -31,6 +31,19 @@ from ..protocol.link import Link
 from ..protocol.state import inputs_of
 from ..tables.files import File
 from ..tables.profile import ColumnProfile
+from ..tasks import (
+    AGREE,
+    BINNING,
+    BOOSTING,
+    BOOSTING_SCORES,
+    CONFIRM,
+    HEADS,
+    INTERSECT,
+    LOGISTIC,
+    LOGISTIC_SCORES,
+    SPLIT,
+    Task,
+)
 from .checks import check_rows
 from .config import Config
 from .splits import SplitKey, Splits, agree_on_split
@@ -185,8 +198,10 @@ class _Once:
         self.result = bytes(got.payload) if frame.field(got.header, "done", bool) else None
 
 
-def _once(name: str, function: Callable[[Link], bytes], link: Link, keeper: Keeper, progress: Progress | None) -> bytes:
-    job = _Once(name, function)
+def _once(
+    task: Task, function: Callable[[Link], bytes], link: Link, keeper: Keeper, progress: Progress | None
+) -> bytes:
+    job = _Once(task.name, function)
     drive(job, [link], keeper=keeper, progress=progress)
     return job.result or b""
 
@@ -267,26 +282,26 @@ def run(
     if recorder is not None:
         keeper = _Metered(keeper, recorder.meter)
 
-    def stage(name: str, function: Callable[[], Any], hashes: Callable[[Any], dict[str, bytes]] | None = None) -> Any:
+    def stage(task: Task, function: Callable[[], Any], hashes: Callable[[Any], dict[str, bytes]] | None = None) -> Any:
         start, before = time.perf_counter(), link.bytes_sent + link.bytes_received
         result = function()
-        stages[name] = {
+        stages[task.stage] = {
             "seconds": time.perf_counter() - start,
             "bytes": link.bytes_sent + link.bytes_received - before,
         }
         if recorder is not None:
-            recorder.finish(name, hashes=hashes(result) if hashes else None)
+            recorder.finish(task.stage, hashes=hashes(result) if hashes else None)
         return result
 
     inputs = _inputs(config, rows)
-    kept = stage("agree", lambda: _once("agree", lambda way: _agree(config, inputs, way), link, keeper, progress))
+    kept = stage(AGREE, lambda: _once(AGREE, lambda way: _agree(config, inputs, way), link, keeper, progress))
     if kept != inputs:
         raise ProtocolAbort(
             f"{config.data.file} or [model] is not what it was when the steps in {config.state} were taken: put it "
             f"back, or remove the state directories of both parties and take a new job name"
         )
     order: NDArray[np.int64] = stage(
-        "intersect",
+        INTERSECT,
         lambda: intersect(
             rows.ids,
             role=config.role,
@@ -298,8 +313,8 @@ def run(
     )
     common = rows.ids[order].tolist()
     secret = stage(
-        "split",
-        lambda: _once("split", lambda way: agree_on_split(splits, way).secret, link, keeper, progress),
+        SPLIT,
+        lambda: _once(SPLIT, lambda way: agree_on_split(splits, way).secret, link, keeper, progress),
         lambda made: {"split": SplitKey(made).hash(), "rows": splits.rows(common)},
     )
     key = SplitKey(secret)
@@ -335,7 +350,7 @@ def run(
     y = labels[train] if labels is not None else None
     binned = labels[fitted] if labels is not None else None
     stage(
-        "binning",
+        BINNING,
         lambda: binning.fit(table[fitted], binned, columns=names, link=link, keeper=keeper, progress=progress),
         lambda fitted: {"half": _digest(fitted.table())},
     )
@@ -368,25 +383,25 @@ def run(
     models: dict[str, Any] = {}
     ranks: dict[str, NDArray[np.float64]] = {}
     scores: dict[str, NDArray[np.float64]] = {}
-    plan: tuple[tuple[str, bool, Any, NDArray[Any]], ...] = (
-        ("logistic_regression", model.epochs != 0, logistic, woe),
-        ("gradient_boosting", model.trees != 0, boosting, table),
+    plan: tuple[tuple[Task, Task, bool, Any, NDArray[Any]], ...] = (
+        (LOGISTIC, LOGISTIC_SCORES, model.epochs != 0, logistic, woe),
+        (BOOSTING, BOOSTING_SCORES, model.trees != 0, boosting, table),
     )
-    for name, wanted, estimator, x in plan:
+    for training, scoring, wanted, estimator, x in plan:
         if not wanted:
             continue
         fit = functools.partial(estimator.fit, x[train], y, columns=names, link=link, keeper=keeper, progress=progress)
         if estimator is logistic:
             fit = functools.partial(fit, held_back=~fitted[train])
-        models[name] = stage(name, fit)
+        models[training.name] = stage(training, fit)
         if not test.any():  # both parties see that
             continue
         # of the rows held back only: scores of training rows would be equations for the host's columns
         scored = functools.partial(estimator.decision_function, x[test], link=link, keeper=keeper)
-        if (found := stage(f"{name}_scores", scored)) is not None:
-            ranks[name], scores[name] = found, estimator.probability(found)
+        if (found := stage(scoring, scored)) is not None:
+            ranks[training.name], scores[training.name] = found, estimator.probability(found)
     if recorder is not None:
-        stage("heads", lambda: _once("heads", lambda way: _heads(recorder.log, way, peer_key), link, keeper, progress))
+        stage(HEADS, lambda: _once(HEADS, lambda way: _heads(recorder.log, way, peer_key), link, keeper, progress))
     sizes = {"intersection": len(order), "train": int(train.sum()), "test": int(test.sum())}
     findings = [said for half in (binning, *models.values()) for said in getattr(half, "findings_", [])]
     findings = list(dict.fromkeys(findings))  # few events are few for each model
@@ -405,7 +420,7 @@ def confirm(link: Link, keeper: Keeper, progress: Progress | None = None) -> Non
         way.receive("kept", parts=0)
         return b""
 
-    _once("kept", said, link, keeper, progress)
+    _once(CONFIRM, said, link, keeper, progress)
 
 
 def unevaluated(outcome: Outcome) -> str | None:

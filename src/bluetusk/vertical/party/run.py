@@ -20,6 +20,7 @@ from ..findings import tell, useless
 from ..protocol.job import Keeper, Progress
 from ..protocol.link import Link
 from ..tables.profile import ColumnProfile
+from ..tasks import BOOSTING, LOGISTIC
 from .certs import Identity
 from .checks import check_folders, check_rows
 from .config import Config
@@ -201,7 +202,7 @@ def _result(config: Config, outcome: Outcome, alone: NDArray[np.float64] | None)
             result["findings"] += findings
             result[name] = {"auc": auc(held, ranks), "auc_interval": list(auc_interval(held, ranks))}
             result[name] |= {"ks": ks(held, ranks), "ks_interval": list(ks_interval(held, ranks))}
-    boosting = outcome.models.get("gradient_boosting")
+    boosting = outcome.models.get(BOOSTING.name)
     if boosting is not None:
         shares = np.asarray(boosting.feature_importances_, float).tolist()
         result["importances"] = dict(zip(boosting.columns_, shares, strict=True))
@@ -217,7 +218,7 @@ def _write(config: Config, outcome: Outcome, output: Path) -> None:
         write_scores(output / "scores.csv", outcome)
 
 
-_TITLES = {"gradient_boosting": "joint, boosted trees", "logistic_regression": "joint, logistic regression"}
+_TITLES = {task.name: f"joint, {task.title}" for task in (BOOSTING, LOGISTIC)}
 
 
 def _report(config: Config, outcome: Outcome, result: dict[str, Any], alone: NDArray[np.float64], output: Path) -> None:
@@ -226,7 +227,7 @@ def _report(config: Config, outcome: Outcome, result: dict[str, Any], alone: NDA
     y, test = outcome.labels, outcome.test
     models = {_TITLES[name]: outcome.scores[name] for name in _TITLES if name in outcome.scores}
     models["this bank alone"] = alone
-    logistic, boosting = (outcome.models.get(name) for name in ("logistic_regression", "gradient_boosting"))
+    logistic, boosting = (outcome.models.get(name) for name in (LOGISTIC.name, BOOSTING.name))
     coefficients: list[dict[str, Any]] = []
     points: list[dict[str, Any]] = []
     if logistic is not None:

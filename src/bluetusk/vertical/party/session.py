@@ -18,8 +18,6 @@ import contextlib
 import os
 import threading
 import time
-from collections import deque
-from dataclasses import dataclass, field
 from typing import Any
 
 from ..._locks import refuse_reentry
@@ -27,38 +25,21 @@ from ...errors import FrameError, ProtocolAbort
 from ...wire import frame
 from ...wire.frame import Kind, check_fields, decode, encode
 from ..protocol.link import Rewind
+from ..protocol.refusal import kind_of
 from .connection import Connection
+from .rounds import ATTEMPT, Rounds
 from .vault import Vault
 
 __all__ = ["Session"]
 
-MAX_FRAME = 1 << 32
-_MOST_FRAMES = 1 << 16  # of one step
 _MOST_RETAKES = 32  # of one step in one life of this process
-_MOST_BYTES = 1 << 33
-_ATTEMPT = 16
 _GOODBYE = 2.0  # seconds for a goodbye to come in
 _ALONE = 10.0  # seconds that a party which is known to be done waits for a peer that may need it
 _META, _STATE, _OUT, _DONE = "steps", "state-{:08d}", "out-{:08d}", "done"
 
 
-@dataclass
-class _Round:
-    """What was said in one step, as this party knows it."""
-
-    attempt: bytes = b""  # this party's; empty before it has begun the step
-    sent: list[bytes] = field(default_factory=list)
-    peer_attempt: bytes = b""  # of the frames that have come
-    got: int = 0  # how many frames have come
-    inbox: deque[bytes] = field(default_factory=deque)  # those not yet asked for
-    waiting: int = 0  # bytes of all that have come
-
-    def stated(self) -> dict[str, Any]:
-        return {"attempt": self.attempt, "sent": len(self.sent), "peer": self.peer_attempt, "got": self.got}
-
-
 class Session:
-    """One party's end: a :class:`~bluetusk.vertical.protocol.link.Channel` and a :class:`~bluetusk.vertical.protocol.job.Keeper`.
+    """One party's end: a channel of a :class:`~bluetusk.vertical.Link` and a keeper of a job's steps.
 
     Parameters
     ----------
@@ -80,25 +61,19 @@ class Session:
     """
 
     def __init__(self, vault: Vault, *, job: str, peer: str, patience: float = 600.0) -> None:
-        self._vault, self._job, self._peer, self._patience = vault, job, peer, patience
+        self._vault, self._job, self.peer, self._patience = vault, job, peer, patience
         self._lock = threading.RLock()  # for `with`: an interrupt in a Condition's own, in Python, leaves it locked
         self._changed = threading.Condition(self._lock)
-        self._rounds: dict[int, _Round] = {}
+        self._rounds = Rounds(peer)
         self._tasks: dict[str, int] = {}  # name: the step with which it began
-        self._now = 0  # steps kept
         self._rewound = False  # the program has not yet heard that it must go back
         self._failure: BaseException | None = None
         self._ready = False  # connected, and agreed on where to go on
-        self._connection = 0
+        self._connection: Connection | None = None
         self._heard = time.monotonic()
-        self._peer_has: dict[int, int] = {}  # frames of each round that the peer has acknowledged
-        self._peer_now = 0  # the step that the peer is known to be in
-        self._left: dict[int, int] = {}  # frames of each round that have gone out
-        self._acks: deque[int] = deque()  # rounds of which an acknowledgement is due
         self._leaving = self._said_bye = self._heard_bye = False
         self._again: dict[int, int] = {}  # how often a step was taken again
         self.abort_said = False  # the peer was told of the failure
-        self.resent = 0  # frames that went out more than once
         self.rewinds = 0
         self._load()
 
@@ -109,8 +84,8 @@ class Session:
         refuse_reentry(self._lock, "call of this session")
         with self._lock:
             self._check()
-            now = self._round(self._now)
-            self._vault.append(_OUT.format(self._now), bytes(data))
+            now = self._rounds[self._rounds.now]
+            self._vault.append(_OUT.format(self._rounds.now), bytes(data))
             now.sent.append(bytes(data))
             self._changed.notify_all()
 
@@ -119,7 +94,7 @@ class Session:
         with self._lock:
             while True:
                 self._check()
-                now = self._round(self._now)
+                now = self._rounds[self._rounds.now]
                 if now.inbox:
                     return now.inbox.popleft()
                 self._wait()
@@ -148,12 +123,12 @@ class Session:
             if task in self._tasks:
                 begin = self._tasks[task]
                 later = [step for step in self._tasks.values() if step > begin]
-                end = min([self._now, *later])
+                end = min([self._rounds.now, *later])
                 last = not later
             elif self._rewound:
                 raise Rewind  # gone back to before this task began
             else:
-                begin = end = self._now
+                begin = end = self._rounds.now
                 last = True
                 self._tasks[task] = begin
                 self._write_meta()
@@ -175,27 +150,21 @@ class Session:
         with self._lock:
             while True:
                 self._check()
-                if self._peer_now >= self._now:
+                if self._rounds.peer_now >= self._rounds.now:
                     break
                 self._wait()
-            done = self._round(self._now)
-            if self._tasks.get(task, -1) + index != self._now + 1:
+            done = self._rounds[self._rounds.now]
+            if self._tasks.get(task, -1) + index != self._rounds.now + 1:
                 raise ValueError(f"step {index} of task {task!r} does not follow what was kept")
             if done.inbox:
                 raise self._surplus(done.inbox[0])
-            about = {
-                "attempt": done.attempt,
-                "sent": len(done.sent),
-                "peer": done.peer_attempt,
-                "got": done.got,
-            }
-            self._vault.write(_STATE.format(self._now + 1), encode(Kind.CHECKPOINT, about, state))
-            self._now += 1
+            self._vault.write(_STATE.format(self._rounds.now + 1), encode(Kind.CHECKPOINT, done.stated(), state))
+            self._rounds.now += 1
             self._begin()
             try:
                 self._write_meta()
             except BaseException as err:  # the disk may hold either step: nothing more may leave
-                self._now -= 1
+                self._rounds.now -= 1
                 self.fail(err)
                 raise
             self._forget()
@@ -222,9 +191,9 @@ class Session:
             self._leaving = True
             self._changed.notify_all()
             while not (self._failure or self._rewound):
-                if not done and self._delivered() and self._peer_now >= self._now:
+                if not done and self._delivered() and self._rounds.peer_now >= self._rounds.now:
                     done = True  # the peer has kept all steps: it needs no more than to hear the same of this party
-                    self._vault.write(_DONE, encode(Kind.CHECKPOINT, {"now": self._now}))
+                    self._vault.write(_DONE, encode(Kind.CHECKPOINT, {"now": self._rounds.now}))
                 if self._delivered() and self._said_bye:
                     until = min(until, time.monotonic() + _GOODBYE)  # a peer that is gone already cannot say goodbye
                     if self._heard_bye:
@@ -257,6 +226,11 @@ class Session:
         return self._failure
 
     @property
+    def resent(self) -> int:
+        """Frames that went out more than once."""
+        return self._rounds.resent
+
+    @property
     def rewound(self) -> bool:
         """Whether the program must go back, and has not heard of it."""
         return self._rewound
@@ -264,13 +238,12 @@ class Session:
     @property
     def position(self) -> int:
         """Steps kept so far, over all tasks."""
-        return self._now
+        return self._rounds.now
 
     def disconnect(self) -> None:
         """End the connection that there is, if any."""
         with self._lock:
-            self._connection += 1
-            self._ready = False
+            self._connection, self._ready = None, False
             self._changed.notify_all()
 
     # --------------------------------------------------------------------------------------------- the connection
@@ -278,83 +251,112 @@ class Session:
     def connect(self) -> Connection:
         """Begin a new connection; the one before it, if any, is over."""
         with self._lock:
-            self._connection += 1
+            self._connection = connection = Connection(self, self._hello())
             self._ready = self._said_bye = self._heard_bye = False
-            self._acks.clear()
+            self._rounds.reconnected()
             self._changed.notify_all()
-            return Connection(self, self._connection, self._hello())
+            return connection
+
+    def follows(self, connection: Connection) -> bool:
+        """Whether a connection is the latest."""
+        return self._connection is connection
+
+    def lost(self, connection: Connection) -> None:
+        """Note that the other end of a connection is gone; a newer one is left alone."""
+        with self._lock:
+            if self._connection is connection:
+                self._ready = False
+
+    def due(self, connection: Connection, seconds: float) -> tuple[dict[str, Any], bytes] | None:
+        """Wait for what a connection is to send; a sign of life after so many seconds, None when it is over."""
+        with self._lock:
+            while True:
+                failure = self._failure
+                if failure is not None and getattr(failure, "party", None) != self.peer and not self.abort_said:
+                    self.abort_said = True
+                    self._changed.notify_all()
+                    return {"say": "abort", "kind": kind_of(failure)}, b""
+                if self._connection is not connection or failure is not None:
+                    return None
+                if self._ready and (found := self._next(connection)) is not None:
+                    return found
+                if not self._changed.wait(seconds):
+                    return {"say": "beat"}, b""
+
+    def heard(self, connection: Connection, say: str, header: dict[str, Any], data: bytes | None) -> bool:
+        """Take what has come in over a connection, `data` if it completes a frame; False when it is over."""
+        with self._lock:
+            if self._connection is not connection or self._failure is not None:
+                return False
+            self._heard = time.monotonic()
+            if say == "abort":
+                check_fields(header, ["say", "kind"])
+                kind = frame.field(header, "kind", str, low=1, high=64)
+                raise ProtocolAbort(f"the other party gave up: {kind!r}; its own log says more", party=self.peer)
+            if say == "hello":
+                if self._ready:
+                    raise FrameError(f"{self.peer!r} sent a second hello on this connection")
+                self._agree(header)
+            elif not self._ready:
+                raise FrameError(f"{self.peer!r} sent {say!r} before its hello on this connection")
+            elif say == "data":
+                if data is not None and not self._rounds.take(header, data):
+                    raise self._surplus(data)
+            elif say == "ack":
+                check_fields(header, ["say", "step", "got"])
+                self._rounds.acknowledged(header)
+            elif say == "now":
+                self._rounds.peer_now = frame.field(header, "step", int, low=0, high=self._rounds.now + 1)
+            else:
+                check_fields(header, ["say"])
+                self._heard_bye = self._heard_bye or say == "bye"
+            self._changed.notify_all()
+        return True
 
     def _hello(self) -> bytes:
-        rounds = [[n, *self._rounds[n].stated().values()] for n in sorted(self._rounds)]
-        return encode(Kind.PARTY, {"say": "hello", "version": 1, "job": self._job, "now": self._now, "rounds": rounds})
+        about = {"say": "hello", "version": 1, "job": self._job, "now": self._rounds.now}
+        return encode(Kind.PARTY, {**about, "rounds": self._rounds.stated()})
 
     def _agree(self, header: dict[str, Any]) -> None:
-        """Find out where to go on: from this party's and the peer's statement, by a rule that is symmetric in them."""
+        """Find out where to go on, from this party's and the peer's statement."""
         check_fields(header, ["say", "version", "job", "now", "rounds"])
         frame.field(header, "version", int, choices=(1,))
         if frame.field(header, "job", str, high=200) != self._job:
             raise ProtocolAbort(
-                f"{self._peer!r} runs another job, {header['job'][:64]!r}, not {self._job!r}: give both the same",
-                party=self._peer,
+                f"{self.peer!r} runs another job, {header['job'][:64]!r}, not {self._job!r}: give both the same",
+                party=self.peer,
             )
-        theirs: dict[int, tuple[bytes, int, bytes, int]] = {}
-        for item in frame.field(header, "rounds", list, high=8, items=list):
-            if [type(v) for v in item] != [int, bytes, int, bytes, int] or min(item[0], item[2], item[4]) < 0:
-                raise FrameError("frame field 'rounds' is malformed")
-            theirs[item[0]] = (item[1], item[2], item[3], item[4])
+        theirs = self._rounds.statement(frame.field(header, "rounds", list, high=8, items=list))
         peer_now = frame.field(header, "now", int, low=0)
-        if abs(peer_now - self._now) > 1:
+        if abs(peer_now - self._rounds.now) > 1:
             raise ProtocolAbort(
-                f"this party has kept {self._now} steps and {self._peer!r} {peer_now}: one of them has lost its state; "
-                f"remove the state directories of both to start anew",
-                party=self._peer,
+                f"this party has kept {self._rounds.now} steps and {self.peer!r} {peer_now}: one of them has lost its "
+                f"state; remove the state directories of both to start anew",
+                party=self.peer,
             )
-        common = min(self._now, peer_now)
-        back = None
-        for n in sorted(set(theirs) & set(self._rounds)):
-            mine, (attempt, sent, peer_attempt, got) = self._rounds[n], theirs[n]
-            here = mine.got == 0 or mine.peer_attempt == attempt
-            there = got == 0 or peer_attempt == mine.attempt
-            if here and there:
-                if mine.got > sent or got > len(mine.sent):
-                    raise FrameError(f"{self._peer!r} counts the frames of step {n} otherwise than this party")
-            elif n <= common:
-                back = n
-                break
-            elif not here:  # came early, from an attempt that is no more; nothing was computed with it
-                mine.peer_attempt, mine.got = b"", 0
-                mine.inbox.clear()
+        back = self._rounds.compare(peer_now, theirs)
         if back is not None:
             self._go_back(back)
-            theirs = {n: v for n, v in theirs.items() if n < back}
-        self._peer_now = peer_now if back is None else back
-        self._peer_has = {}
-        for n, said in self._rounds.items():
-            if n < self._peer_now:  # it has kept that step, so it had everything
-                self._peer_has[n] = len(said.sent)
-            else:
-                self._peer_has[n] = theirs[n][3] if n in theirs and theirs[n][2] == said.attempt else 0
-            self.resent += max(0, self._left.get(n, 0) - self._peer_has[n])
-        self._left = {}
+            peer_now, theirs = back, {n: said for n, said in theirs.items() if n < back}
+        self._rounds.settle(peer_now, theirs)
         self._ready = True
 
     def _was_done(self) -> bool:
         kept = self._vault.read(_DONE)
-        return kept is not None and decode(kept, Kind.CHECKPOINT).header.get("now") == self._now
+        return kept is not None and decode(kept, Kind.CHECKPOINT).header.get("now") == self._rounds.now
 
     def _go_back(self, step: int) -> None:
         self._again[step] = self._again.get(step, 0) + 1
         if self._again[step] > _MOST_RETAKES:
             raise ProtocolAbort(
-                f"{self._peer!r} has come back {_MOST_RETAKES} times before step {step} was done, and may each time "
+                f"{self.peer!r} has come back {_MOST_RETAKES} times before step {step} was done, and may each time "
                 f"have asked for something else: find out why before you start again",
-                party=self._peer,
+                party=self.peer,
             )
         self._vault.remove(_DONE)
-        gone = [n for n in self._rounds if n >= step]
-        for n in gone:
-            del self._rounds[n]
-        self._now = step
+        gone = [n for n in self._rounds.steps() if n >= step]
+        self._rounds.drop(gone)
+        self._rounds.now = step
         self._tasks = {name: begin for name, begin in self._tasks.items() if begin <= step}
         self._write_meta()  # before the frames go: a crash in between must not leave a step that wants them
         for n in gone:
@@ -365,21 +367,12 @@ class Session:
         self.rewinds += 1
 
     def _next(self, connection: Connection) -> tuple[dict[str, Any], bytes] | None:
-        """Return what this connection is to send next: acknowledgements first, then frames in order."""
-        if self._acks:
-            step = self._acks.popleft()
-            got = self._rounds[step].got if step in self._rounds else 0
-            return {"say": "ack", "step": step, "got": got}, b""
-        pointer = connection.pointer
-        for n in sorted(self._rounds):
-            at, said = pointer.get(n, self._peer_has.get(n, 0)), self._rounds[n]
-            if at < len(said.sent):
-                pointer[n] = at + 1
-                self._left[n] = max(self._left.get(n, 0), at + 1)
-                return {"say": "data", "step": n, "number": at, "attempt": said.attempt}, said.sent[at]
-        if connection.told < self._now:
-            connection.told = self._now
-            return {"say": "now", "step": self._now}, b""
+        """Return what a connection is to send now, if anything is due."""
+        if (found := self._rounds.due(connection.pointer)) is not None:
+            return found
+        if connection.told < self._rounds.now:
+            connection.told = self._rounds.now
+            return {"say": "now", "step": self._rounds.now}, b""
         if self._leaving and not self._said_bye and self._delivered():
             self._said_bye = True
             self._changed.notify_all()
@@ -387,54 +380,14 @@ class Session:
         return None
 
     def _delivered(self) -> bool:
-        return self._ready and all(self._peer_has.get(n, 0) >= len(said.sent) for n, said in self._rounds.items())
-
-    def _data(self, header: dict[str, Any], payload: memoryview, assembly: dict[str, Any]) -> None:
-        check_fields(header, ["say", "step", "number", "attempt", "offset", "total"])
-        step = frame.field(header, "step", int, low=0)
-        number = frame.field(header, "number", int, low=0)
-        attempt = frame.field(header, "attempt", bytes, length=_ATTEMPT)
-        offset = frame.field(header, "offset", int, low=0)
-        total = frame.field(header, "total", int, low=0, high=MAX_FRAME)
-        key = (step, number, attempt, total)
-        if offset == 0:
-            assembly.clear()
-            assembly.update(key=key, data=bytearray())
-        if assembly.get("key") != key or offset != len(assembly["data"]) or offset + len(payload) > total:
-            raise FrameError(f"a piece of a frame from {self._peer!r} is not the one that is due")
-        assembly["data"] += payload
-        if len(assembly["data"]) < total:
-            return
-        whole = bytes(assembly["data"])
-        assembly.clear()
-        if not self._now - 1 <= step <= self._now + 1:
-            raise FrameError(f"{self._peer!r} sends frames of step {step} while this party is in step {self._now}")
-        if step < self._now:
-            if step in self._rounds and number < self._rounds[step].got:
-                return  # had it already
-            raise self._surplus(whole)
-        into = self._round(step)
-        if into.got and into.peer_attempt != attempt:
-            raise FrameError(f"{self._peer!r} mixes two attempts at step {step}")
-        if number < into.got:
-            return  # had it already: counted once
-        if number > into.got:
-            raise FrameError(f"frame {into.got} of step {step} from {self._peer!r} is missing")
-        into.waiting += len(whole)
-        if into.got >= _MOST_FRAMES or into.waiting > _MOST_BYTES or not whole:
-            raise FrameError(f"{self._peer!r} sends more in step {step} than any step needs, or nothing at all")
-        into.peer_attempt = attempt
-        into.got += 1
-        into.inbox.append(whole)
-        self._peer_now = max(self._peer_now, step)
-        self._acks.append(step)
+        return self._ready and self._rounds.delivered()
 
     def _surplus(self, data: bytes) -> FrameError | ProtocolAbort:
         """Return what a frame beyond those that a step needs means: the peer gave up, or takes other steps."""
         with contextlib.suppress(FrameError):
             if decode(data, Kind.VERTICAL).header.get("topic") == "abort":
                 return ProtocolAbort(
-                    "the other party gave up at the end of a step; its own log says more", party=self._peer
+                    "the other party gave up at the end of a step; its own log says more", party=self.peer
                 )
         return FrameError("the peer said more in a step than it should: both must run the same version")
 
@@ -450,35 +403,36 @@ class Session:
         silent = time.monotonic() - self._heard
         if silent > self._patience:
             raise ProtocolAbort(
-                f"no sign of life from {self._peer!r} for {silent:.0f} seconds: see whether it runs and is reached, "
+                f"no sign of life from {self.peer!r} for {silent:.0f} seconds: see whether it runs and is reached, "
                 f"then start both again with the same state directories",
-                party=self._peer,
+                party=self.peer,
             )
         self._changed.wait(min(1.0, self._patience / 4))
 
-    def _round(self, step: int) -> _Round:
-        return self._rounds.setdefault(step, _Round())
-
     def _begin(self) -> None:
         """Begin the current step as a new attempt."""
-        now = self._round(self._now)
-        now.attempt, now.sent = os.urandom(_ATTEMPT), []
-        self._vault.remove(_OUT.format(self._now))
+        self._rounds.begin(os.urandom(ATTEMPT))
+        self._vault.remove(_OUT.format(self._rounds.now))
 
     def _forget(self) -> None:
         """Drop what nobody can ask for any more: rounds two steps back, states that are no task's last ones."""
-        for n in [n for n in self._rounds if n < self._now - 1]:
-            del self._rounds[n]
-            self._peer_has.pop(n, None)
+        gone = [n for n in self._rounds.steps() if n < self._rounds.now - 1]
+        self._rounds.drop(gone)
+        for n in gone:
             self._vault.remove(_OUT.format(n))
-        ends = {*self._tasks.values(), self._now, self._now - 1}
+        ends = {*self._tasks.values(), self._rounds.now, self._rounds.now - 1}
         for name in self._vault.names():
             if name.startswith("state-") and int(name[6:]) not in ends:
                 self._vault.remove(name)
 
     def _write_meta(self) -> None:
         # after going back the round before is gone: the peer had kept it, or it would have gone back further
-        meta = {"job": self._job, "now": self._now, "tasks": dict(self._tasks), "before": self._now - 1 in self._rounds}
+        meta = {
+            "job": self._job,
+            "now": self._rounds.now,
+            "tasks": dict(self._tasks),
+            "before": self._rounds.now - 1 in self._rounds,
+        }
         self._vault.write(_META, encode(Kind.CHECKPOINT, meta))
 
     def _load(self) -> None:
@@ -490,19 +444,19 @@ class Session:
                 raise ProtocolAbort(
                     f"{self._vault.path} is of the job {header['job']!r}, not {self._job!r}: give another directory"
                 )
-            self._now = frame.field(header, "now", int, low=0)
+            self._rounds.now = frame.field(header, "now", int, low=0)
             self._tasks = dict(frame.field(header, "tasks", dict, items=int))
-            state = self._vault.read(_STATE.format(self._now))
-            if self._now and state is None:
-                raise FrameError(f"the state after step {self._now} is missing from {self._vault.path}")
+            state = self._vault.read(_STATE.format(self._rounds.now))
+            if self._rounds.now and state is None:
+                raise FrameError(f"the state after step {self._rounds.now} is missing from {self._vault.path}")
             if state is not None and frame.field(header, "before", bool):
                 about = decode(state, Kind.CHECKPOINT).header
-                before = self._round(self._now - 1)
-                before.attempt = frame.field(about, "attempt", bytes, length=_ATTEMPT)
+                before = self._rounds[self._rounds.now - 1]
+                before.attempt = frame.field(about, "attempt", bytes, length=ATTEMPT)
                 before.peer_attempt = frame.field(about, "peer", bytes)
                 before.got = frame.field(about, "got", int, low=0)
-                before.sent = self._vault.records(_OUT.format(self._now - 1))
+                before.sent = self._vault.records(_OUT.format(self._rounds.now - 1))
                 if len(before.sent) != frame.field(about, "sent", int, low=0):
-                    raise FrameError(f"frames of step {self._now - 1} are missing from {self._vault.path}")
+                    raise FrameError(f"frames of step {self._rounds.now - 1} are missing from {self._vault.path}")
         self._begin()
         self._write_meta()

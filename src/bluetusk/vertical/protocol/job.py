@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from ...errors import FrameError
+from ...errors import BluetuskError, FrameError
 from .link import Link, Rewind
+from .refusal import tell
 
 __all__ = ["Job", "Keeper", "Progress", "drive"]
 
@@ -27,8 +28,8 @@ class Job(Protocol):
     name : str
         The task, the same at both parties: it stands in every message.
     inputs : bytes
-        A hash of all that this party brings to it, see :func:`~bluetusk.vertical.protocol.state.inputs_of`: kept steps go on
-        with nothing else.
+        A hash of all that this party brings to it, see
+        :func:`~bluetusk.vertical.protocol.state.inputs_of`: kept steps go on with nothing else.
     """
 
     name: str
@@ -54,8 +55,8 @@ class Keeper(Protocol):
     def resume(self, task: str) -> tuple[int, bytes | None]:
         """Return the last step that all parties have kept, and this party's state then (None: nothing yet).
 
-        Raises :class:`~bluetusk.vertical.protocol.link.Rewind` if that step belongs to an earlier task: run that one again,
-        from its kept steps.
+        Raises :class:`~bluetusk.vertical.protocol.link.Rewind` if that step belongs to an earlier task: run that one
+        again, from its kept steps.
         """
 
     def commit(self, task: str, index: int, state: bytes) -> None:
@@ -63,7 +64,7 @@ class Keeper(Protocol):
 
 
 def drive(job: Job, links: Sequence[Link], *, keeper: Keeper | None = None, progress: Progress | None = None) -> None:
-    """Take all steps of a job.
+    """Take all steps of a job; if this party fails, the peers are told at once, and what they may know of it.
 
     Parameters
     ----------
@@ -81,6 +82,17 @@ def drive(job: Job, links: Sequence[Link], *, keeper: Keeper | None = None, prog
     FrameError
         If the kept steps were taken with other inputs, or are damaged.
     """
+    try:
+        _drive(job, links, keeper, progress)
+    except Rewind:
+        raise
+    except Exception as error:
+        if keeper is None or isinstance(error, BluetuskError):  # whoever keeps steps may mend a full disk and go on
+            tell(links, error)
+        raise
+
+
+def _drive(job: Job, links: Sequence[Link], keeper: Keeper | None, progress: Progress | None) -> None:
     first = job.state() if keeper is not None else b""
     index = _resumed(job, keeper, first) if keeper is not None else 0
     while index < job.steps:

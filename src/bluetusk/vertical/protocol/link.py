@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...errors import FrameError, ProtocolAbort
+from ...errors import BluetuskError, FrameError, ProtocolAbort
 from ...wire.frame import Kind, check_fields, decode, encode, field
 
 __all__ = ["Channel", "Link", "Message", "Observer", "Rewind", "Watcher", "array_bytes", "array_from", "local_links"]
@@ -177,6 +177,7 @@ class Link:
         self.bytes_sent = self.bytes_received = 0
         self._task, self._step = "", 0
         self._sent = self._received = 0
+        self._gave_up = False
 
     def scope(self, task: str, step: int) -> None:
         """Begin a step of a task: both parties do so at the same point of their programs.
@@ -296,7 +297,7 @@ class Link:
         return Message(body, [got.payload[a:b] for a, b in itertools.pairwise(ends)])
 
     def abort(self, reason: str) -> None:
-        """Tell the peer that this party gives up.
+        """Tell the peer that this party gives up. Only the first reason is sent.
 
         Parameters
         ----------
@@ -312,10 +313,12 @@ class Link:
             ...
         bluetusk.errors.ProtocolAbort: the other party gave up: 'too few rows' (party at fault: guest)
         """
-        self.send("abort", {"reason": reason[:200]})
+        if not self._gave_up:
+            self.send("abort", {"reason": reason[:200]})
+            self._gave_up = True
 
     def authorise(self, purpose: str, columns: Sequence[str], rows: int, **details: Any) -> None:
-        """Ask this party's observer whether its data may be used so.
+        """Ask this party's observer whether its data may be used so; if not, the peer is told of the refusal.
 
         Parameters
         ----------
@@ -327,9 +330,13 @@ class Link:
         >>> here, there = local_links()
         >>> here.authorise("binning", ["AGE"], 1000, min_rows=50)
         """
-        self.observer.authorise(
-            peer=self.peer, purpose=purpose, columns=columns, rows=rows, task=self._task or None, **details
-        )
+        try:
+            self.observer.authorise(
+                peer=self.peer, purpose=purpose, columns=columns, rows=rows, task=self._task or None, **details
+            )
+        except BluetuskError:
+            self.abort("the policy does not allow this")
+            raise
 
     def count(self, what: str, number: int) -> None:
         """Tell this party's observer of values encrypted or revealed.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 
-from ...errors import BluetuskError, FrameError, InvalidCiphertext, PolicyRefused, ProtocolAbort
+from ...errors import FrameError, InvalidCiphertext, PolicyRefused, ProtocolAbort
 from .link import Link
 
-__all__ = ["kind_of", "telling"]
+__all__ = ["kind_of", "tell"]
 
 _OF_THE_PROTOCOL = (FrameError, InvalidCiphertext, PolicyRefused, ProtocolAbort)
 
@@ -24,13 +24,8 @@ def kind_of(error: BaseException) -> str:
     return next((kind.__name__ for kind in _OF_THE_PROTOCOL if isinstance(error, kind)), "an error on its side")
 
 
-@contextmanager
-def telling(links: Sequence[Link]) -> Iterator[None]:
-    """If this party fails, tell the others :func:`kind_of` the error."""
-    try:
-        yield
-    except BluetuskError as error:
-        for link in links:
-            with suppress(Exception):
-                link.abort(kind_of(error))
-        raise
+def tell(links: Sequence[Link], error: BaseException) -> None:
+    """Tell the others :func:`kind_of` the error, unless they were told a reason already. What fails here is left."""
+    for link in links:
+        with suppress(Exception):
+            link.abort(kind_of(error))

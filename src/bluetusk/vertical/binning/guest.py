@@ -1,0 +1,243 @@
+"""The guest's half of the joint binning: labels and the key; this is how the two halves work together.
+
+Step 0: the guest makes a key and says how many rows there are; hosts cut their columns. Steps 1 to 8: the guest
+encrypts an eighth of its rows at a time as one number each, 1 + y 2^w, where 2^w exceeds the number of rows; hosts
+add them up bin by bin. Last step: hosts pack their bins into few ciphertexts by shifts, blind them with fresh units
+(afterwards only the plaintext is left of them), and the guest decrypts rows and events of every bin and answers with
+weights of evidence.
+
+That the number of rows is part of what is decrypted lets the guest check that every bin has the rows that it asks for,
+and that the bins of a column add up to all rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import FrameError, ProtocolAbort
+from ...paillier import array as arrays
+from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
+from ...paillier.keys import PrivateKey
+from ...wire.frame import field
+from ..protocol.link import Link, array_bytes, array_from
+from ..protocol.state import inputs_of, pack_state, unpack_state
+from ..tasks import BINNING
+from .bins import Ints, information_value, monotone_groups, weights_of_evidence
+from .common import PARTS, Layout, label_plan, part_of, received
+
+__all__ = ["GuestJob", "PeerColumn"]
+
+_MAX_COLUMNS = 1 << 16
+_MAX_NAME = 256
+
+
+@dataclass(frozen=True, eq=False)
+class PeerColumn:
+    """What the guest knows of a host's column: counts per bin, never the edges.
+
+    Attributes
+    ----------
+    party, name : str
+        Whose it is, and its name ("x0" and so on where the host does not show names).
+    rows, events : ndarray of int64
+        Of each bin, after merging.
+    woe : ndarray of float64
+        Weight of evidence of each bin.
+    iv : float
+        Information value.
+
+    Examples
+    --------
+    >>> PeerColumn("host", "x0", np.array([5]), np.array([1]), np.array([0.0]), 0.0).name
+    'x0'
+    """
+
+    party: str
+    name: str
+    rows: Ints
+    events: Ints
+    woe: NDArray[np.float64]
+    iv: float
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the column as plain values for JSON."""
+        return {
+            "party": self.party,
+            "name": self.name,
+            "rows": self.rows.tolist(),
+            "events": self.events.tolist(),
+            "woe": self.woe.tolist(),
+            "iv": self.iv,
+        }
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> PeerColumn:
+        """Read what :meth:`to_plain` wrote; ValueError, TypeError or KeyError if it is something else."""
+        rows, events = np.array(plain["rows"], np.int64), np.array(plain["events"], np.int64)
+        woe = np.array(plain["woe"], np.float64)
+        if not rows.shape == events.shape == woe.shape == (len(rows),):
+            raise ValueError("bins do not fit together")
+        return cls(str(plain["party"]), str(plain["name"]), rows, events, woe, float(plain["iv"]))
+
+
+class GuestJob:
+    """The guest's half: labels.
+
+    Parameters
+    ----------
+    labels : ndarray of int64
+        0 and 1.
+    min_rows : int
+        Least rows of a bin.
+    smoothing : float
+        Added to every count.
+    key_size : int
+        Bits of the key.
+    threads : int or None
+        For batches.
+    """
+
+    name = BINNING.name
+    steps = 2 + PARTS
+
+    def __init__(
+        self, labels: Ints, *, min_rows: int, smoothing: float, key_size: int, threads: int | None = None
+    ) -> None:
+        self._labels, self._min_rows, self._smoothing = labels, min_rows, smoothing
+        self._key_size, self._threads = key_size, threads
+        self.inputs = inputs_of(labels, min_rows, smoothing, key_size)
+        self._priv: PrivateKey | None = None
+        self._shapes: list[dict[str, Any]] = []
+        self.peers: list[list[PeerColumn]] = []
+
+    def step(self, links: Sequence[Link], index: int) -> None:
+        """Take a step; the module says which there are."""
+        if index == 0:
+            self._open(links)
+        elif index <= PARTS:
+            self._encrypt(links, index - 1)
+        else:
+            self._answer(links)
+
+    def _open(self, links: Sequence[Link]) -> None:
+        n = len(self._labels)
+        for link in links:
+            link.authorise(BINNING.purpose, ["label"], n, min_rows=self._min_rows)
+        priv = ephemeral_key(self._key_size, threads=self._threads)
+        for link in links:
+            link.send("labels", {"rows": n, "min_rows": self._min_rows}, [priv.public_key.to_bytes()])
+            link.count("rows", n)
+        self._shapes = [self._shape_of(link) for link in links]
+        self._priv = priv
+
+    def _shape_of(self, link: Link) -> dict[str, Any]:
+        """Receive how many columns a host has, and how many bins each."""
+        message = link.receive("columns", ("columns", "monotonic"), parts=3)
+        columns = field(message.fields, "columns", int, low=1, high=_MAX_COLUMNS)
+        bins, ordered = (array_from(part, "<u4", (columns,)).astype(np.int64) for part in message.parts[:2])
+        names = bytes(message.parts[2]).decode(errors="replace").split("\0")
+        if (
+            len(names) != columns
+            or max(map(len, names)) > _MAX_NAME
+            or (bins < 1).any()
+            or (ordered > bins).any()
+            or bins.sum() > len(self._labels) * columns
+        ):
+            raise FrameError("what the host says of its columns does not fit together")
+        if bins.max() > max(len(self._labels) // self._min_rows, 1):
+            raise ProtocolAbort(
+                f"a column has {bins.max()} bins, more than bins of {self._min_rows} rows allow", party=link.peer
+            )
+        return {
+            "names": names,
+            "bins": bins.tolist(),
+            "ordered": ordered.tolist(),
+            "monotonic": field(message.fields, "monotonic", bool),
+        }
+
+    def _encrypt(self, links: Sequence[Link], i: int) -> None:
+        assert self._priv is not None
+        layout = Layout(len(self._labels))
+        part = self._labels[part_of(layout.rows, i)]
+        c = arrays.encrypt_integers(
+            self._priv, 1 + (part << layout.w), label_plan(), frac=0, bound=layout.bound, threads=self._threads
+        )
+        data = c.to_bytes(layout.bound, threads=self._threads)
+        for link in links:
+            link.send("encrypted", parts=[data])
+            link.count("values_encrypted", len(part))
+
+    def _answer(self, links: Sequence[Link]) -> None:
+        peers = [self._counts(link, shape) for link, shape in zip(links, self._shapes, strict=True)]
+        done = []
+        for link, shape, counts in zip(links, self._shapes, peers, strict=True):
+            columns, groups, shown = [], [], []
+            for name, ordered, (rows, events) in zip(shape["names"], shape["ordered"], counts, strict=True):
+                to = np.arange(len(rows), dtype=np.int64)
+                if shape["monotonic"]:
+                    to = monotone_groups(rows, events, ordered, self._smoothing)
+                many = int(to.max()) + 1
+                rows, events = (np.bincount(to, each, many).astype(np.int64) for each in (rows, events))
+                woe = weights_of_evidence(rows, events, self._smoothing)
+                iv = information_value(rows, events, self._smoothing)
+                columns.append(PeerColumn(link.peer, name, rows, events, woe, iv))
+                groups.append(to)
+                shown.append(woe)
+            link.send(
+                "weights",
+                {},
+                [
+                    array_bytes(np.concatenate(groups), "<u4"),
+                    array_bytes(np.concatenate(shown), "<f8"),
+                    array_bytes([column.iv for column in columns], "<f8"),
+                ],
+            )
+            link.count("values_revealed", sum(map(len, shown)))
+            done.append(columns)
+        self.peers = done
+
+    def _counts(self, link: Link, shape: dict[str, Any]) -> list[tuple[Ints, Ints]]:
+        """Decrypt rows and events of each bin of a host's columns, and check that they can be right."""
+        assert self._priv is not None
+        pub, n = self._priv.public_key, len(self._labels)
+        w, slots, total = Layout(n).w, Layout(n).slots(pub.bits), sum(shape["bins"])
+        data = link.receive("bins", parts=1).parts[0]
+        packed = received(data, pub, slots.blocks(total), slots.bound, self._threads)
+        wide = self._priv.decrypt_integers(packed, threads=self._threads).tolist()
+        values = [value & ((1 << slots.width) - 1) for value in slots.floors(wide, total)]
+        rows = np.array([value & ((1 << w) - 1) for value in values], np.int64)
+        events = np.array([value >> w for value in values], np.int64)
+        ends = np.cumsum(shape["bins"])[:-1]
+        columns = list(zip(np.split(rows, ends), np.split(events, ends), strict=True))
+        marked = int(self._labels.sum())
+        sound = all(r.sum() == n and e.sum() == marked and (e <= r).all() for r, e in columns)
+        if min(wide) < 0 or not sound:
+            raise ProtocolAbort("the bins of a column do not add up to all rows and events", party=link.peer)
+        if rows.min() < self._min_rows:
+            link.abort("a bin is smaller than min_rows")
+            raise ProtocolAbort(f"a bin has {rows.min()} rows, fewer than min_rows={self._min_rows}", party=link.peer)
+        return columns
+
+    def state(self) -> bytes:
+        """Return the key's primes, the hosts' columns and what was opened."""
+        none = bytes(self._key_size // 16)
+        fields = {
+            "primes": [none, none] if self._priv is None else [*saved_key(self._priv)],
+            "shapes": json.dumps(self._shapes),
+            "peers": json.dumps([[column.to_plain() for column in columns] for columns in self.peers]),
+        }
+        return pack_state(self.name, fields, {})
+
+    def restore(self, state: bytes) -> None:
+        """Go back to a state of this job."""
+        fields, _ = unpack_state(state, self.name)
+        p, q = fields["primes"]
+        self._priv = restored_key(p, q, self._priv) if any(p) else None
+        self._shapes = json.loads(fields["shapes"])
+        self.peers = [[PeerColumn.from_plain(plain) for plain in columns] for columns in json.loads(fields["peers"])]

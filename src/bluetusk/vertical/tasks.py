@@ -1,0 +1,174 @@
+"""The tasks of two-party models: one row each, read by the protocols, the party, the command line and the evidence.
+
+A task's name stands in each of its messages, its purpose in the policies of those whose data it uses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "AGREE",
+    "BINNING",
+    "BLACKLIST",
+    "BOOSTING",
+    "BOOSTING_SCORES",
+    "CONFIRM",
+    "HEADS",
+    "INTERSECT",
+    "LOGISTIC",
+    "LOGISTIC_SCORES",
+    "MODELS",
+    "PURPOSES",
+    "SPLIT",
+    "TASKS",
+    "Task",
+]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of two parties.
+
+    Attributes
+    ----------
+    name : str
+        In each message, in the meter and in the log.
+    purpose : str
+        What a policy grants; empty if the task uses no row.
+    stage : str
+        Its name among the stages of a whole run.
+    title : str
+        For people.
+    guest, host : str
+        What each of the two brings.
+    reveals : str
+        What is opened, and to whom.
+    groups : bool
+        Whether sums of groups of rows are opened, so that a policy's least size of a group is due.
+    asks : bool
+        Whether ids are asked about.
+    few : bool
+        Whether few rows are in order: how many there are is known only after it, or one applicant may be scored.
+    """
+
+    name: str
+    purpose: str
+    stage: str
+    title: str
+    guest: str
+    host: str
+    reveals: str
+    groups: bool = False
+    asks: bool = False
+    few: bool = False
+
+
+AGREE = Task(
+    "agree", "", "agree", "compare settings", "its settings", "its settings", "to both: whether the settings are equal"
+)
+INTERSECT = Task(
+    "intersect",
+    "intersect",
+    "intersect",
+    "find the customers in common",
+    "ids",
+    "ids",
+    "to both: which of their ids the other has, and how many ids it has",
+    asks=True,
+    few=True,
+)
+SPLIT = Task(
+    "split", "", "split", "hold rows back", "a random key", "a random key", "to both: which rows are held back"
+)
+BINNING = Task(
+    "woe-binning",
+    "binning",
+    "binning",
+    "bin columns",
+    "labels",
+    "columns",
+    "to the guest: the host's bins, their rows and events; to the host: its bins' weights of evidence",
+    groups=True,
+)
+LOGISTIC = Task(
+    "logistic_regression",
+    "logistic_regression",
+    "logistic_regression",
+    "logistic regression",
+    "labels, columns, the key",
+    "columns",
+    "to each: the coefficients of its own columns; to both: whether the loss fell, one bit an epoch",
+)
+LOGISTIC_SCORES = Task(
+    "logistic_regression.predict",
+    "predict",
+    "logistic_regression_scores",
+    "scores of it",
+    "columns",
+    "columns",
+    "to the guest: the host's part of each score",
+    few=True,
+)
+BOOSTING = Task(
+    "gradient_boosting",
+    "gradient_boosting",
+    "gradient_boosting",
+    "gradient boosting",
+    "labels, columns, the key",
+    "columns",
+    "to the guest: sums of gradients of the host's buckets; to the host: which rows reach each of its splits",
+    groups=True,
+)
+BOOSTING_SCORES = Task(
+    "gradient_boosting.predict",
+    "predict",
+    "gradient_boosting_scores",
+    "scores of it",
+    "columns",
+    "columns",
+    "to the guest: the side that each row takes at the host's splits which it reaches",
+    few=True,
+)
+BLACKLIST = Task(
+    "blacklist",
+    "blacklist",
+    "blacklist",
+    "ask a blacklist",
+    "ids",
+    "a list of ids",
+    "to the guest: which of its ids are listed, how long the list is; to the host: how many are asked",
+    asks=True,
+    few=True,
+)
+HEADS = Task(
+    "heads",
+    "",
+    "heads",
+    "exchange heads of the logs",
+    "the head of its log",
+    "the head of its log",
+    "to each: the other's signed head",
+)
+CONFIRM = Task("kept", "", "kept", "confirm the results", "a word", "a word", "to both: that the other has its results")
+
+TASKS = (
+    AGREE,
+    INTERSECT,
+    SPLIT,
+    BINNING,
+    LOGISTIC,
+    LOGISTIC_SCORES,
+    BOOSTING,
+    BOOSTING_SCORES,
+    BLACKLIST,
+    HEADS,
+    CONFIRM,
+)
+"""In the order of a run."""
+
+MODELS = ((LOGISTIC, LOGISTIC_SCORES), (BOOSTING, BOOSTING_SCORES))
+"""Each model's training, and what scores rows by it."""
+
+PURPOSES = tuple(dict.fromkeys(task.purpose for task in TASKS if task.purpose))
+"""What a policy may grant."""
