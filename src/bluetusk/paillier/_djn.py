@@ -9,19 +9,14 @@ References: I. Damgard, M. Jurik, J. B. Nielsen, 2010, section 4.2; PPCA 10-2023
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._kernels.paillier import PaillierPublic
 from .._powers import product_us
 from . import validate
 from ._scheme import Scheme
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from .._kernels.paillier import PaillierPublic
+from ._store import Words
 
 __all__ = ["Djn"]
 
@@ -31,7 +26,6 @@ class Djn(Scheme):
 
     name = "djn"
     has_base = True
-    tabled = True
     owner_encrypts = True
 
     def check_public(self, n: int, base: int | None) -> tuple[int | None, bool]:
@@ -57,29 +51,20 @@ class Djn(Scheme):
         """Return the limbs of an exponent."""
         return n_limbs // 2
 
-    def check_random(self, values: Sequence[int], n: int) -> None:
+    def check_random(self, values: list[int], n: int) -> None:
         """Refuse exponents out of range."""
         half = n.bit_length() // 2
         if any(not 0 <= value < 1 << half for value in values):
             raise ValueError(f"r must hold exponents 0 <= a < 2^{half} for the suite djn")
 
-    def draw(self, kernel: PaillierPublic, count: int) -> NDArray[np.uint64]:
+    def draw(self, kernel: PaillierPublic, count: int) -> Words:
         """Return fresh exponents, one row each."""
         limbs = self.random_limbs(kernel.n_limbs)
         return np.frombuffer(os.urandom(8 * limbs * count), dtype=np.uint64).reshape(count, limbs)
 
-    def power(
-        self,
-        kernel: PaillierPublic,
-        base: int | None,
-        table: bool,
-        dst: NDArray[np.uint64],
-        lo: int,
-        hi: int,
-        random: NDArray[np.uint64],
-    ) -> None:
-        """Write the obfuscators of given exponents to elements ``lo .. hi - 1``, by the table where there is one."""
-        if table:
+    def power(self, kernel: PaillierPublic, base: int | None, dst: Words, lo: int, hi: int, random: Words) -> None:
+        """Write the obfuscators of given exponents to elements ``lo .. hi - 1``; without a base, by its table."""
+        if base is None:
             kernel.blind_table(dst, lo, hi, random)
         else:
             kernel.blind_power(dst, lo, hi, base, random)

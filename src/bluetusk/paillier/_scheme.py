@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from .._kernels.paillier import PaillierPrivate, PaillierPublic
 from . import primes, validate
+from ._store import Words
 from .fingerprint import fingerprint
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 __all__ = ["Scheme"]
 
@@ -31,9 +27,7 @@ class Scheme(ABC):
     name: ClassVar[str]
     """The suite's name in keys, frames and files."""
     has_base: ClassVar[bool]
-    """Whether a key has a base, which its maker may choose."""
-    tabled: ClassVar[bool]
-    """Whether a table of powers of the base makes obfuscators faster."""
+    """Whether obfuscators are powers of a base, of which there may be a table; a key's maker may choose it."""
     owner_encrypts: ClassVar[bool]
     """Whether the private key encrypts long arrays faster than the public one."""
 
@@ -99,22 +93,13 @@ class Scheme(ABC):
         """Return the limbs of the randomness of an obfuscator, for an n of `n_limbs`."""
 
     @abstractmethod
-    def check_random(self, values: Sequence[int], n: int) -> None:
+    def check_random(self, values: list[int], n: int) -> None:
         """Refuse randomness out of range by a ValueError."""
 
     @abstractmethod
-    def draw(self, kernel: PaillierPublic, count: int) -> NDArray[np.uint64]:
+    def draw(self, kernel: PaillierPublic, count: int) -> Words:
         """Return fresh randomness for obfuscators, one row each."""
 
     @abstractmethod
-    def power(
-        self,
-        kernel: PaillierPublic,
-        base: int | None,
-        table: bool,
-        dst: NDArray[np.uint64],
-        lo: int,
-        hi: int,
-        random: NDArray[np.uint64],
-    ) -> None:
-        """Write the obfuscators of given randomness to elements ``lo .. hi - 1``; `table` if the table is built."""
+    def power(self, kernel: PaillierPublic, base: int | None, dst: Words, lo: int, hi: int, random: Words) -> None:
+        """Write the obfuscators of given randomness to elements ``lo .. hi - 1``; without a base, by its table."""

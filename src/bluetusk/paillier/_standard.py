@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import gmpy2
 import numpy as np
 
+from .._kernels.paillier import PaillierPublic
 from .._powers import product_us
 from ..errors import InvalidKey
 from . import validate
 from ._scheme import Scheme
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from .._kernels.paillier import PaillierPublic
+from ._store import Words
 
 __all__ = ["Standard", "random_units"]
 
 
-def random_units(kernel: PaillierPublic, count: int) -> NDArray[np.uint64]:
+def random_units(kernel: PaillierPublic, count: int) -> Words:
     """Uniform units of Z_n, by rejection, one canonical row each; a multiple of p or q has probability 2^-1000."""
     modulus, limbs = kernel.n, kernel.n_limbs
     rows: list[bytes] = []
@@ -38,7 +33,6 @@ class Standard(Scheme):
 
     name = "standard"
     has_base = False
-    tabled = False
     owner_encrypts = False
 
     def check_public(self, n: int, base: int | None) -> tuple[int | None, bool]:
@@ -60,24 +54,15 @@ class Standard(Scheme):
         """Return the limbs of the randomness of an obfuscator."""
         return n_limbs
 
-    def check_random(self, values: Sequence[int], n: int) -> None:
+    def check_random(self, values: list[int], n: int) -> None:
         """Refuse randomness out of range."""
         if any(not 0 < value < n or gmpy2.gcd(value, n) != 1 for value in values):
             raise ValueError("r must hold units of Z_n for the suite standard")
 
-    def draw(self, kernel: PaillierPublic, count: int) -> NDArray[np.uint64]:
+    def draw(self, kernel: PaillierPublic, count: int) -> Words:
         """Return fresh randomness for obfuscators, one row each."""
         return random_units(kernel, count)
 
-    def power(
-        self,
-        kernel: PaillierPublic,
-        base: int | None,
-        table: bool,
-        dst: NDArray[np.uint64],
-        lo: int,
-        hi: int,
-        random: NDArray[np.uint64],
-    ) -> None:
+    def power(self, kernel: PaillierPublic, base: int | None, dst: Words, lo: int, hi: int, random: Words) -> None:
         """Write the obfuscators of given randomness to elements ``lo .. hi - 1``."""
         kernel.blind_standard(dst, lo, hi, random)

@@ -245,7 +245,7 @@ def encrypt_integers(
     >>> priv.decrypt(c)
     array([ 1.5, -2. ])
     """
-    pub, _ = encrypting.halves(key)
+    pub = key if isinstance(key, PublicBase) else key.public_key
     values = as_array(ints, "ints")
     packing = encrypting.packing_for(pub, plan, values.shape, slot_bits) if packed else None
     capacity = pub._capacity if packing is None else packing.capacity

@@ -112,7 +112,7 @@ class Blinder(Uncopied):
 
     def prepare(self, n: int) -> None:
         """Build the comb table if `n` more obfuscators make it worth while (interruptible)."""
-        if not self._scheme.tabled or self._ready or self._used + n < _TABLE_PAYS_FROM:
+        if not self._scheme.has_base or self._ready or self._used + n < _TABLE_PAYS_FROM:
             return
         self._kernel.table_open(TABLE_BYTES)
         while not self._ready:
@@ -213,12 +213,12 @@ class Blinder(Uncopied):
         n = hi - lo
         self.prepare(n)
         scheme, kernel = self._scheme, self._kernel
-        scheme.power(kernel, self._hs, self._ready, dst, lo, hi, scheme.draw(kernel, n))
+        scheme.power(kernel, None if self._ready else self._hs, dst, lo, hi, scheme.draw(kernel, n))
         self._used += n
 
     def power(self, dst: NDArray[np.uint64], lo: int, hi: int, random: NDArray[np.uint64]) -> None:
         """Write the obfuscators of given randomness, one row each, as the scheme draws it."""
-        self._scheme.power(self._kernel, self._hs, self._ready, dst, lo, hi, random)
+        self._scheme.power(self._kernel, None if self._ready else self._hs, dst, lo, hi, random)
 
     def draw(self, n: int) -> NDArray[np.uint64]:
         """Return fresh randomness for :meth:`power`, one row for each of n obfuscators."""

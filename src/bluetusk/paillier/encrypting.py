@@ -19,11 +19,9 @@ from ..errors import DecryptionError, EncodingOverflow, InvalidKey
 from . import _bounds
 from ._base import CipherBase, Packing
 from ._store import FRESH, Index, Store, Words, build, canonical_slices
-from .scheme import PrivateBase
+from .scheme import PublicBase
 
 if TYPE_CHECKING:
-    from typing_extensions import TypeIs
-
     from . import PrivateKey, PublicKey
 
 __all__ = ["AUDITOR", "decrypted", "default_plan", "encrypted", "packing_for", "residue_rows"]
@@ -83,15 +81,6 @@ def residue_rows(
     return lambda lo, hi: out[lo:hi]
 
 
-def halves(key: PublicKey | PrivateKey) -> tuple[PublicKey, PrivateKey | None]:
-    """Return the public key of a key, and the private one if it is that."""
-    return (key.public_key, key) if _is_private(key) else (key, None)
-
-
-def _is_private(key: PublicKey | PrivateKey) -> TypeIs[PrivateKey]:
-    return isinstance(key, PrivateBase)
-
-
 def encrypted(
     key: PublicKey | PrivateKey,
     ints: _bounds.Ints,
@@ -101,7 +90,7 @@ def encrypted(
     progress: _parallel.Progress | None,
 ) -> tuple[Store, Index]:
     """Encrypt integers that fit the plan; return the store and its index."""
-    pub, owner = halves(key)
+    pub, owner = (key, None) if isinstance(key, PublicBase) else (key.public_key, key)
     shape = ints.shape if packing is None else (*ints.shape[:-1], packing.blocks)
     n = math.prod(shape)
     rows = residue_rows(pub, ints, packing)

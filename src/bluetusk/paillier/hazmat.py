@@ -115,7 +115,7 @@ def encrypt_with(
     out = np.zeros((count, mont.limbs), dtype=np.uint64)
 
     def work(lo: int, hi: int) -> None:
-        scheme.power(kernel, pub.hs, False, elements, lo, hi, random[lo:hi])
+        scheme.power(kernel, pub.hs, elements, lo, hi, random[lo:hi])
         kernel.mul_plain(elements, elements, None, rows, lo, hi, True)
         mont.store(out, elements, None, lo, hi)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, final
 
 from .. import _parallel
 from .._numeric import as_int
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["PrivateKey"]
 
 
+@final
 class PrivateKey(PrivateBase):
     """A Paillier private key: decrypts, and encrypts long arrays at least as fast as the public key does.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, final
 
 from .. import _parallel
 from .._kernels.paillier import PaillierPublic
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["PublicKey"]
 
 
+@final
 class PublicKey(PublicBase):
     """A Paillier public key: encrypts, and computes on what was encrypted.
 
