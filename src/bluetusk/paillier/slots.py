@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -113,16 +114,10 @@ class Slots:
         The result is what arithmetic makes of `c`, with its proven bound; :func:`mask` hides where it came from.
         """
         flat = c.reshape(-1)
-        whole = len(flat) // self.count * self.count
-        parts = [flat[:whole].reshape(-1, self.count)] if whole else []
-        parts += [flat[whole:].reshape(1, -1)] if len(flat) > whole else []
-        sums = []
-        for rows in parts:
-            total = rows[:, rows.shape[1] - 1]
-            for j in range(rows.shape[1] - 2, -1, -1):
-                total = total * (1 << self.width) + rows[:, j]
-            sums.append(total)
-        return sums[0] if len(sums) == 1 else joined(sums, 0)
+        whole = len(flat) - len(flat) % self.count
+        parts = [part for part in (flat[:whole].reshape(-1, self.count), flat[whole:].reshape(1, -1)) if part.size]
+        step = 1 << self.width
+        return joined([reduce(lambda total, column: total * step + column, rows.T[::-1]) for rows in parts], 0)
 
     def signed(self, blocks: Sequence[int], n: int) -> list[int]:
         """Return the n values of opened plaintexts, exactly, each with its own sign.

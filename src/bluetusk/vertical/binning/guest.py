@@ -67,14 +67,7 @@ class PeerColumn:
 
     def to_plain(self) -> dict[str, Any]:
         """Return the column as plain values for JSON."""
-        return {
-            "party": self.party,
-            "name": self.name,
-            "rows": self.rows.tolist(),
-            "events": self.events.tolist(),
-            "woe": self.woe.tolist(),
-            "iv": self.iv,
-        }
+        return vars(self) | {each: getattr(self, each).tolist() for each in ("rows", "events", "woe")}
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> PeerColumn:
