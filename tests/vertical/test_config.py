@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bluetusk.vertical.party.config import Config, Model
-from bluetusk.vertical.party.pipeline import Rows
+from bluetusk.vertical.party.rows import Rows
 from bluetusk.vertical.tables.files import read_columns
 
 GUEST = """

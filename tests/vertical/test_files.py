@@ -15,6 +15,7 @@ from bluetusk import cli
 from bluetusk.vertical import GradientBoosting, WoEBinning, local_links, read_columns
 from bluetusk.vertical.party import config as _config
 from bluetusk.vertical.party import pipeline as _pipeline
+from bluetusk.vertical.party.rows import Rows
 from bluetusk.vertical.tables import files as _files
 from bluetusk.vertical.tables.cells import MISSING_TEXTS
 from bluetusk.vertical.tables.profile import ColumnProfile, describe, show
@@ -42,7 +43,7 @@ def written(tmp_path, text, name="bank.csv"):
 def rows_of(tmp_path, text, more=""):
     """The table of a party as a run reads it."""
     written(tmp_path, text)
-    return _pipeline.Rows.read(_config.Config.load(written(tmp_path, TOML + more, "party.toml")))
+    return Rows.read(_config.Config.load(written(tmp_path, TOML + more, "party.toml")))
 
 
 # ---------------------------------------------------------------------------------------------------- missing, numbers
@@ -390,7 +391,7 @@ def test_a_whole_run_on_texts_and_codes(both, tmp_path):
         configs[role] = _config.Config(
             role, "j", "-", "-", "-", _config.Data(str(path), **declared), connect="-", model=model
         )
-    rows = {role: _pipeline.Rows.read(config) for role, config in configs.items()}
+    rows = {role: Rows.read(config) for role, config in configs.items()}
     assert {role: [each.kind for each in of.profile] for role, of in rows.items()} == {
         "guest": ["text", "numeric"],
         "host": ["categorical", "numeric"],

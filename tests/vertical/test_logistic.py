@@ -270,7 +270,7 @@ def test_no_column_makes_it_diverge_or_turn(case):
     y = (x @ [1.0, 0.5, 0.3, -0.4, 0.2, 0.6] + 1.5 * rng.normal(size=2000) > 1).astype(int)
     xg, xh = HARD[case](rng, y, x)
     n = 150 if case in QUICK else 600
-    guest = LogisticRegression("guest", epochs=6 if case in QUICK else None, key_size=2048, seed=SEED)
+    guest = LogisticRegression("guest", epochs=6 if case in QUICK else None, key_size=2048, random_state=SEED)
     host = LogisticRegression("host", key_size=2048)
     both(lambda link: guest.fit(xg[:n], y[:n], link=link), lambda link: host.fit(xh[:n], link=link))
     z = xg[n:] @ guest.coef_ + xh[n:] @ host.coef_ + guest.intercept_ + host.intercept_
@@ -793,8 +793,8 @@ def test_the_helper_reports_the_first_error():
 def test_a_host_with_a_seed_goes_on_with_no_other():
     xg, xh, y = data()
     guest, host = pair(epochs=1, batch_size=40)
-    host.set_params(seed=SEED)
+    host.set_params(random_state=SEED)
     both(lambda link: guest.fit(xg, y, link=link), lambda link: host.fit(xh, link=link))
-    guest.set_params(seed=bytes(32))
+    guest.set_params(random_state=bytes(32))
     with pytest.raises(bt.ProtocolAbort, match="another order"):
         both(lambda link: guest.fit(xg, y, link=link), lambda link: host.fit(xh, link=link))

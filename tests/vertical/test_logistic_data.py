@@ -111,7 +111,7 @@ def test_rare_events_are_ranked_and_calibrated(both, rate):
 
 
 def fitted(both, xg, xh, y, **options):
-    guest = LogisticRegression("guest", key_size=2048, seed=bytes(32), **options)
+    guest = LogisticRegression("guest", key_size=2048, random_state=bytes(32), **options)
     host = LogisticRegression("host", key_size=2048)
     from bluetusk.vertical import local_links
 

@@ -15,6 +15,7 @@ from bluetusk.errors import FrameError, ProtocolAbort
 from bluetusk.vertical.party import connection as _connection
 from bluetusk.vertical.party import session as _session
 from bluetusk.vertical.party.session import Session
+from bluetusk.vertical.party.transport import Memory
 from bluetusk.vertical.party.vault import Vault
 from bluetusk.vertical.protocol.job import drive
 from bluetusk.vertical.protocol.link import Link, Rewind
@@ -332,3 +333,22 @@ def test_a_failure_is_told(tmp_path):
     sessions[0].fail(ProtocolAbort("the disk is full"))
     with pytest.raises(ProtocolAbort, match="'ProtocolAbort'"):
         exchange(sessions)
+
+
+def test_two_sessions_of_one_process_over_memory(tmp_path):
+    """The in-memory transport carries frames of several pieces, both ways, and a failure."""
+    sessions = [Session(Vault(tmp_path / name, KEY), job="memory", peer=name) for name in ("host", "guest")]
+    transport = Memory(*sessions)
+    big = os.urandom(3 * _connection.CHUNK + 7)
+    for session in sessions:
+        session.resume("a task")
+        session.send(big)
+        session.send(b"end")
+    assert [session.recv() for session in sessions] == [big, big]
+    assert [session.recv() for session in sessions] == [b"end", b"end"]
+    sessions[0].fail(ValueError("row 7"))
+    with pytest.raises(ProtocolAbort, match="an error on its side"):
+        sessions[1].recv()
+    transport.close()
+    for session in sessions:
+        session._vault.close()

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 import bluetusk as bt
 from bluetusk.vertical import local_links
 from bluetusk.vertical.party.config import Config, Data, Model
-from bluetusk.vertical.party.pipeline import Rows, run
+from bluetusk.vertical.party.pipeline import run
+from bluetusk.vertical.party.rows import Rows
 from bluetusk.vertical.party.splits import SplitKey, Splits, agree_on_split
 from bluetusk.wire.frame import Kind, decode
 

@@ -28,7 +28,8 @@ from bluetusk.vertical.boosting import sums as _boosting_sums
 from bluetusk.vertical.boosting.buckets import Buckets
 from bluetusk.vertical.logistic import products
 from bluetusk.vertical.party.config import Config, Data, Model
-from bluetusk.vertical.party.pipeline import Rows, confirm, run
+from bluetusk.vertical.party.pipeline import confirm, run
+from bluetusk.vertical.party.rows import Rows
 from bluetusk.vertical.protocol import link as _link
 from bluetusk.wire.frame import Kind, decode, encode
 

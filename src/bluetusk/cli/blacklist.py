@@ -21,7 +21,7 @@ from .._parallel import get_num_threads
 from ..paillier import keyfile
 from ..vertical.align.ids import as_ids
 from ..vertical.blacklist.query import BlacklistAnswer, blacklist_query, blacklist_serve
-from ..vertical.party.config import Evidence, _made
+from ..vertical.party.config import Evidence, made_from
 from ..vertical.protocol.job import Keeper, Progress
 from ..vertical.protocol.link import Link, local_links
 from ..vertical.tables.files import File
@@ -106,9 +106,9 @@ class Settings:
         else:
             limit = None
         try:
-            evidence = None if section is None else _made(Evidence, section, "evidence.")
+            evidence = None if section is None else made_from(Evidence, section, "evidence.")
             known = {"evidence": evidence, "limit": limit, "role": role}
-            made = _made(cls, given, "", known)
+            made = made_from(cls, given, "", known)
             if (made.listen is None) == (made.connect is None):
                 raise ValueError("give exactly one of listen and connect: one party listens, the other connects")
             if role == "host" and (limit is None or limit < 1):
@@ -201,9 +201,9 @@ def _side(role: str) -> Callable[[argparse.Namespace], int]:
 def _over_grpc(settings: Settings, ids: list[str], progress: str) -> dict[str, Any]:
     from ..vertical.party.certs import Identity
     from ..vertical.party.checks import check_room
-    from ..vertical.party.pipeline import _Metered
+    from ..vertical.party.pipeline import Metered
     from ..vertical.party.process import Party
-    from ..vertical.party.run import _recorder
+    from ..vertical.party.run import recorder_of
 
     get_num_threads()  # a wrong BLUETUSK_NUM_THREADS is found before the first message
     needs = {settings.state: (1 << 20) + 33 * len(ids)}
@@ -213,7 +213,7 @@ def _over_grpc(settings: Settings, ids: list[str], progress: str) -> dict[str, A
         needs[str(Path(settings.output).parent)] = sum(len(text.encode()) + 4 for text in ids) + 4096
     check_room(needs)
     identity = Identity.load(settings.certificate, settings.key, settings.peer_certificate)
-    recorder = None if settings.evidence is None else _recorder(settings, identity)[0]  # type: ignore[arg-type]
+    recorder = None if settings.evidence is None else recorder_of(settings, identity)[0]  # type: ignore[arg-type]
     way = {"listen": settings.listen} if settings.listen is not None else {"connect": settings.connect}
     with Party(
         settings.role,
@@ -228,7 +228,7 @@ def _over_grpc(settings: Settings, ids: list[str], progress: str) -> dict[str, A
             _listening(progress)(party.address)
 
         def program(link: Link, keeper: Keeper) -> dict[str, Any]:
-            kept: Any = keeper if recorder is None else _Metered(keeper, recorder.meter)
+            kept: Any = keeper if recorder is None else Metered(keeper, recorder.meter)
             return run(link, settings, ids, keeper=kept, progress=_progress(progress))
 
         result = party.run(program)

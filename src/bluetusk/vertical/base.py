@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from typing import Any, TypeVar
 
-__all__ = ["Estimator", "check_role"]
+from .._numeric import as_int
+
+__all__ = ["Estimator", "check_role", "seed_of"]
 
 ROLES = ("guest", "host")
 
@@ -17,6 +20,18 @@ def check_role(role: object) -> str:
     if role not in ROLES:
         raise ValueError(f'role must be "guest" (who has the labels) or "host", not {role!r}')
     return str(role)
+
+
+def seed_of(random_state: object, what: str, name: str = "random_state") -> bytes | None:
+    """Return the 32 bytes that a random state stands for: themselves, or a hash of a number from 0 to 2^63 - 1."""
+    if random_state is None:
+        return None
+    if isinstance(random_state, bytes) and len(random_state) == 32:
+        return random_state
+    if isinstance(random_state, bytes | str):
+        raise ValueError(f"{name} must be a whole number or 32 bytes, not {len(random_state)}: hash what you have")
+    number = as_int(random_state, name, 0, (1 << 63) - 1)
+    return hashlib.sha256(f"bluetusk {what} {number}".encode()).digest()
 
 
 class Estimator:
@@ -75,6 +90,16 @@ class Estimator:
                 raise ValueError(f"{type(self).__name__} has no parameter {name!r}: it has {', '.join(self._names())}")
             setattr(self, name, value)
         return self
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn 1.6 and later needs to know of an estimator, so that its tools take these."""
+        from sklearn.utils import Tags, TargetTags
+
+        return Tags(estimator_type=None, target_tags=TargetTags(required=False))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether there are results: attributes that end in an underscore."""
+        return any(name.endswith("_") and not name.startswith("_") for name in vars(self))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_params().items())})"

@@ -41,7 +41,7 @@ class Guest:
     def step(self, links: Sequence[Link], index: int) -> None:
         """Take a step; see :class:`~bluetusk.vertical.protocol.job.Job`."""
         if index == 0:
-            self._greet(links)
+            self.greet(links)
         elif index <= PARTS:
             self._ask(links, index - 1)
         elif index <= 2 * PARTS:
@@ -49,7 +49,8 @@ class Guest:
         else:
             self._tell(links)
 
-    def _greet(self, links: Sequence[Link]) -> None:
+    def greet(self, links: Sequence[Link]) -> None:
+        """Exchange sizes, and make the key of the order."""
         n, nonces, rows, least = len(self.ids), [os.urandom(NONCE)], [], self._own_least
         for link in links:
             link.authorise(INTERSECT.purpose, ["id"], n, min_intersection=self._own_least)

@@ -41,7 +41,7 @@ class Host:
         """Take a step; see :class:`~bluetusk.vertical.protocol.job.Job`."""
         (link,) = links
         if index == 0:
-            self._greet(link)
+            self.greet(link)
         elif index <= PARTS:
             self._offer(link, index - 1)
         elif index <= 2 * PARTS:
@@ -49,9 +49,10 @@ class Host:
             answer = self._answerer.answer(self._asked[cut], link.peer, self._threads)
             link.send("answer", parts=[answer.tobytes()])
         else:
-            self._learn(link)
+            self.learn(link)
 
-    def _greet(self, link: Link) -> None:
+    def greet(self, link: Link) -> None:
+        """Exchange sizes, and add to the key of the order."""
         said = link.receive("hello", ("rows", "least"), parts=0).fields
         rows = field(said, "rows", int, low=0, high=MAX_ROWS)
         field(said, "least", int, low=0, high=MAX_ROWS)
@@ -76,7 +77,8 @@ class Host:
         cut = part(self.rows, i)
         self._asked = np.concatenate([self._asked, receive_points(link, "request", cut.stop - cut.start)])
 
-    def _learn(self, link: Link) -> None:
+    def learn(self, link: Link) -> None:
+        """Find the rows that the guest names."""
         message = link.receive("common", ("rows",), parts=1)
         rows = field(message.fields, "rows", int, low=self._least, high=min(self.rows, len(self.ids)))
         told = array_from(message.parts[0], "|u1", (rows, TAG))

@@ -182,7 +182,7 @@ class _Query(Guest):
     def list_size(self) -> int:
         return int(self.rows[0])
 
-    def _greet(self, links: Sequence[Link]) -> None:
+    def greet(self, links: Sequence[Link]) -> None:
         (link,) = links
         link.authorise(BLACKLIST.purpose, ["id"], len(self.ids))
         link.send("hello", {"rows": len(self.ids)})
@@ -205,7 +205,7 @@ class _Serve(Host):
     def asked(self) -> int:
         return self.rows
 
-    def _greet(self, link: Link) -> None:
+    def greet(self, link: Link) -> None:
         rows = field(link.receive("hello", ("rows",), parts=0).fields, "rows", int, low=0, high=MAX_ROWS)
         if rows > self._limit:
             link.abort(f"at most {self._limit} ids may be asked")
@@ -221,5 +221,5 @@ class _Serve(Host):
         link.count("values_revealed", rows)  # whether each of them is listed
         self.rows = rows
 
-    def _learn(self, link: Link) -> None:
+    def learn(self, link: Link) -> None:
         raise ProtocolAbort("a blacklist's owner learns nothing")  # no step leads here

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..._numeric import as_array, as_int
 from ...errors import FrameError
 from ...wire.frame import Kind, check_fields, encode, field
-from ..base import Estimator, check_role
+from ..base import Estimator, check_role, seed_of
 from ..findings import few_events, separating, tell, useless
 from ..protocol.job import Keeper, Progress, drive
 from ..protocol.link import Link
@@ -83,9 +84,11 @@ class LogisticRegression(Estimator):
         the mean squared residual, which for the linear sigmoid is what it minimises.
     key_size : {3072, 2048, 4096}
         Bits of this party's key, which lives as long as a training.
+    random_state : int or bytes, optional
+        A number, or 32 bytes, from which both parties derive the order of rows and which are held back; the guest's is
+        fresh by default, and the host is told. A host that gives one goes on with no other.
     seed : bytes, optional
-        32 bytes from which both parties derive the order of rows and which are held back; the guest's are fresh by
-        default, and the host is told. A host that gives a seed goes on with no other.
+        The former name of `random_state`, with a FutureWarning.
 
     Attributes
     ----------
@@ -160,6 +163,7 @@ class LogisticRegression(Estimator):
         calibrate: bool = True,
         tol: float | None = None,
         key_size: int = 3072,
+        random_state: int | bytes | None = None,
         seed: bytes | None = None,
     ) -> None:
         self.role = role
@@ -173,7 +177,18 @@ class LogisticRegression(Estimator):
         self.calibrate = calibrate
         self.tol = tol
         self.key_size = key_size
+        self.random_state = random_state
         self.seed = seed
+
+    def _seed(self) -> bytes | None:
+        if self.seed is None:
+            return seed_of(self.random_state, "logistic")
+        if self.random_state is not None:
+            raise ValueError(
+                "random_state and seed are both given: seed is the former name of random_state, leave it out"
+            )
+        warnings.warn("seed is now called random_state: give that", FutureWarning, stacklevel=3)
+        return seed_of(self.seed, "logistic", "seed")
 
     def fit(
         self,
@@ -244,7 +259,7 @@ class LogisticRegression(Estimator):
         if not guest:
             if y is not None:
                 raise ValueError("y: the host has no labels; the guest gives them")
-            job = LogisticJob("host", table, names, self.key_size, seed=_seed(self.seed), held_back=chosen)
+            job = LogisticJob("host", table, names, self.key_size, seed=self._seed(), held_back=chosen)
             drive(job, [link], keeper=keeper, progress=progress)
             self._take(job, names)
             return self
@@ -260,7 +275,7 @@ class LogisticRegression(Estimator):
             config=config,
             labels=labels,
             class_weights=weights,
-            seed=_seed(self.seed),
+            seed=self._seed(),
             held_back=chosen,
         )
         findings = [*few_events(labels), *separating(names, list(table.T), labels)]
@@ -605,9 +620,3 @@ def _chosen(held_back: ArrayLike | None, rows: int) -> NDArray[np.int64] | None:
     if mask.all():
         raise ValueError("held_back holds back all rows: none is left to train on")
     return np.flatnonzero(mask)
-
-
-def _seed(seed: bytes | None) -> bytes | None:
-    if seed is not None and (not isinstance(seed, bytes) or len(seed) != 32):
-        raise ValueError("seed must be 32 bytes: hash what you have, or leave it out")
-    return seed

@@ -18,7 +18,7 @@ from .config import Config
 from .results import check_places
 
 if TYPE_CHECKING:
-    from .pipeline import Rows
+    from .rows import Rows
 
 __all__ = ["check_folders", "check_room", "check_rows"]
 

@@ -192,15 +192,15 @@ class Config:
         try:
             if sections["data"] is None:
                 raise ValueError("the section [data] is missing")
-            data = _made(Data, sections["data"], "data.")
+            data = made_from(Data, sections["data"], "data.")
             more = {
                 "data": data,
-                "model": _made(Model, sections["model"] or {}, "model."),
+                "model": made_from(Model, sections["model"] or {}, "model."),
                 "evidence": None
                 if sections["evidence"] is None
-                else _made(Evidence, sections["evidence"], "evidence."),
+                else made_from(Evidence, sections["evidence"], "evidence."),
             }
-            config = _made(cls, given, "", more)
+            config = made_from(cls, given, "", more)
             config._check()
         except ValueError as err:
             raise ValueError(f"{os.fspath(path)}: {err}") from None
@@ -255,7 +255,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 }
 
 
-def _made(kind: type[T], given: Any, where: str, more: dict[str, Any] | None = None) -> T:
+def made_from(kind: type[T], given: Any, where: str, more: dict[str, Any] | None = None) -> T:
     """Make a section from what the file says, every name and type checked."""
     if not isinstance(given, dict):
         raise ValueError(f"{where[:-1]} must be a section")

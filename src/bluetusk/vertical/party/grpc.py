@@ -6,7 +6,6 @@ slow peer costs no memory. A broken connection is made again until the session's
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import ssl
@@ -15,12 +14,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ...errors import BluetuskError, ProtocolAbort
+from ...errors import ProtocolAbort
 from .certs import Identity, only_certificate
-from .connection import CHUNK, Connection
+from .connection import CHUNK
 from .session import Session
+from .transport import Transport, drain, typed
 
-__all__ = ["Transport", "connect", "listen"]
+__all__ = ["connect", "listen"]
 
 _METHOD = "/bluetusk.Party/Converse"
 _OPTIONS = [
@@ -46,16 +46,7 @@ def _grpc() -> Any:
     return grpc
 
 
-class Transport:
-    """A session's network side; :meth:`close` ends it."""
-
-    address: str
-
-    def close(self) -> None:
-        """End the network side."""
-
-
-class _Listener(Transport):
+class _Listener:
     def __init__(self, session: Session, identity: Identity, address: str) -> None:
         grpc = _grpc()
         self._session = session
@@ -66,7 +57,7 @@ class _Listener(Transport):
             if only_certificate(pem) != pinned:
                 context.abort(grpc.StatusCode.PERMISSION_DENIED, "another certificate is expected")
             connection = session.connect()
-            threading.Thread(target=_drain, args=(requests, connection, session), daemon=True).start()
+            threading.Thread(target=drain, args=(requests, connection, session), daemon=True).start()
             yield from connection.messages()
 
         handler = grpc.method_handlers_generic_handler(
@@ -91,7 +82,7 @@ class _Listener(Transport):
         self._server.stop(grace=1.0).wait()
 
 
-class _Dialler(Transport):
+class _Dialler:
     def __init__(self, session: Session, identity: Identity, address: str) -> None:
         self._grpc = _grpc()
         self._session, self._identity, self.address = session, identity, address
@@ -119,9 +110,9 @@ class _Dialler(Transport):
                 try:
                     self._explain(err)
                 except Exception as other:
-                    self._session.fail(_typed(other))
+                    self._session.fail(typed(other))
             except Exception as err:
-                self._session.fail(_typed(err))
+                self._session.fail(typed(err))
             finally:
                 channel.close()
             self._closed.wait(pause)
@@ -171,28 +162,6 @@ def _rejected(identity: Identity, address: str) -> bool:
         return "CERTIFICATE" in str(err).upper() or "UNKNOWN_CA" in str(err).upper()
     except OSError:
         return False
-
-
-def _typed(err: Exception) -> BluetuskError:
-    """Return an error of ours: nothing may end a thread of the transport in silence."""
-    if isinstance(err, BluetuskError):
-        return err
-    return ProtocolAbort(f"the connection failed: {type(err).__name__}: {err}")
-
-
-def _drain(requests: Iterator[bytes], connection: Connection, session: Session) -> None:
-    def take(message: bytes) -> bool:
-        try:
-            return connection.take(message)
-        except Exception as err:
-            session.fail(_typed(err))
-            return False
-
-    with contextlib.suppress(Exception):  # gRPC ends the iterator with an exception of its own: the peer is gone
-        for message in requests:
-            if not take(message):
-                return
-    connection.lost()
 
 
 def listen(session: Session, identity: Identity, address: str) -> Transport:

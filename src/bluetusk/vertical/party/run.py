@@ -24,9 +24,10 @@ from ..tasks import BOOSTING, LOGISTIC
 from .certs import Identity
 from .checks import check_folders, check_rows
 from .config import Config
-from .pipeline import Outcome, Rows, confirm, peer_name, run, unevaluated, write_scores
+from .pipeline import Outcome, confirm, peer_name, run, unevaluated, write_scores
 from .process import Party
 from .results import reserved, written
+from .rows import Rows
 from .splits import Splits
 
 __all__ = ["run_party"]
@@ -88,7 +89,7 @@ def _run_held(
     splits = Splits(config.splits, identity.state_key(), pair=_pair(config, identity))
     recorder = peer_key = None
     if config.evidence is not None:
-        recorder, peer_key = _recorder(config, identity)
+        recorder, peer_key = recorder_of(config, identity)
     way = {"listen": config.listen} if config.listen is not None else {"connect": config.connect}
     with Party(
         config.role,
@@ -151,7 +152,7 @@ def _proved(config: Config, recorder: Recorder, peer_key: bytes) -> dict[str, An
     }
 
 
-def _recorder(config: Config, identity: Identity) -> tuple[Recorder, bytes]:
+def recorder_of(config: Config, identity: Identity) -> tuple[Recorder, bytes]:
     given = config.evidence
     assert given is not None  # the caller looked
     passphrase = os.environ.get(PASSPHRASE) or None

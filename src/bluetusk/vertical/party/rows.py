@@ -1,0 +1,96 @@
+"""The rows that a party brings, read from its file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..tables.files import File
+from ..tables.profile import ColumnProfile
+from .config import Config
+
+__all__ = ["Rows"]
+
+
+@dataclass
+class Rows:
+    """A party's own table.
+
+    Attributes
+    ----------
+    ids : ndarray of object
+        As texts.
+    names : list of str
+        Of the columns.
+    values : list of ndarray
+        float64 with NaN where missing; or objects: texts, and None where missing.
+    labels : ndarray or None
+        At the guest.
+    profile : list of ColumnProfile
+        What the columns hold.
+    """
+
+    ids: NDArray[Any]
+    names: list[str]
+    values: list[NDArray[Any]]
+    labels: NDArray[np.int64] | None
+    profile: list[ColumnProfile] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, config: Config) -> Rows:
+        """Read the file that a configuration names.
+
+        Parameters
+        ----------
+        config : Config
+            The party's.
+
+        Returns
+        -------
+        Rows
+
+        Raises
+        ------
+        ValueError
+            If the file lacks a column, an id or a label, has another label than 0 and 1, or a column that is not what
+            it is declared to be: the error names file, line, column and value.
+        """
+        data = config.data
+        wanted = None
+        if data.columns is not None:
+            wanted = [data.id, *([data.label] if data.label else []), *data.columns]
+        file = File(data.file, wanted, missing=data.missing)
+        ids = file.ids(data.id)
+        labels = file.labels(data.label) if data.label else None
+        others = [name for name in file.raw if name not in (data.id, data.label)]
+        names = list(data.columns) if data.columns is not None else others
+        if len(set(names)) != len(names) or {data.id, data.label} & set(names):
+            raise ValueError(f"data.columns must name each column once, and neither {data.id!r} nor the label")
+        for kind in ("categorical", "text", "numeric"):
+            for name in getattr(data, kind):
+                if name not in names:
+                    raise ValueError(f"data.{kind} names {name!r}, which is not among the columns of {data.file}")
+        values, profile = file.columns(
+            names,
+            categorical=data.categorical,
+            text=data.text,
+            numeric=data.numeric,
+            decimal=data.decimal,
+            thousands=data.thousands,
+        )
+        return cls(ids, names, values, labels, profile)
+
+    def matrix(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the columns of some rows side by side: float64, or objects if there are texts."""
+        columns = [values[rows] for values in self.values]
+        kind = np.float64 if all(c.dtype.kind == "f" for c in columns) else object
+        return np.column_stack([c.astype(kind) for c in columns])
+
+    def categorical(self, declared: Collection[str] = ()) -> list[str]:
+        """Return the names of the columns of categories, among them those that were declared."""
+        pairs = zip(self.names, self.values, strict=True)
+        return [name for name, values in pairs if name in declared or values.dtype.kind == "O"]
