@@ -10,9 +10,10 @@ import pytest
 
 from bluetusk.encoding import FixedPoint
 from bluetusk.errors import EncodingOverflow
-from bluetusk.paillier import _words, encrypting
-from bluetusk.paillier.array import CipherArray, concatenate, decrypt, encrypt, encrypt_integers
-from bluetusk.paillier.array import decrypt_integers as ints_of
+from bluetusk.paillier import PrivateKey, _words, encrypting
+from bluetusk.paillier.array import CipherArray, concatenate, encrypt, encrypt_integers
+
+decrypt, ints_of = PrivateKey.decrypt, PrivateKey.decrypt_integers
 
 SMALL = FixedPoint.integers(limit=1000)
 rng = np.random.default_rng(7)

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bluetusk.paillier import _ufunc
+from bluetusk.paillier import PrivateKey, _ufunc
 from bluetusk.paillier.array import CipherArray, concatenate, encrypt
-from bluetusk.paillier.array import decrypt_integers as ints_of
+
+ints_of = PrivateKey.decrypt_integers
 
 WHOLE = np.arange(48).reshape(3, 4, 4) + 100  # no value is that of another element, or a place in the store
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from bluetusk.encoding import FixedPoint
+from bluetusk.paillier import PrivateKey
 from bluetusk.paillier.array import CipherArray, encrypt
-from bluetusk.paillier.array import decrypt_integers as ints_of
+
+ints_of = PrivateKey.decrypt_integers
 
 # --- never a value ----------------------------------------------------------------------------------------------------
 

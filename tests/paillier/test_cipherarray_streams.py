@@ -14,11 +14,12 @@ import pytest
 
 from bluetusk.encoding import FixedPoint
 from bluetusk.errors import FrameError, InvalidCiphertext
+from bluetusk.paillier import PrivateKey, encrypting
 from bluetusk.paillier import _store as stores
-from bluetusk.paillier import encrypting
-from bluetusk.paillier.array import CipherArray, decrypt, encrypt
-from bluetusk.paillier.array import decrypt_integers as ints_of
+from bluetusk.paillier.array import CipherArray, encrypt
 from bluetusk.wire import frame
+
+decrypt, ints_of = PrivateKey.decrypt, PrivateKey.decrypt_integers
 
 SMALL = FixedPoint.integers(limit=1000)
 WIDTH = 512

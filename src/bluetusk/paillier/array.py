@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _parallel
@@ -35,7 +34,7 @@ from .scheme import PrivateBase, PublicBase
 if TYPE_CHECKING:
     from . import PrivateKey, PublicKey
 
-__all__ = ["CipherArray", "concatenate", "decrypt", "decrypt_integers", "encrypt", "encrypt_integers"]
+__all__ = ["CipherArray", "concatenate", "encrypt", "encrypt_integers"]
 
 
 class CipherArray(Shape, Arith, Ufunc, Wire, Refusals):
@@ -60,6 +59,7 @@ class CipherArray(Shape, Arith, Ufunc, Wire, Refusals):
 
     Examples
     --------
+    >>> import numpy as np
     >>> c = pub.encrypt([1.5, -2.0, 0.25])
     >>> d = 2 * c + np.array([1.0, 1.0, 1.0])
     >>> priv.decrypt(d)
@@ -105,6 +105,7 @@ class CipherArray(Shape, Arith, Ufunc, Wire, Refusals):
 
         Examples
         --------
+        >>> import numpy as np
         >>> import bluetusk as bt
         >>> c = np.array([[1.0, 2.0], [3.0, -4.0]]) @ pub.encrypt([0.5, 0.25])
         >>> mine, message = c.to_shares(truncate=20, bound=2**46)
@@ -167,6 +168,7 @@ def encrypt(
 
     Examples
     --------
+    >>> import numpy as np
     >>> from bluetusk.paillier.array import encrypt
     >>> encrypt(pub, np.zeros((2, 3))).shape
     (2, 3)
@@ -239,6 +241,7 @@ def encrypt_integers(
 
     Examples
     --------
+    >>> import numpy as np
     >>> import bluetusk as bt
     >>> from bluetusk.paillier.array import encrypt_integers
     >>> c = encrypt_integers(pub, np.array([3, -4]), bt.FixedPoint(), frac=1, bound=8)
@@ -254,88 +257,6 @@ def encrypt_integers(
         raise EncodingOverflow(f"a value exceeds the stated bound {bound}: state a larger one or mend the values")
     store, index = encrypting.encrypted(key, values, packing, threads=threads, progress=progress)
     return CipherArray._make(store, index, pub, plan, frac, bound, packing)
-
-
-def decrypt(
-    priv: PrivateKey,
-    c: CipherArray,
-    *,
-    threads: int | None = None,
-    progress: _parallel.Progress | None = None,
-) -> NDArray[np.float64]:
-    """Decrypt an array to floats.
-
-    Parameters
-    ----------
-    priv : PrivateKey
-        The key.
-    c : CipherArray
-        An array under its public key.
-    threads : int, optional
-        Overrides :func:`bluetusk.set_num_threads`.
-    progress : callable, optional
-        Called as ``progress(done, total)`` with counts of ciphertexts.
-
-    Returns
-    -------
-    ndarray of float64
-        Of the shape of `c`; every exact value is rounded half-even once.
-
-    Raises
-    ------
-    InvalidKey
-        If `c` is encrypted under another key, or `priv` is closed.
-    DecryptionError
-        If a check failed; one message whatever the cause, which is in the log of this machine.
-
-    Examples
-    --------
-    >>> from bluetusk.paillier.array import decrypt
-    >>> decrypt(priv, pub.encrypt([0.5, -1.0]))
-    array([ 0.5, -1. ])
-    """
-    ints = encrypting.decrypted(priv, c, threads=threads, progress=progress)
-    return np.asarray(c.plan.to_float(ints, c.frac), dtype=np.float64).reshape(c.shape)
-
-
-def decrypt_integers(
-    priv: PrivateKey,
-    c: CipherArray,
-    *,
-    threads: int | None = None,
-    progress: _parallel.Progress | None = None,
-) -> NDArray[Any]:
-    """Decrypt an array to its exact integers v; its values are ``v / 2^frac`` (``v / 10^frac``).
-
-    Parameters
-    ----------
-    priv : PrivateKey
-        The key.
-    c : CipherArray
-        An array under its public key.
-    threads : int, optional
-        Overrides :func:`bluetusk.set_num_threads`.
-    progress : callable, optional
-        Called as ``progress(done, total)`` with counts of ciphertexts.
-
-    Returns
-    -------
-    ndarray of int64, or of object holding Python ints
-        Of the shape of `c`. int64 if the array's bound is below 2^63, so the dtype depends on its history, not on its
-        values.
-
-    Raises
-    ------
-    InvalidKey, DecryptionError
-        As :func:`decrypt`.
-
-    Examples
-    --------
-    >>> from bluetusk.paillier.array import decrypt_integers
-    >>> decrypt_integers(priv, pub.encrypt([7, -8]))
-    array([ 7, -8])
-    """
-    return encrypting.decrypted(priv, c, threads=threads, progress=progress)
 
 
 def concatenate(arrays: Sequence[CipherArray], axis: int | None = 0) -> CipherArray:

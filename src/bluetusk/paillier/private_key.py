@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NoReturn, final
 
+import numpy as np
+
 from .. import _parallel
 from .._numeric import as_int
 from ..errors import InvalidKey
 from . import array as arrays
-from . import keyfile
+from . import encrypting, keyfile
 from .public_key import PublicKey
 from .scheme import PrivateBase, scheme_of
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
     from .._kernels.paillier import PaillierPrivate
@@ -206,7 +207,8 @@ class PrivateKey(PrivateBase):
         >>> priv.decrypt(pub.encrypt([0.5, -1.25], bt.FixedPoint()))
         array([ 0.5 , -1.25])
         """
-        return arrays.decrypt(self, c, threads=threads, progress=progress)
+        ints = encrypting.decrypted(self, c, threads=threads, progress=progress)
+        return np.asarray(c.plan.to_float(ints, c.frac), dtype=np.float64).reshape(c.shape)
 
     def decrypt_integers(
         self, c: CipherArray, *, threads: int | None = None, progress: _parallel.Progress | None = None
@@ -237,7 +239,7 @@ class PrivateKey(PrivateBase):
         >>> priv.decrypt_integers(pub.encrypt([[1, -2]])).tolist()
         [[1, -2]]
         """
-        return arrays.decrypt_integers(self, c, threads=threads, progress=progress)
+        return encrypting.decrypted(self, c, threads=threads, progress=progress)
 
     def close(self) -> None:
         """Wipe the key; calls in flight finish first, later ones raise InvalidKey. Closing twice does nothing.
