@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bluetusk.federated.noise import mechanism as noise
+from bluetusk.federated import noise
 
 N = 1_000_000
 

@@ -270,7 +270,7 @@ def test_interrupts_leave_journals_usable(paths):
             with contextlib.suppress(ProtocolAbort):
                 journal.spend(round, "x")
         journal.close()
-        again = Journal(journal._path, bytes(32))  # every line is whole
+        again = Journal(journal._file.path, bytes(32))  # every line is whole
         with pytest.raises(ProtocolAbort, match="already decrypted"):
             again.check(3, "x")
         again.close()

@@ -13,6 +13,8 @@ import warnings
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 import bluetusk as bt
 from bluetusk.vertical import local_links
@@ -215,9 +217,7 @@ def grind(guest_parts, wanted, tries=60):
         except bt.ProtocolAbort:
             thread.join(20)
             continue  # it does not take another part than before
-        secret = _splits.HKDF(_splits.hashes.SHA256(), 32, splits.between, _splits._LABEL + b"key").derive(
-            theirs + mine
-        )
+        secret = HKDF(hashes.SHA256(), 32, splits.between, _splits._LABEL + b"key").derive(theirs + mine)
         if SplitKey(secret).held_back(IDS, 0.1)[wanted]:
             host.send("reveal", {}, [mine])
             thread.join(20)

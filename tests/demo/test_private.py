@@ -13,7 +13,7 @@ from bluetusk.demo import private
 from bluetusk.demo.binning import CELLS, Bins, cells_of, choose_bins, histogram
 from bluetusk.demo.data import Customers, load
 from bluetusk.demo.model import gradient, scores
-from bluetusk.federated.noise import mechanism as noise
+from bluetusk.federated import noise
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ import pytest
 
 from bluetusk import FixedPoint
 from bluetusk.errors import InvalidKey, ProtocolAbort
-from bluetusk.evidence import Audit, _audit
+from bluetusk.evidence import Audit
 from bluetusk.paillier.encrypting import AUDITOR
+from bluetusk.storage import sealed
 
 
 @pytest.fixture(autouse=True)
@@ -20,10 +21,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Instead of scrypt, a third of a second, a hash of all it depends on; the example uses the real one."""
     import hashlib
 
-    def derive(passphrase: str, header: dict[str, object]) -> bytes:
-        return hashlib.sha256(repr((passphrase, header["salt"], header["log2_n"], header["p"])).encode()).digest()
+    def derive(secret: bytes, header: dict[str, object]) -> bytes:
+        return hashlib.sha256(repr((secret, header["salt"], header["log2_n"], header["p"])).encode()).digest()
 
-    monkeypatch.setattr(_audit, "passphrase_key", derive)
+    monkeypatch.setattr(sealed, "_derive", derive)
 
 
 def test_every_encryption_replays(tmp_path: Path, pub: Any, priv: Any, keypair2: Any) -> None:

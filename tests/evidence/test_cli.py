@@ -18,24 +18,21 @@ from bluetusk.evidence import (
     Meter,
     Policy,
     Recorder,
-    _audit,
-    _identity,
     fingerprint,
     fingerprint_groups,
     read_public_key,
 )
+from bluetusk.storage import sealed
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Instead of scrypt, a third of a second, a hash of all it depends on."""
 
-    def derive(passphrase: str | bytes, header: dict[str, object]) -> bytes:
-        text = passphrase.decode() if isinstance(passphrase, bytes) else passphrase
-        return hashlib.sha256(repr((text, header["salt"], header["log2_n"], header["p"])).encode()).digest()
+    def derive(secret: bytes, header: dict[str, object]) -> bytes:
+        return hashlib.sha256(repr((secret, header["salt"], header["log2_n"], header["p"])).encode()).digest()
 
-    for module in (_identity, _audit):
-        monkeypatch.setattr(module, "passphrase_key", derive)
+    monkeypatch.setattr(sealed, "_derive", derive)
     monkeypatch.setenv("BLUETUSK_PASSPHRASE", "correct horse")
 
 

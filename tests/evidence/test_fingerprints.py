@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 import bluetusk as bt
 from bluetusk import cli
 from bluetusk.evidence import Grant, Log, Policy, fingerprint, fingerprint_groups, read_public_key
-from bluetusk.evidence._policy import EXAMPLE
+from bluetusk.evidence.policy import EXAMPLE
 from bluetusk.wire import frame
 
 GROUPS = re.compile(r"\b[0-9a-f]{4}(?:-[0-9a-f]{4}){15}\b")

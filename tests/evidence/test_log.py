@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bluetusk.errors import FrameError, InvalidKey, ProtocolAbort
-from bluetusk.evidence import Head, Identity, Log, _identity, fingerprint, read_heads, read_public_key, verify
-from bluetusk.evidence._identity import _SMALL_ORDER, signature_holds
+from bluetusk.evidence import Head, Identity, Log, fingerprint, read_heads, read_public_key, verify
+from bluetusk.evidence.identity import _SMALL_ORDER, signature_holds
+from bluetusk.storage import sealed
 from bluetusk.wire import frame
 
 BANK, HOST = Identity.generate(), Identity.generate()
@@ -287,10 +288,10 @@ def test_heads_in_files(logs: tuple[Log, Log], tmp_path: Path) -> None:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Instead of scrypt, a third of a second, a hash of all it depends on; the examples use the real one."""
 
-    def derive(passphrase: str, header: dict[str, object]) -> bytes:
-        return hashlib.sha256(repr((passphrase, header["salt"], header["log2_n"], header["p"])).encode()).digest()
+    def derive(secret: bytes, header: dict[str, object]) -> bytes:
+        return hashlib.sha256(repr((secret, header["salt"], header["log2_n"], header["p"])).encode()).digest()
 
-    monkeypatch.setattr(_identity, "passphrase_key", derive)
+    monkeypatch.setattr(sealed, "_derive", derive)
 
 
 def test_identity_files(tmp_path: Path, quick: None) -> None:

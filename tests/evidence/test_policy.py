@@ -14,8 +14,8 @@ import pytest
 
 from bluetusk.errors import FrameError, PolicyRefused
 from bluetusk.evidence import Grant, Guard, Identity, Policy
-from bluetusk.evidence._policy import EXAMPLE
 from bluetusk.evidence._request import Request
+from bluetusk.evidence.policy import EXAMPLE
 from bluetusk.wire import frame
 
 OWNER, OTHER = Identity.generate(), Identity.generate()

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bluetusk._random import Stream
-from bluetusk.federated.noise import mechanism as noise
+from bluetusk.federated import noise
 from bluetusk.federated.noise import sampler as _noise_sampler
 from bluetusk.federated.noise.laws import Gaussian, Law, Skellam
 from bluetusk.federated.noise.sampler import Sampler

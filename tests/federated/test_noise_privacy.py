@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bluetusk as bt
-from bluetusk.federated.noise import mechanism as noise
+from bluetusk.federated import noise
 
 WORK = mp.MPContext()
 WORK.prec = 300

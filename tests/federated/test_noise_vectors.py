@@ -16,7 +16,7 @@ from pathlib import Path
 
 import mpmath as mp
 
-from bluetusk.federated.noise import mechanism as noise
+from bluetusk.federated import noise
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "libprio_discrete_gaussian.json").read_text())
 MASK = 2**64 - 1

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import errno
 import os
-import stat
 import time
 import unicodedata
 
@@ -14,6 +12,7 @@ from hypothesis import strategies as st
 
 from bluetusk.errors import InvalidKey
 from bluetusk.paillier import keyfile
+from bluetusk.storage import sealed
 from bluetusk.wire import frame
 
 PASSPHRASE = "seven quiet otters"
@@ -32,7 +31,7 @@ def quick(monkeypatch):
         given = b"|".join([secret, header["salt"], *(b"%d" % header[name] for name in ("log2_n", "r", "p"))])
         return Scrypt(salt=given, length=32, n=2, r=1, p=1).derive(given)
 
-    monkeypatch.setattr(keyfile, "_derive", derive)
+    monkeypatch.setattr(sealed, "_derive", derive)
     return calls
 
 
@@ -142,7 +141,7 @@ def test_too_little_memory_is_said_so(monkeypatch):
     def derive(self, secret):
         raise MemoryError
 
-    monkeypatch.setattr(keyfile, "Scrypt", type("Scrypt", (), {"__init__": lambda self, **_: None, "derive": derive}))
+    monkeypatch.setattr(sealed, "Scrypt", type("Scrypt", (), {"__init__": lambda self, **_: None, "derive": derive}))
     with pytest.raises(InvalidKey, match="needs 1024 MiB of memory"):
         keyfile.unseal(data, PASSPHRASE)
 
@@ -189,181 +188,6 @@ def test_repr_shows_no_secret():
     assert repr(GIVEN) == "Material(bits=2048, suite='djn')"
 
 
-# ------------------------------------------------------------------------------------------------------------ files
-
-
-@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077, 0o277])
-def test_mode_is_0600_whatever_the_umask(tmp_path, mask):
-    before = os.umask(mask)
-    try:
-        keyfile.write(tmp_path / "a.key", b"sealed")
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE((tmp_path / "a.key").stat().st_mode) == 0o600
-    assert keyfile.read(tmp_path / "a.key") == b"sealed"
-    assert os.listdir(tmp_path) == ["a.key"]
-
-
-def test_an_existing_file_is_kept_unless_asked(tmp_path):
-    path = tmp_path / "a.key"
-    keyfile.write(path, b"first")
-    with pytest.raises(FileExistsError, match="overwrite=True") as caught:
-        keyfile.write(path, b"second")
-    assert caught.value.filename == str(path)
-    assert path.read_bytes() == b"first"
-    path.chmod(0o644)
-    keyfile.write(path, b"second", overwrite=True)
-    assert path.read_bytes() == b"second"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert os.listdir(tmp_path) == ["a.key"]
-
-
-def test_a_file_that_appears_meanwhile_is_kept(tmp_path, monkeypatch):
-    path = tmp_path / "a.key"
-    real = os.fsync
-
-    def meanwhile(fd):
-        real(fd)
-        path.write_bytes(b"another writer's")
-
-    monkeypatch.setattr(os, "fsync", meanwhile)
-    with pytest.raises(FileExistsError, match="overwrite=True"):
-        keyfile.write(path, b"ours")
-    assert path.read_bytes() == b"another writer's"
-    assert os.listdir(tmp_path) == ["a.key"]
-
-
-@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS])
-def test_file_systems_without_hard_links(tmp_path, monkeypatch, code):
-    def no_links(*args, **kwargs):
-        raise OSError(code, os.strerror(code))
-
-    monkeypatch.setattr(os, "link", no_links)
-    path = tmp_path / "a.key"
-    keyfile.write(path, b"first")
-    assert path.read_bytes() == b"first"
-    real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (real(fd), (tmp_path / "b.key").write_bytes(b"theirs")))
-    with pytest.raises(FileExistsError):
-        keyfile.write(tmp_path / "b.key", b"ours")
-    assert sorted(os.listdir(tmp_path)) == ["a.key", "b.key"]
-    assert (tmp_path / "b.key").read_bytes() == b"theirs"
-
-
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "disk full"), KeyboardInterrupt(), MemoryError()])
-@pytest.mark.parametrize("call", ["write", "fsync", "fchmod", "link", "replace"])
-@pytest.mark.parametrize("existing", [False, True])
-def test_nothing_partial_is_left_by_any_failure(tmp_path, monkeypatch, call, error, existing):
-    path = tmp_path / "a.key"
-    if existing:
-        path.write_bytes(b"the old key")
-    if call == ("link" if existing else "replace"):
-        call = "write"  # the call that is not made in this case
-
-    def fail(*args, **kwargs):
-        raise error
-
-    monkeypatch.setattr(os, call, fail)
-    with pytest.raises(type(error)):
-        keyfile.write(path, b"the new key", overwrite=existing)
-    monkeypatch.undo()
-    assert os.listdir(tmp_path) == (["a.key"] if existing else [])
-    assert not existing or path.read_bytes() == b"the old key"
-
-
-@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "no"), OSError(errno.EMFILE, "too many files")])
-def test_a_directory_that_cannot_be_read_is_no_failure(tmp_path, monkeypatch, error):
-    """Mode 0300, say: the file is complete and has its name, only the directory cannot be opened to be synced."""
-    real, refused = os.open, []
-
-    def open_files_only(path, flags, *args, **kwargs):
-        if os.path.isdir(path):
-            refused.append(path)
-            raise error
-        return real(path, flags, *args, **kwargs)
-
-    monkeypatch.setattr(os, "open", open_files_only)
-    keyfile.write(tmp_path / "a.key", b"sealed")
-    assert refused == [str(tmp_path)]
-    assert keyfile.read(tmp_path / "a.key") == b"sealed"
-
-
-def test_a_disk_that_fills_up_in_the_middle(tmp_path, monkeypatch):
-    real, written = os.write, []
-
-    def little(fd, data):
-        if sum(written) >= 30:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        written.append(real(fd, data[:10]))
-        return written[-1]
-
-    monkeypatch.setattr(os, "write", little)
-    with pytest.raises(OSError, match="No space"):
-        keyfile.write(tmp_path / "a.key", bytes(100))
-    assert os.listdir(tmp_path) == []
-    written.clear()
-    keyfile.write(tmp_path / "b.key", bytes(range(25)))  # short writes are continued
-    assert (tmp_path / "b.key").read_bytes() == bytes(range(25))
-
-
-def test_the_data_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
-    path = tmp_path / "a.key"
-    seen, real = [], os.fsync
-
-    def fsync(fd):
-        seen.append((stat.S_ISDIR(os.fstat(fd).st_mode), path.exists()))
-        real(fd)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    keyfile.write(path, b"sealed")
-    assert seen == [(False, False), (True, True)]
-
-
-def test_a_directory_that_cannot_be_synced_does_not_matter(tmp_path, monkeypatch):
-    real = os.fsync
-
-    def fsync(fd):
-        if stat.S_ISDIR(os.fstat(fd).st_mode):
-            raise OSError(errno.EINVAL, "Invalid argument")
-        real(fd)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    keyfile.write(tmp_path / "a.key", b"sealed")
-    assert (tmp_path / "a.key").read_bytes() == b"sealed"
-
-
-def test_links_are_never_followed_when_writing(tmp_path):
-    target = tmp_path / "target"
-    target.write_bytes(b"precious")
-    link, dangling = tmp_path / "link", tmp_path / "dangling"
-    link.symlink_to(target)
-    dangling.symlink_to(tmp_path / "nowhere")
-    for path in (link, dangling):
-        with pytest.raises(FileExistsError):
-            keyfile.write(path, b"new")
-        keyfile.write(path, b"new", overwrite=True)
-        assert not path.is_symlink()
-        assert path.read_bytes() == b"new"
-    assert target.read_bytes() == b"precious"
-    assert not (tmp_path / "nowhere").exists()
-
-
-def test_missing_and_wrong_places_raise_the_systems_errors(tmp_path, monkeypatch):
-    with pytest.raises(FileNotFoundError):
-        keyfile.write(tmp_path / "none" / "a.key", b"x")
-    with pytest.raises(FileNotFoundError):
-        keyfile.read(tmp_path / "a.key")
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(OSError, match="directory"):
-        keyfile.write(tmp_path / "folder", b"x", overwrite=True)
-    assert os.listdir(tmp_path) == ["folder"]
-    with pytest.raises(InvalidKey, match=ONE_MESSAGE):
-        keyfile.read(tmp_path / "folder")
-    monkeypatch.chdir(tmp_path)
-    keyfile.write("bare-name.key", b"x")
-    assert keyfile.read(b"bare-name.key".decode()) == b"x"
-
-
 def test_pipes_devices_and_huge_files_are_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with open(tmp_path / "huge", "wb") as file:
@@ -373,3 +197,8 @@ def test_pipes_devices_and_huge_files_are_refused_at_once(tmp_path):
         with pytest.raises(InvalidKey, match=ONE_MESSAGE):
             keyfile.read(path)
     assert time.monotonic() - started < 1
+
+
+def test_a_folder_is_no_key_file(tmp_path):
+    with pytest.raises(InvalidKey, match=ONE_MESSAGE):
+        keyfile.read(tmp_path)

@@ -14,6 +14,7 @@ from bluetusk.errors import InvalidKey
 from bluetusk.paillier import keyfile, primes
 from bluetusk.paillier.private_key import PrivateKey
 from bluetusk.paillier.public_key import PublicKey
+from bluetusk.storage import files, sealed
 
 PASSPHRASE = "seven quiet otters"
 
@@ -26,7 +27,7 @@ def primes_of(priv) -> tuple[int, int]:
 @pytest.fixture
 def quick(monkeypatch):
     """A key file's cost without scrypt's: its real parameters are tested in test_keyfile.py."""
-    monkeypatch.setattr(keyfile, "_derive", lambda secret, header: (secret * 32)[:32])
+    monkeypatch.setattr(sealed, "_derive", lambda secret, header: (secret * 32)[:32])
 
 
 @pytest.fixture
@@ -256,10 +257,10 @@ def test_loading_validates_everything_again(quick, keypair, tmp_path):
     }
     path = tmp_path / "a.key"
     for words, material in bad.items():
-        keyfile.write(path, keyfile.seal(material, PASSPHRASE), overwrite=True)
+        files.write(path, keyfile.seal(material, PASSPHRASE), overwrite=True)
         with pytest.raises(InvalidKey, match=words):
             PrivateKey.load(path, PASSPHRASE)
-    keyfile.write(path, keyfile.seal(good, PASSPHRASE), overwrite=True)
+    files.write(path, keyfile.seal(good, PASSPHRASE), overwrite=True)
     PrivateKey.load(path, PASSPHRASE).close()
 
 

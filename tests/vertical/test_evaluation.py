@@ -12,7 +12,8 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 import bluetusk as bt
 from bluetusk.vertical import WoEBinning
-from bluetusk.vertical.evaluation import metrics as ev
+from bluetusk.vertical import evaluation as ev
+from bluetusk.vertical.evaluation import metrics
 
 
 @pytest.mark.parametrize("digits", [0, 1, 6])
@@ -95,11 +96,11 @@ def test_scorecards_refuse_what_does_not_fit(bins):
 
 def test_tenths_and_thinned_curves():
     y = np.array([0] * 80 + [1] * 20)
-    rows = ev.rank_table(y, y + np.linspace(0, 0.1, 100), bins=5)
+    rows = metrics.rank_table(y, y + np.linspace(0, 0.1, 100), bins=5)
     assert [row["rows"] for row in rows] == [20.0] * 5
     assert [row["caught"] for row in rows] == [1.0] * 5
     assert rows[0]["rate"] == 1.0
-    x, z = ev.thinned(np.arange(1000.0), np.arange(1000.0), 50)
+    x, z = metrics.thinned(np.arange(1000.0), np.arange(1000.0), 50)
     assert (len(x), x[0], z[-1]) == (50, 0.0, 999.0)
 
 
@@ -125,7 +126,7 @@ def test_scorecards_take_finite_real_numbers_alone(bins):
             ev.scorecard(binning, **{"coefficients": [1.0, 1.0], "intercept": 0.0} | given)
 
 
-@pytest.mark.parametrize("measure", [ev.auc, ev.ks, ev.roc, ev.rank_table, ev.auc_interval, ev.ks_interval])
+@pytest.mark.parametrize("measure", [ev.auc, ev.ks, ev.roc, metrics.rank_table, ev.auc_interval, ev.ks_interval])
 @pytest.mark.parametrize("score", [["1", "2"], np.array([1j, 2]), [b"1", b"2"], [None, 1.0]])
 def test_scores_are_real_numbers(measure, score):
     with pytest.raises(TypeError, match=r"^score"):

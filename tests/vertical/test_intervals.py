@@ -18,8 +18,9 @@ from sklearn.metrics import roc_auc_score
 from bluetusk import cli
 from bluetusk.cli import demo_credit
 from bluetusk.demo import credit, report
+from bluetusk.vertical import evaluation as ev
 from bluetusk.vertical.evaluation import charts as _charts
-from bluetusk.vertical.evaluation import metrics as ev
+from bluetusk.vertical.evaluation import metrics
 from bluetusk.vertical.intervals import _normals, delong
 from bluetusk.vertical.party import run as _run
 
@@ -177,7 +178,7 @@ def test_a_level_is_a_share(level):
     ],
 )
 def test_intervals_in_tables(value, ends, digits, text):
-    assert ev.with_interval(value, ends, digits) == text
+    assert metrics.with_interval(value, ends, digits) == text
     assert re.fullmatch(r"[01]\.\d{4} \([01]?\.\d+-[01]?\.\d+\)", text)
 
 
@@ -237,8 +238,8 @@ def test_the_tables_of_the_demo_hold_intervals_within_120_columns(capsys):
     summary |= {"intersection": 400, "evidence": {"logs": {}, "verified": True}}
     report.show(demo_credit._tables(credit.CreditPlan(), credit.Result({}, {}, held, summary))[:1])
     out = capsys.readouterr().out
-    assert out.count(ev.with_interval(found["joint"], found["joint_interval"])) == 6
-    assert out.count(ev.with_interval(found["ks"], found["ks_interval"])) == 2
+    assert out.count(metrics.with_interval(found["joint"], found["joint_interval"])) == 6
+    assert out.count(metrics.with_interval(found["ks"], found["ks_interval"])) == 2
     assert max(len(line.rstrip()) for line in out.splitlines()) <= 120
 
 

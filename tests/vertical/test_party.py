@@ -295,6 +295,24 @@ def test_vault_is_encrypted_and_every_change_is_seen(tmp_path):
     vault.close()
 
 
+def test_records_behind_a_torn_one_are_read(tmp_path):
+    """A crash in the middle of a record, then more records, with and without a look at those before."""
+    for look in (True, False):
+        vault = Vault(tmp_path / str(look), bytes(32))
+        vault.append("log", b"one")
+        vault.append("log", b"two")
+        vault.close()
+        (vault.path / "log").write_bytes((vault.path / "log").read_bytes()[:-1])
+        (vault.path / ".bluetusk-killed.tmp").write_bytes(b"half")
+        vault = Vault(tmp_path / str(look), bytes(32))
+        if look:
+            assert vault.records("log") == [b"one"]
+        vault.append("log", b"three")
+        assert vault.records("log") == [b"one", b"three"]
+        assert sorted(path.name for path in vault.path.iterdir()) == ["lock", "log"]
+        vault.close()
+
+
 def test_full_disk_loses_nothing(tmp_path):
     """A child whose files may not grow: a typed error, and what was kept before is still there."""
     program = f"""

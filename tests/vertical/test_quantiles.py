@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 
 from bluetusk.demo import binning as demo_binning
+from bluetusk.vertical import evaluation as ev
 from bluetusk.vertical.binning.bins import cut
 from bluetusk.vertical.boosting.buckets import Buckets
 from bluetusk.vertical.evaluation import charts as _charts
-from bluetusk.vertical.evaluation import metrics as ev
+from bluetusk.vertical.evaluation import metrics
 from bluetusk.vertical.evaluation.quantiles import gaps, quantile_edges
 
 RNG = np.random.default_rng(11)
@@ -151,7 +152,11 @@ def test_calibration_of_two_probabilities_has_two_bins():
 def test_bins_must_be_a_number_of_bins(bins):
     y, p = [0, 1, 0, 1], [0.1, 0.2, 0.7, 0.8]
     error = ValueError if type(bins) is int else TypeError
-    for call in (lambda: ev.psi(p, p, bins), lambda: ev.calibration(y, p, bins), lambda: ev.rank_table(y, p, bins)):
+    for call in (
+        lambda: ev.psi(p, p, bins),
+        lambda: ev.calibration(y, p, bins),
+        lambda: metrics.rank_table(y, p, bins),
+    ):
         with pytest.raises(error, match="bins must be"):
             call()
 
@@ -179,9 +184,9 @@ def test_tenths_do_not_depend_on_the_order_of_rows_with_one_score(x, move):
     """A gain table by a plain loop; equal scores in one part."""
     s = move(x)
     y = np.arange(len(s)) % 3 == 0
-    table = ev.rank_table(y, s)
+    table = metrics.rank_table(y, s)
     shuffled = np.random.default_rng(1).permutation(len(s))
-    assert ev.rank_table(y[shuffled], s[shuffled]) == table
+    assert metrics.rank_table(y[shuffled], s[shuffled]) == table
     top = np.inf
     for row in table:
         part = (s < top) & (s >= row["lowest"])

@@ -12,8 +12,7 @@ import pytest
 from scipy.stats import ks_2samp
 from sklearn.metrics import roc_auc_score
 
-from bluetusk.vertical import WoEBinning, write_report
-from bluetusk.vertical.evaluation import metrics as evaluation
+from bluetusk.vertical import WoEBinning, evaluation, write_report
 
 
 class Page(HTMLParser):

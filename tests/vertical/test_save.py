@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 import bluetusk as bt
-from bluetusk.paillier import keyfile
+from bluetusk.storage import sealed
 from bluetusk.vertical.saving import load_frame, save_frame
 from bluetusk.wire import frame
 
@@ -27,7 +27,7 @@ def quick(monkeypatch):
         given = b"|".join([secret, header["salt"], *(b"%d" % header[name] for name in ("log2_n", "r", "p"))])
         return Scrypt(salt=given, length=32, n=2, r=1, p=1).derive(given)
 
-    monkeypatch.setattr(keyfile, "_derive", derive)
+    monkeypatch.setattr(sealed, "_derive", derive)
 
 
 def test_a_plain_file_is_the_frame_and_is_replaced(tmp_path):
@@ -88,6 +88,18 @@ def test_a_small_file_takes_little_memory(tmp_path, quick):
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak <= 4 * path.stat().st_size + (1 << 20)
+
+
+def test_too_little_memory_is_a_typed_error(tmp_path, monkeypatch, quick):
+    path = tmp_path / "model"
+    save_frame(path, DATA, WORDS)
+
+    def derive(secret, header):
+        raise MemoryError
+
+    monkeypatch.setattr(sealed, "_derive", derive)
+    with pytest.raises(bt.InvalidKey, match="needs 128 MiB of memory"):
+        load_frame(path, KIND, WORDS)
 
 
 def test_no_device_is_read():

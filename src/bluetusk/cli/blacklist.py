@@ -18,7 +18,7 @@ import numpy as np
 
 from .. import _toml
 from .._parallel import get_num_threads
-from ..paillier import keyfile
+from ..storage import files
 from ..vertical.align.ids import as_ids
 from ..vertical.blacklist.query import BlacklistAnswer, blacklist_query, blacklist_serve
 from ..vertical.party.config import Evidence, made_from
@@ -170,7 +170,7 @@ def _write(path: str, ids: list[str], answer: BlacklistAnswer) -> None:
     writer = csv.writer(out)
     writer.writerow(["id", "listed"])
     writer.writerows(zip(ids, answer.listed.astype(int).tolist(), strict=True))
-    keyfile.write(path, out.getvalue().encode(), overwrite=True)
+    files.write(path, out.getvalue().encode(), overwrite=True)
 
 
 def _ids_of(settings: Settings) -> list[str]:

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidKey
-from ..evidence._audit import Audit
-from ..evidence._exchange import kept_head
-from ..evidence._identity import Identity, fingerprint_groups, grouped, read_public_key
-from ..evidence._policy import EXAMPLE, Policy, is_fingerprint, seconds_text
-from ..evidence._summary import printable, record_json, record_line, refusals, summary
-from ..evidence._verify import owner_key, read_heads, verify
+from ..evidence import Audit, Identity, Policy, fingerprint_groups, read_heads, read_public_key, verify
+from ..evidence.identity import grouped
+from ..evidence.policy import EXAMPLE, is_fingerprint, seconds_text
+from ..evidence.summary import kept_heads, owner_key, printable, record_json, record_line, refusals, summary
 from ..paillier.fingerprint import spoken
+from ..storage import files
 from ._common import PASSPHRASE, passphrase
 
 __all__ = ["add_parser"]
@@ -78,12 +77,7 @@ def _policy_sign(args: argparse.Namespace) -> int:
             raise ValueError(
                 f"{target} holds a policy with the serial {old.serial}: give this one a higher serial, or another name"
             )
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(signed.to_bytes())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    files.write(target, signed.to_bytes(), overwrite=True, mode=0o644)
     print(f"signed  {target}: serial {signed.serial}, {len(signed.grants)} grants, sha256 {signed.digest.hex()}")
     return 0
 
@@ -165,7 +159,7 @@ def _head(args: argparse.Namespace) -> int:
         if report.head is not None:
             print(report.head.to_json())
         return 0
-    kept = [pair[1] for record in report.records if (pair := kept_head(record)) is not None and pair[0] == args.of]
+    kept = kept_heads(report.records, args.of)
     if not kept:
         raise ValueError(f"{args.file} keeps no head of {args.of!r}")
     for head in kept if args.all else kept[-1:]:

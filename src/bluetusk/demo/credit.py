@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataWarning, ProtocolAbort
 from ..evidence import Grant, Identity, Log, Policy, fingerprint, verify
-from ..paillier import keyfile
+from ..storage import files
 from ..vertical import WoEBinning
 from ..vertical.evaluation.metrics import auc, auc_interval, ks, ks_interval
 from ..vertical.party import make_certificate
@@ -144,7 +144,7 @@ def prepare(plan: CreditPlan, folder: Path) -> Case:
         signers[role] = Identity.generate()
         signers[role].save(home / "identity", passphrases[role])
         signers[role].write_public(home / "identity.pub")
-        keyfile.write(home / "passphrase", passphrases[role].encode() + b"\n")
+        files.write(home / "passphrase", passphrases[role].encode() + b"\n")
         _deal(plan, role, customers, ids, home / "customers.csv")
     job = f"credit-{secrets.token_hex(4)}"
     for role, name in _NAMES.items():

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..encoding import FixedPoint
-from ..federated.noise import mechanism as noise
+from ..federated import noise
 from .binning import CELLS, Bins
 from .data import FEATURES
 from .model import inverse_hessian, scores

@@ -6,13 +6,13 @@ from ._audit import Audit, AuditReport
 from ._entries import Record
 from ._guard import Guard, Permit
 from ._head import Head
-from ._identity import Identity, fingerprint, fingerprint_groups, read_public_key
 from ._log import Log
 from ._merkle import leaf_hash, verify_consistency, verify_inclusion
 from ._meter import Meter
-from ._policy import Grant, Policy
 from ._recorder import Recorder
 from ._verify import Report, read_heads, verify
+from .identity import Identity, fingerprint, fingerprint_groups, read_public_key
+from .policy import Grant, Policy
 
 __all__ = [
     "Audit",

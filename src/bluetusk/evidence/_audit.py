@@ -17,24 +17,22 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from numpy.typing import NDArray
 
 from ..errors import BluetuskError, FrameError, InvalidKey, ProtocolAbort
-from ..paillier import hazmat, keyfile
+from ..paillier import hazmat
 from ..paillier.encrypting import AUDITOR, Auditor
 from ..paillier.keys import PublicKey
 from ..paillier.scheme import scheme_of
+from ..storage import files, sealed
+from ..storage.append import AppendFile, read_whole
 from ..wire import frame
 from ._entries import TASK
-from ._file import AppendFile, read_whole
-from ._sealing import SEALING_FIELDS, check_sealing, new_sealing, passphrase_key
 
 __all__ = ["Audit", "AuditReport"]
 
 _BATCH = 256  # encryptions in a frame
-_TAG = 16
 _FIELDS = ("count", "nonce", "seq", "task", "what")
 _FIXED = struct.Struct("<4sHHIQ")
 _LARGEST = 1 << 24
@@ -127,7 +125,8 @@ class Audit:
         self._seq = 0
         self._token: Token[Auditor | None] | None = None
         if not os.path.lexists(path):
-            keyfile.write(path, _started(passphrase))
+            # nothing, sealed, so that a wrong passphrase is known at once
+            files.write(path, sealed.seal(frame.Kind.AUDIT, {"id": os.urandom(16)}, b"", passphrase))
         self._file = AppendFile(path)
         try:
             data = self._file.read()
@@ -255,25 +254,8 @@ class Audit:
             self._seq, self._end, self._key = self._seq + len(pieces), end, pub.fingerprint
 
     def _sealed(self, what: str, count: int, content: bytes, ahead: int) -> bytes:
-        nonce = os.urandom(12)
-        header = {
-            "what": what,
-            "count": count,
-            "task": self.task[:TASK],
-            "seq": self._seq + ahead,
-            "nonce": nonce,
-        }
-        size = len(content) + _TAG
-        head = frame.encode(frame.Kind.AUDIT_BATCH, header, bytes(size))[:-size]
-        return head + self._cipher.encrypt(nonce, content, self._id + head)
-
-
-def _started(passphrase: str | bytes) -> bytes:
-    """Return the first frame; its payload is nothing, sealed, so that a wrong passphrase is known at once."""
-    nonce = os.urandom(12)
-    header = {**new_sealing(), "id": os.urandom(16), "nonce": nonce}
-    head = frame.encode(frame.Kind.AUDIT, header, bytes(_TAG))[:-_TAG]
-    return head + AESGCM(passphrase_key(passphrase, header)).encrypt(nonce, b"", head)
+        header = {"what": what, "count": count, "task": self.task[:TASK], "seq": self._seq + ahead}
+        return sealed.encrypt(self._cipher, frame.Kind.AUDIT_BATCH, header, content, lambda head: self._id + head)
 
 
 def _opened(data: bytes, passphrase: str | bytes) -> tuple[bytes, AESGCM, int]:
@@ -282,17 +264,11 @@ def _opened(data: bytes, passphrase: str | bytes) -> tuple[bytes, AESGCM, int]:
         end = _end(data, 0, frame.Kind.AUDIT)
         if end is None:
             raise FrameError("the file ends within its first frame")
-        got = frame.decode(data[:end], frame.Kind.AUDIT, max_payload=_TAG)
-        frame.check_fields(got.header, (*SEALING_FIELDS, "id", "nonce"))
-        check_sealing(got.header)
+        got = sealed.parse(data[:end], frame.Kind.AUDIT, ["id"], max_payload=sealed.TAG)
         id = frame.field(got.header, "id", bytes, length=16)
-        nonce = frame.field(got.header, "nonce", bytes, length=12)
+        cipher = sealed.cipher(passphrase, got.header)
+        sealed.decrypt(cipher, data[:end], got)
     except FrameError:
-        raise InvalidKey(_REFUSED) from None
-    cipher = AESGCM(passphrase_key(passphrase, got.header))
-    try:
-        cipher.decrypt(nonce, bytes(got.payload), data[: end - got.payload.nbytes])
-    except InvalidTag:
         raise InvalidKey(_REFUSED) from None
     return id, cipher, end
 
@@ -315,13 +291,12 @@ def _frames(data: bytes, start: int, id: bytes, cipher: AESGCM) -> Iterator[tupl
         frame.field(got.header, "what", str, choices=("key", "batch"))
         frame.field(got.header, "count", int, low=0, high=_BATCH)
         frame.field(got.header, "task", str, high=TASK)
-        nonce = frame.field(got.header, "nonce", bytes, length=12)
+        sealed.nonce_of(got)
         if frame.field(got.header, "seq", int, low=0) != seq:
             raise FrameError(f"batch {seq} is missing: batch {got.header['seq']} stands in its place")
-        head = data[start : end - got.payload.nbytes]
         try:
-            content = cipher.decrypt(nonce, bytes(got.payload), id + head)
-        except InvalidTag:
+            content = sealed.decrypt(cipher, data[start:end], got, lambda head: id + head)
+        except FrameError:
             raise FrameError(f"batch {seq} was altered") from None
         yield got.header, content, end
         start, seq = end, seq + 1

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import FrameError
+from ..storage.append import without_fill
 from ..wire import frame
-from ._file import without_fill
 from ._head import Head
 from ._merkle import HASH, Tree, leaf_hash
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from .._locks import UnderWay
 from ..errors import FrameError, ProtocolAbort
+from ..storage.append import AppendFile
 from ..wire import frame
 from ._entries import NAME, Record
-from ._file import AppendFile
 from ._head import Head, check_extension
-from ._identity import Identity
 from ._merkle import Tree
+from .identity import Identity
 
 __all__ = ["Exchange", "kept_head"]
 

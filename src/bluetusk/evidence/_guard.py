@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import FrameError, PolicyRefused, ProtocolAbort
-from ._policy import Grant, Policy, seconds_text
 from ._request import GROUPED, SMALL, Request
 from ._uses import Use, Uses
+from .policy import Grant, Policy, seconds_text
 
 __all__ = ["Guard", "Permit"]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from ..errors import FrameError, ProtocolAbort
 from ..wire import frame
-from ._identity import Identity, signature_holds
 from ._merkle import HASH, verify_consistency
+from .identity import Identity, signature_holds
 
 __all__ = ["Head", "check_extension", "head_frame_unsigned", "sign_head", "utc"]
 

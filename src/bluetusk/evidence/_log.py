@@ -11,13 +11,13 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import InvalidKey, ProtocolAbort
-from ..paillier import keyfile
+from ..storage import files
+from ..storage.append import AppendFile
 from ._entries import Record, encode_record, scan
 from ._exchange import Exchange
-from ._file import AppendFile
 from ._head import Head, sign_head
-from ._identity import Identity
 from ._merkle import Tree, leaf_hash
+from .identity import Identity
 
 __all__ = ["Log"]
 
@@ -124,7 +124,7 @@ class Log(Exchange):
         data = _entry(identity, id, record, tree)
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, "the log exists; continue it with Log.open", os.fspath(path))
-        keyfile.write(path, data)
+        files.write(path, data)
         return cls._make(AppendFile(path), identity, clock, [record], tree, id, len(data))
 
     @classmethod

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import FrameError
+from ..storage.append import AppendFile, without_fill
 from ..wire import frame
-from ._file import AppendFile, without_fill
 
 __all__ = ["Use", "Uses"]
 
@@ -76,7 +76,7 @@ class Uses:
     FrameError
         If it was altered, or belongs to another owner.
     ProtocolAbort, OSError
-        As :class:`~bluetusk.evidence._file.AppendFile`.
+        As :class:`~bluetusk.storage.append.AppendFile`.
     """
 
     def __init__(self, path: str | os.PathLike[str], owner: bytes) -> None:

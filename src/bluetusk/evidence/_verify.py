@@ -9,15 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..errors import FrameError
+from ..storage.append import read_whole
 from ..wire.frame import MAGIC
 from ._entries import Problem, Record, Scan, scan
 from ._exchange import kept_head
-from ._file import read_whole
 from ._head import Head
 
-__all__ = ["Report", "owner_key", "read_heads", "verify"]
-
-_FIRST = 1 << 15  # bytes that hold the first entry of any log
+__all__ = ["Report", "read_heads", "verify"]
 
 
 @dataclass(frozen=True)
@@ -200,12 +198,6 @@ def _notes(found: Scan, key: bytes | None) -> list[str]:
         if record.what == "peer_refused":
             notes.append(f"record {record.seq}: a peer's log did not extend what it was before")
     return notes
-
-
-def owner_key(path: str | os.PathLike[str]) -> bytes | None:
-    """Return the key that a log's first record names, whether or not the log is good; None if there is none."""
-    found = scan(read_whole(path)[:_FIRST], signatures=False)
-    return found.heads[0].key if found.heads else None
 
 
 def read_heads(path: str | os.PathLike[str], key: bytes | None = None) -> list[Head]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from . import secagg
-from .noise import mechanism as noise
+from . import noise, secagg
 from .paillier_sum.aggregator import Accepted, Aggregator, Rejected
 from .paillier_sum.client import Client
 from .paillier_sum.holder import KeyHolder, SumResult

@@ -10,6 +10,7 @@ import numpy as np
 from .. import _parallel
 from .._numeric import as_int
 from ..errors import InvalidKey
+from ..storage import files
 from . import array as arrays
 from . import encrypting, keyfile
 from .public_key import PublicKey
@@ -299,7 +300,7 @@ class PrivateKey(PrivateBase):
         p, q = (int.from_bytes(prime, "little") for prime in self._kernel.export_primes())
         hs = public.hs if public.given_hs else None
         material = keyfile.Material(public.bits, public.suite, public.fingerprint, p, q, hs)
-        keyfile.write(path, keyfile.seal(material, passphrase), overwrite=overwrite)
+        files.write(path, keyfile.seal(material, passphrase), overwrite=overwrite, what="key file")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], passphrase: str | bytes) -> PrivateKey:

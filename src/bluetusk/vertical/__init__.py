@@ -2,11 +2,11 @@
 
 from types import ModuleType
 
+from . import evaluation
 from .align.estimator import intersect
 from .binning.estimator import WoEBinning
 from .blacklist.query import BlacklistAnswer, blacklist_query, blacklist_serve
 from .boosting.estimator import GradientBoosting
-from .evaluation import metrics as evaluation
 from .evaluation.report import write_report
 from .logistic.estimator import LogisticRegression
 from .protocol.link import Link, Observer, local_links

@@ -12,15 +12,14 @@ file, and then nothing may be decrypted on its word.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-import stat
 
-from ..._fork import process
 from ..._locks import Locked, refuse_reentry
 from ..._once import Uncopied
 from ...errors import ProtocolAbort
+from ...storage.append import AppendFile
+from ...storage.files import sync_directory
 
 __all__ = ["Journal"]
 
@@ -48,23 +47,13 @@ class Journal(Locked, Uncopied):
     _owner, _verb, _noted, _done = "key holder", "decrypt", "the sum", "decrypted"
 
     def __init__(self, path: str | os.PathLike[str], session: bytes) -> None:
-        self._path = os.fspath(path)
+        super().__init__()
         self._session = session.hex()
         self._spent: set[tuple[int, str]] = set()
-        self._process = process()
-        super().__init__()
-        self._fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self._file = AppendFile(path, create=True, owner=self._owner)
         try:
-            if not stat.S_ISREG(os.fstat(self._fd).st_mode):
-                raise ProtocolAbort(f"{self._path!r} is not a regular file: give the {self._owner} a file of its own")
-            try:
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ProtocolAbort(
-                    f"{self._path!r} is in use by another {self._owner}: close that one first"
-                ) from None
-            self._load()
-            self._sync_directory()
+            self._end = self._load()
+            sync_directory(os.path.dirname(os.path.abspath(self._file.path)))
         except BaseException:
             self.close()
             raise
@@ -77,9 +66,9 @@ class Journal(Locked, Uncopied):
         ProtocolAbort
             If it was, or if this journal may not be used (any more).
         """
-        if self._fd < 0:
+        if self._file.closed:
             raise ProtocolAbort(f"the {self._owner} is closed: open a new one on the same state file", round=round)
-        if self._process is not process():
+        if self._file.inherited:
             raise ProtocolAbort(
                 f"the {self._owner} belongs to the parent process: a fork may not {self._verb}", round=round
             )
@@ -105,76 +94,48 @@ class Journal(Locked, Uncopied):
         refuse_reentry(self._lock, "note in this file")
         with self._lock:
             self.check(round, tensor)
-            line = _line(self._session, round, tensor)
-            before = os.fstat(self._fd).st_size
             self._spent.add((round, tensor))  # first in memory: an interrupt below can only refuse too much
             try:
-                if os.write(self._fd, line) != len(line):
-                    raise OSError("short write")
-                os.fsync(self._fd)
+                self._end = self._file.append(_line(self._session, round, tensor), self._end)
             except OSError as err:
-                self._cut(before)
                 raise ProtocolAbort(
-                    f"cannot note {self._noted} in {self._path!r} ({err.strerror or err}), so it is not {self._done}: "
-                    "make room and start a new round",
+                    f"cannot note {self._noted} in {self._file.path!r} ({err.strerror or err}), so it is not "
+                    f"{self._done}: make room and start a new round",
                     round=round,
                 ) from None
-            except BaseException:
-                self._cut(before)  # nothing was decrypted, so nothing is lost by taking the line back
-                raise
 
     def close(self) -> None:
         """Release the file."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+        self._file.close()
 
-    def _cut(self, size: int) -> None:
-        """Take back a half-written line, so that the next one does not continue it."""
-        try:
-            os.ftruncate(self._fd, size)
-            os.fsync(self._fd)
-        except OSError:
-            self.close()  # the file's end is unknown: write nothing more; the next start repairs it
-
-    def _load(self) -> None:
-        size = os.fstat(self._fd).st_size
-        if size > _MAX_FILE:
-            raise ProtocolAbort(f"{self._path!r} is too large for a journal of sums: move it away and rotate the key")
-        data = bytearray()
-        while len(data) < size and (part := os.pread(self._fd, size - len(data), len(data))):
-            data += part
+    def _load(self) -> int:
+        """Read the lines, mend the end, and return where it is."""
+        if self._file.size > _MAX_FILE:
+            raise ProtocolAbort(
+                f"{self._file.path!r} is too large for a journal of sums: move it away and rotate the key"
+            )
+        data = self._file.read()
         whole = data.rfind(b"\n") + 1
-        for number, line in enumerate(bytes(data[:whole]).splitlines(keepends=True), 1):
+        for number, line in enumerate(data[:whole].splitlines(keepends=True), 1):
             self._note(line, number)
-        torn = bytes(data[whole:])
-        if not torn:
-            return
-        if _parse(torn + b"\n") is not None:
-            os.write(self._fd, b"\n")
+        torn = data[whole:]
+        if torn and _parse(torn + b"\n") is not None:
             self._note(torn + b"\n", 0)
-        else:
-            os.ftruncate(self._fd, whole)
-        os.fsync(self._fd)
+            return self._file.append(b"\n", len(data))
+        if torn:
+            self._file.cut(whole)
+        return whole
 
     def _note(self, line: bytes, number: int) -> None:
         entry = _parse(line)
         if entry is None:
             raise ProtocolAbort(
-                f"line {number} of {self._path!r} was altered, so it no longer proves which sums were decrypted: "
+                f"line {number} of {self._file.path!r} was altered, so it no longer proves which sums were decrypted: "
                 "rotate the key and start a session with a new file"
             )
         session, round, tensor = entry
         if session == self._session:
             self._spent.add((round, tensor))
-
-    def _sync_directory(self) -> None:
-        """Make the file's name itself survive a crash."""
-        fd = os.open(os.path.dirname(os.path.abspath(self._path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
 
 
 def _line(session: str, round: int, tensor: str) -> bytes:

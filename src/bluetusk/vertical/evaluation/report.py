@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..._version import __version__
-from ...paillier import keyfile
+from ...storage import files
 from ..tables.columns import as_labels
 from .metrics import as_scores, auc, auc_interval, ks, ks_interval, psi, rank_table, with_interval
 
@@ -178,7 +178,7 @@ def write_report(
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{_STYLE}</style></head><body><main>\n{chr(10).join(parts)}\n</main></body></html>\n"
     )
-    keyfile.write(path, page.encode(), overwrite=True)
+    files.write(path, page.encode(), overwrite=True)
 
 
 def _text(value: object) -> str:

@@ -12,10 +12,10 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ...errors import InvalidKey
+from ...storage import files, sealed
 
 __all__ = ["Identity", "make_certificate", "only_certificate"]
 
@@ -96,8 +96,7 @@ def make_certificate(
     for path, data, mode in zip(
         paths, (private, certificate.public_bytes(serialization.Encoding.PEM)), (0o600, 0o644), strict=True
     ):
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
-            out.write(data)
+        files.write(path, data, mode=mode)
     return paths
 
 
@@ -234,7 +233,7 @@ class Identity:
         der = private.private_bytes(
             serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        return HKDF(hashes.SHA256(), 32, None, b"bluetusk party state").derive(der)
+        return sealed.derived(der, b"bluetusk party state")
 
 
 def _check_dates(certificate: x509.Certificate, what: str) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...errors import ProtocolAbort
 from ...evidence import Head, Log, Meter, Recorder, fingerprint
-from ...paillier import keyfile
+from ...storage import files
 from ...wire import frame
 from ...wire.frame import Kind, check_fields, decode, encode
 from ..align.estimator import intersect
@@ -415,4 +415,4 @@ def write_scores(path: Path, outcome: Outcome) -> None:
         for k, id, test, label in zip(places.tolist(), outcome.ids, outcome.test, labels, strict=True):
             values = [f"{outcome.scores[name][k]:.9g}" if test else "" for name in names]  # no ties by rounding
             writer.writerow([id, "test" if test else "train", int(label), *values])
-        keyfile.write(path, file.getvalue().encode(), overwrite=True)
+        files.write(path, file.getvalue().encode(), overwrite=True)

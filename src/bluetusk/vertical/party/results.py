@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 import shutil
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import BluetuskError, ProtocolAbort
+from ...storage import files
 from ..protocol.link import Link
 
 __all__ = ["check_places", "reserved", "written"]
@@ -37,19 +37,15 @@ def reserved(output: Path) -> Iterator[None]:
     """
     path = output / _LOCK
     while True:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists() and os.path.samestat(os.fstat(lock), path.stat()):
-                break
+            lock = files.open_locked(path)
         except BlockingIOError:
-            os.close(lock)
             raise ProtocolAbort(
                 f"another run writes its results to output = {output}: give each job its own, or wait for that one"
             ) from None
-        except BaseException:
-            os.close(lock)
-            raise
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock), path.stat()):
+                break
         os.close(lock)  # of a file that the run before has removed in between: it keeps nobody out
     try:
         yield
@@ -116,7 +112,7 @@ def written(output: Path, link: Link, job: str) -> Iterator[Path]:
         for path in sorted(aside.iterdir()):
             os.replace(path, output / path.name)
     except OSError as err:
-        full = err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        full = files.is_full(err)
         with contextlib.suppress(BluetuskError):  # the run may have ended for another reason by now
             link.abort("its results could not be written" + (": the disk is full" if full else ""))
         why = "the disk is full: free space" if full else f"{err.strerror or err}: mend it"

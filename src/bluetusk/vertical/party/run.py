@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from ...evidence import Guard, Log, Meter, Recorder, fingerprint, read_public_key
 from ...evidence import Identity as Signer
-from ...paillier import keyfile
-from ..evaluation.metrics import auc, auc_interval, ks, ks_interval, scorecard
+from ...storage import files
+from ..evaluation.metrics import auc, auc_interval, ks, ks_interval
 from ..evaluation.report import write_report
+from ..evaluation.scorecard import scorecard
 from ..findings import tell, useless
 from ..protocol.job import Keeper, Progress
 from ..protocol.link import Link
@@ -124,7 +125,7 @@ def _run_held(
                 _write(config, outcome, folder)
                 if alone is not None:
                     _report(config, outcome, result, alone, folder)
-                keyfile.write(folder / "result.json", (json.dumps(result, indent=2) + "\n").encode())
+                files.write(folder / "result.json", (json.dumps(result, indent=2) + "\n").encode())
                 confirm(link, keeper)
             return result
 

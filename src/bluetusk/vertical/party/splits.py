@@ -22,11 +22,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from numpy.typing import NDArray
 
 from ...errors import FrameError, ProtocolAbort
+from ...storage import sealed
 from ...wire.frame import Kind, check_fields, decode, encode, field
 from ..protocol.link import Link
 from .vault import Vault
@@ -253,4 +252,4 @@ def agree_on_split(splits: Splits, link: Link) -> SplitKey:
     if len(shown) != _BYTES or not hmac.compare_digest(_commitment(pair, link.peer, shown), theirs):
         raise ProtocolAbort("what was shown for the split is not what was committed to", party=link.peer)
     both = mine + shown if link.me < link.peer else shown + mine  # "guest" before "host" at both
-    return SplitKey(HKDF(hashes.SHA256(), _BYTES, pair, _LABEL + b"key").derive(both))
+    return SplitKey(sealed.derived(both, _LABEL + b"key", pair))

@@ -7,22 +7,19 @@ other. Writing returns when the bytes are on the disk.
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
 import os
 import struct
 from pathlib import Path
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ...errors import FrameError, ProtocolAbort
-from ...wire.frame import Kind, check_fields, decode, encode, field
+from ...storage import files, sealed
+from ...storage.append import AppendFile
+from ...wire.frame import Kind, check_fields, decode
 
 __all__ = ["Vault"]
 
-_NONCE = 12
 _LENGTH = struct.Struct("<Q")
 
 
@@ -57,27 +54,19 @@ class Vault:
         self.path = Path(path)
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._aead = AESGCM(key)
-        self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = files.open_locked(self.path / "lock")
         except BlockingIOError:
-            os.close(self._lock)
             raise ProtocolAbort(f"{self.path} is in use by another process: one party, one state directory") from None
-        self._appended: dict[str, int] = {}
+        self._appended: dict[str, tuple[int, int]] = {}  # how many records, and where the last one ends
+        for left in self.path.glob(".bluetusk-*.tmp"):  # by a process that was killed as it wrote
+            left.unlink()
 
     def write(self, name: str, data: bytes) -> None:
         """Replace a file."""
-        sealed = self._seal(name, data)
-        temporary = self.path / f".{name}.new"
         try:
-            with open(temporary, "wb", opener=_private) as out:
-                out.write(sealed)
-                out.flush()
-                os.fsync(out.fileno())
-            os.replace(temporary, self.path / name)
-            self._sync()
+            files.write(self.path / name, self._seal(name, data), overwrite=True, durable=True)
         except OSError as err:
-            temporary.unlink(missing_ok=True)
             raise self._refused(err) from err
 
     def read(self, name: str) -> bytes | None:
@@ -89,45 +78,42 @@ class Vault:
             If it was changed, or is another party's.
         """
         try:
-            sealed = (self.path / name).read_bytes()
+            data = (self.path / name).read_bytes()
         except FileNotFoundError:
             return None
-        return self._open(name, sealed)
+        return self._open(name, data)
 
     def append(self, name: str, data: bytes) -> None:
         """Add a record to a file that grows."""
-        number = self._appended.setdefault(name, 0)
-        sealed = self._seal(f"{name}/{number}", data)
-        end = -1
+        if name not in self._appended:
+            self.records(name)
+        number, end = self._appended.get(name, (0, 0))
+        record = self._seal(f"{name}/{number}", data)
         try:
-            with open(self.path / name, "ab", opener=_private) as out:
-                end = out.tell()
-                out.write(_LENGTH.pack(len(sealed)) + sealed)
-                out.flush()
-                os.fsync(out.fileno())
-            if number == 0:
-                self._sync()
+            file = AppendFile(self.path / name, create=True, durable=True)
+            try:
+                end = file.append(_LENGTH.pack(len(record)) + record, end)
+            finally:
+                file.close()
         except OSError as err:
-            if end >= 0:
-                with contextlib.suppress(OSError):
-                    os.truncate(self.path / name, end)  # a torn record would hide those behind it
             raise self._refused(err) from err
-        self._appended[name] = number + 1
+        self._appended[name] = number + 1, end
 
     def records(self, name: str) -> list[bytes]:
         """Return the records of a file that grows; a last one that a crash has torn is none."""
         try:
-            rest = (self.path / name).read_bytes()
+            data = (self.path / name).read_bytes()
         except FileNotFoundError:
             return []
         found: list[bytes] = []
-        while len(rest) >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(rest)
-            if len(rest) < _LENGTH.size + length:
+        start = 0
+        while (head := start + _LENGTH.size) <= len(data):
+            end = head + _LENGTH.unpack_from(data, start)[0]
+            if end > len(data):
                 break
-            found.append(self._open(f"{name}/{len(found)}", rest[_LENGTH.size : _LENGTH.size + length]))
-            rest = rest[_LENGTH.size + length :]
-        self._appended[name] = len(found)
+            found.append(self._open(f"{name}/{len(found)}", data[head:end]))
+            start = end
+        self._appended[name] = len(found), start
         return found
 
     def remove(self, name: str) -> None:
@@ -149,32 +135,21 @@ class Vault:
             self._lock = -1
 
     def _seal(self, name: str, data: bytes) -> bytes:
-        nonce = os.urandom(_NONCE)
-        return encode(Kind.CHECKPOINT, {"nonce": nonce}, self._aead.encrypt(nonce, data, name.encode()))
+        return sealed.encrypt(self._aead, Kind.CHECKPOINT, {}, data, lambda head: name.encode())
 
-    def _open(self, name: str, sealed: bytes) -> bytes:
-        got = decode(sealed, Kind.CHECKPOINT)
+    def _open(self, name: str, data: bytes) -> bytes:
+        got = decode(data, Kind.CHECKPOINT)
         check_fields(got.header, ["nonce"])
+        sealed.nonce_of(got)
         try:
-            return self._aead.decrypt(field(got.header, "nonce", bytes, length=_NONCE), got.payload, name.encode())
-        except InvalidTag:
+            return sealed.decrypt(self._aead, data, got, lambda head: name.encode())
+        except FrameError:
             raise FrameError(
                 f"{self.path / name} was changed or is under another key: restore it, or remove the state directories "
                 f"of both parties to start anew"
             ) from None
 
-    def _sync(self) -> None:
-        fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
     def _refused(self, err: OSError) -> ProtocolAbort:
-        full = err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        remedy = "the disk is full: free space and start again" if full else f"{err.strerror}: mend it and start again"
+        full = "the disk is full: free space and start again"
+        remedy = full if files.is_full(err) else f"{err.strerror}: mend it and start again"
         return ProtocolAbort(f"cannot write to {self.path}: {remedy}; nothing that was kept is lost")
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

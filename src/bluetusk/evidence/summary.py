@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ._entries import Record
-from ._head import utc
-from ._identity import fingerprint_groups
+from ..storage.append import read_whole
+from ._entries import Record, scan
+from ._exchange import kept_head
+from ._head import Head, utc
 from ._verify import Report
+from .identity import fingerprint_groups
 
-__all__ = ["record_json", "record_line", "summary"]
+__all__ = ["kept_heads", "owner_key", "printable", "record_json", "record_line", "refusals", "summary"]
 
 _LONGEST = 160
+_FIRST = 1 << 15  # bytes that hold the first entry of any log
 
 
 def printable(text: object) -> str:
     """Return a text on one line that a terminal can bear, whoever chose it."""
     shown = "".join(c if c.isprintable() else "?" for c in str(text))
     return shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "..."
+
+
+def owner_key(path: str | os.PathLike[str]) -> bytes | None:
+    """Return the key that a log's first record names, whether or not the log is good; None if there is none."""
+    found = scan(read_whole(path)[:_FIRST], signatures=False)
+    return found.heads[0].key if found.heads else None
+
+
+def kept_heads(records: Iterable[Record], party: str) -> list[Head]:
+    """Return the heads of a party's log that another log keeps."""
+    return [pair[1] for record in records if (pair := kept_head(record)) is not None and pair[0] == party]
 
 
 def summary(report: Report) -> list[str]:

@@ -1,9 +1,8 @@
-"""A file that only grows: one writer, every addition on the disk before it counts, half-written ones taken back."""
+"""Appends to files: one writer, every addition on the disk before it counts, half-written ones taken back."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
+import errno
 import os
 import stat
 import threading
@@ -11,6 +10,7 @@ import threading
 from .._fork import process
 from .._locks import Locked, refuse_reentry
 from ..errors import ProtocolAbort
+from .files import open_locked, read_all, sync_directory
 
 __all__ = ["AppendFile", "read_whole", "without_fill"]
 
@@ -31,6 +31,10 @@ class AppendFile(Locked):
         A regular file, no symbolic link.
     create : bool
         Make it (mode 0600) if it is absent.
+    durable : bool
+        Raise an error if the directory of a new file cannot be synced.
+    owner : str
+        Who has it open, for the errors.
 
     Raises
     ------
@@ -40,22 +44,25 @@ class AppendFile(Locked):
         If it cannot be opened for writing.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, create: bool = False) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, create: bool = False, durable: bool = False, owner: str = ""
+    ) -> None:
         super().__init__()
         self.path = os.fspath(path)
         self._process = process()
-        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
         new = create and not os.path.lexists(self.path)
-        self._fd = os.open(self.path, flags, 0o600)
+        try:
+            self._fd = open_locked(self.path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | (os.O_CREAT if create else 0))
+        except BlockingIOError:
+            raise ProtocolAbort(
+                f"{self.path!r} is in use by another {owner or 'process'}: close that one first"
+            ) from None
         try:
             if not stat.S_ISREG(os.fstat(self._fd).st_mode):
-                raise ProtocolAbort(f"{self.path!r} is not a regular file: give a file of its own")
-            try:
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ProtocolAbort(f"{self.path!r} is in use by another process: close that one first") from None
+                give = f"give the {owner}" if owner else "give"
+                raise ProtocolAbort(f"{self.path!r} is not a regular file: {give} a file of its own")
             if new:
-                _sync_directory(self.path)
+                sync_directory(os.path.dirname(os.path.abspath(self.path)), durable=durable)
         except BaseException:
             self.close()
             raise
@@ -71,6 +78,21 @@ class AppendFile(Locked):
         refuse_reentry(self._lock, f"addition to {self.path!r}")
         return self._lock
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more can be added."""
+        return self._fd < 0
+
+    @property
+    def inherited(self) -> bool:
+        """Whether this process is a fork of the one that opened the file, and so may not add to it."""
+        return self._process is not process()
+
+    @property
+    def size(self) -> int:
+        """How many bytes the file holds now."""
+        return os.fstat(self._fd).st_size
+
     def read(self) -> bytes:
         """Return what the file holds now."""
         return _read_fd(self._fd, self.path)
@@ -85,15 +107,15 @@ class AppendFile(Locked):
         OSError
             If they cannot be written, or the file is closed or belongs to the parent process.
         """
-        if self._fd < 0:
+        if self.closed:
             raise OSError("it is closed")
-        if self._process is not process():
+        if self.inherited:
             raise OSError("it belongs to the parent process")
-        if os.fstat(self._fd).st_size != end:
+        if self.size != end:
             self.cut(end)
         try:
             if os.write(self._fd, data) != len(data):
-                raise OSError("short write: no room")
+                raise OSError(errno.ENOSPC, "short write: no room")
             os.fsync(self._fd)
         except BaseException:
             self._take_back(end)
@@ -142,17 +164,4 @@ def _read_fd(fd: int, path: str) -> bytes:
     size = os.fstat(fd).st_size
     if size > MAX_FILE:
         raise ProtocolAbort(f"{path!r} has {size} bytes, more than {MAX_FILE}: move it away and start a new one")
-    data = bytearray()
-    while len(data) < size and (part := os.pread(fd, size - len(data), len(data))):
-        data += part
-    return bytes(data)
-
-
-def _sync_directory(path: str) -> None:
-    """Make the file's name itself survive a crash, where the directory lets us."""
-    with contextlib.suppress(OSError):
-        fd = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+    return read_all(fd, size)

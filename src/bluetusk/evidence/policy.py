@@ -15,9 +15,9 @@ from typing import Any
 from .. import _toml
 from ..errors import FrameError, PolicyRefused
 from ..wire import frame
-from ._identity import Identity, signature_holds
+from .identity import Identity, signature_holds
 
-__all__ = ["EXAMPLE", "Grant", "Policy", "seconds_text"]
+__all__ = ["EXAMPLE", "Grant", "Policy", "is_fingerprint", "seconds_text"]
 
 _FIELDS = ("format", "grants", "issued", "key", "owner", "revoked", "serial", "signature")
 _FORMAT = 1

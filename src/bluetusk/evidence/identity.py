@@ -9,19 +9,16 @@ import re
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature, InvalidTag, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ..errors import FrameError, InvalidKey
-from ..paillier import keyfile
+from ..storage import files, sealed
 from ..wire import frame
-from ._sealing import SEALING_FIELDS, check_sealing, new_sealing, passphrase_key
 
 __all__ = ["Identity", "fingerprint", "fingerprint_groups", "grouped", "read_public_key", "signature_holds"]
 
-_TAG = 16
 _REFUSED = (
     "this is not a file of a bluetusk signing key, or it is damaged, or the passphrase is wrong; check the path and "
     "the passphrase, or restore the file from its backup"
@@ -29,6 +26,7 @@ _REFUSED = (
 _NO_KEY = "holds no public key: give one of `bluetusk evidence keygen` (.pub), a PEM key or a PEM certificate"
 _LABEL = b"bluetusk/evidence/signature/v1\x00"
 _LARGEST = 1 << 16
+_MAX_FILE = 8192
 
 # The y of all points whose order divides 8, in every encoding, sign bit cleared. Under such a "key" anybody can sign
 # anything, so whoever registered one could disown what it signed.
@@ -322,11 +320,9 @@ class Identity:
         ...     bt.evidence.Identity.load(os.path.join(folder, "me.key"), "correct horse").public_key == me.public_key
         True
         """
-        nonce = os.urandom(12)
-        header = {**new_sealing(), "public": self.public_key, "nonce": nonce}
-        head = frame.encode(frame.Kind.EVIDENCE_IDENTITY, header, bytes(32 + _TAG))[: -32 - _TAG]
-        key = passphrase_key(passphrase, header)
-        keyfile.write(path, head + AESGCM(key).encrypt(nonce, self._key.private_bytes_raw(), head), overwrite=overwrite)
+        kind, header = frame.Kind.EVIDENCE_IDENTITY, {"public": self.public_key}
+        data = sealed.seal(kind, header, self._key.private_bytes_raw(), passphrase)
+        files.write(path, data, overwrite=overwrite, what="key file")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], passphrase: str | bytes) -> Identity:
@@ -358,19 +354,12 @@ class Identity:
             ...
         bluetusk.errors.InvalidKey: this is not ...
         """
-        data = keyfile.read(path)
         try:
-            got = frame.decode(data, frame.Kind.EVIDENCE_IDENTITY, max_payload=32 + _TAG)
-            frame.check_fields(got.header, (*SEALING_FIELDS, "nonce", "public"))
-            check_sealing(got.header)
-            nonce = frame.field(got.header, "nonce", bytes, length=12)
+            data = files.read(path, _MAX_FILE)
+            got = sealed.parse(data, frame.Kind.EVIDENCE_IDENTITY, ["public"], max_payload=32 + sealed.TAG)
             public = frame.field(got.header, "public", bytes, length=32)
+            seed = sealed.unseal(data, got, passphrase)
         except FrameError:
-            raise InvalidKey(_REFUSED) from None
-        key = passphrase_key(passphrase, got.header)
-        try:
-            seed = AESGCM(key).decrypt(nonce, bytes(got.payload), data[: len(data) - got.payload.nbytes])
-        except InvalidTag:
             raise InvalidKey(_REFUSED) from None
         identity = cls(Ed25519PrivateKey.from_private_bytes(seed))
         if identity.public_key != public:

@@ -1,0 +1,210 @@
+"""Writes files whole or not at all, reads regular files up to a limit, and locks files against other processes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import tempfile
+
+from ..errors import FrameError
+
+__all__ = ["is_full", "open_locked", "read", "read_all", "sync_directory", "write"]
+
+
+def write(
+    path: str | os.PathLike[str],
+    data: bytes,
+    *,
+    overwrite: bool = False,
+    mode: int = 0o600,
+    durable: bool = False,
+    what: str = "file",
+) -> None:
+    """Write a file that by default only its owner may read, whole or not at all.
+
+    The bytes go to a new file in the same directory, are forced to the disk, and only then get their name. On any
+    failure or Ctrl-C the new file is removed and what was at `path` is as it was. A symbolic link at `path` is never
+    followed: it counts as an existing file, and `overwrite` replaces the link itself.
+
+    Parameters
+    ----------
+    path : path-like
+        Where the file shall be.
+    data : bytes
+        Its content.
+    overwrite : bool, optional
+        Replace what is there; a directory never is.
+    mode : int, optional
+        The file's mode, whatever the umask.
+    durable : bool, optional
+        Raise an error if the directory cannot be synced, though the file is there: its name may not survive a crash.
+    what : str, optional
+        What the file is, for the error.
+
+    Raises
+    ------
+    FileExistsError
+        If `path` exists and `overwrite` is False.
+    OSError
+        As the operating system says: no such directory, disk full, read-only.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(folder + "/a.key", b"sealed")
+    ...     oct(os.stat(folder + "/a.key").st_mode & 0o777), read(folder + "/a.key", 8192)
+    ('0o600', b'sealed')
+    """
+    name = os.fspath(path)
+    folder = os.path.dirname(name) or os.curdir
+    if not overwrite and os.path.lexists(name):
+        raise _exists(name, what)
+    fd, temporary = tempfile.mkstemp(prefix=".bluetusk-", suffix=".tmp", dir=folder)
+    try:
+        try:
+            os.fchmod(fd, mode)
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(fd, rest) :]
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        if overwrite:
+            os.replace(temporary, name)
+        else:
+            _name_new(temporary, name, what)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+    sync_directory(folder, durable=durable)
+
+
+def read(path: str | os.PathLike[str], limit: int) -> bytes:
+    """Read a regular file of at most `limit` bytes.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; symbolic links are followed.
+    limit : int
+        In bytes.
+
+    Returns
+    -------
+    bytes
+        Its content.
+
+    Raises
+    ------
+    FrameError
+        If it is larger, or a directory, device or pipe (which could block or never end).
+    OSError
+        As the operating system says: not found, no permission.
+
+    Examples
+    --------
+    >>> read("/dev/null", 1 << 30)
+    Traceback (most recent call last):
+        ...
+    bluetusk.errors.FrameError: /dev/null is no regular file of at most 1 GiB
+    """
+    fd = os.open(os.fspath(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # non-blocking: a pipe must not hang us
+    try:
+        about = os.fstat(fd)
+        if not stat.S_ISREG(about.st_mode) or about.st_size > limit:
+            size = f"{limit >> 30} GiB" if limit >> 30 else f"{limit >> 10} KiB"
+            raise FrameError(f"{os.fspath(path)} is no regular file of at most {size}")
+        return read_all(fd, about.st_size)
+    finally:
+        os.close(fd)
+
+
+def read_all(fd: int, size: int) -> bytes:
+    """Return the first `size` bytes of an open file, or what there is, wherever the file stands."""
+    data = os.pread(fd, size, 0)  # all, unless a signal came or it is above 2 GiB
+    while len(data) < size and (part := os.pread(fd, size - len(data), len(data))):
+        data += part
+    return data
+
+
+def open_locked(path: str | os.PathLike[str], flags: int = os.O_RDWR | os.O_CREAT) -> int:
+    """Open a file (mode 0600 if it is made) that nobody else may lock until this one is closed.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    flags : int, optional
+        Of :func:`os.open`.
+
+    Returns
+    -------
+    int
+        The file descriptor.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process, or another caller of this one, holds it.
+    OSError
+        As the operating system says.
+    """
+    fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def sync_directory(folder: str | os.PathLike[str], *, durable: bool = True) -> None:
+    """Make the names in a directory survive a crash.
+
+    Parameters
+    ----------
+    folder : path-like
+        The directory.
+    durable : bool, optional
+        If False, a directory that cannot be synced is no error: one that may be written to but not read cannot be
+        opened, and some network file systems cannot sync one.
+
+    Raises
+    ------
+    OSError
+        As the operating system says, unless `durable` is False.
+    """
+    with contextlib.suppress(*([] if durable else [OSError])):
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def is_full(error: OSError) -> bool:
+    """Tell whether a write failed for want of space."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _name_new(temporary: str, name: str, what: str) -> None:
+    """Give a file a name that must be free."""
+    try:
+        os.link(temporary, name)
+    except FileExistsError:
+        raise _exists(name, what) from None
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        # a file system without hard links: look, then rename; two writers in the same instant would both succeed
+        if os.path.lexists(name):
+            raise _exists(name, what) from None
+        os.rename(temporary, name)
+
+
+def _exists(name: str, what: str) -> FileExistsError:
+    return FileExistsError(errno.EEXIST, f"the {what} exists; choose another path, or pass overwrite=True", name)

@@ -1,0 +1,54 @@
+"""Files that grow: one writer, whole additions, and nothing left of one that failed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+import pytest
+
+from bluetusk.errors import ProtocolAbort
+from bluetusk.storage.append import AppendFile, read_whole
+
+
+def test_additions_are_read_back_and_torn_ends_are_taken_back(tmp_path):
+    path = tmp_path / "log"
+    file = AppendFile(path, create=True)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    end = file.append(b"one", 0)
+    path.write_bytes(b"one and a half-written ad")
+    assert file.append(b"two", end) == 6
+    assert file.read() == read_whole(path) == b"onetwo"
+    assert (file.size, file.closed, file.inherited) == (6, False, False)
+    file.close()
+    assert file.closed
+    with pytest.raises(OSError, match="it is closed"):
+        file.append(b"three", 6)
+
+
+def test_the_owner_is_named(tmp_path):
+    with pytest.raises(ProtocolAbort, match="give a file of its own"):
+        AppendFile("/dev/null")
+    with pytest.raises(ProtocolAbort, match="give the key holder a file of its own"):
+        AppendFile("/dev/null", owner="key holder")
+    file = AppendFile(tmp_path / "log", create=True)
+    for owner, named in (("", "another process"), ("key holder", "another key holder")):
+        with pytest.raises(ProtocolAbort, match=f"in use by {named}: close that one first"):
+            AppendFile(tmp_path / "log", owner=owner)
+    file.close()
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_directory_that_cannot_be_synced(tmp_path, monkeypatch, durable):
+    def broken(fd):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    if durable:
+        with pytest.raises(OSError, match="Input/output error"):
+            AppendFile(tmp_path / "log", create=True, durable=True)
+    else:
+        AppendFile(tmp_path / "log", create=True).close()
+    monkeypatch.undo()
+    AppendFile(tmp_path / "log").close()  # nobody holds it
