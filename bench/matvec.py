@@ -4,7 +4,7 @@
 
 For each shape: microseconds of processor time per multiply-add (the best of several runs, one thread) with tables of
 powers that all rows share (csrc/bt_straus.h) and with buckets for each row (csrc/bt_multiexp.c); the products that the
-model of `bluetusk.paillier.linalg` expects of each; the way it takes. A choice that costs more than 10 % over the other
+model of `bluetusk.paillier._words` expects of each; the way it takes. A choice that costs more than 10 % over the other
 way is marked. Every result is decrypted and compared with Python's integers first.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import bluetusk as bt
-from bluetusk.paillier import linalg
+from bluetusk.paillier import _words
 from bluetusk.paillier.primes import generate_primes
 
 SHAPES = [(1, 16), (1, 1000), (1, 4000), (2, 1000), (4, 100), (4, 1000), (8, 250), (16, 128), (64, 16), (128, 1000)]
@@ -47,7 +47,7 @@ def main() -> int:
     rng = np.random.default_rng(1)
     values = rng.integers(-1000, 1000, size=max(m for _, m in SHAPES))
     c = priv.encrypt(values, bt.FixedPoint.integers(limit=1000))
-    model = linalg.straus.cost
+    model = _words._straus.cost
     wrong = 0
     print(f"{args.bits}-bit key, backend {bt.build_info()['backend']}, us per multiply-add (products by the model)\n")
     print("| rows x columns | bits | shared tables | buckets | taken |\n|---|---|---|---|---|")
@@ -60,17 +60,17 @@ def main() -> int:
             expected = matrix.astype(object) @ values[:m].astype(object)
             figures = {}
             for way, cost in (("shared tables", 0.0), ("buckets", math.inf)):
-                linalg.straus.cost = lambda *_, cost=cost: cost
+                _words._straus.cost = lambda *_, cost=cost: cost
                 if list(priv.decrypt_integers(matrix @ vector)) != list(expected):
                     raise SystemExit(f"{way}: wrong results for {rows} x {m}, {bits} bits")
                 figures[way] = (
                     best(lambda matrix=matrix, vector=vector: matrix @ vector, args.seconds) / (rows * m) * 1e6
                 )
-            linalg.straus.cost = model
+            _words._straus.cost = model
             mont = c._mont
             expect = {
                 "shared tables": model(mont, rows, m, bits) / (rows * m),
-                "buckets": linalg._sides_cost(mont, rows, m, bits) / (rows * m),
+                "buckets": _words._sides_cost(mont, rows, m, bits) / (rows * m),
             }
             taken = min(expect, key=expect.__getitem__)
             late = figures[taken] > 1.1 * min(figures.values())

@@ -17,8 +17,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import bluetusk as bt
 from bluetusk.federated import PaillierSum, secagg
-from bluetusk.paillier.cipherarray import CipherArray, decrypt, decrypt_integers
+from bluetusk.paillier import PrivateKey
+from bluetusk.paillier.array import CipherArray
 from bluetusk.wire import frame
+
+decrypt, decrypt_integers = PrivateKey.decrypt, PrivateKey.decrypt_integers
 
 PLAN = bt.FixedPoint(clip=4.0, frac_bits=8)
 

@@ -32,9 +32,10 @@ from bluetusk._random import Stream
 from bluetusk.errors import ProtocolAbort
 from bluetusk.federated.paillier_sum.journal import Journal
 from bluetusk.federated.secagg._notes import Memory
-from bluetusk.paillier import store as stores
+from bluetusk.paillier import _store as stores
 from bluetusk.paillier.blinding import Blinder
 from bluetusk.paillier.keys import PublicKey
+from bluetusk.paillier.scheme import SCHEMES
 from bluetusk.vertical.party.session import Session
 from bluetusk.vertical.party.vault import Vault
 
@@ -233,7 +234,7 @@ def test_interrupts_leave_a_new_key_usable(keypair):
     pub, _ = keypair
 
     def prepare():
-        return Blinder(PaillierPublic(pub.n), "djn", int(pub.hs))
+        return Blinder(PaillierPublic(pub.n), SCHEMES["djn"], int(pub.hs))
 
     def operation(blinder):
         blinder.prepare(100)
@@ -798,7 +799,7 @@ def test_a_fork_in_a_batch_takes_no_obfuscators_of_its_parent(keypair, paths):
 @pytest.mark.usefixtures("one_number")
 def test_a_fork_goes_on_with_a_table_that_its_parent_builds(keypair):
     """The thread that was at a step is not there, and nobody must wait for it."""
-    blinder = Blinder(PaillierPublic(keypair[0].n), "djn", int(keypair[0].hs))
+    blinder = Blinder(PaillierPublic(keypair[0].n), SCHEMES["djn"], int(keypair[0].hs))
     builder = threading.Thread(target=lambda: blinder.prepare(100), daemon=True)
     builder.start()
     until = time.monotonic() + SECONDS

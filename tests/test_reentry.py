@@ -19,7 +19,7 @@ from bluetusk._locks import Locked, refuse_reentry
 from bluetusk.errors import ProtocolAbort
 from bluetusk.evidence._uses import Use, Uses
 from bluetusk.federated.paillier_sum.journal import Journal
-from bluetusk.paillier.arithmetic import Arithmetic
+from bluetusk.paillier._arith import Arith
 from bluetusk.vertical.party.session import Session
 from bluetusk.vertical.party.vault import Vault
 
@@ -202,7 +202,7 @@ def test_an_aggregator(once, sums, priv, name):
         "give_up": lambda: aggregator.give_up(0),
     }[name]
     assert aggregator.add(messages[0])
-    told = once(Arithmetic, "_combine", work)
+    told = once(Arith, "_combine", work)
     assert aggregator.add(messages[2])
     assert_refused(told)
     assert aggregator.clients(0, "x") == ("a", "c")
@@ -214,14 +214,14 @@ def test_an_aggregator(once, sums, priv, name):
 def test_an_aggregator_passes_on_what_a_handler_did_not_catch(monkeypatch, sums):
     """The message that was interrupted is not answered as rejected: it may come again."""
     session, messages = sums
-    aggregator, real = session.aggregator(), Arithmetic._combine
+    aggregator, real = session.aggregator(), Arith._combine
 
     def interrupted(*args):
-        monkeypatch.setattr(Arithmetic, "_combine", real)
+        monkeypatch.setattr(Arith, "_combine", real)
         aggregator.add(messages[1])
 
     assert aggregator.add(messages[0])
-    monkeypatch.setattr(Arithmetic, "_combine", interrupted)
+    monkeypatch.setattr(Arith, "_combine", interrupted)
     with pytest.raises(ProtocolAbort, match=UNDER_WAY):
         aggregator.add(messages[2])
     assert [aggregator.add(message).clients for message in messages[1:]] == [2, 3]

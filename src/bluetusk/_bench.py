@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ._parallel import resolve_threads
 from .encoding import FixedPoint
 from .modexp import powmod
-from .paillier.cipherarray import CipherArray
+from .paillier.array import CipherArray
 from .paillier.keys import PrivateKey, PublicKey, generate_keypair
 
 __all__ = ["Figure", "measure"]

@@ -29,7 +29,7 @@ from bluetusk.errors import (
 )
 from bluetusk.federated import Accepted, Aggregator, PaillierSum, Rejected, SumResult
 from bluetusk.federated.paillier_sum.messages import claims, seal, signed_bytes, unseal
-from bluetusk.paillier.cipherarray import encrypt_integers
+from bluetusk.paillier.array import encrypt_integers
 from bluetusk.wire import frame
 from bluetusk.wire.frame import Kind
 
@@ -420,7 +420,7 @@ def test_any_bytes_are_answered(world: World, data: bytes) -> None:
 def test_an_interrupted_addition_leaves_the_sum_as_it_was(
     world: World, messages: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bluetusk.paillier.cipherarray import CipherArray
+    from bluetusk.paillier.array import CipherArray
 
     aggregator = world.session.aggregator()
     for name in NAMES[:2]:

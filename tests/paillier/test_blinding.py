@@ -18,13 +18,14 @@ from bluetusk._kernels import paillier as kernels
 from bluetusk._kernels.paillier import PaillierPrivate, PaillierPublic
 from bluetusk.errors import InvalidKey
 from bluetusk.paillier.blinding import Blinder
+from bluetusk.paillier.scheme import SCHEMES
 
 N = _selftest._P * _selftest._Q
 HS = pow(N * N - 9, N, N * N)
 
 
 def blinder(suite="djn"):
-    return Blinder(PaillierPublic(N), suite, HS if suite == "djn" else None)
+    return Blinder(PaillierPublic(N), SCHEMES[suite], HS if suite == "djn" else None)
 
 
 def take(source, count):
@@ -79,7 +80,7 @@ def test_exponents_are_as_long_as_the_suite_says():
         def blind_table(self, dst, lo, hi, a):
             seen.append(a.copy())
 
-    source = Blinder(kernel, "djn", HS)
+    source = Blinder(kernel, SCHEMES["djn"], HS)
     source._kernel, source._ready = Full(kernel), True
     source.fill(kernel.mont.empty(10_000), 0, 10_000)
     exponents = np.concatenate(seen)

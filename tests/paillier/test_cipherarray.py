@@ -12,9 +12,10 @@ import pytest
 from bluetusk.encoding import FixedPoint
 from bluetusk.errors import DecryptionError, EncodingOverflow, InvalidKey
 from bluetusk.paillier import encrypting
-from bluetusk.paillier.cipherarray import CipherArray, decrypt, encrypt, encrypt_integers
-from bluetusk.paillier.cipherarray import decrypt_integers as ints_of
+from bluetusk.paillier.array import CipherArray, encrypt, encrypt_integers
 from bluetusk.paillier.keys import PrivateKey
+
+decrypt, ints_of = PrivateKey.decrypt, PrivateKey.decrypt_integers
 
 INTEGER_DTYPES = ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", ">i2", ">i4", ">i8", ">u4", ">u8"]
 FLOAT_DTYPES = ["f2", "f4", "f8", ">f2", ">f4", ">f8"]

@@ -10,9 +10,10 @@ import pytest
 
 from bluetusk.encoding import FixedPoint
 from bluetusk.errors import EncodingOverflow
-from bluetusk.paillier import encrypting, linalg
-from bluetusk.paillier.cipherarray import CipherArray, concatenate, decrypt, encrypt, encrypt_integers
-from bluetusk.paillier.cipherarray import decrypt_integers as ints_of
+from bluetusk.paillier import PrivateKey, _words, encrypting
+from bluetusk.paillier.array import CipherArray, concatenate, encrypt, encrypt_integers
+
+decrypt, ints_of = PrivateKey.decrypt, PrivateKey.decrypt_integers
 
 SMALL = FixedPoint.integers(limit=1000)
 rng = np.random.default_rng(7)
@@ -165,7 +166,7 @@ def test_overflow_is_refused_before_anything_is_computed(pub, monkeypatch):
         raise AssertionError("computed before the bound was checked")
 
     for name in ("powers", "products", "multiexp", "row_products", "histogram", "inverses"):
-        monkeypatch.setattr(linalg, name, unexpected)
+        monkeypatch.setattr(_words, name, unexpected)
     for operation in (lambda: c * (1 << 60), lambda: [1 << 60, 0] @ c, lambda: c + (1 << 2047)):
         with pytest.raises(EncodingOverflow, match="about 2\\^"):
             operation()
@@ -528,8 +529,8 @@ def test_secret_factors_all_take_the_same_operations(pub, priv, monkeypatch):
         calls.append(factors.tolist())
         return powers(mont, src, index, factors, threads=threads)
 
-    powers = linalg.powers
-    monkeypatch.setattr(linalg, "powers", recorded)
+    powers = _words.powers
+    monkeypatch.setattr(_words, "powers", recorded)
     for k in ([0, 1, -1], [2**40, -3, 5], [0.5, 1e3, -7.25]):
         assert decrypt(priv, c.multiply(k, secret=True)).tolist() == (np.array([1.5, -2.0, 0.25]) * k).tolist()
     assert calls == [[-(2**63)] * 3] * 3  # the only powers whose time follows an exponent

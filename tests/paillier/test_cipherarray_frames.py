@@ -11,10 +11,12 @@ import pytest
 
 from bluetusk.encoding import FixedPoint
 from bluetusk.errors import BluetuskError, DecryptionError, EncodingOverflow, FrameError, InvalidCiphertext, InvalidKey
-from bluetusk.paillier import store as stores
-from bluetusk.paillier.cipherarray import CipherArray, concatenate, decrypt, encrypt, encrypt_integers
-from bluetusk.paillier.cipherarray import decrypt_integers as ints_of
+from bluetusk.paillier import PrivateKey
+from bluetusk.paillier import _store as stores
+from bluetusk.paillier.array import CipherArray, concatenate, encrypt, encrypt_integers
 from bluetusk.wire import frame
+
+decrypt, ints_of = PrivateKey.decrypt, PrivateKey.decrypt_integers
 
 SMALL = FixedPoint.integers(limit=1000)
 WIDTH = 512

@@ -21,8 +21,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multi
 
 from bluetusk.encoding import FixedPoint
 from bluetusk.errors import EncodingOverflow
-from bluetusk.paillier.cipherarray import CipherArray, concatenate, decrypt, encrypt
-from bluetusk.paillier.cipherarray import decrypt_integers as ints_of
+from bluetusk.paillier import PrivateKey
+from bluetusk.paillier.array import CipherArray, concatenate, encrypt
+
+decrypt, ints_of = PrivateKey.decrypt, PrivateKey.decrypt_integers
 
 PLANS = [
     FixedPoint(clip=8.0, frac_bits=6),

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bluetusk.paillier import habits
-from bluetusk.paillier.cipherarray import CipherArray, concatenate, encrypt
-from bluetusk.paillier.cipherarray import decrypt_integers as ints_of
+from bluetusk.paillier import PrivateKey, _ufunc
+from bluetusk.paillier.array import CipherArray, concatenate, encrypt
+
+ints_of = PrivateKey.decrypt_integers
 
 WHOLE = np.arange(48).reshape(3, 4, 4) + 100  # no value is that of another element, or a place in the store
 
@@ -152,7 +153,7 @@ CASES: dict[Callable[..., Any], list[Callable[[Any], Any]]] = {
 
 
 def test_every_function_taken_over_has_its_cases():
-    assert set(CASES) == set(habits._MOVES) | set(habits._FUNCTIONS)
+    assert set(CASES) == set(_ufunc._MOVES) | set(_ufunc._FUNCTIONS)
     assert all(CASES.values())
 
 
@@ -165,10 +166,10 @@ def test_on_a_view_it_gives_what_numpy_gives(c, priv, func, case):
     same(CASES[func][case](c), CASES[func][case](V), priv)
 
 
-@pytest.mark.parametrize("func", habits._MOVES, ids=lambda func: func.__name__)
+@pytest.mark.parametrize("func", _ufunc._MOVES, ids=lambda func: func.__name__)
 def test_parameters_are_numpys_in_its_order(func):
     theirs = list(inspect.signature(func).parameters.values())
-    ours = habits._MOVES[func]
+    ours = _ufunc._MOVES[func]
     if theirs[0].kind is inspect.Parameter.VAR_POSITIONAL:
         assert len(ours) == len(theirs) == 1
     else:
@@ -387,13 +388,13 @@ def test_classes_of_arguments_have_no_say(whole, priv, use):
 
 @pytest.mark.parametrize("func", [np.diag, np.diagflat, np.triu])
 def test_a_function_that_fills_in_zeros_is_caught_even_if_somebody_adds_it(c, monkeypatch, func):
-    monkeypatch.setitem(habits._MOVES, func, tuple(inspect.signature(func).parameters))
+    monkeypatch.setitem(_ufunc._MOVES, func, tuple(inspect.signature(func).parameters))
     with pytest.raises(TypeError, match=f"numpy.{func.__name__} does not work on encrypted arrays"):
         func(c[1] if func is np.triu else c[1, 1])
 
 
 def test_a_function_that_brings_in_numbers_is_caught_even_if_somebody_adds_it(c, monkeypatch):
-    monkeypatch.setitem(habits._MOVES, np.append, ("arr", "values", "axis"))
+    monkeypatch.setitem(_ufunc._MOVES, np.append, ("arr", "values", "axis"))
     for values in ([0], [13], [-1], [2**40]):  # the view has 12 elements
         with pytest.raises(TypeError, match=r"numpy\.append does not work"):
             np.append(c[1], values)

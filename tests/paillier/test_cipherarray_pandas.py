@@ -11,7 +11,10 @@ import pandas as pd
 import pytest
 
 from bluetusk.encoding import FixedPoint
-from bluetusk.paillier.cipherarray import CipherArray, decrypt, decrypt_integers, encrypt
+from bluetusk.paillier import PrivateKey
+from bluetusk.paillier.array import CipherArray, encrypt
+
+decrypt, decrypt_integers = PrivateKey.decrypt, PrivateKey.decrypt_integers
 
 X = np.array([[1, -2, 3], [4, 5, -6]])
 ROW = np.array([10, 20, -30])

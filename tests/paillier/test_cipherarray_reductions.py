@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from bluetusk.encoding import FixedPoint
 from bluetusk.errors import EncodingOverflow
-from bluetusk.paillier.cipherarray import CipherArray, encrypt, encrypt_integers
-from bluetusk.paillier.cipherarray import decrypt_integers as ints_of
+from bluetusk.paillier import PrivateKey
+from bluetusk.paillier.array import CipherArray, encrypt, encrypt_integers
+
+ints_of = PrivateKey.decrypt_integers
 
 SMALL = FixedPoint.integers(limit=1000)
 rng = np.random.default_rng(12)

@@ -10,9 +10,10 @@ import phe
 import pytest
 
 from bluetusk.encoding import FixedPoint
-from bluetusk.paillier import encrypting
-from bluetusk.paillier.cipherarray import CipherArray, decrypt, encrypt, encrypt_integers
-from bluetusk.paillier.cipherarray import decrypt_integers as ints_of
+from bluetusk.paillier import PrivateKey, encrypting
+from bluetusk.paillier.array import CipherArray, encrypt, encrypt_integers
+
+decrypt, ints_of = PrivateKey.decrypt, PrivateKey.decrypt_integers
 
 SMALL = FixedPoint.integers(limit=1000)
 rng = np.random.default_rng(7)

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from bluetusk.encoding import FixedPoint
-from bluetusk.paillier.cipherarray import CipherArray, encrypt
-from bluetusk.paillier.cipherarray import decrypt_integers as ints_of
+from bluetusk.paillier import PrivateKey
+from bluetusk.paillier.array import CipherArray, encrypt
+
+ints_of = PrivateKey.decrypt_integers
 
 # --- never a value ----------------------------------------------------------------------------------------------------
 
@@ -123,9 +125,9 @@ PLAIN = np.arange(1, 3)
         (lambda c: np.less(PLAIN, c), r"priv\.decrypt"),
         (lambda c: np.equal(PLAIN, c), r"priv\.decrypt"),
         (lambda c: c.__delitem__(0), r"numpy\.delete"),
-        (lambda c: c.reshape(1, 2, color="red"), r"^CipherArray\.reshape\(\) got an unexpected keyword"),
-        (lambda c: c.sum(0, 1), r"^CipherArray\.sum\(\) takes"),
-        (lambda c: CipherArray.from_bytes(), r"^CipherArray\.from_bytes\(\) missing"),
+        (lambda c: c.reshape(1, 2, color="red"), r"^Shape\.reshape\(\) got an unexpected keyword"),
+        (lambda c: c.sum(0, 1), r"^Arith\.sum\(\) takes"),
+        (lambda c: CipherArray.from_bytes(), r"^Wire\.from_bytes\(\) missing"),
     ],
 )
 def test_every_refusal_says_what_to_use(pub, use, advice):

@@ -14,11 +14,12 @@ import pytest
 
 from bluetusk.encoding import FixedPoint
 from bluetusk.errors import FrameError, InvalidCiphertext
-from bluetusk.paillier import encrypting
-from bluetusk.paillier import store as stores
-from bluetusk.paillier.cipherarray import CipherArray, decrypt, encrypt
-from bluetusk.paillier.cipherarray import decrypt_integers as ints_of
+from bluetusk.paillier import PrivateKey, encrypting
+from bluetusk.paillier import _store as stores
+from bluetusk.paillier.array import CipherArray, encrypt
 from bluetusk.wire import frame
+
+decrypt, ints_of = PrivateKey.decrypt, PrivateKey.decrypt_integers
 
 SMALL = FixedPoint.integers(limit=1000)
 WIDTH = 512
@@ -121,6 +122,17 @@ def test_pickles_of_derived_arrays_are_rerandomised(pub):
     a, b = (pickle.loads(pickle.dumps(d)).to_bytes() for d in (one, two))
     assert payload_of(a) != payload_of(b)
     assert payload_of(a) == payload_of(one.to_bytes())
+
+
+def test_pickles_of_earlier_versions_load(pub, priv):
+    """Their names of modules were others."""
+    data = pickle.dumps(encrypt(pub, [1, 2], SMALL), protocol=0)  # names as lines of text
+    for now, then in ((b"_wire\n", b"portable\n"), (b"array\n", b"cipherarray\n")):
+        assert b"bluetusk.paillier." + now in data
+        data = data.replace(b"bluetusk.paillier." + now, b"bluetusk.paillier." + then)
+    back = pickle.loads(data)
+    assert type(back) is CipherArray
+    assert np.array_equal(ints_of(priv, back), [1, 2])
 
 
 def test_damaged_pickle_buffers_are_refused(pub):

@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bluetusk.encoding import FixedPoint
-from bluetusk.paillier.base import Packing
-from bluetusk.paillier.cipherarray import CipherArray, concatenate, decrypt, encrypt
-from bluetusk.paillier.cipherarray import decrypt_integers as ints_of
+from bluetusk.paillier import PrivateKey
+from bluetusk.paillier._base import Packing
+from bluetusk.paillier.array import CipherArray, concatenate, encrypt
+
+decrypt, ints_of = PrivateKey.decrypt, PrivateKey.decrypt_integers
 
 SHAPE = (2, 3, 4)
 X = np.arange(24).reshape(SHAPE) - 7

@@ -4,7 +4,7 @@ import hashlib
 import itertools
 
 from bluetusk.paillier.fingerprint import WORDS, fingerprint, spoken
-from bluetusk.paillier.validate import SUITES
+from bluetusk.paillier.scheme import SCHEMES
 
 
 def edits(a: str, b: str) -> int:
@@ -41,7 +41,7 @@ def test_every_byte_of_the_first_twelve_is_heard():
 
 
 def test_suite_n_and_hs_are_all_in_the_fingerprint():
-    keys = [(suite, n, hs) for suite in SUITES for n in (35, 77, 256, 65535) for hs in (None, 1, 2, 256)]
+    keys = [(suite, n, hs) for suite in SCHEMES for n in (35, 77, 256, 65535) for hs in (None, 1, 2, 256)]
     assert len({fingerprint(*key) for key in keys}) == len(keys)
 
 

@@ -13,8 +13,10 @@ import pytest
 from bluetusk._selftest import _P, _Q
 from bluetusk.encoding import FixedPoint
 from bluetusk.errors import FrameError
-from bluetusk.paillier.cipherarray import CipherArray, decrypt
+from bluetusk.paillier.array import CipherArray
 from bluetusk.paillier.keys import PrivateKey, PublicKey
+
+decrypt = PrivateKey.decrypt
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 GOLDEN: dict[str, Any] = json.loads((VECTORS / "paillier_frames_v1.json").read_text())

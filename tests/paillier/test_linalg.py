@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from bluetusk._kernels.modexp import Montgomery
-from bluetusk.paillier import arith, linalg, sparse
-from bluetusk.paillier.store import DERIVED, FRESH, PENDING, Store, current, gathered, rerandomise
+from bluetusk.paillier import _bounds, _sparse, _words
+from bluetusk.paillier._store import DERIVED, FRESH, PENDING, Store, current, gathered, rerandomise
 
 LANES = 4
 
@@ -127,7 +127,7 @@ MODULI = [35 * 35, 77 * 77, 221 * 221]
 @pytest.fixture(params=[Montgomery, FourLanes], ids=["kernel", "four lanes"])
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     if request.param is FourLanes:  # which knows no tables shared by rows
-        monkeypatch.setattr(linalg.straus, "cost", lambda *_: math.inf)
+        monkeypatch.setattr(_words._straus, "cost", lambda *_: math.inf)
     return request.param
 
 
@@ -163,7 +163,7 @@ def test_powers_of_every_sign_and_size(backend, modulus, n):
     k[: n // 10] = 0
     wide = np.array([int(v) << int(s) * 3 for v, s in zip(k, sizes, strict=True)], dtype=object)
     for factors in (k, np.abs(k), -np.abs(k), np.ones(n, dtype=np.int64), wide):
-        words, at = linalg.powers(mont, src, index, factors)
+        words, at = _words.powers(mont, src, index, factors)
         expected = [pow(values[i], int(e), modulus) for i, e in zip(index, factors, strict=True)]
         assert get(mont, words, at) == expected
 
@@ -171,13 +171,13 @@ def test_powers_of_every_sign_and_size(backend, modulus, n):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_powers_by_threads(monkeypatch, threads):
     """So many slices that helpers take some: the negative ones, each inverted at once, and the others."""
-    monkeypatch.setattr(linalg, "product_us", lambda mont: 10.0)
+    monkeypatch.setattr(_words, "product_us", lambda mont: 10.0)
     rng = np.random.default_rng(threads)
     mont, values = Montgomery(35 * 35), units(35 * 35, 20, rng)
     src, index = put(mont, values), rng.integers(0, 20, 3001)
     for signs in ([-1, 1], [-1], [1]):
         k = rng.integers(0, 1 << 40, 3001) * rng.choice(signs, 3001)
-        words, at = linalg.powers(mont, src, index, k, threads=threads)
+        words, at = _words.powers(mont, src, index, k, threads=threads)
         assert get(mont, words, at) == [pow(values[i], int(e), 35 * 35) for i, e in zip(index, k, strict=True)]
 
 
@@ -187,7 +187,7 @@ def test_a_short_factor_does_not_pay_for_its_neighbours():
     src = put(mont, [2, 3])
     rng = np.random.default_rng(0)
     k = (rng.integers(0, 1 << 62, 203) >> rng.integers(0, 62, 203)) * rng.choice([-1, 1], 203)
-    _, at = linalg.powers(mont, src, np.zeros(203, dtype=np.int64), k)
+    _, at = _words.powers(mont, src, np.zeros(203, dtype=np.int64), k)
     placed = k[np.argsort(at)]
     under = int((k < 0).sum())
     assert (placed[:under] < 0).all()
@@ -206,7 +206,7 @@ def test_row_products_of_any_length(backend, modulus, rows, m, threads):
     rng = np.random.default_rng(m)
     mont, values = backend(modulus), units(modulus, 30, rng)
     index = rng.integers(0, 30, (rows, m))
-    words, at = linalg.row_products(mont, put(mont, values), index, threads=threads)
+    words, at = _words.row_products(mont, put(mont, values), index, threads=threads)
     expected = []
     for row in index:
         product = 1
@@ -222,14 +222,14 @@ def test_row_products_of_any_length(backend, modulus, rows, m, threads):
     [(20_000, 1, 1, 7), (3000, 3, 1, 40), (700, 11, 2, 5), (40, 30, 1, 300), (0, 2, 3, 4), (5, 0, 1, 4), (5, 2, 0, 4)],
 )
 def test_histograms(backend, threads, rows, features, width, bins, monkeypatch):
-    monkeypatch.setattr(linalg, "_BINS_BYTES", 3000)  # several blocks of features
-    monkeypatch.setattr(linalg, "_SLICE_US", 5.0)  # and many slices
+    monkeypatch.setattr(_words, "_BINS_BYTES", 3000)  # several blocks of features
+    monkeypatch.setattr(_words, "_SLICE_US", 5.0)  # and many slices
     rng = np.random.default_rng(5)
     modulus = 77 * 77
     mont, values = backend(modulus), units(modulus, 30, rng)
     index = rng.integers(0, 30, (rows, width))
     codes = rng.integers(0, max(1, bins - 1), (rows, features)).astype(np.uint16)
-    words, at = linalg.histogram(mont, put(mont, values), index, codes, bins, threads=threads)
+    words, at = _words.histogram(mont, put(mont, values), index, codes, bins, threads=threads)
     assert at.shape == (features, bins, width)
     expected = np.ones(at.shape, dtype=np.int64)
     for row, chosen in zip(index, codes, strict=True):
@@ -242,12 +242,12 @@ def test_histograms(backend, threads, rows, features, width, bins, monkeypatch):
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize(("rows", "m"), [(0, 3), (2, 0), (1, 1), (1, 500), (2, 37), (3, 100), (5, 9), (70, 6)])
 def test_running_products(backend, threads, rows, m, monkeypatch):
-    monkeypatch.setattr(linalg, "_SLICE_US", 1.0)  # steps in several slices
+    monkeypatch.setattr(_words, "_SLICE_US", 1.0)  # steps in several slices
     rng = np.random.default_rng(m)
     modulus = 35 * 35
     mont, values = backend(modulus), units(modulus, 30, rng)
     index = rng.integers(0, 30, (rows, m))
-    words, at = linalg.running_products(mont, put(mont, values), index, threads=threads)
+    words, at = _words.running_products(mont, put(mont, values), index, threads=threads)
     assert at.shape == (rows, m)
     expected = []
     for row in index:
@@ -264,7 +264,7 @@ def test_running_products(backend, threads, rows, m, monkeypatch):
 )
 @pytest.mark.parametrize("signs", ["plus", "minus", "both", "zero"])
 def test_multiexp(backend, problems, rows, m, signs, monkeypatch):
-    monkeypatch.setattr(linalg, "_SLICE_US", 40.0)  # many blocks and strips, as a long computation has
+    monkeypatch.setattr(_words, "_SLICE_US", 40.0)  # many blocks and strips, as a long computation has
     rng = np.random.default_rng(m)
     modulus = 35 * 35
     mont, values = backend(modulus), units(modulus, 25, rng)
@@ -273,7 +273,7 @@ def test_multiexp(backend, problems, rows, m, signs, monkeypatch):
     if signs == "both":
         matrices *= rng.choice([-1, 1], matrices.shape)
     which = rng.integers(0, 2, problems)
-    words, at = linalg.multiexp(mont, put(mont, values), columns, which, matrices, threads=2)
+    words, at = _words.multiexp(mont, put(mont, values), columns, which, matrices, threads=2)
     expected = []
     for problem, chosen in zip(columns, which, strict=True):
         for row in matrices[chosen]:
@@ -289,7 +289,7 @@ def test_multiexp_with_wide_and_extreme_exponents(backend):
     mont, values = backend(modulus), units(modulus, 4, np.random.default_rng(1))
     for row in ([-(2**63), 2**63 - 1, 0, -1], [2**64, -(2**200), 7, 0]):
         matrix = np.array([[row]], dtype=object if row[0] > 2**63 else np.int64)
-        words, at = linalg.multiexp(mont, put(mont, values), np.arange(4)[None], np.array([0]), matrix)
+        words, at = _words.multiexp(mont, put(mont, values), np.arange(4)[None], np.array([0]), matrix)
         assert get(mont, words, at) == [
             math.prod(pow(v, int(e), modulus) for v, e in zip(values, row, strict=True)) % modulus
         ]
@@ -301,7 +301,7 @@ def test_multiexp_with_wide_and_extreme_exponents(backend):
 )
 @pytest.mark.parametrize("signs", ["plus", "minus", "both"])
 def test_sparse_multiexp(backend, problems, rows, m, n, signs, monkeypatch):
-    monkeypatch.setattr(sparse, "_SLICE_US", 40.0)  # many calls
+    monkeypatch.setattr(_sparse, "_SLICE_US", 40.0)  # many calls
     rng = np.random.default_rng(n)
     modulus = 35 * 35
     mont, values = backend(modulus), units(modulus, 25, rng)
@@ -311,8 +311,8 @@ def test_sparse_multiexp(backend, problems, rows, m, n, signs, monkeypatch):
     for sizes in (short, wide[: n // 9]):
         k = len(sizes)
         factors = sizes * {"plus": 1, "minus": -1, "both": rng.choice([-1, 1], k)}[signs]
-        entries = sparse.Entries(rows, row[:k], column[:k], factors)
-        words, at = sparse.multiexp(mont, put(mont, values), columns, entries, threads=2)
+        entries = _sparse.Entries(rows, row[:k], column[:k], factors)
+        words, at = _sparse.multiexp(mont, put(mont, values), columns, entries, threads=2)
         expected = np.ones((problems, rows), dtype=np.int64)
         for p, problem in enumerate(columns):
             for r, c, e in zip(row, column, factors, strict=False):
@@ -326,7 +326,7 @@ def test_sparse_multiexp(backend, problems, rows, m, n, signs, monkeypatch):
 def test_inverses_are_computed_once_for_each_element():
     mont = FourLanes(35 * 35)
     src = put(mont, [2, 3, 4])
-    words, at = linalg.inverses(mont, src, np.array([2, 0, 2, 2, 0]))
+    words, at = _words.inverses(mont, src, np.array([2, 0, 2, 2, 0]))
     assert get(mont, words, at) == [pow(v, -1, 35 * 35) for v in (4, 2, 4, 4, 2)]
     assert len(words) == LANES
 
@@ -386,7 +386,7 @@ def test_gathered_keeps_states():
 def test_bit_lengths_never_fall_short():
     values = [0, 1, -1, 2**53 - 1, 2**53 + 1, 2**54 - 1, -(2**63), 2**63 - 1, *(2**i - 1 for i in range(63))]
     for kind in (np.int64, object):
-        got = arith.bit_lengths(np.array(values, dtype=kind))
+        got = _bounds.bit_lengths(np.array(values, dtype=kind))
         exact = [abs(v).bit_length() for v in values]
         assert all(e <= g <= e + 1 for g, e in zip(got, exact, strict=True))
         assert got.max() <= 64
@@ -394,14 +394,14 @@ def test_bit_lengths_never_fall_short():
 
 def test_exact_sizes_and_signs_at_the_ends_of_int64():
     ends = np.array([-(2**63), 2**63 - 1, 0])
-    assert arith.largest(ends) == 2**63
-    assert arith.largest_row_sum(ends) == 2**64 - 1
-    assert arith.negated(ends).tolist() == [2**63, 1 - 2**63, 0]
-    assert arith.negated(np.array(-(2**63))).item() == 2**63
-    assert arith.raised(ends, 10).tolist() == [-10 * 2**63, 10 * (2**63 - 1), 0]
-    assert arith.exponent_limbs(ends, 1).reshape(-1).tolist() == [2**63, 2**63 - 1, 0]
-    assert arith.exponent_limbs(np.array([2**64 + 5, -3], dtype=object), 2).tolist() == [[5, 1], [3, 0]]
-    assert arith.narrow(np.array([2**63], dtype=np.uint64)).dtype == object
-    assert arith.narrow(np.array([2**63 - 1], dtype=np.uint64)).dtype == np.int64
+    assert _bounds.largest(ends) == 2**63
+    assert _bounds.largest_row_sum(ends) == 2**64 - 1
+    assert _bounds.negated(ends).tolist() == [2**63, 1 - 2**63, 0]
+    assert _bounds.negated(np.array(-(2**63))).item() == 2**63
+    assert _bounds.raised(ends, 10).tolist() == [-10 * 2**63, 10 * (2**63 - 1), 0]
+    assert _bounds.exponent_limbs(ends, 1).reshape(-1).tolist() == [2**63, 2**63 - 1, 0]
+    assert _bounds.exponent_limbs(np.array([2**64 + 5, -3], dtype=object), 2).tolist() == [[5, 1], [3, 0]]
+    assert _bounds.narrow(np.array([2**63], dtype=np.uint64)).dtype == object
+    assert _bounds.narrow(np.array([2**63 - 1], dtype=np.uint64)).dtype == np.int64
     for empty in (np.zeros(0, dtype=np.int64), np.zeros((3, 0), dtype=np.int64)):
-        assert arith.largest(empty) == arith.largest_row_sum(empty) == 0
+        assert _bounds.largest(empty) == _bounds.largest_row_sum(empty) == 0

@@ -10,7 +10,8 @@ import bluetusk as bt
 from bluetusk import _selftest
 from bluetusk._kernels.paillier import PaillierPublic
 from bluetusk.paillier import blinding, masked, slots
-from bluetusk.paillier.cipherarray import encrypt_integers
+from bluetusk.paillier.array import encrypt_integers
+from bluetusk.paillier.scheme import SCHEMES
 
 PLAN = bt.FixedPoint.integers(1)
 N = _selftest._P * _selftest._Q
@@ -110,7 +111,7 @@ def test_short_obfuscators_would_tell_the_key_holder_a_row(row):
     """Of a sum of ciphertexts times a row the holder of a toy key sees the exponent whole: why `fill` is not enough."""
     logs, count = Logarithms(), 200
     kernel = PaillierPublic(logs.n)
-    blinder = blinding.Blinder(kernel, "djn", logs.hs)
+    blinder = blinding.Blinder(kernel, SCHEMES["djn"], logs.hs)
     dst, canon = kernel.mont.empty(count), np.zeros((count, kernel.mont.limbs), np.uint64)
     blinder.fill(dst, 0, count)
     kernel.mont.store(canon, dst, None, 0, count)
@@ -125,7 +126,7 @@ def test_the_key_holder_learns_nothing_of_a_sum_from_r_to_the_n():
     logs, count = Logarithms(), 200
     kernel = PaillierPublic(logs.n)
     dst, canon = kernel.mont.empty(count), np.zeros((count, kernel.mont.limbs), np.uint64)
-    kernel.blind_standard(dst, 0, count, blinding.Blinder(kernel, "standard", None)._random_units(count))
+    kernel.blind_standard(dst, 0, count, blinding.Blinder(kernel, SCHEMES["standard"], None)._random_units(count))
     kernel.mont.store(canon, dst, None, 0, count)
     summed = gmpy2.powmod(logs.hs, 123456789, logs.n**2)  # known to the key holder, for each choice of rows
     hidden = [summed * int.from_bytes(c.tobytes(), "little") % logs.n**2 for c in canon]

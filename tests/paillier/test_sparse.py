@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from bluetusk.encoding import FixedPoint
 from bluetusk.errors import EncodingOverflow
-from bluetusk.paillier.cipherarray import CipherArray, decrypt, encrypt, encrypt_integers
-from bluetusk.paillier.cipherarray import decrypt_integers as ints_of
+from bluetusk.paillier import PrivateKey
+from bluetusk.paillier.array import CipherArray, encrypt, encrypt_integers
+
+decrypt, ints_of = PrivateKey.decrypt, PrivateKey.decrypt_integers
 
 SMALL = FixedPoint.integers(limit=1000)
 FORMATS = ["bsr", "coo", "csc", "csr", "dia", "dok", "lil"]

@@ -17,6 +17,7 @@ from bluetusk.errors import InvalidKey
 from bluetusk.paillier import primes, validate
 from bluetusk.paillier.private_key import PrivateKey
 from bluetusk.paillier.public_key import PublicKey
+from bluetusk.paillier.scheme import SCHEMES
 
 
 class Vector(NamedTuple):
@@ -97,7 +98,7 @@ def modulus_vectors(p: int, q: int) -> list[Vector]:
         786433,
         1048573,
     ):
-        for suite in validate.SUITES:
+        for suite in SCHEMES:
             value = factor * number(-((-1 << 2047) // factor), (1 << 2048) // factor)
             add(value, "n has a prime factor below 2^20", suite)
     for residue in (1, 3):
@@ -162,7 +163,7 @@ def prime_vectors(p: int, q: int) -> list[Vector]:
     def add(a: int, b: int, words: str, suite: str = "djn") -> None:
         vectors.append(Vector(PrivateKey, (a, b), suite, words))
 
-    for suite in validate.SUITES:
+    for suite in SCHEMES:
         for value in (0, -1, -p):
             add(value, q, "p is not positive", suite)
             add(q, value, "q is not positive", suite)

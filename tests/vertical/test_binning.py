@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import bluetusk as bt
-from bluetusk.paillier import cipherarray
+from bluetusk.paillier import array as arrays
 from bluetusk.paillier.slots import Slots, mask
 from bluetusk.vertical import Observer, WoEBinning, local_links
 from bluetusk.vertical.binning import guest as guest_half
@@ -269,7 +269,7 @@ def test_sums_that_cannot_be_right_or_are_too_small_are_refused(data, pub, priv,
     w, slots = Layout(N).w, Layout(N).slots(2048)
     word = sum((rows + (events << w)) << (slots.width * j) for j, (rows, events) in enumerate(bins))
     limit = slots.bound
-    c = cipherarray.encrypt_integers(pub, np.array([word], dtype=object), label_plan(), frac=0, bound=limit)
+    c = arrays.encrypt_integers(pub, np.array([word], dtype=object), label_plan(), frac=0, bound=limit)
     here, there = local_links(seconds=5)
     there.send("bins", {}, [c.to_bytes(limit)])
     with pytest.raises(bt.ProtocolAbort, match=error):
@@ -280,7 +280,7 @@ def test_what_the_guest_decrypts_does_not_show_which_rows_were_added(data, pub, 
     """The ciphertext that comes back is blinded by a unit of its own: same sums, other bytes, other randomness."""
     layout, slot = Layout(8), 8
     assert layout.slots(2048).width == slot
-    c = cipherarray.encrypt_integers(pub, np.full(8, 1), label_plan(), frac=0, bound=layout.bound)
+    c = arrays.encrypt_integers(pub, np.full(8, 1), label_plan(), frac=0, bound=layout.bound)
     sums = [c.bincount(np.array(codes), 2) for codes in ([0, 0, 1, 1] * 2, [1, 1, 0, 0] * 2)]
     seen = set()
     for each in [*sums, *sums]:

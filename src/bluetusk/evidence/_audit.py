@@ -24,6 +24,7 @@ from ..errors import BluetuskError, FrameError, InvalidKey, ProtocolAbort
 from ..paillier import hazmat
 from ..paillier.encrypting import AUDITOR, Auditor
 from ..paillier.keys import PublicKey
+from ..paillier.scheme import scheme_of
 from ..storage import files, sealed
 from ..storage.append import AppendFile, read_whole
 from ..wire import frame
@@ -319,7 +320,7 @@ def _end(data: bytes, start: int, kind: frame.Kind) -> int | None:
 def _replayed(pub: PublicKey, content: bytes, count: int) -> int | None:
     """Return the number of the first ciphertext that does not follow from its record, None if all do."""
     wide = pub.bits // 8
-    random = wide // 2 if pub.suite == "djn" else wide
+    random = 8 * scheme_of(pub.suite).random_limbs(wide // 8)
     sizes = (wide, random, 2 * wide)
     if len(content) != count * sum(sizes):
         raise FrameError("a batch has not the size that its key and count give")

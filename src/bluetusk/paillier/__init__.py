@@ -1,8 +1,7 @@
 """Paillier encryption of whole arrays: keys, ciphertext arrays, and the marked door to given randomness."""
 
-from bluetusk.paillier.cipherarray import CipherArray, concatenate  # isort: skip  (first: keys refer to the module)
-
 from bluetusk.paillier import hazmat
+from bluetusk.paillier.array import CipherArray, concatenate
 from bluetusk.paillier.keys import PrivateKey, PublicKey, generate_keypair
 from bluetusk.paillier.to_shares import RingArray, encrypt_share, open_shares
 

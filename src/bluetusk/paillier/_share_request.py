@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .._numeric import as_int
 from ..errors import EncodingOverflow
 from ..wire import frame
-from . import frames
+from . import _frames
 from .slots import STATISTICAL_BITS, Slots, draw, mask, width_of
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def to_shares(
     bits = ring_bits(bits)
     if c.packed:
         raise ValueError("a packed array's slots are too narrow for masks: encrypt with packed=False")
-    pub, declared = c.public_key, frames.declared_bound(c, bound)
+    pub, declared = c.public_key, _frames.declared_bound(c, bound)
     mask_bits = declared.bit_length() + STATISTICAL_BITS
     truncate = as_int(truncate, "truncate", 0, mask_bits - bits)
     slots = Slots.fitting(pub.bits, width_of_masked(mask_bits))

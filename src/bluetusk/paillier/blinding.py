@@ -19,12 +19,14 @@ import numpy as np
 
 from bluetusk import _parallel
 from bluetusk._fork import process
-from bluetusk._kernels.paillier import PaillierPublic
 from bluetusk._once import Uncopied
-from bluetusk._powers import product_us
+from bluetusk.paillier._standard import random_units
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from bluetusk._kernels.paillier import PaillierPublic
+    from bluetusk.paillier.scheme import Scheme
 
 __all__ = ["TABLE_BYTES", "Blinder", "shared_blinder"]
 
@@ -41,11 +43,11 @@ _blinders: weakref.WeakSet[Blinder] = weakref.WeakSet()
 _shared: weakref.WeakValueDictionary[bytes, Blinder] = weakref.WeakValueDictionary()
 
 
-def shared_blinder(fingerprint: bytes, n: int, suite: str, hs: int | None) -> Blinder:
+def shared_blinder(fingerprint: bytes, n: int, scheme: Scheme, hs: int | None) -> Blinder:
     """Return the blinder of a checked key: one for all equal keys of the process, so that its table is built once."""
     blinder = _shared.get(fingerprint)
     if blinder is None:
-        blinder = _shared.setdefault(fingerprint, Blinder(PaillierPublic(n), suite, hs))
+        blinder = _shared.setdefault(fingerprint, Blinder(scheme.public(n), scheme, hs))
     return blinder
 
 
@@ -75,17 +77,17 @@ class Blinder(Uncopied):
     ----------
     kernel : PaillierPublic
         The key's arithmetic.
-    suite : {"djn", "standard"}
-        How obfuscators are drawn.
+    scheme : Scheme
+        How obfuscators are drawn and made.
     hs : int or None
-        The base of the ``djn`` suite.
+        The base of the obfuscators, where the scheme has one.
     """
 
     _no_copy = "two pools could blind two ciphertexts with the same obfuscator"
 
-    def __init__(self, kernel: PaillierPublic, suite: str, hs: int | None) -> None:
+    def __init__(self, kernel: PaillierPublic, scheme: Scheme, hs: int | None) -> None:
         self._kernel = kernel
-        self._suite = suite
+        self._scheme = scheme
         self._hs = hs
         self._used = 0
         self._ready = False
@@ -101,8 +103,7 @@ class Blinder(Uncopied):
     @property
     def cost_us(self) -> float:
         """Rough microseconds of one obfuscator, for the size of a slice."""
-        bits = 64 * self._kernel.n_limbs
-        return product_us(self._kernel.mont) * (1.25 * bits if self._suite == "standard" else bits / 2 / 5)
+        return self._scheme.cost_us(self._kernel)
 
     @property
     def pooled(self) -> int:
@@ -111,7 +112,7 @@ class Blinder(Uncopied):
 
     def prepare(self, n: int) -> None:
         """Build the comb table if `n` more obfuscators make it worth while (interruptible)."""
-        if self._suite != "djn" or self._ready or self._used + n < _TABLE_PAYS_FROM:
+        if not self._scheme.has_base or self._ready or self._used + n < _TABLE_PAYS_FROM:
             return
         self._kernel.table_open(TABLE_BYTES)
         while not self._ready:
@@ -211,35 +212,20 @@ class Blinder(Uncopied):
     def _compute(self, dst: NDArray[np.uint64], lo: int, hi: int) -> None:
         n = hi - lo
         self.prepare(n)
-        self.power(dst, lo, hi, self.draw(n))
-        if self._suite == "djn":
-            self._used += n
+        scheme, kernel = self._scheme, self._kernel
+        scheme.power(kernel, None if self._ready else self._hs, dst, lo, hi, scheme.draw(kernel, n))
+        self._used += n
 
-    def power(self, dst: NDArray[np.uint64], lo: int, hi: int, a: NDArray[np.uint64]) -> None:
-        """Write the obfuscators of given randomness, one row each: exponents, or units in suite ``standard``."""
-        if self._suite == "standard":
-            self._kernel.blind_standard(dst, lo, hi, a)
-        elif self._ready:
-            self._kernel.blind_table(dst, lo, hi, a)
-        else:
-            self._kernel.blind_power(dst, lo, hi, self._hs, a)
+    def power(self, dst: NDArray[np.uint64], lo: int, hi: int, random: NDArray[np.uint64]) -> None:
+        """Write the obfuscators of given randomness, one row each, as the scheme draws it."""
+        self._scheme.power(self._kernel, None if self._ready else self._hs, dst, lo, hi, random)
 
     def draw(self, n: int) -> NDArray[np.uint64]:
         """Return fresh randomness for :meth:`power`, one row for each of n obfuscators."""
-        if self._suite == "standard":
-            return self._random_units(n)
-        limbs = self._kernel.n_limbs
-        return np.frombuffer(os.urandom(4 * limbs * n), dtype=np.uint64).reshape(n, limbs // 2)
+        return self._scheme.draw(self._kernel, n)
 
     def _random_units(self, n: int) -> NDArray[np.uint64]:
-        """Uniform units of Z_n, by rejection, one canonical row each; a multiple of p or q has probability 2^-1000."""
-        modulus, limbs = self._kernel.n, self._kernel.n_limbs
-        rows: list[bytes] = []
-        while len(rows) < n:
-            row = os.urandom(8 * limbs)
-            if 0 < int.from_bytes(row, "little") < modulus:
-                rows.append(row)
-        return np.frombuffer(b"".join(rows), dtype=np.uint64).reshape(n, limbs)
+        return random_units(self._kernel, n)
 
 
 def _forked() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,13 @@ from .._numeric import NumberArray
 from .._powers import product_us
 from ..encoding import FixedPoint
 from ..errors import DecryptionError, EncodingOverflow, InvalidKey
-from . import arith
-from .base import CipherBase, Packing
-from .keys import PrivateKey, PublicKey
-from .store import FRESH, Index, Store, Words, build, canonical_slices
+from . import _bounds
+from ._base import CipherBase, Packing
+from ._store import FRESH, Index, Store, Words, build, canonical_slices
+from .scheme import PublicBase
+
+if TYPE_CHECKING:
+    from . import PrivateKey, PublicKey
 
 __all__ = ["AUDITOR", "decrypted", "default_plan", "encrypted", "packing_for", "residue_rows"]
 
@@ -31,7 +34,7 @@ _OWNER_PAYS_FROM_LANES = 512
 # A slice ends with one check of all its results, as long as some 10 (decryption) or 30 (encryption) of them.
 _CHECKED_SLICE_US = 90_000.0
 
-Auditor: TypeAlias = Callable[[PublicKey, NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]], None]
+Auditor: TypeAlias = "Callable[[PublicKey, NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]], None]"
 AUDITOR: ContextVar[Auditor | None] = ContextVar("bluetusk_auditor", default=None)
 """Told the key, plaintexts, randomness and ciphertexts of every encryption in its context, before it is returned."""
 
@@ -44,7 +47,7 @@ def modulus_limbs(pub: PublicKey) -> NDArray[np.uint64]:
 
 def default_plan(numbers: NumberArray) -> FixedPoint:
     """Return the plan of an array that was given none: exact for integers, ``FixedPoint()`` for reals."""
-    return FixedPoint() if arith.is_real(numbers) else FixedPoint.integers(limit=_INT64_MAX)
+    return FixedPoint() if _bounds.is_real(numbers) else FixedPoint.integers(limit=_INT64_MAX)
 
 
 def packing_for(pub: PublicKey, plan: FixedPoint, shape: tuple[int, ...], slot_bits: int | None) -> Packing:
@@ -57,15 +60,17 @@ def packing_for(pub: PublicKey, plan: FixedPoint, shape: tuple[int, ...], slot_b
             f"the plan needs slots of {bits} bits, packed arrays have slots of {pack.MIN_SLOT} to {pack.MAX_SLOT}: "
             "use a plan with a smaller limit (clip, frac_bits, max_weight), or packed=False"
         )
-    return Packing(bits, (int(pub.n).bit_length() - 2) // bits, shape[-1])
+    return Packing(bits, pub._scheme.room(pub.n) // bits, shape[-1])
 
 
-def residue_rows(pub: PublicKey, ints: arith.Ints, packing: Packing | None) -> Callable[[int, int], NDArray[np.uint64]]:
+def residue_rows(
+    pub: PublicKey, ints: _bounds.Ints, packing: Packing | None
+) -> Callable[[int, int], NDArray[np.uint64]]:
     """Return a function that gives the plaintext residues of ciphertexts ``lo .. hi - 1`` of an integer array."""
     limbs = modulus_limbs(pub)
     if packing is None:
         flat, modulus = np.ascontiguousarray(ints).reshape(-1), int(pub.n)
-        return lambda lo, hi: arith.residues(flat[lo:hi], modulus, limbs)
+        return lambda lo, hi: _bounds.residues(flat[lo:hi], modulus, limbs)
     if ints.dtype == object:  # never beyond the capacity of a slot of at most 64 bits, which was checked
         ints = ints.astype(np.int64)
     rows = math.prod(ints.shape[:-1])
@@ -78,23 +83,22 @@ def residue_rows(pub: PublicKey, ints: arith.Ints, packing: Packing | None) -> C
 
 def encrypted(
     key: PublicKey | PrivateKey,
-    ints: arith.Ints,
+    ints: _bounds.Ints,
     packing: Packing | None,
     *,
     threads: int | None,
     progress: _parallel.Progress | None,
-) -> tuple[PublicKey, Store, Index]:
-    """Encrypt integers that fit the plan; return the public key, the store and its index."""
-    owner = key if isinstance(key, PrivateKey) else None
-    pub = key.public_key if isinstance(key, PrivateKey) else key
+) -> tuple[Store, Index]:
+    """Encrypt integers that fit the plan; return the store and its index."""
+    pub, owner = (key, None) if isinstance(key, PublicBase) else (key.public_key, key)
     shape = ints.shape if packing is None else (*ints.shape[:-1], packing.blocks)
     n = math.prod(shape)
     rows = residue_rows(pub, ints, packing)
     mont, kernel = pub._kernel.mont, pub._kernel
     if (auditor := AUDITOR.get()) is not None:
-        return pub, _audited(pub, rows, n, auditor, threads, progress), np.arange(n, dtype=np.int64).reshape(shape)
+        return _audited(pub, rows, n, auditor, threads, progress), np.arange(n, dtype=np.int64).reshape(shape)
     least = _OWNER_PAYS_FROM if mont.lanes == 1 else _OWNER_PAYS_FROM_LANES
-    if owner is not None and pub.suite == "djn" and n >= least:
+    if owner is not None and pub._scheme.owner_encrypts and n >= least:
         secret = owner._kernel
 
         def by_owner(dst: Words, lo: int, hi: int) -> None:
@@ -118,7 +122,7 @@ def encrypted(
             kernel.mul_plain(dst, dst, None, rows(lo, hi), 0, hi - lo, True)
 
         words = build(mont, n, by_public, cost_us=pub._blinder.cost_us, threads=threads, progress=progress)
-    return pub, Store(mont, words, n, FRESH), np.arange(n, dtype=np.int64).reshape(shape)
+    return Store(mont, words, n, FRESH), np.arange(n, dtype=np.int64).reshape(shape)
 
 
 def _audited(
@@ -147,7 +151,7 @@ def _audited(
 
 def decrypted(
     priv: PrivateKey, c: CipherBase, *, threads: int | None, progress: _parallel.Progress | None
-) -> arith.Ints:
+) -> _bounds.Ints:
     """Decrypt to integers: int64 if the array's bound fits, else Python ints; every one checked against the bound.
 
     Raises
@@ -195,7 +199,7 @@ def _decrypted_rows(
     return out
 
 
-def _decoded(pub: PublicKey, rows: NDArray[np.uint64], c: CipherBase) -> arith.Ints:
+def _decoded(pub: PublicKey, rows: NDArray[np.uint64], c: CipherBase) -> _bounds.Ints:
     shape, bound, packing, limbs = c.shape, c.bound, c._packing, modulus_limbs(pub)
     if packing is not None:
         lead = math.prod(shape[:-1])
@@ -220,7 +224,7 @@ def _decoded(pub: PublicKey, rows: NDArray[np.uint64], c: CipherBase) -> arith.I
     return values.reshape(shape)
 
 
-def _decoded_wide(pub: PublicKey, rows: NDArray[np.uint64], shape: tuple[int, ...], bound: int) -> arith.Ints:
+def _decoded_wide(pub: PublicKey, rows: NDArray[np.uint64], shape: tuple[int, ...], bound: int) -> _bounds.Ints:
     out = np.empty(len(rows), dtype=object)
     for i, value in enumerate(pack.ints_from_residues(rows, int(pub.n))):
         if abs(value) > bound:

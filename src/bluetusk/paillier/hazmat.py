@@ -106,24 +106,16 @@ def encrypt_with(
     n, limbs = int(pub.n), kernel.n_limbs
     if any(not 0 <= value < n for value in messages):
         raise ValueError("m must hold residues 0 <= m < n; add n to a negative number")
-    if pub.suite == "djn":
-        if any(not 0 <= value < 1 << (pub.bits // 2) for value in randoms):
-            raise ValueError(f"r must hold exponents 0 <= a < 2^{pub.bits // 2} for the suite djn")
-        random = _rows(randoms, limbs // 2)
-    else:
-        if any(not 0 < value < n or gmpy2.gcd(value, n) != 1 for value in randoms):
-            raise ValueError("r must hold units of Z_n for the suite standard")
-        random = _rows(randoms, limbs)
+    scheme = pub._scheme
+    scheme.check_random(randoms, n)
+    random = _rows(randoms, scheme.random_limbs(limbs))
     mont, count = kernel.mont, len(messages)
     rows = _rows(messages, limbs)
     elements = mont.empty(count)
     out = np.zeros((count, mont.limbs), dtype=np.uint64)
 
     def work(lo: int, hi: int) -> None:
-        if pub.suite == "djn":
-            kernel.blind_power(elements, lo, hi, pub.hs, random[lo:hi])
-        else:
-            kernel.blind_standard(elements, lo, hi, random[lo:hi])
+        scheme.power(kernel, pub.hs, elements, lo, hi, random[lo:hi])
         kernel.mul_plain(elements, elements, None, rows, lo, hi, True)
         mont.store(out, elements, None, lo, hi)
 

@@ -20,7 +20,8 @@ from typing import Any
 from ..errors import FrameError, InvalidKey
 from ..storage import files, sealed
 from ..wire import frame
-from .validate import KEY_BITS, SUITES
+from .scheme import SCHEMES as SUITES
+from .validate import KEY_BITS
 
 __all__ = ["Material", "read", "seal", "unseal"]
 

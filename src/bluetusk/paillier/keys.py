@@ -13,9 +13,10 @@ from __future__ import annotations
 import warnings
 
 from .._numeric import as_int
-from . import primes, validate
+from . import validate
 from .private_key import PrivateKey
 from .public_key import PublicKey
+from .scheme import scheme_of
 
 __all__ = ["PrivateKey", "PublicKey", "generate_keypair"]
 
@@ -66,13 +67,12 @@ def generate_keypair(
     """
     bits = as_int(bits, "bits")
     validate.check_bits(bits)
-    suite = validate.check_suite(suite)
+    scheme = scheme_of(suite)
     if bits == 2048:
         warnings.warn(
             "a 2048-bit key gives 112-bit security; use bits=3072 for data that must stay secret beyond 2030",
             UserWarning,
             stacklevel=2,
         )
-    p, q = primes.generate_primes(bits // 2, threads=threads)
-    private = PrivateKey._generated(int(p), int(q), suite)
+    private = PrivateKey._generated(*scheme.generate(bits, threads), scheme.name)
     return private.public_key, private

@@ -23,8 +23,7 @@ from . import encrypting, hazmat, slots
 from .slots import STATISTICAL_BITS
 
 if TYPE_CHECKING:
-    from .cipherarray import CipherArray
-    from .keys import PrivateKey, PublicKey
+    from . import CipherArray, PrivateKey, PublicKey
 
 __all__ = ["blind_nonzero", "mask", "open_zeros", "unmask"]
 
@@ -195,7 +194,7 @@ def received(
     message: bytes | memoryview, pub: PublicKey, count: int, bits: int, *, threads: int | None = None
 ) -> CipherArray:
     """Read ciphertexts of integers of at most `bits` bits; every byte is checked."""
-    from .cipherarray import CipherArray
+    from .array import CipherArray
 
     c = CipherArray.from_bytes(message, pub, threads=threads)
     if c.packed or c.frac or c.shape != (count,) or c.bound > 1 << bits:
@@ -206,7 +205,7 @@ def received(
 def fresh(priv: PrivateKey, values: list[int], bits: int, *, threads: int | None = None) -> bytes:
     """Encrypt integers of at most `bits` bits for :func:`received`."""
     from ..encoding import FixedPoint
-    from .cipherarray import encrypt_integers
+    from .array import encrypt_integers
 
     array = np.empty(len(values), dtype=object)
     array[:] = values

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, final
+
+import numpy as np
 
 from .. import _parallel
-from .._kernels.paillier import PaillierPrivate
 from .._numeric import as_int
 from ..errors import InvalidKey
 from ..storage import files
-from . import cipherarray, keyfile, validate
+from . import array as arrays
+from . import encrypting, keyfile
 from .public_key import PublicKey
+from .scheme import PrivateBase, scheme_of
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
+    from .._kernels.paillier import PaillierPrivate
     from ..encoding import FixedPoint
-    from .cipherarray import CipherArray
+    from . import CipherArray
 
 __all__ = ["PrivateKey"]
 
 
-class PrivateKey:
+@final
+class PrivateKey(PrivateBase):
     """A Paillier private key: decrypts, and encrypts long arrays at least as fast as the public key does.
 
     It refuses to be printed, copied or pickled; :meth:`save` writes it under a passphrase. :meth:`close`, or leaving a
@@ -67,23 +71,23 @@ class PrivateKey:
     def __init__(self, p: int, q: int, *, suite: str = "djn", hs: int | None = None) -> None:
         if hasattr(self, "_kernel"):
             raise TypeError("a private key cannot be changed (building it twice); make another")
-        suite = validate.check_suite(suite)
+        scheme = scheme_of(suite)
         p, q = as_int(p, "p"), as_int(q, "q")
-        validate.check_primes(p, q, suite)
-        public = PublicKey(p * q, hs, suite=suite)
+        scheme.check_primes(p, q)
+        public = PublicKey(scheme.modulus(p, q), hs, suite=suite)
         if public.given_hs and public.hs is not None:
-            validate.check_residue(public.hs, p, q)
+            scheme.check_chosen(public.hs, p, q)
         self._adopt(p, q, public)
 
     def _adopt(self, p: int, q: int, public: PublicKey) -> None:
         object.__setattr__(self, "_public", public)
-        object.__setattr__(self, "_kernel", PaillierPrivate(public._kernel, p, q, public.hs))
+        object.__setattr__(self, "_kernel", public._scheme.private(public._kernel, p, q, public.hs))
 
     @classmethod
     def _generated(cls, p: int, q: int, suite: str) -> PrivateKey:
         """Build a key of primes that this process has just found and tested."""
         key = cls.__new__(cls)
-        key._adopt(p, q, PublicKey(p * q, suite=suite))
+        key._adopt(p, q, PublicKey(scheme_of(suite).modulus(p, q), suite=suite))
         return key
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
@@ -170,7 +174,7 @@ class PrivateKey:
         >>> priv.decrypt_integers(priv.encrypt([1, 2]) + pub.encrypt([3, 4])).tolist()
         [4, 6]
         """
-        return cipherarray.encrypt(self, array, plan, packed=packed, threads=threads, progress=progress)
+        return arrays.encrypt(self, array, plan, packed=packed, threads=threads, progress=progress)
 
     def decrypt(
         self, c: CipherArray, *, threads: int | None = None, progress: _parallel.Progress | None = None
@@ -204,7 +208,8 @@ class PrivateKey:
         >>> priv.decrypt(pub.encrypt([0.5, -1.25], bt.FixedPoint()))
         array([ 0.5 , -1.25])
         """
-        return cipherarray.decrypt(self, c, threads=threads, progress=progress)
+        ints = encrypting.decrypted(self, c, threads=threads, progress=progress)
+        return np.asarray(c.plan.to_float(ints, c.frac), dtype=np.float64).reshape(c.shape)
 
     def decrypt_integers(
         self, c: CipherArray, *, threads: int | None = None, progress: _parallel.Progress | None = None
@@ -235,7 +240,7 @@ class PrivateKey:
         >>> priv.decrypt_integers(pub.encrypt([[1, -2]])).tolist()
         [[1, -2]]
         """
-        return cipherarray.decrypt_integers(self, c, threads=threads, progress=progress)
+        return encrypting.decrypted(self, c, threads=threads, progress=progress)
 
     def close(self) -> None:
         """Wipe the key; calls in flight finish first, later ones raise InvalidKey. Closing twice does nothing.

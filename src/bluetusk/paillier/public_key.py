@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, final
 
 from .. import _parallel
 from .._kernels.paillier import PaillierPublic
 from .._numeric import as_int
 from ..errors import FrameError, InvalidKey
 from ..wire import frame
-from . import cipherarray, jwk, validate
+from . import array as arrays
+from . import jwk, validate
 from .blinding import Blinder, shared_blinder
-from .fingerprint import fingerprint, spoken
+from .fingerprint import spoken
+from .scheme import SCHEMES, PublicBase, Scheme, scheme_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
     from ..encoding import FixedPoint
-    from .cipherarray import CipherArray
+    from . import CipherArray
 
 __all__ = ["PublicKey"]
 
 
-class PublicKey:
+@final
+class PublicKey(PublicBase):
     """A Paillier public key: encrypts, and computes on what was encrypted.
 
     Equal keys have equal fingerprints; keys can be dictionary keys. A pickle holds the bytes of :meth:`to_bytes` and is
@@ -55,41 +58,31 @@ class PublicKey:
     False
     """
 
-    __slots__ = ("__weakref__", "_blinder", "_fingerprint", "_given_hs", "_hs", "_kernel", "_n", "_suite")
+    __slots__ = ("__weakref__", "_blinder", "_capacity", "_fingerprint", "_given_hs", "_hs", "_kernel", "_n", "_scheme")
 
     _blinder: Blinder
+    _capacity: int
     _fingerprint: bytes
     _given_hs: bool
     _hs: int | None
     _kernel: PaillierPublic
     _n: int
-    _suite: str
+    _scheme: Scheme
 
     def __init__(self, n: int, hs: int | None = None, *, suite: str = "djn") -> None:
         if hasattr(self, "_kernel"):
             raise TypeError("a public key cannot be changed (building it twice); build another")
-        suite = validate.check_suite(suite)
+        scheme = scheme_of(suite)
         n = as_int(n, "n")
-        given = None if hs is None else as_int(hs, "hs")
-        validate.check_modulus(n, suite)
-        if suite == "djn":
-            if given is not None:
-                validate.check_hs(given, n)  # before the costly step
-            derived = validate.derive_hs(n)
-            if given is None:
-                validate.check_hs(derived, n)
-            hs = derived if given is None else given
-        else:
-            if given is not None:
-                raise InvalidKey("hs was given, but suite 'standard' has none; leave it out or use suite='djn'")
-            derived = None
-        digest = fingerprint(suite, n, hs)
-        blinder = shared_blinder(digest, n, suite, hs)
+        hs, given_hs = scheme.check_public(n, None if hs is None else as_int(hs, "hs"))
+        digest = scheme.fingerprint(n, hs)
+        blinder = shared_blinder(digest, n, scheme, hs)
         for name, value in {
             "_n": n,
             "_hs": hs,
-            "_given_hs": hs != derived,
-            "_suite": suite,
+            "_given_hs": given_hs,
+            "_scheme": scheme,
+            "_capacity": scheme.capacity(n),
             "_fingerprint": digest,
             "_kernel": blinder.kernel,
             "_blinder": blinder,
@@ -122,7 +115,7 @@ class PublicKey:
         >>> pub.nsquare == pub.n**2
         True
         """
-        return self._n * self._n
+        return self._scheme.ciphertext_modulus(self._n)
 
     @property
     def hs(self) -> int | None:
@@ -166,7 +159,7 @@ class PublicKey:
         >>> pub.suite
         'djn'
         """
-        return self._suite
+        return self._scheme.name
 
     @property
     def fingerprint(self) -> bytes:
@@ -202,7 +195,7 @@ class PublicKey:
 
     def __repr__(self) -> str:
         given = ", hs given by its maker" if self._given_hs else ""
-        return f"<PublicKey {self.bits} bits, {self._suite}{given}, fingerprint {self._fingerprint[:8].hex()}>"
+        return f"<PublicKey {self.bits} bits, {self.suite}{given}, fingerprint {self._fingerprint[:8].hex()}>"
 
     def __copy__(self) -> PublicKey:
         return self
@@ -227,7 +220,7 @@ class PublicKey:
         Parameters
         ----------
         array : array_like
-            Numbers of any shape; see :func:`bluetusk.paillier.cipherarray.encrypt`.
+            Numbers of any shape; see :func:`bluetusk.paillier.array.encrypt`.
         plan : FixedPoint, optional
             How numbers become integers. Without one, integers are taken as they are, up to 2^63 - 1 in size, and floats
             by ``FixedPoint()``: 20 binary digits after the point, up to 4 in size.
@@ -260,7 +253,7 @@ class PublicKey:
         >>> priv.decrypt_integers(c + c).tolist()
         [2, 4, 6]
         """
-        return cipherarray.encrypt(self, array, plan, packed=packed, threads=threads, progress=progress)
+        return arrays.encrypt(self, array, plan, packed=packed, threads=threads, progress=progress)
 
     def precompute(self, k: int, *, threads: int | None = None, progress: _parallel.Progress | None = None) -> None:
         """Prepare obfuscators ahead of time; the next `k` encryptions then cost one product each.
@@ -307,7 +300,7 @@ class PublicKey:
         """
         header = {
             "bits": self.bits,
-            "suite": self._suite,
+            "suite": self.suite,
             "fingerprint": self._fingerprint,
             "given_hs": self._given_hs,
         }
@@ -350,9 +343,9 @@ class PublicKey:
         frame.check_fields(header, ("bits", "suite", "fingerprint", "given_hs"))
         bits = frame.field(header, "bits", int)
         validate.check_bits(bits)
-        suite = frame.field(header, "suite", str, choices=validate.SUITES)
+        suite = frame.field(header, "suite", str, choices=SCHEMES)
         digest = frame.field(header, "fingerprint", bytes, length=32)
-        given = frame.field(header, "given_hs", bool, choices=(False, True) if suite == "djn" else (False,))
+        given = frame.field(header, "given_hs", bool, choices=(False, True) if scheme_of(suite).has_base else (False,))
         size = bits // 8
         payload = bytes(decoded.payload)
         if len(payload) != size * (3 if given else 1):
@@ -380,7 +373,7 @@ class PublicKey:
         >>> sorted(json.loads(pub.to_json()))
         ['alg', 'hs', 'key_ops', 'kid', 'kty', 'n', 'suite']
         """
-        return jwk.dump(jwk.Members(self._n, self._hs, self._suite, self._fingerprint))
+        return jwk.dump(jwk.Members(self._n, self._hs, self.suite, self._fingerprint))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> PublicKey:

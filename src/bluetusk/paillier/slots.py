@@ -21,9 +21,9 @@ from .._numeric import as_int
 from .._powers import product_us
 from ..errors import DecryptionError, EncodingOverflow
 from . import encrypting
-from .base import CipherBase
-from .habits import joined
-from .store import DERIVED, Store, build, gathered
+from ._base import CipherBase
+from ._store import DERIVED, Store, build, gathered
+from ._ufunc import joined
 
 if TYPE_CHECKING:
     from . import CipherArray, PrivateKey

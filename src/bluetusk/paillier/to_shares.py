@@ -18,14 +18,14 @@ from .._numeric import as_array, as_int, refuse_masks
 from ..encoding import FixedPoint
 from ..errors import DecryptionError, EncodingOverflow, FrameError
 from ..wire import frame
-from . import arith, encrypting
+from . import _bounds, encrypting
+from ._base import CipherBase
 from ._share_request import FIELDS, ring_bits, to_shares, width_of_masked, word_dtype
-from .base import CipherBase
 from .keys import PrivateKey, PublicKey
 from .slots import STATISTICAL_BITS, Slots, draw, mask, opened
 
 if TYPE_CHECKING:
-    from .cipherarray import CipherArray
+    from . import CipherArray
 
 __all__ = ["RingArray", "encrypt_share", "open_shares", "to_shares"]
 
@@ -73,7 +73,7 @@ def open_shares(
     >>> (mine + bt.paillier.open_shares(priv, message)).astype("int64")
     array([ 3, -4])
     """
-    from .cipherarray import CipherArray
+    from .array import CipherArray
 
     if not isinstance(priv, PrivateKey):
         raise TypeError(f"priv must be a PrivateKey, not {type(priv).__name__}")
@@ -135,7 +135,7 @@ def encrypt_share(key: PublicKey | PrivateKey, share: NDArray[Any], *, threads: 
     >>> bt.paillier.encrypt_share(priv, np.array([1, 2], np.uint64)).shape
     (2,)
     """
-    from .cipherarray import encrypt_integers
+    from .array import encrypt_integers
 
     array = _words(share, "share")
     return encrypt_integers(
@@ -293,10 +293,10 @@ class RingArray:
         if isinstance(other, CipherBase):
             raise TypeError(f"ring {sign} c: a CipherArray is not reduced modulo 2^{self.bits}: use ring.encrypted")
         refuse_masks(other, f"the operand of ring {sign} array")
-        plain = arith.as_operand(other, f"the operand of ring {sign} array")
+        plain = _bounds.as_operand(other, f"the operand of ring {sign} array")
         if plain is not None and not plain.size:
             return plain.astype(np.int64)  # an empty list is one of floats for NumPy
-        if plain is not None and arith.is_real(plain):
+        if plain is not None and _bounds.is_real(plain):
             raise TypeError(f"integers modulo 2^{self.bits} take integers: encode reals first")
         return plain
 
@@ -407,7 +407,7 @@ class RingArray:
             ...
         bluetusk.errors.FrameError: frame is truncated: 13 bytes are fewer than its fixed header of 20
         """
-        from .cipherarray import CipherArray
+        from .array import CipherArray
 
         got = frame.decode(data, frame.Kind.RING_ARRAY)
         frame.check_fields(got.header, ("bits", "shape"))

@@ -23,21 +23,16 @@ from . import primes
 
 __all__ = [
     "KEY_BITS",
-    "SUITES",
     "check_bits",
     "check_hs",
     "check_modulus",
     "check_primes",
     "check_residue",
-    "check_suite",
     "derive_hs",
 ]
 
 KEY_BITS: Final = (2048, 3072, 4096)
 """Sizes of n in bits. PPCA 8-2023 6.2.1 asks for 2048 or 3072; 112 bits of security need 2048, 128 bits need 3072."""
-
-SUITES: Final = ("djn", "standard")
-"""``djn``: obfuscators hs^a, a below 2^ceil(len(n)/2) (PPCA 10-2023 A.1). ``standard``: r^n, r uniform in Z_n^*."""
 
 PUBLIC_FACTOR_BOUND: Final = 1 << 20
 """n has no prime factor below this."""
@@ -73,57 +68,25 @@ def check_bits(bits: int, name: str = "bits") -> None:
         raise InvalidKey(f"{name} is {bits}: {why}; use a key of 2048, 3072 or 4096 bits")
 
 
-def check_suite(suite: object) -> str:
-    """Refuse a suite that does not exist.
-
-    Parameters
-    ----------
-    suite : str
-        Name of a suite.
-
-    Returns
-    -------
-    str
-        The name.
-
-    Raises
-    ------
-    TypeError
-        If `suite` is not a str.
-    InvalidKey
-        If it is none of :data:`SUITES`.
-
-    Examples
-    --------
-    >>> check_suite("djn")
-    'djn'
-    """
-    if not isinstance(suite, str):
-        raise TypeError(f"suite must be a str, not {type(suite).__name__}")
-    if suite not in SUITES:
-        raise InvalidKey(f"suite {suite[:32]!r} is unknown; use 'djn' (PPCA) or 'standard' (obfuscators r^n)")
-    return suite
-
-
-def check_modulus(n: int, suite: str) -> None:
+def check_modulus(n: int, *, blum: bool) -> None:
     """Check all that the public may know of a modulus.
 
     Parameters
     ----------
     n : int
         The modulus.
-    suite : str
-        ``djn`` or ``standard``.
+    blum : bool
+        Whether p = q = 3 mod 4 and gcd(p-1, q-1) = 2 are demanded, as in suite ``djn``.
 
     Raises
     ------
     InvalidKey
         If n is not of an exact size of :data:`KEY_BITS`, is even, has a factor below 2^20, is prime or a perfect
-        power, or is not 1 mod 4 in suite ``djn`` (p = q = 3 mod 4 implies it).
+        power, or is not 1 mod 4 where `blum` is set (p = q = 3 mod 4 implies it).
 
     Examples
     --------
-    >>> check_modulus(2**2047, "djn")
+    >>> check_modulus(2**2047, blum=True)
     Traceback (most recent call last):
         ...
     bluetusk.errors.InvalidKey: n is even: not a product of two large primes; ask the key's owner for the right key
@@ -142,7 +105,7 @@ def check_modulus(n: int, suite: str) -> None:
         raise InvalidKey(f"n is prime: {remedy}")
     if gmpy2.is_power(z):
         raise InvalidKey(f"n is a perfect power: {remedy}")
-    if suite == "djn" and n % 4 != 1:
+    if blum and n % 4 != 1:
         raise InvalidKey("n is not 1 mod 4, so p = q = 3 mod 4 cannot hold; use suite='standard' for this key")
 
 
@@ -223,7 +186,7 @@ def check_hs(hs: int, n: int) -> None:
         raise InvalidKey(f"hs is 1 or -1 modulo a factor of n, so ciphertexts would hide nothing; {remedy}")
 
 
-def check_primes(p: int, q: int, suite: str) -> None:
+def check_primes(p: int, q: int, *, blum: bool) -> None:
     """Check a private key that somebody else may have made.
 
     Costs 64 strong tests of p and of q: about 0.06 s at 2048 bits and 0.4 s at 4096.
@@ -232,18 +195,18 @@ def check_primes(p: int, q: int, suite: str) -> None:
     ----------
     p, q : int
         The primes.
-    suite : str
-        ``djn`` or ``standard``.
+    blum : bool
+        Whether p = q = 3 mod 4 and gcd(p-1, q-1) = 2 are demanded, as in suite ``djn``.
 
     Raises
     ------
     InvalidKey
         Naming the first condition that fails: lengths, p != q, the distance, p = 3 mod 4 and q = 3 mod 4 (each by its
-        name) and gcd(p-1, q-1) = 2 in suite ``djn``, primality of each.
+        name) and gcd(p-1, q-1) = 2 where `blum` is set, primality of each.
 
     Examples
     --------
-    >>> check_primes(2**1024 - 105, 2**1024 - 105, "djn")
+    >>> check_primes(2**1024 - 105, 2**1024 - 105, blum=True)
     Traceback (most recent call last):
         ...
     bluetusk.errors.InvalidKey: p equals q; make a new key
@@ -262,9 +225,9 @@ def check_primes(p: int, q: int, suite: str) -> None:
     for name, prime in (("p", p), ("q", q)):
         if prime % 2 == 0:
             raise InvalidKey(f"{name} is even; make a new key")
-        if suite == "djn" and prime % 4 != 3:
+        if blum and prime % 4 != 3:
             raise InvalidKey(f"{name} is not 3 mod 4, as suite 'djn' demands; make a new key, or use suite='standard'")
-    if suite == "djn" and gmpy2.gcd(zp - 1, zq - 1) != 2:
+    if blum and gmpy2.gcd(zp - 1, zq - 1) != 2:
         raise InvalidKey("gcd(p-1, q-1) is not 2, as suite 'djn' demands; make a new key, or use suite='standard'")
     # gcd(n, (p-1)(q-1)) = 1, on which decryption rests, holds for any two primes of one length: p | q-1 needs q > 2p
     for name, prime in (("p", zp), ("q", zq)):

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from ..._locks import Locked, UnderWay, refuse_reentry
 from ..._numeric import as_int
 from ...errors import BluetuskError, FrameError, ProtocolAbort
-from ...paillier.cipherarray import CipherArray
+from ...paillier.array import CipherArray
 from ...wire.frame import Kind, check_fields, decode, field
 from ..parties import printable
 from .messages import (

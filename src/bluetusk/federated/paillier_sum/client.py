@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from ... import _parallel
 from ..._numeric import as_int, as_numbers
 from ...errors import ProtocolAbort
-from ...paillier.cipherarray import encrypt_integers
+from ...paillier.array import encrypt_integers
 from ...wire.frame import Kind, encode
 from ..parties import check_signing_key
 from .messages import MAX_ROUND, claims, signed_bytes

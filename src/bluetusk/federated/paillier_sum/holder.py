@@ -18,7 +18,7 @@ from ... import _parallel
 from ..._numeric import as_int, as_numbers
 from ..._once import Uncopied
 from ...errors import BluetuskError, DecryptionError, FrameError, InvalidKey, ProtocolAbort
-from ...paillier.cipherarray import CipherArray
+from ...paillier.array import CipherArray
 from ...paillier.keys import PrivateKey
 from ...wire.frame import Kind, field
 from .journal import Journal

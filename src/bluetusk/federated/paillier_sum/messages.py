@@ -11,7 +11,7 @@ from ...wire.frame import MAX_HEADER, Frame, Kind, check_fields, decode, encode,
 
 if TYPE_CHECKING:
     from ...encoding import FixedPoint
-    from ...paillier.cipherarray import CipherArray
+    from ...paillier.array import CipherArray
     from . import PaillierSum
 
 __all__ = [

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ...encoding import FixedPoint
 from ...errors import FrameError
-from ...paillier.cipherarray import CipherArray
+from ...paillier.array import CipherArray
 from ...paillier.keys import PublicKey
 from ...paillier.slots import Slots, width_of
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FrameError, ProtocolAbort
-from ...paillier import cipherarray
+from ...paillier import array as arrays
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...paillier.keys import PrivateKey
 from ...wire.frame import field
@@ -158,7 +158,7 @@ class GuestJob:
         assert self._priv is not None
         layout = Layout(len(self._labels))
         part = self._labels[part_of(layout.rows, i)]
-        c = cipherarray.encrypt_integers(
+        c = arrays.encrypt_integers(
             self._priv, 1 + (part << layout.w), label_plan(), frac=0, bound=layout.bound, threads=self._threads
         )
         data = c.to_bytes(layout.bound, threads=self._threads)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ...errors import FrameError, ProtocolAbort
-from ...paillier.cipherarray import CipherArray
+from ...paillier.array import CipherArray
 from ...paillier.keys import PublicKey
 from ...paillier.slots import mask
 from ...wire.frame import field

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..._random import Stream
 from ...errors import FrameError, ProtocolAbort
-from ...paillier.cipherarray import CipherArray
+from ...paillier.array import CipherArray
 from ...paillier.keys import PublicKey
 from ...wire.frame import Kind, check_fields, decode, encode, field
 from ..protocol.link import Link, array_from

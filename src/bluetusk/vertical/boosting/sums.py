@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...encoding import FixedPoint
 from ...errors import DecryptionError, ProtocolAbort
-from ...paillier.cipherarray import CipherArray, concatenate, encrypt_integers
+from ...paillier.array import CipherArray, concatenate, encrypt_integers
 from ...paillier.slots import Slots, mask, tightened, width_of
 
 if TYPE_CHECKING:

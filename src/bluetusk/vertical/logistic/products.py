@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import EncodingOverflow
-from ...paillier.cipherarray import concatenate
+from ...paillier.array import concatenate
 from ...paillier.masked import fresh, mask, received, unmask
 from ...paillier.slots import Slots, width_of
 from .ring import RING_BITS, Ring, centred, words

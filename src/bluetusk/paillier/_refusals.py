@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from . import sparse
+from . import _sparse
 
 __all__ = ["Refusals"]
 
@@ -80,7 +80,7 @@ class Refusals:
     __hash__ = None  # type: ignore[assignment]
 
     def __array__(self, *_: object, **__: object) -> np.ndarray[tuple[()], np.dtype[np.object_]]:
-        if sparse.asked_by_scipy(2):
+        if _sparse.asked_by_scipy(2):
             # what makes scipy leave M @ c to __rmatmul__
             return np.empty((), dtype=object)
         caller = str(sys._getframe(1).f_globals.get("__name__"))

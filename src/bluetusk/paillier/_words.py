@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from .. import _parallel
 from .._powers import product_us
-from . import arith, straus
-from .store import Index, Words, build, empty, ones, part
+from . import _bounds, _straus
+from ._store import Index, Words, build, empty, ones, part
 
 if TYPE_CHECKING:
     from .._kernels.modexp import Montgomery
@@ -28,6 +28,7 @@ __all__ = [
     "histogram",
     "inverses",
     "invert",
+    "lifted",
     "multiexp",
     "multiply",
     "powers",
@@ -81,7 +82,7 @@ def inverses(mont: Montgomery, src: Words, index: Index, *, threads: int | None 
 
 
 def powers(
-    mont: Montgomery, src: Words, index: Index, factors: arith.Ints, *, threads: int | None = None
+    mont: Montgomery, src: Words, index: Index, factors: _bounds.Ints, *, threads: int | None = None
 ) -> tuple[Words, Index]:
     """Return ``src[index[i]] ^ factors[i]`` for factors of any sign and size.
 
@@ -89,7 +90,7 @@ def powers(
     are. The negative ones come first, in as few slices as the threads allow, because each slice of them is inverted at
     once; the others follow, the longest first.
     """
-    bits = arith.bit_lengths(factors)
+    bits = _bounds.bit_lengths(factors)
     negative = np.asarray(factors < 0, dtype=bool)
     order = np.lexsort((-bits, ~negative))
     at = np.empty(len(order), dtype=np.int64)
@@ -101,12 +102,12 @@ def powers(
         first += pad
     index, factors, bits = index[order], factors[order], bits[order]
     words = empty(mont, len(order))
-    limb = None if factors.dtype == object else arith.exponent_limbs(factors, 1)
+    limb = None if factors.dtype == object else _bounds.exponent_limbs(factors, 1)
 
     def work(lo: int, hi: int) -> None:
         lo, hi = lo * mont.lanes, min(hi * mont.lanes, len(order))
         here, longest = part(mont, words, lo, hi), max(1, int(bits[lo]))
-        exponents = arith.exponent_limbs(factors[lo:hi], -(-longest // 64)) if limb is None else limb[lo:hi]
+        exponents = _bounds.exponent_limbs(factors[lo:hi], -(-longest // 64)) if limb is None else limb[lo:hi]
         mont.pow(here, src, index[lo:hi], exponents, longest, 0, hi - lo)
         if lo < first:
             mont.invert(here, hi - lo)
@@ -137,6 +138,19 @@ def secret_powers(
         mont.mul(dst, dst, None, shift, offset[lo:hi], 0, hi - lo, secret=True)
 
     return build(mont, len(index), work, cost_us=90 * product_us(mont), threads=threads)
+
+
+def lifted(mont: Montgomery, src: Words, index: Index, factor: int) -> tuple[Words, Index]:
+    """Return the elements of an index times a constant; each element that occurs is computed once."""
+    flat = np.ascontiguousarray(index.reshape(-1), dtype=np.int64)
+    if factor == 1:
+        return src, flat
+    if factor == -1:
+        return inverses(mont, src, flat)
+    wanted, where = np.unique(flat, return_inverse=True)
+    factors = np.full(len(wanted), factor, dtype=np.int64 if abs(factor) < 1 << 63 else object)
+    words, at = powers(mont, src, wanted, factors)
+    return words, at[where.reshape(-1)]
 
 
 def row_products(mont: Montgomery, src: Words, index: Index, *, threads: int | None = None) -> tuple[Words, Index]:
@@ -270,7 +284,7 @@ def multiexp(
     src: Words,
     columns: Index,
     which: Index,
-    matrices: arith.Ints,
+    matrices: _bounds.Ints,
     *,
     threads: int | None = None,
 ) -> tuple[Words, Index]:
@@ -281,11 +295,11 @@ def multiexp(
     """
     rows = matrices.shape[1]
     total = len(columns) * rows
-    bits = int(arith.bit_lengths(matrices).max()) if matrices.size else 0
+    bits = int(_bounds.bit_lengths(matrices).max()) if matrices.size else 0
     if not total or not bits:
         return ones(mont, total), np.arange(total, dtype=np.int64)
     m = matrices.shape[2]
-    if straus.cost(mont, rows, m, bits) < _sides_cost(mont, rows, m, bits):
+    if _straus.cost(mont, rows, m, bits) < _sides_cost(mont, rows, m, bits):
         return _by_rows(mont, src, columns, which, matrices, bits, threads)
     task = _Multiexp(mont, src, columns, which, matrices, bits, threads)
     words = task.side(1)
@@ -311,7 +325,7 @@ def _by_rows(
     src: Words,
     columns: Index,
     which: Index,
-    matrices: arith.Ints,
+    matrices: _bounds.Ints,
     bits: int,
     threads: int | None,
 ) -> tuple[Words, Index]:
@@ -319,7 +333,7 @@ def _by_rows(
     each = mont.words(rows)
     sides = [ones(mont, len(columns) * (each // mont.elem_words)) for _ in range(2)]
     for problem, (picked, chosen) in enumerate(zip(columns, which, strict=True)):
-        results = straus.powers_of_rows(mont, src, picked, matrices[chosen], bits, threads=threads)
+        results = _straus.powers_of_rows(mont, src, picked, matrices[chosen], bits, threads=threads)
         for side, result in zip(sides, results, strict=True):
             side[problem * each : (problem + 1) * each] = result
     pad = each // mont.elem_words
@@ -343,7 +357,7 @@ class _Multiexp:
         src: Words,
         columns: Index,
         which: Index,
-        matrices: arith.Ints,
+        matrices: _bounds.Ints,
         bits: int,
         threads: int | None,
     ) -> None:
@@ -395,7 +409,7 @@ class _Multiexp:
         rows = slice(strip * self.rb, (strip + 1) * self.rb)
         signed = self.matrices[self.which[problem], rows, cols]
         chosen = np.asarray(signed > 0 if sign > 0 else signed < 0, dtype=bool)
-        exponents: NDArray[np.uint64] = arith.exponent_limbs(np.where(chosen, signed, 0), -(-self.bits // 64))
+        exponents: NDArray[np.uint64] = _bounds.exponent_limbs(np.where(chosen, signed, 0), -(-self.bits // 64))
         self.mont.multiexp(
             dst, self.src, np.ascontiguousarray(self.columns[problem, cols]), exponents, self.bits, 0, len(exponents)
         )

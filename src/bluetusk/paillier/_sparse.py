@@ -14,8 +14,8 @@ import numpy as np
 from .. import _parallel
 from .._powers import product_us
 from ..encoding import FixedPoint
-from . import arith, linalg
-from .store import Index, Words, build, ones, part
+from . import _bounds, _words
+from ._store import Index, Words, build, ones, part
 
 if TYPE_CHECKING:
     from .._kernels.modexp import Montgomery
@@ -32,14 +32,14 @@ class Entries(NamedTuple):
     rows: int
     row: Index
     column: Index
-    values: arith.Ints
+    values: _bounds.Ints
 
     def largest_row_sum(self) -> int:
         """Return the largest sum of absolute values in a row, exactly; 0 if there is no entry."""
         if not len(self.row):
             return 0
         row, which = np.unique(self.row, return_inverse=True)
-        if self.values.dtype != object and arith.largest(self.values) * len(self.row) < 1 << 63:
+        if self.values.dtype != object and _bounds.largest(self.values) * len(self.row) < 1 << 63:
             sums = np.zeros(len(row), dtype=np.int64)
             np.add.at(sums, which.reshape(-1), np.abs(self.values))
             return int(sums.max())
@@ -85,13 +85,13 @@ def entries_of(matrix: Any, left: bool, plan: FixedPoint, what: str) -> tuple[En
     places = (coo.row, coo.col) if matrix.ndim == 2 else (np.zeros(coo.nnz, dtype=np.int64), coo.coords[0])
     output, contracted = places if left or matrix.ndim == 1 else places[::-1]
     rows = 1 if matrix.ndim == 1 else matrix.shape[0 if left else 1]
-    data = arith.as_operand(coo.data, f"the operand of {what}")
+    data = _bounds.as_operand(coo.data, f"the operand of {what}")
     assert data is not None
-    real = arith.is_real(data)
+    real = _bounds.is_real(data)
     if data.dtype.kind == "f" and not (finite := np.isfinite(data)).all():
         at = [int(place[np.argmin(finite)]) for place in places[-matrix.ndim :]]
         raise ValueError(f"{what}: array{at} is NaN or infinite: impute or drop it before computing")
-    values = arith.encode(data, plan, plan.frac if real else 0, what)
+    values = _bounds.encode(data, plan, plan.frac if real else 0, what)
     kept = np.asarray(values != 0, dtype=bool)
     return Entries(rows, output[kept].astype(np.int64), contracted[kept].astype(np.int64), values[kept]), real
 
@@ -114,7 +114,7 @@ def multiexp(
     words, columns, column = _bases(mont, src, columns, entries, threads)
     used, row = np.unique(entries.row, return_inverse=True)
     row = row.reshape(-1)
-    bits = int(arith.bit_lengths(entries.values).max())
+    bits = int(_bounds.bit_lengths(entries.values).max())
     budget = _SLICE_US / product_us(mont)  # in products
     each = bits / 4 + 1
     wanted = budget / (min(64.0, len(row) / len(used)) * each + 2 * bits)
@@ -133,7 +133,7 @@ def multiexp(
             lo, hi = calls[call]
             starts = np.concatenate([[0], np.flatnonzero(np.diff(column[lo:hi])) + 1, [hi - lo]])
             bases = columns[problem, column[lo + starts[:-1]]]
-            exponents = arith.exponent_limbs(values[lo:hi], -(-bits // 64))
+            exponents = _bounds.exponent_limbs(values[lo:hi], -(-bits // 64))
             dst = part(mont, partial, t * rb, (t + 1) * rb)
             mont.multiexp_sparse(dst, words, bases, starts, row[lo:hi], exponents, bits, rb)
 
@@ -144,7 +144,7 @@ def multiexp(
     problem = np.arange(len(columns), dtype=np.int64)[:, None]
     index = (problem * len(calls) * rb + found).reshape(-1, 1)
     codes = (problem * entries.rows + used[place.reshape(-1)[found]]).reshape(-1, 1)
-    out, at = linalg.histogram(mont, partial, index, codes, total, threads=threads)
+    out, at = _words.histogram(mont, partial, index, codes, total, threads=threads)
     return out, at.reshape(-1)
 
 
@@ -168,7 +168,7 @@ def _bases(
         mont.gather(dst, src, wanted[lo:hi], 0, hi - lo)
 
     words = build(mont, n, work, cost_us=0.02 * mont.limbs, threads=threads)
-    linalg.invert(mont, words, start, n, threads)
+    _words.invert(mont, words, start, n, threads)
     problem = np.arange(len(columns), dtype=np.int64)[:, None]
     index = np.concatenate(
         [problem * len(plus) + np.arange(len(plus)), start + problem * len(minus) + np.arange(len(minus))], axis=1

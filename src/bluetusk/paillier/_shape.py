@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from .._numeric import as_array, as_int, axis_index, axis_tuple, refuse_masks, refuse_missing
-from .base import CipherBase
-from .store import Index, gathered
+from ._base import CipherBase
+from ._store import Index, gathered
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -21,20 +21,13 @@ Order: TypeAlias = Literal["C", "F", "A"]
 """Of the elements in a shape, as NumPy has it."""
 MemoryOrder: TypeAlias = Literal["C", "F", "A", "K"]
 
-__all__ = ["Structured"]
+__all__ = ["Shape"]
 
 
-class Structured(CipherBase):
+class Shape(CipherBase):
     """The part of an encrypted array that arranges elements without computing on them."""
 
     __slots__ = ()
-
-    def _refuse_packed(self, what: str, instead: str) -> None:
-        if self._packing is not None:
-            raise ValueError(
-                f"{what} would move values between the slots of a packed array, which Paillier cannot: {instead}, "
-                "or encrypt with packed=False"
-            )
 
     def __len__(self) -> int:
         if not self.ndim:

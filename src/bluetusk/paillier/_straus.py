@@ -14,8 +14,8 @@ import numpy as np
 from .. import _parallel
 from .._kernels import straus
 from .._powers import product_us
-from . import arith
-from .store import Index, Words, empty, ones
+from . import _bounds
+from ._store import Index, Words, empty, ones
 
 if TYPE_CHECKING:
     from .._kernels.modexp import Montgomery
@@ -53,7 +53,7 @@ def cost(mont: Montgomery, rows: int, m: int, bits: int) -> float:
 
 
 def powers_of_rows(
-    mont: Montgomery, src: Words, columns: Index, matrix: arith.Ints, bits: int, *, threads: int | None = None
+    mont: Montgomery, src: Words, columns: Index, matrix: _bounds.Ints, bits: int, *, threads: int | None = None
 ) -> tuple[Words, Words]:
     """Return the products over the positive and over the negative entries of each row, as buffers of ``len(matrix)``.
 
@@ -75,7 +75,7 @@ def _strip(
     results: tuple[Words, Words],
     src: Words,
     columns: Index,
-    matrix: arith.Ints,
+    matrix: _bounds.Ints,
     bits: int,
     window: int,
     threads: int | None,
@@ -93,10 +93,10 @@ def _strip(
         def fill(lo: int, hi: int, picked: Index = picked) -> None:
             straus.table(mont, powers, width, src, picked, window, lo, hi)
 
-        def collect(lo: int, hi: int, block: arith.Ints = block) -> None:
+        def collect(lo: int, hi: int, block: _bounds.Ints = block) -> None:
             part = np.ascontiguousarray(block[lo:hi])
             negative = np.asarray(part < 0).view(np.uint8)
-            exponents = arith.exponent_limbs(part, limbs)
+            exponents = _bounds.exponent_limbs(part, limbs)
             straus.collect(mont, cells, used, powers, width, exponents, negative, bits, window, lo)
 
         count = len(picked)

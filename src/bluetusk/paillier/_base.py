@@ -9,13 +9,14 @@ import numpy as np
 
 from ..encoding import FixedPoint
 from ..errors import InvalidKey
-from .store import FRESH, Index, Store
+from . import _bounds
+from ._store import FRESH, Index, Store
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .._kernels.modexp import Montgomery
-    from .keys import PublicKey
+    from . import PublicKey
 
 __all__ = ["CipherBase", "Packing"]
 
@@ -39,7 +40,7 @@ class Packing(NamedTuple):
 
 
 class CipherBase:
-    """State and plain attributes of an encrypted array; see :class:`~bluetusk.paillier.cipherarray.CipherArray`.
+    """State and plain attributes of an encrypted array; see :class:`~bluetusk.paillier.array.CipherArray`.
 
     The index is an int64 array with one entry for each ciphertext. Views share the store and have an index of their
     own, so NumPy itself does every operation on shapes. In a packed array the last axis of the index counts blocks.
@@ -113,7 +114,7 @@ class CipherBase:
         return np.ascontiguousarray(self._index.reshape(-1))
 
     def _capacity(self) -> int:
-        return (int(self._pub.n) - 1) // 2 if self._packing is None else self._packing.capacity
+        return self._pub._capacity if self._packing is None else self._packing.capacity
 
     def _check_key(self, other: CipherBase, what: str) -> None:
         a, b = self._pub, other._pub
@@ -122,6 +123,52 @@ class CipherBase:
                 f"{what}: the arrays are encrypted under different keys ({a.fingerprint.hex()[:12]} and "
                 f"{b.fingerprint.hex()[:12]}): encrypt both under one key"
             )
+
+    def _refuse_packed(self, what: str, instead: str) -> None:
+        if self._packing is not None:
+            raise ValueError(
+                f"{what} would move values between the slots of a packed array, which Paillier cannot: {instead}, "
+                "or encrypt with packed=False"
+            )
+
+    def _packed_to(self, shape: tuple[int, ...], what: str) -> tuple[int, ...]:
+        """Return the ciphertext shape for a result of `shape`, which must keep the last axis of a packed array."""
+        if self._packing is None:
+            return shape
+        if not shape or shape[-1] != self._packing.length or len(shape) < self.ndim:
+            self._refuse_packed(f"{what}: stretching the last axis from {self.shape} to {shape}", "broadcast it before")
+        return (*shape[:-1], self._packing.blocks)
+
+    def _check(self, bound: int, what: str) -> int:
+        _bounds.check_capacity(bound, self._capacity(), what, self.slot_bits or None)
+        return bound
+
+    def _check_join(self, other: CipherBase, what: str) -> None:
+        """Refuse an array of another key, kind of plan or layout."""
+        self._check_key(other, what)
+        if self._plan.base != other._plan.base:
+            names = {2: "binary", 10: "decimal"}
+            raise ValueError(
+                f"{what}: a {names[self._plan.base]} and a {names[other._plan.base]} plan have no common scale: "
+                "encrypt both under plans of one kind"
+            )
+        a, b = self._packing, other._packing
+        if a is None and b is None:
+            return
+        if a is None or b is None:
+            raise ValueError(f"{what}: one array is packed and the other is not: encrypt both with the same packed=")
+        if self._plan != other._plan:
+            raise ValueError(f"{what}: packed arrays must have the same plan: encrypt both with one plan")
+        if a != b:
+            raise ValueError(
+                f"{what}: packed arrays must have the same layout, not {a.length} values in slots of {a.slot_bits} "
+                f"bits and {b.length} values in slots of {b.slot_bits} bits along the last axis"
+            )
+
+    @staticmethod
+    def _common_plan(a: FixedPoint, b: FixedPoint) -> FixedPoint:
+        """Return the plan of a result of two arrays, whichever stands on the left."""
+        return a if a == b else max(a, b, key=lambda plan: (plan.frac, plan.bound, plan.hash))
 
     @property
     def shape(self) -> tuple[int, ...]:

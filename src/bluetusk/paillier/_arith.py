@@ -28,17 +28,15 @@ from numpy.typing import NDArray
 
 from .._numeric import as_array, as_int, as_numbers, axis_index, axis_tuple, index_text, refuse_masks, refuse_missing
 from .._powers import product_us
-from ..encoding import FixedPoint
-from . import arith, linalg, sparse
-from .base import CipherBase
+from . import _bounds, _sparse, _words
+from ._base import CipherBase
+from ._store import Index, Words, build
 from .encrypting import residue_rows
-from .store import Index, Words, build
-from .structure import Structured
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Arithmetic"]
+__all__ = ["Arith"]
 
 _MAX_BINS = 1 << 48
 
@@ -48,100 +46,42 @@ _NO_PRODUCT = (
 )
 
 
-class Arithmetic(Structured):
+class Arith(CipherBase):
     """The part of an encrypted array that computes."""
 
     __slots__ = ()
 
-    # --- helpers -----------------------------------------------------------------------------------------------------
-
-    def _check(self, bound: int, what: str) -> int:
-        arith.check_capacity(bound, self._capacity(), what, self.slot_bits or None)
-        return bound
-
-    def _packed_to(self, shape: tuple[int, ...], what: str) -> tuple[int, ...]:
-        """Return the ciphertext shape for a result of `shape`, which must keep the last axis of a packed array."""
-        if self._packing is None:
-            return shape
-        if not shape or shape[-1] != self._packing.length or len(shape) < self.ndim:
-            self._refuse_packed(f"{what}: stretching the last axis from {self.shape} to {shape}", "broadcast it before")
-        return (*shape[:-1], self._packing.blocks)
-
     # --- sums of two encrypted arrays ---------------------------------------------------------------------------------
 
-    def _combine(self, other: Arithmetic, sign: int, what: str) -> Self:
+    def _combine(self, other: CipherBase, sign: int, what: str) -> Self:
         self._check_join(other, what)
         frac = max(self._frac, other._frac)
         lift_a, lift_b = (self._plan.base ** (frac - c._frac) for c in (self, other))
         bound = self._check(self._bound * lift_a + other._bound * lift_b, what)
         index_a, index_b = np.broadcast_arrays(self._index, other._index)
-        a, ia = self._lifted(self._store.words, index_a, lift_a)
-        b, ib = other._lifted(other._store.words, index_b, lift_b * sign)
-        words = linalg.products(self._mont, a, ia, b, ib)
+        a, ia = _words.lifted(self._mont, self._store.words, index_a, lift_a)
+        b, ib = _words.lifted(self._mont, other._store.words, index_b, lift_b * sign)
+        words = _words.products(self._mont, a, ia, b, ib)
         index = np.arange(len(ia), dtype=np.int64).reshape(index_a.shape)
         return self._derive(words, index, bound=bound, frac=frac, plan=self._common_plan(self._plan, other._plan))
-
-    def _lifted(self, src: Words, index: Index, factor: int) -> tuple[Words, Index]:
-        """Return the elements of an index times a constant; each element that occurs is computed once."""
-        flat = np.ascontiguousarray(index.reshape(-1), dtype=np.int64)
-        if factor == 1:
-            return src, flat
-        if factor == -1:
-            return linalg.inverses(self._mont, src, flat)
-        wanted, where = np.unique(flat, return_inverse=True)
-        factors = np.full(len(wanted), factor, dtype=np.int64 if abs(factor) < 1 << 63 else object)
-        words, at = linalg.powers(self._mont, src, wanted, factors)
-        return words, at[where.reshape(-1)]
-
-    def _check_join(self, other: Arithmetic, what: str) -> None:
-        """Refuse an array of another key, kind of plan or layout."""
-        self._check_key(other, what)
-        if self._plan.base != other._plan.base:
-            names = {2: "binary", 10: "decimal"}
-            raise ValueError(
-                f"{what}: a {names[self._plan.base]} and a {names[other._plan.base]} plan have no common scale: "
-                "encrypt both under plans of one kind"
-            )
-        a, b = self._packing, other._packing
-        if a is None and b is None:
-            return
-        if a is None or b is None:
-            raise ValueError(f"{what}: one array is packed and the other is not: encrypt both with the same packed=")
-        if self._plan != other._plan:
-            raise ValueError(f"{what}: packed arrays must have the same plan: encrypt both with one plan")
-        if a != b:
-            raise ValueError(
-                f"{what}: packed arrays must have the same layout, not {a.length} values in slots of {a.slot_bits} "
-                f"bits and {b.length} values in slots of {b.slot_bits} bits along the last axis"
-            )
-
-    @staticmethod
-    def _common_plan(a: FixedPoint, b: FixedPoint) -> FixedPoint:
-        """Return the plan of a result of two arrays, whichever stands on the left."""
-        return a if a == b else max(a, b, key=lambda plan: (plan.frac, plan.bound, plan.hash))
 
     # --- plain numbers on one side ------------------------------------------------------------------------------------
 
     def _add_plain(self, a: NDArray[Any], sign: int, what: str) -> Self:
         """Return ``self + a`` for sign 1, ``a - self`` for sign -1."""
         shape = np.broadcast_shapes(self.shape, a.shape)
-        self._packed_to(shape, what)
-        ints = arith.encode(a, self._plan, self._frac, what)
-        bound = self._check(self._bound + arith.largest(ints), what)
-        rows = self._residues(np.broadcast_to(ints, shape))
-        view = self.broadcast_to(shape)
+        target = self._packed_to(shape, what)
+        ints = _bounds.encode(a, self._plan, self._frac, what)
+        bound = self._check(self._bound + _bounds.largest(ints), what)
+        rows = residue_rows(self._pub, np.broadcast_to(ints, shape), self._packing)
         kernel = self._pub._kernel
-        src, idx = self._lifted(self._store.words, view._index, sign)
+        src, idx = _words.lifted(self._mont, self._store.words, np.broadcast_to(self._index, target), sign)
 
         def work(dst: Words, lo: int, hi: int) -> None:
             kernel.mul_plain(dst, src, idx[lo:hi], rows(lo, hi), 0, hi - lo, False)
 
         words = build(self._mont, len(idx), work, cost_us=2 * product_us(self._mont))
-        return view._derive(words, np.arange(len(idx), dtype=np.int64).reshape(view._index.shape), bound=bound)
-
-    def _residues(self, ints: arith.Ints) -> Any:
-        """Return a function that gives the plaintext residues of ciphertexts ``lo .. hi - 1`` of the result."""
-        return residue_rows(self._pub, ints, self._packing)
+        return self._derive(words, np.arange(len(idx), dtype=np.int64).reshape(target), bound=bound)
 
     def multiply(self, k: Any, *, secret: bool = False, threads: int | None = None) -> Self:
         """Return ``self * k``, on demand in a time that does not depend on `k`.
@@ -172,48 +112,47 @@ class Arithmetic(Structured):
         >>> priv.decrypt(pub.encrypt([1.5, -2.0]).multiply([-3, 4], secret=True))
         array([-4.5, -8. ])
         """
-        a = arith.as_operand(k, "k")
+        a = _bounds.as_operand(k, "k")
         if a is None:
             raise TypeError(f"k must be a plain number or array, not {type(k).__name__}")
         return self._times(a, "multiply", secret=secret, threads=threads)
 
     def _times(self, a: NDArray[Any], what: str, *, secret: bool = False, threads: int | None = None) -> Self:
         shape = np.broadcast_shapes(self.shape, a.shape)
-        real = arith.is_real(a)
-        factors = arith.encode(a, self._plan, self._plan.frac if real else 0, what)
-        if self._packing is not None:
-            if a.ndim and a.shape[-1] != 1:
-                raise ValueError(
-                    f"{what}: a packed array takes one factor for each ciphertext: give a number, or an array whose "
-                    f"last axis has length 1, not shape {a.shape}; or encrypt with packed=False"
-                )
-            self._packed_to(shape, what)
-        bound = self._check(self._bound * arith.largest(factors), what)
-        view = self.broadcast_to(shape)
-        flat = np.ascontiguousarray(np.broadcast_to(factors, view._index.shape)).ravel()
+        real = _bounds.is_real(a)
+        factors = _bounds.encode(a, self._plan, self._plan.frac if real else 0, what)
+        if self._packing is not None and a.ndim and a.shape[-1] != 1:
+            raise ValueError(
+                f"{what}: a packed array takes one factor for each ciphertext: give a number, or an array whose "
+                f"last axis has length 1, not shape {a.shape}; or encrypt with packed=False"
+            )
+        target = self._packed_to(shape, what)
+        bound = self._check(self._bound * _bounds.largest(factors), what)
+        index = np.ascontiguousarray(np.broadcast_to(self._index, target)).ravel()
+        flat = np.ascontiguousarray(np.broadcast_to(factors, target)).ravel()
         if secret and flat.dtype == object:
             raise ValueError(f"{what}: secret=True takes factors of at most 63 bits (reals: once scaled by the plan)")
         if secret:
-            words = linalg.secret_powers(self._mont, self._store.words, view._flat(), flat, threads=threads)
+            words = _words.secret_powers(self._mont, self._store.words, index, flat, threads=threads)
             at = np.arange(len(flat), dtype=np.int64)
         else:
-            words, at = linalg.powers(self._mont, self._store.words, view._flat(), flat, threads=threads)
+            words, at = _words.powers(self._mont, self._store.words, index, flat, threads=threads)
         frac = self._frac + (self._plan.frac if real else 0)
-        return view._derive(words, at.reshape(view._index.shape), bound=bound, frac=frac)
+        return self._derive(words, at.reshape(target), bound=bound, frac=frac)
 
     def _matmul(self, a: NDArray[Any], left: bool, what: str) -> Self:
         """Return ``a @ self`` if `left`, else ``self @ a``, by the rules of numpy.matmul."""
         # both sides as matrices: c as (..., columns of the product, contracted), a as (..., rows, contracted)
         c, m = self._contracted(a.shape, left, what), _as_rows(a, left)
         batch = np.broadcast_shapes(c.shape[:-2], m.shape[:-2])
-        real = arith.is_real(a)
-        factors = _as_rows(arith.encode(a, self._plan, self._plan.frac if real else 0, what), left)
-        bound = self._check(self._bound * arith.largest_row_sum(factors), what)
+        real = _bounds.is_real(a)
+        factors = _as_rows(_bounds.encode(a, self._plan, self._plan.frac if real else 0, what), left)
+        bound = self._check(self._bound * _bounds.largest_row_sum(factors), what)
         count, rows, contracted = math.prod(m.shape[:-2]), m.shape[-2], m.shape[-1]
         number = np.arange(count, dtype=np.int64).reshape(*m.shape[:-2], 1)
         which = np.broadcast_to(number, (*batch, c.shape[-2])).reshape(-1)
         columns = np.broadcast_to(c, (*batch, *c.shape[-2:])).reshape(len(which), contracted)
-        words, at = linalg.multiexp(
+        words, at = _words.multiexp(
             self._mont, self._store.words, columns, which, factors.reshape(count, rows, contracted)
         )
         frac = self._frac + (self._plan.frac if real else 0)
@@ -223,10 +162,10 @@ class Arithmetic(Structured):
     def _matmul_sparse(self, a: Any, left: bool, what: str) -> Self:
         """Return the same for a sparse matrix, at a cost that follows its entries."""
         c = self._contracted(a.shape, left, what)
-        entries, real = sparse.entries_of(a, left, self._plan, what)
+        entries, real = _sparse.entries_of(a, left, self._plan, what)
         bound = self._check(self._bound * entries.largest_row_sum(), what)
         columns = np.ascontiguousarray(c.reshape(math.prod(c.shape[:-1]), c.shape[-1]))
-        words, at = sparse.multiexp(self._mont, self._store.words, columns, entries)
+        words, at = _sparse.multiexp(self._mont, self._store.words, columns, entries)
         frac = self._frac + (self._plan.frac if real else 0)
         index = self._product_shape(at.reshape(*c.shape[:-1], entries.rows), a.ndim, left)
         return self._derive(words, index, bound=bound, frac=frac)
@@ -299,7 +238,7 @@ class Arithmetic(Structured):
         kept = tuple(i for i in range(self.ndim) if i not in axes)
         shape = tuple(self._index.shape[i] for i in kept)
         rows = self._index.transpose(kept + axes).reshape(math.prod(shape), count)
-        words, at = linalg.row_products(self._mont, self._store.words, rows, threads=threads)
+        words, at = _words.row_products(self._mont, self._store.words, rows, threads=threads)
         index = at.reshape(shape)
         if keepdims:
             index = np.expand_dims(index, axes)
@@ -336,15 +275,17 @@ class Arithmetic(Structured):
         >>> priv.decrypt(c.cumsum())
         array([1.  , 3.  , 3.5 , 3.75])
         """
-        c = self.ravel() if axis is None else self
-        at = axis_index(0 if axis is None else as_int(axis, "axis"), c.ndim)
-        if self._packing is not None and at == c.ndim - 1:
+        if axis is None and self.ndim != 1:
+            self._refuse_packed("ravel", "reshape the leading axes")
+        whole = self._index.ravel() if axis is None else self._index
+        at = axis_index(0 if axis is None else as_int(axis, "axis"), whole.ndim)
+        if self._packing is not None and at == whole.ndim - 1:
             self._refuse_packed("cumsum along the last axis", "sum along a leading axis, such as axis=0")
-        index = np.moveaxis(c._index, at, -1)
+        index = np.moveaxis(whole, at, -1)
         bound = self._check(self._bound * index.shape[-1], "cumsum")
         rows = index.reshape(math.prod(index.shape[:-1]), index.shape[-1])
-        words, where = linalg.running_products(self._mont, self._store.words, rows, threads=threads)
-        return c._derive(words, np.moveaxis(where.reshape(index.shape), -1, at), bound=bound)
+        words, where = _words.running_products(self._mont, self._store.words, rows, threads=threads)
+        return self._derive(words, np.moveaxis(where.reshape(index.shape), -1, at), bound=bound)
 
     def bincount(self, codes: Any, n_bins: int, *, threads: int | None = None) -> Self:
         """Return an encrypted histogram, or one for each feature: the sums of the rows of each bin.
@@ -397,12 +338,12 @@ class Arithmetic(Structured):
         if self._packing is not None and self.ndim == 1:
             self._refuse_packed("bincount over the last axis", "encrypt the rows along a leading axis")
         bins = as_int(n_bins, "n_bins", 0, _MAX_BINS)
-        checked = _check_codes(codes, len(self), bins)
-        bound = self._check(self._bound * len(self), "bincount")
+        checked = _check_codes(codes, self.shape[0], bins)
+        bound = self._check(self._bound * self.shape[0], "bincount")
         rest = self._index.shape[1:]
-        index = self._flat().reshape(len(self), math.prod(rest))
+        index = self._flat().reshape(self.shape[0], math.prod(rest))
         columns = checked[:, None] if checked.ndim == 1 else checked
-        words, at = linalg.histogram(self._mont, self._store.words, index, columns, bins, threads=threads)
+        words, at = _words.histogram(self._mont, self._store.words, index, columns, bins, threads=threads)
         return self._derive(words, at.reshape(*checked.shape[1:], bins, *rest), bound=bound)
 
     # --- operators ----------------------------------------------------------------------------------------------------
@@ -410,17 +351,15 @@ class Arithmetic(Structured):
     def _apply(self, name: str, other: object, *, left: bool = False) -> Any:
         """Return the result of an operator; `left` says that `other` stands on the left."""
         what = f"array {name} c" if left else f"c {name} array"
-        if isinstance(other, Arithmetic):
+        if isinstance(other, CipherBase):
             if name in "*@":
                 raise TypeError(_NO_PRODUCT)
             return self._combine(other, 1 if name == "+" else -1, f"c {name} d")
-        if isinstance(other, CipherBase):
-            return NotImplemented
-        if sparse.is_sparse(other):
+        if _sparse.is_sparse(other):
             if name == "@":
                 return self._matmul_sparse(other, left, what)
             raise TypeError(f"{what}: a sparse matrix takes part in @ only: use its toarray() for + - *")
-        a = arith.as_operand(other, f"the operand of {what}")
+        a = _bounds.as_operand(other, f"the operand of {what}")
         if a is None:
             return NotImplemented
         if name == "*":
@@ -463,7 +402,7 @@ class Arithmetic(Structured):
         return self._view(self._index)
 
     def __neg__(self) -> Self:
-        words, at = linalg.inverses(self._mont, self._store.words, self._flat())
+        words, at = _words.inverses(self._mont, self._store.words, self._flat())
         return self._derive(words, at.reshape(self._index.shape), bound=self._bound)
 
 
@@ -482,7 +421,7 @@ def _as_rows(a: NDArray[Any], left: bool) -> NDArray[Any]:
 
 
 def _minus(a: NDArray[Any]) -> NDArray[Any]:
-    return np.asarray(-a) if arith.is_real(a) else arith.negated(arith.narrow(a))
+    return np.asarray(-a) if _bounds.is_real(a) else _bounds.negated(_bounds.narrow(a))
 
 
 def _check_codes(codes: Any, rows: int, bins: int) -> NDArray[Any]:
@@ -496,7 +435,7 @@ def _check_codes(codes: Any, rows: int, bins: int) -> NDArray[Any]:
         a = a.view(np.uint8)
     elif a.dtype.kind == "O":  # Python's or pandas' integers
         exact = as_numbers(codes, "codes")
-        a = a if arith.is_real(exact) else arith.narrow(exact)
+        a = a if _bounds.is_real(exact) else _bounds.narrow(exact)
     if a.dtype.kind not in "iu":
         if a.size:
             raise TypeError(f"codes must be integers, not {a.dtype}: round or cut the data into bins first")

@@ -11,7 +11,7 @@ import ctypes
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,12 @@ from .._numeric import as_int
 from ..encoding import FixedPoint
 from ..errors import BluetuskError, EncodingOverflow, FrameError, InvalidKey
 from ..wire import frame
-from .arith import size_text
-from .base import CipherBase, Packing
-from .keys import PublicKey
-from .store import DERIVED, FRESH, Store, canonical_slices, load_checked, part, rerandomise
+from ._base import CipherBase, Packing
+from ._bounds import size_text
+from ._store import DERIVED, FRESH, Store, canonical_slices, load_checked, part, rerandomise
+
+if TYPE_CHECKING:
+    from . import PublicKey
 
 __all__ = ["Received", "chunks", "header_of", "parse_header", "read_payload", "take_payload"]
 
@@ -170,11 +172,11 @@ def parse_header(header: dict[str, Any], payload_len: int, pub: PublicKey, plan:
     agree = shape and slot_bits >= pack.MIN_SLOT if packed else slot_bits == 0
     if not agree:
         raise FrameError("frame fields 'packed', 'slot_bits' and 'shape' disagree")
-    slots = (int(pub.n).bit_length() - 2) // slot_bits if packed else 0
+    slots = pub._scheme.room(pub.n) // slot_bits if packed else 0
     packing = Packing(slot_bits, slots, shape[-1]) if packed else None
     raw = frame.field(header, "bound", bytes, high=pub._kernel.mont.nbytes)
     declared = int.from_bytes(raw, "little")
-    capacity = (int(pub.n) - 1) // 2 if packing is None else packing.capacity
+    capacity = pub._capacity if packing is None else packing.capacity
     if declared > capacity or (raw and raw[-1] == 0):
         raise FrameError("frame field 'bound' is beyond the capacity, or not in its shortest form")
     mine = capacity if plan is None else plan_bound(plan, frac, plan.bound)

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import _parallel
 from .._numeric import as_array, axis_index, refuse_masks, refuse_missing
-from . import arith
-from .arithmetic import Arithmetic
-from .base import CipherBase
-from .store import DERIVED, PENDING, State, Store, Words, current, ones, part
+from . import _bounds, _words
+from ._base import CipherBase
+from ._store import DERIVED, PENDING, State, Store, Words, current, ones, part
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["NumpyHabits", "joined"]
+    from . import CipherArray
 
-A = TypeVar("A", bound=Arithmetic)
+__all__ = ["Ufunc", "joined"]
 
 _OPERATORS: dict[Any, str] = {np.add: "+", np.subtract: "-", np.multiply: "*", np.matmul: "@"}
 
@@ -134,7 +133,7 @@ def _refusal(name: str) -> TypeError:
     return TypeError(f"numpy.{name} does not work on encrypted arrays: {instead}")
 
 
-class NumpyHabits(Arithmetic):
+class Ufunc(CipherBase):
     """The part of an encrypted array that answers NumPy's own functions."""
 
     __slots__ = ()
@@ -156,15 +155,16 @@ class NumpyHabits(Arithmetic):
         if ufunc is np.positive:
             return +inputs[0]
         if ufunc in _REFUSED:
-            which = 0 if isinstance(inputs[0], Arithmetic) else -1
+            which = 0 if isinstance(inputs[0], CipherBase) else -1
             return getattr(inputs[which], _REFUSED[ufunc][which])(inputs[which - 1])
         if ufunc not in _OPERATORS:
             raise _refusal(ufunc.__name__)
         a, b = inputs
         name = _OPERATORS[ufunc]
-        result = a._apply(name, b) if isinstance(a, Arithmetic) else b._apply(name, a, left=True)
+        left = not isinstance(a, CipherBase)
+        result = b._apply(name, a, left=True) if left else a._apply(name, b)
         if result is NotImplemented:
-            other = b if isinstance(a, Arithmetic) else a
+            other = a if left else b
             raise TypeError(f"numpy.{ufunc.__name__} of an encrypted array and {type(other).__name__} is not defined")
         return result
 
@@ -323,7 +323,7 @@ def _check_call(name: str, function: Callable[..., Any], args: tuple[Any, ...], 
         ) from None
 
 
-def _sum(c: Arithmetic, axis: Any = None, *, keepdims: bool = False, **others: Any) -> Arithmetic:
+def _sum(c: Any, axis: Any = None, *, keepdims: bool = False, **others: Any) -> Any:
     unknown = [name for name, value in others.items() if value is not None and value is not np._NoValue]
     if unknown:
         raise TypeError(f"the sum of an encrypted array does not take {', '.join(unknown)}: it takes axis and keepdims")
@@ -348,13 +348,13 @@ def _dot(a: Any, b: Any) -> Any:
 
 def _operand(x: Any, name: str) -> Any:
     """Return plain numbers as an array, and anything else as it is."""
-    plain = None if isinstance(x, CipherBase) else arith.as_operand(x, name)
+    plain = None if isinstance(x, CipherBase) else _bounds.as_operand(x, name)
     return x if plain is None else plain
 
 
 def _one(c: Any, name: str) -> Any:
     """Return the encrypted array that a function is about, which is no other of its arguments."""
-    if not isinstance(c, NumpyHabits):
+    if not isinstance(c, CipherBase):
         raise _refusal(name)
     return c
 
@@ -364,36 +364,36 @@ def _reshape(a: Any, shape: Any, order: Any = "C", *, copy: bool | None = None) 
     return moved.copy() if copy else moved
 
 
-def _stack(arrays: Sequence[A], axis: int = 0) -> A:
+def _stack(arrays: Sequence[CipherArray], axis: int = 0) -> CipherArray:
     return joined([_with_axis(c, axis) for c in _arrays(arrays, "stack")], axis)
 
 
-def _vstack(arrays: Sequence[A]) -> A:
+def _vstack(arrays: Sequence[CipherArray]) -> CipherArray:
     return joined([c if c.ndim > 1 else _with_axis(c, 0) for c in _arrays(arrays, "vstack")], 0)
 
 
-def _hstack(arrays: Sequence[A]) -> A:
+def _hstack(arrays: Sequence[CipherArray]) -> CipherArray:
     items = [c if c.ndim else c.reshape(1) for c in _arrays(arrays, "hstack")]
     return joined(items, 0 if items[0].ndim == 1 else 1)
 
 
-def _concatenate(arrays: Sequence[A], axis: int | None = 0) -> A:
+def _concatenate(arrays: Sequence[CipherArray], axis: int | None = 0) -> CipherArray:
     return joined(_arrays(arrays, "concatenate"), axis)
 
 
-def _with_axis(c: A, axis: int) -> A:
+def _with_axis(c: CipherArray, axis: int) -> CipherArray:
     at = axis_index(axis, c.ndim + 1)
     if at == c.ndim:
         c._refuse_packed("a new last axis", "put the new axis before it")
     return c._view(np.expand_dims(c._index, at))
 
 
-def _arrays(arrays: Sequence[A], name: str) -> list[A]:
-    if isinstance(arrays, Arithmetic):
+def _arrays(arrays: Sequence[CipherArray], name: str) -> list[CipherArray]:
+    if isinstance(arrays, CipherBase):
         return list(arrays)
     items = list(arrays)
     for item in items:
-        if not isinstance(item, Arithmetic):
+        if not isinstance(item, CipherBase):
             raise TypeError(f"{name} joins encrypted arrays, not {type(item).__name__}: encrypt it first")
     return items
 
@@ -419,8 +419,8 @@ _FUNCTIONS: dict[Any, Callable[..., Any]] = {
 }
 
 
-def joined(items: Sequence[A], axis: int | None) -> A:
-    """Join encrypted arrays along an axis; see :func:`bluetusk.paillier.cipherarray.concatenate`."""
+def joined(items: Sequence[CipherArray], axis: int | None) -> CipherArray:
+    """Join encrypted arrays along an axis; see :func:`bluetusk.paillier.array.concatenate`."""
     if not items:
         raise ValueError("need at least one array to concatenate")
     if axis is None:
@@ -458,12 +458,12 @@ def joined(items: Sequence[A], axis: int | None) -> A:
     return first._make(store, index, first._pub, plan, frac, bound, first._packing)
 
 
-def _gather_into(c: Arithmetic, words: Words, state: State, start: int, lift: int) -> None:
+def _gather_into(c: CipherBase, words: Words, state: State, start: int, lift: int) -> None:
     mont, n = c._mont, c._index.size
     if lift == 1:
         src, idx, state[start : start + n] = current(c._store, c._flat())
     else:
-        src, idx = c._lifted(c._store.words, c._index, lift)
+        src, idx = _words.lifted(mont, c._store.words, c._index, lift)
         state[start : start + n] = PENDING
 
     def work(lo: int, hi: int) -> None:

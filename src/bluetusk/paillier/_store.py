@@ -22,7 +22,7 @@ from ..errors import InvalidCiphertext
 
 if TYPE_CHECKING:
     from .._kernels.modexp import Montgomery
-    from .keys import PublicKey
+    from . import PublicKey
 
 __all__ = [
     "DERIVED",
