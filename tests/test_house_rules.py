@@ -215,7 +215,7 @@ BACKEND_CASES += ["ring_matmul32", "ring_matmul64"]  # and those of bt_ring_ops
 def test_every_function_with_a_secret_has_its_planted_leak() -> None:
     declared = set()
     for path in CORE:
-        if path.suffix == ".h" and "_impl" not in path.name and "fma_" not in path.name:
+        if path.suffix == ".h" and "_impl" not in path.name and not path.name.startswith("bt_mont_"):
             prototypes = re.findall(
                 r"^(?!static)\w[^;{}#()]*?\b(bt_\w+)\([^;{}]*\);", code_only(path.read_text()), re.M
             )
