@@ -109,6 +109,21 @@ def test_places_where_secrets_become_public_are_reviewed() -> None:
     assert sorted(sites) == sorted(REVIEWED)
 
 
+STATUS_NUMBER = re.compile(r"\{(status|rc)\b|\b(status|rc) *[!=]= *-?\d|<bt_status>")
+
+
+@pytest.mark.parametrize("path", KERNELS, ids=lambda path: path.name)
+def test_kernels_compare_errors_by_name_and_report_them_in_words(path: Path) -> None:
+    assert STATUS_NUMBER.findall(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "line", ["if status != 0:", "if rc == -7:", 'raise InvalidKey(f"kernel status {status}")', "status = <bt_status>0"]
+)
+def test_status_numbers_are_found(line: str) -> None:
+    assert STATUS_NUMBER.search(line)
+
+
 # What the leak test owes: each function of the headers computes on nothing secret, or has cases of its own.
 NOTHING_SECRET = [
     "bt_cpu",
