@@ -1,21 +1,6 @@
 /* Products of many elements, histograms, inversions; all operands public. */
 #include "bt_accumulate.h"
 
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-static size_t max_size(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
-static size_t div_up(size_t a, size_t b)
-{
-    return (a + b - 1) / b;
-}
-
 /* --- products -------------------------------------------------------------------------------------------------------- */
 
 /* Rows taken in step, and the parts into which each row is cut so that the lanes are full even for one row. */
@@ -27,7 +12,7 @@ static size_t prod_rows(const bt_mont *ctx)
 static size_t prod_parts(const bt_mont *ctx, size_t rows, size_t m)
 {
     const size_t wanted = ctx->ops->lanes == 1 ? 1 : 4 * ctx->ops->lanes;
-    return rows >= wanted ? 1 : max_size(1, min_size(m, wanted / rows));
+    return rows >= wanted ? 1 : bt_max(1, bt_min(m, wanted / rows));
 }
 
 size_t bt_prod_scratch(const bt_mont *ctx, size_t rows, size_t m)
@@ -49,7 +34,7 @@ void bt_prod(const bt_mont *ctx, bt_word *dst, const bt_word *src, const int64_t
         return;
     }
     for (size_t first = 0; first < rows; first += prod_rows(ctx)) {
-        const size_t count = min_size(prod_rows(ctx), rows - first), parts = prod_parts(ctx, count, m);
+        const size_t count = bt_min(prod_rows(ctx), rows - first), parts = prod_parts(ctx, count, m);
         const size_t steps = m / parts, all = parts * count; /* <= BT_BATCH */
         for (size_t s = 0; s < steps; s++) {                 /* acc[p count + r] *= src[row r, column s parts + p] */
             for (size_t v = 0; v < all; v++) {
@@ -91,7 +76,7 @@ void bt_scan(const bt_mont *ctx, bt_word *dst, size_t stride, const bt_word *src
 {
     bt_word *t = scratch, *work = t + bt_mont_words(ctx, BT_BATCH);
     for (size_t first = 0; first < rows; first += BT_BATCH) { /* the last products stay in cache */
-        const size_t count = min_size(BT_BATCH, rows - first);
+        const size_t count = bt_min(BT_BATCH, rows - first);
         for (size_t s = 0; s < steps; s++) {
             bt_word *here = dst + bt_mont_offset(ctx, s * stride + first);
             const int64_t *pick = idx + s * rows + first;
@@ -105,134 +90,7 @@ void bt_scan(const bt_mont *ctx, bt_word *dst, size_t stride, const bt_word *src
     }
 }
 
-/* --- accumulation -------------------------------------------------------------------------------------------------- */
-
-/* For several lanes: the pool of factors, and two operands. */
-size_t bt_accumulate_scratch(const bt_mont *ctx)
-{
-    if (ctx->ops->lanes == 1)
-        return bt_mont_scratch(ctx);
-    return 3 * bt_mont_words(ctx, BT_BATCH) + bt_mont_scratch(ctx);
-}
-
-static void sort_by_bin(bt_item *items, size_t n)
-{
-    for (size_t i = 1; i < n; i++) {
-        const bt_item moving = items[i];
-        size_t k = i;
-        for (; k > 0 && items[k - 1].bin > moving.bin; k--)
-            items[k] = items[k - 1];
-        items[k] = moving;
-    }
-}
-
-/* One past the last of the items, sorted, that share the bin of items[i]. */
-static size_t run_end(const bt_item *items, size_t live, size_t i)
-{
-    size_t end = i + 1;
-    while (end < live && items[end].bin == items[i].bin)
-        end++;
-    return end;
-}
-
-/* Of every bin with more than `most` items the first ones are multiplied in pairs, as many as bring it down to `most`, at
- * best half of them; each product takes the place of its first factor in the pool. Returns how many items are left. */
-static size_t join_pairs(const bt_mont *ctx, bt_item *items, size_t live, size_t most, bt_word *pool, bt_word *a,
-                         bt_word *b, bt_word *work)
-{
-    int64_t left[BT_BATCH], right[BT_BATCH];
-    size_t pairs = 0, kept = 0;
-    for (size_t i = 0; i < live;) {
-        const size_t end = run_end(items, live, i), size = end - i;
-        for (size_t join = size > most ? min_size(size / 2, size - most) : 0; join > 0; join--, i += 2) {
-            left[pairs] = items[i].from;
-            right[pairs++] = items[i + 1].from;
-            items[kept++] = items[i];
-        }
-        while (i < end)
-            items[kept++] = items[i++];
-    }
-    if (pairs > 0) {
-        ctx->ops->gather(ctx, a, pool, left, pairs);
-        ctx->ops->gather(ctx, b, pool, right, pairs);
-        ctx->ops->mul(ctx, a, a, b, pairs, 0, work);
-        ctx->ops->put(ctx, pool, left, a, pairs);
-    }
-    return kept;
-}
-
-/* Several lanes: items are sorted by bin and multiplied into dst a group at a time, item k with k + groups, k + 2 groups, ...:
- * no two of a group share a bin if none has more than `groups` items. Where one has, its items are first multiplied among
- * themselves. */
-static void accumulate_lanes(bt_accumulator *acc)
-{
-    const bt_mont *ctx = acc->ctx;
-    const bt_mont_ops *ops = ctx->ops;
-    const size_t lanes = ops->lanes, batch = bt_mont_words(ctx, BT_BATCH);
-    bt_word *pool = acc->scratch, *a = pool + batch, *b = a + batch, *work = b + batch;
-    bt_item *items = acc->items;
-    const bt_word *src = acc->src;
-    size_t live = acc->count;
-    int64_t from[BT_BATCH], bin[BT_BATCH];
-
-    sort_by_bin(items, live);
-    for (;;) { /* a run longer than the number of groups, which is 1 or more, shrinks */
-        size_t longest = 0;
-        for (size_t i = 0; i < live; i = run_end(items, live, i))
-            longest = max_size(longest, run_end(items, live, i) - i);
-        if (longest <= div_up(live, lanes))
-            break;
-        if (src != pool) {
-            for (size_t i = 0; i < live; i++) {
-                from[i] = items[i].from;
-                items[i].from = (int64_t)i;
-            }
-            ops->gather(ctx, pool, src, from, live);
-            src = pool;
-        }
-        live = join_pairs(ctx, items, live, div_up(live, lanes), pool, a, b, work);
-    }
-
-    const size_t groups = div_up(live, lanes);
-    size_t n = 0, ends[BT_BATCH];
-    for (size_t g = 0; g < groups; g++) {
-        for (size_t i = g; i < live; i += groups) {
-            from[n] = items[i].from;
-            bin[n++] = items[i].bin;
-        }
-        ends[g] = n;
-    }
-    for (size_t g = 0, i = 0; g < groups; i = ends[g++]) {
-        const size_t count = ends[g] - i;
-        ops->gather(ctx, a, src, from + i, count);
-        ops->gather(ctx, b, acc->dst, bin + i, count); /* bins not yet used hold one */
-        ops->mul(ctx, a, a, b, count, 0, work);
-        ops->put(ctx, acc->dst, bin + i, a, count);
-    }
-    if (acc->used)
-        for (size_t i = 0; i < n; i++)
-            acc->used[bin[i]] = 1;
-}
-
-void bt_accumulate_flush(bt_accumulator *acc)
-{
-    const bt_mont *ctx = acc->ctx;
-    if (ctx->ops->lanes > 1 && acc->count > 0) {
-        accumulate_lanes(acc);
-    } else {
-        for (size_t i = 0; i < acc->count; i++) {
-            bt_word *to = acc->dst + bt_mont_offset(ctx, (size_t)acc->items[i].bin);
-            const bt_word *from = acc->src + bt_mont_offset(ctx, (size_t)acc->items[i].from);
-            if (!acc->used || acc->used[acc->items[i].bin]) {
-                ctx->ops->mul(ctx, to, to, from, 1, 0, acc->scratch);
-            } else {
-                ctx->ops->gather(ctx, to, from, NULL, 1);
-                acc->used[acc->items[i].bin] = 1;
-            }
-        }
-    }
-    acc->count = 0;
-}
+/* --- histograms ------------------------------------------------------------------------------------------------------- */
 
 size_t bt_bincount_scratch(const bt_mont *ctx)
 {
@@ -265,7 +123,7 @@ size_t bt_batch_scratch(const bt_mont *ctx)
 /* Elements [first, first + lanes) of a, those beyond n being one: padding is some residue, which might have no inverse. */
 static void padded_group(const bt_mont *ctx, bt_word *dst, const bt_word *a, size_t first, size_t n)
 {
-    const size_t count = min_size(ctx->ops->lanes, n - first);
+    const size_t count = bt_min(ctx->ops->lanes, n - first);
     ctx->ops->one(ctx, dst, ctx->ops->lanes);
     ctx->ops->scatter(ctx, dst, 0, a + bt_mont_offset(ctx, first), count);
 }
@@ -361,7 +219,7 @@ void bt_mul_indexed(const bt_mont *ctx, bt_word *dst, const bt_word *a, const in
 {
     bt_word *ta = scratch, *tb = ta + bt_mont_words(ctx, BT_BATCH), *work = tb + bt_mont_words(ctx, BT_BATCH);
     for (size_t i = 0; i < n; i += BT_BATCH) {
-        const size_t count = min_size(BT_BATCH, n - i);
+        const size_t count = bt_min(BT_BATCH, n - i);
         const bt_word *x = picked(ctx, ta, a, ia, i, count), *y = picked(ctx, tb, b, ib, i, count);
         ctx->ops->mul(ctx, dst + bt_mont_offset(ctx, i), x, y, count, secret, work);
     }
@@ -371,7 +229,7 @@ void bt_store_indexed(const bt_mont *ctx, bt_limb *dst, const bt_word *a, const 
 {
     bt_word *t = scratch, *work = t + bt_mont_words(ctx, BT_BATCH);
     for (size_t i = 0; i < n; i += BT_BATCH) {
-        const size_t count = min_size(BT_BATCH, n - i);
+        const size_t count = bt_min(BT_BATCH, n - i);
         ctx->ops->store(ctx, dst + i * ctx->mod->limbs, picked(ctx, t, a, ia, i, count), count, work);
     }
 }

@@ -1,4 +1,4 @@
-/* Limbs, status codes, constant-time helpers, and the marks that the leak test reads.
+/* Limbs, sizes, status codes, constant-time helpers, and the marks that the leak test reads.
  *
  * A number is an array of 64-bit limbs, least significant first. "Canonical" means fully reduced and exactly as many
  * limbs as its modulus. Nothing here allocates, prints or aborts. */
@@ -29,6 +29,35 @@ typedef enum bt_status {
     BT_ERR_GMP = -8,     /* GMP could not be found or lacks a function */
     BT_ERR_OVERFLOW = -9 /* a value does not fit where it must go */
 } bt_status;
+
+/* --- sizes and digits -------------------------------------------------------------------------------------------------- */
+
+static inline size_t bt_min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline size_t bt_max(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* a / b, rounded up */
+static inline size_t bt_div_up(size_t a, size_t b)
+{
+    return a / b + (a % b != 0);
+}
+
+/* Bits [pos, pos + width) of e, for 0 < width <= 32: the limb after is read only where bits of it are wanted. Addresses depend
+ * on pos and width alone. */
+static inline uint32_t bt_bits_at(const bt_limb *e, size_t pos, size_t width)
+{
+    const size_t k = pos / 64, shift = pos % 64;
+    bt_limb v = e[k] >> shift;
+    if (shift + width > 64)
+        v |= e[k + 1] << (64 - shift);
+    return (uint32_t)(v & (((bt_limb)1 << width) - 1));
+}
 
 /* --- constant-time helpers: all-ones / all-zeros masks, no branch on an operand ------------------------------------ */
 

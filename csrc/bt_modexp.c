@@ -8,28 +8,12 @@ enum { CHUNK = 8, MAX_WINDOW = 8 };
 /* A masked read of one element costs about 1 / (SCAN * limbs) of a product: measured for mpn at 32 and 64 limbs. */
 enum { SCAN = 10 };
 
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Bits [pos, pos + width) of e, for width <= 32 and pos + width <= 64 el: the limb after is read only where bits of it are
- * wanted. Addresses depend on pos and width alone. */
-static inline uint32_t digit_at(const bt_limb *e, size_t pos, size_t width)
-{
-    const size_t k = pos / 64, shift = pos % 64;
-    bt_limb v = e[k] >> shift;
-    if (shift + width > 64)
-        v |= e[k + 1] << (64 - shift);
-    return (uint32_t)(v & (((bt_limb)1 << width) - 1));
-}
-
 /* Bit length of a public exponent; never above ebits, so that a caller's wrong ebits cannot outgrow the scratch. */
 static size_t bit_length(const bt_limb *e, size_t ebits)
 {
     for (size_t k = (ebits + 63) / 64; k-- > 0;)
         if (e[k])
-            return min_size(64 * k + 64 - (size_t)__builtin_clzll(e[k]), ebits);
+            return bt_min(64 * k + 64 - (size_t)__builtin_clzll(e[k]), ebits);
     return 0;
 }
 
@@ -60,7 +44,7 @@ static size_t entry_stride(const bt_mont *ctx, size_t n)
 static size_t pow_fixed_scratch(const bt_mont *ctx, size_t n, size_t ebits)
 {
     const size_t entries = (size_t)1 << fixed_window(ctx, ebits);
-    return (entries + 1) * entry_stride(ctx, min_size(n, CHUNK)) + bt_mont_scratch(ctx);
+    return (entries + 1) * entry_stride(ctx, bt_min(n, CHUNK)) + bt_mont_scratch(ctx);
 }
 
 /* Bits [low, high) of n <= CHUNK powers by fixed windows, after those above if `more`; the same operations whatever the
@@ -90,7 +74,7 @@ static void pow_fixed(const bt_mont *ctx, bt_word *dst, const bt_word *base, siz
         const size_t width = (pos - low - 1) % w + 1; /* w, but the top window may be narrower */
         pos -= width;
         for (size_t i = 0; i < n; i++)
-            digit[i] = digit_at(e + i * estride, pos, width);
+            digit[i] = bt_bits_at(e + i * estride, pos, width);
         if (!more) {
             ops->select_own(ctx, dst, table, entries, stride, digit, n);
             more = 1;
@@ -113,7 +97,7 @@ void bt_pow_secret_part(const bt_mont *ctx, bt_word *dst, const bt_word *base, s
                         size_t estride, size_t ebits, size_t low, size_t high, bt_word *scratch)
 {
     for (size_t i = 0; i < n; i += CHUNK)
-        pow_fixed(ctx, dst + bt_mont_offset(ctx, i), base + bt_mont_offset(ctx, i), min_size(CHUNK, n - i),
+        pow_fixed(ctx, dst + bt_mont_offset(ctx, i), base + bt_mont_offset(ctx, i), bt_min(CHUNK, n - i),
                   e + i * estride, estride, low, high, high < ebits, 1, scratch);
 }
 
@@ -145,7 +129,7 @@ static void pow_sliding(const bt_mont *ctx, bt_word *dst, const bt_word *base, s
                         size_t low, size_t high, int secret_base, bt_word *scratch)
 {
     const bt_mont_ops *ops = ctx->ops;
-    size_t pos = min_size(bits, high); /* bits at and above pos are done */
+    size_t pos = bt_min(bits, high); /* bits at and above pos are done */
     if (pos <= low) {
         ops->one(ctx, dst, n);
         return;
@@ -159,16 +143,16 @@ static void pow_sliding(const bt_mont *ctx, bt_word *dst, const bt_word *base, s
 
     int started = bits > high;
     while (pos > low) {
-        if (!digit_at(e, pos - 1, 1)) {
+        if (!bt_bits_at(e, pos - 1, 1)) {
             if (started)
                 ops->sqr(ctx, dst, dst, n, secret_base, work);
             pos--;
             continue;
         }
         size_t end = pos - low > w ? pos - w : low;
-        while (end + 1 < pos && !digit_at(e, end, 1)) /* bounded even if another thread clears bit pos - 1 meanwhile */
+        while (end + 1 < pos && !bt_bits_at(e, end, 1)) /* bounded even if another thread clears bit pos - 1 */
             end++;
-        const size_t k = digit_at(e, end, pos - end) >> 1;
+        const size_t k = bt_bits_at(e, end, pos - end) >> 1;
         for (; filled <= k; filled++) /* only as far as a window asks */
             ops->mul(ctx, table + filled * stride, table + (filled - 1) * stride, square, n, secret_base, work);
         if (started) {
@@ -186,7 +170,7 @@ static void pow_sliding(const bt_mont *ctx, bt_word *dst, const bt_word *base, s
 size_t bt_pow_public_scratch(const bt_mont *ctx, size_t n, size_t ebits)
 {
     const size_t entries = (size_t)1 << (sliding_window(ebits) - 1);
-    const size_t sliding = (entries + 1) * bt_mont_words(ctx, min_size(n, CHUNK)) + bt_mont_scratch(ctx);
+    const size_t sliding = (entries + 1) * bt_mont_words(ctx, bt_min(n, CHUNK)) + bt_mont_scratch(ctx);
     const size_t fixed = pow_fixed_scratch(ctx, n, ebits);
     return sliding > fixed ? sliding : fixed;
 }
@@ -196,7 +180,7 @@ void bt_pow_public_part(const bt_mont *ctx, bt_word *dst, const bt_word *base, s
 {
     const size_t lanes = ctx->ops->lanes, chunk = lanes == 1 && estride ? 1 : CHUNK;
     for (size_t i = 0; i < n; i += chunk) {
-        const size_t count = min_size(chunk, n - i), at = bt_mont_offset(ctx, i);
+        const size_t count = bt_min(chunk, n - i), at = bt_mont_offset(ctx, i);
         const bt_limb *mine = e + i * estride;
         size_t longest = 0;
         for (size_t k = 0; k < (estride ? count : 1); k++) {
@@ -208,7 +192,7 @@ void bt_pow_public_part(const bt_mont *ctx, bt_word *dst, const bt_word *base, s
             continue;
         }
         /* lanes with exponents of their own go in step: fixed windows over the longest of them */
-        size_t top = min_size(longest, high);
+        size_t top = bt_min(longest, high);
         top = top > low ? top : low;
         pow_fixed(ctx, dst + at, base + at, count, mine, estride, low, top, longest > high, secret_base, scratch);
     }
@@ -227,20 +211,15 @@ void bt_pow_public(const bt_mont *ctx, bt_word *dst, const bt_word *base, size_t
  * of the building. */
 enum { BLOCKS = 16, SCAN_LANES = 6, SQUARES = 64 };
 
-static size_t div_up(size_t a, size_t b)
-{
-    return a / b + (a % b != 0);
-}
-
 /* Columns of a block, then blocks: none is empty. */
 static size_t comb_steps(size_t ebits, size_t window)
 {
-    return div_up(div_up(ebits, window), BLOCKS);
+    return bt_div_up(bt_div_up(ebits, window), BLOCKS);
 }
 
 static size_t comb_rows(size_t ebits, size_t window)
 {
-    return ebits ? div_up(div_up(ebits, window), comb_steps(ebits, window)) : 0;
+    return ebits ? bt_div_up(bt_div_up(ebits, window), comb_steps(ebits, window)) : 0;
 }
 
 size_t bt_comb_table_words(const bt_mont *ctx, size_t ebits, size_t window)
@@ -259,7 +238,7 @@ size_t bt_comb_window(const bt_mont *ctx, size_t ebits, size_t table_bytes)
         /* not monotone, as a row of two elements is padded to whole groups */
         if (bt_comb_table_words(ctx, ebits, w) > table_bytes / sizeof(bt_word))
             continue;
-        const double products = (double)div_up(ebits, w), entries = (double)((size_t)1 << w);
+        const double products = (double)bt_div_up(ebits, w), entries = (double)((size_t)1 << w);
         const double cost = products * (1 + entries / scan) + (double)comb_steps(ebits, w);
         if (!best || cost < least) {
             least = cost;
@@ -273,12 +252,12 @@ size_t bt_comb_window(const bt_mont *ctx, size_t ebits, size_t table_bytes)
  * row a last unit that fills it. */
 static size_t first_row_units(const bt_comb *comb)
 {
-    return (comb->window - 1) * div_up(comb->span, SQUARES) + 1;
+    return (comb->window - 1) * bt_div_up(comb->span, SQUARES) + 1;
 }
 
 static size_t row_units(const bt_comb *comb)
 {
-    return div_up(comb->steps, SQUARES) + 1;
+    return bt_div_up(comb->steps, SQUARES) + 1;
 }
 
 void bt_comb_init(bt_comb *comb, const bt_mont *ctx, size_t ebits, size_t window, bt_word *table)
@@ -286,7 +265,7 @@ void bt_comb_init(bt_comb *comb, const bt_mont *ctx, size_t ebits, size_t window
     comb->ctx = ctx;
     comb->ebits = ebits;
     comb->window = window;
-    comb->span = div_up(ebits, window);
+    comb->span = bt_div_up(ebits, window);
     comb->rows = comb_rows(ebits, window);
     comb->steps = comb_steps(ebits, window);
     comb->row_words = bt_mont_words(ctx, (size_t)1 << window);
@@ -358,7 +337,7 @@ void bt_comb_build(bt_comb *comb, const bt_word *base, size_t first, size_t coun
         for (size_t k = 0; k < teeth; k++)
             from[k] = to[k] = (int64_t)1 << k;
         if (row == 0) {
-            const size_t units = div_up(comb->span, SQUARES), tooth = 1 + unit / units;
+            const size_t units = bt_div_up(comb->span, SQUARES), tooth = 1 + unit / units;
             teeth = 1;
             done = unit % units * SQUARES;
             all = comb->span;
@@ -366,7 +345,7 @@ void bt_comb_build(bt_comb *comb, const bt_word *base, size_t first, size_t coun
             from[0] = done ? to[0] : to[0] / 2;
         }
         ops->gather(ctx, top, source, from, teeth);
-        for (size_t k = done; k < min_size(done + SQUARES, all); k++)
+        for (size_t k = done; k < bt_min(done + SQUARES, all); k++)
             ops->sqr(ctx, top, top, teeth, secret, work);
         ops->put(ctx, table, to, top, teeth);
     }

@@ -48,7 +48,6 @@
 #if defined(__x86_64__)
 
 #include <immintrin.h>
-#include <string.h>
 
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
@@ -98,11 +97,7 @@ static int mont_available(void)
 /* Word j of the balanced digits of x, biased by 2^52 + HALF: digit j of x, plus the carry from below. */
 INLINE uint64_t biased_digit(const bt_limb *x, size_t limbs, int j, uint64_t *carry)
 {
-    const size_t at = (size_t)j * RADIX, k = at / 64, shift = at % 64;
-    uint64_t u = k < limbs ? x[k] >> shift : 0;
-    if (shift > 64 - RADIX && k + 1 < limbs)
-        u |= x[k + 1] << (64 - shift);
-    u = (u & MASK) + *carry + HALF;
+    const uint64_t u = digit_at(x, limbs, j) + *carry + HALF;
     *carry = u >> RADIX;
     return (u & MASK) | TWO52;
 }
@@ -113,24 +108,11 @@ INLINE vd unbiased(vi x)
 }
 
 /* the balanced digits of x in all lanes */
-static void spread(vd *r, int n, const bt_limb *x, size_t limbs)
+static void digits_of(vd *r, int n, const bt_limb *x, size_t limbs)
 {
     uint64_t carry = 0;
     for (int j = 0; j < n; j++)
         r[j] = unbiased(ints(biased_digit(x, limbs, j, &carry)));
-}
-
-/* x = 2^times x mod m, x < m, in constant time */
-static void doubled(bt_limb *x, size_t times, const bt_modulus *mod, bt_limb *tmp)
-{
-    const size_t limbs = mod->limbs;
-    while (times-- > 0) {
-        const bt_limb carry = bt_gmp.add_n((mp_ptr)x, (mp_srcptr)x, (mp_srcptr)x, (mp_size_t)limbs);
-        const bt_limb borrow = bt_gmp.sub_n((mp_ptr)tmp, (mp_srcptr)x, (mp_srcptr)mod->m, (mp_size_t)limbs);
-        const bt_limb keep = bt_ct_nonzero(borrow & ~carry);
-        for (size_t i = 0; i < limbs; i++)
-            x[i] = bt_ct_select(keep, x[i], tmp[i]);
-    }
 }
 
 /* x = 2^k mod m: doublings of 2^(64 limbs) mod m, or of the largest power of 2 that is surely below m */
@@ -198,15 +180,15 @@ static bt_status mont_init(bt_mont *ctx, bt_word *consts, bt_word *scratch)
     bt_limb *x = scratch, *tmp = x + mod->limbs;
     const size_t b2 = (size_t)RADIX * (size_t)(2 * s.n - s.f1 - s.f2), b1 = b2 + (size_t)RADIX * (size_t)s.f2;
 
-    spread(c.m, s.n, mod->m, mod->limbs);
+    digits_of(c.m, s.n, mod->m, mod->limbs);
     power_of_two(x, b2, mod, tmp);
-    spread(c.c2, s.n, x, mod->limbs);
+    digits_of(c.c2, s.n, x, mod->limbs);
     doubled(x, b1 - b2, mod, tmp);
-    spread(c.c1, s.n, x, mod->limbs);
+    digits_of(c.c1, s.n, x, mod->limbs);
     power_of_two(x, (size_t)RADIX * (size_t)s.kr, mod, tmp);
-    spread(c.r1, s.n, x, mod->limbs);
+    digits_of(c.r1, s.n, x, mod->limbs);
     power_of_two(x, 2 * (size_t)RADIX * (size_t)s.kr, mod, tmp);
-    spread(c.r2, s.n, x, mod->limbs);
+    digits_of(c.r2, s.n, x, mod->limbs);
     fold_differences(c.d1, s.f1, c.c1, s.n);
     c.minus_inverse[0] = unbiased(ints(((mod->neg_inv + HALF) & MASK) | TWO52));
     init_biases(&c, aligned(scratch + 4 * mod->limbs));
@@ -225,12 +207,7 @@ INLINE const vd *operand(const bt_word *x, vd *copy, int n)
     return copy;
 }
 
-INLINE size_t groups(size_t n)
-{
-    return (n + LANES - 1) / LANES;
-}
-
-/* dst[i] = a[i] b[i] / R, or dst[i] = a[i]^2 / R if b is NULL; b_step: words from one group of b to the next */
+/* see bt_mont_lanes.h */
 static void products(const bt_mont *ctx, bt_word *dst, const bt_word *a, const bt_word *b, size_t b_step, size_t n,
                      bt_word *scratch)
 {
@@ -259,21 +236,7 @@ static void products(const bt_mont *ctx, bt_word *dst, const bt_word *a, const b
     leave(mode);
 }
 
-static void mont_mul(const bt_mont *ctx, bt_word *dst, const bt_word *a, const bt_word *b, size_t n, int secret,
-                     bt_word *scratch)
-{
-    (void)secret;
-    if (a == b)
-        products(ctx, dst, a, NULL, 0, n, scratch);
-    else
-        products(ctx, dst, a, b, LANES * ctx->elem_words, n, scratch);
-}
-
-static void mont_sqr(const bt_mont *ctx, bt_word *dst, const bt_word *a, size_t n, int secret, bt_word *scratch)
-{
-    (void)secret;
-    products(ctx, dst, a, NULL, 0, n, scratch);
-}
+#include "bt_mont_lanes.h"
 
 static void mont_load(const bt_mont *ctx, bt_word *dst, const bt_limb *src, size_t n, bt_word *scratch)
 {
@@ -311,10 +274,7 @@ static void canonical(bt_limb *out, const bt_word *x, int n, const bt_modulus *m
             sum[k + 1] |= u >> (64 - shift);
     }
     VERIFY(carry == 0 && sum[limbs] <= 1 && sum[limbs + 1] == 0);
-    const bt_limb borrow = bt_gmp.sub_n((mp_ptr)less, (mp_srcptr)sum, (mp_srcptr)mod->m, (mp_size_t)limbs);
-    const bt_limb keep = bt_ct_nonzero(borrow & ~sum[limbs]);
-    for (size_t i = 0; i < limbs; i++)
-        out[i] = bt_ct_select(keep, sum[i], less[i]);
+    subtracted_once(out, sum, sum[limbs], mod, less);
 }
 
 static void mont_store(const bt_mont *ctx, bt_limb *dst, const bt_word *src, size_t n, bt_word *scratch)
@@ -340,170 +300,6 @@ static void mont_store(const bt_mont *ctx, bt_limb *dst, const bt_word *src, siz
         leave(mode);
         for (size_t l = 0; l < LANES && i + l < n; l++)
             canonical(dst + (i + l) * limbs, (const bt_word *)(const void *)r + l, digits, ctx->mod, sum, less);
-    }
-}
-
-static void mont_one(const bt_mont *ctx, bt_word *dst, size_t n)
-{
-    const constants c = constants_of(ctx);
-    const size_t step = LANES * (size_t)c.s.n;
-    for (size_t g = 0; g < groups(n); g++)
-        memcpy(dst + g * step, c.r1, step * sizeof *dst);
-}
-
-/* --- moving ----------------------------------------------------------------------------------------------------------------- */
-
-/* the words of element i: every LANES-th from here */
-INLINE const bt_word *words_of(const bt_word *a, size_t i, size_t digits)
-{
-    return a + i / LANES * LANES * digits + i % LANES;
-}
-
-static void mont_gather(const bt_mont *ctx, bt_word *dst, const bt_word *src, const int64_t *idx, size_t n)
-{
-    const size_t digits = ctx->elem_words;
-    if (!idx) {
-        memmove(dst, src, groups(n) * LANES * digits * sizeof *dst);
-        return;
-    }
-    for (size_t i = 0; i < n; i += LANES, dst += LANES * digits) {
-        const bt_word *from[LANES];
-        for (size_t l = 0; l < LANES; l++) /* the last element pads */
-            from[l] = words_of(src, (size_t)idx[i + l < n ? i + l : n - 1], digits);
-        for (size_t j = 0; j < LANES * digits; j += LANES)
-            _mm256_storeu_si256((vi *)(void *)(dst + j),
-                                _mm256_set_epi64x((long long)from[3][j], (long long)from[2][j], (long long)from[1][j],
-                                                  (long long)from[0][j]));
-    }
-}
-
-/* dst[to] = src[from] */
-INLINE void move(bt_word *dst, size_t to, const bt_word *src, size_t from, size_t digits)
-{
-    src = words_of(src, from, digits);
-    dst += words_of(dst, to, digits) - dst;
-    for (size_t j = 0; j < LANES * digits; j += LANES)
-        dst[j] = src[j];
-}
-
-static void mont_scatter(const bt_mont *ctx, bt_word *dst, size_t first, const bt_word *src, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        move(dst, first + i, src, i, ctx->elem_words);
-}
-
-static void mont_put(const bt_mont *ctx, bt_word *dst, const int64_t *idx, const bt_word *src, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        move(dst, (size_t)idx[i], src, i, ctx->elem_words);
-}
-
-/* all ones in the lanes whose digit is `row` */
-INLINE vi chosen(vi digits, size_t row)
-{
-    return _mm256_cmpeq_epi64(digits, ints(row));
-}
-
-INLINE vi digits_at(const uint32_t *digit, size_t i, size_t n)
-{
-    uint64_t d[LANES] = {0};
-    for (size_t l = 0; l < LANES && i + l < n; l++)
-        d[l] = digit[i + l];
-    return _mm256_set_epi64x((long long)d[3], (long long)d[2], (long long)d[1], (long long)d[0]);
-}
-
-INLINE vi loaded(const bt_word *p)
-{
-    return _mm256_loadu_si256((const vi *)(const void *)p);
-}
-
-/* Lane l of the result is lane k[l] of x; `pairs` holds 2 k[l] and 2 k[l] + 1 as 32-bit halves. */
-INLINE vi permuted(vi x, vi pairs)
-{
-#ifdef BT_CTCHECK
-    /* memcheck takes the index of a permutation within a register for an address; these masks compute the same */
-    vi r = _mm256_setzero_si256();
-    for (int k = 0; k < LANES; k++) {
-        uint64_t v[LANES];
-        _mm256_storeu_si256((vi *)(void *)v, x);
-        const vi mask = _mm256_cmpeq_epi32(pairs, _mm256_set1_epi64x((2LL * k + 1) << 32 | 2LL * k));
-        r = _mm256_or_si256(r, _mm256_and_si256(mask, ints(v[k])));
-    }
-    return r;
-#else
-    return _mm256_permutevar8x32_epi32(x, pairs);
-#endif
-}
-
-/* Four rows lie side by side in a group of the table: each output takes the lane of its row from every group, and keeps what
- * came from its own group. Four groups at a time. */
-static void mont_select_shared(const bt_mont *ctx, bt_word *dst, const bt_word *table, size_t rows,
-                               const uint32_t *digit, size_t n)
-{
-    enum { TOGETHER = 4 };
-    const size_t words = LANES * ctx->elem_words, whole = groups(rows);
-    for (size_t i = 0; i < n; i += LANES, dst += words) {
-        const vi d = digits_at(digit, i, n), group = _mm256_srli_epi64(d, 2);
-        const vi lane = _mm256_slli_epi64(_mm256_and_si256(d, ints(3)), 1);
-        const vi pairs = _mm256_or_si256(_mm256_or_si256(lane, _mm256_slli_epi64(lane, 32)), ints((uint64_t)1 << 32));
-        size_t g = 0;
-        for (; g + TOGETHER <= whole; g += TOGETHER) {
-            const bt_word *t = table + g * words;
-            const vi m0 = chosen(group, g), m1 = chosen(group, g + 1), m2 = chosen(group, g + 2),
-                     m3 = chosen(group, g + 3);
-            for (size_t j = 0; j < words; j += LANES) {
-                const vi x0 = _mm256_and_si256(m0, permuted(loaded(t + j), pairs));
-                const vi x1 = _mm256_and_si256(m1, permuted(loaded(t + j + words), pairs));
-                const vi x2 = _mm256_and_si256(m2, permuted(loaded(t + j + 2 * words), pairs));
-                const vi x3 = _mm256_and_si256(m3, permuted(loaded(t + j + 3 * words), pairs));
-                vi x = _mm256_or_si256(_mm256_or_si256(x0, x1), _mm256_or_si256(x2, x3));
-                if (g > 0)
-                    x = _mm256_or_si256(x, loaded(dst + j));
-                _mm256_storeu_si256((vi *)(void *)(dst + j), x);
-            }
-        }
-        for (; g < whole; g++) {
-            const vi mask = chosen(group, g);
-            for (size_t j = 0; j < words; j += LANES) {
-                vi x = _mm256_and_si256(mask, permuted(loaded(table + g * words + j), pairs));
-                if (g > 0)
-                    x = _mm256_or_si256(x, loaded(dst + j));
-                _mm256_storeu_si256((vi *)(void *)(dst + j), x);
-            }
-        }
-    }
-}
-
-static void mont_select_own(const bt_mont *ctx, bt_word *dst, const bt_word *tables, size_t rows, size_t stride,
-                            const uint32_t *digit, size_t n)
-{
-    enum { TOGETHER = 4 }; /* streams that the prefetcher follows */
-    const size_t words = LANES * ctx->elem_words;
-    for (size_t i = 0; i < n; i += LANES, dst += words, tables += words) {
-        const vi d = digits_at(digit, i, n);
-        size_t k = 0;
-        for (; k + TOGETHER <= rows; k += TOGETHER) {
-            const bt_word *t = tables + k * stride;
-            const vi m0 = chosen(d, k), m1 = chosen(d, k + 1), m2 = chosen(d, k + 2), m3 = chosen(d, k + 3);
-            for (size_t j = 0; j < words; j += LANES) {
-                const vi x0 = _mm256_and_si256(m0, loaded(t + j)), x1 = _mm256_and_si256(m1, loaded(t + j + stride));
-                const vi x2 = _mm256_and_si256(m2, loaded(t + j + 2 * stride)),
-                         x3 = _mm256_and_si256(m3, loaded(t + j + 3 * stride));
-                vi x = _mm256_or_si256(_mm256_or_si256(x0, x1), _mm256_or_si256(x2, x3));
-                if (k > 0)
-                    x = _mm256_or_si256(x, loaded(dst + j));
-                _mm256_storeu_si256((vi *)(void *)(dst + j), x);
-            }
-        }
-        for (; k < rows; k++) {
-            const vi mask = chosen(d, k);
-            for (size_t j = 0; j < words; j += LANES) {
-                vi x = _mm256_and_si256(mask, loaded(tables + k * stride + j));
-                if (k > 0)
-                    x = _mm256_or_si256(x, loaded(dst + j));
-                _mm256_storeu_si256((vi *)(void *)(dst + j), x);
-            }
-        }
     }
 }
 

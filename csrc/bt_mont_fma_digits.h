@@ -2,21 +2,18 @@
 #ifndef BT_MONT_FMA_DIGITS_H
 #define BT_MONT_FMA_DIGITS_H
 
-#include "bt_limb.h"
-
 #include <immintrin.h>
 
-#define INLINE static inline __attribute__((always_inline))
-#define OUTLINE static __attribute__((noinline))
+enum { LANES = 4, RADIX = 50, MAX_LIMBS = 128, MIN_LIMBS = 16 };
+
+#include "bt_mont_vector.h"
+
 #define UNROLL2 _Pragma("GCC unroll 2")
 #define UNROLL4 _Pragma("GCC unroll 4")
 
 typedef __m256d vd; /* four digits */
 typedef __m256i vi; /* four columns */
 
-enum { LANES = 4, RADIX = 50, MAX_LIMBS = 128, MIN_LIMBS = 16 };
-
-#define MASK (((uint64_t)1 << RADIX) - 1)
 #define HALF ((uint64_t)1 << (RADIX - 1))
 #define D_MAX 0x1.000000001p49 /* 2^49 + 2^13 */
 #define K1 0x1.8p102
@@ -100,14 +97,33 @@ INLINE vd digit_of(vi x)
     return _mm256_sub_pd(real(_mm256_or_si256(low, ints(TWO52))), reals(0x1p52 + (double)HALF));
 }
 
+INLINE vec gathered(const bt_word *const *from, size_t j)
+{
+    return (vec){from[0][j], from[1][j], from[2][j], from[3][j]};
+}
+
+/* 2 k[l] and 2 k[l] + 1 as 32-bit halves */
+INLINE vec places_of(vec k)
+{
+    return k << 1 | k << 33 | spread((uint64_t)1 << 32);
+}
+
+INLINE vec permuted(vec x, vec places)
+{
+#ifdef BT_CTCHECK
+    /* memcheck takes the index of a permutation within a register for an address; these masks compute the same */
+    vec r = spread(0);
+    for (uint64_t k = 0; k < LANES; k++)
+        r |= equal(places, places_of(spread(k))) & spread(x[k]);
+    return r;
+#else
+    return (vec)_mm256_permutevar8x32_epi32((vi)x, (vi)places);
+#endif
+}
+
 /* --- checks of a VERIFY build ------------------------------------------------------------------------------------------- */
 
 #ifdef BT_VERIFY
-/* The test program's: it reports and ends. */
-void bt_verify_failed(const char *file, int line, const char *condition);
-
-#define VERIFY(condition) ((condition) ? (void)0 : bt_verify_failed(__FILE__, __LINE__, #condition))
-
 static int within(vd x, double low, double high)
 {
     double v[LANES];
@@ -147,8 +163,6 @@ static int small(vi x)
             return 0;
     return 1;
 }
-#else
-#define VERIFY(condition) ((void)0)
 #endif
 
 /* --- sums of products of digits ------------------------------------------------------------------------------------------ */

@@ -3,7 +3,6 @@
 #define BT_MONT_FMA_REDUCE_H
 
 #include "bt_mont_fma_product.h"
-#include "bt_mont.h"
 
 typedef struct constants {
     shape s;
@@ -20,12 +19,6 @@ INLINE vi *take(vi **p, int n)
     vi *q = *p;
     *p += n;
     return q;
-}
-
-/* p, rounded up to a whole vector */
-INLINE vi *aligned(const bt_word *p)
-{
-    return (vi *)(((uintptr_t)p + sizeof(vi) - 1) & ~(uintptr_t)(sizeof(vi) - 1));
 }
 
 INLINE constants constants_of(const bt_mont *ctx)

@@ -35,8 +35,6 @@
 
 #if defined(__x86_64__) || defined(BT_IFMA_EMULATE)
 
-#include <string.h>
-
 #ifndef BT_IFMA_EMULATE
 #include <immintrin.h>
 
@@ -90,41 +88,13 @@ static int mont_available(void)
 #endif
 }
 
-/* digit j of x */
-INLINE uint64_t digit_at(const bt_limb *x, size_t limbs, int j)
-{
-    const size_t at = (size_t)j * RADIX, k = at / 64, shift = at % 64;
-    uint64_t u = k < limbs ? x[k] >> shift : 0;
-    if (shift > 64 - RADIX && k + 1 < limbs)
-        u |= x[k + 1] << (64 - shift);
-    return u & MASK;
-}
-
 static void digits_of(row *r, int n, const bt_limb *x, size_t limbs)
 {
     for (int j = 0; j < n; j++)
         r[j] = spread(digit_at(x, limbs, j));
 }
 
-/* x = 2^times x mod m, x < m, in constant time */
-static void doubled(bt_limb *x, size_t times, const bt_modulus *mod, bt_limb *tmp)
-{
-    const size_t limbs = mod->limbs;
-    while (times-- > 0) {
-        const bt_limb carry = bt_gmp.add_n((mp_ptr)x, (mp_srcptr)x, (mp_srcptr)x, (mp_size_t)limbs);
-        const bt_limb borrow = bt_gmp.sub_n((mp_ptr)tmp, (mp_srcptr)x, (mp_srcptr)mod->m, (mp_size_t)limbs);
-        const bt_limb keep = bt_ct_nonzero(borrow & ~carry);
-        for (size_t i = 0; i < limbs; i++)
-            x[i] = bt_ct_select(keep, x[i], tmp[i]);
-    }
-}
-
-INLINE size_t groups(size_t n)
-{
-    return (n + LANES - 1) / LANES;
-}
-
-/* dst[i] = a[i] b[i] / R, or dst[i] = a[i]^2 / R if b is NULL; b_step: words from one group of b to the next */
+/* see bt_mont_lanes.h */
 static void products(const bt_mont *ctx, bt_word *dst, const bt_word *a, const bt_word *b, size_t b_step, size_t n,
                      bt_word *scratch)
 {
@@ -188,21 +158,7 @@ static bt_status mont_init(bt_mont *ctx, bt_word *consts, bt_word *scratch)
 
 /* --- operations ----------------------------------------------------------------------------------------------------------- */
 
-static void mont_mul(const bt_mont *ctx, bt_word *dst, const bt_word *a, const bt_word *b, size_t n, int secret,
-                     bt_word *scratch)
-{
-    (void)secret;
-    if (a == b)
-        products(ctx, dst, a, NULL, 0, n, scratch);
-    else
-        products(ctx, dst, a, b, LANES * ctx->elem_words, n, scratch);
-}
-
-static void mont_sqr(const bt_mont *ctx, bt_word *dst, const bt_word *a, size_t n, int secret, bt_word *scratch)
-{
-    (void)secret;
-    products(ctx, dst, a, NULL, 0, n, scratch);
-}
+#include "bt_mont_lanes.h"
 
 static void mont_load(const bt_mont *ctx, bt_word *dst, const bt_limb *src, size_t n, bt_word *scratch)
 {
@@ -228,11 +184,8 @@ static void canonical(bt_limb *out, const bt_word *x, int n, const bt_modulus *m
         if (shift > 64 - RADIX && k < limbs)
             sum[k + 1] |= x[j * LANES] >> (64 - shift);
     }
-    const bt_limb borrow = bt_gmp.sub_n((mp_ptr)less, (mp_srcptr)sum, (mp_srcptr)mod->m, (mp_size_t)limbs);
-    VERIFY(sum[limbs] <= borrow);
-    const bt_limb keep = bt_ct_nonzero(borrow & ~sum[limbs]);
-    for (size_t i = 0; i < limbs; i++)
-        out[i] = bt_ct_select(keep, sum[i], less[i]);
+    VERIFY(sum[limbs] <= bt_gmp.sub_n((mp_ptr)less, (mp_srcptr)sum, (mp_srcptr)mod->m, (mp_size_t)limbs));
+    subtracted_once(out, sum, sum[limbs], mod, less);
 }
 
 static void mont_store(const bt_mont *ctx, bt_limb *dst, const bt_word *src, size_t n, bt_word *scratch)
@@ -249,137 +202,6 @@ static void mont_store(const bt_mont *ctx, bt_limb *dst, const bt_word *src, siz
         reduce(r, acc, &c, 0, work);
         for (size_t l = 0; l < LANES && i + l < n; l++)
             canonical(dst + (i + l) * limbs, (const bt_word *)r + l, digits, ctx->mod, sum, less);
-    }
-}
-
-static void mont_one(const bt_mont *ctx, bt_word *dst, size_t n)
-{
-    const constants c = constants_of(ctx);
-    const size_t step = LANES * (size_t)c.s.n;
-    for (size_t g = 0; g < groups(n); g++)
-        memcpy(dst + g * step, c.r1, step * sizeof *dst);
-}
-
-/* --- moving ----------------------------------------------------------------------------------------------------------------- */
-
-/* the words of element i: every LANES-th from here */
-INLINE const bt_word *words_of(const bt_word *a, size_t i, size_t digits)
-{
-    return a + i / LANES * LANES * digits + i % LANES;
-}
-
-static void mont_gather(const bt_mont *ctx, bt_word *dst, const bt_word *src, const int64_t *idx, size_t n)
-{
-    const size_t digits = ctx->elem_words;
-    if (!idx) {
-        memmove(dst, src, groups(n) * LANES * digits * sizeof *dst);
-        return;
-    }
-    for (size_t i = 0; i < n; i += LANES, dst += LANES * digits) {
-        const bt_word *from[LANES];
-        for (size_t l = 0; l < LANES; l++) /* the last element pads */
-            from[l] = words_of(src, (size_t)idx[i + l < n ? i + l : n - 1], digits);
-        for (size_t j = 0; j < LANES * digits; j += LANES)
-            *(row *)(dst + j) =
-                (vec){from[0][j], from[1][j], from[2][j], from[3][j], from[4][j], from[5][j], from[6][j], from[7][j]};
-    }
-}
-
-INLINE void move(bt_word *dst, size_t to, const bt_word *src, size_t from, size_t digits)
-{
-    const bt_word *x = words_of(src, from, digits);
-    bt_word *y = dst + (words_of(dst, to, digits) - dst);
-    for (size_t j = 0; j < LANES * digits; j += LANES)
-        y[j] = x[j];
-}
-
-static void mont_scatter(const bt_mont *ctx, bt_word *dst, size_t first, const bt_word *src, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        move(dst, first + i, src, i, ctx->elem_words);
-}
-
-static void mont_put(const bt_mont *ctx, bt_word *dst, const int64_t *idx, const bt_word *src, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        move(dst, (size_t)idx[i], src, i, ctx->elem_words);
-}
-
-INLINE vec digits_at(const uint32_t *digit, size_t i, size_t n)
-{
-    vec d = spread(0);
-    for (size_t l = 0; l < LANES && i + l < n; l++)
-        d[l] = digit[i + l];
-    return d;
-}
-
-/* groups of a table, or tables, that are read together: streams that the prefetcher follows */
-enum { TOGETHER = 4 };
-
-/* *to = x, or |= x if something was kept before */
-INLINE void keep(row *to, int before, vec x)
-{
-    if (before)
-        x |= *to;
-    *to = x;
-}
-
-/* Eight rows lie side by side in a group of the table: each output takes the lane of its row from every group, and keeps what
- * came from its own group. */
-static void mont_select_shared(const bt_mont *ctx, bt_word *dst, const bt_word *table, size_t rows,
-                               const uint32_t *digit, size_t n)
-{
-    const size_t digits = ctx->elem_words, whole = groups(rows);
-    for (size_t i = 0; i < n; i += LANES, dst += LANES * digits) {
-        const vec d = digits_at(digit, i, n), group = d / LANES, lane = d % LANES;
-        row *out = (row *)dst;
-        size_t g = 0;
-        for (; g + TOGETHER <= whole; g += TOGETHER) {
-            const row *t = (const row *)table + g * digits;
-            const vec m0 = equal(group, spread(g)), m1 = equal(group, spread(g + 1)), m2 = equal(group, spread(g + 2)),
-                      m3 = equal(group, spread(g + 3));
-            for (size_t j = 0; j < digits; j++) {
-                const vec x0 = m0 & permuted(t[j], lane), x1 = m1 & permuted(t[j + digits], lane);
-                const vec x2 = m2 & permuted(t[j + 2 * digits], lane), x3 = m3 & permuted(t[j + 3 * digits], lane);
-                const vec x = x0 | x1 | x2 | x3;
-                keep(out + j, g > 0, x);
-            }
-        }
-        for (; g < whole; g++) {
-            const row *t = (const row *)table + g * digits;
-            const vec mask = equal(group, spread(g));
-            for (size_t j = 0; j < digits; j++) {
-                const vec x = mask & permuted(t[j], lane);
-                keep(out + j, g > 0, x);
-            }
-        }
-    }
-}
-
-static void mont_select_own(const bt_mont *ctx, bt_word *dst, const bt_word *tables, size_t rows, size_t stride,
-                            const uint32_t *digit, size_t n)
-{
-    const size_t digits = ctx->elem_words;
-    for (size_t i = 0; i < n; i += LANES, dst += LANES * digits, tables += LANES * digits) {
-        const vec d = digits_at(digit, i, n);
-        row *out = (row *)dst;
-        size_t k = 0;
-        for (; k + TOGETHER <= rows; k += TOGETHER) {
-            const row *t0 = (const row *)(tables + k * stride), *t1 = (const row *)(tables + (k + 1) * stride),
-                      *t2 = (const row *)(tables + (k + 2) * stride), *t3 = (const row *)(tables + (k + 3) * stride);
-            const vec m0 = equal(d, spread(k)), m1 = equal(d, spread(k + 1)), m2 = equal(d, spread(k + 2)),
-                      m3 = equal(d, spread(k + 3));
-            for (size_t j = 0; j < digits; j++) {
-                const vec x = (m0 & t0[j]) | (m1 & t1[j]) | (m2 & t2[j]) | (m3 & t3[j]);
-                keep(out + j, k > 0, x);
-            }
-        }
-        for (; k < rows; k++) {
-            const row *t = (const row *)(tables + k * stride);
-            const vec mask = equal(d, spread(k));
-            for (size_t j = 0; j < digits; j++)
-                keep(out + j, k > 0, mask & t[j]);
-        }
     }
 }
 

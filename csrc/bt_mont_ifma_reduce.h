@@ -2,7 +2,6 @@
 #ifndef BT_MONT_IFMA_REDUCE_H
 #define BT_MONT_IFMA_REDUCE_H
 
-#include "bt_mont.h"
 #include "bt_mont_ifma_product.h"
 
 /* From how many digits on a large fold, by Karatsuba, beats folds of four (measured). */
@@ -36,12 +35,6 @@ INLINE row *take(row **p, int n)
     row *q = *p;
     *p += n;
     return q;
-}
-
-/* p, rounded up to a whole vector: words may lie anywhere, but those that straddle two lines of the cache cost twice */
-INLINE row *aligned(const bt_word *p)
-{
-    return (row *)(((uintptr_t)p + sizeof(row) - 1) & ~(uintptr_t)(sizeof(row) - 1));
 }
 
 INLINE constants constants_of(const bt_mont *ctx)

@@ -5,10 +5,10 @@
 #ifndef BT_MONT_IFMA_VECTOR_H
 #define BT_MONT_IFMA_VECTOR_H
 
-#include "bt_limb.h"
+enum { LANES = 8, RADIX = 52 };
 
-#define INLINE static inline __attribute__((always_inline))
-#define OUTLINE static __attribute__((noinline))
+#include "bt_mont_vector.h"
+
 /* UNROLL: whole, a loop of at most eight rounds that the compiler can count; UNROLL8: by eight, a longer one. clang unrolls by a
  * number only after arrays have become registers, too late for the windows of rows. */
 #if defined(__clang__)
@@ -19,12 +19,6 @@
 #define UNROLL8 UNROLL
 #endif
 
-enum { LANES = 8, RADIX = 52 };
-
-#define MASK (((uint64_t)1 << RADIX) - 1)
-
-typedef uint64_t vec __attribute__((vector_size(64), may_alias));             /* in a register */
-typedef uint64_t row __attribute__((vector_size(64), aligned(8), may_alias)); /* in memory, where words may lie */
 typedef int64_t signed_vec __attribute__((vector_size(64)));
 
 #ifdef BT_IFMA_EMULATE
@@ -58,13 +52,13 @@ INLINE vec mul_high(vec c, vec a, vec b)
     return c;
 }
 
-/* lane l of the result is lane k[l] of x; masks, since an index would be an address */
-INLINE vec permuted(vec x, vec k)
+/* masks, since an index would be an address */
+INLINE vec permuted(vec x, vec places)
 {
     vec r = {0};
     for (int from = 0; from < LANES; from++)
         for (int l = 0; l < LANES; l++)
-            r[l] |= bt_ct_eq(k[l], (uint64_t)from) & x[from];
+            r[l] |= bt_ct_eq(places[l], (uint64_t)from) & x[from];
     return r;
 }
 #else
@@ -86,15 +80,20 @@ INLINE void mul_both(vec *low, vec *high, const vec *a, const vec *b)
     *high = mul_high(*high, *a, *b);
 }
 
-INLINE vec permuted(vec x, vec k)
+INLINE vec permuted(vec x, vec places)
 {
-    return (vec)_mm512_permutexvar_epi64((__m512i)k, (__m512i)x);
+    return (vec)_mm512_permutexvar_epi64((__m512i)places, (__m512i)x);
 }
 #endif
 
-INLINE vec spread(uint64_t x)
+INLINE vec places_of(vec k)
 {
-    return (vec){x, x, x, x, x, x, x, x};
+    return k;
+}
+
+INLINE vec gathered(const bt_word *const *from, size_t j)
+{
+    return (vec){from[0][j], from[1][j], from[2][j], from[3][j], from[4][j], from[5][j], from[6][j], from[7][j]};
 }
 
 /* floor(x / 2^52) of signed words: the carry that leaves the digit x & MASK */
@@ -103,20 +102,9 @@ INLINE vec carry_of(vec x)
     return (vec)((signed_vec)x >> RADIX);
 }
 
-/* all ones in the lanes where a = b */
-INLINE vec equal(vec a, vec b)
-{
-    return (vec)(a == b);
-}
-
 /* --- checks of a VERIFY build ------------------------------------------------------------------------------------------- */
 
 #ifdef BT_VERIFY
-/* The test program's: it reports and ends. */
-void bt_verify_failed(const char *file, int line, const char *condition);
-
-#define VERIFY(condition) ((condition) ? (void)0 : bt_verify_failed(__FILE__, __LINE__, #condition))
-
 /* every lane of x[0 .. n) is in low .. high, as signed words */
 static int within(const row *x, int n, int64_t low, int64_t high)
 {
@@ -143,8 +131,6 @@ static int columns(const row *x, int n, int64_t most)
 {
     return within(x, n, -(most << RADIX), most << RADIX);
 }
-#else
-#define VERIFY(condition) ((void)0)
 #endif
 
 #endif

@@ -99,7 +99,7 @@ size_t bt_paillier_mul_plain_scratch(const bt_paillier_pub *pub)
 {
     size_t L = pub->n.limbs;
     return padded(CHUNK * 2 * L) + padded(bt_mont_words(pub->n2, CHUNK)) +
-           max_size(mul_sec_scratch(L), bt_mont_scratch(pub->n2));
+           bt_max(mul_sec_scratch(L), bt_mont_scratch(pub->n2));
 }
 
 void bt_paillier_mul_plain(const bt_paillier_pub *pub, bt_word *dst, const bt_word *src, const bt_limb *m, size_t n,
@@ -166,7 +166,7 @@ size_t bti_weighted_product_scratch(const bt_paillier_pub *pub)
     /* not monotone: a long product takes buckets, a short last block tables, which are larger */
     size_t most = bt_mont_scratch(pub->n2);
     for (size_t k = 1; k <= RHO_BLOCK; k++)
-        most = max_size(most, bt_multiexp_scratch(pub->n2, k, 1, 64));
+        most = bt_max(most, bt_multiexp_scratch(pub->n2, k, 1, 64));
     return padded(bt_mont_words(pub->n2, RHO_BLOCK)) + padded(bt_mont_words(pub->n2, 1)) + most;
 }
 

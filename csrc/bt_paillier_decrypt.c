@@ -30,9 +30,9 @@ static void side_power(const bt_paillier_side *side, int which, bt_limb *y, cons
 static size_t side_power_scratch(const bt_paillier_side *side)
 {
     size_t H = side->m1.limbs;
-    size_t below = max_size(bti_side_reduce_scratch(side), bt_pow_secret_scratch(&side->c2, CHUNK, 64 * H));
-    below = max_size(below, bt_pow_secret_scratch(&side->c2_one, 1, 64 * H));
-    below = max_size(below, max_size(bt_mont_scratch(&side->c2), bt_mont_scratch(&side->c2_one)));
+    size_t below = bt_max(bti_side_reduce_scratch(side), bt_pow_secret_scratch(&side->c2, CHUNK, 64 * H));
+    below = bt_max(below, bt_pow_secret_scratch(&side->c2_one, 1, 64 * H));
+    below = bt_max(below, bt_max(bt_mont_scratch(&side->c2), bt_mont_scratch(&side->c2_one)));
     return 2 * padded(bt_mont_words(&side->c2, CHUNK)) + padded(H) + below;
 }
 
@@ -53,7 +53,7 @@ static void side_log(const bt_paillier_side *side, int which, bt_limb *out, cons
 static size_t side_log_scratch(const bt_paillier_side *side)
 {
     size_t H = side->m1.limbs;
-    return padded(H) + padded(2 * H) + max_size(mul_sec_scratch(H), mul_one_scratch(&side->c1));
+    return padded(H) + padded(2 * H) + bt_max(mul_sec_scratch(H), mul_one_scratch(&side->c1));
 }
 
 /* m = m_p + p ((m_q - m_p) p^-1 mod q); m_p may exceed q, which load allows */
@@ -75,7 +75,7 @@ static void recombine(const bt_paillier_priv *priv, bt_limb *m, const bt_limb *m
 static size_t recombine_scratch(const bt_paillier_priv *priv)
 {
     size_t H = priv->H;
-    return 2 * padded(H) + max_size(mul_sec_scratch(H), mul_one_scratch(&priv->side[1].c1));
+    return 2 * padded(H) + bt_max(mul_sec_scratch(H), mul_one_scratch(&priv->side[1].c1));
 }
 
 /* all ones if D decrypts to t on this side: D^(p-1) = 1 - n t mod p^2 (as (1+n)^(p-1) = 1 - n there); n t has L + T_LIMBS limbs */
@@ -104,7 +104,7 @@ static size_t side_agrees_scratch(const bt_paillier_priv *priv)
 {
     const bt_paillier_side *side = &priv->side[0];
     return 3 * padded(priv->L) + padded(side->c2_one.elem_words) +
-           max_size(side_power_scratch(side), max_size(bti_side_reduce_scratch(side), bt_mont_scratch(&side->c2_one)));
+           bt_max(side_power_scratch(side), bt_max(bti_side_reduce_scratch(side), bt_mont_scratch(&side->c2_one)));
 }
 
 /* The check of bt_paillier_decrypt on its final values: all ones if they pass. */
@@ -140,21 +140,21 @@ static size_t decryption_agrees_scratch(const bt_paillier_priv *priv)
 {
     const bt_paillier_pub *pub = priv->pub;
     size_t L = priv->L;
-    size_t below = max_size(bti_reduce_n_scratch(pub), bti_weighted_product_scratch(pub));
-    below = max_size(below, bt_paillier_mul_plain_scratch(pub));
-    below = max_size(below, bt_mont_scratch(pub->n2));
+    size_t below = bt_max(bti_reduce_n_scratch(pub), bti_weighted_product_scratch(pub));
+    below = bt_max(below, bt_paillier_mul_plain_scratch(pub));
+    below = bt_max(below, bt_mont_scratch(pub->n2));
     return padded(L + 2) + 2 * padded(L) + 2 * padded(2 * L) + padded(bt_mont_words(pub->n2, 1)) +
-           max_size(below, side_agrees_scratch(priv));
+           bt_max(below, side_agrees_scratch(priv));
 }
 
 size_t bt_paillier_decrypt_scratch(const bt_paillier_priv *priv, size_t n)
 {
     size_t L = priv->L, H = priv->H;
     const bt_paillier_side *side = &priv->side[0];
-    size_t below = max_size(side_power_scratch(side), side_log_scratch(side));
+    size_t below = bt_max(side_power_scratch(side), side_log_scratch(side));
     (void)n;
     return 2 * padded(CHUNK * L) + 2 * padded(H) +
-           max_size(max_size(below, recombine_scratch(priv)), decryption_agrees_scratch(priv));
+           bt_max(bt_max(below, recombine_scratch(priv)), decryption_agrees_scratch(priv));
 }
 
 bt_status bt_paillier_decrypt(const bt_paillier_priv *priv, bt_limb *m, const bt_limb *c, size_t n,

@@ -142,11 +142,6 @@ static inline size_t mul_one_scratch(const bt_mont *ctx)
     return padded(ctx->elem_words) + bt_mont_scratch(ctx);
 }
 
-static inline size_t max_size(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 /* all ones if one of n numbers of `limbs` limbs is 0 */
 static inline uint64_t any_zero(const bt_limb *x, size_t limbs, size_t n)
 {

@@ -26,7 +26,7 @@ void bti_side_reduce(const bt_paillier_side *side, int which, const bt_mont *ctx
 size_t bti_side_reduce_scratch(const bt_paillier_side *side)
 {
     size_t L = side->m2.limbs;
-    return padded(CHUNK * L) + padded(2 * L) + max_size(bt_mont_scratch(&side->c2), bt_mont_scratch(&side->c2_one));
+    return padded(CHUNK * L) + padded(2 * L) + bt_max(bt_mont_scratch(&side->c2), bt_mont_scratch(&side->c2_one));
 }
 
 /* The backend of p^2 and q^2, which have half the limbs of n^2: perhaps too few for that of n^2. */
@@ -57,11 +57,11 @@ size_t bt_paillier_priv_scratch(const bt_paillier_pub *pub)
     bt_mont c1 = {.ops = &bt_mont_mpn, .mod = &m1, .elem_words = bt_mont_mpn.elem_words(H)};
     bt_mont c2 = {.ops = ops, .mod = &m2, .elem_words = ops->elem_words(L)};
     bt_mont c2_one = {.ops = &bt_mont_mpn, .mod = &m2, .elem_words = bt_mont_mpn.elem_words(L)};
-    size_t elem = padded(max_size(bt_mont_words(&c1, 1), bt_mont_words(&c2, 1)));
-    size_t below = max_size(bt_pow_secret_scratch(&c1, 1, 64 * H), bt_pow_secret_scratch(&c2, 1, 64 * L));
-    below = max_size(below, max_size(bt_mont_scratch(&c1), bt_mont_scratch(&c2)));
-    below = max_size(below, bt_mont_scratch(&c2_one));
-    below = max_size(below, max_size(mul_sec_scratch(H), H));
+    size_t elem = padded(bt_max(bt_mont_words(&c1, 1), bt_mont_words(&c2, 1)));
+    size_t below = bt_max(bt_pow_secret_scratch(&c1, 1, 64 * H), bt_pow_secret_scratch(&c2, 1, 64 * L));
+    below = bt_max(below, bt_max(bt_mont_scratch(&c1), bt_mont_scratch(&c2)));
+    below = bt_max(below, bt_mont_scratch(&c2_one));
+    below = bt_max(below, bt_max(mul_sec_scratch(H), H));
     return 2 * padded(2 * L) + padded(L) + 3 * elem + below;
 }
 

@@ -78,7 +78,7 @@ static size_t recombine_squares_scratch(const bt_paillier_priv *priv)
 {
     const bt_mont *c2 = &priv->side[1].c2;
     return padded(bt_mont_words(c2, CHUNK)) + 2 * padded(CHUNK * priv->L) +
-           max_size(bt_mont_scratch(c2), mul_sec_scratch(priv->L));
+           bt_max(bt_mont_scratch(c2), mul_sec_scratch(priv->L));
 }
 
 /* all ones if n still squares to the modulus of n2: a zeroed n would make every embedding 1 + m n = 1 and pass the check below */
@@ -135,28 +135,28 @@ static size_t encryption_agrees_scratch(const bt_paillier_priv *priv)
 {
     const bt_paillier_pub *pub = priv->pub;
     size_t L = priv->L;
-    size_t below = max_size(bti_reduce_n_scratch(pub), bti_weighted_product_scratch(pub));
-    below = max_size(below, bt_paillier_mul_plain_scratch(pub));
-    below = max_size(below, bt_pow_secret_scratch(&pub->n2_one, 1, 64 * priv->H + OWNER_TAIL_BITS));
-    below = max_size(below, bt_mont_scratch(&pub->n2_one));
-    below = max_size(below, padded(2 * L) + mul_sec_scratch(L));
+    size_t below = bt_max(bti_reduce_n_scratch(pub), bti_weighted_product_scratch(pub));
+    below = bt_max(below, bt_paillier_mul_plain_scratch(pub));
+    below = bt_max(below, bt_pow_secret_scratch(&pub->n2_one, 1, 64 * priv->H + OWNER_TAIL_BITS));
+    below = bt_max(below, bt_mont_scratch(&pub->n2_one));
+    below = bt_max(below, padded(2 * L) + mul_sec_scratch(L));
     return padded(L + 2) + 2 * padded(L) + 2 * padded(2 * L) + padded(bt_mont_words(pub->n2, 1)) +
-           2 * padded(pub->n2_one.elem_words) + max_size(below, bt_mont_scratch(pub->n2));
+           2 * padded(pub->n2_one.elem_words) + bt_max(below, bt_mont_scratch(pub->n2));
 }
 
 size_t bt_paillier_owner_scratch(const bt_paillier_priv *priv, size_t n)
 {
     const bt_paillier_side *side = &priv->side[0];
     size_t L = priv->L;
-    size_t below = max_size(bti_side_reduce_scratch(side), recombine_squares_scratch(priv));
+    size_t below = bt_max(bti_side_reduce_scratch(side), recombine_squares_scratch(priv));
     (void)n;
-    below = max_size(below, mul_sec_scratch(L));
+    below = bt_max(below, mul_sec_scratch(L));
     if (side->comb.table != NULL) {
-        below = max_size(below, bt_comb_pow_scratch(&side->comb, CHUNK));
-        below = max_size(below, bt_comb_build_scratch(&side->comb) + padded(bt_mont_words(&side->c2, 1)));
+        below = bt_max(below, bt_comb_pow_scratch(&side->comb, CHUNK));
+        below = bt_max(below, bt_comb_build_scratch(&side->comb) + padded(bt_mont_words(&side->c2, 1)));
     }
     return padded(CHUNK * 2 * L) + 2 * padded(CHUNK * L) + 2 * padded(bt_mont_words(&side->c2, CHUNK)) +
-           max_size(max_size(below, bt_mont_scratch(&side->c2)), encryption_agrees_scratch(priv));
+           bt_max(bt_max(below, bt_mont_scratch(&side->c2)), encryption_agrees_scratch(priv));
 }
 
 bt_status bt_paillier_owner_encrypt(const bt_paillier_priv *priv, bt_limb *c, const bt_limb *m, const bt_limb *a,

@@ -3,44 +3,22 @@
 
 #include "bt_accumulate.h"
 
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-/* a square for each column, their indices */
 size_t bt_straus_table_scratch(const bt_mont *ctx, size_t count)
 {
-    return 2 * bt_mont_words(ctx, count) + bt_mont_scratch(ctx);
+    return bt_odd_powers_scratch(ctx, count);
 }
 
 void bt_straus_table(const bt_mont *ctx, bt_word *table, size_t cols, size_t first, const bt_word *base,
                      const int64_t *idx, size_t count, size_t window, bt_word *scratch)
 {
-    const bt_mont_ops *ops = ctx->ops;
-    const size_t stride = bt_mont_words(ctx, cols), padded = (count + ops->lanes - 1) / ops->lanes * ops->lanes;
-    bt_word *row = table + bt_mont_offset(ctx, first), *square = scratch;
-    int64_t *pick = (int64_t *)(square + bt_mont_words(ctx, count));
-    bt_word *work = square + 2 * bt_mont_words(ctx, count); /* an index takes less than an element */
-    for (size_t c = 0; c < padded; c++)
-        pick[c] = idx[min_size(c, count - 1)];
-    ops->gather(ctx, row, base, pick, padded);
-    if (bt_straus_entries(window) > 1)
-        ops->sqr(ctx, square, row, padded, 0, work);
-    for (size_t k = 1; k < bt_straus_entries(window); k++, row += stride)
-        ops->mul(ctx, row + stride, row, square, padded, 0, work);
+    bt_odd_powers(ctx, table + bt_mont_offset(ctx, first), bt_mont_words(ctx, cols), bt_straus_entries(window), base,
+                  idx, count, scratch);
 }
 
-/* Bits [pos, pos + width) of e, those at or above ebits being 0; width <= BT_STRAUS_MAX_WINDOW, pos <= ebits. */
+/* Bits [pos, pos + width) of e, those at or above ebits being 0; pos <= ebits. */
 static inline int digit_at(const bt_limb *e, size_t ebits, size_t pos, size_t width)
 {
-    const size_t have = min_size(width, ebits - pos), k = pos / 64, shift = pos % 64;
-    if (have == 0)
-        return 0;
-    bt_limb v = e[k] >> shift;
-    if (shift + have > 64)
-        v |= e[k + 1] << (64 - shift);
-    return (int)(v & (((bt_limb)1 << have) - 1));
+    return pos < ebits ? (int)bt_bits_at(e, pos, bt_min(width, ebits - pos)) : 0;
 }
 
 size_t bt_straus_collect_scratch(const bt_mont *ctx)
@@ -53,7 +31,7 @@ void bt_straus_collect(const bt_mont *ctx, bt_word *cells, uint8_t *used, const 
                        size_t window, bt_word *scratch)
 {
     const size_t row_cells = bt_straus_cells(ebits), half = row_cells / 2, lanes = ctx->ops->lanes;
-    const size_t stride = (cols + lanes - 1) / lanes * lanes;
+    const size_t stride = bt_div_up(cols, lanes) * lanes;
     bt_accumulator acc = {.ctx = ctx, .dst = cells, .used = used, .src = table, .scratch = scratch};
     for (size_t r = 0; r < rows; r++)
         for (size_t c = 0; c < m; c++, e += el) {
@@ -78,38 +56,13 @@ void bt_straus_collect(const bt_mont *ctx, bt_word *cells, uint8_t *used, const 
 
 size_t bt_straus_join_scratch(const bt_mont *ctx)
 {
-    return bt_mont_words(ctx, BT_MAX_LANES) + bt_mont_scratch(ctx);
+    return bt_join_scratch(ctx);
 }
 
-/* `lanes` rows at a time, from the highest position that one of them uses */
+/* the negative half begins a group */
 void bt_straus_join(const bt_mont *ctx, bt_word *dst, const bt_word *cells, const uint8_t *used, size_t ebits,
                     size_t rows, int sign, bt_word *scratch)
 {
-    const bt_mont_ops *ops = ctx->ops;
     const size_t row_cells = bt_straus_cells(ebits), offset = sign ? row_cells / 2 : 0;
-    bt_word *group = scratch, *work = group + bt_mont_words(ctx, BT_MAX_LANES);
-    int64_t pick[BT_MAX_LANES];
-    for (size_t first = 0; first < rows; first += ops->lanes) {
-        const size_t count = min_size(ops->lanes, rows - first);
-        bt_word *out = dst + bt_mont_offset(ctx, first);
-        int started = 0;
-        for (size_t pos = ebits + 1; pos-- > 0;) {
-            int any = 0;
-            for (size_t r = 0; r < count; r++) {
-                const size_t cell = (first + r) * row_cells + offset + pos;
-                pick[r] = (int64_t)cell;
-                any |= used[cell];
-            }
-            if (started)
-                ops->sqr(ctx, out, out, count, 0, work);
-            if (!any)
-                continue;
-            ops->gather(ctx, started ? group : out, cells, pick, count);
-            if (started)
-                ops->mul(ctx, out, out, group, count, 0, work);
-            started = 1;
-        }
-        if (!started)
-            ops->one(ctx, out, count);
-    }
+    bt_join(ctx, dst, cells + bt_mont_offset(ctx, offset), used + offset, rows, row_cells, ebits + 1, 0, scratch);
 }

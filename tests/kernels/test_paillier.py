@@ -161,13 +161,14 @@ def test_load_checked(full):
             assert public.load_checked(words, rows(values, limbs), behind, count) == (where if where >= behind else -1)
 
 
-def test_a_multiple_of_p_never_yields_a_result(full):
+def test_a_multiple_of_p_never_yields_a_result(full, caplog):
     """Not a ciphertext: refused at the boundary, and caught by the check even if it got here."""
     canon = rows([full.p * 12345], 2 * full.limbs)
     out = np.ones((1, full.limbs), np.uint64)
     with pytest.raises(DecryptionError):
         full.private.decrypt(out, canon, 0, 1)
     assert not out.any()
+    assert caplog.messages == ["decryption failed: a result does not agree with what it was computed from"]
 
 
 def test_arguments_are_checked(full):

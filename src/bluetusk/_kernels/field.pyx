@@ -11,10 +11,7 @@ import numpy as np
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport free, malloc
 
-cdef extern from "bt_limb.h" nogil:
-    ctypedef enum bt_status:
-        BT_OK
-        BT_ERR_NOINV
+from bluetusk._kernels.limb cimport BT_OK, bt_status
 
 cdef extern from "bt_field.h" nogil:
     enum:
@@ -42,6 +39,7 @@ cdef extern from "bt_field.h" nogil:
                                 void *work)
 
 MAX_BITS = 64 * BT_FIELD_MAX_LIMBS
+_ORDERS = f"the order of a field must be 256 or an odd prime of at most {MAX_BITS} bits"
 cdef bint _portable = os.environ.get("BLUETUSK_BACKEND") == "mpn"
 _KINDS = {2**31 - 1: (BT_FIELD_P31, np.uint32), 2**61 - 1: (BT_FIELD_P61, np.uint64),
           2**64 - 2**32 + 1: (BT_FIELD_P64, np.uint64), 256: (BT_FIELD_GF256, np.uint8)}
@@ -70,12 +68,12 @@ cdef class Field:
         if kind == BT_FIELD_ODD:
             limbs = (order.bit_length() + 63) // 64
             if order < 3 or order % 2 == 0 or limbs > BT_FIELD_MAX_LIMBS:
-                raise ValueError(f"the order of a field must be 256 or an odd prime of at most {MAX_BITS} bits")
+                raise ValueError(_ORDERS)
             for i in range(limbs):
                 p[i] = (order >> (64 * i)) & 0xFFFFFFFFFFFFFFFF
         cdef bt_status rc = bt_field_init(&self.f, kind, p, limbs, _portable)
         if rc != BT_OK:
-            raise ValueError(f"the field kernel refused the order (status {rc})")
+            raise ValueError(_ORDERS)
         self.order = order
         self.dtype = np.dtype(dtype)
         self.limbs = limbs

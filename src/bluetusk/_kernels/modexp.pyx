@@ -8,6 +8,7 @@ import gmpy2
 import numpy as np
 
 from bluetusk._kernels import gmp_path
+from bluetusk._kernels.limb cimport BT_MAX_BITS, BT_OK, bt_wipe
 
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdlib cimport free
@@ -132,7 +133,7 @@ cdef class Montgomery:
         cdef const unsigned char[::1] data = value.to_bytes(8 * limbs, "little")
         self.storage = new_words(bt_modulus_storage(limbs))
         if bt_modulus_init(&self.mod, <const bt_limb *>&data[0], limbs, self.storage) != BT_OK:
-            raise ValueError("modulus must be odd, at least 3 and at most 16384 bits")
+            raise ValueError(f"modulus must be odd, at least 3 and at most {BT_MAX_BITS} bits")
         cdef const bt_mont_ops *ops = bt_mont_for(_ops, limbs)
         self.consts = new_words(ops.const_words(limbs))
         cdef size_t size = ops.scratch_words(limbs)
@@ -140,7 +141,7 @@ cdef class Montgomery:
         cdef bt_status status = bt_mont_init(&self.mont, ops, &self.mod, self.consts, scratch)
         drop_words(scratch, size, False)
         if status != BT_OK:
-            raise RuntimeError(f"backend {BACKEND} refused the modulus (status {status})")
+            raise RuntimeError("GMP's functions are not bound: import bluetusk in a new process")  # BT_ERR_GMP
 
     def __dealloc__(self):
         free(self.storage)

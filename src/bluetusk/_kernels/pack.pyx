@@ -6,10 +6,7 @@ import numpy as np
 
 from ..errors import EncodingOverflow
 
-cdef extern from "bt_limb.h" nogil:
-    ctypedef enum bt_status:
-        BT_OK
-        BT_ERR_OVERFLOW
+from bluetusk._kernels.limb cimport BT_ERR_OVERFLOW, BT_OK, bt_status
 
 cdef extern from "bt_pack.h" nogil:
     enum:

@@ -11,11 +11,13 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
+from bluetusk._kernels.limb cimport (
+    BT_ERR_FAULT, BT_ERR_NOMEM, BT_ERR_WIPED, BT_OK, bt_limb, bt_status, bt_wipe, bt_word,
+)
 from bluetusk._kernels.modexp cimport (
     Montgomery, bt_comb, bt_comb_build, bt_comb_build_scratch, bt_comb_init, bt_comb_pow, bt_comb_pow_scratch,
-    bt_comb_table_words, bt_comb_window, bt_gmp_load, bt_indexed_scratch, bt_limb, bt_modulus, bt_mont,
-    bt_mont_offset, bt_pow_public, bt_pow_public_scratch, bt_pow_secret, bt_pow_secret_scratch, bt_status,
-    bt_store_indexed, bt_wipe, bt_word, new_words,
+    bt_comb_table_words, bt_comb_window, bt_gmp_load, bt_indexed_scratch, bt_modulus, bt_mont, bt_mont_offset,
+    bt_pow_public, bt_pow_public_scratch, bt_pow_secret, bt_pow_secret_scratch, bt_store_indexed, new_words,
 )
 
 from bluetusk._fork import process
@@ -64,7 +66,7 @@ cdef extern from "bt_paillier.h" nogil:
                                         size_t n, const bt_limb *hs, const bt_limb *random, bt_word *scratch)
 
 
-if bt_gmp_load(os.fsencode(gmp_path()), NULL) != 0:  # modexp, imported above, has told why by now
+if bt_gmp_load(os.fsencode(gmp_path()), NULL) != BT_OK:  # modexp, imported above, has told why by now
     raise ImportError("bluetusk could not bind GMP through gmpy2; reinstall gmpy2 >= 2.2")
 
 # Table rows that one call builds: a few milliseconds, so that Ctrl-C is seen.
@@ -100,6 +102,15 @@ cdef int _check_range(Py_ssize_t lo, Py_ssize_t hi, Py_ssize_t n, Py_ssize_t lan
     return 0
 
 
+cdef str _cause(bt_status status):
+    """Why an operation with the private key failed."""
+    if status == BT_ERR_FAULT:
+        return "a result does not agree with what it was computed from"
+    if status == BT_ERR_WIPED:
+        return "the key was closed, or belongs to the process that loaded it"
+    return "a batch is too long, or a random word is 0"  # BT_ERR_ARG
+
+
 cdef class PaillierPublic:
     """The arithmetic of one public modulus n (already validated) over arrays modulo n^2."""
 
@@ -124,7 +135,7 @@ cdef class PaillierPublic:
         limbs = self._n_limbs_array
         self._storage = np.zeros(bt_paillier_pub_storage(self.n_limbs), dtype=np.uint64)
         storage = self._storage
-        if bt_paillier_pub_init(&self.pub, &limbs[0], self.n_limbs, &self.mont.mont, <bt_word *>&storage[0]) != 0:
+        if bt_paillier_pub_init(&self.pub, &limbs[0], self.n_limbs, &self.mont.mont, <bt_word *>&storage[0]) != BT_OK:
             raise ValueError("n must be odd")
 
     def load_checked(self, bt_word[::1] dst not None, const uint64_t[:, ::1] canon not None, Py_ssize_t lo,
@@ -334,8 +345,10 @@ cdef class PaillierPrivate:
             status = bt_paillier_priv_init(&self.arena, &self.priv, &public.pub, &pl[0], &ql[0], scratch.p)
         p_array[:] = 0
         q_array[:] = 0
-        if status != 0:
-            raise MemoryError("no memory for the private key") if status == -7 else ValueError("p and q must be odd")
+        if status == BT_ERR_NOMEM:
+            raise MemoryError("no memory for the private key")
+        if status != BT_OK:
+            raise ValueError("p and q must be odd")
 
     def __dealloc__(self):
         bt_arena_close(&self.tables)
@@ -347,7 +360,7 @@ cdef class PaillierPrivate:
     @property
     def closed(self):
         """True after close(), and in a forked child."""
-        return self.priv is NULL or self._closing or bt_paillier_priv_check(self.priv) != 0
+        return self.priv is NULL or self._closing or bt_paillier_priv_check(self.priv) != BT_OK
 
     @property
     def locked(self):
@@ -369,7 +382,7 @@ cdef class PaillierPrivate:
         # under the GIL: a close() either comes before (and is seen here) or waits for _leave
         if self.priv is NULL or self._closing:
             raise InvalidKey("this private key is closed; load it again")
-        if bt_paillier_priv_check(self.priv) != 0:
+        if bt_paillier_priv_check(self.priv) != BT_OK:
             raise InvalidKey("this private key belongs to the process that loaded it; load it again after a fork")
         self._users += 1
         return 0
@@ -414,12 +427,12 @@ cdef class PaillierPrivate:
                 status = bt_paillier_decrypt(self.priv, &out[lo, 0], &canon[lo, 0], hi - lo, &random[0], scratch.p)
         finally:
             self._leave()
-        if status != 0:
-            raise DecryptionError(f"kernel status {status}")
+        if status != BT_OK:
+            raise DecryptionError(_cause(status))
 
     def owner_open(self, size_t table_bytes):
         """Allocate the tables for encrypt; return True if they were already complete."""
-        cdef bt_status status = <bt_status>0
+        cdef bt_status status = BT_OK
         if self._hs_limbs is None:
             raise ValueError("the owner's encryption needs the djn suite")
         self._enter()  # before the lock, which a forked child may find locked for ever
@@ -430,9 +443,9 @@ cdef class PaillierPrivate:
                     status = bt_paillier_owner_open(&self.tables, self.priv, table_bytes)
         finally:
             self._leave()
-        if status == -7:
+        if status == BT_ERR_NOMEM:
             raise MemoryError("no memory for the encryption tables")
-        if status != 0:
+        if status != BT_OK:
             raise ValueError(f"table_bytes is too small: {table_bytes}")
         return bool(self._ready)
 
@@ -441,7 +454,7 @@ cdef class PaillierPrivate:
         cdef _Scratch scratch
         cdef const uint64_t[::1] hs = self._hs_limbs
         cdef size_t rows, count
-        cdef bt_status status = <bt_status>0
+        cdef bt_status status = BT_OK
         cdef bint is_open
         self._enter()
         try:
@@ -454,15 +467,15 @@ cdef class PaillierPrivate:
                     count = min(BUILD_STEPS, rows - self._steps_built)
                     with nogil:
                         status = bt_paillier_owner_build(self.priv, &hs[0], self._steps_built, count, scratch.p)
-                    if status == 0:
+                    if status == BT_OK:
                         self._steps_built += count
                         self._ready = self._steps_built == rows
         finally:
             self._leave()
         if not is_open:
             raise ValueError("the tables are not open")
-        if status != 0:
-            raise InvalidKey(f"the encryption tables could not be built (kernel status {status})")
+        if status != BT_OK:
+            raise InvalidKey(f"the encryption tables could not be built: {_cause(status)}; load the key again")
         return bool(self._ready)
 
     def encrypt(self, uint64_t[:, ::1] canon_out not None, const uint64_t[:, ::1] msgs not None, Py_ssize_t lo,
@@ -492,6 +505,6 @@ cdef class PaillierPrivate:
                                                    &random[0], scratch.p)
         finally:
             self._leave()
-        if status != 0:
-            raise InvalidKey(f"the encryption check failed (kernel status {status}): nothing was released; "
+        if status != BT_OK:
+            raise InvalidKey(f"the encryption check failed ({_cause(status)}): nothing was released; "
                              "load the key again, and suspect this machine's memory if it happens twice")

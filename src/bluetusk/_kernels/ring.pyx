@@ -5,13 +5,10 @@ import os
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 
+from bluetusk._kernels.limb cimport BT_OK, bt_status
+
 cdef extern from "<stdlib.h>" nogil:
     void *aligned_alloc(size_t alignment, size_t size)
-
-cdef extern from "bt_limb.h" nogil:
-    ctypedef enum bt_status:
-        BT_OK
-        BT_ERR_OVERFLOW
 
 cdef extern from "bt_ring.h" nogil:
     enum:

@@ -4,7 +4,8 @@
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free
 
-from bluetusk._kernels.modexp cimport Montgomery, bt_limb, bt_mont, bt_mont_offset, bt_word, new_words
+from bluetusk._kernels.limb cimport bt_limb, bt_word
+from bluetusk._kernels.modexp cimport Montgomery, bt_mont, bt_mont_offset, new_words
 
 
 cdef extern from "bt_straus.h" nogil:
