@@ -88,7 +88,7 @@ def pair(**options):
         "l2": 0.01,
         "calibrate": False,
         "tol": 0.0,
-        "seed": SEED,
+        "random_state": SEED,
         "key_size": 2048,
     } | options
     return LogisticRegression("guest", **options), LogisticRegression("host", key_size=2048)
@@ -429,7 +429,7 @@ def test_kept_scores_are_of_their_rows_and_model(steps):
         ([[1.0], [2.0]], [0, 1], {"class_weight": {0: -1.0}}, "class_weight"),
         ([[1.0], [2.0]], [0, 1], {"class_weight": {0: float("nan")}}, "class_weight"),
         ([[1.0], [2.0]], [0, 1], {"class_weight": {0: 0.0, 1: 0.0}}, "class_weight"),
-        ([[1.0], [2.0]], [0, 1], {"seed": b"short"}, "32 bytes"),
+        ([[1.0], [2.0]], [0, 1], {"random_state": b"short"}, "32 bytes"),
         ([[1.0], [2.0]], [0, 1], {"role": "server"}, "role"),
         ([[1.0], [2.0]], [0, 1], {"role": "host"}, "no labels"),
     ],

@@ -31,7 +31,7 @@ _BITS = 64
 def _shapes(request: Mapping[str, Any]) -> list[tuple[int, ...]]:
     """Return the shapes of the three arrays that answer a request."""
     shape = tuple(request["shape"])
-    if request["topic"] == "pair":
+    if "other" not in request:
         return [shape] * 3
     other = tuple(request["other"])
     return [shape, other, product_shape(shape, other) if request["matrix"] else shape]
