@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..demo.credit import CreditPlan, Result
     from ..demo.report import Table
 
-from ..vertical.tasks import MODELS, TASKS
+from ..tasks import MODELS, TASKS
 from ._common import add_key_size
 
 __all__ = ["add_parser"]

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..errors import DataWarning
+from ..tasks import MODELS
 from ..vertical.tables.profile import ColumnProfile, show
-from ..vertical.tasks import MODELS
 
 __all__ = ["add_parser"]
 

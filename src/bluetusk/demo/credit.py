@@ -29,11 +29,11 @@ from numpy.typing import NDArray
 from ..errors import DataWarning, ProtocolAbort
 from ..evidence import Grant, Identity, Log, Policy, fingerprint, verify
 from ..storage import files
+from ..tasks import BLACKLIST, BOOSTING, LOGISTIC, MODELS, PURPOSES
 from ..vertical import WoEBinning
 from ..vertical.evaluation.metrics import auc, auc_interval, ks, ks_interval
 from ..vertical.party import make_certificate
 from ..vertical.party.pipeline import peer_name
-from ..vertical.tasks import BLACKLIST, BOOSTING, LOGISTIC, MODELS, PURPOSES
 from .data import FEATURES, Customers, load, uniforms
 
 __all__ = ["Case", "CreditPlan", "Result", "run"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..tasks import MODELS
 from ..vertical.evaluation.metrics import roc, with_interval
-from ..vertical.tasks import MODELS
 from .credit import Result
 
 __all__ = ["save"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import PolicyRefused
-from ..vertical.tasks import TASKS
+from ..tasks import TASKS
 
 __all__ = ["ASKING", "GROUPED", "SMALL", "Request"]
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ProtocolAbort
+from ...tasks import INTERSECT
 from ...wire.frame import field
 from ..protocol.link import Link
 from ..protocol.state import inputs_of, pack_state, unpack_state
-from ..tasks import INTERSECT
 from .common import MAX_ROWS, NONCE, PARTS, part, receive_points, tags
 from .psi import POINT, Asker, Points
 

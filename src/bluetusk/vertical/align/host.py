@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from ..._random import Stream
 from ...errors import ProtocolAbort
+from ...tasks import INTERSECT
 from ...wire.frame import field
 from ..protocol.link import Link, array_from
 from ..protocol.state import inputs_of, pack_state, unpack_state
-from ..tasks import INTERSECT
 from .common import MAX_PARTIES, MAX_ROWS, NONCE, PARTS, TAG, part, receive_points, tags
 from .psi import POINT, Answerer, Points
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ... import _parallel
 from ..._numeric import as_int
 from ...errors import PolicyRefused, ProtocolAbort
+from ...tasks import BLACKLIST
 from ...wire.frame import field
 from ..align.common import MAX_ROWS, PARTS
 from ..align.guest import Guest
@@ -24,7 +25,6 @@ from ..align.host import Host
 from ..align.ids import as_ids
 from ..protocol.job import Keeper, Progress, drive
 from ..protocol.link import Link
-from ..tasks import BLACKLIST
 
 __all__ = ["BlacklistAnswer", "blacklist_query", "blacklist_serve"]
 

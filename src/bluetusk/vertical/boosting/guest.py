@@ -14,10 +14,10 @@ from ..._random import Stream
 from ...errors import FrameError, ProtocolAbort
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...paillier.keys import PrivateKey
+from ...tasks import BOOSTING
 from ...wire.frame import Kind, check_fields, decode, encode, field
 from ..protocol.link import Link, array_bytes
 from ..protocol.state import inputs_of
-from ..tasks import BOOSTING
 from .arrays import described, joined, parted
 from .buckets import Allowed, Buckets, Cuts, counted, offered
 from .model import TYPES, Half, Settings, bits_from, extended, probabilities

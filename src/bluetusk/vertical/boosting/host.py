@@ -13,10 +13,10 @@ from ..._random import Stream
 from ...errors import FrameError, ProtocolAbort
 from ...paillier.array import CipherArray
 from ...paillier.keys import PublicKey
+from ...tasks import BOOSTING
 from ...wire.frame import Kind, check_fields, decode, encode, field
 from ..protocol.link import Link, array_from
 from ..protocol.state import inputs_of
-from ..tasks import BOOSTING
 from .buckets import Allowed, Buckets, Cuts, counted, offered
 from .model import Half, Settings, bits_from, extended
 from .sums import Layout, histograms, left_sums

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FrameError, ProtocolAbort
+from ...tasks import BOOSTING_SCORES
 from ...wire.frame import Kind, check_fields, decode, encode, field
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.state import inputs_of
-from ..tasks import BOOSTING_SCORES
 from .model import Half, Settings, bits_from
 
 __all__ = ["GuestWalk", "HostWalk"]

@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from ..._random import SEED_BYTES, Stream
 from ...errors import EncodingOverflow, FrameError, ProtocolAbort
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
+from ...tasks import LOGISTIC, LOGISTIC_SCORES
 from ...wire.frame import Kind, check_fields, decode, encode, field
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.state import inputs_of
-from ..tasks import LOGISTIC, LOGISTIC_SCORES
 from . import products, ring
 from .comparing import negative
 from .ring import Ring

@@ -19,17 +19,7 @@ from numpy.typing import NDArray
 from ...errors import ProtocolAbort
 from ...evidence import Head, Log, Meter, Recorder, fingerprint
 from ...storage import files
-from ...wire import frame
-from ...wire.frame import Kind, check_fields, decode, encode
-from ..align.estimator import intersect
-from ..binning.estimator import WoEBinning
-from ..boosting.estimator import GradientBoosting
-from ..logistic.estimator import LogisticRegression
-from ..logistic.job import held_back
-from ..protocol.job import Keeper, Progress, drive
-from ..protocol.link import Link
-from ..protocol.state import inputs_of
-from ..tasks import (
+from ...tasks import (
     AGREE,
     BINNING,
     BOOSTING,
@@ -42,6 +32,16 @@ from ..tasks import (
     SPLIT,
     Task,
 )
+from ...wire import frame
+from ...wire.frame import Kind, check_fields, decode, encode
+from ..align.estimator import intersect
+from ..binning.estimator import WoEBinning
+from ..boosting.estimator import GradientBoosting
+from ..logistic.estimator import LogisticRegression
+from ..logistic.job import held_back
+from ..protocol.job import Keeper, Progress, drive
+from ..protocol.link import Link
+from ..protocol.state import inputs_of
 from .checks import check_rows
 from .config import Config
 from .rows import Rows

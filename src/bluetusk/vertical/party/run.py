@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ...evidence import Guard, Log, Meter, Recorder, fingerprint, read_public_key
 from ...evidence import Identity as Signer
 from ...storage import files
+from ...tasks import BOOSTING, LOGISTIC
 from ..evaluation.metrics import auc, auc_interval, ks, ks_interval
 from ..evaluation.report import write_report
 from ..evaluation.scorecard import scorecard
@@ -21,7 +22,6 @@ from ..findings import tell, useless
 from ..protocol.job import Keeper, Progress
 from ..protocol.link import Link
 from ..tables.profile import ColumnProfile
-from ..tasks import BOOSTING, LOGISTIC
 from .certs import Identity
 from .checks import check_folders, check_rows
 from .config import Config

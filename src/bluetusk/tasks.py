@@ -1,4 +1,4 @@
-"""The tasks of two-party models: one row each, read by the protocols, the party, the command line and the evidence.
+"""The tasks of two-party models, one row each; read by models, the party, evidence, demos and the command line.
 
 A task's name stands in each of its messages, its purpose in the policies of those whose data it uses.
 """
