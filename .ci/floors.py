@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = ("cli", "demo", "dp", "vertical")
 TOOLS = ("pytest", "hypothesis", "pytest-benchmark", "scipy", "phe")
 TESTS = (
+    "tests/storage",
     "tests/wire",
     "tests/paillier/test_golden.py",
     "tests/paillier/test_keyfile.py",

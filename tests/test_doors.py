@@ -1,14 +1,16 @@
-"""Doors between the rooms: no private name crosses a package, no import circle joins two files."""
+"""Doors between the rooms: no private name crosses a package, no import circle joins two files, no import goes up."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-SRC = Path(__file__).parents[1] / "src"
+ROOT = Path(__file__).parents[1]
+SRC = ROOT / "src"
 TUPLE = {"_asdict", "_fields", "_make", "_replace"}  # public, by the documentation of collections.namedtuple
 
 
@@ -59,8 +61,6 @@ def defined(tree: ast.AST) -> set[str]:
             names.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             names.add(node.id)
-            if node.id == "__slots__":
-                pass
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             if isinstance(node.value, ast.Name) and node.value.id in born:
                 names.add(node.attr)
@@ -227,3 +227,54 @@ def test_types_may_come_through_a_package() -> None:
     planted = {"bluetusk.b.__init__": "from .planted import y", "bluetusk.b.planted": "from ..a.back import f\ny = 1"}
     assert circles({**PLANTED, **planted, "bluetusk.a.back": back}) == []
     assert circles({**PLANTED, **planted, "bluetusk.a.back": "from ..b import y"}) != []
+
+
+def section(title: str) -> str:
+    """One section of CONTRIBUTING.md."""
+    return (ROOT / "CONTRIBUTING.md").read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def floors() -> list[str]:
+    """The modules and packages in the list of floors, from the top down."""
+    rows = re.findall(r"^\| [^|`]+ \| (`.+) \|$", section("How the code is laid out"), re.MULTILINE)
+    return [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+
+
+def upward(texts: Mapping[str, str], order: list[str]) -> list[str]:
+    """Return the imports that go up in a list of floors, and the modules that it lacks or names in vain."""
+
+    def room(module: str) -> str:
+        return module.split(".")[1]
+
+    rooms = {room(module) for module in texts} - {"__init__"}
+    found = [f"not in the list, or twice: {name}" for name in sorted(rooms) if order.count(name) != 1]
+    found += [f"no such module: {name}" for name in order if name not in rooms]
+    place = {name: i for i, name in enumerate(order)}
+    for module, text in texts.items():
+        for node, base, name in imports(module, ast.parse(text)):
+            other = room(base) if "." in base else name
+            if room(module) in place and other in place and place[other] < place[room(module)]:
+                found.append(f"{module}:{node.lineno} imports {other}")
+    return found
+
+
+def test_no_import_goes_up() -> None:
+    assert floors()[:2] == ["__main__", "cli"]
+    assert upward(sources(), floors()) == []
+
+
+@pytest.mark.parametrize("text", ["from . import demo", "from .demo import roles", "import bluetusk.demo.roles"])
+def test_a_planted_import_upwards_is_seen(text: str) -> None:
+    assert upward({**sources(), "bluetusk.encoding": text}, floors()) == ["bluetusk.encoding:1 imports demo"]
+
+
+def test_a_list_of_floors_that_is_not_of_this_house_is_seen() -> None:
+    missing = upward({**sources(), "bluetusk.cellar": ""}, floors())
+    assert missing == ["not in the list, or twice: cellar"]
+    assert upward(sources(), [*floors(), "attic"]) == ["no such module: attic"]
+
+
+def test_the_files_that_answer_questions_exist() -> None:
+    named = re.findall(r"`((?:src|csrc)/[\w/.]+)`", section("Where is it?"))
+    assert len(named) >= 15
+    assert [name for name in named if not (ROOT / name).exists()] == []
