@@ -42,6 +42,7 @@ KERNELS = {
         "bt_paillier_key",
         "bt_paillier_decrypt",
         "bt_paillier_owner",
+        "bt_paillier_roots",
     ],
     "straus": ["bt_straus", "bt_accumulate"],
     "pack": ["bt_pack"],

@@ -1,4 +1,4 @@
-/* Paillier over the Montgomery backends: embedding a plaintext, decryption by CRT, the key owner's encryption by CRT.
+/* Paillier over the Montgomery backends: embedding a plaintext; decryption, the key owner's encryption and n-th roots by CRT.
  *
  * Sizes: L = limbs of n (32 for 2048 bits), H = L / 2 limbs of p and of q, 2 L limbs of n^2. p and q have exactly 64 H
  * bits, so every length is public. Plaintexts are canonical residues mod n, ciphertexts canonical residues mod n^2.
@@ -95,5 +95,14 @@ bt_status bt_paillier_decrypt(const bt_paillier_priv *priv, bt_limb *m, const bt
 size_t bt_paillier_owner_scratch(const bt_paillier_priv *priv, size_t n);
 bt_status bt_paillier_owner_encrypt(const bt_paillier_priv *priv, bt_limb *c, const bt_limb *m, const bt_limb *a,
                                     size_t n, const bt_limb *hs, const bt_limb *random, bt_word *scratch);
+
+/* y[i] = x[i]^(1/n mod phi(n)) mod n, the n-th root of a unit x[i] < n (L limbs), i < count <= BT_PAILLIER_ROOTS: the answers of a
+ * proof that gcd(n, phi(n)) = 1. The x and y are public. `random`: count fresh random limbs rho_i, used as odd numbers. Checked
+ * before release: (prod y_i^rho_i)^n = prod x_i^rho_i mod n, as a root that is right modulo one prime alone would show it by a gcd.
+ * BT_ERR_FAULT: nothing is released, y is zeroed. */
+#define BT_PAILLIER_ROOTS 16
+size_t bt_paillier_roots_scratch(const bt_paillier_priv *priv);
+bt_status bt_paillier_roots(const bt_paillier_priv *priv, bt_limb *y, const bt_limb *x, size_t count,
+                            const bt_limb *random, bt_word *scratch);
 
 #endif

@@ -56,28 +56,6 @@ static size_t side_log_scratch(const bt_paillier_side *side)
     return padded(H) + padded(2 * H) + bt_max(mul_sec_scratch(H), mul_one_scratch(&side->c1));
 }
 
-/* m = m_p + p ((m_q - m_p) p^-1 mod q); m_p may exceed q, which load allows */
-static void recombine(const bt_paillier_priv *priv, bt_limb *m, const bt_limb *mp, const bt_limb *mq, bt_word *scratch)
-{
-    size_t H = priv->H;
-    const bt_paillier_side *side_q = &priv->side[1];
-    bt_limb *a = take(&scratch, H);
-    bt_limb *b = take(&scratch, H);
-
-    mul_one(&side_q->c1, a, mq, priv->p_inv, scratch);
-    mul_one(&side_q->c1, b, mp, priv->p_inv, scratch);
-    sub_mod(a, a, b, side_q->m1.m, H);
-    FAULT(1, "recombination", a, H * sizeof *a);
-    mul_sec(m, a, priv->side[0].m1.m, H, scratch);
-    add_carry(m + H, H, add_masked(m, mp, ~(bt_limb)0, H));
-}
-
-static size_t recombine_scratch(const bt_paillier_priv *priv)
-{
-    size_t H = priv->H;
-    return 2 * padded(H) + bt_max(mul_sec_scratch(H), mul_one_scratch(&priv->side[1].c1));
-}
-
 /* all ones if D decrypts to t on this side: D^(p-1) = 1 - n t mod p^2 (as (1+n)^(p-1) = 1 - n there); n t has L + T_LIMBS limbs */
 static uint64_t side_agrees(const bt_paillier_priv *priv, int which, const bt_limb *D, const bt_limb *nt,
                             bt_word *scratch)
@@ -154,7 +132,7 @@ size_t bt_paillier_decrypt_scratch(const bt_paillier_priv *priv, size_t n)
     size_t below = bt_max(side_power_scratch(side), side_log_scratch(side));
     (void)n;
     return 2 * padded(CHUNK * L) + 2 * padded(H) +
-           bt_max(bt_max(below, recombine_scratch(priv)), decryption_agrees_scratch(priv));
+           bt_max(bt_max(below, bti_recombine_scratch(priv)), decryption_agrees_scratch(priv));
 }
 
 bt_status bt_paillier_decrypt(const bt_paillier_priv *priv, bt_limb *m, const bt_limb *c, size_t n,
@@ -181,7 +159,7 @@ bt_status bt_paillier_decrypt(const bt_paillier_priv *priv, bt_limb *m, const bt
         for (size_t i = 0; i < k; i++) {
             for (int s = 0; s < 2; s++)
                 side_log(&priv->side[s], s, r[s], y[s] + i * L, scratch);
-            recombine(priv, m + (first + i) * L, r[0], r[1], scratch);
+            bti_recombine(priv, m + (first + i) * L, r[0], r[1], scratch);
         }
     }
     FAULT(0, "result", m, n * L * sizeof *m);

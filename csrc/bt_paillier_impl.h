@@ -190,4 +190,8 @@ size_t bti_side_reduce_scratch(const bt_paillier_side *side);
 void bti_side_reduce(const bt_paillier_side *side, int which, const bt_mont *ctx, bt_word *dst, const bt_limb *x,
                      size_t k, bt_word *scratch);
 
+/* out[L] = the number below n that is xp modulo p and xq modulo q, canonical residues of H limbs */
+size_t bti_recombine_scratch(const bt_paillier_priv *priv);
+void bti_recombine(const bt_paillier_priv *priv, bt_limb *out, const bt_limb *xp, const bt_limb *xq, bt_word *scratch);
+
 #endif

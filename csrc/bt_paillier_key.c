@@ -1,4 +1,4 @@
-/* The private key: its arena, and reduction modulo p^2 and q^2. */
+/* The private key: its arena, reduction modulo p^2 and q^2, and the way back from p and q to n. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "bt_paillier_impl.h"
@@ -27,6 +27,28 @@ size_t bti_side_reduce_scratch(const bt_paillier_side *side)
 {
     size_t L = side->m2.limbs;
     return padded(CHUNK * L) + padded(2 * L) + bt_max(bt_mont_scratch(&side->c2), bt_mont_scratch(&side->c2_one));
+}
+
+/* out = x_p + p ((x_q - x_p) p^-1 mod q); x_p may exceed q, which load allows */
+void bti_recombine(const bt_paillier_priv *priv, bt_limb *out, const bt_limb *xp, const bt_limb *xq, bt_word *scratch)
+{
+    size_t H = priv->H;
+    const bt_paillier_side *side_q = &priv->side[1];
+    bt_limb *a = take(&scratch, H);
+    bt_limb *b = take(&scratch, H);
+
+    mul_one(&side_q->c1, a, xq, priv->p_inv, scratch);
+    mul_one(&side_q->c1, b, xp, priv->p_inv, scratch);
+    sub_mod(a, a, b, side_q->m1.m, H);
+    FAULT(1, "recombination", a, H * sizeof *a);
+    mul_sec(out, a, priv->side[0].m1.m, H, scratch);
+    add_carry(out + H, H, add_masked(out, xp, ~(bt_limb)0, H));
+}
+
+size_t bti_recombine_scratch(const bt_paillier_priv *priv)
+{
+    size_t H = priv->H;
+    return 2 * padded(H) + bt_max(mul_sec_scratch(H), mul_one_scratch(&priv->side[1].c1));
 }
 
 /* The backend of p^2 and q^2, which have half the limbs of n^2: perhaps too few for that of n^2. */

@@ -97,6 +97,7 @@ REVIEWED = [
     ("bt_paillier_owner.c", "&zero"),
     ("bt_paillier_owner.c", "c"),
     ("bt_paillier_owner.c", "&good"),
+    ("bt_paillier_roots.c", "y"),
     ("bt_ring_words.h", "&over"),
     ("bt_ring_words.h", "&rest"),
 ]
@@ -181,6 +182,7 @@ NOTHING_SECRET = [
     "bt_paillier_owner_rows",
     "bt_paillier_decrypt_scratch",
     "bt_paillier_owner_scratch",
+    "bt_paillier_roots_scratch",
     "bt_arena_open",
     "bt_wipe_registers",
     "bt_arena_close",
@@ -210,6 +212,7 @@ LEAK_CASES = {
     "bt_paillier_priv_init": ["priv_init"],
     "bt_paillier_owner_build": ["owner_build"],
     "bt_paillier_decrypt": ["decrypt_exponent", "decrypt_result", "decrypt_large"],
+    "bt_paillier_roots": ["roots_exponent", "roots_power", "roots_large"],
     "bt_paillier_owner_encrypt": ["owner_encrypt_exponent", "owner_encrypt_power", "owner_encrypt_large"],
     "bt_quantise": ["quantise_binary", "quantise_decimal", "quantise_random"],
     "bt_quantise_int": ["quantise_int"],

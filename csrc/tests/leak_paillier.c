@@ -226,6 +226,42 @@ static void owner_encrypt_large(int planted)
     owner_encrypt_limbs(LARGE, 1, planted ? "recombination" : NULL);
 }
 
+/* What is rooted and the roots are public. */
+static void roots_limbs(size_t L, size_t n, const char *site)
+{
+    key k;
+    open_private(&k, L);
+    bt_limb *x = test_words(n * L), *y = test_words(n * L), random[N];
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < L; j++)
+            x[i * L + j] = j == L - 1 ? test_random() >> 2 : test_random();
+        random[i] = test_random();
+    }
+    k.scratch = test_words(bt_paillier_roots_scratch(k.priv));
+    planted_site = site;
+    if (bt_paillier_roots(k.priv, y, x, n, random, k.scratch) != BT_OK)
+        exit(2);
+    planted_site = NULL;
+    free(x);
+    free(y);
+    close_key(&k);
+}
+
+static void roots_exponent(int planted)
+{
+    roots_limbs(toy_limbs(leak_backend), N, planted ? "exponent" : NULL);
+}
+
+static void roots_power(int planted)
+{
+    roots_limbs(toy_limbs(leak_backend), 1, planted ? "power" : NULL);
+}
+
+static void roots_large(int planted)
+{
+    roots_limbs(LARGE, 1, planted ? "recombination" : NULL);
+}
+
 const leak_case leaks_paillier[] = {
     {"mul_plain", mul_plain, EACH},
     {"priv_init", priv_init, EACH},
@@ -239,5 +275,8 @@ const leak_case leaks_paillier[] = {
     {"owner_encrypt_power", owner_encrypt_power, EACH},
     {"owner_encrypt_residue", owner_encrypt_residue, EACH},
     {"owner_encrypt_large", owner_encrypt_large, MPN},
+    {"roots_exponent", roots_exponent, EACH},
+    {"roots_power", roots_power, EACH},
+    {"roots_large", roots_large, MPN},
     {NULL, NULL, 0},
 };

@@ -22,7 +22,7 @@ static bt_mont n2;
 static bt_paillier_pub pub;
 static bt_word *n2_storage, *n2_consts, *pub_storage, *spare;
 static bt_limb messages[MAX_N * LARGE], cipher[MAX_N * 2 * LARGE], out[MAX_N * 2 * LARGE], exponents[MAX_N * LARGE / 2],
-    random_limbs[MAX_N + 2];
+    random_limbs[MAX_N + 2], powers[BT_PAILLIER_ROOTS * LARGE], roots[BT_PAILLIER_ROOTS * LARGE];
 
 /* No all-zero numbers, which test_random_limbs likes: exponents and the check's t must not be 0. */
 static void fill_random(bt_limb *x, size_t words)
@@ -49,6 +49,11 @@ static bt_status owner_encrypt(const bt_paillier_priv *priv, size_t count)
 {
     return bt_paillier_owner_encrypt(priv, out, messages, exponents, count, hs, random_limbs,
                                      scratch(bt_paillier_owner_scratch(priv, count)));
+}
+
+static bt_status take_roots(const bt_paillier_priv *priv, size_t count)
+{
+    return bt_paillier_roots(priv, out, powers, count, random_limbs, scratch(bt_paillier_roots_scratch(priv)));
 }
 
 /* --- fault injection: the hook of bt_paillier.c under BT_FAULT_TEST ------------------------------------------------------- */
@@ -175,6 +180,30 @@ static void encrypt_public(bt_limb *c, size_t count)
     free(copies);
 }
 
+/* powers = roots^n mod n, of random roots, 1 and -1 */
+static void random_roots(size_t count)
+{
+    bt_limb limbs[BT_PAILLIER_ROOTS * LARGE];
+    const size_t at = bt_mont_words(&pub.n1, BT_PAILLIER_ROOTS);
+    bt_word *base = test_words(at), *power = test_words(at);
+    fill_random(roots, count * L);
+    fill_random(random_limbs, count + 2);
+    for (size_t i = 0; i < count; i++)
+        roots[i * L + L - 1] %= n[L - 1];
+    if (count > 2) {
+        memset(roots, 0, 2 * L * sizeof *roots);
+        roots[0] = 1;
+        memcpy(roots + L, n, L * sizeof *n);
+        roots[L] -= 1;
+    }
+    memcpy(limbs, roots, sizeof limbs);
+    pub.n1.ops->load(&pub.n1, base, limbs, count, scratch(bt_mont_scratch(&pub.n1)));
+    bt_pow_public(&pub.n1, power, base, count, n, 0, 64 * L, 0, scratch(bt_pow_public_scratch(&pub.n1, count, 64 * L)));
+    pub.n1.ops->store(&pub.n1, powers, power, count, scratch(bt_mont_scratch(&pub.n1)));
+    free(base);
+    free(power);
+}
+
 static void open_key(bt_arena *arena, bt_arena *tables, bt_paillier_priv **priv)
 {
     CHECK(bt_paillier_priv_init(arena, priv, &pub, P, Q, scratch(bt_paillier_priv_scratch(&pub))) == BT_OK);
@@ -203,6 +232,16 @@ static void test_round_trip(bt_paillier_priv *priv, int step)
         CHECK(owner_encrypt(priv, count) == BT_OK);
         CHECK(memcmp(out, cipher, count * 2 * L * sizeof *out) == 0);
     }
+}
+
+static void test_roots(bt_paillier_priv *priv)
+{
+    for (size_t count = 0; count <= BT_PAILLIER_ROOTS; count++) {
+        random_roots(count);
+        CHECK(take_roots(priv, count) == BT_OK);
+        CHECK(memcmp(out, roots, count * L * sizeof *out) == 0);
+    }
+    CHECK(bt_paillier_roots(priv, out, powers, BT_PAILLIER_ROOTS + 1, random_limbs, NULL) == BT_ERR_ARG);
 }
 
 static void test_refusals(bt_paillier_priv *priv)
@@ -239,11 +278,17 @@ static const int bounds_checked = 0;
 #endif
 static long faults, released;
 
-/* One run of both operations; a wrong result with BT_OK is a release. */
-static void run_faulty(const bt_paillier_priv *priv, size_t count, int encrypting)
+enum { DECRYPT, ENCRYPT, ROOTS, OPERATIONS };
+
+/* One run of an operation; a wrong result with BT_OK is a release. */
+static void run_faulty(const bt_paillier_priv *priv, size_t count, int operation)
 {
     memset(out, 0xa5, sizeof out);
-    if (encrypting) {
+    if (operation == ROOTS) {
+        count = count < BT_PAILLIER_ROOTS ? count : BT_PAILLIER_ROOTS;
+        bt_status status = take_roots(priv, count);
+        released += status == BT_OK && memcmp(out, roots, count * L * sizeof *out) != 0;
+    } else if (operation == ENCRYPT) {
         bt_status status = owner_encrypt(priv, count);
         released += status == BT_OK && memcmp(out, cipher, count * 2 * L * sizeof *out) != 0;
     } else {
@@ -286,6 +331,7 @@ static size_t constants(const bt_paillier_priv *priv, region *r)
     r[k++] = (region){priv->p2_inv, BT_PAILLIER_CHUNK * priv->side[1].c2.elem_words * sizeof(bt_word)};
     r[k++] = (region){hs, 2 * L * sizeof *hs};
     r[k++] = (region){(void *)pub.n2_one.consts, bt_mont_mpn.const_words(2 * L) * sizeof(bt_word)};
+    r[k++] = (region){(void *)pub.n1.consts, bt_mont_mpn.const_words(L) * sizeof(bt_word)};
     const bt_modulus *publics[2] = {&pub.n, n2.mod};
     for (int j = 0; j < 2; j++) {
         size_t bytes = publics[j]->limbs * sizeof(bt_limb);
@@ -308,11 +354,11 @@ static void persistent_faults_in_constants(const bt_paillier_priv *priv, size_t 
             for (int kind = first; kind < first + kinds; kind++) {
                 if (r[i].bytes == 0)
                     continue;
-                int encrypting = (int)(test_random() & 1);
+                int operation = (int)(test_random() % OPERATIONS);
                 unsigned char *saved = malloc(r[i].bytes);
                 memcpy(saved, r[i].p, r[i].bytes);
                 spoil(r[i].p, r[i].bytes, kind % KINDS);
-                run_faulty(priv, count, encrypting);
+                run_faulty(priv, count, operation);
                 memcpy(r[i].p, saved, r[i].bytes);
                 free(saved);
             }
@@ -324,22 +370,22 @@ static void faults_in_steps(const bt_paillier_priv *priv, size_t count, int roun
     static const char *const sites[] = {"reduction", "base",    "exponent",      "power",
                                         "L",         "residue", "recombination", "result"};
     for (int round = 0; round < rounds; round++)
-        for (int encrypting = 0; encrypting < 2; encrypting++)
+        for (int operation = 0; operation < OPERATIONS; operation++)
             for (int kind = 0; kind < KINDS; kind++) {
                 fault.armed = 0; /* how many sites does one run pass? */
                 fault.visits = 0;
-                run_faulty(priv, count, encrypting);
+                run_faulty(priv, count, operation);
                 faults--;
                 long visits = fault.visits;
                 fault.kind = kind;
                 fault.armed = 1;
                 fault.persistent = 0;
                 fault.countdown = (long)(test_random() % (uint64_t)visits);
-                run_faulty(priv, count, encrypting);
+                run_faulty(priv, count, operation);
                 fault.persistent = 1;
                 fault.site = sites[test_random() % (sizeof sites / sizeof *sites)];
                 fault.side = (int)(test_random() & 1);
-                run_faulty(priv, count, encrypting);
+                run_faulty(priv, count, operation);
                 fault.armed = 0;
             }
 }
@@ -349,6 +395,7 @@ static void test_faults(bt_paillier_priv *priv)
 {
     const int small = L == SMALL, before = (int)faults;
     const size_t most = test_how_much <= TEST_LEAN ? 20 : MAX_N;
+    random_roots(BT_PAILLIER_ROOTS);
     random_messages(most);
     encrypt_public(cipher, most);
     persistent_faults_in_constants(priv, 1, test_rounds(1, small ? 30 : 10, 60), test_rounds(1, KINDS, KINDS));
@@ -437,6 +484,7 @@ static void test_backend(const bt_mont_ops *ops)
     open_key(&arena, &tables, &priv);
     /* every length of a last block: scratch sizes are exact here, and not all grow with the count */
     test_round_trip(priv, test_rounds(31, 1, 1));
+    test_roots(priv);
     test_refusals(priv);
     if (ops != &mock_lanes && !bounds_checked)
         test_faults(priv);

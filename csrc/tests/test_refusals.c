@@ -130,6 +130,7 @@ static void wiped(toy_key *key)
     CHECK(bt_paillier_owner_open(&tables, key->priv, 1 << 20) == BT_ERR_WIPED);
     CHECK(bt_paillier_owner_build(key->priv, key->hs, 0, 1, NULL) == BT_ERR_WIPED);
     CHECK(bt_paillier_owner_encrypt(key->priv, c, m, a, N, key->hs, random, NULL) == BT_ERR_WIPED);
+    CHECK(bt_paillier_roots(key->priv, c, m, N, random, NULL) == BT_ERR_WIPED);
 }
 
 static void private_operations(const bt_mont_ops *ops)

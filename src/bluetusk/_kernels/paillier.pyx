@@ -64,6 +64,10 @@ cdef extern from "bt_paillier.h" nogil:
     size_t bt_paillier_owner_scratch(const bt_paillier_priv *priv, size_t n)
     bt_status bt_paillier_owner_encrypt(const bt_paillier_priv *priv, bt_limb *c, const bt_limb *m, const bt_limb *a,
                                         size_t n, const bt_limb *hs, const bt_limb *random, bt_word *scratch)
+    size_t BT_PAILLIER_ROOTS
+    size_t bt_paillier_roots_scratch(const bt_paillier_priv *priv)
+    bt_status bt_paillier_roots(const bt_paillier_priv *priv, bt_limb *y, const bt_limb *x, size_t count,
+                                const bt_limb *random, bt_word *scratch)
 
 
 if bt_gmp_load(os.fsencode(gmp_path()), NULL) != BT_OK:  # modexp, imported above, has told why by now
@@ -507,4 +511,28 @@ cdef class PaillierPrivate:
             self._leave()
         if status != BT_OK:
             raise InvalidKey(f"the encryption check failed ({_cause(status)}): nothing was released; "
+                             "load the key again, and suspect this machine's memory if it happens twice")
+
+    def roots(self, uint64_t[:, ::1] out not None, const uint64_t[:, ::1] x not None):
+        """out[i] = x[i]^(1/n) mod n for canonical units x[i] mod n, public like their roots; checked before release."""
+        cdef _Scratch scratch
+        cdef const uint64_t[::1] random
+        cdef bt_status status
+        cdef Py_ssize_t L = self.public.n_limbs, count = x.shape[0]
+        if out.shape[1] != L or x.shape[1] != L or out.shape[0] != count:
+            raise ValueError(f"out and x must have the same rows, of {L} limbs each")
+        if count > <Py_ssize_t>BT_PAILLIER_ROOTS:
+            raise ValueError(f"at most {BT_PAILLIER_ROOTS} roots are taken at a time, not {count}")
+        if count == 0:
+            return
+        self._enter()
+        try:
+            scratch = _Scratch(bt_paillier_roots_scratch(self.priv))
+            random = np.frombuffer(os.urandom(8 * count), dtype=np.uint64)
+            with nogil:
+                status = bt_paillier_roots(self.priv, &out[0, 0], &x[0, 0], count, &random[0], scratch.p)
+        finally:
+            self._leave()
+        if status != BT_OK:
+            raise InvalidKey(f"the check of the roots failed ({_cause(status)}): nothing was released; "
                              "load the key again, and suspect this machine's memory if it happens twice")

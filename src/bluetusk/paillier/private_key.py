@@ -242,6 +242,23 @@ class PrivateKey(PrivateBase):
         """
         return encrypting.decrypted(self, c, threads=threads, progress=progress)
 
+    def _roots(self, numbers: NDArray[np.uint64], out: NDArray[np.uint64]) -> None:
+        """Write n-th roots modulo n, for :mod:`bluetusk.paillier.proofs`.
+
+        Parameters
+        ----------
+        numbers : ndarray of uint64, shape (k, bits / 64)
+            At most 16 units modulo n, canonical, least significant limb first. They and their roots are public.
+        out : ndarray of uint64, shape (k, bits / 64)
+            Where the roots go.
+
+        Raises
+        ------
+        InvalidKey
+            If the key is closed, or the check of the roots fails; then `out` is zero.
+        """
+        self._kernel.roots(out, numbers)
+
     def close(self) -> None:
         """Wipe the key; calls in flight finish first, later ones raise InvalidKey. Closing twice does nothing.
 

@@ -94,6 +94,7 @@ class Kind(IntEnum):
     SHARE = 5
     SHARE_REQUEST = 6
     RING_ARRAY = 7
+    KEY_PROOF = 8
     SUM_SESSION = 16
     SUM_CONTRIBUTION = 17
     SUM_TOTAL = 18
