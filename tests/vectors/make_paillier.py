@@ -1,4 +1,4 @@
-"""Writes paillier_encrypt.json, paillier_decrypt.json and paillier_keys.json: vectors in the style of Wycheproof.
+"""Writes paillier_encrypt.json, paillier_decrypt.json, paillier_keys.json and paillier_proofs.json: vectors in the style of Wycheproof.
 
 Plain Python integers only, and nothing of this package: the vectors are an independent reference. Deterministic: every
 random-looking number is a SHAKE-256 stream of a label, so running it again must give the same bytes.
@@ -63,6 +63,16 @@ NOTES = {
     "BadPrimes": {
         "bugType": "MISSING_STEP",
         "description": "p and q must be primes of one length, far apart; for djn both 3 mod 4.",
+    },
+    "Replayed": {
+        "bugType": "MISSING_STEP",
+        "description": "A proof holds for one key, one session and one holder.",
+    },
+    "WrongRoot": {"bugType": "MISSING_STEP", "description": "Each root to the n-th power is its challenge, modulo n."},
+    "SharedFactor": {
+        "bugType": "MISSING_STEP",
+        "description": "n shares a factor with phi(n), so ciphertexts hold more than plaintexts. The roots are the best "
+        "that the key's maker can give.",
     },
 }
 
@@ -386,6 +396,102 @@ def private_keys(key: Key, other: Key) -> list[dict[str, object]]:
     return tests
 
 
+def challenges(suite: str, n: int, hs: int | None, session: bytes, holder: bytes) -> list[int]:
+    """Seven numbers below n, as bluetusk.paillier.proofs states them."""
+    size = n.bit_length() // 8
+    base = b"" if hs is None else hs.to_bytes(2 * size, "little")
+    data = b"bluetusk/paillier/proof/modulus/v1\0"
+    for part in (suite.encode(), n.to_bytes(size, "little"), base, session, holder):
+        data += len(part).to_bytes(4, "little") + part
+    wide = hashlib.shake_256(data).digest(7 * (size + 32))
+    return [int.from_bytes(wide[i * (size + 32) : (i + 1) * (size + 32)], "big") % n for i in range(7)]
+
+
+def root(x: int, n: int, primes: tuple[int, ...]) -> int:
+    """The n-th root of x modulo n, of known primes. Modulo a prime where x has none, that of another number."""
+    found, modulus = 0, 1
+    for r in primes:
+        f = math.gcd(n, r - 1)  # where it is not 1, n / f has an inverse only modulo (r - 1) / f
+        part = pow(x, pow(n // f if f > 1 else n, -1, (r - 1) // f), r)
+        found += modulus * ((part - found) * pow(modulus, -1, r) % r)
+        modulus *= r
+    return found
+
+
+def proofs(key: Key, other: Key) -> list[dict[str, object]]:
+    """Proofs that gcd(n, phi(n)) = 1, and those that show nothing."""
+    session, holder = b"session 7", b"bank"
+    n, primes = key.n, (key.p, key.q)
+    tests: list[dict[str, object]] = []
+
+    def add(comment: str, flag: str, suite: str, n: int, hs: int | None, roots: list[int], **context: bytes) -> None:
+        given = {"hs": f"{hs:x}"} if hs is not None else {}
+        names = {"session": session, "holder": holder} | context
+        tests.append(
+            {"comment": comment, "flags": [flag], "suite": suite, "n": f"{n:x}"}
+            | given
+            | {name: value.hex() for name, value in names.items()}
+            | {"roots": [f"{y:x}" for y in roots], "result": "valid" if flag == "Ordinary" else "invalid"}
+        )
+
+    def answers(suite: str, hs: int | None) -> list[int]:
+        return [root(x, n, primes) for x in challenges(suite, n, hs, session, holder)]
+
+    good = answers("standard", None)
+    own = answers("djn", derived(n))
+    chosen = [*answers("djn", key.hs), root(key.hs % n, n, primes)]
+    add("seven roots", "Ordinary", "standard", n, None, good)
+    add("hs derived from n", "Ordinary", "djn", n, None, own)
+    add("hs that the maker chose, and its root", "Ordinary", "djn", n, key.hs, chosen)
+    add("another session", "Replayed", "standard", n, None, good, session=b"session 8")
+    add("another holder", "Replayed", "standard", n, None, good, holder=b"bank2")
+    add("the same bytes, cut elsewhere", "Replayed", "standard", n, None, good, session=b"session 7b", holder=b"ank")
+    add("another suite", "Replayed", "djn", n, None, good)
+    add("another key", "Replayed", "standard", other.n, None, [y % other.n for y in good])
+    add("the last root negated", "WrongRoot", "standard", n, None, [*good[:6], n - good[6]])
+    add("the first root off by one", "WrongRoot", "standard", n, None, [good[0] + 1, *good[1:]])
+    add("two roots exchanged", "WrongRoot", "standard", n, None, [good[1], good[0], *good[2:]])
+    add("one root for all", "WrongRoot", "standard", n, None, [good[0]] * 7)
+    add("roots of one prime alone", "WrongRoot", "standard", n, None, [y % key.p for y in good])
+    add("root 0", "WrongRoot", "standard", n, None, [*good[:6], 0])
+    add("root n", "WrongRoot", "standard", n, None, [*good[:6], n])
+    add(
+        "challenges in place of roots",
+        "WrongRoot",
+        "standard",
+        n,
+        None,
+        challenges("standard", n, None, session, holder),
+    )
+    add("six roots", "WrongRoot", "standard", n, None, good[:6])
+    add("eight roots where hs is derived", "WrongRoot", "djn", n, None, [*own, 1])
+    add("no root of hs", "WrongRoot", "djn", n, key.hs, chosen[:7])
+    add("a wrong root of hs", "WrongRoot", "djn", n, key.hs, [*chosen[:7], n - chosen[7]])
+    small = next(d for d in range((1 << 20) + 1, 1 << 21, 4) if is_prime(d))
+    steps = range(1 << 1002, (1 << 1002) + (1 << 20))
+    large = next(r for k in steps if (r := 2 * k * small + 1) and r % 4 == 3 and is_prime(r))
+    bits = key.n.bit_length() - (small * large).bit_length()
+    for extra in range(3):
+        third = prime(f"third {extra}", bits + extra)
+        bad = small * large * third
+        if bad.bit_length() == key.n.bit_length():
+            break
+    assert bad % 4 == 1
+    for suite in ("standard", "djn"):
+        hs = derived(bad) if suite == "djn" else None
+        numbers = challenges(suite, bad, hs, session, holder)
+        add(
+            "n = D Q R, D divides Q - 1",
+            "SharedFactor",
+            suite,
+            bad,
+            None,
+            [root(x, bad, (small, large, third)) for x in numbers],
+        )
+    assert math.gcd(bad, (small - 1) * (large - 1) * (third - 1)) == small
+    return tests
+
+
 def document(schema: str, header: list[str], groups: list[dict[str, object]]) -> dict[str, object]:
     """The file: numbered tests under the notes that their flags name."""
     number = 0
@@ -412,7 +518,7 @@ def document(schema: str, header: list[str], groups: list[dict[str, object]]) ->
 
 
 def documents() -> dict[str, dict[str, object]]:
-    """All three files by name."""
+    """All files by name."""
     small, large = Key("2048", 2048), Key("3072", 3072)
     suites = [(key, suite) for key in (small, large) for suite in ("standard", "djn")]
 
@@ -445,7 +551,22 @@ def documents() -> dict[str, dict[str, object]]:
             {"type": "PaillierPrivateKey", "tests": private_keys(small, large)},
         ],
     )
-    return {"paillier_encrypt.json": encrypt, "paillier_decrypt.json": decrypt, "paillier_keys.json": keys}
+    shown = document(
+        "paillier_proofs_v1",
+        [
+            "Proofs that gcd(n, phi(n)) = 1: root i to the n-th power is challenge i modulo n. The challenges are 7 numbers",
+            "of bits(n) / 8 + 32 bytes, big-endian, modulo n, from SHAKE-256 of a label and, each behind its length (4",
+            "bytes, little-endian), suite, n, hs (little-endian, of the lengths of n and n^2; empty if there is none),",
+            "session and holder. An eighth root, where hs is given: its n-th power is hs modulo n^2.",
+        ],
+        [{"type": "PaillierModulusProof", "tests": proofs(small, large)}],
+    )
+    return {
+        "paillier_encrypt.json": encrypt,
+        "paillier_decrypt.json": decrypt,
+        "paillier_keys.json": keys,
+        "paillier_proofs.json": shown,
+    }
 
 
 def main() -> None:
