@@ -1,4 +1,4 @@
-"""Writes paillier_encrypt.json, paillier_decrypt.json, paillier_keys.json and paillier_proofs.json: vectors in the style of Wycheproof.
+"""Writes paillier_{encrypt,decrypt,keys,proofs}.json: vectors in the style of Wycheproof.
 
 Plain Python integers only, and nothing of this package: the vectors are an independent reference. Deterministic: every
 random-looking number is a SHAKE-256 stream of a label, so running it again must give the same bytes.
@@ -71,8 +71,8 @@ NOTES = {
     "WrongRoot": {"bugType": "MISSING_STEP", "description": "Each root to the n-th power is its challenge, modulo n."},
     "SharedFactor": {
         "bugType": "MISSING_STEP",
-        "description": "n shares a factor with phi(n), so ciphertexts hold more than plaintexts. The roots are the best "
-        "that the key's maker can give.",
+        "description": "n shares a factor with phi(n), so ciphertexts hold more than plaintexts. These are the best "
+        "roots that the key's maker can give.",
     },
 }
 
@@ -411,8 +411,8 @@ def root(x: int, n: int, primes: tuple[int, ...]) -> int:
     """The n-th root of x modulo n, of known primes. Modulo a prime where x has none, that of another number."""
     found, modulus = 0, 1
     for r in primes:
-        f = math.gcd(n, r - 1)  # where it is not 1, n / f has an inverse only modulo (r - 1) / f
-        part = pow(x, pow(n // f if f > 1 else n, -1, (r - 1) // f), r)
+        # f-th powers, f the gcd, have an n-th root among them
+        part = pow(x, pow(n, -1, (r - 1) // math.gcd(n, r - 1)), r)
         found += modulus * ((part - found) * pow(modulus, -1, r) % r)
         modulus *= r
     return found
@@ -554,7 +554,7 @@ def documents() -> dict[str, dict[str, object]]:
     shown = document(
         "paillier_proofs_v1",
         [
-            "Proofs that gcd(n, phi(n)) = 1: root i to the n-th power is challenge i modulo n. The challenges are 7 numbers",
+            "Proofs that gcd(n, phi(n)) = 1: root i to the n-th power is challenge i modulo n. The challenges: 7 numbers",
             "of bits(n) / 8 + 32 bytes, big-endian, modulo n, from SHAKE-256 of a label and, each behind its length (4",
             "bytes, little-endian), suite, n, hs (little-endian, of the lengths of n and n^2; empty if there is none),",
             "session and holder. An eighth root, where hs is given: its n-th power is hs modulo n^2.",
