@@ -169,6 +169,15 @@ def test_load_public_key(benchmark: Any, keys: Keys) -> None:
     assert benchmark(bt.paillier.PublicKey.from_bytes, data) == keys[0]
 
 
+def test_prove_modulus(benchmark: Any, keys: Keys) -> None:
+    assert benchmark(bt.paillier.prove_modulus, keys[1], b"session", b"holder")
+
+
+def test_verify_modulus(benchmark: Any, keys: Keys) -> None:
+    proof = bt.paillier.prove_modulus(keys[1], b"session", b"holder")
+    benchmark(bt.paillier.verify_modulus, keys[0], proof, b"session", b"holder")
+
+
 def test_generate_keypair(benchmark: Any) -> None:
     """3072 bits, the default."""
     benchmark.pedantic(bt.paillier.generate_keypair, rounds=5, iterations=1)

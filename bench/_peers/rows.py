@@ -118,6 +118,8 @@ ROWS: tuple[Row, ...] = (
         ratios={"HEU": 3.6, "pypaillier": 3.6},
     ),
     Row("table", "of which the table of powers", "key", ours_only=True),
+    Row("prove", "prove a modulus", "key", ours_only=True, target_us=10_000),
+    Row("verify", "verify the proof of a modulus", "key", ours_only=True, target_us=25_000),
     Row("serialise", "serialise, fresh", "value", target_us=1, target_bytes=520),
     Row("parse", "parse and check", "value", target_us=1),
     _threads("encrypt", "encrypt", 256),

@@ -178,6 +178,13 @@ class Bench:
         self.table_bytes = self.lib.table()
         return self.lib.table, 1, None, None
 
+    def row_prove(self, n):
+        return self.lib.prove, 1, None, None
+
+    def row_verify(self, n):
+        proof = self.lib.prove()
+        return lambda: self.lib.verify(proof), 1, None, None
+
     def row_serialise(self, n):
         return lambda: self.lib.dump(self.many), len(self.index), None, None
 

@@ -87,6 +87,12 @@ class Library(Adapter):
         fixed.powmod([1])
         return fixed.table_bytes
 
+    def prove(self):
+        return bt.paillier.prove_modulus(self.priv, b"session", b"holder")
+
+    def verify(self, proof):
+        bt.paillier.verify_modulus(self.pub, proof, b"session", b"holder")
+
     def threads(self, n):
         bt.set_num_threads(n)
 

@@ -3,6 +3,7 @@
 from bluetusk.paillier import hazmat
 from bluetusk.paillier.array import CipherArray, concatenate
 from bluetusk.paillier.keys import PrivateKey, PublicKey, generate_keypair
+from bluetusk.paillier.proofs import prove_modulus, verify_modulus
 from bluetusk.paillier.to_shares import RingArray, encrypt_share, open_shares
 
 __all__ = [
@@ -15,4 +16,6 @@ __all__ = [
     "generate_keypair",
     "hazmat",
     "open_shares",
+    "prove_modulus",
+    "verify_modulus",
 ]
