@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from bluetusk.wire.frame import Kind
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -187,3 +189,22 @@ def test_diagrams_are_as_their_program_draws_them(tmp_path: Path) -> None:
     assert {path.name: path.read_text() for path in (DOCS / "images").glob("*.svg")} == {
         path.name: path.read_text() for path in tmp_path.glob("*.svg")
     }
+
+
+def names_in(picture: str) -> set[str]:
+    return set(re.findall(r'<text class="name"[^>]*>([^<]+)</text>', (DOCS / "images" / f"{picture}.svg").read_text()))
+
+
+@pytest.mark.parametrize(("picture", "prefix"), [("paillier-sum", "SUM_"), ("secagg", "SECAGG_")])
+def test_diagrams_of_sums_name_all_messages(picture: str, prefix: str) -> None:
+    kinds = {kind.name.removeprefix(prefix).lower() for kind in Kind if kind.name.startswith(prefix)}
+    apart = {"state", "session"} if prefix == "SECAGG_" else set()
+    assert names_in(picture) == kinds - apart
+
+
+@pytest.mark.parametrize("model", ["logistic", "boosting"])
+def test_diagrams_of_models_name_all_messages(model: str) -> None:
+    code = "".join(path.read_text() for path in (ROOT / "src/bluetusk/vertical" / model).glob("*.py"))
+    sent = set(re.findall(r'(?:\.send|_exchange)\((?:link, )?"([a-z ]+)"', code))
+    optional = {"powers", "cubes", "to weigh", "weighed"} if model == "logistic" else set()
+    assert names_in(model) == sent - optional
