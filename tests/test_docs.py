@@ -12,7 +12,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -28,6 +27,7 @@ LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)\)")
 
 # Pages that a reader follows line by line; others may show fragments.
 FOLLOWED = (
+    "../README.md",
     "tutorials/arrays.md",
     "tutorials/ten-banks.md",
     "how-to/key-holder-sums.md",
@@ -93,15 +93,15 @@ def flower_is_there() -> bool:
 @pytest.mark.parametrize("name", FOLLOWED)
 def test_examples_run_as_printed(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    started = time.process_time()
+    started = sum(os.times()[:4])  # with that of the commands
     wrong = run_page((DOCS / name).read_text(), tmp_path, {})
     assert not wrong, "\n".join(wrong)
-    assert time.process_time() - started < SECONDS
+    assert sum(os.times()[:4]) - started < SECONDS
 
 
 def test_every_page_with_examples_is_followed() -> None:
     pages = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md") if ">>> " in page.read_text()}
-    assert pages == {*FOLLOWED, "how-to/flower.md"}
+    assert pages == {*FOLLOWED, "how-to/flower.md"} - {"../README.md"}
 
 
 def test_a_wrong_page_is_found(tmp_path: Path) -> None:
