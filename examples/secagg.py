@@ -24,8 +24,8 @@ def main() -> None:
     signing = {name: Ed25519PrivateKey.generate() for name in names}
     server_key = Ed25519PrivateKey.generate()
 
-    # The session is what all agree on. The plan: up to one of six may work with the server, two of six may vanish.
-    plan = secagg.plan(6, corrupt=0.2, dropout=0.34)  # the floats 1 / 6 and 1 / 3 are a little less than the fractions
+    # The session is what all agree on. The plan: up to one in six may work with the server, two in six may vanish.
+    plan = secagg.plan(6, corrupt=1 / 6, dropout=1 / 3)
     encoding = bt.FixedPoint(clip=1.0, frac_bits=30, max_weight=6 * 1000)
     clients = {name: (key.public_key().public_bytes_raw(), 1000) for name, key in signing.items()}
     session = secagg.Session(plan, encoding, 4, clients, server_key.public_key().public_bytes_raw())

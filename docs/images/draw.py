@@ -193,7 +193,7 @@ DIAGRAMS = {
             (
                 "C>S",
                 "reveal",
-                "for each client in the sum a share of its seed, for each that vanished one of its mask key",
+                "for each client in the sum a share of its seed, for each that dropped out one of its mask key",
             ),
             ("S", "restores the masks that are left, and takes them off the sum"),
         ],
