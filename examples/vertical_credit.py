@@ -3,7 +3,7 @@
     python examples/vertical_credit.py [ROWS]
 
 Each side is one function that gets its own table and a link to the other. `bluetusk party` does the same in two
-processes over TLS; `docs/vertical/tutorial.md` shows how.
+processes over TLS; `docs/tutorials/two-csv-files.md` shows how.
 """
 
 from __future__ import annotations
