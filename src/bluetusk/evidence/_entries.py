@@ -17,7 +17,7 @@ from ..wire import frame
 from ._head import Head
 from ._merkle import HASH, Tree, leaf_hash
 
-__all__ = ["Problem", "Record", "Scan", "encode_record", "scan"]
+__all__ = ["Problem", "Record", "Scan", "encode_record", "kept_head", "scan"]
 
 _FIELDS = ("by", "details", "hashes", "log", "seq", "task", "time", "what")
 _FIXED = struct.Struct("<4sHHIQ")
@@ -271,3 +271,14 @@ def _ends_in_head(tail: memoryview, size: int, log: bytes) -> bool:
     except FrameError:
         return False
     return head.size == size and head.log == log and head.valid()
+
+
+def kept_head(record: Record) -> tuple[str, Head] | None:
+    """Return the peer's name and head that a record keeps; None for any other record."""
+    if record.what != "peer_head":
+        return None
+    try:
+        party = frame.field(record.details, "party", str, high=NAME)
+        return party, Head.from_bytes(frame.field(record.details, "head", bytes, high=1024))
+    except FrameError:
+        return None

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..storage.append import read_whole
-from ._entries import Record, scan
-from ._exchange import kept_head
+from ._entries import Record, kept_head, scan
 from ._head import Head, utc
 from ._verify import Report
 from .identity import fingerprint_groups
