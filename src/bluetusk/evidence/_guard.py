@@ -110,7 +110,7 @@ class Guard:
             self._uses = Uses(store, owner)
         except (OSError, ProtocolAbort, FrameError) as error:
             raise PolicyRefused(f"the uses cannot be read from {os.fspath(store)!r}: {error}", clause="store") from None
-        self._latest = self._uses.latest
+        self._latest = self._uses.known.latest
         self._policy = loaded
         try:
             self._take(loaded)
@@ -249,7 +249,7 @@ class Guard:
             known = self._uses.find(peer, purpose, task)
             if known is None:
                 self._note(use, wanted)
-            left = grant.uses - self._uses.count(grant.id)
+            left = grant.uses - self._uses.known.count[grant.id]
             return Permit(grant.id, task, max(0, left), grant.until, known is not None)
 
     def release(
@@ -327,8 +327,8 @@ class Guard:
 
     def _take(self, policy: Policy) -> None:
         """Let a policy hold, if it is not older than the last one."""
-        serial, digest = self._uses.serial, policy.digest
-        if policy.serial < serial or (policy.serial == serial and digest != self._uses.policy):
+        serial, digest = self._uses.known.serial, policy.digest
+        if policy.serial < serial or (policy.serial == serial and digest != self._uses.known.policy):
             raise PolicyRefused(
                 f"the policy has the serial {policy.serial}, one with {serial} held already: sign it with a higher one",
                 clause="serial",
@@ -429,7 +429,7 @@ class Guard:
                 "max_ids_per_request",
                 f"{wanted.ids} ids are asked about, grant {grant.id!r} allows {grant.max_ids_per_request} at once",
             )
-        spent = self._uses.ids(grant.id)
+        spent = self._uses.known.ids[grant.id]
         if (
             self._uses.find(wanted.peer, wanted.purpose, wanted.task) is None
             and spent + wanted.ids > grant.max_ids_total
@@ -450,7 +450,7 @@ class Guard:
             if known.grant == grant.id:
                 return
             raise wanted.refused("task", f"task {wanted.task!r} was granted under grant {known.grant!r}")
-        if self._uses.count(grant.id) >= grant.uses:
+        if self._uses.known.count[grant.id] >= grant.uses:
             raise wanted.refused("uses", f"all {grant.uses} uses of grant {grant.id!r} are spent: ask for a new one")
 
     def _note(self, use: Use, wanted: Request) -> None:
