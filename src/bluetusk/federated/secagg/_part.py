@@ -202,7 +202,7 @@ class Part(Uncopied):
             raise FrameError("the signatures on the set of clients are not those of its members, in their order")
         view = self._view()
         for place, signature in zip(place_list(places), signatures, strict=True):
-            name = self.roster.name(self.session, place)
+            name = self.roster.name(place)
             try:
                 Ed25519PublicKey.from_public_bytes(self.session.clients[name][0]).verify(signature.tobytes(), view)
             except (InvalidSignature, ValueError):
@@ -229,7 +229,7 @@ class Part(Uncopied):
                 if not valid:
                     continue
                 if int(self._survivors[chosen].sum()) < plan.threshold:
-                    name = self.roster.name(self.session, place)
+                    name = self.roster.name(place)
                     raise ProtocolAbort(
                         f"the set of clients in the sum leaves {name!r} too few of the neighbours that it chose",
                         round=self.round,

@@ -108,7 +108,7 @@ class Peer(Uncopied):
 
     def _agree(self, roster: Roster, place: Place) -> bytes:
         if place not in self._agreed:
-            party = roster.name(self.session, place)
+            party = roster.name(place)
             self._agreed[place] = agree(self._share_key, roster.share_keys[place], self.round, party)
         return self._agreed[place]
 
@@ -140,7 +140,7 @@ class Peer(Uncopied):
         masks: list[Mask] = [(self_mask_key(session, round, self.seed, self.mask_public), True)]
         for place in neighbours:
             theirs = roster.mask_keys[place]
-            secret = agree(self._mask_key, theirs, round, roster.name(session, place))
+            secret = agree(self._mask_key, theirs, round, roster.name(place))
             pair = (self.mask_public, theirs) if me < place else (theirs, self.mask_public)
             masks.append((mask_key(session, round, secret, *pair), me < place))
         if len(masks) < 2:

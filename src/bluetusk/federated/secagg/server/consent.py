@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -57,8 +58,7 @@ class Consent(Closed["tuple[Unmask, Out]"]):
         return super().pack() | {f"consent {place}": signature for place, signature in self.consents.items()}
 
     @classmethod
-    def unpack(cls, round: Round, expected: set[ClientId], parts: Mapping[str, bytes]) -> Consent:
+    def unpack(cls, round: Round, parts: Mapping[str, bytes]) -> dict[str, Any]:
         """Read what :meth:`pack` gave."""
-        phase = super().unpack(round, expected, parts)
-        phase.consents = {Place(place): part for place, part in table(parts, "consent").items()}
-        return phase
+        consents = {Place(place): part for place, part in table(parts, "consent").items()}
+        return super().unpack(round, parts) | {"consents": consents}
