@@ -17,12 +17,12 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass, field, replace
-from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._closing import Closing
 from ..errors import FrameError, ProtocolAbort
 from ..wire.frame import Frame
 from .binning import Bins
@@ -177,7 +177,7 @@ class _Child:
         return f"{how}: {lines[-1].strip()}" if lines else how
 
 
-class _Children:
+class _Children(Closing):
     """All processes; leaving the context ends those that still run."""
 
     def __init__(self, plan: Plan, folder: str) -> None:
@@ -185,12 +185,8 @@ class _Children:
         self._plan = plan
         self._folder = folder
 
-    def __enter__(self) -> _Children:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """End all processes."""
         for child in self.all:
             child.process.kill()
         for child in self.all:
@@ -205,7 +201,7 @@ class _Children:
             numbers = [theirs.fileno(), *(link.fileno() for link in links)]
             told = json.dumps({**asdict(job), "report": numbers[0], "links": numbers[1:]})
             threads = self._plan.threads or (1 if job.role == "bank" else None)
-            errors = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 (closed in __exit__)
+            errors = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 (closed in close())
             process = subprocess.Popen(  # noqa: S603 (this interpreter, this package)
                 [sys.executable, "-c", _START, json.dumps(sys.path), told],
                 stdin=subprocess.DEVNULL,

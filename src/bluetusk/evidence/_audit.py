@@ -12,7 +12,6 @@ import os
 from collections.abc import Iterator
 from contextvars import Token
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -141,9 +140,7 @@ class Audit:
         self._token = AUDITOR.set(self._record)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._token is not None:
             AUDITOR.reset(self._token)
             self._token = None

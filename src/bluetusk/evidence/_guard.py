@@ -6,9 +6,9 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
+from .._closing import Closing
 from ..errors import FrameError, PolicyRefused, ProtocolAbort
 from ._request import GROUPED, SMALL, Request
 from ._uses import Use, Uses
@@ -51,7 +51,7 @@ class Permit:
     again: bool
 
 
-class Guard:
+class Guard(Closing):
     """Enforces a policy: whatever it does not grant is refused, and a use counts before the answer leaves.
 
     Parameters
@@ -128,14 +128,6 @@ class Guard:
         1
         """
         return self._policy
-
-    def __enter__(self) -> Guard:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Release the store.

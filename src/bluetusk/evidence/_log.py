@@ -7,9 +7,9 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from types import TracebackType
 from typing import Any
 
+from .._closing import Closing
 from .._locks import UnderWay
 from ..errors import InvalidKey, ProtocolAbort
 from ..storage import files
@@ -26,7 +26,7 @@ _OFFER = ("head", "proof", "since")
 _MOST_HASHES = 128  # a proof over 2^63 records has fewer
 
 
-class Log:
+class Log(Closing):
     """An append-only log with a Merkle tree in the form of RFC 6962.
 
     Made by :meth:`create`, opened again by :meth:`open`. One process writes it; a fork may not. Each record is followed
@@ -207,14 +207,6 @@ class Log:
 
     def __repr__(self) -> str:
         return f"<Log {self.id.hex()[:8]} of {self.records[0].by!r}, {len(self)} records>"
-
-    def __enter__(self) -> Log:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Release the file.

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from numpy.typing import NDArray
 
 from ... import _parallel
+from ..._closing import Closing
 from ..._numeric import as_int, as_numbers
 from ..._once import Uncopied
 from ...errors import BluetuskError, DecryptionError, FrameError, InvalidKey, ProtocolAbort
@@ -256,7 +257,7 @@ def _integers(integers: Any, length: int, limit: int) -> NDArray[np.int64]:
     return np.array(values, np.int64)
 
 
-class KeyHolder(Uncopied):
+class KeyHolder(Closing, Uncopied):
     """Decrypts sums; made by :meth:`PaillierSum.key_holder`.
 
     It decrypts at most one sum per (session, round, tensor), ever: that the sum is being decrypted is on the disk
@@ -405,14 +406,6 @@ class KeyHolder(Uncopied):
         ...     holder.close()
         """
         self._journal.close()
-
-    def __enter__(self) -> KeyHolder:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<KeyHolder of {self.session!r}>"
