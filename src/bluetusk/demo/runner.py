@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import IO, Any
 
 import numpy as np
@@ -225,21 +225,8 @@ def _environment(threads: int | None) -> dict[str, str]:
 
 def _start_all(children: _Children, plan: Plan, folder: str, noise: float) -> None:
     """Start the roles: banks are linked to the aggregator, that to a key holder if there is one, nobody to another."""
-    job = Job(
-        role="bank",
-        index=0,
-        banks=plan.banks,
-        seed=plan.seed,
-        key_size=plan.key_size,
-        penalty=plan.penalty,
-        data=plan.data,
-        rows=plan.rows,
-        vanish=-1,
-        patience=plan.patience,
-        state=folder,
-        method=plan.method,
-        noise=noise,
-    )
+    planned = {f.name: getattr(plan, f.name) for f in fields(Job) if hasattr(plan, f.name)}
+    job = Job(role="bank", index=0, vanish=-1, state=folder, noise=noise, **planned)
     vanishing = set(np.argsort(uniforms(plan.seed, "vanish", plan.banks))[: plan.drop].tolist())
     with contextlib.ExitStack() as ends:
 
