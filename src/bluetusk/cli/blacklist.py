@@ -101,10 +101,7 @@ class Settings:
         given = _toml.load(path)
         given.pop("role", None)
         section = given.pop("evidence", None)
-        if isinstance(given.get("limit"), int) and role == "host" and not isinstance(given["limit"], bool):
-            limit = given.pop("limit")
-        else:
-            limit = None
+        limit = given.pop("limit") if role == "host" and type(given.get("limit")) is int else None
         try:
             evidence = None if section is None else made_from(Evidence, section, "evidence.")
             known = {"evidence": evidence, "limit": limit, "role": role}

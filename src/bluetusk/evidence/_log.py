@@ -265,7 +265,7 @@ class Log(Closing):
         1
         """
         with self._file.turn:
-            return self._append(what, by, task, hashes, details)
+            return self._append(what, by, task, hashes or {}, details or {})
 
     def head(self, size: int | None = None) -> Head:
         """Return the log's signed head.
@@ -503,9 +503,9 @@ class Log(Closing):
                 details = {"party": party, "head": head.to_bytes(), "reason": refusal.reason[:512]}
                 if last is not None:
                     details["held"] = last.to_bytes()
-                self._append("peer_refused", self.records[0].by, details=details)
+                self._append("peer_refused", self.records[0].by, "", {}, details)
                 raise
-            self._append("peer_head", self.records[0].by, details={"party": party, "head": head.to_bytes()})
+            self._append("peer_head", self.records[0].by, "", {}, {"party": party, "head": head.to_bytes()})
             return head
 
     def peer_head(self, party: str) -> Head | None:
@@ -518,17 +518,10 @@ class Log(Closing):
         """
         return self._peers.get(party)
 
-    def _append(
-        self,
-        what: str,
-        by: str,
-        task: str = "",
-        hashes: Mapping[str, bytes] | None = None,
-        details: Mapping[str, Any] | None = None,
-    ) -> int:
+    def _append(self, what: str, by: str, task: str, hashes: Mapping[str, bytes], details: Mapping[str, Any]) -> int:
         """Add a record, by whom the turn is."""
         index = len(self.records)
-        record = Record(index, _now(self._clock), what, by, task, dict(hashes or {}), dict(details or {}))
+        record = Record(index, _now(self._clock), what, by, task, dict(hashes), dict(details))
         self._tree.truncate(index)  # of what an interrupt has left
         self._ends = {index: self._ends[index]}
         data = _entry(self._identity, self.id, record, self._tree)

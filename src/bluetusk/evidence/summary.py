@@ -117,15 +117,8 @@ def record_line(record: Record) -> str:
 
 def record_json(record: Record) -> dict[str, Any]:
     """Return a record as JSON takes it; bytes in hexadecimal."""
-    return {
-        "seq": record.seq,
-        "time": utc(record.time),
-        "what": record.what,
-        "by": record.by,
-        "task": record.task,
-        "hashes": _plain(record.hashes),
-        "details": _plain(record.details),
-    }
+    plain: dict[str, Any] = _plain({**vars(record), "time": utc(record.time)})
+    return plain
 
 
 def _plain(value: Any) -> Any:
