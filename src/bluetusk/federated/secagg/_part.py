@@ -21,7 +21,6 @@ from ._peer import Peer, Words, box_bytes, pack
 from ._roster import Roster
 from .boxes import Data, sealed_box
 from .masks import ring_dtype
-from .session import Session
 
 __all__ = ["ADVERTISED", "DONE", "IDLE", "OVER", "PHASES", "TURNS", "Part"]
 
@@ -41,8 +40,6 @@ class Part(Uncopied):
 
     Parameters
     ----------
-    session : Session
-        The configuration.
     client : ClientId
         Whose part it is.
     signing_key : Ed25519PrivateKey
@@ -65,14 +62,13 @@ class Part(Uncopied):
 
     def __init__(
         self,
-        session: Session,
         client: ClientId,
         signing_key: Ed25519PrivateKey,
         notes: Notes | Memory,
         peer: Peer,
         words: Words | None = None,
     ) -> None:
-        self.session, self.round, self.peer, self.words = session, peer.round, peer, words
+        self.session, self.round, self.peer, self.words = peer.session, peer.round, peer, words
         self._client, self._signing_key, self._notes = client, signing_key, notes
         self.frames: dict[Kind, bytes] = {}  # the server's messages that were taken
         self._own = b""

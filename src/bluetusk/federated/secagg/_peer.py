@@ -75,22 +75,15 @@ class Peer(Uncopied):
     ----------
     session, round
         What they are for.
-    share_secret, mask_secret, seed : bytes, optional
-        32 bytes each; fresh ones from the operating system by default.
+    secrets : bytes, optional
+        The secret of shares, the secret of masks and the seed, 32 bytes each; fresh ones from the operating system by
+        default.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        round: int,
-        share_secret: bytes | None = None,
-        mask_secret: bytes | None = None,
-        seed: bytes | None = None,
-    ) -> None:
+    def __init__(self, session: Session, round: int, secrets: bytes | None = None) -> None:
         self.session, self.round = session, round
-        self.share_secret = os.urandom(32) if share_secret is None else share_secret
-        self.mask_secret = os.urandom(32) if mask_secret is None else mask_secret
-        self.seed = os.urandom(32) if seed is None else seed
+        raw = os.urandom(96) if secrets is None else secrets
+        self.share_secret, self.mask_secret, self.seed = raw[:32], raw[32:64], raw[64:]
         self._share_key = X25519PrivateKey.from_private_bytes(self.share_secret)
         self._mask_key = X25519PrivateKey.from_private_bytes(self.mask_secret)
         self.share_public = self._share_key.public_key().public_bytes_raw()

@@ -176,7 +176,7 @@ class Client(Closing):
         self._forget(ADVERTISED)
         self.round, self.clipped = round, clipped
         peer = Peer(session, round)
-        self._part = Part(session, self._id, self._signing_key, self._notes, peer, words)
+        self._part = Part(self._id, self._signing_key, self._notes, peer, words)
         header = {"sender": self._id}
         return [signed(session, round, Kind.SECAGG_ADVERTISE, header, peer.advert(), self._signing_key)]
 
@@ -365,9 +365,8 @@ class Client(Closing):
         self._phase = phase
         self._seen = {kind: parts[f"seen {kind.name}"] for kind in TURNS if f"seen {kind.name}" in parts}
         if "secrets" in parts:
-            raw = parts["secrets"]
-            peer = Peer(self.session, self.round or 0, raw[:32], raw[32:64], raw[64:])
-            self._part = Part(self.session, self._id, self._signing_key, self._notes, peer)
+            peer = Peer(self.session, self.round or 0, parts["secrets"])
+            self._part = Part(self._id, self._signing_key, self._notes, peer)
             self._part.unpack(parts)
 
     def close(self) -> None:
