@@ -150,10 +150,7 @@ class Channel:
     def _exactly(self, size: int, deadline: float | None) -> bytes:
         data = bytearray()
         while len(data) < size:
-            if deadline is not None:
-                self._sock.settimeout(max(deadline - time.monotonic(), 1e-3))
-            else:
-                self._sock.settimeout(None)
+            self._sock.settimeout(None if deadline is None else max(deadline - time.monotonic(), 1e-3))
             try:
                 part = self._sock.recv(min(size - len(data), 1 << 16))
             except ConnectionError:

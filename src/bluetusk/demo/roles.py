@@ -205,14 +205,6 @@ def bank(job: Job, link: Channel, account: Account) -> None:
         session.public_key.precompute(pool)  # the next round's obfuscators, while the others are at work
 
 
-def _sent(link: Channel, data: bytes) -> bool:
-    try:
-        link.send(data)
-    except EOFError:
-        return False
-    return True
-
-
 class Banks:
     """The aggregator's connections to the banks that are still there."""
 
@@ -233,7 +225,9 @@ class Banks:
 
     def send_to(self, name: str, data: bytes) -> None:
         """Send a frame to one bank; lose it if it is gone."""
-        if not _sent(self.live[name], data):
+        try:
+            self.live[name].send(data)
+        except EOFError:
             self.lose(name, "vanished")
 
     def hellos(self) -> list[bytes]:
