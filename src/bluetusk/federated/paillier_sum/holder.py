@@ -10,8 +10,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from numpy.typing import NDArray
 
 from ... import _parallel
@@ -22,6 +20,7 @@ from ...errors import BluetuskError, DecryptionError, FrameError, InvalidKey, Pr
 from ...paillier.array import CipherArray
 from ...paillier.keys import PrivateKey
 from ...wire.frame import Kind, field
+from ..parties import signed_by
 from .journal import Journal
 from .messages import (
     MAX_REASON,
@@ -315,7 +314,6 @@ class KeyHolder(Closing, Uncopied):
             raise InvalidKey("private_key does not belong to this session's public key: open the session's own key")
         self.session = session
         self._private_key = private_key
-        self._keys = {name: Ed25519PublicKey.from_public_bytes(key) for name, (key, _) in session.clients.items()}
         self._journal = Journal(state, session.hash)
 
     def open(
@@ -429,12 +427,10 @@ class KeyHolder(Closing, Uncopied):
                 raise FrameError("it names a sender that is not a client of this session")
             blob = field(signed, name, bytes, length=96)
             stated = claims(session, round, tensor, name, blob[:32])
-            try:
-                self._keys[name].verify(blob[32:], signed_bytes(stated))
-            except InvalidSignature:
+            if not signed_by(session.clients[name][0], blob[32:], signed_bytes(stated)):
                 raise ProtocolAbort(
                     "the total is refused: a signature in it is not the client's", round=round, party=name
-                ) from None
+                )
         rejected = _check_rejected(session, frame.header, signed)
         plan, length = session.tensors[tensor]
         c = CipherArray.from_bytes(frame.payload, session.public_key, threads=threads)

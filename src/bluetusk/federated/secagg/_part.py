@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 
 from ..._once import Uncopied
 from ...errors import FrameError, ProtocolAbort
 from ...wire.frame import Frame, Kind, decode, encode, field
+from ..parties import signed_by
 from ._graph import draw
 from ._ids import ClientId, Place, Places, place_list, records
 from ._messages import about, bitmap, members, tagged, view_digest
@@ -199,10 +199,8 @@ class Part(Uncopied):
         view = self._view()
         for place, signature in zip(place_list(places), signatures, strict=True):
             name = self.roster.name(place)
-            try:
-                Ed25519PublicKey.from_public_bytes(self.session.clients[name][0]).verify(signature.tobytes(), view)
-            except (InvalidSignature, ValueError):
-                raise FrameError(f"{name!r} did not sign this set of clients") from None
+            if not signed_by(self.session.clients[name][0], signature.tobytes(), view):
+                raise FrameError(f"{name!r} did not sign this set of clients")
         if len(places) < self.session.plan.quorum:
             raise FrameError(f"{len(places)} clients signed the set, {self.session.plan.quorum} must")
 

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from ....errors import FrameError
 from ....wire.frame import Frame, Kind, check_fields
 from ....wire.frame import field as field_of
+from ...parties import signed_by
 from .._ids import ClientId, Place
 from .._messages import bitmap, view_digest
 from ._phase import Closed, Out, Round, table
@@ -38,10 +36,8 @@ class Consent(Closed["tuple[Unmask, Out]"]):
         check_fields(frame.header, {"session", "round", "sender", "signature"})
         signature: bytes = field_of(frame.header, "signature", bytes, length=64)
         session = self.round.session
-        try:
-            Ed25519PublicKey.from_public_bytes(session.clients[session.names[sender]][0]).verify(signature, self._view)
-        except (InvalidSignature, ValueError):
-            raise FrameError("the signature is not the sender's, or is on another set of clients") from None
+        if not signed_by(session.clients[session.names[sender]][0], signature, self._view):
+            raise FrameError("the signature is not the sender's, or is on another set of clients")
         self.consents[self.dealt.roster.places[sender]] = signature
 
     def end(self) -> tuple[Unmask, Out]:

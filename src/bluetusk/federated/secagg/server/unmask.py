@@ -211,8 +211,7 @@ def decode_sum(session: Session, total: Words, names: Sequence[str], round: int)
     if spare:
         np.right_shift(signed, spare, out=signed)  # the centred residue
     weight = int(signed[-1])
-    limits: list[int] = [session.clients[name][1] for name in names]
-    if not len(names) <= weight <= sum(limits):
+    if not len(names) <= weight <= sum(session.clients[name][1] for name in names):
         raise ProtocolAbort(
             "the sum's weight is not one that its clients can have: one of them did not keep to the protocol",
             round=round,
