@@ -8,8 +8,9 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 __all__ = [
     "KEY_SIZES",
@@ -17,6 +18,7 @@ __all__ = [
     "Failure",
     "Parser",
     "add_key_size",
+    "chosen",
     "number",
     "passphrase",
     "positive",
@@ -26,6 +28,8 @@ __all__ = [
 
 KEY_SIZES = (2048, 3072, 4096)
 PASSPHRASE = "BLUETUSK_PASSPHRASE"  # the name of an environment variable  # noqa: S105
+
+T = TypeVar("T")
 
 
 class Failure(Exception):
@@ -109,3 +113,8 @@ def add_key_size(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--key-size", type=int, choices=KEY_SIZES, default=3072, help="bits of the Paillier modulus (default: 3072)"
     )
+
+
+def chosen(plan: type[T], args: argparse.Namespace) -> T:
+    """Return a dataclass made of the options that have the names of its fields."""
+    return plan(**{f.name: getattr(args, f.name) for f in fields(plan) if f.name in args})  # type: ignore[arg-type]

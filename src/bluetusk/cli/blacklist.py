@@ -101,10 +101,7 @@ class Settings:
         given = _toml.load(path)
         given.pop("role", None)
         section = given.pop("evidence", None)
-        if isinstance(given.get("limit"), int) and role == "host" and not isinstance(given["limit"], bool):
-            limit = given.pop("limit")
-        else:
-            limit = None
+        limit = given.pop("limit") if role == "host" and type(given.get("limit")) is int else None
         try:
             evidence = None if section is None else made_from(Evidence, section, "evidence.")
             known = {"evidence": evidence, "limit": limit, "role": role}
@@ -292,7 +289,6 @@ def add_parser(commands: Any) -> None:
     commands : argparse subparsers
         Of the main parser.
     """
-    raw = argparse.RawDescriptionHelpFormatter
     blacklist = commands.add_parser(
         "blacklist",
         help="ask which ids are on a partner's list, or answer",
@@ -304,7 +300,6 @@ enough: the owner's limit and policy cap that.""",
   bluetusk blacklist demo                            both sides on this machine, made-up ids
   bluetusk blacklist serve --config network.toml     the list's owner
   bluetusk blacklist ask --config bank.toml          the asker""",
-        formatter_class=raw,
     )
     kinds = blacklist.add_subparsers(metavar="SIDE", required=True)
     asker = {"me": "bank", "peer": "network", "way": 'connect = "net.example.org:7443"', "table": "applicants"}
@@ -318,7 +313,6 @@ enough: the owner's limit and policy cap that.""",
             help=about,
             description=about.capitalize() + ".",
             epilog=_CONFIGURATION.format(**values, more=more),
-            formatter_class=raw,
         )
         command.add_argument("--config", required=True, metavar="FILE", help="TOML file, see below")
         _common(command)

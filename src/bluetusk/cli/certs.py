@@ -31,7 +31,6 @@ side makes its own, gives the certificate to the other and compares fingerprints
         epilog="""examples:
   bluetusk certs bank --out keys                           keys/bank.key.pem, keys/bank.cert.pem
   bluetusk certs network --out keys --address net.example.org --days 90""",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     certs.add_argument("name", metavar="NAME", help="the party's name: letters, digits, hyphens")
     certs.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where the files go (default: here)")

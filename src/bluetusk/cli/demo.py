@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import demo_credit
-from ._common import KEY_SIZES, Failure, add_key_size, number, positive, print_json
+from ._common import KEY_SIZES, Failure, add_key_size, chosen, number, positive, print_json
 
 __all__ = ["add_parser"]
 
@@ -41,17 +41,7 @@ def _demo_banks(args: argparse.Namespace) -> int:
     from ..demo.runner import Plan, run
 
     start = time.perf_counter()
-    plan = Plan(
-        banks=args.banks,
-        drop=args.drop,
-        seed=args.seed,
-        key_size=args.key_size,
-        threads=args.threads,
-        data=args.data,
-        rows=args.rows,
-        method=args.method,
-        epsilon=args.epsilon,
-    )
+    plan = chosen(Plan, args)
     try:
         customers = data.load(plan.data, rows=plan.rows, seed=plan.seed)
         dealt = data.deal(customers, banks=plan.banks, seed=plan.seed)

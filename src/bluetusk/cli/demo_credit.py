@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..demo.report import Table
 
 from ..tasks import MODELS, TASKS
-from ._common import add_key_size
+from ._common import add_key_size, chosen
 
 __all__ = ["add_parser"]
 
@@ -40,9 +40,7 @@ def _run(args: argparse.Namespace) -> int:
 
     if args.epochs == 0 and args.trees == 0:
         args.parser.error("--epochs 0 and --trees 0 leave nothing to train")
-    plan = CreditPlan(
-        rows=args.rows, epochs=args.epochs, trees=args.trees, key_size=args.key_size, seed=args.seed, keep=args.keep
-    )
+    plan = chosen(CreditPlan, args)
     if args.keep is not None and args.keep.exists() and any(args.keep.iterdir()):
         args.parser.error(f"argument --keep: {args.keep} is not empty: give a new folder")
     if plan.key_size < 3072:
@@ -173,7 +171,6 @@ with scikit-learn on both tables together (UCI data, 30 000 customers, CC BY 4.0
   bluetusk demo credit --keep case                     the parties' files stay: configurations, logs, models
 
 needs: {_EXTRA}""",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_key_size(credit)
     number = {"type": int, "metavar": "N"}

@@ -151,7 +151,6 @@ step when it is started again with the same file.""",
 examples:
   bluetusk party --role host --config network.toml
   bluetusk party --role guest --config bank.toml --json > result.json""",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     party.add_argument("--role", choices=("guest", "host"), help="overrides the file's role")
     party.add_argument("--config", required=True, metavar="FILE", help="TOML file, see below")

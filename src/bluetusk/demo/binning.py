@@ -39,25 +39,18 @@ def _amounts() -> NDArray[np.float64]:
     return np.unique(np.rint(np.geomspace(1e2, 1e6, 44) / 100.0) * 100.0)
 
 
-def _grid(name: str) -> _Grid:
-    if name == "SEX":
-        return _Grid(_codes(1, 2), "nominal")
-    if name == "EDUCATION":
-        return _Grid(_codes(0, 6), "nominal")
-    if name == "MARRIAGE":
-        return _Grid(_codes(0, 3), "nominal")
-    if name == "AGE":
-        return _Grid(_codes(20, 80), "amount")
-    if name == "LIMIT_BAL":
-        return _Grid(np.arange(15e3, 805e3, 10e3), "amount")
-    if name.startswith("PAY_AMT"):
-        return _Grid(np.concatenate([[0.5], _amounts()]), "amount")
-    if name.startswith("BILL_AMT"):
-        return _Grid(np.concatenate([-_amounts()[::-6], [-0.5, 0.5], _amounts()]), "amount")
-    return _Grid(_codes(-2, 8), "ordered")
-
-
-_GRIDS = tuple(_grid(name) for name in FEATURES)
+_OF_COLUMNS = {
+    "SEX": _Grid(_codes(1, 2), "nominal"),
+    "EDUCATION": _Grid(_codes(0, 6), "nominal"),
+    "MARRIAGE": _Grid(_codes(0, 3), "nominal"),
+    "AGE": _Grid(_codes(20, 80), "amount"),
+    "LIMIT_BAL": _Grid(np.arange(15e3, 805e3, 10e3), "amount"),
+    "PAY_AMT": _Grid(np.concatenate([[0.5], _amounts()]), "amount"),
+    "BILL_AMT": _Grid(np.concatenate([-_amounts()[::-6], [-0.5, 0.5], _amounts()]), "amount"),
+    "PAY_": _Grid(_codes(-2, 8), "ordered"),
+}
+"""By how a column's name begins; the first that fits."""
+_GRIDS = tuple(next(grid for start, grid in _OF_COLUMNS.items() if name.startswith(start)) for name in FEATURES)
 _SIZES = np.array([len(grid.edges) + 1 for grid in _GRIDS], dtype=np.int64)
 _STARTS = np.concatenate([[0], np.cumsum(_SIZES)[:-1]])
 CELLS: int = int(_SIZES.sum())

@@ -15,7 +15,7 @@ from ..errors import FrameError
 from ..wire.frame import Frame, Kind, decode, encode
 from ..wire.frame import field as checked
 
-__all__ = ["Account", "Channel", "Usage", "note", "read_note"]
+__all__ = ["Account", "Channel", "Usage", "note", "read_note", "topic_of"]
 
 _LENGTH = struct.Struct("<I")
 _LARGEST = 1 << 26
@@ -150,10 +150,7 @@ class Channel:
     def _exactly(self, size: int, deadline: float | None) -> bytes:
         data = bytearray()
         while len(data) < size:
-            if deadline is not None:
-                self._sock.settimeout(max(deadline - time.monotonic(), 1e-3))
-            else:
-                self._sock.settimeout(None)
+            self._sock.settimeout(None if deadline is None else max(deadline - time.monotonic(), 1e-3))
             try:
                 part = self._sock.recv(min(size - len(data), 1 << 16))
             except ConnectionError:
@@ -197,3 +194,10 @@ def read_note(data: bytes, *topics: str) -> Frame:
     frame = decode(data, Kind.MESSAGE)
     checked(frame.header, "topic", str, choices=topics or None)
     return frame
+
+
+def topic_of(frame: Frame) -> str:
+    """Return what a frame that is no session is about."""
+    if frame.kind is not Kind.MESSAGE:
+        raise FrameError(f"frame is of kind {frame.kind.name}, expected a note or a session")
+    return checked(frame.header, "topic", str)

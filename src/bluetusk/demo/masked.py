@@ -19,7 +19,7 @@ limits that follow from them, then stay at home.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from functools import partial
 
@@ -33,10 +33,9 @@ from ..federated import secagg
 from ..wire.frame import Kind, decode, field
 from . import private
 from .binning import CELLS, Bins, cells_of, choose_bins, histogram
-from .channel import Account, Channel, note, read_note
-from .data import deal, load
+from .channel import Account, Channel, note, read_note, topic_of
 from .model import gradient
-from .roles import FRAC_BITS, MIN_CLIENTS, Banks, Fitted, Job, Tell, bank_name, fit, read_hello, rounded_up, topic_of
+from .roles import FRAC_BITS, MIN_CLIENTS, Banks, Fitted, Job, Tell, bank_name, fit, own_rows, read_hello, rounded_up
 
 __all__ = ["CORRUPT", "aggregator", "bank", "honest", "plan_for"]
 
@@ -168,11 +167,7 @@ class _Bank:
 
 def bank(job: Job, link: Channel, account: Account) -> None:
     """Run one bank: it reads its own customers, and sends nothing about them but masked values."""
-    customers = load(job.data, rows=job.rows, seed=job.seed)
-    dealt = deal(customers, banks=job.banks, seed=job.seed)
-    mine = (dealt.bank == job.index) & dealt.train
-    me = _Bank(job, bank_name(job.index), customers.x[mine], customers.y[mine])
-    del customers, dealt
+    me = _Bank(job, bank_name(job.index), *own_rows(job))
     link.send(note("hello", name=me.name, key=me.public, limit=me.limit))
     while True:
         data = link.receive(None)
@@ -233,6 +228,18 @@ class _Sums:
                 if len(self._banks.live) == before:  # nobody vanished: trying again would not help
                     raise ProtocolAbort(err.reason, round=round, party=err.party) from None
 
+    def descend(self, counts: NDArray[np.int64], bins: Bins) -> Fitted:
+        """Spend the banks' privacy on a few noisy gradients."""
+        descent = private.Descent(bins, counts, self._job.penalty)
+        rounds = 0
+        while self.requests < private.STEPS:
+            opened = self.open("gradient", bins.size + 1, rounds, descent.point)
+            descent.tell(opened.integers)
+            gap = np.array([descent.gap]).tobytes()
+            rounds += 1
+            self._tell(note("step", gap, round=rounds - 1, clients=len(opened.clients), of=private.STEPS))
+        return Fitted(descent.mean, rounds, [0], list(opened.clients), 0)
+
     def _round(self, server: secagg.Server, ask: bytes) -> secagg.Result:
         self._banks.send(ask)
         take = partial(_take, server, self._tell)
@@ -269,27 +276,6 @@ def aggregator(job: Job, links: list[Channel], tell: Tell, account: Account) -> 
     account.enter("training")
     tell(note("phase", name="training"))
     sums.requests = 0
-    length = bins.size + 1
-    ask: Callable[[int, NDArray[np.float64]], secagg.Result] = partial(sums.open, "gradient", length)
-    fitted = _descend(job, sums, ask, tell, counts, bins) if job.noise else fit(job.penalty, ask, tell, counts, bins)
+    ask = partial(sums.open, "gradient", bins.size + 1)
+    fitted = sums.descend(counts, bins) if job.noise else fit(job.penalty, ask, tell, counts, bins)
     fitted.end(banks.send, tell)
-
-
-def _descend(
-    job: Job,
-    sums: _Sums,
-    ask: Callable[[int, NDArray[np.float64]], secagg.Result],
-    tell: Tell,
-    counts: NDArray[np.int64],
-    bins: Bins,
-) -> Fitted:
-    """Spend the banks' privacy on a few noisy gradients."""
-    descent = private.Descent(bins, counts, job.penalty)
-    rounds = 0
-    while sums.requests < private.STEPS:
-        opened = ask(rounds, descent.point)
-        descent.tell(opened.integers)
-        gap = np.array([descent.gap]).tobytes()
-        rounds += 1
-        tell(note("step", gap, round=rounds - 1, clients=len(opened.clients), of=private.STEPS))
-    return Fitted(descent.mean, rounds, [0], list(opened.clients), 0)

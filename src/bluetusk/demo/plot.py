@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -62,23 +63,13 @@ def _curves(axes: mpl.axes.Axes, c: Comparison) -> None:
     for k, name in enumerate(c.names):
         false, true, _ = roc_curve(c.labels, c.curves[name])
         axes.plot(false, true, color=_ALONE, lw=0.9, alpha=0.8, label=None if k else _span(c.alone))
-    false, true, _ = roc_curve(c.labels, c.curves["federated"])
-    axes.plot(
-        false,
-        true,
-        color=_FEDERATED,
-        lw=2.6,
-        label=f"federated: {with_interval(c.federated, c.intervals['federated'])}",
-    )
-    false, true, _ = roc_curve(c.labels, c.curves["pooled"])
-    axes.plot(
-        false,
-        true,
-        color=_POOLED,
-        lw=1.3,
-        ls=(0, (3, 3)),
-        label=f"pooled plaintext: {with_interval(c.pooled, c.intervals['pooled'])}",
-    )
+    looks: dict[str, dict[str, Any]] = {
+        "federated": {"color": _FEDERATED, "lw": 2.6},
+        "pooled": {"color": _POOLED, "lw": 1.3, "ls": (0, (3, 3))},
+    }
+    for name, title, area in (("federated", "federated", c.federated), ("pooled", "pooled plaintext", c.pooled)):
+        false, true, _ = roc_curve(c.labels, c.curves[name])
+        axes.plot(false, true, label=f"{title}: {with_interval(area, c.intervals[name])}", **looks[name])
     axes.plot([0, 1], [0, 1], color=_INK, lw=0.7, ls=":")
     axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal", xlabel="good customers refused", ylabel="defaults found")
     axes.set_title("ROC on everybody's test customers", color=_INK, fontsize=10.5)

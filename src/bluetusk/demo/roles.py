@@ -19,10 +19,11 @@ tells what it used; nothing of that comes from a bank's data, but for the model 
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -35,16 +36,17 @@ from ..encoding import FixedPoint
 from ..errors import FrameError, ProtocolAbort
 from ..federated import Aggregator, PaillierSum, Rejected, SumResult
 from ..federated.secagg import Result
-from ..paillier.keys import PrivateKey, PublicKey, generate_keypair
+from ..paillier.keys import PrivateKey, generate_keypair
 from ..wire.frame import Frame, Kind, decode, field
 from .binning import CELLS, Bins, cells_of, choose_bins, histogram
-from .channel import Account, Channel, note, read_note
+from .channel import Account, Channel, note, read_note, topic_of
 from .data import FEATURES, deal, load
 from .model import QuasiNewton, gradient, inverse_hessian
 
 __all__ = [
     "FRAC_BITS",
     "MIN_CLIENTS",
+    "Ask",
     "Banks",
     "Fitted",
     "Job",
@@ -54,9 +56,9 @@ __all__ = [
     "bank_name",
     "fit",
     "key_holder",
+    "own_rows",
     "read_hello",
     "rounded_up",
-    "topic_of",
 ]
 
 MIN_CLIENTS = 3
@@ -72,6 +74,8 @@ _MOST_ROUNDS = 500
 _START = 60.0  # seconds in which a bank says hello, however short the rounds' patience is
 
 Tell = Callable[[bytes], None]
+Ask = Callable[[int, NDArray[np.float64]], SumResult | Result]
+"""Takes a round and a point, returns the sum of the banks' values there."""
 
 
 @dataclass(frozen=True)
@@ -149,14 +153,18 @@ def rounded_up(rows: int) -> int:
     return -(-rows // _LIMIT_STEP) * _LIMIT_STEP
 
 
-def bank(job: Job, link: Channel, account: Account) -> None:
-    """Run one bank: it reads its own customers, and sends nothing about them but encrypted sums."""
-    name = bank_name(job.index)
+def own_rows(job: Job) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the features and labels of the customers with whom a bank trains."""
     customers = load(job.data, rows=job.rows, seed=job.seed)
     dealt = deal(customers, banks=job.banks, seed=job.seed)
     mine = (dealt.bank == job.index) & dealt.train
-    x, y = customers.x[mine], customers.y[mine]
-    del customers, dealt
+    return customers.x[mine], customers.y[mine]
+
+
+def bank(job: Job, link: Channel, account: Account) -> None:
+    """Run one bank: it reads its own customers, and sends nothing about them but encrypted sums."""
+    name = bank_name(job.index)
+    x, y = own_rows(job)
     signing_key = Ed25519PrivateKey.generate()
     public = signing_key.public_key().public_bytes_raw()
     link.send(note("hello", name=name, key=public, limit=rounded_up(len(y))))
@@ -197,21 +205,6 @@ def bank(job: Job, link: Channel, account: Account) -> None:
         session.public_key.precompute(pool)  # the next round's obfuscators, while the others are at work
 
 
-def topic_of(frame: Frame) -> str:
-    """Return what a frame that is no session is about."""
-    if frame.kind is not Kind.MESSAGE:
-        raise FrameError(f"frame is of kind {frame.kind.name}, expected a note or a session")
-    return field(frame.header, "topic", str)
-
-
-def _sent(link: Channel, data: bytes) -> bool:
-    try:
-        link.send(data)
-    except EOFError:
-        return False
-    return True
-
-
 class Banks:
     """The aggregator's connections to the banks that are still there."""
 
@@ -232,7 +225,9 @@ class Banks:
 
     def send_to(self, name: str, data: bytes) -> None:
         """Send a frame to one bank; lose it if it is gone."""
-        if not _sent(self.live[name], data):
+        try:
+            self.live[name].send(data)
+        except EOFError:
             self.lose(name, "vanished")
 
     def hellos(self) -> list[bytes]:
@@ -319,13 +314,21 @@ def key_holder(job: Job, link: Channel, tell: Tell, account: Account) -> None:
         clients = _roster(link)
         account.enter("bins")
         tell(note("phase", name="bins"))
-        counts = _count(job, link, public_key, private_key, clients)
+        plan = FixedPoint.integers(limit=max(limit for _, limit in clients.values()), max_weight=len(clients))
+        equal = {name: (key, 1) for name, (key, _) in clients.items()}
+        session = PaillierSum(public_key, {"counts": (plan, CELLS + 1)}, equal, MIN_CLIENTS)
+        with _asking(job, link, session, private_key) as ask:
+            counts = np.asarray(ask(0, np.zeros(0)).integers, dtype=np.int64)
         bins = choose_bins(counts)
         link.send(note("bins", bins.to_bytes()))
         tell(note("bins", bins.to_bytes(), size=bins.size))
         account.enter("training")
         tell(note("phase", name="training"))
-        _train(job, link, tell, public_key, private_key, clients, counts, bins)
+        plan = FixedPoint(clip=1.0, frac_bits=FRAC_BITS, max_weight=sum(limit for _, limit in clients.values()))
+        session = PaillierSum(public_key, {"gradient": (plan, bins.size + 1)}, clients, MIN_CLIENTS)
+        with _asking(job, link, session, private_key) as ask:
+            fitted = fit(job.penalty, ask, tell, counts, bins)
+        fitted.end(link.send, tell)
 
 
 def read_hello(frame: Frame, clients: dict[str, tuple[bytes, int]]) -> None:
@@ -349,46 +352,18 @@ def _roster(link: Channel) -> dict[str, tuple[bytes, int]]:
     return clients
 
 
-def _count(
-    job: Job,
-    link: Channel,
-    public_key: PublicKey,
-    private_key: PrivateKey,
-    clients: dict[str, tuple[bytes, int]],
-) -> NDArray[np.int64]:
-    """Have the banks' histograms summed."""
-    plan = FixedPoint.integers(limit=max(limit for _, limit in clients.values()), max_weight=len(clients))
-    equal = {name: (key, 1) for name, (key, _) in clients.items()}
-    session = PaillierSum(public_key, {"counts": (plan, CELLS + 1)}, equal, MIN_CLIENTS)
-    with session.key_holder(private_key, state=f"{job.state}/counts") as holder:
-        link.send(session.to_bytes())
-        link.send(note("ask", round=0, tensor="counts"))
-        opened = holder.open(link.receive(None))
-    return np.asarray(opened.integers, dtype=np.int64)
-
-
-def _train(
-    job: Job,
-    link: Channel,
-    tell: Tell,
-    public_key: PublicKey,
-    private_key: PrivateKey,
-    clients: dict[str, tuple[bytes, int]],
-    counts: NDArray[np.int64],
-    bins: Bins,
-) -> None:
-    """Have the banks' gradients summed until the optimum is there."""
-    plan = FixedPoint(clip=1.0, frac_bits=FRAC_BITS, max_weight=sum(limit for _, limit in clients.values()))
-    session = PaillierSum(public_key, {"gradient": (plan, bins.size + 1)}, clients, MIN_CLIENTS)
-    with session.key_holder(private_key, state=f"{job.state}/gradient") as holder:
+@contextlib.contextmanager
+def _asking(job: Job, link: Channel, session: PaillierSum, private_key: PrivateKey) -> Iterator[Ask]:
+    """Begin a session of one tensor, whose sums are opened as they are asked for."""
+    (tensor,) = session.tensors
+    with session.key_holder(private_key, state=f"{job.state}/{tensor}") as holder:
         link.send(session.to_bytes())
 
         def ask(round: int, point: NDArray[np.float64]) -> SumResult:
-            link.send(note("ask", point.astype("<f8").tobytes(), round=round, tensor="gradient"))
+            link.send(note("ask", point.astype("<f8").tobytes(), round=round, tensor=tensor))
             return holder.open(link.receive(None))
 
-        fitted = fit(job.penalty, ask, tell, counts, bins)
-    fitted.end(link.send, tell)
+        yield ask
 
 
 class Fitted(NamedTuple):
@@ -424,7 +399,7 @@ class Fitted(NamedTuple):
 
 def fit(
     penalty: float,
-    ask: Callable[[int, NDArray[np.float64]], SumResult | Result],
+    ask: Ask,
     tell: Tell,
     counts: NDArray[np.int64],
     bins: Bins,

@@ -16,13 +16,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import asdict, dataclass, field, replace
-from types import TracebackType
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._closing import Closing
 from ..errors import FrameError, ProtocolAbort
 from ..wire.frame import Frame
 from .binning import Bins
@@ -177,7 +177,7 @@ class _Child:
         return f"{how}: {lines[-1].strip()}" if lines else how
 
 
-class _Children:
+class _Children(Closing):
     """All processes; leaving the context ends those that still run."""
 
     def __init__(self, plan: Plan, folder: str) -> None:
@@ -185,12 +185,8 @@ class _Children:
         self._plan = plan
         self._folder = folder
 
-    def __enter__(self) -> _Children:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """End all processes."""
         for child in self.all:
             child.process.kill()
         for child in self.all:
@@ -205,7 +201,7 @@ class _Children:
             numbers = [theirs.fileno(), *(link.fileno() for link in links)]
             told = json.dumps({**asdict(job), "report": numbers[0], "links": numbers[1:]})
             threads = self._plan.threads or (1 if job.role == "bank" else None)
-            errors = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 (closed in __exit__)
+            errors = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 (closed in close())
             process = subprocess.Popen(  # noqa: S603 (this interpreter, this package)
                 [sys.executable, "-c", _START, json.dumps(sys.path), told],
                 stdin=subprocess.DEVNULL,
@@ -229,21 +225,8 @@ def _environment(threads: int | None) -> dict[str, str]:
 
 def _start_all(children: _Children, plan: Plan, folder: str, noise: float) -> None:
     """Start the roles: banks are linked to the aggregator, that to a key holder if there is one, nobody to another."""
-    job = Job(
-        role="bank",
-        index=0,
-        banks=plan.banks,
-        seed=plan.seed,
-        key_size=plan.key_size,
-        penalty=plan.penalty,
-        data=plan.data,
-        rows=plan.rows,
-        vanish=-1,
-        patience=plan.patience,
-        state=folder,
-        method=plan.method,
-        noise=noise,
-    )
+    planned = {f.name: getattr(plan, f.name) for f in fields(Job) if hasattr(plan, f.name)}
+    job = Job(role="bank", index=0, vanish=-1, state=folder, noise=noise, **planned)
     vanishing = set(np.argsort(uniforms(plan.seed, "vanish", plan.banks))[: plan.drop].tolist())
     with contextlib.ExitStack() as ends:
 

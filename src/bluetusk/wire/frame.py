@@ -36,6 +36,7 @@ from ..errors import FrameError
 from ._header import MAX_DEPTH, MAX_HEADER, MAX_VALUES, pack, unpack
 
 __all__ = [
+    "FIXED",
     "MAGIC",
     "MAX_DEPTH",
     "MAX_EMPTY",
@@ -51,7 +52,6 @@ __all__ = [
     "encode",
     "field",
     "read_exact",
-    "read_frame",
     "read_header",
     "shape_field",
     "shape_text",
@@ -70,7 +70,8 @@ MAX_EMPTY = 1 << 10
 """Largest product of the other axes where an axis is 0. No byte of the payload pays for these axes, but whoever sums
 over the empty one gets as many elements: 1024 ciphertexts under the longest key are one mebibyte."""
 
-_FIXED = struct.Struct("<4sHHIQ")
+FIXED = struct.Struct("<4sHHIQ")
+"""What each frame begins with: magic, version, kind, bytes of the header, bytes of the payload."""
 _CHUNK = 1 << 16  # a stream is read in such steps, so a lying length costs no more than what was really sent
 
 T = TypeVar("T", bool, int, str, bytes, list[Any], dict[str, Any])
@@ -228,13 +229,13 @@ def decode(data: bytes | bytearray | memoryview, kind: Kind | None = None, *, ma
     except TypeError:
         kind_of = "a view that is not contiguous" if isinstance(data, memoryview) else type(data).__name__
         raise TypeError(f"data must be bytes, a bytearray or a contiguous view of them, not {kind_of}") from None
-    got, header_len, payload_len = _fixed(bytes(view[: _FIXED.size]), kind, max_payload)
-    there = view.nbytes - _FIXED.size
+    got, header_len, payload_len = _fixed(bytes(view[: FIXED.size]), kind, max_payload)
+    there = view.nbytes - FIXED.size
     if header_len + payload_len != there:
         what = "truncated" if header_len + payload_len > there else "followed by other bytes"
         raise FrameError(f"frame is {what}: its lengths say {header_len + payload_len} bytes, there are {there}")
-    header = unpack(view[_FIXED.size : _FIXED.size + header_len])
-    return Frame(got, VERSION, header, view[_FIXED.size + header_len :])
+    header = unpack(view[FIXED.size : FIXED.size + header_len])
+    return Frame(got, VERSION, header, view[FIXED.size + header_len :])
 
 
 def write_header(fp: BinaryIO, kind: Kind, header: Mapping[str, Any], payload_len: int) -> int:
@@ -307,41 +308,8 @@ def read_header(
     >>> read_header(io.BytesIO(encode(Kind.PLAN, {"clip": 4}, b"xyz")))
     ({'clip': 4}, 3)
     """
-    _, header, payload_len = _read_head(fp, kind, max_payload)
-    return header, payload_len
-
-
-def read_frame(fp: BinaryIO, kind: Kind | None = None, *, max_payload: int) -> Frame:
-    """Read one whole frame from a stream and leave the stream right behind it.
-
-    Parameters
-    ----------
-    fp : binary file object
-        Where to read.
-    kind : Kind, optional
-        The kind that is expected; None takes any known one.
-    max_payload : int
-        Refuse a longer payload, in bytes.
-
-    Returns
-    -------
-    Frame
-        With a payload of its own. Memory grows with the bytes that arrive, not with the length that is claimed.
-
-    Raises
-    ------
-    FrameError
-        If the stream does not start with a canonical frame of the expected kind.
-
-    Examples
-    --------
-    >>> import io
-    >>> fp = io.BytesIO(encode(Kind.PLAN, {"clip": 4}, b"xyz") + b"next")
-    >>> bytes(read_frame(fp, Kind.PLAN, max_payload=1 << 20).payload), fp.read()
-    (b'xyz', b'next')
-    """
-    got, header, payload_len = _read_head(fp, kind, max_payload)
-    return Frame(got, VERSION, header, memoryview(_read_bytes(fp, payload_len)))
+    _, header_len, payload_len = _fixed(bytes(_read_bytes(fp, FIXED.size)), kind, max_payload)
+    return unpack(_read_bytes(fp, header_len)), payload_len
 
 
 def read_exact(fp: BinaryIO, view: bytearray | memoryview) -> None:
@@ -598,14 +566,14 @@ def _head(kind: Kind, header: Mapping[str, Any], payload_len: int) -> bytes:
     if not 0 <= payload_len < 1 << 64:
         raise ValueError(f"payload_len is {payload_len}: it must be a length in bytes")
     body = pack(header)
-    return _FIXED.pack(MAGIC, VERSION, Kind(kind), len(body), payload_len) + body
+    return FIXED.pack(MAGIC, VERSION, Kind(kind), len(body), payload_len) + body
 
 
 def _fixed(view: bytes, kind: Kind | None, max_payload: int | None) -> tuple[Kind, int, int]:
     """Parse the fixed header: kind, length of the header map, length of the payload."""
-    if len(view) < _FIXED.size:
-        raise FrameError(f"frame is truncated: {len(view)} bytes are fewer than its fixed header of {_FIXED.size}")
-    magic, version, code, header_len, payload_len = _FIXED.unpack(view)
+    if len(view) < FIXED.size:
+        raise FrameError(f"frame is truncated: {len(view)} bytes are fewer than its fixed header of {FIXED.size}")
+    magic, version, code, header_len, payload_len = FIXED.unpack(view)
     if magic != MAGIC:
         raise FrameError(f"not a bluetusk frame: it starts with {magic.hex()}, not {MAGIC.hex()}")
     if version != VERSION:
@@ -621,11 +589,6 @@ def _fixed(view: bytes, kind: Kind | None, max_payload: int | None) -> tuple[Kin
     if max_payload is not None and payload_len > max_payload:
         raise FrameError(f"frame payload claims {payload_len} bytes, more than the {max_payload} allowed here")
     return got, header_len, payload_len
-
-
-def _read_head(fp: BinaryIO, kind: Kind | None, max_payload: int | None) -> tuple[Kind, dict[str, Any], int]:
-    got, header_len, payload_len = _fixed(bytes(_read_bytes(fp, _FIXED.size)), kind, max_payload)
-    return got, unpack(_read_bytes(fp, header_len)), payload_len
 
 
 def _read_bytes(fp: BinaryIO, n: int) -> bytearray:
