@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import sys
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import _parallel
+from .._kernels.modexp import Montgomery
 from .._powers import product_us
 from ..encoding import FixedPoint
 from . import _bounds, _words
 from ._store import Index, Words, build, ones, part
-
-if TYPE_CHECKING:
-    from .._kernels.modexp import Montgomery
 
 __all__ = ["Entries", "asked_by_scipy", "entries_of", "is_sparse", "multiexp"]
 

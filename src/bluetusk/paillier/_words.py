@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _parallel
+from .._kernels.modexp import Montgomery
 from .._powers import product_us
 from . import _bounds, _straus
 from ._store import Index, Words, build, empty, ones, part
-
-if TYPE_CHECKING:
-    from .._kernels.modexp import Montgomery
 
 __all__ = [
     "histogram",

@@ -13,20 +13,16 @@ import weakref
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bluetusk import _parallel
 from bluetusk._fork import process
+from bluetusk._kernels.paillier import PaillierPublic
 from bluetusk._once import Uncopied
+from bluetusk.paillier._scheme import Scheme
 from bluetusk.paillier._standard import random_units
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from bluetusk._kernels.paillier import PaillierPublic
-    from bluetusk.paillier.scheme import Scheme
 
 __all__ = ["TABLE_BYTES", "Blinder", "shared_blinder"]
 

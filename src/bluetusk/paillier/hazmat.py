@@ -8,18 +8,16 @@ recorded.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import gmpy2
 import numpy as np
+from numpy.typing import NDArray
 
 from bluetusk import _parallel
 from bluetusk._numeric import as_int
 from bluetusk.errors import InvalidCiphertext
 from bluetusk.paillier.keys import PrivateKey, PublicKey
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 __all__ = ["decrypt_raw", "encrypt_with"]
 

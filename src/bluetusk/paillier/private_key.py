@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NoReturn, final
+from types import TracebackType
+from typing import Any, NoReturn, final
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .. import _parallel
+from .._kernels.paillier import PaillierPrivate
 from .._numeric import as_int
+from ..encoding import FixedPoint
 from ..errors import InvalidKey
 from ..storage import files
 from . import array as arrays
 from . import encrypting, keyfile
+from .array import CipherArray
 from .public_key import PublicKey
 from .scheme import PrivateBase, scheme_of
-
-if TYPE_CHECKING:
-    from types import TracebackType
-
-    from numpy.typing import ArrayLike, NDArray
-
-    from .._kernels.paillier import PaillierPrivate
-    from ..encoding import FixedPoint
-    from . import CipherArray
 
 __all__ = ["PrivateKey"]
 

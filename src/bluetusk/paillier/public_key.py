@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn, final
+from typing import Any, NoReturn, final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .. import _parallel
 from .._kernels.paillier import PaillierPublic
 from .._numeric import as_int
+from ..encoding import FixedPoint
 from ..errors import FrameError, InvalidKey
 from ..wire import frame
 from . import array as arrays
 from . import jwk, validate
+from .array import CipherArray
 from .blinding import Blinder, shared_blinder
 from .fingerprint import spoken
 from .scheme import SCHEMES, PublicBase, Scheme, scheme_of
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import ArrayLike, NDArray
-
-    from ..encoding import FixedPoint
-    from . import CipherArray
 
 __all__ = ["PublicKey"]
 

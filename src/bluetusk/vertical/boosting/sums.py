@@ -8,7 +8,7 @@ ciphertexts adds both.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 from ...encoding import FixedPoint
 from ...errors import DecryptionError, ProtocolAbort
 from ...paillier.array import CipherArray, concatenate, encrypt_integers
+from ...paillier.keys import PrivateKey, PublicKey
 from ...paillier.slots import Slots, mask, tightened, width_of
-
-if TYPE_CHECKING:
-    from ...paillier.keys import PrivateKey, PublicKey
-    from .buckets import Cuts
+from .buckets import Cuts
 
 __all__ = ["Layout", "gains", "histograms", "left_sums", "plain_sums"]
 

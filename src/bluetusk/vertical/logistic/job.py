@@ -18,13 +18,14 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..._random import SEED_BYTES, Stream
 from ...errors import EncodingOverflow, FrameError, ProtocolAbort
+from ...paillier import PrivateKey, PublicKey
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...wire.frame import Kind, check_fields, decode, encode, field
 from ..protocol.link import Link, array_bytes, array_from
@@ -34,9 +35,6 @@ from . import products, ring
 from .comparing import negative
 from .ring import Ring
 from .whitening import whitening
-
-if TYPE_CHECKING:
-    from ...paillier import PrivateKey, PublicKey
 
 __all__ = [
     "CLASS_BITS",
@@ -318,8 +316,6 @@ class LogisticJob:
         self.taken = index + 1
 
     def _set_up(self, link: Link) -> None:
-        from ...paillier import PublicKey
-
         rows, columns = len(self.table), len(self.names)
         key = ephemeral_key(self.key_size)
         parts = [key.public_key.to_bytes()]
@@ -625,8 +621,6 @@ class LogisticJob:
 
     def restore(self, state: bytes) -> None:
         """Go back to a state of this job."""
-        from ...paillier import PublicKey
-
         got = decode(state, Kind.VERTICAL_STATE)
         head = got.header
         check_fields(head, ("task", "role", "taken", "stopped", "seed", "config", "parts"))
