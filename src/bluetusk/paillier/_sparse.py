@@ -16,7 +16,7 @@ from .._kernels.modexp import Montgomery
 from .._powers import product_us
 from ..encoding import FixedPoint
 from . import _bounds, _words
-from ._store import Index, Words, build, ones, part
+from ._store import Index, Words, ones, part, picked
 
 __all__ = ["Entries", "asked_by_scipy", "entries_of", "is_sparse", "multiexp"]
 
@@ -161,11 +161,7 @@ def _bases(
     n = start + len(columns) * len(minus)
     wanted = np.resize(columns[:, plus], start)  # repeated up to whole groups
     wanted = np.concatenate([wanted, columns[:, minus].reshape(-1)])
-
-    def work(dst: Words, lo: int, hi: int) -> None:
-        mont.gather(dst, src, wanted[lo:hi], 0, hi - lo)
-
-    words = build(mont, n, work, cost_us=0.02 * mont.limbs, threads=threads)
+    words = picked(mont, src, wanted, threads)
     _words.invert(mont, words, start, n, threads)
     problem = np.arange(len(columns), dtype=np.int64)[:, None]
     index = np.concatenate(

@@ -22,7 +22,6 @@ from bluetusk._fork import process
 from bluetusk._kernels.paillier import PaillierPublic
 from bluetusk._once import Uncopied
 from bluetusk.paillier._scheme import Scheme
-from bluetusk.paillier._standard import random_units
 
 __all__ = ["TABLE_BYTES", "Blinder", "shared_blinder"]
 
@@ -219,9 +218,6 @@ class Blinder(Uncopied):
     def draw(self, n: int) -> NDArray[np.uint64]:
         """Return fresh randomness for :meth:`power`, one row for each of n obfuscators."""
         return self._scheme.draw(self._kernel, n)
-
-    def _random_units(self, n: int) -> NDArray[np.uint64]:
-        return random_units(self._kernel, n)
 
 
 def _forked() -> None:

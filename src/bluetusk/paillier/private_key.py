@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from types import TracebackType
 from typing import Any, NoReturn, final
 
 import numpy as np
@@ -254,9 +253,7 @@ class PrivateKey(PrivateBase):
     def __enter__(self) -> PrivateKey:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def save(self, path: str | os.PathLike[str], passphrase: str | bytes, *, overwrite: bool = False) -> None:

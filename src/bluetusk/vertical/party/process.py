@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from types import TracebackType
 from typing import TypeVar
 
 from ...errors import BluetuskError, ProtocolAbort
@@ -226,7 +225,5 @@ class Party:
     def __enter__(self) -> Party:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, err: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
