@@ -14,9 +14,9 @@ from ..._random import Stream
 from ...errors import FrameError, ProtocolAbort
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...paillier.keys import PrivateKey
-from ...wire.frame import Kind, check_fields, decode, encode, field
+from ...wire.frame import Kind, encode, field
 from ..protocol.link import Link, array_bytes
-from ..protocol.state import inputs_of
+from ..protocol.state import inputs_of, state_of
 from ..tasks import BOOSTING
 from .arrays import described, joined, parted
 from .buckets import Allowed, Buckets, Cuts, counted, offered
@@ -109,9 +109,7 @@ class GuestJob:
 
     def restore(self, state: bytes) -> None:
         """Go back to a state."""
-        got = decode(state, Kind.VERTICAL_STATE)
-        check_fields(got.header, ("task", "role", "arrays"))
-        field(got.header, "task", str, choices=(BOOSTING.name,))
+        got = state_of(state, BOOSTING.name, ("role", "arrays"))
         field(got.header, "role", str, choices=("guest",))
         arrays = parted(field(got.header, "arrays", list), got.payload, _STATE | TYPES)
         self.half = Half(**{name: arrays[name] for name in TYPES})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -222,25 +222,13 @@ class Config:
             raise ValueError("patience must be more than 0 seconds")
 
     def _at(self, folder: Path) -> Config:
-        from dataclasses import replace
+        def at(given: Any, *names: str) -> Any:
+            paths = {name: getattr(given, name) for name in names}
+            return replace(given, **{name: str(folder / path) for name, path in paths.items() if path is not None})
 
-        def at(name: str | None) -> Any:
-            return None if name is None else str(folder / name)
-
-        evidence = self.evidence
-        if evidence is not None:
-            evidence = Evidence(at(evidence.log), at(evidence.identity), at(evidence.peer_key), at(evidence.policy))
-        return replace(
-            self,
-            certificate=at(self.certificate),
-            key=at(self.key),
-            peer_certificate=at(self.peer_certificate),
-            state=at(self.state),
-            output=at(self.output),
-            splits=at(self.splits),
-            data=replace(self.data, file=at(self.data.file)),
-            evidence=evidence,
-        )
+        placed: Config = at(self, "certificate", "key", "peer_certificate", "state", "output", "splits")
+        evidence = at(self.evidence, "log", "identity", "peer_key", "policy") if self.evidence is not None else None
+        return replace(placed, data=at(self.data, "file"), evidence=evidence)
 
 
 _TYPES: dict[str, type | tuple[type, ...]] = {

@@ -28,7 +28,7 @@ from ..logistic.estimator import LogisticRegression
 from ..logistic.job import held_back
 from ..protocol.job import Keeper, Progress, drive
 from ..protocol.link import Link
-from ..protocol.state import inputs_of
+from ..protocol.state import inputs_of, state_of
 from ..tasks import (
     AGREE,
     BINNING,
@@ -111,9 +111,7 @@ class _Once:
         return encode(Kind.VERTICAL_STATE, {"task": self.name, "done": self.result is not None}, self.result or b"")
 
     def restore(self, state: bytes) -> None:
-        got = decode(state, Kind.VERTICAL_STATE)
-        check_fields(got.header, ["done", "task"])
-        frame.field(got.header, "task", str, choices=(self.name,))
+        got = state_of(state, self.name, ("done",))
         self.result = bytes(got.payload) if frame.field(got.header, "done", bool) else None
 
 
