@@ -12,6 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "Bools",
+    "Floats",
+    "Ints",
     "NumberArray",
     "as_array",
     "as_int",
@@ -26,6 +29,10 @@ __all__ = [
 NumberArray: TypeAlias = (
     "npt.NDArray[np.int64] | npt.NDArray[np.uint64] | npt.NDArray[np.float64] | npt.NDArray[np.object_]"
 )
+
+Floats: TypeAlias = "npt.NDArray[np.float64]"
+Ints: TypeAlias = "npt.NDArray[np.int64]"
+Bools: TypeAlias = "npt.NDArray[np.bool_]"
 
 _MAX_EXPONENT = 400
 """Beyond every double; a Decimal may name a power of ten that no memory holds."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _parallel
+from .._frozen import Frozen
 from .._kernels.paillier import PaillierPrivate
 from .._numeric import as_int
 from ..encoding import FixedPoint
@@ -24,7 +25,7 @@ __all__ = ["PrivateKey"]
 
 
 @final
-class PrivateKey(PrivateBase):
+class PrivateKey(PrivateBase, Frozen):
     """A Paillier private key: decrypts, and encrypts long arrays at least as fast as the public key does.
 
     It refuses to be printed, copied or pickled; :meth:`save` writes it under a passphrase. :meth:`close`, or leaving a
@@ -63,9 +64,11 @@ class PrivateKey(PrivateBase):
     _kernel: PaillierPrivate
     _public: PublicKey
 
+    _unchanging = "a private key cannot be changed ({}); make another"
+
     def __init__(self, p: int, q: int, *, suite: str = "djn", hs: int | None = None) -> None:
         if hasattr(self, "_kernel"):
-            raise TypeError("a private key cannot be changed (building it twice); make another")
+            raise TypeError(self._unchanging.format("building it twice"))
         scheme = scheme_of(suite)
         p, q = as_int(p, "p"), as_int(q, "q")
         scheme.check_primes(p, q)
@@ -75,8 +78,7 @@ class PrivateKey(PrivateBase):
         self._adopt(p, q, public)
 
     def _adopt(self, p: int, q: int, public: PublicKey) -> None:
-        object.__setattr__(self, "_public", public)
-        object.__setattr__(self, "_kernel", public._scheme.private(public._kernel, p, q, public.hs))
+        self._put(_public=public, _kernel=public._scheme.private(public._kernel, p, q, public.hs))
 
     @classmethod
     def _generated(cls, p: int, q: int, suite: str) -> PrivateKey:
@@ -84,9 +86,6 @@ class PrivateKey(PrivateBase):
         key = cls.__new__(cls)
         key._adopt(p, q, PublicKey(scheme_of(suite).modulus(p, q), suite=suite))
         return key
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"a private key cannot be changed (setting {name!r}); make another")
 
     def __delattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"a private key cannot be changed (deleting {name!r}); call close() to wipe it")

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._numeric import Floats, Ints
 from ..errors import DataWarning
 from .intervals import auc_bounds, delong
 
 __all__ = ["few_events", "separating", "separating_bins", "tell", "useless"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 LEAST_EVENTS = 20
 """Rows of the rarer label below which a model of several columns mostly fits noise."""

@@ -9,14 +9,12 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._numeric import Floats, Ints
 from .._random import Stream
 
 __all__ = ["Interval", "auc_bounds", "delong", "ks_bounds"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 _DRAWS = 2000
 _POINTS = 64

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..._numeric import as_int
+from ..._numeric import Ints, as_int
 from ...errors import FrameError
 from ...paillier import validate
 from ...wire import frame
@@ -23,15 +23,7 @@ from ..saving import load_frame, save_frame
 from ..tables.columns import Table, as_labels, as_table
 from ..tables.profile import ColumnProfile
 from ..tables.unseen import warn_of_unseen
-from .bins import (
-    ColumnBins,
-    Ints,
-    cut,
-    from_version_1,
-    information_value,
-    monotone_groups,
-    weights_of_evidence,
-)
+from .bins import ColumnBins, cut, from_version_1, information_value, monotone_groups, weights_of_evidence
 from .guest import GuestJob, PeerColumn
 from .host import HostJob
 

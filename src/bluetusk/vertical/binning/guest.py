@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._numeric import Ints
 from ...errors import FrameError, ProtocolAbort
 from ...paillier import array as arrays
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
@@ -28,7 +29,7 @@ from ...wire.frame import field
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.state import inputs_of, pack_state, unpack_state
 from ..tasks import BINNING
-from .bins import Ints, information_value, monotone_groups, weights_of_evidence
+from .bins import information_value, monotone_groups, weights_of_evidence
 from .common import PARTS, Layout, label_plan, part_of, received
 
 __all__ = ["GuestJob", "PeerColumn"]

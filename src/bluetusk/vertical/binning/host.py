@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ..._numeric import Ints
 from ...errors import FrameError, ProtocolAbort
 from ...paillier.array import CipherArray
 from ...paillier.keys import PublicKey
@@ -16,7 +17,7 @@ from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.state import inputs_of, pack_state, unpack_state
 from ..tables.columns import Table
 from ..tasks import BINNING
-from .bins import ColumnBins, Ints
+from .bins import ColumnBins
 from .common import MAX_ROWS, PARTS, Layout, part_of, received
 
 __all__ = ["HostJob"]

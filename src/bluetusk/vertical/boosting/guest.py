@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..._numeric import Bools, Floats, Ints
 from ..._random import Stream
 from ...errors import FrameError, ProtocolAbort
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
@@ -26,10 +26,6 @@ from .sums import Layout, gains, plain_sums
 __all__ = ["GuestJob"]
 
 _STATE = {"primes": "|u1", "seed": "|u1", "scores": "<f8"}
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 
 @dataclass

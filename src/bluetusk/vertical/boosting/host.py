@@ -9,6 +9,7 @@ from dataclasses import field as _field
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._numeric import Floats, Ints
 from ..._random import Stream
 from ...errors import FrameError, ProtocolAbort
 from ...paillier.array import CipherArray
@@ -22,9 +23,6 @@ from .model import Half, Settings, bits_from, extended
 from .sums import Layout, histograms, left_sums
 
 __all__ = ["HostJob"]
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 @dataclass

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._numeric import Floats
 from ...errors import FrameError, ProtocolAbort
 from ...wire.frame import Kind, encode, field
 from ..protocol.link import Link, array_bytes, array_from
@@ -15,9 +16,6 @@ from ..tasks import BOOSTING_SCORES
 from .model import Half, Settings, bits_from
 
 __all__ = ["GuestWalk", "HostWalk"]
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 class _Walk:

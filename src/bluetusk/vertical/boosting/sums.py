@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._numeric import Floats, Ints
 from ...encoding import FixedPoint
 from ...errors import DecryptionError, ProtocolAbort
 from ...paillier.array import CipherArray, concatenate, encrypt_integers
@@ -22,8 +23,6 @@ from .buckets import Cuts
 
 __all__ = ["Layout", "gains", "histograms", "left_sums", "plain_sums"]
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 _PLAN = FixedPoint.integers(limit=1, max_weight=1)
 

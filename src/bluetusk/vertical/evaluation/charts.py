@@ -13,11 +13,11 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ..._numeric import Floats
 from .metrics import auc, auc_interval, calibration, ks, ks_interval, roc, thinned, with_interval
 
 __all__ = ["bars", "calibration_chart", "distribution_chart", "ks_chart", "roc_chart"]
 
-Floats = NDArray[np.float64]
 INK, MAIN, EVENT, GRID = "#2f3a45", "#0b6e4f", "#c0392b", "#e4e8ec"
 OTHERS = ("#e0803b", "#5b7db1", "#9aa5b1", "#8e6c8a")
 _STYLE: dict[Any, Any] = {

@@ -9,9 +9,9 @@ import itertools
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ..._numeric import as_array, as_int, as_numbers, index_text
+from ..._numeric import Floats, Ints, as_array, as_int, as_numbers, index_text
 from .. import intervals as _intervals
 from ..intervals import Interval
 from ..tables.columns import as_labels
@@ -27,9 +27,6 @@ __all__ = [
     "psi",
     "roc",
 ]
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 def as_scores(score: ArrayLike, name: str = "score") -> Floats:
