@@ -112,9 +112,7 @@ class Wire(CipherBase):
         >>> bt.CipherArray.from_bytes(data, pub, bt.FixedPoint()).shape
         (2,)
         """
-        _check_public(pub)
-        check_plan(plan, optional=True)
-        _parallel.resolve_threads(threads)
+        _check_arguments(pub, plan, threads)
         got = frame.decode(data, frame.Kind.CIPHER_ARRAY)
         said = _frames.parse_header(got.header, got.payload.nbytes, pub, plan)
         return cls._received(said, _frames.take_payload(got.payload, said, pub, threads), pub)
@@ -192,9 +190,7 @@ class Wire(CipherBase):
         >>> bt.CipherArray.read_from(fp, pub).shape, fp.read()
         ((2,), b'next')
         """
-        _check_public(pub)
-        check_plan(plan, optional=True)
-        _parallel.resolve_threads(threads)
+        _check_arguments(pub, plan, threads)
         header, payload_len = frame.read_header(fp, frame.Kind.CIPHER_ARRAY)
         said = _frames.parse_header(header, payload_len, pub, plan)
         return cls._received(said, _frames.read_payload(fp, said, pub, threads), pub)
@@ -216,9 +212,11 @@ class Wire(CipherBase):
         return _unpickled, (type(self), *state)
 
 
-def _check_public(pub: object) -> None:
+def _check_arguments(pub: object, plan: object, threads: int | None) -> None:
     if not isinstance(pub, PublicBase):
         raise TypeError(f"pub must be a PublicKey, not {type(pub).__name__}")
+    check_plan(plan, optional=True)
+    _parallel.resolve_threads(threads)
 
 
 def check_plan(plan: object, *, optional: bool = False) -> None:

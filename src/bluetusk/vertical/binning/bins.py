@@ -134,19 +134,8 @@ class ColumnBins:
 
     def to_plain(self) -> dict[str, Any]:
         """Return the bins as plain values for JSON."""
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "edges": self.edges.tolist(),
-            "groups": self.groups,
-            "missing": self.missing,
-            "other": self.other,
-            "rows": self.rows.tolist(),
-            "events": None if self.events is None else self.events.tolist(),
-            "woe": self.woe.tolist(),
-            "iv": self.iv,
-            "rare": self.rare,
-        }
+        arrays = {name: getattr(self, name) for name in ("edges", "rows", "events", "woe")}
+        return vars(self) | {name: None if array is None else array.tolist() for name, array in arrays.items()}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> ColumnBins:

@@ -13,12 +13,13 @@ from ...paillier.array import CipherArray
 from ...paillier.keys import PublicKey
 from ...paillier.slots import mask
 from ...wire.frame import field
+from ..protocol.job import PARTS, part_of
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.state import inputs_of, pack_state, unpack_state
 from ..tables.columns import Table
 from ..tasks import BINNING
 from .bins import ColumnBins
-from .common import MAX_ROWS, PARTS, Layout, part_of, received
+from .common import MAX_ROWS, Layout, received
 
 __all__ = ["HostJob"]
 

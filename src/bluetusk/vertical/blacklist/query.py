@@ -18,11 +18,11 @@ from ... import _parallel
 from ..._numeric import as_int
 from ...errors import PolicyRefused, ProtocolAbort
 from ...wire.frame import field
-from ..align.common import MAX_ROWS, PARTS
+from ..align.common import MAX_ROWS
 from ..align.guest import Guest
 from ..align.host import Host
 from ..align.ids import as_ids
-from ..protocol.job import Keeper, Progress, drive
+from ..protocol.job import PARTS, Keeper, Progress, drive
 from ..protocol.link import Link
 from ..tasks import BLACKLIST
 

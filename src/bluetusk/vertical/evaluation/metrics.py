@@ -61,11 +61,7 @@ def _real(x: Any, name: str, *, positive: bool = False) -> float:
 def _counts(y: ArrayLike, score: ArrayLike) -> tuple[Floats, Ints, Ints]:
     """Return the distinct scores, rising, and how many rows with label 0, and 1, have each."""
     values = as_scores(score)
-    labels = as_labels(as_array(y, "y"), len(values))
-    distinct, place = np.unique(values, return_inverse=True)
-    rows = np.bincount(place)
-    ones = np.bincount(place, labels).astype(np.int64)
-    return distinct, rows - ones, ones
+    return _intervals.counts_of(as_labels(as_array(y, "y"), len(values)), values)
 
 
 def roc(y: ArrayLike, score: ArrayLike) -> tuple[Floats, Floats, Floats]:

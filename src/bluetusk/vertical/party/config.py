@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from ... import _toml
 from ...paillier.validate import KEY_BITS
+from ..base import check_role
 from ..tables.cells import number_reader
 
 __all__ = ["Config", "Data", "Evidence", "Model"]
@@ -207,8 +208,7 @@ class Config:
         return config._at(Path(path).parent)
 
     def _check(self) -> None:
-        if self.role not in ("guest", "host"):
-            raise ValueError(f'role must be "guest" (who has the labels) or "host", not {self.role!r}')
+        check_role(self.role)
         if (self.listen is None) == (self.connect is None):
             raise ValueError("give exactly one of listen and connect: one party listens, the other connects")
         if (self.data.label is None) == (self.role == "guest"):

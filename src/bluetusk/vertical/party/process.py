@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ...errors import BluetuskError, ProtocolAbort
+from ..base import check_role
 from ..protocol.job import Keeper
 from ..protocol.link import Link, Rewind, Watcher
 from ..protocol.refusal import kind_of
@@ -101,8 +102,7 @@ class Party:
         patience: float = 600.0,
         observer: Watcher | None = None,
     ) -> None:
-        if role not in ("guest", "host"):
-            raise ValueError(f'role must be "guest" (who has the labels) or "host", not {role!r}')
+        check_role(role)
         if (listen is None) == (connect is None):
             raise ValueError("give exactly one of listen and connect: one party listens, the other connects")
         peer = "host" if role == "guest" else "guest"
