@@ -28,6 +28,7 @@ __all__ = [
     "check_capacity",
     "encode",
     "exponent_limbs",
+    "factors",
     "is_real",
     "largest",
     "largest_row_sum",
@@ -102,6 +103,12 @@ def encode(a: NDArray[Any], plan: FixedPoint, frac: int, what: str) -> Ints:
         return plan.encode_at(a, frac)
     ints = narrow(a)
     return raised(ints, plan.base**frac) if frac else ints
+
+
+def factors(a: NDArray[Any], plan: FixedPoint, what: str) -> tuple[Ints, int]:
+    """Return plain factors as integers, and the scale that they bring: the plan's if they are reals, else none."""
+    frac = plan.frac if is_real(a) else 0
+    return encode(a, plan, frac, what), frac
 
 
 def _whole(a: NDArray[Any]) -> bool:

@@ -64,7 +64,7 @@ def asked_by_scipy(depth: int) -> bool:
     return asking and str(caller.f_globals.get("__name__")).startswith("scipy.sparse")
 
 
-def entries_of(matrix: Any, left: bool, plan: FixedPoint, what: str) -> tuple[Entries, bool]:
+def entries_of(matrix: Any, left: bool, plan: FixedPoint, what: str) -> tuple[Entries, int]:
     """Return the entries of a sparse matrix of one or two axes as integers, and whether they count as reals.
 
     Rows are the outputs of the product: those of the matrix if it stands on the left, else its columns. An entry is
@@ -85,13 +85,12 @@ def entries_of(matrix: Any, left: bool, plan: FixedPoint, what: str) -> tuple[En
     rows = 1 if matrix.ndim == 1 else matrix.shape[0 if left else 1]
     data = _bounds.as_operand(coo.data, f"the operand of {what}")
     assert data is not None
-    real = _bounds.is_real(data)
     if data.dtype.kind == "f" and not (finite := np.isfinite(data)).all():
         at = [int(place[np.argmin(finite)]) for place in places[-matrix.ndim :]]
         raise ValueError(f"{what}: array{at} is NaN or infinite: impute or drop it before computing")
-    values = _bounds.encode(data, plan, plan.frac if real else 0, what)
+    values, frac = _bounds.factors(data, plan, what)
     kept = np.asarray(values != 0, dtype=bool)
-    return Entries(rows, output[kept].astype(np.int64), contracted[kept].astype(np.int64), values[kept]), real
+    return Entries(rows, output[kept].astype(np.int64), contracted[kept].astype(np.int64), values[kept]), frac
 
 
 def multiexp(

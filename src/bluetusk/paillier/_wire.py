@@ -14,7 +14,7 @@ from ..errors import FrameError
 from ..wire import frame
 from . import _frames, encrypting
 from ._base import CipherBase
-from ._store import Store
+from ._store import Store, rerandomise
 from .scheme import PublicBase
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class Wire(CipherBase):
         """
         _parallel.resolve_threads(threads)
         header = _frames.header_of(self, bound)
-        _frames.make_ready(self, threads)
+        rerandomise(self._store, self._flat(), self._pub, threads=threads)  # from here on its bytes stay the same
         written = frame.write_header(fp, frame.Kind.CIPHER_ARRAY, header, self.nbytes)
         for piece in _frames.chunks(self, threads):
             frame.write_all(fp, piece)
@@ -205,7 +205,7 @@ class Wire(CipherBase):
 
         A pickle is not for peers: unpickling runs code of whoever wrote it, and it carries the exact bound.
         """
-        _frames.make_ready(self, None)
+        rerandomise(self._store, self._flat(), self._pub)
         canon = encrypting.canonical(self).astype("<u8", copy=False).reshape(-1)
         raw = pickle.PickleBuffer(canon.data) if protocol.__index__() >= 5 else canon.tobytes()
         state = (raw, self._pub, self._plan, self.shape, self._frac, self._bound, self.slot_bits, self.fresh)

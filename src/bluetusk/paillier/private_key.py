@@ -12,6 +12,7 @@ from .. import _parallel
 from .._frozen import Frozen
 from .._kernels.paillier import PaillierPrivate
 from .._numeric import as_int
+from .._once import Uncopied
 from ..encoding import FixedPoint
 from ..errors import InvalidKey
 from ..storage import files
@@ -25,7 +26,7 @@ __all__ = ["PrivateKey"]
 
 
 @final
-class PrivateKey(PrivateBase, Frozen):
+class PrivateKey(PrivateBase, Frozen, Uncopied):
     """A Paillier private key: decrypts, and encrypts long arrays at least as fast as the public key does.
 
     It refuses to be printed, copied or pickled; :meth:`save` writes it under a passphrase. :meth:`close`, or leaving a
@@ -120,17 +121,8 @@ class PrivateKey(PrivateBase, Frozen):
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("a private key cannot be pickled; write it with save(path, passphrase)")
 
-    def __reduce__(self) -> NoReturn:
-        self.__reduce_ex__(0)
-
-    def __getstate__(self) -> NoReturn:
-        self.__reduce_ex__(0)
-
     def __copy__(self) -> NoReturn:
         raise TypeError("a private key cannot be copied; use the one there is, or load it again")
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
-        self.__copy__()
 
     def encrypt(
         self,
