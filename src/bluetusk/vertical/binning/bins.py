@@ -144,19 +144,8 @@ class ColumnBins:
         rows, woe = np.array(plain["rows"], np.int64), np.array(plain["woe"], np.float64)
         events = None if plain["events"] is None else np.array(plain["events"], np.int64)
         edges, groups = np.array(plain["edges"], np.float64), [[str(k) for k in g] for g in plain["groups"]]
-        made = cls(
-            str(plain["name"]),
-            str(plain["kind"]),
-            edges,
-            groups,
-            int(plain["missing"]),
-            int(plain["other"]),
-            rows,
-            events,
-            woe,
-            float(plain["iv"]),
-            rare,
-        )
+        name, kind, missing, other = str(plain["name"]), str(plain["kind"]), int(plain["missing"]), int(plain["other"])
+        made = cls(name, kind, edges, groups, missing, other, rows, events, woe, float(plain["iv"]), rare)
         k = len(rows)
         fits = rows.shape == woe.shape == (k,) and edges.ndim == 1 and (events is None or events.shape == (k,))
         known = made.ordered if made.kind == "numeric" else len(groups)

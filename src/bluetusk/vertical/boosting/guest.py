@@ -209,13 +209,7 @@ class GuestJob:
             for party, theirs in enumerate(sums):
                 if (theirs[k][1] > totals[place][1]).any():
                     raise ProtocolAbort("a sum is larger than that of its node", party=peers[party - 1].peer)
-                found = gains(
-                    *theirs[k],
-                    totals[place],
-                    frac_bits=s.frac_bits,
-                    reg_lambda=s.reg_lambda,
-                    min_child_weight=s.min_child_weight,
-                )
+                found = gains(*theirs[k], totals[place], s)
                 top = float(found.max()) if len(found) else -np.inf
                 if top > best:  # of equal ones the first party's; within a party all, for it to choose among
                     best, owner, tied = top, party, np.flatnonzero(found == top)

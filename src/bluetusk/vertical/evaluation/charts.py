@@ -57,17 +57,14 @@ def roc_chart(y: NDArray[np.int64], models: Mapping[str, Floats]) -> str:
         for k, (name, score) in reversed(list(enumerate(models.items()))):
             false, true, _ = roc(y, score)
             color, width = (MAIN, 2.2) if k == 0 else (OTHERS[(k - 1) % len(OTHERS)], 1.2)
-            axes.plot(*thinned(false, true), color=color, lw=width, label=f"{name}: {_area(y, score)}")
+            label = f"{name}: {with_interval(auc(y, score), auc_interval(y, score))}"
+            axes.plot(*thinned(false, true), color=color, lw=width, label=label)
         axes.plot([0, 1], [0, 1], color=INK, lw=0.7, ls=":")
         axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
         axes.set(xlabel="share of the good refused", ylabel="share of the events found")
         handles, labels = axes.get_legend_handles_labels()
         axes.legend(handles[::-1], labels[::-1], loc="lower right", frameon=False, title="AUC (95 %)", alignment="left")
         return _image(figure, "ROC curves")
-
-
-def _area(y: NDArray[np.int64], score: Floats) -> str:
-    return with_interval(auc(y, score), auc_interval(y, score))
 
 
 def ks_chart(y: NDArray[np.int64], score: Floats) -> str:

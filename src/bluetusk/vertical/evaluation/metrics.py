@@ -179,8 +179,7 @@ def auc_interval(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> Interva
     (0.74, [0.656, 0.81])
     """
     share = _level(level)
-    _, zeros, ones = _counts(y, score)
-    return _intervals.auc_bounds(zeros, ones, share)
+    return _intervals.auc_bounds(*_counts(y, score)[1:], share)
 
 
 def ks(y: ArrayLike, score: ArrayLike) -> float:
@@ -254,8 +253,7 @@ def ks_interval(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> Interval
     (0.287, [0.07, 0.36])
     """
     share = _level(level)
-    _, zeros, ones = _counts(y, score)
-    return _intervals.ks_bounds(zeros, ones, share)
+    return _intervals.ks_bounds(*_counts(y, score)[1:], share)
 
 
 def psi(expected: ArrayLike, actual: ArrayLike, bins: int = 10) -> float:

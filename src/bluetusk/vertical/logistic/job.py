@@ -580,10 +580,7 @@ class LogisticJob:
         """
         rate = self.rate / n
         shift = _STEP_BITS - math.frexp(rate)[1]
-        step, decay = (
-            round(math.ldexp(rate, shift)),
-            round(math.ldexp(self.rate * self._agreed.l2, shift)),
-        )
+        step, decay = (round(math.ldexp(part, shift)) for part in (rate, self.rate * self._agreed.l2))
         decays = [decay] * len(weights)
         if self._agreed.intercept and own == self.leader:
             decays[-1] = 0  # the guest's last column is 1: its weight is the intercept
