@@ -316,15 +316,12 @@ def canonical_slices(
     for first in range(0, len(index), chunk):
         piece = np.ascontiguousarray(places[first : first + chunk])
         canon = np.empty((len(piece), mont.limbs), dtype=np.uint64)
-        _store_into(mont, canon, source, piece, threads)
+
+        def work(lo: int, hi: int, canon: Words = canon, piece: Index = piece) -> None:
+            mont.store(canon[lo:hi], source, piece[lo:hi], 0, hi - lo)
+
+        _parallel.run(len(piece), work, cost_us=product_us(mont), align=mont.lanes, threads=threads)
         yield first, canon
-
-
-def _store_into(mont: Montgomery, canon: Words, source: Words, piece: Index, threads: int | None) -> None:
-    def work(lo: int, hi: int) -> None:
-        mont.store(canon[lo:hi], source, piece[lo:hi], 0, hi - lo)
-
-    _parallel.run(len(piece), work, cost_us=product_us(mont), align=mont.lanes, threads=threads)
 
 
 def load_checked(key: PublicKey, words: Words, canon: Words, first: int, *, threads: int | None = None) -> None:

@@ -132,18 +132,14 @@ def encrypt_share(key: PublicKey | PrivateKey, share: NDArray[Any], *, threads: 
     (2,)
     """
     array = _words(share, "share")
-    return encrypt_integers(
-        key, _signed(array), _word_plan(array.itemsize), frac=0, bound=1 << (8 * array.itemsize - 1), threads=threads
-    )
+    half = 1 << (8 * array.itemsize - 1)
+    plan = FixedPoint.integers(limit=half - 1, max_weight=2)
+    return encrypt_integers(key, _signed(array), plan, frac=0, bound=half, threads=threads)
 
 
 def _signed(words: NDArray[Any]) -> NDArray[np.int64]:
     """Return words as the signed integers nearest to 0 that they stand for."""
     return np.ascontiguousarray(words).view(f"i{words.itemsize}").reshape(words.shape).astype(np.int64)
-
-
-def _word_plan(itemsize: int) -> FixedPoint:
-    return FixedPoint.integers(limit=(1 << (8 * itemsize - 1)) - 1, max_weight=2)
 
 
 @dataclass(frozen=True, eq=False)

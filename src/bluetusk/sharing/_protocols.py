@@ -121,6 +121,11 @@ class Wire(Uncopied):
         got = {receiver: self.transfer(sender, receiver, held.get(sender), shape) for sender, receiver in ways}
         return {receiver: words for receiver, words in got.items() if words is not None}
 
+    def dealt(self, owner: int, parts: Sequence[Words | None], shape: tuple[int, ...]) -> Held:
+        """Send each other party the owner's part for it; return the parts that are held in this process."""
+        got = {i: part if i == owner else self.transfer(owner, i, part, shape) for i, part in enumerate(parts)}
+        return {i: part for i, part in got.items() if part is not None}
+
 
 class Parties(Uncopied, ABC):
     """Shared values of one session: additions are local, everything else a protocol."""
@@ -161,14 +166,7 @@ class TwoParties(Parties):
 
     def share(self, owner: int, words: Words | None, shape: tuple[int, ...]) -> Held:
         """Give the other party one of two shares."""
-        parts = ring.share(words, 2, self.bits) if words is not None else None
-        got = self.wire.transfer(owner, 1 - owner, parts[1] if parts is not None else None, shape)
-        held = {}
-        if parts is not None:
-            held[owner] = parts[0]
-        if got is not None:
-            held[1 - owner] = got
-        return held
+        return self.wire.dealt(owner, [None] * 2 if words is None else [*ring.share(words, 2, self.bits)], shape)
 
     def public(self, words: Words) -> Held:
         """Party 0 takes the words, party 1 zero."""
@@ -216,33 +214,19 @@ class ThreeParties(Parties):
 
     def __init__(self, wire: Wire, bits: int) -> None:
         super().__init__(wire, bits)
-        self._own: dict[int, Stream] = {}  # of the seed with party i - 1
-        self._next: dict[int, Stream] = {}  # of the seed with party i + 1
-        for i in range(3):  # party i draws the seed that it has in common with party i - 1
-            seed = np.frombuffer(Stream().bytes(SEED_BYTES), self.dtype) if i in wire.local else None
-            got = wire.transfer(i, (i + 2) % 3, seed, (SEED_BYTES // self.dtype.itemsize,))
-            if seed is not None:
-                self._own[i] = Stream(seed.tobytes())
-            if got is not None:
-                self._next[(i + 2) % 3] = Stream(got.tobytes())
+        # each party draws the seed that it has in common with the one before it
+        seeds = {i: np.frombuffer(Stream().bytes(SEED_BYTES), self.dtype) for i in wire.local}
+        theirs = wire.moved(_BACK, seeds, (SEED_BYTES // self.dtype.itemsize,))
+        self._own = {i: Stream(seed.tobytes()) for i, seed in seeds.items()}  # of the seed with party i - 1
+        self._next = {i: Stream(seed.tobytes()) for i, seed in theirs.items()}  # of the seed with party i + 1
 
     def _draw(self, streams: dict[int, Stream], i: int, shape: tuple[int, ...]) -> Words:
-        out = np.empty(shape, self.dtype)
-        streams[i].fill(out)
-        return out
+        return streams[i].words(shape, self.bits)
 
     def share(self, owner: int, words: Words | None, shape: tuple[int, ...]) -> Held:
         """Deal replicated shares."""
-        dealt = ring.share_replicated(words, self.bits) if words is not None else None
-        held = {}
-        for i in range(3):
-            if i == owner:
-                got = dealt[i] if dealt is not None else None
-            else:
-                got = self.wire.transfer(owner, i, dealt[i] if dealt is not None else None, (2, *shape))
-            if got is not None:
-                held[i] = got
-        return held
+        parts = [None] * 3 if words is None else [*ring.share_replicated(words, self.bits)]
+        return self.wire.dealt(owner, parts, (2, *shape))
 
     def public(self, words: Words) -> Held:
         """Let x_0 be the words, the others zero: parties 0 and 2 hold it."""

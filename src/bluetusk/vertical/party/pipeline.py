@@ -210,7 +210,8 @@ def run(
             recorder.finish(task.stage, hashes=hashes(result) if hashes else None)
         return result
 
-    inputs = _inputs(config, rows)
+    own = rows.values if rows.labels is None else [*rows.values, rows.labels]
+    inputs = inputs_of(model.stated(), rows.names, rows.ids, *own)  # kept steps are worth nothing with other rows
     kept = stage(AGREE, lambda: _once(AGREE, lambda way: _agree(config, inputs, way), link, keeper, progress))
     if kept != inputs:
         raise ProtocolAbort(
@@ -355,12 +356,6 @@ def unevaluated(outcome: Outcome) -> str | None:
         f"of {len(labels)} rows held back {events} are events and {others} are not: the models are kept, but not "
         f"evaluated, which takes {_EVALUATED} of each; bring more rows, or raise model.test_share at both"
     )
-
-
-def _inputs(config: Config, rows: Rows) -> bytes:
-    """Return a hash of all that this party brings: kept steps are worth nothing with other rows."""
-    labels = [] if rows.labels is None else [rows.labels]
-    return inputs_of(config.model.stated(), rows.names, rows.ids, *rows.values, *labels)
 
 
 def _agree(config: Config, inputs: bytes, link: Link) -> bytes:
