@@ -15,6 +15,7 @@ from ..protocol.refusal import kind_of
 from . import grpc as _grpc
 from .certs import Identity
 from .session import Session
+from .transport import Transport
 from .vault import Vault
 
 __all__ = ["Party"]
@@ -109,10 +110,8 @@ class Party:
         self._vault = Vault(state, identity.state_key())
         try:
             self._session = Session(self._vault, job=job, peer=peer, patience=patience)
-            if listen is not None:
-                self._transport = _grpc.listen(self._session, identity, listen)
-            else:
-                self._transport = _grpc.connect(self._session, identity, str(connect))
+            way = _grpc.Listener if listen is not None else _grpc.Dialler
+            self._transport: Transport = way(self._session, identity, str(connect) if listen is None else listen)
         except BaseException:
             self._vault.close()
             raise
