@@ -22,6 +22,7 @@ __all__ = [
     "axis_index",
     "axis_tuple",
     "index_text",
+    "is_real",
     "refuse_masks",
     "refuse_missing",
 ]
@@ -268,6 +269,11 @@ def as_numbers(x: Any, name: str) -> NumberArray:
         "f": "use .astype(numpy.float64) if its precision is enough",
     }.get(dtype.kind, "give integers or floats")
     raise TypeError(f"{name} must hold integers or floats up to 64 bits, not {dtype}: {remedy}")
+
+
+def is_real(a: npt.NDArray[Any]) -> bool:
+    """Tell whether an operand counts as real numbers: its type decides, never its values."""
+    return a.dtype.kind == "f" or (a.dtype == object and any(isinstance(v, Fraction) for v in a.flat))
 
 
 def _from_python(x: Any, array: npt.NDArray[Any]) -> npt.NDArray[Any]:

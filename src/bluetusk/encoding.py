@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from ._frozen import Frozen
 from ._kernels.pack import MAX_SLOT
-from ._numeric import NumberArray, as_int, as_numbers, index_text, refuse_masks
+from ._numeric import NumberArray, as_int, as_numbers, index_text, is_real, refuse_masks
 from ._rounding import (
     MAX_FRAC,
     MAX_INT64,
@@ -629,7 +629,7 @@ class FixedPoint(Frozen):
         numbers = as_numbers(ints, "ints")
         frac = as_int(frac, "frac", 0, _MAX_DERIVED_FRAC)
         divisor = as_int(divisor, "divisor", 1)
-        if numbers.dtype.kind == "f" or not all(isinstance(v, int) for v in _objects(numbers)):
+        if is_real(numbers):
             raise TypeError("ints must hold integers: give the integers that were encoded or decrypted")
         try:
             return divide(numbers, self._base**frac * divisor)
@@ -809,10 +809,6 @@ class FixedPoint(Frozen):
 
 
 # --------------------------------------------------------------------------------------------------- internals
-
-
-def _objects(numbers: NumberArray) -> list[Any]:
-    return numbers.ravel().tolist() if numbers.dtype == object else []
 
 
 def _refuse_nonfinite(numbers: NumberArray) -> NoReturn:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from fractions import Fraction
 from numbers import Number
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._kernels import pack
-from .._numeric import as_numbers, index_text
+from .._numeric import as_numbers, index_text, is_real
 from ..encoding import FixedPoint
 from ..errors import EncodingOverflow
 
@@ -61,11 +60,6 @@ def as_operand(x: object, name: str) -> NDArray[Any] | None:
 
 
 _ARRAYS = ("__array__", "__array_interface__", "__array_struct__")
-
-
-def is_real(a: NDArray[Any]) -> bool:
-    """Tell whether an operand counts as real numbers: its type decides, never its values."""
-    return a.dtype.kind == "f" or (a.dtype == object and any(isinstance(v, Fraction) for v in a.flat))
 
 
 def narrow(a: NDArray[Any]) -> Ints:
