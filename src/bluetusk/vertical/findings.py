@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._numeric import Floats, Ints
 from ..errors import DataWarning
-from .intervals import auc_bounds, delong
+from .intervals import auc_bounds, counts_of, delong
 
 __all__ = ["few_events", "separating", "separating_bins", "tell", "useless"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 LEAST_EVENTS = 20
 """Rows of the rarer label below which a model of several columns mostly fits noise."""
@@ -70,7 +69,7 @@ def separating(names: Sequence[str], columns: Sequence[Floats], labels: NDArray[
     for name, values in zip(names, columns, strict=True):
         missing = np.isnan(values)
         filled = np.where(missing, values[~missing].min(initial=0.0) - 1.0, values)
-        found += _separated(f"column {name!r}", delong(*_counts(labels, filled))[0])
+        found += _separated(f"column {name!r}", delong(*counts_of(labels, filled)[1:])[0])
     return found
 
 
@@ -116,7 +115,7 @@ def useless(labels: NDArray[np.int64], joint: Floats, alone: Floats | None) -> l
     """
     if not 0 < labels.sum() < len(labels):
         return []
-    found, counts = list[str](), _counts(labels, joint)
+    found, counts = list[str](), counts_of(labels, joint)[1:]
     area, (low, high) = delong(*counts)[0], auc_bounds(*counts, 0.95)
     if high < 0.5:
         found.append(
@@ -130,7 +129,7 @@ def useless(labels: NDArray[np.int64], joint: Floats, alone: Floats | None) -> l
             f"to {high:.3f}, on {len(labels)} rows held back): its columns say little of these labels"
         )
     if alone is not None:
-        other = delong(*_counts(labels, alone))[0]
+        other = delong(*counts_of(labels, alone)[1:])[0]
         pairs = zip(_placements(labels, joint), _placements(labels, alone), strict=True)
         if area - other + _WIDTH * _error([one - two for one, two in pairs]) < 0.0:
             found.append(
@@ -138,13 +137,6 @@ def useless(labels: NDArray[np.int64], joint: Floats, alone: Floats | None) -> l
                 f"{len(labels)} rows held back: the other party's columns do not help, or its rows are not aligned"
             )
     return found
-
-
-def _counts(labels: NDArray[Any], score: Floats) -> tuple[Ints, Ints]:
-    """Return how many rows of label 0, and 1, have each score, the lowest first."""
-    distinct, place = np.unique(score, return_inverse=True)
-    ones = np.bincount(place[labels == 1], minlength=len(distinct))
-    return np.bincount(place, minlength=len(distinct)) - ones, ones
 
 
 def _placements(labels: NDArray[np.int64], score: Floats) -> tuple[Floats, Floats]:

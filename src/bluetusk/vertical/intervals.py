@@ -9,14 +9,12 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._numeric import Floats, Ints
 from .._random import Stream
 
-__all__ = ["Interval", "auc_bounds", "delong", "ks_bounds"]
+__all__ = ["Interval", "auc_bounds", "counts_of", "delong", "ks_bounds"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 _DRAWS = 2000
 _POINTS = 64
@@ -40,6 +38,13 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+
+def counts_of(labels: Ints, scores: Floats) -> tuple[Floats, Ints, Ints]:
+    """Return the distinct scores, rising, and how many rows with label 0, and 1, have each."""
+    distinct, place, rows = np.unique(scores, return_inverse=True, return_counts=True)
+    ones = np.bincount(place[labels == 1], minlength=len(distinct))
+    return distinct, rows - ones, ones
 
 
 def delong(zeros: Ints, ones: Ints) -> tuple[float, float, float]:

@@ -12,20 +12,13 @@ from ...errors import ProtocolAbort
 from ..protocol.link import Link, array_from
 from .psi import POINT, Points
 
-__all__ = ["MAX_PARTIES", "MAX_ROWS", "NONCE", "PARTS", "TAG", "part", "receive_points", "tags"]
+__all__ = ["MAX_PARTIES", "MAX_ROWS", "NONCE", "TAG", "receive_points", "tags"]
 
-PARTS = 8
-"""A set travels in so many parts, the unit of progress and of recovery."""
 MAX_ROWS = 1 << 32
 MAX_PARTIES = 64
 NONCE = 32
 TAG = 32
 _LABEL = b"bluetusk/vertical/intersect/order/v1\0"
-
-
-def part(n: int, i: int) -> slice:
-    """Return the i-th of the parts of n elements."""
-    return slice(n * i // PARTS, n * (i + 1) // PARTS)
 
 
 def tags(ids: Sequence[str], nonces: bytes) -> list[bytes]:

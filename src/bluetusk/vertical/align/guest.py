@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from ...errors import ProtocolAbort
 from ...tasks import INTERSECT
 from ...wire.frame import field
+from ..protocol.job import PARTS, part_of
 from ..protocol.link import Link
 from ..protocol.state import inputs_of, pack_state, unpack_state
-from .common import MAX_ROWS, NONCE, PARTS, part, receive_points, tags
+from .common import MAX_ROWS, NONCE, receive_points, tags
 from .psi import POINT, Asker, Points
 
 __all__ = ["Guest"]
@@ -66,17 +67,17 @@ class Guest:
         self._nonces, self.rows, self._least = b"".join(nonces), rows, least
 
     def _ask(self, links: Sequence[Link], i: int) -> None:
-        ids = self.ids[part(len(self.ids), i)]
+        ids = self.ids[part_of(len(self.ids), i)]
         for asker, link in zip(self._askers, links, strict=True):
             link.send("request", parts=[asker.request(ids, self._threads).tobytes()])
         setups = []
         for link, rows, setup in zip(links, self.rows, self._setups, strict=True):
-            cut = part(rows, i)
+            cut = part_of(rows, i)
             setups.append(np.concatenate([setup, receive_points(link, "setup", cut.stop - cut.start)]))
         self._setups = setups
 
     def _match(self, links: Sequence[Link], i: int) -> None:
-        cut = part(len(self.ids), i)
+        cut = part_of(len(self.ids), i)
         found = []
         for asker, link, setup in zip(self._askers, links, self._setups, strict=True):
             answer = receive_points(link, "answer", cut.stop - cut.start)

@@ -13,9 +13,10 @@ from ..._random import Stream
 from ...errors import ProtocolAbort
 from ...tasks import INTERSECT
 from ...wire.frame import field
+from ..protocol.job import PARTS, part_of
 from ..protocol.link import Link, array_from
 from ..protocol.state import inputs_of, pack_state, unpack_state
-from .common import MAX_PARTIES, MAX_ROWS, NONCE, PARTS, TAG, part, receive_points, tags
+from .common import MAX_PARTIES, MAX_ROWS, NONCE, TAG, receive_points, tags
 from .psi import POINT, Answerer, Points
 
 __all__ = ["Host"]
@@ -45,7 +46,7 @@ class Host:
         elif index <= PARTS:
             self._offer(link, index - 1)
         elif index <= 2 * PARTS:
-            cut = part(self.rows, index - 1 - PARTS)
+            cut = part_of(self.rows, index - 1 - PARTS)
             answer = self._answerer.answer(self._asked[cut], link.peer, self._threads)
             link.send("answer", parts=[answer.tobytes()])
         else:
@@ -72,9 +73,9 @@ class Host:
     def _offer(self, link: Link, i: int) -> None:
         # in a private order, so that the part in which an id travels says nothing about its row
         order = np.argsort(Stream(self._seed).uint64(len(self.ids)), kind="stable")
-        ids = [self.ids[k] for k in order[part(len(self.ids), i)]]
+        ids = [self.ids[k] for k in order[part_of(len(self.ids), i)]]
         link.send("setup", parts=[self._answerer.setup(ids, self._threads).tobytes()])
-        cut = part(self.rows, i)
+        cut = part_of(self.rows, i)
         self._asked = np.concatenate([self._asked, receive_points(link, "request", cut.stop - cut.start)])
 
     def learn(self, link: Link) -> None:

@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._numeric import Floats, Ints
 from ..tables.cells import in_order
 
 __all__ = ["ColumnBins", "cut", "from_version_1", "information_value", "monotone_groups", "weights_of_evidence"]
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,19 +134,8 @@ class ColumnBins:
 
     def to_plain(self) -> dict[str, Any]:
         """Return the bins as plain values for JSON."""
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "edges": self.edges.tolist(),
-            "groups": self.groups,
-            "missing": self.missing,
-            "other": self.other,
-            "rows": self.rows.tolist(),
-            "events": None if self.events is None else self.events.tolist(),
-            "woe": self.woe.tolist(),
-            "iv": self.iv,
-            "rare": self.rare,
-        }
+        arrays = {name: getattr(self, name) for name in ("edges", "rows", "events", "woe")}
+        return vars(self) | {name: None if array is None else array.tolist() for name, array in arrays.items()}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> ColumnBins:
@@ -157,19 +144,8 @@ class ColumnBins:
         rows, woe = np.array(plain["rows"], np.int64), np.array(plain["woe"], np.float64)
         events = None if plain["events"] is None else np.array(plain["events"], np.int64)
         edges, groups = np.array(plain["edges"], np.float64), [[str(k) for k in g] for g in plain["groups"]]
-        made = cls(
-            str(plain["name"]),
-            str(plain["kind"]),
-            edges,
-            groups,
-            int(plain["missing"]),
-            int(plain["other"]),
-            rows,
-            events,
-            woe,
-            float(plain["iv"]),
-            rare,
-        )
+        name, kind, missing, other = str(plain["name"]), str(plain["kind"]), int(plain["missing"]), int(plain["other"])
+        made = cls(name, kind, edges, groups, missing, other, rows, events, woe, float(plain["iv"]), rare)
         k = len(rows)
         fits = rows.shape == woe.shape == (k,) and edges.ndim == 1 and (events is None or events.shape == (k,))
         known = made.ordered if made.kind == "numeric" else len(groups)

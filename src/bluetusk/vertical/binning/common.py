@@ -10,16 +10,9 @@ from ...paillier.array import CipherArray
 from ...paillier.keys import PublicKey
 from ...paillier.slots import Slots, width_of
 
-__all__ = ["MAX_ROWS", "PARTS", "Layout", "label_plan", "part_of", "received"]
+__all__ = ["MAX_ROWS", "Layout", "label_plan", "received"]
 
-PARTS = 8
-"""Steps in which the labels are sent."""
 MAX_ROWS = 1 << 30
-
-
-def part_of(n: int, i: int) -> slice:
-    """Return which of n rows are encrypted in step i + 1."""
-    return slice(n * i // PARTS, n * (i + 1) // PARTS)
 
 
 def label_plan() -> FixedPoint:

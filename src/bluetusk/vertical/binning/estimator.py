@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..._numeric import as_int
+from ..._numeric import Ints, as_int
 from ...errors import FrameError
 from ...paillier import validate
 from ...wire import frame
@@ -23,15 +23,7 @@ from ..saving import load_frame, save_frame
 from ..tables.columns import Table, as_labels, as_table
 from ..tables.profile import ColumnProfile
 from ..tables.unseen import warn_of_unseen
-from .bins import (
-    ColumnBins,
-    Ints,
-    cut,
-    from_version_1,
-    information_value,
-    monotone_groups,
-    weights_of_evidence,
-)
+from .bins import ColumnBins, cut, from_version_1, information_value, monotone_groups, weights_of_evidence
 from .guest import GuestJob, PeerColumn
 from .host import HostJob
 
@@ -358,11 +350,7 @@ class WoEBinning(Estimator):
         >>> alone.transform([[0.0], [9.0], [2.5]]).round(3).tolist()
         [[-1.609], [1.609], [-1.609]]
         """
-        picked, rows = self._picked(X, columns)
-        out = np.empty((rows, len(picked)))
-        for j, (bins, values) in enumerate(picked):
-            out[:, j] = bins.transform(values)
-        return out
+        return self._applied(ColumnBins.transform, np.float64, X, columns)
 
     def codes(self, X: Any, columns: Sequence[str] | None = None) -> Ints:
         """Replace each value by the number of its bin.
@@ -393,21 +381,19 @@ class WoEBinning(Estimator):
         >>> alone.codes([[0.0], [9.0], [2.5]]).tolist()
         [[0], [1], [0]]
         """
-        picked, rows = self._picked(X, columns)
-        out = np.empty((rows, len(picked)), np.int64)
-        for j, (bins, values) in enumerate(picked):
-            out[:, j] = bins.codes(values)
-        return out
+        return self._applied(ColumnBins.codes, np.int64, X, columns)
 
-    def _picked(self, X: Any, columns: Sequence[str] | None) -> tuple[list[tuple[ColumnBins, NDArray[Any]]], int]:
-        """Return bins and values of the columns that are wanted, and the number of rows."""
+    def _applied(
+        self, function: Callable[[ColumnBins, NDArray[Any]], NDArray[Any]], dtype: Any, X: Any, columns: Any
+    ) -> NDArray[Any]:
+        """Return what a method of the bins makes of the columns that are wanted."""
         fitted = {each.name: each for each in self._fitted()}
         named = isinstance(X, Mapping) or (hasattr(X, "columns") and hasattr(X, "to_numpy"))
         names = [str(name) for name in (X if isinstance(X, Mapping) else X.columns)] if named else self.columns_
         kinds = [name for name in names if name in fitted and fitted[name].kind == "categorical"]
         wanted = self.columns_ if columns is None else list(columns)
         table = as_table(X, None if named else names, kinds, only=wanted)
-        out = []
+        picked = []
         for name in wanted:
             if name not in fitted:
                 raise ValueError(f"columns names {name!r}, which was not fitted")
@@ -416,14 +402,17 @@ class WoEBinning(Estimator):
             values = table.values[table.names.index(name)]
             if (values.dtype.kind == "f") != (fitted[name].kind == "numeric"):
                 raise ValueError(f"X[{name!r}] holds strings, but was fitted with numbers: convert it to numbers")
-            out.append((fitted[name], values))
+            picked.append((fitted[name], values))
         warn_of_unseen(
-            {bins.name: (*bins.unseen(values), bins.other >= 0) for bins, values in out},
+            {bins.name: (*bins.unseen(values), bins.other >= 0) for bins, values in picked},
             table.rows,
             "the rare ones",
             "0",
         )
-        return out, table.rows
+        out = np.empty((table.rows, len(picked)), dtype)
+        for j, (bins, values) in enumerate(picked):
+            out[:, j] = function(bins, values)
+        return out
 
     def select(self, min_iv: float = 0.02) -> list[str]:
         """Return this party's columns whose information value reaches a limit, best first.

@@ -20,16 +20,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._numeric import Ints
 from ...errors import FrameError, ProtocolAbort
 from ...paillier import array as arrays
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...paillier.keys import PrivateKey
 from ...tasks import BINNING
 from ...wire.frame import field
+from ..protocol.job import PARTS, part_of
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.state import inputs_of, pack_state, unpack_state
-from .bins import Ints, information_value, monotone_groups, weights_of_evidence
-from .common import PARTS, Layout, label_plan, part_of, received
+from .bins import information_value, monotone_groups, weights_of_evidence
+from .common import Layout, label_plan, received
 
 __all__ = ["GuestJob", "PeerColumn"]
 

@@ -7,17 +7,19 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ..._numeric import Ints
 from ...errors import FrameError, ProtocolAbort
 from ...paillier.array import CipherArray
 from ...paillier.keys import PublicKey
 from ...paillier.slots import mask
 from ...tasks import BINNING
 from ...wire.frame import field
+from ..protocol.job import PARTS, part_of
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.state import inputs_of, pack_state, unpack_state
 from ..tables.columns import Table
-from .bins import ColumnBins, Ints
-from .common import MAX_ROWS, PARTS, Layout, part_of, received
+from .bins import ColumnBins
+from .common import MAX_ROWS, Layout, received
 
 __all__ = ["HostJob"]
 

@@ -19,11 +19,11 @@ from ..._numeric import as_int
 from ...errors import PolicyRefused, ProtocolAbort
 from ...tasks import BLACKLIST
 from ...wire.frame import field
-from ..align.common import MAX_ROWS, PARTS
+from ..align.common import MAX_ROWS
 from ..align.guest import Guest
 from ..align.host import Host
 from ..align.ids import as_ids
-from ..protocol.job import Keeper, Progress, drive
+from ..protocol.job import PARTS, Keeper, Progress, drive
 from ..protocol.link import Link
 
 __all__ = ["BlacklistAnswer", "blacklist_query", "blacklist_serve"]

@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Allowed", "Buckets", "Cuts", "counted", "offered"]
+from ..._numeric import Bools, Floats, Ints
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
+__all__ = ["Allowed", "Buckets", "Cuts", "counted", "offered"]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..._numeric import as_array
+from ..._numeric import Floats, as_array
 from ...errors import FrameError
 from ...wire.frame import Kind, check_fields, encode, field
 from ..base import Estimator, check_role
@@ -27,8 +27,6 @@ from .model import Half, Settings, probabilities
 from .score import GuestWalk, HostWalk
 
 __all__ = ["GradientBoosting"]
-
-Floats = NDArray[np.float64]
 
 
 class GradientBoosting(Estimator):

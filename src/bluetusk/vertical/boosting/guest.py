@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..._numeric import Bools, Floats, Ints
 from ..._random import Stream
 from ...errors import FrameError, ProtocolAbort
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...paillier.keys import PrivateKey
 from ...tasks import BOOSTING
-from ...wire.frame import Kind, check_fields, decode, encode, field
+from ...wire.frame import Kind, encode, field
 from ..protocol.link import Link, array_bytes
-from ..protocol.state import inputs_of
+from ..protocol.state import inputs_of, state_of
 from .arrays import described, joined, parted
 from .buckets import Allowed, Buckets, Cuts, counted, offered
 from .model import TYPES, Half, Settings, bits_from, extended, probabilities
@@ -26,10 +26,6 @@ from .sums import Layout, gains, plain_sums
 __all__ = ["GuestJob"]
 
 _STATE = {"primes": "|u1", "seed": "|u1", "scores": "<f8"}
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 
 @dataclass
@@ -109,9 +105,7 @@ class GuestJob:
 
     def restore(self, state: bytes) -> None:
         """Go back to a state."""
-        got = decode(state, Kind.VERTICAL_STATE)
-        check_fields(got.header, ("task", "role", "arrays"))
-        field(got.header, "task", str, choices=(BOOSTING.name,))
+        got = state_of(state, BOOSTING.name, ("role", "arrays"))
         field(got.header, "role", str, choices=("guest",))
         arrays = parted(field(got.header, "arrays", list), got.payload, _STATE | TYPES)
         self.half = Half(**{name: arrays[name] for name in TYPES})
@@ -215,13 +209,7 @@ class GuestJob:
             for party, theirs in enumerate(sums):
                 if (theirs[k][1] > totals[place][1]).any():
                     raise ProtocolAbort("a sum is larger than that of its node", party=peers[party - 1].peer)
-                found = gains(
-                    *theirs[k],
-                    totals[place],
-                    frac_bits=s.frac_bits,
-                    reg_lambda=s.reg_lambda,
-                    min_child_weight=s.min_child_weight,
-                )
+                found = gains(*theirs[k], totals[place], s)
                 top = float(found.max()) if len(found) else -np.inf
                 if top > best:  # of equal ones the first party's; within a party all, for it to choose among
                     best, owner, tied = top, party, np.flatnonzero(found == top)

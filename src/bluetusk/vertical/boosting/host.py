@@ -9,22 +9,20 @@ from dataclasses import field as _field
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._numeric import Floats, Ints
 from ..._random import Stream
 from ...errors import FrameError, ProtocolAbort
 from ...paillier.array import CipherArray
 from ...paillier.keys import PublicKey
 from ...tasks import BOOSTING
-from ...wire.frame import Kind, check_fields, decode, encode, field
+from ...wire.frame import Kind, encode, field
 from ..protocol.link import Link, array_from
-from ..protocol.state import inputs_of
+from ..protocol.state import inputs_of, state_of
 from .buckets import Allowed, Buckets, Cuts, counted, offered
 from .model import Half, Settings, bits_from, extended
 from .sums import Layout, histograms, left_sums
 
 __all__ = ["HostJob"]
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 @dataclass
@@ -86,9 +84,7 @@ class HostJob:
 
     def restore(self, state: bytes) -> None:
         """Go back to a state."""
-        got = decode(state, Kind.VERTICAL_STATE)
-        check_fields(got.header, ("task", "role", "key", "arrays"))
-        field(got.header, "task", str, choices=(BOOSTING.name,))
+        got = state_of(state, BOOSTING.name, ("role", "key", "arrays"))
         field(got.header, "role", str, choices=("host",))
         listed = field(got.header, "arrays", list)
         self.half = Half.from_parts(listed, got.payload, self.settings, len(self.names))

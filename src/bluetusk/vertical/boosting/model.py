@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._numeric import Bools
 from ...errors import FrameError, ProtocolAbort
 from ...wire.frame import check_fields
 from ..protocol.link import array_from
@@ -23,7 +24,6 @@ __all__ = ["TYPES", "Half", "Settings", "bits_from", "extended", "probabilities"
 
 """The name of the training: in messages, in states, and as the purpose that a policy grants."""
 
-Bools = NDArray[np.bool_]
 
 _COMMON = ("n_estimators", "max_depth", "min_samples_leaf", "subsample", "first_tree_local", "share_gain")
 TYPES = {

@@ -7,17 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._numeric import Floats
 from ...errors import FrameError, ProtocolAbort
 from ...tasks import BOOSTING_SCORES
-from ...wire.frame import Kind, check_fields, decode, encode, field
+from ...wire.frame import Kind, encode, field
 from ..protocol.link import Link, array_bytes, array_from
-from ..protocol.state import inputs_of
+from ..protocol.state import inputs_of, state_of
 from .model import Half, Settings, bits_from
 
 __all__ = ["GuestWalk", "HostWalk"]
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 class _Walk:
@@ -38,10 +36,8 @@ class _Walk:
 
     def restore(self, state: bytes) -> None:
         """Go back to a state."""
-        got = decode(state, Kind.VERTICAL_STATE)
-        check_fields(got.header, ("task",))
-        field(got.header, "task", str, choices=(BOOSTING_SCORES.name,))
-        self.scores = array_from(got.payload, "<f8", (len(self.table),)) if got.payload else None
+        scores = state_of(state, BOOSTING_SCORES.name, ()).payload
+        self.scores = array_from(scores, "<f8", (len(self.table),)) if scores else None
 
 
 class GuestWalk(_Walk):

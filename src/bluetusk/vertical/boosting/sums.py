@@ -8,24 +8,22 @@ ciphertexts adds both.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._numeric import Floats, Ints
 from ...encoding import FixedPoint
 from ...errors import DecryptionError, ProtocolAbort
 from ...paillier.array import CipherArray, concatenate, encrypt_integers
+from ...paillier.keys import PrivateKey, PublicKey
 from ...paillier.slots import Slots, mask, tightened, width_of
-
-if TYPE_CHECKING:
-    from ...paillier.keys import PrivateKey, PublicKey
-    from .buckets import Cuts
+from .buckets import Cuts
+from .model import Settings
 
 __all__ = ["Layout", "gains", "histograms", "left_sums", "plain_sums"]
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 _PLAN = FixedPoint.integers(limit=1, max_weight=1)
 
@@ -158,18 +156,16 @@ def plain_sums(values: Ints, codes: NDArray[np.uint8], width: int, cuts: Cuts) -
     return (below + np.where(cuts.missing_left, table[cuts.feature, -1], 0.0)).astype(np.int64)
 
 
-def gains(
-    g: Ints, h: Ints, total: tuple[int, int], *, frac_bits: int, reg_lambda: float, min_child_weight: float
-) -> Floats:
+def gains(g: Ints, h: Ints, total: tuple[int, int], settings: Settings) -> Floats:
     """Return the gain of each split from g and h of its left side; -inf where a side weighs too little.
 
     The terms of both sides are added in either order to the same float, so a split and its mirror image are equal.
     """
-    unit = 2.0**-frac_bits
+    unit, reg_lambda, least = 2.0**-settings.frac_bits, settings.reg_lambda, settings.min_child_weight
     left, right = g * unit, (total[0] - g) * unit
     weight_left, weight_right = h * unit, (total[1] - h) * unit
     whole = (total[0] * unit) ** 2 / (total[1] * unit + reg_lambda) if total[1] * unit + reg_lambda > 0 else 0.0
-    fits = (weight_left >= min_child_weight) & (weight_right >= min_child_weight)
+    fits = (weight_left >= least) & (weight_right >= least)
     fits &= (weight_left + reg_lambda > 0) & (weight_right + reg_lambda > 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         found = left**2 / (weight_left + reg_lambda) + right**2 / (weight_right + reg_lambda) - whole

@@ -13,11 +13,11 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ..._numeric import Floats
 from .metrics import auc, auc_interval, calibration, ks, ks_interval, roc, thinned, with_interval
 
 __all__ = ["bars", "calibration_chart", "distribution_chart", "ks_chart", "roc_chart"]
 
-Floats = NDArray[np.float64]
 INK, MAIN, EVENT, GRID = "#2f3a45", "#0b6e4f", "#c0392b", "#e4e8ec"
 OTHERS = ("#e0803b", "#5b7db1", "#9aa5b1", "#8e6c8a")
 _STYLE: dict[Any, Any] = {
@@ -57,17 +57,14 @@ def roc_chart(y: NDArray[np.int64], models: Mapping[str, Floats]) -> str:
         for k, (name, score) in reversed(list(enumerate(models.items()))):
             false, true, _ = roc(y, score)
             color, width = (MAIN, 2.2) if k == 0 else (OTHERS[(k - 1) % len(OTHERS)], 1.2)
-            axes.plot(*thinned(false, true), color=color, lw=width, label=f"{name}: {_area(y, score)}")
+            label = f"{name}: {with_interval(auc(y, score), auc_interval(y, score))}"
+            axes.plot(*thinned(false, true), color=color, lw=width, label=label)
         axes.plot([0, 1], [0, 1], color=INK, lw=0.7, ls=":")
         axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
         axes.set(xlabel="share of the good refused", ylabel="share of the events found")
         handles, labels = axes.get_legend_handles_labels()
         axes.legend(handles[::-1], labels[::-1], loc="lower right", frameon=False, title="AUC (95 %)", alignment="left")
         return _image(figure, "ROC curves")
-
-
-def _area(y: NDArray[np.int64], score: Floats) -> str:
-    return with_interval(auc(y, score), auc_interval(y, score))
 
 
 def ks_chart(y: NDArray[np.int64], score: Floats) -> str:

@@ -9,9 +9,9 @@ import itertools
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ..._numeric import as_array, as_int, as_numbers, index_text
+from ..._numeric import Floats, Ints, as_array, as_int, as_numbers, index_text
 from .. import intervals as _intervals
 from ..intervals import Interval
 from ..tables.columns import as_labels
@@ -27,9 +27,6 @@ __all__ = [
     "psi",
     "roc",
 ]
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 def as_scores(score: ArrayLike, name: str = "score") -> Floats:
@@ -64,11 +61,7 @@ def _real(x: Any, name: str, *, positive: bool = False) -> float:
 def _counts(y: ArrayLike, score: ArrayLike) -> tuple[Floats, Ints, Ints]:
     """Return the distinct scores, rising, and how many rows with label 0, and 1, have each."""
     values = as_scores(score)
-    labels = as_labels(as_array(y, "y"), len(values))
-    distinct, place = np.unique(values, return_inverse=True)
-    rows = np.bincount(place)
-    ones = np.bincount(place, labels).astype(np.int64)
-    return distinct, rows - ones, ones
+    return _intervals.counts_of(as_labels(as_array(y, "y"), len(values)), values)
 
 
 def roc(y: ArrayLike, score: ArrayLike) -> tuple[Floats, Floats, Floats]:
@@ -186,8 +179,7 @@ def auc_interval(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> Interva
     (0.74, [0.656, 0.81])
     """
     share = _level(level)
-    _, zeros, ones = _counts(y, score)
-    return _intervals.auc_bounds(zeros, ones, share)
+    return _intervals.auc_bounds(*_counts(y, score)[1:], share)
 
 
 def ks(y: ArrayLike, score: ArrayLike) -> float:
@@ -261,8 +253,7 @@ def ks_interval(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> Interval
     (0.287, [0.07, 0.36])
     """
     share = _level(level)
-    _, zeros, ones = _counts(y, score)
-    return _intervals.ks_bounds(zeros, ones, share)
+    return _intervals.ks_bounds(*_counts(y, score)[1:], share)
 
 
 def psi(expected: ArrayLike, actual: ArrayLike, bins: int = 10) -> float:

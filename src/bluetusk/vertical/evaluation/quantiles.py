@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ..._numeric import Floats, Ints
 
 __all__ = ["bin_counts", "gaps", "quantile_edges"]
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 def gaps(counts: Ints, bins: int) -> Ints:

@@ -133,35 +133,26 @@ def write_report(
             "<h2>Models on the same test rows</h2>",
             _table(["model", "AUC (95 %)", "KS (95 %)", "Brier score"], rows),
         ]
-    parts.append("<h2>How well the score separates</h2>")
-    parts.append('<div class="grid">')
-    parts.append(
-        _figure("ROC", "share of events found against share of the good refused", _charts.roc_chart(labels, scores))
+    figures = (
+        ("ROC", "share of events found against share of the good refused", _charts.roc_chart(labels, scores)),
+        ("Kolmogorov-Smirnov", "where the two groups are farthest apart", _charts.ks_chart(labels, first)),
+        ("Distribution", "of the score, by outcome", _charts.distribution_chart(labels, first, before)),
+        ("Calibration", "does 20 % mean one in five?", _charts.calibration_chart(labels, first)),
     )
-    parts.append(
-        _figure("Kolmogorov-Smirnov", "where the two groups are farthest apart", _charts.ks_chart(labels, first))
-    )
-    parts.append(_figure("Distribution", "of the score, by outcome", _charts.distribution_chart(labels, first, before)))
-    parts.append(_figure("Calibration", "does 20 % mean one in five?", _charts.calibration_chart(labels, first)))
-    parts.append("</div>")
+    parts += ["<h2>How well the score separates</h2>", '<div class="grid">']
+    parts += [*(_figure(*each) for each in figures), "</div>"]
     parts += ["<h2>By tenths of the score, the riskiest first</h2>", _tenths(labels, first)]
     if bins:
-        parts += _information(bins, _charts.bars)
+        columns = {(row["party"], row["column"]): row["iv"] for row in bins}
+        values = [{"party": party, "column": name, "value": iv} for (party, name), iv in columns.items()]
+        said = ("Information values", values, "Information value", "0.02 weak, 0.1 medium, 0.3 strong")
+        parts += [*_largest(*said, _charts.bars), *_bins(bins)]
     for what, entries, label in (
         ("Coefficients", coefficients, "coefficient"),
         ("Importance of the features", importances, "share of the gain"),
     ):
         if entries:
-            shown = sorted(entries, key=lambda e: -abs(e["value"]))[:_MOST_BARS]
-            picture = _charts.bars(
-                [str(e["column"]) for e in shown],
-                [str(e["party"]) for e in shown],
-                [float(e["value"]) for e in shown],
-                label,
-                what.lower(),
-            )
-            note = f"the {len(shown)} largest of {len(entries)}" if len(shown) < len(entries) else "by party"
-            parts += [f"<h2>{what}</h2>", _figure(label, note, picture, wide=True)]
+            parts += _largest(what, entries, label, "by party", _charts.bars)
     if points:
         parts += ["<h2>Scorecard</h2>", "<p>Points of each bin; a customer's score is the sum over the parties.</p>"]
         parts += _groups(points, lambda row: [row["bin"], f"{row['points']:+.1f}"], ["bin", "points"], lambda row: "")
@@ -280,23 +271,17 @@ def _tenths(labels: Any, score: Any) -> str:
     return _table(header, rows, text=(0, 4))
 
 
-def _information(bins: Sequence[Mapping[str, Any]], bars: Any) -> list[str]:
-    """Return the chart of information values, and each column's bins."""
-    columns = list({(row["party"], row["column"]): float(row["iv"]) for row in bins}.items())
-    columns.sort(key=lambda pair: -pair[1])
-    shown = columns[:_MOST_BARS]
-    picture = bars(
-        [name for (_, name), _ in shown],
-        [party for (party, _), _ in shown],
-        [iv for _, iv in shown],
-        "information value",
-        "information values",
-    )
-    note = (
-        f"the {len(shown)} largest of {len(columns)}"
-        if len(shown) < len(columns)
-        else "0.02 weak, 0.1 medium, 0.3 strong"
-    )
+def _largest(heading: str, entries: Sequence[Mapping[str, Any]], label: str, note: str, bars: Any) -> list[str]:
+    """Bars of the largest values of columns, under a heading."""
+    shown = sorted(entries, key=lambda e: -abs(e["value"]))[:_MOST_BARS]
+    names, parties = ([str(e[key]) for e in shown] for key in ("column", "party"))
+    picture = bars(names, parties, [float(e["value"]) for e in shown], label.lower(), heading.lower())
+    note = f"the {len(shown)} largest of {len(entries)}" if len(shown) < len(entries) else note
+    return [f"<h2>{heading}</h2>", _figure(label, note, picture, wide=True)]
+
+
+def _bins(bins: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return each column's bins."""
     most = max((abs(float(row["woe"])) for row in bins), default=0.0)
 
     def line(row: Mapping[str, Any]) -> list[str]:
@@ -305,8 +290,6 @@ def _information(bins: Sequence[Mapping[str, Any]], bars: Any) -> list[str]:
         return [row["bin"], f"{row['rows']:,}", events, rate, f"{row['woe']:+.3f}", _scale(float(row["woe"]), most)]
 
     return [
-        "<h2>Information values</h2>",
-        _figure("Information value", note, picture, wide=True),
         "<h2>Bins</h2>",
         "<p>Weight of evidence: to the right (red) events are frequent. Of other parties' columns this party knows "
         "counts, not the edges.</p>",

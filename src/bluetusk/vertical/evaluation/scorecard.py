@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..._numeric import as_array
+from ..._numeric import Floats, as_array
 from ..binning.estimator import WoEBinning
 from .metrics import _real, _reals
 
 __all__ = ["Scorecard", "scorecard"]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._numeric import Floats
+
 __all__ = ["Calibration", "calibrated"]
 
-Floats = NDArray[np.float64]
 
 _PRIOR = 0.5
 """Standard deviation of the slope's logarithm before any row is seen: a factor of 1.6 either way."""

@@ -18,17 +18,14 @@ protocol.
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...errors import FrameError
+from ...paillier import PrivateKey, PublicKey
 from ...paillier.masked import blind_nonzero, fresh, open_zeros, received
 from ..protocol.link import Link
 from .ring import RING_BITS
-
-if TYPE_CHECKING:
-    from ...paillier import PrivateKey, PublicKey
 
 __all__ = ["COMPARED_BITS", "negative"]
 

@@ -18,13 +18,14 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..._random import SEED_BYTES, Stream
 from ...errors import EncodingOverflow, FrameError, ProtocolAbort
+from ...paillier import PrivateKey, PublicKey
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...tasks import LOGISTIC, LOGISTIC_SCORES
 from ...wire.frame import Kind, check_fields, decode, encode, field
@@ -34,9 +35,6 @@ from . import products, ring
 from .comparing import negative
 from .ring import Ring
 from .whitening import whitening
-
-if TYPE_CHECKING:
-    from ...paillier import PrivateKey, PublicKey
 
 __all__ = [
     "CLASS_BITS",
@@ -244,13 +242,18 @@ class LogisticJob:
         if config is not None:
             self._prepare()
 
+    @property
+    def _agreed(self) -> Config:
+        """The guest's settings, once they are known here."""
+        assert self.config is not None
+        return self.config
+
     def _prepare(self) -> None:
         """Divide the rows and bring the columns into their form, once the configuration and the seed are known."""
-        assert self.config is not None
-        if self._prepared == (self.config, self.seed):
+        n, config = len(self.table), self._agreed
+        if self._prepared == (config, self.seed):
             return
-        self._prepared = self.config, self.seed
-        n, config = len(self.table), self.config
+        self._prepared = config, self.seed
         if self.chosen is None:
             seed = hashlib.sha256(b"bluetusk logistic held back" + self.seed).digest()
             self.held = np.sort(np.argsort(Stream(seed).uint64(n), kind="stable")[: config.held_back])
@@ -274,11 +277,10 @@ class LogisticJob:
         overshoot there, and never come back. Both parties' batches then are curved by at most 1.75 (1 + 1) s, and a
         step of 1 / (2 s) times that is below 2, where descent stays stable.
         """
-        assert self.config is not None
         if self.batches == 1:
             return 1.0
         most = 1.0
-        for number in range(self.batches * self.config.epochs):
+        for number in range(self.batches * self._agreed.epochs):
             part = matrix[self._rows_of(number)]
             most = max(most, float(np.linalg.eigvalsh(part.T @ part / len(part))[-1]))
         return min(1.0, math.sqrt(_CURVED / most))
@@ -288,14 +290,12 @@ class LogisticJob:
     @property
     def batches(self) -> int:
         """Batches of an epoch, of equal size but for one row."""
-        assert self.config is not None
-        return -(-(len(self.table) - self.config.held_back) // self.config.batch_size)
+        return -(-(len(self.table) - self._agreed.held_back) // self._agreed.batch_size)
 
     @property
     def epochs(self) -> int:
         """Epochs that are taken, as far as is known now."""
-        assert self.config is not None
-        return self.stopped or self.config.epochs
+        return self.stopped or self._agreed.epochs
 
     @property
     def steps(self) -> int:
@@ -318,19 +318,16 @@ class LogisticJob:
         self.taken = index + 1
 
     def _set_up(self, link: Link) -> None:
-        from ...paillier import PublicKey
-
         rows, columns = len(self.table), len(self.names)
         key = ephemeral_key(self.key_size)
         parts = [key.public_key.to_bytes()]
         about = {"rows": rows, "columns": columns}
         if self.leader:
-            assert self.config is not None
-            about["columns"] += self.config.intercept
-            self._authorise(link, self.config)
-            link.send("setup", about | {"config": self.config.to_fields(), "seed": self.seed}, parts)
+            config, seed = self._agreed, self.seed
+            about["columns"] += config.intercept
+            self._authorise(link, config)
+            link.send("setup", about | {"config": config.to_fields(), "seed": seed}, parts)
             got = link.receive("setup", ["rows", "columns"], parts=1)
-            config, seed = self.config, self.seed
         else:
             got = link.receive("setup", ["rows", "columns", "config", "seed"], parts=1)
             config = Config.from_fields(field(got.fields, "config", dict))
@@ -396,7 +393,6 @@ class LogisticJob:
     @property
     def model(self) -> bytes:
         """Names this training: the same at both parties, 32 bytes."""
-        assert self.config is not None
         priv, pub = self._keys()
         keys = sorted([priv.public_key.fingerprint, pub.fingerprint])
         return hashlib.sha256(b"bluetusk logistic model" + self.seed + b"".join(keys)).digest()
@@ -404,7 +400,6 @@ class LogisticJob:
     @property
     def coefficients(self) -> tuple[NDArray[np.float64], float]:
         """Coefficients and constant of this party's rows as they are, once its weights are opened."""
-        assert self.config is not None
         weights = np.array(ring.centred(self.own), dtype=np.float64) * (self.unit / (1 << COEF_BITS))
         coefficients, constant = self.whitening.coefficients(weights[: len(self.names)])
         return coefficients, constant + float(weights[len(self.names) :].sum())
@@ -415,10 +410,9 @@ class LogisticJob:
 
         Each party's rows U satisfy U'U / n <= I, so that of both is at most 2 s, s the sigmoid's slope.
         """
-        assert self.config is not None
-        if self.config.learning_rate is not None:
-            return self.config.learning_rate
-        return 1.0 / (2.0 * SLOPES[self.config.sigmoid] + self.config.l2)
+        if self._agreed.learning_rate is not None:
+            return self._agreed.learning_rate
+        return 1.0 / (2.0 * SLOPES[self._agreed.sigmoid] + self._agreed.l2)
 
     # --- one batch ---
 
@@ -432,8 +426,7 @@ class LogisticJob:
         return self._order[1][n * batch // self.batches : n * (batch + 1) // self.batches]
 
     def _batch(self, link: Link, number: int) -> None:
-        assert self.config is not None
-        config = self.config
+        config = self._agreed
         rows = self._rows_of(number)
         matrix = np.ascontiguousarray(self.matrix[rows])
         residuals = self._residuals(link, self._scores(link, matrix), rows)
@@ -468,9 +461,8 @@ class LogisticJob:
 
     def _enough(self, link: Link, before: int, now: int) -> bool:
         """Open whether an epoch lowered the loss by less than `tol` of it: (before - now) < tol now."""
-        assert self.config is not None
         one = 1 << _TOL_BITS
-        share = before * one - now * (one + max(1, round(self.config.tol * one)))
+        share = before * one - now * (one + max(1, round(self._agreed.tol * one)))
         return negative(link, share & _WORD, self.leader, *self._keys())
 
     def _mean(self, sums: Ring) -> Ring:
@@ -501,8 +493,7 @@ class LogisticJob:
 
     def _residuals(self, link: Link, scores: Ring, rows: NDArray[np.int64]) -> Ring:
         """Return this party's share of sigmoid(z) - y."""
-        assert self.config is not None
-        if self.config.sigmoid == "linear":
+        if self._agreed.sigmoid == "linear":
             values, bits = scores, _SCORE_BITS + 3
         else:
             values, bits = self._cubic(link, ring.truncate(scores, _SCORE_BITS - _CUBIC_BITS, self.leader))
@@ -561,9 +552,8 @@ class LogisticJob:
 
     def _gradients(self, link: Link, matrix: NDArray[np.int64], pulls: Ring, residuals: Ring) -> tuple[Ring, Ring, int]:
         """Return this party's shares of both gradients, and of the sum of pulls times residuals if that is wanted."""
-        assert self.config is not None
         priv, pub = self._keys()
-        n, tracked = len(pulls), self.config.tol > 0
+        n, tracked = len(pulls), self._agreed.tol > 0
         entries = ring.RING_BITS if tracked else products.ENTRY_BITS
         mine, other = (products.columns_layout(key.bits, n, entries) for key in (priv.public_key, pub))
         (got,) = self._exchange(link, "residuals", products.encrypted_packed(priv, pulls, mine))
@@ -588,15 +578,11 @@ class LogisticJob:
         The gradient's shares are uniform modulo 2^96, after the first truncation below 2^84 in size; times the rate of
         16 bits they cover Z_2^96 evenly again, which the second truncation needs.
         """
-        assert self.config is not None
         rate = self.rate / n
         shift = _STEP_BITS - math.frexp(rate)[1]
-        step, decay = (
-            round(math.ldexp(rate, shift)),
-            round(math.ldexp(self.rate * self.config.l2, shift)),
-        )
+        step, decay = (round(math.ldexp(part, shift)) for part in (rate, self.rate * self._agreed.l2))
         decays = [decay] * len(weights)
-        if self.config.intercept and own == self.leader:
+        if self._agreed.intercept and own == self.leader:
             decays[-1] = 0  # the guest's last column is 1: its weight is the intercept
         pulled = ring.truncate(gradient, ROW_BITS, self.leader) * step + weights * np.array(decays, dtype=object)
         return ring.words((weights - ring.truncate(ring.words(pulled.tolist()), shift, self.leader)).tolist())
@@ -625,8 +611,6 @@ class LogisticJob:
 
     def restore(self, state: bytes) -> None:
         """Go back to a state of this job."""
-        from ...paillier import PublicKey
-
         got = decode(state, Kind.VERTICAL_STATE)
         head = got.header
         check_fields(head, ("task", "role", "taken", "stopped", "seed", "config", "parts"))
@@ -638,11 +622,8 @@ class LogisticJob:
         ends = np.cumsum([0, *lengths]).tolist()
         p, q, peer, *shares, losses, scores = (bytes(got.payload[a:b]) for a, b in itertools.pairwise(ends))
         told = field(head, "config", dict)
-        self.config, self.seed, self._order = (
-            Config.from_fields(told) if told else None,
-            field(head, "seed", bytes),
-            None,
-        )
+        self.config = Config.from_fields(told) if told else None
+        self.seed, self._order = field(head, "seed", bytes), None
         columns = 0
         if self.config is not None:
             self._prepare()

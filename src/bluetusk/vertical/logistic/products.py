@@ -20,19 +20,16 @@ above vanish, because l >= 96). See :mod:`bluetusk.paillier.masked` for the mask
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import EncodingOverflow
-from ...paillier.array import concatenate
+from ...paillier import CipherArray, PrivateKey, PublicKey, concatenate
 from ...paillier.masked import fresh, mask, received, unmask
 from ...paillier.slots import Slots, width_of
 from .ring import RING_BITS, Ring, centred, words
-
-if TYPE_CHECKING:
-    from ...paillier import CipherArray, PrivateKey, PublicKey
 
 __all__ = [
     "ENTRY_BITS",

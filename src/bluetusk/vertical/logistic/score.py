@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ...errors import FrameError, ProtocolAbort
 from ...tasks import LOGISTIC_SCORES
-from ...wire.frame import Kind, check_fields, decode, encode, field
+from ...wire.frame import Kind, encode, field
 from ..protocol.link import Link, array_bytes, array_from
-from ..protocol.state import inputs_of
+from ..protocol.state import inputs_of, state_of
 from .job import SCORE_BITS
 
 __all__ = ["ScoreJob", "probabilities"]
@@ -75,8 +75,6 @@ class ScoreJob:
 
     def restore(self, state: bytes) -> None:
         """Go back to a state."""
-        got = decode(state, Kind.VERTICAL_STATE)
-        check_fields(got.header, ("task", "done"))
-        field(got.header, "task", str, choices=(self.name,))
+        got = state_of(state, self.name, ("done",))
         done = field(got.header, "done", bool)
         self.scores = array_from(got.payload, "<f8", (len(self.part),)) if done else None

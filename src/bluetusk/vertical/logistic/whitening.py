@@ -15,11 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ..._numeric import Floats
 
 __all__ = ["Whitening", "whitening"]
 
-Floats = NDArray[np.float64]
 
 _RIDGE = 0.01
 _BLOCK = 512

@@ -199,8 +199,7 @@ class Identity:
         mine, peer = Path(certificate).read_bytes(), Path(peer_certificate).read_bytes()
         secret = Path(key).read_bytes()
         for what, pem in (("this party's", mine), ("the peer's", peer)):
-            only_certificate(pem)
-            _check_dates(x509.load_pem_x509_certificate(pem), what)
+            _check_dates(only_certificate(pem), what)
         try:
             private = serialization.load_pem_private_key(secret, None)
         except (ValueError, TypeError):

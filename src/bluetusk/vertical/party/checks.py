@@ -8,7 +8,6 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..._parallel import get_num_threads
 from ...errors import ProtocolAbort
@@ -16,9 +15,7 @@ from ..align.ids import as_ids
 from ..logistic.job import MOST_COLUMNS
 from .config import Config
 from .results import check_places
-
-if TYPE_CHECKING:
-    from .rows import Rows
+from .rows import Rows
 
 __all__ = ["check_folders", "check_room", "check_rows"]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ... import _toml
 from ...paillier.validate import KEY_BITS
+from ..base import check_role
 from ..tables.cells import number_reader
 
 __all__ = ["Config", "Data", "Evidence", "Model"]
@@ -207,8 +208,7 @@ class Config:
         return config._at(Path(path).parent)
 
     def _check(self) -> None:
-        if self.role not in ("guest", "host"):
-            raise ValueError(f'role must be "guest" (who has the labels) or "host", not {self.role!r}')
+        check_role(self.role)
         if (self.listen is None) == (self.connect is None):
             raise ValueError("give exactly one of listen and connect: one party listens, the other connects")
         if (self.data.label is None) == (self.role == "guest"):
@@ -222,25 +222,13 @@ class Config:
             raise ValueError("patience must be more than 0 seconds")
 
     def _at(self, folder: Path) -> Config:
-        from dataclasses import replace
+        def at(given: Any, *names: str) -> Any:
+            paths = {name: getattr(given, name) for name in names}
+            return replace(given, **{name: str(folder / path) for name, path in paths.items() if path is not None})
 
-        def at(name: str | None) -> Any:
-            return None if name is None else str(folder / name)
-
-        evidence = self.evidence
-        if evidence is not None:
-            evidence = Evidence(at(evidence.log), at(evidence.identity), at(evidence.peer_key), at(evidence.policy))
-        return replace(
-            self,
-            certificate=at(self.certificate),
-            key=at(self.key),
-            peer_certificate=at(self.peer_certificate),
-            state=at(self.state),
-            output=at(self.output),
-            splits=at(self.splits),
-            data=replace(self.data, file=at(self.data.file)),
-            evidence=evidence,
-        )
+        placed: Config = at(self, "certificate", "key", "peer_certificate", "state", "output", "splits")
+        evidence = at(self.evidence, "log", "identity", "peer_key", "policy") if self.evidence is not None else None
+        return replace(placed, data=at(self.data, "file"), evidence=evidence)
 
 
 _TYPES: dict[str, type | tuple[type, ...]] = {

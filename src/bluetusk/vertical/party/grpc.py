@@ -18,9 +18,9 @@ from ...errors import ProtocolAbort
 from .certs import Identity, only_certificate
 from .connection import CHUNK
 from .session import Session
-from .transport import Transport, drain, typed
+from .transport import drain, typed
 
-__all__ = ["connect", "listen"]
+__all__ = ["Dialler", "Listener"]
 
 _METHOD = "/bluetusk.Party/Converse"
 _OPTIONS = [
@@ -46,7 +46,9 @@ def _grpc() -> Any:
     return grpc
 
 
-class _Listener:
+class Listener:
+    """Serves a session at an address ("0.0.0.0:7443"; port 0 takes any, see ``address``)."""
+
     def __init__(self, session: Session, identity: Identity, address: str) -> None:
         grpc = _grpc()
         self._session = session
@@ -78,11 +80,14 @@ class _Listener:
         self._server.start()
 
     def close(self) -> None:
+        """End the service, and the connection that there is."""
         self._session.disconnect()
         self._server.stop(grace=1.0).wait()
 
 
-class _Dialler:
+class Dialler:
+    """Carries a session to the party that listens at an address."""
+
     def __init__(self, session: Session, identity: Identity, address: str) -> None:
         self._grpc = _grpc()
         self._session, self._identity, self.address = session, identity, address
@@ -136,6 +141,7 @@ class _Dialler:
             )
 
     def close(self) -> None:
+        """End the connection that there is, and attempts at another."""
         self._closed.set()
         self._session.disconnect()
         self._thread.join(5.0)
@@ -162,13 +168,3 @@ def _rejected(identity: Identity, address: str) -> bool:
         return "CERTIFICATE" in str(err).upper() or "UNKNOWN_CA" in str(err).upper()
     except OSError:
         return False
-
-
-def listen(session: Session, identity: Identity, address: str) -> Transport:
-    """Serve a session at an address ("0.0.0.0:7443"; port 0 takes any, see ``address`` of the result)."""
-    return _Listener(session, identity, address)
-
-
-def connect(session: Session, identity: Identity, address: str) -> Transport:
-    """Carry a session to the party that listens at an address."""
-    return _Dialler(session, identity, address)

@@ -41,7 +41,7 @@ from ..logistic.estimator import LogisticRegression
 from ..logistic.job import held_back
 from ..protocol.job import Keeper, Progress, drive
 from ..protocol.link import Link
-from ..protocol.state import inputs_of
+from ..protocol.state import inputs_of, state_of
 from .checks import check_rows
 from .config import Config
 from .rows import Rows
@@ -111,9 +111,7 @@ class _Once:
         return encode(Kind.VERTICAL_STATE, {"task": self.name, "done": self.result is not None}, self.result or b"")
 
     def restore(self, state: bytes) -> None:
-        got = decode(state, Kind.VERTICAL_STATE)
-        check_fields(got.header, ["done", "task"])
-        frame.field(got.header, "task", str, choices=(self.name,))
+        got = state_of(state, self.name, ("done",))
         self.result = bytes(got.payload) if frame.field(got.header, "done", bool) else None
 
 
@@ -213,7 +211,8 @@ def run(
             recorder.finish(task.stage, hashes=hashes(result) if hashes else None)
         return result
 
-    inputs = _inputs(config, rows)
+    own = rows.values if rows.labels is None else [*rows.values, rows.labels]
+    inputs = inputs_of(model.stated(), rows.names, rows.ids, *own)  # kept steps are worth nothing with other rows
     kept = stage(AGREE, lambda: _once(AGREE, lambda way: _agree(config, inputs, way), link, keeper, progress))
     if kept != inputs:
         raise ProtocolAbort(
@@ -358,12 +357,6 @@ def unevaluated(outcome: Outcome) -> str | None:
         f"of {len(labels)} rows held back {events} are events and {others} are not: the models are kept, but not "
         f"evaluated, which takes {_EVALUATED} of each; bring more rows, or raise model.test_share at both"
     )
-
-
-def _inputs(config: Config, rows: Rows) -> bytes:
-    """Return a hash of all that this party brings: kept steps are worth nothing with other rows."""
-    labels = [] if rows.labels is None else [rows.labels]
-    return inputs_of(config.model.stated(), rows.names, rows.ids, *rows.values, *labels)
 
 
 def _agree(config: Config, inputs: bytes, link: Link) -> bytes:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from types import TracebackType
 from typing import TypeVar
 
 from ...errors import BluetuskError, ProtocolAbort
+from ..base import check_role
 from ..protocol.job import Keeper
 from ..protocol.link import Link, Rewind, Watcher
 from ..protocol.refusal import kind_of
 from . import grpc as _grpc
 from .certs import Identity
 from .session import Session
+from .transport import Transport
 from .vault import Vault
 
 __all__ = ["Party"]
@@ -102,18 +103,15 @@ class Party:
         patience: float = 600.0,
         observer: Watcher | None = None,
     ) -> None:
-        if role not in ("guest", "host"):
-            raise ValueError(f'role must be "guest" (who has the labels) or "host", not {role!r}')
+        check_role(role)
         if (listen is None) == (connect is None):
             raise ValueError("give exactly one of listen and connect: one party listens, the other connects")
         peer = "host" if role == "guest" else "guest"
         self._vault = Vault(state, identity.state_key())
         try:
             self._session = Session(self._vault, job=job, peer=peer, patience=patience)
-            if listen is not None:
-                self._transport = _grpc.listen(self._session, identity, listen)
-            else:
-                self._transport = _grpc.connect(self._session, identity, str(connect))
+            way = _grpc.Listener if listen is not None else _grpc.Dialler
+            self._transport: Transport = way(self._session, identity, str(connect) if listen is None else listen)
         except BaseException:
             self._vault.close()
             raise
@@ -226,7 +224,5 @@ class Party:
     def __enter__(self) -> Party:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, err: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

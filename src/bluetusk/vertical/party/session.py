@@ -66,8 +66,8 @@ class Session:
         self._changed = threading.Condition(self._lock)
         self._rounds = Rounds(peer)
         self._tasks: dict[str, int] = {}  # name: the step with which it began
-        self._rewound = False  # the program has not yet heard that it must go back
-        self._failure: BaseException | None = None
+        self.rewound = False  # the program has not yet heard that it must go back
+        self.failure: BaseException | None = None  # why the run has ended, if it has
         self._ready = False  # connected, and agreed on where to go on
         self._connection: Connection | None = None
         self._heard = time.monotonic()
@@ -118,14 +118,14 @@ class Session:
             If the parties had to go back to an earlier task.
         """
         with self._lock:
-            if self._failure is not None:
-                raise self._failure
+            if self.failure is not None:
+                raise self.failure
             if task in self._tasks:
                 begin = self._tasks[task]
                 later = [step for step in self._tasks.values() if step > begin]
                 end = min([self._rounds.now, *later])
                 last = not later
-            elif self._rewound:
+            elif self.rewound:
                 raise Rewind  # gone back to before this task began
             else:
                 begin = end = self._rounds.now
@@ -133,7 +133,7 @@ class Session:
                 self._tasks[task] = begin
                 self._write_meta()
             if last:
-                self._rewound = False
+                self.rewound = False
             if end == begin:
                 return 0, None
             kept = self._vault.read(_STATE.format(end))
@@ -190,7 +190,7 @@ class Session:
                 until = min(until, time.monotonic() + _ALONE)
             self._leaving = True
             self._changed.notify_all()
-            while not (self._failure or self._rewound):
+            while not (self.failure or self.rewound):
                 if not done and self._delivered() and self._rounds.peer_now >= self._rounds.now:
                     done = True  # the peer has kept all steps: it needs no more than to hear the same of this party
                     self._vault.write(_DONE, encode(Kind.CHECKPOINT, {"now": self._rounds.now}))
@@ -204,15 +204,15 @@ class Session:
                 if left <= 0:
                     break
                 self._changed.wait(min(left, 0.2))
-            if self._failure is not None or self._rewound:
+            if self.failure is not None or self.rewound:
                 return False
             return done or self._delivered()
 
     def fail(self, error: BaseException) -> None:
         """End the run: what the program calls next raises this error."""
         with self._lock:
-            if self._failure is None:
-                self._failure = error
+            if self.failure is None:
+                self.failure = error
             self._changed.notify_all()
 
     def wait_until_told(self, seconds: float) -> None:
@@ -221,19 +221,9 @@ class Session:
             self._changed.wait_for(lambda: self.abort_said or not self._ready, seconds)
 
     @property
-    def failure(self) -> BaseException | None:
-        """Why the run has ended, if it has."""
-        return self._failure
-
-    @property
     def resent(self) -> int:
         """Frames that went out more than once."""
         return self._rounds.resent
-
-    @property
-    def rewound(self) -> bool:
-        """Whether the program must go back, and has not heard of it."""
-        return self._rewound
 
     @property
     def position(self) -> int:
@@ -271,7 +261,7 @@ class Session:
         """Wait for what a connection is to send; a sign of life after so many seconds, None when it is over."""
         with self._lock:
             while True:
-                failure = self._failure
+                failure = self.failure
                 if failure is not None and getattr(failure, "party", None) != self.peer and not self.abort_said:
                     self.abort_said = True
                     self._changed.notify_all()
@@ -286,7 +276,7 @@ class Session:
     def heard(self, connection: Connection, say: str, header: dict[str, Any], data: bytes | None) -> bool:
         """Take what has come in over a connection, `data` if it completes a frame; False when it is over."""
         with self._lock:
-            if self._connection is not connection or self._failure is not None:
+            if self._connection is not connection or self.failure is not None:
                 return False
             self._heard = time.monotonic()
             if say == "abort":
@@ -363,7 +353,7 @@ class Session:
             self._vault.remove(_OUT.format(n))
         self._begin()
         self._leaving = False
-        self._rewound = True
+        self.rewound = True
         self.rewinds += 1
 
     def _next(self, connection: Connection) -> tuple[dict[str, Any], bytes] | None:
@@ -394,9 +384,9 @@ class Session:
     # -------------------------------------------------------------------------------------------------- internals
 
     def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-        if self._rewound:
+        if self.failure is not None:
+            raise self.failure
+        if self.rewound:
             raise Rewind
 
     def _wait(self) -> None:

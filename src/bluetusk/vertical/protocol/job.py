@@ -14,10 +14,19 @@ from ...errors import BluetuskError, FrameError
 from .link import Link, Rewind
 from .refusal import tell
 
-__all__ = ["Job", "Keeper", "Progress", "drive"]
+__all__ = ["PARTS", "Job", "Keeper", "Progress", "drive", "part_of"]
 
 Progress = Callable[[str, int, int], None]
 """Called with a task's name, the steps taken and the steps there are (the latter may shrink: early stopping)."""
+
+
+PARTS = 8
+"""Rows that travel step by step do so in so many parts, the unit of progress and of recovery."""
+
+
+def part_of(n: int, i: int) -> slice:
+    """Return the i-th of the parts of n rows."""
+    return slice(n * i // PARTS, n * (i + 1) // PARTS)
 
 
 class Job(Protocol):

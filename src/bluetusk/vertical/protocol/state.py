@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FrameError
-from ...wire.frame import MAX_SIZE, Kind, check_fields, decode, encode, field, shape_field
+from ...wire.frame import MAX_SIZE, Frame, Kind, check_fields, decode, encode, field, shape_field
 
-__all__ = ["inputs_of", "pack_state", "unpack_state"]
+__all__ = ["inputs_of", "pack_state", "state_of", "unpack_state"]
 
 _TYPES = ("<f8", "<i8", "<u4", "|u1", "|b1")
 
@@ -73,11 +73,17 @@ def pack_state(task: str, fields: Mapping[str, Any], arrays: Mapping[str, NDArra
     return encode(Kind.VERTICAL_STATE, header, b"".join(a.tobytes() for a in ready))
 
 
+def state_of(data: bytes | memoryview, task: str, fields: Collection[str]) -> Frame:
+    """Return the frame of a state, which must be of this task and have these other fields."""
+    got = decode(data, Kind.VERTICAL_STATE)
+    check_fields(got.header, ("task", *fields))
+    field(got.header, "task", str, choices=(task,))
+    return got
+
+
 def unpack_state(data: bytes | memoryview, task: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Return fields and arrays (copies); FrameError if the bytes are no state of this task."""
-    got = decode(data, Kind.VERTICAL_STATE)
-    check_fields(got.header, ("task", "fields", "arrays"))
-    field(got.header, "task", str, choices=(task,))
+    got = state_of(data, task, ("fields", "arrays"))
     shapes: list[tuple[str, np.dtype[Any], tuple[int, ...]]] = []
     for entry in field(got.header, "arrays", list, items=list):
         name, kind, shape = entry if len(entry) == 3 else ("", "", None)

@@ -81,18 +81,12 @@ class ColumnProfile:
         if values.dtype.kind == "f":
             there = values[~np.isnan(values)]
             distinct = np.unique(there)
-            some = there.size > 0
-            return cls(
-                name,
-                kind or "numeric",
-                len(values),
-                len(values) - len(there),
-                len(distinct),
-                float(some) if numeric is None else numeric,
-                float(distinct[0]) if some else None,
-                float(distinct[-1]) if some else None,
-                some and bool((np.floor(distinct) == distinct).all()),
-            )
+            counts = (len(values), len(values) - len(there), len(distinct))
+            if not there.size:
+                return cls(name, kind or "numeric", *counts, 0.0 if numeric is None else numeric)
+            whole = bool((np.floor(distinct) == distinct).all())
+            share, ends = 1.0 if numeric is None else numeric, (float(distinct[0]), float(distinct[-1]))
+            return cls(name, kind or "numeric", *counts, share, *ends, whole)
         texts = [v for v in values.tolist() if v is not None]
         of = {text: reads_as_number(text) for text in set(texts)}
         share = sum(of[text] for text in texts) / len(texts) if texts else 0.0
