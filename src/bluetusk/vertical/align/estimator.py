@@ -18,6 +18,7 @@ from ..._numeric import as_int
 from ..base import check_role
 from ..protocol.job import Keeper, Progress, drive
 from ..protocol.link import Link
+from ..protocol.refusal import telling
 from .common import MAX_PARTIES
 from .guest import Guest
 from .host import Host
@@ -26,6 +27,7 @@ from .ids import as_ids
 __all__ = ["intersect"]
 
 
+@telling
 def intersect(
     ids: Iterable[Any],
     *,

@@ -19,6 +19,7 @@ from ..base import Estimator, check_role
 from ..findings import few_events, separating_bins, tell
 from ..protocol.job import Keeper, Progress, drive
 from ..protocol.link import Link
+from ..protocol.refusal import telling
 from ..saving import load_frame, save_frame
 from ..tables.columns import Table, as_labels, as_table
 from ..tables.profile import ColumnProfile
@@ -160,6 +161,7 @@ class WoEBinning(Estimator):
         self.show_names = show_names
         self.threads = threads
 
+    @telling
     def fit(
         self,
         X: Any,
@@ -204,7 +206,7 @@ class WoEBinning(Estimator):
         -----
         DataWarning
             At the guest with hosts: fewer than 20 rows of one label; a column, its own or a host's, whose bins alone
-            separate the labels. No message depends on it.
+            separate the labels. No message depends on it; made an error, it ends the call as any error does.
 
         Examples
         --------

@@ -25,6 +25,7 @@ from ..align.host import Host
 from ..align.ids import as_ids
 from ..protocol.job import Keeper, Progress, drive
 from ..protocol.link import Link
+from ..protocol.refusal import telling
 
 __all__ = ["BlacklistAnswer", "blacklist_query", "blacklist_serve"]
 
@@ -50,6 +51,7 @@ class BlacklistAnswer:
     list_size: int
 
 
+@telling
 def blacklist_query(
     ids: Iterable[Any],
     *,
@@ -109,6 +111,7 @@ def blacklist_query(
     return BlacklistAnswer(job.listed, job.list_size)
 
 
+@telling
 def blacklist_serve(
     ids: Iterable[Any],
     *,

@@ -17,6 +17,7 @@ from ..base import Estimator, check_role
 from ..findings import few_events, separating, tell
 from ..protocol.job import Keeper, Progress, drive
 from ..protocol.link import Link
+from ..protocol.refusal import telling
 from ..saving import load_frame, save_frame
 from ..tables.codes import categories_of, coded
 from ..tables.columns import Table, as_classes, as_table
@@ -187,6 +188,7 @@ class GradientBoosting(Estimator):
         given = self.get_params()
         return Settings(**{name: given[name] for name in given if name not in ("role", "threads", "categorical")})
 
+    @telling
     def fit(
         self,
         X: Any,
@@ -236,7 +238,7 @@ class GradientBoosting(Estimator):
         -----
         DataWarning
             At the guest, if a class has fewer than 20 rows, or one of its columns separates the classes. No message
-            depends on it.
+            depends on it; made an error, it ends the call as any error does.
 
         Examples
         --------
@@ -299,6 +301,7 @@ class GradientBoosting(Estimator):
 
     # --- prediction ---------------------------------------------------------------------------------------------------
 
+    @telling
     def decision_function(
         self,
         X: Any,
@@ -361,6 +364,7 @@ class GradientBoosting(Estimator):
         drive(walk, peers, keeper=keeper)
         return walk.scores
 
+    @telling
     def predict_proba(
         self,
         X: Any,
@@ -423,6 +427,7 @@ class GradientBoosting(Estimator):
         """
         return probabilities(as_array(scores, "scores", np.float64))
 
+    @telling
     def predict(
         self,
         X: Any,

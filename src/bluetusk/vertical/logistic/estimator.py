@@ -18,6 +18,7 @@ from ..base import Estimator, check_role, seed_of
 from ..findings import few_events, separating, tell, useless
 from ..protocol.job import Keeper, Progress, drive
 from ..protocol.link import Link
+from ..protocol.refusal import telling
 from ..saving import load_frame, save_frame
 from ..tables.columns import as_labels
 from ..tables.matrix import matching_table, real_table
@@ -187,9 +188,10 @@ class LogisticRegression(Estimator):
             raise ValueError(
                 "random_state and seed are both given: seed is the former name of random_state, leave it out"
             )
-        warnings.warn("seed is now called random_state: give that", FutureWarning, stacklevel=3)
+        warnings.warn("seed is now called random_state: give that", FutureWarning, stacklevel=4)
         return seed_of(self.seed, "logistic", "seed")
 
+    @telling
     def fit(
         self,
         X: ArrayLike,
@@ -352,6 +354,7 @@ class LogisticRegression(Estimator):
         if not hasattr(self, "coef_"):
             raise ValueError("this model is not fitted: call fit() with the other party, or load() it")
 
+    @telling
     def decision_function(
         self,
         X: ArrayLike,
@@ -396,6 +399,7 @@ class LogisticRegression(Estimator):
         drive(job, [link], keeper=keeper, progress=progress)
         return job.scores
 
+    @telling
     def predict_proba(
         self,
         X: ArrayLike,
@@ -466,6 +470,7 @@ class LogisticRegression(Estimator):
             return self.calibration_.probability(values)
         return probabilities(values, self.sigmoid_)[:, 1]
 
+    @telling
     def predict(
         self,
         X: ArrayLike,

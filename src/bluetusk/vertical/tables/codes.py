@@ -68,7 +68,7 @@ def coded(table: Table, categories: Mapping[str, list[str]]) -> NDArray[np.float
         place: dict[str | None, float] = {text: float(k) for k, text in enumerate(categories[name])}
         out[:, j] = [place.get(text, np.nan) for text in values.tolist()]
         unseen[name] = Counter(text for text in values.tolist() if text is not None and text not in place), 0, False
-    warn_of_unseen(unseen, table.rows, "", "missing", stacklevel=5)
+    warn_of_unseen(unseen, table.rows, "", "missing", stacklevel=6)
     return out
 
 
