@@ -23,6 +23,7 @@ from ..align.common import MAX_ROWS, PARTS
 from ..align.guest import Guest
 from ..align.host import Host
 from ..align.ids import as_ids
+from ..base import peers_of
 from ..protocol.job import Keeper, Progress, drive
 from ..protocol.link import Link
 from ..protocol.refusal import telling
@@ -107,7 +108,7 @@ def blacklist_query(
     """
     _parallel.resolve_threads(threads)
     job = _Query(as_ids(ids), threads)
-    drive(job, [link], keeper=keeper, progress=progress)
+    drive(job, peers_of("guest", link), keeper=keeper, progress=progress)
     return BlacklistAnswer(job.listed, job.list_size)
 
 
@@ -163,7 +164,7 @@ def blacklist_serve(
     """
     _parallel.resolve_threads(threads)
     job = _Serve(as_ids(ids), as_int(limit, "limit", 0), threads)
-    drive(job, [link], keeper=keeper, progress=progress)
+    drive(job, peers_of("host", link), keeper=keeper, progress=progress)
     return job.asked
 
 

@@ -20,7 +20,7 @@ def categories_of(table: Table) -> dict[str, list[str]]:
 
     Examples
     --------
-    >>> from ._columns import as_table
+    >>> from bluetusk.vertical.tables.columns import as_table
     >>> categories_of(as_table({"job": ["pilot", "clerk", None, "pilot"], "age": [1, 2, 3, 4]}))
     {'job': ['clerk', 'pilot']}
     """
@@ -51,7 +51,7 @@ def coded(table: Table, categories: Mapping[str, list[str]]) -> NDArray[np.float
 
     Examples
     --------
-    >>> from ._columns import as_table
+    >>> from bluetusk.vertical.tables.columns import as_table
     >>> coded(as_table({"job": ["pilot", None]}), {"job": ["clerk", "pilot"]}).tolist()
     [[1.0], [nan]]
     """
