@@ -2,7 +2,7 @@
 
 The part of bench/vertical.py called ``boosting-rates``. For each data set and rate it prints the mean AUC over seeds of
 the bank's own columns, of the joint trees without a penalty (``reg_lambda=0``, ``min_child_weight=0.001``), of the
-joint trees as they are by default, and of XGBoost with the same rows, trees, depth, rate of learning, buckets and
+joint trees with default settings, and of XGBoost with the same rows, trees, depth, rate of learning, buckets and
 lambda, once with its default ``min_child_weight`` of 1 and once with ours of 3; and the mean difference to either, with
 its standard error over the seeds. It fails if one is below minus two standard errors.
 
@@ -14,9 +14,9 @@ its standard error over the seeds. It fails if one is below minus two standard e
   depend on two of the bank's columns and five of the network's, with products and a kink.
 
 The joint model runs the whole protocol over ``local_links()``, with plain integers in place of ciphertexts
-(:func:`plainly`), which grows the same trees to the bit; ``--encrypted`` runs the first seed of each rate of ``credit``
-under a real key, too, and fails if one bit of either half differs. XGBoost runs if ``--record FILE`` says where to keep
-its figures; else those that are kept in tests/vertical/boosting/xgboost.json are taken.
+(:func:`plainly`), which grows bit for bit the same trees; ``--encrypted`` runs the first seed of each rate of
+``credit`` under a real key, too, and fails if one bit of either half differs. XGBoost runs if ``--record FILE`` says
+where to keep its figures; else those that are kept in tests/vertical/boosting/xgboost.json are taken.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ size_t bti_side_reduce_scratch(const bt_paillier_side *side)
     return padded(CHUNK * L) + padded(2 * L) + bt_max(bt_mont_scratch(&side->c2), bt_mont_scratch(&side->c2_one));
 }
 
-/* The backend of p^2 and q^2, which have half the limbs of n^2: perhaps too few for that of n^2. */
+/* The backend of p^2 and q^2, which have half the limbs of n^2: perhaps too few for the backend of n^2. */
 static const bt_mont_ops *side_ops(const bt_paillier_pub *pub)
 {
     return bt_mont_for(pub->n2->ops, pub->n.limbs);

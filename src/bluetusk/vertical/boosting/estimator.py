@@ -119,7 +119,7 @@ class GradientBoosting(Estimator):
     sends left, in training and, of the rows that reach it, in prediction. The hosts: which rows are in which node
     above the leaves (so in part what the guest's splits do to rows), which of their splits were chosen, and which
     sample was drawn. They see no gradient, label, leaf or score. A guest that encrypts other numbers than gradients
-    could single rows out: the parties may be curious, but must follow the protocol. See ``docs/vertical/boosting.md``.
+    could single rows out: the parties may be curious, but must follow the protocol. See ``docs/how-to/boosting.md``.
 
     References
     ----------

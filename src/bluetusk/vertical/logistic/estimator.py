@@ -125,7 +125,7 @@ class LogisticRegression(Estimator):
     protocol.
 
     The form is that of CAESAR [1]_ and of FATE's SSHE-LR; packing, fixed point and the size of steps are in
-    ``docs/vertical/logistic.md``. Rows are ranked by their scores: probabilities only rise with them.
+    ``docs/how-to/logistic.md``. Rows are ranked by their scores: probabilities only rise with them.
 
     References
     ----------

@@ -5,9 +5,9 @@ gradients are those of that form until the end. Rows are taken in batches, in an
 the mean of the weights over an epoch's steps. The training ends when an epoch lowers the loss by too little; it then
 gives the result of the epoch before: of the shared losses only that comparison is opened (:mod:`.comparing`).
 
-Fixed point, in binary digits after the point: rows 12, weights 20, residuals 20, gradients 20 (``docs/vertical/
-logistic.md`` has the bounds). Scores are rows times weights, so they have 32; the linear sigmoid's division by 8 is a
-matter of reading: three more. Truncations are local to each party (:func:`.ring.truncate`).
+Fixed point, in binary digits after the point: rows 12, weights 20, residuals 20, gradients 20
+(``docs/how-to/logistic.md`` has the bounds). Scores are rows times weights, so they have 32; the linear sigmoid's
+division by 8 is a matter of reading: three more. Truncations are local to each party (:func:`.ring.truncate`).
 """
 
 from __future__ import annotations

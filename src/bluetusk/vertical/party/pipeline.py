@@ -163,8 +163,9 @@ def run(
 ) -> Outcome:
     """Run one party's side of the whole job.
 
-    No message but those that the tables of ``docs/vertical`` name depends on a label: which rows are held back, their
-    order and the batches follow from a key that both parties make after the alignment (:class:`._splits.SplitKey`).
+    No message but those that the tables of ``docs/how-to`` and of ``docs/explanation/messages.md`` name depends on a
+    label: which rows are held back, their order and the batches follow from a key that both parties make after the
+    alignment (:class:`._splits.SplitKey`).
 
     Parameters
     ----------
