@@ -53,6 +53,9 @@ except ImportError as _error:  # they import nothing but Python's own modules
 
 try:
     require_packages()
+    from bluetusk._kernels import gmp_path
+
+    gmp_path()  # before what takes names from gmpy2: a stub of it has none, and this says what to install
     from bluetusk import evidence, federated, integrations, modexp, paillier, sharing, vertical
     from bluetusk._parallel import set_num_threads
     from bluetusk._selftest import build_info, known_answer_test, selftest

@@ -20,6 +20,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -28,7 +29,16 @@ from numpy.typing import NDArray
 
 from ._numeric import as_int
 
-__all__ = ["LEAST_US", "get_num_threads", "resolve_threads", "run", "run_slices", "set_num_threads", "slices_by_cost"]
+__all__ = [
+    "LEAST_US",
+    "get_num_threads",
+    "num_threads",
+    "resolve_threads",
+    "run",
+    "run_slices",
+    "set_num_threads",
+    "slices_by_cost",
+]
 
 Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)`` from the calling thread, after each finished slice."""
@@ -40,6 +50,7 @@ LEAST_US = 500.0
 _MAX_THREADS = 1024
 _MOMENT = 0.1  # seconds after which a waiting thread looks whether it waits in vain
 _num_threads: int | None = None
+_block_threads: ContextVar[int | None] = ContextVar("_block_threads", default=None)
 
 
 def set_num_threads(n: int) -> None:
@@ -74,6 +85,8 @@ def get_num_threads() -> int:
         At least 1.
     """
     global _num_threads
+    if (count := _block_threads.get()) is not None:
+        return count
     if _num_threads is None:
         text = os.environ.get("BLUETUSK_NUM_THREADS", "")
         if text:
@@ -85,6 +98,33 @@ def get_num_threads() -> int:
         else:
             _num_threads = os.cpu_count() or 1
     return _num_threads
+
+
+@contextlib.contextmanager
+def num_threads(threads: int | None) -> Iterator[None]:
+    """Set how many threads the batches of a ``with`` block use, operators too, in the thread that runs it alone.
+
+    Parameters
+    ----------
+    threads : int, optional
+        As for :func:`set_num_threads`; None changes nothing.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`resolve_threads`.
+
+    Examples
+    --------
+    >>> with num_threads(3):
+    ...     get_num_threads()
+    3
+    """
+    token = _block_threads.set(resolve_threads(threads) if threads is not None else _block_threads.get())
+    try:
+        yield
+    finally:
+        _block_threads.reset(token)
 
 
 def resolve_threads(threads: int | None) -> int:

@@ -396,15 +396,15 @@ def test_kept_scores_are_of_their_rows_and_model(steps):
 
     first = scores(keepers)
     done = [steps(keeper.states, 1) for keeper in keepers]
-    assert np.array_equal(guest.decision_function(xg, link=None, keeper=done[0]), first)
+    assert np.array_equal(guest.decision_function(xg, link=local_links()[0], keeper=done[0]), first)
     for other in (xg[:-1], xg[::-1]):
         with pytest.raises(bt.FrameError, match="other rows"):
-            guest.decision_function(other, link=None, keeper=done[0])
+            guest.decision_function(other, link=local_links()[0], keeper=done[0])
     with pytest.raises(bt.FrameError, match="other rows"):
-        host.decision_function(xh + 1, link=None, keeper=done[1])
+        host.decision_function(xh + 1, link=local_links()[0], keeper=done[1])
     guest.model_ = bytes(32)
     with pytest.raises(bt.FrameError, match="other rows"):
-        guest.decision_function(xg, link=None, keeper=done[0])
+        guest.decision_function(xg, link=local_links()[0], keeper=done[0])
 
 
 # --- refusals ---

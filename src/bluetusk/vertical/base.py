@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from .._numeric import as_int
+from .._parallel import num_threads, resolve_threads
+from ..paillier import validate
+from .protocol.job import Job, Keeper, Progress, drive
+from .protocol.link import Link
 
-__all__ = ["Estimator", "check_role", "seed_of"]
+__all__ = ["Estimator", "check_role", "peers_of", "seed_of"]
 
 ROLES = ("guest", "host")
 
@@ -34,12 +39,55 @@ def seed_of(random_state: object, what: str, name: str = "random_state") -> byte
     return hashlib.sha256(f"bluetusk {what} {number}".encode()).digest()
 
 
+def peers_of(role: str, link: Link | None, links: Sequence[Link] | None = None) -> list[Link]:
+    """Return the links to the peers, or say how to give them."""
+    peers = [link] if link is not None else list(links or ())
+    if (link is None) == (links is None) or not peers or (role == "host" and len(peers) != 1):
+        raise ValueError(
+            "give either link= or links=, not both: a host has one link, to the guest; a guest has one for each host"
+        )
+    for each in peers:
+        if not isinstance(each, Link):
+            raise TypeError(f"a link must be a Link, as local_links() and Party make them, not {type(each).__name__}")
+    return peers
+
+
+def _key_size(bits: object) -> int:
+    size = as_int(bits, "key_size")
+    validate.check_bits(size, "key_size")
+    return size
+
+
+def _random_state(state: object) -> object:
+    seed_of(state, "")
+    return state
+
+
+SHARED: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "role": check_role,
+    "min_rows": lambda rows: as_int(rows, "min_rows", 1),
+    "key_size": _key_size,
+    "random_state": _random_state,
+    "threads": lambda threads: None if threads is None else resolve_threads(threads),
+}
+"""Arguments that estimators share, in the order in which each takes those that it has, and how they are checked."""
+
+
 class Estimator:
     """Base of the estimators: parameters are the constructor's arguments, results end in an underscore."""
 
     @classmethod
     def _names(cls) -> list[str]:
         return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+
+    def _shared(self) -> dict[str, Any]:
+        """Return the arguments that estimators share, as far as this one has them, checked, as Python's own numbers."""
+        return {name: check(getattr(self, name)) for name, check in SHARED.items() if name in self._names()}
+
+    def _drive(self, job: Job, links: Sequence[Link], keeper: Keeper | None, progress: Progress | None = None) -> None:
+        """Take all steps of a job; what it computes by operators, which take no number of threads, uses this one's."""
+        with num_threads(getattr(self, "threads", None)):
+            drive(job, links, keeper=keeper, progress=progress)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters.

@@ -29,9 +29,9 @@ _WIDTH = 1.96  # standard errors: two-sided 95 %
 
 
 def tell(findings: Iterable[str]) -> None:
-    """Warn of each finding, at the line that called an estimator's method."""
+    """Warn of each finding, at the line that called a method that is :func:`~.protocol.refusal.telling`."""
     for finding in findings:
-        warnings.warn(finding, DataWarning, stacklevel=3)
+        warnings.warn(finding, DataWarning, stacklevel=4)
 
 
 def few_events(labels: NDArray[Any], names: Sequence[Any] = (0, 1)) -> list[str]:

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from ... import _parallel
 from ..._numeric import as_int
-from ..base import check_role
+from ..base import check_role, peers_of
 from ..protocol.job import Keeper, Progress, drive
 from ..protocol.link import Link
+from ..protocol.refusal import telling
 from .common import MAX_PARTIES
 from .guest import Guest
 from .host import Host
@@ -26,6 +27,7 @@ from .ids import as_ids
 __all__ = ["intersect"]
 
 
+@telling
 def intersect(
     ids: Iterable[Any],
     *,
@@ -102,15 +104,11 @@ def intersect(
     >>> host.join()
     """
     check_role(role)
-    if (link is None) == (links is None):
-        raise ValueError("give one link, or links to several hosts")
-    ways = list(links) if links is not None else [link]
-    if not 1 <= len(ways) < MAX_PARTIES:
-        raise ValueError(f"links must be 1 to {MAX_PARTIES - 1}, not {len(ways)}")
-    if role == "host" and len(ways) != 1:
-        raise ValueError("a host has one link, to the guest")
-    own, least = as_ids(ids), as_int(min_intersection, "min_intersection", 0)
     _parallel.resolve_threads(threads)
+    ways = peers_of(role, link, links)
+    if len(ways) >= MAX_PARTIES:
+        raise ValueError(f"links must be 1 to {MAX_PARTIES - 1}, not {len(ways)}")
+    own, least = as_ids(ids), as_int(min_intersection, "min_intersection", 0)
     job: Guest | Host = Guest(own, len(ways), least, threads) if role == "guest" else Host(own, least, threads)
-    drive(job, ways, keeper=keeper, progress=progress)  # type: ignore[arg-type]
+    drive(job, ways, keeper=keeper, progress=progress)
     return job.positions

@@ -13,12 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..._numeric import Ints, as_int
 from ...errors import FrameError
-from ...paillier import validate
 from ...wire import frame
-from ..base import Estimator, check_role
+from ..base import Estimator, peers_of
 from ..findings import few_events, separating_bins, tell
-from ..protocol.job import Keeper, Progress, drive
+from ..protocol.job import Keeper, Progress
 from ..protocol.link import Link
+from ..protocol.refusal import telling
 from ..saving import load_frame, save_frame
 from ..tables.columns import Table, as_labels, as_table
 from ..tables.profile import ColumnProfile
@@ -132,7 +132,7 @@ class WoEBinning(Estimator):
 
     def __init__(
         self,
-        role: str,
+        role: str = "guest",
         max_bins: int = 10,
         min_rows: int = 100,
         monotonic: bool = False,
@@ -152,14 +152,15 @@ class WoEBinning(Estimator):
         self.show_names = show_names
         self.threads = threads
 
+    @telling
     def fit(
         self,
         X: Any,
         y: ArrayLike | None = None,
         *,
-        columns: Sequence[str] | None = None,
         link: Link | None = None,
         links: Sequence[Link] | None = None,
+        columns: Sequence[str] | None = None,
         keeper: Keeper | None = None,
         progress: Progress | None = None,
     ) -> WoEBinning:
@@ -171,12 +172,12 @@ class WoEBinning(Estimator):
             This party's columns, rows in the common order (:func:`intersect`). See Notes for what is a missing value.
         y : array_like of shape (n,)
             At the guest: 0 and 1.
-        columns : sequence of str, optional
-            Names; by default those of the DataFrame, or "x0" and so on.
         link : Link, optional
             To the other party. A guest without links bins its own columns only.
         links : sequence of Link, optional
             At the guest: to several hosts.
+        columns : sequence of str, optional
+            Names; by default those of the DataFrame, or "x0" and so on.
         keeper, progress
             As for :func:`intersect`.
 
@@ -196,7 +197,7 @@ class WoEBinning(Estimator):
         -----
         DataWarning
             At the guest with hosts: fewer than 20 rows of one label; a column, its own or a host's, whose bins alone
-            separate the labels. No message depends on it.
+            separate the labels. No message depends on it; made an error, it ends the call as any error does.
 
         Examples
         --------
@@ -205,9 +206,10 @@ class WoEBinning(Estimator):
         (array([3.]), array([-1.609,  1.609]))
         """
         sizes = self._check()
-        if link is not None and links is not None:
-            raise ValueError("give link or links, not both")
-        ways = [link] if link is not None else list(links or ())
+        if self.role == "host" and y is not None:
+            raise ValueError("a host has no labels: leave y out")
+        alone = self.role == "guest" and link is None and not links
+        ways = [] if alone else peers_of(self.role, link, links)
         table = as_table(X, columns, self.categorical)
         if self.role == "guest":
             if y is None:
@@ -225,10 +227,6 @@ class WoEBinning(Estimator):
             self.findings_ = findings + found
             tell(found)
             return self
-        if y is not None:
-            raise ValueError("a host has no labels: leave y out")
-        if len(ways) != 1:
-            raise ValueError("a host has one link, to the guest")
         if not table.names:
             raise ValueError("X has no columns: a host needs some")
         if self.show_names and any("\0" in name or len(name) > 256 for name in table.names):
@@ -250,7 +248,7 @@ class WoEBinning(Estimator):
             show_names=bool(self.show_names),
             threads=sizes.threads,
         )
-        drive(job, ways, keeper=keeper, progress=progress)
+        self._drive(job, ways, keeper, progress)
         self._set(job.bins, [])
         self.profile_ = table.profile()
         return self
@@ -276,7 +274,7 @@ class WoEBinning(Estimator):
                 key_size=sizes.key_size,
                 threads=sizes.threads,
             )
-            drive(job, links, keeper=keeper, progress=progress)
+            self._drive(job, links, keeper, progress)
             peers = job.peers
         self._set(own, peers)
 
@@ -300,14 +298,9 @@ class WoEBinning(Estimator):
 
     def _check(self) -> _Sizes:
         """Check the parameters; return numbers as Python's ints, which messages and files take alone."""
-        check_role(self.role)
-        sizes = _Sizes(
-            as_int(self.max_bins, "max_bins", 1, 1000),
-            as_int(self.min_rows, "min_rows", 1),
-            as_int(self.key_size, "key_size"),
-            None if self.threads is None else as_int(self.threads, "threads", 1),
-        )
-        validate.check_bits(sizes.key_size)
+        shared = self._shared()
+        del shared["role"]
+        sizes = _Sizes(as_int(self.max_bins, "max_bins", 1, 1000), **shared)
         if not isinstance(self.smoothing, int | float) or not 0 < self.smoothing < math.inf:
             raise ValueError(f"smoothing must be a positive number, not {self.smoothing!r}: 0 lets weights be infinite")
         return sizes

@@ -23,8 +23,10 @@ from ..align.common import MAX_ROWS
 from ..align.guest import Guest
 from ..align.host import Host
 from ..align.ids import as_ids
+from ..base import peers_of
 from ..protocol.job import PARTS, Keeper, Progress, drive
 from ..protocol.link import Link
+from ..protocol.refusal import telling
 
 __all__ = ["BlacklistAnswer", "blacklist_query", "blacklist_serve"]
 
@@ -50,6 +52,7 @@ class BlacklistAnswer:
     list_size: int
 
 
+@telling
 def blacklist_query(
     ids: Iterable[Any],
     *,
@@ -105,10 +108,11 @@ def blacklist_query(
     """
     _parallel.resolve_threads(threads)
     job = _Query(as_ids(ids), threads)
-    drive(job, [link], keeper=keeper, progress=progress)
+    drive(job, peers_of("guest", link), keeper=keeper, progress=progress)
     return BlacklistAnswer(job.listed, job.list_size)
 
 
+@telling
 def blacklist_serve(
     ids: Iterable[Any],
     *,
@@ -160,7 +164,7 @@ def blacklist_serve(
     """
     _parallel.resolve_threads(threads)
     job = _Serve(as_ids(ids), as_int(limit, "limit", 0), threads)
-    drive(job, [link], keeper=keeper, progress=progress)
+    drive(job, peers_of("host", link), keeper=keeper, progress=progress)
     return job.asked
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -13,10 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from ..._numeric import Floats, as_array
 from ...errors import FrameError
 from ...wire.frame import Kind, check_fields, encode, field
-from ..base import Estimator, check_role
+from ..base import Estimator, check_role, peers_of
 from ..findings import few_events, separating, tell
-from ..protocol.job import Keeper, Progress, drive
+from ..protocol.job import Keeper, Progress
 from ..protocol.link import Link
+from ..protocol.refusal import telling
 from ..saving import load_frame, save_frame
 from ..tables.codes import categories_of, coded
 from ..tables.columns import Table, as_classes, as_table
@@ -60,7 +62,9 @@ class GradientBoosting(Estimator):
         Fewest rows on either side of a split.
     min_bucket_rows : int
         The fewest rows between two cuts whose sums this party gives away, in a node and in its sibling (host). Thinner
-        buckets are joined. The sums of a tiny bucket would name its rows.
+        buckets are joined. The sums of a tiny bucket would name its rows. Not the `min_rows` of
+        :class:`WoEBinning`, which counts the rows of a bin once, in the whole table, and of which the larger of both
+        parties' holds: here the host's alone counts, in every node, and the guest's has no effect.
     min_gain : float
         A split must gain more (guest).
     subsample : float
@@ -73,16 +77,16 @@ class GradientBoosting(Estimator):
         Whether hosts are told the gain of their splits, which says how well their columns predict.
     frac_bits : int
         Fractional bits of gradients and Hessians, 8 to 30.
-    key_size : int
-        Bits of the guest's Paillier key, made for one training: 3072, 2048 or 4096.
-    random_state : int, optional
-        Seed of the subsamples (guest). Encryption and the order in which sums are sent are always random, and never
-        show in the model: it is the same to the bit.
-    threads : int, optional
-        Overrides :func:`bluetusk.set_num_threads`.
     categorical : collection of str
         Names of this party's columns whose numbers are codes, or that mix numbers and texts; columns of strings and of
         pandas' dtype "category" are categories anyway.
+    key_size : {3072, 2048, 4096}
+        Bits of the guest's Paillier key, made for one training.
+    random_state : int or bytes, optional
+        A number, or 32 bytes, from which the subsamples are drawn (guest). Encryption and the order in which sums are
+        sent are always random, and never show in the model: it is the same to the bit.
+    threads : int, optional
+        Overrides :func:`bluetusk.set_num_threads`.
 
     Attributes
     ----------
@@ -166,10 +170,10 @@ class GradientBoosting(Estimator):
         first_tree_local: bool = False,
         share_gain: bool = False,
         frac_bits: int = 24,
-        key_size: int = 3072,
-        random_state: int | None = None,
-        threads: int | None = None,
         categorical: Collection[str] = (),
+        key_size: int = 3072,
+        random_state: int | bytes | None = None,
+        threads: int | None = None,
     ) -> None:
         self.role = role
         self.n_estimators, self.max_depth, self.learning_rate = n_estimators, max_depth, learning_rate
@@ -177,14 +181,16 @@ class GradientBoosting(Estimator):
         self.min_samples_leaf, self.min_bucket_rows, self.min_gain = min_samples_leaf, min_bucket_rows, min_gain
         self.subsample, self.base_score = subsample, base_score
         self.first_tree_local, self.share_gain = first_tree_local, share_gain
-        self.frac_bits, self.key_size = frac_bits, key_size
-        self.random_state, self.threads = random_state, threads
-        self.categorical = categorical
+        self.frac_bits, self.categorical = frac_bits, categorical
+        self.key_size, self.random_state, self.threads = key_size, random_state, threads
 
     def _settings(self) -> Settings:
-        given = self.get_params()
+        given = self.get_params() | self._shared()
+        if isinstance(given["random_state"], bytes):  # messages and files hold a number
+            given["random_state"] = int.from_bytes(hashlib.sha256(given["random_state"]).digest()[:8], "big") >> 1
         return Settings(**{name: given[name] for name in given if name not in ("role", "threads", "categorical")})
 
+    @telling
     def fit(
         self,
         X: Any,
@@ -234,7 +240,7 @@ class GradientBoosting(Estimator):
         -----
         DataWarning
             At the guest, if a class has fewer than 20 rows, or one of its columns separates the classes. No message
-            depends on it.
+            depends on it; made an error, it ends the call as any error does.
 
         Examples
         --------
@@ -246,13 +252,13 @@ class GradientBoosting(Estimator):
             ...
         ValueError: a host has no labels: give y at the guest only
         """
-        role, settings = check_role(self.role), self._settings()
+        role, settings = self.role, self._settings()
         given = _rows_of(as_table(X, columns, self.categorical))
         names, categories = given.names, categories_of(given)
         table = coded(given, categories)
         if role == "host" and y is not None:
             raise ValueError("a host has no labels: give y at the guest only")
-        peers = self._peers(role, link, links)
+        peers = peers_of(role, link, links)
         job: GuestJob | HostJob
         findings: list[str] = []
         if role == "host":
@@ -262,7 +268,7 @@ class GradientBoosting(Estimator):
             findings = [*few_events(labels, classes.tolist()), *separating(names, list(table.T), labels)]
             tell(findings)
             job = GuestJob(settings, table, labels, names, len(peers), self.threads)
-        drive(job, peers, keeper=keeper, progress=progress)
+        self._drive(job, peers, keeper, progress)
         self._fitted, self._half, self.columns_ = settings, job.half, names
         self.categories_, self.profile_ = categories, given.profile()
         self._parties, self.findings_ = [link.peer for link in peers], findings
@@ -270,15 +276,6 @@ class GradientBoosting(Estimator):
             self.classes_ = classes
         self._importances()
         return self
-
-    @staticmethod
-    def _peers(role: str, link: Link | None, links: Sequence[Link] | None) -> list[Link]:
-        if (link is None) == (links is None):
-            raise ValueError("give either link=, or links= with one for each host")
-        peers = [link] if link is not None else list(links or ())
-        if not peers or (role == "host" and len(peers) != 1):
-            raise ValueError("a host has one link, to the guest; a guest has one for each host")
-        return peers
 
     def _importances(self) -> None:
         half, size = self._half, len(self.columns_)
@@ -297,6 +294,7 @@ class GradientBoosting(Estimator):
 
     # --- prediction ---------------------------------------------------------------------------------------------------
 
+    @telling
     def decision_function(
         self,
         X: Any,
@@ -350,15 +348,16 @@ class GradientBoosting(Estimator):
         if names != self.columns_:
             raise ValueError(f"X has the columns {names}, the model was fitted to {self.columns_}: give these")
         role = check_role(self.role)
-        peers = self._peers(role, link, links)
+        peers = peers_of(role, link, links)
         if role == "guest" and len(peers) != len(self._parties):
             raise ValueError(f"the model has {len(self._parties)} hosts: give links to all, in the order of fit")
         table = coded(given, self.categories_)
         kind = GuestWalk if role == "guest" else HostWalk
         walk = kind(self._fitted, self._half, table, names)
-        drive(walk, peers, keeper=keeper)
+        self._drive(walk, peers, keeper)
         return walk.scores
 
+    @telling
     def predict_proba(
         self,
         X: Any,
@@ -421,6 +420,7 @@ class GradientBoosting(Estimator):
         """
         return probabilities(as_array(scores, "scores", np.float64))
 
+    @telling
     def predict(
         self,
         X: Any,

@@ -14,10 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from ..._numeric import as_array, as_int
 from ...errors import FrameError
 from ...wire.frame import Kind, check_fields, encode, field
-from ..base import Estimator, check_role, seed_of
+from ..base import Estimator, check_role, peers_of, seed_of
 from ..findings import few_events, separating, tell, useless
-from ..protocol.job import Keeper, Progress, drive
+from ..protocol.job import Keeper, Progress
 from ..protocol.link import Link
+from ..protocol.refusal import telling
 from ..saving import load_frame, save_frame
 from ..tables.columns import as_labels
 from ..tables.matrix import matching_table, real_table
@@ -87,6 +88,8 @@ class LogisticRegression(Estimator):
     random_state : int or bytes, optional
         A number, or 32 bytes, from which both parties derive the order of rows and which are held back; the guest's is
         fresh by default, and the host is told. A host that gives one goes on with no other.
+    threads : int, optional
+        Overrides :func:`bluetusk.set_num_threads`.
     seed : bytes, optional
         The former name of `random_state`, with a FutureWarning.
 
@@ -164,6 +167,7 @@ class LogisticRegression(Estimator):
         tol: float | None = None,
         key_size: int = 3072,
         random_state: int | bytes | None = None,
+        threads: int | None = None,
         seed: bytes | None = None,
     ) -> None:
         self.role = role
@@ -178,6 +182,7 @@ class LogisticRegression(Estimator):
         self.tol = tol
         self.key_size = key_size
         self.random_state = random_state
+        self.threads = threads
         self.seed = seed
 
     def _seed(self) -> bytes | None:
@@ -187,9 +192,10 @@ class LogisticRegression(Estimator):
             raise ValueError(
                 "random_state and seed are both given: seed is the former name of random_state, leave it out"
             )
-        warnings.warn("seed is now called random_state: give that", FutureWarning, stacklevel=3)
+        warnings.warn("seed is now called random_state: give that", FutureWarning, stacklevel=4)
         return seed_of(self.seed, "logistic", "seed")
 
+    @telling
     def fit(
         self,
         X: ArrayLike,
@@ -251,7 +257,8 @@ class LogisticRegression(Estimator):
             ...
         ValueError: X[1, 0], of the column 'x0', is NaN or infinite: impute it, or bin the columns first (WoEBinning)
         """
-        guest = check_role(self.role) == "guest"
+        shared = self._shared()
+        guest, key_size = shared["role"] == "guest", shared["key_size"]
         names, table = real_table(X, columns, MOST_COLUMNS)
         if len(table) > MOST_ROWS:
             raise ValueError(f"X has {len(table)} rows: at most {MOST_ROWS}")
@@ -259,8 +266,8 @@ class LogisticRegression(Estimator):
         if not guest:
             if y is not None:
                 raise ValueError("y: the host has no labels; the guest gives them")
-            job = LogisticJob("host", table, names, self.key_size, seed=self._seed(), held_back=chosen)
-            drive(job, [link], keeper=keeper, progress=progress)
+            job = LogisticJob("host", table, names, key_size, seed=self._seed(), held_back=chosen)
+            self._drive(job, peers_of("host", link), keeper, progress)
             self._take(job, names)
             return self
         if y is None:
@@ -271,7 +278,7 @@ class LogisticRegression(Estimator):
             "guest",
             table,
             names,
-            self.key_size,
+            key_size,
             config=config,
             labels=labels,
             class_weights=weights,
@@ -280,7 +287,7 @@ class LogisticRegression(Estimator):
         )
         findings = [*few_events(labels), *separating(names, list(table.T), labels)]
         tell(findings)
-        drive(job, [link], keeper=keeper, progress=progress)
+        self._drive(job, peers_of("guest", link), keeper, progress)
         self._take(job, names)
         self.findings_ = findings
         found = []
@@ -352,6 +359,7 @@ class LogisticRegression(Estimator):
         if not hasattr(self, "coef_"):
             raise ValueError("this model is not fitted: call fit() with the other party, or load() it")
 
+    @telling
     def decision_function(
         self,
         X: ArrayLike,
@@ -392,10 +400,11 @@ class LogisticRegression(Estimator):
         """
         self._fitted()
         own = rounded_scores(matching_table(X, self.columns_) @ self.coef_ + self.intercept_)
-        job = ScoreJob(self.role, self.model_, own, self.columns_)
-        drive(job, [link], keeper=keeper, progress=progress)
+        job = ScoreJob(check_role(self.role), self.model_, own, self.columns_)
+        self._drive(job, peers_of(self.role, link), keeper, progress)
         return job.scores
 
+    @telling
     def predict_proba(
         self,
         X: ArrayLike,
@@ -466,6 +475,7 @@ class LogisticRegression(Estimator):
             return self.calibration_.probability(values)
         return probabilities(values, self.sigmoid_)[:, 1]
 
+    @telling
     def predict(
         self,
         X: ArrayLike,

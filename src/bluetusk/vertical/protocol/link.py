@@ -177,7 +177,7 @@ class Link:
         self.bytes_sent = self.bytes_received = 0
         self._task, self._step = "", 0
         self._sent = self._received = 0
-        self._gave_up = False
+        self._ended = False
 
     def scope(self, task: str, step: int) -> None:
         """Begin a step of a task: both parties do so at the same point of their programs.
@@ -189,11 +189,18 @@ class Link:
         step : int
             From 0.
 
+        Raises
+        ------
+        ProtocolAbort
+            If either party has given up: what it left unread would be taken for messages of this step.
+
         Examples
         --------
         >>> here, there = local_links()
         >>> here.scope("example", 0)
         """
+        if self._ended:
+            raise ProtocolAbort("a party gave up on this link before: make a new one, at both parties")
         self._task, self._step = task, step
         self._sent = self._received = 0
 
@@ -276,6 +283,7 @@ class Link:
         said = field(got.header, "topic", str, high=64)
         if said == "abort":
             reason = field(field(got.header, "fields", dict), "reason", str, high=200)
+            self._ended = True
             raise ProtocolAbort(f"the other party gave up: {reason!r}", party=self.peer)
         due: dict[str, Any] = {"topic": topic, "task": self._task, "step": self._step, "seq": self._received}
         for name, value in due.items():
@@ -297,7 +305,7 @@ class Link:
         return Message(body, [got.payload[a:b] for a, b in itertools.pairwise(ends)])
 
     def abort(self, reason: str) -> None:
-        """Tell the peer that this party gives up. Only the first reason is sent.
+        """Tell the peer that this party gives up, unless either has done so before. The link is of no use after it.
 
         Parameters
         ----------
@@ -313,9 +321,9 @@ class Link:
             ...
         bluetusk.errors.ProtocolAbort: the other party gave up: 'too few rows' (party at fault: guest)
         """
-        if not self._gave_up:
+        if not self._ended:
             self.send("abort", {"reason": reason[:200]})
-            self._gave_up = True
+            self._ended = True
 
     def authorise(self, purpose: str, columns: Sequence[str], rows: int, **details: Any) -> None:
         """Ask this party's observer whether its data may be used so; if not, the peer is told of the refusal.

@@ -20,7 +20,7 @@ def categories_of(table: Table) -> dict[str, list[str]]:
 
     Examples
     --------
-    >>> from ._columns import as_table
+    >>> from bluetusk.vertical.tables.columns import as_table
     >>> categories_of(as_table({"job": ["pilot", "clerk", None, "pilot"], "age": [1, 2, 3, 4]}))
     {'job': ['clerk', 'pilot']}
     """
@@ -51,7 +51,7 @@ def coded(table: Table, categories: Mapping[str, list[str]]) -> NDArray[np.float
 
     Examples
     --------
-    >>> from ._columns import as_table
+    >>> from bluetusk.vertical.tables.columns import as_table
     >>> coded(as_table({"job": ["pilot", None]}), {"job": ["clerk", "pilot"]}).tolist()
     [[1.0], [nan]]
     """
@@ -68,7 +68,7 @@ def coded(table: Table, categories: Mapping[str, list[str]]) -> NDArray[np.float
         place: dict[str | None, float] = {text: float(k) for k, text in enumerate(categories[name])}
         out[:, j] = [place.get(text, np.nan) for text in values.tolist()]
         unseen[name] = Counter(text for text in values.tolist() if text is not None and text not in place), 0, False
-    warn_of_unseen(unseen, table.rows, "", "missing", stacklevel=5)
+    warn_of_unseen(unseen, table.rows, "", "missing", stacklevel=6)
     return out
 
 
