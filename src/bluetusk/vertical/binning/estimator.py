@@ -93,7 +93,7 @@ class WoEBinning(Estimator):
     categorical_ : list of str
         Names of the columns that were binned by category.
     profile_ : list of ColumnProfile
-        What each column held at training: see :mod:`bluetusk.vertical.profile`. Empty in models of version 0.1.0.
+        What each column held at training: see :mod:`bluetusk.vertical.tables.profile`. Empty in models of 0.1.0.
     hosts_ : list of list of PeerColumn
         At the guest: counts, weights and information values of each host's columns.
     findings_ : list of str

@@ -97,7 +97,7 @@ class GradientBoosting(Estimator):
         The categories of each column that is not numeric. Trees split them in this order: numbers by value, then texts
         by alphabet. In scoring, any other category counts as missing, with a warning.
     profile_ : list of ColumnProfile
-        What each column held at training: see :mod:`bluetusk.vertical.profile`. Empty in models of version 0.1.0.
+        What each column held at training: see :mod:`bluetusk.vertical.tables.profile`. Empty in models of 0.1.0.
     split_counts_ : ndarray of int64
         Number of splits of each column.
     feature_importances_ : ndarray of float64
