@@ -104,7 +104,7 @@ LOGISTIC_SCORES = Task(
     "logistic_regression.predict",
     "predict",
     "logistic_regression_scores",
-    "scores of it",
+    "scores of the regression",
     "columns",
     "columns",
     "to the guest: the host's part of each score",
@@ -124,7 +124,7 @@ BOOSTING_SCORES = Task(
     "gradient_boosting.predict",
     "predict",
     "gradient_boosting_scores",
-    "scores of it",
+    "scores of the trees",
     "columns",
     "columns",
     "to the guest: the side that each row takes at those of the host's splits that it reaches",
@@ -150,7 +150,7 @@ HEADS = Task(
     "the head of its log",
     "to each: the other's signed head",
 )
-CONFIRM = Task("kept", "", "kept", "confirm the results", "a word", "a word", "to both: that the other has its results")
+CONFIRM = Task("kept", "", "kept", "confirm the results", "notice", "notice", "to both: that the other has its results")
 
 TASKS = (
     AGREE,
