@@ -404,7 +404,7 @@ def test_python_m_bluetusk_is_the_command_line() -> None:
 def test_a_closed_standard_output_is_told(words: list[str]) -> None:
     command = [sys.executable, "-m", "bluetusk", *words]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: os.close(1))
-    told = "bluetusk: standard output is closed: send it to a file, or to /dev/null\n"
+    told = "bluetusk: standard output is closed: redirect it to a file or to /dev/null\n"
     assert (done.returncode, done.stderr) == (1, told)
 
 

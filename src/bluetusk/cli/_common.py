@@ -1,4 +1,4 @@
-"""What the commands share: their parser, readers of arguments, where a passphrase comes from, how results print."""
+"""Shared by the commands: the parser, argument readers, passphrase input, and the printing of results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class Failure(Exception):
-    """A reason to end with status 1, written for the user."""
+    """An error that ends the command with status 1; its text is shown to the user."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,13 +48,13 @@ class Parser(argparse.ArgumentParser):
 
 
 def number(low: int, high: int) -> Callable[[str], int]:
-    """Return a reader of whole numbers from low to high."""
+    """Return an argparse type that accepts whole numbers from low to high."""
 
     def read(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
         if not low <= value <= high:
             raise argparse.ArgumentTypeError(f"{value} is not between {low} and {high}")
         return value
@@ -63,13 +63,13 @@ def number(low: int, high: int) -> Callable[[str], int]:
 
 
 def positive(low: float, high: float) -> Callable[[str], float]:
-    """Return a reader of numbers from low to high."""
+    """Return an argparse type that accepts numbers from low to high."""
 
     def read(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
         if not low <= value <= high:
             raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}")
         return value
@@ -78,7 +78,7 @@ def positive(low: float, high: float) -> Callable[[str], float]:
 
 
 def passphrase(args: argparse.Namespace) -> str | bytes:
-    """Return the passphrase from where the user keeps it."""
+    """Return the passphrase: from --passphrase-file, else the environment, else typed twice at the terminal."""
     if args.passphrase_file is not None:
         try:
             secret = Path(args.passphrase_file).read_bytes().rstrip(b"\r\n")
@@ -94,7 +94,7 @@ def passphrase(args: argparse.Namespace) -> str | bytes:
     typed = getpass.getpass("passphrase for the private key: ")
     if not typed:
         raise Failure("an empty passphrase protects nothing: type one, or give --passphrase-file FILE")
-    if getpass.getpass("once more: ") != typed:
+    if getpass.getpass("repeat the passphrase: ") != typed:
         raise Failure("the two passphrases differ: try again")
     return typed
 

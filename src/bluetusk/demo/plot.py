@@ -1,4 +1,4 @@
-"""The demo's picture: ROC curves, and what each bank gains."""
+"""Draws the demo's picture: ROC curves, and the gain of each bank."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def save(path: str | Path, comparison: Comparison, outcome: Outcome) -> None:
     Parameters
     ----------
     path : str or Path
-        Where to; the ending, one of :data:`FORMATS`, says what.
+        The file; its suffix, one of :data:`FORMATS`, selects the format.
     comparison : Comparison
         The figures.
     outcome : Outcome
-        Which banks were lost.
+        The result of the run.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def _customers(c: Comparison, outcome: Outcome) -> int:
 
 
 def _curves(axes: mpl.axes.Axes, c: Comparison) -> None:
-    """Draw true against false positives on everybody's test customers."""
+    """Draw true against false positives on all test customers."""
     for k, name in enumerate(c.names):
         false, true, _ = roc_curve(c.labels, c.curves[name])
         axes.plot(false, true, color=_ALONE, lw=0.9, alpha=0.8, label=None if k else _span(c.alone))
@@ -81,7 +81,7 @@ def _span(values: list[float]) -> str:
 
 
 def _gains(axes: mpl.axes.Axes, c: Comparison, outcome: Outcome) -> None:
-    """Draw each bank's AUC alone and what the federation adds."""
+    """Draw each bank's AUC alone and the gain by the federation."""
     order = sorted(range(len(c.names)), key=lambda i: c.gain[i])
     rows = range(len(order))
     alone = [c.alone[i] for i in order]

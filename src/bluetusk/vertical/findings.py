@@ -1,7 +1,7 @@
-"""What the party with the labels should know about its data and its model, as :class:`~bluetusk.DataWarning`.
+"""Warns the party with the labels about its data and its model, as :class:`~bluetusk.DataWarning`.
 
-All of it is computed by that party on what it holds anyway, and nothing is sent: for the other party each would be a
-statistic of the labels.
+That party computes every warning from what it already holds and sends nothing: for the other party, each warning would
+be a statistic of the labels.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["few_events", "separating", "separating_bins", "tell", "useless"]
 
 LEAST_EVENTS = 20
 """Rows of the rarer label below which a model of several columns mostly fits noise."""
-_TELLING = 10  # rows of either label from which an interval around one half says something
+_TELLING = 10  # least rows of either label for which an interval around one half is meaningful
 _SEPARATES = 0.99
 _WIDTH = 1.96  # standard errors: two-sided 95 %
 
@@ -35,7 +35,7 @@ def tell(findings: Iterable[str]) -> None:
 
 
 def few_events(labels: NDArray[Any], names: Sequence[Any] = (0, 1)) -> list[str]:
-    """Say so if one label is rarer than a model needs.
+    """Return a finding if one label is rarer than a model needs.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def few_events(labels: NDArray[Any], names: Sequence[Any] = (0, 1)) -> list[str]
 
 
 def separating(names: Sequence[str], columns: Sequence[Floats], labels: NDArray[Any]) -> list[str]:
-    """Name the columns that alone order the labels almost perfectly, either way; what is missing comes first.
+    """Return findings of columns that alone order the labels almost perfectly, either way; missing values come first.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def separating(names: Sequence[str], columns: Sequence[Floats], labels: NDArray[
 
 
 def separating_bins(columns: Iterable[tuple[str, Ints, Ints]]) -> list[str]:
-    """Name the columns whose bins alone separate the labels: of each its name, and the rows and events of its bins.
+    """Return findings of columns whose bins alone separate the labels; of each: name, rows and events of its bins.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def _separated(column: str, area: float) -> list[str]:
 
 
 def useless(labels: NDArray[np.int64], joint: Floats, alone: Floats | None) -> list[str]:
-    """Say so if on rows it was not trained on a model is worse than chance, or no better, or worse without a partner.
+    """Return findings if, on rows held back, a model is no better than chance, or worse than the guest's columns alone.
 
     Both at 95 %: by the interval of :func:`~bluetusk.vertical.evaluation.auc_interval`, and by 1.96 standard errors of
     the difference of two areas on the same rows (E. DeLong, D. DeLong, D. Clarke-Pearson, Biometrics 44, 1988).
@@ -125,8 +125,8 @@ def useless(labels: NDArray[np.int64], joint: Floats, alone: Floats | None) -> l
         )
     elif low <= 0.5 and min(labels.sum(), len(labels) - labels.sum()) >= _TELLING:
         found.append(
-            f"the joint model cannot be told from chance on rows that it was not trained on (AUC {area:.3f}, {low:.3f} "
-            f"to {high:.3f}, on {len(labels)} rows held back): its columns say little of these labels"
+            f"the joint model cannot be distinguished from chance on rows not used in training (AUC {area:.3f}, "
+            f"{low:.3f} to {high:.3f}, on {len(labels)} rows held back): its columns carry little information about y"
         )
     if alone is not None:
         other = delong(*counts_of(labels, alone)[1:])[0]
@@ -153,6 +153,6 @@ def _placements(labels: NDArray[np.int64], score: Floats) -> tuple[Floats, Float
 
 
 def _error(differences: list[Floats]) -> float:
-    """Return the standard error of a mean difference, of the placements of both labels."""
+    """Return the standard error of a mean difference, from the placements of both labels."""
     parts = [values.var(ddof=1) / len(values) for values in differences if len(values) > 1]
     return math.sqrt(sum(parts)) if len(parts) == 2 else math.inf

@@ -132,7 +132,7 @@ def test_halves_of_different_models_do_not_predict(fitted, parties, toy):
     made, tables, y = fitted
     other = parties(1, **P).fit(tables, 1 - y[::-1])
     made.hosts[0]._half = other.hosts[0]._half
-    with pytest.raises(bt.ProtocolAbort, match="one model"):
+    with pytest.raises(bt.ProtocolAbort, match="different models"):
         made.predict_proba(tables)
 
 

@@ -1,4 +1,4 @@
-"""What both halves of an alignment share: parts of a set, tags that name common ids, points that arrive."""
+"""Shared by both halves of an alignment: the parts of a set, the tags that name common ids, the points received."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _LABEL = b"bluetusk/vertical/intersect/order/v1\0"
 
 
 def tags(ids: Sequence[str], nonces: bytes) -> list[bytes]:
-    """Return the name of each id among the common ones, under a key that all parties made."""
+    """Return each id's tag: its name among the common ids, under a key to which all parties contributed."""
     key = hashlib.sha256(_LABEL + nonces).digest()
     return [hmac.digest(key, text.encode(), "sha256") for text in ids]
 
 
 def receive_points(link: Link, topic: str, rows: int) -> Points:
-    """Receive as many compressed points as there are rows."""
+    """Receive one compressed point for each row."""
     points = array_from(link.receive(topic, parts=1).parts[0], "|u1", (rows, POINT))
-    if not np.isin(points[:, 0], (2, 3)).all():  # the rest of the check is the library's, when it computes
-        raise ProtocolAbort("what came is no list of compressed points", party=link.peer)
+    if not np.isin(points[:, 0], (2, 3)).all():  # the library checks the rest when it computes
+        raise ProtocolAbort("the peer did not send a list of compressed points", party=link.peer)
     return points

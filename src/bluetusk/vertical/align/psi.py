@@ -1,7 +1,8 @@
-"""Private set intersection by the library ``openmined-psi``: Diffie-Hellman on P-256, over many threads.
+"""Calls the library ``openmined-psi`` for private set intersection (Diffie-Hellman on P-256), over many threads.
 
-The library does the cryptography; here it gets slices of a set, each thread an object of its own (one object in two
-threads crashes it), and what a peer sent is checked to be points of 33 bytes before the library sees it.
+The library does the cryptography. This module passes it slices of a set, with a separate object for each thread (one
+object in two threads crashes the library), and checks that a peer sent points of 33 bytes before the library reads
+them.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ Points = NDArray[np.uint8]
 
 
 def library() -> Any:
-    """Return the module, or say how to get it."""
+    """Return the module; ModuleNotFoundError names the package to install."""
     try:
         import private_set_intersection.python as psi
     except ImportError as error:
@@ -83,7 +84,7 @@ class Asker:
     Parameters
     ----------
     key : bytes, optional
-        Of an earlier Asker; fresh by default.
+        The key of an earlier Asker; fresh by default.
     """
 
     def __init__(self, key: bytes | None = None) -> None:
@@ -121,12 +122,12 @@ class Asker:
 
 
 class Answerer:
-    """The side whose set is asked; it learns nothing.
+    """The side that answers for its set; it learns nothing.
 
     Parameters
     ----------
     key : bytes, optional
-        Of an earlier Answerer; fresh by default.
+        The key of an earlier Answerer; fresh by default.
     """
 
     def __init__(self, key: bytes | None = None) -> None:
@@ -147,7 +148,7 @@ class Answerer:
         return _sorted(out)
 
     def answer(self, request: Points, peer: str, threads: int | None = None) -> Points:
-        """Return what was asked, blinded once more, in its order."""
+        """Return the peer's points blinded with this side's key too, in their order."""
         out = np.empty((len(request), POINT), np.uint8)
 
         def work(server: Any, lo: int, hi: int) -> None:
@@ -164,4 +165,4 @@ class Answerer:
 
 
 def _no_points(peer: str) -> ProtocolAbort:
-    return ProtocolAbort("what came is no list of points of the curve P-256", party=peer)
+    return ProtocolAbort("the peer sent something other than points of the curve P-256", party=peer)

@@ -1,4 +1,4 @@
-"""The pictures of a report, as SVG inside an <img>: no script, nothing loaded from elsewhere."""
+"""Draws the pictures of a report, as SVG inside an <img>: no script, nothing loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def ks_chart(y: NDArray[np.int64], score: Floats) -> str:
     with mpl.rc_context(_STYLE):
         figure, axes = _figure()
         false, true, at = roc(y, score)
-        # from the lowest score up: what is at or below a threshold
+        # from the lowest score up: rows at or below a threshold
         x, good, bad = at[1:][::-1], (1 - false[:-1])[::-1], (1 - true[:-1])[::-1]
         axes.plot(*thinned(x, good), color=MAIN, lw=1.8, label="no event")
         axes.plot(*thinned(x, bad), color=EVENT, lw=1.8, label="event")
@@ -96,7 +96,7 @@ def distribution_chart(y: NDArray[np.int64], score: Floats, reference: Floats | 
         figure, axes = _figure()
         every = score if reference is None else np.concatenate([score, reference])
         edges = np.linspace(every.min(), every.max(), 41)
-        if not (np.diff(edges) > 0).all():  # one value, or so close together that no bar has a width
+        if not (np.diff(edges) > 0).all():  # one value, or values so close together that no bar has a width
             edges = np.linspace(edges[0] - 0.5, edges[0] + 0.5, 41)
         for label, color, name in ((0, MAIN, "no event"), (1, EVENT, "event")):
             axes.hist(score[y == label], edges, density=True, color=color, alpha=0.4, label=name)

@@ -1,4 +1,4 @@
-"""A joint model's report as one HTML file: curves, tables, scorecard, evidence; no script, nothing from elsewhere."""
+"""Writes a joint model's report as one HTML file: curves, tables, scorecard, evidence; no script, nothing external."""
 
 from __future__ import annotations
 
@@ -70,34 +70,35 @@ def write_report(
     Parameters
     ----------
     path : path-like
-        The HTML file; one that is there is replaced. Only its owner may read it: it says much about the customers.
+        The HTML file; an existing one is replaced. Only its owner may read it (mode 0600): it reveals much about the
+        customers.
     y : array_like of shape (n,)
         Labels of the test rows, 0 and 1.
     models : mapping of str to array_like of shape (n,)
         Predicted probabilities on these rows by model; the first is the joint model, others are compared with it.
     title, subtitle : str
-        Above the report.
+        Title and subtitle of the report.
     reference : array_like, optional
         The joint model's probabilities at training, for the stability index.
     bins : sequence of mapping, optional
         From :meth:`WoEBinning.table`.
     coefficients, importances : sequence of mapping, optional
-        Each with the keys party, column, value. What this party does not know is left out.
+        Each with the keys party, column, value; leave out columns whose value this party does not know.
     points : sequence of mapping, optional
         From :meth:`Scorecard.table`, of one party or of several.
     facts : mapping of str to value, optional
-        What else belongs to the run: parties, rows, key size, seconds, bytes.
+        Further facts of the run: parties, rows, key size, seconds, bytes.
     evidence : mapping of str to value, optional
-        What the log proves: number of records, whether it verified, the signed heads.
+        Facts that the log proves: number of records, whether it verified, the signed heads.
 
     Raises
     ------
     ValueError
-        If there is no model, a score is no probability, or lengths differ.
+        If `models` is empty, a score is not between 0 and 1, the lengths differ, or the labels are not both 0 and 1.
     TypeError
-        If scores are masked (:mod:`numpy.ma`) or no real numbers.
+        If scores are masked (:mod:`numpy.ma`) or not real numbers.
     ModuleNotFoundError
-        Without matplotlib (extra ``vertical``).
+        If matplotlib (extra ``vertical``) is not installed.
     OSError
         If the file cannot be written.
 
@@ -161,8 +162,8 @@ def write_report(
             rows = [[str(name), _value(value)] for name, value in pairs.items()]
             parts += [f"<h2>{heading}</h2>", _table(["", ""], rows, text=(0, 1), head=False)]
     parts.append(
-        f"<footer>Made by bluetusk {__version__}. The file holds statistics of the test rows and of bins, no single "
-        "row; curves are drawn from at most 300 points.</footer>"
+        f"<footer>Made by bluetusk {__version__}. The file contains statistics of the test rows and of bins, but no "
+        "single row; curves are drawn from at most 300 points.</footer>"
     )
     page = (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>'
@@ -227,7 +228,7 @@ def _figure(caption: str, note: str, picture: str, *, wide: bool = False) -> str
 def _table(
     header: Sequence[str], rows: Sequence[Sequence[str]], *, text: tuple[int, ...] = (0,), head: bool = True
 ) -> str:
-    """Return a table; cells are escaped, but for those that begin with a tag of our own bars."""
+    """Return a table; cells are escaped, except those that begin with the tag of a bar made here."""
 
     def cell(tag: str, k: int, value: str) -> str:
         kind = ' class="text"' if k in text else ""
@@ -242,7 +243,7 @@ _BAR = "<!--bar-->"
 
 
 def _scale(value: float, most: float) -> str:
-    """Return a bar that grows from the middle: right and red for events, left and green for none."""
+    """Return a bar that grows from the middle: right and red for more events, left and green for fewer."""
     share = 50.0 * min(abs(value) / most, 1.0) if most else 0.0
     left = 50.0 if value >= 0 else 50.0 - share
     color = "var(--event)" if value >= 0 else "var(--main)"
@@ -291,8 +292,8 @@ def _bins(bins: Sequence[Mapping[str, Any]]) -> list[str]:
 
     return [
         "<h2>Bins</h2>",
-        "<p>Weight of evidence: to the right (red) events are frequent. Of other parties' columns this party knows "
-        "counts, not the edges.</p>",
+        "<p>Weight of evidence: to the right (red) events are frequent. This party knows counts of other parties' "
+        "bins, not their edges.</p>",
         *_groups(
             bins,
             line,
