@@ -41,15 +41,6 @@ SAMPLE = {
 }
 
 
-def streamed(data: bytes, most: int) -> fr.Frame:
-    """What a stream of these bytes holds, with at most so much payload."""
-    fp = io.BytesIO(data)
-    header, length = fr.read_header(fp, max_payload=most)
-    payload = bytearray(length)
-    fr.read_exact(fp, payload)
-    return fr.Frame(Kind.PLAN, fr.VERSION, header, memoryview(payload))
-
-
 def raw(body: bytes, payload: bytes = b"", kind: int = 1, version: int = 1, magic: bytes = b"BTK1") -> bytes:
     """A frame around any bytes in the header's place."""
     return struct.pack("<4sHHIQ", magic, version, kind, len(body), len(payload)) + body + payload
@@ -99,6 +90,10 @@ def test_streams_agree_with_bytes(kind: Kind, header: dict, payload: bytes, step
     buffer = bytearray(length)
     fr.read_exact(fp, buffer)
     assert bytes(buffer) == payload
+    fp.seek(0)
+    whole = fr.read_frame(fp, kind, max_payload=len(payload))
+    assert same(whole.header, header)
+    assert bytes(whole.payload) == payload
 
 
 def test_the_order_of_insertion_does_not_matter() -> None:
@@ -137,7 +132,7 @@ def test_every_prefix_is_refused() -> None:
         with pytest.raises(FrameError):
             decode(data[:n])
         with pytest.raises(FrameError):
-            streamed(data[:n], 100)
+            fr.read_frame(io.BytesIO(data[:n]), max_payload=100)
     with pytest.raises(FrameError, match="followed by other bytes"):
         decode(data + b"\0")
 
@@ -320,7 +315,7 @@ def bombs() -> list[bytes]:
 @pytest.mark.parametrize("number", range(14))
 def test_memory_stays_below_four_frames_and_a_megabyte(number: int) -> None:
     data = bombs()[number]
-    for read in (decode, lambda d: streamed(d, 2**63)):
+    for read in (decode, lambda d: fr.read_frame(io.BytesIO(d), max_payload=2**63)):
         tracemalloc.start()
         with contextlib.suppress(FrameError):
             read(data)
@@ -346,7 +341,7 @@ def test_the_largest_headers_cost_no_more(header: dict) -> None:
     data = encode(Kind.PLAN, header)
     for read, more in (
         (decode, 1 << 12),
-        (lambda d: streamed(d, 0), fr.MAX_HEADER + (1 << 17)),
+        (lambda d: fr.read_frame(io.BytesIO(d), max_payload=0), fr.MAX_HEADER + (1 << 17)),
     ):
         tracemalloc.start()
         assert read(data).header == header

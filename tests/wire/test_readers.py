@@ -506,6 +506,7 @@ def test_a_stream_that_would_block() -> None:
     for call in (
         lambda: frame.read_exact(Odd(None), bytearray(3)),
         lambda: frame.read_header(Odd(None)),
+        lambda: frame.read_frame(Odd(None), max_payload=9),
     ):
         with pytest.raises(BlockingIOError, match="non-blocking and empty"):
             call()
@@ -515,6 +516,7 @@ def test_a_stream_that_gives_more_than_was_asked_for() -> None:
     for call in (
         lambda: frame.read_exact(Odd(b"abcd"), bytearray(3)),
         lambda: frame.read_header(Odd(bytes(100))),
+        lambda: frame.read_frame(Odd(bytes(100)), max_payload=9),
     ):
         with pytest.raises(OSError, match=r"read\(\d+\) of the stream returned"):
             call()

@@ -52,6 +52,7 @@ __all__ = [
     "encode",
     "field",
     "read_exact",
+    "read_frame",
     "read_header",
     "shape_field",
     "shape_text",
@@ -308,8 +309,41 @@ def read_header(
     >>> read_header(io.BytesIO(encode(Kind.PLAN, {"clip": 4}, b"xyz")))
     ({'clip': 4}, 3)
     """
-    _, header_len, payload_len = _fixed(bytes(_read_bytes(fp, FIXED.size)), kind, max_payload)
-    return unpack(_read_bytes(fp, header_len)), payload_len
+    _, header, payload_len = _read_head(fp, kind, max_payload)
+    return header, payload_len
+
+
+def read_frame(fp: BinaryIO, kind: Kind | None = None, *, max_payload: int) -> Frame:
+    """Read one whole frame from a stream and leave the stream right behind it.
+
+    Parameters
+    ----------
+    fp : binary file object
+        Where to read.
+    kind : Kind, optional
+        The kind that is expected; None takes any known one.
+    max_payload : int
+        Refuse a longer payload, in bytes.
+
+    Returns
+    -------
+    Frame
+        With a payload of its own. Memory grows with the bytes that arrive, not with the length that is claimed.
+
+    Raises
+    ------
+    FrameError
+        If the stream does not start with a canonical frame of the expected kind.
+
+    Examples
+    --------
+    >>> import io
+    >>> fp = io.BytesIO(encode(Kind.PLAN, {"clip": 4}, b"xyz") + b"next")
+    >>> bytes(read_frame(fp, Kind.PLAN, max_payload=1 << 20).payload), fp.read()
+    (b'xyz', b'next')
+    """
+    got, header, payload_len = _read_head(fp, kind, max_payload)
+    return Frame(got, VERSION, header, memoryview(_read_bytes(fp, payload_len)))
 
 
 def read_exact(fp: BinaryIO, view: bytearray | memoryview) -> None:
@@ -589,6 +623,11 @@ def _fixed(view: bytes, kind: Kind | None, max_payload: int | None) -> tuple[Kin
     if max_payload is not None and payload_len > max_payload:
         raise FrameError(f"frame payload claims {payload_len} bytes, more than the {max_payload} allowed here")
     return got, header_len, payload_len
+
+
+def _read_head(fp: BinaryIO, kind: Kind | None, max_payload: int | None) -> tuple[Kind, dict[str, Any], int]:
+    got, header_len, payload_len = _fixed(bytes(_read_bytes(fp, FIXED.size)), kind, max_payload)
+    return got, unpack(_read_bytes(fp, header_len)), payload_len
 
 
 def _read_bytes(fp: BinaryIO, n: int) -> bytearray:
