@@ -336,7 +336,7 @@ class PublicKey(PublicBase):
         >>> PublicKey.from_bytes(pub.to_bytes()[:-1])
         Traceback (most recent call last):
             ...
-        bluetusk.errors.FrameError: frame is truncated: its lengths say 331 bytes, there are 330
+        bluetusk.errors.FrameError: frame is truncated: its header gives 331 bytes, 330 are there
         """
         decoded = frame.decode(data, frame.Kind.PUBLIC_KEY, max_payload=max(validate.KEY_BITS) * 3 // 8)
         header = decoded.header

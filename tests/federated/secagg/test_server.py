@@ -251,8 +251,8 @@ def test_answers_of_a_wrong_form(make):
         ([*rows, rows[0]], "one twice"),
         ([(6).to_bytes(4, "little") + rows[0][4:], *rows[1:]], "was not given"),
         ([rows[0] + b"x"], "not hold whole shares"),
-        ([rows[0][:4] + (2**61 - 1).to_bytes(8, "little") + rows[0][12:], *rows[1:]], "outside of the field"),
-        ([rows[0][:4] + b"\xff" * 40], "outside of the field"),
+        ([rows[0][:4] + (2**61 - 1).to_bytes(8, "little") + rows[0][12:], *rows[1:]], "outside the field"),
+        ([rows[0][:4] + b"\xff" * 40], "outside the field"),
     ):
         rejected(server, reveal_of(world, server, changed), match)
     assert server.step(message)
