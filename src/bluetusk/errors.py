@@ -64,7 +64,7 @@ class InvalidKey(BluetuskError):
 
 
 class InvalidCiphertext(BluetuskError):
-    """A value that is no ciphertext under this key: out of range, or not invertible modulo n.
+    """A value that is not a ciphertext under this key: out of range, or not invertible modulo n.
 
     Examples
     --------
@@ -72,7 +72,7 @@ class InvalidCiphertext(BluetuskError):
     >>> bt.paillier.hazmat.decrypt_raw(priv, [2, 0])
     Traceback (most recent call last):
         ...
-    bluetusk.errors.InvalidCiphertext: c[1] is no ciphertext: it must be in 1 .. n^2 - 1 and prime to n
+    bluetusk.errors.InvalidCiphertext: c[1] is not a ciphertext: it must be in 1 .. n^2 - 1 and prime to n
     """
 
 

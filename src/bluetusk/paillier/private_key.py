@@ -50,7 +50,7 @@ class PrivateKey(PrivateBase):
         If a check of :mod:`bluetusk.paillier.validate` fails; the message names the number and the condition, and
         shows no number.
     TypeError
-        If `p`, `q` or `hs` is no integer, or `suite` no str.
+        If `p`, `q` or `hs` is not an integer, or `suite` not a str.
 
     Examples
     --------
@@ -160,7 +160,7 @@ class PrivateKey(PrivateBase):
         Returns
         -------
         CipherArray
-            Nobody can tell it from one that the public key made.
+            Indistinguishable from one that the public key made.
 
         Raises
         ------
@@ -321,7 +321,7 @@ class PrivateKey(PrivateBase):
         Raises
         ------
         InvalidKey
-            If the passphrase is wrong, the file is altered or it is no key file (one message for all), or the key in it
+            If the passphrase is wrong, the file is altered or not a key file (one message for all), or the key in it
             fails a check.
         OSError
             If the file cannot be read.

@@ -27,7 +27,7 @@ __all__ = ["PublicKey"]
 
 @final
 class PublicKey(PublicBase):
-    """A Paillier public key: encrypts, and computes on what was encrypted.
+    """A Paillier public key: encrypts arrays and computes on them.
 
     Equal keys have equal fingerprints; keys can be dictionary keys. A pickle holds the bytes of :meth:`to_bytes` and is
     checked like them when it is loaded (yet never load a pickle that a peer sent).
@@ -37,7 +37,7 @@ class PublicKey(PublicBase):
     n : int
         The modulus, of exactly 2048, 3072 or 4096 bits.
     hs : int, optional
-        Suite ``djn``: the base of the obfuscators where the key's maker chose it, as PPCA 10-2023 lets him. Leave it
+        Suite ``djn``: the base of the obfuscators where the key's maker chose it, as PPCA 10-2023 allows. Leave it
         out for keys of this package, whose hs is derived from n.
     suite : {"djn", "standard"}, optional
         How ciphertexts are blinded: by hs^a, or by r^n.
@@ -47,7 +47,7 @@ class PublicKey(PublicBase):
     InvalidKey
         If a check of :mod:`bluetusk.paillier.validate` fails; the message names the number and the condition.
     TypeError
-        If `n` or `hs` is no integer, or `suite` no str.
+        If `n` or `hs` is not an integer, or `suite` not a str.
 
     Examples
     --------
@@ -272,7 +272,7 @@ class PublicKey(PublicBase):
         Raises
         ------
         TypeError, ValueError
-            If `k` is no integer or negative.
+            If `k` is negative or not an integer.
 
         Examples
         --------
@@ -316,8 +316,8 @@ class PublicKey(PublicBase):
         Parameters
         ----------
         data : bytes-like
-            What :meth:`to_bytes` returned. The fingerprint in it detects damage, not an enemy, who would change both:
-            compare :attr:`fingerprint_words` with the owner.
+            What :meth:`to_bytes` returned. The fingerprint in it detects damage, not an attacker, who would change
+            both: compare :attr:`fingerprint_words` with the owner.
 
         Returns
         -------
@@ -352,7 +352,7 @@ class PublicKey(PublicBase):
             raise FrameError(f"frame payload of {len(payload)} bytes does not fit a key of {bits} bits")
         n = int.from_bytes(payload[:size], "little")
         if n.bit_length() != bits:
-            raise InvalidKey(f"n has {n.bit_length()} bits, its frame says {bits}; ask for the key again")
+            raise InvalidKey(f"n has {n.bit_length()} bits, but its frame says {bits}; ask for the key again")
         key = cls(n, int.from_bytes(payload[size:], "little") if given else None, suite=suite)
         if key._fingerprint != digest or key._given_hs is not given:
             raise InvalidKey("the key does not have the fingerprint that its frame says; ask for the key again")
@@ -379,7 +379,7 @@ class PublicKey(PublicBase):
     def from_json(cls, text: str | bytes) -> PublicKey:
         """Read a key from JSON and check it.
 
-        Members that are not known are ignored, as RFC 7517 section 4 wants it; members of a private key are refused. A
+        Unknown members are ignored, as RFC 7517 section 4 requires; members of a private key are refused. A
         key without ``suite``, such as phe writes, is of suite ``standard``.
 
         Parameters
