@@ -226,7 +226,7 @@ def test_a_dealer_serves_only_equal_requests():
     with pytest.raises(bt.ProtocolAbort, match="truncated") as caught:
         serve_dealer({i: way[1] for i, way in enumerate(ways)})
     assert caught.value.party == "0"
-    with pytest.raises(ValueError, match="parties 0 and 1"):
+    with pytest.raises(ValueError, match="keys 0 and 1"):
         serve_dealer({0: ways[0][1]})
 
 

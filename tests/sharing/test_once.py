@@ -54,7 +54,7 @@ KINDS = [
     Masked("truncation pair", lambda parties: ring.truncation_pair(3, 8, parties), use_pair),
 ]
 kinds = pytest.mark.parametrize("kind", KINDS, ids=repr)
-REUSE = "has served already, and a second use would show the difference"
+REUSE = "was already used; a second use would reveal the difference"
 
 
 @kinds

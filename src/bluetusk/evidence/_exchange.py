@@ -1,4 +1,4 @@
-"""What two logs say to each other: heads with proofs, so that neither party can change its history unseen."""
+"""Exchanges heads with proofs between two logs, so that neither party can change its history unnoticed."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Exchange:
         Raises
         ------
         ProtocolAbort
-            If records that it covers are missing or others than they were, or it is no head of this log.
+            If records that it covers are missing or changed, or it is not a head of this log.
 
         Examples
         --------
@@ -69,7 +69,7 @@ class Exchange:
         """
         with self._file.lock:
             if head.log != self.id or head.key != self._identity.public_key or not head.valid():
-                raise ProtocolAbort("the head that the peer holds is none of this log")
+                raise ProtocolAbort("the head that the peer holds is not a head of this log")
             count = len(self.records)
             if head.size > count:
                 raise ProtocolAbort(
@@ -136,10 +136,10 @@ class Exchange:
         Raises
         ------
         ProtocolAbort
-            Naming the party, if its log does not extend what it was: cut, rolled back or rewritten. The two heads that
-            prove it are a record ("peer_refused") by then. Also as :meth:`append`.
+            Naming the party, if its log does not extend its earlier head: cut, rolled back or rewritten. The two heads
+            that prove it are recorded before ("peer_refused"). Also as :meth:`append`.
         FrameError
-            If `data` is no such frame.
+            If `data` is not such a frame.
 
         Examples
         --------
@@ -168,8 +168,8 @@ class Exchange:
                 return head
             if last is not None and last.log == head.log and last.size < head.size and last.size != since:
                 raise ProtocolAbort(
-                    f"{party!r} proves its log from size {since}, the head held here has {last.size}: give it that "
-                    "head and ask again"
+                    f"{party!r} proves its log from size {since}, but the head held here has {last.size}: send it that "
+                    "head and retry"
                 )
             try:
                 check_extension(last, head, proof, party)

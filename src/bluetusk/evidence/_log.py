@@ -1,4 +1,4 @@
-"""A party's log: appended to, never changed; its heads go to the peers, and theirs are kept in it."""
+"""A party's append-only log; its heads go to the peers, and it keeps the heads of theirs."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Log(Exchange):
     """An append-only log with a Merkle tree in the form of RFC 6962.
 
     Made by :meth:`create`, opened again by :meth:`open`. One process writes it; a fork may not. Each record is followed
-    by a signed head of the log, and both are on the disk before :meth:`append` returns. What a crash left half-written
-    is cut when the log is opened, and that it was is a record too.
+    by a signed head of the log, and both are on the disk before :meth:`append` returns. A record that a crash left
+    half-written is cut when the log is opened, and the cut is recorded.
 
     Attributes
     ----------
     id : bytes
-        16 random bytes that tell this log from any other.
+        16 random bytes that identify this log.
     records : list of Record
         All records.
     recovered : int
@@ -95,7 +95,7 @@ class Log(Exchange):
         Parameters
         ----------
         path : path-like
-            A file that is not there yet.
+            A file that does not exist yet.
         identity : Identity
             Signs the heads.
         owner : str
@@ -110,7 +110,7 @@ class Log(Exchange):
         Raises
         ------
         FileExistsError, OSError
-            As the operating system says.
+            If the file exists or cannot be written.
 
         Examples
         --------
@@ -159,9 +159,9 @@ class Log(Exchange):
         ProtocolAbort
             If it was altered, does not extend one of `heads`, or is in use.
         InvalidKey
-            If it is another identity's.
+            If the log belongs to another identity.
         OSError
-            As the operating system says.
+            If the file cannot be opened or read.
 
         Examples
         --------
@@ -250,10 +250,10 @@ class Log(Exchange):
         by : str
             Which party did it.
         task : str, optional
-            In which task.
+            The task.
         hashes : mapping of str to bytes, optional
-            SHA-256 of inputs, results, configurations. A hash of what can be guessed tells it: hash short or
-            low-entropy things with a secret salt beside them.
+            SHA-256 of inputs, results, configurations. A hash reveals content that can be guessed: hash short
+            or low-entropy content together with a secret salt.
         details : mapping, optional
             Small public values (bool, int, str, bytes, list, map; no float), never data.
 
@@ -265,10 +265,10 @@ class Log(Exchange):
         Raises
         ------
         ProtocolAbort
-            If it cannot be written: disk full, read-only, closed, in a forked process, or in the middle of another
-            addition of this thread, from a signal handler or a finaliser. The log is as it was.
+            If it cannot be written: disk full, read-only, closed, in a forked process, or from within another
+            addition of this thread (a signal handler or a finaliser). The log is unchanged.
         TypeError, ValueError
-            If a value is of a type that no frame holds, or too large.
+            If a value is of a type that a frame cannot hold, or too large.
 
         Examples
         --------
@@ -285,7 +285,7 @@ class Log(Exchange):
         Parameters
         ----------
         size : int, optional
-            Of the log when it had so many records; by default of all.
+            Number of records of the log that the head is for; all by default.
 
         Returns
         -------
@@ -294,7 +294,7 @@ class Log(Exchange):
         Raises
         ------
         ValueError
-            If there are fewer records.
+            If the log has fewer records.
 
         Examples
         --------
@@ -313,7 +313,7 @@ class Log(Exchange):
         index : int
             The record's number.
         size : int, optional
-            Of the tree whose root the proof leads to; by default all records.
+            Size of the tree whose root the proof leads to; by default all records.
 
         Returns
         -------
@@ -323,7 +323,7 @@ class Log(Exchange):
         Raises
         ------
         ValueError
-            If there is no such record.
+            If the log or the tree of `size` does not have that record.
 
         Examples
         --------

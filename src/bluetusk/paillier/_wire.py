@@ -125,7 +125,7 @@ class Wire(CipherBase):
         Parameters
         ----------
         fp : binary file object
-            Where to write.
+            The stream to write to.
         bound : int, optional
             As for :meth:`to_bytes`.
         threads : int, optional
@@ -166,7 +166,7 @@ class Wire(CipherBase):
         Parameters
         ----------
         fp : binary file object
-            Where to read.
+            The stream to read from.
         pub : PublicKey
             The key under which the array must be encrypted.
         plan : FixedPoint, optional

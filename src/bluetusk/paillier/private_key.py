@@ -269,7 +269,7 @@ class PrivateKey(PrivateBase):
         Parameters
         ----------
         path : path-like
-            Where. A symbolic link there is not followed.
+            The file to write. A symbolic link there is not followed.
         passphrase : str or bytes
             Not empty; its strength is all that protects a stolen file. Every guess costs 128 MiB and a third of a
             second (scrypt, N = 2^17).

@@ -167,7 +167,7 @@ def mask(c: CipherArray, masks: Sequence[int] | None, bound: int, *, threads: in
     masks : sequence of int or None
         Not negative, one a ciphertext; None for plaintexts that the key holder may learn.
     bound : int
-        Of the sums, from numbers that both parties know.
+        Bound of the sums, from numbers that both parties know.
     threads : int, optional
         Overrides :func:`bluetusk.set_num_threads`.
 

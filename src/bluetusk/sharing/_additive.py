@@ -82,7 +82,7 @@ def reconstruct(shares: ArrayLike, *, signed: bool = False, threads: int | None 
     Returns
     -------
     ndarray
-        Of the dtype of `shares`, or signed.
+        The numbers, in the dtype of `shares` or the signed one.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def zeros(shape: int | tuple[int, ...], parties: int, bits: int = 64) -> NDArray
     Parameters
     ----------
     shape : int or tuple of int
-        Of the array.
+        Shape of the array.
     parties, bits
         As in :func:`share`.
 
@@ -147,7 +147,7 @@ def refresh(shares: ArrayLike) -> NDArray[Any]:
     Returns
     -------
     ndarray
-        Of the same shape; all but one of its rows are uniform and independent of `shares`.
+        New shares of the same shape; all but one of its rows are uniform and independent of `shares`.
 
     Raises
     ------
@@ -173,13 +173,13 @@ def zero_share(party: int, seeds: Mapping[int, bytes], shape: int | tuple[int, .
     Parameters
     ----------
     party : int
-        Its number.
+        The party's number.
     seeds : mapping of int to bytes
         For each other party the 32 bytes that the two share. Use a seed once: derive one per use (session, round,
         purpose) with HKDF. Equal seeds give equal shares, and reuse is not detected: one seed in two sums reveals the
         difference of the masked numbers.
     shape : int or tuple of int
-        Of the array.
+        Shape of the array.
     bits : {64, 32}
         The ring.
 

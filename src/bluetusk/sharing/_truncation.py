@@ -46,7 +46,7 @@ def truncate(
     Returns
     -------
     ndarray
-        Of the shape of `shares`.
+        The quotients' shares, in the shape of `shares`.
 
     Raises
     ------
@@ -251,7 +251,7 @@ def truncation_pair(shape: int | tuple[int, ...], k: int, parties: int, bits: in
     Parameters
     ----------
     shape : int or tuple of int
-        Of the numbers.
+        Shape of the numbers.
     k : int
         Bits to drop, 0 to bits - 2.
     parties : int

@@ -187,11 +187,11 @@ class Session(Uncopied):
         Parameters
         ----------
         x : array_like, optional
-            Its numbers. None at a party that is not the owner; it then gives `shape`.
+            The numbers. None at a party that is not the owner; it then gives `shape`.
         owner : int
             The party that holds the array.
         shape : tuple of int, optional
-            Where `x` is None.
+            Shape of the array, where `x` is None.
         real : bool
             Whether the numbers are reals (False: integers); the same at all parties.
 

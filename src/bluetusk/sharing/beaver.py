@@ -206,7 +206,7 @@ def triple(
     Parameters
     ----------
     shape : int or tuple of int
-        Of the first factor.
+        Shape of the first factor.
     parties : int
         At least 1.
     bits : {64, 32}

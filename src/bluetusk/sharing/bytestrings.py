@@ -90,7 +90,7 @@ def reconstruct_bytes(
     Raises
     ------
     ProtocolAbort, TypeError, ValueError
-        As there.
+        As :func:`bluetusk.sharing.shamir.reconstruct`.
 
     Examples
     --------
@@ -122,7 +122,7 @@ def correct_bytes(
     Raises
     ------
     ProtocolAbort, TypeError, ValueError
-        As there.
+        As :func:`bluetusk.sharing.shamir.correct`.
 
     Examples
     --------
@@ -207,9 +207,9 @@ def reconstruct_keys(
     Raises
     ------
     ProtocolAbort
-        As there, and if the shares do not reconstruct to a key of that length.
+        As :func:`bluetusk.sharing.shamir.reconstruct`, and if the shares do not reconstruct to a key of that length.
     TypeError, ValueError
-        As there, and if the shape does not fit the length.
+        As :func:`bluetusk.sharing.shamir.reconstruct`, and if the shape does not fit the length.
 
     Examples
     --------

@@ -201,7 +201,7 @@ def serve_dealer(channels: Mapping[int, Channel], *, max_words: int = _MAX_WORDS
     0
     """
     if sorted(channels) != [0, 1]:
-        raise ValueError(f"channels must have the keys 0 and 1, the parties, not {sorted(channels)}")
+        raise ValueError(f"channels must have the keys 0 and 1, not {sorted(channels)}")
     max_words = as_int(max_words, "max_words", 1)
     answered = 0
     while True:

@@ -83,9 +83,9 @@ class PaillierTriples(Uncopied):
         Parameters
         ----------
         shape : tuple of int
-            Of the first factor.
+            Shape of the first factor.
         other : tuple of int or None
-            Of the second factor of a matrix product; None for a product element by element.
+            Shape of the second factor of a matrix product; None for a product element by element.
 
         Returns
         -------

@@ -113,9 +113,9 @@ def reconstruct(
     ids : sequence of int
         The parties' numbers, from 1.
     threshold : int
-        That of the sharing.
+        Threshold of the sharing.
     prime : int
-        That of the sharing.
+        Prime of the sharing.
     check : bool
         Whether shares beyond the first `threshold` must agree with these. Without it they are ignored.
     threads : int, optional
@@ -206,7 +206,7 @@ def zeros(
     Parameters
     ----------
     shape : int or tuple of int
-        Of the array.
+        Shape of the array.
     threshold, parties, prime, threads
         As in :func:`share`.
 
@@ -250,7 +250,7 @@ def refresh(
     Returns
     -------
     ndarray
-        Of the shape of `shares`.
+        New shares, in the shape of `shares`.
 
     Raises
     ------
@@ -294,7 +294,7 @@ def reshare(
     shares, ids, threshold, prime, threads
         As in :func:`reconstruct`; the first `threshold` are used.
     new_threshold, new_parties : int
-        Of the new sharing.
+        Threshold and number of parties of the new sharing.
 
     Returns
     -------
@@ -349,7 +349,7 @@ def add(a: ArrayLike, b: ArrayLike, prime: int = DEFAULT_PRIME) -> NDArray[Any]:
     a, b : array_like
         Shares of one shape, of one or more parties, in the same order.
     prime : int
-        That of the sharings.
+        Prime of the sharings.
 
     Returns
     -------
@@ -409,7 +409,7 @@ def scale(a: ArrayLike, k: int, prime: int = DEFAULT_PRIME) -> NDArray[Any]:
     k : int
         Any integer; taken modulo `prime`.
     prime : int
-        That of the sharing.
+        Prime of the sharing.
 
     Returns
     -------

@@ -48,7 +48,7 @@ def seal(kind: frame.Kind, header: Mapping[str, Any], plain: bytes, passphrase: 
     Parameters
     ----------
     kind : Kind
-        Of the frame.
+        Kind of the frame.
     header : mapping of str
         The fields of this kind, which stay readable.
     plain : bytes
@@ -155,7 +155,7 @@ def encrypt(
     aead : AESGCM
         The cipher.
     kind : Kind
-        Of the frame.
+        Kind of the frame.
     header : mapping of str
         Its fields but the nonce.
     plain : bytes

@@ -243,7 +243,7 @@ def write_header(fp: BinaryIO, kind: Kind, header: Mapping[str, Any], payload_le
     Parameters
     ----------
     fp : binary file object
-        Where to write.
+        The stream to write to.
     kind : Kind
         What the frame holds.
     header : mapping of str to value
@@ -283,7 +283,7 @@ def read_header(
     Parameters
     ----------
     fp : binary file object
-        Where to read.
+        The stream to read from.
     kind : Kind, optional
         The kind that is expected; None takes any known one.
     max_payload : int, optional
@@ -317,7 +317,7 @@ def read_frame(fp: BinaryIO, kind: Kind | None = None, *, max_payload: int) -> F
     Parameters
     ----------
     fp : binary file object
-        Where to read.
+        The stream to read from.
     kind : Kind, optional
         The kind that is expected; None takes any known one.
     max_payload : int
@@ -350,7 +350,7 @@ def read_exact(fp: BinaryIO, view: bytearray | memoryview) -> None:
     Parameters
     ----------
     fp : binary file object
-        Where to read; short reads are repeated.
+        The stream to read from; short reads are repeated.
     view : writable bytes-like
         What to fill.
 
@@ -382,7 +382,7 @@ def write_all(fp: BinaryIO, data: bytes | bytearray | memoryview) -> None:
     Parameters
     ----------
     fp : binary file object
-        Where to write.
+        The stream to write to.
     data : bytes-like
         What to write.
 
