@@ -309,7 +309,7 @@ def read(name: str, read_one: Read, data: bytes) -> bool:
     except BluetuskError:
         taken = False
     except ValueError as error:
-        if "agree on one plan first" not in str(error):  # of CipherArray.from_bytes, given a plan
+        if "agree on one plan" not in str(error):  # of CipherArray.from_bytes, given a plan
             raise
         taken = False
     _, peak = tracemalloc.get_traced_memory()
