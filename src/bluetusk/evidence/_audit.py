@@ -164,7 +164,7 @@ class Audit:
         self._file.close()
 
     def digest(self) -> bytes:
-        """Return SHA-256 of the file as it is now: for a record in the log of evidence.
+        """Return SHA-256 of the file's present content, for a record in the log of evidence.
 
         Examples
         --------

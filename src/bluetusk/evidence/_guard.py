@@ -388,7 +388,7 @@ class Guard:
         if now < grant.not_before:
             raise wanted.refused("not_before", f"grant {grant.id!r} is valid from {seconds_text(grant.not_before)}")
         if now >= grant.until:
-            raise wanted.refused("until", f"grant {grant.id!r} ended {seconds_text(grant.until)}: ask for a new one")
+            raise wanted.refused("until", f"grant {grant.id!r} ended {seconds_text(grant.until)}: request a new one")
 
     def _check_columns(self, grant: Grant, wanted: Request, now: float) -> None:
         if grant.columns != ("*",):
@@ -451,7 +451,7 @@ class Guard:
                 return
             raise wanted.refused("task", f"task {wanted.task!r} was granted under grant {known.grant!r}")
         if self._uses.count(grant.id) >= grant.uses:
-            raise wanted.refused("uses", f"all {grant.uses} uses of grant {grant.id!r} are spent: ask for a new one")
+            raise wanted.refused("uses", f"all {grant.uses} uses of grant {grant.id!r} are spent: request a new grant")
 
     def _note(self, use: Use, wanted: Request) -> None:
         try:

@@ -196,7 +196,7 @@ def _notes(found: Scan, key: bytes | None) -> list[str]:
         if record.what == "recovered":
             notes.append(f"record {record.seq}: a crash had left a half-written record, which was cut")
         if record.what == "peer_refused":
-            notes.append(f"record {record.seq}: a peer's log did not extend what it was before")
+            notes.append(f"record {record.seq}: a peer's log did not extend its earlier head")
     return notes
 
 

@@ -3,7 +3,7 @@
 Flower makes a new ClientApp for every message. What must outlive it: in the node's context, one config record under our
 key with two secrets of the round, the client's identity and a key; in a file in the folder of the journals, encrypted
 under that key, the update, later the session and the sealed state of :class:`bluetusk.federated.secagg.Client`. The
-context is no place for these: Flower hands it back after the reply, when the program has five seconds left to end, and
+context does not suit these: Flower hands it back after the reply, when the program has five seconds left to end, and
 one of some megabytes is lost. What may never happen twice is in the journal before the reply leaves: a node whose file
 or context is from before can only drop out.
 """

@@ -2,7 +2,7 @@
 
 A public key is n and, in suite ``djn``, hs; both and the suite's name are in its fingerprint. Export is by our frame
 (:meth:`PublicKey.to_bytes`) or JSON in the manner of a JWK (:meth:`PublicKey.to_json`). There is no DER form: no
-standard known to us defines an ASN.1 encoding of Paillier keys, and no other program would read a private one.
+standard known to us defines an ASN.1 encoding of Paillier keys.
 
 A private key lives in one locked, wiped block of memory outside Python (``_kernels.paillier``); what made it, the two
 primes as Python integers, cannot be wiped. Create it in a short-lived process if that matters to you.

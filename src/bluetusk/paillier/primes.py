@@ -110,7 +110,7 @@ class Candidates:
 
     def __init__(self, bits: int) -> None:
         self.bits = bits
-        self.low = int(gmpy2.isqrt(mpz(1) << (2 * bits - 1))) + 1  # 2^(2 bits - 1) is no square: this is the ceiling
+        self.low = int(gmpy2.isqrt(mpz(1) << (2 * bits - 1))) + 1  # 2^(2 bits - 1) is not a square: this is the ceiling
         modulus, primes, prime = 4, [], 3
         # M <= 2^(bits/2): with more primes, composing a candidate would cost more than the sieving that it saves
         while (modulus * prime).bit_length() <= bits // 2:

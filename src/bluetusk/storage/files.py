@@ -170,7 +170,7 @@ def sync_directory(folder: str | os.PathLike[str], *, durable: bool = True) -> N
     folder : path-like
         The directory.
     durable : bool, optional
-        If False, a directory that cannot be synced is no error: one that may be written to but not read cannot be
+        If False, a directory that cannot be synced is not an error: one that may be written to but not read cannot be
         opened, and some network file systems cannot sync one.
 
     Raises
