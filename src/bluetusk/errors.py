@@ -115,7 +115,7 @@ class DecryptionError(BluetuskError):
 
 
 class FrameError(BluetuskError):
-    """Bytes are not one well-formed frame of the expected kind and version.
+    """Bytes that are not one well-formed frame of the expected kind and version.
 
     Examples
     --------

@@ -100,7 +100,7 @@ class Audit:
     ProtocolAbort
         If it is in use, or (later) if a record cannot be written: then nothing is returned from the encryption.
     OSError
-        If it cannot be opened.
+        If the file cannot be opened.
 
     References
     ----------
@@ -197,7 +197,7 @@ class Audit:
         InvalidKey
             If the file is not a file of audit records, or the passphrase is wrong.
         OSError
-            If it cannot be read.
+            If the file cannot be read.
 
         Examples
         --------

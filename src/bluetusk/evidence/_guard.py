@@ -352,7 +352,7 @@ class Guard:
         if now < self._latest - _SLACK:
             raise wanted.refused(
                 "clock",
-                f"the owner's clock shows {seconds_text(int(now))}, before the last use: set it",
+                f"the owner's clock fell from {seconds_text(int(self._latest))} to {seconds_text(int(now))}: set it",
             )
         self._latest = max(now, self._latest)
         return self._latest

@@ -220,7 +220,7 @@ def read_heads(path: str | os.PathLike[str], key: bytes | None = None) -> list[H
     FrameError
         If the file holds none of these.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
 
     Examples
     --------

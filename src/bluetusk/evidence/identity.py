@@ -168,7 +168,7 @@ def read_public_key(path: str | os.PathLike[str]) -> bytes:
     InvalidKey
         If it does not hold an Ed25519 public key.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
 
     Examples
     --------
@@ -344,7 +344,7 @@ class Identity:
         InvalidKey
             If it is not such a file, or altered, or the passphrase is wrong: one message for all.
         OSError
-            If it cannot be read.
+            If the file cannot be read.
 
         Examples
         --------

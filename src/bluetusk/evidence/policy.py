@@ -339,7 +339,7 @@ class Policy:
         FrameError, PolicyRefused
             As :meth:`from_bytes`.
         OSError
-            If it cannot be read.
+            If the file cannot be read.
 
         Examples
         --------

@@ -47,7 +47,7 @@ State = NDArray[np.uint8]
 FRESH = 0
 """Came from an encryption, so its randomness is fresh."""
 DERIVED = 1
-"""Result of arithmetic that was re-randomised since, or was read from a frame: its bytes do not change any more."""
+"""Result of arithmetic that was re-randomised since, or came in a frame that marks it so: its bytes do not change."""
 PENDING = 2
 """Result of arithmetic: its randomness is that of its operands, so it must be re-randomised before it leaves."""
 
@@ -55,7 +55,7 @@ _CHUNK = 2048
 
 
 def part(mont: Montgomery, words: Words, lo: int, hi: int) -> Words:
-    """Return elements ``lo .. hi - 1`` of a buffer as a separate buffer; `lo` is a multiple of the lanes."""
+    """Return elements ``lo .. hi - 1`` of a buffer, a view; `lo` is a multiple of the lanes."""
     return words[mont.words(lo) : mont.words(hi)]
 
 

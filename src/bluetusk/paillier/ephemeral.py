@@ -11,7 +11,7 @@ __all__ = ["ephemeral_key", "restored_key", "saved_key"]
 def ephemeral_key(bits: int, *, threads: int | None = None) -> PrivateKey:
     """Return a fresh private key of suite ``djn``.
 
-    Unlike :func:`generate_keypair` it does not warn about 2048 bits: the caller that chose the job's size has done so.
+    Unlike :func:`generate_keypair` it does not warn about 2048 bits: the job's parameters document that choice.
     (Muting that warning would mean changing the process's filters, which threads share.)
 
     Parameters

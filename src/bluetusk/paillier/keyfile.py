@@ -1,8 +1,8 @@
 """Private keys in files: one frame, sealed under a passphrase as :mod:`bluetusk.storage.sealed` describes.
 
 The frame (``wire.frame``, kind PRIVATE_KEY) carries in its header: ``bits`` and ``suite`` of the key, ``fingerprint``
-of the public key and ``given_hs`` (whether hs was chosen by the key's maker instead of derived from n). What is sealed
-is p, q and, if given, hs, each little-endian of fixed width.
+of the public key and ``given_hs`` (whether hs was chosen by the key's maker instead of derived from n). The sealed
+content is p, q and, if given, hs, each little-endian of fixed width.
 
 A wrong passphrase, an altered byte and a file of another kind give the same message: whoever holds the file but
 not the passphrase learns nothing from trying.

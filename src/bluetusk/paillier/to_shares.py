@@ -275,7 +275,7 @@ class RingArray:
 
     def __len__(self) -> int:
         if not self.shape:
-            raise TypeError("an array without axes has no length")
+            raise TypeError("a RingArray of shape () has no length")
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> RingArray:

@@ -49,7 +49,7 @@ def write(
     FileExistsError
         If `path` exists and `overwrite` is False.
     OSError
-        As the operating system says: no such directory, disk full, read-only.
+        If the file cannot be written: no such directory, disk full, read-only.
 
     Examples
     --------
@@ -103,7 +103,7 @@ def read(path: str | os.PathLike[str], limit: int) -> bytes:
     FrameError
         If it is larger, or a directory, device or pipe (which could block or never end).
     OSError
-        As the operating system says: not found, no permission.
+        If the file cannot be read: not found, no permission.
 
     Examples
     --------
@@ -151,7 +151,7 @@ def open_locked(path: str | os.PathLike[str], flags: int = os.O_RDWR | os.O_CREA
     BlockingIOError
         If another process, or another caller of this one, holds it.
     OSError
-        As the operating system says.
+        If the file cannot be opened.
     """
     fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
     try:
@@ -176,7 +176,7 @@ def sync_directory(folder: str | os.PathLike[str], *, durable: bool = True) -> N
     Raises
     ------
     OSError
-        As the operating system says, unless `durable` is False.
+        If the directory cannot be synced, unless `durable` is False.
     """
     with contextlib.suppress(*([] if durable else [OSError])):
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
