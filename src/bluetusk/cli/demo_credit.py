@@ -164,7 +164,7 @@ boosted trees on encrypted gradients, and score, over gRPC with mutual TLS, each
 a log of evidence that the other can check. No row leaves its owner. The result is compared with the bank alone, and
 with scikit-learn on both tables together (UCI data, 30 000 customers, CC BY 4.0).""",
         epilog=f"""examples:
-  bluetusk demo credit --key-size 2048                 the whole demo, about a minute
+  bluetusk demo credit --key-size 2048                 the whole demo, a few minutes
   bluetusk demo credit --rows 3000 --epochs 1 --trees 3 --key-size 2048      a quick look
   bluetusk demo credit --report model.html --plot model.png
   bluetusk demo credit --json > result.json            for programs

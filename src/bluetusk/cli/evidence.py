@@ -132,7 +132,7 @@ def _verify(args: argparse.Namespace) -> int:
         print("note    none of the heads given is of this log")
     if report.ok:
         beyond = len(report.records) - report.covered
-        missing = f"; no head given covers the last {beyond}: a cut there would not show" if beyond else ""
+        missing = f"; no head given covers the last {beyond}: a cut there would go unnoticed" if beyond else ""
         print(f"GOOD    {len(report.records)} records are as their owner signed them{missing}")
         return 0
     where = "" if report.first_bad is None else f"first bad record: {report.first_bad}; "

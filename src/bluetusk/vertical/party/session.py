@@ -379,7 +379,7 @@ class Session:
                 return ProtocolAbort(
                     "the other party gave up at the end of a step; its log has the reason", party=self.peer
                 )
-        return FrameError("the peer sent more frames in a step than it needs: both must run the same version")
+        return FrameError("the peer sent more frames in a step than are due: both must run the same version")
 
     # -------------------------------------------------------------------------------------------------- internals
 

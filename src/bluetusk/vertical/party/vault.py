@@ -57,7 +57,7 @@ class Vault:
         try:
             self._lock = files.open_locked(self.path / "lock")
         except BlockingIOError:
-            raise ProtocolAbort(f"{self.path} is in use by another process: each party needs its own one") from None
+            raise ProtocolAbort(f"{self.path} is in use by another process: each party needs its own") from None
         self._appended: dict[str, tuple[int, int]] = {}  # number of records, and the end of the last one
         for left in self.path.glob(".bluetusk-*.tmp"):  # left by a process that was killed while writing
             left.unlink()
