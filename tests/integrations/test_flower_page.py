@@ -51,7 +51,7 @@ def test_clip(run):
 
 
 def test_no_mod(run):
-    (text,) = re.findall(r"^  node 3: no reply of.*\n", PAGE, re.MULTILINE)
+    (text,) = re.findall(r"^  node 3: the reply is not from.*\n", PAGE, re.MULTILINE)
     assert text in run(client={"mods=[secagg_mod]": ""})
 
 
