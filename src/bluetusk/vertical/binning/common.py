@@ -60,9 +60,9 @@ class Layout:
         return Slots.fitting(key_bits, width_of(self.rows * self.bound, signed=False))
 
 
-def received(data: memoryview, pub: PublicKey, count: int, bound: int, threads: int | None) -> CipherArray:
+def received(data: memoryview, pub: PublicKey, count: int, bound: int) -> CipherArray:
     """Return the array that a peer sent, if it is what is due: then its arithmetic cannot fail later."""
-    c = CipherArray.from_bytes(data, pub, threads=threads)
+    c = CipherArray.from_bytes(data, pub)
     if c.packed or c.frac or c.shape != (count,) or c.bound != bound or c.plan != label_plan():
         raise FrameError(f"{count} integers below {bound.bit_length()} bits are due, the other party sent {c!r}")
     return c
