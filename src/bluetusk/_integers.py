@@ -45,7 +45,7 @@ def integers(x: Any, name: str) -> tuple[list[gmpy2.mpz], bool]:
     return [integer(v, f"{name}[{i}]") for i, v in enumerate(x)], False
 
 
-def limbs_of(values: Sequence[gmpy2.mpz], limbs: int) -> npt.NDArray[np.uint64]:
+def limbs_of(values: Sequence[gmpy2.mpz] | Sequence[int], limbs: int) -> npt.NDArray[np.uint64]:
     """Return the values, none negative, as rows of `limbs` limbs, the least significant first."""
     data = b"".join([v.to_bytes(8 * limbs, "little") for v in values])
     return np.frombuffer(data, np.uint64).reshape(len(values), limbs)

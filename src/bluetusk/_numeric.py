@@ -12,6 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "Bools",
+    "Floats",
+    "Ints",
     "NumberArray",
     "as_array",
     "as_int",
@@ -19,6 +22,7 @@ __all__ = [
     "axis_index",
     "axis_tuple",
     "index_text",
+    "is_real",
     "refuse_masks",
     "refuse_missing",
 ]
@@ -26,6 +30,10 @@ __all__ = [
 NumberArray: TypeAlias = (
     "npt.NDArray[np.int64] | npt.NDArray[np.uint64] | npt.NDArray[np.float64] | npt.NDArray[np.object_]"
 )
+
+Floats: TypeAlias = "npt.NDArray[np.float64]"
+Ints: TypeAlias = "npt.NDArray[np.int64]"
+Bools: TypeAlias = "npt.NDArray[np.bool_]"
 
 _MAX_EXPONENT = 400
 """Beyond every double; a Decimal may name a power of ten that no memory holds."""
@@ -261,6 +269,11 @@ def as_numbers(x: Any, name: str) -> NumberArray:
         "f": "use .astype(numpy.float64) if its precision is enough",
     }.get(dtype.kind, "give integers or floats")
     raise TypeError(f"{name} must hold integers or floats up to 64 bits, not {dtype}: {remedy}")
+
+
+def is_real(a: npt.NDArray[Any]) -> bool:
+    """Tell whether an operand counts as real numbers: its type decides, never its values."""
+    return a.dtype.kind == "f" or (a.dtype == object and any(isinstance(v, Fraction) for v in a.flat))
 
 
 def _from_python(x: Any, array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -33,7 +33,7 @@ class Uncopied:
         self.__reduce_ex__(0)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
-        self.__reduce_ex__(0)
+        self.__copy__()
 
 
 class Uses(Uncopied):

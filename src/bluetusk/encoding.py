@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from ._frozen import Frozen
 from ._kernels.pack import MAX_SLOT
-from ._numeric import NumberArray, as_int, as_numbers, index_text, refuse_masks
+from ._numeric import NumberArray, as_int, as_numbers, index_text, is_real, refuse_masks
 from ._rounding import (
     MAX_FRAC,
     MAX_INT64,
@@ -142,6 +142,12 @@ class FixedPoint(Frozen):
     ) -> None:
         self._set(2, clip, frac_bits, max_weight, guard_bits, on_clip, rounding, "clip", "frac_bits")
 
+    @classmethod
+    def _of(cls, *settings: Any) -> FixedPoint:
+        plan = cls.__new__(cls)
+        plan._set(*settings)
+        return plan
+
     def _set(
         self,
         base: int,
@@ -227,9 +233,7 @@ class FixedPoint(Frozen):
         >>> bt.FixedPoint.decimal(clip=1000, digits=2).quantise([0.125, 2.675])[0]  # the double 2.675 is a bit less
         array([ 12, 267])
         """
-        plan = cls.__new__(cls)
-        plan._set(10, clip, digits, max_weight, guard_bits, on_clip, rounding, "clip", "digits")
-        return plan
+        return cls._of(10, clip, digits, max_weight, guard_bits, on_clip, rounding, "clip", "digits")
 
     @classmethod
     def money(
@@ -270,9 +274,7 @@ class FixedPoint(Frozen):
         >>> plan.quantise([Decimal("19.99"), Decimal("0.01")])[0]
         array([1999,    1])
         """
-        plan = cls.__new__(cls)
-        plan._set(10, limit, digits, max_weight, guard_bits, on_clip, "half-even", "limit", "digits")
-        return plan
+        return cls._of(10, limit, digits, max_weight, guard_bits, on_clip, "half-even", "limit", "digits")
 
     @classmethod
     def integers(
@@ -309,9 +311,7 @@ class FixedPoint(Frozen):
         18
         """
         limit = as_int(limit, "limit", 1, MAX_INT64)
-        plan = cls.__new__(cls)
-        plan._set(2, limit, 0, max_weight, guard_bits, on_clip, "half-even", "limit", "frac_bits")
-        return plan
+        return cls._of(2, limit, 0, max_weight, guard_bits, on_clip, "half-even", "limit", "frac_bits")
 
     # ------------------------------------------------------------------------------------------- attributes
 
@@ -629,7 +629,7 @@ class FixedPoint(Frozen):
         numbers = as_numbers(ints, "ints")
         frac = as_int(frac, "frac", 0, _MAX_DERIVED_FRAC)
         divisor = as_int(divisor, "divisor", 1)
-        if numbers.dtype.kind == "f" or not all(isinstance(v, int) for v in _objects(numbers)):
+        if is_real(numbers):
             raise TypeError("ints must hold integers: give the integers that were encoded or decrypted")
         try:
             return divide(numbers, self._base**frac * divisor)
@@ -730,9 +730,8 @@ class FixedPoint(Frozen):
             clip: int | float = value
         else:
             clip = frame.field(d, "clip", int, low=1, high=MAX_INT64)
-        plan = cls.__new__(cls)
         try:
-            plan._set(
+            return cls._of(
                 base,
                 clip,
                 frame.field(d, "frac", int, low=0, high=MAX_FRAC[base]),
@@ -745,7 +744,6 @@ class FixedPoint(Frozen):
             )
         except ValueError as err:
             raise FrameError(f"frame holds an impossible plan: {err}") from None
-        return plan
 
     def to_bytes(self) -> bytes:
         """Return the plan as one canonical frame: equal plans, equal bytes.
@@ -811,10 +809,6 @@ class FixedPoint(Frozen):
 
 
 # --------------------------------------------------------------------------------------------------- internals
-
-
-def _objects(numbers: NumberArray) -> list[Any]:
-    return numbers.ravel().tolist() if numbers.dtype == object else []
 
 
 def _refuse_nonfinite(numbers: NumberArray) -> NoReturn:

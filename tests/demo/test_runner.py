@@ -104,7 +104,7 @@ def test_too_few_banks_that_are_left_end_the_training(processes: Processes) -> N
 
 def test_silence_is_not_waited_for_for_ever(processes: Processes) -> None:
     start = time.monotonic()
-    with pytest.raises(ProtocolAbort, match="no process has said a word for 2 s"):
+    with pytest.raises(ProtocolAbort, match="no process has reported anything for 2 s"):
         run(
             dataclasses.replace(THREE, silence=2.0, patience=100.0),
             at("phase", lambda: processes.send("key holder", signal.SIGSTOP)),

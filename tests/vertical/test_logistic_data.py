@@ -217,7 +217,7 @@ def test_shuffled_labels_are_named(both):
     """Labels that depend on nothing: the AUC's interval holds one half, and probabilities hardly differ."""
     x, _ = rows(400)
     y = np.random.default_rng(5).integers(0, 2, 400)
-    with pytest.warns(bt.DataWarning, match="cannot be told from chance"):
+    with pytest.warns(bt.DataWarning, match="cannot be distinguished from chance"):
         guest, host = fitted(both, x[:, :2], x[:, 2:], y)
     assert host.findings_ == []
     z = x @ np.concatenate([guest.coef_, host.coef_]) + guest.intercept_ + host.intercept_

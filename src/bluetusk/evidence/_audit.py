@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import struct
 from collections.abc import Iterator
 from contextvars import Token
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -34,7 +32,6 @@ __all__ = ["Audit", "AuditReport"]
 
 _BATCH = 256  # encryptions in a frame
 _FIELDS = ("count", "nonce", "seq", "task", "what")
-_FIXED = struct.Struct("<4sHHIQ")
 _LARGEST = 1 << 24
 _REFUSED = (
     "this is no file of audit records, or it is damaged, or the passphrase is wrong; check the path and the "
@@ -143,9 +140,7 @@ class Audit:
         self._token = AUDITOR.set(self._record)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._token is not None:
             AUDITOR.reset(self._token)
             self._token = None
@@ -304,16 +299,16 @@ def _frames(data: bytes, start: int, id: bytes, cipher: AESGCM) -> Iterator[tupl
 
 def _end(data: bytes, start: int, kind: frame.Kind) -> int | None:
     """Return where the frame that starts here ends; None if the data ends within it."""
-    fixed = data[start : start + _FIXED.size]
-    usual = _FIXED.pack(frame.MAGIC, frame.VERSION, kind, 0, 0)[:8]
+    fixed = data[start : start + frame.FIXED.size]
+    usual = frame.FIXED.pack(frame.MAGIC, frame.VERSION, kind, 0, 0)[:8]
     if fixed[:8] != usual[: len(fixed)]:
         raise FrameError(f"no frame of kind {kind.name} starts at byte {start}: the file was altered")
-    if len(fixed) < _FIXED.size:
+    if len(fixed) < frame.FIXED.size:
         return None
-    *_, header, payload = _FIXED.unpack(fixed)
+    *_, header, payload = frame.FIXED.unpack(fixed)
     if header > 1 << 12 or payload > _LARGEST:
         raise FrameError(f"the frame at byte {start} claims more than a batch has: the file was altered")
-    end = start + _FIXED.size + int(header) + int(payload)
+    end = start + frame.FIXED.size + int(header) + int(payload)
     return end if end <= len(data) else None
 
 

@@ -6,9 +6,9 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
+from .._closing import Closing
 from ..errors import FrameError, PolicyRefused, ProtocolAbort
 from ._request import GROUPED, SMALL, Request
 from ._uses import Use, Uses
@@ -51,7 +51,7 @@ class Permit:
     again: bool
 
 
-class Guard:
+class Guard(Closing):
     """Enforces a policy: whatever it does not grant is refused, and a use counts before the answer leaves.
 
     Parameters
@@ -110,7 +110,7 @@ class Guard:
             self._uses = Uses(store, owner)
         except (OSError, ProtocolAbort, FrameError) as error:
             raise PolicyRefused(f"the uses cannot be read from {os.fspath(store)!r}: {error}", clause="store") from None
-        self._latest = self._uses.latest
+        self._latest = self._uses.known.latest
         self._policy = loaded
         try:
             self._take(loaded)
@@ -128,14 +128,6 @@ class Guard:
         1
         """
         return self._policy
-
-    def __enter__(self) -> Guard:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Release the store.
@@ -249,7 +241,7 @@ class Guard:
             known = self._uses.find(peer, purpose, task)
             if known is None:
                 self._note(use, wanted)
-            left = grant.uses - self._uses.count(grant.id)
+            left = grant.uses - self._uses.known.count[grant.id]
             return Permit(grant.id, task, max(0, left), grant.until, known is not None)
 
     def release(
@@ -327,8 +319,8 @@ class Guard:
 
     def _take(self, policy: Policy) -> None:
         """Let a policy hold, if it is not older than the last one."""
-        serial, digest = self._uses.serial, policy.digest
-        if policy.serial < serial or (policy.serial == serial and digest != self._uses.policy):
+        serial, digest = self._uses.known.serial, policy.digest
+        if policy.serial < serial or (policy.serial == serial and digest != self._uses.known.policy):
             raise PolicyRefused(
                 f"the policy has the serial {policy.serial}, one with {serial} held already: sign it with a higher one",
                 clause="serial",
@@ -429,7 +421,7 @@ class Guard:
                 "max_ids_per_request",
                 f"{wanted.ids} ids are asked about, grant {grant.id!r} allows {grant.max_ids_per_request} at once",
             )
-        spent = self._uses.ids(grant.id)
+        spent = self._uses.known.ids[grant.id]
         if (
             self._uses.find(wanted.peer, wanted.purpose, wanted.task) is None
             and spent + wanted.ids > grant.max_ids_total
@@ -450,7 +442,7 @@ class Guard:
             if known.grant == grant.id:
                 return
             raise wanted.refused("task", f"task {wanted.task!r} was granted under grant {known.grant!r}")
-        if self._uses.count(grant.id) >= grant.uses:
+        if self._uses.known.count[grant.id] >= grant.uses:
             raise wanted.refused("uses", f"all {grant.uses} uses of grant {grant.id!r} are spent: ask for a new one")
 
     def _note(self, use: Use, wanted: Request) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import PolicyRefused
 from ..tasks import TASKS
+from ._entries import check_text
 
 __all__ = ["ASKING", "GROUPED", "SMALL", "Request"]
 
@@ -35,11 +36,7 @@ class Request:
 
     def __post_init__(self) -> None:
         for name in ("peer", "purpose", "task"):
-            value = getattr(self, name)
-            if not isinstance(value, str):
-                raise TypeError(f"{name} must be a str, not {type(value).__name__}")
-            if not 0 < len(value) <= 256:
-                raise ValueError(f"{name} must have 1 to 256 characters")
+            check_text(getattr(self, name), name, 256)
         for name in ("rows", "min_rows", "asked", "min_intersection"):
             value = getattr(self, name)
             if value is not None and (not hasattr(value, "__index__") or value.__index__() < 0):

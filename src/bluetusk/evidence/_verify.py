@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from ..errors import FrameError
 from ..storage.append import read_whole
 from ..wire.frame import MAGIC
-from ._entries import Problem, Record, Scan, scan
-from ._exchange import kept_head
+from ._entries import Problem, Record, Scan, kept_head, scan
 from ._head import Head
 
 __all__ = ["Report", "read_heads", "verify"]

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..storage.append import read_whole
-from ._entries import Record, scan
-from ._exchange import kept_head
+from ._entries import Record, kept_head, scan
 from ._head import Head, utc
 from ._verify import Report
 from .identity import fingerprint_groups
@@ -118,15 +117,8 @@ def record_line(record: Record) -> str:
 
 def record_json(record: Record) -> dict[str, Any]:
     """Return a record as JSON takes it; bytes in hexadecimal."""
-    return {
-        "seq": record.seq,
-        "time": utc(record.time),
-        "what": record.what,
-        "by": record.by,
-        "task": record.task,
-        "hashes": _plain(record.hashes),
-        "details": _plain(record.details),
-    }
+    plain: dict[str, Any] = _plain({**vars(record), "time": utc(record.time)})
+    return plain
 
 
 def _plain(value: Any) -> Any:

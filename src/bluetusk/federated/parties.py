@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from .._frozen import Frozen
 from .._numeric import as_int
 
-__all__ = ["Agreement", "check_bytes", "check_clients", "check_name", "check_signing_key", "printable"]
+__all__ = ["Agreement", "check_bytes", "check_clients", "check_name", "check_signing_key", "printable", "signed_by"]
 
 
 class Agreement(Frozen):
@@ -155,6 +156,15 @@ def check_signing_key(signing_key: bytes | Ed25519PrivateKey, public: bytes, par
     if signing_key.public_key().public_bytes_raw() != public:
         raise ValueError(f"signing_key does not belong to the public key agreed for {party}")
     return signing_key
+
+
+def signed_by(public: bytes, signature: bytes, data: bytes) -> bool:
+    """Whether an Ed25519 signature on these bytes is that of the key."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, data)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def printable(reason: object, most: int) -> str:

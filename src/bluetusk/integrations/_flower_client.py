@@ -173,19 +173,13 @@ def _check_range(encoding: FixedPoint, vector: Any, arrays: dict[str, Any]) -> N
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ValueError(f"array {name!r} holds NaN or an infinity")
-        if not _fits(encoding, array):
+        try:
+            encoding.quantise(array)
+        except EncodingOverflow:
             raise EncodingOverflow(
                 f"array {name!r} holds a value beyond the clip of {encoding.clip}: raise the server's clip, or let it "
                 'say on_clip="clip"'
-            )
-
-
-def _fits(encoding: FixedPoint, array: Any) -> bool:
-    try:
-        encoding.quantise(array)
-    except EncodingOverflow:
-        return False
-    return True
+            ) from None
 
 
 def _hide(content: Any, legacy: bool, weighted_by: str) -> None:

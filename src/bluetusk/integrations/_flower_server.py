@@ -136,7 +136,7 @@ class SecureGrid:
             return list(self._grid.send_and_receive(sent, timeout=timeout))
         if not all(training):
             raise TypeError("messages for training cannot be sent together with others under secure aggregation")
-        carrier = _Carrier(self._grid, self._settings, self._weighted_by, self._key, sent, timeout)
+        carrier = _Carrier(self, sent, timeout)
         replies, told = carrier.run(len(self._rounds) + 1)
         self._rounds.append(told)
         return replies
@@ -145,21 +145,14 @@ class SecureGrid:
 class _Carrier:
     """One round."""
 
-    def __init__(
-        self,
-        grid: Any,
-        settings: Settings,
-        weighted_by: str,
-        key: Ed25519PrivateKey,
-        sent: list[Any],
-        timeout: float | None,
-    ) -> None:
-        self.grid, self.settings, self.weighted_by, self.key = grid, settings, weighted_by, key
+    def __init__(self, secure: SecureGrid, sent: list[Any], timeout: float | None) -> None:
+        self.grid, self.settings, self.weighted_by = secure._grid, secure._settings, secure._weighted_by
+        self.key = secure._key
         self.sent = {message.metadata.dst_node_id: message for message in sent}
         if len(self.sent) != len(sent):
             raise ValueError("a node was sent two training messages in one round: its updates would be summed twice")
         self.timeout = timeout
-        self.step_timeout = timeout if settings.timeout is None else settings.timeout
+        self.step_timeout = timeout if self.settings.timeout is None else self.settings.timeout
         self.problems: dict[int, str] = {}
         self.failed: list[Any] = []  # replies that were errors when they came
         self.trained: dict[int, Any] = {}

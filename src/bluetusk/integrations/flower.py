@@ -153,19 +153,8 @@ _DEFAULT = SecAggMod()
 class _Configured:
     """The settings that both faces of the server have."""
 
-    def __init__(
-        self,
-        *,
-        clip: float = _CLIP,
-        frac_bits: int = _FRAC_BITS,
-        on_clip: Literal["raise", "clip", "l2"] = "raise",
-        max_weight: int = _MAX_WEIGHT,
-        corrupt: float = _CORRUPT,
-        dropout: float = _DROPOUT,
-        min_clients: int = _MIN_CLIENTS,
-        timeout: float | None = None,
-    ) -> None:
-        self._settings = Settings(clip, frac_bits, on_clip, max_weight, corrupt, dropout, min_clients, timeout)
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._rounds: list[Round] = []
 
     @property
@@ -246,16 +235,7 @@ class SecAgg(_Configured):
         min_clients: int = _MIN_CLIENTS,
         timeout: float | None = None,
     ) -> None:
-        super().__init__(
-            clip=clip,
-            frac_bits=frac_bits,
-            on_clip=on_clip,
-            max_weight=max_weight,
-            corrupt=corrupt,
-            dropout=dropout,
-            min_clients=min_clients,
-            timeout=timeout,
-        )
+        super().__init__(Settings(clip, frac_bits, on_clip, max_weight, corrupt, dropout, min_clients, timeout))
         inner, weighted_by = strategy, None
         while inner is not None and weighted_by is None:
             refuse_strategy(inner)
@@ -314,6 +294,20 @@ class SecAggWorkflow(_Configured):
     >>> SecAggWorkflow(max_weight=30_000, timeout=600.0)
     SecAggWorkflow(clip=8.0, frac_bits=20, max_weight=30000, corrupt=0.1, dropout=0.3)
     """
+
+    def __init__(
+        self,
+        *,
+        clip: float = _CLIP,
+        frac_bits: int = _FRAC_BITS,
+        on_clip: Literal["raise", "clip", "l2"] = "raise",
+        max_weight: int = _MAX_WEIGHT,
+        corrupt: float = _CORRUPT,
+        dropout: float = _DROPOUT,
+        min_clients: int = _MIN_CLIENTS,
+        timeout: float | None = None,
+    ) -> None:
+        super().__init__(Settings(clip, frac_bits, on_clip, max_weight, corrupt, dropout, min_clients, timeout))
 
     def __call__(self, grid: Any, context: Any) -> None:
         """Run one round of training, as ``DefaultWorkflow`` calls it.

@@ -119,8 +119,7 @@ class Arith(CipherBase):
 
     def _times(self, a: NDArray[Any], what: str, *, secret: bool = False, threads: int | None = None) -> Self:
         shape = np.broadcast_shapes(self.shape, a.shape)
-        real = _bounds.is_real(a)
-        factors = _bounds.encode(a, self._plan, self._plan.frac if real else 0, what)
+        factors, frac = _bounds.factors(a, self._plan, what)
         if self._packing is not None and a.ndim and a.shape[-1] != 1:
             raise ValueError(
                 f"{what}: a packed array takes one factor for each ciphertext: give a number, or an array whose "
@@ -137,16 +136,15 @@ class Arith(CipherBase):
             at = np.arange(len(flat), dtype=np.int64)
         else:
             words, at = _words.powers(self._mont, self._store.words, index, flat, threads=threads)
-        frac = self._frac + (self._plan.frac if real else 0)
-        return self._derive(words, at.reshape(target), bound=bound, frac=frac)
+        return self._derive(words, at.reshape(target), bound=bound, frac=self._frac + frac)
 
     def _matmul(self, a: NDArray[Any], left: bool, what: str) -> Self:
         """Return ``a @ self`` if `left`, else ``self @ a``, by the rules of numpy.matmul."""
         # both sides as matrices: c as (..., columns of the product, contracted), a as (..., rows, contracted)
         c, m = self._contracted(a.shape, left, what), _as_rows(a, left)
         batch = np.broadcast_shapes(c.shape[:-2], m.shape[:-2])
-        real = _bounds.is_real(a)
-        factors = _as_rows(_bounds.encode(a, self._plan, self._plan.frac if real else 0, what), left)
+        plain, frac = _bounds.factors(a, self._plan, what)
+        factors = _as_rows(plain, left)
         bound = self._check(self._bound * _bounds.largest_row_sum(factors), what)
         count, rows, contracted = math.prod(m.shape[:-2]), m.shape[-2], m.shape[-1]
         number = np.arange(count, dtype=np.int64).reshape(*m.shape[:-2], 1)
@@ -155,20 +153,18 @@ class Arith(CipherBase):
         words, at = _words.multiexp(
             self._mont, self._store.words, columns, which, factors.reshape(count, rows, contracted)
         )
-        frac = self._frac + (self._plan.frac if real else 0)
         index = self._product_shape(at.reshape(*batch, c.shape[-2], rows), a.ndim, left)
-        return self._derive(words, index, bound=bound, frac=frac)
+        return self._derive(words, index, bound=bound, frac=self._frac + frac)
 
     def _matmul_sparse(self, a: Any, left: bool, what: str) -> Self:
         """Return the same for a sparse matrix, at a cost that follows its entries."""
         c = self._contracted(a.shape, left, what)
-        entries, real = _sparse.entries_of(a, left, self._plan, what)
+        entries, frac = _sparse.entries_of(a, left, self._plan, what)
         bound = self._check(self._bound * entries.largest_row_sum(), what)
         columns = np.ascontiguousarray(c.reshape(math.prod(c.shape[:-1]), c.shape[-1]))
         words, at = _sparse.multiexp(self._mont, self._store.words, columns, entries)
-        frac = self._frac + (self._plan.frac if real else 0)
         index = self._product_shape(at.reshape(*c.shape[:-1], entries.rows), a.ndim, left)
-        return self._derive(words, index, bound=bound, frac=frac)
+        return self._derive(words, index, bound=bound, frac=self._frac + frac)
 
     def _contracted(self, shape: tuple[int, ...], left: bool, what: str) -> Index:
         """Return the index as (..., columns of the product, contracted) for a product with a plain array of a shape."""
@@ -370,7 +366,8 @@ class Arith(CipherBase):
             return self._add_plain(a, 1, what)
         if left:
             return self._add_plain(a, -1, what)
-        return self._add_plain(_minus(a), 1, what)
+        opposite = np.asarray(-a) if _bounds.is_real(a) else _bounds.negated(_bounds.narrow(a))
+        return self._add_plain(opposite, 1, what)
 
     def __add__(self, other: object) -> Self:
         return self._apply("+", other)  # type: ignore[no-any-return]
@@ -418,10 +415,6 @@ def _as_rows(a: NDArray[Any], left: bool) -> NDArray[Any]:
     """Return the plain side of a product as matrices (..., rows, contracted)."""
     m = np.expand_dims(a, 0 if left else -1) if a.ndim == 1 else a
     return m if left else np.swapaxes(m, -1, -2)
-
-
-def _minus(a: NDArray[Any]) -> NDArray[Any]:
-    return np.asarray(-a) if _bounds.is_real(a) else _bounds.negated(_bounds.narrow(a))
 
 
 def _check_codes(codes: Any, rows: int, bins: int) -> NDArray[Any]:

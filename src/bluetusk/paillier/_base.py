@@ -88,18 +88,9 @@ class CipherBase:
 
         `index` has the ciphertext shape of the result and may be in any order.
         """
-        mont = self._mont
-        n = int(index.max()) + 1 if index.size else 0
-        store = Store(mont, words, n)
-        return self._make(
-            store,
-            index,
-            self._pub,
-            self._plan if plan is None else plan,
-            self._frac if frac is None else frac,
-            bound,
-            self._packing,
-        )
+        store = Store(self._mont, words, int(index.max()) + 1 if index.size else 0)
+        plan, frac = self._plan if plan is None else plan, self._frac if frac is None else frac
+        return self._make(store, index, self._pub, plan, frac, bound, self._packing)
 
     @property
     def _mont(self) -> Montgomery:

@@ -23,7 +23,7 @@ from ..errors import BluetuskError, EncodingOverflow, FrameError, InvalidKey
 from ..wire import frame
 from ._base import CipherBase, Packing
 from ._bounds import size_text
-from ._store import DERIVED, FRESH, Store, canonical_slices, load_checked, part, rerandomise
+from ._store import DERIVED, FRESH, Store, canonical_slices, load_checked, part
 
 if TYPE_CHECKING:
     from . import PublicKey
@@ -137,11 +137,6 @@ def chunks(c: CipherBase, threads: int | None) -> Iterator[memoryview]:
         yield canon.astype("<u8", copy=False).data.cast("B")
 
 
-def make_ready(c: CipherBase, threads: int | None) -> None:
-    """Re-randomise what has not left yet and is the result of arithmetic; from here on its bytes stay the same."""
-    rerandomise(c._store, c._flat(), c.public_key, threads=threads)
-
-
 def parse_header(header: dict[str, Any], payload_len: int, pub: PublicKey, plan: FixedPoint | None) -> Received:
     """Check a header against the key, the session's plan and the length of what follows.
 
@@ -250,7 +245,10 @@ def take_payload(payload: memoryview, got: Received, pub: PublicKey, threads: in
     mont = pub._kernel.mont
     n = got.count
     rows = _chunk_rows(mont.nbytes, mont.lanes, _CHUNK_BYTES)
-    words = _reserve(pub, n)
+    try:
+        words = mont.empty(n)
+    except (MemoryError, ValueError, OverflowError):
+        raise FrameError(f"the frame announces {n} ciphertexts, more than this machine has memory for") from None
     for lo in range(0, n, rows):
         hi = min(lo + rows, n)
         canon = numbers(payload[lo * mont.nbytes : hi * mont.nbytes], mont.limbs)
@@ -261,13 +259,6 @@ def take_payload(payload: memoryview, got: Received, pub: PublicKey, threads: in
 def numbers(raw: memoryview, limbs: int) -> NDArray[np.uint64]:
     """Return raw little-endian bytes as canonical numbers."""
     return np.frombuffer(raw, dtype="<u8").astype(np.uint64).reshape(-1, limbs)
-
-
-def _reserve(pub: PublicKey, n: int) -> NDArray[np.uint64]:
-    try:
-        return pub._kernel.mont.empty(n)
-    except (MemoryError, ValueError, OverflowError):
-        raise FrameError(f"the frame announces {n} ciphertexts, more than this machine has memory for") from None
 
 
 def _chunk_rows(nbytes: int, lanes: int, size: int) -> int:

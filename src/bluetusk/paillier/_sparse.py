@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import sys
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import _parallel
+from .._kernels.modexp import Montgomery
 from .._powers import product_us
 from ..encoding import FixedPoint
 from . import _bounds, _words
-from ._store import Index, Words, build, ones, part
-
-if TYPE_CHECKING:
-    from .._kernels.modexp import Montgomery
+from ._store import Index, Words, ones, part, picked
 
 __all__ = ["Entries", "asked_by_scipy", "entries_of", "is_sparse", "multiexp"]
 
@@ -66,7 +64,7 @@ def asked_by_scipy(depth: int) -> bool:
     return asking and str(caller.f_globals.get("__name__")).startswith("scipy.sparse")
 
 
-def entries_of(matrix: Any, left: bool, plan: FixedPoint, what: str) -> tuple[Entries, bool]:
+def entries_of(matrix: Any, left: bool, plan: FixedPoint, what: str) -> tuple[Entries, int]:
     """Return the entries of a sparse matrix of one or two axes as integers, and whether they count as reals.
 
     Rows are the outputs of the product: those of the matrix if it stands on the left, else its columns. An entry is
@@ -87,13 +85,12 @@ def entries_of(matrix: Any, left: bool, plan: FixedPoint, what: str) -> tuple[En
     rows = 1 if matrix.ndim == 1 else matrix.shape[0 if left else 1]
     data = _bounds.as_operand(coo.data, f"the operand of {what}")
     assert data is not None
-    real = _bounds.is_real(data)
     if data.dtype.kind == "f" and not (finite := np.isfinite(data)).all():
         at = [int(place[np.argmin(finite)]) for place in places[-matrix.ndim :]]
         raise ValueError(f"{what}: array{at} is NaN or infinite: impute or drop it before computing")
-    values = _bounds.encode(data, plan, plan.frac if real else 0, what)
+    values, frac = _bounds.factors(data, plan, what)
     kept = np.asarray(values != 0, dtype=bool)
-    return Entries(rows, output[kept].astype(np.int64), contracted[kept].astype(np.int64), values[kept]), real
+    return Entries(rows, output[kept].astype(np.int64), contracted[kept].astype(np.int64), values[kept]), frac
 
 
 def multiexp(
@@ -163,11 +160,7 @@ def _bases(
     n = start + len(columns) * len(minus)
     wanted = np.resize(columns[:, plus], start)  # repeated up to whole groups
     wanted = np.concatenate([wanted, columns[:, minus].reshape(-1)])
-
-    def work(dst: Words, lo: int, hi: int) -> None:
-        mont.gather(dst, src, wanted[lo:hi], 0, hi - lo)
-
-    words = build(mont, n, work, cost_us=0.02 * mont.limbs, threads=threads)
+    words = picked(mont, src, wanted, threads)
     _words.invert(mont, words, start, n, threads)
     problem = np.arange(len(columns), dtype=np.int64)[:, None]
     index = np.concatenate(

@@ -33,10 +33,12 @@ __all__ = [
     "canonical_slices",
     "current",
     "empty",
+    "gather",
     "gathered",
     "load_checked",
     "ones",
     "part",
+    "picked",
     "rerandomise",
 ]
 
@@ -254,16 +256,24 @@ def current(store: Store, index: Index) -> tuple[Words, Index, State]:
 
 def gathered(store: Store, index: Index, *, threads: int | None = None) -> Store:
     """Return a compact store of the elements ``index`` (flat), in that order, each with its state."""
-    mont = store.mont
-    n = len(index)
-    words = empty(mont, n)
     source, at, state = current(store, index)
+    return Store(store.mont, picked(store.mont, source, at, threads), len(index), state)
+
+
+def picked(mont: Montgomery, source: Words, index: Index, threads: int | None = None) -> Words:
+    """Return a buffer of the elements ``index`` of another one, in that order."""
+    words = empty(mont, len(index))
+    gather(mont, words, source, index, threads)
+    return words
+
+
+def gather(mont: Montgomery, words: Words, source: Words, index: Index, threads: int | None = None) -> None:
+    """Copy the elements ``index`` of another buffer to the beginning of ``words``, slice by slice."""
 
     def work(lo: int, hi: int) -> None:
-        mont.gather(part(mont, words, lo, hi), source, at[lo:hi], 0, hi - lo)
+        mont.gather(part(mont, words, lo, hi), source, index[lo:hi], 0, hi - lo)
 
-    _parallel.run(n, work, cost_us=0.02 * mont.limbs, align=mont.lanes, threads=threads)
-    return Store(mont, words, n, state)
+    _parallel.run(len(index), work, cost_us=0.02 * mont.limbs, align=mont.lanes, threads=threads)
 
 
 def rerandomise(store: Store, index: Index, key: PublicKey, *, threads: int | None = None) -> None:
@@ -306,15 +316,12 @@ def canonical_slices(
     for first in range(0, len(index), chunk):
         piece = np.ascontiguousarray(places[first : first + chunk])
         canon = np.empty((len(piece), mont.limbs), dtype=np.uint64)
-        _store_into(mont, canon, source, piece, threads)
+
+        def work(lo: int, hi: int, canon: Words = canon, piece: Index = piece) -> None:
+            mont.store(canon[lo:hi], source, piece[lo:hi], 0, hi - lo)
+
+        _parallel.run(len(piece), work, cost_us=product_us(mont), align=mont.lanes, threads=threads)
         yield first, canon
-
-
-def _store_into(mont: Montgomery, canon: Words, source: Words, piece: Index, threads: int | None) -> None:
-    def work(lo: int, hi: int) -> None:
-        mont.store(canon[lo:hi], source, piece[lo:hi], 0, hi - lo)
-
-    _parallel.run(len(piece), work, cost_us=product_us(mont), align=mont.lanes, threads=threads)
 
 
 def load_checked(key: PublicKey, words: Words, canon: Words, first: int, *, threads: int | None = None) -> None:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _parallel
 from .._numeric import as_array, axis_index, refuse_masks, refuse_missing
 from . import _bounds, _words
 from ._base import CipherBase
-from ._store import DERIVED, PENDING, State, Store, Words, current, ones, part
+from ._store import DERIVED, PENDING, State, Store, Words, current, gather, ones, part
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -465,8 +464,4 @@ def _gather_into(c: CipherBase, words: Words, state: State, start: int, lift: in
     else:
         src, idx = _words.lifted(mont, c._store.words, c._index, lift)
         state[start : start + n] = PENDING
-
-    def work(lo: int, hi: int) -> None:
-        mont.gather(part(mont, words, start + lo, start + hi), src, idx[lo:hi], 0, hi - lo)
-
-    _parallel.run(n, work, cost_us=0.02 * mont.limbs, align=mont.lanes)
+    gather(mont, part(mont, words, start, start + n), src, idx)

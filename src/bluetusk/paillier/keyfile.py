@@ -191,4 +191,4 @@ def _check_header(header: Mapping[str, Any]) -> bool:
     frame.field(header, "bits", int, choices=KEY_BITS)
     suite = frame.field(header, "suite", str, choices=SUITES)
     frame.field(header, "fingerprint", bytes, length=32)
-    return frame.field(header, "given_hs", bool, choices=(False, True) if suite == "djn" else (False,))
+    return frame.field(header, "given_hs", bool, choices=(False, True) if SUITES[suite].has_base else (False,))

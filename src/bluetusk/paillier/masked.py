@@ -12,18 +12,17 @@ below its width, and is off by at most one unit (the carries from below).
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
 
 import gmpy2
 import numpy as np
 
+from ..encoding import FixedPoint
 from ..errors import DecryptionError, EncodingOverflow, FrameError
 from ..modexp import powmod
 from . import encrypting, hazmat, slots
+from .array import CipherArray, encrypt_integers
+from .keys import PrivateKey, PublicKey
 from .slots import STATISTICAL_BITS
-
-if TYPE_CHECKING:
-    from . import CipherArray, PrivateKey, PublicKey
 
 __all__ = ["blind_nonzero", "mask", "open_zeros", "unmask"]
 
@@ -194,8 +193,6 @@ def received(
     message: bytes | memoryview, pub: PublicKey, count: int, bits: int, *, threads: int | None = None
 ) -> CipherArray:
     """Read ciphertexts of integers of at most `bits` bits; every byte is checked."""
-    from .array import CipherArray
-
     c = CipherArray.from_bytes(message, pub, threads=threads)
     if c.packed or c.frac or c.shape != (count,) or c.bound > 1 << bits:
         raise FrameError(f"expected {count} encrypted integers of {bits} bits, the other party sent {c!r}")
@@ -204,9 +201,6 @@ def received(
 
 def fresh(priv: PrivateKey, values: list[int], bits: int, *, threads: int | None = None) -> bytes:
     """Encrypt integers of at most `bits` bits for :func:`received`."""
-    from ..encoding import FixedPoint
-    from .array import encrypt_integers
-
     array = np.empty(len(values), dtype=object)
     array[:] = values
     bound = 1 << bits

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn, final
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .. import _parallel
+from .._frozen import Frozen
 from .._kernels.paillier import PaillierPublic
 from .._numeric import as_int
+from ..encoding import FixedPoint
 from ..errors import FrameError, InvalidKey
 from ..wire import frame
 from . import array as arrays
 from . import jwk, validate
+from .array import CipherArray
 from .blinding import Blinder, shared_blinder
 from .fingerprint import spoken
 from .scheme import SCHEMES, PublicBase, Scheme, scheme_of
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import ArrayLike, NDArray
-
-    from ..encoding import FixedPoint
-    from . import CipherArray
 
 __all__ = ["PublicKey"]
 
 
 @final
-class PublicKey(PublicBase):
+class PublicKey(PublicBase, Frozen):
     """A Paillier public key: encrypts, and computes on what was encrypted.
 
     Equal keys have equal fingerprints; keys can be dictionary keys. A pickle holds the bytes of :meth:`to_bytes` and is
@@ -69,31 +68,26 @@ class PublicKey(PublicBase):
     _n: int
     _scheme: Scheme
 
+    _unchanging = "a public key cannot be changed ({}); build another"
+
     def __init__(self, n: int, hs: int | None = None, *, suite: str = "djn") -> None:
         if hasattr(self, "_kernel"):
-            raise TypeError("a public key cannot be changed (building it twice); build another")
+            raise TypeError(self._unchanging.format("building it twice"))
         scheme = scheme_of(suite)
         n = as_int(n, "n")
         hs, given_hs = scheme.check_public(n, None if hs is None else as_int(hs, "hs"))
         digest = scheme.fingerprint(n, hs)
         blinder = shared_blinder(digest, n, scheme, hs)
-        for name, value in {
-            "_n": n,
-            "_hs": hs,
-            "_given_hs": given_hs,
-            "_scheme": scheme,
-            "_capacity": scheme.capacity(n),
-            "_fingerprint": digest,
-            "_kernel": blinder.kernel,
-            "_blinder": blinder,
-        }.items():
-            object.__setattr__(self, name, value)
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"a public key cannot be changed (setting {name!r}); build another")
-
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"a public key cannot be changed (deleting {name!r}); build another")
+        self._put(
+            _n=n,
+            _hs=hs,
+            _given_hs=given_hs,
+            _scheme=scheme,
+            _capacity=scheme.capacity(n),
+            _fingerprint=digest,
+            _kernel=blinder.kernel,
+            _blinder=blinder,
+        )
 
     @property
     def n(self) -> int:

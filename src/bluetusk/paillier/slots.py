@@ -22,6 +22,7 @@ from .._powers import product_us
 from ..errors import DecryptionError, EncodingOverflow
 from . import encrypting
 from ._base import CipherBase
+from ._standard import random_units
 from ._store import DERIVED, Store, build, gathered
 from ._ufunc import joined
 
@@ -203,7 +204,7 @@ def mask(c: CipherArray, masks: Sequence[int] | None, bound: int, *, threads: in
     plain = gathered(c._store, c._flat(), threads=threads)
 
     def work(dst: NDArray[np.uint64], lo: int, hi: int) -> None:
-        kernel.blind_standard(dst, 0, hi - lo, pub._blinder._random_units(hi - lo))
+        kernel.blind_standard(dst, 0, hi - lo, random_units(kernel, hi - lo))
         kernel.mul_plain(dst, dst, None, rows(lo, hi), 0, hi - lo, True)
         mont.mul(dst, dst, None, plain.words, np.arange(lo, hi, dtype=np.int64), 0, hi - lo)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,9 @@ from ..wire import frame
 from . import _bounds, encrypting
 from ._base import CipherBase
 from ._share_request import FIELDS, ring_bits, to_shares, width_of_masked, word_dtype
+from .array import CipherArray, encrypt_integers
 from .keys import PrivateKey, PublicKey
 from .slots import STATISTICAL_BITS, Slots, draw, mask, opened
-
-if TYPE_CHECKING:
-    from . import CipherArray
 
 __all__ = ["RingArray", "encrypt_share", "open_shares", "to_shares"]
 
@@ -73,8 +71,6 @@ def open_shares(
     >>> (mine + bt.paillier.open_shares(priv, message)).astype("int64")
     array([ 3, -4])
     """
-    from .array import CipherArray
-
     if not isinstance(priv, PrivateKey):
         raise TypeError(f"priv must be a PrivateKey, not {type(priv).__name__}")
     got = frame.decode(message, frame.Kind.SHARE_REQUEST)
@@ -135,21 +131,15 @@ def encrypt_share(key: PublicKey | PrivateKey, share: NDArray[Any], *, threads: 
     >>> bt.paillier.encrypt_share(priv, np.array([1, 2], np.uint64)).shape
     (2,)
     """
-    from .array import encrypt_integers
-
     array = _words(share, "share")
-    return encrypt_integers(
-        key, _signed(array), _word_plan(array.itemsize), frac=0, bound=1 << (8 * array.itemsize - 1), threads=threads
-    )
+    half = 1 << (8 * array.itemsize - 1)
+    plan = FixedPoint.integers(limit=half - 1, max_weight=2)
+    return encrypt_integers(key, _signed(array), plan, frac=0, bound=half, threads=threads)
 
 
 def _signed(words: NDArray[Any]) -> NDArray[np.int64]:
     """Return words as the signed integers nearest to 0 that they stand for."""
     return np.ascontiguousarray(words).view(f"i{words.itemsize}").reshape(words.shape).astype(np.int64)
-
-
-def _word_plan(itemsize: int) -> FixedPoint:
-    return FixedPoint.integers(limit=(1 << (8 * itemsize - 1)) - 1, max_weight=2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -407,8 +397,6 @@ class RingArray:
             ...
         bluetusk.errors.FrameError: frame is truncated: 13 bytes are fewer than its fixed header of 20
         """
-        from .array import CipherArray
-
         got = frame.decode(data, frame.Kind.RING_ARRAY)
         frame.check_fields(got.header, ("bits", "shape"))
         bits = frame.field(got.header, "bits", int, low=32, high=64)

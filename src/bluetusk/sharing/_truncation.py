@@ -279,7 +279,6 @@ def truncation_pair(shape: int | tuple[int, ...], k: int, parties: int, bits: in
     bits = 8 * dtype.itemsize
     k = as_int(k, "k", 0, bits - 2)
     parties = as_int(parties, "parties", 1)
-    r = np.empty(shape_of(shape, "shape"), dtype)
-    Stream().fill(r)
+    r = Stream().words(shape_of(shape, "shape"), bits)
     parts = (r, r >> dtype.type(k), r >> dtype.type(bits - 1))
     return TruncationPair(k, *(share(part, parties, bits) for part in parts))

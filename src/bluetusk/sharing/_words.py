@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._kernels import ring as kernel
-from .._numeric import as_array, as_int, as_numbers, index_text, refuse_masks
+from .._numeric import as_array, as_int, as_numbers, index_text, is_real, refuse_masks
 from ..errors import FrameError
 
 __all__ = ["bits_of", "dtype_of", "pack", "shape_of", "shares_of", "unpack", "words_like", "words_of"]
@@ -68,9 +68,7 @@ def words_of(x: ArrayLike, bits: int, name: str = "x") -> NDArray[Any]:
     if isinstance(x, np.ndarray) and x.dtype == dtype:
         return np.ascontiguousarray(x).reshape(x.shape)
     numbers = as_numbers(x, name)
-    if numbers.dtype.kind == "f" or (
-        numbers.dtype.kind == "O" and not all(isinstance(v, int) for v in numbers.reshape(-1).tolist())
-    ):
+    if is_real(numbers):
         raise TypeError(f"{name} must hold integers: encode reals by a FixedPoint plan")
     fits = numbers.dtype.kind in "iu" and bits == 64
     if numbers.size and not fits and not (-(2 ** (bits - 1)) <= int(numbers.min()) and int(numbers.max()) < 2**bits):

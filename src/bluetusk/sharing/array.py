@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from fractions import Fraction
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._numeric import as_array, as_int, as_numbers, refuse_masks, refuse_missing
+from .._numeric import as_array, as_int, as_numbers, is_real, refuse_masks, refuse_missing
 from .._once import Uncopied
 from ..encoding import FixedPoint
 from ..errors import EncodingOverflow, ProtocolAbort
@@ -170,8 +169,7 @@ class Session(Uncopied):
         """Return numbers as words, and their scale: integers stay integers."""
         numbers = as_numbers(x, name)
         frac = 0
-        mixed = numbers.dtype == object and any(isinstance(v, Fraction) for v in numbers.flat)
-        if numbers.dtype.kind == "f" or mixed:
+        if is_real(numbers):
             frac = self.frac_bits
             numbers = as_numbers(self._plan.encode_at(numbers, frac), name)
         largest = max(abs(int(numbers.min())), abs(int(numbers.max()))) if numbers.size else 0

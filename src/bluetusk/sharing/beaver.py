@@ -231,13 +231,11 @@ def triple(
     >>> bt.sharing.beaver.triple((4, 3), parties=2, other=(3, 5)).c.shape
     (2, 4, 5)
     """
-    dtype = dtype_of(bits)
+    bits = 8 * dtype_of(bits).itemsize
     parties = as_int(parties, "parties", 1)
     dims = shape_of(shape, "shape")
-    stream = Stream()
-    a, b = np.empty(dims, dtype), np.empty(dims if other is None else shape_of(other, "other"), dtype)
-    stream.fill(a)
-    stream.fill(b)
+    stream, second = Stream(), dims if other is None else shape_of(other, "other")
+    a, b = stream.words(dims, bits), stream.words(second, bits)
     if other is None:
         c = np.empty_like(a)
         kernel.mul(a.reshape(-1), b.reshape(-1), c.reshape(-1))

@@ -12,7 +12,7 @@ N. Gilboa, "Two party RSA key generation", 1999, section 4.1; P. Paillier, 1999.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 from .._once import Uncopied
 from .._random import Stream
 from ..errors import BluetuskError, ProtocolAbort
+from ..paillier import CipherArray, PrivateKey, PublicKey, encrypt_share, open_shares
+from ..paillier.slots import tightened
 from . import beaver
 from ._additive import matmul
 from ._protocols import Channel
 from ._words import shape_of
-
-if TYPE_CHECKING:
-    from ..paillier import CipherArray, PrivateKey, PublicKey
 
 __all__ = ["PaillierTriples"]
 
@@ -71,8 +70,6 @@ class PaillierTriples(Uncopied):
     _no_copy = "two copies would talk through one channel, and the parties' parts would no longer belong together"
 
     def __init__(self, key: PrivateKey | PublicKey, channel: Channel, *, threads: int | None = None) -> None:
-        from ..paillier import PrivateKey, PublicKey
-
         if not isinstance(key, PrivateKey | PublicKey):
             raise TypeError(f"key must be a PrivateKey (party 0) or a PublicKey (party 1), not {type(key).__name__}")
         self._key, self._channel, self._threads = key, channel, threads
@@ -103,8 +100,6 @@ class PaillierTriples(Uncopied):
         >>> callable(bt.sharing.PaillierTriples(pub, None).triple)  # see the class for both ends
         True
         """
-        from ..paillier import PrivateKey
-
         shape, other = shape_of(shape, "shape"), None if other is None else shape_of(other, "other")
         stream = Stream()
         a, b = stream.uint64(shape), stream.uint64(shape if other is None else other)
@@ -124,8 +119,6 @@ class PaillierTriples(Uncopied):
         return beaver.Triple(a, b, c, matrix=other is not None)
 
     def _first(self, priv: PrivateKey, a: NDArray[Any], b: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-        from ..paillier import encrypt_share, open_shares
-
         for factor in (a, b):
             self._channel.send(encrypt_share(priv, factor, threads=self._threads).to_bytes())
         share = open_shares(priv, self._channel.recv(), threads=self._threads)
@@ -146,9 +139,6 @@ class PaillierTriples(Uncopied):
         return share
 
     def _received(self, pub: PublicKey, shape: tuple[int, ...]) -> CipherArray:
-        from ..paillier import CipherArray
-        from ..paillier.slots import tightened
-
         got = CipherArray.from_bytes(self._channel.recv(), pub, threads=self._threads)
         if got.shape != shape or got.packed or got.frac or got.bound > 1 << 64:
             raise ProtocolAbort(f"making a triple: expected integers of shape {shape}, the other party sent {got!r}")

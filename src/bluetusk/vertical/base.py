@@ -1,4 +1,4 @@
-"""Estimators with scikit-learn's conventions, without needing scikit-learn."""
+"""The base class of estimators with scikit-learn's conventions; it does not need scikit-learn."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ E = TypeVar("E", bound="Estimator")
 
 
 def check_role(role: object) -> str:
-    """Return the role, or say which there are: the guest has the labels, a host has more columns."""
+    """Return the role; ValueError if it is neither "guest" (who has the labels) nor "host" (who has more columns)."""
     if role not in ROLES:
         raise ValueError(f'role must be "guest" (who has the labels) or "host", not {role!r}')
     return str(role)
 
 
 def seed_of(random_state: object, what: str, name: str = "random_state") -> bytes | None:
-    """Return the 32 bytes that a random state stands for: themselves, or a hash of a number from 0 to 2^63 - 1."""
+    """Return a random state as 32 bytes: the bytes given, or a hash of a number from 0 to 2^63 - 1."""
     if random_state is None:
         return None
     if isinstance(random_state, bytes) and len(random_state) == 32:
         return random_state
     if isinstance(random_state, bytes | str):
-        raise ValueError(f"{name} must be a whole number or 32 bytes, not {len(random_state)}: hash what you have")
+        raise ValueError(f"{name} must be a whole number or 32 bytes, not {len(random_state)} bytes: hash them to 32")
     number = as_int(random_state, name, 0, (1 << 63) - 1)
     return hashlib.sha256(f"bluetusk {what} {number}".encode()).digest()
 
@@ -95,7 +95,7 @@ class Estimator:
         Parameters
         ----------
         deep : bool
-            Without effect; scikit-learn passes it.
+            Ignored; scikit-learn passes it.
 
         Returns
         -------
@@ -125,7 +125,7 @@ class Estimator:
         Raises
         ------
         ValueError
-            If there is no such parameter.
+            If the estimator has no parameter of a given name.
 
         Examples
         --------
@@ -140,13 +140,13 @@ class Estimator:
         return self
 
     def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn 1.6 and later needs to know of an estimator, so that its tools take these."""
+        """Return the tags that scikit-learn 1.6 and later requires, so that its tools accept these estimators."""
         from sklearn.utils import Tags, TargetTags
 
         return Tags(estimator_type=None, target_tags=TargetTags(required=False))
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Whether there are results: attributes that end in an underscore."""
+        """Return whether the estimator is fitted: whether it has attributes that end in an underscore."""
         return any(name.endswith("_") and not name.startswith("_") for name in vars(self))
 
     def __repr__(self) -> str:

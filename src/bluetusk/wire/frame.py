@@ -36,6 +36,7 @@ from ..errors import FrameError
 from ._header import MAX_DEPTH, MAX_HEADER, MAX_VALUES, pack, unpack
 
 __all__ = [
+    "FIXED",
     "MAGIC",
     "MAX_DEPTH",
     "MAX_EMPTY",
@@ -70,7 +71,8 @@ MAX_EMPTY = 1 << 10
 """Largest product of the other axes where an axis is 0. No byte of the payload pays for these axes, but whoever sums
 over the empty one gets as many elements: 1024 ciphertexts under the longest key are one mebibyte."""
 
-_FIXED = struct.Struct("<4sHHIQ")
+FIXED = struct.Struct("<4sHHIQ")
+"""What each frame begins with: magic, version, kind, bytes of the header, bytes of the payload."""
 _CHUNK = 1 << 16  # a stream is read in such steps, so a lying length costs no more than what was really sent
 
 T = TypeVar("T", bool, int, str, bytes, list[Any], dict[str, Any])
@@ -228,13 +230,13 @@ def decode(data: bytes | bytearray | memoryview, kind: Kind | None = None, *, ma
     except TypeError:
         kind_of = "a view that is not contiguous" if isinstance(data, memoryview) else type(data).__name__
         raise TypeError(f"data must be bytes, a bytearray or a contiguous view of them, not {kind_of}") from None
-    got, header_len, payload_len = _fixed(bytes(view[: _FIXED.size]), kind, max_payload)
-    there = view.nbytes - _FIXED.size
+    got, header_len, payload_len = _fixed(bytes(view[: FIXED.size]), kind, max_payload)
+    there = view.nbytes - FIXED.size
     if header_len + payload_len != there:
         what = "truncated" if header_len + payload_len > there else "followed by other bytes"
         raise FrameError(f"frame is {what}: its lengths say {header_len + payload_len} bytes, there are {there}")
-    header = unpack(view[_FIXED.size : _FIXED.size + header_len])
-    return Frame(got, VERSION, header, view[_FIXED.size + header_len :])
+    header = unpack(view[FIXED.size : FIXED.size + header_len])
+    return Frame(got, VERSION, header, view[FIXED.size + header_len :])
 
 
 def write_header(fp: BinaryIO, kind: Kind, header: Mapping[str, Any], payload_len: int) -> int:
@@ -598,14 +600,14 @@ def _head(kind: Kind, header: Mapping[str, Any], payload_len: int) -> bytes:
     if not 0 <= payload_len < 1 << 64:
         raise ValueError(f"payload_len is {payload_len}: it must be a length in bytes")
     body = pack(header)
-    return _FIXED.pack(MAGIC, VERSION, Kind(kind), len(body), payload_len) + body
+    return FIXED.pack(MAGIC, VERSION, Kind(kind), len(body), payload_len) + body
 
 
 def _fixed(view: bytes, kind: Kind | None, max_payload: int | None) -> tuple[Kind, int, int]:
     """Parse the fixed header: kind, length of the header map, length of the payload."""
-    if len(view) < _FIXED.size:
-        raise FrameError(f"frame is truncated: {len(view)} bytes are fewer than its fixed header of {_FIXED.size}")
-    magic, version, code, header_len, payload_len = _FIXED.unpack(view)
+    if len(view) < FIXED.size:
+        raise FrameError(f"frame is truncated: {len(view)} bytes are fewer than its fixed header of {FIXED.size}")
+    magic, version, code, header_len, payload_len = FIXED.unpack(view)
     if magic != MAGIC:
         raise FrameError(f"not a bluetusk frame: it starts with {magic.hex()}, not {MAGIC.hex()}")
     if version != VERSION:
@@ -624,7 +626,7 @@ def _fixed(view: bytes, kind: Kind | None, max_payload: int | None) -> tuple[Kin
 
 
 def _read_head(fp: BinaryIO, kind: Kind | None, max_payload: int | None) -> tuple[Kind, dict[str, Any], int]:
-    got, header_len, payload_len = _fixed(bytes(_read_bytes(fp, _FIXED.size)), kind, max_payload)
+    got, header_len, payload_len = _fixed(bytes(_read_bytes(fp, FIXED.size)), kind, max_payload)
     return got, unpack(_read_bytes(fp, header_len)), payload_len
 
 

@@ -6,15 +6,12 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from ..._locks import Locked, UnderWay, refuse_reentry
 from ..._numeric import as_int
 from ...errors import BluetuskError, FrameError, ProtocolAbort
 from ...paillier.array import CipherArray
 from ...wire.frame import Kind, check_fields, decode, field
-from ..parties import printable
+from ..parties import printable, signed_by
 from .messages import (
     MAX_REASON,
     MAX_ROUND,
@@ -156,7 +153,6 @@ class Aggregator(Locked):
         self._closed: set[tuple[int, str]] = set()
         self._running: dict[tuple[int, str], _Running] = {}
         self._rejected: dict[tuple[int, str], dict[str, str]] = {}
-        self._keys = {name: Ed25519PublicKey.from_public_bytes(key) for name, (key, _) in session.clients.items()}
         super().__init__()
 
     def add(self, message: bytes | bytearray | memoryview, *, threads: int | None = None) -> Accepted | Rejected:
@@ -362,10 +358,8 @@ class Aggregator(Locked):
         if field(header, "bound", int) != stated["bound"]:
             raise FrameError("message declares another bound than the sender's largest weight gives")
         self._check_open(sender, round, tensor)
-        try:
-            self._keys[sender].verify(signature, signed_bytes(stated))
-        except InvalidSignature:
-            raise FrameError("the signature is not the sender's") from None
+        if not signed_by(session.clients[sender][0], signature, signed_bytes(stated)):
+            raise FrameError("the signature is not the sender's")
         if hashlib.sha256(frame.payload).digest() != digest:
             raise FrameError("message was damaged on its way: its hash does not match")
         plan, length = session.tensors[tensor]

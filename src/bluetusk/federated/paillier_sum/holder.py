@@ -6,21 +6,21 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from numpy.typing import NDArray
 
 from ... import _parallel
+from ..._closing import Closing
 from ..._numeric import as_int, as_numbers
 from ..._once import Uncopied
 from ...errors import BluetuskError, DecryptionError, FrameError, InvalidKey, ProtocolAbort
 from ...paillier.array import CipherArray
 from ...paillier.keys import PrivateKey
 from ...wire.frame import Kind, field
+from ..parties import signed_by
 from .journal import Journal
 from .messages import (
     MAX_REASON,
@@ -256,7 +256,7 @@ def _integers(integers: Any, length: int, limit: int) -> NDArray[np.int64]:
     return np.array(values, np.int64)
 
 
-class KeyHolder(Uncopied):
+class KeyHolder(Closing, Uncopied):
     """Decrypts sums; made by :meth:`PaillierSum.key_holder`.
 
     It decrypts at most one sum per (session, round, tensor), ever: that the sum is being decrypted is on the disk
@@ -314,7 +314,6 @@ class KeyHolder(Uncopied):
             raise InvalidKey("private_key does not belong to this session's public key: open the session's own key")
         self.session = session
         self._private_key = private_key
-        self._keys = {name: Ed25519PublicKey.from_public_bytes(key) for name, (key, _) in session.clients.items()}
         self._journal = Journal(state, session.hash)
 
     def open(
@@ -406,14 +405,6 @@ class KeyHolder(Uncopied):
         """
         self._journal.close()
 
-    def __enter__(self) -> KeyHolder:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         return f"<KeyHolder of {self.session!r}>"
 
@@ -436,12 +427,10 @@ class KeyHolder(Uncopied):
                 raise FrameError("it names a sender that is not a client of this session")
             blob = field(signed, name, bytes, length=96)
             stated = claims(session, round, tensor, name, blob[:32])
-            try:
-                self._keys[name].verify(blob[32:], signed_bytes(stated))
-            except InvalidSignature:
+            if not signed_by(session.clients[name][0], blob[32:], signed_bytes(stated)):
                 raise ProtocolAbort(
                     "the total is refused: a signature in it is not the client's", round=round, party=name
-                ) from None
+                )
         rejected = _check_rejected(session, frame.header, signed)
         plan, length = session.tensors[tensor]
         c = CipherArray.from_bytes(frame.payload, session.public_key, threads=threads)

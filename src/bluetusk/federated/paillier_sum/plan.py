@@ -25,7 +25,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -33,15 +33,12 @@ from ..._numeric import as_int
 from ...encoding import FixedPoint
 from ...errors import BluetuskError, FrameError
 from ...paillier.fingerprint import spoken
-from ...paillier.keys import PublicKey
+from ...paillier.keys import PrivateKey, PublicKey
 from ...wire.frame import Kind, check_fields, decode, encode, field
 from ..parties import Agreement, check_bytes, check_clients, check_name
 from .aggregator import Aggregator
 from .client import Client
 from .holder import KeyHolder
-
-if TYPE_CHECKING:
-    from ...paillier.keys import PrivateKey
 
 __all__ = ["MAX_CLIENTS", "MAX_TENSORS", "PaillierSum"]
 

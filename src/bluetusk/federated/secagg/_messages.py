@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 from numpy.typing import NDArray
 
 from ...errors import FrameError
 from ...wire.frame import Frame, Kind, check_fields, encode, field
+from ..parties import signed_by
 from ._ids import ClientId
 from .boxes import Data
 from .masks import derive
@@ -82,12 +83,9 @@ def check_signed(frame: Frame, fields: Collection[str], key: bytes) -> None:
     """Check the fields and the signature of what :func:`signed` made."""
     check_fields(frame.header, {"session", "round", "digest", "signature", *fields})
     stated = {name: value for name, value in frame.header.items() if name != "signature"}
-    try:
-        Ed25519PublicKey.from_public_bytes(key).verify(
-            field(frame.header, "signature", bytes, length=64), _SIGNED + encode(frame.kind, stated)
-        )
-    except (InvalidSignature, ValueError):
-        raise FrameError("the signature is not the sender's") from None
+    signature = field(frame.header, "signature", bytes, length=64)
+    if not signed_by(key, signature, _SIGNED + encode(frame.kind, stated)):
+        raise FrameError("the signature is not the sender's")
     if hashlib.sha256(frame.payload).digest() != field(frame.header, "digest", bytes, length=32):
         raise FrameError("message was damaged on its way: its hash does not match")
 

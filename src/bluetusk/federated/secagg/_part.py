@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 
 from ..._once import Uncopied
 from ...errors import FrameError, ProtocolAbort
 from ...wire.frame import Frame, Kind, decode, encode, field
+from ..parties import signed_by
 from ._graph import draw
 from ._ids import ClientId, Place, Places, place_list, records
 from ._messages import about, bitmap, members, tagged, view_digest
@@ -21,7 +21,6 @@ from ._peer import Peer, Words, box_bytes, pack
 from ._roster import Roster
 from .boxes import Data, sealed_box
 from .masks import ring_dtype
-from .session import Session
 
 __all__ = ["ADVERTISED", "DONE", "IDLE", "OVER", "PHASES", "TURNS", "Part"]
 
@@ -41,8 +40,6 @@ class Part(Uncopied):
 
     Parameters
     ----------
-    session : Session
-        The configuration.
     client : ClientId
         Whose part it is.
     signing_key : Ed25519PrivateKey
@@ -65,14 +62,13 @@ class Part(Uncopied):
 
     def __init__(
         self,
-        session: Session,
         client: ClientId,
         signing_key: Ed25519PrivateKey,
         notes: Notes | Memory,
         peer: Peer,
         words: Words | None = None,
     ) -> None:
-        self.session, self.round, self.peer, self.words = session, peer.round, peer, words
+        self.session, self.round, self.peer, self.words = peer.session, peer.round, peer, words
         self._client, self._signing_key, self._notes = client, signing_key, notes
         self.frames: dict[Kind, bytes] = {}  # the server's messages that were taken
         self._own = b""
@@ -202,11 +198,9 @@ class Part(Uncopied):
             raise FrameError("the signatures on the set of clients are not those of its members, in their order")
         view = self._view()
         for place, signature in zip(place_list(places), signatures, strict=True):
-            name = self.roster.name(self.session, place)
-            try:
-                Ed25519PublicKey.from_public_bytes(self.session.clients[name][0]).verify(signature.tobytes(), view)
-            except (InvalidSignature, ValueError):
-                raise FrameError(f"{name!r} did not sign this set of clients") from None
+            name = self.roster.name(place)
+            if not signed_by(self.session.clients[name][0], signature.tobytes(), view):
+                raise FrameError(f"{name!r} did not sign this set of clients")
         if len(places) < self.session.plan.quorum:
             raise FrameError(f"{len(places)} clients signed the set, {self.session.plan.quorum} must")
 
@@ -229,7 +223,7 @@ class Part(Uncopied):
                 if not valid:
                     continue
                 if int(self._survivors[chosen].sum()) < plan.threshold:
-                    name = self.roster.name(self.session, place)
+                    name = self.roster.name(place)
                     raise ProtocolAbort(
                         f"the set of clients in the sum leaves {name!r} too few of the neighbours that it chose",
                         round=self.round,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from types import TracebackType
 from typing import Any, NoReturn
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import ArrayLike
 
+from ..._closing import Closing
 from ..._numeric import as_int, as_numbers
 from ...errors import FrameError, ProtocolAbort
 from ...wire.frame import Kind, decode, field
@@ -27,7 +27,7 @@ from .session import Session
 __all__ = ["Client"]
 
 
-class Client:
+class Client(Closing):
     """One client of a session: a state machine that reads the server's messages and returns its answers.
 
     In every round it draws fresh keys and a fresh seed. It answers each kind of message once; what it may never do
@@ -176,7 +176,7 @@ class Client:
         self._forget(ADVERTISED)
         self.round, self.clipped = round, clipped
         peer = Peer(session, round)
-        self._part = Part(session, self._id, self._signing_key, self._notes, peer, words)
+        self._part = Part(self._id, self._signing_key, self._notes, peer, words)
         header = {"sender": self._id}
         return [signed(session, round, Kind.SECAGG_ADVERTISE, header, peer.advert(), self._signing_key)]
 
@@ -365,9 +365,8 @@ class Client:
         self._phase = phase
         self._seen = {kind: parts[f"seen {kind.name}"] for kind in TURNS if f"seen {kind.name}" in parts}
         if "secrets" in parts:
-            raw = parts["secrets"]
-            peer = Peer(self.session, self.round or 0, raw[:32], raw[32:64], raw[64:])
-            self._part = Part(self.session, self._id, self._signing_key, self._notes, peer)
+            peer = Peer(self.session, self.round or 0, parts["secrets"])
+            self._part = Part(self._id, self._signing_key, self._notes, peer)
             self._part.unpack(parts)
 
     def close(self) -> None:
@@ -383,14 +382,6 @@ class Client:
         """
         self._forget(OVER)
         self._notes.close()
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a client cannot be pickled or copied: two copies could answer twice; see to_bytes()")

@@ -29,7 +29,7 @@ overhead", CCS 2020; K. Bonawitz et al., "Practical secure aggregation for priva
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -44,17 +44,6 @@ __all__ = ["COMPLETE_UP_TO", "MAX_CLIENTS", "MAX_NEIGHBOURS", "Plan", "plan"]
 COMPLETE_UP_TO = 64
 MAX_CLIENTS = 1 << 24
 MAX_NEIGHBOURS = 1000
-_FIELDS = (
-    "clients",
-    "corrupt",
-    "dropout",
-    "malicious",
-    "complete",
-    "neighbours",
-    "threshold",
-    "security",
-    "correctness",
-)
 _NOT_INT = ("corrupt", "dropout", "malicious", "complete")
 
 
@@ -292,6 +281,9 @@ class Plan:
             )
         except ValueError as err:
             raise FrameError(f"frame holds an impossible plan: {err}") from None
+
+
+_FIELDS = tuple(f.name for f in fields(Plan))
 
 
 def _read_fraction(d: Mapping[str, Any], name: str) -> Fraction:

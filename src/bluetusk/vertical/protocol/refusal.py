@@ -1,4 +1,4 @@
-"""A party that fails tells the others, so that they need not wait for it."""
+"""Tells the other parties when one fails, so that they need not wait for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OF_THE_PROTOCOL = (FrameError, InvalidCiphertext, PolicyRefused, ProtocolAbort)
 
 
 def kind_of(error: BaseException) -> str:
-    """Return what a peer may know of an error: one text for all those that may depend on rows or labels.
+    """Return what a peer may see of an error: one text for all errors that may depend on rows or labels.
 
     Examples
     --------
@@ -30,7 +30,7 @@ def kind_of(error: BaseException) -> str:
 
 
 def tell(links: Sequence[Link], error: BaseException) -> None:
-    """Tell the others :func:`kind_of` the error, unless they were told a reason already. What fails here is left."""
+    """Tell the others :func:`kind_of` the error, unless they have a reason already; ignore errors in doing so."""
     for link in links:
         with suppress(Exception):
             link.abort(kind_of(error))

@@ -1,4 +1,4 @@
-"""Numbers in place of categories, for trees: each text's place in a list that stays with the model."""
+"""Replaces categories by numbers, for trees: each text's index in a list that is kept with the model."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def categories_of(table: Table) -> dict[str, list[str]]:
 
 
 def coded(table: Table, categories: Mapping[str, list[str]]) -> NDArray[np.float64]:
-    """Return a table as numbers: each category's place, NaN where one is missing or new, which a warning counts.
+    """Return a table as numbers: each category's index, NaN for a missing or new one; a warning counts the new ones.
 
     Parameters
     ----------
     table : Table
-        With the columns of training.
+        The columns of training.
     categories : mapping of str to list of str
         From :func:`categories_of`.
 
@@ -47,7 +47,7 @@ def coded(table: Table, categories: Mapping[str, list[str]]) -> NDArray[np.float
     Raises
     ------
     ValueError
-        If a column that was numeric at training holds categories now.
+        If a column that was numeric at training now holds categories.
 
     Examples
     --------

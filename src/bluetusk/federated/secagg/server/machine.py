@@ -346,8 +346,8 @@ class Server:
         server._round = Round.unpack(session, server.round, server._round.signing_key, parts)
         done, expected = ({ClientId(i) for i in ints(parts[name]).tolist()} for name in ("done", "expected"))
         phase = _PHASES[field(header, "phase", str, choices=_PHASES)]
-        server._now = phase.unpack(server._round, expected, parts)
-        server._now.done = done
+        held = phase.unpack(server._round, parts)
+        server._now = phase(round=server._round, expected=expected, done=done, **held)
         return server
 
     def __reduce__(self) -> NoReturn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,7 @@ from ....wire.frame import Frame, Kind
 from .._ids import ClientId
 from .._messages import bitmap, check_tagged
 from .._peer import Words
-from ._phase import Dealt, Out, Phase, Round
+from ._phase import Masking, Out
 from .consent import Consent
 from .unmask import Unmask
 
@@ -23,12 +22,11 @@ _BLOCK = 1 << 15
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class Masked(Phase["tuple[Consent | Unmask, Out]"]):
+class Masked(Masking["tuple[Consent | Unmask, Out]"]):
     """Adds masked vectors; its end asks for consent (malicious mode), else for shares."""
 
     name = "masked"
     kind = Kind.SECAGG_MASKED
-    dealt: Dealt
 
     def take(self, sender: ClientId, frame: Frame) -> None:
         """Add a client's vector to the sum."""
@@ -56,15 +54,6 @@ class Masked(Phase["tuple[Consent | Unmask, Out]"]):
         kind = Kind.SECAGG_VIEW if plan.malicious else Kind.SECAGG_REQUEST
         message = round.to_all(clients, kind, {}, bitmap(survivors))
         return following(round=round, expected=set(clients), dealt=self.dealt, survivors=survivors), message
-
-    def pack(self) -> dict[str, bytes]:
-        """Return the sum and who holds whose shares."""
-        return self.dealt.pack()
-
-    @classmethod
-    def unpack(cls, round: Round, expected: set[ClientId], parts: Mapping[str, bytes]) -> Masked:
-        """Read what :meth:`pack` gave."""
-        return cls(round=round, expected=expected, dealt=Dealt.unpack(round, parts))
 
 
 def add_packed(total: Words, payload: memoryview, bits: int) -> None:
