@@ -67,7 +67,7 @@ def rows_of(exponents: Any) -> tuple[list[list[gmpy2.mpz]], bool]:
             rows = [integers(v, f"exponents[{r}]") for r, v in enumerate(exponents)]
             for r, (_, single) in enumerate(rows):
                 if single:
-                    raise TypeError(f"exponents[{r}] must be a row of integers, as its neighbours are")
+                    raise TypeError(f"exponents[{r}] must be a row of integers, like its neighbours")
             return [row for row, _ in rows], False
     values, single = integers(exponents, "exponents")
     if single:

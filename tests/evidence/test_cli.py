@@ -160,7 +160,7 @@ def test_keys(story: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = call(capsys, "fingerprint", story / "bank.key.pub")
     assert out == f"{fingerprint_groups(read_public_key(story / 'bank.key.pub'))}  {story / 'bank.key.pub'}\n"
     status, _, err = call(capsys, "fingerprint", story / "policy.toml")
-    assert (status, "holds no public key" in err) == (1, True)
+    assert (status, "does not hold a public key" in err) == (1, True)
 
 
 def test_replay(story: Path, capsys: pytest.CaptureFixture[str], pub: Any) -> None:

@@ -1,7 +1,7 @@
 """The entries of a log: each a record's frame and, right behind it, the signed head of the log with that record.
 
-So the file proves itself, record by record, to whoever knows the owner's key. What it cannot show by itself is what was
-cut from its end or signed anew by the owner: that shows against a head that somebody else has kept.
+Whoever knows the owner's key can verify the file, record by record. Records cut from its end, or signed anew by the
+owner, show only against a head that somebody else has kept.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _decode_record(header: Mapping[str, Any]) -> tuple[bytes, Record]:
 
 @dataclass(frozen=True)
 class Problem:
-    """The first entry that is not what it must be."""
+    """The first invalid entry."""
 
     index: int
     reason: str
@@ -150,7 +150,7 @@ class _Torn(Exception):
 
 
 def scan(data: bytes, *, key: bytes | None = None, signatures: bool = True) -> Scan:
-    """Read a log's entries until one is not as it must be.
+    """Read a log's entries until one is invalid.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def scan(data: bytes, *, key: bytes | None = None, signatures: bool = True) -> S
                 raise
         except _Torn:
             if log is not None and _ends_in_head(view[found.end :], index + 1, log):
-                found.problem = Problem(index, f"record {index} was altered: its lengths do not fit what is there")
+                found.problem = Problem(index, f"record {index} was altered: its lengths do not match its content")
             else:
                 found.torn = len(data) - found.end
             return found
@@ -210,12 +210,12 @@ def _frame_end(view: memoryview, start: int) -> int:
     fixed = bytes(view[start : start + frame.FIXED.size])
     usual = frame.FIXED.pack(frame.MAGIC, frame.VERSION, frame.Kind.EVIDENCE_RECORD, 0, 0)[:8]
     if fixed[:8] != usual[: len(fixed)]:
-        raise FrameError("no frame of a record starts where it must")
+        raise FrameError("the frame of a record does not start where the one before it ends")
     if there < frame.FIXED.size:
         raise _Torn
     *_, header, payload = frame.FIXED.unpack(fixed)
     if payload or header > _LARGEST_RECORD:
-        raise FrameError("its frame claims more bytes than a record has")
+        raise FrameError("its frame claims more bytes than a record may have")
     if there < frame.FIXED.size + header:
         raise _Torn
     return start + frame.FIXED.size + int(header)
@@ -226,9 +226,9 @@ def _checked_record(data: bytes, index: int, log: bytes | None) -> tuple[bytes, 
     if log is not None and got != log:
         raise FrameError(f"record {index} is of another log")
     if record.seq > index:
-        raise FrameError(f"record {index} is missing: record {record.seq} stands in its place")
+        raise FrameError(f"record {index} is missing: record {record.seq} is in its place")
     if record.seq < index:
-        raise FrameError(f"record {index} is not there: record {record.seq} stands in its place, repeated or moved")
+        raise FrameError(f"record {index} is not there: record {record.seq} is in its place, repeated or moved")
     return got, record
 
 
@@ -258,14 +258,14 @@ def _checked_head(view: memoryview, start: int, tree: Tree, log: bytes, owner: b
             raise FrameError("its head is signed with another key than the owner's")
         if other.size == len(tree) and other.root != root:
             raise FrameError("it is not the record that its head was signed for")
-        raise FrameError("its head is another one's")
+        raise FrameError("its head belongs to another record")
     if len(got) < len(due):
         raise _Torn
     return Head(log, owner, len(tree), root, time, got[before:after]), start + len(due)
 
 
 def _ends_in_head(tail: memoryview, size: int, log: bytes) -> bool:
-    """Tell whether bytes end in a signed head of this log and size: then their entry had been written whole."""
+    """Return whether bytes end in a signed head of this log and size: their entry was then written whole."""
     data = bytes(tail)
     at = data.rfind(frame.FIXED.pack(frame.MAGIC, frame.VERSION, frame.Kind.EVIDENCE_HEAD, 0, 0)[:8])
     if at < 0:

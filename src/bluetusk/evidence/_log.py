@@ -1,4 +1,4 @@
-"""A party's log: appended to, never changed; its heads go to the peers, and theirs are kept in it."""
+"""A party's append-only log; its heads go to the peers, and it keeps the heads of theirs."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Log(Closing):
     """An append-only log with a Merkle tree in the form of RFC 6962.
 
     Made by :meth:`create`, opened again by :meth:`open`. One process writes it; a fork may not. Each record is followed
-    by a signed head of the log, and both are on the disk before :meth:`append` returns. What a crash left half-written
-    is cut when the log is opened, and that it was is a record too.
+    by a signed head of the log, and both are on the disk before :meth:`append` returns. A record that a crash left
+    half-written is cut when the log is opened, and the cut is recorded.
 
     Attributes
     ----------
     id : bytes
-        16 random bytes that tell this log from any other.
+        16 random bytes that identify this log.
     records : list of Record
         All records.
     recovered : int
@@ -87,7 +87,7 @@ class Log(Closing):
         Parameters
         ----------
         path : path-like
-            A file that is not there yet.
+            A file that does not exist yet.
         identity : Identity
             Signs the heads.
         owner : str
@@ -102,7 +102,7 @@ class Log(Closing):
         Raises
         ------
         FileExistsError, OSError
-            As the operating system says.
+            If the file exists or cannot be written.
 
         Examples
         --------
@@ -150,9 +150,9 @@ class Log(Closing):
         ProtocolAbort
             If it was altered, does not extend one of `heads`, or is in use.
         InvalidKey
-            If it is another identity's.
+            If the log belongs to another identity.
         OSError
-            As the operating system says.
+            If the file cannot be opened or read.
 
         Examples
         --------
@@ -238,10 +238,10 @@ class Log(Closing):
         by : str
             Which party did it.
         task : str, optional
-            In which task.
+            The task.
         hashes : mapping of str to bytes, optional
-            SHA-256 of inputs, results, configurations. A hash of what can be guessed tells it: hash short or
-            low-entropy things with a secret salt beside them.
+            SHA-256 of inputs, results, configurations. A hash reveals content that can be guessed: hash short
+            or low-entropy content together with a secret salt.
         details : mapping, optional
             Small public values (bool, int, str, bytes, list, map; no float), never data.
 
@@ -253,10 +253,10 @@ class Log(Closing):
         Raises
         ------
         ProtocolAbort
-            If it cannot be written: disk full, read-only, closed, in a forked process, or in the middle of another
-            addition of this thread, from a signal handler or a finaliser. The log is as it was.
+            If it cannot be written: disk full, read-only, closed, in a forked process, or from within another
+            addition of this thread (a signal handler or a finaliser). The log is unchanged.
         TypeError, ValueError
-            If a value is of a type that no frame holds, or too large.
+            If a value is of a type that a frame cannot hold, or too large.
 
         Examples
         --------
@@ -273,7 +273,7 @@ class Log(Closing):
         Parameters
         ----------
         size : int, optional
-            Of the log when it had so many records; by default of all.
+            Number of records of the log that the head is for; all by default.
 
         Returns
         -------
@@ -282,7 +282,7 @@ class Log(Closing):
         Raises
         ------
         ValueError
-            If there are fewer records.
+            If the log has fewer records.
 
         Examples
         --------
@@ -301,7 +301,7 @@ class Log(Closing):
         index : int
             The record's number.
         size : int, optional
-            Of the tree whose root the proof leads to; by default all records.
+            Size of the tree whose root the proof leads to; by default all records.
 
         Returns
         -------
@@ -311,7 +311,7 @@ class Log(Closing):
         Raises
         ------
         ValueError
-            If there is no such record.
+            If the log or the tree of `size` does not have that record.
 
         Examples
         --------
@@ -385,7 +385,7 @@ class Log(Closing):
         Raises
         ------
         ProtocolAbort
-            If records that it covers are missing or others than they were, or it is no head of this log.
+            If records that it covers are missing or changed, or it is not a head of this log.
 
         Examples
         --------
@@ -393,7 +393,7 @@ class Log(Closing):
         """
         with self._file.lock:
             if head.log != self.id or head.key != self._identity.public_key or not head.valid():
-                raise ProtocolAbort("the head that the peer holds is none of this log")
+                raise ProtocolAbort("the head that the peer holds is not a head of this log")
             count = len(self.records)
             if head.size > count:
                 raise ProtocolAbort(
@@ -460,10 +460,10 @@ class Log(Closing):
         Raises
         ------
         ProtocolAbort
-            Naming the party, if its log does not extend what it was: cut, rolled back or rewritten. The two heads that
-            prove it are a record ("peer_refused") by then. Also as :meth:`append`.
+            Naming the party, if its log does not extend its earlier head: cut, rolled back or rewritten. The two heads
+            that prove it are recorded before ("peer_refused"). Also as :meth:`append`.
         FrameError
-            If `data` is no such frame.
+            If `data` is not such a frame.
 
         Examples
         --------
@@ -492,8 +492,8 @@ class Log(Closing):
                 return head
             if last is not None and last.log == head.log and last.size < head.size and last.size != since:
                 raise ProtocolAbort(
-                    f"{party!r} proves its log from size {since}, the head held here has {last.size}: give it that "
-                    "head and ask again"
+                    f"{party!r} proves its log from size {since}, but the head held here has {last.size}: send it that "
+                    "head and retry"
                 )
             try:
                 check_extension(last, head, proof, party)

@@ -1,4 +1,4 @@
-"""How much was used: rows, values, bytes, by party and task; a message that is sent twice counts once."""
+"""Counts use by party and task: rows, values, bytes; a message that is sent twice counts once."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ class Meter:
         Parameters
         ----------
         party : str
-            With whom.
+            The other party.
         task : str
-            In which task.
+            The task.
         what : str
             "rows", "values_encrypted", "values_revealed", "bytes_sent", "bytes_received", or another short name.
         number : int
@@ -69,7 +69,7 @@ class Meter:
         Raises
         ------
         TypeError, ValueError
-            If a name is empty or too long, or the number negative or no integer.
+            If a name is empty or too long, or `number` negative or not an integer.
 
         Examples
         --------
@@ -153,7 +153,7 @@ class Meter:
         Raises
         ------
         FrameError
-            If it is no such frame; then nothing has changed.
+            If `data` is not such a frame; the counts are then unchanged.
 
         Examples
         --------
@@ -175,7 +175,7 @@ class Meter:
         Raises
         ------
         FrameError
-            If it is no such frame.
+            If `data` is not such a frame.
 
         Examples
         --------

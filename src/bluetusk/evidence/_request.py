@@ -13,9 +13,9 @@ from ._entries import check_text
 __all__ = ["ASKING", "GROUPED", "SMALL", "Request"]
 
 GROUPED = tuple(task.purpose for task in TASKS if task.groups)
-"""Purposes that show sums of groups, so that a least size of a group is due where the policy has one."""
+"""Purposes that show sums of groups, so that `min_rows` is required where the policy has one."""
 ASKING = tuple(task.purpose for task in TASKS if task.asks)
-"""Purposes where ids are asked about."""
+"""Purposes that request ids."""
 SMALL = tuple(dict.fromkeys(task.purpose for task in TASKS if task.few))
 """Purposes that may have few rows: the size of an intersection is known after it, and one applicant may be scored."""
 
@@ -45,7 +45,7 @@ class Request:
 
     @property
     def ids(self) -> int:
-        """How many ids are asked about."""
+        """How many ids are requested."""
         if self.asked is not None:
             return int(self.asked)
         return int(self.rows) if self.purpose in ASKING else 0

@@ -1,4 +1,4 @@
-"""What must never be forgotten: which uses of data were granted, on disk before the answer leaves.
+"""Notes which uses of data were granted, on disk before the answer leaves.
 
 An append-only file of frames (kind POLICY_USE), each with the SHA-256 of the frame before it, so a byte that changed is
 seen. A crash can leave half a frame at the end only, of a use whose answer never left: it is cut. Each payload is a
@@ -29,7 +29,7 @@ _CHECK = 8
 
 @dataclass(frozen=True)
 class Use:
-    """One use that was granted; `request` is the hash of what was asked for, `time` in milliseconds."""
+    """One use that was granted; `request` is the hash of the request, `time` in milliseconds."""
 
     grant: str
     peer: str
@@ -153,7 +153,7 @@ class Uses:
             try:
                 got = frame.decode(piece, frame.Kind.POLICY_USE, max_payload=_CHECK)
                 if got.payload != _checksum(piece[frame.FIXED.size : -_CHECK]):
-                    raise FrameError("its checksum does not hold")
+                    raise FrameError("its checksum does not match")
                 self.known = self._with(got.header, prev=hashlib.sha256(piece).digest(), end=at + size)
             except FrameError as error:
                 raise FrameError(
@@ -203,7 +203,7 @@ def _size(data: bytes, at: int) -> int | None:
     if len(data) - at >= frame.FIXED.size:
         *_, header, payload = frame.FIXED.unpack_from(data, at)
         if payload != _CHECK or header > _LARGEST:
-            raise FrameError("an entry claims more bytes than a use has: the file was altered")
+            raise FrameError("an entry claims more bytes than a use may have: the file was altered")
         size = frame.FIXED.size + int(header) + _CHECK
         if at + size <= len(data):
             return size

@@ -1,4 +1,4 @@
-"""A log told to a person: who did what, when, how much of it."""
+"""Summarises a log for people: who did what, when, and how much."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def kept_heads(records: Iterable[Record], party: str) -> list[Head]:
 
 
 def summary(report: Report) -> list[str]:
-    """Return the lines that say what a log says happened."""
+    """Return a log's summary, line by line."""
     if not report.records or report.head is None:
         return ["nothing in it can be believed"]
     first, last = report.records[0], report.records[-1]

@@ -1,4 +1,4 @@
-"""What both kinds of sums agree on: a session's id, clients and hash; names, identity keys and reasons are checked."""
+"""The agreement that both kinds of sums share: a session's id, clients and hash, and the checks of names and keys."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Agreement(Frozen):
 
     @property
     def session_id(self) -> bytes:
-        """What tells two sessions of one configuration apart, 16 bytes.
+        """Random bytes that distinguish sessions of one configuration, 16 bytes.
 
         Examples
         --------
@@ -55,7 +55,7 @@ class Agreement(Frozen):
 
     @property
     def min_clients(self) -> int:
-        """No sum of fewer clients is opened.
+        """Sums of fewer clients are not opened.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""What client and server say to each other inside Flower's messages, and how arrays become one vector."""
+"""Reads and writes the records inside Flower's messages, and flattens arrays into one vector."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ KEY = "bluetusk.secagg"
 """The one config record of ours in a message, and the one that a client keeps in its context."""
 LEGACY = "fitres."
 """How the records of a reply begin that came from Flower's older clients."""
-LOG = logging.getLogger("flwr")  # so that what happens here stands between Flower's own lines
+LOG = logging.getLogger("flwr")  # so that these lines appear among Flower's own
 _MAX_TEXT = 1 << 24
 _DTYPE = re.compile(r"[<>|][fiu][1248]")
 
@@ -80,7 +80,7 @@ def _load(said: str) -> Any:
     try:
         return json.loads(said)
     except (ValueError, RecursionError):
-        raise FrameError("a record's text is no JSON") from None
+        raise FrameError("a record's text is not JSON") from None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Arithmetic on encrypted arrays: what each operation does to scale, bound and ciphertexts.
+"""Computes on encrypted arrays, with the scale and the bound of every result.
 
 The rules, for integers v of scale s with the proven bound B (a value is v / 2^s, or v / 10^s under a decimal plan):
 
@@ -14,8 +14,8 @@ sums, histograms      s                                                    B tim
 cumulative sums       s                                                    B times the length of the axis
 ====================  ===================================================  ==========================================
 
-f is the plan's number of fractional bits (digits). Whether an operand counts as real is said by its dtype, never by its
-values. A bound beyond the capacity, (n - 1) / 2 or 2^(l-1) - 1 in a slot of l bits, is refused before computing.
+f is the plan's number of fractional bits (digits). The dtype of an operand, never its values, decides whether it counts
+as real. A bound beyond the capacity, (n - 1) / 2 or 2^(l-1) - 1 in a slot of l bits, is refused before computing.
 """
 
 from __future__ import annotations
@@ -84,15 +84,15 @@ class Arith(CipherBase):
         return self._derive(words, np.arange(len(idx), dtype=np.int64).reshape(target), bound=bound)
 
     def multiply(self, k: Any, *, secret: bool = False, threads: int | None = None) -> Self:
-        """Return ``self * k``, on demand in a time that does not depend on `k`.
+        """Return ``self * k``, optionally in a time that does not depend on `k`.
 
         Parameters
         ----------
         k : array_like of int or float
             As for ``*``; broadcast against the array.
         secret : bool
-            Whether `k` is to be kept from whoever measures time or watches caches here: then every factor takes the
-            operations of 64 bits (``c * k`` follows the length and the digits of k). It hides nothing from the key
+            Whether to hide `k` from whoever measures time or watches caches on this machine: every factor then takes
+            the operations of 64 bits (``c * k`` follows the length and the digits of k). It hides nothing from the key
             holder, who sees the result; nor does it cover the conversion of reals or of Python's integers.
         threads : int, optional
             Overrides :func:`bluetusk.set_num_threads`.
@@ -290,7 +290,7 @@ class Arith(CipherBase):
         ----------
         codes : array_like of int or bool, shape (len(self),) or (len(self), features)
             The bin of each row, ``0 <= code < n_bins``; with two axes, one column for each feature. Small integer types
-            save memory. Codes stay plain, and the time depends on them. Give missing values a bin of their own.
+            save memory. Codes stay plain, and the time depends on them. Give missing values a separate bin.
         n_bins : int
             Number of bins, 0 to 2^48; 0 only where there are no codes.
         threads : int, optional
@@ -305,13 +305,14 @@ class Arith(CipherBase):
         Raises
         ------
         TypeError
-            If the codes or `n_bins` are no integers.
+            If the codes or `n_bins` are not integers.
         ValueError
-            If the shape of the codes, one of them or `n_bins` is wrong, naming the first bad one.
+            If `codes` has another shape, `n_bins` is out of range, or a code is not below it (naming the first such
+            code).
         EncodingOverflow
             If the bound times the number of rows exceeds the capacity.
         MemoryError
-            If the bins do not fit the memory.
+            If the bins do not fit in memory.
 
         Examples
         --------
@@ -319,7 +320,7 @@ class Arith(CipherBase):
         >>> priv.decrypt(c.bincount([0, 2, 0, 2], 3))
         array([4., 0., 6.])
 
-        Gradients and Hessians by the bins of two features, as gradient boosting asks for:
+        Gradients and Hessians by the bins of two features, as gradient boosting needs them:
 
         >>> gh = pub.encrypt([[0.5, 0.25], [-0.5, 0.25], [0.25, 0.125]])
         >>> histograms = gh.bincount([[0, 1], [1, 1], [0, 0]], 2)
@@ -345,7 +346,7 @@ class Arith(CipherBase):
     # --- operators ----------------------------------------------------------------------------------------------------
 
     def _apply(self, name: str, other: object, *, left: bool = False) -> Any:
-        """Return the result of an operator; `left` says that `other` stands on the left."""
+        """Return the result of an operator; `left`: whether `other` is the left operand."""
         what = f"array {name} c" if left else f"c {name} array"
         if isinstance(other, CipherBase):
             if name in "*@":
@@ -354,7 +355,7 @@ class Arith(CipherBase):
         if _sparse.is_sparse(other):
             if name == "@":
                 return self._matmul_sparse(other, left, what)
-            raise TypeError(f"{what}: a sparse matrix takes part in @ only: use its toarray() for + - *")
+            raise TypeError(f"{what}: a sparse matrix is an operand of @ only: use its toarray() for + - *")
         a = _bounds.as_operand(other, f"the operand of {what}")
         if a is None:
             return NotImplemented
@@ -419,7 +420,7 @@ def _as_rows(a: NDArray[Any], left: bool) -> NDArray[Any]:
 
 def _check_codes(codes: Any, rows: int, bins: int) -> NDArray[Any]:
     if isinstance(codes, CipherBase):
-        raise TypeError("codes must be plain integers: nobody here knows encrypted ones")
+        raise TypeError("codes must be plain integers, not an encrypted array")
     if isinstance(codes, bytearray):
         raise TypeError("codes must be integers, not bytes: use numpy.frombuffer if its bytes are codes")
     refuse_missing(codes, "codes")
@@ -440,5 +441,5 @@ def _check_codes(codes: Any, rows: int, bins: int) -> NDArray[Any]:
     if a.size and (a.min() < 0 or a.max() >= bins):
         first = int(np.argmax(((a < 0) | (a >= bins)).reshape(-1)))
         where = index_text("codes", a.shape, first)
-        raise ValueError(f"{where} is {a.flat[first]}, outside 0 .. {bins - 1}: raise n_bins or mend the codes")
+        raise ValueError(f"{where} is {a.flat[first]}, outside 0 .. {bins - 1}: raise n_bins or correct the codes")
     return a

@@ -54,10 +54,10 @@ def is_sparse(x: object) -> bool:
 
 
 def asked_by_scipy(depth: int) -> bool:
-    """Tell whether the caller, `depth` frames up, is scipy.sparse's own ``@`` that looks at its right operand.
+    """Return whether the caller, `depth` frames up, is scipy.sparse's ``@`` inspecting its right operand.
 
-    It takes whatever becomes a NumPy array, and leaves to the other side what becomes an object array of no axes. There
-    is no attribute that says so: ``__array_ufunc__`` and ``__array_priority__`` are not asked.
+    It multiplies whatever becomes a NumPy array, and defers to an operand that becomes an object array without axes.
+    No attribute makes it defer: it ignores ``__array_ufunc__`` and ``__array_priority__``.
     """
     caller = sys._getframe(depth)
     asking = caller.f_code.co_name in ("_matmul_dispatch", "_mul_dispatch")
@@ -75,7 +75,7 @@ def entries_of(matrix: Any, left: bool, plan: FixedPoint, what: str) -> tuple[En
     ValueError
         If it has more axes, or an entry is NaN or infinite.
     TypeError
-        If its dtype holds no exact number.
+        If its dtype does not hold exact numbers.
     """
     if matrix.ndim not in (1, 2):
         raise ValueError(f"{what}: a sparse array must have one or two axes, not {matrix.ndim}")
@@ -156,7 +156,7 @@ def _bases(
     negative = np.asarray(entries.values < 0, dtype=bool)
     plus, where_plus = np.unique(entries.column[~negative], return_inverse=True)
     minus, where_minus = np.unique(entries.column[negative], return_inverse=True)
-    start = -(-len(columns) * len(plus) // mont.lanes) * mont.lanes  # inverses begin a group of their own
+    start = -(-len(columns) * len(plus) // mont.lanes) * mont.lanes  # inverses begin a new group
     n = start + len(columns) * len(minus)
     wanted = np.resize(columns[:, plus], start)  # repeated up to whole groups
     wanted = np.concatenate([wanted, columns[:, minus].reshape(-1)])

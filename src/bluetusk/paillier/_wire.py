@@ -1,4 +1,4 @@
-"""Encrypted arrays that leave the process and come back: frames for peers, streams, pickles for one's own processes."""
+"""Writes and reads encrypted arrays: frames for peers, streams, and pickles for the user's own processes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Wire(CipherBase):
         Parameters
         ----------
         bound : int, optional
-            The bound on ``|v|`` that the frame declares. By default what the plan alone says: its limit Q for a fresh
+            The bound on ``|v|`` that the frame declares. By default the plan's: its limit Q for a fresh
             array, Q times ``max_weight`` for a result of arithmetic. Needed where the array's own bound is larger.
         threads : int, optional
             Overrides :func:`bluetusk.set_num_threads`.
@@ -97,7 +97,7 @@ class Wire(CipherBase):
         Raises
         ------
         FrameError
-            If the bytes are no well-formed frame of an encrypted array.
+            If the bytes are not a well-formed frame of an encrypted array.
         InvalidKey
             If it was made under another key or suite.
         InvalidCiphertext
@@ -123,7 +123,7 @@ class Wire(CipherBase):
         Parameters
         ----------
         fp : binary file object
-            Where to write.
+            The stream to write to.
         bound : int, optional
             As for :meth:`to_bytes`.
         threads : int, optional
@@ -164,7 +164,7 @@ class Wire(CipherBase):
         Parameters
         ----------
         fp : binary file object
-            Where to read.
+            The stream to read from.
         pub : PublicKey
             The key under which the array must be encrypted.
         plan : FixedPoint, optional
@@ -220,7 +220,7 @@ def _check_arguments(pub: object, plan: object, threads: int | None) -> None:
 
 
 def check_plan(plan: object, *, optional: bool = False) -> None:
-    """Refuse what is no plan."""
+    """Refuse anything but a FixedPoint."""
     if not isinstance(plan, FixedPoint) and not (optional and plan is None):
         raise TypeError(f"plan must be a FixedPoint, not {type(plan).__name__}")
 

@@ -231,8 +231,8 @@ def histogram(
     """Return, for each feature, the product of the rows of each bin: (features, bins, width); an empty bin gives 1.
 
     `index` has shape (rows, width), `codes` (rows, features), of any integer type. A row is read once for each block of
-    features, whose bins stay in the second-level cache. Threads work on blocks of their own while there are enough;
-    where two meet on one, each fills bins of its own, which are multiplied at the end.
+    features, whose bins stay in the second-level cache. Threads work on separate blocks while there are enough;
+    where two meet on one block, each fills separate bins, which are multiplied at the end.
     """
     (rows, width), features = index.shape, codes.shape[1]
     count = _parallel.resolve_threads(threads)

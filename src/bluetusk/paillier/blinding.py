@@ -66,7 +66,7 @@ class Blinder(Uncopied):
     There is no lock that an interrupt or a fork could leave locked. The pool is a queue of pieces: who takes one out
     has it alone and puts back what is left of it, so an interrupt may lose a piece, but nothing is used twice. The
     table is built in steps by whoever needs it; a thread that finds another at a step waits for its end. It never waits
-    for itself: a step runs no Python code, so a finaliser or a signal handler finds none of its own thread at work.
+    for itself: a step runs no Python code, so a finaliser or a signal handler never finds its own thread at work.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ class Blinder(Uncopied):
             if lo + count < hi:
                 count -= count % mont.lanes  # what follows must begin a group
                 if count == 0:
-                    continue  # fewer than a group are left: not worth a way of their own
+                    continue  # fewer than a group are left: not worth a separate path
             self._use(self._pool, piece, count, dst, lo)
             lo += count
         return lo

@@ -12,8 +12,8 @@ __all__ = ["ephemeral_key", "restored_key", "saved_key"]
 def ephemeral_key(bits: int, *, threads: int | None = None) -> PrivateKey:
     """Return a fresh private key of suite ``djn``.
 
-    :func:`generate_keypair` warns of 2048 bits; here whoever chose the size for the job was told. (A caller that muted
-    the warning would have to change the process's filters, which threads share.)
+    Unlike :func:`generate_keypair` it does not warn about 2048 bits: the job's parameters document that choice.
+    (Muting that warning would mean changing the process's filters, which threads share.)
 
     Parameters
     ----------

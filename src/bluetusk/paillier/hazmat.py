@@ -1,4 +1,4 @@
-"""Encrypts with given randomness and handles bare residues: replay, test vectors, other libraries' faces.
+"""Encrypts with given randomness and handles bare residues: replay, test vectors, other libraries' interfaces.
 
 Nothing here protects you. Reusing randomness for two messages reveals their difference, choosing it badly reveals
 the message; a bare residue carries no key, scale or bound. Use :meth:`PublicKey.encrypt` unless you replay what was
@@ -70,7 +70,7 @@ def encrypt_with(
     Raises
     ------
     TypeError
-        If `pub` is no public key, a value no integer, or one of `m` and `r` a single number and the other not.
+        If `pub` is not a public key, a value not an integer, or only one of `m` and `r` a single number.
     ValueError
         If a value is out of range, or the lengths differ.
 
@@ -135,11 +135,11 @@ def decrypt_raw(
     Raises
     ------
     InvalidCiphertext
-        If a value is no ciphertext.
+        If a value is not a ciphertext.
     InvalidKey, DecryptionError
         As in :meth:`PrivateKey.decrypt`.
     TypeError
-        If `priv` is no private key, or a value no integer.
+        If `priv` is not a private key, or a value not an integer.
 
     Examples
     --------
@@ -155,7 +155,7 @@ def decrypt_raw(
     rows = limbs_of([number if fit else 0 for number, fit in zip(numbers, fits, strict=True)], 2 * limbs)
     bad = public._kernel.load_checked(public._kernel.mont.empty(len(numbers)), rows, 0, len(numbers))
     if bad >= 0:
-        raise InvalidCiphertext(f"c[{bad}] is no ciphertext: it must be in 1 .. n^2 - 1 and prime to n")
+        raise InvalidCiphertext(f"c[{bad}] is not a ciphertext: it must be in 1 .. n^2 - 1 and prime to n")
     out = np.zeros((len(numbers), limbs), dtype=np.uint64)
     _parallel.run(len(numbers), lambda lo, hi: kernel.decrypt(out, rows, lo, hi), cost_us=4000.0, threads=threads)
     result = numbers_of(out)

@@ -47,7 +47,7 @@ class PrivateKey(PrivateBase, Frozen, Uncopied):
         If a check of :mod:`bluetusk.paillier.validate` fails; the message names the number and the condition, and
         shows no number.
     TypeError
-        If `p`, `q` or `hs` is no integer, or `suite` no str.
+        If `p`, `q` or `hs` is not an integer, or `suite` not a str.
 
     Examples
     --------
@@ -146,7 +146,7 @@ class PrivateKey(PrivateBase, Frozen, Uncopied):
         Returns
         -------
         CipherArray
-            Nobody can tell it from one that the public key made.
+            Indistinguishable from one that the public key made.
 
         Raises
         ------
@@ -253,7 +253,7 @@ class PrivateKey(PrivateBase, Frozen, Uncopied):
         Parameters
         ----------
         path : path-like
-            Where. A symbolic link there is not followed.
+            The file to write. A symbolic link there is not followed.
         passphrase : str or bytes
             Not empty; its strength is all that protects a stolen file. Every guess costs 128 MiB and a third of a
             second (scrypt, N = 2^17).
@@ -305,7 +305,7 @@ class PrivateKey(PrivateBase, Frozen, Uncopied):
         Raises
         ------
         InvalidKey
-            If the passphrase is wrong, the file is altered or it is no key file (one message for all), or the key in it
+            If the passphrase is wrong, the file is altered or not a key file (one message for all), or the key in it
             fails a check.
         OSError
             If the file cannot be read.

@@ -1,4 +1,4 @@
-"""What parties do with shares: two with additive shares and a dealer's help, three with replicated ones and none.
+"""Runs the protocols on shares: two parties with additive shares and a dealer, three with replicated shares.
 
 A protocol is written once for all parties. A shared value is a dict from those parties that run in this process to
 what each holds; :meth:`Wire.transfer` moves a value from one party to another, over a channel if one of them is
@@ -35,7 +35,7 @@ _BACK = ((0, 2), (1, 0), (2, 1))  # from each of three parties to the one before
 
 
 class Channel(Protocol):
-    """A private, authentic, ordered way to one other party: TLS, or a queue in a test."""
+    """A private, authentic, ordered connection to one other party: TLS, or a queue in a test."""
 
     def send(self, data: bytes) -> Any:
         """Send one message."""
@@ -70,9 +70,9 @@ class Dealer(Uncopied):
 
 
 class Wire(Uncopied):
-    """Moves arrays between parties; each message carries its number, so that parties which ran apart notice."""
+    """Moves arrays between parties; each message carries its number, so that parties out of step notice."""
 
-    _no_copy = "two copies would send messages of the same number"
+    _no_copy = "two copies would send messages with the same number"
 
     def __init__(self, local: tuple[int, ...], channels: Mapping[int, Channel], dtype: np.dtype[Any]) -> None:
         self.local, self.channels, self.dtype = local, channels, dtype
@@ -80,7 +80,7 @@ class Wire(Uncopied):
         self._process = process()
 
     def check(self) -> None:
-        """Refuse to go on in a forked child: both sides would draw the same masks from the seeds they hold in common.
+        """Refuse to go on in a forked child: both sides would draw the same masks from the seeds they share.
 
         Raises
         ------
@@ -203,7 +203,7 @@ class TwoParties(Parties):
 class ThreeParties(Parties):
     """Replicated shares: x = x_0 + x_1 + x_2, party i holds x_i and x_(i+1).
 
-    Neighbours have a seed in common: ``mine`` of party i is that of x_i, which party i - 1 holds as well.
+    Neighbours share a seed: ``mine`` of party i is that of x_i, which party i - 1 holds as well.
 
     References
     ----------
@@ -259,7 +259,7 @@ class ThreeParties(Parties):
         """Party 2 deals a truncation pair to parties 0 and 1, who alone see the masked value.
 
         Party 0 holds x_0 + x_1 and party 1 holds x_2: an additive sharing between them. Party 0's part of the pair is
-        drawn from the stream that it has in common with party 2, so only party 1's part is sent.
+        drawn from the stream that it shares with party 2, so only party 1's part is sent.
         """
         pairs: dict[int, ring.TruncationPair] = {}
         parts: list[Words] | None = None

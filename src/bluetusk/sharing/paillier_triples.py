@@ -1,9 +1,9 @@
-"""Beaver's triples of two parties without a dealer: by Paillier.
+"""Makes Beaver's triples between two parties with Paillier, without a dealer.
 
 Party 0, who has a key, encrypts its a_0 and b_0. Party 1 computes ``a_0 b_1 + a_1 b_0`` under encryption, and the two
 turn that into shares (:meth:`CipherArray.to_shares <bluetusk.paillier.CipherArray.to_shares>`). With its own product
-each has a share of ``(a_0 + a_1) (b_0 + b_1)``. Both are assumed to follow the protocol; what party 1 sends tells
-nothing about its operands.
+each has a share of ``(a_0 + a_1) (b_0 + b_1)``. Both are assumed to follow the protocol; party 1's messages
+reveal nothing about its operands.
 
 References
 ----------
@@ -36,7 +36,7 @@ class PaillierTriples(Uncopied):
     Parameters
     ----------
     key : PrivateKey or PublicKey
-        Party 0 has the private key, party 1 the public one, which it must know to be party 0's.
+        Party 0 has the private key, party 1 the public one, verified to be party 0's.
     channel : Channel
         To the other party: an object with ``send(bytes)`` and ``recv() -> bytes``, private and authentic; not the
         session's own.
@@ -67,7 +67,7 @@ class PaillierTriples(Uncopied):
     True
     """
 
-    _no_copy = "two copies would talk through one channel, and the parties' parts would no longer belong together"
+    _no_copy = "two copies would send through one channel, and the parties' parts would no longer match"
 
     def __init__(self, key: PrivateKey | PublicKey, channel: Channel, *, threads: int | None = None) -> None:
         if not isinstance(key, PrivateKey | PublicKey):
@@ -75,14 +75,14 @@ class PaillierTriples(Uncopied):
         self._key, self._channel, self._threads = key, channel, threads
 
     def triple(self, shape: tuple[int, ...], other: tuple[int, ...] | None) -> beaver.Triple:
-        """Make a triple with the other party, who must ask for the same one.
+        """Make a triple together with the other party, which must call this with the same shapes.
 
         Parameters
         ----------
         shape : tuple of int
-            Of the first factor.
+            Shape of the first factor.
         other : tuple of int or None
-            Of the second factor of a matrix product; None for a product element by element.
+            Shape of the second factor of a matrix product; None for a product element by element.
 
         Returns
         -------
@@ -92,7 +92,7 @@ class PaillierTriples(Uncopied):
         Raises
         ------
         ProtocolAbort
-            If the other party sends anything else.
+            If the other party's message is malformed or has another shape.
 
         Examples
         --------
@@ -145,7 +145,7 @@ class PaillierTriples(Uncopied):
         return tightened(got, 1 << 63)
 
     def truncation_pair(self, shape: tuple[int, ...], k: int) -> NoReturn:
-        """Refuse: two parties alone truncate locally, which may fail.
+        """Refuse: without a dealer two parties can only truncate locally, which may fail.
 
         Raises
         ------

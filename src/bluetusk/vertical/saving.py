@@ -82,7 +82,7 @@ def load_frame(path: str | os.PathLike[str], kind: frame.Kind, passphrase: str |
     >>> load_frame("/dev/null", frame.Kind.MESSAGE)
     Traceback (most recent call last):
         ...
-    bluetusk.errors.FrameError: /dev/null is no regular file of at most 1 GiB
+    bluetusk.errors.FrameError: /dev/null is not a regular file of at most 1 GiB
     """
     data = files.read(path, _MAX_FILE)
     closed = frame.decode(data).kind is frame.Kind.SEALED

@@ -1,4 +1,4 @@
-"""The aggregator of a sum: it checks and adds what it cannot read."""
+"""The aggregator of a sum: checks and adds encrypted contributions that it cannot read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["Accepted", "Aggregator", "Rejected"]
 
 @dataclass(frozen=True)
 class Accepted:
-    """A contribution that is part of the sum now; true in a boolean context.
+    """A contribution that is now part of the sum; true in a boolean context.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Rejected:
     Attributes
     ----------
     sender : str or None
-        The client that the message names; not proven where the reason is the signature or damage.
+        The client that the message names; not authenticated where the reason is the signature or damage.
     round : int or None
         The round, where it could be read.
     tensor : str or None
@@ -108,8 +108,8 @@ class Aggregator(Locked):
     """Adds encrypted contributions as they come; made by :meth:`PaillierSum.aggregator`.
 
     It has no private key and sees ciphertexts, names and sizes only. Of each open sum it keeps one encrypted vector and
-    96 bytes per client, however many contribute. A message that fails a check is rejected by name and leaves no trace
-    in a sum. Rounds open and close in a window: with `open_rounds` = k, a message may be up to k rounds ahead of the
+    96 bytes per client, however many contribute. A message that fails a check is rejected by name and changes no
+    sum. Rounds open and close in a window: with `open_rounds` = k, a message may be up to k rounds ahead of the
     newest finished one, and a sum that falls k rounds behind is dropped. Calls from several threads are safe.
 
     Parameters
@@ -161,7 +161,7 @@ class Aggregator(Locked):
         Parameters
         ----------
         message : bytes-like
-            What :meth:`Client.contribute` gave, from a peer that may send anything.
+            The result of :meth:`Client.contribute`, from an untrusted peer.
         threads : int, optional
             Threads to use.
 
@@ -175,8 +175,8 @@ class Aggregator(Locked):
         TypeError
             If `message` is not bytes-like.
         ProtocolAbort
-            If it comes in the middle of another call of this object on the same thread (from a signal handler or a
-            finaliser): the message was not looked at, add it again.
+            If called from within another call of this object on the same thread (a signal handler or a finaliser): the
+            message was not examined, add it again.
 
         Examples
         --------
@@ -259,8 +259,8 @@ class Aggregator(Locked):
         Raises
         ------
         ProtocolAbort
-            If the sum is not open, or holds fewer clients than the key holder decrypts; it then stays open. Also in the
-            middle of another call of this object on the same thread.
+            If the sum is not open, or holds fewer than `min_clients` clients; it then stays open. Also if called from
+            within another call of this object on the same thread.
 
         Examples
         --------
@@ -287,7 +287,7 @@ class Aggregator(Locked):
             have = 0 if running is None else len(running.signed)
             if running is None or have < self.session.min_clients:
                 raise ProtocolAbort(
-                    f"the sum of tensor {tensor!r} holds {have} clients, at least {self.session.min_clients} are "
+                    f"the sum of tensor {tensor!r} holds {have} clients, but at least {self.session.min_clients} are "
                     "needed: wait for more, or give the round up",
                     round=round,
                 )
@@ -313,7 +313,7 @@ class Aggregator(Locked):
         Raises
         ------
         ProtocolAbort
-            If the round is outside the window, or in the middle of another call of this object on the same thread.
+            If the round is outside the window, or if called from within another call of this object on the same thread.
 
         Examples
         --------

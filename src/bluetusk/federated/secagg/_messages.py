@@ -1,4 +1,4 @@
-"""What the messages of secure aggregation say, who vouches for them, and the checks that every party makes alike.
+"""Builds, signs and checks the messages of secure aggregation, for all parties alike.
 
 Clients sign what they advertise with their identity key, and in malicious mode the view that they consent to. The
 server signs all it sends. Everything else that a client sends is authenticated under a key that it shares with the
@@ -130,7 +130,7 @@ def bitmap(chosen: NDArray[np.bool_]) -> bytes:
 def members(data: Data, m: int, what: str) -> NDArray[np.bool_]:
     """Return the set that a bitmap of m clients holds."""
     if len(data) != (m + 7) // 8:
-        raise FrameError(f"{what} takes {(m + 7) // 8} bytes for {m} clients, there are {len(data)}")
+        raise FrameError(f"{what} takes {(m + 7) // 8} bytes for {m} clients, not {len(data)}")
     bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little").astype(np.bool_)
     if bits[m:].any():
         raise FrameError(f"{what} names clients that did not advertise")

@@ -1,4 +1,4 @@
-"""What a client does with each of the server's messages: check it, and answer it."""
+"""Checks and answers each of the server's messages, for one client in one round."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Part(Uncopied):
     signing_key : Ed25519PrivateKey
         Its identity.
     notes : Notes or Memory
-        Where it notes what it must not do twice.
+        Notes of what it must not do twice.
     peer : Peer
         Its secrets of the round.
     words : ndarray, optional
@@ -86,7 +86,7 @@ class Part(Uncopied):
             raise FrameError("the roster does not hold the keys that this client advertised")
         if len(roster) < session.min_advertised:
             raise ProtocolAbort(
-                f"{len(roster)} clients advertised keys, at least {session.min_advertised} are needed",
+                f"{len(roster)} clients advertised keys, but at least {session.min_advertised} are needed",
                 round=self.round,
             )
         self.roster, self.me = roster, me
@@ -114,7 +114,7 @@ class Part(Uncopied):
         shared = members(frame.payload[:head], m, "the set of clients that shared their keys")
         size = 4 + box_bytes(roster.plan)
         if (frame.payload.nbytes - head) % size:
-            raise FrameError("the delivered shares are not whole records")
+            raise FrameError("the delivered shares are not a whole number of records")
         senders, boxes = records(frame.payload[head:], size)
         if np.any(np.diff(senders) <= 0) or np.any(senders >= m) or not shared[senders].all():
             raise FrameError("the delivered shares are not those of clients in the set, in their order")
@@ -128,7 +128,7 @@ class Part(Uncopied):
         if there < needed or int(shared.sum()) < session.min_clients:
             raise ProtocolAbort(
                 f"{there} of this client's holders and {int(shared.sum())} clients are left, "
-                f"{needed} and {session.min_clients} are needed",
+                f"but {needed} and {session.min_clients} are needed",
                 round=self.round,
             )
         self._shared, self.senders, self.boxes = shared, senders, boxes
@@ -192,7 +192,7 @@ class Part(Uncopied):
 
     def _check_quorum(self, survivors: NDArray[np.bool_], data: memoryview) -> None:
         if data.nbytes % 68:
-            raise FrameError("the signatures on the set of clients are not whole records")
+            raise FrameError("the signatures on the set of clients are not a whole number of records")
         places, signatures = records(data, 68)
         if np.any(np.diff(places) <= 0) or np.any(places >= len(survivors)) or not survivors[places].all():
             raise FrameError("the signatures on the set of clients are not those of its members, in their order")
@@ -202,7 +202,7 @@ class Part(Uncopied):
             if not signed_by(self.session.clients[name][0], signature.tobytes(), view):
                 raise FrameError(f"{name!r} did not sign this set of clients")
         if len(places) < self.session.plan.quorum:
-            raise FrameError(f"{len(places)} clients signed the set, {self.session.plan.quorum} must")
+            raise FrameError(f"{len(places)} clients signed the set, but {self.session.plan.quorum} must")
 
     def answer_request(self) -> bytes:
         """Reveal one share for each client: of its seed if it is in the sum, else of its key."""

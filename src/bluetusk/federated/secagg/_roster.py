@@ -43,7 +43,7 @@ class Roster:
     Raises
     ------
     FrameError
-        If the payload is no such list, or repeats a client or a key.
+        If the payload is not such a list, or repeats a client or a key.
     ProtocolAbort
         If they are too few for the session's plan.
     """
@@ -52,7 +52,7 @@ class Roster:
         malicious = session.plan.malicious
         size = 4 + ADVERT + (_SIGNATURE if malicious else 0)
         if len(payload) % size:
-            raise FrameError(f"the roster takes {len(payload)} bytes, no multiple of {size}")
+            raise FrameError(f"the roster has {len(payload)} bytes, not a multiple of {size}")
         self.session, self.round, self.payload = session, round, payload
         self.digest = hashlib.sha256(payload).digest()
         self.clients, rows = records(payload, size)
@@ -63,7 +63,7 @@ class Roster:
         self.mask_keys = [advert[32:64] for advert in adverts]
         self.commitments = [advert[64:] for advert in adverts]
         if len({*self.share_keys, *self.mask_keys}) != 2 * len(adverts):
-            raise FrameError("the roster holds a key twice")
+            raise FrameError("the roster repeats a key")
         if malicious:
             for client, advert, row in zip(self.clients.tolist(), adverts, rows, strict=True):
                 name = session.names[client]

@@ -1,4 +1,4 @@
-"""The client of secure aggregation: it masks its vector, and helps to unmask the sum of all."""
+"""The client of secure aggregation: masks its vector, and helps to unmask the sum."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Client(Closing):
     """One client of a session: a state machine that reads the server's messages and returns its answers.
 
     In every round it draws fresh keys and a fresh seed. It answers each kind of message once; what it may never do
-    twice is noted in the journal before the answer is returned. It does not reveal both its holder's shares of
-    anybody: the server's request is one set of clients, and says of each whether it is in the sum.
+    twice is noted in the journal before the answer is returned. It never reveals both shares that it holds of one
+    client: the server's request is one set of clients, each of them either in the sum or not.
 
     Parameters
     ----------
@@ -127,9 +127,9 @@ class Client(Closing):
         Parameters
         ----------
         round : int
-            Larger than any round that this client started. What is left of an earlier one is forgotten.
+            Larger than any round that this client started. The state of an earlier round is forgotten.
         values : array_like, shape (length,)
-            What the encoding takes: any integer or float dtype.
+            Any integer or float dtype, as :meth:`FixedPoint.quantise` takes.
         weight : int, default 1
             At least 1, at most the client's declared largest. Values are multiplied by it, and it is summed with them.
 
@@ -141,7 +141,7 @@ class Client(Closing):
         Raises
         ------
         TypeError, ValueError
-            If an argument has the wrong type or shape, or is out of its limits; NaN and infinities.
+            If an argument has the wrong type or shape or is out of its limits, or a value is NaN or infinite.
         EncodingOverflow
             If a value exceeds the encoding's clip and the encoding says to raise.
         ProtocolAbort
@@ -181,12 +181,12 @@ class Client(Closing):
         return [signed(session, round, Kind.SECAGG_ADVERTISE, header, peer.advert(), self._signing_key)]
 
     def step(self, message: bytes | bytearray | memoryview) -> list[bytes]:
-        """Read a message from the server and return what to answer.
+        """Read a message from the server and return the answers.
 
         Parameters
         ----------
         message : bytes-like
-            From a peer that may send anything.
+            From an untrusted peer.
 
         Returns
         -------
@@ -196,11 +196,11 @@ class Client(Closing):
         Raises
         ------
         FrameError
-            If the message is not the server's for this round, was damaged, or comes out of turn. Nothing has changed:
-            go on with other messages.
+            If the message is not the server's for this round, was damaged, or comes out of turn. The state is
+            unchanged: continue with other messages.
         ProtocolAbort
-            If the server's message breaks the protocol, or answering it would. The round's secrets are forgotten; only
-            :meth:`start` of a later round goes on.
+            If the server's message breaks the protocol, or answering it would. The round's secrets are forgotten;
+            continue with :meth:`start` of a later round.
         TypeError
             If `message` is not bytes-like.
 
@@ -218,7 +218,7 @@ class Client(Closing):
             raise FrameError(f"a message of kind {frame.kind.name} is not for a client of secure aggregation")
         round = check_about(self.session, frame.header)
         if round != self.round:
-            raise FrameError(f"message is for round {round}, this client is in {self.round}: late, replayed or early")
+            raise FrameError(f"message is for round {round}, not {self.round}: late, replayed or early")
         check_signed(frame, turn.fields, self.session.server)
         if frame.header.get("to", self._id) != self._id:
             raise FrameError("message is for another client")
@@ -291,7 +291,7 @@ class Client(Closing):
         a 0 advertised
         """
         if isinstance(self._notes, Memory):
-            raise ValueError("journal: a client without one cannot be saved, since two copies could answer twice")
+            raise ValueError("journal is missing: without one two copies of a saved client could answer twice")
         parts = {"own": b"", "chosen": b""} if self._part is None else self._part.pack()
         parts |= {f"seen {kind.name}": signature for kind, signature in self._seen.items()}
         header = {
@@ -318,11 +318,11 @@ class Client(Closing):
         Parameters
         ----------
         data : bytes-like
-            What :meth:`to_bytes` gave.
+            The output of :meth:`to_bytes`.
         session, signing_key
             As in :class:`Client`.
         key : bytes
-            That under which it was saved.
+            The key under which it was saved.
         journal : path-like
             The client's journal, never an older copy.
 
@@ -333,7 +333,7 @@ class Client(Closing):
         Raises
         ------
         FrameError
-            If `data` is no such state, or was made for another session or under another key.
+            If `data` is not such a state, or was made for another session or under another key.
         ProtocolAbort, OSError
             As in :class:`Client`.
 
@@ -349,7 +349,7 @@ class Client(Closing):
         name = field(header, "name", str)
         phase = field(header, "phase", str, choices=PHASES)
         if name not in session.clients:
-            raise FrameError("the state is of a client that the session does not have")
+            raise FrameError("the state is of a client that is not in the session")
         client = cls(session, name, signing_key, journal=journal)
         try:
             client._restore(header, parts, phase)

@@ -526,7 +526,7 @@ class WoEBinning(Estimator):
         >>> WoEBinning.load("/dev/null")
         Traceback (most recent call last):
             ...
-        bluetusk.errors.FrameError: /dev/null is no regular file of at most 1 GiB
+        bluetusk.errors.FrameError: /dev/null is not a regular file of at most 1 GiB
         """
         got = load_frame(path, frame.Kind.WOE_BINNING, passphrase)
         frame.check_fields(got.header, ("role", "version"))

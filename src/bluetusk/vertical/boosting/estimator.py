@@ -533,7 +533,7 @@ class GradientBoosting(Estimator):
         >>> bt.vertical.GradientBoosting.load("/dev/null")
         Traceback (most recent call last):
             ...
-        bluetusk.errors.FrameError: /dev/null is no regular file of at most 1 GiB
+        bluetusk.errors.FrameError: /dev/null is not a regular file of at most 1 GiB
         """
         got = load_frame(path, Kind.GRADIENT_BOOSTING, passphrase)
         check_fields(got.header, ("role", "settings", "columns", "parties", "arrays", "classes"), ("about",))

@@ -584,7 +584,7 @@ class LogisticRegression(Estimator):
         >>> LogisticRegression.load("/dev/null")
         Traceback (most recent call last):
             ...
-        bluetusk.errors.FrameError: /dev/null is no regular file of at most 1 GiB
+        bluetusk.errors.FrameError: /dev/null is not a regular file of at most 1 GiB
         """
         got = load_frame(path, Kind.LOGISTIC_REGRESSION, passphrase)
         head = got.header

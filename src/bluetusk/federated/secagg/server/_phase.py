@@ -1,4 +1,4 @@
-"""What the phases of a round have in common: the round's keys, who has answered, and what one phase hands to the next.
+"""The state that the phases of a round share: the round's keys, who has answered, and what one phase hands to the next.
 
 A phase takes one kind of message, each client's once. Its end gives the next phase and a message for every client that
 goes on.
@@ -114,7 +114,7 @@ class Phase(ABC, Generic[R]):
         """Return the clients that answered, in order, if they are enough."""
         if len(self.done) < least:
             raise ProtocolAbort(
-                f"{len(self.done)} clients {what}, at least {least} are needed: start another round",
+                f"{len(self.done)} clients {what}; at least {least} are needed: start another round",
                 round=self.round.number,
             )
         return sorted(self.done)

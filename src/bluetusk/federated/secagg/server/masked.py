@@ -1,4 +1,4 @@
-"""The third phase: masked vectors are added as they come, and the clients are told whose vectors the sum holds."""
+"""The third phase: masked vectors are added as they come, and the clients receive the list of vectors in the sum."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Masked(Masking["tuple[Consent | Unmask, Out]"]):
         check_tagged(session, self.round.number, frame, ("sender",), self.round.pairs[sender])
         used = words * session.bits % 8
         if used and frame.payload[-1] >> used:
-            raise FrameError("the bits behind the last word are not 0")
+            raise FrameError("the bits after the last word are not 0")
         try:
             add_packed(self.dealt.total, frame.payload, session.bits)
-        except BaseException:  # Ctrl-C in the middle: what was added so far cannot be told, and must not count twice
+        except BaseException:  # Ctrl-C in the middle: it is unknown what was added so far, and nothing may count twice
             self.broken = True
             raise
 

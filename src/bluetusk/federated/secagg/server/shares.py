@@ -38,7 +38,7 @@ class Shares(Phase["tuple[Masked, Out]"]):
         check_tagged(session, self.round.number, frame, ("sender",), self.round.pairs[sender])
         size = 4 + box_bytes(roster.plan)
         if frame.payload.nbytes % size:
-            raise FrameError("the shares are not whole records")
+            raise FrameError("the shares are not a whole number of records")
         to, boxes = records(frame.payload, size)
         me, m = roster.places[sender], len(roster)
         if roster.holders is not None:

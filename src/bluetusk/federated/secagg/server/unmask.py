@@ -46,7 +46,7 @@ class Unmask(Closed[Result]):
         check_fields(frame.header, {"session", "round", "sender"})
         plain = open_box(self.round.pairs[sender], frame.payload, b"reveal")
         if plain is None:
-            raise FrameError("the answer was not made by the sender, or was damaged on its way")
+            raise FrameError("the answer was not made by the sender, or was damaged in transit")
         size = 4 + SHARE
         if len(plain) % size:
             raise FrameError("the answer does not hold whole shares")
@@ -54,9 +54,9 @@ class Unmask(Closed[Result]):
         words = shares.copy().view("<u8").astype(np.uint64)
         me = self.dealt.roster.places[sender]
         if len(np.unique(of)) != len(of) or not np.isin(of, self.dealt.held[me]).all():
-            raise FrameError("the answer holds shares that this client was not given, or one twice")
+            raise FrameError("the answer holds shares that this client was not given, or repeats one")
         if (words >= np.uint64(_PRIME)).any():
-            raise FrameError("the answer holds a share outside of the field")
+            raise FrameError("the answer holds a share outside the field")
         self.revealed.append((me, of, words))
 
     def end(self) -> Result:
@@ -135,7 +135,7 @@ def recover(
         ids, _ = found.get(place, (np.empty(0, np.int64), None))
         if len(ids) < t:
             raise ProtocolAbort(
-                f"{len(ids)} clients gave shares of {roster.name(place)!r}, {t} are needed to unmask the sum",
+                f"{len(ids)} clients gave shares of {roster.name(place)!r}: unmasking takes {t}",
                 round=roster.round,
             )
         groups.setdefault(ids[:t].tobytes(), []).append(place)
@@ -164,8 +164,8 @@ def _corrected(roster: Roster, found: Found, place: Place, right: Callable[[Plac
         data = b""
     if not right(place, data[:32]):
         raise ProtocolAbort(
-            f"the shares of {roster.name(place)!r} do not give what it advertised: it dealt wrong ones, or too many of "
-            "its holders gave wrong ones",
+            f"the shares of {roster.name(place)!r} do not reconstruct what it advertised: it dealt wrong ones, or too "
+            "many of its holders gave wrong ones",
             round=roster.round,
         )
     return data[:32]
@@ -213,13 +213,13 @@ def decode_sum(session: Session, total: Words, names: Sequence[str], round: int)
     weight = int(signed[-1])
     if not len(names) <= weight <= sum(session.clients[name][1] for name in names):
         raise ProtocolAbort(
-            "the sum's weight is not one that its clients can have: one of them did not keep to the protocol",
+            "the sum's weight is impossible for its clients: one of them deviated from the protocol",
             round=round,
         )
     limit, values = session.encoding.limit * weight, signed[:-1]
     if int(values.max()) > limit or int(values.min()) < -limit:
         raise EncodingOverflow(
-            "a sum exceeds what its weight allows: a client sent values beyond the encoding's limit; start a new round"
+            "a sum exceeds its weight's limit: a client sent values beyond the encoding's limit; start a new round"
         )
     integers = values.astype(np.int64)
     integers.flags.writeable = False
