@@ -113,7 +113,7 @@ class Plain:
     from_bytes = classmethod(lambda cls, data: cls(data))
 
 
-def _histograms(rows: Any, codes: Any, width: int, threads: int | None = None) -> Any:
+def _histograms(rows: Any, codes: Any, width: int) -> Any:
     features = codes.shape[1]
     flat = (codes.astype(np.int64) + width * np.arange(features)).reshape(-1)
     sums = [
@@ -122,24 +122,24 @@ def _histograms(rows: Any, codes: Any, width: int, threads: int | None = None) -
     return np.stack(sums, axis=-1).astype(np.int64).reshape(features, width, 2)
 
 
-def _left_sums(histogram: Any, cuts: Any, order: Any, threads: int | None = None) -> Any:
+def _left_sums(histogram: Any, cuts: Any, order: Any) -> Any:
     feature, cut, with_missing = cuts.feature[order], cuts.cut[order], cuts.missing_left[order]
     return histogram.cumsum(axis=1)[feature, cut] + with_missing[:, None] * histogram[feature, -1]
 
 
-def _encrypted(layout: Layout, key: Any, g: Any, h: Any, threads: int | None = None) -> bytes:
+def _encrypted(layout: Layout, key: Any, g: Any, h: Any) -> bytes:
     return np.stack([g, h], axis=1).astype("<i8").tobytes()
 
 
-def _received(layout: Layout, part: Any, key: Any, rows: int, party: str, threads: int | None = None) -> Any:
+def _received(layout: Layout, part: Any, key: Any, rows: int, party: str) -> Any:
     return np.frombuffer(part, "<i8").reshape(rows, 2)
 
 
-def _closed(layout: Layout, sums: list[Any], threads: int | None = None) -> bytes:
+def _closed(layout: Layout, sums: list[Any]) -> bytes:
     return np.concatenate(sums).astype("<i8").tobytes()
 
 
-def _unpacked(layout: Layout, key: Any, part: Any, count: int, party: str, threads: int | None = None) -> Any:
+def _unpacked(layout: Layout, key: Any, part: Any, count: int, party: str) -> Any:
     return tuple(np.frombuffer(part, "<i8").reshape(count, 2).T)
 
 

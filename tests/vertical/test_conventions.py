@@ -92,7 +92,7 @@ WRONG = [
         "random_state",
         b"short",
         ValueError,
-        "random_state must be a whole number or 32 bytes, not 5: hash what you have",
+        "random_state must be a whole number or 32 bytes, not 5 bytes: hash them to 32",
     ),
     ("threads", 0, ValueError, "threads must be 1 to 1024, not 0"),
     ("threads", True, TypeError, "threads must be an int, not bool"),

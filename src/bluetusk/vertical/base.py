@@ -85,7 +85,7 @@ class Estimator:
         return {name: check(getattr(self, name)) for name, check in SHARED.items() if name in self._names()}
 
     def _drive(self, job: Job, links: Sequence[Link], keeper: Keeper | None, progress: Progress | None = None) -> None:
-        """Take all steps of a job; what it computes by operators, which take no number of threads, uses this one's."""
+        """Take all steps of a job in the number of threads of this estimator, operators too, which do not take one."""
         with num_threads(getattr(self, "threads", None)):
             drive(job, links, keeper=keeper, progress=progress)
 

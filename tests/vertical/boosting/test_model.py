@@ -206,7 +206,7 @@ def test_other_calls_are_refused(fitted):
         made.hosts[0].fit(tables[1], links=made.theirs * 2)
     with pytest.raises(ValueError, match="links to all"):
         made.guest.predict(tables[0], links=made.ours * 2)
-    with pytest.raises(ValueError, match="different names"):
+    with pytest.raises(ValueError, match="2 names, but X has 1 columns"):
         made.guest.predict(tables[0][:, :1], links=made.ours)
     with pytest.raises(ValueError, match="at least one column"):
         made.hosts[0].fit(np.zeros((3, 0)), link=made.theirs[0])

@@ -393,9 +393,9 @@ def test_the_order_of_the_sums_is_uniform_and_the_ciphertexts_are_fresh(parties,
     made = parties(1, **{**P, "n_estimators": 40, "max_depth": 1, "min_samples_leaf": 1, "min_bucket_rows": 1})
     orders, real = [], _boosting_host.left_sums
 
-    def noted(c, cuts, order, threads):
+    def noted(c, cuts, order):
         orders.append(order)
-        return real(c, cuts, order, threads)
+        return real(c, cuts, order)
 
     monkeypatch.setattr(_boosting_host, "left_sums", noted)
     told = made.theirs[0].observer = Recorder()

@@ -53,9 +53,9 @@ class Layout:
         return Slots.fitting(key_bits, width_of(self.rows * self.bound, signed=False))
 
 
-def received(data: memoryview, pub: PublicKey, count: int, bound: int, threads: int | None) -> CipherArray:
+def received(data: memoryview, pub: PublicKey, count: int, bound: int) -> CipherArray:
     """Return the array that a peer sent, checked so that later arithmetic on it cannot fail."""
-    c = CipherArray.from_bytes(data, pub, threads=threads)
+    c = CipherArray.from_bytes(data, pub)
     if c.packed or c.frac or c.shape != (count,) or c.bound != bound or c.plan != label_plan():
         raise FrameError(f"the other party must send {count} integers of at most {bound.bit_length()} bits, not {c!r}")
     return c

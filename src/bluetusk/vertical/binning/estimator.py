@@ -242,15 +242,8 @@ class WoEBinning(Estimator):
             most = max(each.n_bins for each in bins)
             return bins, np.stack(codes, axis=1).astype(np.min_scalar_type(most))
 
-        job = HostJob(
-            table,
-            sizes.max_bins,
-            cut_all,
-            min_rows=sizes.min_rows,
-            monotonic=bool(self.monotonic),
-            show_names=bool(self.show_names),
-            threads=sizes.threads,
-        )
+        flags = {"monotonic": bool(self.monotonic), "show_names": bool(self.show_names)}
+        job = HostJob(table, sizes.max_bins, cut_all, min_rows=sizes.min_rows, **flags)
         self._drive(job, ways, keeper, progress)
         self._set(job.bins, [])
         self.profile_ = table.profile()
@@ -270,13 +263,7 @@ class WoEBinning(Estimator):
         own = [self._own(sizes, name, column, labels) for name, column in zip(table.names, table.values, strict=True)]
         peers: list[list[PeerColumn]] = []
         if links:
-            job = GuestJob(
-                labels,
-                min_rows=sizes.min_rows,
-                smoothing=self.smoothing,
-                key_size=sizes.key_size,
-                threads=sizes.threads,
-            )
+            job = GuestJob(labels, min_rows=sizes.min_rows, smoothing=self.smoothing, key_size=sizes.key_size)
             self._drive(job, links, keeper, progress)
             peers = job.peers
         self._set(own, peers)

@@ -94,18 +94,14 @@ class GuestJob:
         Added to every count.
     key_size : int
         Bits of the key.
-    threads : int or None
-        Threads for batches.
     """
 
     name = BINNING.name
     steps = 2 + PARTS
 
-    def __init__(
-        self, labels: Ints, *, min_rows: int, smoothing: float, key_size: int, threads: int | None = None
-    ) -> None:
+    def __init__(self, labels: Ints, *, min_rows: int, smoothing: float, key_size: int) -> None:
         self._labels, self._min_rows, self._smoothing = labels, min_rows, smoothing
-        self._key_size, self._threads = key_size, threads
+        self._key_size = key_size
         self.inputs = inputs_of(labels, min_rows, smoothing, key_size)
         self._priv: PrivateKey | None = None
         self._shapes: list[dict[str, Any]] = []
@@ -124,7 +120,7 @@ class GuestJob:
         n = len(self._labels)
         for link in links:
             link.authorise(BINNING.purpose, ["label"], n, min_rows=self._min_rows)
-        priv = ephemeral_key(self._key_size, threads=self._threads)
+        priv = ephemeral_key(self._key_size)
         for link in links:
             link.send("labels", {"rows": n, "min_rows": self._min_rows}, [priv.public_key.to_bytes()])
             link.count("rows", n)
@@ -160,10 +156,8 @@ class GuestJob:
         assert self._priv is not None
         layout = Layout(len(self._labels))
         part = self._labels[part_of(layout.rows, i)]
-        c = arrays.encrypt_integers(
-            self._priv, 1 + (part << layout.w), label_plan(), frac=0, bound=layout.bound, threads=self._threads
-        )
-        data = c.to_bytes(layout.bound, threads=self._threads)
+        c = arrays.encrypt_integers(self._priv, 1 + (part << layout.w), label_plan(), frac=0, bound=layout.bound)
+        data = c.to_bytes(layout.bound)
         for link in links:
             link.send("encrypted", parts=[data])
             link.count("values_encrypted", len(part))
@@ -203,8 +197,8 @@ class GuestJob:
         pub, n = self._priv.public_key, len(self._labels)
         w, slots, total = Layout(n).w, Layout(n).slots(pub.bits), sum(shape["bins"])
         data = link.receive("bins", parts=1).parts[0]
-        packed = received(data, pub, slots.blocks(total), slots.bound, self._threads)
-        wide = self._priv.decrypt_integers(packed, threads=self._threads).tolist()
+        packed = received(data, pub, slots.blocks(total), slots.bound)
+        wide = self._priv.decrypt_integers(packed).tolist()
         values = [value & ((1 << slots.width) - 1) for value in slots.floors(wide, total)]
         rows = np.array([value & ((1 << w) - 1) for value in values], np.int64)
         events = np.array([value >> w for value in values], np.int64)

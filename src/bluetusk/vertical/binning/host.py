@@ -39,8 +39,6 @@ class HostJob:
         Least rows of a bin that this host requires.
     monotonic, show_names : bool
         As for the estimator.
-    threads : int or None
-        Threads for batches.
     """
 
     name = BINNING.name
@@ -55,11 +53,10 @@ class HostJob:
         min_rows: int,
         monotonic: bool,
         show_names: bool,
-        threads: int | None = None,
     ) -> None:
         self._names, self._rows, self._cut_all, self._own_min = table.names, table.rows, cut_all, min_rows
         self.inputs = inputs_of(table.names, *table.values, settings, min_rows, monotonic, show_names)
-        self._monotonic, self._show_names, self._threads = monotonic, show_names, threads
+        self._monotonic, self._show_names = monotonic, show_names
         self._pub: PublicKey | None = None
         self._min_rows = 0
         self._codes: Ints = np.empty((0, 0), np.int64)
@@ -108,10 +105,10 @@ class HostJob:
         assert self._pub is not None
         cut = part_of(self._rows, i)
         data = link.receive("encrypted", parts=1).parts[0]
-        c = received(data, self._pub, cut.stop - cut.start, Layout(self._rows).bound, self._threads)
+        c = received(data, self._pub, cut.stop - cut.start, Layout(self._rows).bound)
         if len(c):
             many = max(each.n_bins for each in self.bins)
-            part = c.bincount(self._codes[cut], many, threads=self._threads)
+            part = c.bincount(self._codes[cut], many)
             self._sums = part if self._sums is None else self._sums + part
 
     def _learn(self, link: Link) -> None:
@@ -122,8 +119,8 @@ class HostJob:
         column = np.repeat(np.arange(len(sizes)), sizes)
         place = np.concatenate([np.arange(size) for size in sizes])
         # blind with r^n for a fresh unit r: the guest knows its obfuscators and could otherwise find the rows in a sum
-        blinded = mask(slots.shifted(self._sums[column, place]), None, slots.bound, threads=self._threads)
-        link.send("bins", {}, [blinded.to_bytes(slots.bound, threads=self._threads)])
+        blinded = mask(slots.shifted(self._sums[column, place]), None, slots.bound)
+        link.send("bins", {}, [blinded.to_bytes(slots.bound)])
         link.count("values_revealed", len(column))
         self._take(link.receive("weights", parts=3).parts, link.peer)
 
@@ -150,7 +147,7 @@ class HostJob:
         if self._sums is not None:
             # the bound follows from the number of rows so far and must not grow: the sum of all rows only just fits its
             # slot
-            data = self._sums.to_bytes(self._sums.bound, threads=self._threads)
+            data = self._sums.to_bytes(self._sums.bound)
             arrays["sums"] = np.frombuffer(data, np.uint8)
         done = bool(self.bins) and not np.isnan(self.bins[0].woe).any()
         fields = {
@@ -170,4 +167,4 @@ class HostJob:
         if fields["bins"]:
             self.bins = [ColumnBins.from_plain(plain) for plain in json.loads(fields["bins"])]
         if "sums" in arrays and self._pub is not None:
-            self._sums = CipherArray.from_bytes(arrays["sums"].tobytes(), self._pub, threads=self._threads)
+            self._sums = CipherArray.from_bytes(arrays["sums"].tobytes(), self._pub)

@@ -264,12 +264,12 @@ class GradientBoosting(Estimator):
         job: GuestJob | HostJob
         findings: list[str] = []
         if role == "host":
-            job = HostJob(settings, table, names, self.threads)
+            job = HostJob(settings, table, names)
         else:
             labels, classes = as_classes(y, len(table))
             findings = [*few_events(labels, classes.tolist()), *separating(names, list(table.T), labels)]
             tell(findings)
-            job = GuestJob(settings, table, labels, names, len(peers), self.threads)
+            job = GuestJob(settings, table, labels, names, len(peers))
         self._drive(job, peers, keeper, progress)
         self._fitted, self._half, self.columns_ = settings, job.half, names
         self.categories_, self.profile_ = categories, given.profile()

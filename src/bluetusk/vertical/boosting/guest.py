@@ -54,8 +54,6 @@ class GuestJob:
         Names of the columns.
     hosts : int
         Number of hosts.
-    threads : int, optional
-        Threads for the arithmetic.
     """
 
     name = BOOSTING.name
@@ -67,9 +65,8 @@ class GuestJob:
         labels: Bools,
         names: list[str],
         hosts: int,
-        threads: int | None = None,
     ) -> None:
-        self.settings, self.labels, self.names, self.threads = settings, labels, names, threads
+        self.settings, self.labels, self.names = settings, labels, names
         self.buckets = Buckets.of(table, settings.max_bins)
         self.codes = self.buckets.codes(table)
         rows = len(labels)
@@ -136,7 +133,7 @@ class GuestJob:
                 min_rows=self.settings.min_samples_leaf,
                 key_bits=self.settings.key_size,
             )
-        priv = ephemeral_key(self.settings.key_size, threads=self.threads)
+        priv = ephemeral_key(self.settings.key_size)
         for number, link in enumerate(links, 1):
             fields = {"rows": rows, "host": number, "settings": self.settings.agreed()}
             link.send("offer", fields, [priv.public_key.to_bytes()])
@@ -158,7 +155,7 @@ class GuestJob:
             assert self.priv is not None
             mask = np.packbits(tree.sampled).tobytes() if s.subsample < 1 else b""
             at = np.flatnonzero(tree.sampled)
-            data = self.layout.encrypted(self.priv, tree.g[at], tree.h[at], self.threads)
+            data = self.layout.encrypted(self.priv, tree.g[at], tree.h[at])
             for link in peers:
                 link.send("gradients", {"rows": len(at)}, [mask, data])
                 link.count("values_encrypted", len(at))
@@ -260,7 +257,7 @@ class GuestJob:
             if message.parts[0]:
                 raise FrameError("the host offered no splits but sent sums")
             return [(np.zeros(0, np.int64), np.zeros(0, np.int64)) for _ in counts]
-        g, h = self.layout.unpacked(self.priv, message.parts[0], total, link.peer, self.threads)
+        g, h = self.layout.unpacked(self.priv, message.parts[0], total, link.peer)
         ends = np.cumsum(counts)[:-1]
         return list(zip(np.split(g, ends), np.split(h, ends), strict=True))
 

@@ -51,16 +51,14 @@ class HostJob:
         The host's columns.
     names : list of str
         Names of the columns.
-    threads : int, optional
-        Threads for the arithmetic.
     """
 
     name = BOOSTING.name
 
-    def __init__(self, settings: Settings, table: Floats, names: list[str], threads: int | None = None) -> None:
+    def __init__(self, settings: Settings, table: Floats, names: list[str]) -> None:
         if not table.shape[1]:
             raise ValueError("a host needs at least one column")
-        self.settings, self.names, self.threads = settings, names, threads
+        self.settings, self.names = settings, names
         self.buckets = Buckets.of(table, settings.max_bins)
         self.codes = self.buckets.codes(table)
         self.layout = Layout(len(table), settings.frac_bits)
@@ -152,7 +150,7 @@ class HostJob:
             raise FrameError("the guest sent a sample of rows, but subsample is 1")
         if len(at) != count or count != max(1, int(self.settings.subsample * rows)):
             raise ProtocolAbort("the size of the guest's sample does not match subsample", party=link.peer)
-        c = self.layout.received(message.parts[1], self.pub, count, link.peer, self.threads)
+        c = self.layout.received(message.parts[1], self.pub, count, link.peer)
         half = self._blank()
         tree = _Growth(half, np.zeros(rows, np.int64), at, c, self.codes[at])
         tree.allowed[0] = Allowed.everything(self.codes.shape[1], self.buckets.count)
@@ -191,15 +189,15 @@ class HostJob:
             rule, found = offered(counts, allowed[max(parent, 0)], least=s.min_bucket_rows, leaf=s.min_samples_leaf)
             small = min(pair, key=lambda place: len(members[place]))
             at = members[small]
-            sums = {small: histograms(tree.c[at], tree.codes[at], width, self.threads)}
+            sums = {small: histograms(tree.c[at], tree.codes[at], width)}
             for place, some in zip(pair, found, strict=True):
                 if place in tree.active:
                     cuts[place] = some
                     tree.allowed[place] = rule
                     tree.histograms[place] = sums[small] if place == small else before[parent] - sums[small]
         orders = {place: np.argsort(Stream().uint64(len(cuts[place])), kind="stable") for place in tree.active}
-        sums_of = [left_sums(tree.histograms[p], cuts[p], orders[p], self.threads) for p in tree.active if len(cuts[p])]
-        data = self.layout.closed(sums_of, self.threads) if sums_of else b""
+        sums_of = [left_sums(tree.histograms[p], cuts[p], orders[p]) for p in tree.active if len(cuts[p])]
+        data = self.layout.closed(sums_of) if sums_of else b""
         link.send("candidates", {"counts": [len(cuts[place]) for place in tree.active]}, [data])
         tree.revealed += sum(map(len, cuts.values()))
         return cuts, orders

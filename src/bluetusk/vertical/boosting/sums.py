@@ -76,21 +76,19 @@ class Layout:
         """Return g and h of a sum."""
         return value >> self.h_bits, value & ((1 << self.h_bits) - 1)
 
-    def encrypted(self, priv: PrivateKey, g: Ints, h: Ints, threads: int | None = None) -> bytes:
+    def encrypted(self, priv: PrivateKey, g: Ints, h: Ints) -> bytes:
         """Encrypt rows with the private key and return the frame to send."""
-        c = encrypt_integers(priv, self.packed(g, h), _PLAN, frac=0, bound=self.bound, threads=threads)
+        c = encrypt_integers(priv, self.packed(g, h), _PLAN, frac=0, bound=self.bound)
         return c.to_bytes(bound=self.bound)
 
-    def received(
-        self, part: bytes | memoryview, pub: PublicKey, rows: int, party: str, threads: int | None = None
-    ) -> CipherArray:
+    def received(self, part: bytes | memoryview, pub: PublicKey, rows: int, party: str) -> CipherArray:
         """Read and check encrypted rows: one ciphertext each, freshly encrypted."""
-        c = CipherArray.from_bytes(part, pub, threads=threads)
+        c = CipherArray.from_bytes(part, pub)
         if c.shape != (rows,) or c.packed or c.frac or not c.fresh or c.bound != self.bound:
             raise ProtocolAbort(f"the guest must send {rows} freshly encrypted rows of gradients", party=party)
         return c
 
-    def closed(self, sums: list[CipherArray], threads: int | None = None) -> bytes:
+    def closed(self, sums: list[CipherArray]) -> bytes:
         """Shift sums together and return the frame for the key's owner, who learns only the sums from it.
 
         Under suite ``djn`` the owner knows the randomness of its encryptions, and could find the rows in a sum from the
@@ -101,18 +99,16 @@ class Layout:
         slots = self.slots(c.public_key)
         # each is a sum of distinct rows, which bounds it more tightly than histogram and cumsum do
         packed = slots.shifted(tightened(c, self.rows * self.bound))
-        return mask(packed, None, slots.bound, threads=threads).to_bytes(slots.bound)
+        return mask(packed, None, slots.bound).to_bytes(slots.bound)
 
-    def unpacked(
-        self, priv: PrivateKey, part: bytes | memoryview, count: int, party: str, threads: int | None = None
-    ) -> tuple[Ints, Ints]:
+    def unpacked(self, priv: PrivateKey, part: bytes | memoryview, count: int, party: str) -> tuple[Ints, Ints]:
         """Open the sums of a frame of :meth:`closed`; return g and h of each."""
         pub = priv.public_key
         slots = self.slots(pub)
-        c = CipherArray.from_bytes(part, pub, threads=threads)
+        c = CipherArray.from_bytes(part, pub)
         if c.shape != (slots.blocks(count),) or c.packed or c.frac:
             raise ProtocolAbort(f"the host must send sums of {count} values", party=party)
-        blocks = priv.decrypt_integers(c, threads=threads).tolist()
+        blocks = priv.decrypt_integers(c).tolist()
         try:
             sums = slots.signed(blocks, count)
         except DecryptionError:
@@ -123,18 +119,18 @@ class Layout:
         return np.array([g for g, _ in pairs], np.int64), np.array([h for _, h in pairs], np.int64)
 
 
-def histograms(c: CipherArray, codes: NDArray[np.uint8], width: int, threads: int | None = None) -> CipherArray:
+def histograms(c: CipherArray, codes: NDArray[np.uint8], width: int) -> CipherArray:
     """Return the sums of each feature's buckets, shape (features, width)."""
-    return c.bincount(codes, width, threads=threads)
+    return c.bincount(codes, width)
 
 
-def left_sums(histogram: CipherArray, cuts: Cuts, order: Ints, threads: int | None = None) -> CipherArray:
+def left_sums(histogram: CipherArray, cuts: Cuts, order: Ints) -> CipherArray:
     """Return the sums of the rows that go left by each split, in a given order.
 
     `histogram` has shape (features, buckets + 1), with missing values last.
     """
     buckets = histogram.shape[1] - 1
-    plain = histogram[:, :buckets].cumsum(axis=1, threads=threads)
+    plain = histogram[:, :buckets].cumsum(axis=1)
     feature, cut, with_missing = cuts.feature[order], cuts.cut[order], cuts.missing_left[order]
     if not with_missing.any():
         return plain[feature, cut]
