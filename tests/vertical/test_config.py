@@ -53,7 +53,7 @@ def test_paths_are_relative_to_the_file(tmp_path):
         (('label = "DEFAULT"\n', ""), "data.label"),
         (('label = "DEFAULT"\n', 'label = "DEFAULT"\ncolumns = [1]\n'), "data.columns must be a list of texts"),
         (("connect =", 'listen = "0.0.0.0:1"\nconnect ='), "exactly one of listen and connect"),
-        (("[data]", "data"), "no TOML file"),
+        (("[data]", "data"), "is not a TOML file"),
     ],
 )
 def test_mistakes_are_named(tmp_path, change, complaint):
