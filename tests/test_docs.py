@@ -171,6 +171,26 @@ def test_a_dead_link_is_found(tmp_path: Path) -> None:
     assert dead_links(page) == ["gone.svg", "gone.md", "there.md#gone", "#not-here"]
 
 
+def loose_fences(text: str) -> list[str]:
+    """The last fence of a page whose fences do not come in pairs, a language at the first of a pair alone."""
+    opened = ""
+    for line in re.findall(r"^ *```.*$", text, re.MULTILINE):
+        if opened and line.strip() != "```":
+            return [opened]
+        opened = "" if opened else line.strip()
+    return [opened] if opened else []
+
+
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *sorted(DOCS.rglob("*.md"))], ids=lambda page: page.name)
+def test_fences_come_in_pairs(page: Path) -> None:
+    assert loose_fences(page.read_text()) == []
+
+
+def test_a_loose_fence_is_found() -> None:
+    assert loose_fences("```sh\nls\n```\ntext\n```\n\n```python\n1\n```\n") == ["```"]
+    assert loose_fences("```python\n1\n") == ["```python"]
+
+
 # ------------------------------------------------------------------------------------------------------ diagrams
 
 
