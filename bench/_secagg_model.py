@@ -1,4 +1,4 @@
-"""What rounds of secure aggregation cost on paper: plans, sizes of messages, and unit costs measured here and now."""
+"""Computed costs of rounds of secure aggregation: plans, sizes of messages, and unit costs measured on this machine."""
 
 from __future__ import annotations
 

@@ -4,13 +4,13 @@ The part of bench/vertical.py about boosting:
 
 * ``boosting``: a tree of depth 3 and 32 buckets on the customers of the demo, the bank's 5 columns and the payment
   network's 18.
-* ``boosting-sizes``: a tree at three sizes of random columns, each phase extrapolated to 100 000 x (30 + 300) by what
-  it grows with (rows; rows times columns; sums), beside the figure that FATE 2.0 publishes for that size: 1 min 54 s on
-  16 cores for each party, 1 Gbit/s, a 1024-bit key. ``--full`` runs that size, too: how far off was it?
+* ``boosting-sizes``: a tree at three sizes of random columns, each phase extrapolated to 100 000 x (30 + 300) by its
+  growth (rows; rows times columns; sums), beside the figure that FATE 2.0 publishes for that size: 1 min 54 s on 16
+  cores for each party, 1 Gbit/s, a 1024-bit key. ``--full`` also runs that size, to check the extrapolation.
 * ``boosting-accuracy``: the AUC of the joint model, of scikit-learn's on the pooled columns and of the bank's own
   columns, by split.
 
-Processor seconds are what a busy machine does not add to.
+Times are processor seconds, to which other processes add little.
 """
 
 from __future__ import annotations

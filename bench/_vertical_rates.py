@@ -2,7 +2,7 @@
 
 The part of bench/vertical.py called ``boosting-rates``. For each data set and rate it prints the mean AUC over seeds of
 the bank's own columns, of the joint trees without a penalty (``reg_lambda=0``, ``min_child_weight=0.001``), of the
-joint trees as they are by default, and of XGBoost with the same rows, trees, depth, rate of learning, buckets and
+joint trees with default settings, and of XGBoost with the same rows, trees, depth, rate of learning, buckets and
 lambda, once with its default ``min_child_weight`` of 1 and once with ours of 3; and the mean difference to either, with
 its standard error over the seeds. It fails if one is below minus two standard errors.
 
@@ -14,9 +14,9 @@ its standard error over the seeds. It fails if one is below minus two standard e
   depend on two of the bank's columns and five of the network's, with products and a kink.
 
 The joint model runs the whole protocol over ``local_links()``, with plain integers in place of ciphertexts
-(:func:`plainly`), which grows the same trees to the bit; ``--encrypted`` runs the first seed of each rate of ``credit``
-under a real key, too, and fails if one bit of either half differs. XGBoost runs if ``--record FILE`` says where to keep
-its figures; else those that are kept in tests/vertical/boosting/xgboost.json are taken.
+(:func:`plainly`), which grows bit for bit the same trees; ``--encrypted`` runs the first seed of each rate of
+``credit`` under a real key, too, and fails if one bit of either half differs. XGBoost runs if ``--record FILE`` says
+where to keep its figures; else those that are kept in tests/vertical/boosting/xgboost.json are taken.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Plain:
     from_bytes = classmethod(lambda cls, data: cls(data))
 
 
-def _histograms(rows: Any, codes: Any, width: int, threads: int | None = None) -> Any:
+def _histograms(rows: Any, codes: Any, width: int) -> Any:
     features = codes.shape[1]
     flat = (codes.astype(np.int64) + width * np.arange(features)).reshape(-1)
     sums = [
@@ -122,24 +122,24 @@ def _histograms(rows: Any, codes: Any, width: int, threads: int | None = None) -
     return np.stack(sums, axis=-1).astype(np.int64).reshape(features, width, 2)
 
 
-def _left_sums(histogram: Any, cuts: Any, order: Any, threads: int | None = None) -> Any:
+def _left_sums(histogram: Any, cuts: Any, order: Any) -> Any:
     feature, cut, with_missing = cuts.feature[order], cuts.cut[order], cuts.missing_left[order]
     return histogram.cumsum(axis=1)[feature, cut] + with_missing[:, None] * histogram[feature, -1]
 
 
-def _encrypted(layout: Layout, key: Any, g: Any, h: Any, threads: int | None = None) -> bytes:
+def _encrypted(layout: Layout, key: Any, g: Any, h: Any) -> bytes:
     return np.stack([g, h], axis=1).astype("<i8").tobytes()
 
 
-def _received(layout: Layout, part: Any, key: Any, rows: int, party: str, threads: int | None = None) -> Any:
+def _received(layout: Layout, part: Any, key: Any, rows: int, party: str) -> Any:
     return np.frombuffer(part, "<i8").reshape(rows, 2)
 
 
-def _closed(layout: Layout, sums: list[Any], threads: int | None = None) -> bytes:
+def _closed(layout: Layout, sums: list[Any]) -> bytes:
     return np.concatenate(sums).astype("<i8").tobytes()
 
 
-def _unpacked(layout: Layout, key: Any, part: Any, count: int, party: str, threads: int | None = None) -> Any:
+def _unpacked(layout: Layout, key: Any, part: Any, count: int, party: str) -> Any:
     return tuple(np.frombuffer(part, "<i8").reshape(count, 2).T)
 
 

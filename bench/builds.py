@@ -1,8 +1,8 @@
-"""Builds of this package side by side: what another compiler, or the stable ABI, costs or saves.
+"""Compare builds of this package: the cost of another compiler, or of the stable ABI.
 
-Each build is installed in an environment of its own and runs in a process for each backend. In every round each build
-has one short window per row, in an order that rotates; processor time is measured. A row is the median over the rounds
-of each round's ratio to the first build, so that a slow minute of the machine hits both sides of it.
+Each build is installed in its own environment and runs in one process per backend. In every round each build has one
+short window per row, in an order that rotates; processor time is measured. A row is the median over the rounds of each
+round's ratio to the first build, so that a slow minute of the machine affects both sides of the ratio.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""A round of Flower's older API, three ways: without protection, with Flower's SecAgg+, with ours.
+"""A round of Flower's older API in three ways: without protection, with Flower's SecAgg+, with ours.
 
     python bench/flower.py [--clients 10] [--values 1000000] [--repeat 3]
 
-Everything but the network: Flower's own workflow, strategy, records and client apps in one process, each message handed
-to its app at once. Processor seconds of clients and server together, the best of the runs, and the bytes that a client
-sends. The C library is told to keep the memory that is freed (with ``--give-back`` it is not): else what is measured is
-how often large blocks go back to the system and their pages are zeroed again, in one process for ten clients.
+It runs everything but the network: Flower's own workflow, strategy, records and client apps in one process, and passes
+each message to its app at once. It prints processor seconds of clients and server together, the best of the runs, and
+the bytes that a client sends. The C library is set to keep freed memory (unless ``--give-back`` is given): otherwise
+the time would depend on how often large blocks return to the system and their pages are zeroed again, in one process
+for ten clients.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The C kernel without Python: what a product, a square and a power cost in each Montgomery backend.
+"""The C kernel without Python: the cost of a product, a square and a power in each Montgomery backend.
 
-Compiles bench/kernel.c with csrc/ into a temporary folder and runs it against the GMP that gmpy2 carries. The backends
-take turns; a figure is the best of many short windows of processor time, per element. Conversions are shown apart.
+Compiles bench/kernel.c with csrc/ into a temporary folder and runs it with gmpy2's GMP. The backends take turns; a
+figure is the best of many short windows of processor time, per element. Conversions are shown separately.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Both ways to a plain matrix times an encrypted vector, beside what the cost model says of them.
+"""Both methods for a plain matrix times an encrypted vector, beside the cost model's estimates.
 
     python bench/matvec.py [--bits 2048] [--seconds 1.0]
 
 For each shape: microseconds of processor time per multiply-add (the best of several runs, one thread) with tables of
-powers that all rows share (csrc/bt_straus.h) and with buckets for each row (csrc/bt_multiexp.c); the products that the
-model of `bluetusk.paillier._words` expects of each; the way it takes. A choice that costs more than 10 % over the other
-way is marked. Every result is decrypted and compared with Python's integers first.
+powers that all rows share (csrc/bt_straus.h) and with buckets for each row (csrc/bt_multiexp.c); the numbers of
+products that the model of `bluetusk.paillier._words` expects; the method that it chooses. A choice that costs over 10 %
+more than the other method is marked. Every result is decrypted and compared with Python's integers first.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> int:
     model = _words._straus.cost
     wrong = 0
     print(f"{args.bits}-bit key, backend {bt.build_info()['backend']}, us per multiply-add (products by the model)\n")
-    print("| rows x columns | bits | shared tables | buckets | taken |\n|---|---|---|---|---|")
+    print("| rows x columns | bits | shared tables | buckets | chosen |\n|---|---|---|---|---|")
     for bits in WIDTHS:
         for rows, m in SHAPES:
             matrix = rng.integers(-(2**bits) + 1, 2**bits, size=(rows, m)) if bits < 63 else None

@@ -1,9 +1,9 @@
-"""The credit demo over a line of 100 Mbit/s and 50 ms, beside loopback: seconds and bytes of each stage.
+"""The credit demo over a line of 100 Mbit/s and 50 ms, and over loopback: seconds and bytes of each stage.
 
-A relay stands between the two processes and holds every byte back as such a line would: half the round trip each way,
-and a queue that is served at the rate. It replaces ``tc netem`` in network namespaces, for which a kernel needs the
-module sch_netem; TLS passes through it untouched. TCP's own slow start is that of loopback, so the first seconds of a
-real line are a little slower than this.
+A relay between the two processes delays every byte as such a line would: by half the round trip each way, and by a
+queue that is emptied at the line's rate. It replaces ``tc netem`` in network namespaces, which needs the kernel module
+sch_netem; TLS passes through it unchanged. TCP's own slow start is that of loopback, so the first seconds of a real
+line are a little slower than this.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Bluetusk beside its peers: the same numbers, one run, one thread, every result checked before it is timed.
+"""Bluetusk beside its peers: the same numbers, one run, one thread, every result checked before timing.
 
-Each library runs in a process and a virtual environment of its own (made on the first run, under bench/.peers). In each
-round every library gets one short window per operation, in an order that rotates, so that a noisy minute hits all of
-them. The table gives the median of the windows and the best call, how many times as long the others take, and whether
-the project's own targets are reached.
+Each library runs in its own process and virtual environment (made on the first run, under bench/.peers). In each round
+every library gets one short window per operation, in an order that rotates, so that a noisy minute affects all. The
+table gives the median of the windows and the best call, how many times as long the others take, and whether the
+project's own targets are reached.
 """
 
 from __future__ import annotations

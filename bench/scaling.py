@@ -1,9 +1,9 @@
-"""Cost against array length, key size and threads: where overhead ends, and that growth is linear.
+"""Cost by array length, key size and threads: where overhead ends, and whether growth is linear.
 
 Each operation is timed on arrays of 1 to a million ciphertexts, as long as a call fits the time and the memory; one and
-two threads take turns, and a figure is the best of several calls: processor time for one thread, so that neighbours
-disturb little, the wall clock for more, which want a quiet machine. Long arrays repeat a few ciphertexts: a product
-costs the same whatever it multiplies.
+two threads take turns, and a figure is the best of several calls: processor time for one thread, to which other
+processes add little, wall clock for more threads, which needs a quiet machine. Long arrays repeat a few ciphertexts: a
+product of any two ciphertexts costs the same.
 """
 
 from __future__ import annotations

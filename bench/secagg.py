@@ -2,15 +2,15 @@
 
     python bench/secagg.py [--full] [--repeat 5] [--json FILE] [--only table bonawitz expansion paper]
 
-* ``table``: 10^6 parameters, 10 clients, threshold 7, with 0, 1 and 3 clients that vanish before they send a vector;
-  key sharing of one of 100 clients with threshold 51. One thread; the best of the repeats. Beside it Flower's SecAgg+
-  by its own functions, where `flwr` is installed.
-* ``bonawitz``: the servers of Bonawitz et al., CCS 2017: vectors of 100 000 values of 16 bits on the complete graph,
-  0, 10 and 30 % vanished. Reduced to 100 clients; ``--full`` runs 500 and 1000, which takes a quarter of an hour, since
-  all clients share this process; ``--clients 1000 --dropped 30`` runs one row.
+* ``table``: 10^6 parameters, 10 clients, threshold 7, with 0, 1 and 3 clients that drop out before they send a vector;
+  key sharing of one of 100 clients with threshold 51. One thread; the best of the repeats. Beside it Flower's SecAgg+,
+  through its functions, if `flwr` is installed.
+* ``bonawitz``: the servers of Bonawitz et al., CCS 2017: vectors of 100 000 values of 16 bits on the complete graph, 0,
+  10 and 30 % dropped. Reduced to 100 clients; ``--full`` runs 500 and 1000, which takes a quarter of an hour, since all
+  clients share this process; ``--clients 1000 --dropped 30`` runs one row.
 * ``expansion``: bytes that one of 2^10 clients sends for 2^20 values of 16 bits, exactly, over those of the values.
-* ``paper``: plans for 10^3 .. 10^6 clients, and what they cost one client and the server by the measured unit costs;
-  the same model beside a round of 100 clients (``--full``: 1000) that was run.
+* ``paper``: plans for 10^3 .. 10^6 clients, and their costs for one client and the server by the measured unit costs;
+  the same model compared with an actual round of 100 clients (``--full``: 1000).
 """
 
 from __future__ import annotations

@@ -2,13 +2,14 @@
 
     python bench/sharing.py [--seconds 2] [--json FILE] [--only share ...]
 
-Each peer does the operation on as many numbers as it handles in a short window; what it returns is checked against
-Python's integers before anything is timed. Timing is interleaved: in each round everybody gets one window, in an
-order that rotates, so that a noisy minute hits all. The table gives numbers per second of processor time, median
-(best); a ratio compares medians with medians and bests with bests.
+Each peer does the operation on as many numbers as it handles in a short window; its result is checked against Python's
+integers before anything is timed. Timing is interleaved: in each round each peer gets one window, in an order that
+rotates, so that a noisy minute affects all. The table gives numbers per second of processor time, median (best); a
+ratio compares medians with medians and bests with bests.
 
-python-flint multiplies a prepared matrix with prepared vectors: it draws no randomness and converts nothing, so it is
-the harder peer. mpyc, galois and shamirs are timed whole. Peers that are not installed are left out and named.
+python-flint multiplies a prepared matrix with prepared vectors, without drawing randomness or converting, which makes
+it the harder peer. For mpyc, galois and shamirs the whole operation is timed. Peers that are not installed are left out
+and named.
 """
 
 from __future__ import annotations

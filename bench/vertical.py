@@ -10,8 +10,8 @@
 
 * ``logistic``: an epoch on the customers of the demo, the bank's 5 columns and the payment network's 18; the processor
   time of each party by phase, and bytes. ``--wide`` instead measures single batches of 30 + 70, 30 + 150 and 30 + 300
-  columns, says what an epoch of 100 000 rows takes, that many batches, each of which costs the same, and runs the
-  encryption of such an epoch for real: shares of the weights for each batch, and of all residuals, at both parties.
+  columns and multiplies by the number of batches for an epoch of 100 000 rows. It also runs all encryptions of such an
+  epoch: shares of the weights for each batch, and of all residuals, at both parties.
 * ``accuracy``: the AUC of the shared training on WoE columns beside scikit-learn's on the pooled plaintext of the same
   rows, by seed of the split.
 * ``boosting``: a tree of depth 3 and 32 buckets on the same customers, by party and phase, and bytes.

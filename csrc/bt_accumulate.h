@@ -1,4 +1,4 @@
-/* What products of many factors and powers share: accumulation in bins, tables of odd powers, and the joining of positions.
+/* Shared by all products of many factors and powers: accumulation in bins, tables of odd powers, and joining of positions.
  *
  * Internal to bt_batch.c, bt_multiexp.c, bt_sparse.c and bt_straus.c. All operands are public. The exponentiations write an
  * exponent as e = sum d_i 2^i with odd digits d_i, each of `window` bits at most, and work in three steps:
@@ -16,8 +16,8 @@
 enum { BT_BATCH = 64, BT_TABLE_WORDS = 1 << 15 };
 
 /* --- accumulation: "dst[bin] *= src[from]" for a stream of (bin, from) -------------------------------------------------------
- * Pairs are collected and worked off a batch at a time, so that a backend with several lanes finds independent products even
- * where bins repeat. */
+ * Pairs are collected and processed a batch at a time, so that a backend with several lanes gets independent products even if
+ * bins repeat. */
 
 typedef struct bt_item {
     int64_t bin, from;
@@ -44,8 +44,8 @@ static inline void bt_accumulate(bt_accumulator *acc, size_t bin, size_t from)
         bt_accumulate_flush(acc);
 }
 
-/* One power of column c of a table of `cols` columns: for each window of e from its lowest bit on, the odd power that it names
- * goes to the bin cell + (position of the window). */
+/* One power of column c of a table of `cols` columns: for each window of e, from the lowest bit on, the odd power that the window
+ * selects goes to the bin cell + (position of the window). */
 static inline void bt_accumulate_power(bt_accumulator *acc, size_t cell, size_t c, size_t cols, const bt_limb *e,
                                        size_t ebits, size_t window)
 {
@@ -62,7 +62,7 @@ static inline void bt_accumulate_power(bt_accumulator *acc, size_t cell, size_t 
 
 /* --- tables of odd powers --------------------------------------------------------------------------------------------------- */
 
-/* Powers of one base for windows of w bits, and the products that they take. */
+/* Number of powers of one base for windows of w bits, and of the products that make them. */
 static inline size_t bt_odd_entries(size_t w)
 {
     return (size_t)1 << (w - 1);
@@ -73,7 +73,7 @@ static inline double bt_odd_products(size_t w)
     return w > 1 ? (double)bt_odd_entries(w) : 0;
 }
 
-/* Columns whose tables exist at a time if there are m: whole groups. */
+/* Number of columns whose tables exist at the same time, of m columns in all: whole groups. */
 size_t bt_odd_columns(const bt_mont *ctx, size_t m, size_t w);
 
 /* table[k stride + c] = base[idx[c]]^(2k+1) for k < entries and c < count, count > 0; stride in words; idx NULL means 0, 1, 2, ...
@@ -84,8 +84,8 @@ void bt_odd_powers(const bt_mont *ctx, bt_word *table, size_t stride, size_t ent
 
 /* --- joining --------------------------------------------------------------------------------------------------------------- */
 
-/* dst[r] = prod over pos < positions of cell[r row_cells + pos]^(2^pos), a group of rows in step, cells that none of them used
- * left out; times dst[r]^(2^positions) if `more`. */
+/* dst[r] = prod over pos < positions of cell[r row_cells + pos]^(2^pos), a group of rows in step, without cells that no row of
+ * the group used; times dst[r]^(2^positions) if `more`. */
 size_t bt_join_scratch(const bt_mont *ctx);
 void bt_join(const bt_mont *ctx, bt_word *dst, const bt_word *cells, const uint8_t *used, size_t rows, size_t row_cells,
              size_t positions, int more, bt_word *scratch);

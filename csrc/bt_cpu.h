@@ -1,7 +1,7 @@
-/* What this CPU offers and its operating system saves, from CPUID and XGETBV.
+/* Instructions that this CPU has and whose registers its operating system saves, from CPUID and XGETBV.
  *
  * __builtin_cpu_supports reads a table that the compiler's run-time library fills in. Under zig that table stays empty: every
- * answer is 0, and the slowest backend would run in silence. */
+ * answer is 0, and without notice the slowest backend would run. */
 #ifndef BT_CPU_H
 #define BT_CPU_H
 
@@ -14,13 +14,13 @@ enum {
     BT_CPU_IFMA = 16 /* AVX512_IFMA */
 };
 
-/* The bits of this CPU; 0 on other CPUs than x86-64. CPUID is slow in virtual machines: it runs once. */
+/* The bits of this CPU; 0 if it is not an x86-64. CPUID is slow in virtual machines, so it runs once. */
 unsigned bt_cpu(void);
 
-/* The same from what CPUID and XGETBV answered: ECX of leaf 1, XCR0, EBX of leaf 7. */
+/* The same from results of CPUID and XGETBV: ECX of leaf 1, XCR0, EBX of leaf 7. */
 unsigned bt_cpu_of(unsigned leaf1, unsigned state, unsigned leaf7);
 
-/* Whether all of these bits are there. */
+/* Whether all of these bits are set. */
 static inline int bt_cpu_has(unsigned bits)
 {
     return (bt_cpu() & bits) == bits;

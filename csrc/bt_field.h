@@ -9,9 +9,9 @@
  *     ODD    any odd modulus         elements are `limbs` limbs, canonical (no Montgomery form outside)
  *     GF256  GF(2^8), x^8 + x^4 + x^3 + x + 1 (0x11b)    elements are bytes
  *
- * and an array of n elements is n * bytes bytes, aligned as its limbs. That an ODD modulus is prime is the caller's word;
- * only bt_field_lagrange needs it. Elements are secrets unless they are called public here: no branch and no address depends
- * on them. Every function takes canonical elements (bt_field_canonical checks what a peer sent) and gives canonical ones. */
+ * and an array of n elements is n * bytes bytes, aligned as its limbs. The caller vouches that an ODD modulus is prime; only
+ * bt_field_lagrange needs it. Elements are secrets unless they are called public here: no branch and no address depends on them.
+ * Every function takes canonical elements (bt_field_canonical checks a peer's) and returns canonical ones. */
 #ifndef BT_FIELD_H
 #define BT_FIELD_H
 
@@ -34,7 +34,8 @@ typedef struct bt_field_ops {
     void (*mul)(const bt_field *f, void *out, const void *a, const void *b, size_t n);
     /* all ones if every one of the n elements is canonical, else 0 */
     uint64_t (*canonical)(const bt_field *f, const void *a, size_t n);
-    /* clears bits of uniform words that no element has, and moves what then is canonical to the front; returns how many */
+    /* clears bits of uniform words that no element has, moves the words that are then canonical to the front, and returns their
+     * number */
     size_t (*accept)(const bt_field *f, void *a, size_t n);
     bt_field_row row;                               /* for any CPU */
     size_t (*scratch)(const bt_field *f, size_t k); /* of a row, in bytes */
@@ -52,8 +53,8 @@ struct bt_field {
     bt_limb enter[BT_FIELD_MAX_LIMBS]; /* ODD: R^2 mod p, R = 2^(64 (limbs + 1)) */
 };
 
-/* p: the modulus for ODD, ignored else. portable: leave AVX2 alone. BT_ERR_EVEN for an even p or one below 3, BT_ERR_SIZE if
- * it has more than BT_FIELD_MAX_LIMBS limbs, BT_ERR_ARG if its top limb is 0 or the kind is unknown. */
+/* p: the modulus for ODD, else ignored. portable: do not use AVX2. BT_ERR_EVEN for an even p or one below 3, BT_ERR_SIZE if it
+ * has more than BT_FIELD_MAX_LIMBS limbs, BT_ERR_ARG if its top limb is 0 or the kind is unknown. */
 bt_status bt_field_init(bt_field *f, bt_field_kind kind, const bt_limb *p, size_t limbs, int portable);
 
 /* out[i] = a[i] op b[i]; out may be a or b */
@@ -65,7 +66,8 @@ void bt_field_mul(const bt_field *f, void *out, const void *a, const void *b, si
 int bt_field_canonical(const bt_field *f, const void *a, size_t n);
 
 /* Rejection sampling in place: a[0 .. n-1] hold uniform words; afterwards the first `return value` elements are uniform on the
- * field. Which words were refused shows, of those that were kept nothing. A word of P31 is 32 bits, else its element's. */
+ * field. Which words were refused becomes public, but nothing about those that were kept. A word of P31 is 32 bits, else its
+ * element's. */
 size_t bt_field_accept(const bt_field *f, void *a, size_t n);
 
 /* Scratch of a product with k columns in its matrix, in bytes. */
@@ -83,8 +85,8 @@ void bt_field_matmul(const bt_field *f, void *out, size_t out_stride, const void
 void bt_field_powers(const bt_field *f, void *out, const void *x, size_t rows, size_t k);
 
 /* w[r][j] = the product over i != j of (z[r] - x[i]) / (x[j] - x[i]): the value at z[r] of the polynomial through k points at
- * x[0 .. k-1] is the sum of w[r][j] times its value at x[j]. work: 3 k elements. BT_ERR_NOINV if two x are equal (or
- * the modulus is not prime and shows it). */
+ * x[0 .. k-1] is the sum of w[r][j] times its value at x[j]. work: 3 k elements. BT_ERR_NOINV if two x are equal (or if a modulus
+ * that is not prime leaves a difference without an inverse). */
 bt_status bt_field_lagrange(const bt_field *f, void *w, const void *z, size_t rows, const void *x, size_t k,
                             void *work);
 

@@ -33,7 +33,7 @@ INLINE void rest(const bt_field_ops *ops, const bt_field *f, uint8_t *out, const
         ops->row(f, out + done * f->bytes, m, k, s + done * f->bytes, stride, n - done, scratch);
 }
 
-/* --- 2^31 - 1: eight words, those in even and in odd places in 64-bit lanes apart ------------------------------------------ */
+/* --- 2^31 - 1: eight words, even and odd places in separate 64-bit lanes ------------------------------------------ */
 
 /* x & p + x >> 31 */
 INLINE __m256i p31_fold(__m256i x)

@@ -1,8 +1,8 @@
-/* GF(2^8) by vectors of VECTOR bytes: 16 in the file for any CPU, 32 in that for AVX2.
+/* GF(2^8) by vectors of VECTOR bytes: 16 in the file for any CPU, 32 in the one for AVX2.
  *
- * A row of the product goes by the bits of its public coefficients, from the top (Horner): t <- x t, then t += every s_j whose
- * m_j has the bit. So there is no product of bytes, no table and no address from a secret: only the shift by one bit, a
- * comparison of every byte with 0 and exclusive or. */
+ * A row of the product takes the bits of its public coefficients from the top (Horner): t <- x t, then t += every s_j whose m_j
+ * has the bit. So there is no product of bytes, no table and no address from a secret: only the shift by one bit, a comparison of
+ * every byte with 0 and exclusive or. */
 
 typedef uint8_t vec __attribute__((vector_size(VECTOR), aligned(1), may_alias));
 typedef int8_t svec __attribute__((vector_size(VECTOR), aligned(1), may_alias));

@@ -1,4 +1,4 @@
-/* What the files of bt_field share: the tables, and arithmetic of single elements of the three small fields. */
+/* Shared by the files of bt_field: the tables, and arithmetic of single elements of the three small fields. */
 #ifndef BT_FIELD_IMPL_H
 #define BT_FIELD_IMPL_H
 

@@ -12,8 +12,9 @@ static size_t no_scratch(const bt_field *f, size_t k)
     return 0;
 }
 
-/* The functions that are one loop, from ADD, SUB, MUL of canonical words and BEYOND, which has its top bit set if a word is not. Accepting branches on whether a word is
- * canonical: of words that are kept this says nothing, since each is drawn by itself. */
+/* The functions that are one loop, from ADD, SUB, MUL of canonical words and BEYOND, which has its top bit set if a word is not
+ * canonical. Accepting branches on whether a word is canonical. That reveals nothing about the words that are kept, since each is
+ * drawn independently. */
 #define FIELD_LOOPS(name, word, modulus, low_mask, BEYOND, ADD, SUB, MUL)                                              \
     static void name##_add(const bt_field *f, void *out, const void *a, const void *b, size_t n)                       \
     {                                                                                                                  \

@@ -27,7 +27,7 @@ typedef enum bt_status {
     BT_ERR_WIPED = -6,   /* the key's arena was closed, or this is a forked child */
     BT_ERR_NOMEM = -7,   /* the system refused memory */
     BT_ERR_GMP = -8,     /* GMP could not be found or lacks a function */
-    BT_ERR_OVERFLOW = -9 /* a value does not fit where it must go */
+    BT_ERR_OVERFLOW = -9 /* a value does not fit its destination */
 } bt_status;
 
 /* --- sizes and digits -------------------------------------------------------------------------------------------------- */
@@ -48,7 +48,7 @@ static inline size_t bt_div_up(size_t a, size_t b)
     return a / b + (a % b != 0);
 }
 
-/* Bits [pos, pos + width) of e, for 0 < width <= 32: the limb after is read only where bits of it are wanted. Addresses depend
+/* Bits [pos, pos + width) of e, for 0 < width <= 32: the next limb is read only if some of its bits are needed. Addresses depend
  * on pos and width alone. */
 static inline uint32_t bt_bits_at(const bt_limb *e, size_t pos, size_t width)
 {
@@ -86,7 +86,7 @@ static inline uint64_t bt_ct_is_zero(uint64_t a)
     return ~bt_ct_nonzero(a);
 }
 
-/* all ones if a < b: what a borrow of a - b leaves above it */
+/* all ones if a < b: the borrow of a - b, spread over a limb */
 static inline uint64_t bt_ct_less(uint64_t a, uint64_t b)
 {
     __extension__ typedef unsigned __int128 wide;
@@ -107,9 +107,9 @@ static inline void bt_wipe(void *p, size_t n)
 }
 
 /* --- the leak test ------------------------------------------------------------------------------------------------
- * Under valgrind (build with -DBT_CTCHECK) BT_SECRET marks memory as undefined, so that any branch or address that
- * depends on it is reported; BT_PUBLIC takes the mark away again where a result is meant to be seen. Every BT_PUBLIC
- * site carries its reason in a comment. */
+ * Under valgrind (build with -DBT_CTCHECK) BT_SECRET marks memory as undefined, so that any branch or address that depends on it
+ * is reported; BT_PUBLIC removes the mark from a result that is meant to be public. A comment at every BT_PUBLIC gives its
+ * reason. */
 #ifdef BT_CTCHECK
 #include <valgrind/memcheck.h>
 #define BT_SECRET(p, n) ((void)VALGRIND_MAKE_MEM_UNDEFINED((p), (n)))

@@ -1,13 +1,13 @@
-/* THE interface of a Montgomery backend: arithmetic on arrays of residues in the backend's own layout.
+/* The interface of a Montgomery backend: arithmetic on arrays of residues in the backend's own layout.
  *
- * An array of n elements is bt_mont_words(ctx, n) words. Elements are kept in groups of `lanes` (1 for mpn, 4 for the
- * AVX2 backend, 8 for AVX-512 IFMA), so the word offset of element i is private to the backend: other code moves elements with
- * gather, scatter and put, and may split an array only at multiples of `lanes`. The lanes that pad the last group always hold some
- * residue, never garbage.
+ * An array of n elements is bt_mont_words(ctx, n) words. Elements are kept in groups of `lanes` (1 for mpn, 4 for the AVX2
+ * backend, 8 for AVX-512 IFMA), so the word offset of element i is private to the backend: other code moves elements with gather,
+ * scatter and put, and may split an array only at multiples of `lanes`. The lanes that pad the last group always hold valid
+ * residues.
  *
- * Every operation below takes n >= 0 elements, reads and writes whole groups, and lets dst be equal to (not partly overlap)
- * a source. The Montgomery factor R, the digit radix and the range in which an element is kept between operations are the
- * backend's business; `load` and `store` are the only way in and out. `store` gives canonical residues.
+ * Every operation below takes n >= 0 elements, reads and writes whole groups, and lets dst be equal to (not partly overlap) a
+ * source. The Montgomery factor R, the digit radix and the range in which an element is kept between operations are private to
+ * the backend: only `load` and `store` convert. `store` gives canonical residues.
  *
  * `secret`: nonzero when an operand may be secret; then neither branch nor address depends on it. load, store, gather,
  * scatter, put (their indices are public), select_* and one are always safe for secret elements. */
@@ -21,8 +21,8 @@ typedef struct bt_mont bt_mont;
 typedef struct bt_mont_ops {
     const char *name;            /* "mpn", "fma", "ifma" */
     size_t lanes;                /* at most BT_MAX_LANES */
-    size_t min_limbs, max_limbs; /* the moduli it takes */
-    int (*available)(void);      /* whether this CPU has what it needs */
+    size_t min_limbs, max_limbs; /* the moduli that it accepts */
+    int (*available)(void);      /* whether this CPU has the instructions that it needs */
     /* sizes in words, from a validated limb count */
     size_t (*elem_words)(size_t limbs);    /* one element within a full group */
     size_t (*const_words)(size_t limbs);   /* constants that init computes */
@@ -75,7 +75,7 @@ extern const bt_mont_ops *const bt_mont_backends[];
  * name is unknown or the CPU lacks it. */
 const bt_mont_ops *bt_mont_pick(const char *name);
 
-/* `ops` if it takes moduli of this many limbs, else the mpn backend, which takes all. */
+/* `ops` if it accepts moduli of this many limbs, else the mpn backend, which accepts all. */
 const bt_mont_ops *bt_mont_for(const bt_mont_ops *ops, size_t limbs);
 
 /* Binds a modulus to a backend. consts: ops->const_words(limbs) words that outlive ctx; scratch: ops->scratch_words. */

@@ -111,7 +111,7 @@ INLINE vec places_of(vec k)
 INLINE vec permuted(vec x, vec places)
 {
 #ifdef BT_CTCHECK
-    /* memcheck takes the index of a permutation within a register for an address; these masks compute the same */
+    /* memcheck treats the index of a permutation within a register as an address; these masks compute the same */
     vec r = spread(0);
     for (uint64_t k = 0; k < LANES; k++)
         r |= equal(places, places_of(spread(k))) & spread(x[k]);

@@ -1,7 +1,7 @@
 /* Private to bt_mont_ifma.c: vectors of eight 64-bit words, and the two products of AVX-512 IFMA or a portable stand-in.
  *
- * With -DBT_IFMA_EMULATE the same backend runs on any CPU, slowly: for the leak test, whose valgrind does not know AVX-512, and
- * for the tests of machines without it. Everything but what stands between the two #if below is common to both. */
+ * With -DBT_IFMA_EMULATE the same backend runs on any CPU, slowly: for the leak test, because valgrind does not support AVX-512,
+ * and for tests on machines without it. Everything outside of the two #if below is common to both. */
 #ifndef BT_MONT_IFMA_VECTOR_H
 #define BT_MONT_IFMA_VECTOR_H
 

@@ -1,6 +1,6 @@
-/* What the vector backends share: the layout of arrays, and the operations that do not depend on what a digit is.
+/* Shared by the vector backends: the layout of arrays, and the operations that do not depend on the form of a digit.
  *
- * Private to bt_mont_ifma.c and bt_mont_fma.c, which include it after functions of their own:
+ * Private to bt_mont_ifma.c and bt_mont_fma.c, which include it after defining these functions:
  *
  *   products(ctx, dst, a, b, b_step, n, scratch)   dst[i] = a[i] b[i] / R, or dst[i] = a[i]^2 / R if b is NULL; b_step: words
  *                                                  from one group of b to the next

@@ -1,4 +1,4 @@
-/* Vectors of LANES words, and the limbs that digits of RADIX bits come from: the ground of the vector backends.
+/* Vectors of LANES words, and conversion between limbs and digits of RADIX bits, for the vector backends.
  *
  * Private to bt_mont_ifma.c and bt_mont_fma.c, whose headers include it after LANES and RADIX and under the flags of their CPU. */
 #ifndef BT_MONT_VECTOR_H

@@ -1,12 +1,12 @@
-/* Exact samples of a symmetric law on the integers, by inversion of a table, and refusal where the table is coarse.
+/* Exact samples of a symmetric distribution on the integers, by inversion of a table, and by rejection where the table is coarse.
  *
- * |x| is cut into blocks [j m, (j + 1) m) of m = 2^shift integers. A block is drawn with probability proportional to the
- * mass at its left end, which is the largest in it; within the block y = |x| - j m is uniform, and x is kept with
- * probability mass(j m + y) / mass(j m). With m = 1 there is no y and nothing to refuse.
+ * |x| is cut into blocks [j m, (j + 1) m) of m = 2^shift integers. A block is drawn with probability proportional to the mass at
+ * its left end, which is the largest in it; within the block y = |x| - j m is uniform, and x is kept with probability
+ * mass(j m + y) / mass(j m). With m = 1 there is no y and no rejection.
  *
  * A sample is a comparison of uniform *real* numbers, known to their first 63 or 64 bits, with numbers known to lie in an
- * interval. What these bits decide is decided here, exactly; the rest, about one sample in a thousand where m > 1 and one in
- * 2^50 where m = 1, is handed back to the caller, who has as many bits as it takes. So the law is not approximated.
+ * interval. Comparisons that these bits decide are made here, exactly. The undecided samples, about one in a thousand if m > 1
+ * and one in 2^50 if m = 1, are returned to the caller, which can draw as many bits as needed. So the distribution is exact.
  *
  * Nothing here is constant-time: the search and the list of open samples depend on the noise. */
 #ifndef BT_NOISE_H
@@ -33,9 +33,9 @@ typedef struct bt_noise {
  * bits. */
 unsigned bt_noise_words(const bt_noise *table);
 
-/* out[i] = the sample that the i-th group of words decides. The indices of those that are not decided, and of -0 where
- * shift > 0 (0 is in the blocks of both signs, so one of them must be refused), go to open[n] in order; their out[i] is 0.
- * Returns how many there are. n < 2^32. */
+/* out[i] = the sample that the i-th group of words decides. The indices of undecided samples, and of -0 if shift > 0 (0 is in the
+ * blocks of both signs, so one of the two must be rejected), go to open[n] in order; their out[i] is 0. Returns how many there
+ * are. n < 2^32. */
 size_t bt_noise_draw(int64_t *out, uint32_t *open, const uint64_t *words, size_t n, const bt_noise *table);
 
 #endif

@@ -420,7 +420,7 @@ bt_status bt_pack_slots(uint64_t *out, const int64_t *v, size_t rows, size_t m, 
             if (count != biased)
                 lay_fields(bias, limbs, NULL, biased = count, slot_bits);
             lay_fields(out, limbs, v + r * m + at, count, slot_bits);
-            /* take the bias away: P in two's complement; a borrow out of the top limb says that it is negative */
+            /* take the bias away: P in two's complement; a borrow out of the top limb means that it is negative */
             uint64_t borrow = 0, carry = 0;
             for (size_t i = 0; i < limbs; i++)
                 out[i] = sub_borrow(out[i], bias[i], &borrow);
@@ -449,7 +449,7 @@ bt_status bt_unpack_slots(int64_t *out, size_t *first_bad, const uint64_t *res, 
             if (count != biased)
                 lay_fields(bias, limbs, NULL, biased = count, slot_bits);
             /* P - n (if negative) + bias, limb by limb. With every slot in range this is the row of fields that
-             * lay_fields made, which is what taking centred remainders with their carries amounts to; else a bit above
+             * lay_fields made, which equals taking centred remainders with their carries; else a bit above
              * the last field is set, because |P| < 2^(64 limbs - 1) and bias < 2^(bits(n) - 2) leave room for the sign. */
             uint64_t s, borrow = 0, carry = 0;
             uint64_t bad = classify(&s, res, n, half, limbs);

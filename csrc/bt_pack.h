@@ -25,7 +25,7 @@ typedef struct bt_scale {
     double inner;   /* >= 0, finite: |x| <= inner is never counted as clipped, only kept at the limit; 0 for none */
 } bt_scale;
 
-/* What happened to a batch. */
+/* Counts of special elements of a batch. */
 typedef struct bt_quant_report {
     size_t clipped;   /* elements beyond the limit, put at the limit */
     size_t nonfinite; /* NaN and infinities, put at 0 */
@@ -47,8 +47,8 @@ void bt_sum_squares(uint64_t sum[3], const int64_t *v, size_t n);
 /* v[i] = sign(v[i]) * floor(|v[i]| * factor / 2^shift): brings a vector to an L2 norm. shift >= 64 (so |v| shrinks). */
 bt_status bt_shrink(int64_t *v, size_t n, uint64_t factor, unsigned shift);
 
-/* out[i] = v[i] / (divisor * 2^shift), rounded half to even once. divisor >= 1, shift <= BT_PACK_MAX_FRAC2.
- * Results are on their way to whoever may see them: time depends on the values. */
+/* out[i] = v[i] / (divisor * 2^shift), rounded half to even once. divisor >= 1, shift <= BT_PACK_MAX_FRAC2. Time
+ * depends on the values: the results go to a reader who may see them. */
 bt_status bt_to_double(double *out, const int64_t *v, size_t n, uint64_t divisor, unsigned shift);
 
 /* out[i] = v[i] mod n, as rows of `limbs`. BT_ERR_OVERFLOW, nothing written, if some |v[i]| > (n-1)/2. */
@@ -71,9 +71,9 @@ static inline size_t bt_pack_blocks(size_t m, size_t slots)
 bt_status bt_pack_slots(uint64_t *out, const int64_t *v, size_t rows, size_t m, unsigned slot_bits, size_t slots,
                         const uint64_t *n, size_t limbs);
 
-/* The inverse: slot by slot the centred remainder mod 2^slot_bits, the rest divided by 2^slot_bits with the carry, and what
- * is left after the slots in use must be 0. *first_bad = the first block that breaks this or is not below n (its values
- * are meaningless), else rows * blocks. */
+/* The inverse: slot by slot the centred remainder mod 2^slot_bits, the rest divided by 2^slot_bits with the carry, and the rest
+ * after the slots in use must be 0. *first_bad = the first block that violates this or is not below n (its values are
+ * meaningless), else rows * blocks. */
 bt_status bt_unpack_slots(int64_t *out, size_t *first_bad, const uint64_t *res, size_t rows, size_t m,
                           unsigned slot_bits, size_t slots, const uint64_t *n, size_t limbs);
 

@@ -28,9 +28,9 @@ size_t bt_paillier_pub_storage(size_t limbs);
 bt_status bt_paillier_pub_init(bt_paillier_pub *pub, const bt_limb *n, size_t limbs, const bt_mont *n2,
                                bt_word *storage);
 
-/* The trust boundary (promise M5): dst[i] = c[i] in n2's layout, i < count, and the first i whose row (limbs of n^2) is no
- * ciphertext, or count if all are: 0 < c < n^2 and gcd(c, n) = 1, by one gcd of the product of all. Public data; what dst
- * holds from the first bad row on is unspecified. Any odd n of n_limbs, n2 its square's context. */
+/* The trust boundary (promise M5): sets dst[i] = c[i] in n2's layout for i < count. Returns the first i whose row (limbs of n^2)
+ * is not a ciphertext, or count if all are: 0 < c < n^2 and gcd(c, n) = 1, by one gcd of the product of all. Public data; dst is
+ * unspecified from the first bad row on. Any odd n of n_limbs, n2 its square's context. */
 size_t bt_paillier_load_checked_scratch(const bt_mont *n2);
 size_t bt_paillier_load_checked(const bt_mont *n2, const bt_limb *n, size_t n_limbs, bt_word *dst, const bt_limb *c,
                                 size_t count, bt_word *scratch);
@@ -75,8 +75,8 @@ bt_status bt_paillier_priv_init(bt_arena *arena, bt_paillier_priv **priv, const 
 /* BT_ERR_WIPED if the arena is no longer this process's live key. */
 bt_status bt_paillier_priv_check(const bt_paillier_priv *priv);
 
-/* The tables that encryption needs, in an arena of their own: window by `table_bytes` for both sides together, filled in
- * order by the caller (steps [first, first + count) of bt_paillier_owner_rows of them) so that no call is long. */
+/* The tables that encryption needs, in a separate arena: window by `table_bytes` for both sides together, filled in order by the
+ * caller (steps [first, first + count) of bt_paillier_owner_rows of them) so that no call is long. */
 bt_status bt_paillier_owner_open(bt_arena *tables, bt_paillier_priv *priv, size_t table_bytes);
 size_t bt_paillier_owner_rows(const bt_paillier_priv *priv);
 bt_status bt_paillier_owner_build(bt_paillier_priv *priv, const bt_limb *hs, size_t first, size_t count,

@@ -1,5 +1,4 @@
-/* What the bt_paillier_*.c files share and nobody else includes: arithmetic on limbs in constant time, scratch, and the hook of
- * the fault tests. */
+/* Private to the bt_paillier_*.c files: arithmetic on limbs in constant time, scratch, and the hook of the fault tests. */
 #ifndef BT_PAILLIER_IMPL_H
 #define BT_PAILLIER_IMPL_H
 

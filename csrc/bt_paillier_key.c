@@ -51,7 +51,7 @@ size_t bti_recombine_scratch(const bt_paillier_priv *priv)
     return 2 * padded(H) + bt_max(mul_sec_scratch(H), mul_one_scratch(&priv->side[1].c1));
 }
 
-/* The backend of p^2 and q^2, which have half the limbs of n^2: perhaps too few for that of n^2. */
+/* The backend of p^2 and q^2, which have half the limbs of n^2: perhaps too few for the backend of n^2. */
 static const bt_mont_ops *side_ops(const bt_paillier_pub *pub)
 {
     return bt_mont_for(pub->n2->ops, pub->n.limbs);

@@ -200,7 +200,7 @@ bt_status bt_paillier_owner_encrypt(const bt_paillier_priv *priv, bt_limb *c, co
     }
     FAULT(0, "result", c, n * 2 * L * sizeof *c);
 
-    /* a ciphertext is public; one that fails the check meets the fast public products below, and nobody */
+    /* a ciphertext is public; one that fails the check reaches only the fast public products below, and is never released */
     BT_PUBLIC(c, n * 2 * L * sizeof *c);
     uint64_t good = encryption_agrees(priv, c, m, a, n, hs, random, scratch);
     BT_PUBLIC(&good, sizeof good); /* whether a fault happened is what the caller learns */

@@ -3,7 +3,7 @@
 #include "bt_secret.h"
 
 #if defined(__x86_64__)
-/* vzeroall leaves alone what only AVX-512 has, the registers from 16 on: those that C libraries copy with. */
+/* vzeroall does not clear registers 16 and above, which only AVX-512 has: C libraries copy with them. */
 __attribute__((target("avx512f"))) static void wipe_zmm(void)
 {
     __asm__ volatile(".irp n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31\n\t"

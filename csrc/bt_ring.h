@@ -1,9 +1,9 @@
 /* Arithmetic of secret shares over the rings Z_2^32 and Z_2^64, and vectors of l-bit words on the wire.
  *
- * Words are secrets: no branch and no address depends on them, only on counts, widths and strides. Sums and products wrap,
- * as the ring wants it. Functions end in 32 or 64 for the ring, and differ in nothing else; `out` may be one of the inputs, but must not overlap it
- * in part. Randomness comes from the caller. The matrix product is the one operation that gains by knowing the CPU, so it
- * stands behind a table like a Montgomery backend (bt_mont.h). */
+ * Words are secrets: no branch and no address depends on them, only on counts, widths and strides. Sums and products wrap modulo
+ * the ring. Functions end in 32 or 64 for the ring, and differ in nothing else; `out` may be one of the inputs, but must not
+ * overlap it in part. Randomness comes from the caller. Only the matrix product gains from CPU-specific code, so it is selected
+ * through a table like a Montgomery backend (bt_mont.h). */
 #ifndef BT_RING_H
 #define BT_RING_H
 
@@ -29,7 +29,7 @@ extern const bt_ring_ops bt_ring_avx2;
 /* Every table of this build, the fastest first, generic last; ends with NULL. Some may not be available on this CPU. */
 extern const bt_ring_ops *const bt_ring_all[];
 
-/* The fastest that this CPU has; `portable` nonzero asks for the generic one. */
+/* The fastest that this CPU can run; the generic one if `portable` is nonzero. */
 const bt_ring_ops *bt_ring_pick(int portable);
 
 /* rows, `stride` words apart: all but the last of them hold n uniform words; the last becomes x - their sum */
@@ -72,12 +72,12 @@ void bt_ring_mask64(uint64_t *out, const uint64_t *a, const uint64_t *b, unsigne
 void bt_ring_unmask32(uint32_t *out, const uint32_t *a, const uint32_t *b, unsigned l, size_t n);
 void bt_ring_unmask64(uint64_t *out, const uint64_t *a, const uint64_t *b, unsigned l, size_t n);
 
-/* Words of l bits end to end, the first in the lowest bits of the first byte; bt_ring_packed_bytes(n, l) bytes, what is
- * left of the last is 0. BT_ERR_OVERFLOW if a word has more than l bits, BT_ERR_ARG if l is not 1 to the ring's bits. */
+/* Words of l bits end to end, the first in the lowest bits of the first byte; bt_ring_packed_bytes(n, l) bytes; the unused bits
+ * of the last byte are 0. BT_ERR_OVERFLOW if a word has more than l bits, BT_ERR_ARG if l is not 1 to the ring's bits. */
 bt_status bt_ring_pack32(uint8_t *out, const uint32_t *x, unsigned l, size_t n);
 bt_status bt_ring_pack64(uint8_t *out, const uint64_t *x, unsigned l, size_t n);
 
-/* The inverse. BT_ERR_ARG if l is out of range or what is left of the last byte is not 0. */
+/* The inverse. BT_ERR_ARG if l is out of range or an unused bit of the last byte is not 0. */
 bt_status bt_ring_unpack32(uint32_t *out, const uint8_t *packed, unsigned l, size_t n);
 bt_status bt_ring_unpack64(uint64_t *out, const uint8_t *packed, unsigned l, size_t n);
 

@@ -2,8 +2,8 @@
  *
  * A product of 64-bit words modulo 2^64 is al bl + 2^32 (al bh + ah bl), of which the second sum counts modulo 2^32 only. So
  * two instructions do for four words: vpmuludq gives al bl, and vpmulld of b with a whose halves are swapped gives al bh and
- * ah bl side by side, each modulo 2^32. Both are summed apart, and the sums are put together once at the end: all of this is
- * exact modulo 2^64, there is no bound to keep. */
+ * ah bl side by side, each modulo 2^32. Both are summed separately, and the sums are joined once at the end: all of this is
+ * exact modulo 2^64, so no bound is needed. */
 #include "bt_ring.h"
 
 #include "bt_cpu.h"

@@ -120,7 +120,7 @@ bt_status NAME(bt_ring_pack)(uint8_t *out, const WORD *x, unsigned l, size_t n)
     }
     uint64_t over = l < BITS ? seen >> (l % BITS) : 0;
     over = bt_ct_nonzero(over);
-    BT_PUBLIC(&over, sizeof over); /* whether the caller broke the contract: it is told */
+    BT_PUBLIC(&over, sizeof over); /* public: whether the caller violated the contract, which is reported */
     return over ? BT_ERR_OVERFLOW : BT_OK;
 }
 
@@ -151,6 +151,6 @@ bt_status NAME(bt_ring_unpack)(WORD *out, const uint8_t *packed, unsigned l, siz
     }
     const unsigned used = (unsigned)(n % 8 * l % 8);
     uint64_t rest = used ? (uint64_t)packed[bytes - 1] >> used : 0;
-    BT_PUBLIC(&rest, sizeof rest); /* no part of a word: whether the sender kept to the form */
+    BT_PUBLIC(&rest, sizeof rest); /* public: not part of a word; whether the sender kept to the form */
     return rest ? BT_ERR_ARG : BT_OK;
 }

@@ -1,6 +1,6 @@
 /* Products of powers for a sparse matrix of exponents; bases, exponents and their places public.
  *
- * Straus's method (bt_multiexp.c) over the entries that there are: a column's odd powers serve all its entries, an entry adds
+ * Straus's method (bt_multiexp.c) over the stored entries: a column's odd powers serve all its entries, an entry adds
  * one factor for each of its windows to the cell (row, position of the window), and one Horner pass joins the cells of each
  * row, the rows of a group in step. */
 #include "bt_accumulate.h"

@@ -1,14 +1,14 @@
 /* Straus's multi-exponentiation in steps: prod_j base[j]^e[r][j] for many rows r of public exponents of either sign.
  *
  * Exponents are written in the non-adjacent form of width w (Solinas 2000): e = sum d_i 2^i with digits d_i = 0 or odd,
- * |d_i| < 2^(w-1), and no two of them in any w neighbouring positions, so that one position in w + 1 on average holds a digit.
- * The steps, each of which the caller cuts into slices and spreads over threads:
+ * |d_i| < 2^(w-1), and no two of them nonzero in any w neighbouring positions, so that one position in w + 1 on average holds a
+ * nonzero digit. The caller cuts each step into slices and spreads them over threads:
  *
  *   table     the odd powers 1, 3, ..., 2^(w-1) - 1 of the bases of a block of columns, shared by all rows
  *   collect   cell[r][sign of d][i] *= base[j]^|d|, for every digit d of every exponent of a block
  *   join      dst[r] = prod_i cell[r][sign][i]^(2^i), once after all blocks, for each of the two signs
  *
- * so there is one inversion to come, that of the negative parts, and no table of inverses. A column costs 2^(w-2) products, an
+ * so only the negative parts remain to be inverted, once, and no table of inverses is needed. A column costs 2^(w-2) products, an
  * exponent ebits / (w + 1), a row 2 ebits squarings and at most as many products. Everything here is public. */
 #ifndef BT_STRAUS_H
 #define BT_STRAUS_H

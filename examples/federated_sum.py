@@ -1,4 +1,4 @@
-"""One round of a federated sum with its three roles: clients, aggregator, key holder. They exchange only bytes.
+"""One round of a federated sum with its three roles: clients, aggregator, key holder. The roles exchange only bytes.
 
     python examples/federated_sum.py
 
@@ -17,31 +17,31 @@ import bluetusk as bt
 
 
 def main() -> None:
-    """Run one round; one of four clients stays away."""
+    """Run one round; one of the four clients is absent."""
     # The key holder makes the Paillier keys; each client makes a signing key and publishes its public half.
     pub, priv = bt.paillier.generate_keypair()
     names = ["north", "south", "east", "west"]
     signing = {name: Ed25519PrivateKey.generate() for name in names}
 
-    # The session is what all agree on: encoding and length of each tensor, who takes part, with what largest weight.
+    # All agree on the session: encoding and length of each tensor, the clients, and the largest weight of each client.
     plan = bt.FixedPoint(clip=1.0, frac_bits=30, max_weight=4 * 1000)
     clients = {name: (key.public_key().public_bytes_raw(), 1000) for name, key in signing.items()}
     configuration = bt.federated.PaillierSum(pub, {"gradient": (plan, 5)}, clients).to_bytes()
 
-    # Each client reads the configuration, encrypts its gradient times its weight, and signs. West is away today.
+    # Each client reads the configuration, encrypts its gradient times its weight, and signs. West is absent.
     messages = []
     for weight, name in enumerate(["north", "south", "east"], start=1):
         session = bt.federated.PaillierSum.from_bytes(configuration)
         client = session.client(name, signing[name])
         messages.append(client.contribute(0, "gradient", np.full(5, 0.1 * weight), weight=100 * weight))
 
-    # The aggregator checks and adds. It has no private key. Copies and forgeries are left out by name.
+    # The aggregator, which has no private key, checks and adds. It rejects copies and forgeries and names them.
     aggregator = bt.federated.PaillierSum.from_bytes(configuration).aggregator()
     for message in [*messages, messages[0]]:
         print(aggregator.add(message))
     total = aggregator.finish(0, "gradient")
 
-    # The key holder sees the total only, and opens one total for each round and tensor, ever.
+    # The key holder sees only the total, and never opens a second total for the same round and tensor.
     session = bt.federated.PaillierSum.from_bytes(configuration)
     with tempfile.TemporaryDirectory() as folder, session.key_holder(priv, state=Path(folder, "opened")) as holder:
         result = holder.open(total)

@@ -1,8 +1,8 @@
-"""One round of secure aggregation: six hospitals add up vectors, one vanishes in the middle, nobody holds a key.
+"""One round of secure aggregation: six hospitals add up vectors, one drops out midway, and there is no key holder.
 
     python examples/secagg.py
 
-The parties exchange only bytes. Each runs in a process of its own in real life; here one function carries the messages.
+The parties exchange only bytes. In real life each runs in a separate process; here one function carries the messages.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from bluetusk.federated import secagg
 
 
 def main() -> None:
-    """Run one round; one of six clients vanishes after it shared its keys."""
-    # Everybody has an identity key; its public half reached all the others, and the server's reached all clients.
+    """Run one round; one of the six clients drops out after it shared its keys."""
+    # Each client and the server has an identity key; all clients know all public halves.
     names = ["amiens", "brest", "calais", "dijon", "evry", "fos"]
     signing = {name: Ed25519PrivateKey.generate() for name in names}
     server_key = Ed25519PrivateKey.generate()
 
-    # The session is what all agree on. The plan: up to one in six may work with the server, two in six may vanish.
-    plan = secagg.plan(6, corrupt=1 / 6, dropout=1 / 3)
+    # All agree on the session. The plan: one in six clients may collude with the server, two in six may drop out.
+    plan = secagg.plan(6, corrupt=0.2, dropout=0.34)  # the floats 1 / 6 and 1 / 3 are a little less than the fractions
     encoding = bt.FixedPoint(clip=1.0, frac_bits=30, max_weight=6 * 1000)
     clients = {name: (key.public_key().public_bytes_raw(), 1000) for name, key in signing.items()}
     session = secagg.Session(plan, encoding, 4, clients, server_key.public_key().public_bytes_raw())
-    configuration = session.to_bytes()  # the others read it with Session.from_bytes and compare its hash
+    configuration = session.to_bytes()  # the clients read it with Session.from_bytes and compare its hash
 
     with tempfile.TemporaryDirectory() as folder:
         parties = {
@@ -40,12 +40,12 @@ def main() -> None:
         }
         server = secagg.Server(session, 0, server_key)
 
-        # Each client quantises its vector and advertises fresh keys. The weight is the number of its rows.
+        # Each client quantises its vector and advertises fresh keys. Its weight is its number of rows.
         for i, client in enumerate(parties.values(), 1):
             for message in client.start(0, np.full(4, 0.1 * i), weight=100 * i):
                 print(server.step(message))
 
-        # Phase by phase: the server sends, clients answer. Evry vanishes before it sends its masked vector.
+        # In each phase the server sends and the clients answer. Evry drops out before it sends its masked vector.
         while not server.last:
             for name, message in server.advance().items():
                 if name == "evry" and server.phase == "masked":

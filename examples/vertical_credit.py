@@ -1,9 +1,9 @@
-"""A bank and a payment network train one credit model; both in this process, each in a thread of its own.
+"""A bank and a payment network train a joint credit model, here as two threads of one process.
 
     python examples/vertical_credit.py [ROWS]
 
-Each side is one function that sees its own table and a link to the other. `bluetusk party` does the same in two
-processes over TLS; `docs/vertical/tutorial.md` shows how.
+Each side is one function that gets its own table and a link to the other. `bluetusk party` does the same in two
+processes over TLS; `docs/tutorials/two-csv-files.md` shows how.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy as np
 
 from bluetusk.demo.data import FEATURES, load
 from bluetusk.vertical import GradientBoosting, Link, LogisticRegression, WoEBinning, intersect, local_links
-from bluetusk.vertical.evaluation.metrics import auc, auc_interval
+from bluetusk.vertical.evaluation import auc, auc_interval
 
-BITS = 2048  # for an example; 3072, the default, for data
+BITS = 2048  # short, for an example; use 3072, the default, for real data
 
 
 def bank(ids: np.ndarray, columns: np.ndarray, default: np.ndarray, link: Link) -> None:
-    """Be the guest, who knows who repaid."""
-    rows = intersect(ids, role="guest", link=link)  # positions of the common customers, in one order for both
+    """Run the guest, which knows who repaid."""
+    rows = intersect(ids, role="guest", link=link)  # positions of the common customers, in the same order at both
     x, y = columns[rows], default[rows]
     train = np.arange(len(rows)) < 0.7 * len(rows)  # the order is random: a keyed hash
     print(f"{len(rows)} of {len(ids)} customers in common")
@@ -38,13 +38,13 @@ def bank(ids: np.ndarray, columns: np.ndarray, default: np.ndarray, link: Link) 
 
 
 def show(model: str, labels: np.ndarray, scores: np.ndarray) -> None:
-    """Say how well a model ranks customers that it has not seen."""
+    """Print how well a model ranks customers that it has not seen."""
     low, high = auc_interval(labels, scores)
     print(f"{model + ',':20} AUC {auc(labels, scores):.3f} ({low:.3f} to {high:.3f} at 95 %)")
 
 
 def network(ids: np.ndarray, columns: np.ndarray, link: Link) -> None:
-    """Be the host: the same lines without labels; it learns no score."""
+    """Run the host: the same steps without labels; it learns no score."""
     x = columns[intersect(ids, role="host", link=link)]
     train = np.arange(len(x)) < 0.7 * len(x)
 
@@ -57,7 +57,7 @@ def network(ids: np.ndarray, columns: np.ndarray, link: Link) -> None:
 
 
 def main(rows: int) -> None:
-    """Deal the columns to the two sides; each lacks some of the customers."""
+    """Split the columns between the two sides; each side lacks some of the customers."""
     warnings.filterwarnings("ignore", message="a 2048-bit key")
     customers = load(rows=rows)
     ids = np.array([f"M{k:06d}" for k in range(rows)])

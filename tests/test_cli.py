@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-import functools
+import dataclasses
 import getpass
 import importlib.util
 import json
@@ -234,12 +234,18 @@ def test_bench_compares_threads_only_where_there_are_some(monkeypatch: pytest.Mo
 # -------------------------------------------------------------------------------------------------------------- demo
 
 
+def stronger_penalty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the demo take a third of the rounds."""
+    from bluetusk.demo import runner
+
+    quick = dataclasses.make_dataclass("Plan", [("penalty", float, 0.01)], bases=(runner.Plan,), frozen=True)
+    monkeypatch.setattr(runner, "Plan", quick)
+
+
 def test_demo_prints_one_object_and_draws(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from bluetusk.demo import runner
-
-    monkeypatch.setattr(runner, "Plan", functools.partial(runner.Plan, penalty=0.01))  # a third of the rounds
+    stronger_penalty(monkeypatch)
     picture = tmp_path / "gain.png"
     status, out, err = call(capsys, *QUICK, "--json", "--plot", str(picture))
     assert status == 0
@@ -280,9 +286,7 @@ def test_demo_prints_one_object_and_draws(
 def test_demo_with_dropped_banks_gives_the_model_of_the_rest(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bluetusk.demo import runner
-
-    monkeypatch.setattr(runner, "Plan", functools.partial(runner.Plan, penalty=0.01))  # a third of the rounds
+    stronger_penalty(monkeypatch)
     arguments = ["demo", "banks", "--banks", "5", "--rows", "2000", "--key-size", "2048", "--drop", "2", "--quiet"]
     status, out, err = call(capsys, *arguments, "--threads", "1", "--seed", "3", "--no-compare")
     assert status == 0
@@ -400,7 +404,7 @@ def test_python_m_bluetusk_is_the_command_line() -> None:
 def test_a_closed_standard_output_is_told(words: list[str]) -> None:
     command = [sys.executable, "-m", "bluetusk", *words]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: os.close(1))
-    told = "bluetusk: standard output is closed: send it to a file, or to /dev/null\n"
+    told = "bluetusk: standard output is closed: redirect it to a file or to /dev/null\n"
     assert (done.returncode, done.stderr) == (1, told)
 
 

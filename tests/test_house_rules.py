@@ -277,7 +277,7 @@ OWN_ARRAYS = {
     "paillier/to_shares.py": 1,
     "sharing/_field.py": 2,
     "sharing/_polynomial.py": 2,
-    "sharing/_protocols.py": 2,
+    "sharing/_protocols.py": 1,
     "sharing/_words.py": 3,
     "sharing/array.py": 1,
     "sharing/beaver.py": 2,

@@ -803,7 +803,7 @@ def test_a_fork_goes_on_with_a_table_that_its_parent_builds(keypair):
     builder = threading.Thread(target=lambda: blinder.prepare(100), daemon=True)
     builder.start()
     until = time.monotonic() + SECONDS
-    while not blinder._kernel.table_bytes and time.monotonic() < until:
+    while not blinder.kernel.table_bytes and time.monotonic() < until:
         time.sleep(0)
     assert in_child(lambda: blinder.prepare(100), 5.0) == 0
     builder.join(SECONDS)

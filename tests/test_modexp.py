@@ -259,8 +259,8 @@ def test_multiexp_arguments():
     for bases, bad, error, message in [
         (2, [1], TypeError, "bases must be a sequence"),
         ([2], 1, TypeError, "exponents must be a sequence"),
-        ([2], [1, 2], ValueError, "exponents has 2 numbers for 1 bases"),
-        ([2, 3], [[1, 2], [3]], ValueError, r"exponents\[1\] has 1 numbers for 2 bases"),
+        ([2], [1, 2], ValueError, "exponents has 2 numbers, but bases has 1"),
+        ([2, 3], [[1, 2], [3]], ValueError, r"exponents\[1\] has 1 numbers, but bases has 2"),
         ([2, 3], [[1, 2], 3], TypeError, r"exponents\[1\] must be a row"),
         ([2, 3], [[1, 2], [3, 1.5]], TypeError, r"exponents\[1\]\[1\] must be an int"),
         ([2, 3], np.zeros((2, 2)), TypeError, r"exponents\[0\] must be an array of integers"),

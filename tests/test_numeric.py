@@ -269,13 +269,13 @@ def test_the_gate_gives_plain_arrays_and_copies_none():
 
 
 def test_the_gate_names_the_argument():
-    with pytest.raises(ValueError, match=r"^codes does not become an array: .*inhomogeneous"):
+    with pytest.raises(ValueError, match=r"^codes cannot be converted to an array: .*inhomogeneous"):
         as_array([[1], [2, 3]], "codes")
-    with pytest.raises(ValueError, match=r"^codes does not become an array: "):
+    with pytest.raises(ValueError, match=r"^codes cannot be converted to an array: "):
         as_array(["a"], "codes", np.int64)
-    with pytest.raises(TypeError, match=r"^codes does not become an array: "):
+    with pytest.raises(TypeError, match=r"^codes cannot be converted to an array: "):
         as_array([None, {}], "codes", np.int64)
-    with pytest.raises(ValueError, match=r"^codes does not become an array: "):
+    with pytest.raises(ValueError, match=r"^codes cannot be converted to an array: "):
         as_array([2**70], "codes", np.int64)
 
 
@@ -342,9 +342,9 @@ def test_masks_are_refused_in_all_that_numpy_goes_through(x, where):
 def test_what_holds_itself_ends():
     endless = [1]
     endless.append(endless)
-    with pytest.raises(ValueError, match=r"^x does not become an array"):
+    with pytest.raises(ValueError, match=r"^x cannot be converted to an array"):
         as_array(endless, "x")
-    with pytest.raises(ValueError, match=r"^x does not become an array"):
+    with pytest.raises(ValueError, match=r"^x cannot be converted to an array"):
         as_array(UserString("ab"), "x")  # its characters are such texts again
     assert as_numbers(Seq([Seq([1, 2]), (3, 4)]), "x").tolist() == [[1, 2], [3, 4]]
 

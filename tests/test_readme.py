@@ -6,9 +6,12 @@ import doctest
 import re
 from pathlib import Path
 
+import pytest
+
 import bluetusk as bt
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
 
 
 def test_example() -> None:
@@ -28,9 +31,14 @@ def test_two_commands() -> None:
     assert tests.endswith(".venv/bin/python -m pytest -q")
 
 
-def test_names_exist() -> None:
-    """Every bt.name that the README speaks of is there."""
-    for name in set(re.findall(r"\bbt((?:\.[A-Za-z_]+)+)", README.read_text())):
+def test_short() -> None:
+    assert len(README.read_text().splitlines()) <= 120
+
+
+@pytest.mark.parametrize("path", [README, *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda path: path.name)
+def test_names_exist(path: Path) -> None:
+    """Every bt.name that a document speaks of is there."""
+    for name in set(re.findall(r"\bbt((?:\.[A-Za-z_]+)+)", path.read_text())):
         thing: object = bt
         for part in name.strip(".").split("."):
             thing = getattr(thing, part)

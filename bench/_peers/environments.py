@@ -29,7 +29,7 @@ class Peer:
 MODERN = ("3.12", "3.11", "3.13", "3.10")
 
 PEERS: tuple[Peer, ...] = (
-    Peer("HEU", "heu", "heu.numpy", ("3.10",), ("sf-heu==0.6.0b0",)),  # 0.5 has more wheels and is slower
+    Peer("HEU", "heu", "heu.numpy", ("3.10",), ("sf-heu==0.6.0b0",)),  # 0.5 has more wheels but is slower
     Peer("pypaillier", "pypaillier", "paillier", MODERN, ("pypaillier==0.8.0",)),
     Peer(
         "IPCL",

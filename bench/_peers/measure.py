@@ -37,7 +37,7 @@ class Plan:
 
 
 def contestants(row: Row, workers: Sequence[Worker], can: dict[str, set[str]]) -> list[Contestant]:
-    """Who takes part: those whose library can; our own worker twice where the rival lives in it."""
+    """Return the libraries that have the row's operation; our worker twice if it also runs the rival."""
     ours = next(worker for worker in workers if worker.label == OURS)
     if row.rival:
         return [Contestant(OURS, ours, row.operation), Contestant(row.rival[0], ours, row.rival[1])]

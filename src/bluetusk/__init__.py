@@ -1,14 +1,14 @@
 """Bluetusk: a compiled kernel for computing on data that nobody may see.
 
 Paillier arrays, batches of modular powers and federated sums at the speed of the hardware; see the README for ten
-lines that work and ``THREAT_MODEL.md`` for what is not protected.
+lines that work, and ``THREAT_MODEL.md`` for what is not protected.
 """
 
 import sys
 
 
 def _by_command() -> bool:
-    """Tell whether the command line asked for this import: then a failure is one line, without a traceback."""
+    """Return whether the command line runs this import: a failure is then one line, without a traceback."""
     # Both `bluetusk` and `python -m bluetusk` (whose argv[0] is "-m" until its module is found) import this package
     # before any code of the command line runs, so its promise of one line is kept here.
     program = "".join(sys.argv[:1])
@@ -23,7 +23,7 @@ if sys.version_info < (3, 10):  # noqa: UP036
 
 
 def _refuse(told: Exception) -> None:
-    """End the import: in one line on the command line, but for an error of this package's code."""
+    """End the import, on the command line with one line, except for an error of this package's code."""
     if _by_command() and not isinstance(told, AttributeError):
         raise SystemExit(f"bluetusk: {told}") from None
     raise told from None
@@ -53,6 +53,9 @@ except ImportError as _error:  # they import nothing but Python's own modules
 
 try:
     require_packages()
+    from bluetusk._kernels import gmp_path
+
+    gmp_path()  # before what takes names from gmpy2: a stub of it has none, and this says what to install
     from bluetusk import evidence, federated, integrations, modexp, paillier, sharing, vertical
     from bluetusk._parallel import set_num_threads
     from bluetusk._selftest import build_info, known_answer_test, selftest

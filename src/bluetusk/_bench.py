@@ -1,4 +1,4 @@
-"""What this machine does in a second: the figures of ``bluetusk bench``."""
+"""Measures the speed of the usual operations on this machine, for ``bluetusk bench``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .paillier.keys import PrivateKey, PublicKey, generate_keypair
 __all__ = ["Figure", "measure"]
 
 _BATCH = 64
-_LONG = 1000  # of what costs a product each
+_LONG = 1000  # of operations that cost a product each
 _MATRIX = (128, 1000)
 _POWERS = 16
 _AT_LEAST = 0.4  # seconds for each figure
@@ -54,7 +54,7 @@ class Figure:
 
     @property
     def per_second(self) -> float:
-        """How many of them in a second."""
+        """How many units in a second."""
         return 1.0 / self.seconds
 
 
@@ -83,7 +83,7 @@ def measure(key_size: int = 3072, threads: int | None = None) -> Iterator[Figure
     Yields
     ------
     Figure
-        Fresh keys, fresh obfuscators: nothing that was computed before is counted. Powers have a modulus of the size of
+        With fresh keys and fresh obfuscators: no figure uses earlier results. Powers have a modulus of the size of
         n^2 and an exponent of 1024 bits.
 
     Examples
@@ -93,7 +93,7 @@ def measure(key_size: int = 3072, threads: int | None = None) -> Iterator[Figure
     """
     start = time.perf_counter()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # 2048 bits: it was asked for, for its speed
+        warnings.simplefilter("ignore", UserWarning)  # 2048 bits: requested, for its speed
         pub, priv = generate_keypair(key_size, threads=threads)
         another, its_owner = generate_keypair(key_size, threads=threads)
     yield Figure("generate a key pair", (time.perf_counter() - start) / 2, "key")
@@ -105,7 +105,7 @@ def measure(key_size: int = 3072, threads: int | None = None) -> Iterator[Figure
 
 
 def _works(pub: PublicKey, priv: PrivateKey, another: bytes, threads: int | None) -> list[_Work]:
-    """List what is timed under one key; `another` is a public key of which this process holds no table."""
+    """List what is timed under one key; `another` is a public key without a table in this process."""
     plan = FixedPoint()
     values = np.linspace(-1.0, 1.0, _BATCH)
     scalars = _scalars(_BATCH)
@@ -154,16 +154,12 @@ def _scalars(n: int) -> NDArray[np.int64]:
 
 
 def _powers(bits: int, threads: int | None) -> Iterator[Figure]:
-    """Batches of powers, and what gmpy2 takes for the same on one thread."""
+    """Batches of powers, and the same by gmpy2 on one thread."""
     bases = [gmpy2.mpz(int.from_bytes(os.urandom(bits // 8), "little")) for _ in range(_POWERS + 1)]
     modulus = bases.pop() | (gmpy2.mpz(1) << (bits - 1)) | 1
     exponent = gmpy2.mpz(int.from_bytes(os.urandom(128), "little"))
 
-    def ours() -> object:
-        return powmod(bases, exponent, modulus, threads=threads)
-
-    def theirs() -> object:
-        return gmpy2.powmod_base_list(bases, exponent, modulus)
-
-    yield Figure(f"powers modulo {bits} bits", _time(ours, len(bases)), "power")
-    yield Figure("the same by gmpy2, one thread", _time(theirs, len(bases)), "power")
+    spent = _time(lambda: powmod(bases, exponent, modulus, threads=threads), len(bases))
+    yield Figure(f"powers modulo {bits} bits", spent, "power")
+    spent = _time(lambda: gmpy2.powmod_base_list(bases, exponent, modulus), len(bases))
+    yield Figure("the same by gmpy2, one thread", spent, "power")

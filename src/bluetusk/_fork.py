@@ -1,4 +1,4 @@
-"""Which process this is: what serves once must not serve in a parent and in its fork as well.
+"""Identifies this process: what may be used once must not be used in a parent and in its fork as well.
 
 A process id does not tell: ids repeat, and the first child in a new pid namespace may have the number of its parent.
 """
@@ -23,14 +23,14 @@ _here = _Process()
 
 
 def process() -> object:
-    """Return what stands for this process; in a forked child it ``is not`` what it was in the parent.
+    """Return an object for this process; a forked child gets another one than its parent.
 
     Examples
     --------
     >>> process() is process()
     True
     """
-    if _here.pid != os.getpid():  # a hook that runs in the child before ours, or a fork that Python was not told of
+    if _here.pid != os.getpid():  # a hook that runs in the child before ours, or a fork that bypassed Python
         _forked()
     return _here
 

@@ -1,4 +1,4 @@
-"""Objects that never change: what is set when they are made, and the error for whoever sets more."""
+"""Objects that never change: attributes are set when they are made, any other setting is an error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Frozen"]
 class Frozen:
     """Base of classes whose attributes are set by :meth:`_put` once and by nobody else.
 
-    ``_unchanging`` is the error's text; braces in it take what was tried.
+    ``_unchanging`` is the error's text; its braces are filled with the attempted change.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a file of ours holds, told without a secret: ``bluetusk inspect``."""
+"""Describes a bluetusk file without revealing a secret, for ``bluetusk inspect``."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def describe(path: str | os.PathLike[str]) -> list[tuple[str, str | int]]:
     Parameters
     ----------
     path : path-like
-        A frame of any kind, or a public key as JSON. Only its header is read, but for public keys, which are checked.
+        A frame of any kind, or a public key as JSON. Only its header is read, except for public keys, which are read
+        whole and checked.
 
     Returns
     -------
@@ -77,11 +78,11 @@ def describe(path: str | os.PathLike[str]) -> list[tuple[str, str | int]]:
     Raises
     ------
     FrameError
-        If the file is neither.
+        If the file is neither of these.
     InvalidKey
-        If it is a public key that fails a check.
+        If the file is a public key that fails a check.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
 
     Examples
     --------
@@ -102,13 +103,13 @@ def describe(path: str | os.PathLike[str]) -> list[tuple[str, str | int]]:
         if not start.startswith(MAGIC[: len(start)]) or not start:
             raise FrameError(f"{path} is neither a frame of bluetusk nor a public key as JSON")
         header, payload = read_header(file)
-        kind = Kind(int.from_bytes(start[6:8], "little"))  # a kind that we know, or read_header had refused
+        kind = Kind(int.from_bytes(start[6:8], "little"))  # a known kind, or read_header had refused it
         there = os.fstat(file.fileno()).st_size - file.tell()
         if there != payload:
             how = "truncated" if there < payload else "followed by other bytes"
             if there > payload and kind in _FILES:
                 how += " (a file of many frames: `bluetusk evidence` reads it)"
-            raise FrameError(f"{path} is {how}: its payload should take {payload} bytes, there are {there}")
+            raise FrameError(f"{path} is {how}: its payload should have {payload} bytes, not {there}")
     told: list[tuple[str, str | int]] = [("kind", kind.name), ("holds", _MEANING[kind]), ("version", VERSION)]
     if kind is Kind.PUBLIC_KEY:
         return [*told, *_public(PublicKey.from_bytes(Path(path).read_bytes()))]
@@ -132,7 +133,7 @@ def _public(key: PublicKey) -> list[tuple[str, str | int]]:
 
 
 def _text(value: Any) -> str:
-    """Write a header's value on one line that a terminal can bear, whoever chose it."""
+    """Write a header's value on one line of printable characters."""
     if isinstance(value, bytes):
         text = value[:_SHOWN].hex()
     elif isinstance(value, dict):

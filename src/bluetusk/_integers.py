@@ -45,7 +45,7 @@ def integers(x: Any, name: str) -> tuple[list[gmpy2.mpz], bool]:
     return [integer(v, f"{name}[{i}]") for i, v in enumerate(x)], False
 
 
-def limbs_of(values: Sequence[gmpy2.mpz], limbs: int) -> npt.NDArray[np.uint64]:
+def limbs_of(values: Sequence[gmpy2.mpz] | Sequence[int], limbs: int) -> npt.NDArray[np.uint64]:
     """Return the values, none negative, as rows of `limbs` limbs, the least significant first."""
     data = b"".join([v.to_bytes(8 * limbs, "little") for v in values])
     return np.frombuffer(data, np.uint64).reshape(len(values), limbs)
@@ -67,7 +67,7 @@ def rows_of(exponents: Any) -> tuple[list[list[gmpy2.mpz]], bool]:
             rows = [integers(v, f"exponents[{r}]") for r, v in enumerate(exponents)]
             for r, (_, single) in enumerate(rows):
                 if single:
-                    raise TypeError(f"exponents[{r}] must be a row of integers, as its neighbours are")
+                    raise TypeError(f"exponents[{r}] must be a row of integers, like its neighbours")
             return [row for row, _ in rows], False
     values, single = integers(exponents, "exponents")
     if single:

@@ -1,4 +1,4 @@
-"""Locks that survive what Python does to them.
+"""Locks that interrupts, finalisers and forks cannot leave locked.
 
 A lock is taken by ``with`` alone, and must be one of C's: between its ``__enter__`` and the body, and between the body
 and its ``__exit__``, CPython handles no signal (bpo-29988), so that an interrupt cannot leave it locked. This does not
@@ -17,11 +17,11 @@ __all__ = ["Locked", "UnderWay", "refuse_reentry"]
 
 
 class UnderWay(ProtocolAbort):
-    """Refuses what this thread is in the middle of: nothing that the other party did, and no answer to it."""
+    """Refuses a call from within another one on this thread; not a fault of the other party, nor an answer to it."""
 
 
 class Locked:
-    """Has a lock, `_lock`, that a forked child finds open: the thread that held it in the parent is not there.
+    """Has a lock, `_lock`, that is open in a forked child: the thread that held it in the parent does not exist there.
 
     What the lock guards must change in one step, so that an interrupt or a fork finds it as it was or as it became.
     """
@@ -32,7 +32,7 @@ class Locked:
 
 
 def refuse_reentry(lock: threading.RLock, what: str) -> None:
-    """Refuse what this thread is in the middle of; called before ``with lock``, where the first one would be undone.
+    """Refuse a call from within another one on this thread; called before ``with lock``, which would let it in.
 
     A signal handler, a finaliser or a callback runs on the thread that it interrupts. It cannot wait for the end of
     what it interrupted; other threads do wait, in ``with lock``.
@@ -40,9 +40,9 @@ def refuse_reentry(lock: threading.RLock, what: str) -> None:
     Parameters
     ----------
     lock : threading.RLock
-        Held by whoever does `what`.
+        The lock held during `what`.
     what : str
-        For the message: "another `what` is under way on this thread".
+        The operation, for the message: "another `what` is under way on this thread".
 
     Raises
     ------

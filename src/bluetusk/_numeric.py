@@ -1,4 +1,4 @@
-"""What may enter as numbers: integers and floats that are exact here, and nothing that would be rounded unseen."""
+"""Checks and converts the numbers that callers give: exact integers and floats, and nothing that would be rounded."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "Bools",
+    "Floats",
+    "Ints",
     "NumberArray",
     "as_array",
     "as_int",
@@ -19,6 +22,7 @@ __all__ = [
     "axis_index",
     "axis_tuple",
     "index_text",
+    "is_real",
     "refuse_masks",
     "refuse_missing",
 ]
@@ -27,8 +31,12 @@ NumberArray: TypeAlias = (
     "npt.NDArray[np.int64] | npt.NDArray[np.uint64] | npt.NDArray[np.float64] | npt.NDArray[np.object_]"
 )
 
+Floats: TypeAlias = "npt.NDArray[np.float64]"
+Ints: TypeAlias = "npt.NDArray[np.int64]"
+Bools: TypeAlias = "npt.NDArray[np.bool_]"
+
 _MAX_EXPONENT = 400
-"""Beyond every double; a Decimal may name a power of ten that no memory holds."""
+"""Beyond every double; a Decimal may have an exponent whose power of ten does not fit in memory."""
 
 
 def as_int(value: object, name: str, low: int | None = None, high: int | None = None) -> int:
@@ -55,7 +63,7 @@ def axis_index(axis: SupportsIndex, ndim: int) -> int:
     numpy.exceptions.AxisError
         If an array of `ndim` axes does not have it.
     TypeError
-        For what is not an int.
+        If `axis` is not an int.
 
     Examples
     --------
@@ -76,7 +84,7 @@ def axis_tuple(axis: SupportsIndex | Sequence[SupportsIndex], ndim: int) -> tupl
     numpy.exceptions.AxisError, TypeError
         As :func:`axis_index`.
     ValueError
-        For an axis that is given twice.
+        If an axis is repeated.
 
     Examples
     --------
@@ -96,7 +104,7 @@ def index_text(name: str, shape: tuple[int, ...], flat: int) -> str:
 
 
 def refuse_masks(x: object, name: str) -> None:
-    """Refuse what :mod:`numpy.ma` masks, also inside lists and slices: ``numpy.asarray`` drops the mask without a word.
+    """Refuse what :mod:`numpy.ma` masks, also inside lists and slices: ``numpy.asarray`` drops the mask silently.
 
     Raises
     ------
@@ -134,7 +142,7 @@ def _look_into(x: object, name: str, axes: int, *, numbers: bool) -> None:
 
 
 def _listed(x: Any) -> list[Any]:
-    """Return what NumPy would go through: nothing for an object without a length, such as a sparse matrix."""
+    """Return the elements that NumPy would iterate over: none for an object without a length, as a sparse matrix."""
     if not _is_listed(type(x)):  # type: ignore[arg-type]  # types are hashable
         return []
     try:
@@ -146,13 +154,13 @@ def _listed(x: Any) -> list[Any]:
 
 @functools.lru_cache(maxsize=256)  # of types: asked once for each list in a list
 def _may_hold(kind: type[Any]) -> bool:
-    """Tell whether there is anything to look into, or to refuse, in an object of this type."""
+    """Return whether an object of this type may hold a mask or anything else to refuse."""
     return issubclass(kind, np.ndarray | bytearray) or _is_listed(kind)  # type: ignore[arg-type]
 
 
 @functools.lru_cache(maxsize=256)
 def _is_listed(kind: type[Any]) -> bool:
-    """Tell whether NumPy goes through such objects one element after the other: they need not be a Sequence."""
+    """Return whether NumPy iterates over such objects element by element: they need not be a Sequence."""
     if issubclass(kind, _FLAT) or any(hasattr(kind, name) for name in _AS_ARRAYS):
         return False
     return issubclass(kind, Sequence) or (hasattr(kind, "__getitem__") and hasattr(kind, "__len__"))
@@ -179,7 +187,7 @@ def refuse_missing(x: object, name: str) -> None:
 
 
 def as_array(x: Any, name: str, dtype: npt.DTypeLike | None = None) -> npt.NDArray[Any]:
-    """Return ``numpy.asarray(x, dtype)`` of what a caller gave: the gate through which every argument becomes an array.
+    """Return ``numpy.asarray(x, dtype)`` of what a caller gave: used for every argument that becomes an array.
 
     Raises
     ------
@@ -204,7 +212,7 @@ def _converted(x: Any, name: str, dtype: npt.DTypeLike | None, *, numbers: bool)
         array = np.asanyarray(x, dtype)
     except (ValueError, TypeError, OverflowError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{name} does not become an array: {error}") from None
+        raise kind(f"{name} cannot be converted to an array: {error}") from None
     if array is not x and (array.dtype.kind == "O" or isinstance(array, np.ma.MaskedArray)):
         refuse_masks(array, name)  # what an __array__ gave
     return np.asarray(array)
@@ -216,10 +224,10 @@ def as_numbers(x: Any, name: str) -> NumberArray:
     Parameters
     ----------
     x : array_like
-        Whatever NumPy makes an array of numbers: any bool, integer or float dtype up to 64 bits in any byte order and
-        layout, a Python or NumPy number, sequences of them (lists, ranges, ``array.array``) and memoryviews, object
-        arrays of ints, floats, :class:`~fractions.Fraction` and :class:`~decimal.Decimal`, series and frames of pandas
-        without missing values. True counts as 1 and False as 0, as in NumPy's arithmetic.
+        Anything that NumPy converts to an array of numbers: any bool, integer or float dtype up to 64 bits in any byte
+        order and layout, a Python or NumPy number, sequences of them (lists, ranges, ``array.array``) and memoryviews,
+        object arrays of ints, floats, :class:`~fractions.Fraction` and :class:`~decimal.Decimal`, series and frames of
+        pandas without missing values. True counts as 1 and False as 0, as in NumPy's arithmetic.
     name : str
         The argument's name, for messages.
 
@@ -263,8 +271,13 @@ def as_numbers(x: Any, name: str) -> NumberArray:
     raise TypeError(f"{name} must hold integers or floats up to 64 bits, not {dtype}: {remedy}")
 
 
+def is_real(a: npt.NDArray[Any]) -> bool:
+    """Tell whether an operand counts as real numbers: its type decides, never its values."""
+    return a.dtype.kind == "f" or (a.dtype == object and any(isinstance(v, Fraction) for v in a.flat))
+
+
 def _from_python(x: Any, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Undo what NumPy does to Python's ints beside floats: those beyond 2^53 get rounded."""
+    """Keep Python's ints beside floats exact: NumPy rounds those beyond 2^53."""
     if hasattr(x, "__array__") or hasattr(x, "__array_interface__") or hasattr(x, "__buffer__"):
         return array
     objects = np.asarray(x, dtype=object)
@@ -287,7 +300,7 @@ def _from_frame(x: Any, name: str) -> NumberArray:
 
 
 def _fits_double(column: NumberArray) -> bool:
-    """Tell whether every number is one that a double holds."""
+    """Return whether a double holds every number exactly."""
     if column.dtype.kind in "iu":
         return not column.size or max(int(column.max()), -int(column.min())) <= 1 << 53
     return column.dtype.kind == "f"

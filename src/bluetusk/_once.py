@@ -1,4 +1,4 @@
-"""Objects that may serve once: what makes every view of them spent together, and why there are no copies.
+"""Objects that may be used once: all views of one are spent together, and none can be copied.
 
 A mask that hides one value hides no second one: the difference of two masked values is the difference of the values.
 """
@@ -14,11 +14,11 @@ __all__ = ["Uncopied", "Uses"]
 
 
 class Uncopied:
-    """Base of classes of which there must be no copies; ``_no_copy`` says what a copy would do."""
+    """Base of classes that cannot be copied; ``_no_copy`` is the reason, for the error."""
 
     __slots__ = ()
 
-    _no_copy = "two copies could serve twice"
+    _no_copy = "two copies could be used twice"
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError(f"a {type(self).__name__} cannot be pickled or copied: {self._no_copy}")
@@ -33,18 +33,18 @@ class Uncopied:
         self.__reduce_ex__(0)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
-        self.__reduce_ex__(0)
+        self.__copy__()
 
 
 class Uses(Uncopied):
-    """Which parts of something have served: one object for all views of it, in the process that made it.
+    """Which parts of an object were used: shared by all its views, in the process that made it.
 
     Parameters
     ----------
     name : str
-        What it is, for messages.
+        The object's name, for messages.
     hides : str
-        What would show if it served again.
+        What a second use would reveal.
 
     Examples
     --------
@@ -54,7 +54,7 @@ class Uses(Uncopied):
     >>> uses.spend(None)
     Traceback (most recent call last):
         ...
-    bluetusk.errors.ProtocolAbort: this pair has served already, and a second use would show a difference: take another
+    bluetusk.errors.ProtocolAbort: this pair was already used; a second use would reveal a difference: take a new one
     """
 
     __slots__ = ("_hides", "_name", "_process", "_spent")
@@ -64,16 +64,16 @@ class Uses(Uncopied):
         self._spent: dict[int | None, object] = {}
 
     def spent(self, part: int | None) -> bool:
-        """Whether this part, or the whole (None) or a part of it, has served."""
+        """Whether this part, or the whole (None) or a part of it, was used."""
         return bool(self._spent) if part is None else part in self._spent or None in self._spent
 
     def spend(self, part: int | None) -> None:
-        """Note that a part serves now, or the whole (None): before anything that it masks is computed.
+        """Note the use of a part, or the whole (None), before anything that it masks is computed.
 
         Raises
         ------
         ProtocolAbort
-            If it, the whole or a part of it has served, or this process is a fork of the one that made it.
+            If it, the whole or a part of it was used, or this process is a fork of the one that made it.
         """
         if self._process is not process():
             raise ProtocolAbort(
@@ -87,5 +87,5 @@ class Uses(Uncopied):
             if first and part is None:
                 del self._spent[None]  # it did not serve: the parts that have not are still good
             raise ProtocolAbort(
-                f"this {self._name} has served already, and a second use would show {self._hides}: take another"
+                f"this {self._name} was already used; a second use would reveal {self._hides}: take a new one"
             )

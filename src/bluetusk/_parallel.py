@@ -1,11 +1,12 @@
-"""The one place that splits a batch over threads, reports progress and honours Ctrl-C.
+"""Splits batches over threads, reports progress and honours Ctrl-C.
 
 A batch of `n` elements is cut into slices of at most about 50 ms of work each, so that a signal is seen and progress
 moves. A slice is a half-open range ``[lo, hi)``; slices begin at multiples of `align`, because a backend keeps its
 elements in groups (``bt_mont.h``). Slices write to disjoint places, so results never depend on the number of threads.
 
-The calling thread works too; its helpers are threads that stay, because a batch may take no longer than starting one.
-Each takes the next slice when it has finished one, and slices become small towards the end, so all end together.
+The calling thread works too; its helpers are persistent threads, because a batch may take no longer than starting a
+thread. Each takes the next slice when it has finished one, and slices become small towards the end, so all end
+together.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -28,7 +30,16 @@ from numpy.typing import NDArray
 
 from ._numeric import as_int
 
-__all__ = ["LEAST_US", "get_num_threads", "resolve_threads", "run", "run_slices", "set_num_threads", "slices_by_cost"]
+__all__ = [
+    "LEAST_US",
+    "get_num_threads",
+    "num_threads",
+    "resolve_threads",
+    "run",
+    "run_slices",
+    "set_num_threads",
+    "slices_by_cost",
+]
 
 Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)`` from the calling thread, after each finished slice."""
@@ -38,8 +49,9 @@ _SLICE_US = 50_000.0
 LEAST_US = 500.0
 """Of the last slices, so that threads end within so long of each other; a batch that is shorter wakes no helper."""
 _MAX_THREADS = 1024
-_MOMENT = 0.1  # seconds after which a waiting thread looks whether it waits in vain
+_MOMENT = 0.1  # seconds after which a waiting thread checks whether to stop waiting
 _num_threads: int | None = None
+_block_threads: ContextVar[int | None] = ContextVar("_block_threads", default=None)
 
 
 def set_num_threads(n: int) -> None:
@@ -74,6 +86,8 @@ def get_num_threads() -> int:
         At least 1.
     """
     global _num_threads
+    if (count := _block_threads.get()) is not None:
+        return count
     if _num_threads is None:
         text = os.environ.get("BLUETUSK_NUM_THREADS", "")
         if text:
@@ -87,8 +101,35 @@ def get_num_threads() -> int:
     return _num_threads
 
 
+@contextlib.contextmanager
+def num_threads(threads: int | None) -> Iterator[None]:
+    """Set how many threads the batches of a ``with`` block use, operators too, in the thread that runs it alone.
+
+    Parameters
+    ----------
+    threads : int, optional
+        As for :func:`set_num_threads`; None changes nothing.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`resolve_threads`.
+
+    Examples
+    --------
+    >>> with num_threads(3):
+    ...     get_num_threads()
+    3
+    """
+    token = _block_threads.set(resolve_threads(threads) if threads is not None else _block_threads.get())
+    try:
+        yield
+    finally:
+        _block_threads.reset(token)
+
+
 def resolve_threads(threads: int | None) -> int:
-    """Return the number of threads that a call uses which was given `threads`; None stands for the default.
+    """Return the number of threads for a call's argument `threads`; None means the default.
 
     Raises
     ------
@@ -159,7 +200,7 @@ def run(
     work : callable
         Computes elements ``lo .. hi - 1``; must release the GIL to profit from threads, and may be called from any
         thread. The first exception that it raises stops the batch and is raised here. With `progress` it may be
-        called again for a slice: in a child that `progress` forked, for those that helpers of the parent had begun.
+        called again for a slice: in a child that `progress` forked, for slices that helpers of the parent had begun.
     cost_us : float
         Rough microseconds per element, for the size of a slice.
     align : int
@@ -195,7 +236,7 @@ def run_slices(
 ) -> None:
     """Call ``work(lo, hi)`` for the slices given, begun in their order: the longest first, so that all end together.
 
-    Otherwise as :func:`run`; `total` is what `progress` is told.
+    Otherwise as :func:`run`; `total` is the second argument of `progress`.
     """
     batch = _Batch(slices, work)
     try:
@@ -294,7 +335,7 @@ class _Batch:
         return self._told
 
     def news(self) -> bool:
-        """Return whether more is finished than :meth:`done` has told."""
+        """Return whether more is finished than :meth:`done` last returned."""
         return self._told < sum(itertools.compress(self._sizes, self.finished))
 
 
@@ -307,7 +348,7 @@ class _Helper(threading.Thread):
         self._crew, self._place = crew, place
 
     def run(self) -> None:
-        """Serve until told to end, or not wanted any more."""
+        """Help with batches until asked to end, or no longer needed."""
         while self._crew.join(self, self._place):
             asked = self._crew.asked.get()
             if isinstance(asked, _End):

@@ -28,7 +28,7 @@ _ZEROS = bytes(_CHUNK)  # what is encrypted: the output is the key stream itself
 class Stream:
     """A stream of uniform words.
 
-    Not to be shared between threads without a lock: each call takes the words after those of the call before.
+    Not to be shared between threads without a lock: each call takes the next words of the stream.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class Stream:
         return f"<Stream {'of a seed' if self._process is None else 'fresh'}>"
 
     def __reduce__(self) -> Any:
-        raise TypeError("a Stream cannot be pickled or copied: its words would come twice; make a new one")
+        raise TypeError("a Stream cannot be pickled or copied: its words would be used twice; make a new one")
 
     def _start(self, key: bytes) -> None:
         self._context: CipherContext = Cipher(AES(key), CTR(bytes(16))).encryptor()
@@ -78,7 +78,8 @@ class Stream:
         Raises
         ------
         TypeError
-            If it holds anything but unsigned integers: other types have values that uniform bits do not fill evenly.
+            If `out` is not a C-contiguous array of unsigned integers: uniform bits are not uniform values of other
+            types.
         """
         if out.dtype.kind != "u" or not out.flags.c_contiguous:
             raise TypeError(f"out must be a C-contiguous array of unsigned integers, not of {out.dtype}")
@@ -129,12 +130,12 @@ class Stream:
         bound : int
             1 to 2^64.
         shape : int or tuple of int
-            Of the result.
+            Shape of the result.
 
         Returns
         -------
         ndarray of uint64
-            Which words were refused shows in the time, and says nothing about those that were kept.
+            The time depends on which words were rejected, which is independent of those returned.
         """
         if not 1 <= bound <= 1 << 64:
             raise ValueError(f"bound must be 1 to 2^64, not {bound}")

@@ -49,7 +49,7 @@ def require_packages() -> None:
 
 
 def _imported(module: str, name: str) -> ModuleType:
-    """Import a module of the package ``name``; whatever ends that becomes one line, but for a user's Ctrl-C."""
+    """Import a module of the package ``name``; any failure becomes one line, except a user's Ctrl-C."""
     try:
         return importlib.import_module(module)
     except BaseException as error:
@@ -76,7 +76,7 @@ def _broken(name: str, error: BaseException) -> ImportError:
 
 
 def explained(error: Exception) -> Exception:
-    """Return what ended the package's import, with a remedy where a module is missing or does not load.
+    """Return the reason why the import failed, with a remedy where a module is missing or does not load.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Exact rounding of whole arrays: to integers at a scale, to an L2 norm, and back to doubles.
+"""Rounds arrays exactly: to integers at a scale, to an L2 norm, and back to doubles.
 
 The kernel does what fits 64 bits; Python integers and fractions do the rest, with the same results.
 """
@@ -133,7 +133,7 @@ def to_int_array(ints: list[int], shape: tuple[int, ...]) -> IntArray | ObjectAr
 
 
 def shrink(q: IntArray | ObjectArray, limit: int) -> tuple[IntArray, bool]:
-    """Bring the L2 norm of integers to at most `limit`; say whether that changed them.
+    """Bring the L2 norm of integers to at most `limit`; return whether that changed them.
 
     All of them are multiplied by ``limit / norm``, cut to 64 significant bits, and cut toward zero, so the new norm is
     at most `limit` without a second look. An int64 `q` is changed in place.

@@ -1,4 +1,4 @@
-"""What this build is and whether it computes right: ``build_info``, ``selftest``, the known answers of every import."""
+"""Describes and tests this build: ``build_info``, ``selftest``, and the known answers that every import checks."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class SelfTestResult(NamedTuple):
 
 
 def _cpu_flags() -> set[str]:
-    """Return what the Linux kernel lists of an x86-64 CPU: an answer that does not come from our own CPUID."""
+    """Return the flags that the Linux kernel lists for an x86-64 CPU: an answer independent of our own CPUID check."""
     if platform.machine() != "x86_64":  # an emulator of another machine may show its host's list
         return set()
     try:
@@ -63,7 +63,7 @@ def _cpu_flags() -> set[str]:
 
 
 def _slow_backend() -> str:
-    """Say which instructions of this CPU the build leaves unused; an empty string if there are none."""
+    """Return which instructions of this CPU the build leaves unused; an empty string if none."""
     if _CHOSEN not in ("", "auto"):
         return ""
     flags = _cpu_flags()
@@ -175,7 +175,7 @@ def selftest() -> list[SelfTestResult]:
     Raises
     ------
     BluetuskError
-        If one fails; the message names it.
+        If a test fails; the message names it.
 
     Warns
     -----
@@ -188,7 +188,7 @@ def selftest() -> list[SelfTestResult]:
     >>> [result.name for result in bt.selftest()][:2]
     ['known answers', 'encrypt and decrypt']
     """
-    # the parts above this file in the house: imported when asked for
+    # the parts above this file in the house: imported when needed
     from bluetusk.paillier import CipherArray, PrivateKey
 
     key: list[PrivateKey] = []

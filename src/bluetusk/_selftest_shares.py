@@ -1,4 +1,4 @@
-"""The self-tests of shares, masks and noise: published answers where there are some, elsewhere plain Python."""
+"""Tests shares, masks and noise against published answers where there are some, elsewhere against plain Python."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SAMPLES = {
 def known_answers(expect: Expect) -> None:
     """Compare the bulk generator and the kernels of shares with fixed answers; under a millisecond, at every import.
 
-    On one thread: an import must not depend on what the environment says of threads.
+    On one thread: an import must not depend on the environment's number of threads.
     """
     expect(Stream(bytes(32)).bytes(48).hex() == _KEY_STREAM, "AES-256-CTR")
     _additive(expect)

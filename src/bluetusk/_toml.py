@@ -1,4 +1,4 @@
-"""TOML, on every CPython that is promised."""
+"""Reads TOML on every supported CPython."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["load"]
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a TOML file; ValueError, with the line, if it is none."""
+    """Read a TOML file; ValueError, with the line, if it is malformed."""
     try:
         import tomllib
     except ModuleNotFoundError:  # CPython 3.10
@@ -18,4 +18,4 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         return dict(tomllib.loads(Path(path).read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
-        raise ValueError(f"{os.fspath(path)} is no TOML file: {err}") from None
+        raise ValueError(f"{os.fspath(path)} is not a TOML file: {err}") from None

@@ -1,4 +1,4 @@
-"""Real numbers <-> integers: one plan for the slots of a ciphertext, for masks and for shares.
+"""Encodes real numbers as integers and back, by one plan for ciphertext slots, masks and shares.
 
 A plan says how a real number becomes an integer (a scale that is a power of 2 or of 10, exact rounding half to even),
 how large it may be, how many such integers may be added, and so how wide a slot must be. Parties that add up each
@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from ._frozen import Frozen
 from ._kernels.pack import MAX_SLOT
-from ._numeric import NumberArray, as_int, as_numbers, index_text, refuse_masks
+from ._numeric import NumberArray, as_int, as_numbers, index_text, is_real, refuse_masks
 from ._rounding import (
     MAX_FRAC,
     MAX_INT64,
@@ -55,7 +55,7 @@ class FixedPoint(Frozen):
 
     Rounding is to nearest, ties to even, of the exact product. With ``Q = floor(clip * 2**frac_bits)`` every encoded
     integer satisfies ``|q| <= Q``; which numbers are too large is decided on the integers. A number within the clip is
-    never refused: where ``clip * 2**frac_bits`` is no whole number, those less than a unit below the clip that would
+    never refused: where ``clip * 2**frac_bits`` is not a whole number, those less than a unit below the clip that would
     round to ``Q + 1`` become ``Q``.
 
     A sum with integer weights of at most `max_weight` in all is bounded by ``B = Q * max_weight`` and needs slots of
@@ -68,13 +68,14 @@ class FixedPoint(Frozen):
     frac_bits : int
         Binary digits after the point, 0 to 900.
     max_weight : int
-        Bound on the sum of the weights: the number of clients where there are no weights.
+        Bound on the sum of the weights; without weights, the number of clients.
     guard_bits : int
         Spare bits of a slot, 0 to 64.
     on_clip : {"raise", "clip", "l2"}
-        What happens beyond the clip. ``"raise"`` refuses; ``"clip"`` brings each number to the clip and counts it;
-        ``"l2"`` takes the clip as the largest L2 norm of the whole array and scales all of it where its norm is larger.
-        That is done on the integers, toward zero, so it is deterministic and the norm of the result is never above Q.
+        What to do with numbers beyond the clip. ``"raise"`` refuses them; ``"clip"`` brings each number to the clip and
+        counts it; ``"l2"`` takes the clip as the largest L2 norm of the whole array and scales all of it where its norm
+        is larger. That is done on the integers, toward zero, so it is deterministic and the norm of the result is never
+        above Q.
     rounding : {"half-even", "stochastic"}
         ``"stochastic"`` rounds up with the probability of the fraction, so that sums are unbiased, with randomness from
         the operating system.
@@ -141,6 +142,12 @@ class FixedPoint(Frozen):
         rounding: Rounding = "half-even",
     ) -> None:
         self._set(2, clip, frac_bits, max_weight, guard_bits, on_clip, rounding, "clip", "frac_bits")
+
+    @classmethod
+    def _of(cls, *settings: Any) -> FixedPoint:
+        plan = cls.__new__(cls)
+        plan._set(*settings)
+        return plan
 
     def _set(
         self,
@@ -227,9 +234,7 @@ class FixedPoint(Frozen):
         >>> bt.FixedPoint.decimal(clip=1000, digits=2).quantise([0.125, 2.675])[0]  # the double 2.675 is a bit less
         array([ 12, 267])
         """
-        plan = cls.__new__(cls)
-        plan._set(10, clip, digits, max_weight, guard_bits, on_clip, rounding, "clip", "digits")
-        return plan
+        return cls._of(10, clip, digits, max_weight, guard_bits, on_clip, rounding, "clip", "digits")
 
     @classmethod
     def money(
@@ -270,9 +275,7 @@ class FixedPoint(Frozen):
         >>> plan.quantise([Decimal("19.99"), Decimal("0.01")])[0]
         array([1999,    1])
         """
-        plan = cls.__new__(cls)
-        plan._set(10, limit, digits, max_weight, guard_bits, on_clip, "half-even", "limit", "digits")
-        return plan
+        return cls._of(10, limit, digits, max_weight, guard_bits, on_clip, "half-even", "limit", "digits")
 
     @classmethod
     def integers(
@@ -309,15 +312,13 @@ class FixedPoint(Frozen):
         18
         """
         limit = as_int(limit, "limit", 1, MAX_INT64)
-        plan = cls.__new__(cls)
-        plan._set(2, limit, 0, max_weight, guard_bits, on_clip, "half-even", "limit", "frac_bits")
-        return plan
+        return cls._of(2, limit, 0, max_weight, guard_bits, on_clip, "half-even", "limit", "frac_bits")
 
     # ------------------------------------------------------------------------------------------- attributes
 
     @property
     def clip(self) -> int | float:
-        """Largest magnitude in the data's units: an int where the plan is one of whole numbers, else a float.
+        """Largest magnitude in the data's units: an int in a plan of whole numbers, else a float.
 
         Examples
         --------
@@ -389,7 +390,7 @@ class FixedPoint(Frozen):
 
     @property
     def on_clip(self) -> str:
-        """What happens beyond the clip: "raise", "clip" or "l2".
+        """What to do with numbers beyond the clip: "raise", "clip" or "l2".
 
         Examples
         --------
@@ -478,13 +479,13 @@ class FixedPoint(Frozen):
         bits = self.slot_bits
         if bits > MAX_SLOT:
             raise EncodingOverflow(
-                f"plan needs slots of {bits} bits, a slot has at most {MAX_SLOT}: lower clip, max_weight or "
+                f"plan needs slots of {bits} bits, above {MAX_SLOT}: lower clip, max_weight or "
                 "guard_bits, or encrypt with packed=False"
             )
         count = (as_int(key_bits, "key_bits", 1, 1 << 20) - 2) // bits
         if count < 1:
             raise EncodingOverflow(
-                f"plan needs slots of {bits} bits, a key of {key_bits} bits holds none: use a larger key"
+                f"plan needs slots of {bits} bits, but a key of {key_bits} bits holds none: use a larger key"
             )
         return count
 
@@ -502,7 +503,7 @@ class FixedPoint(Frozen):
         Raises
         ------
         EncodingOverflow
-            If it does not fit, naming the widths and the remedy.
+            If the plan does not fit the key; the message names the widths and the remedy.
 
         Examples
         --------
@@ -525,10 +526,11 @@ class FixedPoint(Frozen):
         Parameters
         ----------
         x : array_like
-            Whatever NumPy makes an array of numbers: integers and floats of any dtype up to 64 bits, byte order and
-            layout; bools, which count as 0 and 1; Python numbers; lists, ranges, ``array.array`` and memoryviews of
-            them; object arrays of int, float, :class:`~fractions.Fraction` or :class:`~decimal.Decimal`; series and
-            frames of pandas. Integers never pass through a double. Operands of encrypted arrays follow the same rule.
+            Anything that NumPy converts to an array of numbers: integers and floats of any dtype up to 64 bits, byte
+            order and layout; bools, which count as 0 and 1; Python numbers; lists, ranges, ``array.array`` and
+            memoryviews of them; object arrays of int, float, :class:`~fractions.Fraction` or :class:`~decimal.Decimal`;
+            series and frames of pandas. Integers never pass through a double. Operands of encrypted arrays follow the
+            same rule.
 
         Returns
         -------
@@ -543,9 +545,9 @@ class FixedPoint(Frozen):
             For complex, long double, text, bytes, what numpy.ma masks, and other types that are not numbers of at most
             64 bits.
         ValueError
-            For NaN, infinities and missing values of pandas, whatever `on_clip` says.
+            For NaN, infinities and missing values of pandas, for every `on_clip`.
         EncodingOverflow
-            Beyond the clip, if `on_clip` is "raise".
+            If a number is beyond the clip and `on_clip` is "raise".
 
         Examples
         --------
@@ -629,7 +631,7 @@ class FixedPoint(Frozen):
         numbers = as_numbers(ints, "ints")
         frac = as_int(frac, "frac", 0, _MAX_DERIVED_FRAC)
         divisor = as_int(divisor, "divisor", 1)
-        if numbers.dtype.kind == "f" or not all(isinstance(v, int) for v in _objects(numbers)):
+        if is_real(numbers):
             raise TypeError("ints must hold integers: give the integers that were encoded or decrypted")
         try:
             return divide(numbers, self._base**frac * divisor)
@@ -670,7 +672,7 @@ class FixedPoint(Frozen):
         Returns
         -------
         dict
-            ``base``, ``clip`` (an int, or the hexadecimal text of a float that is no whole number), ``frac``,
+            ``base``, ``clip`` (an int, or the hexadecimal text of a float that is not a whole number), ``frac``,
             ``guard_bits``, ``max_weight``, ``on_clip``, ``rounding``.
 
         Examples
@@ -692,7 +694,7 @@ class FixedPoint(Frozen):
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any]) -> FixedPoint:
-        """Build a plan from what :meth:`to_dict` gave, trusting nothing in it.
+        """Build a plan from the output of :meth:`to_dict`, with every check.
 
         Parameters
         ----------
@@ -724,15 +726,14 @@ class FixedPoint(Frozen):
             try:
                 value = float.fromhex(text)
             except (ValueError, OverflowError):
-                raise FrameError("frame field 'clip' is no hexadecimal float") from None
+                raise FrameError("frame field 'clip' is not a hexadecimal float") from None
             if not math.isfinite(value) or value.hex() != text or value.is_integer():
                 raise FrameError("frame field 'clip' is not in canonical form")
             clip: int | float = value
         else:
             clip = frame.field(d, "clip", int, low=1, high=MAX_INT64)
-        plan = cls.__new__(cls)
         try:
-            plan._set(
+            return cls._of(
                 base,
                 clip,
                 frame.field(d, "frac", int, low=0, high=MAX_FRAC[base]),
@@ -745,7 +746,6 @@ class FixedPoint(Frozen):
             )
         except ValueError as err:
             raise FrameError(f"frame holds an impossible plan: {err}") from None
-        return plan
 
     def to_bytes(self) -> bytes:
         """Return the plan as one canonical frame: equal plans, equal bytes.
@@ -770,7 +770,7 @@ class FixedPoint(Frozen):
         Parameters
         ----------
         data : bytes-like
-            What :meth:`to_bytes` gave.
+            The output of :meth:`to_bytes`.
 
         Returns
         -------
@@ -780,7 +780,7 @@ class FixedPoint(Frozen):
         Raises
         ------
         FrameError
-            If `data` is anything else.
+            If `data` is not such a frame.
 
         Examples
         --------
@@ -811,10 +811,6 @@ class FixedPoint(Frozen):
 
 
 # --------------------------------------------------------------------------------------------------- internals
-
-
-def _objects(numbers: NumberArray) -> list[Any]:
-    return numbers.ravel().tolist() if numbers.dtype == object else []
 
 
 def _refuse_nonfinite(numbers: NumberArray) -> NoReturn:

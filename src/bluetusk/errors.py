@@ -21,7 +21,7 @@ _log.addHandler(logging.NullHandler())
 
 
 class BluetuskError(Exception):
-    """Base of every error that this package raises for what data, keys or peers did.
+    """Base of every error that this package raises about data, keys or peers.
 
     A wrong argument type or shape raises the built-in ``TypeError`` or ``ValueError`` instead.
 
@@ -37,10 +37,10 @@ class BluetuskError(Exception):
 
 
 class DataWarning(UserWarning):
-    """What the data do not support: few events, a column that separates the classes, a model worse than chance.
+    """A finding that limits a result: few events, a column that separates the classes, a model worse than chance.
 
-    What concerns labels is shown to the party with the labels alone, for whom it is no news: for the other one it would
-    be a statistic of them. Each party is warned of its own columns: values that training has not seen, cells left out.
+    Findings about labels are shown only to the party that has the labels: to the other party they would reveal a
+    statistic of them. Each party is warned of its own columns: values that training has not seen, cells left out.
     To make such a finding an error: ``warnings.simplefilter("error", bluetusk.DataWarning)``.
 
     Examples
@@ -64,7 +64,7 @@ class InvalidKey(BluetuskError):
 
 
 class InvalidCiphertext(BluetuskError):
-    """A value that is no ciphertext under this key: out of range, or not invertible modulo n.
+    """A value that is not a ciphertext under this key: out of range, or not invertible modulo n.
 
     Examples
     --------
@@ -72,7 +72,7 @@ class InvalidCiphertext(BluetuskError):
     >>> bt.paillier.hazmat.decrypt_raw(priv, [2, 0])
     Traceback (most recent call last):
         ...
-    bluetusk.errors.InvalidCiphertext: c[1] is no ciphertext: it must be in 1 .. n^2 - 1 and prime to n
+    bluetusk.errors.InvalidCiphertext: c[1] is not a ciphertext: it must be in 1 .. n^2 - 1 and prime to n
     """
 
 
@@ -93,8 +93,8 @@ class EncodingOverflow(BluetuskError):
 class DecryptionError(BluetuskError):
     """Decryption failed; the message is the same whatever the cause.
 
-    A message that told causes apart would be an oracle for whoever may submit ciphertexts. The cause goes to the local
-    log only (logger ``bluetusk``, level WARNING).
+    Different messages for different causes would be an oracle for whoever may submit ciphertexts. The cause goes to the
+    local log only (logger ``bluetusk``, level WARNING).
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ class ProtocolAbort(BluetuskError):
     ...     session.aggregator().finish(3, "x")
     ... except bt.ProtocolAbort as error:
     ...     print(error.round, error.party, error.reason, sep="; ")
-    3; None; the sum of tensor 'x' holds 0 clients, at least 2 are needed: wait for more, or give the round up
+    3; None; the sum of tensor 'x' holds 0 clients, but at least 2 are needed: wait for more, or give the round up
     """
 
     def __init__(self, reason: str, *, round: int | None = None, party: str | None = None) -> None:
@@ -170,7 +170,7 @@ class PolicyRefused(BluetuskError):
     reason : str
         Why, in one sentence.
     peer, purpose : str or None
-        Who wanted it, and what for.
+        The peer that requested the use, and its purpose.
 
     Examples
     --------

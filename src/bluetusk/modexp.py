@@ -1,9 +1,10 @@
 """Batches of modular powers: many powers at once, powers of one fixed base, products of powers.
 
-Whether an exponent is secret decides how it is computed. With secret exponents, time and memory addresses inside the
-compiled kernel depend on the *length* of the longest exponent, on the modulus and on the number of powers alone; the
-bits do not matter. The length and the sign of an exponent are public, and so is everything about moduli. Python's and
-gmpy2's own integers, which carry the numbers in and out, are not constant-time; ``THREAT_MODEL.md`` says what follows.
+Powers with secret and with public exponents are computed differently. With secret exponents, time and memory addresses
+inside the compiled kernel depend on the *length* of the longest exponent, on the modulus and on the number of powers
+alone; the bits do not matter. The length and the sign of an exponent are public, and so is everything about moduli.
+Python's and gmpy2's own integers, which carry the numbers in and out, are not constant-time; see ``THREAT_MODEL.md``
+for the consequences.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def _together(
     elif one_exponent and not one_base:
         e = e * len(b)
     if len(b) != len(e):
-        raise ValueError(f"bases has {len(b)} numbers and exponents {len(e)}; give as many, or a single one of either")
+        raise ValueError(f"bases has {len(b)} numbers and exponents {len(e)}; give equally many, or one of either")
     return b, e
 
 
@@ -49,7 +50,7 @@ def _modulus(x: Any) -> gmpy2.mpz:
 
 
 def _unsupported(modulus: gmpy2.mpz) -> str | None:
-    """Why the kernel does not take this modulus, if it does not."""
+    """Return why the kernel does not take this modulus; None if it does."""
     if modulus.is_even():
         return "modulus is even, for which there is no constant-time method here"
     if modulus.bit_length() > MAX_BITS:
@@ -95,10 +96,10 @@ def powmod(
     Parameters
     ----------
     bases : int, gmpy2.mpz, sequence of them, or integer ndarray of shape (n,)
-        Any integers, negative or beyond the modulus too. A single one serves all exponents (:class:`FixedBase` is then
-        several times faster).
+        Any integers, negative or beyond the modulus too. A single base is used for all exponents (:class:`FixedBase` is
+        then several times faster).
     exponents : int, gmpy2.mpz, sequence of them, or integer ndarray of shape (n,)
-        A single one serves all bases. A negative exponent takes the inverse of its base.
+        A single exponent is used for all bases. A negative exponent takes the inverse of its base.
     modulus : int or gmpy2.mpz
         At least 1.
     secret_exponents : bool
@@ -115,7 +116,7 @@ def powmod(
     Raises
     ------
     TypeError
-        If an argument is not an integer or a sequence of integers; bool and float are none.
+        If an argument is not an integer or a sequence of integers; bool and float are refused.
     ValueError
         If the lengths differ, the modulus is below 1, a base with a negative exponent has no inverse, or
         `secret_exponents` is true and the modulus is even or beyond 16384 bits (with public exponents gmpy2 computes
@@ -172,7 +173,8 @@ class FixedBase:
     TypeError
         If an argument is not an integer.
     ValueError
-        If one is out of its range, the modulus is even or too long, or `table_bytes` holds not even the smallest table.
+        If one is out of its range, the modulus is even or too long, or `table_bytes` is too small for the smallest
+        table.
 
     Notes
     -----
@@ -244,7 +246,7 @@ class FixedBase:
         for i, v in enumerate(e):
             if v.bit_length() > self.exponent_bits:
                 raise ValueError(
-                    f"exponents[{i}] has {v.bit_length()} bits, this table serves {self.exponent_bits}; "
+                    f"exponents[{i}] has {v.bit_length()} bits, but this table takes {self.exponent_bits}; "
                     "make a FixedBase with more exponent_bits"
                 )
         mont = self._mont
@@ -335,7 +337,7 @@ def multiexp(
     for r, row in enumerate(rows):
         if len(row) != len(b):
             name = "exponents" if one_row else f"exponents[{r}]"
-            raise ValueError(f"{name} has {len(row)} numbers for {len(b)} bases")
+            raise ValueError(f"{name} has {len(row)} numbers, but bases has {len(b)}")
     if m == 1:
         out = [gmpy2.mpz()] * len(rows)
     elif _unsupported(m) is not None:

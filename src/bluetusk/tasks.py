@@ -33,23 +33,23 @@ class Task:
     Attributes
     ----------
     name : str
-        In each message, in the meter and in the log.
+        The name in each message, in the meter and in the log.
     purpose : str
-        What a policy grants; empty if the task uses no row.
+        The purpose that a policy grants; empty if the task uses no row.
     stage : str
-        Its name among the stages of a whole run.
+        The name among the stages of a whole run.
     title : str
-        For people.
+        The name in tables and reports.
     guest, host : str
-        What each of the two brings.
+        The inputs of each party.
     reveals : str
-        What is opened, and to whom.
+        What the task reveals, and to whom.
     groups : bool
-        Whether sums of groups of rows are opened, so that a policy's least size of a group is due.
+        Whether the task opens sums over groups of rows, so that a policy's least size of a group applies.
     asks : bool
-        Whether ids are asked about.
+        Whether the task looks up ids, so that a policy's limits of ids apply.
     few : bool
-        Whether few rows are in order: how many there are is known only after it, or one applicant may be scored.
+        Whether few rows are allowed: their number is known only afterwards, or one applicant may be scored.
     """
 
     name: str
@@ -104,7 +104,7 @@ LOGISTIC_SCORES = Task(
     "logistic_regression.predict",
     "predict",
     "logistic_regression_scores",
-    "scores of it",
+    "scores of the regression",
     "columns",
     "columns",
     "to the guest: the host's part of each score",
@@ -124,10 +124,10 @@ BOOSTING_SCORES = Task(
     "gradient_boosting.predict",
     "predict",
     "gradient_boosting_scores",
-    "scores of it",
+    "scores of the trees",
     "columns",
     "columns",
-    "to the guest: the side that each row takes at the host's splits which it reaches",
+    "to the guest: the side that each row takes at those of the host's splits that it reaches",
     few=True,
 )
 BLACKLIST = Task(
@@ -137,7 +137,7 @@ BLACKLIST = Task(
     "ask a blacklist",
     "ids",
     "a list of ids",
-    "to the guest: which of its ids are listed, how long the list is; to the host: how many are asked",
+    "to the guest: which of its ids are listed, and the size of the list; to the host: how many are asked",
     asks=True,
     few=True,
 )
@@ -150,7 +150,7 @@ HEADS = Task(
     "the head of its log",
     "to each: the other's signed head",
 )
-CONFIRM = Task("kept", "", "kept", "confirm the results", "a word", "a word", "to both: that the other has its results")
+CONFIRM = Task("kept", "", "kept", "confirm the results", "notice", "notice", "to both: that the other has its results")
 
 TASKS = (
     AGREE,
@@ -168,7 +168,7 @@ TASKS = (
 """In the order of a run."""
 
 MODELS = ((LOGISTIC, LOGISTIC_SCORES), (BOOSTING, BOOSTING_SCORES))
-"""Each model's training, and what scores rows by it."""
+"""The training task of each model, with the task that scores rows."""
 
 PURPOSES = tuple(dict.fromkeys(task.purpose for task in TASKS if task.purpose))
-"""What a policy may grant."""
+"""The purposes that a policy may grant."""

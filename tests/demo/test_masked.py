@@ -113,7 +113,7 @@ def test_a_bank_opens_no_more_sums_than_were_accounted_for(monkeypatch: pytest.M
         bank.codes = bins.codes(bank.x)
     for round in range(2):
         one_round(banks, session, round, np.zeros(bins.size + 1))
-    with pytest.raises(ProtocolAbort, match="bank-01 has spent the epsilon that was agreed upon"):
+    with pytest.raises(ProtocolAbort, match="bank-01 has spent the agreed epsilon"):
         one_round(banks, session, 2, np.zeros(bins.size + 1))
 
 
@@ -133,20 +133,20 @@ def test_sessions_that_a_bank_does_not_agree_to() -> None:
     banks["bank-01"].agree(good.to_bytes())
     bad.append(make_session({**banks, "bank-03": stranger["bank-03"]}))  # for another than it had at first
     for session in bad:
-        with pytest.raises(ProtocolAbort, match="bank-01 was sent a session that it did not agree to"):
+        with pytest.raises(ProtocolAbort, match="bank-01 was sent a session whose terms it does not accept"):
             banks["bank-01"].agree(session.to_bytes())
     banks["bank-01"].agree(make_session({name: banks[name] for name in NAMES[:3]}).to_bytes())  # one is lost
 
 
 def test_out_of_turn() -> None:
     bank = make_banks()["bank-01"]
-    with pytest.raises(ProtocolAbort, match="before there was a session"):
+    with pytest.raises(ProtocolAbort, match="before the session began"):
         bank.step(Kind.SECAGG_ROSTER, b"")
     with pytest.raises(ProtocolAbort, match="out of turn"):
         bank.start(0, np.zeros(0))
     banks = make_banks()
     banks["bank-01"].agree(make_session(banks, "gradient", 10).to_bytes())
-    with pytest.raises(ProtocolAbort, match="before there were bins"):
+    with pytest.raises(ProtocolAbort, match="before the bins"):
         banks["bank-01"].start(0, np.zeros(10))
     with pytest.raises(ProtocolAbort, match="out of turn"):
         banks["bank-01"].start(0, np.zeros(0))
@@ -170,7 +170,7 @@ def test_more_banks_vanish_than_a_round_bears() -> None:
 
 
 def test_too_few_banks_are_left() -> None:
-    with pytest.raises(ProtocolAbort, match="the sum holds 2 banks, at least 3 are needed"):
+    with pytest.raises(ProtocolAbort, match="2 banks are left; a sum needs at least 3"):
         run(Plan(banks=3, rows=900, penalty=0.01, method="secagg+dp", drop=1))
     with pytest.raises(ValueError, match="method must be one of paillier, secagg, secagg\\+dp, not 'masks'"):
         run(Plan(method="masks"))

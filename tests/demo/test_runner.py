@@ -96,7 +96,7 @@ def test_without_key_holder_or_aggregator_nothing_is_left_running(processes: Pro
 
 
 def test_too_few_banks_that_are_left_end_the_training(processes: Processes) -> None:
-    with pytest.raises(ProtocolAbort, match="holds 2 clients, at least 3 are needed") as caught:
+    with pytest.raises(ProtocolAbort, match="holds 2 clients, but at least 3 are needed") as caught:
         run(dataclasses.replace(THREE, drop=1))
     assert caught.value.round == 4
     assert processes.all_gone()
@@ -104,7 +104,7 @@ def test_too_few_banks_that_are_left_end_the_training(processes: Processes) -> N
 
 def test_silence_is_not_waited_for_for_ever(processes: Processes) -> None:
     start = time.monotonic()
-    with pytest.raises(ProtocolAbort, match="no process has said a word for 2 s"):
+    with pytest.raises(ProtocolAbort, match="no process has reported anything for 2 s"):
         run(
             dataclasses.replace(THREE, silence=2.0, patience=100.0),
             at("phase", lambda: processes.send("key holder", signal.SIGSTOP)),

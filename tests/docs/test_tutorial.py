@@ -22,7 +22,7 @@ import pytest
 pytest.importorskip("grpc", reason="the two parties talk over grpcio, which is not installed")
 pytest.importorskip("private_set_intersection", reason="there is no wheel of openmined-psi for this Python")
 
-TUTORIAL = Path(__file__).parents[2] / "docs" / "vertical" / "tutorial.md"
+TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorials" / "two-csv-files.md"
 SMALLER = {
     "rows=6000": "rows=1200",
     "key_size = 3072": "key_size = 2048",

@@ -252,7 +252,7 @@ def test_heads_that_are_no_good(world: World) -> None:
     for head in forged:
         report = world.check(world.data, [*world.heads, head], world.bank.public_key)
         assert (report.ok, report.first_bad, len(report.records)) == (False, None, RECORDS)
-        assert "a head of" in report.reason
+        assert "a given head of" in report.reason
 
 
 def test_empty_and_foreign_files(world: World) -> None:

@@ -156,11 +156,11 @@ def test_policies(story: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_keys(story: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, _, err = call(capsys, "keygen", story / "bank.key")
-    assert (status, "is there already and is not overwritten" in err) == (1, True)
+    assert (status, "exists and is not overwritten" in err) == (1, True)
     status, out, _ = call(capsys, "fingerprint", story / "bank.key.pub")
     assert out == f"{fingerprint_groups(read_public_key(story / 'bank.key.pub'))}  {story / 'bank.key.pub'}\n"
     status, _, err = call(capsys, "fingerprint", story / "policy.toml")
-    assert (status, "holds no public key" in err) == (1, True)
+    assert (status, "does not hold a public key" in err) == (1, True)
 
 
 def test_replay(story: Path, capsys: pytest.CaptureFixture[str], pub: Any) -> None:

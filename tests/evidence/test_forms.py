@@ -55,7 +55,7 @@ def test_golden_log(files: Path) -> None:
 
 
 def test_golden_signature_by_the_documented_form() -> None:
-    """Label, zero byte, and the frame without `signature`, built by hand from docs/evidence.md."""
+    """Label, zero byte, and the frame without `signature`, built by hand from docs/how-to/evidence.md."""
     import struct
 
     import msgpack

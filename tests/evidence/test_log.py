@@ -233,9 +233,9 @@ def test_another_log_or_key_of_a_peer(logs: tuple[Log, Log], tmp_path: Path) -> 
     with Log.create(tmp_path / "second", BANK, owner="bank") as second:
         for _ in range(5):
             second.append("step", by="bank")
-        with pytest.raises(ProtocolAbort, match="another one than before"):
+        with pytest.raises(ProtocolAbort, match="another id than before"):
             host.accept(second.offer(3), party="bank", key=BANK.public_key)
-        with pytest.raises(ProtocolAbort, match="none of this log"):
+        with pytest.raises(ProtocolAbort, match="not a head of this log"):
             bank.confirm(second.head())
     with pytest.raises(ProtocolAbort, match="not signed with its key"):
         host.accept(bank.offer(), party="bank", key=HOST.public_key)
@@ -306,7 +306,7 @@ def test_identity_files(tmp_path: Path, quick: None) -> None:
         Identity.load(path, "wrong")
     for data in (b"{}", b'{"kty": "OKP", "crv": "Ed25519", "x": "AA"}', b"nothing", b""):
         public.write_bytes(data)
-        with pytest.raises(InvalidKey, match="holds no public key"):
+        with pytest.raises(InvalidKey, match="does not hold a public key"):
             read_public_key(public)
     with pytest.raises(FileExistsError):
         me.save(path, "correct horse")

@@ -205,7 +205,7 @@ def test_release(guarded: Callable[..., Guard], clock: Clock) -> None:
 
 
 def test_several_grants(guarded: Callable[..., Guard]) -> None:
-    """The first that allows it counts; if none does, the one that came closest says why."""
+    """The first that allows it counts; if none does, the refusal is that of the grant that came closest."""
     wide = replace(GRANT, id="wide", columns=("*",), uses=1, purposes=("binning",))
     guard = guarded(GRANT, wide)
     assert guard.authorise(**USE).grant == "g"
@@ -350,7 +350,7 @@ def test_toml_and_json_say_the_same(tmp_path: Path) -> None:
         ("min_rows = 50", "min_rows = 0", "min_rows of grant"),
         ('owner = "payment-network"', "owner = 3", "owner must be"),
         ("[[grants]]", "[grants]", "grants must be a list"),
-        ("uses = 20", "uses = ", "is no TOML file"),
+        ("uses = 20", "uses = ", "is not a TOML file"),
     ],
 )
 def test_a_wrong_clause_is_named(tmp_path: Path, before: str, after: str, said: str) -> None:

@@ -252,11 +252,11 @@ def test_too_few_is_a_typed_abort_that_leaves_the_model_and_the_next_round_goes_
     first, second = agg.rounds
     assert first.error is None
     assert isinstance(second.error, bt.ProtocolAbort)
-    assert "2 clients sent their masked vectors, at least 4 are needed" in str(second.error)
+    assert "2 clients sent their masked vectors; at least 4 are needed" in str(second.error)
     assert second.clients == ()
     assert all(isinstance(told, str) for told in given(agg).values())
     np.testing.assert_allclose(flat(result.arrays), mean_of(range(1, N + 1)), rtol=1e-14)
-    assert "Secure aggregation of round 2 failed, the model stays as it was" in caplog.text
+    assert "Secure aggregation of round 2 failed; the model is unchanged" in caplog.text
     third = strategy()
     third.start(make_grid(make_app(), N), result.arrays, num_rounds=1)
     assert third.rounds[0].error is None
@@ -264,7 +264,7 @@ def test_too_few_is_a_typed_abort_that_leaves_the_model_and_the_next_round_goes_
 
 def test_fewer_than_min_clients(make_grid):
     _, agg, result = run(make_app(), make_grid, lose=lambda node, stage: stage == "train" and node > 3, min_clients=4)
-    assert "3 clients trained, at least 4 are needed" in str(agg.rounds[0].error)
+    assert "3 clients trained, but at least 4 are needed" in str(agg.rounds[0].error)
     assert len(result.arrays) == 0 or flat(result.arrays) == flat(INITIAL)
 
 
@@ -275,9 +275,9 @@ def test_nobody_trains(make_grid):
 
 def test_two_clients_only_if_both_sides_say_so(make_grid):
     _, agg, _ = run(make_app(mod=SecAggMod(min_clients=2)), make_grid, n=2)
-    assert "2 clients trained, at least 3 are needed" in str(agg.rounds[0].error)
+    assert "2 clients trained, but at least 3 are needed" in str(agg.rounds[0].error)
     _, agg, _ = run(make_app(), make_grid, n=2, min_clients=2)
-    assert "this client asks for 3" in agg.rounds[0].problems[1]
+    assert "but this client requires 3" in agg.rounds[0].problems[1]
     _, agg, _ = run(make_app(mod=SecAggMod(min_clients=2)), make_grid, n=2, min_clients=2)
     assert given(agg) == {1: mean_of((1, 2)), 2: mean_of((1, 2))}
 
@@ -293,7 +293,7 @@ def test_corrupt_clients_planned_for_all_may_be_all_that_stay(make_grid):
     _, agg, _ = run(
         make_app(), make_grid, n=10, lose=lambda node, at: at == "train" and node > 3, corrupt=0.3, dropout=0.0
     )
-    assert "3 clients trained, and 3 of those selected may be corrupt" in str(agg.rounds[0].error)
+    assert "3 clients trained, but 3 of those selected may be corrupt" in str(agg.rounds[0].error)
 
 
 def test_the_steps_have_a_timeout_of_their_own(make_grid):
@@ -376,7 +376,7 @@ def test_a_client_without_the_mod_is_left_out(make_grid):
     app, bare = make_app(), make_app(mod=None)
     _, agg, _ = run(lambda msg, ctxt: (bare if ctxt.node_id == 3 else app)(msg, ctxt), make_grid)
     assert agg.rounds[0].clients == (1, 2, 4, 5)
-    assert "no reply of secagg_mod" in agg.rounds[0].problems[3]
+    assert "the reply is not from secagg_mod" in agg.rounds[0].problems[3]
     assert given(agg)[1] == mean_of((1, 2, 4, 5))
 
 
@@ -397,7 +397,7 @@ def test_a_client_asks_for_a_least_number_of_others(make_grid):
     careful = make_app(mod=SecAggMod(min_clients=6))
     app = make_app()
     _, agg, _ = run(lambda msg, ctxt: (careful if ctxt.node_id == 1 else app)(msg, ctxt), make_grid)
-    assert "a sum of 4 clients, this client asks for 6" in agg.rounds[0].problems[1]
+    assert "a sum of 4 clients, but this client requires 6" in agg.rounds[0].problems[1]
     assert agg.rounds[0].clients == (2, 3, 4, 5)
 
 
@@ -515,7 +515,7 @@ def test_a_message_that_does_not_follow_is_refused(make_grid, tmp_path, stage):
     file.unlink()
     for context in (fresh, before):
         reply = make_app()(copy.deepcopy(message), context)
-        assert "does not follow on what this node did last" in reply.error.reason
+        assert "does not follow this node's last step" in reply.error.reason
 
 
 def test_an_update_goes_into_one_session(make_grid, tmp_path):
@@ -550,7 +550,7 @@ def test_the_context_stays_small(make_grid):
         ({"step": "dance"}, "unknown step 'dance'"),
         ({"frame": b"x"}, "no field 'step' of type str"),
         ({"step": "train", "encoding": "{}", "max_weight": 1, "weighted_by": "n"}, "FrameError"),
-        ({"step": "train", "encoding": "no", "max_weight": 1, "weighted_by": "n"}, "no JSON"),
+        ({"step": "train", "encoding": "no", "max_weight": 1, "weighted_by": "n"}, "not JSON"),
         ({"step": "train"}, "no field 'encoding'"),
     ],
 )

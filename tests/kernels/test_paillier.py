@@ -168,7 +168,7 @@ def test_a_multiple_of_p_never_yields_a_result(full, caplog):
     with pytest.raises(DecryptionError):
         full.private.decrypt(out, canon, 0, 1)
     assert not out.any()
-    assert caplog.messages == ["decryption failed: a result does not agree with what it was computed from"]
+    assert caplog.messages == ["decryption failed: a result does not match its inputs"]
 
 
 def test_arguments_are_checked(full):

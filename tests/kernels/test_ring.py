@@ -133,7 +133,7 @@ def test_sizes_are_checked_before_anything_is_touched():
         ring.add(a, b, a)
     with pytest.raises(ValueError, match="columns of rows"):
         ring.share(np.zeros((2, 3), np.uint64), b, 0, 3)
-    with pytest.raises(ValueError, match="outside of the rows"):
+    with pytest.raises(ValueError, match="outside the rows"):
         ring.share(np.zeros((2, 3), np.uint64), a, 0, 4)
     with pytest.raises(ValueError, match="at least one party"):
         ring.share(np.zeros((0, 3), np.uint64), a, 0, 3)
@@ -149,5 +149,5 @@ def test_sizes_are_checked_before_anything_is_touched():
         ring.matmul(np.zeros((2, 3), np.uint64), np.zeros((4, 2), np.uint64), np.zeros((2, 2), np.uint64), 0, 2)
     with pytest.raises(ValueError, match="outside of a"):
         ring.matmul(np.zeros((2, 3), np.uint64), np.zeros((3, 2), np.uint64), np.zeros((2, 2), np.uint64), 0, 3)
-    with pytest.raises(ValueError, match="outside of the rows"):
+    with pytest.raises(ValueError, match="outside the rows"):
         ring.total(np.zeros((2, 3), np.uint64), np.zeros(3, np.uint64), 1, 4)

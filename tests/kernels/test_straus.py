@@ -83,9 +83,9 @@ def test_arguments_are_checked():
             straus.collect(mont, cells, used, powers, 8, exps, signs, 40, 5, first)
     with pytest.raises(ValueError, match="outside cells"):
         straus.collect(mont, cells, used[1:], powers, 8, exps, signs, 40, 5, 0)
-    with pytest.raises(ValueError, match="do not go together"):
+    with pytest.raises(ValueError, match="do not match"):
         straus.collect(mont, cells, used, powers, 4, exps, signs, 40, 5, 0)
-    with pytest.raises(ValueError, match="do not go together"):
+    with pytest.raises(ValueError, match="do not match"):
         straus.collect(mont, cells, used, powers, 8, exps, signs[:, :7].copy(), 40, 5, 0)
     with pytest.raises(ValueError, match="ebits"):
         straus.collect(mont, cells, used, powers, 8, exps, signs, 65, 5, 0)

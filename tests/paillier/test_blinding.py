@@ -30,7 +30,7 @@ def blinder(suite="djn"):
 
 def take(source, count):
     """`count` obfuscators as integers."""
-    mont = source._kernel.mont
+    mont = source.kernel.mont
     words, canon = mont.empty(count), np.zeros((count, mont.limbs), np.uint64)
     source.fill(words, 0, count)
     mont.store(canon, words, None, 0, count)
@@ -65,9 +65,9 @@ def test_obfuscators_differ_and_are_nth_residues(suite):
 def test_with_and_without_the_table():
     source = blinder()
     few = take(source, 2)
-    assert source._kernel.table_bytes == 0
+    assert source.kernel.table_bytes == 0
     many = take(source, 20)
-    assert source._kernel.table_bytes > 0
+    assert source.kernel.table_bytes > 0
     assert len({*few, *many}) == 22
 
 
@@ -81,7 +81,7 @@ def test_exponents_are_as_long_as_the_suite_says():
             seen.append(a.copy())
 
     source = Blinder(kernel, SCHEMES["djn"], HS)
-    source._kernel, source._ready = Full(kernel), True
+    source.kernel, source._ready = Full(kernel), True
     source.fill(kernel.mont.empty(10_000), 0, 10_000)
     exponents = np.concatenate(seen)
     assert exponents.shape == (10_000, 16)
@@ -118,11 +118,11 @@ def test_single_obfuscators_are_made_by_the_group(suite):
     values = [value for count in (1, 2, 1, lanes + 1, 1, 1) for value in take(source, count)]
     assert len(set(values)) == len(values)
     source = blinder()
-    kernel = source._kernel
-    source._kernel, source._ready = Recorder(kernel), True
+    kernel = source.kernel
+    source.kernel, source._ready = Recorder(kernel), True
     for _ in range(2 * lanes + 1):
         source.fill(kernel.mont.empty(1), 0, 1)
-    assert len(source._kernel.digests) == len(set(source._kernel.digests)) == 3 * lanes
+    assert len(source.kernel.digests) == len(set(source.kernel.digests)) == 3 * lanes
 
 
 def test_what_is_left_of_a_group_is_not_shared_by_a_fork():
@@ -174,8 +174,8 @@ def collect(children):
 def test_forked_children_draw_their_own_exponents():
     """M3: 8 children x 10^4 exponents from one parent with a full pool and a drawn history: no duplicate."""
     source = blinder()
-    recorder = Recorder(source._kernel)
-    source._kernel, source._ready = recorder, True
+    recorder = Recorder(source.kernel)
+    source.kernel, source._ready = recorder, True
     words = recorder.mont.empty(1)
 
     def work():
@@ -355,7 +355,7 @@ def test_at_the_end_of_the_interpreter_nobody_waits_for_a_step(monkeypatch):
     def work():
         signal.alarm(100)
         source = blinder()
-        source._kernel = Busy(source._kernel)
+        source.kernel = Busy(source.kernel)
         monkeypatch.setattr(sys, "is_finalizing", lambda: True)
         order = (_selftest._P - 1) * (_selftest._Q - 1)
         assert pow(int.from_bytes(take(source, 20)[-1], "little"), order, N * N) == 1

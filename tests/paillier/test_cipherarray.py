@@ -163,7 +163,7 @@ def test_other_key_is_refused(pub, priv, keypair2):
         c - d
     with pytest.raises(InvalidKey, match="different keys"):
         np.concatenate([c, d])
-    with pytest.raises(InvalidKey, match="private key that belongs"):
+    with pytest.raises(InvalidKey, match="private key of the array"):
         decrypt(other_priv, c)
     with pytest.raises(InvalidKey):
         CipherArray.from_bytes(c.to_bytes(), other_pub)

@@ -320,7 +320,7 @@ def test_arrays_without_values_stay_small(pub, shape, packed):
         CipherArray.from_bytes(data, pub)
     with pytest.raises(FrameError, match=r"'shape' is out of range"):
         CipherArray.read_from(io.BytesIO(data), pub)
-    with pytest.raises(ValueError, match=r"does not travel.*2\^10"):
+    with pytest.raises(ValueError, match=r"does not fit a frame.*2\^10"):
         encrypt(pub, np.zeros(shape, dtype=int), FixedPoint(), packed=packed).to_bytes()
 
 

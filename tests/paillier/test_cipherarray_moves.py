@@ -331,7 +331,7 @@ def test_nothing_is_written_out(c):
         (lambda c: np.take(c, [0], color=1), "unexpected|color"),
         (lambda c: np.flip(c, 0, 1), "flip"),
         (lambda c: np.take(np.arange(9), c), "cannot become a NumPy array"),
-        (lambda c: np.take(c, c), "indices must be plain: nobody here knows"),
+        (lambda c: np.take(c, c), "indices must be plain: the values"),
         (lambda c: np.repeat(c, [c]), r"repeats\[0\] must be plain"),
         (lambda c: np.take(c, [0, 0.5]), r"indices\[1\] must hold ints, not float64"),
         (lambda c: np.take(c, np.array([1.0])), "indices must hold ints, not float64"),

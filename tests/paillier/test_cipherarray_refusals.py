@@ -100,7 +100,7 @@ PLAIN = np.arange(1, 3)
 @pytest.mark.parametrize(
     ("use", "advice"),
     [
-        (lambda c: abs(c), r"signs of encrypted numbers; decrypt first.*priv\.decrypt"),
+        (lambda c: abs(c), r"signs of encrypted numbers are hidden; decrypt first.*priv\.decrypt"),
         (lambda c: np.abs(c), "signs of encrypted numbers"),
         (lambda c: ~c, r"1 - c for the complement"),
         (lambda c: np.invert(c), r"1 - c for the complement"),
@@ -139,7 +139,7 @@ def test_every_refusal_says_what_to_use(pub, use, advice):
     ("name", "advice"),
     [
         ("dtype", r"c\.plan and c\.frac"),
-        ("astype", "chosen when encrypting"),
+        ("astype", "choose the plan when encrypting"),
         ("tolist", r"priv\.decrypt\(c\)\.tolist\(\)"),
         ("item", r"priv\.decrypt\(c\)\.item\(\)"),
         ("mT", r"c\.swapaxes\(-1, -2\)"),

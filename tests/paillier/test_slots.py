@@ -63,7 +63,7 @@ def test_encrypted_values_are_shifted_as_plain_ones_are_packed(pub, priv, n):
 def test_masks_that_exceed_the_bound_or_are_too_few_are_refused(pub):
     c = pub.encrypt([1, 2], PLAN)
     assert mask(c, [5, 1 << 30], 100 + (1 << 30)).bound == 100 + (1 << 30)
-    with pytest.raises(bt.EncodingOverflow, match="masked values reach 31 bits"):
+    with pytest.raises(bt.EncodingOverflow, match="masked values have 31 bits"):
         mask(c, [5, 1 << 30], 99 + (1 << 30))
     with pytest.raises(bt.EncodingOverflow, match="bound has 7"):
         mask(c, None, 99)

@@ -162,7 +162,7 @@ def test_what_is_refused(pub, c):
         lambda: m - c,
         lambda: sp.csr_matrix(m) * c,
     ):
-        with pytest.raises(TypeError, match=r"takes part in @ only: use its toarray\(\)"):
+        with pytest.raises(TypeError, match=r"is an operand of @ only: use its toarray\(\)"):
             other()
     with pytest.raises(ValueError, match="one or two axes, not 3"):
         c.T @ sp.coo_array(np.ones((2, 8, 8), dtype=int))

@@ -424,16 +424,16 @@ def test_bytes_of_nothing() -> None:
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        (("shamir", 101, 2, 3, 1, np.array([100, 101], np.uint64)), "outside of the field of order 101"),
-        (("shamir", 2**61 - 1, 2, 3, 1, np.array([2**61 - 1], np.uint64)), "outside of the field"),
-        (("shamir", 2**31 - 1, 2, 3, 1, np.array([2**32 - 1], np.uint32)), "outside of the field"),
-        (("shamir", 2**127 - 1, 2, 3, 1, np.full((1, 2), 2**64 - 1, np.uint64)), "outside of the field"),
-        (("shamir", 2**607 - 1, 2, 3, 1, np.zeros((1, 10), np.uint64)), "shares travel in fields of up to 528"),
+        (("shamir", 101, 2, 3, 1, np.array([100, 101], np.uint64)), "outside the field of order 101"),
+        (("shamir", 2**61 - 1, 2, 3, 1, np.array([2**61 - 1], np.uint64)), "outside the field"),
+        (("shamir", 2**31 - 1, 2, 3, 1, np.array([2**32 - 1], np.uint32)), "outside the field"),
+        (("shamir", 2**127 - 1, 2, 3, 1, np.full((1, 2), 2**64 - 1, np.uint64)), "outside the field"),
+        (("shamir", 2**607 - 1, 2, 3, 1, np.zeros((1, 10), np.uint64)), "fields in frames have at most 528"),
         (("shamir", 7, 2, 9, 8, np.zeros(1, np.uint64)), r"parties is 9, but GF\(7\) has 6 points"),
         (("shamir", 101, 2, 2**70, 1, np.zeros(1, np.uint64)), "parties must be 1 to"),
-        (("additive", 2**64, 2, 2, 0, np.zeros((0, 2000), np.uint64)), "do not travel"),
+        (("additive", 2**64, 2, 2, 0, np.zeros((0, 2000), np.uint64)), "do not fit a frame"),
         *(
-            [(("additive", 2**64, 2, 2, 0, np.zeros((1,) * 33, np.uint64)), "do not travel")]
+            [(("additive", 2**64, 2, 2, 0, np.zeros((1,) * 33, np.uint64)), "do not fit a frame")]
             if np.lib.NumpyVersion(np.__version__) >= "2.0.0"  # before, no array has more than 32 axes
             else []
         ),
@@ -448,5 +448,5 @@ def test_a_share_that_no_reader_takes_is_not_made(arguments: tuple[Any, ...], ma
 def test_a_share_that_was_changed_since_does_not_leave() -> None:
     share = Share("shamir", 101, 2, 3, 1, np.array([7], np.uint64))
     share.values[0] = 200
-    with pytest.raises(ValueError, match="outside of the field"):
+    with pytest.raises(ValueError, match="outside the field"):
         share.to_bytes()

@@ -211,7 +211,7 @@ def test_a_dealer_serves_only_equal_requests():
     supplies = [RemoteDealer(way[0]) for way in ways]
     for supply, shape in zip(supplies, ([3], [4]), strict=True):
         supply._channel.send(frame.encode(frame.Kind.MESSAGE, {"topic": "pair", "shape": shape, "k": 3}))
-    with pytest.raises(bt.ProtocolAbort, match="request 0: the parties ask for different things"):
+    with pytest.raises(bt.ProtocolAbort, match="request 0: the requests of the parties differ"):
         serve_dealer({i: way[1] for i, way in enumerate(ways)})
     for header in (
         {"topic": "else"},
@@ -220,13 +220,13 @@ def test_a_dealer_serves_only_equal_requests():
     ):
         for way in ways:
             way[0].send(frame.encode(frame.Kind.MESSAGE, header))
-        with pytest.raises(bt.ProtocolAbort, match="none that a dealer answers"):
+        with pytest.raises(bt.ProtocolAbort, match="request 0 is malformed"):
             serve_dealer({i: way[1] for i, way in enumerate(ways)})
     ways[0][0].send(b"noise")
     with pytest.raises(bt.ProtocolAbort, match="truncated") as caught:
         serve_dealer({i: way[1] for i, way in enumerate(ways)})
     assert caught.value.party == "0"
-    with pytest.raises(ValueError, match="parties 0 and 1"):
+    with pytest.raises(ValueError, match="keys 0 and 1"):
         serve_dealer({0: ways[0][1]})
 
 
@@ -251,9 +251,9 @@ def test_a_logistic_model_trains_on_shares(parties):
     [
         (lambda s: Session(4), ValueError, "parties must be 2 to 3"),
         (lambda s: Session(2, party=0, channels={1: None}), TypeError, "supply is missing"),
-        (lambda s: Session(3, party=0, channels={1: None}), ValueError, r"lead to the parties \[1, 2\], not \[1\]"),
+        (lambda s: Session(3, party=0, channels={1: None}), ValueError, r"have the keys \[1, 2\], .* not \[1\]"),
         (lambda s: Session(3, channels={}), TypeError, "say which party this process is"),
-        (lambda s: Session(3, supply=object()), TypeError, "are for two parties"),
+        (lambda s: Session(3, supply=object()), TypeError, "apply to two parties"),
         (lambda s: s.share(None), TypeError, "party 0 is here: give its array"),
         (lambda s: s.share([0.5], real=False), TypeError, "share it with real=True"),
         (lambda s: s.share([1.0], shape=(2,)), ValueError, r"x has the shape \(1,\), not \(2,\)"),
@@ -261,8 +261,8 @@ def test_a_logistic_model_trains_on_shares(parties):
         (lambda s: s.share([1.0]) + Session(2).share([1.0]), ValueError, "different sessions"),
         (lambda s: s.share([1.0]) * Session(2).share([1.0]), ValueError, "different sessions"),
         (lambda s: bool(s.share(1.0)), TypeError, "reveal"),
-        (lambda s: s.share(1.0) == 1.0, TypeError, "not compared here"),
-        (lambda s: s.share(1.0) < 1.0, TypeError, "not compared here"),
+        (lambda s: s.share(1.0) == 1.0, TypeError, "cannot be compared"),
+        (lambda s: s.share(1.0) < 1.0, TypeError, "cannot be compared"),
         (lambda s: len(s.share(1.0)), TypeError, "no length"),
         (lambda s: s.share(1.0).truncate(17), ValueError, "k must be 0 to 16"),
         (lambda s: SharedArray(), TypeError, r"made by session\.share"),

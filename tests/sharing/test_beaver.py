@@ -67,7 +67,7 @@ def test_a_triple_serves_once():
     assert "spent" not in repr(t)
     beaver.multiply(x, x, t)
     assert "spent" in repr(t)
-    with pytest.raises(bt.ProtocolAbort, match="has served already"):
+    with pytest.raises(bt.ProtocolAbort, match="was already used"):
         beaver.multiply(x, x, t)
 
 

@@ -75,9 +75,9 @@ def test_what_gives_no_key_is_an_abort():
     for limb in range(5):
         wrong = shares.copy()
         wrong[0, 1, limb] = (int(wrong[0, 1, limb]) + 2**56) % (2**61 - 1)
-        with pytest.raises(bt.ProtocolAbort, match="no key of 32 bytes"):
+        with pytest.raises(bt.ProtocolAbort, match="do not reconstruct to a key of 32 bytes"):
             sharing.reconstruct_keys(wrong[:2], [1, 2], 2, 32)
-    with pytest.raises(bt.ProtocolAbort, match="no key of 31 bytes"):
+    with pytest.raises(bt.ProtocolAbort, match="do not reconstruct to a key of 31 bytes"):
         sharing.reconstruct_keys(shares, [1, 2, 3], 2, 31)  # the last byte of the first key is not 0
 
 
@@ -85,13 +85,13 @@ def test_refusals():
     for data in ("text", [0.5], np.zeros(3, np.int64)):
         with pytest.raises(TypeError, match="data must be bytes or an array of uint8"):
             sharing.share_bytes(data, 2, 3)
-    with pytest.raises(ValueError, match=r"room for 255: use share_keys\(\)"):
+    with pytest.raises(ValueError, match=r"room for at most 255: use share_keys\(\)"):
         sharing.share_bytes(b"x", 2, 256)
     for keys in (b"one", "one", ["one"], [1]):
         with pytest.raises(TypeError, match="sequence of bytes"):
             sharing.share_keys(keys, 2, 3)
     for keys in ([], [b"1", b"12"], [b""]):
-        with pytest.raises(ValueError, match="one or more of one length"):
+        with pytest.raises(ValueError, match="one or more bytes of equal length"):
             sharing.share_keys(keys, 2, 3)
     with pytest.raises(ValueError, match=r"must have the shape \(parties, keys, 5\)"):
         sharing.reconstruct_keys(np.zeros((3, 2, 4), np.uint64), [1, 2, 3], 2, 32)

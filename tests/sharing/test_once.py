@@ -54,7 +54,7 @@ KINDS = [
     Masked("truncation pair", lambda parties: ring.truncation_pair(3, 8, parties), use_pair),
 ]
 kinds = pytest.mark.parametrize("kind", KINDS, ids=repr)
-REUSE = "has served already, and a second use would show the difference"
+REUSE = "was already used; a second use would reveal the difference"
 
 
 @kinds
@@ -87,7 +87,7 @@ def test_a_view_taken_before_knows_of_a_use_after(kind: Masked) -> None:
 def test_a_part_has_no_parts_and_no_other_names(kind: Masked) -> None:
     whole = kind.make(2)
     part = whole.party(1)
-    with pytest.raises(ValueError, match="the part of party 1 already"):
+    with pytest.raises(ValueError, match="is already the part of party 1"):
         part.party(0)
     for i, error in ((-1, ValueError), (2, ValueError), (1.0, TypeError), (True, TypeError), ("0", TypeError)):
         with pytest.raises(error, match="i must be"):

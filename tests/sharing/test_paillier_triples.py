@@ -108,5 +108,5 @@ def test_two_parties_may_accept_failure():
     session = Session(2, accept_failure=True)
     u = session.share([1.5, -2.0])
     assert np.abs((u * u).reveal() - [2.25, 4.0]).max() <= 4 * 2**-16
-    with pytest.raises(TypeError, match="are for two parties"):
+    with pytest.raises(TypeError, match="apply to two parties"):
         Session(3, accept_failure=True)

@@ -186,7 +186,7 @@ def test_any_two_of_three_reconstruct(bits):
         assert not np.array_equal(ring.share_replicated(x, bits)[party], shares[party])
     broken = shares.copy()
     broken[1, 0] ^= 1
-    with pytest.raises(bt.ProtocolAbort, match="hold different shares number 1"):
+    with pytest.raises(bt.ProtocolAbort, match="hold different copies of share 1"):
         ring.reconstruct_replicated(broken)
     for who in [(0,), (0, 0), (0, 1, 2)]:
         with pytest.raises(ValueError, match="must name two or three of 0, 1, 2"):
@@ -211,7 +211,7 @@ def test_packed_words_read_back(data):
 def test_packed_words_have_one_form():
     packed = ring.pack(np.array([1, 2, 3], np.uint32), 7)
     for data, count in [(packed + b"\0", 3), (packed[:-1], 3), (packed, 4)]:
-        with pytest.raises(bt.FrameError, match="bytes, there are"):
+        with pytest.raises(bt.FrameError, match=r"data has [0-9]+ bytes, but"):
             ring.unpack(data, 7, count)
     with pytest.raises(bt.FrameError, match="not in canonical form"):
         ring.unpack(packed[:-1] + bytes([packed[-1] | 0x20]), 7, 3)

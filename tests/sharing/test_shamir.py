@@ -134,7 +134,7 @@ def test_too_many_wrong_shares_are_an_abort():
     shares = shamir.share([5, 6], 2, 5)
     shares[:2] ^= np.uint64(1)
     for function in (shamir.reconstruct, shamir.correct):
-        with pytest.raises(bt.ProtocolAbort, match="more than 1 of them are wrong: ask more parties"):
+        with pytest.raises(bt.ProtocolAbort, match="more than 1 of them are wrong: get more shares"):
             function(shares, range(1, 6), 2)
     shares = shamir.share([5, 6, 7], 2, 4)  # one wrong at each of two places, by two parties: more than one in all
     shares[0, 0] ^= np.uint64(1)
@@ -227,7 +227,7 @@ def test_with_threshold_one_packing_is_a_code_without_secrets():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda s: shamir.share([1, -1], 2, 3), ValueError, r"x\[1\] is outside of the field: give integers from 0"),
+        (lambda s: shamir.share([1, -1], 2, 3), ValueError, r"x\[1\] is outside the field: give integers from 0"),
         (lambda s: shamir.share([[2**61 - 1]], 2, 3), ValueError, r"x\[0, 0\] is outside"),
         (lambda s: shamir.share([2**70], 2, 3), ValueError, r"x\[0\] is outside"),
         (lambda s: shamir.share([0.5], 2, 3), TypeError, "encode reals by a FixedPoint plan"),
@@ -243,7 +243,7 @@ def test_with_threshold_one_packing_is_a_code_without_secrets():
         (lambda s: shamir.reconstruct(s, [1, 2, -3], 2), ValueError, r"ids\[2\] is -3, outside"),
         (lambda s: shamir.reconstruct(s, [1, 2, 3.0], 2), TypeError, r"ids\[2\] must be an int"),
         (lambda s: shamir.reconstruct(s, [1, 2], 2), ValueError, "ids names 2 parties, but shares holds 3"),
-        (lambda s: shamir.reconstruct(s[:1], [1], 2), ValueError, "shares holds 1 shares, it takes 2"),
+        (lambda s: shamir.reconstruct(s[:1], [1], 2), ValueError, "shares holds 1 shares, but 2 are needed"),
         (
             lambda s: shamir.reconstruct(s | np.uint64(2**63), [1, 2, 3], 2),
             ValueError,
@@ -256,7 +256,7 @@ def test_with_threshold_one_packing_is_a_code_without_secrets():
         (lambda s: shamir.scale(s, 1.5), TypeError, "k must be an int"),
         (lambda s: shamir.share_packed(5, 1, 3), ValueError, "first axis of secrets to pack"),
         (lambda s: shamir.share_packed([[1], [2], [3]], 2, 3), ValueError, "threshold is 2 with 3 packed secrets"),
-        (lambda s: shamir.reconstruct_packed(s, [1, 2, 3], 2, 3), ValueError, "it takes 4"),
+        (lambda s: shamir.reconstruct_packed(s, [1, 2, 3], 2, 3), ValueError, "but 4 are needed"),
         (lambda s: shamir.reconstruct_packed(s, [1, 2, 2**61 - 2], 1, 2), ValueError, "leaves no room beside the ids"),
     ],
 )

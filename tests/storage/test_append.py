@@ -28,9 +28,9 @@ def test_additions_are_read_back_and_torn_ends_are_taken_back(tmp_path):
 
 
 def test_the_owner_is_named(tmp_path):
-    with pytest.raises(ProtocolAbort, match="give a file of its own"):
+    with pytest.raises(ProtocolAbort, match="give a separate file"):
         AppendFile("/dev/null")
-    with pytest.raises(ProtocolAbort, match="give the key holder a file of its own"):
+    with pytest.raises(ProtocolAbort, match="give the key holder a separate file"):
         AppendFile("/dev/null", owner="key holder")
     file = AppendFile(tmp_path / "log", create=True)
     for owner, named in (("", "another process"), ("key holder", "another key holder")):

@@ -179,7 +179,7 @@ def test_missing_and_wrong_places_raise_the_systems_errors(tmp_path, monkeypatch
     with pytest.raises(OSError, match="directory"):
         files.write(tmp_path / "folder", b"x", overwrite=True)
     assert os.listdir(tmp_path) == ["folder"]
-    with pytest.raises(FrameError, match="no regular file of at most 8 KiB"):
+    with pytest.raises(FrameError, match="not a regular file of at most 8 KiB"):
         files.read(tmp_path / "folder", LIMIT)
     monkeypatch.chdir(tmp_path)
     files.write("bare-name.key", b"x")
@@ -209,7 +209,7 @@ def test_modes_and_names_in_errors(tmp_path):
 def test_a_limit_is_exact(tmp_path):
     (tmp_path / "a").write_bytes(bytes(LIMIT))
     assert files.read(tmp_path / "a", LIMIT) == bytes(LIMIT)
-    with pytest.raises(FrameError, match="no regular file of at most 7 KiB"):
+    with pytest.raises(FrameError, match="not a regular file of at most 7 KiB"):
         files.read(tmp_path / "a", LIMIT - 1)
 
 

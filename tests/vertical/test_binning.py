@@ -333,7 +333,7 @@ def test_saved_halves_are_whole(pair, data, tmp_path):
         (b'{"bins"', b'["bins"'),
     ):
         (tmp_path / "bad").write_bytes(good.replace(old, new))
-        with pytest.raises(bt.FrameError, match="no fitted binning"):
+        with pytest.raises(bt.FrameError, match="does not hold a fitted binning"):
             WoEBinning.load(tmp_path / "bad")
 
 
@@ -342,7 +342,7 @@ def test_wrong_calls(data):
     link = local_links()[0]
     for role, arguments, given, error in (
         ("guest", {}, {"y": None}, "give y"),
-        ("host", {}, {"y": y}, "no labels"),
+        ("host", {}, {"y": y}, "only the guest has labels"),
         ("host", {}, {}, "one link"),
         ("host", {}, {"links": [link, link]}, "one link"),
         ("guest", {}, {"y": y, "link": link, "links": [link]}, "not both"),
@@ -354,7 +354,7 @@ def test_wrong_calls(data):
     ):
         with pytest.raises(ValueError, match=error):
             make(role, **{"categorical": (), **arguments}).fit(x, **given)
-    with pytest.raises(ValueError, match="no columns"):
+    with pytest.raises(ValueError, match="at least one column"):
         make("host", categorical=()).fit(np.empty((N, 0)), link=link)
     with pytest.raises(bt.InvalidKey):
         make("guest", key_size=1024).fit(x, y)

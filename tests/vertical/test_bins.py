@@ -119,7 +119,7 @@ def test_plain_form_is_checked():
         {"edges": [1.0, 2.0, 3.0]},
         {"events": [1]},
     ):
-        with pytest.raises(ValueError, match="do not fit"):
+        with pytest.raises(ValueError, match="do not match"):
             ColumnBins.from_plain({**plain, **change})
 
 

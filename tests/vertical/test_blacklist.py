@@ -162,9 +162,9 @@ def test_two_processes_worth_of_settings_over_grpc(both, case, monkeypatch):
         ("guest", lambda t: t.replace('connect = "127.0.0.1:1"', ""), "exactly one of listen and connect"),
         ("guest", lambda t: t + "limit = 3\n", "limit"),
         ("guest", lambda t: t.replace('job = "j"\n', ""), "lacks 'job'"),
-        ("host", lambda t: t.replace("limit = 3", ""), "limit must say"),
-        ("host", lambda t: t.replace("limit = 3", "limit = 0"), "limit must say"),
-        ("host", lambda t: t + 'output = "x"\n', "learns nothing"),
+        ("host", lambda t: t.replace("limit = 3", ""), "limit must be"),
+        ("host", lambda t: t.replace("limit = 3", "limit = 0"), "limit must be"),
+        ("host", lambda t: t + 'output = "x"\n', "output is a setting of the asker"),
     ],
 )
 def test_configurations_are_checked(case, tmp_path, role, change, message):

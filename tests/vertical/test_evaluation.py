@@ -86,7 +86,7 @@ def test_points_double_the_odds(bins):
 def test_scorecards_refuse_what_does_not_fit(bins):
     binning = bins[2]
     for weights, given, message in (
-        ([1.0], {}, "2 columns"),
+        ([1.0], {}, "2 numbers, one for each column"),
         ([1.0], {"columns": ["none"]}, "not fitted"),
         ([1.0, 1.0], {"points_to_double": 0}, "positive"),
     ):

@@ -167,7 +167,7 @@ def test_cells_that_come_with_types_as_in_parquet(tmp_path, monkeypatch):
     assert np.array_equal(found["flag"], [1, NAN, 0], equal_nan=True)
     for name, said in (
         ("code", "row 1 of column 'code' in t.parquet is 9007199254740993, an integer that float64 does not hold"),
-        ("day", "row 0 of column 'day' in t.parquet is of type date: .*days or months of dates"),
+        ("day", "row 0 of column 'day' in t.parquet is of type date: .*dates to days or months"),
         ("mixed", "column 'mixed' in t.parquet mixes numbers and texts: of 3 cells 1 are not numbers: 'x' in row 1"),
     ):
         with pytest.raises(ValueError, match=said):
@@ -309,7 +309,7 @@ def test_profiles_are_what_pandas_counts(tmp_path):
     for each in rows.profile:
         assert ColumnProfile.from_plain(each.to_plain()) == each
     for change in ({"kind": "x"}, {"missing": n + 1}, {"distinct": -1}, {"rows": True}, {"numeric": 2}, {"least": NAN}):
-        with pytest.raises(ValueError, match="does not fit"):
+        with pytest.raises(ValueError, match="do not match"):
             ColumnProfile.from_plain({**about["amount"].to_plain(), **change})
 
 

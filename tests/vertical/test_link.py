@@ -60,7 +60,7 @@ def test_abort_reaches_the_peer():
 
 def test_silence_ends():
     _, there = local_links(seconds=0.01)
-    with pytest.raises(bt.ProtocolAbort, match="nothing came"):
+    with pytest.raises(bt.ProtocolAbort, match="no message came"):
         there.receive("a")
 
 

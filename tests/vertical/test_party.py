@@ -241,7 +241,7 @@ def test_certificates(folder):
         make_certificate("a/b", folder)
     with pytest.raises(bt.InvalidKey, match="is not the key of"):
         Identity.load(folder / "guest.cert.pem", folder / "host.key.pem", folder / "host.cert.pem")
-    with pytest.raises(bt.InvalidKey, match="no PEM certificate"):
+    with pytest.raises(bt.InvalidKey, match="not a PEM certificate"):
         Identity.load(folder / "guest.key.pem", folder / "guest.key.pem", folder / "host.cert.pem")
     one, other = ((folder / f"{name}.cert.pem").read_bytes() for name in ("guest", "host"))
     assert bt.evidence.fingerprint(one) != bt.evidence.fingerprint(other)

@@ -182,7 +182,7 @@ def test_rows_for_training_of_one_label(case, both):
     with pytest.raises(bt.ProtocolAbort):
         run(case, both)
     assert "the guest cannot train on these rows" in str(both.errors[0])
-    assert "one label only" in str(both.errors[1])
+    assert "only one label" in str(both.errors[1])
     assert not outputs(case, "guest") | outputs(case, "host")
 
 
@@ -262,14 +262,14 @@ def little_room(role, free):
             r"line 122 of column 'c' in .*table.csv is infinite",
         ),
         (changed("guest", "a", lambda v: ["-1e999", *v[1:]]), r"line 2 of column 'a' in .*table.csv is infinite"),
-        (changed("guest", "y", lambda v: ["0"] * len(v)), "'y' holds one label only"),
+        (changed("guest", "y", lambda v: ["0"] * len(v)), "'y' holds only one label"),
         (changed("host", "id", lambda v: [v[1], *v[1:]]), "the same id"),
         (set_to("host", '"table.csv"', '"table.csv"\ncategorical = ["a"]'), r"data.categorical names 'a'"),
-        (set_to("guest", '"table.csv"', '"table.csv"\ncolumns = []'), "gives 0 columns"),
+        (set_to("guest", '"table.csv"', '"table.csv"\ncolumns = []'), "has 0 columns"),
         (set_to("host", "min_intersection = 100", "min_intersection = 151"), "150 rows, fewer than model.min_inters"),
         (set_to("guest", "min_rows = 20", "min_rows = 200"), "150 rows, fewer than model.min_rows"),
         (with_environment("host", "BLUETUSK_NUM_THREADS", "two"), "BLUETUSK_NUM_THREADS must be"),
-        (with_environment("guest", "BLUETUSK_PASSPHRASE", "\udcff"), "BLUETUSK_PASSPHRASE is no text"),
+        (with_environment("guest", "BLUETUSK_PASSPHRASE", "\udcff"), "BLUETUSK_PASSPHRASE must be UTF-8 text"),
         (without("guest", "matplotlib"), "needs matplotlib"),
         (without("guest", "sklearn"), "needs scikit-learn"),
         (without("host", "private_set_intersection"), "needs openmined-psi"),

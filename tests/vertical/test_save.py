@@ -103,5 +103,5 @@ def test_too_little_memory_is_a_typed_error(tmp_path, monkeypatch, quick):
 
 
 def test_no_device_is_read():
-    with pytest.raises(bt.FrameError, match="no regular file"):
+    with pytest.raises(bt.FrameError, match="not a regular file"):
         load_frame("/dev/zero", KIND)

@@ -88,7 +88,7 @@ def test_a_lost_directory_is_named(both, tmp_path, lost):
     with pytest.raises(bt.ProtocolAbort):
         agreed(both, *directories(tmp_path))
     told = dict(zip(("guest", "host"), map(str, both.errors), strict=True))
-    assert f"{lost!r} brings another part of the split" in told[kept]
+    assert f"{lost!r} has another part of the split" in told[kept]
     (own,) = [path for path in (tmp_path / kept).iterdir() if path.name != "lock"]
     assert str(own) in told[kept]
     assert "a splits directory was lost" in told[lost]

@@ -35,7 +35,7 @@ from bluetusk.wire.frame import Kind, decode, encode
 
 pytest.importorskip("private_set_intersection", reason="alignment needs openmined-psi, which is not installed")
 
-DOCS = Path(__file__).parents[2] / "docs" / "vertical"
+DOCS = Path(__file__).parents[2] / "docs"
 PEERS = {"guest": "host", "host": "guest"}
 POINT, CIPHER = 33, 512
 MODEL = Model(
@@ -621,9 +621,10 @@ def documented(page):
 
 def test_topics_are_documented():
     """Each page lists the topics of its task, and the code sends no other than the table's."""
-    pages = {"intersect": "alignment.md", "woe-binning": "binning.md", LR: "logistic.md", GB: "boosting.md"}
+    pages = {"intersect": "alignment", "woe-binning": "binning", LR: "logistic", GB: "boosting"}
     for task, topic, _ in TABLE:
-        page = pages.get(task.removesuffix(".predict"), "messages.md")
+        name = pages.get(task.removesuffix(".predict"))
+        page = f"how-to/{name}.md" if name else "explanation/messages.md"
         assert topic in documented(page), (task, topic)
     code = "".join(path.read_text() for path in Path(bt.vertical.__file__).parent.rglob("*.py"))
     sent = set(re.findall(r'^ +(?:way|link)\.send\(\s*"([a-z ]+)"', code, re.MULTILINE))

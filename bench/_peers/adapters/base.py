@@ -1,4 +1,4 @@
-"""What the worker asks of a library. Runs on CPython 3.8."""
+"""The interface between worker and library. Runs on CPython 3.8."""
 
 from __future__ import annotations
 

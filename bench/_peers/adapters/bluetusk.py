@@ -1,4 +1,4 @@
-"""This package: suite djn, arrays; and gmpy2's batch of powers, for which the same process is the fair place."""
+"""This package: suite djn, arrays; and gmpy2's batches of powers, which are compared fairly in the same process."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ app = ClientApp(mods=[secagg_mod])
 
 @app.train()
 def train(msg: Message, context: Context) -> Message:
-    """Train on the bank's rows, from the model of all."""
+    """Train on the bank's rows, starting from the joint model."""
     x, y, _, _ = bank_rows(int(context.node_config["partition-id"]), int(context.run_config["banks"]))
     model = fit(msg.content["arrays"].to_numpy_ndarrays(), x, y)
     content = {"arrays": ArrayRecord(model), "metrics": MetricRecord({"num-examples": len(y)})}
@@ -22,7 +22,7 @@ def train(msg: Message, context: Context) -> Message:
 
 @app.evaluate()
 def evaluate(msg: Message, context: Context) -> Message:
-    """Test the model of all on the bank's own test rows."""
+    """Test the joint model on the bank's own test rows."""
     _, _, x, y = bank_rows(int(context.node_config["partition-id"]), int(context.run_config["banks"]))
     model = msg.content["arrays"].to_numpy_ndarrays()
     metrics = MetricRecord({"num-examples": len(y), "auc": auc(model, x, y)})

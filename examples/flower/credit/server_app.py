@@ -15,7 +15,7 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Train for some rounds, and save the model."""
+    """Train for some rounds and save the model."""
     config = context.run_config
     nodes = int(config["min-nodes"])
     strategy = SecAgg(

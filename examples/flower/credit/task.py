@@ -1,4 +1,4 @@
-"""A bank's rows and its logistic regression; nothing here knows of Flower or of secure aggregation."""
+"""A bank's rows and its logistic regression, independent of Flower and of secure aggregation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def initial_model() -> list[Floats]:
 
 
 def features(raw: NDArray[np.int64]) -> Floats:
-    """Bring the columns near to -1 .. 1 by public constants, so that banks need not agree on statistics first."""
+    """Scale the columns roughly to -1 .. 1 by public constants, so that banks need not agree on statistics first."""
     x = raw.astype(np.float64)
     money = np.array([name.startswith(("BILL", "PAY_AMT", "LIMIT")) for name in FEATURES])
     x[:, money] = np.sign(x[:, money]) * np.log1p(np.abs(x[:, money])) / 14.0
@@ -26,7 +26,7 @@ def features(raw: NDArray[np.int64]) -> Floats:
 
 
 def bank_rows(bank: int, banks: int) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return a bank's own customers: features and labels for training, the same for its test."""
+    """Return a bank's customers: features and labels for training, then for testing."""
     customers = load()
     dealt = deal(customers, banks=banks, seed=0)
     mine, train = dealt.bank == bank, dealt.train
@@ -35,7 +35,7 @@ def bank_rows(bank: int, banks: int) -> tuple[Floats, Floats, Floats, Floats]:
 
 
 def fit(model: list[Floats], x: Floats, y: Floats) -> list[Floats]:
-    """Take one Newton step with a little ridge from the model on a bank's rows."""
+    """Take one Newton step from the model on a bank's rows, with a small ridge penalty."""
     z = np.column_stack([x, np.ones(len(x))])
     w = np.concatenate(model)
     p = 1.0 / (1.0 + np.exp(-z @ w))

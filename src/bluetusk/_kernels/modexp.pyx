@@ -316,7 +316,7 @@ cdef class Montgomery:
         ia = self.own_index(ia, lo, hi, a.shape[0], "ia")
         self.check_exponents(exps.shape[1], ebits)
         if not 0 <= low <= high <= ebits:
-            raise ValueError(f"bits [{low}, {high}) are no part of {ebits} bits")
+            raise ValueError(f"bits [{low}, {high}) are not within {ebits} bits")
         if hi > exps.shape[0]:
             raise ValueError(f"exps has {exps.shape[0]} rows, not {hi}")
         if lo == hi:
@@ -405,7 +405,7 @@ cdef class Montgomery:
         cdef Py_ssize_t steps = idx.shape[0], columns = idx.shape[1], lanes = self.mont.ops.lanes
         cdef Py_ssize_t stride = (columns // lanes + (columns % lanes != 0)) * lanes
         if not 0 <= first <= last <= steps or not 0 <= lo <= hi <= columns or lo % lanes:
-            raise ValueError(f"steps [{first}, {last}) of columns [{lo}, {hi}) are no part of idx of shape ({steps}, {columns})")
+            raise ValueError(f"steps [{first}, {last}) of columns [{lo}, {hi}) are not within idx of shape ({steps}, {columns})")
         if last > dst.shape[0] // <Py_ssize_t>self.mont.elem_words // max(1, stride):
             raise ValueError(f"{last} steps of {stride} elements are outside an array of {dst.shape[0]} words")
         cdef const int64_t[::1] own = np.array(idx[first:last, lo:hi]).reshape(-1)  # a copy for the same reason
@@ -526,7 +526,7 @@ cdef class Montgomery:
 
 
 cdef class Comb:
-    """Powers of one base with secret exponents: the tables of ``bt_comb`` in memory of their own.
+    """Powers of one base with secret exponents: the tables of ``bt_comb`` in separate memory.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ MAX_SHIFT = BT_NOISE_MAX_SHIFT
 
 
 cdef class Table:
-    """What a law's samples are looked up in; see bt_noise.h. Checks what keeps the kernel within its arrays."""
+    """The table in which a law's samples are looked up; see bt_noise.h. Checks that the kernel stays within its arrays."""
 
     cdef const uint64_t[::1] _threshold
     cdef const uint16_t[::1] _guide
@@ -58,7 +58,7 @@ def draw(Table table not None, const uint64_t[::1] words not None, int64_t[::1] 
     """Write the samples that the words decide; return how many indices of others were written to `open`."""
     cdef Py_ssize_t n = out.shape[0]
     if words.shape[0] != n * table.words or open.shape[0] < n or n >> 32:
-        raise ValueError(f"words must have {table.words} values for each of out, and open room for as many as out")
+        raise ValueError(f"words must have {table.words} values for each value of out, and open as many values as out")
     if n == 0:
         return 0
     cdef size_t undecided

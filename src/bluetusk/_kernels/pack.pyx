@@ -150,7 +150,7 @@ def residues_from_int64(const int64_t[::1] v not None, const uint64_t[::1] modul
     if rc == BT_ERR_OVERFLOW:
         raise EncodingOverflow("a value of v exceeds (n - 1) / 2: use a larger modulus")
     if rc != BT_OK:
-        raise ValueError("modulus_limbs must stand for a modulus of 3 up to 16384 bits")
+        raise ValueError("modulus_limbs must hold a modulus of at least 3 and at most 16384 bits")
 
 
 def int64_from_residues(const uint64_t[:, ::1] res not None, const uint64_t[::1] modulus_limbs not None,
@@ -165,7 +165,7 @@ def int64_from_residues(const uint64_t[:, ::1] res not None, const uint64_t[::1]
         rc = bt_int64_from_residues(&out[0], &bad, &res[0, 0], res.shape[0], &modulus_limbs[0],
                                     modulus_limbs.shape[0])
     if rc != BT_OK:
-        raise ValueError("modulus_limbs must stand for a modulus of 3 up to 16384 bits")
+        raise ValueError("modulus_limbs must hold a modulus of at least 3 and at most 16384 bits")
     return -1 if bad == <size_t>res.shape[0] else bad
 
 
@@ -194,7 +194,7 @@ def pack_slots(const int64_t[:, ::1] v not None, long slot_bits, long slots_per_
 
 def unpack_slots(const uint64_t[:, ::1] res not None, long slot_bits, long slots_per_ct,
                  const uint64_t[::1] modulus_limbs not None, int64_t[:, ::1] out not None):
-    """Unpack what pack_slots packed; return the first block that is no packed one, else -1."""
+    """Unpack what pack_slots packed; return the first block that is not packed slots, else -1."""
     _check_modulus(modulus_limbs)
     cdef Py_ssize_t blocks = _blocks(out.shape[1], slot_bits, slots_per_ct)
     _same(res.shape[0], out.shape[0] * blocks, "rows of res")

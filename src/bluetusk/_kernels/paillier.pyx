@@ -70,7 +70,7 @@ cdef extern from "bt_paillier.h" nogil:
                                 const bt_limb *random, bt_word *scratch)
 
 
-if bt_gmp_load(os.fsencode(gmp_path()), NULL) != BT_OK:  # modexp, imported above, has told why by now
+if bt_gmp_load(os.fsencode(gmp_path()), NULL) != BT_OK:  # modexp, imported above, has reported the cause by now
     raise ImportError("bluetusk could not bind GMP through gmpy2; reinstall gmpy2 >= 2.2")
 
 # Table rows that one call builds: a few milliseconds, so that Ctrl-C is seen.
@@ -78,7 +78,7 @@ cdef size_t BUILD_STEPS = 8
 
 
 cdef class _Scratch:
-    """Scratch memory that may have held secrets: wiped when it goes."""
+    """Scratch memory that may have held secrets: wiped when freed."""
 
     cdef bt_word *p
     cdef size_t bytes
@@ -107,9 +107,9 @@ cdef int _check_range(Py_ssize_t lo, Py_ssize_t hi, Py_ssize_t n, Py_ssize_t lan
 
 
 cdef str _cause(bt_status status):
-    """Why an operation with the private key failed."""
+    """Return why an operation with the private key failed."""
     if status == BT_ERR_FAULT:
-        return "a result does not agree with what it was computed from"
+        return "a result does not match its inputs"
     if status == BT_ERR_WIPED:
         return "the key was closed, or belongs to the process that loaded it"
     return "a batch is too long, or a random word is 0"  # BT_ERR_ARG
@@ -123,7 +123,7 @@ cdef class PaillierPublic:
     cdef readonly Montgomery mont
     cdef bt_paillier_pub pub
     cdef object _storage, _n_limbs_array, _table
-    cdef object _builder  # process of the thread that takes a step of the table just now, or None
+    cdef object _builder  # process of the thread that is building a step of the table, or None
     cdef bt_comb comb
     cdef size_t _steps_built
 
@@ -144,7 +144,7 @@ cdef class PaillierPublic:
 
     def load_checked(self, bt_word[::1] dst not None, const uint64_t[:, ::1] canon not None, Py_ssize_t lo,
                      Py_ssize_t hi):
-        """dst[i] = canon[i], lo <= i < hi; return the first i whose row is no ciphertext (0 < c < n^2, prime to n), or -1."""
+        """dst[i] = canon[i], lo <= i < hi; return the first i whose row is not a ciphertext (0 < c < n^2, prime to n), or -1."""
         cdef _Scratch scratch
         cdef Py_ssize_t found, offset
         cdef const uint64_t[::1] n = self._n_limbs_array
@@ -186,7 +186,7 @@ cdef class PaillierPublic:
         if self._table is None:
             window = bt_comb_window(&self.mont.mont, ebits, table_bytes)
             if window == 0:
-                raise ValueError(f"table_bytes is too small: {table_bytes}")
+                raise ValueError(f"table_bytes = {table_bytes} is too small")
             table = aligned_zeros(bt_comb_table_words(&self.mont.mont, ebits, window))
             memory = table
             # What allocates may have run a finaliser, or another thread, which has opened the table meanwhile. Below no
@@ -450,7 +450,7 @@ cdef class PaillierPrivate:
         if status == BT_ERR_NOMEM:
             raise MemoryError("no memory for the encryption tables")
         if status != BT_OK:
-            raise ValueError(f"table_bytes is too small: {table_bytes}")
+            raise ValueError(f"table_bytes = {table_bytes} is too small")
         return bool(self._ready)
 
     def owner_build(self):

@@ -53,7 +53,7 @@ ctypedef fused word:
     uint32_t
     uint64_t
 
-# BLUETUSK_BACKEND is checked by the kernel of modular powers; "mpn" asks for code that runs on any CPU
+# BLUETUSK_BACKEND is checked by the kernel of modular powers; "mpn" selects code that runs on any CPU
 cdef const bt_ring_ops *_ops = bt_ring_pick(os.environ.get("BLUETUSK_BACKEND") == "mpn")
 BACKEND = _ops.name.decode()
 
@@ -71,12 +71,12 @@ cdef int _width(long bits, size_t word_bytes) except -1:
 
 
 def share(word[:, ::1] rows not None, const word[::1] x not None, Py_ssize_t lo, Py_ssize_t hi):
-    """Complete columns lo .. hi - 1 of a sharing: all rows but the last hold random words, the last what is missing to x."""
+    """Complete columns lo .. hi - 1 of a sharing: all rows but the last hold random words, the last row x minus their sum."""
     if rows.shape[0] < 1:
         raise ValueError("rows must have at least one party")
     _same(rows.shape[1], x.shape[0], "columns of rows")
     if not 0 <= lo <= hi <= x.shape[0]:
-        raise ValueError(f"columns {lo} .. {hi} are outside of the rows")
+        raise ValueError(f"columns {lo} .. {hi} are outside the rows")
     if lo == hi:
         return
     with nogil:
@@ -90,7 +90,7 @@ def total(const word[:, ::1] rows not None, word[::1] out not None, Py_ssize_t l
     """Sum columns lo .. hi - 1 over the rows."""
     _same(rows.shape[1], out.shape[0], "columns of rows")
     if not 0 <= lo <= hi <= out.shape[0]:
-        raise ValueError(f"columns {lo} .. {hi} are outside of the rows")
+        raise ValueError(f"columns {lo} .. {hi} are outside the rows")
     if lo == hi or rows.shape[0] == 0:
         out[lo:hi] = 0
         return
@@ -220,7 +220,7 @@ def unmask(const word[::1] a not None, const word[::1] b not None, long bits, wo
 def packed_bytes(Py_ssize_t n, long bits):
     """Return the bytes that n words of `bits` bits take."""
     if n < 0 or not 1 <= bits <= 64:
-        raise ValueError("n must not be negative and bits 1 to 64")
+        raise ValueError("n must not be negative, and bits must be 1 to 64")
     return bt_ring_packed_bytes(n, <unsigned>bits)
 
 
@@ -240,7 +240,7 @@ def pack(const word[::1] x not None, long bits, uint8_t[::1] out not None):
 
 
 def unpack(const uint8_t[::1] packed not None, long bits, word[::1] out not None):
-    """Read words of `bits` bits; return whether the bits behind the last one are 0, as they must be."""
+    """Read words of `bits` bits; return whether the bits after the last one are 0, as they must be."""
     _width(bits, sizeof(word))
     _same(packed.shape[0], bt_ring_packed_bytes(out.shape[0], <unsigned>bits), "length of packed")
     cdef bt_status rc = BT_OK

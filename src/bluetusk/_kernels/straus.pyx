@@ -78,7 +78,7 @@ def table(Montgomery mont not None, uint64_t[::1] out not None, Py_ssize_t cols,
 def collect(Montgomery mont not None, uint64_t[::1] cells not None, uint8_t[::1] used not None,
             const uint64_t[::1] powers not None, Py_ssize_t cols, const uint64_t[:, :, ::1] exps not None,
             const uint8_t[:, ::1] negative not None, Py_ssize_t ebits, Py_ssize_t window, Py_ssize_t first):
-    """Multiply the powers that rows of signed exponents ask for into the cells of rows ``first, first + 1, ...``.
+    """Multiply the powers that rows of signed exponents need into the cells of rows ``first, first + 1, ...``.
 
     Cells start as ones, marks as zeros; ``exps`` are magnitudes of shape (rows, m, limbs), m <= cols. Calls on the same rows
     must not run at the same time.
@@ -90,7 +90,7 @@ def collect(Montgomery mont not None, uint64_t[::1] cells not None, uint8_t[::1]
     check_table(mont, powers.shape[0], cols, window)
     if m > cols or rows != negative.shape[0] or m != negative.shape[1]:
         raise ValueError(f"{rows} x {m} exponents, {negative.shape[0]} x {negative.shape[1]} signs and {cols} columns do not "
-                         "go together")
+                         "match")
     if rows == 0 or m == 0 or ebits == 0:
         return
     cdef size_t each = bt_straus_cells(ebits), el = exps.shape[2]

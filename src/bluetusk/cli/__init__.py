@@ -23,14 +23,14 @@ _COMMANDS = (demo, keygen, inspect, selftest, info, bench, certs, party, blackli
 def _parser() -> Parser:
     parser = Parser(
         prog="bluetusk",
-        description="Add, train and share on data that nobody may see: Paillier arrays and federated sums.",
+        description="Compute on encrypted data: Paillier arrays, federated sums, two-party risk models.",
         epilog="""examples:
   bluetusk demo banks                    ten banks train one credit model, no row leaves a bank
   bluetusk keygen bank.key               a key pair: bank.key (encrypted) and bank.key.pub
-  bluetusk inspect bank.key.pub          what a file of ours holds
-  bluetusk bench                         what this machine does in a second
+  bluetusk inspect bank.key.pub          what a bluetusk file contains
+  bluetusk bench                         operations per second on this machine
 
-Every command has a --help of its own.""",
+Run `bluetusk COMMAND --help` for a command's options.""",
     )
     parser.add_argument("--version", action="version", version=f"bluetusk {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str, optional
-        The arguments; those of the process by default.
+        The command-line arguments; ``sys.argv[1:]`` by default.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if sys.stdout is None:  # the next file opened would take its place, and what is printed
-        return _fail("standard output is closed: send it to a file, or to /dev/null", 1)
+        return _fail("standard output is closed: redirect it to a file or to /dev/null", 1)
     args = _parser().parse_args(argv)
     try:
         status: int = args.run(args)

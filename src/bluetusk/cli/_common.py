@@ -1,4 +1,4 @@
-"""What the commands share: their parser, readers of arguments, where a passphrase comes from, how results print."""
+"""Shared by the commands: the parser, argument readers, passphrase input, and the printing of results."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 __all__ = [
     "KEY_SIZES",
@@ -17,6 +18,7 @@ __all__ = [
     "Failure",
     "Parser",
     "add_key_size",
+    "chosen",
     "number",
     "passphrase",
     "positive",
@@ -27,9 +29,11 @@ __all__ = [
 KEY_SIZES = (2048, 3072, 4096)
 PASSPHRASE = "BLUETUSK_PASSPHRASE"  # the name of an environment variable  # noqa: S105
 
+T = TypeVar("T")
+
 
 class Failure(Exception):
-    """A reason to end with status 1, written for the user."""
+    """An error that ends the command with status 1; its text is shown to the user."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,13 +48,13 @@ class Parser(argparse.ArgumentParser):
 
 
 def number(low: int, high: int) -> Callable[[str], int]:
-    """Return a reader of whole numbers from low to high."""
+    """Return an argparse type that accepts whole numbers from low to high."""
 
     def read(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
         if not low <= value <= high:
             raise argparse.ArgumentTypeError(f"{value} is not between {low} and {high}")
         return value
@@ -59,13 +63,13 @@ def number(low: int, high: int) -> Callable[[str], int]:
 
 
 def positive(low: float, high: float) -> Callable[[str], float]:
-    """Return a reader of numbers from low to high."""
+    """Return an argparse type that accepts numbers from low to high."""
 
     def read(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
         if not low <= value <= high:
             raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}")
         return value
@@ -74,7 +78,7 @@ def positive(low: float, high: float) -> Callable[[str], float]:
 
 
 def passphrase(args: argparse.Namespace) -> str | bytes:
-    """Return the passphrase from where the user keeps it."""
+    """Return the passphrase: from --passphrase-file, else the environment, else typed twice at the terminal."""
     if args.passphrase_file is not None:
         try:
             secret = Path(args.passphrase_file).read_bytes().rstrip(b"\r\n")
@@ -90,7 +94,7 @@ def passphrase(args: argparse.Namespace) -> str | bytes:
     typed = getpass.getpass("passphrase for the private key: ")
     if not typed:
         raise Failure("an empty passphrase protects nothing: type one, or give --passphrase-file FILE")
-    if getpass.getpass("once more: ") != typed:
+    if getpass.getpass("repeat the passphrase: ") != typed:
         raise Failure("the two passphrases differ: try again")
     return typed
 
@@ -109,3 +113,8 @@ def add_key_size(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--key-size", type=int, choices=KEY_SIZES, default=3072, help="bits of the Paillier modulus (default: 3072)"
     )
+
+
+def chosen(plan: type[T], args: argparse.Namespace) -> T:
+    """Return a dataclass made of the options that have the names of its fields."""
+    return plan(**{f.name: getattr(args, f.name) for f in fields(plan) if f.name in args})  # type: ignore[arg-type]

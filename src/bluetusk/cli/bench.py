@@ -48,6 +48,6 @@ a matrix product, keys, bytes, batches of powers.""",
   bluetusk bench --key-size 2048 --threads 1      to compare with other libraries""",
     )
     add_key_size(bench)
-    bench.add_argument("--threads", type=number(1, 1024), metavar="N", help="default: one for each CPU")
-    bench.add_argument("--json", action="store_true", help="one JSON object")
+    bench.add_argument("--threads", type=number(1, 1024), metavar="N", help="threads (default: one for each CPU)")
+    bench.add_argument("--json", action="store_true", help="print one JSON object")
     bench.set_defaults(run=_run, parser=bench)

@@ -45,39 +45,39 @@ _CONFIGURATION = """a configuration file (TOML; paths are relative to it):
   policy = "policy.signed"
   log = "evidence.log"
 
-job is new for every request and the same at both parties, state is encrypted and new for every request: a killed side
-goes on when it is started with the same file. Certificates are made by `bluetusk certs`. The table is CSV or Parquet
-(with pyarrow), id its column of ids. limit is the most ids that may be asked. [evidence] is optional: identities are
-made by `bluetusk evidence keygen`; a policy grants the purpose "blacklist" with max_ids_per_request and
+Choose a new job name for every request, the same at both parties, and a new state directory (encrypted). A killed side
+resumes when started again with the same file. `bluetusk certs` makes the certificates. The table is CSV or Parquet
+(with pyarrow); id names its column of ids. limit caps the ids per request. [evidence] is optional:
+`bluetusk evidence keygen` makes identities; a policy grants the purpose "blacklist" with max_ids_per_request and
 max_ids_total."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a configuration file says; paths in it are relative to it.
+    """The settings of a configuration file; its relative paths start from the file's folder.
 
     Attributes
     ----------
     job : str
-        Name of the request, new for every one; the same at both parties.
+        Name of the request: a new one each time, the same at both parties.
     certificate, key, peer_certificate : str
         PEM files, made by ``bluetusk certs``.
     file, id : str
-        The table with the ids to ask about, or with the list; the name of its column.
+        The table with the ids to look up, or with the list; the name of its column of ids.
     listen, connect : str or None
-        Exactly one.
+        The address to listen at, or that of the peer; exactly one is set.
     state : str
         Directory for the encrypted state, a new one for every job.
     patience : float
         Seconds to wait for a silent peer.
     limit : int or None
-        At the list's owner: most ids that may be asked.
+        At the list's owner: the largest number of ids that one request may contain.
     output : str or None
-        At the asker: a CSV file for the answers.
+        At the asker: the CSV file to write the answers to.
     evidence : Evidence or None
         Policy, log and identity.
     role : str
-        "guest" asks, "host" serves: the names of the parties in messages and logs.
+        "guest" for the asker, "host" for the list's owner: the parties' names in messages and logs.
     """
 
     job: str
@@ -97,14 +97,11 @@ class Settings:
 
     @classmethod
     def load(cls, path: str | Path, role: str) -> Settings:
-        """Read and check a TOML file; ValueError names it and the setting."""
+        """Read and check a TOML file; a ValueError names the file and the setting."""
         given = _toml.load(path)
         given.pop("role", None)
         section = given.pop("evidence", None)
-        if isinstance(given.get("limit"), int) and role == "host" and not isinstance(given["limit"], bool):
-            limit = given.pop("limit")
-        else:
-            limit = None
+        limit = given.pop("limit") if role == "host" and type(given.get("limit")) is int else None
         try:
             evidence = None if section is None else made_from(Evidence, section, "evidence.")
             known = {"evidence": evidence, "limit": limit, "role": role}
@@ -112,9 +109,9 @@ class Settings:
             if (made.listen is None) == (made.connect is None):
                 raise ValueError("give exactly one of listen and connect: one party listens, the other connects")
             if role == "host" and (limit is None or limit < 1):
-                raise ValueError("limit must say how many ids may be asked, a whole number of at least 1")
+                raise ValueError("limit must be a whole number of at least 1: the most ids that a request may contain")
             if role == "host" and made.output is not None:
-                raise ValueError("output is not known here: the list's owner learns nothing")
+                raise ValueError("output is a setting of the asker only: the list's owner gets no answers; remove it")
         except ValueError as err:
             raise ValueError(f"{path}: {err}") from None
         return made._at(Path(path).parent)
@@ -145,16 +142,16 @@ def run(
     link : Link
         To the other party.
     settings : Settings
-        Its role and limit, and where the answers go.
+        Role, limit and output file.
     ids : list of str
-        Asked, or listed.
+        The ids to look up, or the list.
     keeper, progress
         As for :func:`blacklist_query`.
 
     Returns
     -------
     dict
-        At the asker: asked, listed, list_size. At the owner: asked, list_size.
+        At the asker the keys asked, listed, list_size; at the owner asked, list_size.
     """
     if settings.role == "host":
         asked = blacklist_serve(ids, link=link, limit=settings.limit or 0, keeper=keeper, progress=progress)
@@ -278,7 +275,7 @@ def _demo(args: argparse.Namespace) -> int:
     print(f"An institution with {result['asked']} applicants asks a partner with a list of {result['list_size']} ids.")
     print(f"  the institution learns   {result['listed']} applicants are listed, and which; the size of the list")
     print(f"  the partner learns       {result['asked']} ids were asked; not which, not how many are listed")
-    print("  nobody learns            an id of the other that did not match")
+    print("  neither learns           an id of the other side that did not match")
     print(f"Compared with the two sets in the open: {'the same' if result['correct'] else 'WRONG'}.")
     print(f"{here.bytes_sent + here.bytes_received:,} bytes, {result['seconds']:.1f} seconds")
     return 0 if result["correct"] else 1
@@ -292,25 +289,23 @@ def add_parser(commands: Any) -> None:
     commands : argparse subparsers
         Of the main parser.
     """
-    raw = argparse.RawDescriptionHelpFormatter
     blacklist = commands.add_parser(
         "blacklist",
-        help="ask which ids are on a partner's list, or answer",
+        help="look up ids in a partner's blacklist, or answer such a request",
         description="""Ask a partner which of your applicants are on its blacklist, without showing them, or answer such
 a request, without showing the list (private set intersection). The asker learns which of its ids are listed and the
-size of the list; the owner how many ids were asked. Ids that can be guessed can be enumerated by whoever may ask often
-enough: the owner's limit and policy cap that.""",
+size of the list; the owner learns how many ids were asked. An asker with enough requests can enumerate guessable
+ids; the owner's limit and policy cap that.""",
         epilog="""examples:
   bluetusk blacklist demo                            both sides on this machine, made-up ids
   bluetusk blacklist serve --config network.toml     the list's owner
   bluetusk blacklist ask --config bank.toml          the asker""",
-        formatter_class=raw,
     )
     kinds = blacklist.add_subparsers(metavar="SIDE", required=True)
     asker = {"me": "bank", "peer": "network", "way": 'connect = "net.example.org:7443"', "table": "applicants"}
     owner = {"me": "network", "peer": "bank", "way": 'listen = "0.0.0.0:7443"', "table": "blacklist"}
     for side, role, about, values, more in (
-        ("ask", "guest", "ask about the ids of a file", asker, 'output = "answers.csv"'),
+        ("ask", "guest", "look up the ids of a file", asker, 'output = "answers.csv"'),
         ("serve", "host", "answer one request about a list", owner, "limit = 5000"),
     ):
         command = kinds.add_parser(
@@ -318,20 +313,19 @@ enough: the owner's limit and policy cap that.""",
             help=about,
             description=about.capitalize() + ".",
             epilog=_CONFIGURATION.format(**values, more=more),
-            formatter_class=raw,
         )
         command.add_argument("--config", required=True, metavar="FILE", help="TOML file, see below")
         _common(command)
         command.set_defaults(run=_side(role), parser=command)
-    demo = kinds.add_parser("demo", help="both sides on this machine", description="Both sides in one process.")
-    demo.add_argument("--rows", type=_rows, default=2000, metavar="N", help="applicants (default: 2000)")
+    demo = kinds.add_parser("demo", help="both sides on this machine", description="Run both sides in this process.")
+    demo.add_argument("--rows", type=_rows, default=2000, metavar="N", help="number of applicants (default: 2000)")
     _common(demo)
     demo.set_defaults(run=_demo, parser=demo)
 
 
 def _rows(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 1000000")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000000")
     return int(text)
 
 
@@ -341,5 +335,5 @@ def _common(command: argparse.ArgumentParser) -> None:
         "--progress",
         choices=("bar", "json", "none"),
         default="bar" if sys.stderr.isatty() else "none",
-        help="on standard error (default: bar on a terminal)",
+        help="progress on standard error (default: bar on a terminal)",
     )

@@ -1,4 +1,4 @@
-"""``bluetusk certs``: the key and the certificate of a party."""
+"""``bluetusk certs``: make a party's key and certificate."""
 
 from __future__ import annotations
 
@@ -31,12 +31,11 @@ side makes its own, gives the certificate to the other and compares fingerprints
         epilog="""examples:
   bluetusk certs bank --out keys                           keys/bank.key.pem, keys/bank.cert.pem
   bluetusk certs network --out keys --address net.example.org --days 90""",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     certs.add_argument("name", metavar="NAME", help="the party's name: letters, digits, hyphens")
     certs.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where the files go (default: here)")
     certs.add_argument(
-        "--address", action="append", default=[], metavar="HOST", help="a name or address it listens at; repeatable"
+        "--address", action="append", default=[], metavar="HOST", help="a name or address to listen at; repeatable"
     )
-    certs.add_argument("--days", type=int, default=365, metavar="N", help="valid so long (default: 365)")
+    certs.add_argument("--days", type=int, default=365, metavar="N", help="days of validity (default: 365)")
     certs.set_defaults(run=_certs, parser=certs)

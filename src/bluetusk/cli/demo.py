@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import demo_credit
-from ._common import KEY_SIZES, Failure, add_key_size, number, positive, print_json
+from ._common import KEY_SIZES, Failure, add_key_size, chosen, number, positive, print_json
 
 __all__ = ["add_parser"]
 
@@ -41,26 +41,16 @@ def _demo_banks(args: argparse.Namespace) -> int:
     from ..demo.runner import Plan, run
 
     start = time.perf_counter()
-    plan = Plan(
-        banks=args.banks,
-        drop=args.drop,
-        seed=args.seed,
-        key_size=args.key_size,
-        threads=args.threads,
-        data=args.data,
-        rows=args.rows,
-        method=args.method,
-        epsilon=args.epsilon,
-    )
+    plan = chosen(Plan, args)
     try:
         customers = data.load(plan.data, rows=plan.rows, seed=plan.seed)
         dealt = data.deal(customers, banks=plan.banks, seed=plan.seed)
     except OSError as err:
-        raise Failure(f"cannot read the customers: {err}; give a file by --data") from None
+        raise Failure(f"cannot read the customers: {err}; give another file with --data") from None
     except ValueError as err:
         raise Failure(f"{err}; give other --rows, --banks or --data") from None
     if plan.key_size < KEY_SIZES[1] and "paillier" in (args.method, *compared):
-        print(f"a key of {plan.key_size} bits gives 112-bit security: for a demo, not for data", file=sys.stderr)
+        print(f"a key of {plan.key_size} bits gives 112-bit security: fit for a demo only", file=sys.stderr)
     with watching(args.quiet) as show:
         outcome = run(plan, show)
     comparison = evaluate.compare(customers, dealt, outcome, plan.penalty)
@@ -88,12 +78,12 @@ def _demo_banks(args: argparse.Namespace) -> int:
 
 
 def _picture(args: argparse.Namespace) -> Path:
-    """Check where the picture is to go before the work is done."""
+    """Check the picture's path before any work is done."""
     path = Path(args.plot)
     if path.suffix.lower() not in (".pdf", ".png", ".svg"):
         args.parser.error(f"argument --plot: {args.plot!r} must end in .png, .svg or .pdf")
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        args.parser.error(f"argument --plot: there is no folder {str(path.parent)!r} that can be written to")
+        args.parser.error(f"argument --plot: {str(path.parent)!r} is not a writable folder: give another path")
     return path
 
 
@@ -105,13 +95,13 @@ def add_parser(commands: Any) -> None:
         "banks",
         help="ten banks train one credit model",
         description="""Ten banks train one model of who will default, on the credit cards of 30 000 customers (UCI data,
-CC BY 4.0). Every role is a process of its own; they exchange nothing but encrypted, or masked, and signed values, their
-sums, and what everybody may know. The result is compared with scikit-learn on the pooled rows.
+CC BY 4.0). Each role is a separate process; they exchange only values that are encrypted or masked, and signed, their
+sums, and public values. The result is compared with scikit-learn on the pooled rows.
 
 methods:
   paillier    a key holder decrypts sums that an aggregator added without seeing them
-  secagg      no key holder: the banks' masks cancel in the sum, the aggregator learns the sum alone; the same model
-  secagg+dp   as secagg, and the banks add noise: what comes out is differentially private for each customer's row""",
+  secagg      no key holder: the banks' masks cancel in the sum, so the aggregator learns only the sum; the same model
+  secagg+dp   as secagg, and the banks add noise: the result is differentially private for each customer's row""",
         epilog=f"""examples:
   bluetusk demo banks                            the whole job, under a minute on two CPUs
   bluetusk demo banks --plot gain.png            with ROC curves and each bank's gain
@@ -124,7 +114,7 @@ needs: {_EXTRA}""",
     )
     banks.add_argument("--banks", type=number(3, 50), default=10, metavar="N", help="how many banks (default: 10)")
     banks.add_argument(
-        "--drop", type=number(0, 50), default=0, metavar="K", help="how many of them vanish in the middle of a round"
+        "--drop", type=number(0, 50), default=0, metavar="K", help="how many banks vanish in the middle of a round"
     )
     banks.add_argument(
         "--method", choices=_METHODS, default="paillier", help="how values are summed (default: paillier)"
@@ -134,20 +124,20 @@ needs: {_EXTRA}""",
         type=positive(0.01, 100.0),
         default=1.0,
         metavar="E",
-        help="what secagg+dp may cost a customer in privacy, at a delta of 1e-6 (default: 1)",
+        help="privacy budget of secagg+dp for each customer's row, at delta 1e-6 (default: 1)",
     )
     banks.add_argument(
-        "--no-compare", action="store_true", help="do not run the other methods to compare what they cost"
+        "--no-compare", action="store_true", help="skip the other methods, which are run to compare costs"
     )
     add_key_size(banks)
-    banks.add_argument("--seed", type=number(0, 2**63 - 1), default=0, metavar="S", help="who banks where (default: 0)")
+    banks.add_argument("--seed", type=number(0, 2**63 - 1), default=0, metavar="S", help="seeds the deal (default: 0)")
     banks.add_argument(
         "--threads",
         type=number(1, 1024),
         metavar="N",
         help="threads of each process (default: 1 for each bank, all CPUs for the others)",
     )
-    banks.add_argument("--rows", type=number(100, 2**31), metavar="N", help="take only N customers")
+    banks.add_argument("--rows", type=number(100, 2**31), metavar="N", help="use only N customers")
     banks.add_argument("--data", metavar="FILE", help="another table with the same columns, CSV or CSV.xz")
     banks.add_argument("--plot", metavar="FILE", help="draw ROC curves and gains to a .png, .svg or .pdf")
     banks.add_argument("--json", action="store_true", help="print one JSON object and nothing else")

@@ -1,4 +1,4 @@
-"""``bluetusk demo credit``: the arguments, the moving bars, the tables, the picture."""
+"""``bluetusk demo credit``: its arguments, progress bars, tables and picture."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..demo.report import Table
 
 from ..tasks import MODELS, TASKS
-from ._common import add_key_size
+from ._common import add_key_size, chosen
 
 __all__ = ["add_parser"]
 
@@ -39,14 +39,12 @@ def _run(args: argparse.Namespace) -> int:
     from ..demo.credit import CreditPlan, run
 
     if args.epochs == 0 and args.trees == 0:
-        args.parser.error("--epochs 0 and --trees 0 leave nothing to train")
-    plan = CreditPlan(
-        rows=args.rows, epochs=args.epochs, trees=args.trees, key_size=args.key_size, seed=args.seed, keep=args.keep
-    )
+        args.parser.error("--epochs 0 and --trees 0 leave nothing to train: set one of them above 0")
+    plan = chosen(CreditPlan, args)
     if args.keep is not None and args.keep.exists() and any(args.keep.iterdir()):
         args.parser.error(f"argument --keep: {args.keep} is not empty: give a new folder")
     if plan.key_size < 3072:
-        print(f"a key of {plan.key_size} bits gives 112-bit security: for a demo, not for data", file=sys.stderr)
+        print(f"a key of {plan.key_size} bits gives 112-bit security: fit for a demo only", file=sys.stderr)
     with _watching(args.quiet) as progress:
         result = run(plan, progress)
     if args.plot:
@@ -72,7 +70,7 @@ def _target(args: argparse.Namespace, option: str, given: str, endings: tuple[st
     if path.suffix.lower() not in endings:
         args.parser.error(f"argument {option}: {given!r} must end in {' or '.join(endings)}")
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        args.parser.error(f"argument {option}: there is no folder {str(path.parent)!r} that can be written to")
+        args.parser.error(f"argument {option}: {str(path.parent)!r} is not a writable folder: give another path")
     return path
 
 
@@ -120,7 +118,7 @@ def _tables(plan: CreditPlan, result: Result) -> list[Table]:
 
 @contextlib.contextmanager
 def _watching(quiet: bool) -> Iterator[Callable[[str, str, int, int], None] | None]:
-    """Show how far the guest is: a moving bar on a terminal, a line for each stage elsewhere."""
+    """Show the guest's progress: a moving bar on a terminal, else a line for each stage."""
     if quiet:
         yield None
         return
@@ -155,7 +153,7 @@ def add_parser(kinds: Any) -> None:
     Parameters
     ----------
     kinds : argparse subparsers
-        Of the demos.
+        The parsers of the demos.
     """
     credit = kinds.add_parser(
         "credit",
@@ -166,21 +164,20 @@ boosted trees on encrypted gradients, and score, over gRPC with mutual TLS, each
 a log of evidence that the other can check. No row leaves its owner. The result is compared with the bank alone, and
 with scikit-learn on both tables together (UCI data, 30 000 customers, CC BY 4.0).""",
         epilog=f"""examples:
-  bluetusk demo credit --key-size 2048                 the whole story, minutes
+  bluetusk demo credit --key-size 2048                 the whole demo, a few minutes
   bluetusk demo credit --rows 3000 --epochs 1 --trees 3 --key-size 2048      a quick look
   bluetusk demo credit --report model.html --plot model.png
   bluetusk demo credit --json > result.json            for programs
   bluetusk demo credit --keep case                     the parties' files stay: configurations, logs, models
 
 needs: {_EXTRA}""",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_key_size(credit)
     number = {"type": int, "metavar": "N"}
     credit.add_argument("--rows", default=30_000, **number, help="customers, 1000 to 30000 (default: 30000)")
-    credit.add_argument("--epochs", **number, help="of the regression; 0 leaves it out (default: what the rows take)")
-    credit.add_argument("--trees", default=10, **number, help="of the boosting; 0 leaves it out (default: 10)")
-    credit.add_argument("--seed", default=0, **number, help="who is where (default: 0)")
+    credit.add_argument("--epochs", **number, help="epochs of the regression; 0 leaves it out (default: by the rows)")
+    credit.add_argument("--trees", default=10, **number, help="trees of the boosting; 0 leaves it out (default: 10)")
+    credit.add_argument("--seed", default=0, **number, help="seed that deals the customers to the parties (default: 0)")
     credit.add_argument("--plot", metavar="FILE", help="draw the ROC curves to a .png, .svg or .pdf")
     credit.add_argument("--report", metavar="FILE.html", help="write the bank's report of the joint models")
     credit.add_argument("--keep", type=Path, metavar="DIR", help="keep the parties' files in a new folder")

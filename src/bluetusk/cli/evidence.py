@@ -23,7 +23,7 @@ __all__ = ["add_parser"]
 
 
 def _passphrase(args: argparse.Namespace, *, new: bool = False) -> str | bytes:
-    """Return the passphrase from where the user keeps it; typed twice only where it is a new one."""
+    """Return the passphrase from the file or the terminal; a new one is typed twice."""
     given = args.passphrase_file is not None or os.environ.get(PASSPHRASE) or not sys.stdin.isatty()
     return passphrase(args) if new or given else getpass.getpass("passphrase: ")
 
@@ -33,7 +33,7 @@ def _keygen(args: argparse.Namespace) -> int:
     public = Path(args.public) if args.public else private.with_name(private.name + ".pub")
     for path in (private, public):
         if os.path.lexists(path):
-            raise ValueError(f"{path} is there already and is not overwritten: give another name, or move it away")
+            raise ValueError(f"{path} exists and is not overwritten: give another name, or move it away")
     secret = _passphrase(args, new=True)
     identity = Identity.generate()
     identity.write_public(public)
@@ -75,7 +75,7 @@ def _policy_sign(args: argparse.Namespace) -> int:
         old = Policy.load(target)
         if old.serial >= signed.serial:
             raise ValueError(
-                f"{target} holds a policy with the serial {old.serial}: give this one a higher serial, or another name"
+                f"{target} holds a policy with serial {old.serial}: give this one a higher serial, or another name"
             )
     files.write(target, signed.to_bytes(), overwrite=True, mode=0o644)
     print(f"signed  {target}: serial {signed.serial}, {len(signed.grants)} grants, sha256 {signed.digest.hex()}")
@@ -129,10 +129,10 @@ def _verify(args: argparse.Namespace) -> int:
     for note in report.notes:
         print(f"note    {note}")
     if args.head and not heads:
-        print("note    the heads given hold none of this log")
+        print("note    none of the heads given is of this log")
     if report.ok:
         beyond = len(report.records) - report.covered
-        missing = f"; no head given covers the last {beyond}: a cut there would not show" if beyond else ""
+        missing = f"; no head given covers the last {beyond}: a cut there would go unnoticed" if beyond else ""
         print(f"GOOD    {len(report.records)} records are as their owner signed them{missing}")
         return 0
     where = "" if report.first_bad is None else f"first bad record: {report.first_bad}; "
@@ -181,18 +181,18 @@ def _replay(args: argparse.Namespace) -> int:
 
 
 def add_parser(commands: Any) -> None:
-    """Add the command ``evidence`` to the command line."""
+    """Add the command."""
     evidence = commands.add_parser(
         "evidence",
-        help="who may use what, what was used, and proof of it",
+        help="policies, usage logs and proofs of both",
         description="Sign policies, read and verify logs of what was done with data, replay recorded encryptions.",
         epilog="""examples:
   bluetusk evidence keygen bank.key                    an identity: bank.key (encrypted) and bank.key.pub
   bluetusk evidence policy example > policy.toml       a policy to fill in; then: policy sign
   bluetusk evidence verify evidence.log --key bank.key.pub --head host.log
-                                                       what happened, and the first record that cannot be believed
+                                                       what happened, and the first record that fails verification
 
-Give `verify` a head of the log that somebody else has kept: without one, what was cut from the end does not show.""",
+Give `verify` a head of the log that somebody else kept: without one, records cut from the end go unnoticed.""",
     )
     kinds = evidence.add_subparsers(metavar="WHAT", required=True)
 
@@ -201,13 +201,13 @@ Give `verify` a head of the log that somebody else has kept: without one, what w
         parser.set_defaults(run=run, parser=parser)
         return parser
 
-    secret = {"metavar": "FILE", "help": "holds the passphrase (else BLUETUSK_PASSPHRASE, else asked for)"}
+    secret = {"metavar": "FILE", "help": "file with the passphrase (default: BLUETUSK_PASSPHRASE, else a prompt)"}
 
     keygen = command(
         kinds, "keygen", _keygen, "make a signing key", "Make an Ed25519 key that signs policies and logs."
     )
-    keygen.add_argument("file", metavar="FILE", help="where the private key goes, encrypted")
-    keygen.add_argument("--public", metavar="FILE", help="where the public key goes (default: FILE.pub)")
+    keygen.add_argument("file", metavar="FILE", help="file to write the private key to, encrypted")
+    keygen.add_argument("--public", metavar="FILE", help="file to write the public key to (default: FILE.pub)")
     keygen.add_argument("--passphrase-file", **secret)
 
     words = """Print the fingerprint of a key or certificate, as `bluetusk certs` and `evidence keygen` do and as
@@ -229,23 +229,23 @@ policies name a party: SHA-256 of the public key (SubjectPublicKeyInfo), in grou
     )
     sign.add_argument("file", metavar="FILE", help="the policy, .toml or .json")
     sign.add_argument("--key", metavar="FILE", required=True, help="the owner's private key, of `evidence keygen`")
-    sign.add_argument("--output", "-o", metavar="FILE", help="where the signed policy goes (default: FILE as .signed)")
+    sign.add_argument("--output", "-o", metavar="FILE", help="where to write the policy (default: FILE as .signed)")
     sign.add_argument("--passphrase-file", **secret)
     show_policy = command(doings, "show", _policy_show, "show a policy", "Show a policy, signed or not.")
     show_policy.add_argument("file", metavar="FILE")
-    show_policy.add_argument("--key", metavar="FILE", help="fail unless this public key has signed it")
+    show_policy.add_argument("--key", metavar="FILE", help="fail unless this public key signed it")
 
     check = command(
         kinds,
         "verify",
         _verify,
-        "verify a log, say what happened",
-        """Say what a log says happened, and find the first record that was altered, is missing, repeated or moved.
+        "verify a log and summarise it",
+        """Print what a log records, and find the first record that was altered, is missing, repeated or moved.
 Status 1 if there is one.""",
         """examples:
   bluetusk evidence verify evidence.log --key bank.key.pub
-  bluetusk evidence verify evidence.log --head host.log        the heads that the peer's own log has kept
-  bluetusk evidence verify evidence.log --head head.json       one that was exported or anchored elsewhere""",
+  bluetusk evidence verify evidence.log --head host.log        the heads that the peer's log has kept
+  bluetusk evidence verify evidence.log --head head.json       a head that was exported or anchored elsewhere""",
     )
     check.add_argument("file", metavar="FILE", help="the log")
     check.add_argument(
@@ -253,37 +253,37 @@ Status 1 if there is one.""",
         metavar="PEER_HEAD",
         action="append",
         default=[],
-        help="heads of this log that others kept: JSON, a frame, or the peer's log; may be given again",
+        help="heads of this log that others kept: JSON, a frame, or the peer's log; repeatable",
     )
-    check.add_argument("--key", metavar="KEY", help="the owner's public key; else the one in the log is believed")
-    check.add_argument("--json", action="store_true", help="one JSON object")
+    check.add_argument("--key", metavar="KEY", help="the owner's public key (default: the key in the log, unverified)")
+    check.add_argument("--json", action="store_true", help="print one JSON object")
 
-    show = command(kinds, "show", _show, "list the records of a log", "List the records of a log, one a line.")
+    show = command(kinds, "show", _show, "list the records of a log", "List the records of a log, one per line.")
     show.add_argument("file", metavar="FILE", help="the log")
-    show.add_argument("--task", metavar="TASK", help="only of this task")
-    show.add_argument("--what", metavar="WORD", help="only such: authorised, refused, finished ...")
-    show.add_argument("--json", action="store_true", help="a JSON object for each")
+    show.add_argument("--task", metavar="TASK", help="only records of this task")
+    show.add_argument("--what", metavar="WORD", help="only records of this kind: authorised, refused, finished ...")
+    show.add_argument("--json", action="store_true", help="print a JSON object for each record")
 
     head = command(
         kinds,
         "head",
         _head,
         "print a log's head, to anchor it",
-        "Print the signed head of a log as JSON: publish it, or give it to a peer or a ledger, to keep.",
+        "Print the signed head of a log as JSON: publish it, or have a peer or a ledger keep it.",
         """examples:
-  bluetusk evidence head evidence.log                      our own
-  bluetusk evidence head evidence.log --of host --all      all heads of the host's log that ours has kept""",
+  bluetusk evidence head evidence.log                      the head of this log
+  bluetusk evidence head evidence.log --of host --all      all heads of the host's log that this log has kept""",
     )
     head.add_argument("file", metavar="FILE", help="the log")
-    head.add_argument("--of", metavar="PARTY", help="the last head of this peer's log that was kept here")
-    head.add_argument("--all", action="store_true", help="with --of: all of them, one a line")
+    head.add_argument("--of", metavar="PARTY", help="print the last head of this peer's log that was kept here")
+    head.add_argument("--all", action="store_true", help="with --of: all of them, one per line")
 
     replay = command(
         kinds,
         "replay",
         _replay,
         "replay recorded encryptions",
-        "Encrypt every recorded plaintext again with its recorded randomness, and compare. Status 1 if one differs.",
+        "Encrypt every recorded plaintext again with its recorded randomness and compare. Status 1 if one differs.",
     )
     replay.add_argument("file", metavar="FILE", help="audit records")
     replay.add_argument("--passphrase-file", **secret)

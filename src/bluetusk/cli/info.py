@@ -26,5 +26,5 @@ def add_parser(commands: Any) -> None:
     info = commands.add_parser(
         "info", help="describe this build", description="Describe this build and what it runs on, for a bug report."
     )
-    info.add_argument("--json", action="store_true", help="one JSON object")
+    info.add_argument("--json", action="store_true", help="print one JSON object")
     info.set_defaults(run=_run, parser=info)

@@ -1,4 +1,4 @@
-"""``bluetusk inspect``: what a file holds."""
+"""``bluetusk inspect``: describe a bluetusk file."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     inspect = commands.add_parser(
         "inspect",
-        help="say what a file holds",
-        description="Say what a file of ours holds: a key, an encrypted array, a message of a sum. Shows no secret.",
+        help="describe a bluetusk file",
+        description="Describe a bluetusk file: a key, an encrypted array, a message of a sum. Shows no secret.",
         epilog="""examples:
   bluetusk inspect bank.key.pub          kind, size, suite, fingerprint as words to compare aloud
   bluetusk inspect total.frame --json    the same for programs""",
     )
     inspect.add_argument("file", metavar="FILE")
-    inspect.add_argument("--json", action="store_true", help="one JSON object")
+    inspect.add_argument("--json", action="store_true", help="print one JSON object")
     inspect.set_defaults(run=_run, parser=inspect)

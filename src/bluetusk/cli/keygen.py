@@ -1,4 +1,4 @@
-"""``bluetusk keygen``: a key pair, the private key sealed under a passphrase."""
+"""``bluetusk keygen``: make a key pair, the private key sealed under a passphrase."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def _run(args: argparse.Namespace) -> int:
     private = Path(args.file)
     public = Path(args.public) if args.public else private.with_name(private.name + ".pub")
     if private == public:
-        args.parser.error("argument --public: the two keys need two files")
+        args.parser.error("argument --public: it names the private key's file: give the public key another one")
     for path in (private, public):
         if os.path.lexists(path):
-            raise Failure(f"{path} is there already and is not overwritten: give another name, or move it away")
+            raise Failure(f"{path} exists and is not overwritten: give another name, or move it away")
         if not path.parent.is_dir():
-            raise Failure(f"there is no folder {path.parent}: make it first")
+            raise Failure(f"the folder {path.parent} does not exist: make it first")
     secret = passphrase(args)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -60,15 +60,15 @@ def add_parser(commands: Any) -> None:
 
 No file is ever overwritten.""",
     )
-    keygen.add_argument("file", metavar="FILE", help="where the private key goes")
-    keygen.add_argument("--public", metavar="FILE", help="where the public key goes (default: FILE.pub)")
-    keygen.add_argument("--bits", type=int, choices=KEY_SIZES, default=3072, help="size of n (default: 3072)")
+    keygen.add_argument("file", metavar="FILE", help="file to write the private key to")
+    keygen.add_argument("--public", metavar="FILE", help="file to write the public key to (default: FILE.pub)")
+    keygen.add_argument("--bits", type=int, choices=KEY_SIZES, default=3072, help="bits of n (default: 3072)")
     keygen.add_argument(
         "--suite",
         choices=("djn", "standard"),
         default="djn",
-        help="djn: short obfuscators, fast (default); standard: r^n",
+        help="djn: short obfuscators, fast (default); standard: obfuscators r^n",
     )
-    keygen.add_argument("--format", choices=("frame", "json"), default="frame", help="of the public key")
-    keygen.add_argument("--passphrase-file", metavar="FILE", help="holds the passphrase")
+    keygen.add_argument("--format", choices=("frame", "json"), default="frame", help="format of the public key")
+    keygen.add_argument("--passphrase-file", metavar="FILE", help="file with the passphrase")
     keygen.set_defaults(run=_run, parser=keygen)

@@ -52,7 +52,7 @@ def _party(args: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _warned(kind: str) -> Iterator[None]:
-    """Say what the data do not support in one line, when it is found; the results hold it too."""
+    """Print a DataWarning as one line when it is raised; the results contain it too."""
     said: set[str] = set()
 
     def say(message: Warning | str, *more: object, **others: object) -> None:
@@ -119,30 +119,30 @@ def add_parser(commands: Any) -> None:
         "party",
         help="run one side of a joint model",
         description="""Run one side of a joint credit model: align ids, bin columns, train a logistic regression and
-boosted trees with the peer, score. The guest has the labels. No row leaves its owner. Killed, it goes on from its last
-step when it is started again with the same file.""",
+boosted trees with the peer, score. The guest has the labels. No row leaves its owner. After a kill it resumes from its
+last step when started again with the same file.""",
         epilog="""a configuration file (TOML; paths are relative to it):
   job = "merchants-2026-11"             # new for every run; the same at both parties
-  certificate = "bank.cert.pem"         # of `bluetusk certs`
+  certificate = "bank.cert.pem"         # made by `bluetusk certs`
   key = "bank.key.pem"
   peer_certificate = "network.cert.pem"
   connect = "net.example.org:7443"      # or: listen = "0.0.0.0:7443"
-  state = "state"                       # encrypted; start again with the same one to go on
+  state = "state"                       # encrypted; start again with the same one to resume
   output = "output"
-  splits = "splits"                     # encrypted; the same one for all jobs: with it rows keep their split
+  splits = "splits"                     # encrypted; the same one for all jobs, so that rows keep their split
   [data]
   file = "bank.csv"                     # or .parquet, with pyarrow
   id = "merchant"
-  label = "default"                     # the guest's
+  label = "default"                     # at the guest only
   categorical = ["branch"]              # codes, not amounts. A column that mixes numbers and texts is refused until it
                                         # is declared: here, in text, or in numeric (other texts count as missing)
-  missing = ["?", "unknown"]            # beside what pandas reads as missing: empty, NA, NULL, None, nan, ...
+  missing = ["?", "unknown"]            # besides what pandas reads as missing: empty, NA, NULL, None, nan, ...
   decimal = "."                         # and thousands = ",", if numbers are written like 1,169.50
   [model]                               # the same at both; all have defaults
   trees = 10
   min_rows = 100                        # of a bin; min_bucket_rows: of the host's buckets in trees.
-                                        # A policy's min_rows asks for at least so many in each
-  [evidence]                            # optional; identities by `bluetusk evidence keygen`
+                                        # A policy's min_rows is a lower limit of both
+  [evidence]                            # optional; `bluetusk evidence keygen` makes identities
   identity = "bank.identity"
   peer_key = "network.identity.pub"
   policy = "policy.signed"
@@ -151,12 +151,11 @@ step when it is started again with the same file.""",
 examples:
   bluetusk party --role host --config network.toml
   bluetusk party --role guest --config bank.toml --json > result.json""",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     party.add_argument("--role", choices=("guest", "host"), help="overrides the file's role")
     party.add_argument("--config", required=True, metavar="FILE", help="TOML file, see below")
     party.add_argument("--json", action="store_true", help="print one JSON object")
     party.add_argument(
-        "--progress", choices=("bar", "json", "none"), default="bar", help="on standard error (default: bar)"
+        "--progress", choices=("bar", "json", "none"), default="bar", help="progress on standard error (default: bar)"
     )
     party.set_defaults(run=_party, parser=party)

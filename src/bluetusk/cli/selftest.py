@@ -1,4 +1,4 @@
-"""``bluetusk selftest``: the short tests that the package carries."""
+"""``bluetusk selftest``: run the tests that ship with the package."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     selftest = commands.add_parser(
         "selftest",
-        help="check that this build computes right",
+        help="check that this build computes correctly",
         description="Run the package's own short tests, about a second. Status 1 if one fails.",
     )
     selftest.set_defaults(run=_run, parser=selftest)

@@ -1,8 +1,8 @@
-"""Bins that all banks share, from nothing but the sum of their histograms.
+"""Chooses bins that all banks share, from nothing but the sum of their histograms.
 
 Each column has a fixed public grid of fine cells, chosen without looking at anyone's data. Every bank counts its
-training customers per cell, the counts are added under encryption, and from the pooled counts follow the bins: about
-eight of equal weight for amounts, levels of their own for codes. What travels back is one bin number for each cell.
+training customers per cell, the counts are added under encryption, and the pooled counts determine the bins: about
+eight of equal weight for amounts, one per level for codes. One bin number for each cell travels back.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from .data import FEATURES
 __all__ = ["CELLS", "Bins", "cells_of", "choose_bins", "histogram"]
 
 _BINS = 8
-_RARE = 200  # a level below n / _RARE customers is joined with others: it would say too much of too few
+_RARE = 200  # a level below n / _RARE customers is joined with others: it would reveal too much about too few
 _THIN = 16  # a bin of amounts keeps at least n / _THIN customers, unless a single cell is heavier than that
 
 
 @dataclass(frozen=True)
 class _Grid:
-    """One column's cells: `edges` (cell k holds edges[k-1] <= x < edges[k]), and how its bins come about."""
+    """One column's cells: `edges` (cell k holds edges[k-1] <= x < edges[k]), and how bins are made of them."""
 
     edges: NDArray[np.float64]
     kind: str  # "amount": quantiles; "ordered": levels, rare ones joined to a neighbour; "nominal": rare ones together
@@ -39,25 +39,18 @@ def _amounts() -> NDArray[np.float64]:
     return np.unique(np.rint(np.geomspace(1e2, 1e6, 44) / 100.0) * 100.0)
 
 
-def _grid(name: str) -> _Grid:
-    if name == "SEX":
-        return _Grid(_codes(1, 2), "nominal")
-    if name == "EDUCATION":
-        return _Grid(_codes(0, 6), "nominal")
-    if name == "MARRIAGE":
-        return _Grid(_codes(0, 3), "nominal")
-    if name == "AGE":
-        return _Grid(_codes(20, 80), "amount")
-    if name == "LIMIT_BAL":
-        return _Grid(np.arange(15e3, 805e3, 10e3), "amount")
-    if name.startswith("PAY_AMT"):
-        return _Grid(np.concatenate([[0.5], _amounts()]), "amount")
-    if name.startswith("BILL_AMT"):
-        return _Grid(np.concatenate([-_amounts()[::-6], [-0.5, 0.5], _amounts()]), "amount")
-    return _Grid(_codes(-2, 8), "ordered")
-
-
-_GRIDS = tuple(_grid(name) for name in FEATURES)
+_OF_COLUMNS = {
+    "SEX": _Grid(_codes(1, 2), "nominal"),
+    "EDUCATION": _Grid(_codes(0, 6), "nominal"),
+    "MARRIAGE": _Grid(_codes(0, 3), "nominal"),
+    "AGE": _Grid(_codes(20, 80), "amount"),
+    "LIMIT_BAL": _Grid(np.arange(15e3, 805e3, 10e3), "amount"),
+    "PAY_AMT": _Grid(np.concatenate([[0.5], _amounts()]), "amount"),
+    "BILL_AMT": _Grid(np.concatenate([-_amounts()[::-6], [-0.5, 0.5], _amounts()]), "amount"),
+    "PAY_": _Grid(_codes(-2, 8), "ordered"),
+}
+"""By how a column's name begins; the first that fits."""
+_GRIDS = tuple(next(grid for start, grid in _OF_COLUMNS.items() if name.startswith(start)) for name in FEATURES)
 _SIZES = np.array([len(grid.edges) + 1 for grid in _GRIDS], dtype=np.int64)
 _STARTS = np.concatenate([[0], np.cumsum(_SIZES)[:-1]])
 CELLS: int = int(_SIZES.sum())
@@ -75,7 +68,7 @@ def cells_of(x: NDArray[np.int64]) -> NDArray[np.int64]:
     Returns
     -------
     ndarray of int64, shape (n, 23)
-        Numbers below :data:`CELLS`, each column in a range of its own. Values beyond a grid fall into its end cells.
+        Numbers below :data:`CELLS`, a separate range for each column. Values beyond a grid fall into its end cells.
 
     Examples
     --------
@@ -128,7 +121,7 @@ def _quantiles(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _levels(counts: NDArray[np.int64], ordered: bool) -> NDArray[np.int64]:
-    """Assign each cell a bin of its own, but join rare ones: to the next if `ordered`, else all to one bin."""
+    """Assign each cell its own bin, but join rare ones: to the next if `ordered`, else all to one bin."""
     least = counts.sum() / _RARE
     if not ordered:
         rare = counts < least
@@ -193,16 +186,16 @@ class Bins:
     def from_bytes(cls, data: bytes | memoryview) -> Bins:
         """Read what :meth:`to_bytes` wrote; ValueError unless it numbers bins column by column without a gap."""
         if len(data) != 2 * CELLS:
-            raise ValueError(f"bins take {2 * CELLS} bytes, not {len(data)}")
+            raise ValueError(f"bins must have {2 * CELLS} bytes, not {len(data)}")
         bin_of = np.frombuffer(data, dtype="<u2").astype(np.int64)
         seen = -1
         for start, size in zip(_STARTS.tolist(), _SIZES.tolist(), strict=True):
             inside = np.unique(bin_of[start : start + size])
             if inside[0] != seen + 1 or inside[-1] != seen + len(inside):
-                raise ValueError("bins are not numbered column by column")
+                raise ValueError("bins must be numbered column by column, without a gap")
             seen = int(inside[-1])
         if bin_of[-1] != seen:
-            raise ValueError("bins are not numbered column by column")
+            raise ValueError("bins must be numbered column by column, without a gap")
         return cls(bin_of)
 
 

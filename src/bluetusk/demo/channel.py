@@ -1,6 +1,6 @@
-"""What two processes of the demo share: a socket on which frames go to and fro, and a note of what they cost.
+"""Carries frames between two processes of the demo over a socket, and counts bytes and processor time.
 
-Sockets carry bytes, so each frame goes with its length before it. Nothing else is ever sent: no pickled object, no row.
+Sockets carry bytes, so each frame is preceded by its length. Nothing else is ever sent: no pickled object, no row.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..errors import FrameError
 from ..wire.frame import Frame, Kind, decode, encode
 from ..wire.frame import field as checked
 
-__all__ = ["Account", "Channel", "Usage", "note", "read_note"]
+__all__ = ["Account", "Channel", "Usage", "note", "read_note", "topic_of"]
 
 _LENGTH = struct.Struct("<I")
 _LARGEST = 1 << 26
@@ -23,14 +23,14 @@ _LARGEST = 1 << 26
 
 @dataclass
 class Usage:
-    """What one process used in one phase.
+    """The resources that one process used in one phase.
 
     Attributes
     ----------
     seconds : float
         Processor time, all threads together.
     sent, received : int
-        Bytes, lengths included.
+        Bytes, including the lengths before frames.
     """
 
     seconds: float = 0.0
@@ -40,7 +40,7 @@ class Usage:
 
 @dataclass
 class Account:
-    """What one process used, phase by phase.
+    """The resources that one process used, phase by phase.
 
     Attributes
     ----------
@@ -84,9 +84,9 @@ class Channel:
     Parameters
     ----------
     sock : socket.socket
-        A connected stream socket, owned by the channel from now on.
+        A connected stream socket; the channel owns it from now on.
     account : Account, optional
-        Where the bytes are noted.
+        Counts the bytes; by default nothing is counted.
 
     Examples
     --------
@@ -107,12 +107,12 @@ class Channel:
         return self._sock.fileno()
 
     def send(self, frame: bytes) -> None:
-        """Send one frame; EOFError if the other end is gone."""
+        """Send one frame; EOFError if the other end closed the connection."""
         self._sock.settimeout(None)
         try:
             self._sock.sendall(_LENGTH.pack(len(frame)) + frame)
         except ConnectionError:
-            raise EOFError("the other end is gone") from None
+            raise EOFError("the other end closed the connection") from None
         if self._account is not None:
             self._account.now.sent += _LENGTH.size + len(frame)
 
@@ -122,7 +122,7 @@ class Channel:
         Parameters
         ----------
         seconds : float or None
-            How long to wait for all of it; None waits for ever.
+            How long to wait for the whole frame; None waits for ever.
 
         Returns
         -------
@@ -132,16 +132,16 @@ class Channel:
         Raises
         ------
         EOFError
-            If the other end is gone.
+            If the other end closed the connection.
         TimeoutError
-            If it takes too long; the channel is then of no more use.
+            If the frame is not complete in time; the channel cannot be used afterwards.
         FrameError
-            If the other end announces a frame beyond any that the demo sends.
+            If the other end announces a frame longer than any that the demo sends.
         """
         deadline = None if seconds is None else time.monotonic() + seconds
         (size,) = _LENGTH.unpack(self._exactly(_LENGTH.size, deadline))
         if size > _LARGEST:
-            raise FrameError(f"a frame of {size} bytes is announced, more than {_LARGEST}")
+            raise FrameError(f"the peer announced a frame of {size} bytes; the limit is {_LARGEST}")
         data = self._exactly(size, deadline)
         if self._account is not None:
             self._account.now.received += _LENGTH.size + size
@@ -150,16 +150,13 @@ class Channel:
     def _exactly(self, size: int, deadline: float | None) -> bytes:
         data = bytearray()
         while len(data) < size:
-            if deadline is not None:
-                self._sock.settimeout(max(deadline - time.monotonic(), 1e-3))
-            else:
-                self._sock.settimeout(None)
+            self._sock.settimeout(None if deadline is None else max(deadline - time.monotonic(), 1e-3))
             try:
                 part = self._sock.recv(min(size - len(data), 1 << 16))
             except ConnectionError:
                 part = b""
             if not part:
-                raise EOFError("the other end is gone")
+                raise EOFError("the other end closed the connection")
             data += part
         return bytes(data)
 
@@ -174,9 +171,9 @@ def note(topic: str, payload: bytes = b"", **fields: Any) -> bytes:
     Parameters
     ----------
     topic : str
-        What it is about.
+        The message's topic.
     payload : bytes, optional
-        Numbers, as bytes.
+        Arrays, as bytes.
     **fields : bool, int, str, bytes, list or dict
         The header's other fields.
 
@@ -193,7 +190,14 @@ def note(topic: str, payload: bytes = b"", **fields: Any) -> bytes:
 
 
 def read_note(data: bytes, *topics: str) -> Frame:
-    """Decode what :func:`note` made; FrameError unless it is about one of `topics` (any, if none is given)."""
+    """Decode a frame of :func:`note`; FrameError unless its topic is one of `topics` (any, if none is given)."""
     frame = decode(data, Kind.MESSAGE)
     checked(frame.header, "topic", str, choices=topics or None)
     return frame
+
+
+def topic_of(frame: Frame) -> str:
+    """Return the topic of a note; FrameError if the frame is neither a note nor a session."""
+    if frame.kind is not Kind.MESSAGE:
+        raise FrameError(f"frame is of kind {frame.kind.name}, expected a note or a session")
+    return checked(frame.header, "topic", str)

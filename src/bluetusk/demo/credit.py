@@ -1,4 +1,4 @@
-"""A bank and a payment network train one credit model: two real processes on this machine, and what it was worth.
+"""Trains one credit model of a bank and a payment network, in two processes on this machine, and measures the gain.
 
 The bank (guest) knows who repaid and five columns; the payment network (host) knows eighteen others. Each holds a part
 of the customers; they find the ones they share, bin, train and score together by ``bluetusk party``, each from its own
@@ -47,25 +47,25 @@ _NAMES = {"guest": "bank", "host": "network"}
 _PEERS = {"guest": "host", "host": "guest"}
 
 Progress = Callable[[str, str, int, int], None]
-"""Called with the role, the task, the steps taken and the steps there are."""
+"""Called with the role, the task, the steps taken and the number of steps."""
 
 
 @dataclass(frozen=True)
 class CreditPlan:
-    """What to do.
+    """The demo's parameters.
 
     Attributes
     ----------
     rows : int
         Customers.
     epochs, trees : int
-        Of the two models.
+        Epochs of the regression, trees of the boosting.
     key_size : int
         Bits of the Paillier keys.
     seed : int
-        Who is where. The rows held back follow from a key that the two parties make, anew for each pair.
+        Deals the customers to the parties. The rows held back depend on a key that each new pair of parties makes.
     keep : Path or None
-        A folder for the parties' files, which stay; by default a temporary one.
+        A folder in which the parties' files are kept; by default a temporary one is used and removed.
     """
 
     rows: int = 30_000
@@ -83,9 +83,9 @@ class Case:
     Attributes
     ----------
     folder : Path
-        Each party has a folder of its own in it.
+        Contains one folder for each party.
     passphrases : dict of str to str
-        Of the identities, by role.
+        Passphrases of the identities, by role.
     """
 
     folder: Path
@@ -95,16 +95,16 @@ class Case:
 
 @dataclass
 class Result:
-    """What came out.
+    """The demo's results.
 
     Attributes
     ----------
     parties : dict of str to dict
         Each party's ``result.json``.
     scores : dict of str to ndarray
-        On the rows held back: each model's, of the parties and of the comparisons.
+        Scores of the rows held back, by model: those of the parties and of the comparisons.
     labels : ndarray
-        Their labels.
+        Labels of these rows.
     summary : dict
         The object that ``--json`` prints.
     report : str or None
@@ -124,9 +124,9 @@ def prepare(plan: CreditPlan, folder: Path) -> Case:
     Parameters
     ----------
     plan : CreditPlan
-        What to do.
+        The demo's parameters.
     folder : Path
-        Where the files go.
+        The folder to write the files to.
 
     Returns
     -------
@@ -169,7 +169,7 @@ def prepare(plan: CreditPlan, folder: Path) -> Case:
 
 
 def _deal(plan: CreditPlan, role: str, customers: Customers, ids: list[str], path: Path) -> None:
-    """Write a party's own table, its rows in an order of its own."""
+    """Write a party's table, its rows in an order that is unrelated to the other party's."""
     n = len(ids)
     chosen = np.argsort(uniforms(plan.seed, f"credit {role}", n), kind="stable")[: round(_SHARES[role] * n)]
     names = BANK if role == "guest" else NETWORK
@@ -217,7 +217,7 @@ def _configuration(plan: CreditPlan, role: str, job: str) -> str:
 
 
 class Runner:
-    """A party's process, and what it says."""
+    """A party's process and its output."""
 
     def __init__(self, case: Case, role: str, progress: Progress | None) -> None:
         self.role = role
@@ -263,7 +263,7 @@ class Runner:
         return self.address
 
     def stop(self) -> None:
-        """End the process if it still runs, and what reads from it."""
+        """End the process if it still runs, and the thread that reads its output."""
         self.process.kill()
         self.process.wait()
         self._thread.join(10)
@@ -278,21 +278,21 @@ class Runner:
         status = self.process.wait()
         self.stop()
         if status != 0:
-            raise ProtocolAbort(f"the {_NAMES[self.role]} gave up: {self.last}", party=self.role)
+            raise ProtocolAbort(f"the {_NAMES[self.role]} failed: {self.last}", party=self.role)
         return dict(json.loads(text))
 
 
 def run(plan: CreditPlan, progress: Progress | None = None, *, route: Callable[[str], str] | None = None) -> Result:
-    """Run the whole story.
+    """Run the whole demo.
 
     Parameters
     ----------
     plan : CreditPlan
-        What to do.
+        The demo's parameters.
     progress : callable, optional
-        Told how far each party is.
+        Called with the progress of each party.
     route : callable, optional
-        Given the network's address, returns the one that the bank connects to: a slow line, to measure.
+        Maps the network's address to the one that the bank connects to, for example a simulated slow line.
 
     Returns
     -------
@@ -301,7 +301,7 @@ def run(plan: CreditPlan, progress: Progress | None = None, *, route: Callable[[
     Raises
     ------
     ProtocolAbort
-        If one of the processes gave up.
+        If one of the processes failed.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = plan.keep if plan.keep is not None else Path(temporary)
@@ -327,7 +327,7 @@ def run(plan: CreditPlan, progress: Progress | None = None, *, route: Callable[[
 
 
 def _compared(plan: CreditPlan, case: Case, parties: dict[str, dict[str, Any]], seconds: float) -> Result:
-    """Train the same models on the pooled rows and on the bank's own, with the same split, and judge all alike."""
+    """Train the same models on the pooled rows and on the bank's alone, with the same split, and evaluate all alike."""
     with open(case.folder / "bank" / "output" / "scores.csv", newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
     places = np.array([int(line["id"][1:]) - 1 for line in lines])

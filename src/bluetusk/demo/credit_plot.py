@@ -1,4 +1,4 @@
-"""The picture of ``bluetusk demo credit``: ROC curves of the joint models, the bank alone and the pooled plaintext."""
+"""Draws the picture of ``bluetusk demo credit``: ROC curves, joint, of the bank alone and pooled."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _TITLES = {training.name: training.title.capitalize() for training, _ in MODELS}
 
 
 def save(path: Path, result: Result) -> None:
-    """Draw.
+    """Draw the ROC curves to a file.
 
     Parameters
     ----------
     path : Path
         A .png, .svg or .pdf file.
     result : Result
-        Of the demo.
+        The demo's results.
     """
     import matplotlib
 

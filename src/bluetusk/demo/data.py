@@ -1,7 +1,7 @@
-"""The customers of the demo: a public data set, dealt to banks and split into training and test by a seed.
+"""Reads the demo's customers, a public data set, deals them to banks and splits them into training and test by a seed.
 
-Every process deals for itself, from the file and the seed, so no row ever travels. The deal is a hash of the seed, not
-a random number generator: the same on every machine, and no source of randomness that cryptography could pick up by
+Every process computes the deal from the file and the seed, so no row ever travels. The deal is a hash of the seed, not
+the output of a random number generator: the same on every machine, and nothing that cryptographic code could use by
 mistake.
 """
 
@@ -56,7 +56,7 @@ class Customers:
 
 @dataclass(frozen=True)
 class Deal:
-    """Who banks where, and who is held back for the test.
+    """Which bank each customer belongs to, and which customers are held back for the test.
 
     Attributes
     ----------
@@ -77,21 +77,21 @@ class Deal:
 
 
 def uniforms(seed: int, label: str, n: int) -> NDArray[np.float64]:
-    """Return numbers in [0, 1) that depend on nothing but the seed and a label.
+    """Return numbers in [0, 1) that depend only on the seed and a label.
 
     Parameters
     ----------
     seed : int
         Any integer.
     label : str
-        What the numbers are for; other labels give unrelated numbers.
+        The purpose of the numbers; other labels give unrelated numbers.
     n : int
         How many.
 
     Returns
     -------
     ndarray of float64, shape (n,)
-        Multiples of 2^-53, from SHAKE-256. For experiments that must repeat; of no use as secrets.
+        Multiples of 2^-53, from SHAKE-256. For experiments that must repeat; not for secrets.
 
     Examples
     --------
@@ -111,9 +111,9 @@ def load(path: str | Path | None = None, *, rows: int | None = None, seed: int =
         A CSV file with the columns ID, :data:`FEATURES` and DEFAULT, plain or xz-compressed. The default is the UCI
         data set "Default of Credit Card Clients" (I-Cheng Yeh, CC BY 4.0), which is part of the package.
     rows : int, optional
-        Take only so many customers, chosen by the seed.
+        Take only this number of customers, chosen by the seed.
     seed : int, optional
-        For `rows`.
+        Chooses the customers if `rows` is given.
 
     Returns
     -------
@@ -122,7 +122,8 @@ def load(path: str | Path | None = None, *, rows: int | None = None, seed: int =
     Raises
     ------
     ValueError
-        If the file is no such table, or has fewer than `rows` customers.
+        If the file is damaged, lacks a column, holds a value that is not a whole number or a label other than 0 and 1,
+        or has fewer than `rows` customers.
     OSError
         If it cannot be read.
 
@@ -152,7 +153,7 @@ def load(path: str | Path | None = None, *, rows: int | None = None, seed: int =
         raise ValueError(f"{file}: each line needs {len(_COLUMNS)} values, the last of them 0 or 1")
     if rows is not None:
         if rows > len(table):
-            raise ValueError(f"rows is {rows}, but {file} has {len(table)} customers")
+            raise ValueError(f"rows must be at most the {len(table)} customers of {file}, not {rows}")
         table = table[np.sort(np.argsort(uniforms(seed, "rows", len(table)), kind="stable")[:rows])]
     return Customers(np.ascontiguousarray(table[:, 1:-1]), np.ascontiguousarray(table[:, -1]))
 
@@ -163,11 +164,11 @@ def deal(customers: Customers, *, banks: int, seed: int) -> Deal:
     Parameters
     ----------
     customers : Customers
-        Whom to deal.
+        The customers to deal.
     banks : int
         Number of banks; the largest comes first and is about four times the smallest.
     seed : int
-        Fixes everything.
+        Determines the deal.
 
     Returns
     -------

@@ -1,6 +1,6 @@
-"""What the federated model is worth: compared with scikit-learn on the pooled rows, and with what each bank has alone.
+"""Compares the federated model with scikit-learn's on the pooled rows, and with each bank's model of its own rows.
 
-This is the demo's own check, not a role: it reads the whole public file, as no bank could.
+This check belongs to the demo, not to a role: it reads the whole public file, which no bank could.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ class Comparison:
     risk : list of float
         Default rate of each bank.
     alone : list of float
-        AUC of each bank's own model on everybody's test customers.
+        AUC of each bank's own model on all test customers.
     alone_own : list of float
-        The same on its own test customers.
+        AUC of each bank's own model on the bank's test customers.
     federated_own : list of float
         AUC of the federated model on each bank's test customers.
     federated, pooled : float
-        AUC on everybody's test customers of the federated model, and of scikit-learn's on the pooled rows.
+        AUC on all test customers of the federated model, and of scikit-learn's model of the pooled rows.
     difference : float
-        Largest difference of a coefficient, or the intercept, between the two.
+        Largest difference of a coefficient, or of the intercept, between these two models.
     bins_equal : bool
         Whether the pooled table gives the same bins.
     labels : ndarray of int64, shape (tests,)
-        Labels of everybody's test customers.
+        Labels of all test customers.
     curves : dict of str to ndarray of float64, shape (tests,)
         Log-odds by "federated", "pooled" and each bank's name.
     intervals : dict of str to Interval, or list of them
-        Of 95 %, for `alone`, `alone_own`, `federated_own`, `federated` and `pooled`.
+        Intervals of 95 % for `alone`, `alone_own`, `federated_own`, `federated` and `pooled`.
     """
 
     names: list[str]
@@ -75,7 +75,7 @@ class Comparison:
 
     @property
     def gain(self) -> list[float]:
-        """What each bank gains in AUC on everybody's test customers."""
+        """The gain of each bank in AUC on all test customers."""
         return [self.federated - alone for alone in self.alone]
 
 
@@ -91,7 +91,7 @@ def fit(codes: Ints, y: Ints, size: int, penalty: float) -> Floats:
     size : int
         Number of bins.
     penalty : float
-        C.
+        scikit-learn's C, the inverse of the penalty.
 
     Returns
     -------
@@ -110,7 +110,7 @@ def fit(codes: Ints, y: Ints, size: int, penalty: float) -> Floats:
 
 
 def auc(customers: Customers, dealt: Deal, outcome: Outcome) -> tuple[float, Interval]:
-    """Return the AUC of a run's model on everybody's test customers, and its interval of 95 %.
+    """Return the AUC of a run's model on all test customers, and its interval of 95 %.
 
     Parameters
     ----------
@@ -138,16 +138,16 @@ def compare(customers: Customers, dealt: Deal, outcome: Outcome, penalty: float)
     customers : Customers
         All customers.
     dealt : Deal
-        Who banks where, and who was held back.
+        The banks of the customers, and who was held back.
     outcome : Outcome
-        What the processes came to.
+        The result of the run.
     penalty : float
-        C.
+        scikit-learn's C, the inverse of the penalty.
 
     Returns
     -------
     Comparison
-        The pooled model is fitted to the rows of those banks that took part to the end, on the bins agreed upon.
+        The pooled model is fitted to the rows of the banks that stayed to the end, on the agreed bins.
 
     Examples
     --------

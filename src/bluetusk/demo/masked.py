@@ -1,4 +1,4 @@
-"""The demo without a key holder: banks mask their values against each other, the aggregator opens nothing but sums.
+"""Runs the demo without a key holder: banks mask their values against each other, the aggregator opens only sums.
 
 ::
 
@@ -10,16 +10,16 @@
     bank       <-> aggregator                  one round, of its mean gradient there, times its number of rows
     aggregator  -> every bank                  end
 
-A bank that vanishes after it shared its keys is left out of the sum by the others' help, and the next round has a
-session of those that are left. If so many vanish that a round cannot be finished, it is begun anew with the rest. With
-``secagg+dp`` the banks add noise to what they mask, as :mod:`~bluetusk.demo.private` says; the numbers of rows, and
-limits that follow from them, then stay at home.
+If a bank vanishes after it shared its keys, the others help to leave it out of the sum, and the next round has a
+session of those that are left. If too many vanish for a round to finish, it starts again with the rest. With
+``secagg+dp`` the banks add noise to what they mask, as :mod:`~bluetusk.demo.private` describes; the numbers of rows,
+and limits derived from them, then never leave a bank.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from functools import partial
 
@@ -33,21 +33,20 @@ from ..federated import secagg
 from ..wire.frame import Kind, decode, field
 from . import private
 from .binning import CELLS, Bins, cells_of, choose_bins, histogram
-from .channel import Account, Channel, note, read_note
-from .data import deal, load
+from .channel import Account, Channel, note, read_note, topic_of
 from .model import gradient
-from .roles import FRAC_BITS, MIN_CLIENTS, Banks, Fitted, Job, Tell, bank_name, fit, read_hello, rounded_up, topic_of
+from .roles import FRAC_BITS, MIN_CLIENTS, Banks, Fitted, Job, Tell, bank_name, fit, own_rows, read_hello, rounded_up
 
 __all__ = ["CORRUPT", "aggregator", "bank", "honest", "plan_for"]
 
 Clients = Mapping[str, tuple[bytes, int]]
 
 CORRUPT = DROPOUT = Fraction(1, 5)
-"""Up to so many of the banks may work together with the aggregator, and may vanish in one round."""
+"""The share of the banks that may collude with the aggregator, or vanish in one round."""
 
 
 def plan_for(banks: int) -> secagg.Plan:
-    """Return the plan on which everybody insists.
+    """Return the plan of secure aggregation that every role requires.
 
     Parameters
     ----------
@@ -67,12 +66,12 @@ def plan_for(banks: int) -> secagg.Plan:
 
 
 def honest(session: secagg.Session) -> int:
-    """Return the smallest number of honest banks that a sum is opened for.
+    """Return the smallest number of honest banks in a sum that can be opened.
 
     Parameters
     ----------
     session : Session
-        Of :func:`plan_for`.
+        A session with a plan of :func:`plan_for`.
 
     Returns
     -------
@@ -89,7 +88,7 @@ def honest(session: secagg.Session) -> int:
 
 
 def _encoding(job: Job, tensor: str, clients: Clients) -> FixedPoint:
-    """Return how a tensor's values become integers, as every bank works it out for itself."""
+    """Return the encoding of a tensor's values, as every bank computes it."""
     if job.noise:
         return private.encoding(tensor, len(clients))
     if tensor == "counts":
@@ -104,7 +103,7 @@ def _weights(job: Job, tensor: str, clients: Clients) -> dict[str, tuple[bytes, 
 
 
 class _Bank:
-    """What a bank holds, and what it makes of what it is asked."""
+    """A bank's state, and its answers to the aggregator."""
 
     def __init__(self, job: Job, name: str, x: NDArray[np.int64], y: NDArray[np.int64]) -> None:
         self.job, self.name, self.x, self.y = job, name, x, y
@@ -118,7 +117,7 @@ class _Bank:
         self._opened = {"counts": 0, "gradient": 0}
 
     def agree(self, data: bytes) -> None:
-        """Begin a session, if it is one of what this bank agrees to."""
+        """Begin a session, if its terms are those that this bank agrees to."""
         session = secagg.Session.from_bytes(data)
         tensor = "counts" if session.length == CELLS + 1 else "gradient"
         peers = {**session.clients}
@@ -132,7 +131,7 @@ class _Bank:
             and all(self._peers.get(name, (b"", 0))[0] == key for name, (key, _) in peers.items())
         )
         if not good:
-            raise ProtocolAbort(f"{self.name} was sent a session that it did not agree to", party="aggregator")
+            raise ProtocolAbort(f"{self.name} was sent a session whose terms it does not accept", party="aggregator")
         if self.client is not None:
             self.client.close()
         # a bank that crashes is lost for good in this demo: without saved states there is nothing to keep a journal for
@@ -140,13 +139,13 @@ class _Bank:
         self.tensor = tensor
 
     def start(self, round: int, point: NDArray[np.float64]) -> list[bytes]:
-        """Begin a round: what the bank has to say about its customers, masked."""
+        """Begin a round: mask what the bank contributes."""
         if self.client is None or (self.tensor == "gradient") != bool(len(point)):
-            raise ProtocolAbort(f"{self.name} was asked for a sum out of turn", round=round, party="aggregator")
+            raise ProtocolAbort(f"{self.name} got a request for a sum out of turn", round=round, party="aggregator")
         if self.tensor == "counts":
             exact = histogram(cells_of(self.x), self.y)
         elif self.codes is None:
-            raise ProtocolAbort(f"{self.name} was asked for a gradient before there were bins", party="aggregator")
+            raise ProtocolAbort(f"{self.name} got a request for a gradient before the bins", party="aggregator")
         elif not self.job.noise:
             return self.client.start(round, gradient(self.codes, self.y, point), len(self.y))
         else:
@@ -156,23 +155,19 @@ class _Bank:
         return self.client.start(round, private.noisy(exact, self.tensor, self.job.noise, honest(self.client.session)))
 
     def step(self, kind: Kind, data: bytes) -> list[bytes]:
-        """Answer the aggregator's message; with noise, help to open no more sums than were accounted for."""
+        """Answer the aggregator's message; with noise, help to open at most as many sums as were accounted for."""
         if self.client is None:
-            raise ProtocolAbort(f"{self.name} was sent a message before there was a session", party="aggregator")
+            raise ProtocolAbort(f"{self.name} was sent a message before the session began", party="aggregator")
         if kind is Kind.SECAGG_REQUEST and self.job.noise:
             self._opened[self.tensor] += 1
             if self._opened[self.tensor] > (1 if self.tensor == "counts" else private.STEPS):
-                raise ProtocolAbort(f"{self.name} has spent the epsilon that was agreed upon", party="aggregator")
+                raise ProtocolAbort(f"{self.name} has spent the agreed epsilon", party="aggregator")
         return self.client.step(data)
 
 
 def bank(job: Job, link: Channel, account: Account) -> None:
-    """Run one bank: it reads its own customers, and sends nothing about them but masked values."""
-    customers = load(job.data, rows=job.rows, seed=job.seed)
-    dealt = deal(customers, banks=job.banks, seed=job.seed)
-    mine = (dealt.bank == job.index) & dealt.train
-    me = _Bank(job, bank_name(job.index), customers.x[mine], customers.y[mine])
-    del customers, dealt
+    """Run one bank: it reads its own customers and sends only masked values about them."""
+    me = _Bank(job, bank_name(job.index), *own_rows(job))
     link.send(note("hello", name=me.name, key=me.public, limit=me.limit))
     while True:
         data = link.receive(None)
@@ -183,7 +178,7 @@ def bank(job: Job, link: Channel, account: Account) -> None:
             account.enter("bins" if me.tensor == "counts" else "training")
         elif frame.kind is not Kind.MESSAGE:
             if frame.kind is Kind.SECAGG_DELIVERY and me.tensor == "gradient" and frame.header["round"] == job.vanish:
-                sys.exit(0)  # without a word, in the middle of the round: its keys are shared, its vector is not sent
+                sys.exit(0)  # silently, in the middle of the round: its keys are shared, its vector is not sent
             answers = me.step(frame.kind, data)
         elif (topic := topic_of(frame)) == "end":
             return
@@ -205,13 +200,13 @@ class _Sums:
         self._job, self._banks, self._clients, self._tell = job, banks, clients, tell
         self._key = Ed25519PrivateKey.generate()
         self._session: secagg.Session | None = None
-        self.requests = 0  # sums that banks were asked to open
+        self.requests = 0  # requests to the banks to open a sum
 
     def _agree(self, tensor: str, length: int) -> secagg.Session:
-        """Return a session of the banks that are there, a new one where some are gone."""
+        """Return a session of the present banks: a new one if some are gone."""
         here = {name: self._clients[name] for name in sorted(self._banks.live) if name in self._clients}
         if len(here) < MIN_CLIENTS:
-            raise ProtocolAbort(f"the sum holds {len(here)} banks, at least {MIN_CLIENTS} are needed")
+            raise ProtocolAbort(f"{len(here)} banks are left; a sum needs at least {MIN_CLIENTS}")
         session = self._session
         if session is None or session.length != length or [*session.clients] != [*here]:
             encoding = _encoding(self._job, tensor, here)
@@ -222,7 +217,7 @@ class _Sums:
         return session
 
     def open(self, tensor: str, length: int, round: int, point: NDArray[np.float64]) -> secagg.Result:
-        """Have one tensor summed: as often as it takes until so many banks stay that the round can be finished."""
+        """Have one tensor summed, in new attempts until enough banks stay to finish the round."""
         ask = note("ask", point.astype("<f8").tobytes(), round=round)
         while True:
             session = self._agree(tensor, length)
@@ -232,6 +227,18 @@ class _Sums:
             except ProtocolAbort as err:
                 if len(self._banks.live) == before:  # nobody vanished: trying again would not help
                     raise ProtocolAbort(err.reason, round=round, party=err.party) from None
+
+    def descend(self, counts: NDArray[np.int64], bins: Bins) -> Fitted:
+        """Step along a few noisy gradients, which spend the banks' privacy budget."""
+        descent = private.Descent(bins, counts, self._job.penalty)
+        rounds = 0
+        while self.requests < private.STEPS:
+            opened = self.open("gradient", bins.size + 1, rounds, descent.point)
+            descent.tell(opened.integers)
+            gap = np.array([descent.gap]).tobytes()
+            rounds += 1
+            self._tell(note("step", gap, round=rounds - 1, clients=len(opened.clients), of=private.STEPS))
+        return Fitted(descent.mean, rounds, [0], list(opened.clients), 0)
 
     def _round(self, server: secagg.Server, ask: bytes) -> secagg.Result:
         self._banks.send(ask)
@@ -269,27 +276,6 @@ def aggregator(job: Job, links: list[Channel], tell: Tell, account: Account) -> 
     account.enter("training")
     tell(note("phase", name="training"))
     sums.requests = 0
-    length = bins.size + 1
-    ask: Callable[[int, NDArray[np.float64]], secagg.Result] = partial(sums.open, "gradient", length)
-    fitted = _descend(job, sums, ask, tell, counts, bins) if job.noise else fit(job.penalty, ask, tell, counts, bins)
+    ask = partial(sums.open, "gradient", bins.size + 1)
+    fitted = sums.descend(counts, bins) if job.noise else fit(job.penalty, ask, tell, counts, bins)
     fitted.end(banks.send, tell)
-
-
-def _descend(
-    job: Job,
-    sums: _Sums,
-    ask: Callable[[int, NDArray[np.float64]], secagg.Result],
-    tell: Tell,
-    counts: NDArray[np.int64],
-    bins: Bins,
-) -> Fitted:
-    """Spend the banks' privacy on a few noisy gradients."""
-    descent = private.Descent(bins, counts, job.penalty)
-    rounds = 0
-    while sums.requests < private.STEPS:
-        opened = ask(rounds, descent.point)
-        descent.tell(opened.integers)
-        gap = np.array([descent.gap]).tobytes()
-        rounds += 1
-        tell(note("step", gap, round=rounds - 1, clients=len(opened.clients), of=private.STEPS))
-    return Fitted(descent.mean, rounds, [0], list(opened.clients), 0)

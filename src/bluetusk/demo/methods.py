@@ -1,4 +1,4 @@
-"""What the ways of summing cost, side by side: each measured by running it."""
+"""Measures the cost of each way of summing by running it."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ _PHASES = ("keys", "bins", "training")
 
 @dataclass(frozen=True)
 class Cost:
-    """What one method used in one run, without starting the processes and reading the file.
+    """The resources that one method used in one run, without starting the processes and reading the file.
 
     Attributes
     ----------
     method : str
         "paillier", "secagg" or "secagg+dp".
     sums : int
-        Sums of gradients.
+        Number of gradients summed.
     bank_bytes : int
-        Sent by a bank, on average over those that stayed.
+        Bytes sent by a bank, on average over those that stayed.
     bytes : int
-        Sent by all roles.
+        Bytes sent by all roles.
     cpu_seconds : float
         Processor time of all roles.
     wall_seconds : float
-        From the first sum to the model.
+        Time from the first sum to the model.
     auc : float
-        Of the model, on everybody's test customers.
+        AUC of the model on all test customers.
     auc_interval : (float, float)
-        The interval of 95 % of it.
+        Its interval of 95 %.
     epsilon : float or None
-        What it costs a customer in privacy; None where sums are exact.
+        The privacy loss of a customer; None where sums are exact.
     """
 
     method: str
@@ -50,18 +50,18 @@ class Cost:
 
 
 def cost(plan: Plan, outcome: Outcome, auc: float, interval: tuple[float, float]) -> Cost:
-    """Add up what a run used.
+    """Add up the resources that a run used.
 
     Parameters
     ----------
     plan : Plan
-        What was run.
+        The run's parameters.
     outcome : Outcome
-        What came of it.
+        The run's result.
     auc : float
-        Of its model.
+        AUC of its model.
     interval : (float, float)
-        Of 95 %, of its AUC.
+        Interval of 95 % of the AUC.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Penalised logistic regression on binned columns, fitted from nothing but gradient sums.
+"""Fits a penalised logistic regression on binned columns from nothing but gradient sums.
 
 The objective is scikit-learn's, divided by the number of rows n::
 
@@ -7,9 +7,9 @@ The objective is scikit-learn's, divided by the number of rows n::
 with the one-hot row x_i of customer i; the intercept b carries no penalty. Points are vectors (w, b) of length d + 1.
 
 The optimiser is BFGS (Nocedal and Wright, Numerical Optimization, 2nd ed., algorithm 6.1) with two changes. Its line
-search looks at slopes only, since on a convex function a slope that has fallen far enough is all it needs, so no loss
+search looks at slopes only: on a convex function a slope that has fallen far enough is sufficient, so no loss
 has to be summed and revealed. Its first inverse Hessian is that of independent columns, which follows from the bins'
-pooled counts: on the credit data 65 gradients then do what 230 do from a diagonal. No second-order sum is asked for.
+pooled counts: on the credit data it needs 65 gradients, from a diagonal 230. No second-order sum is needed.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ def gradient(codes: NDArray[np.int64], y: NDArray[np.int64], point: Floats) -> F
     y : ndarray of int64, shape (n,)
         Labels.
     point : ndarray of float64, shape (d + 1,)
-        Where.
+        The point at which to compute the gradient.
 
     Returns
     -------
     ndarray of float64, shape (d + 1,)
-        Every value lies in [-1, 1]: a mean of residuals over those customers who are in the bin.
+        Every value lies in [-1, 1]: the sum of the residuals of the bin's customers, divided by n.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def gradient(codes: NDArray[np.int64], y: NDArray[np.int64], point: Floats) -> F
 
 
 def inverse_hessian(bins: Bins, counts: NDArray[np.int64], penalty: Floats) -> Floats:
-    """Return the inverse Hessian that the data would have if columns were independent and nobody's risk known.
+    """Return the inverse Hessian that the data would have for independent columns and one risk for all customers.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def inverse_hessian(bins: Bins, counts: NDArray[np.int64], penalty: Floats) -> F
 
 
 class QuasiNewton:
-    """BFGS that is told gradients: ask for `point`, tell the gradient there, until `gap` is small.
+    """BFGS with gradients computed elsewhere: pass the gradient at `point` to :meth:`tell` until `gap` is small.
 
     Parameters
     ----------
@@ -126,11 +126,11 @@ class QuasiNewton:
     Attributes
     ----------
     point : ndarray of float64, shape (m,)
-        Where the gradient is wanted next.
+        The point at which the next gradient is needed.
     best : ndarray of float64, shape (m,)
         The last accepted point.
     gap : float
-        Largest coefficient of the step that would come next from `best`: about a fifth of the error, in practice.
+        Largest coefficient of the next step from `best`: about a fifth of the error, in practice.
 
     Examples
     --------
@@ -161,7 +161,7 @@ class QuasiNewton:
         Raises
         ------
         ArithmeticError
-            If the line search does not come to an end: the gradients are not those of one convex function.
+            If the line search does not end: the gradients are not those of one convex function.
         """
         if self._gradient is None:
             self._accept(gradient)

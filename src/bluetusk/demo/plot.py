@@ -1,8 +1,9 @@
-"""The demo's picture: ROC curves, and what each bank gains."""
+"""Draws the demo's picture: ROC curves, and the gain of each bank."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -25,11 +26,11 @@ def save(path: str | Path, comparison: Comparison, outcome: Outcome) -> None:
     Parameters
     ----------
     path : str or Path
-        Where to; the ending, one of :data:`FORMATS`, says what.
+        The file; its suffix, one of :data:`FORMATS`, selects the format.
     comparison : Comparison
         The figures.
     outcome : Outcome
-        Which banks were lost.
+        The result of the run.
 
     Raises
     ------
@@ -58,27 +59,17 @@ def _customers(c: Comparison, outcome: Outcome) -> int:
 
 
 def _curves(axes: mpl.axes.Axes, c: Comparison) -> None:
-    """Draw true against false positives on everybody's test customers."""
+    """Draw true against false positives on all test customers."""
     for k, name in enumerate(c.names):
         false, true, _ = roc_curve(c.labels, c.curves[name])
         axes.plot(false, true, color=_ALONE, lw=0.9, alpha=0.8, label=None if k else _span(c.alone))
-    false, true, _ = roc_curve(c.labels, c.curves["federated"])
-    axes.plot(
-        false,
-        true,
-        color=_FEDERATED,
-        lw=2.6,
-        label=f"federated: {with_interval(c.federated, c.intervals['federated'])}",
-    )
-    false, true, _ = roc_curve(c.labels, c.curves["pooled"])
-    axes.plot(
-        false,
-        true,
-        color=_POOLED,
-        lw=1.3,
-        ls=(0, (3, 3)),
-        label=f"pooled plaintext: {with_interval(c.pooled, c.intervals['pooled'])}",
-    )
+    looks: dict[str, dict[str, Any]] = {
+        "federated": {"color": _FEDERATED, "lw": 2.6},
+        "pooled": {"color": _POOLED, "lw": 1.3, "ls": (0, (3, 3))},
+    }
+    for name, title, area in (("federated", "federated", c.federated), ("pooled", "pooled plaintext", c.pooled)):
+        false, true, _ = roc_curve(c.labels, c.curves[name])
+        axes.plot(false, true, label=f"{title}: {with_interval(area, c.intervals[name])}", **looks[name])
     axes.plot([0, 1], [0, 1], color=_INK, lw=0.7, ls=":")
     axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal", xlabel="good customers refused", ylabel="defaults found")
     axes.set_title("ROC on everybody's test customers", color=_INK, fontsize=10.5)
@@ -90,7 +81,7 @@ def _span(values: list[float]) -> str:
 
 
 def _gains(axes: mpl.axes.Axes, c: Comparison, outcome: Outcome) -> None:
-    """Draw each bank's AUC alone and what the federation adds."""
+    """Draw each bank's AUC alone and the gain by the federation."""
     order = sorted(range(len(c.names)), key=lambda i: c.gain[i])
     rows = range(len(order))
     alone = [c.alone[i] for i in order]

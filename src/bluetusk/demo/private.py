@@ -1,11 +1,11 @@
-"""Differential privacy for the demo: what is noised, how much, what it costs in privacy, and training on noisy sums.
+"""Differential privacy for the demo: which values get noise, how much, the privacy loss, and training on noisy sums.
 
 **The unit of privacy is one customer's row**: whether any one row is in a bank's table or not changes the probability
 of everything that the aggregator and the other banks see by at most exp(epsilon), but for delta. A row adds to a bank's
 counts the vector with a one in each of its 23 cells and in that of defaults; to its gradient sum it adds its residual,
-which is at most 1 in size, in its 23 bins and the intercept. So nothing has to be clipped: as integers both vectors
-have at most 24 entries of a known size, and the sums of integers change by just these. Nothing else leaves a bank: not
-its number of rows (the weight in every sum is 1, the limit of its values a constant).
+which is at most 1 in size, in its 23 bins and the intercept. So nothing must be clipped: as integers both vectors
+have at most 24 entries of a known size, and the sums of integers change by exactly these. Nothing else leaves a bank:
+not its number of rows (the weight in every sum is 1, the limit of its values a constant).
 
 The noise is Skellam's, whose sums have Skellam's law again: each bank adds its part of the noise of the smallest number
 of honest banks that a sum can be opened for. With more of them there is more noise than was accounted for.
@@ -45,12 +45,12 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 DELTA = 1e-6
-"""The demo's delta: a customer in a million, with some 20 000 of them."""
+"""The demo's delta: one in a million, with some 20 000 training customers."""
 STEPS = 10
-"""Gradients that are summed in the training: few, since each costs privacy."""
+"""Number of gradients summed in the training: few, since each costs privacy."""
 
 MOST_ROWS = 1 << 20
-"""Of a bank: a constant, so that the limit of its counts says nothing about it."""
+"""Limit of a bank's counts: a constant, so that it reveals nothing about the bank."""
 
 _RESIDUAL_BITS = 16
 _ONES = len(FEATURES) + 1
@@ -58,7 +58,7 @@ _STEP, _MOMENTUM, _DAMPING = 0.3, 0.7, 0.1
 
 
 def sensitivity(tensor: str) -> float:
-    """Return by how much one row changes a sum at most, in the L2 norm and in units of its integers.
+    """Return the most by which one row changes a sum, in the L2 norm and in units of the sum's integers.
 
     Parameters
     ----------
@@ -82,14 +82,14 @@ def _unit(tensor: str) -> int:
 
 
 def encoding(tensor: str, banks: int) -> FixedPoint:
-    """Return how the noisy values become integers: a limit that depends on nobody's data.
+    """Return the encoding of the noisy values: its limit depends on nobody's data.
 
     Parameters
     ----------
     tensor : str
         "counts" or "gradient".
     banks : int
-        How many of them take part.
+        Number of banks that take part.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def gradient_sum(codes: Ints, y: Ints, point: Floats) -> Ints:
     y : ndarray of int64, shape (n,)
         Labels.
     point : ndarray of float64, shape (d + 1,)
-        Where.
+        The point at which to compute the gradient.
 
     Returns
     -------
@@ -137,13 +137,13 @@ def noisy(values: Ints, tensor: str, multiplier: float, honest: int) -> Ints:
     Parameters
     ----------
     values : ndarray of int64
-        Its counts or gradient sum.
+        The bank's counts or gradient sum.
     tensor : str
-        Which of the two.
+        "counts" or "gradient".
     multiplier : float
-        Standard deviation of the noise in the sum, over :func:`sensitivity`.
+        Standard deviation of the noise in the sum, divided by :func:`sensitivity`.
     honest : int
-        The smallest number of honest banks that a sum is opened for.
+        The smallest number of honest banks in a sum that can be opened.
 
     Returns
     -------
@@ -165,9 +165,9 @@ def epsilon(multiplier: float, steps: int = STEPS) -> float:
     Parameters
     ----------
     multiplier : float
-        Standard deviation of the noise in a sum, over the sensitivity.
+        Standard deviation of the noise in a sum, divided by the sensitivity.
     steps : int
-        How many gradients.
+        Number of gradients.
 
     Returns
     -------
@@ -176,8 +176,8 @@ def epsilon(multiplier: float, steps: int = STEPS) -> float:
 
     Notes
     -----
-    Both kinds of sums have the same noise over the sensitivity. All are accounted for as sums of counts, whose units
-    are the coarser: what Skellam noise costs more than Gaussian falls as the units get finer.
+    Both kinds of sums have the same ratio of noise to sensitivity. All are accounted for as sums of counts, whose units
+    are the coarser: the excess of Skellam noise over Gaussian shrinks as the units get finer.
 
     Examples
     --------
@@ -196,7 +196,7 @@ def calibrate(target: float) -> float:
     Parameters
     ----------
     target : float
-        0.01 to 100.
+        The largest epsilon allowed, 0.01 to 100.
 
     Returns
     -------
@@ -217,7 +217,7 @@ def calibrate(target: float) -> float:
 
 
 class Descent:
-    """A few steps towards the optimum from noisy sums.
+    """Takes a few steps towards the optimum from noisy sums.
 
     Parameters
     ----------
@@ -231,7 +231,7 @@ class Descent:
     Attributes
     ----------
     point : ndarray of float64, shape (d + 1,)
-        Where the gradient is wanted next.
+        The point at which the next gradient is needed.
     gap : float
         Largest change of a coefficient in the last step.
 

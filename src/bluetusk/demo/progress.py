@@ -1,4 +1,4 @@
-"""How far the demo is, on standard error: a moving bar on a terminal, a line now and then elsewhere."""
+"""Shows the demo's progress on standard error: a moving bar on a terminal, else a line every few seconds."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def watching(quiet: bool, prefix: str = "") -> Iterator[Callable[[Event], None]]
     Parameters
     ----------
     quiet : bool
-        Show nothing but what is lost or refused.
+        Show only lost banks and refused messages.
     prefix : str, optional
-        Before every line.
+        Text before every line.
 
     Yields
     ------
     callable
-        To be called with each :class:`~bluetusk.demo.runner.Event`.
+        Call it with each :class:`~bluetusk.demo.runner.Event`.
     """
     if not quiet and sys.stderr.isatty():
         with contextlib.suppress(ImportError):
@@ -67,7 +67,7 @@ def watching(quiet: bool, prefix: str = "") -> Iterator[Callable[[Event], None]]
 
 
 class _Gaps:
-    """How far the optimiser is, from 0 to 1, by the logarithm of what is left."""
+    """The optimiser's progress, from 0 to 1, on the logarithm of the remaining gap."""
 
     def __init__(self) -> None:
         self._first = 0.0
@@ -84,7 +84,7 @@ class _Gaps:
 
 
 def _sentence(event: Event) -> str:
-    """Say what happened."""
+    """Return an event in words."""
     f = event.fields
     if event.kind == "key":
         return f"key of {f['bits']} bits: {f['words']}"

@@ -1,4 +1,4 @@
-"""The demo's figures as tables for people and as one object for programs."""
+"""Formats the demo's figures as tables for people and as one object for programs."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Table:
     Attributes
     ----------
     title : str
-        Above it.
+        The text above the table.
     header : list of str
         One for each column.
     rows : list of list of str
-        The cells. The first column is set left, the others right, unless `text`.
+        The cells. The first column is aligned left, the others right, unless `text`.
     text : bool
         Whether the cells are sentences.
     note : str
-        Below it.
+        The text below the table.
     """
 
     title: str
@@ -47,7 +47,7 @@ class Table:
 
 
 def size(n: float) -> str:
-    """Write a number of bytes for people."""
+    """Return a number of bytes as text, such as "4.9 MB"."""
     for unit in ("B", "kB"):
         if n < 999.5:
             return f"{n:.0f} {unit}"
@@ -56,7 +56,7 @@ def size(n: float) -> str:
 
 
 def _by_role(outcome: Outcome) -> dict[str, dict[str, Usage]]:
-    """Return what each role used, the banks added up."""
+    """Return the resources that each role used, the banks added up."""
     roles: dict[str, dict[str, Usage]] = {name: {} for name in ("key holder", "aggregator") if name in outcome.usage}
     roles["banks together"] = {}
     for name, phases in outcome.usage.items():
@@ -70,18 +70,18 @@ def _by_role(outcome: Outcome) -> dict[str, dict[str, Usage]]:
 
 
 def tables(plan: Plan, outcome: Outcome, comparison: Comparison, seconds: float) -> list[Table]:
-    """Return everything that the demo has to say.
+    """Return all tables of the demo.
 
     Parameters
     ----------
     plan : Plan
-        What was run.
+        The run's parameters.
     outcome : Outcome
-        What came of it.
+        The run's result.
     comparison : Comparison
-        What it is worth.
+        Its comparison with other models.
     seconds : float
-        Wall-clock time of everything.
+        Wall-clock time of the whole run.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def _merit(outcome: Outcome, comparison: Comparison) -> Table:
         for i, name in enumerate(c.names)
     ]
     trained = sum(rows for name, rows in zip(c.names, c.train, strict=True) if name in outcome.banks)
-    everybody = [f"{trained} + {sum(c.test)}", ""]  # the model of who stayed, on everybody's test customers
+    everybody = [f"{trained} + {sum(c.test)}", ""]  # the model of the banks that stayed, on all test customers
     rows.append(["federated", *everybody, "", "", with_interval(c.federated, c.intervals["federated"]), ""])
     rows.append(["pooled plaintext", *everybody, "", "", with_interval(c.pooled, c.intervals["pooled"]), ""])
     header = ["bank", "train + test", "defaults", "alone: own", "federated: own", "alone: all", "gain: all"]
@@ -144,7 +144,7 @@ def _exactness(outcome: Outcome, comparison: Comparison) -> Table:
         note = (
             (f"Lost: {'; '.join(lost)}. The training went on with the rest. " if lost else "")
             + "Noise, and a training that ends after a few steps, keep the model from the pooled optimum: every sum is "
-            "exact, what was summed is not."
+            "exact, its noisy terms are not."
         )
     return Table("Federated against pooled plaintext (scikit-learn)", ["", "value"], rows, note=note)
 
@@ -158,7 +158,7 @@ def _privacy(plan: Plan, outcome: Outcome, comparison: Comparison) -> Table:
         ["for", "one customer's row, there or not"],
         ["noise in a sum, standard deviation at least", f"{sigma:.1f} customers in each count and gradient"],
         ["of which each bank adds", f"{sigma / honest**0.5:.1f}, for {honest} honest banks"],
-        ["AUC that it costs, on the same bins", f"{comparison.pooled - comparison.federated:.4f}"],
+        ["loss of AUC, on the same bins", f"{comparison.pooled - comparison.federated:.4f}"],
     ]
     return Table(
         "Differential privacy: Skellam noise, added by the banks before they mask",
@@ -202,7 +202,7 @@ def methods(costs: Sequence[Cost]) -> Table:
     Parameters
     ----------
     costs : sequence of Cost
-        Each from a run.
+        One entry for each run.
 
     Returns
     -------
@@ -310,7 +310,7 @@ def as_json(
 
 
 def show(items: Sequence[Table]) -> None:
-    """Print tables on standard output, by rich where it is installed."""
+    """Print tables on standard output, with rich where it is installed."""
     try:
         from rich.console import Console
         from rich.padding import Padding
@@ -332,7 +332,7 @@ def show(items: Sequence[Table]) -> None:
 
 
 def _plain(item: Table) -> str:
-    """Write a table as text."""
+    """Return a table as plain text."""
     lines = [item.title, "=" * len(item.title)]
     if item.text:
         for row in item.rows:

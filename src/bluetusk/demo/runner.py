@@ -1,7 +1,7 @@
-"""Starts the demo's processes, listens to how far they are, and sees every one of them to its end.
+"""Starts the demo's processes, follows their progress, and waits for the end of each.
 
 The parent makes the sockets, hands each process its ends, and keeps only the sockets on which the roles report: what
-the banks, the aggregator and the key holder say to each other does not pass through it.
+the banks, the aggregator and the key holder send to each other does not pass through it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import asdict, dataclass, field, replace
-from types import TracebackType
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._closing import Closing
 from ..errors import FrameError, ProtocolAbort
 from ..wire.frame import Frame
 from .binning import Bins
@@ -42,12 +42,12 @@ _START = (  # as multiprocessing's "spawn" does: the child looks for modules whe
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from bluetusk.demo.worker import main; "
     "sys.exit(main(sys.argv[2]))"
 )
-_LAST_WORDS = 2000  # bytes of a crashed process's standard error that are looked at
+_LAST_WORDS = 2000  # bytes of a crashed process's standard error that are read
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run.
+    """The run's parameters.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Plan:
     drop : int
         How many of them vanish in the middle of a round.
     seed : int
-        Fixes who banks where and who vanishes.
+        Determines the bank of each customer, and which banks vanish.
     key_size : int
         Bits of the Paillier modulus.
     threads : int or None
@@ -64,17 +64,17 @@ class Plan:
     penalty : float
         scikit-learn's C.
     data : str or None
-        The customers' file; None for the package's.
+        The customers' file; None for the one in the package.
     rows : int or None
         How many customers to take; None for all.
     patience : float
         Seconds that the aggregator waits for the banks in one round.
     silence : float
-        Seconds without a word from any process after which the run is given up.
+        Seconds without a message from any process after which the run is aborted.
     method : str
         How the banks' values are summed: "paillier", "secagg" or "secagg+dp".
     epsilon : float
-        What "secagg+dp" may cost each customer in privacy, at a delta of 10^-6.
+        Privacy budget of "secagg+dp" for each customer, at a delta of 10^-6.
 
     Examples
     --------
@@ -98,7 +98,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Event:
-    """Something to show while the processes work.
+    """A sign of progress of the processes.
 
     Attributes
     ----------
@@ -115,30 +115,30 @@ class Event:
 
 @dataclass
 class Outcome:
-    """What came of a run.
+    """The result of a run.
 
     Attributes
     ----------
     model : ndarray of float64, shape (d + 1,)
         The federated coefficients and intercept.
     bins : Bins
-        The bins that the banks agreed on.
+        The agreed bins.
     banks : list of str
-        Those whose customers the model is fitted to.
+        The banks whose customers the model is fitted to.
     lost : dict of str to str
-        Banks that vanished, and how.
+        Banks that vanished, with the reason.
     rounds : int
-        Sums that were opened while training.
+        Number of sums that were opened in the training.
     starts : list of int
-        The rounds in which the optimiser began anew.
+        The rounds in which the optimiser restarted.
     weight : int
-        Rows in the model; 0 with noise, where no party knows.
+        Rows in the model; 0 with noise, where no party knows the number.
     fingerprint : str
         The Paillier key's, as words.
     noise : float
-        Standard deviation of the noise in a sum over the sensitivity; 0 for none.
+        Standard deviation of the noise in a sum, divided by the sensitivity; 0 for none.
     usage : dict
-        ``usage[role][phase]``, what each process used; banks by name. Lost banks are missing.
+        ``usage[role][phase]``, the resources that each process used; banks by name. Lost banks are missing.
     seconds : dict of str to float
         Wall-clock time of each phase.
     """
@@ -158,14 +158,14 @@ class Outcome:
 
 @dataclass
 class _Child:
-    """One process, as its parent knows it."""
+    """One process, as seen by its parent."""
 
     name: str
     process: subprocess.Popen[bytes]
     report: Channel
     errors: IO[bytes]
-    done: bool = False  # its role came to its end
-    gone: bool = False  # nothing more comes from it
+    done: bool = False  # its role has ended
+    gone: bool = False  # its reports have ended
 
     def last_words(self) -> str:
         """Return the last line that the process wrote to standard error."""
@@ -177,7 +177,7 @@ class _Child:
         return f"{how}: {lines[-1].strip()}" if lines else how
 
 
-class _Children:
+class _Children(Closing):
     """All processes; leaving the context ends those that still run."""
 
     def __init__(self, plan: Plan, folder: str) -> None:
@@ -185,12 +185,8 @@ class _Children:
         self._plan = plan
         self._folder = folder
 
-    def __enter__(self) -> _Children:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """End all processes."""
         for child in self.all:
             child.process.kill()
         for child in self.all:
@@ -199,13 +195,13 @@ class _Children:
             child.errors.close()
 
     def start(self, name: str, job: Job, links: list[socket.socket]) -> None:
-        """Start one process and give it its ends of the sockets."""
+        """Start one process and pass it its ends of the sockets."""
         ours, theirs = socket.socketpair()
         with theirs:
             numbers = [theirs.fileno(), *(link.fileno() for link in links)]
             told = json.dumps({**asdict(job), "report": numbers[0], "links": numbers[1:]})
             threads = self._plan.threads or (1 if job.role == "bank" else None)
-            errors = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 (closed in __exit__)
+            errors = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 (closed in close())
             process = subprocess.Popen(  # noqa: S603 (this interpreter, this package)
                 [sys.executable, "-c", _START, json.dumps(sys.path), told],
                 stdin=subprocess.DEVNULL,
@@ -218,7 +214,7 @@ class _Children:
 
 
 def _environment(threads: int | None) -> dict[str, str]:
-    """Return the environment of a child: as many threads as it is granted, and no other pool of them."""
+    """Return the environment of a child: its number of threads, and no other thread pool."""
     env = dict(os.environ)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         env[name] = "1"
@@ -228,22 +224,9 @@ def _environment(threads: int | None) -> dict[str, str]:
 
 
 def _start_all(children: _Children, plan: Plan, folder: str, noise: float) -> None:
-    """Start the roles: banks are linked to the aggregator, that to a key holder if there is one, nobody to another."""
-    job = Job(
-        role="bank",
-        index=0,
-        banks=plan.banks,
-        seed=plan.seed,
-        key_size=plan.key_size,
-        penalty=plan.penalty,
-        data=plan.data,
-        rows=plan.rows,
-        vanish=-1,
-        patience=plan.patience,
-        state=folder,
-        method=plan.method,
-        noise=noise,
-    )
+    """Start the roles: banks are linked to the aggregator only, the aggregator to the key holder if there is one."""
+    planned = {f.name: getattr(plan, f.name) for f in fields(Job) if hasattr(plan, f.name)}
+    job = Job(role="bank", index=0, vanish=-1, state=folder, noise=noise, **planned)
     vanishing = set(np.argsort(uniforms(plan.seed, "vanish", plan.banks))[: plan.drop].tolist())
     with contextlib.ExitStack() as ends:
 
@@ -265,7 +248,7 @@ def _start_all(children: _Children, plan: Plan, folder: str, noise: float) -> No
 
 
 def _notes(children: _Children, lost: Collection[str], silence: float) -> Iterator[tuple[_Child, Frame | None]]:
-    """Yield (child, frame) for every note, and (child, None) when a child is gone; a lost bank is not waited for."""
+    """Yield (child, frame) for every note, and (child, None) when a child is gone; do not wait for lost banks."""
     with selectors.DefaultSelector() as selector:
         for child in children.all:
             selector.register(child.report, selectors.EVENT_READ, child)
@@ -274,8 +257,8 @@ def _notes(children: _Children, lost: Collection[str], silence: float) -> Iterat
             ready = selector.select(max(0.0, heard + silence - time.monotonic()))
             if not ready:
                 raise ProtocolAbort(
-                    f"no process has said a word for {silence:g} s; try again on a less busy machine, with fewer banks "
-                    "or a smaller key"
+                    f"no process has reported anything for {silence:g} s; try again on a less busy machine, with fewer "
+                    f"banks or a smaller key"
                 )
             for key, _ in ready:
                 speaker: _Child = key.data
@@ -296,7 +279,7 @@ def run(plan: Plan, show: Callable[[Event], None] = lambda event: None) -> Outco
     Parameters
     ----------
     plan : Plan
-        What to run.
+        The run's parameters.
     show : callable, optional
         Called with each :class:`Event`.
 
@@ -311,7 +294,7 @@ def run(plan: Plan, show: Callable[[Event], None] = lambda event: None) -> Outco
     ModuleNotFoundError
         If it is "secagg+dp" and ``dp_accounting`` is missing.
     ProtocolAbort
-        If too few banks are left, or a role breaks down. All processes are gone then.
+        If too few banks are left, or a role fails. All processes have ended by then.
 
     Examples
     --------
@@ -373,14 +356,14 @@ def run(plan: Plan, show: Callable[[Event], None] = lambda event: None) -> Outco
 
 
 def _ended(child: _Child, children: _Children, outcome: Outcome) -> None:
-    """Judge a process that ended before its role did."""
+    """Record a lost bank, or raise, when a process ended before its role did."""
     try:
         code = child.process.wait(5.0)
     except subprocess.TimeoutExpired:
         child.process.kill()
         code = child.process.wait()
     if code == PEER_GONE:
-        return  # somebody else is the cause
+        return  # another process is the cause
     if child.name not in ("key holder", "aggregator"):
         why = "vanished in the middle of a round" if code == 0 else child.last_words()
         outcome.lost[child.name] = why

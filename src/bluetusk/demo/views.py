@@ -1,4 +1,4 @@
-"""What each role of the demo saw and did not see, by method, in sentences."""
+"""Describes what each role of the demo saw and did not see, by method."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def views(plan: Plan, outcome: Outcome) -> tuple[list[list[str]], str]:
     Parameters
     ----------
     plan : Plan
-        What was run.
+        The run's parameters.
     outcome : Outcome
-        What came of it.
+        The run's result.
 
     Returns
     -------
     rows : list of [role, saw, did not see]
     note : str
-        What the sums say of the rows, and who must not work together.
+        What the sums reveal about the rows, and who must not collude.
 
     Examples
     --------
@@ -38,14 +38,14 @@ def views(plan: Plan, outcome: Outcome) -> tuple[list[list[str]], str]:
     """
     rows, note = {"paillier": _encrypted, "secagg": _masked, "secagg+dp": _noisy}[plan.method](plan, outcome)
     if outcome.lost and plan.method != "secagg+dp":
-        note += " Sums with and without the lost banks, at other points, say something of the lost banks together."
+        note += " Sums with and without the lost banks, at other points, reveal something of the lost banks together."
     return rows, note
 
 
 def _exact(n: int) -> str:
     return (
-        "Sums are exact and say what they say about the pooled sample: a cell with one customer shows that some bank "
-        f"has such a customer, and the gradients at {n} points show how the pooled loss bends along the steps between "
+        "Sums are exact and reveal the statistics of the pooled sample: a cell with one customer shows that some bank "
+        f"has such a customer, and the gradients at {n} points show how the pooled loss curves along the steps between "
         "them. The pooled table of pairs of bins, which a summed second-order matrix would be, was not computed. No "
         "noise is added. "
     )

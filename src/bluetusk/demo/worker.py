@@ -1,8 +1,8 @@
 """One process of the demo, started by :mod:`~bluetusk.demo.runner`.
 
 Its job is a JSON object: the fields of :class:`~bluetusk.demo.roles.Job`, and the inherited sockets' descriptors
-``report`` and ``links``. The exit status is 0 for a role that came to its end, 1 for one that reported why it could
-not, 4 for one whose peer went away first.
+``report`` and ``links``. The exit status is 0 for a role that ended as it should, 1 for one that failed and reported
+why, 4 for one whose peer left first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PEER_GONE = 4
 
 
 def _die_with_parent(report: socket.socket) -> None:
-    """End this process as soon as the one that started it is gone; nothing is ever received here."""
+    """End this process when its parent is gone: the socket carries no data, so its end is that sign."""
     report.recv(1)
     os._exit(PEER_GONE)
 
@@ -45,7 +45,7 @@ def main(argument: str) -> int:
         Exit status.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its children
-    warnings.simplefilter("ignore")  # the parent says what there is to say about a key of 2048 bits
+    warnings.simplefilter("ignore")  # the parent prints the warning about a key of 2048 bits
     told: dict[str, Any] = json.loads(argument)
     report = socket.socket(fileno=told.pop("report"))
     links = [socket.socket(fileno=number) for number in told.pop("links")]

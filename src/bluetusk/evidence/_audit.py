@@ -1,4 +1,4 @@
-"""What an encryptor keeps so that an auditor can replay it: plaintexts, randomness and ciphertexts, encrypted at rest.
+"""Keeps an encryptor's plaintexts, randomness and ciphertexts, encrypted, so that an auditor can replay them.
 
 Whoever opens such a file knows all that was encrypted, so it is off by default. The file is one frame of kind AUDIT
 (how the passphrase becomes a key) and then frames of kind AUDIT_BATCH, each sealed by AES-256-GCM with its header and
@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import struct
 from collections.abc import Iterator
 from contextvars import Token
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -34,10 +32,9 @@ __all__ = ["Audit", "AuditReport"]
 
 _BATCH = 256  # encryptions in a frame
 _FIELDS = ("count", "nonce", "seq", "task", "what")
-_FIXED = struct.Struct("<4sHHIQ")
 _LARGEST = 1 << 24
 _REFUSED = (
-    "this is no file of audit records, or it is damaged, or the passphrase is wrong; check the path and the "
+    "this is not a file of audit records, or it is damaged, or the passphrase is wrong; check the path and the "
     "passphrase, or restore the file from its backup"
 )
 
@@ -91,16 +88,16 @@ class Audit:
     passphrase : str or bytes
         Opens the file; scrypt and AES-256-GCM, as for key files.
     task : str, optional
-        In which task; change :attr:`task` at any time.
+        The task of the records; :attr:`task` can be changed at any time.
 
     Raises
     ------
     InvalidKey
-        If the file is none of this kind, or the passphrase is wrong.
+        If the file is not a file of audit records, or the passphrase is wrong.
     ProtocolAbort
         If it is in use, or (later) if a record cannot be written: then nothing is returned from the encryption.
     OSError
-        If it cannot be opened.
+        If the file cannot be opened.
 
     References
     ----------
@@ -143,9 +140,7 @@ class Audit:
         self._token = AUDITOR.set(self._record)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._token is not None:
             AUDITOR.reset(self._token)
             self._token = None
@@ -164,7 +159,7 @@ class Audit:
         self._file.close()
 
     def digest(self) -> bytes:
-        """Return SHA-256 of the file as it is now: what the log of evidence notes of it.
+        """Return SHA-256 of the file's present content, for a record in the log of evidence.
 
         Examples
         --------
@@ -195,9 +190,9 @@ class Audit:
         Raises
         ------
         InvalidKey
-            If the file is none of this kind, or the passphrase is wrong.
+            If the file is not a file of audit records, or the passphrase is wrong.
         OSError
-            If it cannot be read.
+            If the file cannot be read.
 
         Examples
         --------
@@ -293,7 +288,7 @@ def _frames(data: bytes, start: int, id: bytes, cipher: AESGCM) -> Iterator[tupl
         frame.field(got.header, "task", str, high=TASK)
         sealed.nonce_of(got)
         if frame.field(got.header, "seq", int, low=0) != seq:
-            raise FrameError(f"batch {seq} is missing: batch {got.header['seq']} stands in its place")
+            raise FrameError(f"batch {seq} is missing: batch {got.header['seq']} is in its place")
         try:
             content = sealed.decrypt(cipher, data[start:end], got, lambda head: id + head)
         except FrameError:
@@ -304,16 +299,16 @@ def _frames(data: bytes, start: int, id: bytes, cipher: AESGCM) -> Iterator[tupl
 
 def _end(data: bytes, start: int, kind: frame.Kind) -> int | None:
     """Return where the frame that starts here ends; None if the data ends within it."""
-    fixed = data[start : start + _FIXED.size]
-    usual = _FIXED.pack(frame.MAGIC, frame.VERSION, kind, 0, 0)[:8]
+    fixed = data[start : start + frame.FIXED.size]
+    usual = frame.FIXED.pack(frame.MAGIC, frame.VERSION, kind, 0, 0)[:8]
     if fixed[:8] != usual[: len(fixed)]:
         raise FrameError(f"no frame of kind {kind.name} starts at byte {start}: the file was altered")
-    if len(fixed) < _FIXED.size:
+    if len(fixed) < frame.FIXED.size:
         return None
-    *_, header, payload = _FIXED.unpack(fixed)
+    *_, header, payload = frame.FIXED.unpack(fixed)
     if header > 1 << 12 or payload > _LARGEST:
-        raise FrameError(f"the frame at byte {start} claims more than a batch has: the file was altered")
-    end = start + _FIXED.size + int(header) + int(payload)
+        raise FrameError(f"the frame at byte {start} claims more than a batch may have: the file was altered")
+    end = start + frame.FIXED.size + int(header) + int(payload)
     return end if end <= len(data) else None
 
 
@@ -323,7 +318,7 @@ def _replayed(pub: PublicKey, content: bytes, count: int) -> int | None:
     random = 8 * scheme_of(pub.suite).random_limbs(wide // 8)
     sizes = (wide, random, 2 * wide)
     if len(content) != count * sum(sizes):
-        raise FrameError("a batch has not the size that its key and count give")
+        raise FrameError("the size of a batch does not match its key and count")
     lists, at = [], 0
     for size in sizes:
         lists.append([int.from_bytes(content[at + i * size : at + (i + 1) * size], "little") for i in range(count)])

@@ -1,12 +1,11 @@
 """The entries of a log: each a record's frame and, right behind it, the signed head of the log with that record.
 
-So the file proves itself, record by record, to whoever knows the owner's key. What it cannot show by itself is what was
-cut from its end or signed anew by the owner: that shows against a head that somebody else has kept.
+Whoever knows the owner's key can verify the file, record by record. Records cut from its end, or signed anew by the
+owner, show only against a head that somebody else has kept.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,10 +16,9 @@ from ..wire import frame
 from ._head import Head
 from ._merkle import HASH, Tree, leaf_hash
 
-__all__ = ["Problem", "Record", "Scan", "encode_record", "scan"]
+__all__ = ["Problem", "Record", "Scan", "check_text", "encode_record", "kept_head", "scan"]
 
 _FIELDS = ("by", "details", "hashes", "log", "seq", "task", "time", "what")
-_FIXED = struct.Struct("<4sHHIQ")
 _LARGEST_RECORD = 1 << 14  # bytes of a record's header map
 _LARGEST_DETAILS = 4096
 _SIGNATURE_END = 64
@@ -65,6 +63,14 @@ class Record:
     details: dict[str, Any]
 
 
+def check_text(value: object, name: str, most: int, least: int = 1) -> None:
+    """Refuse anything but a str of `least` to `most` characters."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    if not least <= len(value) <= most:
+        raise ValueError(f"{name} must have {least} to {most} characters")
+
+
 def encode_record(log: bytes, record: Record) -> bytes:
     """Return a record's frame.
 
@@ -73,11 +79,9 @@ def encode_record(log: bytes, record: Record) -> bytes:
     TypeError, ValueError
         If a text is too long, a hash has not 32 bytes, or the details are too large for a record.
     """
-    for name, text, most in (("what", record.what, WORD), ("by", record.by, NAME), ("task", record.task, TASK)):
-        if not isinstance(text, str):
-            raise TypeError(f"{name} must be a str, not {type(text).__name__}")
-        if len(text) > most or (name != "task" and not text):
-            raise ValueError(f"{name} must have {0 if name == 'task' else 1} to {most} characters")
+    check_text(record.what, "what", WORD)
+    check_text(record.by, "by", NAME)
+    check_text(record.task, "task", TASK, 0)
     for key, value in record.hashes.items():
         if not isinstance(value, bytes) or len(value) != HASH or len(key) > WORD:
             raise ValueError(f"hashes[{key!r}] must be {HASH} bytes under a name of at most {WORD} characters")
@@ -109,7 +113,7 @@ def _decode_record(header: Mapping[str, Any]) -> tuple[bytes, Record]:
 
 @dataclass(frozen=True)
 class Problem:
-    """The first entry that is not what it must be."""
+    """The first invalid entry."""
 
     index: int
     reason: str
@@ -146,7 +150,7 @@ class _Torn(Exception):
 
 
 def scan(data: bytes, *, key: bytes | None = None, signatures: bool = True) -> Scan:
-    """Read a log's entries until one is not as it must be.
+    """Read a log's entries until one is invalid.
 
     Parameters
     ----------
@@ -177,7 +181,7 @@ def scan(data: bytes, *, key: bytes | None = None, signatures: bool = True) -> S
                 raise
         except _Torn:
             if log is not None and _ends_in_head(view[found.end :], index + 1, log):
-                found.problem = Problem(index, f"record {index} was altered: its lengths do not fit what is there")
+                found.problem = Problem(index, f"record {index} was altered: its lengths do not match its content")
             else:
                 found.torn = len(data) - found.end
             return found
@@ -203,18 +207,18 @@ def _named(index: int, reason: str) -> str:
 def _frame_end(view: memoryview, start: int) -> int:
     """Return where the record's frame that starts here must end, judged by its fixed header alone."""
     there = len(view) - start
-    fixed = bytes(view[start : start + _FIXED.size])
-    usual = _FIXED.pack(frame.MAGIC, frame.VERSION, frame.Kind.EVIDENCE_RECORD, 0, 0)[:8]
+    fixed = bytes(view[start : start + frame.FIXED.size])
+    usual = frame.FIXED.pack(frame.MAGIC, frame.VERSION, frame.Kind.EVIDENCE_RECORD, 0, 0)[:8]
     if fixed[:8] != usual[: len(fixed)]:
-        raise FrameError("no frame of a record starts where it must")
-    if there < _FIXED.size:
+        raise FrameError("the frame of a record does not start where the one before it ends")
+    if there < frame.FIXED.size:
         raise _Torn
-    *_, header, payload = _FIXED.unpack(fixed)
+    *_, header, payload = frame.FIXED.unpack(fixed)
     if payload or header > _LARGEST_RECORD:
-        raise FrameError("its frame claims more bytes than a record has")
-    if there < _FIXED.size + header:
+        raise FrameError("its frame claims more bytes than a record may have")
+    if there < frame.FIXED.size + header:
         raise _Torn
-    return start + _FIXED.size + int(header)
+    return start + frame.FIXED.size + int(header)
 
 
 def _checked_record(data: bytes, index: int, log: bytes | None) -> tuple[bytes, Record]:
@@ -222,9 +226,9 @@ def _checked_record(data: bytes, index: int, log: bytes | None) -> tuple[bytes, 
     if log is not None and got != log:
         raise FrameError(f"record {index} is of another log")
     if record.seq > index:
-        raise FrameError(f"record {index} is missing: record {record.seq} stands in its place")
+        raise FrameError(f"record {index} is missing: record {record.seq} is in its place")
     if record.seq < index:
-        raise FrameError(f"record {index} is not there: record {record.seq} stands in its place, repeated or moved")
+        raise FrameError(f"record {index} is not there: record {record.seq} is in its place, repeated or moved")
     return got, record
 
 
@@ -242,7 +246,7 @@ def _checked_head(view: memoryview, start: int, tree: Tree, log: bytes, owner: b
     root = tree.root()
     due = Head(log, owner, len(tree), root, time, bytes(_SIGNATURE_END)).to_bytes()
     got = bytes(view[start : start + len(due)])
-    before = due.index(bytes(_SIGNATURE_END), _FIXED.size)  # the fields in front of the signature, in canonical order
+    before = due.index(bytes(_SIGNATURE_END), frame.FIXED.size)  # where the fields in canonical order end
     after = before + _SIGNATURE_END
     same = got[:before] == due[: min(before, len(got))] and got[after:] == due[after : max(after, len(got))]
     if not same:
@@ -254,16 +258,16 @@ def _checked_head(view: memoryview, start: int, tree: Tree, log: bytes, owner: b
             raise FrameError("its head is signed with another key than the owner's")
         if other.size == len(tree) and other.root != root:
             raise FrameError("it is not the record that its head was signed for")
-        raise FrameError("its head is another one's")
+        raise FrameError("its head belongs to another record")
     if len(got) < len(due):
         raise _Torn
     return Head(log, owner, len(tree), root, time, got[before:after]), start + len(due)
 
 
 def _ends_in_head(tail: memoryview, size: int, log: bytes) -> bool:
-    """Tell whether bytes end in a signed head of this log and size: then their entry had been written whole."""
+    """Return whether bytes end in a signed head of this log and size: their entry was then written whole."""
     data = bytes(tail)
-    at = data.rfind(_FIXED.pack(frame.MAGIC, frame.VERSION, frame.Kind.EVIDENCE_HEAD, 0, 0)[:8])
+    at = data.rfind(frame.FIXED.pack(frame.MAGIC, frame.VERSION, frame.Kind.EVIDENCE_HEAD, 0, 0)[:8])
     if at < 0:
         return False
     try:
@@ -271,3 +275,14 @@ def _ends_in_head(tail: memoryview, size: int, log: bytes) -> bool:
     except FrameError:
         return False
     return head.size == size and head.log == log and head.valid()
+
+
+def kept_head(record: Record) -> tuple[str, Head] | None:
+    """Return the peer's name and head that a record keeps; None for any other record."""
+    if record.what != "peer_head":
+        return None
+    try:
+        party = frame.field(record.details, "party", str, high=NAME)
+        return party, Head.from_bytes(frame.field(record.details, "head", bytes, high=1024))
+    except FrameError:
+        return None

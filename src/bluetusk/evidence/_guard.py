@@ -1,4 +1,4 @@
-"""The owner's own gate: asked before every use, on the owner's clock, with counters that are on disk first."""
+"""Checks every use of an owner's data against the policy, by the owner's clock, and counts it on disk first."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
+from .._closing import Closing
 from ..errors import FrameError, PolicyRefused, ProtocolAbort
 from ._request import GROUPED, SMALL, Request
 from ._uses import Use, Uses
@@ -51,16 +51,16 @@ class Permit:
     again: bool
 
 
-class Guard:
-    """Enforces a policy: whatever it does not grant is refused, and a use counts before the answer leaves.
+class Guard(Closing):
+    """Enforces a policy: every use that it does not grant is refused, and a use is counted before the answer leaves.
 
     Parameters
     ----------
     policy : Policy or path-like
-        A signed policy. A path is read again before every use, so that a newer policy put there holds at once.
+        A signed policy. A path is read again before every use, so that a newer policy there takes effect at once.
     store : path-like
-        Where uses are noted; made (mode 0600) if absent. Whoever can put an older copy of this file back gets its uses
-        back, so it belongs on the owner's machine, and the log of evidence notes every use as well.
+        Where uses are noted; made (mode 0600) if absent. Whoever can restore an older copy of this file
+        resets the counts, so it belongs on the owner's machine, and the log of evidence notes every use as well.
     owner : bytes
         The Ed25519 key, 32 bytes, that must have signed every policy.
     clock : callable, optional
@@ -110,7 +110,7 @@ class Guard:
             self._uses = Uses(store, owner)
         except (OSError, ProtocolAbort, FrameError) as error:
             raise PolicyRefused(f"the uses cannot be read from {os.fspath(store)!r}: {error}", clause="store") from None
-        self._latest = self._uses.latest
+        self._latest = self._uses.known.latest
         self._policy = loaded
         try:
             self._take(loaded)
@@ -120,7 +120,7 @@ class Guard:
 
     @property
     def policy(self) -> Policy:
-        """The policy that holds.
+        """The policy in force.
 
         Examples
         --------
@@ -128,14 +128,6 @@ class Guard:
         1
         """
         return self._policy
-
-    def __enter__(self) -> Guard:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Release the store.
@@ -151,7 +143,7 @@ class Guard:
         self._uses.close()
 
     def replace(self, policy: Policy) -> None:
-        """Take a newer policy, to grant or to revoke; uses go on counting under the ids of the grants.
+        """Take a newer policy, to grant or to revoke; uses are still counted under the ids of the grants.
 
         Parameters
         ----------
@@ -161,7 +153,7 @@ class Guard:
         Raises
         ------
         PolicyRefused
-            Clause "signature", "serial" or "store"; the old policy goes on holding.
+            Clause "signature", "serial" or "store"; the old policy stays in force.
         ProtocolAbort
             As :meth:`authorise`.
 
@@ -197,35 +189,35 @@ class Guard:
         peer : str
             The peer's fingerprint, from its certificate.
         purpose : str
-            What for.
+            The purpose of the use.
         columns : sequence of str
             The columns that are used.
         rows : int
-            How many rows take part; for "intersect" and "blacklist" without `asked`, how many ids are asked about.
+            How many rows take part; for "intersect" and "blacklist" without `asked`, how many ids are requested.
         task : str
             The task's id, new for every task. The same use of the same task is granted again without counting: a
             resumed task. Another use needs another id.
         min_rows : int, optional
-            Least rows of a group whose sums will be shown; due for purposes that show such sums.
+            Least rows of a group whose sums will be shown; required for purposes that show such sums.
         asked : int, optional
-            How many ids are asked about, where `rows` is something else.
+            How many ids are requested, where `rows` is something else.
         min_intersection : int, optional
-            Least size of an intersection that will be shown; due for "intersect".
+            Least size of an intersection that will be shown; required for "intersect".
         **details
             Further facts of the use; part of what makes it the same.
 
         Returns
         -------
         Permit
-            It is on disk.
+            Noted on disk.
 
         Raises
         ------
         PolicyRefused
             Naming the clause. Of several grants to the same peer for the same purpose the first that allows the use
-            counts; if none does, the one that came closest says why.
+            counts; if none does, the refusal is that of the grant that came closest.
         ProtocolAbort
-            If this thread is in the middle of another call, from which a signal handler or a finaliser asks.
+            If called from within another call on this thread (a signal handler or a finaliser).
         TypeError, ValueError
             If an argument has the wrong type or value.
 
@@ -249,7 +241,7 @@ class Guard:
             known = self._uses.find(peer, purpose, task)
             if known is None:
                 self._note(use, wanted)
-            left = grant.uses - self._uses.count(grant.id)
+            left = grant.uses - self._uses.known.count[grant.id]
             return Permit(grant.id, task, max(0, left), grant.until, known is not None)
 
     def release(
@@ -290,12 +282,12 @@ class Guard:
                 raise wanted.refused("task", f"task {task!r} was never granted")
             grant = next((grant for grant in self._policy.grants if grant.id == use.grant), None)
             if grant is None:
-                raise wanted.refused("revoked", f"grant {use.grant!r} is not in the policy any more")
+                raise wanted.refused("revoked", f"grant {use.grant!r} is no longer in the policy")
             self._check_time(grant, wanted, now)
             if intersection is not None and intersection < grant.min_intersection:
                 raise wanted.refused(
                     "min_intersection",
-                    f"{intersection} rows are common, {grant.id!r} asks {grant.min_intersection}",
+                    f"{intersection} rows are common; grant {grant.id!r} requires at least {grant.min_intersection}",
                 )
             self._check_group(grant, wanted, due=False)
 
@@ -326,11 +318,11 @@ class Guard:
             )
 
     def _take(self, policy: Policy) -> None:
-        """Let a policy hold, if it is not older than the last one."""
-        serial, digest = self._uses.serial, policy.digest
-        if policy.serial < serial or (policy.serial == serial and digest != self._uses.policy):
+        """Put a policy into force, if it is not older than the last one."""
+        serial, digest = self._uses.known.serial, policy.digest
+        if policy.serial < serial or (policy.serial == serial and digest != self._uses.known.policy):
             raise PolicyRefused(
-                f"the policy has the serial {policy.serial}, one with {serial} held already: sign it with a higher one",
+                f"the policy has serial {policy.serial}, but serial {serial} is in force: sign it with a higher one",
                 clause="serial",
             )
         if policy.serial > serial:
@@ -352,7 +344,7 @@ class Guard:
         if now < self._latest - _SLACK:
             raise wanted.refused(
                 "clock",
-                f"the owner's clock shows {seconds_text(int(now))}, after {seconds_text(int(self._latest))}: set it",
+                f"the owner's clock fell from {seconds_text(int(self._latest))} to {seconds_text(int(now))}: set it",
             )
         self._latest = max(now, self._latest)
         return self._latest
@@ -362,7 +354,7 @@ class Guard:
         mine = [grant for grant in self._policy.grants if grant.peer == wanted.peer]
         fitting = [grant for grant in mine if wanted.purpose in grant.purposes]
         if mine and not fitting:
-            return None, wanted.refused("purpose", f"this peer may do {', '.join(_purposes(mine))}, nothing else")
+            return None, wanted.refused("purpose", f"this peer's grants are for {', '.join(_purposes(mine))} only")
         refusals: list[tuple[int, PolicyRefused]] = []
         for grant in fitting:
             step = 0
@@ -386,9 +378,9 @@ class Guard:
         if grant.id in revoked or grant.peer in revoked:
             raise wanted.refused("revoked", f"grant {grant.id!r} was revoked by policy {self._policy.serial}")
         if now < grant.not_before:
-            raise wanted.refused("not_before", f"grant {grant.id!r} begins {seconds_text(grant.not_before)}")
+            raise wanted.refused("not_before", f"grant {grant.id!r} is valid from {seconds_text(grant.not_before)}")
         if now >= grant.until:
-            raise wanted.refused("until", f"grant {grant.id!r} ended {seconds_text(grant.until)}: ask for a new one")
+            raise wanted.refused("until", f"grant {grant.id!r} ended {seconds_text(grant.until)}: request a new one")
 
     def _check_columns(self, grant: Grant, wanted: Request, now: float) -> None:
         if grant.columns != ("*",):
@@ -399,14 +391,16 @@ class Guard:
     def _check_rows(self, grant: Grant, wanted: Request, now: float) -> None:
         least, stated = grant.min_intersection, wanted.min_intersection
         if wanted.purpose not in SMALL and wanted.rows < least:
-            raise wanted.refused("min_intersection", f"{wanted.rows} rows take part, grant {grant.id!r} asks {least}")
+            raise wanted.refused(
+                "min_intersection", f"{wanted.rows} rows take part; grant {grant.id!r} requires at least {least}"
+            )
         if stated is None and wanted.purpose == "intersect" and least > 1:
             raise wanted.refused(
-                "min_intersection", f"the least intersection was not stated, grant {grant.id!r} asks {least}"
+                "min_intersection", f"min_intersection was not given; grant {grant.id!r} requires at least {least}"
             )
         if stated is not None and stated < least:
             raise wanted.refused(
-                "min_intersection", f"an intersection may have {stated} rows, grant {grant.id!r} asks {least}"
+                "min_intersection", f"min_intersection is {stated}; grant {grant.id!r} requires at least {least}"
             )
         self._check_group(grant, wanted, due=wanted.purpose in GROUPED)
 
@@ -414,11 +408,11 @@ class Guard:
         if wanted.min_rows is None:
             if due and grant.min_rows > 1:
                 raise wanted.refused(
-                    "min_rows", f"the least rows of a group were not stated, grant {grant.id!r} asks {grant.min_rows}"
+                    "min_rows", f"min_rows was not given; grant {grant.id!r} requires at least {grant.min_rows}"
                 )
         elif wanted.min_rows < grant.min_rows:
             raise wanted.refused(
-                "min_rows", f"a group may have {wanted.min_rows} rows, grant {grant.id!r} asks {grant.min_rows}"
+                "min_rows", f"min_rows is {wanted.min_rows}; grant {grant.id!r} requires at least {grant.min_rows}"
             )
 
     def _check_ids(self, grant: Grant, wanted: Request, now: float) -> None:
@@ -427,16 +421,16 @@ class Guard:
         if wanted.ids > grant.max_ids_per_request:
             raise wanted.refused(
                 "max_ids_per_request",
-                f"{wanted.ids} ids are asked about, grant {grant.id!r} allows {grant.max_ids_per_request} at once",
+                f"{wanted.ids} ids are requested; grant {grant.id!r} allows {grant.max_ids_per_request} per request",
             )
-        spent = self._uses.ids(grant.id)
+        spent = self._uses.known.ids[grant.id]
         if (
             self._uses.find(wanted.peer, wanted.purpose, wanted.task) is None
             and spent + wanted.ids > grant.max_ids_total
         ):
             raise wanted.refused(
                 "max_ids_total",
-                f"{spent} ids were asked about and {wanted.ids} are more, grant {grant.id!r} allows "
+                f"{spent} ids were requested before and {wanted.ids} are now; grant {grant.id!r} allows "
                 f"{grant.max_ids_total} in all",
             )
 
@@ -444,14 +438,12 @@ class Guard:
         known = self._uses.find(wanted.peer, wanted.purpose, wanted.task)
         if known is not None:
             if known.request != wanted.digest:
-                raise wanted.refused(
-                    "task", f"task {wanted.task!r} was granted for another use: give this one its own id"
-                )
+                raise wanted.refused("task", f"task {wanted.task!r} was granted for another use: choose a new task id")
             if known.grant == grant.id:
                 return
             raise wanted.refused("task", f"task {wanted.task!r} was granted under grant {known.grant!r}")
-        if self._uses.count(grant.id) >= grant.uses:
-            raise wanted.refused("uses", f"all {grant.uses} uses of grant {grant.id!r} are spent: ask for a new one")
+        if self._uses.known.count[grant.id] >= grant.uses:
+            raise wanted.refused("uses", f"all {grant.uses} uses of grant {grant.id!r} are spent: request a new grant")
 
     def _note(self, use: Use, wanted: Request) -> None:
         try:
@@ -462,7 +454,7 @@ class Guard:
     def _unnoted(self, error: OSError, wanted: Request | None = None) -> PolicyRefused:
         reason = (
             f"the use cannot be noted in {self._uses.path!r} ({error.strerror or error}), so nothing is granted: make "
-            "room, then ask again"
+            "room, then retry"
         )
         return PolicyRefused(reason, clause="store") if wanted is None else wanted.refused("store", reason)
 

@@ -1,4 +1,4 @@
-"""A signed head: who had a log of this size with this root, said once and for all."""
+"""A signed head: its owner's statement that the log has this size and this root."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Head:
     signature: bytes
 
     def valid(self) -> bool:
-        """Tell whether the signature is that of :attr:`key`; whose key that is, you must know.
+        """Return whether the signature is valid under :attr:`key`; the caller must know whose key that is.
 
         Examples
         --------
@@ -92,7 +92,7 @@ class Head:
         Raises
         ------
         FrameError
-            If `data` is no frame of a head.
+            If `data` is not the frame of a head.
 
         Examples
         --------
@@ -135,7 +135,7 @@ class Head:
         Raises
         ------
         FrameError
-            If it is no such object.
+            If `text` is not such an object.
 
         Examples
         --------
@@ -143,7 +143,7 @@ class Head:
         >>> bt.evidence.Head.from_json("{}")
         Traceback (most recent call last):
             ...
-        bluetusk.errors.FrameError: this is no head of a log in JSON: give one of `bluetusk evidence head`
+        bluetusk.errors.FrameError: this is not a log head in JSON: give the output of `bluetusk evidence head`
         """
         try:
             return cls._of(json.loads(text))
@@ -162,7 +162,7 @@ class Head:
             raise FrameError(_NO_HEAD) from None
 
 
-_NO_HEAD = "this is no head of a log in JSON: give one of `bluetusk evidence head`"
+_NO_HEAD = "this is not a log head in JSON: give the output of `bluetusk evidence head`"
 
 
 def head_frame_unsigned(log: bytes, key: bytes, size: int, root: bytes, time: int) -> bytes:
@@ -188,12 +188,12 @@ def check_extension(old: Head | None, new: Head, proof: Iterable[bytes], party: 
         return
     if new.log != old.log or new.key != old.key:
         raise ProtocolAbort(
-            f"the log of {party!r} is another one than before: its old one must be continued, or the change explained",
+            f"the log of {party!r} has another id than before: it must continue its old log, or explain the change",
             party=party,
         )
     if new.size < old.size:
         raise ProtocolAbort(
-            f"the log of {party!r} has {new.size} records, it had {old.size}: it was cut or rolled back", party=party
+            f"the log of {party!r} has {new.size} records, but had {old.size}: it was cut or rolled back", party=party
         )
     if new.size == old.size and new.root != old.root:
         raise ProtocolAbort(

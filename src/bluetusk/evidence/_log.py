@@ -1,4 +1,4 @@
-"""A party's log: appended to, never changed; its heads go to the peers, and theirs are kept in it."""
+"""A party's append-only log; its heads go to the peers, and it keeps the heads of theirs."""
 
 from __future__ import annotations
 
@@ -7,32 +7,36 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from types import TracebackType
 from typing import Any
 
+from .._closing import Closing
+from .._locks import UnderWay
 from ..errors import InvalidKey, ProtocolAbort
 from ..storage import files
 from ..storage.append import AppendFile
-from ._entries import Record, encode_record, scan
-from ._exchange import Exchange
-from ._head import Head, sign_head
+from ..wire import frame
+from ._entries import Record, encode_record, kept_head, scan
+from ._head import Head, check_extension, sign_head
 from ._merkle import Tree, leaf_hash
 from .identity import Identity
 
 __all__ = ["Log"]
 
+_OFFER = ("head", "proof", "since")
+_MOST_HASHES = 128  # a proof over 2^63 records has fewer
 
-class Log(Exchange):
+
+class Log(Closing):
     """An append-only log with a Merkle tree in the form of RFC 6962.
 
     Made by :meth:`create`, opened again by :meth:`open`. One process writes it; a fork may not. Each record is followed
-    by a signed head of the log, and both are on the disk before :meth:`append` returns. What a crash left half-written
-    is cut when the log is opened, and that it was is a record too.
+    by a signed head of the log, and both are on the disk before :meth:`append` returns. A record that a crash left
+    half-written is cut when the log is opened, and the cut is recorded.
 
     Attributes
     ----------
     id : bytes
-        16 random bytes that tell this log from any other.
+        16 random bytes that identify this log.
     records : list of Record
         All records.
     recovered : int
@@ -55,31 +59,19 @@ class Log(Exchange):
     True
     """
 
+    id: bytes
+    records: list[Record]
     recovered: int
+    _file: AppendFile
+    _identity: Identity
     _clock: Callable[[], float]
+    _tree: Tree
     _ends: dict[int, int]  # where the file ends with so many records
+    _peers: dict[str, Head]
+    _known: int  # records whose heads are in _peers
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         raise TypeError("a Log is made by Log.create(path, identity, owner=...) or Log.open(path, identity)")
-
-    @classmethod
-    def _make(
-        cls,
-        file: AppendFile,
-        identity: Identity,
-        clock: Callable[[], float],
-        records: list[Record],
-        tree: Tree,
-        id: bytes,
-        end: int,
-    ) -> Log:
-        self = object.__new__(cls)
-        self._file, self._identity, self._clock, self._tree = file, identity, clock, tree
-        self.id, self.records, self.recovered = id, records, 0
-        self._ends = {len(records): end}
-        self._peers, self._known = {}, 0
-        self._remember()
-        return self
 
     @classmethod
     def create(
@@ -95,7 +87,7 @@ class Log(Exchange):
         Parameters
         ----------
         path : path-like
-            A file that is not there yet.
+            A file that does not exist yet.
         identity : Identity
             Signs the heads.
         owner : str
@@ -110,7 +102,7 @@ class Log(Exchange):
         Raises
         ------
         FileExistsError, OSError
-            As the operating system says.
+            If the file exists or cannot be written.
 
         Examples
         --------
@@ -120,12 +112,11 @@ class Log(Exchange):
         id = os.urandom(16)
         details = {"owner": owner, "key": identity.public_key}
         record = Record(0, _now(clock), "opened", owner, "", {}, details)
-        tree = Tree()
-        data = _entry(identity, id, record, tree)
+        data = _entry(identity, id, record, Tree())
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, "the log exists; continue it with Log.open", os.fspath(path))
         files.write(path, data)
-        return cls._make(AppendFile(path), identity, clock, [record], tree, id, len(data))
+        return cls.open(path, identity, clock=clock)
 
     @classmethod
     def open(
@@ -159,9 +150,9 @@ class Log(Exchange):
         ProtocolAbort
             If it was altered, does not extend one of `heads`, or is in use.
         InvalidKey
-            If it is another identity's.
+            If the log belongs to another identity.
         OSError
-            As the operating system says.
+            If the file cannot be opened or read.
 
         Examples
         --------
@@ -189,7 +180,12 @@ class Log(Exchange):
                 raise ProtocolAbort(f"{file.path!r}: the last head is not signed by the log's owner: it was altered")
             if found.heads[-1].key != identity.public_key:
                 raise InvalidKey(f"{file.path!r} is the log of another identity: open it with the key that began it")
-            self = cls._make(file, identity, clock, found.records, found.tree, found.heads[-1].log, found.end)
+            self = object.__new__(cls)
+            self._file, self._identity, self._clock, self._tree = file, identity, clock, found.tree
+            self.id, self.records, self.recovered = found.heads[-1].log, found.records, 0
+            self._ends = {len(found.records): found.end}
+            self._peers, self._known = {}, 0
+            self._remember()
             for head in heads:
                 self.confirm(head)
             if found.torn:
@@ -211,14 +207,6 @@ class Log(Exchange):
 
     def __repr__(self) -> str:
         return f"<Log {self.id.hex()[:8]} of {self.records[0].by!r}, {len(self)} records>"
-
-    def __enter__(self) -> Log:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Release the file.
@@ -250,10 +238,10 @@ class Log(Exchange):
         by : str
             Which party did it.
         task : str, optional
-            In which task.
+            The task.
         hashes : mapping of str to bytes, optional
-            SHA-256 of inputs, results, configurations. A hash of what can be guessed tells it: hash short or
-            low-entropy things with a secret salt beside them.
+            SHA-256 of inputs, results, configurations. A hash reveals content that can be guessed: hash short
+            or low-entropy content together with a secret salt.
         details : mapping, optional
             Small public values (bool, int, str, bytes, list, map; no float), never data.
 
@@ -265,10 +253,10 @@ class Log(Exchange):
         Raises
         ------
         ProtocolAbort
-            If it cannot be written: disk full, read-only, closed, in a forked process, or in the middle of another
-            addition of this thread, from a signal handler or a finaliser. The log is as it was.
+            If it cannot be written: disk full, read-only, closed, in a forked process, or from within another
+            addition of this thread (a signal handler or a finaliser). The log is unchanged.
         TypeError, ValueError
-            If a value is of a type that no frame holds, or too large.
+            If a value is of a type that a frame cannot hold, or too large.
 
         Examples
         --------
@@ -277,7 +265,7 @@ class Log(Exchange):
         1
         """
         with self._file.turn:
-            return self._append(what, by, task, hashes, details)
+            return self._append(what, by, task, hashes or {}, details or {})
 
     def head(self, size: int | None = None) -> Head:
         """Return the log's signed head.
@@ -285,7 +273,7 @@ class Log(Exchange):
         Parameters
         ----------
         size : int, optional
-            Of the log when it had so many records; by default of all.
+            Number of records of the log that the head is for; all by default.
 
         Returns
         -------
@@ -294,7 +282,7 @@ class Log(Exchange):
         Raises
         ------
         ValueError
-            If there are fewer records.
+            If the log has fewer records.
 
         Examples
         --------
@@ -313,7 +301,7 @@ class Log(Exchange):
         index : int
             The record's number.
         size : int, optional
-            Of the tree whose root the proof leads to; by default all records.
+            Size of the tree whose root the proof leads to; by default all records.
 
         Returns
         -------
@@ -323,7 +311,7 @@ class Log(Exchange):
         Raises
         ------
         ValueError
-            If there is no such record.
+            If the log or the tree of `size` does not have that record.
 
         Examples
         --------
@@ -386,17 +374,154 @@ class Log(Exchange):
                 raise ValueError(f"old is {old}: it must be 0 to {count}")
             return self._tree.consistency(old, count)
 
-    def _append(
-        self,
-        what: str,
-        by: str,
-        task: str = "",
-        hashes: Mapping[str, bytes] | None = None,
-        details: Mapping[str, Any] | None = None,
-    ) -> int:
+    def confirm(self, head: Head) -> None:
+        """Check that this log still extends a head of it that somebody else has kept.
+
+        Parameters
+        ----------
+        head : Head
+            Ours, as a peer gave it back.
+
+        Raises
+        ------
+        ProtocolAbort
+            If records that it covers are missing or changed, or it is not a head of this log.
+
+        Examples
+        --------
+        >>> log.confirm(log.head())
+        """
+        with self._file.lock:
+            if head.log != self.id or head.key != self._identity.public_key or not head.valid():
+                raise ProtocolAbort("the head that the peer holds is not a head of this log")
+            count = len(self.records)
+            if head.size > count:
+                raise ProtocolAbort(
+                    f"the peer holds a head of {head.size} records of {self._file.path!r}, which has {count}: it was "
+                    "cut or rolled back; restore it from a backup"
+                )
+            if self._tree.root(head.size) != head.root:
+                raise ProtocolAbort(
+                    f"the first {head.size} records of {self._file.path!r} are not those that the peer holds a head "
+                    "of: history was rewritten"
+                )
+
+    def offer(self, since: int = 0) -> bytes:
+        """Return our head for a peer, with the proof that it extends the last one that the peer has.
+
+        Parameters
+        ----------
+        since : int, optional
+            Size of the head that the peer holds; 0 for none.
+
+        Returns
+        -------
+        bytes
+            A frame of kind EVIDENCE_OFFER for :meth:`accept`.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than `since` records.
+
+        Examples
+        --------
+        >>> import bluetusk as bt, os, tempfile
+        >>> ours, theirs = bt.evidence.Identity.generate(), bt.evidence.Identity.generate()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     a = bt.evidence.Log.create(os.path.join(folder, "a"), ours, owner="bank")
+        ...     b = bt.evidence.Log.create(os.path.join(folder, "b"), theirs, owner="host")
+        ...     a.accept(b.offer(), party="host", key=theirs.public_key).size, len(a)
+        ...     a.close(); b.close()
+        (1, 2)
+        """
+        with self._file.lock:
+            head, proof = self.head(), self.consistency(since)
+        header = {"head": head.to_bytes(), "since": since, "proof": proof}
+        return frame.encode(frame.Kind.EVIDENCE_OFFER, header)
+
+    def accept(self, data: bytes | memoryview, *, party: str, key: bytes) -> Head:
+        """Check a peer's head and keep it as a record of this log.
+
+        Parameters
+        ----------
+        data : bytes-like
+            What the peer's :meth:`offer` returned, with `since` the size of :meth:`peer_head`.
+        party : str
+            The peer's name.
+        key : bytes
+            Its Ed25519 key, 32 bytes.
+
+        Returns
+        -------
+        Head
+            The peer's head. The one that is held already is not kept twice.
+
+        Raises
+        ------
+        ProtocolAbort
+            Naming the party, if its log does not extend its earlier head: cut, rolled back or rewritten. The two heads
+            that prove it are recorded before ("peer_refused"). Also as :meth:`append`.
+        FrameError
+            If `data` is not such a frame.
+
+        Examples
+        --------
+        >>> import bluetusk as bt, os, tempfile
+        >>> ours, theirs = bt.evidence.Identity.generate(), bt.evidence.Identity.generate()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     a = bt.evidence.Log.create(os.path.join(folder, "a"), ours, owner="bank")
+        ...     b = bt.evidence.Log.create(os.path.join(folder, "b"), theirs, owner="host")
+        ...     _ = a.accept(b.offer(), party="host", key=theirs.public_key)
+        ...     _ = b.append("started", by="host")
+        ...     a.accept(b.offer(since=a.peer_head("host").size), party="host", key=theirs.public_key).size
+        ...     a.close(); b.close()
+        2
+        """
+        header = frame.decode(data, frame.Kind.EVIDENCE_OFFER, max_payload=0).header
+        frame.check_fields(header, _OFFER)
+        head = Head.from_bytes(frame.field(header, "head", bytes, high=1024))
+        since = frame.field(header, "since", int, low=0, high=1 << 48)
+        proof = frame.field(header, "proof", list, high=_MOST_HASHES, items=bytes)
+        if head.key != key or not head.valid():
+            raise ProtocolAbort(f"the head of {party!r} is not signed with its key", party=party)
+        with self._file.turn:
+            self._remember()
+            last = self._peers.get(party)
+            if last == head:
+                return head
+            if last is not None and last.log == head.log and last.size < head.size and last.size != since:
+                raise ProtocolAbort(
+                    f"{party!r} proves its log from size {since}, but the head held here has {last.size}: send it that "
+                    "head and retry"
+                )
+            try:
+                check_extension(last, head, proof, party)
+            except UnderWay:  # of a signal handler that came in the middle and did not catch it
+                raise
+            except ProtocolAbort as refusal:
+                details = {"party": party, "head": head.to_bytes(), "reason": refusal.reason[:512]}
+                if last is not None:
+                    details["held"] = last.to_bytes()
+                self._append("peer_refused", self.records[0].by, "", {}, details)
+                raise
+            self._append("peer_head", self.records[0].by, "", {}, {"party": party, "head": head.to_bytes()})
+            return head
+
+    def peer_head(self, party: str) -> Head | None:
+        """Return the last head of a peer's log that was kept here.
+
+        Examples
+        --------
+        >>> log.peer_head("host") is None
+        True
+        """
+        return self._peers.get(party)
+
+    def _append(self, what: str, by: str, task: str, hashes: Mapping[str, bytes], details: Mapping[str, Any]) -> int:
         """Add a record, by whom the turn is."""
         index = len(self.records)
-        record = Record(index, _now(self._clock), what, by, task, dict(hashes or {}), dict(details or {}))
+        record = Record(index, _now(self._clock), what, by, task, dict(hashes), dict(details))
         self._tree.truncate(index)  # of what an interrupt has left
         self._ends = {index: self._ends[index]}
         data = _entry(self._identity, self.id, record, self._tree)
@@ -409,6 +534,14 @@ class Log(Exchange):
         self.records.append(record)  # from here on it counts
         self._remember()
         return index
+
+    def _remember(self) -> None:
+        """Take the heads from records that are new since."""
+        while self._known < len(self.records):
+            kept = kept_head(self.records[self._known])
+            if kept is not None:
+                self._peers[kept[0]] = kept[1]
+            self._known += 1
 
     def _size(self, size: int) -> int:
         if not 1 <= size <= len(self):

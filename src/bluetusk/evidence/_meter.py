@@ -1,19 +1,17 @@
-"""How much was used: rows, values, bytes, by party and task; a message that is sent twice counts once."""
+"""Counts use by party and task: rows, values, bytes; a message that is sent twice counts once."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import FrameError
 from ..wire import frame
-from ._entries import NAME, TASK, WORD
+from ._entries import NAME, TASK, WORD, check_text
 
-__all__ = ["MEASURES", "Meter"]
-
-MEASURES = ("rows", "values_encrypted", "values_revealed", "bytes_sent", "bytes_received")
-"""What every meter counts; other names may be added."""
+__all__ = ["Meter"]
 
 _unnamed = itertools.count()
 _SEEN = 16  # bytes kept of a message's hash: two of 10^9 messages collide with a chance of 10^-21
@@ -43,7 +41,9 @@ class Meter:
     """
 
     def __init__(self) -> None:
-        self._counts = _Counts()
+        # By the mark of a message, or a number where it has none; None for counts of a mark read back. Those of a meter
+        # that was read back have numbers for marks, as their messages are not known any more.
+        self._seen: dict[bytes | int, tuple[str, str, str, int] | None] = {}
 
     def count(self, *, party: str, task: str, what: str, number: int, message: str | bytes | None = None) -> bool:
         """Count.
@@ -51,11 +51,11 @@ class Meter:
         Parameters
         ----------
         party : str
-            With whom.
+            The other party.
         task : str
-            In which task.
+            The task.
         what : str
-            One of `MEASURES`, or another short name.
+            "rows", "values_encrypted", "values_revealed", "bytes_sent", "bytes_received", or another short name.
         number : int
             How many, not negative.
         message : str or bytes, optional
@@ -69,7 +69,7 @@ class Meter:
         Raises
         ------
         TypeError, ValueError
-            If a name is empty or too long, or the number negative or no integer.
+            If a name is empty or too long, or `number` negative or not an integer.
 
         Examples
         --------
@@ -80,17 +80,14 @@ class Meter:
         ValueError: number is -1: it must be an integer from 0 to 2^62
         """
         for name, text, most in (("party", party, NAME), ("task", task, TASK), ("what", what, WORD)):
-            if not isinstance(text, str):
-                raise TypeError(f"{name} must be a str, not {type(text).__name__}")
-            if not 0 < len(text) <= most:
-                raise ValueError(f"{name} must have 1 to {most} characters")
+            check_text(text, name, most)
         value = int(number.__index__()) if hasattr(number, "__index__") else -1
         if not 0 <= value <= 1 << 62:
             raise ValueError(f"number is {number}: it must be an integer from 0 to 2^62")
         # one atomic step, so there is nothing to lock: the first count of a message stays
         mark = next(_unnamed) if message is None else _mark(party, task, what, message)
         count = (party, task, what, value)
-        return self._counts.seen.setdefault(mark, count) is count
+        return self._seen.setdefault(mark, count) is count
 
     def totals(self) -> dict[tuple[str, str], dict[str, int]]:
         """Return all counts by (party, task).
@@ -101,7 +98,7 @@ class Meter:
         >>> bt.evidence.Meter().totals()
         {}
         """
-        return self._counts.totals()
+        return _totals(self._seen)
 
     def snapshot(self, task: str | None = None) -> dict[str, dict[str, int]]:
         """Return the counts of one task, by party, as a record's details take them; of all tasks together by default.
@@ -141,13 +138,13 @@ class Meter:
         >>> bt.evidence.Meter.from_bytes(bt.evidence.Meter().to_bytes()).totals()
         {}
         """
-        counts = self._counts.copy()
+        seen = self._seen.copy()
         rows = [
             [party, task, what, number]
-            for (party, task), numbers in counts.totals().items()
+            for (party, task), numbers in _totals(seen).items()
             for what, number in numbers.items()
         ]
-        marks = sorted(mark for mark in counts.seen if isinstance(mark, bytes))
+        marks = sorted(mark for mark in seen if isinstance(mark, bytes))
         return frame.encode(frame.Kind.METER, {"counts": rows}, b"".join(marks))
 
     def restore(self, data: bytes | memoryview) -> None:
@@ -156,7 +153,7 @@ class Meter:
         Raises
         ------
         FrameError
-            If it is no such frame; then nothing has changed.
+            If `data` is not such a frame; the counts are then unchanged.
 
         Examples
         --------
@@ -169,7 +166,7 @@ class Meter:
         >>> meter.totals()
         {}
         """
-        self._counts = Meter.from_bytes(data)._counts
+        self._seen = Meter.from_bytes(data)._seen
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> Meter:
@@ -178,7 +175,7 @@ class Meter:
         Raises
         ------
         FrameError
-            If it is no such frame.
+            If `data` is not such a frame.
 
         Examples
         --------
@@ -200,30 +197,18 @@ class Meter:
         marks = bytes(got.payload)
         if len(marks) % _SEEN:
             raise FrameError("the payload of a meter must hold marks of 16 bytes")
-        self._counts.seen.update((marks[i : i + _SEEN], None) for i in range(0, len(marks), _SEEN))
+        self._seen.update((marks[i : i + _SEEN], None) for i in range(0, len(marks), _SEEN))
         return self
 
 
-class _Counts:
-    """What was counted: by the mark of a message, or a number where it has none; None for counts of a mark read back.
-
-    Those of a meter that was read back have numbers for marks, as their messages are not known any more.
-    """
-
-    def __init__(self, seen: dict[bytes | int, tuple[str, str, str, int] | None] | None = None) -> None:
-        self.seen = {} if seen is None else seen
-
-    def copy(self) -> _Counts:
-        return _Counts(self.seen.copy())
-
-    def totals(self) -> dict[tuple[str, str], dict[str, int]]:
-        sums: dict[tuple[str, str], dict[str, int]] = {}
-        for count in list(self.seen.values()):
-            if count is not None:
-                party, task, what, number = count
-                counts = sums.setdefault((party, task), {})
-                counts[what] = counts.get(what, 0) + number
-        return {key: dict(sorted(counts.items())) for key, counts in sorted(sums.items())}
+def _totals(seen: Mapping[bytes | int, tuple[str, str, str, int] | None]) -> dict[tuple[str, str], dict[str, int]]:
+    sums: dict[tuple[str, str], dict[str, int]] = {}
+    for count in list(seen.values()):
+        if count is not None:
+            party, task, what, number = count
+            counts = sums.setdefault((party, task), {})
+            counts[what] = counts.get(what, 0) + number
+    return {key: dict(sorted(counts.items())) for key, counts in sorted(sums.items())}
 
 
 def _mark(party: str, task: str, what: str, message: str | bytes) -> bytes:

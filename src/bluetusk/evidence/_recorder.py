@@ -30,9 +30,9 @@ class Recorder:
     Parameters
     ----------
     log : Log
-        Where it is written what happened.
+        The log that events are written to.
     meter : Meter
-        Where it is counted. Keep ``meter.to_bytes()`` with each checkpoint and ``meter.restore`` it with it.
+        The meter that counts. Keep ``meter.to_bytes()`` with each checkpoint and ``meter.restore`` it with it.
     job : str
         The job's id: new for every run, the same when a run is resumed, agreed with the peers.
     me : str
@@ -76,13 +76,13 @@ class Recorder:
         peer : str
             The peer's name.
         purpose : str
-            What for.
+            The purpose of the use.
         columns : sequence of str
             The columns that are used.
         rows : int
-            How many rows, or ids asked about.
+            How many rows, or requested ids.
         task : str, optional
-            Within the job. By default the use itself is the task: asked for again in the same job it counts once, and
+            Within the job. By default the use itself is the task: repeated in the same job it counts once, and
             another use (of other columns, rows or details) counts by itself.
         **details
             As of :meth:`Guard.authorise`: ``min_rows``, ``asked``, ``min_intersection``, or anything else that belongs
@@ -91,7 +91,7 @@ class Recorder:
         Raises
         ------
         PolicyRefused
-            As the guard does.
+            As :meth:`Guard.authorise`.
         ProtocolAbort
             If the log cannot be written.
 
@@ -112,7 +112,7 @@ class Recorder:
             "rows": int(rows),
         }
         facts |= {key: int(details[key]) for key in _STATED if details.get(key) is not None}
-        # without a name, each different use of a job is a task of its own to the guard, the same in a resumed run
+        # without a name, each different use of a job is a separate task to the guard, the same in a resumed run
         name = full if task is not None else f"{full}/{use.hex()[:8]}"
         try:
             permit = None
@@ -160,7 +160,7 @@ class Recorder:
         Parameters
         ----------
         peer, task : str
-            With whom, in which task.
+            The other party, and the task.
         sent : bool
             Whether it goes out.
         frame : bytes
@@ -168,8 +168,8 @@ class Recorder:
 
         Notes
         -----
-        A frame that names its task, step and place in it is told by them, so that a step that is taken again with fresh
-        randomness counts once; any other by its hash.
+        A frame that names its task, step and place in it is identified by them, so that a step that is taken again with
+        fresh randomness counts once; any other is identified by its hash.
 
         Examples
         --------

@@ -8,13 +8,14 @@ from typing import Any
 
 from ..errors import PolicyRefused
 from ..tasks import TASKS
+from ._entries import check_text
 
 __all__ = ["ASKING", "GROUPED", "SMALL", "Request"]
 
 GROUPED = tuple(task.purpose for task in TASKS if task.groups)
-"""Purposes that show sums of groups, so that a least size of a group is due where the policy has one."""
+"""Purposes that show sums of groups, so that `min_rows` is required where the policy has one."""
 ASKING = tuple(task.purpose for task in TASKS if task.asks)
-"""Purposes where ids are asked about."""
+"""Purposes that request ids."""
 SMALL = tuple(dict.fromkeys(task.purpose for task in TASKS if task.few))
 """Purposes that may have few rows: the size of an intersection is known after it, and one applicant may be scored."""
 
@@ -35,11 +36,7 @@ class Request:
 
     def __post_init__(self) -> None:
         for name in ("peer", "purpose", "task"):
-            value = getattr(self, name)
-            if not isinstance(value, str):
-                raise TypeError(f"{name} must be a str, not {type(value).__name__}")
-            if not 0 < len(value) <= 256:
-                raise ValueError(f"{name} must have 1 to 256 characters")
+            check_text(getattr(self, name), name, 256)
         for name in ("rows", "min_rows", "asked", "min_intersection"):
             value = getattr(self, name)
             if value is not None and (not hasattr(value, "__index__") or value.__index__() < 0):
@@ -48,7 +45,7 @@ class Request:
 
     @property
     def ids(self) -> int:
-        """How many ids are asked about."""
+        """How many ids are requested."""
         if self.asked is not None:
             return int(self.asked)
         return int(self.rows) if self.purpose in ASKING else 0

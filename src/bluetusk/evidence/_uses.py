@@ -1,4 +1,4 @@
-"""What must never be forgotten: which uses of data were granted, on disk before the answer leaves.
+"""Notes which uses of data were granted, on disk before the answer leaves.
 
 An append-only file of frames (kind POLICY_USE), each with the SHA-256 of the frame before it, so a byte that changed is
 seen. A crash can leave half a frame at the end only, of a use whose answer never left: it is cut. Each payload is a
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import struct
 import threading
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,18 +19,17 @@ from ..errors import FrameError
 from ..storage.append import AppendFile, without_fill
 from ..wire import frame
 
-__all__ = ["Use", "Uses"]
+__all__ = ["Known", "Use", "Uses"]
 
 _POLICY = ("owner", "policy", "prev", "serial")
 _USE = ("grant", "ids", "peer", "prev", "purpose", "request", "task", "time")
-_FIXED = struct.Struct("<4sHHIQ")
 _LARGEST = 1 << 13
 _CHECK = 8
 
 
 @dataclass(frozen=True)
 class Use:
-    """One use that was granted; `request` is the hash of what was asked for, `time` in milliseconds."""
+    """One use that was granted; `request` is the hash of the request, `time` in milliseconds."""
 
     grant: str
     peer: str
@@ -42,12 +41,16 @@ class Use:
 
 
 @dataclass(frozen=True)
-class _Known:
-    """What the file says up to `end`; once it is known to all it does not change, but is replaced."""
+class Known:
+    """What the file says up to `end`; once it is known to all it does not change, but is replaced.
+
+    `count` and `ids` are the tasks and ids of each grant, `serial` and `policy` the last policy that held (0 if none
+    did) and its digest, `latest` the time in seconds of the latest use that was there when the file was opened.
+    """
 
     by_task: dict[tuple[str, str, str], Use] = field(default_factory=dict)
-    count: dict[str, int] = field(default_factory=dict)
-    ids: dict[str, int] = field(default_factory=dict)
+    count: Counter[str] = field(default_factory=Counter)
+    ids: Counter[str] = field(default_factory=Counter)
     serial: int = 0
     policy: bytes = b""
     latest: float = 0.0
@@ -57,12 +60,12 @@ class _Known:
     def add(self, use: Use) -> None:
         """Take one more use, while nobody else has this."""
         self.by_task[use.peer, use.purpose, use.task] = use
-        self.count[use.grant] = self.count.get(use.grant, 0) + 1
-        self.ids[use.grant] = self.ids.get(use.grant, 0) + use.ids
+        self.count[use.grant] += 1
+        self.ids[use.grant] += use.ids
 
-    def copy(self, **changes: Any) -> _Known:
+    def copy(self, **changes: Any) -> Known:
         """Return a copy that may be added to."""
-        return replace(self, by_task=dict(self.by_task), count=dict(self.count), ids=dict(self.ids), **changes)
+        return replace(self, by_task=dict(self.by_task), count=self.count.copy(), ids=self.ids.copy(), **changes)
 
 
 class Uses:
@@ -81,14 +84,14 @@ class Uses:
 
     def __init__(self, path: str | os.PathLike[str], owner: bytes) -> None:
         self._owner = owner
-        self._known = _Known()
+        self.known = Known()
         self._file = AppendFile(path, create=True)
         self.path = self._file.path
         try:
             data = self._file.read()
             self._load(data)
-            if self._known.end < len(data):
-                self._file.cut(self._known.end)
+            if self.known.end < len(data):
+                self._file.cut(self.known.end)
         except BaseException:
             self._file.close()
             raise
@@ -102,38 +105,15 @@ class Uses:
         """Release the file."""
         self._file.close()
 
-    @property
-    def serial(self) -> int:
-        """Serial of the last policy that held; 0 if none did."""
-        return self._known.serial
-
-    @property
-    def policy(self) -> bytes:
-        """Digest of the last policy that held."""
-        return self._known.policy
-
-    @property
-    def latest(self) -> float:
-        """Time of the latest use in the file when it was opened, in seconds."""
-        return self._known.latest
-
     def find(self, peer: str, purpose: str, task: str) -> Use | None:
         """Return the use that was granted for a task."""
-        return self._known.by_task.get((peer, purpose, task))
-
-    def count(self, grant: str) -> int:
-        """Return how many tasks were granted."""
-        return self._known.count.get(grant, 0)
-
-    def ids(self, grant: str) -> int:
-        """Return how many ids were asked about."""
-        return self._known.ids.get(grant, 0)
+        return self.known.by_task.get((peer, purpose, task))
 
     def usage(self, grants: Iterable[str]) -> dict[str, dict[str, int]]:
         """Return what is spent, tasks and ids, by these grants and all others that were used."""
-        known = self._known  # what another thread notes meanwhile is not in it
+        known = self.known  # what another thread notes meanwhile is not in it
         names = dict.fromkeys([*grants, *sorted(known.count)])
-        return {name: {"uses": known.count.get(name, 0), "ids": known.ids.get(name, 0)} for name in names}
+        return {name: {"uses": known.count[name], "ids": known.ids[name]} for name in names}
 
     def note(self, use: Use) -> None:
         """Note a use; it is on the disk when this returns, and not granted if it could not be noted.
@@ -144,27 +124,27 @@ class Uses:
             If it could not.
         """
         header = {name: getattr(use, name) for name in _USE if name != "prev"}
-        known = self._known
+        known = self.known
         data = _encode({**header, "prev": known.prev})
         end = self._file.append(data, known.end)
         more = known.copy(prev=hashlib.sha256(data).digest(), end=end)
         more.add(use)
-        self._known = more
+        self.known = more
 
     def note_policy(self, serial: int, digest: bytes) -> None:
         """Note that a policy holds from here on; raises as :meth:`note`."""
-        known = self._known
+        known = self.known
         header = {"owner": self._owner, "policy": digest, "serial": serial, "prev": known.prev}
         data = _encode(header)
         end = self._file.append(data, known.end)
-        self._known = replace(known, serial=serial, policy=digest, prev=hashlib.sha256(data).digest(), end=end)
+        self.known = replace(known, serial=serial, policy=digest, prev=hashlib.sha256(data).digest(), end=end)
 
     def _load(self, data: bytes) -> None:
         """Read all complete frames."""
         kept = without_fill(data, 0)
         written = data if kept is None else kept
         number = 0
-        while (at := self._known.end) < len(data):
+        while (at := self.known.end) < len(data):
             number += 1
             size = _size(written, at)
             if size is None:
@@ -172,18 +152,18 @@ class Uses:
             piece = data[at : at + size]
             try:
                 got = frame.decode(piece, frame.Kind.POLICY_USE, max_payload=_CHECK)
-                if got.payload != _checksum(piece[_FIXED.size : -_CHECK]):
-                    raise FrameError("its checksum does not hold")
-                self._known = self._with(got.header, prev=hashlib.sha256(piece).digest(), end=at + size)
+                if got.payload != _checksum(piece[frame.FIXED.size : -_CHECK]):
+                    raise FrameError("its checksum does not match")
+                self.known = self._with(got.header, prev=hashlib.sha256(piece).digest(), end=at + size)
             except FrameError as error:
                 raise FrameError(
                     f"entry {number} was altered, so it no longer proves which uses were granted ({error}): restore "
                     "the file, or sign grants with new ids and start a new one"
                 ) from None
 
-    def _with(self, header: dict[str, Any], **more: Any) -> _Known:
+    def _with(self, header: dict[str, Any], **more: Any) -> Known:
         """Return what is known with one more entry."""
-        known = self._known
+        known = self.known
         if frame.field(header, "prev", bytes, length=32) != known.prev:
             raise FrameError("it does not follow the entry before it")
         if "serial" in header:
@@ -210,7 +190,7 @@ class Uses:
 
 def _encode(header: dict[str, Any]) -> bytes:
     data = frame.encode(frame.Kind.POLICY_USE, header, bytes(_CHECK))[:-_CHECK]
-    return data + _checksum(data[_FIXED.size :])
+    return data + _checksum(data[frame.FIXED.size :])
 
 
 def _checksum(header: bytes) -> bytes:
@@ -220,14 +200,14 @@ def _checksum(header: bytes) -> bytes:
 def _size(data: bytes, at: int) -> int | None:
     """Return the size of the frame that starts here, None if the data ends within it."""
     size = None
-    if len(data) - at >= _FIXED.size:
-        *_, header, payload = _FIXED.unpack_from(data, at)
+    if len(data) - at >= frame.FIXED.size:
+        *_, header, payload = frame.FIXED.unpack_from(data, at)
         if payload != _CHECK or header > _LARGEST:
-            raise FrameError("an entry claims more bytes than a use has: the file was altered")
-        size = _FIXED.size + int(header) + _CHECK
+            raise FrameError("an entry claims more bytes than a use may have: the file was altered")
+        size = frame.FIXED.size + int(header) + _CHECK
         if at + size <= len(data):
             return size
-        whole = data[-_CHECK:] == _checksum(data[at + _FIXED.size : -_CHECK])
+        whole = data[-_CHECK:] == _checksum(data[at + frame.FIXED.size : -_CHECK])
         if whole or data.find(frame.MAGIC, at + 1) >= 0:
             raise FrameError("an entry claims more bytes than are there: the file was altered")
     return None

@@ -1,4 +1,4 @@
-"""What a log says happened, and the first record that cannot be believed."""
+"""Verifies a log, and finds the first record that cannot be trusted."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from ..errors import FrameError
 from ..storage.append import read_whole
 from ..wire.frame import MAGIC
-from ._entries import Problem, Record, Scan, scan
-from ._exchange import kept_head
+from ._entries import Problem, Record, Scan, kept_head, scan
 from ._head import Head
 
 __all__ = ["Report", "read_heads", "verify"]
@@ -38,9 +37,9 @@ class Report:
     torn : int
         Bytes of a last record that was being written when its process died; not counted as wrong by itself.
     covered : int
-        How many records the heads given vouch for: what stands behind them may have been cut unseen.
+        How many records the heads given vouch for: records after these may have been cut unnoticed.
     notes : tuple of str
-        What is odd but not wrong: a clock that went back, a recovered crash, a key that nobody vouched for.
+        What is odd but not wrong: a clock that went back, a recovered crash, an owner's key that was not given.
 
     Examples
     --------
@@ -87,7 +86,7 @@ def verify(path: str | os.PathLike[str], *, heads: Iterable[Head] = (), key: byt
         Heads of this log that its peers hold. Without one, records cut from the end do not show, nor does a history
         that the owner itself has signed anew.
     key : bytes, optional
-        The owner's Ed25519 key, 32 bytes. Without it the key in the first record is believed, and so noted.
+        The owner's Ed25519 key, 32 bytes. Without it the key in the first record is trusted, and a note added.
 
     Returns
     -------
@@ -143,17 +142,17 @@ def _against(found: Scan, heads: Sequence[Head]) -> tuple[int, list[Problem]]:
     count = len(found.records)
     for head in heads:
         if not head.valid():
-            problems.append(Problem(-1, f"a head of {head.size} records was given that is not signed by its key"))
+            problems.append(Problem(-1, f"a given head of {head.size} records is not signed by its key"))
         elif own is None:
             continue
         elif head.key != own.key:
-            problems.append(Problem(-1, f"a head of {head.size} records was given that is signed by another key"))
+            problems.append(Problem(-1, f"a given head of {head.size} records is signed by another key"))
         elif head.log != own.log:
             problems.append(
                 Problem(
                     0,
-                    f"record 0 opens another log than the one that a head of {head.size} records was given of, signed "
-                    "by the same owner: the log was begun anew",
+                    f"record 0 opens another log than that of a given head of {head.size} records, signed by the same "
+                    "owner: the log was begun anew",
                 )
             )
         elif head.size <= count:
@@ -163,7 +162,7 @@ def _against(found: Scan, heads: Sequence[Head]) -> tuple[int, list[Problem]]:
             last = head.size - 1
             which = f"record {agreed} was" if agreed == last else f"one of the records {agreed} to {last} was"
             problems.append(
-                Problem(agreed, f"{which} rewritten: a head of {head.size} records was given that stands for others")
+                Problem(agreed, f"{which} rewritten: a given head of {head.size} records is of other records")
             )
             break
         elif found.problem is None:
@@ -182,7 +181,7 @@ def _against(found: Scan, heads: Sequence[Head]) -> tuple[int, list[Problem]]:
 def _notes(found: Scan, key: bytes | None) -> list[str]:
     notes = []
     if key is None:
-        notes.append("the owner's key was taken from the log itself: give the key that you know to be the owner's")
+        notes.append("the owner's key was taken from the log itself: give the key that is known to be the owner's")
     if found.torn:
         notes.append(
             f"the last {found.torn} bytes are a record that was being written when its process died: opening the log "
@@ -196,7 +195,7 @@ def _notes(found: Scan, key: bytes | None) -> list[str]:
         if record.what == "recovered":
             notes.append(f"record {record.seq}: a crash had left a half-written record, which was cut")
         if record.what == "peer_refused":
-            notes.append(f"record {record.seq}: a peer's log did not extend what it was before")
+            notes.append(f"record {record.seq}: a peer's log did not extend its earlier head")
     return notes
 
 
@@ -220,7 +219,7 @@ def read_heads(path: str | os.PathLike[str], key: bytes | None = None) -> list[H
     FrameError
         If the file holds none of these.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
 
     Examples
     --------
@@ -250,5 +249,5 @@ def read_heads(path: str | os.PathLike[str], key: bytes | None = None) -> list[H
         except (ValueError, RecursionError):
             objects = []
     if not objects or not isinstance(objects, list):
-        raise FrameError(f"{os.fspath(path)} holds no head of a log: give one of `bluetusk evidence head`")
+        raise FrameError(f"{os.fspath(path)} does not hold a log head: give the output of `bluetusk evidence head`")
     return [Head._of(fields) for fields in objects]

@@ -1,8 +1,9 @@
-"""Who signs: an Ed25519 key in an encrypted file, and the fingerprint by which a policy names a peer."""
+"""A party's Ed25519 signing key in an encrypted file, and the fingerprint by which a policy names a peer."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import re
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from ..errors import FrameError, InvalidKey
@@ -23,7 +24,7 @@ _REFUSED = (
     "this is not a file of a bluetusk signing key, or it is damaged, or the passphrase is wrong; check the path and "
     "the passphrase, or restore the file from its backup"
 )
-_NO_KEY = "holds no public key: give one of `bluetusk evidence keygen` (.pub), a PEM key or a PEM certificate"
+_NO_KEY = "does not hold a public key: give a .pub file of `bluetusk evidence keygen`, a PEM key or certificate"
 _LABEL = b"bluetusk/evidence/signature/v1\x00"
 _LARGEST = 1 << 16
 _MAX_FILE = 8192
@@ -63,7 +64,7 @@ def fingerprint(key: Any) -> str:
     Raises
     ------
     InvalidKey
-        If it holds no public key.
+        If `key` does not hold a public key.
 
     References
     ----------
@@ -77,16 +78,14 @@ def fingerprint(key: Any) -> str:
     """
     public = key._key.public_key() if isinstance(key, Identity) else _public_key(key)
     der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    digest = hashes.Hash(hashes.SHA256())
-    digest.update(der)
-    return digest.finalize().hex()
+    return hashlib.sha256(der).hexdigest()
 
 
 def fingerprint_groups(key: Any) -> str:
     """Return :func:`fingerprint` as every command prints it: in groups of four digits, for two people to read aloud.
 
-    The key of a certificate is what its owner proves to have, by TLS or by a signature: whoever put another name or
-    date around the same key could not speak for it. The same digits are printed by ``openssl x509 -in FILE -pubkey
+    The owner of a certificate proves to have its key, by TLS or by a signature; another name or date around the same
+    key does not let anyone else use it. The same digits are printed by ``openssl x509 -in FILE -pubkey
     -noout | openssl pkey -pubin -outform DER | sha256sum``.
 
     Parameters
@@ -102,7 +101,7 @@ def fingerprint_groups(key: Any) -> str:
     Raises
     ------
     InvalidKey
-        If it holds no public key.
+        If `key` does not hold a public key.
 
     Examples
     --------
@@ -166,9 +165,9 @@ def read_public_key(path: str | os.PathLike[str]) -> bytes:
     Raises
     ------
     InvalidKey
-        If it holds none.
+        If it does not hold an Ed25519 public key.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
 
     Examples
     --------
@@ -300,7 +299,7 @@ class Identity:
         Parameters
         ----------
         path : path-like
-            Where.
+            The file to write.
         passphrase : str or bytes
             Not empty.
         overwrite : bool, optional
@@ -309,7 +308,7 @@ class Identity:
         Raises
         ------
         FileExistsError, OSError
-            As the operating system says.
+            If the file exists or cannot be written.
 
         Examples
         --------
@@ -342,9 +341,9 @@ class Identity:
         Raises
         ------
         InvalidKey
-            If it is no such file, or altered, or the passphrase is wrong: one message for all.
+            If it is not such a file, or altered, or the passphrase is wrong: one message for all.
         OSError
-            If it cannot be read.
+            If the file cannot be read.
 
         Examples
         --------
@@ -394,7 +393,7 @@ class Identity:
         Raises
         ------
         FileExistsError, OSError
-            As the operating system says.
+            If the file exists or cannot be written.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""What a data owner allows: written by a person in TOML or JSON, signed as one canonical frame."""
+"""A data owner's policy: written by a person in TOML or JSON, signed as one canonical frame."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EXAMPLE = """\
 #   bluetusk evidence policy sign policy.toml --key owner.key
 owner = "payment-network"
 serial = 1                          # a policy replaces those with a lower serial
-revoked = []                        # ids of grants, or fingerprints of peers, that hold no longer
+revoked = []                        # ids of grants, or fingerprints of peers, that are no longer valid
 
 [[grants]]
 id = "bank-2026"                    # uses are counted under this id, also after the policy is replaced
@@ -44,7 +44,7 @@ uses = 20                           # tasks in all
 until = 2027-01-01T00:00:00Z
 min_rows = 50                       # least rows in a bin, bucket or leaf whose sums are shown
 min_intersection = 1000             # least rows in a joint task
-max_ids_per_request = 30000         # ids that one intersect or blacklist request may ask about
+max_ids_per_request = 30000         # ids in one intersect or blacklist request
 max_ids_total = 100000              # and all of them together
 """
 
@@ -75,14 +75,14 @@ class Grant:
     min_intersection : int
         Least rows of a joint task.
     max_ids_per_request, max_ids_total : int
-        How many ids an "intersect" or "blacklist" task, and all of them, may ask about; 0 by default: none.
+        How many ids an "intersect" or "blacklist" task, and all of them, may request; 0 by default: none.
     name : str
         The peer's name, for people.
 
     Raises
     ------
     ValueError
-        Naming the clause that is not as it must be.
+        Naming the clause that is malformed or out of range.
 
     Examples
     --------
@@ -160,7 +160,7 @@ def _plain(text: Any) -> Any:
 class Policy:
     """A data owner's policy; what it does not grant is refused.
 
-    Made by :meth:`load` from a file of a person, or of a signed one; a :class:`Guard` takes signed ones only.
+    Made by :meth:`load` from a file that a person wrote, or a signed one; a :class:`Guard` takes signed ones only.
 
     Attributes
     ----------
@@ -171,7 +171,7 @@ class Policy:
     grants : tuple of Grant
         What is allowed.
     revoked : tuple of str
-        Ids of grants, or fingerprints of peers, that hold no longer.
+        Ids of grants, or fingerprints of peers, that are no longer valid.
     issued : int
         When it was signed, seconds since 1970, UTC; 0 before.
     key, signature : bytes
@@ -236,7 +236,7 @@ class Policy:
         return replace(draft, signature=identity.sign(draft._unsigned()))
 
     def signed_by(self, key: bytes) -> bool:
-        """Tell whether this key has signed it.
+        """Return whether this key has signed the policy.
 
         Examples
         --------
@@ -278,12 +278,12 @@ class Policy:
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> Policy:
-        """Read a signed policy; whose key it is signed with, you must check by :meth:`signed_by`.
+        """Read a signed policy; the caller must check by :meth:`signed_by` whose key has signed it.
 
         Raises
         ------
         FrameError
-            If it is no frame of a policy.
+            If `data` is not the frame of a policy.
         PolicyRefused
             With the clause "signature", if it does not bear a signature of the key that it names.
 
@@ -313,7 +313,7 @@ class Policy:
                 frame.field(header, "signature", bytes, length=64),
             )
         except ValueError as error:
-            raise FrameError(f"frame holds no valid policy: {error}") from None
+            raise FrameError(f"frame does not hold a valid policy: {error}") from None
         if not policy.signed_by(policy.key):
             raise PolicyRefused("it is not signed by the key that it names: get it from its owner", clause="signature")
         return policy
@@ -339,7 +339,7 @@ class Policy:
         FrameError, PolicyRefused
             As :meth:`from_bytes`.
         OSError
-            If it cannot be read.
+            If the file cannot be read.
 
         Examples
         --------
@@ -361,7 +361,7 @@ class Policy:
         try:
             given = json.loads(data.decode())
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{os.fspath(path)} is no JSON file: {error}") from None
+            raise ValueError(f"{os.fspath(path)} is not a JSON file: {error}") from None
         return _from_person(given)
 
     def _header(self) -> dict[str, Any]:
@@ -393,12 +393,12 @@ def seconds_text(seconds: int) -> str:
 
 def _frame_grant(entry: Mapping[str, Any]) -> Grant:
     if not is_fingerprint(entry["peer"]):
-        raise FrameError("frame holds no valid policy: a peer's fingerprint has 64 hexadecimal digits")
+        raise FrameError("frame does not hold a valid policy: a peer's fingerprint has 64 hexadecimal digits")
     values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in entry.items()}
     try:
         return Grant(**values)
     except ValueError as error:
-        raise FrameError(f"frame holds no valid policy: {error}") from None
+        raise FrameError(f"frame does not hold a valid policy: {error}") from None
 
 
 def _from_person(given: Any) -> Policy:

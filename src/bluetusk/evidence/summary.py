@@ -1,4 +1,4 @@
-"""A log told to a person: who did what, when, how much of it."""
+"""Summarises a log for people: who did what, when, and how much."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..storage.append import read_whole
-from ._entries import Record, scan
-from ._exchange import kept_head
+from ._entries import Record, kept_head, scan
 from ._head import Head, utc
 from ._verify import Report
 from .identity import fingerprint_groups
@@ -38,7 +37,7 @@ def kept_heads(records: Iterable[Record], party: str) -> list[Head]:
 
 
 def summary(report: Report) -> list[str]:
-    """Return the lines that say what a log says happened."""
+    """Return a log's summary, line by line."""
     if not report.records or report.head is None:
         return ["nothing in it can be believed"]
     first, last = report.records[0], report.records[-1]
@@ -118,15 +117,8 @@ def record_line(record: Record) -> str:
 
 def record_json(record: Record) -> dict[str, Any]:
     """Return a record as JSON takes it; bytes in hexadecimal."""
-    return {
-        "seq": record.seq,
-        "time": utc(record.time),
-        "what": record.what,
-        "by": record.by,
-        "task": record.task,
-        "hashes": _plain(record.hashes),
-        "details": _plain(record.details),
-    }
+    plain: dict[str, Any] = _plain({**vars(record), "time": utc(record.time)})
+    return plain
 
 
 def _plain(value: Any) -> Any:

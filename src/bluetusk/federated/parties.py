@@ -1,15 +1,16 @@
-"""What both kinds of sums agree on: a session's id, clients and hash; names, identity keys and reasons are checked."""
+"""The agreement that both kinds of sums share: a session's id, clients and hash, and the checks of names and keys."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from .._frozen import Frozen
 from .._numeric import as_int
 
-__all__ = ["Agreement", "check_bytes", "check_clients", "check_name", "check_signing_key", "printable"]
+__all__ = ["Agreement", "check_bytes", "check_clients", "check_name", "check_signing_key", "printable", "signed_by"]
 
 
 class Agreement(Frozen):
@@ -26,7 +27,7 @@ class Agreement(Frozen):
 
     @property
     def session_id(self) -> bytes:
-        """What tells two sessions of one configuration apart, 16 bytes.
+        """Random bytes that distinguish sessions of one configuration, 16 bytes.
 
         Examples
         --------
@@ -54,7 +55,7 @@ class Agreement(Frozen):
 
     @property
     def min_clients(self) -> int:
-        """No sum of fewer clients is opened.
+        """Sums of fewer clients are not opened.
 
         Examples
         --------
@@ -155,6 +156,15 @@ def check_signing_key(signing_key: bytes | Ed25519PrivateKey, public: bytes, par
     if signing_key.public_key().public_bytes_raw() != public:
         raise ValueError(f"signing_key does not belong to the public key agreed for {party}")
     return signing_key
+
+
+def signed_by(public: bytes, signature: bytes, data: bytes) -> bool:
+    """Whether an Ed25519 signature on these bytes is that of the key."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, data)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def printable(reason: object, most: int) -> str:

@@ -1,4 +1,4 @@
-"""Faces: adapters that put this package in the place of another one's part, with one import and one line.
+"""Adapters that replace a part of another framework with this package, with one import and one line.
 
 Each imports the other package when it is used, not when it is loaded.
 

@@ -1,9 +1,9 @@
-"""A client's part of a round: train, then the steps of secure aggregation, each in a message of its own.
+"""A client's part of a round: train, then the steps of secure aggregation, each in a separate message.
 
 Flower makes a new ClientApp for every message. What must outlive it: in the node's context, one config record under our
 key with two secrets of the round, the client's identity and a key; in a file in the folder of the journals, encrypted
 under that key, the update, later the session and the sealed state of :class:`bluetusk.federated.secagg.Client`. The
-context is no place for these: Flower hands it back after the reply, when the program has five seconds left to end, and
+context does not suit these: Flower hands it back after the reply, when the program has five seconds left to end, and
 one of some megabytes is lost. What may never happen twice is in the journal before the reply leaves: a node whose file
 or context is from before can only drop out.
 """
@@ -30,13 +30,13 @@ __all__ = ["JOURNALS", "Store", "answer", "printable"]
 
 JOURNALS = "bluetusk-journals"
 """The entry of a node's configuration that names the folder of its journals."""
-_LOST = "the message does not follow on what this node did last: it was restarted, or left the round"
+_LOST = "the message does not follow this node's last step: the node was restarted, or left the round"
 _UPDATE, _SESSION = b"U", b"S"
 _HEAD = struct.Struct("<Q4s")  # of an update: its weight, its type
 
 
 def answer(record: Any, msg: Any, ctxt: Any, call_next: Callable[[Any, Any], Any], policy: Any) -> Any:
-    """Do the step that the server asks for, and return the reply."""
+    """Do the step that the server requests, and return the reply."""
     step = field_of(record, "step", str)
     if step == "train":
         return _train(record, msg, ctxt, call_next, policy)
@@ -45,7 +45,7 @@ def answer(record: Any, msg: Any, ctxt: Any, call_next: Callable[[Any, Any], Any
     elif step == "frame":
         frame = _frame(record, ctxt, policy)
     else:
-        raise FrameError(f"the server asks for an unknown step {step[:40]!r}: both sides need one version of bluetusk")
+        raise FrameError(f"the server requests an unknown step {step[:40]!r}: both sides need one version")
     app = flower_app()
     return app.Message(app.RecordDict({KEY: app.ConfigRecord({"frame": frame})}), reply_to=msg)
 
@@ -173,19 +173,13 @@ def _check_range(encoding: FixedPoint, vector: Any, arrays: dict[str, Any]) -> N
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ValueError(f"array {name!r} holds NaN or an infinity")
-        if not _fits(encoding, array):
+        try:
+            encoding.quantise(array)
+        except EncodingOverflow:
             raise EncodingOverflow(
-                f"array {name!r} holds a value beyond the clip of {encoding.clip}: raise the server's clip, or let it "
-                'say on_clip="clip"'
-            )
-
-
-def _fits(encoding: FixedPoint, array: Any) -> bool:
-    try:
-        encoding.quantise(array)
-    except EncodingOverflow:
-        return False
-    return True
+                f"array {name!r} holds a value beyond the clip of {encoding.clip}: raise the server's clip, or set its "
+                'on_clip="clip"'
+            ) from None
 
 
 def _hide(content: Any, legacy: bool, weighted_by: str) -> None:
@@ -215,7 +209,7 @@ def _start(record: Any, ctxt: Any, policy: Any) -> bytes:
     session = Session.from_bytes(raw)
     if session.min_clients < policy.min_clients:
         raise ProtocolAbort(
-            f"the session would unmask a sum of {session.min_clients} clients, this client asks for "
+            f"the session would unmask a sum of {session.min_clients} clients, but this client requires "
             f"{policy.min_clients}: raise the server's min_clients, or lower this client's"
         )
     with Client(session, str(ctxt.node_id), seed, journal=store.journal) as client:
@@ -240,7 +234,7 @@ def _frame(record: Any, ctxt: Any, policy: Any) -> bytes:
             store.clear()
             raise
         if not answers:
-            raise FrameError("this message was answered already")
+            raise FrameError("this message was already answered")
         if client.phase == "done":
             store.clear()  # nothing is kept that could unmask anything
         else:

@@ -1,9 +1,10 @@
-"""What client and server say to each other inside Flower's messages, and how arrays become one vector."""
+"""Reads and writes the records inside Flower's messages, and flattens arrays into one vector."""
 
 from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ KEY = "bluetusk.secagg"
 """The one config record of ours in a message, and the one that a client keeps in its context."""
 LEGACY = "fitres."
 """How the records of a reply begin that came from Flower's older clients."""
-LOG = logging.getLogger("flwr")  # so that what happens here stands between Flower's own lines
+LOG = logging.getLogger("flwr")  # so that these lines appear among Flower's own
 _MAX_TEXT = 1 << 24
 _DTYPE = re.compile(r"[<>|][fiu][1248]")
 
@@ -79,7 +80,7 @@ def _load(said: str) -> Any:
     try:
         return json.loads(said)
     except (ValueError, RecursionError):
-        raise FrameError("a record's text is no JSON") from None
+        raise FrameError("a record's text is not JSON") from None
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Layout:
     @property
     def length(self) -> int:
         """How many numbers all arrays hold."""
-        return sum(_size(shape) for _, _, shape in self.arrays)
+        return sum(math.prod(shape) for _, _, shape in self.arrays)
 
     def to_text(self) -> str:
         """Return it for a record."""
@@ -121,7 +122,7 @@ class Layout:
         at = 0
         for name, said, shape in self.arrays:
             dtype = np.dtype(said)
-            part = vector[at : at + _size(shape)].reshape(shape)
+            part = vector[at : at + math.prod(shape)].reshape(shape)
             out[name] = part.astype(dtype if dtype.kind == "f" else np.float64)
             at += part.size
         return out
@@ -135,13 +136,6 @@ def flatten(arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
     if not sum(array.size for array in arrays.values()):
         raise ValueError("the update holds no numbers")
     return np.concatenate([array.ravel() for array in arrays.values()])
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size
 
 
 def _str(value: object) -> str:

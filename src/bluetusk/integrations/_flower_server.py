@@ -1,4 +1,4 @@
-"""The server's part: it stands between a strategy and Flower's grid, and gives the strategy sums instead of updates."""
+"""The server's part, between a strategy and Flower's grid: the strategy gets sums instead of updates."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _SINGLE = {
 
 @dataclass(frozen=True)
 class Round:
-    """What a round of training came to.
+    """The result of a round of training.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Round:
     problems : mapping of int to str
         For a node that is not in the sum, or of which something was left out, why.
     error : BluetuskError or None
-        Why there is no sum: then the model stayed as it was.
+        Why there is no sum; the model is then unchanged.
 
     Examples
     --------
@@ -73,7 +73,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Settings:
-    """What SecAgg and SecAggWorkflow are told, checked."""
+    """The settings of SecAgg and SecAggWorkflow, checked."""
 
     clip: float
     frac_bits: int
@@ -102,8 +102,8 @@ def refuse_strategy(strategy: object) -> None:
     names = {cls.__name__ for cls in type(strategy).__mro__} & _SINGLE
     if names:
         raise TypeError(
-            f"strategy: {names.pop()} looks at single updates, which secure aggregation hides: take one that needs "
-            "their weighted mean only, as FedAvg, FedProx, FedAvgM, FedAdam, FedYogi"
+            f"strategy: {names.pop()} looks at single updates, which secure aggregation hides: use one that needs "
+            "only their weighted mean, such as FedAvg, FedProx, FedAvgM, FedAdam, FedYogi"
         )
 
 
@@ -136,7 +136,7 @@ class SecureGrid:
             return list(self._grid.send_and_receive(sent, timeout=timeout))
         if not all(training):
             raise TypeError("messages for training cannot be sent together with others under secure aggregation")
-        carrier = _Carrier(self._grid, self._settings, self._weighted_by, self._key, sent, timeout)
+        carrier = _Carrier(self, sent, timeout)
         replies, told = carrier.run(len(self._rounds) + 1)
         self._rounds.append(told)
         return replies
@@ -145,21 +145,14 @@ class SecureGrid:
 class _Carrier:
     """One round."""
 
-    def __init__(
-        self,
-        grid: Any,
-        settings: Settings,
-        weighted_by: str,
-        key: Ed25519PrivateKey,
-        sent: list[Any],
-        timeout: float | None,
-    ) -> None:
-        self.grid, self.settings, self.weighted_by, self.key = grid, settings, weighted_by, key
+    def __init__(self, secure: SecureGrid, sent: list[Any], timeout: float | None) -> None:
+        self.grid, self.settings, self.weighted_by = secure._grid, secure._settings, secure._weighted_by
+        self.key = secure._key
         self.sent = {message.metadata.dst_node_id: message for message in sent}
         if len(self.sent) != len(sent):
             raise ValueError("a node was sent two training messages in one round: its updates would be summed twice")
         self.timeout = timeout
-        self.step_timeout = timeout if settings.timeout is None else settings.timeout
+        self.step_timeout = timeout if self.settings.timeout is None else self.settings.timeout
         self.problems: dict[int, str] = {}
         self.failed: list[Any] = []  # replies that were errors when they came
         self.trained: dict[int, Any] = {}
@@ -170,7 +163,7 @@ class _Carrier:
         try:
             result, layout = self._aggregate()
         except BluetuskError as err:
-            LOG.error("Secure aggregation of round %d failed, the model stays as it was: %s", number, err)
+            LOG.error("Secure aggregation of round %d failed; the model is unchanged: %s", number, err)
             told = Round(number, selected, problems=self.problems, error=err)
             reason = f"secure aggregation of the round failed: {err}"
             return self.failed + [self._error(node, self.problems.get(node, reason)) for node in self.trained], told
@@ -200,7 +193,7 @@ class _Carrier:
         keys, layout = self._train(encoding)
         n, limit = len(keys), self.settings.max_weight
         if n < max(2, self.settings.min_clients):
-            raise ProtocolAbort(f"{n} clients trained, at least {max(2, self.settings.min_clients)} are needed")
+            raise ProtocolAbort(f"{n} clients trained, but at least {max(2, self.settings.min_clients)} are needed")
         session = self._session(encoding, layout, {str(node): (key, limit) for node, key in keys.items()})
         server = Server(session, 0, self.key)
         opening = session.to_bytes()
@@ -237,7 +230,7 @@ class _Carrier:
             try:
                 told[node] = self._read_trained(reply)
             except (FrameError, KeyError) as err:
-                self._problem(node, f"no reply of secagg_mod, is it among the client's mods? {err}")
+                self._problem(node, f"the reply is not from secagg_mod: add it to the client's mods ({err})")
         for node in self.sent.keys() - self.trained.keys() - self.problems.keys():
             self._problem(node, "did not answer")
         if not told:
@@ -254,7 +247,7 @@ class _Carrier:
         record = reply.content.config_records[KEY]
         layout = Layout.from_text(field_of(record, "layout", str))
         if layout.record not in reply.content.array_records:
-            raise FrameError("the reply has no such ArrayRecord as it says")
+            raise FrameError("the reply lacks the ArrayRecord that it names")
         return field_of(record, "public", bytes), layout
 
     def _session(self, encoding: FixedPoint, layout: Layout, clients: dict[str, tuple[bytes, int]]) -> Session:
@@ -262,14 +255,14 @@ class _Carrier:
         n, settings = len(clients), self.settings
         bad = int(plan(max(2, len(self.sent)), settings.corrupt, 0, complete=True).bad)
         if bad >= n:
-            raise ProtocolAbort(f"{n} clients trained, and {bad} of those selected may be corrupt")
+            raise ProtocolAbort(f"{n} clients trained, but {bad} of those selected may be corrupt")
         try:
             agreed = plan(n, Fraction(bad, n), settings.dropout)
             least = min(max(settings.min_clients, agreed.threshold if agreed.complete else agreed.stay, 2), n)
             public = self.key.public_key().public_bytes_raw()
             return Session(agreed, encoding, layout.length, clients, public, min_clients=least)
         except ValueError as err:
-            raise ProtocolAbort(f"no session with the {n} clients that trained: {err}") from None
+            raise ProtocolAbort(f"the {n} clients that trained cannot form a session: {err}") from None
 
     def _exchange(self, server: Server, steps: Mapping[int, Mapping[str, Any]]) -> None:
         """Send each client its step, and give the server their answers."""

@@ -6,7 +6,7 @@ The client's side, whichever API the app uses::
 
     app = ClientApp(mods=[secagg_mod])
 
-The server's side with the Message API, where Flower has no secure aggregation of its own::
+The server's side with the Message API, where Flower itself has no secure aggregation::
 
     from bluetusk.integrations.flower import SecAgg
 
@@ -18,9 +18,9 @@ and with the older API, in the place of Flower's ``SecAggPlusWorkflow``::
 
     workflow = DefaultWorkflow(fit_workflow=SecAggWorkflow())
 
-The strategy gets the weighted mean of the updates, in the place of each; the server learns no single update. It must
+The strategy gets the weighted mean of the updates, in place of each update; the server learns no single update. It must
 follow the protocol (semi-honest): the keys that clients know each other by come from it. It learns the sum, who is in
-it, and what the app says beside its arrays (metrics, the number of examples), unless ``SecAggMod(metrics=False)``.
+it, and the app's metrics and number of examples, unless ``SecAggMod(metrics=False)``.
 Needs the extra ``flower``, hence CPython 3.11.
 """
 
@@ -51,11 +51,10 @@ class SecAggMod:
     Parameters
     ----------
     metrics : bool, default True
-        Whether what the app says beside the arrays, its metrics and its number of examples, goes to the server as it
-        is, as with Flower's own mod. If False nothing of it does, and the strategy sees equal weights, a share each of
-        the summed weight.
+        Whether the app's metrics and number of examples go to the server unchanged, as with Flower's own mod. If
+        False none of them do, and the strategy sees equal weights, a share each of the summed weight.
     min_clients : int, default 3
-        Sessions that would unmask a sum of fewer clients are refused; at least 2.
+        The client refuses sessions that would unmask a sum of fewer clients; at least 2.
     journals : path-like, optional
         A folder on a disk that survives. By default what the node's configuration calls ``bluetusk-journals``, else
         ``bluetusk/flower`` in ``$XDG_STATE_HOME`` (``~/.local/state``). A client notes there what it must not do twice
@@ -153,24 +152,13 @@ _DEFAULT = SecAggMod()
 class _Configured:
     """The settings that both faces of the server have."""
 
-    def __init__(
-        self,
-        *,
-        clip: float = _CLIP,
-        frac_bits: int = _FRAC_BITS,
-        on_clip: Literal["raise", "clip", "l2"] = "raise",
-        max_weight: int = _MAX_WEIGHT,
-        corrupt: float = _CORRUPT,
-        dropout: float = _DROPOUT,
-        min_clients: int = _MIN_CLIENTS,
-        timeout: float | None = None,
-    ) -> None:
-        self._settings = Settings(clip, frac_bits, on_clip, max_weight, corrupt, dropout, min_clients, timeout)
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._rounds: list[Round] = []
 
     @property
     def rounds(self) -> tuple[Round, ...]:
-        """What each round of training came to; one that failed says why.
+        """The result of each round of training, with the error of one that failed.
 
         Examples
         --------
@@ -204,15 +192,15 @@ class SecAgg(_Configured):
     frac_bits : int, default 20
         Binary digits after the point: the mean is exact to ``2**-(frac_bits + 1)``, then rounded to the arrays' type.
     on_clip : {"raise", "clip", "l2"}
-        What a client does with an update beyond the clip: leave the round and say which array it was, clip each value,
-        or scale the update to this norm.
+        What a client does with an update beyond the clip: leave the round with an error that names the array, clip each
+        value, or scale the update to this norm.
     max_weight : int, default 10000
         The largest weight of one client, its number of examples.
     corrupt, dropout : float, default 0.1, 0.3
         The largest fraction of clients that work together with the server; that vanish after they trained. See
         :func:`bluetusk.federated.secagg.plan`.
     min_clients : int, default 3
-        With fewer a round fails.
+        A round with fewer clients fails.
     timeout : float, optional
         Seconds to wait for answers to a step after training; by default as long as for training.
 
@@ -246,16 +234,7 @@ class SecAgg(_Configured):
         min_clients: int = _MIN_CLIENTS,
         timeout: float | None = None,
     ) -> None:
-        super().__init__(
-            clip=clip,
-            frac_bits=frac_bits,
-            on_clip=on_clip,
-            max_weight=max_weight,
-            corrupt=corrupt,
-            dropout=dropout,
-            min_clients=min_clients,
-            timeout=timeout,
-        )
+        super().__init__(Settings(clip, frac_bits, on_clip, max_weight, corrupt, dropout, min_clients, timeout))
         inner, weighted_by = strategy, None
         while inner is not None and weighted_by is None:
             refuse_strategy(inner)
@@ -266,7 +245,7 @@ class SecAgg(_Configured):
     def start(self, grid: Any, *args: Any, **kwargs: Any) -> Any:
         """Run the strategy.
 
-        A round that cannot be aggregated securely leaves the model as it was, is logged, and noted in :attr:`rounds`.
+        A round that cannot be aggregated securely leaves the model unchanged; it is logged and noted in :attr:`rounds`.
 
         Parameters
         ----------
@@ -314,6 +293,20 @@ class SecAggWorkflow(_Configured):
     >>> SecAggWorkflow(max_weight=30_000, timeout=600.0)
     SecAggWorkflow(clip=8.0, frac_bits=20, max_weight=30000, corrupt=0.1, dropout=0.3)
     """
+
+    def __init__(
+        self,
+        *,
+        clip: float = _CLIP,
+        frac_bits: int = _FRAC_BITS,
+        on_clip: Literal["raise", "clip", "l2"] = "raise",
+        max_weight: int = _MAX_WEIGHT,
+        corrupt: float = _CORRUPT,
+        dropout: float = _DROPOUT,
+        min_clients: int = _MIN_CLIENTS,
+        timeout: float | None = None,
+    ) -> None:
+        super().__init__(Settings(clip, frac_bits, on_clip, max_weight, corrupt, dropout, min_clients, timeout))
 
     def __call__(self, grid: Any, context: Any) -> None:
         """Run one round of training, as ``DefaultWorkflow`` calls it.

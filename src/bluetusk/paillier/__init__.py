@@ -1,4 +1,4 @@
-"""Paillier encryption of whole arrays: keys, ciphertext arrays, and the marked door to given randomness."""
+"""Paillier encryption of whole arrays: keys, ciphertext arrays, and encryption with given randomness (``hazmat``)."""
 
 from bluetusk.paillier import hazmat
 from bluetusk.paillier.array import CipherArray, concatenate

@@ -1,4 +1,4 @@
-"""Arithmetic on encrypted arrays: what each operation does to scale, bound and ciphertexts.
+"""Computes on encrypted arrays, with the scale and the bound of every result.
 
 The rules, for integers v of scale s with the proven bound B (a value is v / 2^s, or v / 10^s under a decimal plan):
 
@@ -14,8 +14,8 @@ sums, histograms      s                                                    B tim
 cumulative sums       s                                                    B times the length of the axis
 ====================  ===================================================  ==========================================
 
-f is the plan's number of fractional bits (digits). Whether an operand counts as real is said by its dtype, never by its
-values. A bound beyond the capacity, (n - 1) / 2 or 2^(l-1) - 1 in a slot of l bits, is refused before computing.
+f is the plan's number of fractional bits (digits). The dtype of an operand, never its values, decides whether it counts
+as real. A bound beyond the capacity, (n - 1) / 2 or 2^(l-1) - 1 in a slot of l bits, is refused before computing.
 """
 
 from __future__ import annotations
@@ -84,15 +84,15 @@ class Arith(CipherBase):
         return self._derive(words, np.arange(len(idx), dtype=np.int64).reshape(target), bound=bound)
 
     def multiply(self, k: Any, *, secret: bool = False, threads: int | None = None) -> Self:
-        """Return ``self * k``, on demand in a time that does not depend on `k`.
+        """Return ``self * k``, optionally in a time that does not depend on `k`.
 
         Parameters
         ----------
         k : array_like of int or float
             As for ``*``; broadcast against the array.
         secret : bool
-            Whether `k` is to be kept from whoever measures time or watches caches here: then every factor takes the
-            operations of 64 bits (``c * k`` follows the length and the digits of k). It hides nothing from the key
+            Whether to hide `k` from whoever measures time or watches caches on this machine: every factor then takes
+            the operations of 64 bits (``c * k`` follows the length and the digits of k). It hides nothing from the key
             holder, who sees the result; nor does it cover the conversion of reals or of Python's integers.
         threads : int, optional
             Overrides :func:`bluetusk.set_num_threads`.
@@ -119,8 +119,7 @@ class Arith(CipherBase):
 
     def _times(self, a: NDArray[Any], what: str, *, secret: bool = False, threads: int | None = None) -> Self:
         shape = np.broadcast_shapes(self.shape, a.shape)
-        real = _bounds.is_real(a)
-        factors = _bounds.encode(a, self._plan, self._plan.frac if real else 0, what)
+        factors, frac = _bounds.factors(a, self._plan, what)
         if self._packing is not None and a.ndim and a.shape[-1] != 1:
             raise ValueError(
                 f"{what}: a packed array takes one factor for each ciphertext: give a number, or an array whose "
@@ -137,16 +136,15 @@ class Arith(CipherBase):
             at = np.arange(len(flat), dtype=np.int64)
         else:
             words, at = _words.powers(self._mont, self._store.words, index, flat, threads=threads)
-        frac = self._frac + (self._plan.frac if real else 0)
-        return self._derive(words, at.reshape(target), bound=bound, frac=frac)
+        return self._derive(words, at.reshape(target), bound=bound, frac=self._frac + frac)
 
     def _matmul(self, a: NDArray[Any], left: bool, what: str) -> Self:
         """Return ``a @ self`` if `left`, else ``self @ a``, by the rules of numpy.matmul."""
         # both sides as matrices: c as (..., columns of the product, contracted), a as (..., rows, contracted)
         c, m = self._contracted(a.shape, left, what), _as_rows(a, left)
         batch = np.broadcast_shapes(c.shape[:-2], m.shape[:-2])
-        real = _bounds.is_real(a)
-        factors = _as_rows(_bounds.encode(a, self._plan, self._plan.frac if real else 0, what), left)
+        plain, frac = _bounds.factors(a, self._plan, what)
+        factors = _as_rows(plain, left)
         bound = self._check(self._bound * _bounds.largest_row_sum(factors), what)
         count, rows, contracted = math.prod(m.shape[:-2]), m.shape[-2], m.shape[-1]
         number = np.arange(count, dtype=np.int64).reshape(*m.shape[:-2], 1)
@@ -155,20 +153,18 @@ class Arith(CipherBase):
         words, at = _words.multiexp(
             self._mont, self._store.words, columns, which, factors.reshape(count, rows, contracted)
         )
-        frac = self._frac + (self._plan.frac if real else 0)
         index = self._product_shape(at.reshape(*batch, c.shape[-2], rows), a.ndim, left)
-        return self._derive(words, index, bound=bound, frac=frac)
+        return self._derive(words, index, bound=bound, frac=self._frac + frac)
 
     def _matmul_sparse(self, a: Any, left: bool, what: str) -> Self:
         """Return the same for a sparse matrix, at a cost that follows its entries."""
         c = self._contracted(a.shape, left, what)
-        entries, real = _sparse.entries_of(a, left, self._plan, what)
+        entries, frac = _sparse.entries_of(a, left, self._plan, what)
         bound = self._check(self._bound * entries.largest_row_sum(), what)
         columns = np.ascontiguousarray(c.reshape(math.prod(c.shape[:-1]), c.shape[-1]))
         words, at = _sparse.multiexp(self._mont, self._store.words, columns, entries)
-        frac = self._frac + (self._plan.frac if real else 0)
         index = self._product_shape(at.reshape(*c.shape[:-1], entries.rows), a.ndim, left)
-        return self._derive(words, index, bound=bound, frac=frac)
+        return self._derive(words, index, bound=bound, frac=self._frac + frac)
 
     def _contracted(self, shape: tuple[int, ...], left: bool, what: str) -> Index:
         """Return the index as (..., columns of the product, contracted) for a product with a plain array of a shape."""
@@ -294,7 +290,7 @@ class Arith(CipherBase):
         ----------
         codes : array_like of int or bool, shape (len(self),) or (len(self), features)
             The bin of each row, ``0 <= code < n_bins``; with two axes, one column for each feature. Small integer types
-            save memory. Codes stay plain, and the time depends on them. Give missing values a bin of their own.
+            save memory. Codes stay plain, and the time depends on them. Give missing values a separate bin.
         n_bins : int
             Number of bins, 0 to 2^48; 0 only where there are no codes.
         threads : int, optional
@@ -309,13 +305,14 @@ class Arith(CipherBase):
         Raises
         ------
         TypeError
-            If the codes or `n_bins` are no integers.
+            If the codes or `n_bins` are not integers.
         ValueError
-            If the shape of the codes, one of them or `n_bins` is wrong, naming the first bad one.
+            If `codes` has another shape, `n_bins` is out of range, or a code is not below it (naming the first such
+            code).
         EncodingOverflow
             If the bound times the number of rows exceeds the capacity.
         MemoryError
-            If the bins do not fit the memory.
+            If the bins do not fit in memory.
 
         Examples
         --------
@@ -323,7 +320,7 @@ class Arith(CipherBase):
         >>> priv.decrypt(c.bincount([0, 2, 0, 2], 3))
         array([4., 0., 6.])
 
-        Gradients and Hessians by the bins of two features, as gradient boosting asks for:
+        Gradients and Hessians by the bins of two features, as gradient boosting needs them:
 
         >>> gh = pub.encrypt([[0.5, 0.25], [-0.5, 0.25], [0.25, 0.125]])
         >>> histograms = gh.bincount([[0, 1], [1, 1], [0, 0]], 2)
@@ -349,7 +346,7 @@ class Arith(CipherBase):
     # --- operators ----------------------------------------------------------------------------------------------------
 
     def _apply(self, name: str, other: object, *, left: bool = False) -> Any:
-        """Return the result of an operator; `left` says that `other` stands on the left."""
+        """Return the result of an operator; `left`: whether `other` is the left operand."""
         what = f"array {name} c" if left else f"c {name} array"
         if isinstance(other, CipherBase):
             if name in "*@":
@@ -358,7 +355,7 @@ class Arith(CipherBase):
         if _sparse.is_sparse(other):
             if name == "@":
                 return self._matmul_sparse(other, left, what)
-            raise TypeError(f"{what}: a sparse matrix takes part in @ only: use its toarray() for + - *")
+            raise TypeError(f"{what}: a sparse matrix is an operand of @ only: use its toarray() for + - *")
         a = _bounds.as_operand(other, f"the operand of {what}")
         if a is None:
             return NotImplemented
@@ -370,7 +367,8 @@ class Arith(CipherBase):
             return self._add_plain(a, 1, what)
         if left:
             return self._add_plain(a, -1, what)
-        return self._add_plain(_minus(a), 1, what)
+        opposite = np.asarray(-a) if _bounds.is_real(a) else _bounds.negated(_bounds.narrow(a))
+        return self._add_plain(opposite, 1, what)
 
     def __add__(self, other: object) -> Self:
         return self._apply("+", other)  # type: ignore[no-any-return]
@@ -420,13 +418,9 @@ def _as_rows(a: NDArray[Any], left: bool) -> NDArray[Any]:
     return m if left else np.swapaxes(m, -1, -2)
 
 
-def _minus(a: NDArray[Any]) -> NDArray[Any]:
-    return np.asarray(-a) if _bounds.is_real(a) else _bounds.negated(_bounds.narrow(a))
-
-
 def _check_codes(codes: Any, rows: int, bins: int) -> NDArray[Any]:
     if isinstance(codes, CipherBase):
-        raise TypeError("codes must be plain integers: nobody here knows encrypted ones")
+        raise TypeError("codes must be plain integers, not an encrypted array")
     if isinstance(codes, bytearray):
         raise TypeError("codes must be integers, not bytes: use numpy.frombuffer if its bytes are codes")
     refuse_missing(codes, "codes")
@@ -447,5 +441,5 @@ def _check_codes(codes: Any, rows: int, bins: int) -> NDArray[Any]:
     if a.size and (a.min() < 0 or a.max() >= bins):
         first = int(np.argmax(((a < 0) | (a >= bins)).reshape(-1)))
         where = index_text("codes", a.shape, first)
-        raise ValueError(f"{where} is {a.flat[first]}, outside 0 .. {bins - 1}: raise n_bins or mend the codes")
+        raise ValueError(f"{where} is {a.flat[first]}, outside 0 .. {bins - 1}: raise n_bins or correct the codes")
     return a

@@ -1,4 +1,4 @@
-"""What every encrypted array is made of: a store, an index into it, a key, a plan, a scale, a bound and a layout."""
+"""Holds the state of an encrypted array: a store, an index into it, a key, a plan, a scale, a bound and a layout."""
 
 from __future__ import annotations
 
@@ -84,22 +84,13 @@ class CipherBase:
     def _derive(
         self, words: Any, index: Index, *, bound: int, frac: int | None = None, plan: FixedPoint | None = None
     ) -> Self:
-        """Return a result of arithmetic: `words` in a store of its own, to be re-randomised before it leaves.
+        """Return a result of arithmetic: `words` in a new store, to be re-randomised before it leaves.
 
         `index` has the ciphertext shape of the result and may be in any order.
         """
-        mont = self._mont
-        n = int(index.max()) + 1 if index.size else 0
-        store = Store(mont, words, n)
-        return self._make(
-            store,
-            index,
-            self._pub,
-            self._plan if plan is None else plan,
-            self._frac if frac is None else frac,
-            bound,
-            self._packing,
-        )
+        store = Store(self._mont, words, int(index.max()) + 1 if index.size else 0)
+        plan, frac = self._plan if plan is None else plan, self._frac if frac is None else frac
+        return self._make(store, index, self._pub, plan, frac, bound, self._packing)
 
     @property
     def _mont(self) -> Montgomery:
@@ -127,7 +118,7 @@ class CipherBase:
     def _refuse_packed(self, what: str, instead: str) -> None:
         if self._packing is not None:
             raise ValueError(
-                f"{what} would move values between the slots of a packed array, which Paillier cannot: {instead}, "
+                f"{what} would move values between the slots of a packed array, which is impossible: {instead}, "
                 "or encrypt with packed=False"
             )
 
@@ -167,7 +158,7 @@ class CipherBase:
 
     @staticmethod
     def _common_plan(a: FixedPoint, b: FixedPoint) -> FixedPoint:
-        """Return the plan of a result of two arrays, whichever stands on the left."""
+        """Return the plan of a result of two arrays, in either order."""
         return a if a == b else max(a, b, key=lambda plan: (plan.frac, plan.bound, plan.hash))
 
     @property
@@ -230,7 +221,7 @@ class CipherBase:
 
     @property
     def plan(self) -> FixedPoint:
-        """The plan by which it was encoded, and by which real factors are (FixedPoint).
+        """The plan that encoded the array and encodes real factors (FixedPoint).
 
         Examples
         --------
@@ -255,8 +246,8 @@ class CipherBase:
     def bound(self) -> int:
         """Proven bound on the absolute value of every encrypted integer (int). It stays in this process.
 
-        It follows from the plan and from the plain operands, so it may tell about them; frames carry a declared bound
-        instead (see :meth:`CipherArray.to_bytes`).
+        It follows from the plan and from the plain operands, so it may reveal something about them; frames carry a
+        declared bound instead (see :meth:`CipherArray.to_bytes`).
 
         Examples
         --------

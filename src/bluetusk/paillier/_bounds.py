@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from fractions import Fraction
 from numbers import Number
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._kernels import pack
-from .._numeric import as_numbers, index_text
+from .._numeric import as_numbers, index_text, is_real
 from ..encoding import FixedPoint
 from ..errors import EncodingOverflow
 
@@ -28,6 +27,7 @@ __all__ = [
     "check_capacity",
     "encode",
     "exponent_limbs",
+    "factors",
     "is_real",
     "largest",
     "largest_row_sum",
@@ -60,11 +60,6 @@ def as_operand(x: object, name: str) -> NDArray[Any] | None:
 
 
 _ARRAYS = ("__array__", "__array_interface__", "__array_struct__")
-
-
-def is_real(a: NDArray[Any]) -> bool:
-    """Tell whether an operand counts as real numbers: its type decides, never its values."""
-    return a.dtype.kind == "f" or (a.dtype == object and any(isinstance(v, Fraction) for v in a.flat))
 
 
 def narrow(a: NDArray[Any]) -> Ints:
@@ -102,6 +97,12 @@ def encode(a: NDArray[Any], plan: FixedPoint, frac: int, what: str) -> Ints:
         return plan.encode_at(a, frac)
     ints = narrow(a)
     return raised(ints, plan.base**frac) if frac else ints
+
+
+def factors(a: NDArray[Any], plan: FixedPoint, what: str) -> tuple[Ints, int]:
+    """Return plain factors as integers, and the scale that they bring: the plan's if they are reals, else none."""
+    frac = plan.frac if is_real(a) else 0
+    return encode(a, plan, frac, what), frac
 
 
 def _whole(a: NDArray[Any]) -> bool:

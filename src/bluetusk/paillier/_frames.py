@@ -1,4 +1,4 @@
-"""Encrypted arrays as frames: what the header says, what a reader believes of it, and payloads in chunks.
+"""Writes and reads encrypted arrays as frames: the header, the checks of a reader, and payloads in chunks.
 
 The payload is the canonical ciphertexts in row-major order, little-endian, each as wide as n^2. The header names suite
 and key, carries the plan, the shape, the scale and a *declared* bound. The proven bound of an array follows from data
@@ -23,7 +23,7 @@ from ..errors import BluetuskError, EncodingOverflow, FrameError, InvalidKey
 from ..wire import frame
 from ._base import CipherBase, Packing
 from ._bounds import size_text
-from ._store import DERIVED, FRESH, Store, canonical_slices, load_checked, part, rerandomise
+from ._store import DERIVED, FRESH, Store, canonical_slices, load_checked, part
 
 if TYPE_CHECKING:
     from . import PublicKey
@@ -38,7 +38,7 @@ _LINE = 8  # words of a cache line
 
 @dataclass(frozen=True)
 class Received:
-    """What a checked header says about the array that follows."""
+    """The array that a checked header describes."""
 
     shape: tuple[int, ...]
     packing: Packing | None
@@ -71,12 +71,12 @@ def largest_frac(pub: PublicKey, plan: FixedPoint) -> int:
 
 
 def declared_bound(c: CipherBase, bound: int | None) -> int:
-    """Return the bound that a frame declares: the caller's, else what the plan alone says.
+    """Return the bound that a frame declares: the caller's, else the plan's.
 
     Raises
     ------
     EncodingOverflow
-        If it is below the proven bound, beyond the capacity, or not stated though the plan's does not cover the array.
+        If it is below the proven bound, beyond the capacity, or not given where the plan's does not cover the array.
     """
     if bound is None:
         fresh = plan_bound(c.plan, c.frac, c.plan.limit)
@@ -87,14 +87,13 @@ def declared_bound(c: CipherBase, bound: int | None) -> int:
             return whole
         raise EncodingOverflow(
             f"the array's integers may reach {size_text(c.bound)}, {size_text(c.bound - whole)} more than its plan "
-            f"says: state a bound that both sides may know, to_bytes(bound=...), of at least the "
-            "array's own bound"
+            f"allows: declare a bound that both sides may know, to_bytes(bound=...), of at "
+            "least c.bound"
         )
     value = as_int(bound, "bound", 0)
     if value < c.bound:
         raise EncodingOverflow(
-            f"bound is {size_text(value)}, {size_text(c.bound - value)} below the array's own: declare at least that, "
-            "c.bound"
+            f"bound is {size_text(value)}, {size_text(c.bound - value)} below the array's own: declare at least c.bound"
         )
     if value > c._capacity():
         raise EncodingOverflow(
@@ -109,14 +108,14 @@ def header_of(c: CipherBase, bound: int | None) -> dict[str, Any]:
     most = largest_frac(c.public_key, c.plan)
     if c.frac > most:
         raise EncodingOverflow(
-            f"the array has the scale {c.plan.base}^-{c.frac}, frames carry at most {c.plan.base}^-{most}: "
+            f"the array has the scale {c.plan.base}^-{c.frac}, but frames carry at most {c.plan.base}^-{most}: "
             "multiply by reals less often, or by integers"
         )
     shape = [int(d) for d in c.shape]
     try:
         frame.shape_field({"shape": shape})
     except FrameError:
-        raise ValueError(f"an encrypted array of shape {c.shape} does not travel: {frame.shape_text()}") from None
+        raise ValueError(f"an encrypted array of shape {c.shape} does not fit a frame: {frame.shape_text()}") from None
     return {
         "suite": c.public_key.suite,
         "key": c.public_key.fingerprint,
@@ -137,11 +136,6 @@ def chunks(c: CipherBase, threads: int | None) -> Iterator[memoryview]:
         yield canon.astype("<u8", copy=False).data.cast("B")
 
 
-def make_ready(c: CipherBase, threads: int | None) -> None:
-    """Re-randomise what has not left yet and is the result of arithmetic; from here on its bytes stay the same."""
-    rerandomise(c._store, c._flat(), c.public_key, threads=threads)
-
-
 def parse_header(header: dict[str, Any], payload_len: int, pub: PublicKey, plan: FixedPoint | None) -> Received:
     """Check a header against the key, the session's plan and the length of what follows.
 
@@ -159,12 +153,12 @@ def parse_header(header: dict[str, Any], payload_len: int, pub: PublicKey, plan:
     key = frame.field(header, "key", bytes, length=32)
     if key != pub.fingerprint or suite != pub.suite:
         raise InvalidKey(
-            f"the frame is for the key {key.hex()[:12]} (suite {suite}), pub is {pub.fingerprint.hex()[:12]} "
-            f"(suite {pub.suite}): give the key that it was made with"
+            f"the frame is for the key {key.hex()[:12]} (suite {suite}), but pub is {pub.fingerprint.hex()[:12]} "
+            f"(suite {pub.suite}): give the key of the frame"
         )
     sent = _plan(frame.field(header, "plan", dict))
     if plan is not None and sent != plan:
-        raise ValueError(f"the frame's plan is {sent}, this session's is {plan}: agree on one plan first")
+        raise ValueError(f"the frame's plan is {sent}, but this session's is {plan}: agree on one plan")
     frac = frame.field(header, "frac", int, low=0, high=largest_frac(pub, sent))
     shape = frame.shape_field(header)
     packed = frame.field(header, "packed", bool)
@@ -183,7 +177,7 @@ def parse_header(header: dict[str, Any], payload_len: int, pub: PublicKey, plan:
     got = Received(shape, packing, sent, frac, min(declared, mine), frame.field(header, "fresh", bool))
     needed = got.count * pub._kernel.mont.nbytes
     if needed != payload_len:
-        raise FrameError(f"frame field 'shape' needs a payload of {needed} bytes, there are {payload_len}")
+        raise FrameError(f"frame field 'shape' needs a payload of {needed} bytes, not {payload_len}")
     return got
 
 
@@ -193,7 +187,7 @@ def _plan(fields: dict[str, Any]) -> FixedPoint:
     except FrameError:
         raise
     except (BluetuskError, TypeError, ValueError, KeyError, OverflowError) as error:
-        raise FrameError(f"frame field 'plan' is no valid plan: {error}") from None
+        raise FrameError(f"frame field 'plan' is not a valid plan: {error}") from None
 
 
 def read_payload(fp: BinaryIO, got: Received, pub: PublicKey, threads: int | None) -> Store:
@@ -232,7 +226,7 @@ class _Room:
         try:
             self._bytes.extend(bytes(8 * (self._mont.words(n) - used)))
         except (MemoryError, OverflowError):
-            raise FrameError(f"this machine has no memory for the {self._most} ciphertexts of the frame") from None
+            raise FrameError(f"the frame's {self._most} ciphertexts exceed this machine's memory") from None
         self._there = n
         at = np.frombuffer(self._bytes, np.uint64).ctypes.data
         skip = -at % (8 * _LINE) // 8
@@ -250,7 +244,10 @@ def take_payload(payload: memoryview, got: Received, pub: PublicKey, threads: in
     mont = pub._kernel.mont
     n = got.count
     rows = _chunk_rows(mont.nbytes, mont.lanes, _CHUNK_BYTES)
-    words = _reserve(pub, n)
+    try:
+        words = mont.empty(n)
+    except (MemoryError, ValueError, OverflowError):
+        raise FrameError(f"the frame announces {n} ciphertexts, which exceed this machine's memory") from None
     for lo in range(0, n, rows):
         hi = min(lo + rows, n)
         canon = numbers(payload[lo * mont.nbytes : hi * mont.nbytes], mont.limbs)
@@ -261,13 +258,6 @@ def take_payload(payload: memoryview, got: Received, pub: PublicKey, threads: in
 def numbers(raw: memoryview, limbs: int) -> NDArray[np.uint64]:
     """Return raw little-endian bytes as canonical numbers."""
     return np.frombuffer(raw, dtype="<u8").astype(np.uint64).reshape(-1, limbs)
-
-
-def _reserve(pub: PublicKey, n: int) -> NDArray[np.uint64]:
-    try:
-        return pub._kernel.mont.empty(n)
-    except (MemoryError, ValueError, OverflowError):
-        raise FrameError(f"the frame announces {n} ciphertexts, more than this machine has memory for") from None
 
 
 def _chunk_rows(nbytes: int, lanes: int, size: int) -> int:

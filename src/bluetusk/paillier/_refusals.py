@@ -1,4 +1,4 @@
-"""What an encrypted array cannot do, and what to use instead: every refusal names the way that works."""
+"""Refuses the operations that an encrypted array does not have, and names what to use instead."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from . import _sparse
 __all__ = ["Refusals"]
 
 _DECRYPT = "decrypt first where that is allowed (priv.decrypt)"
-_ORDER = f"nobody can compare encrypted numbers: {_DECRYPT}"
-_IN_PLACE = "an encrypted array is not changed in place: build a new one with bt.concatenate, indexing or c + array"
-_NO_BUFFER = "what travels is c.to_bytes() or c.write_to(fp)"
+_ORDER = f"encrypted numbers cannot be compared: {_DECRYPT}"
+_IN_PLACE = "an encrypted array cannot be changed in place: build a new one with bt.concatenate, indexing or c + array"
+_NO_BUFFER = "ciphertexts have no NumPy buffer: use c.to_bytes() or c.write_to(fp)"
 
 _ATTRIBUTES = {
     "all": _ORDER,
@@ -22,8 +22,8 @@ _ATTRIBUTES = {
     "argmax": _ORDER,
     "argmin": _ORDER,
     "argsort": _ORDER,
-    "astype": "the plan is chosen when encrypting (pub.encrypt(array, plan)); convert what priv.decrypt gives",
-    "clip": "a plan clips when it encrypts (bt.FixedPoint(..., on_clip='clip'))",
+    "astype": "choose the plan when encrypting (pub.encrypt(array, plan)), or convert the result of priv.decrypt",
+    "clip": "clip when encrypting, by the plan (bt.FixedPoint(..., on_clip='clip'))",
     "conj": "encrypted numbers are real",
     "conjugate": "encrypted numbers are real",
     "cumprod": "Paillier adds ciphertexts and multiplies by plain numbers only",
@@ -51,13 +51,13 @@ _ATTRIBUTES = {
     "searchsorted": _ORDER,
     "setfield": _IN_PLACE,
     "sort": _ORDER,
-    "std": "ciphertexts hold no squares: encrypt x and x * x, and work on their decrypted sums",
+    "std": "ciphertexts cannot be squared: encrypt x and x * x, and decrypt their sums",
     "strides": _NO_BUFFER,
     "tobytes": _NO_BUFFER,
     "tofile": _NO_BUFFER,
     "tolist": "priv.decrypt(c).tolist() is its values; list(c) is its rows, still encrypted",
     "trace": "use numpy.diagonal(c).sum()",
-    "var": "ciphertexts hold no squares: encrypt x and x * x, and work on their decrypted sums",
+    "var": "ciphertexts cannot be squared: encrypt x and x * x, and decrypt their sums",
     "view": "use c.reshape, c[...] and c.copy()",
 }
 
@@ -91,7 +91,7 @@ class Refusals:
             )
         if caller.startswith("pandas."):
             raise TypeError(
-                "pandas makes a NumPy array of what it computes with, which a CipherArray cannot become: write "
+                "pandas converts its operands to NumPy arrays, which a CipherArray cannot become: write "
                 "x.to_numpy() @ c for a series or frame x (+ - * take x itself), priv.decrypt(c) for its values"
             )
         raise TypeError(
@@ -110,7 +110,7 @@ class Refusals:
     __round__ = __trunc__ = __floor__ = __ceil__ = _no_rounding
 
     def _no_absolute(self, *_: object) -> NoReturn:
-        raise TypeError(f"a CipherArray has no absolute value: nobody sees the signs of encrypted numbers; {_DECRYPT}")
+        raise TypeError(f"a CipherArray has no absolute value: the signs of encrypted numbers are hidden; {_DECRYPT}")
 
     __abs__ = _no_absolute
 
@@ -140,7 +140,7 @@ class Refusals:
 
     def _no_power(self, *_: object) -> NoReturn:
         raise TypeError(
-            "a CipherArray cannot be raised to a power nor be one: Paillier adds ciphertexts and multiplies by plain "
+            "a CipherArray is neither a base nor an exponent: Paillier adds ciphertexts and multiplies by plain "
             "numbers only; encrypt the powers themselves, such as x and x * x"
         )
 
@@ -156,7 +156,7 @@ class Refusals:
     __lshift__ = __rlshift__ = __rshift__ = __rrshift__ = _no_bits
 
     def mean(self, *_: object, **__: object) -> NoReturn:
-        """Refuse: ciphertexts hold no divisor.
+        """Refuse: ciphertexts cannot be divided.
 
         Raises
         ------
@@ -169,7 +169,7 @@ class Refusals:
         >>> float(priv.decrypt(c.sum()) / c.size)
         2.0
         """
-        raise TypeError("there is no mean of ciphertexts, they hold no divisor: decrypt c.sum(axis) and divide")
+        raise TypeError("ciphertexts cannot be divided, so there is no mean: decrypt c.sum(axis) and divide")
 
     if not TYPE_CHECKING:
 

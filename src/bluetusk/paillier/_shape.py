@@ -76,7 +76,7 @@ class Shape(CipherBase):
         """
         items = key if isinstance(key, tuple) else (key,)
         if any(isinstance(item, CipherBase) for item in items):
-            raise TypeError("an encrypted array cannot index: nobody here knows its values; give plain indices")
+            raise TypeError("an encrypted array cannot be an index, since its values are hidden: give plain indices")
         plain = tuple(map(_plain_index, items))
         if self._packing is None:
             return self._view(np.asarray(self._index[plain], dtype=np.int64))
@@ -114,7 +114,7 @@ class Shape(CipherBase):
         Raises
         ------
         TypeError
-            If a length is no int.
+            If a length is not an int.
         ValueError
             If the sizes differ, or the last axis of a packed array would change.
 
@@ -180,7 +180,7 @@ class Shape(CipherBase):
         Returns
         -------
         CipherArray
-            With ciphertexts of its own.
+            With its own ciphertexts.
 
         Raises
         ------
@@ -210,9 +210,9 @@ class Shape(CipherBase):
         Raises
         ------
         TypeError
-            If an axis is no int.
+            If an axis is not an int.
         ValueError
-            If the axes are no permutation, or the last axis of a packed array would change.
+            If the axes are not a permutation, or the last axis of a packed array would change.
 
         Examples
         --------
@@ -254,7 +254,7 @@ class Shape(CipherBase):
         Raises
         ------
         TypeError
-            If an axis is no int.
+            If an axis is not an int.
         ValueError
             If an axis does not exist, or the last axis of a packed array would change.
 
@@ -284,7 +284,7 @@ class Shape(CipherBase):
         Raises
         ------
         TypeError
-            If an axis is no int.
+            If an axis is not an int.
         ValueError
             If an axis does not exist or is longer than one, or the last axis of a packed array would change.
 
@@ -318,7 +318,7 @@ class Shape(CipherBase):
         Raises
         ------
         TypeError
-            If a length is no int.
+            If a length is not an int.
         ValueError
             If the shapes do not fit, or the last axis of a packed array would change.
 
@@ -335,7 +335,7 @@ class Shape(CipherBase):
         return self._view(np.broadcast_to(self._index, dims))
 
     def copy(self) -> Self:
-        """Return an array with ciphertexts of its own; releases the memory of a larger parent.
+        """Return an array with its own ciphertexts; releases the memory of a larger parent.
 
         Returns
         -------

@@ -1,6 +1,6 @@
 """The evaluator's message that turns an encrypted array into shares; :mod:`.to_shares` has the key holder's side.
 
-It stands in a file that knows arrays as types only, so that :meth:`CipherArray.to_shares` can use it.
+This file imports arrays as types only, so that :meth:`CipherArray.to_shares` can use it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def to_shares(
     slots = Slots.fitting(pub.bits, width_of_masked(mask_bits))
     if slots.count < 1:
         raise EncodingOverflow(
-            f"a mask of {mask_bits} bits does not fit a key of {pub.bits}: declare a smaller bound than one of "
+            f"a mask of {mask_bits} bits does not fit a key of {pub.bits} bits: declare a bound of fewer than "
             f"{declared.bit_length()} bits"
         )
     masks = draw(mask_bits, c.size)

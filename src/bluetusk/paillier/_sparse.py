@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import sys
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import _parallel
+from .._kernels.modexp import Montgomery
 from .._powers import product_us
 from ..encoding import FixedPoint
 from . import _bounds, _words
-from ._store import Index, Words, build, ones, part
-
-if TYPE_CHECKING:
-    from .._kernels.modexp import Montgomery
+from ._store import Index, Words, ones, part, picked
 
 __all__ = ["Entries", "asked_by_scipy", "entries_of", "is_sparse", "multiexp"]
 
@@ -56,17 +54,17 @@ def is_sparse(x: object) -> bool:
 
 
 def asked_by_scipy(depth: int) -> bool:
-    """Tell whether the caller, `depth` frames up, is scipy.sparse's own ``@`` that looks at its right operand.
+    """Return whether the caller, `depth` frames up, is scipy.sparse's ``@`` inspecting its right operand.
 
-    It takes whatever becomes a NumPy array, and leaves to the other side what becomes an object array of no axes. There
-    is no attribute that says so: ``__array_ufunc__`` and ``__array_priority__`` are not asked.
+    It multiplies whatever becomes a NumPy array, and defers to an operand that becomes an object array without axes.
+    No attribute makes it defer: it ignores ``__array_ufunc__`` and ``__array_priority__``.
     """
     caller = sys._getframe(depth)
     asking = caller.f_code.co_name in ("_matmul_dispatch", "_mul_dispatch")
     return asking and str(caller.f_globals.get("__name__")).startswith("scipy.sparse")
 
 
-def entries_of(matrix: Any, left: bool, plan: FixedPoint, what: str) -> tuple[Entries, bool]:
+def entries_of(matrix: Any, left: bool, plan: FixedPoint, what: str) -> tuple[Entries, int]:
     """Return the entries of a sparse matrix of one or two axes as integers, and whether they count as reals.
 
     Rows are the outputs of the product: those of the matrix if it stands on the left, else its columns. An entry is
@@ -77,7 +75,7 @@ def entries_of(matrix: Any, left: bool, plan: FixedPoint, what: str) -> tuple[En
     ValueError
         If it has more axes, or an entry is NaN or infinite.
     TypeError
-        If its dtype holds no exact number.
+        If its dtype does not hold exact numbers.
     """
     if matrix.ndim not in (1, 2):
         raise ValueError(f"{what}: a sparse array must have one or two axes, not {matrix.ndim}")
@@ -87,13 +85,12 @@ def entries_of(matrix: Any, left: bool, plan: FixedPoint, what: str) -> tuple[En
     rows = 1 if matrix.ndim == 1 else matrix.shape[0 if left else 1]
     data = _bounds.as_operand(coo.data, f"the operand of {what}")
     assert data is not None
-    real = _bounds.is_real(data)
     if data.dtype.kind == "f" and not (finite := np.isfinite(data)).all():
         at = [int(place[np.argmin(finite)]) for place in places[-matrix.ndim :]]
         raise ValueError(f"{what}: array{at} is NaN or infinite: impute or drop it before computing")
-    values = _bounds.encode(data, plan, plan.frac if real else 0, what)
+    values, frac = _bounds.factors(data, plan, what)
     kept = np.asarray(values != 0, dtype=bool)
-    return Entries(rows, output[kept].astype(np.int64), contracted[kept].astype(np.int64), values[kept]), real
+    return Entries(rows, output[kept].astype(np.int64), contracted[kept].astype(np.int64), values[kept]), frac
 
 
 def multiexp(
@@ -159,15 +156,11 @@ def _bases(
     negative = np.asarray(entries.values < 0, dtype=bool)
     plus, where_plus = np.unique(entries.column[~negative], return_inverse=True)
     minus, where_minus = np.unique(entries.column[negative], return_inverse=True)
-    start = -(-len(columns) * len(plus) // mont.lanes) * mont.lanes  # inverses begin a group of their own
+    start = -(-len(columns) * len(plus) // mont.lanes) * mont.lanes  # inverses begin a new group
     n = start + len(columns) * len(minus)
     wanted = np.resize(columns[:, plus], start)  # repeated up to whole groups
     wanted = np.concatenate([wanted, columns[:, minus].reshape(-1)])
-
-    def work(dst: Words, lo: int, hi: int) -> None:
-        mont.gather(dst, src, wanted[lo:hi], 0, hi - lo)
-
-    words = build(mont, n, work, cost_us=0.02 * mont.limbs, threads=threads)
+    words = picked(mont, src, wanted, threads)
     _words.invert(mont, words, start, n, threads)
     problem = np.arange(len(columns), dtype=np.int64)[:, None]
     index = np.concatenate(

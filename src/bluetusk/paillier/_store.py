@@ -33,10 +33,12 @@ __all__ = [
     "canonical_slices",
     "current",
     "empty",
+    "gather",
     "gathered",
     "load_checked",
     "ones",
     "part",
+    "picked",
     "rerandomise",
 ]
 
@@ -45,9 +47,9 @@ Index = NDArray[np.int64]
 State = NDArray[np.uint8]
 
 FRESH = 0
-"""Came from an encryption, so its randomness is its own."""
+"""Came from an encryption, so its randomness is fresh."""
 DERIVED = 1
-"""Result of arithmetic that was re-randomised since, or came in a frame that says so: its bytes stay as they are."""
+"""Result of arithmetic that was re-randomised since, or came in a frame that marks it so: its bytes do not change."""
 PENDING = 2
 """Result of arithmetic: its randomness is that of its operands, so it must be re-randomised before it leaves."""
 
@@ -55,7 +57,7 @@ _CHUNK = 2048
 
 
 def part(mont: Montgomery, words: Words, lo: int, hi: int) -> Words:
-    """Return elements ``lo .. hi - 1`` of a buffer as a buffer of their own; `lo` is a multiple of the lanes."""
+    """Return elements ``lo .. hi - 1`` of a buffer, a view; `lo` is a multiple of the lanes."""
     return words[mont.words(lo) : mont.words(hi)]
 
 
@@ -65,7 +67,7 @@ def empty(mont: Montgomery, n: int) -> Words:
     Raises
     ------
     MemoryError
-        Naming the number, if no machine has that much memory, or this one has not.
+        If the buffer does not fit in memory; the message names its size.
     """
     _check_room(mont, n)
     return mont.empty(n)
@@ -80,7 +82,7 @@ def ones(mont: Montgomery, n: int) -> Words:
 def _check_room(mont: Montgomery, n: int) -> None:
     width = 8 * mont.limbs
     if (n + mont.lanes) * width > sys.maxsize:
-        raise MemoryError(f"the result has {n} ciphertexts of {width} bytes, beyond all memory: make it smaller")
+        raise MemoryError(f"the result has {n} ciphertexts of {width} bytes, more than fits in memory: make it smaller")
 
 
 class Shown:
@@ -254,16 +256,24 @@ def current(store: Store, index: Index) -> tuple[Words, Index, State]:
 
 def gathered(store: Store, index: Index, *, threads: int | None = None) -> Store:
     """Return a compact store of the elements ``index`` (flat), in that order, each with its state."""
-    mont = store.mont
-    n = len(index)
-    words = empty(mont, n)
     source, at, state = current(store, index)
+    return Store(store.mont, picked(store.mont, source, at, threads), len(index), state)
+
+
+def picked(mont: Montgomery, source: Words, index: Index, threads: int | None = None) -> Words:
+    """Return a buffer of the elements ``index`` of another one, in that order."""
+    words = empty(mont, len(index))
+    gather(mont, words, source, index, threads)
+    return words
+
+
+def gather(mont: Montgomery, words: Words, source: Words, index: Index, threads: int | None = None) -> None:
+    """Copy the elements ``index`` of another buffer to the beginning of ``words``, slice by slice."""
 
     def work(lo: int, hi: int) -> None:
-        mont.gather(part(mont, words, lo, hi), source, at[lo:hi], 0, hi - lo)
+        mont.gather(part(mont, words, lo, hi), source, index[lo:hi], 0, hi - lo)
 
-    _parallel.run(n, work, cost_us=0.02 * mont.limbs, align=mont.lanes, threads=threads)
-    return Store(mont, words, n, state)
+    _parallel.run(len(index), work, cost_us=0.02 * mont.limbs, align=mont.lanes, threads=threads)
 
 
 def rerandomise(store: Store, index: Index, key: PublicKey, *, threads: int | None = None) -> None:
@@ -306,19 +316,16 @@ def canonical_slices(
     for first in range(0, len(index), chunk):
         piece = np.ascontiguousarray(places[first : first + chunk])
         canon = np.empty((len(piece), mont.limbs), dtype=np.uint64)
-        _store_into(mont, canon, source, piece, threads)
+
+        def work(lo: int, hi: int, canon: Words = canon, piece: Index = piece) -> None:
+            mont.store(canon[lo:hi], source, piece[lo:hi], 0, hi - lo)
+
+        _parallel.run(len(piece), work, cost_us=product_us(mont), align=mont.lanes, threads=threads)
         yield first, canon
 
 
-def _store_into(mont: Montgomery, canon: Words, source: Words, piece: Index, threads: int | None) -> None:
-    def work(lo: int, hi: int) -> None:
-        mont.store(canon[lo:hi], source, piece[lo:hi], 0, hi - lo)
-
-    _parallel.run(len(piece), work, cost_us=product_us(mont), align=mont.lanes, threads=threads)
-
-
 def load_checked(key: PublicKey, words: Words, canon: Words, first: int, *, threads: int | None = None) -> None:
-    """Convert canonical numbers from outside into a buffer, refusing what is no ciphertext.
+    """Convert canonical numbers from outside into a buffer, refusing any that is not a ciphertext.
 
     A ciphertext is an integer c with 0 < c < n^2 and gcd(c, n) = 1. The product of a slice is prime to n exactly if
     every factor is, so one product each and one gcd serve the whole slice.
@@ -340,7 +347,7 @@ def load_checked(key: PublicKey, words: Words, canon: Words, first: int, *, thre
     _parallel.run(len(canon), work, cost_us=2 * product_us(mont), align=mont.lanes, threads=threads)
     if bad:
         raise InvalidCiphertext(
-            f"ciphertext {first + min(bad)} is none under this key (0, not below n^2, or not prime to n): the data is "
+            f"ciphertext {first + min(bad)} is invalid under this key (0, at least n^2, not prime to n): the data is "
             "damaged, made under another key, or its sender must not be trusted"
         )
 

@@ -7,18 +7,14 @@ columns, by columns; their powers, collected in the cells of each row, by rows; 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from .. import _parallel
 from .._kernels import straus
+from .._kernels.modexp import Montgomery
 from .._powers import product_us
 from . import _bounds
 from ._store import Index, Words, empty, ones
-
-if TYPE_CHECKING:
-    from .._kernels.modexp import Montgomery
 
 __all__ = ["cost", "powers_of_rows"]
 

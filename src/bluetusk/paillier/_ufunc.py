@@ -1,4 +1,4 @@
-"""NumPy's functions on encrypted arrays: what they mean where they can, and what to use instead elsewhere."""
+"""Answers NumPy's functions on encrypted arrays: computes those that can be, and names what to use for the others."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _parallel
 from .._numeric import as_array, axis_index, refuse_masks, refuse_missing
 from . import _bounds, _words
 from ._base import CipherBase
-from ._store import DERIVED, PENDING, State, Store, Words, current, ones, part
+from ._store import DERIVED, PENDING, State, Store, Words, current, gather, ones, part
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -74,8 +73,8 @@ _MOVES: dict[Callable[..., Any], tuple[str, ...]] = {
 
 _JOIN = "use bt.concatenate or numpy.stack of encrypted arrays"
 _MASK = "use c * mask + d * (1 - mask) with a plain 0/1 mask"
-_SAME = "an encrypted array is not changed in place: build a new one with bt.concatenate, indexing or c + array"
-_ORDER = "nobody can compare encrypted numbers: decrypt first where that is allowed (priv.decrypt)"
+_SAME = "an encrypted array cannot be changed in place: build a new one with bt.concatenate, indexing or c + array"
+_ORDER = "encrypted numbers cannot be compared: decrypt first where that is allowed (priv.decrypt)"
 _LIKE = "encrypt a plain array of the same shape: pub.encrypt(numpy.zeros(c.shape), c.plan)"
 _INSTEAD = {
     "append": _JOIN,
@@ -297,7 +296,7 @@ def _move(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any
 def _plain(value: Any, name: str) -> Any:
     """Return an argument beside the array as NumPy takes it: plain, not masked, its class's own methods stripped."""
     if isinstance(value, CipherBase):
-        raise TypeError(f"{name} must be plain: nobody here knows the values of an encrypted array")
+        raise TypeError(f"{name} must be plain: the values of an encrypted array are hidden")
     refuse_masks(value, name)
     if value is None or isinstance(value, str | int | slice):
         return value
@@ -313,7 +312,7 @@ def _plain(value: Any, name: str) -> Any:
 
 
 def _check_call(name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Refuse arguments that a function of NumPy has and the one here has not."""
+    """Refuse arguments that only NumPy's function has."""
     signature = inspect.signature(function)
     try:
         signature.bind(*args, **kwargs)
@@ -353,7 +352,7 @@ def _operand(x: Any, name: str) -> Any:
 
 
 def _one(c: Any, name: str) -> Any:
-    """Return the encrypted array that a function is about, which is no other of its arguments."""
+    """Return the encrypted array that a function is about, which must not be another of its arguments."""
     if not isinstance(c, CipherBase):
         raise _refusal(name)
     return c
@@ -441,7 +440,7 @@ def joined(items: Sequence[CipherArray], axis: int | None) -> CipherArray:
     lifts = [first._plan.base ** (frac - c._frac) for c in items]
     bound = first._check(max(c._bound * lift for c, lift in zip(items, lifts, strict=True)), "concatenate")
     mont = first._mont
-    # each array's elements begin a group of their own
+    # each array's elements begin a new group
     starts = np.cumsum([0, *(-(-c._index.size // mont.lanes) * mont.lanes for c in items)])
     indices = [
         start + np.arange(c._index.size, dtype=np.int64).reshape(c._index.shape)
@@ -465,8 +464,4 @@ def _gather_into(c: CipherBase, words: Words, state: State, start: int, lift: in
     else:
         src, idx = _words.lifted(mont, c._store.words, c._index, lift)
         state[start : start + n] = PENDING
-
-    def work(lo: int, hi: int) -> None:
-        mont.gather(part(mont, words, start + lo, start + hi), src, idx[lo:hi], 0, hi - lo)
-
-    _parallel.run(n, work, cost_us=0.02 * mont.limbs, align=mont.lanes)
+    gather(mont, part(mont, words, start, start + n), src, idx)

@@ -1,4 +1,4 @@
-"""Encrypted arrays that leave the process and come back: frames for peers, streams, pickles for one's own processes."""
+"""Writes and reads encrypted arrays: frames for peers, streams, and pickles for the user's own processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..errors import FrameError
 from ..wire import frame
 from . import _frames, encrypting
 from ._base import CipherBase
-from ._store import Store
+from ._store import Store, rerandomise
 from .scheme import PublicBase
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Wire(CipherBase):
         Parameters
         ----------
         bound : int, optional
-            The bound on ``|v|`` that the frame declares. By default what the plan alone says: its limit Q for a fresh
+            The bound on ``|v|`` that the frame declares. By default the plan's: its limit Q for a fresh
             array, Q times ``max_weight`` for a result of arithmetic. Needed where the array's own bound is larger.
         threads : int, optional
             Overrides :func:`bluetusk.set_num_threads`.
@@ -97,7 +97,7 @@ class Wire(CipherBase):
         Raises
         ------
         FrameError
-            If the bytes are no well-formed frame of an encrypted array.
+            If the bytes are not a well-formed frame of an encrypted array.
         InvalidKey
             If it was made under another key or suite.
         InvalidCiphertext
@@ -112,9 +112,7 @@ class Wire(CipherBase):
         >>> bt.CipherArray.from_bytes(data, pub, bt.FixedPoint()).shape
         (2,)
         """
-        _check_public(pub)
-        check_plan(plan, optional=True)
-        _parallel.resolve_threads(threads)
+        _check_arguments(pub, plan, threads)
         got = frame.decode(data, frame.Kind.CIPHER_ARRAY)
         said = _frames.parse_header(got.header, got.payload.nbytes, pub, plan)
         return cls._received(said, _frames.take_payload(got.payload, said, pub, threads), pub)
@@ -125,7 +123,7 @@ class Wire(CipherBase):
         Parameters
         ----------
         fp : binary file object
-            Where to write.
+            The stream to write to.
         bound : int, optional
             As for :meth:`to_bytes`.
         threads : int, optional
@@ -150,7 +148,7 @@ class Wire(CipherBase):
         """
         _parallel.resolve_threads(threads)
         header = _frames.header_of(self, bound)
-        _frames.make_ready(self, threads)
+        rerandomise(self._store, self._flat(), self._pub, threads=threads)  # from here on its bytes stay the same
         written = frame.write_header(fp, frame.Kind.CIPHER_ARRAY, header, self.nbytes)
         for piece in _frames.chunks(self, threads):
             frame.write_all(fp, piece)
@@ -166,7 +164,7 @@ class Wire(CipherBase):
         Parameters
         ----------
         fp : binary file object
-            Where to read.
+            The stream to read from.
         pub : PublicKey
             The key under which the array must be encrypted.
         plan : FixedPoint, optional
@@ -192,9 +190,7 @@ class Wire(CipherBase):
         >>> bt.CipherArray.read_from(fp, pub).shape, fp.read()
         ((2,), b'next')
         """
-        _check_public(pub)
-        check_plan(plan, optional=True)
-        _parallel.resolve_threads(threads)
+        _check_arguments(pub, plan, threads)
         header, payload_len = frame.read_header(fp, frame.Kind.CIPHER_ARRAY)
         said = _frames.parse_header(header, payload_len, pub, plan)
         return cls._received(said, _frames.read_payload(fp, said, pub, threads), pub)
@@ -209,20 +205,22 @@ class Wire(CipherBase):
 
         A pickle is not for peers: unpickling runs code of whoever wrote it, and it carries the exact bound.
         """
-        _frames.make_ready(self, None)
+        rerandomise(self._store, self._flat(), self._pub)
         canon = encrypting.canonical(self).astype("<u8", copy=False).reshape(-1)
         raw = pickle.PickleBuffer(canon.data) if protocol.__index__() >= 5 else canon.tobytes()
         state = (raw, self._pub, self._plan, self.shape, self._frac, self._bound, self.slot_bits, self.fresh)
         return _unpickled, (type(self), *state)
 
 
-def _check_public(pub: object) -> None:
+def _check_arguments(pub: object, plan: object, threads: int | None) -> None:
     if not isinstance(pub, PublicBase):
         raise TypeError(f"pub must be a PublicKey, not {type(pub).__name__}")
+    check_plan(plan, optional=True)
+    _parallel.resolve_threads(threads)
 
 
 def check_plan(plan: object, *, optional: bool = False) -> None:
-    """Refuse what is no plan."""
+    """Refuse anything but a FixedPoint."""
     if not isinstance(plan, FixedPoint) and not (optional and plan is None):
         raise TypeError(f"plan must be a FixedPoint, not {type(plan).__name__}")
 

@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _parallel
+from .._kernels.modexp import Montgomery
 from .._powers import product_us
 from . import _bounds, _straus
-from ._store import Index, Words, build, empty, ones, part
-
-if TYPE_CHECKING:
-    from .._kernels.modexp import Montgomery
+from ._store import Index, Words, build, empty, gather, ones, part, picked
 
 __all__ = [
     "histogram",
@@ -72,11 +71,7 @@ def invert(mont: Montgomery, words: Words, lo: int, hi: int, threads: int | None
 def inverses(mont: Montgomery, src: Words, index: Index, *, threads: int | None = None) -> tuple[Words, Index]:
     """Return the inverses of ``src[index]``; an element that occurs more than once is inverted once."""
     wanted, where = np.unique(index, return_inverse=True)
-
-    def work(dst: Words, lo: int, hi: int) -> None:
-        mont.gather(dst, src, wanted[lo:hi], 0, hi - lo)
-
-    words = build(mont, len(wanted), work, cost_us=0.02 * mont.limbs, threads=threads)
+    words = picked(mont, src, wanted, threads)
     invert(mont, words, 0, len(wanted), threads)
     return words, np.ascontiguousarray(where.reshape(-1), dtype=np.int64)
 
@@ -204,13 +199,10 @@ def running_products(mont: Montgomery, src: Words, index: Index, *, threads: int
     start = -(-len(head) // mont.lanes) * mont.lanes
     words = empty(mont, start + len(tail))
 
-    def copy(lo: int, hi: int) -> None:
-        mont.gather(part(mont, words, lo, hi), inside, head[lo:hi], 0, hi - lo)
-
     def multiply(lo: int, hi: int) -> None:
         mont.mul(part(mont, words, start + lo, start + hi), inside, tail[lo:hi], before, offset[lo:hi], 0, hi - lo)
 
-    _parallel.run(len(head), copy, cost_us=0.02 * mont.limbs, align=mont.lanes, threads=threads)
+    gather(mont, words, inside, head, threads)
     _parallel.run(len(tail), multiply, cost_us=product_us(mont), align=mont.lanes, threads=threads)
     first = np.arange(len(head), dtype=np.int64).reshape(rows, piece)
     others = start + np.arange(len(tail), dtype=np.int64).reshape(rows, -1)
@@ -239,8 +231,8 @@ def histogram(
     """Return, for each feature, the product of the rows of each bin: (features, bins, width); an empty bin gives 1.
 
     `index` has shape (rows, width), `codes` (rows, features), of any integer type. A row is read once for each block of
-    features, whose bins stay in the second-level cache. Threads work on blocks of their own while there are enough;
-    where two meet on one, each fills bins of its own, which are multiplied at the end.
+    features, whose bins stay in the second-level cache. Threads work on separate blocks while there are enough;
+    where two meet on one block, each fills separate bins, which are multiplied at the end.
     """
     (rows, width), features = index.shape, codes.shape[1]
     count = _parallel.resolve_threads(threads)
@@ -299,16 +291,15 @@ def multiexp(
     if not total or not bits:
         return ones(mont, total), np.arange(total, dtype=np.int64)
     m = matrices.shape[2]
+    task, every = _Multiexp(mont, src, columns, which, matrices, bits, threads), np.arange(total, dtype=np.int64)
     if _straus.cost(mont, rows, m, bits) < _sides_cost(mont, rows, m, bits):
-        return _by_rows(mont, src, columns, which, matrices, bits, threads)
-    task = _Multiexp(mont, src, columns, which, matrices, bits, threads)
-    words = task.side(1)
-    index = np.arange(total, dtype=np.int64)
-    if (np.asarray(matrices) < 0).any():
-        under = task.side(-1)
-        invert(mont, under, 0, total, threads)
-        words = products(mont, words, index, under, index, threads=threads)
-    return words, index
+        over, under, index = task.by_rows()
+    elif (np.asarray(matrices) < 0).any():
+        over, under, index = task.side(1), task.side(-1), every
+    else:
+        return task.side(1), every
+    invert(mont, under, 0, int(index[-1]) + 1, threads)
+    return products(mont, over, index, under, index, threads=threads), every
 
 
 def _sides_cost(mont: Montgomery, rows: int, m: int, bits: int) -> float:
@@ -320,29 +311,7 @@ def _sides_cost(mont: Montgomery, rows: int, m: int, bits: int) -> float:
     return rows * (buckets + 2 * bits * mont.lanes)
 
 
-def _by_rows(
-    mont: Montgomery,
-    src: Words,
-    columns: Index,
-    which: Index,
-    matrices: _bounds.Ints,
-    bits: int,
-    threads: int | None,
-) -> tuple[Words, Index]:
-    rows = matrices.shape[1]
-    each = mont.words(rows)
-    sides = [ones(mont, len(columns) * (each // mont.elem_words)) for _ in range(2)]
-    for problem, (picked, chosen) in enumerate(zip(columns, which, strict=True)):
-        results = _straus.powers_of_rows(mont, src, picked, matrices[chosen], bits, threads=threads)
-        for side, result in zip(sides, results, strict=True):
-            side[problem * each : (problem + 1) * each] = result
-    pad = each // mont.elem_words
-    index = (np.arange(len(columns))[:, None] * pad + np.arange(rows)).reshape(-1)
-    over, under = sides
-    invert(mont, under, 0, len(columns) * pad, threads)  # exponents without a sign have negative digits too
-    return products(mont, over, index, under, index, threads=threads), np.arange(len(index), dtype=np.int64)
-
-
+@dataclass
 class _Multiexp:
     """Cuts a set of multi-exponentiations into calls of about 50 ms each.
 
@@ -351,23 +320,31 @@ class _Multiexp:
     least 64 columns share the squarings, and long rows when there are few.
     """
 
-    def __init__(
-        self,
-        mont: Montgomery,
-        src: Words,
-        columns: Index,
-        which: Index,
-        matrices: _bounds.Ints,
-        bits: int,
-        threads: int | None,
-    ) -> None:
-        self.mont, self.src, self.columns, self.which, self.matrices = mont, src, columns, which, matrices
-        self.bits, self.threads = bits, threads
-        rows, m = matrices.shape[1:]
-        budget = _SLICE_US / product_us(mont)  # in products
-        each = bits / 5 + 1
-        self.rb = int(min(rows, max(1, budget // (min(m, 64) * each + bits))))
-        self.mb = int(min(m, max(1, (budget // self.rb - bits) // each)))
+    mont: Montgomery
+    src: Words
+    columns: Index
+    which: Index
+    matrices: _bounds.Ints
+    bits: int
+    threads: int | None
+
+    def __post_init__(self) -> None:
+        rows, m = self.matrices.shape[1:]
+        budget = _SLICE_US / product_us(self.mont)  # in products
+        each = self.bits / 5 + 1
+        self.rb = int(min(rows, max(1, budget // (min(m, 64) * each + self.bits))))
+        self.mb = int(min(m, max(1, (budget // self.rb - self.bits) // each)))
+
+    def by_rows(self) -> tuple[Words, Words, Index]:
+        """Return the products over the digits of either sign, and the places of problem after problem in them."""
+        rows, each = self.matrices.shape[1], self.mont.words(self.matrices.shape[1])
+        pad = each // self.mont.elem_words
+        over, under = (ones(self.mont, len(self.columns) * pad) for _ in range(2))
+        for k, (places, chosen) in enumerate(zip(self.columns, self.which, strict=True)):
+            over[k * each : (k + 1) * each], under[k * each : (k + 1) * each] = _straus.powers_of_rows(
+                self.mont, self.src, places, self.matrices[chosen], self.bits, threads=self.threads
+            )
+        return over, under, (np.arange(len(self.columns))[:, None] * pad + np.arange(rows)).reshape(-1)
 
     def side(self, sign: int) -> Words:
         """Return the products over the entries of one sign, problem by problem and row by row."""

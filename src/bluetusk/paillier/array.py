@@ -1,11 +1,11 @@
-"""Arrays of Paillier ciphertexts with NumPy's habits: encrypt, compute, send, decrypt.
+"""Arrays of Paillier ciphertexts that behave as NumPy's do: encrypt, compute, send, decrypt.
 
 A :class:`CipherArray` holds integers v under one public key, with one scale s and one proven bound on ``|v|`` for the
 whole array; its values are ``v / 2^s`` (``v / 10^s`` under a decimal plan). Operations are exact on the integers;
 whatever could leave the capacity of a ciphertext or of a packed slot is refused before it is computed (see
 :mod:`bluetusk.paillier._arith` for the rules).
 
-What a ciphertext hides and what it does not: sums and products carry the randomness of their operands, so a result of
+What a ciphertext hides, and what it does not. Sums and products carry the randomness of their operands, so a result of
 arithmetic is re-randomised once, when it first leaves the process. Its holder learns nothing about the values, but the
 owner of the private key who sees a result may learn the plain operands that went into it. Arithmetic takes time that
 depends on the plain operands, which belong to the caller.
@@ -73,9 +73,10 @@ class CipherArray(Shape, Arith, Ufunc, Wire, Refusals):
     def to_shares(
         self, bits: int = 64, *, truncate: int = 0, bound: int | None = None, threads: int | None = None
     ) -> tuple[NDArray[Any], bytes]:
-        """Turn the array into additive shares modulo 2^64 (2^32), of which the key holder gets one by a message.
+        """Turn the array into two additive shares modulo 2^64 (2^32): this side's, and the key holder's by a message.
 
-        Neither side learns the integers, and the message tells the key holder nothing about how they were computed.
+        Neither side learns the integers, and the message reveals nothing to the key holder about how they were
+        computed.
 
         Parameters
         ----------
@@ -92,7 +93,7 @@ class CipherArray(Shape, Arith, Ufunc, Wire, Refusals):
         Returns
         -------
         share : ndarray of uint64 or uint32
-            One's own share, of the array's shape: of the *integers*, value times 2^:attr:`frac`.
+            This side's share, of the array's shape: of the *integers*, value times 2^:attr:`frac`.
         message : bytes
             For the key holder's :func:`bluetusk.paillier.open_shares`.
 
@@ -176,7 +177,7 @@ def encrypt(
     if not isinstance(key, PublicBase | PrivateBase):
         raise TypeError(f"key must be a PublicKey or a PrivateKey, not {type(key).__name__}")
     if isinstance(array, CipherArray):
-        raise TypeError("the array is encrypted already")
+        raise TypeError("array is encrypted already")
     check_plan(plan, optional=True)
     numbers = as_numbers(array, "array")
     chosen = encrypting.default_plan(numbers) if plan is None else plan
@@ -254,7 +255,7 @@ def encrypt_integers(
     capacity = pub._capacity if packing is None else packing.capacity
     _bounds.check_capacity(bound, capacity, "encrypt", packing.slot_bits if packing else None)
     if _bounds.largest(values) > bound:
-        raise EncodingOverflow(f"a value exceeds the stated bound {bound}: state a larger one or mend the values")
+        raise EncodingOverflow(f"a value exceeds the stated bound {bound}: state a larger one or correct the values")
     store, index = encrypting.encrypted(key, values, packing, threads=threads, progress=progress)
     return CipherArray._make(store, index, pub, plan, frac, bound, packing)
 
@@ -276,7 +277,7 @@ def concatenate(arrays: Sequence[CipherArray], axis: int | None = 0) -> CipherAr
     Raises
     ------
     TypeError
-        If something is not encrypted: encrypt it first.
+        If an item is not a CipherArray.
     InvalidKey, ValueError
         If keys, kinds of plan, layouts or shapes differ.
 

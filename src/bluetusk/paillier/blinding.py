@@ -13,20 +13,15 @@ import weakref
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bluetusk import _parallel
 from bluetusk._fork import process
+from bluetusk._kernels.paillier import PaillierPublic
 from bluetusk._once import Uncopied
-from bluetusk.paillier._standard import random_units
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from bluetusk._kernels.paillier import PaillierPublic
-    from bluetusk.paillier.scheme import Scheme
+from bluetusk.paillier._scheme import Scheme
 
 __all__ = ["TABLE_BYTES", "Blinder", "shared_blinder"]
 
@@ -71,7 +66,7 @@ class Blinder(Uncopied):
     There is no lock that an interrupt or a fork could leave locked. The pool is a queue of pieces: who takes one out
     has it alone and puts back what is left of it, so an interrupt may lose a piece, but nothing is used twice. The
     table is built in steps by whoever needs it; a thread that finds another at a step waits for its end. It never waits
-    for itself: a step runs no Python code, so a finaliser or a signal handler finds none of its own thread at work.
+    for itself: a step runs no Python code, so a finaliser or a signal handler never finds its own thread at work.
 
     Parameters
     ----------
@@ -86,7 +81,7 @@ class Blinder(Uncopied):
     _no_copy = "two pools could blind two ciphertexts with the same obfuscator"
 
     def __init__(self, kernel: PaillierPublic, scheme: Scheme, hs: int | None) -> None:
-        self._kernel = kernel
+        self.kernel = kernel
         self._scheme = scheme
         self._hs = hs
         self._used = 0
@@ -96,14 +91,9 @@ class Blinder(Uncopied):
         _blinders.add(self)
 
     @property
-    def kernel(self) -> PaillierPublic:
-        """The key's arithmetic."""
-        return self._kernel
-
-    @property
     def cost_us(self) -> float:
         """Rough microseconds of one obfuscator, for the size of a slice."""
-        return self._scheme.cost_us(self._kernel)
+        return self._scheme.cost_us(self.kernel)
 
     @property
     def pooled(self) -> int:
@@ -114,10 +104,10 @@ class Blinder(Uncopied):
         """Build the comb table if `n` more obfuscators make it worth while (interruptible)."""
         if not self._scheme.has_base or self._ready or self._used + n < _TABLE_PAYS_FROM:
             return
-        self._kernel.table_open(TABLE_BYTES)
+        self.kernel.table_open(TABLE_BYTES)
         while not self._ready:
             try:
-                self._ready = self._kernel.table_build(self._hs)
+                self._ready = self.kernel.table_build(self._hs)
             except RuntimeError:  # noqa: PERF203  (another thread takes a step)
                 if sys.is_finalizing():
                     return  # that thread does not run any more: the table stays as it is, powers need none
@@ -142,7 +132,7 @@ class Blinder(Uncopied):
 
     def precompute(self, k: int, *, threads: int | None = None, progress: _parallel.Progress | None = None) -> None:
         """Add `k` obfuscators to the pool; see :meth:`PublicKey.precompute`."""
-        mont = self._kernel.mont
+        mont = self.kernel.mont
         self.prepare(k)
         here = None
         while here is not process():  # in a child that was forked meanwhile, some of them are the parent's
@@ -165,13 +155,13 @@ class Blinder(Uncopied):
 
     def _take(self, dst: NDArray[np.uint64], lo: int, hi: int) -> int:
         """Move obfuscators from the pool to the front of ``[lo, hi)``; return where the rest begins."""
-        mont = self._kernel.mont
+        mont = self.kernel.mont
         while lo < hi and (piece := self._pop(self._pool)) is not None:
             count = min(hi - lo, piece.size)
             if lo + count < hi:
                 count -= count % mont.lanes  # what follows must begin a group
                 if count == 0:
-                    continue  # fewer than a group are left: not worth a way of their own
+                    continue  # fewer than a group are left: not worth a separate path
             self._use(self._pool, piece, count, dst, lo)
             lo += count
         return lo
@@ -191,11 +181,11 @@ class Blinder(Uncopied):
         if count < piece.size:
             pieces.appendleft(_Piece(piece.words, piece.first + count, piece.last, piece.process))
         index = np.arange(at + count, dtype=np.int64) + (piece.first - at)
-        self._kernel.mont.gather(dst, piece.words, index, at, at + count)
+        self.kernel.mont.gather(dst, piece.words, index, at, at + count)
 
     def _fresh(self, dst: NDArray[np.uint64], lo: int, hi: int) -> None:
         """Compute obfuscators; those that do not fill a group of lanes come from one whose rest the next call gets."""
-        mont = self._kernel.mont
+        mont = self.kernel.mont
         rest = (hi - lo) % mont.lanes
         if hi - rest > lo:
             self._compute(dst, lo, hi - rest)
@@ -212,20 +202,17 @@ class Blinder(Uncopied):
     def _compute(self, dst: NDArray[np.uint64], lo: int, hi: int) -> None:
         n = hi - lo
         self.prepare(n)
-        scheme, kernel = self._scheme, self._kernel
+        scheme, kernel = self._scheme, self.kernel
         scheme.power(kernel, None if self._ready else self._hs, dst, lo, hi, scheme.draw(kernel, n))
         self._used += n
 
     def power(self, dst: NDArray[np.uint64], lo: int, hi: int, random: NDArray[np.uint64]) -> None:
         """Write the obfuscators of given randomness, one row each, as the scheme draws it."""
-        self._scheme.power(self._kernel, None if self._ready else self._hs, dst, lo, hi, random)
+        self._scheme.power(self.kernel, None if self._ready else self._hs, dst, lo, hi, random)
 
     def draw(self, n: int) -> NDArray[np.uint64]:
         """Return fresh randomness for :meth:`power`, one row for each of n obfuscators."""
-        return self._scheme.draw(self._kernel, n)
-
-    def _random_units(self, n: int) -> NDArray[np.uint64]:
-        return random_units(self._kernel, n)
+        return self._scheme.draw(self.kernel, n)
 
 
 def _forked() -> None:

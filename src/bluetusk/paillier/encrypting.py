@@ -36,7 +36,7 @@ _CHECKED_SLICE_US = 90_000.0
 
 Auditor: TypeAlias = "Callable[[PublicKey, NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]], None]"
 AUDITOR: ContextVar[Auditor | None] = ContextVar("bluetusk_auditor", default=None)
-"""Told the key, plaintexts, randomness and ciphertexts of every encryption in its context, before it is returned."""
+"""Called with the key, plaintexts, randomness and ciphertexts of every encryption in its context, before its return."""
 
 
 def modulus_limbs(pub: PublicKey) -> NDArray[np.uint64]:
@@ -46,7 +46,7 @@ def modulus_limbs(pub: PublicKey) -> NDArray[np.uint64]:
 
 
 def default_plan(numbers: NumberArray) -> FixedPoint:
-    """Return the plan of an array that was given none: exact for integers, ``FixedPoint()`` for reals."""
+    """Return the default plan of an array: exact for integers, ``FixedPoint()`` for reals."""
     return FixedPoint() if _bounds.is_real(numbers) else FixedPoint.integers(limit=_INT64_MAX)
 
 
@@ -133,7 +133,7 @@ def _audited(
     threads: int | None,
     progress: _parallel.Progress | None,
 ) -> Store:
-    """Encrypt by the public way with randomness that the auditor is told."""
+    """Encrypt as the public key does, with randomness that the auditor receives."""
     mont, blinder = pub._kernel.mont, pub._blinder
     blinder.prepare(n)
     plain, random = rows(0, n), blinder.draw(n)
@@ -159,15 +159,15 @@ def decrypted(
     InvalidKey
         If the array is encrypted under another key, or the key is closed.
     DecryptionError
-        With one message whatever failed; the cause goes to the log of this machine.
+        With the same message for every failure; the cause goes to the log of this machine.
     """
     if not isinstance(c, CipherBase):
         raise TypeError(f"decrypt takes a CipherArray, not {type(c).__name__}")
     pub = priv.public_key
     if pub is not c.public_key and pub.fingerprint != c.public_key.fingerprint:
         raise InvalidKey(
-            f"the array is encrypted under the key {c.public_key.fingerprint.hex()[:12]}, this one is "
-            f"{pub.fingerprint.hex()[:12]}: use the private key that belongs to it"
+            f"the array is encrypted under the key {c.public_key.fingerprint.hex()[:12]}, not under "
+            f"{pub.fingerprint.hex()[:12]}: use the private key of the array"
         )
     rows = _decrypted_rows(priv, c, threads, progress)
     return _decoded(pub, rows, c)

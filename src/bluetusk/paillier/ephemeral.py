@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from . import primes, validate
+from . import validate
 from .private_key import PrivateKey
+from .scheme import SCHEMES
 
 __all__ = ["ephemeral_key", "restored_key", "saved_key"]
 
@@ -11,8 +12,8 @@ __all__ = ["ephemeral_key", "restored_key", "saved_key"]
 def ephemeral_key(bits: int, *, threads: int | None = None) -> PrivateKey:
     """Return a fresh private key of suite ``djn``.
 
-    :func:`generate_keypair` warns of 2048 bits; here whoever chose the size for the job was told. (A caller that muted
-    the warning would have to change the process's filters, which threads share.)
+    Unlike :func:`generate_keypair` it does not warn about 2048 bits: the job's parameters document that choice.
+    (Muting that warning would mean changing the process's filters, which threads share.)
 
     Parameters
     ----------
@@ -38,8 +39,7 @@ def ephemeral_key(bits: int, *, threads: int | None = None) -> PrivateKey:
     2048
     """
     validate.check_bits(bits)
-    p, q = primes.generate_primes(bits // 2, threads=threads)
-    return PrivateKey._generated(int(p), int(q), "djn")
+    return PrivateKey._generated(*SCHEMES["djn"].generate(bits, threads), "djn")
 
 
 def saved_key(priv: PrivateKey) -> tuple[bytes, bytes]:

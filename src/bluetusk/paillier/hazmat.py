@@ -1,4 +1,4 @@
-"""Encrypts with given randomness and handles bare residues: replay, test vectors, other libraries' faces.
+"""Encrypts with given randomness and handles bare residues: replay, test vectors, other libraries' interfaces.
 
 Nothing here protects you. Reusing randomness for two messages reveals their difference, choosing it badly reveals
 the message; a bare residue carries no key, scale or bound. Use :meth:`PublicKey.encrypt` unless you replay what was
@@ -8,18 +8,16 @@ recorded.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import gmpy2
 import numpy as np
 
 from bluetusk import _parallel
+from bluetusk._integers import limbs_of, numbers_of
 from bluetusk._numeric import as_int
 from bluetusk.errors import InvalidCiphertext
 from bluetusk.paillier.keys import PrivateKey, PublicKey
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 __all__ = ["decrypt_raw", "encrypt_with"]
 
@@ -41,15 +39,6 @@ def _integers(values: Integer | Sequence[Integer], name: str) -> tuple[list[int]
 def _check_key(key: object, kind: type[Any], name: str) -> None:
     if not isinstance(key, kind):
         raise TypeError(f"{name} must be a {kind.__name__}, not {type(key).__name__}")
-
-
-def _rows(values: list[int], limbs: int) -> NDArray[np.uint64]:
-    data = b"".join(value.to_bytes(8 * limbs, "little") for value in values)
-    return np.frombuffer(data, dtype=np.uint64).reshape(len(values), limbs)
-
-
-def _numbers(rows: NDArray[np.uint64]) -> list[gmpy2.mpz]:
-    return [gmpy2.mpz(int.from_bytes(row.tobytes(), "little")) for row in rows]
 
 
 def encrypt_with(
@@ -81,7 +70,7 @@ def encrypt_with(
     Raises
     ------
     TypeError
-        If `pub` is no public key, a value no integer, or one of `m` and `r` a single number and the other not.
+        If `pub` is not a public key, a value not an integer, or only one of `m` and `r` a single number.
     ValueError
         If a value is out of range, or the lengths differ.
 
@@ -108,9 +97,9 @@ def encrypt_with(
         raise ValueError("m must hold residues 0 <= m < n; add n to a negative number")
     scheme = pub._scheme
     scheme.check_random(randoms, n)
-    random = _rows(randoms, scheme.random_limbs(limbs))
+    random = limbs_of(randoms, scheme.random_limbs(limbs))
     mont, count = kernel.mont, len(messages)
-    rows = _rows(messages, limbs)
+    rows = limbs_of(messages, limbs)
     elements = mont.empty(count)
     out = np.zeros((count, mont.limbs), dtype=np.uint64)
 
@@ -120,7 +109,7 @@ def encrypt_with(
         mont.store(out, elements, None, lo, hi)
 
     _parallel.run(count, work, cost_us=12_000.0, align=mont.lanes, threads=threads)
-    numbers = _numbers(out)
+    numbers = numbers_of(out)
     return numbers[0] if single else numbers
 
 
@@ -146,11 +135,11 @@ def decrypt_raw(
     Raises
     ------
     InvalidCiphertext
-        If a value is no ciphertext.
+        If a value is not a ciphertext.
     InvalidKey, DecryptionError
         As in :meth:`PrivateKey.decrypt`.
     TypeError
-        If `priv` is no private key, or a value no integer.
+        If `priv` is not a private key, or a value not an integer.
 
     Examples
     --------
@@ -163,11 +152,11 @@ def decrypt_raw(
     numbers, single = _integers(c, "c")
     limbs = public._kernel.n_limbs
     fits = [0 <= number < 1 << (128 * limbs) for number in numbers]
-    rows = _rows([number if fit else 0 for number, fit in zip(numbers, fits, strict=True)], 2 * limbs)
+    rows = limbs_of([number if fit else 0 for number, fit in zip(numbers, fits, strict=True)], 2 * limbs)
     bad = public._kernel.load_checked(public._kernel.mont.empty(len(numbers)), rows, 0, len(numbers))
     if bad >= 0:
-        raise InvalidCiphertext(f"c[{bad}] is no ciphertext: it must be in 1 .. n^2 - 1 and prime to n")
+        raise InvalidCiphertext(f"c[{bad}] is not a ciphertext: it must be in 1 .. n^2 - 1 and prime to n")
     out = np.zeros((len(numbers), limbs), dtype=np.uint64)
     _parallel.run(len(numbers), lambda lo, hi: kernel.decrypt(out, rows, lo, hi), cost_us=4000.0, threads=threads)
-    result = _numbers(out)
+    result = numbers_of(out)
     return result[0] if single else result

@@ -89,7 +89,7 @@ def parse(text: str | bytes) -> Members:
     Returns
     -------
     Members
-        The key; ``suite`` is ``standard`` where there is none, as in keys of phe.
+        The key; ``suite`` is ``standard`` where the JSON names none, as in keys of phe.
 
     Raises
     ------
@@ -105,9 +105,9 @@ def parse(text: str | bytes) -> Members:
     """
     members = _object(text)
     if _SECRETS & members.keys():
-        raise InvalidKey("this JSON holds a private key: never send it; ask its owner for the public key alone")
+        raise InvalidKey("this JSON holds a private key: never send it; ask its owner for the public key only")
     if members.get("kty") != "DAJ" or members.get("alg") != "PAI-GN1":
-        raise InvalidKey("this JSON holds no Paillier public key: kty must be 'DAJ' and alg 'PAI-GN1'")
+        raise InvalidKey("this JSON is not a Paillier public key: kty must be 'DAJ' and alg 'PAI-GN1'")
     if "encrypt" not in _member(members, "key_ops", list, ["encrypt"]):
         raise InvalidKey("key_ops of this JSON does not allow 'encrypt'; ask for a key made to encrypt")
     n = _from_base64url(_member(members, "n", str), "n")
@@ -143,7 +143,7 @@ def _object(text: str | bytes) -> dict[str, Any]:
     if not isinstance(text, str | bytes):
         raise TypeError(f"text must be str or bytes, not {type(text).__name__}")
     if len(text) > _MAX_JSON:
-        raise InvalidKey(f"this JSON is longer than {_MAX_JSON} characters: no public key")
+        raise InvalidKey(f"this JSON is longer than {_MAX_JSON} characters, too long for a public key")
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         members = dict(pairs)
@@ -163,5 +163,5 @@ def _object(text: str | bytes) -> dict[str, Any]:
 def _member(members: dict[str, Any], name: str, kind: type[Any], default: Any = None) -> Any:
     value = members.get(name, default)
     if not isinstance(value, kind):
-        raise InvalidKey(f"{name} of this JSON is missing or no {kind.__name__}; ask for the key again")
+        raise InvalidKey(f"{name} of this JSON is missing or not a {kind.__name__}; ask for the key again")
     return value

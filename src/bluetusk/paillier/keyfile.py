@@ -1,10 +1,10 @@
 """Private keys in files: one frame, sealed under a passphrase as :mod:`bluetusk.storage.sealed` describes.
 
 The frame (``wire.frame``, kind PRIVATE_KEY) carries in its header: ``bits`` and ``suite`` of the key, ``fingerprint``
-of the public key and ``given_hs`` (whether hs was chosen by the key's maker instead of derived from n). What is sealed
-is p, q and, if given, hs, each little-endian of fixed width.
+of the public key and ``given_hs`` (whether hs was chosen by the key's maker instead of derived from n). The sealed
+content is p, q and, if given, hs, each little-endian of fixed width.
 
-A wrong passphrase, an altered byte and a file of another kind give one and the same message: whoever holds the file but
+A wrong passphrase, an altered byte and a file of another kind give the same message: whoever holds the file but
 not the passphrase learns nothing from trying.
 
 The passphrase and the primes pass through Python objects that cannot be wiped; what stays wiped is the loaded key.
@@ -125,8 +125,8 @@ def unseal(data: bytes, passphrase: str | bytes) -> Material:
     Raises
     ------
     InvalidKey
-        If `data` is anything but a key file sealed with this passphrase (one message, whatever the cause), or if the
-        file asks for more memory than there is.
+        If `data` is anything but a key file sealed with this passphrase (one message, whatever the cause), or if
+        opening it needs more memory than there is.
     TypeError, ValueError
         As :func:`seal`.
 
@@ -145,7 +145,7 @@ def unseal(data: bytes, passphrase: str | bytes) -> Material:
         given_hs = _check_header(header)
         half = header["bits"] // 16
         if got.payload.nbytes != half * (6 if given_hs else 2) + sealed.TAG:
-            raise FrameError("the payload has another size than such a key")
+            raise FrameError("the payload's size does not match the key's")
         plain = sealed.unseal(data, got, passphrase)
     except FrameError:
         raise InvalidKey(_REFUSED) from None
@@ -171,7 +171,7 @@ def read(path: str | os.PathLike[str]) -> bytes:
     InvalidKey
         If it is too large for a key file, or a directory, device or pipe (which could block or never end).
     OSError
-        As the operating system says: not found, no permission.
+        If the file cannot be read.
 
     Examples
     --------
@@ -191,4 +191,4 @@ def _check_header(header: Mapping[str, Any]) -> bool:
     frame.field(header, "bits", int, choices=KEY_BITS)
     suite = frame.field(header, "suite", str, choices=SUITES)
     frame.field(header, "fingerprint", bytes, length=32)
-    return frame.field(header, "given_hs", bool, choices=(False, True) if suite == "djn" else (False,))
+    return frame.field(header, "given_hs", bool, choices=(False, True) if SUITES[suite].has_base else (False,))

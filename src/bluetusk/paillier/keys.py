@@ -1,8 +1,8 @@
-"""Paillier keys: checked when built, never changed after, and public or private for good.
+"""Generates Paillier key pairs; keys are checked when built and never changed after.
 
 A public key is n and, in suite ``djn``, hs; both and the suite's name are in its fingerprint. Export is by our frame
-(:meth:`PublicKey.to_bytes`) or JSON in the manner of a JWK (:meth:`PublicKey.to_json`). There is no DER: we know of no
-standard that defines an ASN.1 encoding of Paillier keys, and one that we invented would be read by nobody.
+(:meth:`PublicKey.to_bytes`) or JSON in the manner of a JWK (:meth:`PublicKey.to_json`). There is no DER form: no
+standard known to us defines an ASN.1 encoding of Paillier keys.
 
 A private key lives in one locked, wiped block of memory outside Python (``_kernels.paillier``); what made it, the two
 primes as Python integers, cannot be wiped. Create it in a short-lived process if that matters to you.
@@ -50,9 +50,9 @@ def generate_keypair(
     Raises
     ------
     InvalidKey
-        If no such size or suite is offered.
+        If `bits` is not one of these sizes, or `suite` not one of these names.
     TypeError
-        If `bits` is no integer or `suite` no str.
+        If `bits` is not an integer or `suite` not a str.
 
     References
     ----------

@@ -2,28 +2,27 @@
 
 :meth:`CipherArray.to_shares <bluetusk.paillier.CipherArray.to_shares>` masks every value of an array and packs what it
 masked. Here the caller has packed values already, and one mask of 104 bits more than the whole plaintext covers all of
-them, so that a ciphertext holds almost twice as many. What comes out are integers ``V + rho`` and ``rho``: a value that
+them, so that a ciphertext holds almost twice as many. The results are integers ``V + rho`` and ``rho``: a value that
 begins at bit s of V is then shared as ``floor((V + rho) / 2^s)`` and ``-floor(rho / 2^s)``, modulo any power of two
 below its width, and is off by at most one unit (the carries from below).
 
-:func:`blind_nonzero` hides more: it leaves of each plaintext only whether it is zero.
+:func:`blind_nonzero` hides more: of each plaintext it reveals only whether it is zero.
 """
 
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
 
 import gmpy2
 import numpy as np
 
+from ..encoding import FixedPoint
 from ..errors import DecryptionError, EncodingOverflow, FrameError
 from ..modexp import powmod
 from . import encrypting, hazmat, slots
+from .array import CipherArray, encrypt_integers
+from .keys import PrivateKey, PublicKey
 from .slots import STATISTICAL_BITS
-
-if TYPE_CHECKING:
-    from . import CipherArray, PrivateKey, PublicKey
 
 __all__ = ["blind_nonzero", "mask", "open_zeros", "unmask"]
 
@@ -36,7 +35,7 @@ def mask(c: CipherArray, bits: int, *, threads: int | None = None) -> tuple[list
     c : CipherArray, shape (n,)
         Of integers v with ``|v| < 2^bits``; the caller has proved it from public numbers.
     bits : int
-        Known to both sides.
+        Known to both sides: the largest length of an integer.
     threads : int, optional
         Overrides :func:`bluetusk.set_num_threads`.
 
@@ -50,7 +49,7 @@ def mask(c: CipherArray, bits: int, *, threads: int | None = None) -> tuple[list
     Raises
     ------
     EncodingOverflow
-        If the key is too small.
+        If the integers and their masks do not fit a plaintext of the key.
 
     Examples
     --------
@@ -61,7 +60,7 @@ def mask(c: CipherArray, bits: int, *, threads: int | None = None) -> tuple[list
     [70, -3]
     """
     if bits > slots.room(c.public_key.bits, masked=True):
-        raise EncodingOverflow(f"{bits} bits and a mask do not fit a key of {c.public_key.bits}: use a larger key")
+        raise EncodingOverflow(f"{bits} bits and a mask do not fit a key of {c.public_key.bits} bits: use a larger key")
     masks = slots.draw(bits + STATISTICAL_BITS, c.size)
     limit = 1 << (bits + STATISTICAL_BITS + 1)
     known = slots.tightened(c, 1 << bits)
@@ -92,9 +91,9 @@ def unmask(
     Raises
     ------
     DecryptionError
-        If what was sent does not decrypt to masked values.
+        If the message does not decrypt to masked values.
     FrameError, InvalidKey, InvalidCiphertext
-        If the message is none, for another key, or holds no ciphertexts.
+        If the message is malformed, for another key, or holds an invalid ciphertext.
 
     Examples
     --------
@@ -112,7 +111,7 @@ def unmask(
 
 
 def blind_nonzero(c: CipherArray) -> bytes:
-    """Leave of encrypted integers only which are zero: the evaluator's side.
+    """Hide encrypted integers but for which of them are zero: the evaluator's side.
 
     Each plaintext v is multiplied by a fresh unit u of Z_n, and the ciphertext by r^n with another one: a zero stays
     zero, and any other v that is prime to n becomes a uniform unit, whatever randomness the array was made with.
@@ -156,7 +155,7 @@ def _unit(n: int) -> int:
 
 
 def open_zeros(priv: PrivateKey, message: bytes | memoryview, count: int) -> list[bool]:
-    """Tell which of the integers that :func:`blind_nonzero` hid are zero: the key holder's side.
+    """Find which of the integers that :func:`blind_nonzero` hid are zero: the key holder's side.
 
     Parameters
     ----------
@@ -174,7 +173,7 @@ def open_zeros(priv: PrivateKey, message: bytes | memoryview, count: int) -> lis
     Raises
     ------
     FrameError, InvalidCiphertext, DecryptionError
-        If the message has another length, or holds no ciphertexts.
+        If the message has another length, or holds an invalid ciphertext.
 
     Examples
     --------
@@ -194,8 +193,6 @@ def received(
     message: bytes | memoryview, pub: PublicKey, count: int, bits: int, *, threads: int | None = None
 ) -> CipherArray:
     """Read ciphertexts of integers of at most `bits` bits; every byte is checked."""
-    from .array import CipherArray
-
     c = CipherArray.from_bytes(message, pub, threads=threads)
     if c.packed or c.frac or c.shape != (count,) or c.bound > 1 << bits:
         raise FrameError(f"expected {count} encrypted integers of {bits} bits, the other party sent {c!r}")
@@ -204,11 +201,8 @@ def received(
 
 def fresh(priv: PrivateKey, values: list[int], bits: int, *, threads: int | None = None) -> bytes:
     """Encrypt integers of at most `bits` bits for :func:`received`."""
-    from ..encoding import FixedPoint
-    from .array import encrypt_integers
-
     array = np.empty(len(values), dtype=object)
     array[:] = values
     bound = 1 << bits
-    plan = FixedPoint.integers(1)  # says nothing about the size: the bound does
+    plan = FixedPoint.integers(1)  # does not limit the size: the bound does
     return encrypt_integers(priv, array, plan, frac=0, bound=bound, threads=threads).to_bytes(bound)

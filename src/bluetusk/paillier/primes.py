@@ -1,14 +1,14 @@
 """Prime numbers for Paillier keys: uniform candidates without small factors, and the tests that they must pass.
 
-A key in DJN form (PPCA 10-2023 Annex A.1) needs p = q = 3 mod 4 with gcd(p-1, q-1) = 2, and we ask more: (p-1)(q-1)/4
-has no factor below 2^16, so that the group of obfuscators has no small subgroup. Only one integer in 591 qualifies as a
-candidate, and of 1024-bit candidates one in 36 is prime, so candidates are not drawn and sieved but built: a residue
-modulo M = 4 * 3 * 5 * ... * l is chosen uniformly among the admissible ones, then the multiple of M that is added to
-it. Every admissible number of the interval is equally likely, because the pair (residue, multiple) determines it and
-pairs outside the interval are drawn again.
+A key in DJN form (PPCA 10-2023 Annex A.1) needs p = q = 3 mod 4 with gcd(p-1, q-1) = 2, and we require more:
+(p-1)(q-1)/4 has no factor below 2^16, so that the group of obfuscators has no small subgroup. Only one integer in 591
+qualifies as a candidate, and of 1024-bit candidates one in 36 is prime, so candidates are not drawn and sieved but
+built: a residue modulo M = 4 * 3 * 5 * ... * l is chosen uniformly among the admissible ones, then the multiple of M
+that is added to it. Every admissible number of the interval is equally likely, because the pair (residue, multiple)
+determines it and pairs outside the interval are drawn again.
 
 All randomness is the operating system's (:mod:`secrets`). Candidates and primes are Python and gmpy2 integers, which
-cannot be wiped, and GMP's powers leak through timing: generate keys where no enemy measures.
+cannot be wiped, and GMP's powers leak through timing: generate keys where nobody else can measure.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DISTANCE_BITS = 100
 """abs(p - q) > 2^(len(p) - DISTANCE_BITS): beyond Fermat's and Coppersmith's methods for close primes."""
 
 GENERATED_ROUNDS = 5
-"""Strong tests with random bases on top of BPSW for a candidate of our own."""
+"""Strong tests with random bases on top of BPSW for a candidate generated here."""
 
 FOREIGN_ROUNDS = 64
 """Strong tests with random bases for a prime that somebody else chose: a composite passes with at most 4^-64."""
@@ -110,7 +110,7 @@ class Candidates:
 
     def __init__(self, bits: int) -> None:
         self.bits = bits
-        self.low = int(gmpy2.isqrt(mpz(1) << (2 * bits - 1))) + 1  # 2^(2 bits - 1) is no square: this is the ceiling
+        self.low = int(gmpy2.isqrt(mpz(1) << (2 * bits - 1))) + 1  # 2^(2 bits - 1) is not a square: this is the ceiling
         modulus, primes, prime = 4, [], 3
         # M <= 2^(bits/2): with more primes, composing a candidate would cost more than the sieving that it saves
         while (modulus * prime).bit_length() <= bits // 2:
@@ -168,7 +168,8 @@ def strong_test(n: mpz, rounds: int) -> bool:
     Returns
     -------
     bool
-        False: n is composite (or below 5 and not prime). True: n is prime, but for a chance of at most ``4**-rounds``.
+        False: n is composite (or below 5 and not prime). True: n is prime, up to an error probability of at most
+        ``4**-rounds``.
 
     Examples
     --------

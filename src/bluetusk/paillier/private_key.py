@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NoReturn, final
+from typing import Any, NoReturn, final
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .. import _parallel
+from .._frozen import Frozen
+from .._kernels.paillier import PaillierPrivate
 from .._numeric import as_int
+from .._once import Uncopied
+from ..encoding import FixedPoint
 from ..errors import InvalidKey
 from ..storage import files
 from . import array as arrays
 from . import encrypting, keyfile
+from .array import CipherArray
 from .public_key import PublicKey
 from .scheme import PrivateBase, scheme_of
-
-if TYPE_CHECKING:
-    from types import TracebackType
-
-    from numpy.typing import ArrayLike, NDArray
-
-    from .._kernels.paillier import PaillierPrivate
-    from ..encoding import FixedPoint
-    from . import CipherArray
 
 __all__ = ["PrivateKey"]
 
 
 @final
-class PrivateKey(PrivateBase):
+class PrivateKey(PrivateBase, Frozen, Uncopied):
     """A Paillier private key: decrypts, and encrypts long arrays at least as fast as the public key does.
 
     It refuses to be printed, copied or pickled; :meth:`save` writes it under a passphrase. :meth:`close`, or leaving a
@@ -50,7 +47,7 @@ class PrivateKey(PrivateBase):
         If a check of :mod:`bluetusk.paillier.validate` fails; the message names the number and the condition, and
         shows no number.
     TypeError
-        If `p`, `q` or `hs` is no integer, or `suite` no str.
+        If `p`, `q` or `hs` is not an integer, or `suite` not a str.
 
     Examples
     --------
@@ -68,9 +65,11 @@ class PrivateKey(PrivateBase):
     _kernel: PaillierPrivate
     _public: PublicKey
 
+    _unchanging = "a private key cannot be changed ({}); make another"
+
     def __init__(self, p: int, q: int, *, suite: str = "djn", hs: int | None = None) -> None:
         if hasattr(self, "_kernel"):
-            raise TypeError("a private key cannot be changed (building it twice); make another")
+            raise TypeError(self._unchanging.format("building it twice"))
         scheme = scheme_of(suite)
         p, q = as_int(p, "p"), as_int(q, "q")
         scheme.check_primes(p, q)
@@ -80,8 +79,7 @@ class PrivateKey(PrivateBase):
         self._adopt(p, q, public)
 
     def _adopt(self, p: int, q: int, public: PublicKey) -> None:
-        object.__setattr__(self, "_public", public)
-        object.__setattr__(self, "_kernel", public._scheme.private(public._kernel, p, q, public.hs))
+        self._put(_public=public, _kernel=public._scheme.private(public._kernel, p, q, public.hs))
 
     @classmethod
     def _generated(cls, p: int, q: int, suite: str) -> PrivateKey:
@@ -89,9 +87,6 @@ class PrivateKey(PrivateBase):
         key = cls.__new__(cls)
         key._adopt(p, q, PublicKey(scheme_of(suite).modulus(p, q), suite=suite))
         return key
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"a private key cannot be changed (setting {name!r}); make another")
 
     def __delattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"a private key cannot be changed (deleting {name!r}); call close() to wipe it")
@@ -126,17 +121,8 @@ class PrivateKey(PrivateBase):
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("a private key cannot be pickled; write it with save(path, passphrase)")
 
-    def __reduce__(self) -> NoReturn:
-        self.__reduce_ex__(0)
-
-    def __getstate__(self) -> NoReturn:
-        self.__reduce_ex__(0)
-
     def __copy__(self) -> NoReturn:
         raise TypeError("a private key cannot be copied; use the one there is, or load it again")
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
-        self.__copy__()
 
     def encrypt(
         self,
@@ -160,7 +146,7 @@ class PrivateKey(PrivateBase):
         Returns
         -------
         CipherArray
-            Nobody can tell it from one that the public key made.
+            Indistinguishable from one that the public key made.
 
         Raises
         ------
@@ -275,9 +261,7 @@ class PrivateKey(PrivateBase):
     def __enter__(self) -> PrivateKey:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def save(self, path: str | os.PathLike[str], passphrase: str | bytes, *, overwrite: bool = False) -> None:
@@ -286,7 +270,7 @@ class PrivateKey(PrivateBase):
         Parameters
         ----------
         path : path-like
-            Where. A symbolic link there is not followed.
+            The file to write. A symbolic link there is not followed.
         passphrase : str or bytes
             Not empty; its strength is all that protects a stolen file. Every guess costs 128 MiB and a third of a
             second (scrypt, N = 2^17).
@@ -338,7 +322,7 @@ class PrivateKey(PrivateBase):
         Raises
         ------
         InvalidKey
-            If the passphrase is wrong, the file is altered or it is no key file (one message for all), or the key in it
+            If the passphrase is wrong, the file is altered or not a key file (one message for all), or the key in it
             fails a check.
         OSError
             If the file cannot be read.

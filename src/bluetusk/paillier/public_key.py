@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn, final
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .. import _parallel
+from .._frozen import Frozen
 from .._kernels.paillier import PaillierPublic
 from .._numeric import as_int
+from ..encoding import FixedPoint
 from ..errors import FrameError, InvalidKey
 from ..wire import frame
 from . import array as arrays
 from . import jwk, validate
+from .array import CipherArray
 from .blinding import Blinder, shared_blinder
 from .fingerprint import spoken
 from .scheme import SCHEMES, PublicBase, Scheme, scheme_of
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import ArrayLike, NDArray
-
-    from ..encoding import FixedPoint
-    from . import CipherArray
 
 __all__ = ["PublicKey"]
 
 
 @final
-class PublicKey(PublicBase):
-    """A Paillier public key: encrypts, and computes on what was encrypted.
+class PublicKey(PublicBase, Frozen):
+    """A Paillier public key: encrypts arrays and computes on them.
 
     Equal keys have equal fingerprints; keys can be dictionary keys. A pickle holds the bytes of :meth:`to_bytes` and is
     checked like them when it is loaded (yet never load a pickle that a peer sent).
@@ -37,7 +36,7 @@ class PublicKey(PublicBase):
     n : int
         The modulus, of exactly 2048, 3072 or 4096 bits.
     hs : int, optional
-        Suite ``djn``: the base of the obfuscators where the key's maker chose it, as PPCA 10-2023 lets him. Leave it
+        Suite ``djn``: the base of the obfuscators where the key's maker chose it, as PPCA 10-2023 allows. Leave it
         out for keys of this package, whose hs is derived from n.
     suite : {"djn", "standard"}, optional
         How ciphertexts are blinded: by hs^a, or by r^n.
@@ -47,7 +46,7 @@ class PublicKey(PublicBase):
     InvalidKey
         If a check of :mod:`bluetusk.paillier.validate` fails; the message names the number and the condition.
     TypeError
-        If `n` or `hs` is no integer, or `suite` no str.
+        If `n` or `hs` is not an integer, or `suite` not a str.
 
     Examples
     --------
@@ -69,31 +68,26 @@ class PublicKey(PublicBase):
     _n: int
     _scheme: Scheme
 
+    _unchanging = "a public key cannot be changed ({}); build another"
+
     def __init__(self, n: int, hs: int | None = None, *, suite: str = "djn") -> None:
         if hasattr(self, "_kernel"):
-            raise TypeError("a public key cannot be changed (building it twice); build another")
+            raise TypeError(self._unchanging.format("building it twice"))
         scheme = scheme_of(suite)
         n = as_int(n, "n")
         hs, given_hs = scheme.check_public(n, None if hs is None else as_int(hs, "hs"))
         digest = scheme.fingerprint(n, hs)
         blinder = shared_blinder(digest, n, scheme, hs)
-        for name, value in {
-            "_n": n,
-            "_hs": hs,
-            "_given_hs": given_hs,
-            "_scheme": scheme,
-            "_capacity": scheme.capacity(n),
-            "_fingerprint": digest,
-            "_kernel": blinder.kernel,
-            "_blinder": blinder,
-        }.items():
-            object.__setattr__(self, name, value)
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"a public key cannot be changed (setting {name!r}); build another")
-
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"a public key cannot be changed (deleting {name!r}); build another")
+        self._put(
+            _n=n,
+            _hs=hs,
+            _given_hs=given_hs,
+            _scheme=scheme,
+            _capacity=scheme.capacity(n),
+            _fingerprint=digest,
+            _kernel=blinder.kernel,
+            _blinder=blinder,
+        )
 
     @property
     def n(self) -> int:
@@ -272,7 +266,7 @@ class PublicKey(PublicBase):
         Raises
         ------
         TypeError, ValueError
-            If `k` is no integer or negative.
+            If `k` is negative or not an integer.
 
         Examples
         --------
@@ -316,8 +310,8 @@ class PublicKey(PublicBase):
         Parameters
         ----------
         data : bytes-like
-            What :meth:`to_bytes` returned. The fingerprint in it detects damage, not an enemy, who would change both:
-            compare :attr:`fingerprint_words` with the owner.
+            What :meth:`to_bytes` returned. The fingerprint in it detects damage, not an attacker, who would change
+            both: compare :attr:`fingerprint_words` with the owner.
 
         Returns
         -------
@@ -336,7 +330,7 @@ class PublicKey(PublicBase):
         >>> PublicKey.from_bytes(pub.to_bytes()[:-1])
         Traceback (most recent call last):
             ...
-        bluetusk.errors.FrameError: frame is truncated: its lengths say 331 bytes, there are 330
+        bluetusk.errors.FrameError: frame is truncated: its header gives 331 bytes, 330 are there
         """
         decoded = frame.decode(data, frame.Kind.PUBLIC_KEY, max_payload=max(validate.KEY_BITS) * 3 // 8)
         header = decoded.header
@@ -352,7 +346,7 @@ class PublicKey(PublicBase):
             raise FrameError(f"frame payload of {len(payload)} bytes does not fit a key of {bits} bits")
         n = int.from_bytes(payload[:size], "little")
         if n.bit_length() != bits:
-            raise InvalidKey(f"n has {n.bit_length()} bits, its frame says {bits}; ask for the key again")
+            raise InvalidKey(f"n has {n.bit_length()} bits, but its frame says {bits}; ask for the key again")
         key = cls(n, int.from_bytes(payload[size:], "little") if given else None, suite=suite)
         if key._fingerprint != digest or key._given_hs is not given:
             raise InvalidKey("the key does not have the fingerprint that its frame says; ask for the key again")
@@ -379,7 +373,7 @@ class PublicKey(PublicBase):
     def from_json(cls, text: str | bytes) -> PublicKey:
         """Read a key from JSON and check it.
 
-        Members that are not known are ignored, as RFC 7517 section 4 wants it; members of a private key are refused. A
+        Unknown members are ignored, as RFC 7517 section 4 requires; members of a private key are refused. A
         key without ``suite``, such as phe writes, is of suite ``standard``.
 
         Parameters

@@ -29,7 +29,7 @@ def scheme_of(suite: object) -> Scheme:
     TypeError
         If `suite` is not a str.
     InvalidKey
-        If there is no such suite.
+        If `suite` is not a row of :data:`SCHEMES`.
 
     Examples
     --------

@@ -22,6 +22,7 @@ from .._powers import product_us
 from ..errors import DecryptionError, EncodingOverflow
 from . import encrypting
 from ._base import CipherBase
+from ._standard import random_units
 from ._store import DERIVED, Store, build, gathered
 from ._ufunc import joined
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["STATISTICAL_BITS", "Slots", "draw", "mask", "opened", "room", "tightened", "width_of"]
 
 STATISTICAL_BITS = 104
-"""Bits by which a mask is longer than what it hides: who opens it tells two values apart with advantage 2^-104."""
+"""Bits by which a mask is longer than the values it hides: its opener tells two values apart with advantage 2^-104."""
 
 
 def width_of(bound: int, *, signed: bool = True, spare: int = 0) -> int:
@@ -68,7 +69,7 @@ class Slots:
         Values to a ciphertext; 0 where not even one fits.
     crossed : bool
         Whether the plaintext becomes a product of two that hold `count` values each: it then has
-        ``2 * count - 1`` places, and what is wanted lies in the middle one.
+        ``2 * count - 1`` places, and the result lies in the middle one.
 
     Examples
     --------
@@ -136,7 +137,7 @@ class Slots:
                 values.append(value)
                 rest = (rest - value) >> self.width
             if rest:
-                raise DecryptionError("a block of values does not end where it should")
+                raise DecryptionError("a block of values goes on beyond its last value")
         return values
 
     def floors(self, blocks: Sequence[int], n: int) -> list[int]:
@@ -157,7 +158,7 @@ def draw(bits: int, count: int) -> list[int]:
 def mask(c: CipherArray, masks: Sequence[int] | None, bound: int, *, threads: int | None = None) -> CipherArray:
     """Add a mask to each encrypted integer, and multiply by r^n with a fresh unit r.
 
-    Under suite ``djn`` whoever encrypted the operands knows their randomness, and could tell from that of a result how
+    Under suite ``djn`` whoever encrypted the operands knows their randomness, and could infer from that of a result how
     it was computed. After r^n the ciphertext is any encryption of its plaintext.
 
     Parameters
@@ -165,9 +166,9 @@ def mask(c: CipherArray, masks: Sequence[int] | None, bound: int, *, threads: in
     c : CipherArray, shape (n,)
         Of integers.
     masks : sequence of int or None
-        Not negative, one a ciphertext; None for plaintexts that the key holder may see.
+        Not negative, one a ciphertext; None for plaintexts that the key holder may learn.
     bound : int
-        Of the sums, from numbers that both parties know.
+        Bound of the sums, from numbers that both parties know.
     threads : int, optional
         Overrides :func:`bluetusk.set_num_threads`.
 
@@ -181,7 +182,7 @@ def mask(c: CipherArray, masks: Sequence[int] | None, bound: int, *, threads: in
     EncodingOverflow
         If the array's proven bound and the largest mask exceed `bound`.
     ValueError
-        If there are not as many masks as ciphertexts.
+        If the number of masks is not that of the ciphertexts.
 
     Examples
     --------
@@ -194,16 +195,16 @@ def mask(c: CipherArray, masks: Sequence[int] | None, bound: int, *, threads: in
     pub, n = c.public_key, c.size
     kernel, mont = pub._kernel, pub._kernel.mont
     if masks is not None and len(masks) != n:
-        raise ValueError(f"masks has {len(masks)} numbers for {n} ciphertexts: each takes one of its own")
+        raise ValueError(f"masks has {len(masks)} numbers for {n} ciphertexts: give one for each")
     values = np.zeros(n, dtype=object)
     values[:] = [0] * n if masks is None else masks
     if (reached := c.bound + max(values.tolist(), default=0)) > bound:
-        raise EncodingOverflow(f"masked values reach {reached.bit_length()} bits, bound has {bound.bit_length()}")
+        raise EncodingOverflow(f"masked values have {reached.bit_length()} bits, but bound has {bound.bit_length()}")
     rows = encrypting.residue_rows(pub, values, None)
     plain = gathered(c._store, c._flat(), threads=threads)
 
     def work(dst: NDArray[np.uint64], lo: int, hi: int) -> None:
-        kernel.blind_standard(dst, 0, hi - lo, pub._blinder._random_units(hi - lo))
+        kernel.blind_standard(dst, 0, hi - lo, random_units(kernel, hi - lo))
         kernel.mul_plain(dst, dst, None, rows(lo, hi), 0, hi - lo, True)
         mont.mul(dst, dst, None, plain.words, np.arange(lo, hi, dtype=np.int64), 0, hi - lo)
 

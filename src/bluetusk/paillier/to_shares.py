@@ -1,4 +1,4 @@
-"""The bridge between encrypted arrays and additive shares; the protocol is in ``docs/decisions/to-shares.md``.
+"""Turns encrypted arrays into additive shares and back; the protocol is in ``docs/decisions/to-shares.md``.
 
 The evaluator, who holds an encrypted array, and the holder of its key end up with shares modulo 2^64 (2^32) of the
 encrypted integers, and learn nothing else. Masks and opened values pass through Python integers, so their handling is
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,9 @@ from ..wire import frame
 from . import _bounds, encrypting
 from ._base import CipherBase
 from ._share_request import FIELDS, ring_bits, to_shares, width_of_masked, word_dtype
+from .array import CipherArray, encrypt_integers
 from .keys import PrivateKey, PublicKey
 from .slots import STATISTICAL_BITS, Slots, draw, mask, opened
-
-if TYPE_CHECKING:
-    from . import CipherArray
 
 __all__ = ["RingArray", "encrypt_share", "open_shares", "to_shares"]
 
@@ -61,9 +59,9 @@ def open_shares(
     Raises
     ------
     DecryptionError
-        If what was sent does not decrypt to masked values.
+        If the message does not decrypt to masked values.
     FrameError, InvalidKey, InvalidCiphertext
-        If the message is none, for another key, or holds no ciphertexts.
+        If the message is malformed, for another key, or holds an invalid ciphertext.
 
     Examples
     --------
@@ -73,8 +71,6 @@ def open_shares(
     >>> (mine + bt.paillier.open_shares(priv, message)).astype("int64")
     array([ 3, -4])
     """
-    from .array import CipherArray
-
     if not isinstance(priv, PrivateKey):
         raise TypeError(f"priv must be a PrivateKey, not {type(priv).__name__}")
     got = frame.decode(message, frame.Kind.SHARE_REQUEST)
@@ -95,7 +91,7 @@ def open_shares(
         return np.zeros(shape, word_dtype(bits))
     c = CipherArray.from_bytes(got.payload, pub, threads=threads)
     if c.packed or c.shape != (slots.blocks(count),):
-        raise FrameError(f"{count} values in {slots.count} slots do not take ciphertexts of shape {c.shape}")
+        raise FrameError(f"{count} values in {slots.count} slots do not fill ciphertexts of shape {c.shape}")
     values = slots.signed(opened(priv, c, threads=threads), count)
     beyond = 1 << (mask_bits - STATISTICAL_BITS)
     if not all(-beyond <= value < (1 << mask_bits) + beyond for value in values):
@@ -127,7 +123,7 @@ def encrypt_share(key: PublicKey | PrivateKey, share: NDArray[Any], *, threads: 
     Raises
     ------
     TypeError
-        If `share` is no array of words.
+        If `share` is not an array of uint64 or uint32.
 
     Examples
     --------
@@ -135,12 +131,10 @@ def encrypt_share(key: PublicKey | PrivateKey, share: NDArray[Any], *, threads: 
     >>> bt.paillier.encrypt_share(priv, np.array([1, 2], np.uint64)).shape
     (2,)
     """
-    from .array import encrypt_integers
-
     array = _words(share, "share")
-    return encrypt_integers(
-        key, _signed(array), _word_plan(array.itemsize), frac=0, bound=1 << (8 * array.itemsize - 1), threads=threads
-    )
+    half = 1 << (8 * array.itemsize - 1)
+    plan = FixedPoint.integers(limit=half - 1, max_weight=2)
+    return encrypt_integers(key, _signed(array), plan, frac=0, bound=half, threads=threads)
 
 
 def _signed(words: NDArray[Any]) -> NDArray[np.int64]:
@@ -148,13 +142,9 @@ def _signed(words: NDArray[Any]) -> NDArray[np.int64]:
     return np.ascontiguousarray(words).view(f"i{words.itemsize}").reshape(words.shape).astype(np.int64)
 
 
-def _word_plan(itemsize: int) -> FixedPoint:
-    return FixedPoint.integers(limit=(1 << (8 * itemsize - 1)) - 1, max_weight=2)
-
-
 @dataclass(frozen=True, eq=False)
 class RingArray:
-    """Encrypted integers that are right modulo 2^64 (2^32) only: the sum of two shares, and what is computed from it.
+    """Encrypted integers that are valid modulo 2^64 (2^32) only: the sum of two shares, and results computed from it.
 
     ``+ - *`` with plain integers and arrays of them on either side, ``+ -`` with other such arrays, ``shape``,
     ``len`` and indexing work as in NumPy. It is not a :class:`CipherArray`: only its decryption reduces. Plain words of
@@ -202,7 +192,7 @@ class RingArray:
         Raises
         ------
         TypeError, ValueError
-            If the two do not fit.
+            If `share` is not an array of words of that ring, or the shapes or rings differ.
 
         Examples
         --------
@@ -214,7 +204,7 @@ class RingArray:
         array = _words(share, "share")
         if array.shape != encrypted.shape:
             raise ValueError(
-                f"the shares have the shapes {encrypted.shape} and {array.shape}: they belong to no one array"
+                f"the shares have the shapes {encrypted.shape} and {array.shape}: give two shares of one array"
             )
         return cls(encrypted + _signed(array), 8 * array.itemsize)
 
@@ -275,7 +265,7 @@ class RingArray:
 
     def __len__(self) -> int:
         if not self.shape:
-            raise TypeError("an array without axes has no length")
+            raise TypeError("a RingArray of shape () has no length")
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> RingArray:
@@ -306,7 +296,7 @@ class RingArray:
             return NotImplemented
         if sign == "*":
             if isinstance(other, RingArray):
-                raise TypeError("there is no product of two ciphertexts: multiply shares with bt.sharing.beaver")
+                raise TypeError("two ciphertexts cannot be multiplied: multiply shares with bt.sharing.beaver")
             return self._with(self.encrypted * operand)
         return self._with(self.encrypted + operand if sign == "+" else self.encrypted - operand)
 
@@ -332,10 +322,10 @@ class RingArray:
         return self
 
     def to_bytes(self, bound: int, *, threads: int | None = None) -> bytes:
-        """Return the array as a frame that tells its integers modulo 2^64 (2^32), and nothing else about them.
+        """Return the array as a frame that reveals its integers modulo 2^64 (2^32), and nothing else about them.
 
         A random multiple of 2^64 is added to each, 104 bits larger than the bound, and r^n is multiplied in: without
-        it the number of wraps would tell about the other party's share.
+        it the number of wraps would reveal something about the other party's share.
 
         Parameters
         ----------
@@ -364,7 +354,7 @@ class RingArray:
         """
         bound = as_int(bound, "bound", 0)
         if bound < self.encrypted.bound:
-            raise EncodingOverflow(f"bound has {bound.bit_length()} bits, less than the array's own: declare more")
+            raise EncodingOverflow(f"bound has {bound.bit_length()} bits, fewer than the array's own: declare more")
         mask_bits = bound.bit_length() + STATISTICAL_BITS
         flat = self.encrypted.reshape(-1)
         if mask_bits + 1 > int(flat._capacity()).bit_length() - 1:
@@ -407,17 +397,15 @@ class RingArray:
             ...
         bluetusk.errors.FrameError: frame is truncated: 13 bytes are fewer than its fixed header of 20
         """
-        from .array import CipherArray
-
         got = frame.decode(data, frame.Kind.RING_ARRAY)
         frame.check_fields(got.header, ("bits", "shape"))
         bits = frame.field(got.header, "bits", int, low=32, high=64)
         shape = frame.shape_field(got.header)
         encrypted = CipherArray.from_bytes(got.payload, pub, threads=threads)
         if bits not in (32, 64) or encrypted.packed or encrypted.frac:
-            raise FrameError("the frame holds no integers modulo 2^32 or 2^64")
+            raise FrameError("the frame does not hold integers modulo 2^32 or 2^64")
         if encrypted.shape != (math.prod(shape),):
-            raise FrameError(f"frame field 'shape' needs {math.prod(shape)} values, there are {encrypted.size}")
+            raise FrameError(f"frame field 'shape' needs {math.prod(shape)} values, not {encrypted.size}")
         return cls(encrypted.reshape(shape), bits)
 
     def decrypt(self, priv: PrivateKey, *, threads: int | None = None) -> NDArray[Any]:

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 KEY_BITS: Final = (2048, 3072, 4096)
-"""Sizes of n in bits. PPCA 8-2023 6.2.1 asks for 2048 or 3072; 112 bits of security need 2048, 128 bits need 3072."""
+"""Sizes of n in bits. PPCA 8-2023 6.2.1 requires 2048 or 3072; 112 bits of security need 2048, 128 bits need 3072."""
 
 PUBLIC_FACTOR_BOUND: Final = 1 << 20
 """n has no prime factor below this."""
@@ -54,7 +54,7 @@ def check_bits(bits: int, name: str = "bits") -> None:
     Raises
     ------
     InvalidKey
-        If `bits` is none of :data:`KEY_BITS`.
+        If `bits` is not one of :data:`KEY_BITS`.
 
     Examples
     --------

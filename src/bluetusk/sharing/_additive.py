@@ -29,7 +29,7 @@ def share(x: ArrayLike, parties: int, bits: int = 64, *, threads: int | None = N
     parties : int
         At least 1.
     bits : {64, 32}
-        The ring.
+        Width of the ring's words.
     threads : int, optional
         Overrides :func:`bluetusk.set_num_threads`.
 
@@ -41,7 +41,7 @@ def share(x: ArrayLike, parties: int, bits: int = 64, *, threads: int | None = N
     Raises
     ------
     TypeError, ValueError
-        If `x` holds anything but integers that fit, or an argument is out of range.
+        If `x` holds anything but integers from -2^(bits-1) to 2^bits - 1, or an argument is out of range.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def reconstruct(shares: ArrayLike, *, signed: bool = False, threads: int | None 
     Parameters
     ----------
     shares : array_like of uint64 or uint32
-        Shape (parties, ...): every party's share. A missing one goes unnoticed, and the result is then uniform.
+        Shape (parties, ...): every party's share. A missing share is not detected: the result is then uniform.
     signed : bool
         Whether to return int64 (int32), negative numbers in two's complement.
     threads : int, optional
@@ -82,12 +82,12 @@ def reconstruct(shares: ArrayLike, *, signed: bool = False, threads: int | None 
     Returns
     -------
     ndarray
-        Of the dtype of `shares`, or signed.
+        The numbers, in the dtype of `shares` or the signed one.
 
     Raises
     ------
     TypeError, ValueError
-        If `shares` is no array of shares.
+        If `shares` is not an array of uint32 or uint64 with a leading axis of parties.
 
     Examples
     --------
@@ -113,7 +113,7 @@ def zeros(shape: int | tuple[int, ...], parties: int, bits: int = 64) -> NDArray
     Parameters
     ----------
     shape : int or tuple of int
-        Of the array.
+        Shape of the array.
     parties, bits
         As in :func:`share`.
 
@@ -147,12 +147,12 @@ def refresh(shares: ArrayLike) -> NDArray[Any]:
     Returns
     -------
     ndarray
-        Of the same shape; all but one of its rows are uniform and independent of `shares`.
+        New shares of the same shape; all but one of its rows are uniform and independent of `shares`.
 
     Raises
     ------
     TypeError, ValueError
-        If `shares` is no array of shares.
+        If `shares` is not an array of uint32 or uint64 with a leading axis of parties.
 
     Examples
     --------
@@ -168,18 +168,18 @@ def refresh(shares: ArrayLike) -> NDArray[Any]:
 
 
 def zero_share(party: int, seeds: Mapping[int, bytes], shape: int | tuple[int, ...], bits: int = 64) -> NDArray[Any]:
-    """Return one party's share of zero, from seeds that it holds in common with each of the others.
+    """Return one party's share of zero, from seeds that it shares with each of the other parties.
 
     Parameters
     ----------
     party : int
-        Its number.
+        The party's number.
     seeds : mapping of int to bytes
-        For each other party the 32 bytes that the two share. A seed serves once: derive one per use (session, round,
-        purpose) with HKDF. This function is the same for the same seeds and keeps no list of those it has seen: with
-        one seed for two sums the difference of the masked numbers shows, and nothing here notices.
+        For each other party the 32 bytes that the two share. Use a seed once: derive one per use (session, round,
+        purpose) with HKDF. Equal seeds give equal shares, and reuse is not detected: one seed in two sums reveals the
+        difference of the masked numbers.
     shape : int or tuple of int
-        Of the array.
+        Shape of the array.
     bits : {64, 32}
         The ring.
 
@@ -228,7 +228,7 @@ def zero_share(party: int, seeds: Mapping[int, bytes], shape: int | tuple[int, .
 def matmul(a: NDArray[Any], b: NDArray[Any], *, threads: int | None = None) -> NDArray[Any]:
     """Multiply matrices over the ring.
 
-    One of them may be a share: a public matrix times each party's share is a share of the product.
+    One of them may be an array of shares: a public matrix times each party's share is a share of the product.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Finding wrong shares: Gao's decoder for Reed-Solomon codes, which Shamir's shares are.
+"""Finds wrong shares by Gao's decoder: Shamir's shares are a Reed-Solomon code.
 
-Only a vector position where the shares disagree comes here, so plain Python integers do. It is not constant-time:
-whoever reconstructs sees all of these values anyway.
+Only vector positions where the shares disagree are decoded, so plain Python integers are fast enough. It is not
+constant-time: whoever reconstructs sees all of these values anyway.
 """
 
 from __future__ import annotations

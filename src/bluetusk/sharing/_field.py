@@ -1,4 +1,4 @@
-"""Vectors over a finite field, between NumPy and the kernel: numbers in and out, random elements, matrices."""
+"""Converts between NumPy arrays and a finite field's elements; draws random elements and multiplies by matrices."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ShareField:
     # --- numbers in and out
 
     def encode(self, x: Any, name: str) -> tuple[NDArray[Any], tuple[int, ...]]:
-        """Return numbers as a flat array of elements, and their shape; refuse what is outside of the field."""
+        """Return numbers as a flat array of elements, and their shape; refuse numbers outside the field."""
         refuse_masks(x, name)
         if isinstance(x, np.ndarray) and x.dtype == self.dtype and not self.tail:
             flat = np.ascontiguousarray(x).reshape(-1)
@@ -99,15 +99,15 @@ class ShareField:
         for i, value in enumerate(x.reshape(-1).tolist()):
             if not 0 <= value < self.order:
                 where = index_text(name, x.shape, i)
-                raise ValueError(f"{where} is outside of the field: give integers from 0 to {self.order - 1}")
+                raise ValueError(f"{where} is outside the field: give integers from 0 to {self.order - 1}")
 
     def elements(self, shares: Any, name: str) -> tuple[NDArray[Any], tuple[int, ...]]:
-        """Return shares as (m, n) elements, and the shape of what they share; refuse what no party could have sent.
+        """Return shares as (m, n) elements, and the shape of what they share; refuse anything that is not an element.
 
         Raises
         ------
         TypeError, ValueError
-            If they are no array of this field's elements with a leading axis of parties.
+            If they are not an array of this field's elements with a leading axis of parties.
         """
         array = as_array(shares, name)
         if array.dtype != self.dtype:
@@ -123,7 +123,7 @@ class ShareField:
         flat = np.ascontiguousarray(array).reshape(len(array), int(np.prod(shape, dtype=np.int64)), *self.tail)
         for i, row in enumerate(flat):
             if not self.kernel.canonical(row):
-                raise ValueError(f"{name}[{i}] holds a value outside of the field of order {self.order}")
+                raise ValueError(f"{name}[{i}] holds a value outside the field of order {self.order}")
         return flat, shape
 
     # --- random elements, products
@@ -138,7 +138,7 @@ class ShareField:
             done += self.kernel.accept(part)
 
     def empty(self, *shape: int) -> NDArray[Any]:
-        """Return an array of elements that are still to be written."""
+        """Return an uninitialised array of elements."""
         return np.empty((*shape, *self.tail), self.dtype)
 
     def product(self, matrix: NDArray[Any], vectors: NDArray[Any], *, threads: int | None = None) -> NDArray[Any]:
@@ -168,7 +168,7 @@ class ShareField:
         """Return the rows that give a polynomial's values at `to` from those at `ids`."""
         matrix = self.kernel.lagrange(self.from_ints(to), self.from_ints(ids))
         if matrix is None:
-            raise ValueError("two ids are the same: give each party's share once")
+            raise ValueError("ids repeats a party: give each party's share once")
         return _frozen(matrix)
 
 
@@ -178,7 +178,7 @@ def _frozen(matrix: NDArray[Any]) -> NDArray[Any]:
 
 
 def field_of(prime: int) -> ShareField:
-    """Return the field of that many elements; refuse what is no odd prime. GF(2^8) is :func:`gf256` alone."""
+    """Return the prime field of this order; refuse any other number. GF(2^8) is :func:`gf256` alone."""
     return _prime_field(as_int(prime, "prime", 3))  # before the cache, which takes 7.0 for 7
 
 
@@ -196,5 +196,5 @@ def _shown(order: int) -> str:
 
 @functools.lru_cache(maxsize=1)
 def gf256() -> ShareField:
-    """Return GF(2^8): for shares of bytes, whose ``256`` is the order of a field and the modulus of nothing."""
+    """Return GF(2^8): for shares of bytes; its order 256 is not a modulus."""
     return ShareField(GF256)

@@ -19,8 +19,8 @@ def share_packed(
 ) -> NDArray[Any]:
     """Share many secrets in one polynomial: the first axis of `x` is packed.
 
-    Each party's share is as large as *one* of the k = ``len(x)`` rows. Any threshold - 1 shares tell nothing; it
-    takes threshold + k - 1 to reconstruct. With threshold 1 nothing is hidden: that is a Reed-Solomon code of the
+    Each party's share is as large as *one* of the k = ``len(x)`` rows. Any threshold - 1 shares reveal nothing;
+    threshold + k - 1 are needed to reconstruct. With threshold 1 nothing is hidden: that is a Reed-Solomon code of the
     rows, and with any threshold it is the encoding of Lagrange coded computing.
 
     Parameters
@@ -28,7 +28,7 @@ def share_packed(
     x : array_like of int
         Shape (k, ...).
     threshold : int
-        One more than the number of shares that tell nothing.
+        One more than the number of shares that reveal nothing.
     parties : int
         At least threshold + k - 1.
     prime, threads
@@ -42,7 +42,7 @@ def share_packed(
     Raises
     ------
     TypeError, ValueError
-        As :func:`share`, and if the parties are too few.
+        As :func:`share`, and if `parties` is below threshold + k - 1.
 
     Notes
     -----
@@ -95,7 +95,7 @@ def reconstruct_packed(
     pack : int
         How many rows were packed.
     degree : int
-        Of what the parties computed, at least 1.
+        Degree of the polynomial that the parties computed, at least 1.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What Shamir's sharing and its packed form have in common: dealing, interpolating, finding wrong shares."""
+"""Deals, interpolates and finds wrong shares, for Shamir's sharing and its packed form."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def sizes(field: ShareField, threshold: int, parties: int, pack: int = 1) -> tup
     if threshold + pack - 1 > parties:
         packed = f" with {pack} packed secrets" if pack > 1 else ""
         raise ValueError(
-            f"threshold is {threshold}{packed}, but {parties} parties cannot reach it: add some or lower it"
+            f"threshold is {threshold}{packed}, but {parties} parties cannot reach it: add parties or lower threshold"
         )
     return threshold, parties
 
 
 def check_ids(field: ShareField, ids: Sequence[int], count: int) -> tuple[int, ...]:
-    """Return party numbers as a tuple; refuse 0, duplicates and what is outside of the field."""
+    """Return party numbers as a tuple; refuse 0, duplicates and what is outside the field."""
     if not isinstance(ids, Iterable):
         raise TypeError(f"ids must be a sequence of party numbers, not {type(ids).__name__}")
     who = tuple(as_int(party, f"ids[{i}]") for i, party in enumerate(ids))
@@ -80,7 +80,7 @@ def check_ids(field: ShareField, ids: Sequence[int], count: int) -> tuple[int, .
         if party == 0:
             raise ValueError(f"ids[{i}] is 0: parties are counted from 1, share 0 would be the secret itself")
         if not 1 <= party < field.order:
-            raise ValueError(f"ids[{i}] is {party}, outside of the field: ids are 1 to {field.order - 1}")
+            raise ValueError(f"ids[{i}] is {party}, outside the field: ids are 1 to {field.order - 1}")
         if party in seen:
             raise ValueError(f"ids[{i}] is {party}, and so is ids[{seen[party]}]: give each party's share once")
         seen[party] = i
@@ -96,7 +96,7 @@ def received(
     threshold = as_int(threshold, "threshold", 1)
     needed = threshold if fewest is None else fewest
     if len(who) < needed:
-        raise ValueError(f"shares holds {len(who)} shares, it takes {needed}: wait for more parties")
+        raise ValueError(f"shares holds {len(who)} shares, but {needed} are needed: wait for more parties")
     return flat, shape, who, threshold
 
 
@@ -205,7 +205,7 @@ def abort(who: tuple[int, ...], threshold: int, wrong: set[int] | None) -> NoRet
     if wrong is None:
         most = (len(who) - threshold) // 2
         raise ProtocolAbort(
-            f"the shares of {len(who)} parties disagree, and more than {most} of them are wrong: ask more parties"
+            f"the shares of {len(who)} parties disagree, and more than {most} of them are wrong: get more shares"
         )
     names = ", ".join(str(party) for party in sorted(wrong))
     one = len(wrong) == 1

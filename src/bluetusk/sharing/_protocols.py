@@ -1,4 +1,4 @@
-"""What parties do with shares: two with additive shares and a dealer's help, three with replicated ones and none.
+"""Runs the protocols on shares: two parties with additive shares and a dealer, three with replicated shares.
 
 A protocol is written once for all parties. A shared value is a dict from those parties that run in this process to
 what each holds; :meth:`Wire.transfer` moves a value from one party to another, over a channel if one of them is
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -30,9 +30,12 @@ __all__ = ["Channel", "Dealer", "Parties", "Supply", "ThreeParties", "TwoParties
 Words: TypeAlias = NDArray[Any]
 Held: TypeAlias = dict[int, Words]
 
+_SWAP = ((0, 1), (1, 0))
+_BACK = ((0, 2), (1, 0), (2, 1))  # from each of three parties to the one before it
+
 
 class Channel(Protocol):
-    """A private, authentic, ordered way to one other party: TLS, or a queue in a test."""
+    """A private, authentic, ordered connection to one other party: TLS, or a queue in a test."""
 
     def send(self, data: bytes) -> Any:
         """Send one message."""
@@ -67,9 +70,9 @@ class Dealer(Uncopied):
 
 
 class Wire(Uncopied):
-    """Moves arrays between parties; each message carries its number, so that parties which ran apart notice."""
+    """Moves arrays between parties; each message carries its number, so that parties out of step notice."""
 
-    _no_copy = "two copies would send messages of the same number"
+    _no_copy = "two copies would send messages with the same number"
 
     def __init__(self, local: tuple[int, ...], channels: Mapping[int, Channel], dtype: np.dtype[Any]) -> None:
         self.local, self.channels, self.dtype = local, channels, dtype
@@ -77,7 +80,7 @@ class Wire(Uncopied):
         self._process = process()
 
     def check(self) -> None:
-        """Refuse to go on in a forked child: both sides would draw the same masks from the seeds they hold in common.
+        """Refuse to go on in a forked child: both sides would draw the same masks from the seeds they share.
 
         Raises
         ------
@@ -112,6 +115,16 @@ class Wire(Uncopied):
                 party=str(sender),
             )
         return np.frombuffer(got.payload, self.dtype.newbyteorder("<")).astype(self.dtype).reshape(shape)
+
+    def moved(self, ways: Sequence[tuple[int, int]], held: Held, shape: tuple[int, ...]) -> Held:
+        """Send what each sender holds along its way; return what has come to parties of this process."""
+        got = {receiver: self.transfer(sender, receiver, held.get(sender), shape) for sender, receiver in ways}
+        return {receiver: words for receiver, words in got.items() if words is not None}
+
+    def dealt(self, owner: int, parts: Sequence[Words | None], shape: tuple[int, ...]) -> Held:
+        """Send each other party the owner's part for it; return the parts that are held in this process."""
+        got = {i: part if i == owner else self.transfer(owner, i, part, shape) for i, part in enumerate(parts)}
+        return {i: part for i, part in got.items() if part is not None}
 
 
 class Parties(Uncopied, ABC):
@@ -153,14 +166,7 @@ class TwoParties(Parties):
 
     def share(self, owner: int, words: Words | None, shape: tuple[int, ...]) -> Held:
         """Give the other party one of two shares."""
-        parts = ring.share(words, 2, self.bits) if words is not None else None
-        got = self.wire.transfer(owner, 1 - owner, parts[1] if parts is not None else None, shape)
-        held = {}
-        if parts is not None:
-            held[owner] = parts[0]
-        if got is not None:
-            held[1 - owner] = got
-        return held
+        return self.wire.dealt(owner, [None] * 2 if words is None else [*ring.share(words, 2, self.bits)], shape)
 
     def public(self, words: Words) -> Held:
         """Party 0 takes the words, party 1 zero."""
@@ -168,10 +174,8 @@ class TwoParties(Parties):
 
     def open(self, x: Held, shape: tuple[int, ...]) -> Words:
         """Exchange shares."""
-        to_1 = self.wire.transfer(0, 1, x.get(0), shape)
-        to_0 = self.wire.transfer(1, 0, x.get(1), shape)
-        mine, theirs = (x[0], to_0) if 0 in x else (x[1], to_1)
-        return ring.reconstruct(np.stack([mine, np.asarray(theirs)]))
+        i = self.wire.local[0]
+        return ring.reconstruct(np.stack([x[i], self.wire.moved(_SWAP, x, shape)[i]]))
 
     def _mine(self, whole: Any, i: int) -> Any:
         return whole.party(i) if len(self.wire.local) == 2 else whole
@@ -199,7 +203,7 @@ class TwoParties(Parties):
 class ThreeParties(Parties):
     """Replicated shares: x = x_0 + x_1 + x_2, party i holds x_i and x_(i+1).
 
-    Neighbours have a seed in common: ``mine`` of party i is that of x_i, which party i - 1 holds as well.
+    Neighbours share a seed: ``mine`` of party i is that of x_i, which party i - 1 holds as well.
 
     References
     ----------
@@ -210,51 +214,28 @@ class ThreeParties(Parties):
 
     def __init__(self, wire: Wire, bits: int) -> None:
         super().__init__(wire, bits)
-        self._own: dict[int, Stream] = {}  # of the seed with party i - 1
-        self._next: dict[int, Stream] = {}  # of the seed with party i + 1
-        for i in range(3):  # party i draws the seed that it has in common with party i - 1
-            seed = np.frombuffer(Stream().bytes(SEED_BYTES), self.dtype) if i in wire.local else None
-            got = wire.transfer(i, (i + 2) % 3, seed, (SEED_BYTES // self.dtype.itemsize,))
-            if seed is not None:
-                self._own[i] = Stream(seed.tobytes())
-            if got is not None:
-                self._next[(i + 2) % 3] = Stream(got.tobytes())
+        # each party draws the seed that it has in common with the one before it
+        seeds = {i: np.frombuffer(Stream().bytes(SEED_BYTES), self.dtype) for i in wire.local}
+        theirs = wire.moved(_BACK, seeds, (SEED_BYTES // self.dtype.itemsize,))
+        self._own = {i: Stream(seed.tobytes()) for i, seed in seeds.items()}  # of the seed with party i - 1
+        self._next = {i: Stream(seed.tobytes()) for i, seed in theirs.items()}  # of the seed with party i + 1
 
     def _draw(self, streams: dict[int, Stream], i: int, shape: tuple[int, ...]) -> Words:
-        out = np.empty(shape, self.dtype)
-        streams[i].fill(out)
-        return out
+        return streams[i].words(shape, self.bits)
 
     def share(self, owner: int, words: Words | None, shape: tuple[int, ...]) -> Held:
         """Deal replicated shares."""
-        dealt = ring.share_replicated(words, self.bits) if words is not None else None
-        held = {}
-        for i in range(3):
-            if i == owner:
-                got = dealt[i] if dealt is not None else None
-            else:
-                got = self.wire.transfer(owner, i, dealt[i] if dealt is not None else None, (2, *shape))
-            if got is not None:
-                held[i] = got
-        return held
+        parts = [None] * 3 if words is None else [*ring.share_replicated(words, self.bits)]
+        return self.wire.dealt(owner, parts, (2, *shape))
 
     def public(self, words: Words) -> Held:
         """Let x_0 be the words, the others zero: parties 0 and 2 hold it."""
         zero = np.zeros_like(words)
         return {i: np.stack([words if i == 0 else zero, words if i == 2 else zero]) for i in self.wire.local}
 
-    def _passed_on(self, x: Held, shape: tuple[int, ...]) -> Held:
-        """Each party sends to the one before it."""
-        out = {}
-        for i in range(3):
-            got = self.wire.transfer(i, (i + 2) % 3, x.get(i), shape)
-            if got is not None:
-                out[(i + 2) % 3] = got
-        return out
-
     def open(self, x: Held, shape: tuple[int, ...]) -> Words:
         """Send each party the share that it lacks, which its successor holds second."""
-        missing = self._passed_on({i: x[i][1] for i in x}, shape)
+        missing = self.wire.moved(_BACK, {i: x[i][1] for i in x}, shape)
         i = self.wire.local[0]
         return ring.reconstruct(np.stack([x[i][0], x[i][1], missing[i]]))
 
@@ -271,17 +252,16 @@ class ThreeParties(Parties):
             zero -= self._draw(self._next, i, part.shape)
             own[i] = part + zero
         shape = next(iter(own.values())).shape
-        following = self._passed_on(own, shape)
+        following = self.wire.moved(_BACK, own, shape)
         return {i: np.stack([own[i], following[i]]) for i in self.wire.local}
 
     def truncate(self, x: Held, k: int, shape: tuple[int, ...]) -> Held:
         """Party 2 deals a truncation pair to parties 0 and 1, who alone see the masked value.
 
         Party 0 holds x_0 + x_1 and party 1 holds x_2: an additive sharing between them. Party 0's part of the pair is
-        drawn from the stream that it has in common with party 2, so only party 1's part is sent.
+        drawn from the stream that it shares with party 2, so only party 1's part is sent.
         """
         pairs: dict[int, ring.TruncationPair] = {}
-        third: ring.TruncationPair | None = None
         parts: list[Words] | None = None
         if 2 in x:
             r = Stream().words(shape, self.bits).astype(self.dtype, copy=False)
@@ -291,19 +271,14 @@ class ThreeParties(Parties):
             pairs[0] = ring.TruncationPair(k, *(self._draw(self._own, 0, shape) for _ in range(3)))
         got = self.wire.transfer(2, 1, np.stack(parts) if parts is not None else None, (3, *shape))
         if got is not None:
-            pairs[1] = third = ring.TruncationPair(k, got[0], got[1], got[2])
+            pairs[1] = ring.TruncationPair(k, got[0], got[1], got[2])
         masked: Held = {}
         if 0 in x:
             masked[0] = pairs[0].mask(x[0][0] + x[0][1], leader=True)
-        if 1 in x and third is not None:
-            masked[1] = third.mask(x[1][1], leader=False)
-        to_1 = self.wire.transfer(0, 1, masked.get(0), shape)
-        to_0 = self.wire.transfer(1, 0, masked.get(1), shape)
-        z: Held = {}
-        if to_0 is not None:
-            z[0] = pairs[0].finish(masked[0] + to_0, leader=True)
-        if to_1 is not None:
-            z[1] = pairs[1].finish(masked[1] + to_1, leader=False)
+        if 1 in x:
+            masked[1] = pairs[1].mask(x[1][1], leader=False)
+        others = self.wire.moved(_SWAP, masked, shape)
+        z = {i: pairs[i].finish(masked[i] + other, leader=i == 0) for i, other in others.items()}
         return self._from_two(z, x, shape)
 
     def _from_two(self, z: Held, x: Held, shape: tuple[int, ...]) -> Held:
@@ -313,26 +288,9 @@ class ThreeParties(Parties):
         (z_1 - x_2'), of which parties 0 and 1 send each other their summand: each is masked by what the receiver does
         not know.
         """
-        first: Held = {}
-        second: Held = {}
-        for i in x:
-            if i == 0:
-                first[0] = self._draw(self._own, 0, shape)
-            elif i == 1:
-                second[1] = self._draw(self._next, 1, shape)
-            else:
-                second[2] = self._draw(self._own, 2, shape)
-                first[2] = self._draw(self._next, 2, shape)
-        sent = {0: z[0] - first[0]} if 0 in x else {}
-        if 1 in x:
-            sent[1] = z[1] - second[1]
-        to_1 = self.wire.transfer(0, 1, sent.get(0), shape)
-        to_0 = self.wire.transfer(1, 0, sent.get(1), shape)
-        held: Held = {}
-        if to_0 is not None:
-            held[0] = np.stack([first[0], sent[0] + to_0])
-        if to_1 is not None:
-            held[1] = np.stack([sent[1] + to_1, second[1]])
-        if 2 in x:
-            held[2] = np.stack([second[2], first[2]])
-        return held
+        first = {i: self._draw(self._own, i, shape) for i in x if i != 1}
+        second = {i: self._draw(self._next, i, shape) for i in x if i != 0}
+        sent = {i: value - (first[0] if i == 0 else second[1]) for i, value in z.items()}
+        for i, other in self.wire.moved(_SWAP, sent, shape).items():
+            (second if i == 0 else first)[i] = sent[i] + other
+        return {i: np.stack([first[i], second[i]]) for i in x}

@@ -20,7 +20,7 @@ __all__ = ["reconstruct_replicated", "share_replicated"]
 
 
 def share_replicated(x: ArrayLike, bits: int = 64, *, threads: int | None = None) -> NDArray[Any]:
-    """Share among three parties so that any two reconstruct, and one knows nothing.
+    """Share among three parties so that any two reconstruct, and one learns nothing.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def reconstruct_replicated(
     shares : array_like
         Shape (2 or 3, 2, ...).
     parties : sequence of int
-        Whose they are, counted from 0.
+        The parties' numbers, from 0.
     signed : bool
         As in :func:`reconstruct`.
 
@@ -73,9 +73,9 @@ def reconstruct_replicated(
     Raises
     ------
     ProtocolAbort
-        If two parties hold different words where they must hold the same.
+        If two parties' copies of the same additive share differ.
     TypeError, ValueError
-        If shares or parties do not fit.
+        If the shape or dtype of `shares` is wrong, or `parties` does not name the party of each share.
 
     Examples
     --------
@@ -96,6 +96,6 @@ def reconstruct_replicated(
     for party, pair in zip(who, array, strict=True):
         for at, part in ((party, pair[0]), ((party + 1) % 3, pair[1])):
             if at in held and not np.array_equal(held[at], part):
-                raise ProtocolAbort(f"parties {who} hold different shares number {at}: one of them is wrong")
+                raise ProtocolAbort(f"parties {who} hold different copies of share {at}: one of them is wrong")
             held[at] = part
     return reconstruct(np.stack([held[i] for i in range(3)]), signed=signed)

@@ -23,11 +23,11 @@ _FAILURE_BITS = 40
 def truncate(
     shares: ArrayLike, k: int, bound: int, *, party: int | None = None, accept_failure: bool = False
 ) -> NDArray[Any]:
-    """Divide numbers shared by two parties by 2^k, without talking.
+    """Divide numbers shared by two parties by 2^k, without communication.
 
     Party 0 shifts its share, party 1 the negative of its own. The result is the quotient rounded down, or one more,
     *unless* the shares wrap around the ring, when it is wrong by 2^(bits - k): with probability ``|x| / 2**bits`` for
-    a number x. So it is refused where that may exceed 2^-40, on 64 bits for bounds above 2^24. For larger numbers,
+    a number x. A call where that may exceed 2^-40 is refused: on 64 bits, for bounds above 2^24. For larger numbers,
     and for more than two parties, see :func:`truncation_pair`, which never fails.
 
     Parameters
@@ -41,12 +41,12 @@ def truncate(
     party : {0, 1}, optional
         Whose share it is.
     accept_failure : bool
-        Whether a larger probability of failure is taken. Its size is ``bound / 2**bits`` for each number.
+        Whether to accept a larger probability of failure, up to ``bound / 2**bits`` for each number.
 
     Returns
     -------
     ndarray
-        Of the shape of `shares`.
+        The quotients' shares, in the shape of `shares`.
 
     Raises
     ------
@@ -55,8 +55,8 @@ def truncate(
 
     References
     ----------
-    P. Mohassel, Y. Zhang, "SecureML", 2017, theorem 1. Shifting *both* shares, as secretflow #1998 did, is wrong half
-    of the time.
+    P. Mohassel, Y. Zhang, "SecureML", 2017, theorem 1. Shifting *both* shares, as secretflow #1998 did, gives a wrong
+    result half of the time.
 
     Examples
     --------
@@ -97,14 +97,14 @@ def _words(x: Any, name: str, dtype: np.dtype[Any] | None = None) -> NDArray[Any
 
 
 class TruncationPair(Uncopied):
-    """What a dealer hands out so that any number of parties can divide by 2^k; it serves once.
+    """A dealer's random shares with which any number of parties divide by 2^k; each pair can be used once.
 
     Each party adds its :attr:`r` to its share (and the party ``leader`` 2^(bits-2) as well: :meth:`mask`), all open
     the sum, and each computes its share of the quotient from it (:meth:`finish`). The opened sum is uniform.
 
-    Whichever view of it serves, it is spent: what :meth:`party` gives belongs to the same pair, and each party's part
-    masks one array. There are no copies and no pickles of it, and a forked child cannot use it. The *arrays* know
-    nothing of that: whoever builds two pairs from the same arrays uses a mask twice.
+    Any use of a view spends the pair: the result of :meth:`party` belongs to the same pair, and each party's part
+    masks one array. It cannot be copied, pickled or used in a forked child. The arrays
+    themselves are not protected: two pairs built from the same arrays use one mask twice.
 
     Attributes
     ----------
@@ -139,12 +139,12 @@ class TruncationPair(Uncopied):
         return f"<TruncationPair for k={self.k}, shape {self.r.shape}{spent}>"
 
     def party(self, i: int) -> TruncationPair:
-        """Return what belongs to party i, counted from 0: a view, spent if that part or the whole has served.
+        """Return the part of party i, counted from 0: a view, spent if that part or the whole has been used.
 
         Raises
         ------
         TypeError, ValueError
-            If there is no such party, or this is one party's part.
+            If `i` is not a party's number, or this pair is already one party's part.
 
         Examples
         --------
@@ -153,16 +153,16 @@ class TruncationPair(Uncopied):
         (5,)
         """
         if self._part is not None:
-            raise ValueError(f"this is the part of party {self._part} already: take party() of the whole pair")
+            raise ValueError(f"this pair is already the part of party {self._part}: call party() on the whole pair")
         if not self.r.ndim:
-            raise ValueError("this pair has no leading axis of parties: it is one party's")
+            raise ValueError("this pair has no leading axis of parties: it is already one party's part")
         i = as_int(i, "i", 0, len(self.r) - 1)
         view = TruncationPair(self.k, self.r[i], self.high[i], self.top[i])
         view._uses, view._part = self._uses, i
         return view
 
     def mask(self, share: NDArray[Any], *, leader: bool) -> NDArray[Any]:
-        """Return what a party opens.
+        """Return a party's summand of the masked numbers, which all parties open.
 
         Parameters
         ----------
@@ -179,8 +179,8 @@ class TruncationPair(Uncopied):
         Raises
         ------
         ProtocolAbort
-            If the pair has served, in whole or in this part. It has as soon as this function got past its arguments,
-            also if it was then interrupted.
+            If the pair was used before, in whole or in this part. It counts as used once the arguments are checked,
+            even if the call is then interrupted.
         TypeError, ValueError
             If the dtype or the shape differs.
 
@@ -193,7 +193,7 @@ class TruncationPair(Uncopied):
         """
         words = _words(share, "share", self.r.dtype)
         if words.shape != self.r.shape:
-            raise ValueError(f"share has the shape {words.shape}, the pair is for {self.r.shape}")
+            raise ValueError(f"share has the shape {words.shape}, but the pair is for {self.r.shape}")
         self._uses.spend(self._part)
         r = self.r.reshape(-1)  # with an axis: NumPy warns when scalars wrap
         out: NDArray[Any] = words.reshape(-1) + r
@@ -207,20 +207,20 @@ class TruncationPair(Uncopied):
         Parameters
         ----------
         opened : ndarray
-            The sum of what all parties' :meth:`mask` gave.
+            The sum of all parties' results of :meth:`mask`.
         leader : bool
             True for the same party as before.
 
         Returns
         -------
         ndarray
-            Its share of the quotient rounded down, or of one more.
+            Its share of the quotient rounded down or up.
 
         Notes
         -----
         Let x' = x + 2^(bits-2), in [0, 2^(bits-1)), and c = x' + r mod 2^bits. The sum wrapped if and only if r has its
         highest bit and c does not. So floor((x' + r) / 2^k) = (c >> k) + 2^(bits-k) (1 - top(c)) top(r), which less
-        r >> k is floor(x' / 2^k) or one more; 2^(bits-2-k) goes off again.
+        r >> k is floor(x' / 2^k) or one more; 2^(bits-2-k) is subtracted again.
 
         Examples
         --------
@@ -232,7 +232,7 @@ class TruncationPair(Uncopied):
         word, bits = self.r.dtype.type, 8 * self.r.itemsize
         given = _words(opened, "opened", self.r.dtype)
         if given.shape != self.r.shape:
-            raise ValueError(f"opened has the shape {given.shape}, the pair is for {self.r.shape}")
+            raise ValueError(f"opened has the shape {given.shape}, but the pair is for {self.r.shape}")
         public = given.reshape(-1)
         out: NDArray[Any] = np.zeros_like(public)
         if self.k:
@@ -246,12 +246,12 @@ class TruncationPair(Uncopied):
 
 
 def truncation_pair(shape: int | tuple[int, ...], k: int, parties: int, bits: int = 64) -> TruncationPair:
-    """Make what parties need to divide shared numbers by 2^k: for a dealer that they trust not to talk to any of them.
+    """Make the pair with which parties divide shared numbers by 2^k: for a dealer that colludes with none of them.
 
     Parameters
     ----------
     shape : int or tuple of int
-        Of the numbers.
+        Shape of the numbers.
     k : int
         Bits to drop, 0 to bits - 2.
     parties : int
@@ -279,7 +279,6 @@ def truncation_pair(shape: int | tuple[int, ...], k: int, parties: int, bits: in
     bits = 8 * dtype.itemsize
     k = as_int(k, "k", 0, bits - 2)
     parties = as_int(parties, "parties", 1)
-    r = np.empty(shape_of(shape, "shape"), dtype)
-    Stream().fill(r)
+    r = Stream().words(shape_of(shape, "shape"), bits)
     parts = (r, r >> dtype.type(k), r >> dtype.type(bits - 1))
     return TruncationPair(k, *(share(part, parties, bits) for part in parts))

@@ -1,4 +1,4 @@
-"""Words of the rings Z_2^32 and Z_2^64 as NumPy arrays: what may enter, and what packed words look like on the wire."""
+"""Checks arrays of words of the rings Z_2^32 and Z_2^64, and packs words of any number of bits for the wire."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._kernels import ring as kernel
-from .._numeric import as_array, as_int, as_numbers, index_text, refuse_masks
+from .._numeric import as_array, as_int, as_numbers, index_text, is_real, refuse_masks
 from ..errors import FrameError
 
 __all__ = ["bits_of", "dtype_of", "pack", "shape_of", "shares_of", "unpack", "words_like", "words_of"]
@@ -18,7 +18,7 @@ _DTYPES: dict[int, np.dtype[Any]] = {32: np.dtype(np.uint32), 64: np.dtype(np.ui
 
 
 def dtype_of(bits: int) -> np.dtype[Any]:
-    """Return the words of a ring."""
+    """Return the dtype of a ring's words."""
     width = as_int(bits, "bits")
     if width not in _DTYPES:
         raise ValueError(f"bits must be 32 or 64, not {width}")
@@ -68,9 +68,7 @@ def words_of(x: ArrayLike, bits: int, name: str = "x") -> NDArray[Any]:
     if isinstance(x, np.ndarray) and x.dtype == dtype:
         return np.ascontiguousarray(x).reshape(x.shape)
     numbers = as_numbers(x, name)
-    if numbers.dtype.kind == "f" or (
-        numbers.dtype.kind == "O" and not all(isinstance(v, int) for v in numbers.reshape(-1).tolist())
-    ):
+    if is_real(numbers):
         raise TypeError(f"{name} must hold integers: encode reals by a FixedPoint plan")
     fits = numbers.dtype.kind in "iu" and bits == 64
     if numbers.size and not fits and not (-(2 ** (bits - 1)) <= int(numbers.min()) and int(numbers.max()) < 2**bits):
@@ -97,13 +95,13 @@ def pack(x: NDArray[Any], bits: int) -> bytes:
     Returns
     -------
     bytes
-        ``ceil(x.size * bits / 8)``: the first word in the lowest bits of the first byte, what is left of the last
-        byte 0.
+        ``ceil(x.size * bits / 8)``: the first word in the lowest bits of the first byte, the unused bits
+        of the last byte are 0.
 
     Raises
     ------
     TypeError, ValueError
-        If a word is larger, or the dtype is another.
+        If a word is 2^bits or larger, `bits` is out of range, or the dtype is not uint32 or uint64.
 
     Examples
     --------
@@ -125,7 +123,7 @@ def unpack(data: bytes | bytearray | memoryview, bits: int, count: int) -> NDArr
     Parameters
     ----------
     data : bytes-like
-        As :func:`pack` writes it, and nothing more.
+        The output of :func:`pack`, with nothing after it.
     bits : int
         1 to 64.
     count : int
@@ -139,7 +137,7 @@ def unpack(data: bytes | bytearray | memoryview, bits: int, count: int) -> NDArr
     Raises
     ------
     FrameError
-        If the length is another, or the bits behind the last word are not 0.
+        If `data` has another length, or a bit after the last word is not 0.
     TypeError, ValueError
         If an argument is of a wrong type or out of range.
 
@@ -156,8 +154,8 @@ def unpack(data: bytes | bytearray | memoryview, bits: int, count: int) -> NDArr
         raise TypeError(f"data must be bytes or a contiguous view of them, not {type(data).__name__}") from None
     needed = -(-count * bits // 8)  # by Python's integers: the kernel takes no count of 2^63
     if len(view) != needed:
-        raise FrameError(f"{count} words of {bits} bits take {needed} bytes, there are {len(view)}")
+        raise FrameError(f"data has {len(view)} bytes, but {count} words of {bits} bits take {needed}")
     out = np.empty(count, np.uint32 if bits <= 32 else np.uint64)
     if not kernel.unpack(np.frombuffer(view, np.uint8), bits, out):
-        raise FrameError("the bits behind the last word are not 0: the words are not in canonical form")
+        raise FrameError("data has non-zero bits after the last word: the words are not in canonical form")
     return out

@@ -1,4 +1,4 @@
-"""Arrays of shared numbers with NumPy's habits, for two and three parties: enough for linear and logistic models.
+"""Arrays of shared numbers with NumPy's habits, for two or three parties: enough for linear and logistic models.
 
 A :class:`Session` is one computation. Either all parties run in this process (a simulation, a test), or one does and
 talks to the others over channels; the program is the same. Numbers are fixed-point integers in Z_2^64, products are
@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from fractions import Fraction
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._numeric import as_array, as_int, as_numbers, refuse_masks, refuse_missing
+from .._numeric import as_array, as_int, as_numbers, is_real, refuse_masks, refuse_missing
 from .._once import Uncopied
 from ..encoding import FixedPoint
 from ..errors import EncodingOverflow, ProtocolAbort
@@ -48,10 +47,10 @@ def _wrapping() -> np.errstate:
 class Session(Uncopied):
     """One computation of two or three parties.
 
-    It draws masks from seeds that parties hold in common and numbers its messages, so there are no copies and no
-    pickles of it and a forked child cannot go on with it. Threads take turns; all parties must then take the same ones.
-    An exception in the middle of an exchange, an interrupt included, ends the session: the parties may no longer be at
-    the same place of their masks, so every later exchange raises ProtocolAbort. A signal handler that uses the session
+    It draws masks from seeds that the parties share and numbers its messages, so it cannot be copied, pickled or
+    used in a forked child. Threads take turns, in an order that must be the same at all parties.
+    An exception in the middle of an exchange, an interrupt included, ends the session: the parties may no longer be in
+    step with their masks, so every later exchange raises ProtocolAbort. A signal handler that uses the session
     during an exchange is refused in the same way, and the exchange goes on if the handler catches that.
 
     Parameters
@@ -61,16 +60,16 @@ class Session(Uncopied):
     party : int, optional
         Which of them this process is, from 0. By default it is all of them.
     channels : mapping of int to Channel, optional
-        For each other party an object with ``send(bytes)`` and ``recv() -> bytes``: private, authentic, in order.
+        For each other party an object with ``send(bytes)`` and ``recv() -> bytes``: private, authentic and ordered.
     supply : Supply, optional
         With two parties in two processes, where this one's parts of triples and truncation pairs come from: an object
         with ``triple(shape, other)`` and ``truncation_pair(shape, k)``. Its k-th answer and the other party's must
-        belong together.
+        be parts of the same triple or pair.
     frac_bits : int
         Fractional bits of real numbers.
     accept_failure : bool
         Whether two parties truncate without a dealer: then a product x, before it is truncated, comes out wrong with
-        probability ``abs(x) / 2**64``, as :func:`bluetusk.sharing.ring.truncate` says.
+        probability ``abs(x) / 2**64``, see :func:`bluetusk.sharing.ring.truncate`.
 
     Raises
     ------
@@ -80,7 +79,7 @@ class Session(Uncopied):
     Notes
     -----
     Magnitudes before a truncation, of a product with twice the fractional bits, must stay below 2^62: a real product
-    below 2^30 at 16 fractional bits. This is the caller's promise; nobody can check it on shares.
+    below 2^30 at 16 fractional bits. The caller must ensure it; it cannot be checked on shares.
 
     Examples
     --------
@@ -117,12 +116,12 @@ class Session(Uncopied):
             others = {as_int(other, "a party in channels"): way for other, way in (channels or {}).items()}
             needed = sorted(set(range(self.parties)) - set(local))
             if sorted(others) != needed:
-                raise ValueError(f"channels must lead to the parties {needed}, not {sorted(others)}")
+                raise ValueError(f"channels must have the keys {needed}, the other parties, not {sorted(others)}")
         wire = Wire(local, others, dtype_of(_BITS))
         self._protocol: Parties
         if self.parties == 3:
             if supply is not None or accept_failure:
-                raise TypeError("supply and accept_failure are for two parties: three make what they need themselves")
+                raise TypeError("supply and accept_failure apply to two parties only: three parties need neither")
             self._protocol = ThreeParties(wire, _BITS)
         else:
             if supply is None and party is not None:
@@ -160,7 +159,7 @@ class Session(Uncopied):
             except BaseException as error:
                 self._refusal = (
                     f"an exchange of this session was broken off by {type(error).__name__}, and the parties may no "
-                    f"longer be at the same place of their masks: {_REMEDY}"
+                    f"longer be in step with their masks: {_REMEDY}"
                 )
                 raise
             self._refusal = None
@@ -170,8 +169,7 @@ class Session(Uncopied):
         """Return numbers as words, and their scale: integers stay integers."""
         numbers = as_numbers(x, name)
         frac = 0
-        mixed = numbers.dtype == object and any(isinstance(v, Fraction) for v in numbers.flat)
-        if numbers.dtype.kind == "f" or mixed:
+        if is_real(numbers):
             frac = self.frac_bits
             numbers = as_numbers(self._plan.encode_at(numbers, frac), name)
         largest = max(abs(int(numbers.min())), abs(int(numbers.max()))) if numbers.size else 0
@@ -182,18 +180,18 @@ class Session(Uncopied):
     def share(
         self, x: ArrayLike | None, owner: int = 0, *, shape: tuple[int, ...] | None = None, real: bool = True
     ) -> SharedArray:
-        """Share an array that one party has.
+        """Share an array that one party holds.
 
         Parameters
         ----------
         x : array_like, optional
-            Its numbers. None at a party that is not the owner; it then gives `shape`.
+            The numbers. None at a party that is not the owner; it then gives `shape`.
         owner : int
-            Whose array it is.
+            The party that holds the array.
         shape : tuple of int, optional
-            Where `x` is None.
+            Shape of the array, where `x` is None.
         real : bool
-            Whether the numbers are reals, of which all parties must be told the same; False for integers.
+            Whether the numbers are reals (False: integers); the same at all parties.
 
         Returns
         -------
@@ -203,9 +201,9 @@ class Session(Uncopied):
         Raises
         ------
         EncodingOverflow
-            If a number is beyond the ring.
+            If a number at its scale does not fit the ring.
         TypeError, ValueError
-            If `x` and `shape` do not say which, or `x` holds no numbers.
+            If the owner gives no `x`, another party no `shape`, the two disagree, or `x` does not hold numbers.
 
         Examples
         --------
@@ -240,8 +238,8 @@ class SharedArray:
 
     Made by :meth:`Session.share`. ``+ - * @`` with shared arrays of the same session and with plain numbers on either
     side, ``sum``, indexing, ``reshape`` and ``T`` work as in NumPy. Integers by dtype are exact factors; reals are
-    rounded to the session's fractional bits, and a product of reals is truncated to them, which errs by one unit.
-    Products of shared arrays talk to the other parties.
+    rounded to the session's fractional bits, and a product of reals is truncated to them: one unit of error.
+    Products of shared arrays need messages between the parties.
 
     Examples
     --------
@@ -274,18 +272,18 @@ class SharedArray:
         return f"<SharedArray shape={self._shape}, {self._frac} fractional bits, of {self._session.parties} parties>"
 
     def __bool__(self) -> NoReturn:
-        raise TypeError("nobody here knows whether it is true: reveal() it first")
+        raise TypeError("no party knows the numbers of a SharedArray, to test or convert them: reveal() it first")
 
     __float__ = __int__ = __iter__ = __bool__
     __hash__ = None  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> NoReturn:
-        raise TypeError("shared numbers are not compared here: reveal() them, or use a general MPC framework")
+        raise TypeError("a SharedArray cannot be compared: reveal() it, or use a general MPC framework")
 
     __lt__ = __le__ = __gt__ = __ge__ = __ne__ = __eq__
 
     def __array__(self, *_: object, **__: object) -> NoReturn:
-        raise TypeError("a SharedArray cannot become a NumPy array: nobody here knows its numbers; reveal() it first")
+        raise TypeError("a SharedArray cannot become a NumPy array: no party knows its numbers; reveal() it first")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -313,7 +311,7 @@ class SharedArray:
 
     def __len__(self) -> int:
         if not self._shape:
-            raise TypeError("an array without axes has no length")
+            raise TypeError("a SharedArray of shape () has no length")
         return self._shape[0]
 
     # --- views
@@ -392,7 +390,7 @@ class SharedArray:
     # ----------------------------------------------------------------------------------------------------------
 
     def _raised(self, frac: int) -> SharedArray:
-        """Return the same numbers at a scale that is no smaller."""
+        """Return the same numbers at a scale at least as large."""
         if frac == self._frac:
             return self
         factor = self._session._protocol.dtype.type(1 << (frac - self._frac))
@@ -447,7 +445,7 @@ class SharedArray:
         return self._make(self._session, protocol.truncate(self._held, k, self._shape), self._shape, self._frac - k)
 
     def truncate(self, k: int) -> SharedArray:
-        """Drop k fractional bits: the value stays, rounded down or up by one unit.
+        """Drop k fractional bits: the value stays, up to one unit of the new scale.
 
         Parameters
         ----------
@@ -461,7 +459,7 @@ class SharedArray:
         Raises
         ------
         ValueError
-            If there are fewer fractional bits.
+            If `k` is above :attr:`frac`.
 
         Examples
         --------

@@ -1,8 +1,8 @@
-"""Products of shared numbers by Beaver's triples.
+"""Multiplies shared numbers by Beaver's triples.
 
-A triple is a sharing of uniform a and b and of c = a b, and it serves for one product: the parties open d = x - a and
-e = y - b, which are uniform, and ``c + d b + e a + d e`` is x y. The triple comes from a dealer whom the parties
-trust not to talk to any of them (:func:`triple`), or two parties make it by themselves with Paillier
+A triple is a sharing of uniform a and b and of c = a b, used for one product: the parties open d = x - a and
+e = y - b, which are uniform, and ``c + d b + e a + d e`` is x y. The triple comes from a dealer that
+colludes with none of the parties (:func:`triple`), or two parties make it themselves with Paillier
 (:mod:`bluetusk.sharing.paillier_triples`).
 
 All arrays are words of Z_2^32 or Z_2^64 as in :mod:`bluetusk.sharing.ring`. Products of encoded reals have twice the
@@ -33,8 +33,8 @@ __all__ = ["Triple", "multiply", "triple"]
 class Triple(Uncopied):
     """Shares of a, b and their product, for one multiplication.
 
-    It serves once, whichever view of it does: what :meth:`party` gives belongs to the same triple, and each party's
-    part masks one pair of factors. There are no copies and no pickles of it, and a forked child cannot use it.
+    Any use of a view spends the triple: the result of :meth:`party` belongs to the same triple, and each party's
+    part masks one pair of factors. It cannot be copied, pickled or used in a forked child.
 
     Attributes
     ----------
@@ -45,8 +45,8 @@ class Triple(Uncopied):
 
     Notes
     -----
-    The *arrays* know nothing of their use: a party that gets them over a wire builds one Triple from them, and whoever
-    builds a second one from the same arrays uses a mask twice. Nothing here can see that.
+    The arrays themselves are not protected: a party that receives them must build exactly one Triple from them. A
+    second one built from the same arrays would use a mask twice, which is not detected.
 
     Examples
     --------
@@ -73,7 +73,7 @@ class Triple(Uncopied):
         return f"<Triple for a {kind}, shapes {self.a.shape} and {self.b.shape}{spent}>"
 
     def party(self, i: int) -> Triple:
-        """Return what belongs to one party.
+        """Return one party's part.
 
         Parameters
         ----------
@@ -83,12 +83,12 @@ class Triple(Uncopied):
         Returns
         -------
         Triple
-            A view, to be used by that party alone; spent if that party's part or the whole has served.
+            A view, to be used by that party alone; spent if that part or the whole has been used.
 
         Raises
         ------
         TypeError, ValueError
-            If there is no such party, or this is one party's part.
+            If `i` is not a party's number, or this triple is already one party's part.
 
         Examples
         --------
@@ -97,16 +97,16 @@ class Triple(Uncopied):
         <Triple for a product, shapes (4,) and (4,)>
         """
         if self._part is not None:
-            raise ValueError(f"this is the part of party {self._part} already: take party() of the whole triple")
+            raise ValueError(f"this triple is already the part of party {self._part}: call party() on the whole triple")
         if not self.a.ndim or not self.a.shape[:1] == self.b.shape[:1] == self.c.shape[:1]:
-            raise ValueError("this triple has no leading axis of parties: it is one party's")
+            raise ValueError("this triple has no leading axis of parties: it is already one party's part")
         i = as_int(i, "i", 0, len(self.a) - 1)
         view = Triple(self.a[i], self.b[i], self.c[i], matrix=self.matrix)
         view._uses, view._part = self._uses, i
         return view
 
     def mask(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return what is opened: x - a and y - b.
+        """Return a party's summands of x - a and y - b, which all parties open.
 
         Parameters
         ----------
@@ -121,8 +121,8 @@ class Triple(Uncopied):
         Raises
         ------
         ProtocolAbort
-            If the triple has served, in whole or in this part: with a second product under one mask the difference of
-            the factors would show. It has served as soon as this function got past its arguments, also if it was then
+            If the triple was used before, in whole or in this part: a second product under one mask would reveal the
+            difference of the factors. It counts as used once the arguments are checked, even if the call is then
             interrupted.
         TypeError, ValueError
             If a dtype or a shape differs.
@@ -150,7 +150,7 @@ class Triple(Uncopied):
         Parameters
         ----------
         d, e : ndarray
-            The opened differences: the sums over all parties of what :meth:`mask` gave.
+            The opened differences: the sums of all parties' results of :meth:`mask`.
         leader : bool
             True for exactly one of the parties.
 
@@ -201,12 +201,12 @@ def triple(
     *,
     other: int | tuple[int, ...] | None = None,
 ) -> Triple:
-    """Make a triple: for a dealer.
+    """Make a triple, as a dealer does.
 
     Parameters
     ----------
     shape : int or tuple of int
-        Of the first factor.
+        Shape of the first factor.
     parties : int
         At least 1.
     bits : {64, 32}
@@ -231,13 +231,11 @@ def triple(
     >>> bt.sharing.beaver.triple((4, 3), parties=2, other=(3, 5)).c.shape
     (2, 4, 5)
     """
-    dtype = dtype_of(bits)
+    bits = 8 * dtype_of(bits).itemsize
     parties = as_int(parties, "parties", 1)
     dims = shape_of(shape, "shape")
-    stream = Stream()
-    a, b = np.empty(dims, dtype), np.empty(dims if other is None else shape_of(other, "other"), dtype)
-    stream.fill(a)
-    stream.fill(b)
+    stream, second = Stream(), dims if other is None else shape_of(other, "other")
+    a, b = stream.words(dims, bits), stream.words(second, bits)
     if other is None:
         c = np.empty_like(a)
         kernel.mul(a.reshape(-1), b.reshape(-1), c.reshape(-1))
@@ -254,7 +252,7 @@ def multiply(x: ArrayLike, y: ArrayLike, t: Triple) -> NDArray[Any]:
     x, y : array_like
         Whole sharings, with a leading axis of parties.
     t : Triple
-        For all parties; it is spent.
+        For all parties; the call spends it.
 
     Returns
     -------
@@ -264,7 +262,7 @@ def multiply(x: ArrayLike, y: ArrayLike, t: Triple) -> NDArray[Any]:
     Raises
     ------
     ProtocolAbort
-        If the triple has served.
+        If the triple was used before.
     TypeError, ValueError
         If shapes or dtypes do not fit.
 

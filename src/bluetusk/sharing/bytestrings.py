@@ -1,9 +1,9 @@
-"""Shamir's sharing of bytes, and of keys.
+"""Shares bytes and keys by Shamir's scheme.
 
 :func:`share_bytes` works over GF(2^8) (x^8 + x^4 + x^3 + x + 1): a share is as long as the secret, and there are at
 most 255 parties. :func:`share_keys` works over 2^61 - 1 with seven bytes to an element: any number of parties, a
-32-byte key takes 40 bytes a share. Neither branches on a secret or looks anything up by one. Threshold t: any t
-shares reconstruct, t - 1 tell nothing.
+32-byte key takes 40 bytes a share. Neither branches on a secret or uses one as an index. Threshold t: any t
+shares reconstruct, t - 1 reveal nothing.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def share_bytes(
     Raises
     ------
     TypeError, ValueError
-        If `data` is no bytes, or the numbers of parties do not fit.
+        If `data` is not bytes or uint8, or not 1 <= threshold <= parties <= 255.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def share_bytes(
     """
     parties = as_int(parties, "parties", 1)
     if parties > 255:
-        raise ValueError(f"parties is {parties}, GF(2^8) has room for 255: use share_keys()")
+        raise ValueError(f"parties is {parties}, but GF(2^8) has room for at most 255: use share_keys()")
     return share_over(gf256(), _bytes(data, "data"), threshold, parties, threads, "data")
 
 
@@ -90,7 +90,7 @@ def reconstruct_bytes(
     Raises
     ------
     ProtocolAbort, TypeError, ValueError
-        As there.
+        As :func:`bluetusk.sharing.shamir.reconstruct`.
 
     Examples
     --------
@@ -122,7 +122,7 @@ def correct_bytes(
     Raises
     ------
     ProtocolAbort, TypeError, ValueError
-        As there.
+        As :func:`bluetusk.sharing.shamir.correct`.
 
     Examples
     --------
@@ -149,13 +149,13 @@ def share_keys(keys: Sequence[bytes], threshold: int, parties: int) -> NDArray[n
     Returns
     -------
     ndarray of uint64
-        Shape (parties, len(keys), ceil(length / 7)). ``shares[i, j]`` is party i + 1's share of key j: those of
-        different keys may be handed out, and asked back, apart from each other.
+        Shape (parties, len(keys), ceil(length / 7)). ``shares[i, j]`` is party i + 1's share of key j: shares
+        of different keys may be handed out, and collected, separately.
 
     Raises
     ------
     TypeError, ValueError
-        If the keys are not bytes of one length, or the numbers of parties do not fit.
+        If the keys are not bytes of one length, or not 1 <= threshold <= parties.
 
     Examples
     --------
@@ -174,7 +174,7 @@ def share_keys(keys: Sequence[bytes], threshold: int, parties: int) -> NDArray[n
         raise TypeError("keys must be a sequence of bytes")
     lengths = {len(key) for key in keys}
     if len(lengths) != 1 or 0 in lengths:
-        raise ValueError(f"keys must be one or more of one length, not of the lengths {sorted(lengths)}")
+        raise ValueError(f"keys must be one or more bytes of equal length, not of the lengths {sorted(lengths)}")
     (length,) = lengths
     limbs = -(-length // _LIMB)
     padded = np.zeros((len(keys), limbs * _LIMB), np.uint8)
@@ -207,9 +207,9 @@ def reconstruct_keys(
     Raises
     ------
     ProtocolAbort
-        As there, and if what comes out is no key of that length.
+        As :func:`bluetusk.sharing.shamir.reconstruct`, and if the shares do not reconstruct to a key of that length.
     TypeError, ValueError
-        As there, and if the shape does not fit the length.
+        As :func:`bluetusk.sharing.shamir.reconstruct`, and if the shape does not fit the length.
 
     Examples
     --------
@@ -227,5 +227,5 @@ def reconstruct_keys(
     raw = np.ascontiguousarray(values.astype("<u8", copy=False)).view(np.uint8).reshape(-1, limbs, 8)
     data = np.ascontiguousarray(raw[:, :, :_LIMB]).reshape(-1, limbs * _LIMB)
     if raw[:, :, _LIMB].any() or data[:, length:].any():
-        raise ProtocolAbort(f"the shares give no key of {length} bytes: at least one of them is wrong")
+        raise ProtocolAbort(f"the shares do not reconstruct to a key of {length} bytes: at least one of them is wrong")
     return [row[:length].tobytes() for row in data]

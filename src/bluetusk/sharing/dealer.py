@@ -1,7 +1,7 @@
-"""A dealer in a process of its own: two parties ask it for triples and truncation pairs.
+"""Serves triples and truncation pairs to two parties from a separate dealer process.
 
 The dealer sees no share and no opened value, only the shapes of what is computed. It must collude with neither party.
-A pair of parties that has no such dealer makes triples with Paillier (:mod:`bluetusk.sharing.paillier_triples`).
+Two parties without such a dealer make triples with Paillier (:mod:`bluetusk.sharing.paillier_triples`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _shapes(request: Mapping[str, Any]) -> list[tuple[int, ...]]:
 
 
 class RemoteDealer(Uncopied):
-    """One party's way to a dealer: a supply for a :class:`~bluetusk.sharing.array.Session` of two parties.
+    """One party's connection to a dealer: the supply of a :class:`~bluetusk.sharing.array.Session` of two parties.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class RemoteDealer(Uncopied):
     [[4.0, 9.0], [4.0, 9.0]]
     """
 
-    _no_copy = "two copies would ask through one channel, and the parties' answers would no longer belong together"
+    _no_copy = "two copies would send requests through one channel, and the parties' answers would no longer match"
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -85,16 +85,16 @@ class RemoteDealer(Uncopied):
         try:
             answer = frame.decode(self._channel.recv(), frame.Kind.MESSAGE)
         except FrameError as error:
-            raise ProtocolAbort(f"the dealer's answer is none: {error}", party="dealer") from None
+            raise ProtocolAbort(f"the dealer's answer is malformed: {error}", party="dealer") from None
         sizes = [math.prod(shape) for shape in shapes]
         if answer.header != request or len(answer.payload) != self._dtype.itemsize * sum(sizes):
-            raise ProtocolAbort("the dealer's answer is not to what was asked", party="dealer")
+            raise ProtocolAbort("the dealer's answer does not match the request", party="dealer")
         words = np.frombuffer(answer.payload, self._dtype.newbyteorder("<")).astype(self._dtype)
         parts = np.split(words, np.cumsum(sizes)[:-1])
         return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
     def triple(self, shape: tuple[int, ...], other: tuple[int, ...] | None) -> beaver.Triple:
-        """Ask for a triple.
+        """Request a triple.
 
         Parameters
         ----------
@@ -109,7 +109,7 @@ class RemoteDealer(Uncopied):
         Raises
         ------
         ProtocolAbort
-            If the dealer answers anything else.
+            If the dealer's answer is malformed or does not match the request.
 
         Examples
         --------
@@ -124,7 +124,7 @@ class RemoteDealer(Uncopied):
         return beaver.Triple(a, b, c, matrix=matrix)
 
     def truncation_pair(self, shape: tuple[int, ...], k: int) -> ring.TruncationPair:
-        """Ask for a truncation pair.
+        """Request a truncation pair.
 
         Parameters
         ----------
@@ -139,7 +139,7 @@ class RemoteDealer(Uncopied):
         Raises
         ------
         ProtocolAbort
-            If the dealer answers anything else.
+            If the dealer's answer is malformed or does not match the request.
 
         Examples
         --------
@@ -152,7 +152,7 @@ class RemoteDealer(Uncopied):
         return ring.TruncationPair(k, r, high, top)
 
     def close(self) -> None:
-        """Tell the dealer that this party needs no more.
+        """Tell the dealer that this party sends no more requests.
 
         Examples
         --------
@@ -168,15 +168,15 @@ class RemoteDealer(Uncopied):
 
 
 def serve_dealer(channels: Mapping[int, Channel], *, max_words: int = _MAX_WORDS) -> int:
-    """Answer two parties until both are done.
+    """Answer the requests of two parties until both have closed.
 
     Parameters
     ----------
     channels : mapping of int to Channel
-        To parties 0 and 1.
+        The channels to parties 0 and 1.
     max_words : int
-        Most words of one answer: of the three arrays of a triple or pair together. The dealer holds about four times as
-        many words of 8 bytes at a time, for a request of a hundred bytes.
+        Largest number of 8-byte words in one answer, all three arrays of a triple or pair together. The dealer holds
+        about four times as many at a time, for a request of a hundred bytes.
 
     Returns
     -------
@@ -186,9 +186,9 @@ def serve_dealer(channels: Mapping[int, Channel], *, max_words: int = _MAX_WORDS
     Raises
     ------
     ProtocolAbort
-        If the parties ask for different things, for something that is none, or for more than `max_words`.
+        If the two parties' requests differ, one is malformed, or the answer would exceed `max_words`.
     TypeError, ValueError
-        If `channels` leads to other parties, or `max_words` is out of range.
+        If the keys of `channels` are not 0 and 1, or `max_words` is out of range.
 
     Examples
     --------
@@ -201,13 +201,13 @@ def serve_dealer(channels: Mapping[int, Channel], *, max_words: int = _MAX_WORDS
     0
     """
     if sorted(channels) != [0, 1]:
-        raise ValueError(f"channels must lead to the parties 0 and 1, not {sorted(channels)}")
+        raise ValueError(f"channels must have the keys 0 and 1, not {sorted(channels)}")
     max_words = as_int(max_words, "max_words", 1)
     answered = 0
     while True:
         asked = [_request(channels[i], i, answered) for i in range(2)]
         if asked[0] != asked[1]:
-            raise ProtocolAbort(f"request {answered}: the parties ask for different things, {asked[0]} and {asked[1]}")
+            raise ProtocolAbort(f"request {answered}: the requests of the parties differ, {asked[0]} and {asked[1]}")
         if asked[0] == {"topic": "end"}:
             return answered
         parts = _deal(asked[0], answered, max_words)
@@ -227,7 +227,7 @@ def _request(channel: Channel, party: int, number: int) -> dict[str, Any]:
 def _check_size(request: Mapping[str, Any], most: int) -> None:
     words = sum(map(math.prod, _shapes(request)))
     if words > most:
-        raise FrameError(f"the answer would take {words} words, more than the {most} of max_words: ask for parts of it")
+        raise FrameError(f"the answer would take {words} words, above max_words={most}: request it in parts")
 
 
 def _deal(request: dict[str, Any], number: int, most: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -247,4 +247,4 @@ def _deal(request: dict[str, Any], number: int, most: int) -> tuple[NDArray[Any]
         pair = ring.truncation_pair(shape, frame.field(request, "k", int, low=0, high=_BITS - 2), 2)
         return pair.r, pair.high, pair.top
     except (FrameError, ValueError) as error:
-        raise ProtocolAbort(f"request {number} is none that a dealer answers: {error}") from None
+        raise ProtocolAbort(f"request {number} is malformed: {error}") from None

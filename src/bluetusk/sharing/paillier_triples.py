@@ -1,9 +1,9 @@
-"""Beaver's triples of two parties without a dealer: by Paillier.
+"""Makes Beaver's triples between two parties with Paillier, without a dealer.
 
 Party 0, who has a key, encrypts its a_0 and b_0. Party 1 computes ``a_0 b_1 + a_1 b_0`` under encryption, and the two
 turn that into shares (:meth:`CipherArray.to_shares <bluetusk.paillier.CipherArray.to_shares>`). With its own product
-each has a share of ``(a_0 + a_1) (b_0 + b_1)``. Both are assumed to follow the protocol; what party 1 sends tells
-nothing about its operands.
+each has a share of ``(a_0 + a_1) (b_0 + b_1)``. Both are assumed to follow the protocol; party 1's messages
+reveal nothing about its operands.
 
 References
 ----------
@@ -12,7 +12,7 @@ N. Gilboa, "Two party RSA key generation", 1999, section 4.1; P. Paillier, 1999.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 from .._once import Uncopied
 from .._random import Stream
 from ..errors import BluetuskError, ProtocolAbort
+from ..paillier import CipherArray, PrivateKey, PublicKey, encrypt_share, open_shares
+from ..paillier.slots import tightened
 from . import beaver
 from ._additive import matmul
 from ._protocols import Channel
 from ._words import shape_of
-
-if TYPE_CHECKING:
-    from ..paillier import CipherArray, PrivateKey, PublicKey
 
 __all__ = ["PaillierTriples"]
 
@@ -37,7 +36,7 @@ class PaillierTriples(Uncopied):
     Parameters
     ----------
     key : PrivateKey or PublicKey
-        Party 0 has the private key, party 1 the public one, which it must know to be party 0's.
+        Party 0 has the private key, party 1 the public one, verified to be party 0's.
     channel : Channel
         To the other party: an object with ``send(bytes)`` and ``recv() -> bytes``, private and authentic; not the
         session's own.
@@ -68,24 +67,22 @@ class PaillierTriples(Uncopied):
     True
     """
 
-    _no_copy = "two copies would talk through one channel, and the parties' parts would no longer belong together"
+    _no_copy = "two copies would send through one channel, and the parties' parts would no longer match"
 
     def __init__(self, key: PrivateKey | PublicKey, channel: Channel, *, threads: int | None = None) -> None:
-        from ..paillier import PrivateKey, PublicKey
-
         if not isinstance(key, PrivateKey | PublicKey):
             raise TypeError(f"key must be a PrivateKey (party 0) or a PublicKey (party 1), not {type(key).__name__}")
         self._key, self._channel, self._threads = key, channel, threads
 
     def triple(self, shape: tuple[int, ...], other: tuple[int, ...] | None) -> beaver.Triple:
-        """Make a triple with the other party, who must ask for the same one.
+        """Make a triple together with the other party, which must call this with the same shapes.
 
         Parameters
         ----------
         shape : tuple of int
-            Of the first factor.
+            Shape of the first factor.
         other : tuple of int or None
-            Of the second factor of a matrix product; None for a product element by element.
+            Shape of the second factor of a matrix product; None for a product element by element.
 
         Returns
         -------
@@ -95,7 +92,7 @@ class PaillierTriples(Uncopied):
         Raises
         ------
         ProtocolAbort
-            If the other party sends anything else.
+            If the other party's message is malformed or has another shape.
 
         Examples
         --------
@@ -103,8 +100,6 @@ class PaillierTriples(Uncopied):
         >>> callable(bt.sharing.PaillierTriples(pub, None).triple)  # see the class for both ends
         True
         """
-        from ..paillier import PrivateKey
-
         shape, other = shape_of(shape, "shape"), None if other is None else shape_of(other, "other")
         stream = Stream()
         a, b = stream.uint64(shape), stream.uint64(shape if other is None else other)
@@ -124,8 +119,6 @@ class PaillierTriples(Uncopied):
         return beaver.Triple(a, b, c, matrix=other is not None)
 
     def _first(self, priv: PrivateKey, a: NDArray[Any], b: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-        from ..paillier import encrypt_share, open_shares
-
         for factor in (a, b):
             self._channel.send(encrypt_share(priv, factor, threads=self._threads).to_bytes())
         share = open_shares(priv, self._channel.recv(), threads=self._threads)
@@ -146,16 +139,13 @@ class PaillierTriples(Uncopied):
         return share
 
     def _received(self, pub: PublicKey, shape: tuple[int, ...]) -> CipherArray:
-        from ..paillier import CipherArray
-        from ..paillier.slots import tightened
-
         got = CipherArray.from_bytes(self._channel.recv(), pub, threads=self._threads)
         if got.shape != shape or got.packed or got.frac or got.bound > 1 << 64:
             raise ProtocolAbort(f"making a triple: expected integers of shape {shape}, the other party sent {got!r}")
         return tightened(got, 1 << 63)
 
     def truncation_pair(self, shape: tuple[int, ...], k: int) -> NoReturn:
-        """Refuse: two parties alone truncate locally, which may fail.
+        """Refuse: without a dealer two parties can only truncate locally, which may fail.
 
         Raises
         ------

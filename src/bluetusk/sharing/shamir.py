@@ -1,6 +1,6 @@
 """Shamir's secret sharing of whole arrays.
 
-*threshold* t of n *parties*: any t shares give the secret, any t - 1 tell nothing about it. Party i (counted from 1)
+*threshold* t of n *parties*: any t shares give the secret, any t - 1 reveal nothing about it. Party i (counted from 1)
 holds the value at i of a random polynomial of degree t - 1 whose constant is the secret. The field is that of a
 prime, 2^61 - 1 by default; :mod:`bluetusk.sharing.bytestrings` shares bytes and keys.
 
@@ -62,7 +62,7 @@ def share(
     x : array_like of int
         The secrets, 0 to `prime` - 1, of any shape. Signed numbers go in as ``x % prime``.
     threshold : int
-        How many shares reconstruct, 1 to `parties`. One fewer tell nothing.
+        How many shares are needed to reconstruct, 1 to `parties`. Any `threshold` - 1 reveal nothing.
     parties : int
         How many shares there are; fewer than `prime`.
     prime : int
@@ -79,7 +79,8 @@ def share(
     Raises
     ------
     TypeError, ValueError
-        If a value is no integer of the field, or the numbers of parties do not fit.
+        If a value is not an integer from 0 to `prime` - 1, not 1 <= threshold <= parties < prime, or `prime` is not an
+        odd prime.
 
     Examples
     --------
@@ -110,11 +111,11 @@ def reconstruct(
     shares : array_like
         Shares of m parties, the first axis in the order of `ids`; m at least `threshold`.
     ids : sequence of int
-        Whose they are, from 1.
+        The parties' numbers, from 1.
     threshold : int
-        That of the sharing.
+        Threshold of the sharing.
     prime : int
-        That of the sharing.
+        Prime of the sharing.
     check : bool
         Whether shares beyond the first `threshold` must agree with these. Without it they are ignored.
     threads : int, optional
@@ -128,10 +129,10 @@ def reconstruct(
     Raises
     ------
     ProtocolAbort
-        If shares disagree: with up to (m - threshold) // 2 of them wrong it names them, else it says that there are
-        more. :func:`correct` computes without them.
+        If shares disagree. The error names the wrong ones if they are at most (m - threshold) // 2;
+        :func:`correct` computes without them.
     TypeError, ValueError
-        If an id is 0, twice there or outside of the field, a share is no element, or there are fewer than `threshold`.
+        If an id is 0, repeated or outside the field, a share is not an element, or there are fewer than `threshold`.
 
     Examples
     --------
@@ -205,7 +206,7 @@ def zeros(
     Parameters
     ----------
     shape : int or tuple of int
-        Of the array.
+        Shape of the array.
     threshold, parties, prime, threads
         As in :func:`share`.
 
@@ -249,7 +250,7 @@ def refresh(
     Returns
     -------
     ndarray
-        Of the shape of `shares`.
+        New shares, in the shape of `shares`.
 
     Raises
     ------
@@ -285,15 +286,15 @@ def reshare(
     """Move a sharing to another threshold and other parties, without reconstructing it.
 
     Each of `threshold` old parties shares its share among the new ones, and each new party combines what it got. With
-    every party in a process of its own the same is done by ``share(my_share, new_threshold, new_parties)`` at each
-    old party and ``reconstruct(received, old_ids, threshold)`` at each new one; this function does both.
+    every party in a separate process, do the same by ``share(my_share, new_threshold, new_parties)`` at each
+    old party and ``reconstruct(received, old_ids, threshold)`` at each new one; this function does both sides.
 
     Parameters
     ----------
     shares, ids, threshold, prime, threads
         As in :func:`reconstruct`; the first `threshold` are used.
     new_threshold, new_parties : int
-        Of the new sharing.
+        Threshold and number of parties of the new sharing.
 
     Returns
     -------
@@ -348,7 +349,7 @@ def add(a: ArrayLike, b: ArrayLike, prime: int = DEFAULT_PRIME) -> NDArray[Any]:
     a, b : array_like
         Shares of one shape, of one or more parties, in the same order.
     prime : int
-        That of the sharings.
+        Prime of the sharings.
 
     Returns
     -------
@@ -358,7 +359,7 @@ def add(a: ArrayLike, b: ArrayLike, prime: int = DEFAULT_PRIME) -> NDArray[Any]:
     Raises
     ------
     TypeError, ValueError
-        If the shapes differ or a value is outside of the field.
+        If the shapes differ or a value is outside the field.
 
     Examples
     --------
@@ -406,9 +407,9 @@ def scale(a: ArrayLike, k: int, prime: int = DEFAULT_PRIME) -> NDArray[Any]:
     a : array_like
         Shares of one or more parties.
     k : int
-        Of any sign; it counts modulo `prime`.
+        Any integer; taken modulo `prime`.
     prime : int
-        That of the sharing.
+        Prime of the sharing.
 
     Returns
     -------
@@ -418,7 +419,7 @@ def scale(a: ArrayLike, k: int, prime: int = DEFAULT_PRIME) -> NDArray[Any]:
     Raises
     ------
     TypeError, ValueError
-        If `k` is no integer or a value is outside of the field.
+        If `k` is not an integer, or a value is outside the field.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""One party's share as a frame: what a dealer sends, and what a party sends back to whoever reconstructs."""
+"""Writes one party's share as a frame, for a dealer to send and for whoever reconstructs to collect."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SCHEMES = ("shamir", "additive", "replicated")
 
 @dataclass(frozen=True, eq=False)
 class Share:
-    """A share, and what must be known to use it.
+    """A share with the parameters of its sharing.
 
     Attributes
     ----------
@@ -34,11 +34,11 @@ class Share:
     order : int
         The prime, 256 for GF(2^8), or 2^32 or 2^64 for a ring.
     threshold : int
-        How many shares reconstruct: all of them in an additive sharing, two in a replicated one.
+        How many shares are needed to reconstruct: all of them in an additive sharing, two in a replicated one.
     parties : int
         How many shares there are.
     party : int
-        Whose it is: from 1 in a Shamir sharing, as the ids there; from 0 in the others.
+        The party's number: from 1 in a Shamir sharing, from 0 in the others.
     values : ndarray
         Words or elements as the functions of :mod:`bluetusk.sharing` give them, without the axis of parties. A
         replicated share has a first axis of two.
@@ -46,7 +46,7 @@ class Share:
     Raises
     ------
     TypeError, ValueError
-        If these do not go together.
+        If an attribute has the wrong type or value, or the attributes disagree.
 
     Examples
     --------
@@ -79,7 +79,7 @@ class Share:
         fixed = {"additive": (parties, parties), "replicated": (2, 3)}.get(self.scheme)
         if fixed is not None and (threshold, parties) != fixed:
             raise ValueError(
-                f"an {self.scheme} sharing has the threshold {fixed[0]} and {fixed[1]} parties: give these"
+                f"{self.scheme} needs threshold={fixed[0]} and parties={fixed[1]}, not {threshold} and {parties}"
             )
         _, field = _layout(self.scheme, order)
         if field is not None and parties >= field.order:
@@ -90,7 +90,7 @@ class Share:
         self._check_values()
 
     def _check_values(self) -> None:
-        """Refuse what no reader takes: another dtype or shape, an element outside of the field."""
+        """Refuse values that :meth:`from_bytes` would refuse: another dtype or shape, an element outside the field."""
         dtype, field = _layout(self.scheme, self.order)
         values, shape = self.values, self.values.shape
         if values.dtype != dtype:
@@ -103,9 +103,9 @@ class Share:
         try:
             frame.shape_field({"shape": list(shape)})
         except FrameError:
-            raise ValueError(f"values of shape {shape} do not travel: {frame.shape_text()}") from None
+            raise ValueError(f"values of shape {shape} do not fit a frame: {frame.shape_text()}") from None
         if field is not None and not field.kernel.canonical(np.ascontiguousarray(values)):
-            raise ValueError(f"values hold one outside of the field of order {self.order}: reduce them")
+            raise ValueError(f"values has an element outside the field of order {self.order}: reduce it")
 
     def __repr__(self) -> str:
         what = f"{self.threshold}-of-{self.parties} {self.scheme}"
@@ -121,7 +121,7 @@ class Share:
         Raises
         ------
         TypeError, ValueError
-            If `values` was changed since, to what is no element, or has another dtype or shape than a share can have.
+            If `values` was changed to a dtype, shape or element that a share cannot have.
 
         Examples
         --------
@@ -154,12 +154,12 @@ class Share:
         Returns
         -------
         Share
-            Every value is one of the field or ring. Compare scheme, order, threshold and parties with what was agreed.
+            All values are elements of the field or ring. Compare scheme, order, threshold and parties with yours.
 
         Raises
         ------
         FrameError
-            If the bytes are no well-formed frame of a share.
+            If the bytes are not a well-formed frame of a share.
 
         Examples
         --------
@@ -185,15 +185,15 @@ class Share:
             values = np.frombuffer(got.payload, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
             return cls(scheme, order, threshold, parties, party, values)
         except (TypeError, ValueError) as error:
-            raise FrameError(f"the frame is no share: {error}") from None
+            raise FrameError(f"the frame does not hold a valid share: {error}") from None
 
 
 def _layout(scheme: str, order: int) -> tuple[np.dtype[Any], ShareField | None]:
-    """Return dtype of the words or elements, and the field; refuse an order that the scheme has not."""
+    """Return dtype of the words or elements, and the field; refuse an order that the scheme does not have."""
     order = as_int(order, "order", 3)
     if scheme == "shamir":
         if order.bit_length() > 8 * _MAX_ORDER:
-            raise ValueError(f"order has {order.bit_length()} bits, shares travel in fields of up to {8 * _MAX_ORDER}")
+            raise ValueError(f"order has {order.bit_length()} bits, but fields in frames have at most {8 * _MAX_ORDER}")
         field = gf256() if order == GF256 else field_of(order)
         return field.dtype, field
     if order not in (1 << 32, 1 << 64):

@@ -1,4 +1,4 @@
-"""Appends to files: one writer, every addition on the disk before it counts, half-written ones taken back."""
+"""Appends to files: one writer, every addition on the disk before it counts, incomplete ones cut off."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ MAX_FILE = 1 << 32
 class AppendFile(Locked):
     """An open file of complete additions.
 
-    Its owner holds `turn` from a check to the addition, and keeps where the last addition that counts has ended. What
-    an interrupt left behind that place, on the disk but unknown to the owner, is taken back by the next addition.
+    Its owner holds `turn` from a check to the addition, and keeps where the last complete addition ended. Bytes that
+    an interrupt left after that place are cut off by the next addition.
 
     Parameters
     ----------
     path : path-like
-        A regular file, no symbolic link.
+        A regular file, not a symbolic link.
     create : bool
         Make it (mode 0600) if it is absent.
     durable : bool
@@ -39,7 +39,7 @@ class AppendFile(Locked):
     Raises
     ------
     ProtocolAbort
-        If another process has it open, or it is no regular file.
+        If another process has it open, or it is not a regular file.
     OSError
         If it cannot be opened for writing.
     """
@@ -60,7 +60,7 @@ class AppendFile(Locked):
         try:
             if not stat.S_ISREG(os.fstat(self._fd).st_mode):
                 give = f"give the {owner}" if owner else "give"
-                raise ProtocolAbort(f"{self.path!r} is not a regular file: {give} a file of its own")
+                raise ProtocolAbort(f"{self.path!r} is not a regular file: {give} a separate file")
             if new:
                 sync_directory(os.path.dirname(os.path.abspath(self.path)), durable=durable)
         except BaseException:
@@ -100,7 +100,7 @@ class AppendFile(Locked):
     def append(self, data: bytes, end: int) -> int:
         """Add bytes behind the first `end`, force them to the disk, and return where they end.
 
-        On any failure the file is as it was.
+        On any failure the file is unchanged.
 
         Raises
         ------
@@ -141,7 +141,7 @@ class AppendFile(Locked):
 
 
 def without_fill(data: bytes, start: int) -> bytes | None:
-    """Return the data without the zeros that a power loss leaves where a write had grown the file; None if none are.
+    """Return the data without the zeros that a power loss leaves where a write had grown the file, None without zeros.
 
     No frame of ours ends in so many zeros by itself.
     """

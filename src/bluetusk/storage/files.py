@@ -26,21 +26,21 @@ def write(
     """Write a file that by default only its owner may read, whole or not at all.
 
     The bytes go to a new file in the same directory, are forced to the disk, and only then get their name. On any
-    failure or Ctrl-C the new file is removed and what was at `path` is as it was. A symbolic link at `path` is never
+    failure or Ctrl-C the new file is removed and what was at `path` is unchanged. A symbolic link at `path` is never
     followed: it counts as an existing file, and `overwrite` replaces the link itself.
 
     Parameters
     ----------
     path : path-like
-        Where the file shall be.
+        The file to write.
     data : bytes
         Its content.
     overwrite : bool, optional
-        Replace what is there; a directory never is.
+        Whether to replace an existing file; a directory is never replaced.
     mode : int, optional
         The file's mode, whatever the umask.
     durable : bool, optional
-        Raise an error if the directory cannot be synced, though the file is there: its name may not survive a crash.
+        Raise an error if the directory cannot be synced: the file exists, but its name may not survive a crash.
     what : str, optional
         What the file is, for the error.
 
@@ -49,7 +49,7 @@ def write(
     FileExistsError
         If `path` exists and `overwrite` is False.
     OSError
-        As the operating system says: no such directory, disk full, read-only.
+        If the file cannot be written: no such directory, disk full, read-only.
 
     Examples
     --------
@@ -103,28 +103,28 @@ def read(path: str | os.PathLike[str], limit: int) -> bytes:
     FrameError
         If it is larger, or a directory, device or pipe (which could block or never end).
     OSError
-        As the operating system says: not found, no permission.
+        If the file cannot be read: not found, no permission.
 
     Examples
     --------
     >>> read("/dev/null", 1 << 30)
     Traceback (most recent call last):
         ...
-    bluetusk.errors.FrameError: /dev/null is no regular file of at most 1 GiB
+    bluetusk.errors.FrameError: /dev/null is not a regular file of at most 1 GiB
     """
     fd = os.open(os.fspath(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # non-blocking: a pipe must not hang us
     try:
         about = os.fstat(fd)
         if not stat.S_ISREG(about.st_mode) or about.st_size > limit:
             size = f"{limit >> 30} GiB" if limit >> 30 else f"{limit >> 10} KiB"
-            raise FrameError(f"{os.fspath(path)} is no regular file of at most {size}")
+            raise FrameError(f"{os.fspath(path)} is not a regular file of at most {size}")
         return read_all(fd, about.st_size)
     finally:
         os.close(fd)
 
 
 def read_all(fd: int, size: int) -> bytes:
-    """Return the first `size` bytes of an open file, or what there is, wherever the file stands."""
+    """Return the first `size` bytes of an open file, or what there is, whatever its current position."""
     data = os.pread(fd, size, 0)  # all, unless a signal came or it is above 2 GiB
     while len(data) < size and (part := os.pread(fd, size - len(data), len(data))):
         data += part
@@ -132,7 +132,7 @@ def read_all(fd: int, size: int) -> bytes:
 
 
 def open_locked(path: str | os.PathLike[str], flags: int = os.O_RDWR | os.O_CREAT) -> int:
-    """Open a file (mode 0600 if it is made) that nobody else may lock until this one is closed.
+    """Open a file (created with mode 0600) and lock it until it is closed.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def open_locked(path: str | os.PathLike[str], flags: int = os.O_RDWR | os.O_CREA
     BlockingIOError
         If another process, or another caller of this one, holds it.
     OSError
-        As the operating system says.
+        If the file cannot be opened.
     """
     fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
     try:
@@ -170,13 +170,13 @@ def sync_directory(folder: str | os.PathLike[str], *, durable: bool = True) -> N
     folder : path-like
         The directory.
     durable : bool, optional
-        If False, a directory that cannot be synced is no error: one that may be written to but not read cannot be
+        If False, a directory that cannot be synced is not an error: one that may be written to but not read cannot be
         opened, and some network file systems cannot sync one.
 
     Raises
     ------
     OSError
-        As the operating system says, unless `durable` is False.
+        If the directory cannot be synced, unless `durable` is False.
     """
     with contextlib.suppress(*([] if durable else [OSError])):
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -187,7 +187,7 @@ def sync_directory(folder: str | os.PathLike[str], *, durable: bool = True) -> N
 
 
 def is_full(error: OSError) -> bool:
-    """Tell whether a write failed for want of space."""
+    """Return whether a write failed because the disk is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 

@@ -4,7 +4,7 @@ A frame that a passphrase seals carries in its header, beside fields of its kind
 scrypt's parameters ``log2_n``, ``r``, ``p`` and ``salt``, and the ``nonce``; one that a key seals carries the ``nonce``
 alone. The payload is ciphertext and tag. Everything before the payload, the fixed header included, is associated data
 unless the form says otherwise, so no byte of a file can be changed unnoticed. A wrong passphrase and an altered byte
-give one and the same message.
+give the same message.
 
 The passphrase and the key pass through Python objects that cannot be wiped.
 
@@ -48,11 +48,11 @@ def seal(kind: frame.Kind, header: Mapping[str, Any], plain: bytes, passphrase: 
     Parameters
     ----------
     kind : Kind
-        Of the frame.
+        Kind of the frame.
     header : mapping of str
         The fields of this kind, which stay readable.
     plain : bytes
-        What is sealed.
+        The content.
     passphrase : str or bytes
         Not empty. A str is normalised (Unicode NFC) and encoded as UTF-8, so that every keyboard gives the same bytes.
 
@@ -98,7 +98,8 @@ def parse(data: bytes, kind: frame.Kind, names: Iterable[str], *, max_payload: i
     Raises
     ------
     FrameError
-        If it is anything else. A file must not choose what opening it costs.
+        If `data` is not such a frame, or scrypt's parameters exceed the limits: a file must not choose what opening it
+        costs.
     """
     got = frame.decode(data, kind, max_payload=max_payload)
     header = got.header
@@ -123,7 +124,7 @@ def unseal(data: bytes, got: frame.Frame, passphrase: str | bytes) -> bytes:
     FrameError
         If the passphrase is wrong or a byte was altered.
     InvalidKey
-        If the file asks for more memory than there is.
+        If opening the file needs more memory than there is.
     TypeError, ValueError
         As :func:`seal`.
     """
@@ -137,7 +138,7 @@ def cipher(passphrase: str | bytes, header: Mapping[str, Any]) -> AESGCM:
         return AESGCM(_derive(secret, header))
     except MemoryError:
         mib = (128 * _R << header["log2_n"]) >> 20
-        raise InvalidKey(f"opening this file needs {mib} MiB of memory, more than there is; free some") from None
+        raise InvalidKey(f"opening this file needs {mib} MiB of memory, which are not available; free some") from None
 
 
 def encrypt(
@@ -154,13 +155,13 @@ def encrypt(
     aead : AESGCM
         The cipher.
     kind : Kind
-        Of the frame.
+        Kind of the frame.
     header : mapping of str
         Its fields but the nonce.
     plain : bytes
-        What is encrypted.
+        The content.
     bind : callable
-        Returns the associated data, given all that stands before the payload.
+        Returns the associated data, given the bytes before the payload.
 
     Returns
     -------
@@ -217,7 +218,7 @@ def _secret(passphrase: str | bytes) -> bytes:
         try:
             secret = unicodedata.normalize("NFC", passphrase).encode()
         except UnicodeEncodeError:  # its message would quote the passphrase
-            raise ValueError("passphrase holds a lone surrogate, no Unicode character; give it as bytes") from None
+            raise ValueError("passphrase holds a lone surrogate, not a Unicode character; give it as bytes") from None
     elif isinstance(passphrase, bytes):
         secret = passphrase
     else:
@@ -228,7 +229,7 @@ def _secret(passphrase: str | bytes) -> bytes:
 
 
 def _derive(secret: bytes, header: Mapping[str, Any]) -> bytes:
-    """Run scrypt in a thread of its own, so that Ctrl-C need not wait for its third of a second in C."""
+    """Run scrypt in a separate thread, so that Ctrl-C need not wait for its third of a second in C."""
     kdf = Scrypt(salt=header["salt"], length=32, n=1 << header["log2_n"], r=header["r"], p=header["p"])
     results: list[bytes | BaseException] = []
 

@@ -1,4 +1,4 @@
-"""Two-party risk models: a guest with labels and hosts with more columns train together; no row leaves its owner."""
+"""Trains risk models of a guest, who has labels, and hosts, who have more columns; no row leaves its owner."""
 
 from types import ModuleType
 
@@ -31,7 +31,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> ModuleType:
-    """Import ``party`` when it is asked for: it needs certificates, and with them a tenth of the package's import."""
+    """Import ``party`` on first use: it needs certificates, whose import takes a tenth of the package's import time."""
     if name == "party":
         import importlib
 

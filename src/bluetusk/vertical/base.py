@@ -1,14 +1,19 @@
-"""Estimators with scikit-learn's conventions, without needing scikit-learn."""
+"""The base class of estimators with scikit-learn's conventions; it does not need scikit-learn."""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from .._numeric import as_int
+from .._parallel import num_threads, resolve_threads
+from ..paillier import validate
+from .protocol.job import Job, Keeper, Progress, drive
+from .protocol.link import Link
 
-__all__ = ["Estimator", "check_role", "seed_of"]
+__all__ = ["Estimator", "check_role", "peers_of", "seed_of"]
 
 ROLES = ("guest", "host")
 
@@ -16,22 +21,56 @@ E = TypeVar("E", bound="Estimator")
 
 
 def check_role(role: object) -> str:
-    """Return the role, or say which there are: the guest has the labels, a host has more columns."""
+    """Return the role; ValueError if it is neither "guest" (who has the labels) nor "host" (who has more columns)."""
     if role not in ROLES:
         raise ValueError(f'role must be "guest" (who has the labels) or "host", not {role!r}')
     return str(role)
 
 
 def seed_of(random_state: object, what: str, name: str = "random_state") -> bytes | None:
-    """Return the 32 bytes that a random state stands for: themselves, or a hash of a number from 0 to 2^63 - 1."""
+    """Return a random state as 32 bytes: the bytes given, or a hash of a number from 0 to 2^63 - 1."""
     if random_state is None:
         return None
     if isinstance(random_state, bytes) and len(random_state) == 32:
         return random_state
     if isinstance(random_state, bytes | str):
-        raise ValueError(f"{name} must be a whole number or 32 bytes, not {len(random_state)}: hash what you have")
+        raise ValueError(f"{name} must be a whole number or 32 bytes, not {len(random_state)} bytes: hash them to 32")
     number = as_int(random_state, name, 0, (1 << 63) - 1)
     return hashlib.sha256(f"bluetusk {what} {number}".encode()).digest()
+
+
+def peers_of(role: str, link: Link | None, links: Sequence[Link] | None = None) -> list[Link]:
+    """Return the links to the peers, or say how to give them."""
+    peers = [link] if link is not None else list(links or ())
+    if (link is None) == (links is None) or not peers or (role == "host" and len(peers) != 1):
+        raise ValueError(
+            "give either link= or links=, not both: a host has one link, to the guest; a guest has one for each host"
+        )
+    for each in peers:
+        if not isinstance(each, Link):
+            raise TypeError(f"a link must be a Link, as local_links() and Party make them, not {type(each).__name__}")
+    return peers
+
+
+def _key_size(bits: object) -> int:
+    size = as_int(bits, "key_size")
+    validate.check_bits(size, "key_size")
+    return size
+
+
+def _random_state(state: object) -> object:
+    seed_of(state, "")
+    return state
+
+
+SHARED: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "role": check_role,
+    "min_rows": lambda rows: as_int(rows, "min_rows", 1),
+    "key_size": _key_size,
+    "random_state": _random_state,
+    "threads": lambda threads: None if threads is None else resolve_threads(threads),
+}
+"""Arguments that estimators share, in the order in which each takes those that it has, and how they are checked."""
 
 
 class Estimator:
@@ -41,13 +80,22 @@ class Estimator:
     def _names(cls) -> list[str]:
         return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
 
+    def _shared(self) -> dict[str, Any]:
+        """Return the arguments that estimators share, as far as this one has them, checked, as Python's own numbers."""
+        return {name: check(getattr(self, name)) for name, check in SHARED.items() if name in self._names()}
+
+    def _drive(self, job: Job, links: Sequence[Link], keeper: Keeper | None, progress: Progress | None = None) -> None:
+        """Take all steps of a job in the number of threads of this estimator, operators too, which do not take one."""
+        with num_threads(getattr(self, "threads", None)):
+            drive(job, links, keeper=keeper, progress=progress)
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters.
 
         Parameters
         ----------
         deep : bool
-            Without effect; scikit-learn passes it.
+            Ignored; scikit-learn passes it.
 
         Returns
         -------
@@ -77,7 +125,7 @@ class Estimator:
         Raises
         ------
         ValueError
-            If there is no such parameter.
+            If the estimator has no parameter of a given name.
 
         Examples
         --------
@@ -92,13 +140,13 @@ class Estimator:
         return self
 
     def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn 1.6 and later needs to know of an estimator, so that its tools take these."""
+        """Return the tags that scikit-learn 1.6 and later requires, so that its tools accept these estimators."""
         from sklearn.utils import Tags, TargetTags
 
         return Tags(estimator_type=None, target_tags=TargetTags(required=False))
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Whether there are results: attributes that end in an underscore."""
+        """Return whether the estimator is fitted: whether it has attributes that end in an underscore."""
         return any(name.endswith("_") and not name.startswith("_") for name in vars(self))
 
     def __repr__(self) -> str:

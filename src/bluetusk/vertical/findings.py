@@ -1,7 +1,7 @@
-"""What the party with the labels should know about its data and its model, as :class:`~bluetusk.DataWarning`.
+"""Warns the party with the labels about its data and its model, as :class:`~bluetusk.DataWarning`.
 
-All of it is computed by that party on what it holds anyway, and nothing is sent: for the other party each would be a
-statistic of the labels.
+That party computes every warning from what it already holds and sends nothing: for the other party, each warning would
+be a statistic of the labels.
 """
 
 from __future__ import annotations
@@ -14,29 +14,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._numeric import Floats, Ints
 from ..errors import DataWarning
-from .intervals import auc_bounds, delong
+from .intervals import auc_bounds, counts_of, delong
 
 __all__ = ["few_events", "separating", "separating_bins", "tell", "useless"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 LEAST_EVENTS = 20
 """Rows of the rarer label below which a model of several columns mostly fits noise."""
-_TELLING = 10  # rows of either label from which an interval around one half says something
+_TELLING = 10  # least rows of either label for which an interval around one half is meaningful
 _SEPARATES = 0.99
 _WIDTH = 1.96  # standard errors: two-sided 95 %
 
 
 def tell(findings: Iterable[str]) -> None:
-    """Warn of each finding, at the line that called an estimator's method."""
+    """Warn of each finding, at the line that called a method that is :func:`~.protocol.refusal.telling`."""
     for finding in findings:
-        warnings.warn(finding, DataWarning, stacklevel=3)
+        warnings.warn(finding, DataWarning, stacklevel=4)
 
 
 def few_events(labels: NDArray[Any], names: Sequence[Any] = (0, 1)) -> list[str]:
-    """Say so if one label is rarer than a model needs.
+    """Return a finding if one label is rarer than a model needs.
 
     Examples
     --------
@@ -57,7 +56,7 @@ def few_events(labels: NDArray[Any], names: Sequence[Any] = (0, 1)) -> list[str]
 
 
 def separating(names: Sequence[str], columns: Sequence[Floats], labels: NDArray[Any]) -> list[str]:
-    """Name the columns that alone order the labels almost perfectly, either way; what is missing comes first.
+    """Return findings of columns that alone order the labels almost perfectly, either way; missing values come first.
 
     Examples
     --------
@@ -70,12 +69,12 @@ def separating(names: Sequence[str], columns: Sequence[Floats], labels: NDArray[
     for name, values in zip(names, columns, strict=True):
         missing = np.isnan(values)
         filled = np.where(missing, values[~missing].min(initial=0.0) - 1.0, values)
-        found += _separated(f"column {name!r}", delong(*_counts(labels, filled))[0])
+        found += _separated(f"column {name!r}", delong(*counts_of(labels, filled)[1:])[0])
     return found
 
 
 def separating_bins(columns: Iterable[tuple[str, Ints, Ints]]) -> list[str]:
-    """Name the columns whose bins alone separate the labels: of each its name, and the rows and events of its bins.
+    """Return findings of columns whose bins alone separate the labels; of each: name, rows and events of its bins.
 
     Examples
     --------
@@ -101,7 +100,7 @@ def _separated(column: str, area: float) -> list[str]:
 
 
 def useless(labels: NDArray[np.int64], joint: Floats, alone: Floats | None) -> list[str]:
-    """Say so if on rows it was not trained on a model is worse than chance, or no better, or worse without a partner.
+    """Return findings if, on rows held back, a model is no better than chance, or worse than the guest's columns alone.
 
     Both at 95 %: by the interval of :func:`~bluetusk.vertical.evaluation.auc_interval`, and by 1.96 standard errors of
     the difference of two areas on the same rows (E. DeLong, D. DeLong, D. Clarke-Pearson, Biometrics 44, 1988).
@@ -116,7 +115,7 @@ def useless(labels: NDArray[np.int64], joint: Floats, alone: Floats | None) -> l
     """
     if not 0 < labels.sum() < len(labels):
         return []
-    found, counts = list[str](), _counts(labels, joint)
+    found, counts = list[str](), counts_of(labels, joint)[1:]
     area, (low, high) = delong(*counts)[0], auc_bounds(*counts, 0.95)
     if high < 0.5:
         found.append(
@@ -126,11 +125,11 @@ def useless(labels: NDArray[np.int64], joint: Floats, alone: Floats | None) -> l
         )
     elif low <= 0.5 and min(labels.sum(), len(labels) - labels.sum()) >= _TELLING:
         found.append(
-            f"the joint model cannot be told from chance on rows that it was not trained on (AUC {area:.3f}, {low:.3f} "
-            f"to {high:.3f}, on {len(labels)} rows held back): its columns say little of these labels"
+            f"the joint model cannot be distinguished from chance on rows not used in training (AUC {area:.3f}, "
+            f"{low:.3f} to {high:.3f}, on {len(labels)} rows held back): its columns carry little information about y"
         )
     if alone is not None:
-        other = delong(*_counts(labels, alone))[0]
+        other = delong(*counts_of(labels, alone)[1:])[0]
         pairs = zip(_placements(labels, joint), _placements(labels, alone), strict=True)
         if area - other + _WIDTH * _error([one - two for one, two in pairs]) < 0.0:
             found.append(
@@ -138,13 +137,6 @@ def useless(labels: NDArray[np.int64], joint: Floats, alone: Floats | None) -> l
                 f"{len(labels)} rows held back: the other party's columns do not help, or its rows are not aligned"
             )
     return found
-
-
-def _counts(labels: NDArray[Any], score: Floats) -> tuple[Ints, Ints]:
-    """Return how many rows of label 0, and 1, have each score, the lowest first."""
-    distinct, place = np.unique(score, return_inverse=True)
-    ones = np.bincount(place[labels == 1], minlength=len(distinct))
-    return np.bincount(place, minlength=len(distinct)) - ones, ones
 
 
 def _placements(labels: NDArray[np.int64], score: Floats) -> tuple[Floats, Floats]:
@@ -161,6 +153,6 @@ def _placements(labels: NDArray[np.int64], score: Floats) -> tuple[Floats, Float
 
 
 def _error(differences: list[Floats]) -> float:
-    """Return the standard error of a mean difference, of the placements of both labels."""
+    """Return the standard error of a mean difference, from the placements of both labels."""
     parts = [values.var(ddof=1) / len(values) for values in differences if len(values) > 1]
     return math.sqrt(sum(parts)) if len(parts) == 2 else math.inf

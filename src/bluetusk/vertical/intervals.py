@@ -1,4 +1,4 @@
-"""Intervals of the area under the ROC curve and of the statistic of Kolmogorov and Smirnov, from counts."""
+"""Computes intervals of the area under the ROC curve and of the Kolmogorov-Smirnov statistic, from counts."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._numeric import Floats, Ints
 from .._random import Stream
 
-__all__ = ["Interval", "auc_bounds", "delong", "ks_bounds"]
+__all__ = ["Interval", "auc_bounds", "counts_of", "delong", "ks_bounds"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 _DRAWS = 2000
 _POINTS = 64
@@ -24,7 +22,7 @@ _SEED = hashlib.sha256(b"bluetusk/vertical/ks interval/v1").digest()
 
 
 class Interval(NamedTuple):
-    """Where a figure lies, with a given probability.
+    """A confidence interval.
 
     Attributes
     ----------
@@ -42,6 +40,13 @@ class Interval(NamedTuple):
     high: float
 
 
+def counts_of(labels: Ints, scores: Floats) -> tuple[Floats, Ints, Ints]:
+    """Return the distinct scores, rising, and how many rows with label 0, and 1, have each."""
+    distinct, place, rows = np.unique(scores, return_inverse=True, return_counts=True)
+    ones = np.bincount(place[labels == 1], minlength=len(distinct))
+    return distinct, rows - ones, ones
+
+
 def delong(zeros: Ints, ones: Ints) -> tuple[float, float, float]:
     """Return the area under the ROC curve, its variance, and the degrees of freedom of that variance.
 
@@ -53,7 +58,7 @@ def delong(zeros: Ints, ones: Ints) -> tuple[float, float, float]:
     Returns
     -------
     area, variance, freedom : float
-        The variance is NaN where a label has one row only.
+        The variance is NaN if a label has only one row.
 
     References
     ----------
@@ -125,8 +130,8 @@ def ks_bounds(zeros: Ints, ones: Ints, level: float) -> Interval:
     distance = float(np.abs(distances).max())
     z = NormalDist().inv_cdf((1.0 + level) / 2.0)
     high = distance
-    for at in np.flatnonzero(np.abs(distances) > distance - 1e-12).tolist():  # more than one, if equally far
-        first = int(distances[at] < 0)  # the distribution that is the higher one there
+    for at in np.flatnonzero(np.abs(distances) > distance - 1e-12).tolist():  # more than one if equally far apart
+        first = int(distances[at] < 0)  # the distribution that is higher there
         p, q = (float(below[k][at]) for k in (first, 1 - first))
         rise, fall = _wilson(p, rows[first], z).high - p, q - _wilson(q, rows[1 - first], z).low
         high = max(high, distance + math.hypot(rise, fall))
@@ -136,7 +141,7 @@ def ks_bounds(zeros: Ints, ones: Ints, level: float) -> Interval:
 
 
 def _least_distance(upper: Floats, lower: Floats, n: int, m: int, distance: float, tail: float) -> float:
-    """Return the smallest true distance of which so large a one is seen with probability `tail`, by simulation."""
+    """Return, by simulation, the smallest true distance that shows as so large a one with probability `tail`."""
     up, low = _hull(upper, lower)
     normals = _normals((2, _DRAWS, len(up)))
 

@@ -1,6 +1,6 @@
-"""Fitted halves in files: the frame as it is, or sealed under a passphrase as private keys are.
+"""Saves fitted halves to files: as plain frames, or sealed under a passphrase as private keys are.
 
-Sealed, the whole frame is what one frame of kind SEALED seals (:mod:`bluetusk.storage.sealed`); that frame's header
+A sealed file is one frame of kind SEALED that contains the whole frame (:mod:`bluetusk.storage.sealed`); its header
 names ``content``, the kind inside.
 """
 
@@ -18,12 +18,12 @@ _MAX_FILE = 1 << 30
 
 
 def save_frame(path: str | os.PathLike[str], data: bytes, passphrase: str | bytes | None = None) -> None:
-    """Write a frame to a file of mode 0600, whole or not at all; a file that is there is replaced.
+    """Write a frame to a file of mode 0600, whole or not at all; an existing file is replaced.
 
     Parameters
     ----------
     path : path-like
-        Where; a symbolic link there is replaced, not followed.
+        The file; a symbolic link is replaced, not followed.
     data : bytes
         One frame.
     passphrase : str or bytes, optional
@@ -34,7 +34,7 @@ def save_frame(path: str | os.PathLike[str], data: bytes, passphrase: str | byte
     TypeError, ValueError
         If the passphrase is neither str nor bytes, or is empty.
     OSError
-        As the operating system says.
+        If the file cannot be read or written.
 
     Examples
     --------
@@ -58,31 +58,31 @@ def load_frame(path: str | os.PathLike[str], kind: frame.Kind, passphrase: str |
     path : path-like
         A regular file of at most 1 GiB.
     kind : Kind
-        What the frame must hold.
+        The kind of frame that the file must hold.
     passphrase : str or bytes, optional
-        As it was saved.
+        The passphrase that it was saved with.
 
     Returns
     -------
     Frame
-        Its fields are still to be checked.
+        The caller must check its fields.
 
     Raises
     ------
     FrameError
-        If the file is anything else, is sealed and no passphrase is given, is not sealed though one is given (it could
-        have been exchanged), or does not open with it.
+        If the file is not a frame of this kind, is sealed and no passphrase is given, is not sealed although one is
+        given (somebody could have exchanged it), or does not open with it.
     InvalidKey
-        If it asks for more memory than there is.
+        If the key derivation needs more memory than there is.
     OSError
-        As the operating system says.
+        If the file cannot be read or written.
 
     Examples
     --------
     >>> load_frame("/dev/null", frame.Kind.MESSAGE)
     Traceback (most recent call last):
         ...
-    bluetusk.errors.FrameError: /dev/null is no regular file of at most 1 GiB
+    bluetusk.errors.FrameError: /dev/null is not a regular file of at most 1 GiB
     """
     data = files.read(path, _MAX_FILE)
     closed = frame.decode(data).kind is frame.Kind.SEALED
@@ -91,7 +91,7 @@ def load_frame(path: str | os.PathLike[str], kind: frame.Kind, passphrase: str |
     if passphrase is not None:
         if not closed:
             raise FrameError(
-                f"{os.fspath(path)} is not sealed, so it may have been exchanged: load it without passphrase"
+                f"{os.fspath(path)} is not sealed, so it may be a forgery: load it without passphrase if you trust it"
             )
         outer = sealed.parse(data, frame.Kind.SEALED, ["content"])
         frame.field(outer.header, "content", int, choices=(int(kind),))

@@ -80,7 +80,7 @@ def _put(packer: msgpack.Packer, value: Any, depth: int) -> int:
 
 
 def unpack(body: bytes | bytearray | memoryview) -> dict[str, Any]:
-    """Decode a header map and insist that it is the canonical encoding of what it says.
+    """Decode a header map; refuse any encoding of it but the canonical one.
 
     One pass, from the bytes as they lie there. msgpack's own reader would make room for as many items as a list claims
     before it has seen one, and interns every key of a map, which Python 3.12 never frees: a peer could fill the memory
@@ -102,7 +102,7 @@ class _Reader:
         self._view, self._end, self._pos, self._seen = view, view.nbytes, 0, 0
 
     def header(self) -> dict[str, Any]:
-        """Return the one value that there must be, a map."""
+        """Return the only value, which must be a map."""
         header = self._value(1)
         if not isinstance(header, dict):
             raise FrameError("frame header is not a map")
@@ -177,7 +177,7 @@ class _Reader:
             if not isinstance(key, str):
                 raise FrameError("frame header is malformed: a key must be a str")
             if last is not None and key <= last:  # by code points, which is by the bytes of UTF-8
-                raise FrameError("frame header is not in canonical form: keys are out of order, or one is there twice")
+                raise FrameError("frame header is not in canonical form: keys are out of order or repeated")
             header[key] = self._value(depth + 1)
             last = key
         return header

@@ -1,4 +1,4 @@
-"""The one frame in which everything travels: a fixed header, a small canonical msgpack map, then raw bytes.
+"""Encodes and decodes frames, the form of everything sent or saved: a fixed header, a msgpack map, raw bytes.
 
 Layout, little-endian::
 
@@ -36,6 +36,7 @@ from ..errors import FrameError
 from ._header import MAX_DEPTH, MAX_HEADER, MAX_VALUES, pack, unpack
 
 __all__ = [
+    "FIXED",
     "MAGIC",
     "MAX_DEPTH",
     "MAX_EMPTY",
@@ -70,7 +71,8 @@ MAX_EMPTY = 1 << 10
 """Largest product of the other axes where an axis is 0. No byte of the payload pays for these axes, but whoever sums
 over the empty one gets as many elements: 1024 ciphertexts under the longest key are one mebibyte."""
 
-_FIXED = struct.Struct("<4sHHIQ")
+FIXED = struct.Struct("<4sHHIQ")
+"""What each frame begins with: magic, version, kind, bytes of the header, bytes of the payload."""
 _CHUNK = 1 << 16  # a stream is read in such steps, so a lying length costs no more than what was really sent
 
 T = TypeVar("T", bool, int, str, bytes, list[Any], dict[str, Any])
@@ -79,7 +81,7 @@ T = TypeVar("T", bool, int, str, bytes, list[Any], dict[str, Any])
 class Kind(IntEnum):
     """What a frame holds.
 
-    ``MESSAGE`` is a note between the processes of one job (a roster, a request, progress); its header says what.
+    ``MESSAGE`` is a note between the processes of one job (a roster, a request, progress); its header says which.
 
     Examples
     --------
@@ -222,20 +224,20 @@ def decode(data: bytes | bytearray | memoryview, kind: Kind | None = None, *, ma
     >>> decode(b"BTK1" + bytes(99), Kind.PLAN)
     Traceback (most recent call last):
         ...
-    bluetusk.errors.FrameError: frame version 0 is unknown, this release reads version 1: upgrade bluetusk
+    bluetusk.errors.FrameError: frame version 0 is unknown; this release reads version 1: upgrade bluetusk
     """
     try:
         view = memoryview(data).cast("B")
     except TypeError:
         kind_of = "a view that is not contiguous" if isinstance(data, memoryview) else type(data).__name__
         raise TypeError(f"data must be bytes, a bytearray or a contiguous view of them, not {kind_of}") from None
-    got, header_len, payload_len = _fixed(bytes(view[: _FIXED.size]), kind, max_payload)
-    there = view.nbytes - _FIXED.size
+    got, header_len, payload_len = _fixed(bytes(view[: FIXED.size]), kind, max_payload)
+    there = view.nbytes - FIXED.size
     if header_len + payload_len != there:
         what = "truncated" if header_len + payload_len > there else "followed by other bytes"
-        raise FrameError(f"frame is {what}: its lengths say {header_len + payload_len} bytes, there are {there}")
-    header = unpack(view[_FIXED.size : _FIXED.size + header_len])
-    return Frame(got, VERSION, header, view[_FIXED.size + header_len :])
+        raise FrameError(f"frame is {what}: its header gives {header_len + payload_len} bytes, {there} are there")
+    header = unpack(view[FIXED.size : FIXED.size + header_len])
+    return Frame(got, VERSION, header, view[FIXED.size + header_len :])
 
 
 def write_header(fp: BinaryIO, kind: Kind, header: Mapping[str, Any], payload_len: int) -> int:
@@ -244,7 +246,7 @@ def write_header(fp: BinaryIO, kind: Kind, header: Mapping[str, Any], payload_le
     Parameters
     ----------
     fp : binary file object
-        Where to write.
+        The stream to write to.
     kind : Kind
         What the frame holds.
     header : mapping of str to value
@@ -284,7 +286,7 @@ def read_header(
     Parameters
     ----------
     fp : binary file object
-        Where to read.
+        The stream to read from.
     kind : Kind, optional
         The kind that is expected; None takes any known one.
     max_payload : int, optional
@@ -295,7 +297,7 @@ def read_header(
     header : dict
         The header map.
     payload_len : int
-        Bytes that follow. It is the writer's word: compare it with what the header implies before allocating.
+        Bytes that follow. The writer states it: compare it with what the header implies before allocating.
 
     Raises
     ------
@@ -318,7 +320,7 @@ def read_frame(fp: BinaryIO, kind: Kind | None = None, *, max_payload: int) -> F
     Parameters
     ----------
     fp : binary file object
-        Where to read.
+        The stream to read from.
     kind : Kind, optional
         The kind that is expected; None takes any known one.
     max_payload : int
@@ -327,7 +329,7 @@ def read_frame(fp: BinaryIO, kind: Kind | None = None, *, max_payload: int) -> F
     Returns
     -------
     Frame
-        With a payload of its own. Memory grows with the bytes that arrive, not with the length that is claimed.
+        Its payload is in new memory, which grows with the bytes that arrive, not with the length that is claimed.
 
     Raises
     ------
@@ -351,7 +353,7 @@ def read_exact(fp: BinaryIO, view: bytearray | memoryview) -> None:
     Parameters
     ----------
     fp : binary file object
-        Where to read; short reads are repeated.
+        The stream to read from; short reads are repeated.
     view : writable bytes-like
         What to fill.
 
@@ -360,7 +362,7 @@ def read_exact(fp: BinaryIO, view: bytearray | memoryview) -> None:
     FrameError
         If the stream ends before the buffer is full.
     OSError
-        If the stream is non-blocking and empty (BlockingIOError), or gives more than it was asked for.
+        If the stream is non-blocking and empty (BlockingIOError), or returns more bytes than requested.
 
     Examples
     --------
@@ -383,7 +385,7 @@ def write_all(fp: BinaryIO, data: bytes | bytearray | memoryview) -> None:
     Parameters
     ----------
     fp : binary file object
-        Where to write.
+        The stream to write to.
     data : bytes-like
         What to write.
 
@@ -392,7 +394,7 @@ def write_all(fp: BinaryIO, data: bytes | bytearray | memoryview) -> None:
     BlockingIOError
         If the stream is non-blocking and full.
     OSError
-        If ``write`` returns anything but how much of what it was given it took, at least one byte.
+        If ``write`` returns anything but the number of bytes that it wrote, at least one.
 
     Examples
     --------
@@ -410,8 +412,8 @@ def write_all(fp: BinaryIO, data: bytes | bytearray | memoryview) -> None:
             raise BlockingIOError("the stream is non-blocking and full: give a blocking one")
         if isinstance(done, bool) or not isinstance(done, int) or not 0 < done <= part.nbytes:
             raise OSError(
-                f"write() of the stream returned {done!r} for {part.nbytes} bytes, not how many of them it took: "
-                "give a file object of the io module, or one that keeps to its rules"
+                f"write() of the stream returned {done!r} for {part.nbytes} bytes instead of how many it wrote: "
+                "give a file object of the io module, or one that follows its rules"
             )
         rest = rest[done:]
 
@@ -512,12 +514,12 @@ def field(
     if high is not None and size > high:
         raise FrameError(f"{what}frame field {name!r} is {size}, above the largest allowed, {high}")
     if choices is not None and value not in choices:
-        raise FrameError(f"frame field {name!r} is {repr(value)[:64]}, none of {', '.join(map(repr, choices))}")
+        raise FrameError(f"frame field {name!r} is {repr(value)[:64]}, not one of {', '.join(map(repr, choices))}")
     if items is not None:
         inside: Collection[Any] = value.values() if isinstance(value, dict) else value
         for item in inside:
             if item.__class__ is not items:
-                raise FrameError(f"frame field {name!r} holds a {item.__class__.__name__}, not only {items.__name__}")
+                raise FrameError(f"frame field {name!r} holds a {item.__class__.__name__}, takes only {items.__name__}")
     return value  # type: ignore[no-any-return]
 
 
@@ -556,7 +558,7 @@ def shape_field(
     Raises
     ------
     FrameError
-        If the field is missing, is no list of non-negative ints, is beyond a limit or disagrees with the payload.
+        If the field is missing, not a list of non-negative ints, beyond a limit, or disagrees with the payload.
 
     Examples
     --------
@@ -573,9 +575,7 @@ axis is 0, the product of the others is at most 2^10
     if any(not 0 <= d <= size for d in shape) or math.prod(max(d, 1) for d in shape) > most:
         raise FrameError(f"frame field {name!r} is out of range: {shape_text(size, empty)}")
     if payload is not None and math.prod(shape) * itemsize != payload:
-        raise FrameError(
-            f"frame field {name!r} needs a payload of {math.prod(shape) * itemsize} bytes, there are {payload}"
-        )
+        raise FrameError(f"frame field {name!r} needs a payload of {math.prod(shape) * itemsize} bytes, not {payload}")
     return shape
 
 
@@ -599,18 +599,18 @@ def _head(kind: Kind, header: Mapping[str, Any], payload_len: int) -> bytes:
     if not 0 <= payload_len < 1 << 64:
         raise ValueError(f"payload_len is {payload_len}: it must be a length in bytes")
     body = pack(header)
-    return _FIXED.pack(MAGIC, VERSION, Kind(kind), len(body), payload_len) + body
+    return FIXED.pack(MAGIC, VERSION, Kind(kind), len(body), payload_len) + body
 
 
 def _fixed(view: bytes, kind: Kind | None, max_payload: int | None) -> tuple[Kind, int, int]:
     """Parse the fixed header: kind, length of the header map, length of the payload."""
-    if len(view) < _FIXED.size:
-        raise FrameError(f"frame is truncated: {len(view)} bytes are fewer than its fixed header of {_FIXED.size}")
-    magic, version, code, header_len, payload_len = _FIXED.unpack(view)
+    if len(view) < FIXED.size:
+        raise FrameError(f"frame is truncated: {len(view)} bytes are fewer than its fixed header of {FIXED.size}")
+    magic, version, code, header_len, payload_len = FIXED.unpack(view)
     if magic != MAGIC:
         raise FrameError(f"not a bluetusk frame: it starts with {magic.hex()}, not {MAGIC.hex()}")
     if version != VERSION:
-        raise FrameError(f"frame version {version} is unknown, this release reads version {VERSION}: upgrade bluetusk")
+        raise FrameError(f"frame version {version} is unknown; this release reads version {VERSION}: upgrade bluetusk")
     try:
         got = Kind(code)
     except ValueError:
@@ -625,7 +625,7 @@ def _fixed(view: bytes, kind: Kind | None, max_payload: int | None) -> tuple[Kin
 
 
 def _read_head(fp: BinaryIO, kind: Kind | None, max_payload: int | None) -> tuple[Kind, dict[str, Any], int]:
-    got, header_len, payload_len = _fixed(bytes(_read_bytes(fp, _FIXED.size)), kind, max_payload)
+    got, header_len, payload_len = _fixed(bytes(_read_bytes(fp, FIXED.size)), kind, max_payload)
     return got, unpack(_read_bytes(fp, header_len)), payload_len
 
 

@@ -101,7 +101,7 @@ def test_never_both_kinds_of_share_for_one_peer(make):
     [
         (flags(6, absent=[1]), "leaves this client out"),
         (flags(6) + b"\0", "followed by other bytes"),
-        (b"", "takes 1 bytes for 6 clients, there are 0"),
+        (b"", "takes 1 bytes for 6 clients, not 0"),
         (b"\x7f", "names clients that did not advertise"),
     ],
 )
@@ -149,10 +149,10 @@ def swapped(rows, i, at, data):
         (lambda r: [r[1], r[0], *r[2:]], "in their order"),
         (lambda r: [r[0], *r], "in their order"),
         (lambda r: swapped(r, 5, 0, (77).to_bytes(4, "little")), "in their order"),
-        (lambda r: swapped(r, 0, 4, r[2][4:36]), "holds a key twice"),
-        (lambda r: swapped(r, 0, 36, r[2][36:68]), "holds a key twice"),
-        (lambda r: swapped(r, 0, 4, r[1][36:68]), "holds a key twice"),
-        (lambda r: [*r, b"x"], "no multiple of 100"),
+        (lambda r: swapped(r, 0, 4, r[2][4:36]), "repeats a key"),
+        (lambda r: swapped(r, 0, 36, r[2][36:68]), "repeats a key"),
+        (lambda r: swapped(r, 0, 4, r[1][36:68]), "repeats a key"),
+        (lambda r: [*r, b"x"], "not a multiple of 100"),
         (lambda r: [], "in their order"),
     ],
 )
@@ -222,7 +222,7 @@ def test_deliveries_that_are_refused(make, plan):
     case(lambda h, r: h + join(r[1:]), "not those that the graph gives")
     case(lambda h, r: h + join([r[1], r[0], *r[2:]]), "in their order")
     case(lambda h, r: h + join([r[0], *r]), "in their order")
-    case(lambda h, r: h + join(r)[:-1], "not whole records")
+    case(lambda h, r: h + join(r)[:-1], "not a whole number of records")
     case(lambda h, r: h + join(sorted([*r, me + r[0][4:]], key=place_of)), "from itself")
     case(lambda h, r: flags(plan.clients, [1]) + join(r), "leaves this client out")
     case(lambda h, r: flags(plan.clients, [place_of(r[0])]) + join(r), "not those of clients in the set")
@@ -290,11 +290,11 @@ def test_the_consent_that_a_malicious_server_needs(make):
 
     join = b"".join
     case(lambda h, r: flags(6, [0]) + join(r), "another set of clients than this client consented to")
-    case(lambda h, r: h + join(r[:3]), "3 clients signed the set, 4 must")
+    case(lambda h, r: h + join(r[:3]), "3 clients signed the set, but 4 must")
     case(lambda h, r: h + join([*r[:3], r[0]]), "in their order")
     case(lambda h, r: h + join([*r[:3], r[3][:20] + bytes([r[3][20] ^ 1]) + r[3][21:]]), "did not sign this set")
     case(lambda h, r: h + join([*r[:3], (5).to_bytes(4, "little") + r[3][4:]]), "'c005' did not sign")
-    case(lambda h, r: h + join(r)[:-1], "not whole records")
+    case(lambda h, r: h + join(r)[:-1], "not a whole number of records")
     case(lambda h, r: h, "0 clients signed")
     _, _, client, message = consenting(make, plan)
     assert len(client.step(message)) == 1
@@ -407,7 +407,7 @@ def test_foreign_early_and_late_messages_change_nothing(make):
         with pytest.raises(FrameError, match="another configuration"):
             client.step(other)
     payload = bytes(decode(delivery[ME]).payload)
-    with pytest.raises(FrameError, match="for round 1, this client is in 0"):
+    with pytest.raises(FrameError, match="for round 1, not 0"):
         client.step(forge(world, Kind.SECAGG_DELIVERY, {"to": 1}, payload, round=1))
     with pytest.raises(FrameError, match="signature is not the sender's"):
         client.step(forge(world, Kind.SECAGG_DELIVERY, {"to": 1}, payload, key=world.keys["c002"]))
@@ -587,7 +587,7 @@ def test_states_that_are_refused(make, tmp_path):
         changed[at // 8] ^= 1 << at % 8
         with pytest.raises(FrameError):
             secagg.Client.from_bytes(bytes(changed), world.session, world.keys[ME], KEY, journal=tmp_path / "j")
-    with pytest.raises(ValueError, match="without one cannot be saved"):
+    with pytest.raises(ValueError, match="journal is missing"):
         make(4).client(ME).to_bytes(KEY)
 
 

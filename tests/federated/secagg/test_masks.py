@@ -57,7 +57,7 @@ def test_exhaustive_cancellation_in_8_bits(make, n):
                 place: (np.arange(1, n + 1), share_keys([peers[place].mask_secret], session.plan.threshold, n)[:, 0])
                 for place in edges
             }
-            apply(total, masks_of_dropped(session, roster, 0, shares, edges))
+            apply(total, masks_of_dropped(roster, shares, edges))
             expected = [sum(r * (2 * me + 1) for me in survivors) % 256 for r in range(256)]
             assert (total & 255).tolist() == expected
 

@@ -187,7 +187,7 @@ def test_shares_for_the_wrong_holders(make):
                 server, bad, "holders that the graph gives" if server._now.roster.holders is not None else "different"
             )
         bad = tagged(world.session, 0, Kind.SECAGG_SHARES, {"sender": 1}, payload[:-1], key)
-        rejected(server, bad, "not whole records")
+        rejected(server, bad, "not a whole number of records")
         assert server.step(message)
         finish(world, server, clients)
 
@@ -204,7 +204,7 @@ def test_masked_vectors_of_a_wrong_form(make):
 
     rejected(server, say(payload + b"\0"), "takes 15 bytes, not 16")
     rejected(server, say(payload[:-1]), "takes 15 bytes, not 14")
-    rejected(server, say(payload[:-1] + bytes([payload[-1] | 0x80])), "bits behind the last word are not 0")
+    rejected(server, say(payload[:-1] + bytes([payload[-1] | 0x80])), "bits after the last word are not 0")
     before = server._now.dealt.total.copy()
     rejected(
         server, tagged(world.session, 0, Kind.SECAGG_MASKED, {"sender": 1}, payload, server._round.pairs[2]), "the tag"
@@ -248,11 +248,11 @@ def test_answers_of_a_wrong_form(make):
     world, server, clients, message = held_back(make, "unmask")
     rows = rows_of(server, message)
     for changed, match in (
-        ([*rows, rows[0]], "one twice"),
+        ([*rows, rows[0]], "or repeats one"),
         ([(6).to_bytes(4, "little") + rows[0][4:], *rows[1:]], "was not given"),
         ([rows[0] + b"x"], "not hold whole shares"),
-        ([rows[0][:4] + (2**61 - 1).to_bytes(8, "little") + rows[0][12:], *rows[1:]], "outside of the field"),
-        ([rows[0][:4] + b"\xff" * 40], "outside of the field"),
+        ([rows[0][:4] + (2**61 - 1).to_bytes(8, "little") + rows[0][12:], *rows[1:]], "outside the field"),
+        ([rows[0][:4] + b"\xff" * 40], "outside the field"),
     ):
         rejected(server, reveal_of(world, server, changed), match)
     assert server.step(message)
@@ -277,7 +277,7 @@ def test_wrong_shares_are_corrected_where_there_are_more_than_the_threshold(make
         result = server.finish()
         assert (result.integers.tolist(), result.weight) == world.expected(values, weights, result.clients)
     else:
-        with pytest.raises(ProtocolAbort, match="do not give what it advertised"):
+        with pytest.raises(ProtocolAbort, match="do not reconstruct what it advertised"):
             server.finish()
         assert server.phase == "over"
 
@@ -307,7 +307,7 @@ def test_a_dealer_that_shares_another_secret(make, what):
         for name, message in server.advance().items():
             if name not in gone:
                 assert server.step(clients[name].step(message)[0])
-    with pytest.raises(ProtocolAbort, match=f"shares of '{ME}' do not give what it advertised"):
+    with pytest.raises(ProtocolAbort, match=f"shares of '{ME}' do not reconstruct what it advertised"):
         server.finish()
 
 
@@ -322,7 +322,7 @@ def test_a_dealer_whose_boxes_are_broken(make):
     while not server.last:
         for name, sent in server.advance().items():
             assert server.step(clients[name].step(sent)[0])
-    with pytest.raises(ProtocolAbort, match=f"1 clients gave shares of '{ME}', 4 are needed"):
+    with pytest.raises(ProtocolAbort, match=f"1 clients gave shares of '{ME}': unmasking takes 4"):
         server.finish()
 
 
@@ -339,7 +339,7 @@ def test_a_weight_that_nobody_may_use(make, weight):
     while not server.last:
         for name, message in server.advance().items():
             assert server.step(clients[name].step(message)[0])
-    with pytest.raises(ProtocolAbort, match="weight is not one that its clients can have"):
+    with pytest.raises(ProtocolAbort, match="weight is impossible for its clients"):
         server.finish()
     assert server.phase == "over"
 
@@ -353,7 +353,7 @@ def test_values_beyond_the_limit(make):
     while not server.last:
         for name, message in server.advance().items():
             assert server.step(clients[name].step(message)[0])
-    with pytest.raises(EncodingOverflow, match="exceeds what its weight allows"):
+    with pytest.raises(EncodingOverflow, match="exceeds its weight's limit"):
         server.finish()
 
 
@@ -363,10 +363,10 @@ def test_values_beyond_the_limit(make):
 @pytest.mark.parametrize(
     ("phase", "match"),
     [
-        ("advertise", "3 clients advertised keys, at least 4 are needed"),
-        ("shares", "3 clients shared their keys, at least 4 are needed"),
-        ("masked", "3 clients sent their masked vectors, at least 4 are needed"),
-        ("consent", "3 clients consented to the set of clients in the sum, at least 4 are needed"),
+        ("advertise", "3 clients advertised keys; at least 4 are needed"),
+        ("shares", "3 clients shared their keys; at least 4 are needed"),
+        ("masked", "3 clients sent their masked vectors; at least 4 are needed"),
+        ("consent", "3 clients consented to the set of clients in the sum; at least 4 are needed"),
     ],
 )
 def test_too_few_clients_end_the_round(make, phase, match):
@@ -389,7 +389,7 @@ def test_too_few_clients_end_the_round(make, phase, match):
 def test_too_few_answers_end_the_round(make):
     world = make(secagg.plan(6, dropout=0.34))
     server, _, _ = world.to("unmask", drop=[(name, "unmask") for name in world.names[:3]])
-    with pytest.raises(ProtocolAbort, match="clients gave shares of 'c000', 4 are needed"):
+    with pytest.raises(ProtocolAbort, match="clients gave shares of 'c000': unmasking takes 4"):
         server.finish()
     with pytest.raises(ProtocolAbort, match="'over'"):
         server.finish()

@@ -60,7 +60,7 @@ def test_key_derivation(monkeypatch: pytest.MonkeyPatch) -> None:
         seen.append((type(algorithm), length, salt, info))
         return HKDF(algorithm, length, wanted["salt"], wanted["info"])
 
-    monkeypatch.setattr("bluetusk.federated.secagg.masks.HKDF", hkdf)
+    monkeypatch.setattr("bluetusk.storage.sealed.HKDF", hkdf)
     for wanted in vectors("hkdf_sha256"):
         assert derive(wanted["ikm"], b"salt", 258, b"purpose", b"one", b"two") == wanted["okm"][:32]
         assert (

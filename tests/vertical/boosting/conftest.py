@@ -82,7 +82,7 @@ def toy(rows, features, *, missing=0.0, values=0, seed=0):
 @pytest.fixture
 def one_key(keypair, monkeypatch):
     """Let every guest take the session's key pair."""
-    monkeypatch.setattr(_boosting_guest, "ephemeral_key", lambda bits, threads: keypair[1])
+    monkeypatch.setattr(_boosting_guest, "ephemeral_key", lambda bits: keypair[1])
 
 
 @pytest.fixture

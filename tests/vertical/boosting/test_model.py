@@ -132,7 +132,7 @@ def test_halves_of_different_models_do_not_predict(fitted, parties, toy):
     made, tables, y = fitted
     other = parties(1, **P).fit(tables, 1 - y[::-1])
     made.hosts[0]._half = other.hosts[0]._half
-    with pytest.raises(bt.ProtocolAbort, match="one model"):
+    with pytest.raises(bt.ProtocolAbort, match="different models"):
         made.predict_proba(tables)
 
 
@@ -170,7 +170,7 @@ def test_rows_must_be_as_many(parties, toy):
 )
 def test_wrong_parameters_are_named(change, error):
     link, _ = bt.vertical.local_links()
-    with pytest.raises(ValueError, match=error):
+    with pytest.raises((ValueError, bt.InvalidKey), match=error):
         bt.vertical.GradientBoosting(**change).fit([[1.0], [2.0]], [0, 1], link=link)
 
 
@@ -206,7 +206,7 @@ def test_other_calls_are_refused(fitted):
         made.hosts[0].fit(tables[1], links=made.theirs * 2)
     with pytest.raises(ValueError, match="links to all"):
         made.guest.predict(tables[0], links=made.ours * 2)
-    with pytest.raises(ValueError, match="different names"):
+    with pytest.raises(ValueError, match="2 names, but X has 1 columns"):
         made.guest.predict(tables[0][:, :1], links=made.ours)
     with pytest.raises(ValueError, match="at least one column"):
         made.hosts[0].fit(np.zeros((3, 0)), link=made.theirs[0])

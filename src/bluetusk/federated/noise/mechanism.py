@@ -6,7 +6,7 @@ cut, and the random bits come from the operating system. Each of n clients adds 
 the smallest number of *honest* clients that a sum is opened for: with fewer the noise falls short of what was accounted
 for.
 
-What follows from that, and is easily overlooked:
+Consequences that are easily overlooked:
 
 * **A sum of discrete Gaussians is not one.** It is very close when each client's sigma is 2 or more, and the gap, which
   grows with the dimension, is added by :func:`event` (Kairouz, Liu and Steinke 2021). A sum of Skellam variables has
@@ -74,14 +74,14 @@ def discrete_gaussian(
     Parameters
     ----------
     shape : int or sequence of int
-        Of the result.
+        Shape of the result.
     sigma : int, float or Fraction, optional
         The parameter s, in units of the integers, 2^-20 to 2^40; a float stands for its exact binary value. Above 1 the
         standard deviation equals it to within 10^-6 and less; below, it is smaller.
     variance : int, float or Fraction, optional
         s squared, instead of `sigma`.
     clients : int
-        Divide the variance by this, for noise that so many clients add up: the smallest number of honest ones.
+        Divide the variance by this, for noise that this many clients add up: the smallest number of honest ones.
     bits : int, optional
         Return the residues modulo ``2**bits``, 1 to 64, to be added to a masked vector.
     threads : int, optional
@@ -134,14 +134,14 @@ def skellam(
     Parameters
     ----------
     shape : int or sequence of int
-        Of the result.
+        Shape of the result.
     sigma : int, float or Fraction, optional
         The standard deviation, in units of the integers, 2^-20 to 2^40; a float stands for its exact binary value.
     variance : int, float or Fraction, optional
         Its square, instead of `sigma`.
     clients : int
-        Divide the variance by this, for noise that so many clients add up: the smallest number of honest ones. The sum
-        has Skellam's law again, exactly.
+        Divide the variance by this, for noise that this many clients add up: the smallest number of honest ones. The
+        sum has Skellam's law again, exactly.
     bits : int, optional
         Return the residues modulo ``2**bits``, 1 to 64, to be added to a masked vector.
     threads : int, optional
@@ -203,19 +203,19 @@ def event(
     dimension : int, optional
         Length of the vector. Needed for Gaussian noise of several clients.
     clients : int
-        How many clients' noises are in the sum at least.
+        The least number of clients whose noise is in the sum.
 
     Returns
     -------
     dp_accounting.ZCDpEvent
-        A line that bounds the Renyi divergence of every order above 1, for `RdpAccountant`. It is no
-        `GaussianDpEvent`: accountants take that for a continuous Gaussian and would claim, by privacy loss
-        distributions or with sampling, what is not proven for these laws.
+        A line that bounds the Renyi divergence of every order above 1, for `RdpAccountant`. It is not a
+        `GaussianDpEvent`: accountants treat that as a continuous Gaussian and would claim, by privacy loss
+        distributions or with sampling, bounds that are not proven for these laws.
 
     Raises
     ------
     ModuleNotFoundError
-        Without the extra ``dp``.
+        If the extra ``dp`` is not installed.
     TypeError, ValueError
         If an argument is of the wrong type, out of range or missing; if a client's Gaussian noise is below 1/2, where
         the sum of several is too far from a Gaussian.
@@ -401,7 +401,7 @@ def _curve(
             "give dimension, the length of the vector: the gap of a sum of discrete Gaussians grows with it"
         )
     if each < _MIN_SIGMA**2:
-        raise ValueError("sigma of one client must be at least 1/2 for a bound: give more noise, or take skellam")
+        raise ValueError("sigma of one client must be at least 1/2 for a bound: raise sigma, or use kind='skellam'")
     tau = _gap(float(each), clients)
     return _least(
         (rho, tau * d),

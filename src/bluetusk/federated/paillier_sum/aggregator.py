@@ -1,4 +1,4 @@
-"""The aggregator of a sum: it checks and adds what it cannot read."""
+"""The aggregator of a sum: checks and adds encrypted contributions that it cannot read."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from ..._locks import Locked, UnderWay, refuse_reentry
 from ..._numeric import as_int
 from ...errors import BluetuskError, FrameError, ProtocolAbort
 from ...paillier.array import CipherArray
 from ...wire.frame import Kind, check_fields, decode, field
-from ..parties import printable
+from ..parties import printable, signed_by
 from .messages import (
     MAX_REASON,
     MAX_ROUND,
@@ -36,7 +33,7 @@ __all__ = ["Accepted", "Aggregator", "Rejected"]
 
 @dataclass(frozen=True)
 class Accepted:
-    """A contribution that is part of the sum now; true in a boolean context.
+    """A contribution that is now part of the sum; true in a boolean context.
 
     Attributes
     ----------
@@ -68,7 +65,7 @@ class Rejected:
     Attributes
     ----------
     sender : str or None
-        The client that the message names; not proven where the reason is the signature or damage.
+        The client that the message names; not authenticated where the reason is the signature or damage.
     round : int or None
         The round, where it could be read.
     tensor : str or None
@@ -111,8 +108,8 @@ class Aggregator(Locked):
     """Adds encrypted contributions as they come; made by :meth:`PaillierSum.aggregator`.
 
     It has no private key and sees ciphertexts, names and sizes only. Of each open sum it keeps one encrypted vector and
-    96 bytes per client, however many contribute. A message that fails a check is rejected by name and leaves no trace
-    in a sum. Rounds open and close in a window: with `open_rounds` = k, a message may be up to k rounds ahead of the
+    96 bytes per client, however many contribute. A message that fails a check is rejected by name and changes no
+    sum. Rounds open and close in a window: with `open_rounds` = k, a message may be up to k rounds ahead of the
     newest finished one, and a sum that falls k rounds behind is dropped. Calls from several threads are safe.
 
     Parameters
@@ -156,7 +153,6 @@ class Aggregator(Locked):
         self._closed: set[tuple[int, str]] = set()
         self._running: dict[tuple[int, str], _Running] = {}
         self._rejected: dict[tuple[int, str], dict[str, str]] = {}
-        self._keys = {name: Ed25519PublicKey.from_public_bytes(key) for name, (key, _) in session.clients.items()}
         super().__init__()
 
     def add(self, message: bytes | bytearray | memoryview, *, threads: int | None = None) -> Accepted | Rejected:
@@ -165,7 +161,7 @@ class Aggregator(Locked):
         Parameters
         ----------
         message : bytes-like
-            What :meth:`Client.contribute` gave, from a peer that may send anything.
+            The result of :meth:`Client.contribute`, from an untrusted peer.
         threads : int, optional
             Threads to use.
 
@@ -179,8 +175,8 @@ class Aggregator(Locked):
         TypeError
             If `message` is not bytes-like.
         ProtocolAbort
-            If it comes in the middle of another call of this object on the same thread (from a signal handler or a
-            finaliser): the message was not looked at, add it again.
+            If called from within another call of this object on the same thread (a signal handler or a finaliser): the
+            message was not examined, add it again.
 
         Examples
         --------
@@ -263,8 +259,8 @@ class Aggregator(Locked):
         Raises
         ------
         ProtocolAbort
-            If the sum is not open, or holds fewer clients than the key holder decrypts; it then stays open. Also in the
-            middle of another call of this object on the same thread.
+            If the sum is not open, or holds fewer than `min_clients` clients; it then stays open. Also if called from
+            within another call of this object on the same thread.
 
         Examples
         --------
@@ -291,7 +287,7 @@ class Aggregator(Locked):
             have = 0 if running is None else len(running.signed)
             if running is None or have < self.session.min_clients:
                 raise ProtocolAbort(
-                    f"the sum of tensor {tensor!r} holds {have} clients, at least {self.session.min_clients} are "
+                    f"the sum of tensor {tensor!r} holds {have} clients, but at least {self.session.min_clients} are "
                     "needed: wait for more, or give the round up",
                     round=round,
                 )
@@ -317,7 +313,7 @@ class Aggregator(Locked):
         Raises
         ------
         ProtocolAbort
-            If the round is outside the window, or in the middle of another call of this object on the same thread.
+            If the round is outside the window, or if called from within another call of this object on the same thread.
 
         Examples
         --------
@@ -362,10 +358,8 @@ class Aggregator(Locked):
         if field(header, "bound", int) != stated["bound"]:
             raise FrameError("message declares another bound than the sender's largest weight gives")
         self._check_open(sender, round, tensor)
-        try:
-            self._keys[sender].verify(signature, signed_bytes(stated))
-        except InvalidSignature:
-            raise FrameError("the signature is not the sender's") from None
+        if not signed_by(session.clients[sender][0], signature, signed_bytes(stated)):
+            raise FrameError("the signature is not the sender's")
         if hashlib.sha256(frame.payload).digest() != digest:
             raise FrameError("message was damaged on its way: its hash does not match")
         plan, length = session.tensors[tensor]

@@ -1,4 +1,4 @@
-"""The client of a sum: it encrypts, signs, and keeps no secret of its own but the signing key."""
+"""The client of a sum: encrypts and signs contributions; its only secret is the signing key."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["Client"]
 class Client:
     """One client of a session; made by :meth:`PaillierSum.client`.
 
-    It holds no secret but its signing key, and no state but the last round of each tensor.
+    Its only secret is the signing key, its only state the last round of each tensor.
 
     Parameters
     ----------
@@ -83,17 +83,17 @@ class Client:
         """Encrypt and sign this client's part of a sum.
 
         The values are quantised by the tensor's plan, multiplied by the weight, and packed with the weight behind
-        them, so that the divisor of the mean arrives by the same sum.
+        them, so that the same sum also gives the divisor of the mean.
 
         Parameters
         ----------
         round : int
-            Larger than any round for which this client contributed to this tensor. After a loss on the way, send the
+            Larger than any round for which this client contributed to this tensor. If the message is lost, send the
             same bytes again.
         tensor : str
             One of the session's.
         values : array_like, shape (length,)
-            What the plan takes: any integer or float dtype.
+            Any integer or float dtype, as :meth:`FixedPoint.quantise` takes.
         weight : int, default 1
             At least 1, at most the client's declared largest. It travels encrypted only.
         threads : int, optional
@@ -109,7 +109,7 @@ class Client:
         Raises
         ------
         TypeError, ValueError
-            If an argument has the wrong type or shape, or is out of its limits; NaN and infinities.
+            If an argument has the wrong type or shape or is out of its limits, or a value is NaN or infinite.
         EncodingOverflow
             If a value exceeds the plan's clip and the plan says to raise.
         ProtocolAbort

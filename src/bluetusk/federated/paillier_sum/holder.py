@@ -1,4 +1,4 @@
-"""The role with the private key: it decrypts sums of enough clients, each once, and nothing else."""
+"""The role with the private key: decrypts sums of enough clients, each once, and nothing else."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from numpy.typing import NDArray
 
 from ... import _parallel
+from ..._closing import Closing
 from ..._numeric import as_int, as_numbers
 from ..._once import Uncopied
 from ...errors import BluetuskError, DecryptionError, FrameError, InvalidKey, ProtocolAbort
 from ...paillier.array import CipherArray
 from ...paillier.keys import PrivateKey
 from ...wire.frame import Kind, field
+from ..parties import signed_by
 from .journal import Journal
 from .messages import (
     MAX_REASON,
@@ -46,7 +46,7 @@ _ABOUT = ("session", "id", "key", "round", "tensor", "plan", "count")
 
 @dataclass(frozen=True, eq=False)
 class SumResult:
-    """What a sum came to.
+    """The result of a sum.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class SumResult:
     clients : tuple of str
         Whose contributions the sum holds, sorted.
     rejected : mapping of str to str
-        Clients whose messages the aggregator left out, and why; the aggregator's word.
+        Clients whose messages the aggregator left out, and why, as the aggregator states it.
 
     Examples
     --------
@@ -122,7 +122,7 @@ class SumResult:
         Parameters
         ----------
         data : bytes-like
-            What :meth:`to_bytes` gave.
+            The output of :meth:`to_bytes`.
         session : PaillierSum
             The session it must belong to.
 
@@ -133,7 +133,7 @@ class SumResult:
         Raises
         ------
         FrameError
-            If `data` is no result of this session, or one that its limits exclude.
+            If `data` is not a result of this session, or exceeds its limits.
 
         Examples
         --------
@@ -148,7 +148,7 @@ class SumResult:
         frame = unseal(data, Kind.SUM_RESULT, {*_ABOUT, "weight", "clients", "rejected"}, 8 * largest)
         round, tensor = check_about(session, frame.header)
         if frame.payload.nbytes != 8 * session.tensors[tensor][1]:
-            raise FrameError(f"result holds {frame.payload.nbytes} bytes of values, not 8 for each")
+            raise FrameError(f"result holds {frame.payload.nbytes} bytes of values, not 8 per value")
         clients = field(frame.header, "clients", list, items=str)
         try:
             return cls.from_integers(
@@ -174,7 +174,7 @@ class SumResult:
         clients: Any,
         rejected: Mapping[str, str] | None = None,
     ) -> SumResult:
-        """Return the result that decoded integers mean, checked against the session's limits.
+        """Build a result from decoded integers, checked against the session's limits.
 
         Parameters
         ----------
@@ -200,8 +200,8 @@ class SumResult:
         Raises
         ------
         ValueError
-            If the tensor is unknown, the clients are not distinct clients of the session and enough, the weight is not
-            one that they can have, or a value is no whole number or exceeds what that weight allows.
+            If the tensor is unknown, the clients are not distinct clients of the session or too few, the weight is
+            impossible for them, or a value is not a whole number or exceeds the largest sum for that weight.
         TypeError
             If an argument has the wrong type.
 
@@ -213,7 +213,7 @@ class SumResult:
         >>> bt.federated.SumResult.from_integers(session, 0, "x", [7, -21], 2, ["b", "a"])
         Traceback (most recent call last):
             ...
-        ValueError: integers: a value exceeds what this weight allows
+        ValueError: integers: a value exceeds the largest sum for this weight
         """
         round = as_int(round, "round", 0, MAX_ROUND)
         if tensor not in session.tensors:
@@ -226,10 +226,10 @@ class SumResult:
             raise ValueError("clients must be distinct clients of the session")
         names = tuple(sorted(listed))
         if len(names) < session.min_clients:
-            raise ValueError(f"clients: there are {len(names)}, fewer than {session.min_clients}")
+            raise ValueError(f"clients has {len(names)} names, fewer than min_clients={session.min_clients}")
         weight = as_int(weight, "weight")
-        if not len(names) <= weight <= weight_limit(session, names):  # said without the number: it was decrypted
-            raise ValueError("weight is not one that these clients can have")
+        if not len(names) <= weight <= weight_limit(session, names):  # the message omits the number: it was decrypted
+            raise ValueError("weight is outside the range that these clients' weights allow")
         exact = _integers(integers, length, plan.limit * weight)  # <= Q W < 2^63
         exact.flags.writeable = False
         return cls(
@@ -252,11 +252,11 @@ def _integers(integers: Any, length: int, limit: int) -> NDArray[np.int64]:
     if values.dtype.kind == "f" or any(value.__class__ is Fraction for value in values.tolist()):
         raise ValueError("integers must be whole numbers of an integer dtype: give the quantised sums")
     if bool(np.any(values > limit)) or bool(np.any(values < -limit)):
-        raise ValueError("integers: a value exceeds what this weight allows")
+        raise ValueError("integers: a value exceeds the largest sum for this weight")
     return np.array(values, np.int64)
 
 
-class KeyHolder(Uncopied):
+class KeyHolder(Closing, Uncopied):
     """Decrypts sums; made by :meth:`PaillierSum.key_holder`.
 
     It decrypts at most one sum per (session, round, tensor), ever: that the sum is being decrypted is on the disk
@@ -264,7 +264,7 @@ class KeyHolder(Uncopied):
     clients would show one client's vector by their difference. A sum whose decryption fails or is interrupted is spent
     too (repeated attempts would make an oracle); start a new round.
 
-    It never sees a contribution. It must not work together with the aggregator, who has them all.
+    It never sees a contribution. It must not collude with the aggregator, which has them all.
 
     Parameters
     ----------
@@ -314,7 +314,6 @@ class KeyHolder(Uncopied):
             raise InvalidKey("private_key does not belong to this session's public key: open the session's own key")
         self.session = session
         self._private_key = private_key
-        self._keys = {name: Ed25519PublicKey.from_public_bytes(key) for name, (key, _) in session.clients.items()}
         self._journal = Journal(state, session.hash)
 
     def open(
@@ -324,12 +323,12 @@ class KeyHolder(Uncopied):
         threads: int | None = None,
         progress: _parallel.Progress | None = None,
     ) -> SumResult:
-        """Check a total, note it as decrypted, decrypt it and check what came out.
+        """Check a total, note it as decrypted, decrypt it and check the result.
 
         Parameters
         ----------
         total : bytes-like
-            What :meth:`Aggregator.finish` gave, from a peer that may send anything.
+            The result of :meth:`Aggregator.finish`, from an untrusted peer.
         threads : int, optional
             Threads to use.
         progress : callable, optional
@@ -343,12 +342,12 @@ class KeyHolder(Uncopied):
         ------
         ProtocolAbort
             If the total is refused before the key is used: malformed, from another session, with a wrong signature or
-            too few clients, or its sum was already decrypted. What it says depends on nothing secret.
+            too few clients, or its sum was already decrypted. The message does not depend on secrets.
         InvalidKey
             If the private key is closed; the sum is not spent.
         DecryptionError
-            If what was decrypted is not a sum that these clients can have, or the decryption failed; one message
-            whatever the cause. The sum is spent.
+            If the decrypted integers are not a possible sum of these clients, or the decryption failed; the same
+            message for every cause. The sum is spent.
 
         Examples
         --------
@@ -406,14 +405,6 @@ class KeyHolder(Uncopied):
         """
         self._journal.close()
 
-    def __enter__(self) -> KeyHolder:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         return f"<KeyHolder of {self.session!r}>"
 
@@ -436,12 +427,10 @@ class KeyHolder(Uncopied):
                 raise FrameError("it names a sender that is not a client of this session")
             blob = field(signed, name, bytes, length=96)
             stated = claims(session, round, tensor, name, blob[:32])
-            try:
-                self._keys[name].verify(blob[32:], signed_bytes(stated))
-            except InvalidSignature:
+            if not signed_by(session.clients[name][0], blob[32:], signed_bytes(stated)):
                 raise ProtocolAbort(
                     "the total is refused: a signature in it is not the client's", round=round, party=name
-                ) from None
+                )
         rejected = _check_rejected(session, frame.header, signed)
         plan, length = session.tensors[tensor]
         c = CipherArray.from_bytes(frame.payload, session.public_key, threads=threads)
@@ -454,7 +443,7 @@ def _check_rejected(session: PaillierSum, header: Mapping[str, Any], clients: An
     rejected = field(header, "rejected", dict, items=str)
     for name, reason in rejected.items():
         if name not in session.clients or name in clients:
-            raise FrameError("it names a rejected client that is none, or took part")
+            raise FrameError("it names a rejected client that is not in the session, or is in the sum")
         if len(reason) > MAX_REASON or not reason.isprintable():
             raise FrameError("it gives a reason for a rejection that is too long or not printable")
     return rejected

@@ -1,4 +1,4 @@
-"""What a key holder must never forget: which sums it has already decrypted. Other roles note their answers alike.
+"""Notes on disk which sums a key holder has decrypted; other roles note their answers in the same way.
 
 An append-only text file. Its lines are::
 
@@ -64,7 +64,7 @@ class Journal(Locked, Uncopied):
         Raises
         ------
         ProtocolAbort
-            If it was, or if this journal may not be used (any more).
+            If it was, or if this journal is closed or belongs to the parent process.
         """
         if self._file.closed:
             raise ProtocolAbort(f"the {self._owner} is closed: open a new one on the same state file", round=round)
@@ -87,8 +87,8 @@ class Journal(Locked, Uncopied):
         Raises
         ------
         ProtocolAbort
-            If it already was, if the note could not be written, or if it is asked for in the middle of another note, by
-            a signal handler or a finaliser: then the key must not be used.
+            If it already was, if the note could not be written, or if called from within another note (by a signal
+            handler or a finaliser): then the key must not be used.
         """
         self.check(round, tensor)
         refuse_reentry(self._lock, "note in this file")

@@ -79,8 +79,7 @@ def signed_bytes(stated: dict[str, Any]) -> bytes:
 
 def weight_limit(session: PaillierSum, senders: Collection[str]) -> int:
     """Return the largest weight that the sum over these clients can have."""
-    limits: list[int] = [session.clients[name][1] for name in senders]
-    return sum(limits)
+    return sum(session.clients[name][1] for name in senders)
 
 
 def max_frame(session: PaillierSum) -> int:

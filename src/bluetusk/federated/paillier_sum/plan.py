@@ -6,16 +6,16 @@ keeps nothing but the sum. The *key holder* sees no contribution, only totals; i
 total and decrypts one sum per (session, round, tensor), ever.
 
 What a sum reveals, and to whom
-    The key holder, and whoever it tells, learns the sum, the sum of the weights and who took part. The aggregator
-    learns who took part. Nobody learns a single client's vector or weight, provided that the key holder and the
-    aggregator do not work together: **together they can decrypt any contribution**.
+    The key holder, and whoever receives its results, learns the sum, the sum of the weights and who took part. The
+    aggregator learns who took part. Nobody learns a single client's vector or weight, provided that the key holder and
+    the aggregator do not collude: **together they can decrypt any contribution**.
 
 What is not protected
     A client may lie about its values within the plan's limits and about its weight within its declared largest; it can
     spoil a sum, not crash or relabel one. The key holder cannot verify that the aggregator really added what was
     signed: it notices a total whose weight does not fit the clients named in it, or that exceeds their limits, but an
     aggregator that deviates could pass one client's ciphertext for a total. Sums of almost the same clients over many
-    rounds say something about the difference; no noise (differential privacy) is added here. Results are not signed:
+    rounds reveal something about the difference; no noise (differential privacy) is added here. Results are not signed:
     send totals and results over authenticated channels.
 """
 
@@ -25,7 +25,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -33,15 +33,12 @@ from ..._numeric import as_int
 from ...encoding import FixedPoint
 from ...errors import BluetuskError, FrameError
 from ...paillier.fingerprint import spoken
-from ...paillier.keys import PublicKey
+from ...paillier.keys import PrivateKey, PublicKey
 from ...wire.frame import Kind, check_fields, decode, encode, field
 from ..parties import Agreement, check_bytes, check_clients, check_name
 from .aggregator import Aggregator
 from .client import Client
 from .holder import KeyHolder
-
-if TYPE_CHECKING:
-    from ...paillier.keys import PrivateKey
 
 __all__ = ["MAX_CLIENTS", "MAX_TENSORS", "PaillierSum"]
 
@@ -67,7 +64,7 @@ class PaillierSum(Agreement):
         For each client its Ed25519 public key (32 bytes) and the largest weight it may use. For every tensor the sum of
         these weights must not exceed the plan's ``max_weight``, so that no sum can overflow a slot.
     min_clients : int, default 3
-        The key holder decrypts no sum of fewer; at least 2.
+        The key holder decrypts only sums of at least this many clients; at least 2.
     session_id : bytes, optional
         16 bytes; fresh random ones by default. Two sessions with the same configuration differ by it.
 
@@ -216,7 +213,7 @@ class PaillierSum(Agreement):
         Parameters
         ----------
         first_round : int, default 0
-            The first round that may come; after a restart, the round where to go on.
+            The first round that may come; after a restart, the round to continue with.
         open_rounds : int, default 4
             How many rounds may be open at once; it bounds the memory.
 
@@ -312,7 +309,7 @@ class PaillierSum(Agreement):
         Parameters
         ----------
         data : bytes-like
-            What :meth:`to_bytes` gave.
+            The output of :meth:`to_bytes`.
 
         Returns
         -------
@@ -321,7 +318,7 @@ class PaillierSum(Agreement):
         Raises
         ------
         FrameError
-            If `data` is no such frame, or what it says is not allowed.
+            If `data` is not such a frame, or holds a configuration that the constructor refuses.
         InvalidKey
             If the public key in it fails a check.
 
@@ -358,7 +355,7 @@ class PaillierSum(Agreement):
         except (TypeError, ValueError) as err:
             raise FrameError(f"the session's configuration is not allowed: {err}") from None
         if key.fingerprint != fingerprint:
-            raise FrameError("the session names another key than the one it carries: ask its maker for a new one")
+            raise FrameError("the session's key does not match its fingerprint field: get a new session from its maker")
         return session
 
     def _header(self) -> dict[str, Any]:
@@ -395,8 +392,8 @@ def _check_tensors(
         plan.check_key(key_bits, packed=True)
         if weight > plan.max_weight:
             raise ValueError(
-                f"tensors[{name!r}]: the clients' largest weights add up to {weight}, the plan holds {plan.max_weight}"
-                ": lower them or raise the plan's max_weight"
+                f"tensors[{name!r}]: the clients' largest weights add up to {weight}, above "
+                f"max_weight={plan.max_weight} of the plan: lower them or raise the plan's max_weight"
             )
         checked[name] = (plan, as_int(length, f"tensors[{name!r}]: the length", 1, _MAX_LENGTH))
     return checked

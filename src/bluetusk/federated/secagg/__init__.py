@@ -2,7 +2,7 @@
 
 Clients mask their vectors against each other with streams that cancel in the sum; a server that follows the protocol
 learns the sum and nothing else, even if clients vanish in the middle. Bonawitz et al., CCS 2017, on the graphs of
-Bell et al., CCS 2020. All parties are state machines that exchange bytes; whoever embeds them carries the messages.
+Bell et al., CCS 2020. All parties are state machines that exchange bytes; the application carries the messages.
 
 Examples
 --------

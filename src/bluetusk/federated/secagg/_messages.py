@@ -1,4 +1,4 @@
-"""What the messages of secure aggregation say, who vouches for them, and the checks that every party makes alike.
+"""Builds, signs and checks the messages of secure aggregation, for all parties alike.
 
 Clients sign what they advertise with their identity key, and in malicious mode the view that they consent to. The
 server signs all it sends. Everything else that a client sends is authenticated under a key that it shares with the
@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 from numpy.typing import NDArray
 
 from ...errors import FrameError
 from ...wire.frame import Frame, Kind, check_fields, encode, field
+from ..parties import signed_by
 from ._ids import ClientId
 from .boxes import Data
 from .masks import derive
@@ -82,12 +83,9 @@ def check_signed(frame: Frame, fields: Collection[str], key: bytes) -> None:
     """Check the fields and the signature of what :func:`signed` made."""
     check_fields(frame.header, {"session", "round", "digest", "signature", *fields})
     stated = {name: value for name, value in frame.header.items() if name != "signature"}
-    try:
-        Ed25519PublicKey.from_public_bytes(key).verify(
-            field(frame.header, "signature", bytes, length=64), _SIGNED + encode(frame.kind, stated)
-        )
-    except (InvalidSignature, ValueError):
-        raise FrameError("the signature is not the sender's") from None
+    signature = field(frame.header, "signature", bytes, length=64)
+    if not signed_by(key, signature, _SIGNED + encode(frame.kind, stated)):
+        raise FrameError("the signature is not the sender's")
     if hashlib.sha256(frame.payload).digest() != field(frame.header, "digest", bytes, length=32):
         raise FrameError("message was damaged on its way: its hash does not match")
 
@@ -132,7 +130,7 @@ def bitmap(chosen: NDArray[np.bool_]) -> bytes:
 def members(data: Data, m: int, what: str) -> NDArray[np.bool_]:
     """Return the set that a bitmap of m clients holds."""
     if len(data) != (m + 7) // 8:
-        raise FrameError(f"{what} takes {(m + 7) // 8} bytes for {m} clients, there are {len(data)}")
+        raise FrameError(f"{what} takes {(m + 7) // 8} bytes for {m} clients, not {len(data)}")
     bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little").astype(np.bool_)
     if bits[m:].any():
         raise FrameError(f"{what} names clients that did not advertise")

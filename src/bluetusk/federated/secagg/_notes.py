@@ -1,4 +1,4 @@
-"""What a client must never do twice in a round: start it, mask, consent, answer. Noted on disk before it is done."""
+"""Notes on disk, beforehand, what a client must never do twice in a round: start it, mask, consent, answer."""
 
 from __future__ import annotations
 

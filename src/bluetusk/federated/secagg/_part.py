@@ -1,4 +1,4 @@
-"""What a client does with each of the server's messages: check it, and answer it."""
+"""Checks and answers each of the server's messages, for one client in one round."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 
 from ..._once import Uncopied
 from ...errors import FrameError, ProtocolAbort
 from ...wire.frame import Frame, Kind, decode, encode, field
+from ..parties import signed_by
 from ._graph import draw
 from ._ids import ClientId, Place, Places, place_list, records
 from ._messages import about, bitmap, members, tagged, view_digest
@@ -21,7 +21,6 @@ from ._peer import Peer, Words, box_bytes, pack
 from ._roster import Roster
 from .boxes import Data, sealed_box
 from .masks import ring_dtype
-from .session import Session
 
 __all__ = ["ADVERTISED", "DONE", "IDLE", "OVER", "PHASES", "TURNS", "Part"]
 
@@ -41,14 +40,12 @@ class Part(Uncopied):
 
     Parameters
     ----------
-    session : Session
-        The configuration.
     client : ClientId
         Whose part it is.
     signing_key : Ed25519PrivateKey
         Its identity.
     notes : Notes or Memory
-        Where it notes what it must not do twice.
+        Notes of what it must not do twice.
     peer : Peer
         Its secrets of the round.
     words : ndarray, optional
@@ -65,14 +62,13 @@ class Part(Uncopied):
 
     def __init__(
         self,
-        session: Session,
         client: ClientId,
         signing_key: Ed25519PrivateKey,
         notes: Notes | Memory,
         peer: Peer,
         words: Words | None = None,
     ) -> None:
-        self.session, self.round, self.peer, self.words = session, peer.round, peer, words
+        self.session, self.round, self.peer, self.words = peer.session, peer.round, peer, words
         self._client, self._signing_key, self._notes = client, signing_key, notes
         self.frames: dict[Kind, bytes] = {}  # the server's messages that were taken
         self._own = b""
@@ -90,7 +86,7 @@ class Part(Uncopied):
             raise FrameError("the roster does not hold the keys that this client advertised")
         if len(roster) < session.min_advertised:
             raise ProtocolAbort(
-                f"{len(roster)} clients advertised keys, at least {session.min_advertised} are needed",
+                f"{len(roster)} clients advertised keys, but at least {session.min_advertised} are needed",
                 round=self.round,
             )
         self.roster, self.me = roster, me
@@ -118,7 +114,7 @@ class Part(Uncopied):
         shared = members(frame.payload[:head], m, "the set of clients that shared their keys")
         size = 4 + box_bytes(roster.plan)
         if (frame.payload.nbytes - head) % size:
-            raise FrameError("the delivered shares are not whole records")
+            raise FrameError("the delivered shares are not a whole number of records")
         senders, boxes = records(frame.payload[head:], size)
         if np.any(np.diff(senders) <= 0) or np.any(senders >= m) or not shared[senders].all():
             raise FrameError("the delivered shares are not those of clients in the set, in their order")
@@ -132,7 +128,7 @@ class Part(Uncopied):
         if there < needed or int(shared.sum()) < session.min_clients:
             raise ProtocolAbort(
                 f"{there} of this client's holders and {int(shared.sum())} clients are left, "
-                f"{needed} and {session.min_clients} are needed",
+                f"but {needed} and {session.min_clients} are needed",
                 round=self.round,
             )
         self._shared, self.senders, self.boxes = shared, senders, boxes
@@ -196,19 +192,17 @@ class Part(Uncopied):
 
     def _check_quorum(self, survivors: NDArray[np.bool_], data: memoryview) -> None:
         if data.nbytes % 68:
-            raise FrameError("the signatures on the set of clients are not whole records")
+            raise FrameError("the signatures on the set of clients are not a whole number of records")
         places, signatures = records(data, 68)
         if np.any(np.diff(places) <= 0) or np.any(places >= len(survivors)) or not survivors[places].all():
             raise FrameError("the signatures on the set of clients are not those of its members, in their order")
         view = self._view()
         for place, signature in zip(place_list(places), signatures, strict=True):
-            name = self.roster.name(self.session, place)
-            try:
-                Ed25519PublicKey.from_public_bytes(self.session.clients[name][0]).verify(signature.tobytes(), view)
-            except (InvalidSignature, ValueError):
-                raise FrameError(f"{name!r} did not sign this set of clients") from None
+            name = self.roster.name(place)
+            if not signed_by(self.session.clients[name][0], signature.tobytes(), view):
+                raise FrameError(f"{name!r} did not sign this set of clients")
         if len(places) < self.session.plan.quorum:
-            raise FrameError(f"{len(places)} clients signed the set, {self.session.plan.quorum} must")
+            raise FrameError(f"{len(places)} clients signed the set, but {self.session.plan.quorum} must")
 
     def answer_request(self) -> bytes:
         """Reveal one share for each client: of its seed if it is in the sum, else of its key."""
@@ -229,7 +223,7 @@ class Part(Uncopied):
                 if not valid:
                     continue
                 if int(self._survivors[chosen].sum()) < plan.threshold:
-                    name = self.roster.name(self.session, place)
+                    name = self.roster.name(place)
                     raise ProtocolAbort(
                         f"the set of clients in the sum leaves {name!r} too few of the neighbours that it chose",
                         round=self.round,

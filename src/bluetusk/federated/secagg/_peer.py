@@ -75,22 +75,15 @@ class Peer(Uncopied):
     ----------
     session, round
         What they are for.
-    share_secret, mask_secret, seed : bytes, optional
-        32 bytes each; fresh ones from the operating system by default.
+    secrets : bytes, optional
+        The secret of shares, the secret of masks and the seed, 32 bytes each; fresh ones from the operating system by
+        default.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        round: int,
-        share_secret: bytes | None = None,
-        mask_secret: bytes | None = None,
-        seed: bytes | None = None,
-    ) -> None:
+    def __init__(self, session: Session, round: int, secrets: bytes | None = None) -> None:
         self.session, self.round = session, round
-        self.share_secret = os.urandom(32) if share_secret is None else share_secret
-        self.mask_secret = os.urandom(32) if mask_secret is None else mask_secret
-        self.seed = os.urandom(32) if seed is None else seed
+        raw = os.urandom(96) if secrets is None else secrets
+        self.share_secret, self.mask_secret, self.seed = raw[:32], raw[32:64], raw[64:]
         self._share_key = X25519PrivateKey.from_private_bytes(self.share_secret)
         self._mask_key = X25519PrivateKey.from_private_bytes(self.mask_secret)
         self.share_public = self._share_key.public_key().public_bytes_raw()
@@ -108,7 +101,7 @@ class Peer(Uncopied):
 
     def _agree(self, roster: Roster, place: Place) -> bytes:
         if place not in self._agreed:
-            party = roster.name(self.session, place)
+            party = roster.name(place)
             self._agreed[place] = agree(self._share_key, roster.share_keys[place], self.round, party)
         return self._agreed[place]
 
@@ -140,7 +133,7 @@ class Peer(Uncopied):
         masks: list[Mask] = [(self_mask_key(session, round, self.seed, self.mask_public), True)]
         for place in neighbours:
             theirs = roster.mask_keys[place]
-            secret = agree(self._mask_key, theirs, round, roster.name(session, place))
+            secret = agree(self._mask_key, theirs, round, roster.name(place))
             pair = (self.mask_public, theirs) if me < place else (theirs, self.mask_public)
             masks.append((mask_key(session, round, secret, *pair), me < place))
         if len(masks) < 2:

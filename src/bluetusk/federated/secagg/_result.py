@@ -1,4 +1,4 @@
-"""What a round of secure aggregation came to, and what the server says to each message."""
+"""The result of a round of secure aggregation, and the server's answer to each message."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Rejected:
     Attributes
     ----------
     sender : str or None
-        The client that the message names; not proven where the reason is a signature, a tag or damage.
+        The client that the message names; not authenticated where the reason is a signature, a tag or damage.
     round : int
         The server's round.
     phase : str

@@ -43,7 +43,7 @@ class Roster:
     Raises
     ------
     FrameError
-        If the payload is no such list, or repeats a client or a key.
+        If the payload is not such a list, or repeats a client or a key.
     ProtocolAbort
         If they are too few for the session's plan.
     """
@@ -52,8 +52,8 @@ class Roster:
         malicious = session.plan.malicious
         size = 4 + ADVERT + (_SIGNATURE if malicious else 0)
         if len(payload) % size:
-            raise FrameError(f"the roster takes {len(payload)} bytes, no multiple of {size}")
-        self.round, self.payload = round, payload
+            raise FrameError(f"the roster has {len(payload)} bytes, not a multiple of {size}")
+        self.session, self.round, self.payload = session, round, payload
         self.digest = hashlib.sha256(payload).digest()
         self.clients, rows = records(payload, size)
         if len(self.clients) < 2 or np.any(np.diff(self.clients) <= 0) or self.clients[-1] >= len(session.names):
@@ -63,7 +63,7 @@ class Roster:
         self.mask_keys = [advert[32:64] for advert in adverts]
         self.commitments = [advert[64:] for advert in adverts]
         if len({*self.share_keys, *self.mask_keys}) != 2 * len(adverts):
-            raise FrameError("the roster holds a key twice")
+            raise FrameError("the roster repeats a key")
         if malicious:
             for client, advert, row in zip(self.clients.tolist(), adverts, rows, strict=True):
                 name = session.names[client]
@@ -79,7 +79,7 @@ class Roster:
             raise ProtocolAbort(
                 f"{len(self)} clients advertised keys, too few for the session's plan: {err}", round=round
             ) from None
-        self.holders = self._graph(session, round)
+        self.holders = self._graph()
 
     def __len__(self) -> int:
         return len(self.clients)
@@ -90,18 +90,19 @@ class Roster:
         flags[[self.places[client] for client in clients]] = True
         return flags
 
-    def name(self, session: Session, place: Place) -> str:
+    def name(self, place: Place) -> str:
         """Return a client's name."""
-        return session.names[int(self.clients[place])]
+        return self.session.names[int(self.clients[place])]
 
-    def _graph(self, session: Session, round: int) -> Places | None:
+    def _graph(self) -> Places | None:
         """Return every client's holders, or None where each draws its own."""
         m, plan = len(self), self.plan
         if plan.complete:
             return np.broadcast_to(np.arange(m), (m, m))
         if plan.malicious:
             return None
-        state = hashlib.sha256(b"bluetusk secagg graph\0" + session.hash + round.to_bytes(8, "little") + self.digest)
+        about_round = self.session.hash + self.round.to_bytes(8, "little")
+        state = hashlib.sha256(b"bluetusk secagg graph\0" + about_round + self.digest)
         return hashed(state.digest(), m, plan.neighbours)
 
     def held_by(self, me: Place) -> Places:

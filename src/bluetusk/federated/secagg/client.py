@@ -1,16 +1,16 @@
-"""The client of secure aggregation: it masks its vector, and helps to unmask the sum of all."""
+"""The client of secure aggregation: masks its vector, and helps to unmask the sum."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from types import TracebackType
 from typing import Any, NoReturn
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import ArrayLike
 
+from ..._closing import Closing
 from ..._numeric import as_int, as_numbers
 from ...errors import FrameError, ProtocolAbort
 from ...wire.frame import Kind, decode, field
@@ -27,12 +27,12 @@ from .session import Session
 __all__ = ["Client"]
 
 
-class Client:
+class Client(Closing):
     """One client of a session: a state machine that reads the server's messages and returns its answers.
 
     In every round it draws fresh keys and a fresh seed. It answers each kind of message once; what it may never do
-    twice is noted in the journal before the answer is returned. It does not reveal both its holder's shares of
-    anybody: the server's request is one set of clients, and says of each whether it is in the sum.
+    twice is noted in the journal before the answer is returned. It never reveals both shares that it holds of one
+    client: the server's request is one set of clients, each of them either in the sum or not.
 
     Parameters
     ----------
@@ -127,9 +127,9 @@ class Client:
         Parameters
         ----------
         round : int
-            Larger than any round that this client started. What is left of an earlier one is forgotten.
+            Larger than any round that this client started. The state of an earlier round is forgotten.
         values : array_like, shape (length,)
-            What the encoding takes: any integer or float dtype.
+            Any integer or float dtype, as :meth:`FixedPoint.quantise` takes.
         weight : int, default 1
             At least 1, at most the client's declared largest. Values are multiplied by it, and it is summed with them.
 
@@ -141,7 +141,7 @@ class Client:
         Raises
         ------
         TypeError, ValueError
-            If an argument has the wrong type or shape, or is out of its limits; NaN and infinities.
+            If an argument has the wrong type or shape or is out of its limits, or a value is NaN or infinite.
         EncodingOverflow
             If a value exceeds the encoding's clip and the encoding says to raise.
         ProtocolAbort
@@ -176,17 +176,17 @@ class Client:
         self._forget(ADVERTISED)
         self.round, self.clipped = round, clipped
         peer = Peer(session, round)
-        self._part = Part(session, self._id, self._signing_key, self._notes, peer, words)
+        self._part = Part(self._id, self._signing_key, self._notes, peer, words)
         header = {"sender": self._id}
         return [signed(session, round, Kind.SECAGG_ADVERTISE, header, peer.advert(), self._signing_key)]
 
     def step(self, message: bytes | bytearray | memoryview) -> list[bytes]:
-        """Read a message from the server and return what to answer.
+        """Read a message from the server and return the answers.
 
         Parameters
         ----------
         message : bytes-like
-            From a peer that may send anything.
+            From an untrusted peer.
 
         Returns
         -------
@@ -196,11 +196,11 @@ class Client:
         Raises
         ------
         FrameError
-            If the message is not the server's for this round, was damaged, or comes out of turn. Nothing has changed:
-            go on with other messages.
+            If the message is not the server's for this round, was damaged, or comes out of turn. The state is
+            unchanged: continue with other messages.
         ProtocolAbort
-            If the server's message breaks the protocol, or answering it would. The round's secrets are forgotten; only
-            :meth:`start` of a later round goes on.
+            If the server's message breaks the protocol, or answering it would. The round's secrets are forgotten;
+            continue with :meth:`start` of a later round.
         TypeError
             If `message` is not bytes-like.
 
@@ -218,7 +218,7 @@ class Client:
             raise FrameError(f"a message of kind {frame.kind.name} is not for a client of secure aggregation")
         round = check_about(self.session, frame.header)
         if round != self.round:
-            raise FrameError(f"message is for round {round}, this client is in {self.round}: late, replayed or early")
+            raise FrameError(f"message is for round {round}, not {self.round}: late, replayed or early")
         check_signed(frame, turn.fields, self.session.server)
         if frame.header.get("to", self._id) != self._id:
             raise FrameError("message is for another client")
@@ -291,7 +291,7 @@ class Client:
         a 0 advertised
         """
         if isinstance(self._notes, Memory):
-            raise ValueError("journal: a client without one cannot be saved, since two copies could answer twice")
+            raise ValueError("journal is missing: without one two copies of a saved client could answer twice")
         parts = {"own": b"", "chosen": b""} if self._part is None else self._part.pack()
         parts |= {f"seen {kind.name}": signature for kind, signature in self._seen.items()}
         header = {
@@ -318,11 +318,11 @@ class Client:
         Parameters
         ----------
         data : bytes-like
-            What :meth:`to_bytes` gave.
+            The output of :meth:`to_bytes`.
         session, signing_key
             As in :class:`Client`.
         key : bytes
-            That under which it was saved.
+            The key under which it was saved.
         journal : path-like
             The client's journal, never an older copy.
 
@@ -333,7 +333,7 @@ class Client:
         Raises
         ------
         FrameError
-            If `data` is no such state, or was made for another session or under another key.
+            If `data` is not such a state, or was made for another session or under another key.
         ProtocolAbort, OSError
             As in :class:`Client`.
 
@@ -349,7 +349,7 @@ class Client:
         name = field(header, "name", str)
         phase = field(header, "phase", str, choices=PHASES)
         if name not in session.clients:
-            raise FrameError("the state is of a client that the session does not have")
+            raise FrameError("the state is of a client that is not in the session")
         client = cls(session, name, signing_key, journal=journal)
         try:
             client._restore(header, parts, phase)
@@ -365,9 +365,8 @@ class Client:
         self._phase = phase
         self._seen = {kind: parts[f"seen {kind.name}"] for kind in TURNS if f"seen {kind.name}" in parts}
         if "secrets" in parts:
-            raw = parts["secrets"]
-            peer = Peer(self.session, self.round or 0, raw[:32], raw[32:64], raw[64:])
-            self._part = Part(self.session, self._id, self._signing_key, self._notes, peer)
+            peer = Peer(self.session, self.round or 0, parts["secrets"])
+            self._part = Part(self._id, self._signing_key, self._notes, peer)
             self._part.unpack(parts)
 
     def close(self) -> None:
@@ -383,14 +382,6 @@ class Client:
         """
         self._forget(OVER)
         self._notes.close()
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a client cannot be pickled or copied: two copies could answer twice; see to_bytes()")

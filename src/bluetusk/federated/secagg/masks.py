@@ -11,13 +11,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from numpy.typing import NDArray
 
 from ..._random import Stream
 from ...errors import ProtocolAbort
+from ...storage.sealed import derived
 
 __all__ = ["Mask", "agree", "apply", "derive", "is_low_order", "ring_dtype"]
 
@@ -62,7 +61,7 @@ def agree(mine: X25519PrivateKey, theirs: bytes, round: int, party: str | None) 
 def derive(secret: bytes, salt: bytes, round: int, purpose: bytes, *public: bytes) -> bytes:
     """Return 32 bytes by HKDF-SHA256 (RFC 5869), bound to what they are for."""
     info = b"bluetusk secagg " + purpose + b"\0" + round.to_bytes(8, "little") + b"".join(public)
-    return HKDF(hashes.SHA256(), 32, salt, info).derive(secret)
+    return derived(secret, info, salt)
 
 
 def apply(words: NDArray[Any], masks: Iterable[Mask]) -> None:

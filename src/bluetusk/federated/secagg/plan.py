@@ -1,4 +1,4 @@
-"""How many neighbours and which threshold: parameters of secure aggregation from exact tails.
+"""Chooses the number of neighbours and the threshold of secure aggregation from exact tails.
 
 Each of n clients shares its key and its seed among *k* others, its holders; any *t* of them reconstruct. At most
 ``floor(corrupt * n)`` clients work together with the server, and at most ``floor(dropout * (n - 1))`` of the others
@@ -29,7 +29,7 @@ overhead", CCS 2020; K. Bonawitz et al., "Practical secure aggregation for priva
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -44,17 +44,6 @@ __all__ = ["COMPLETE_UP_TO", "MAX_CLIENTS", "MAX_NEIGHBOURS", "Plan", "plan"]
 COMPLETE_UP_TO = 64
 MAX_CLIENTS = 1 << 24
 MAX_NEIGHBOURS = 1000
-_FIELDS = (
-    "clients",
-    "corrupt",
-    "dropout",
-    "malicious",
-    "complete",
-    "neighbours",
-    "threshold",
-    "security",
-    "correctness",
-)
 _NOT_INT = ("corrupt", "dropout", "malicious", "complete")
 
 
@@ -82,7 +71,7 @@ class Plan:
     Raises
     ------
     TypeError, ValueError
-        If the parameters do not keep the conditions of this module's description.
+        If the parameters do not meet the conditions of this module's description.
 
     Examples
     --------
@@ -123,7 +112,7 @@ class Plan:
             )
         if self.malicious and self.quorum > self.stay:
             raise ValueError(
-                f"dropout leaves {self.stay} clients, a malicious server needs {self.quorum} to agree: "
+                f"dropout leaves {self.stay} clients, but with a malicious server {self.quorum} must agree: "
                 "lower dropout or corrupt"
             )
 
@@ -191,8 +180,8 @@ class Plan:
     def at(self, advertised: int) -> Plan:
         """Return the plan for a round in which fewer clients advertised keys.
 
-        The corrupt clients are thought to be among those that came, and those that did not come count among those that
-        vanish: a sparse graph is planned anew for these numbers; on the complete graph the threshold stays.
+        All corrupt clients are assumed to be among those that advertised, and the others count as vanished: a sparse
+        graph is planned anew for these numbers; on the complete graph the threshold stays.
 
         Parameters
         ----------
@@ -207,7 +196,7 @@ class Plan:
         Raises
         ------
         ValueError
-            If there are too few.
+            If `advertised` is below :attr:`stay` or above `clients`.
 
         Examples
         --------
@@ -294,12 +283,15 @@ class Plan:
             raise FrameError(f"frame holds an impossible plan: {err}") from None
 
 
+_FIELDS = tuple(f.name for f in fields(Plan))
+
+
 def _read_fraction(d: Mapping[str, Any], name: str) -> Fraction:
     text = field(d, name, str, low=1, high=40)
     try:
         value = Fraction(text)
     except (ValueError, ZeroDivisionError):
-        raise FrameError(f"frame field {name!r} is no fraction") from None
+        raise FrameError(f"frame field {name!r} is not a fraction") from None
     if str(value) != text:
         raise FrameError(f"frame field {name!r} is not in canonical form")
     return value
@@ -380,7 +372,7 @@ def plan(
     Raises
     ------
     TypeError, ValueError
-        If an argument is of a wrong type or out of range, or no parameters keep the conditions.
+        If an argument is of a wrong type or out of range, or no parameters meet the conditions.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""What clients and server agree on before the first round of secure aggregation."""
+"""The configuration that clients and server agree on before the first round of secure aggregation."""
 
 from __future__ import annotations
 
@@ -45,8 +45,9 @@ class Session(Agreement):
     server : bytes
         The server's Ed25519 public key: it signs what it sends.
     min_clients : int, optional
-        Clients refuse to unmask a sum of fewer. By default the plan's threshold on the complete graph, else all but the
-        clients that the plan lets vanish; with a malicious server at least the plan's quorum. It may not be below 2.
+        Clients refuse to unmask a sum of fewer clients. By default the plan's threshold on the complete graph, else all
+        but the clients that the plan lets vanish; with a malicious server at least the plan's quorum. It may not be
+        below 2.
     session_id : bytes, optional
         16 bytes; fresh random ones by default. Two sessions with the same configuration differ by it.
 
@@ -95,22 +96,20 @@ class Session(Agreement):
             raise TypeError("a session cannot be built twice: make another one")
         named = check_clients(clients, MAX_SESSION)
         if len(named) != plan.clients:
-            raise ValueError(f"clients: the plan is for {plan.clients}, these are {len(named)}: make a plan for them")
+            raise ValueError(f"clients: the plan is for {plan.clients} clients, not {len(named)}: make a plan for them")
         if encoding.slot_bits > 64:
             raise EncodingOverflow(
-                f"encoding needs a ring of {encoding.slot_bits} bits, there are 64: lower clip, max_weight or "
-                "guard_bits"
+                f"encoding needs a ring of {encoding.slot_bits} bits, above 64: lower clip, max_weight or guard_bits"
             )
         if encoding.slot_bits < _LEAST_BITS:
             raise ValueError(
-                f"encoding gives a ring of {encoding.slot_bits} bits, at least {_LEAST_BITS} are needed: raise "
-                "guard_bits"
+                f"encoding gives a ring of {encoding.slot_bits} bits, below {_LEAST_BITS}: raise guard_bits"
             )
         total = sum(limit for _, limit in named.values())
         if total > encoding.max_weight:
             raise ValueError(
-                f"clients: their largest weights add up to {total}, the encoding holds {encoding.max_weight}: lower "
-                "them or raise its max_weight"
+                f"clients: their largest weights add up to {total}, but the encoding takes {encoding.max_weight}: "
+                "lower them or raise its max_weight"
             )
         floor = plan.quorum if plan.malicious else 2
         usual = max(3 if plan.clients > 2 else 2, plan.threshold if plan.complete else plan.stay, floor)
@@ -197,7 +196,7 @@ class Session(Agreement):
 
     @property
     def min_advertised(self) -> int:
-        """With fewer clients that advertise keys a round does not go on.
+        """The least number of clients that must advertise keys for a round to continue.
 
         Examples
         --------
@@ -241,7 +240,7 @@ class Session(Agreement):
         Parameters
         ----------
         data : bytes-like
-            What :meth:`to_bytes` gave.
+            The output of :meth:`to_bytes`.
 
         Returns
         -------
@@ -250,7 +249,7 @@ class Session(Agreement):
         Raises
         ------
         FrameError
-            If `data` is no such frame, or what it says is not allowed.
+            If `data` is not such a frame, or holds a configuration that the constructor refuses.
 
         Examples
         --------
@@ -274,7 +273,7 @@ class Session(Agreement):
         except (BluetuskError, TypeError, ValueError) as err:
             raise FrameError(f"the session's configuration is not allowed: {err}") from None
         if session.to_bytes() != bytes(data):
-            raise FrameError("the session's clients are not in their one order: ask its maker for a new one")
+            raise FrameError("the session's clients are not in canonical order: get the session again from its maker")
         return session
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Alignment: which rows the parties have in common, in one order for all, by private set intersection."""
+"""Aligns rows: finds those that all parties have, in one order for all, by private set intersection."""
 
 from __future__ import annotations
 

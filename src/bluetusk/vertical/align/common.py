@@ -1,4 +1,4 @@
-"""What both halves of an alignment share: parts of a set, tags that name common ids, points that arrive."""
+"""Shared by both halves of an alignment: the parts of a set, the tags that name common ids, the points received."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from ...errors import ProtocolAbort
 from ..protocol.link import Link, array_from
 from .psi import POINT, Points
 
-__all__ = ["MAX_PARTIES", "MAX_ROWS", "NONCE", "PARTS", "TAG", "part", "receive_points", "tags"]
+__all__ = ["MAX_PARTIES", "MAX_ROWS", "NONCE", "TAG", "receive_points", "tags"]
 
-PARTS = 8
-"""A set travels in so many parts, the unit of progress and of recovery."""
 MAX_ROWS = 1 << 32
 MAX_PARTIES = 64
 NONCE = 32
@@ -23,20 +21,15 @@ TAG = 32
 _LABEL = b"bluetusk/vertical/intersect/order/v1\0"
 
 
-def part(n: int, i: int) -> slice:
-    """Return the i-th of the parts of n elements."""
-    return slice(n * i // PARTS, n * (i + 1) // PARTS)
-
-
 def tags(ids: Sequence[str], nonces: bytes) -> list[bytes]:
-    """Return the name of each id among the common ones, under a key that all parties made."""
+    """Return each id's tag: its name among the common ids, under a key to which all parties contributed."""
     key = hashlib.sha256(_LABEL + nonces).digest()
     return [hmac.digest(key, text.encode(), "sha256") for text in ids]
 
 
 def receive_points(link: Link, topic: str, rows: int) -> Points:
-    """Receive as many compressed points as there are rows."""
+    """Receive one compressed point for each row."""
     points = array_from(link.receive(topic, parts=1).parts[0], "|u1", (rows, POINT))
-    if not np.isin(points[:, 0], (2, 3)).all():  # the rest of the check is the library's, when it computes
-        raise ProtocolAbort("what came is no list of compressed points", party=link.peer)
+    if not np.isin(points[:, 0], (2, 3)).all():  # the library checks the rest when it computes
+        raise ProtocolAbort("the peer did not send a list of compressed points", party=link.peer)
     return points

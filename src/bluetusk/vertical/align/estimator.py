@@ -1,6 +1,6 @@
-"""Alignment: which rows the parties have in common, in one order for all, by private set intersection.
+"""Aligns rows: finds those that all parties have, in one order for all, by private set intersection.
 
-The guest asks, each host answers: the guest's ids travel blinded by its key, come back blinded by both keys, and are
+The guest sends its ids blinded by its key; each host returns them blinded by both keys; there they are
 compared with the host's own blinded ids (Diffie-Hellman on P-256, ``openmined-psi``). Then the guest tells each host
 which ids all of them have, as HMACs under a key to which every party contributed; their order is the order of the rows.
 """
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from ... import _parallel
 from ..._numeric import as_int
-from ..base import check_role
+from ..base import check_role, peers_of
 from ..protocol.job import Keeper, Progress, drive
 from ..protocol.link import Link
+from ..protocol.refusal import telling
 from .common import MAX_PARTIES
 from .guest import Guest
 from .host import Host
@@ -26,6 +27,7 @@ from .ids import as_ids
 __all__ = ["intersect"]
 
 
+@telling
 def intersect(
     ids: Iterable[Any],
     *,
@@ -37,51 +39,54 @@ def intersect(
     progress: Progress | None = None,
     threads: int | None = None,
 ) -> NDArray[np.int64]:
-    """Find the ids that all parties have, without showing the others.
+    """Find the ids that all parties have, without revealing the other ids.
 
     Parameters
     ----------
     ids : iterable of str or int
-        This party's ids, one for each row, none twice. Integers stand for their decimal digits (7 and "7" are one id).
+        This party's ids, one for each row, all different. An integer stands for its decimal digits (7 and "7" are one
+        id).
     role : {"guest", "host"}
-        The guest, of which there is one, asks; hosts answer.
+        One party is the guest, who finds the matches first; all others are hosts.
     link : Link
         To the other party.
     links : sequence of Link, optional
         In place of `link`: the guest's links to several hosts.
     min_intersection : int
-        Give up if fewer ids are common to all; the largest that any party states counts. 0 takes an empty result.
+        Abort if fewer ids are common to all; the largest value of any party applies. 0 accepts an empty result.
     keeper : Keeper, optional
-        Survives a crash of either side.
+        Keeps the state of each step, so that the alignment survives a crash of either side.
     progress : callable, optional
-        Called after each step.
+        Called after each step as ``progress(task, steps taken, all steps)``.
     threads : int, optional
         Overrides :func:`bluetusk.set_num_threads`.
 
     Returns
     -------
     ndarray of int64
-        Positions in `ids` of the common ones, in an order that is the same at every party and says nothing about any
-        party's own.
+        Positions in `ids` of the common ids, in an order that is the same at every party and reveals nothing about any
+        party's row order.
 
     Raises
     ------
     TypeError, ValueError
-        If an id is neither str nor int, or comes twice.
+        If an id is neither str nor int, is a missing value, or comes twice; if `role`, `link` and `links` do not fit
+        together, or `min_intersection` is not an integer of at least 0.
     ProtocolAbort
-        If too few ids are common, a party refuses, or what came cannot be right.
+        If too few ids are common, a party refuses, or a peer's message cannot be right.
     ModuleNotFoundError
-        Without the extra ``vertical``.
+        If openmined-psi (extra ``vertical``) is not installed.
 
     Notes
     -----
-    What each side learns: the guest the number of ids of each host, and which of its own ids each host has; a host the
-    number of the guest's ids and of the parties, and which of its own ids *all* parties have. Of ids that match nothing
-    nobody learns more than how many there are. The guest finds its matches before it can see that they are too few, so
-    `min_intersection` keeps a small result from the hosts, not from the guest. Sets are what the parties say: whoever
-    puts guessed ids into his own learns whether the other has them; a policy caps how many rows may be used.
+    What each side learns: the guest learns the number of ids of each host, and which of its own ids each host has; a
+    host learns the number of the guest's ids and of the parties, and which of its own ids *all* parties have. Of ids
+    without a match, nobody learns more than their number. The guest finds its matches before it can see that they are
+    too few, so `min_intersection` keeps a small result from the hosts, not from the guest. Nothing checks that a
+    party's ids are real: a party that adds guessed ids to its set learns whether the other has them; a policy caps how
+    many rows may be used.
 
-    Points travel whole, 33 bytes for an id, so there are no false positives but collisions of SHA-256 on the curve
+    Points travel untruncated, 33 bytes for an id, so the only false positives are collisions of SHA-256 on the curve
     (below 2^-190 for 10^9 ids a side); truncation to ceil(log2 n_A) + ceil(log2 n_B) + 30 bits, which PPCA 9-2023
     clause 6 allows, would save bytes and is not used.
 
@@ -102,15 +107,11 @@ def intersect(
     >>> host.join()
     """
     check_role(role)
-    if (link is None) == (links is None):
-        raise ValueError("give one link, or links to several hosts")
-    ways = list(links) if links is not None else [link]
-    if not 1 <= len(ways) < MAX_PARTIES:
-        raise ValueError(f"links must be 1 to {MAX_PARTIES - 1}, not {len(ways)}")
-    if role == "host" and len(ways) != 1:
-        raise ValueError("a host has one link, to the guest")
-    own, least = as_ids(ids), as_int(min_intersection, "min_intersection", 0)
     _parallel.resolve_threads(threads)
+    ways = peers_of(role, link, links)
+    if len(ways) >= MAX_PARTIES:
+        raise ValueError(f"links must hold 1 to {MAX_PARTIES - 1} links, not {len(ways)}")
+    own, least = as_ids(ids), as_int(min_intersection, "min_intersection", 0)
     job: Guest | Host = Guest(own, len(ways), least, threads) if role == "guest" else Host(own, least, threads)
-    drive(job, ways, keeper=keeper, progress=progress)  # type: ignore[arg-type]
+    drive(job, ways, keeper=keeper, progress=progress)
     return job.positions

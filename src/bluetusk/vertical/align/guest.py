@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 from ...errors import ProtocolAbort
 from ...tasks import INTERSECT
 from ...wire.frame import field
+from ..protocol.job import PARTS, part_of
 from ..protocol.link import Link
 from ..protocol.state import inputs_of, pack_state, unpack_state
-from .common import MAX_ROWS, NONCE, PARTS, part, receive_points, tags
+from .common import MAX_ROWS, NONCE, receive_points, tags
 from .psi import POINT, Asker, Points
 
 __all__ = ["Guest"]
 
 
 class Guest:
-    """The guest's half: it asks, and tells what all parties have."""
+    """The guest's half: it sends its blinded ids, finds the matches and names the common ids to all hosts."""
 
     name = INTERSECT.name
     steps = 2 + 2 * PARTS
@@ -29,7 +30,7 @@ class Guest:
     def __init__(self, ids: list[str], hosts: int, least: int, threads: int | None) -> None:
         self.ids, self._own_least, self._threads = ids, least, threads
         self.inputs = inputs_of(ids, hosts, least)
-        # fresh for each host: two of them see nothing in common
+        # a fresh key for each host, so that two hosts cannot compare what they see
         self._askers = [Asker() for _ in range(hosts)]
         self._least = least
         self._nonces = b""
@@ -50,7 +51,7 @@ class Guest:
             self._tell(links)
 
     def greet(self, links: Sequence[Link]) -> None:
-        """Exchange sizes, and make the key of the order."""
+        """Exchange set sizes and make the key of the common order."""
         n, nonces, rows, least = len(self.ids), [os.urandom(NONCE)], [], self._own_least
         for link in links:
             link.authorise(INTERSECT.purpose, ["id"], n, min_intersection=self._own_least)
@@ -66,17 +67,17 @@ class Guest:
         self._nonces, self.rows, self._least = b"".join(nonces), rows, least
 
     def _ask(self, links: Sequence[Link], i: int) -> None:
-        ids = self.ids[part(len(self.ids), i)]
+        ids = self.ids[part_of(len(self.ids), i)]
         for asker, link in zip(self._askers, links, strict=True):
             link.send("request", parts=[asker.request(ids, self._threads).tobytes()])
         setups = []
         for link, rows, setup in zip(links, self.rows, self._setups, strict=True):
-            cut = part(rows, i)
+            cut = part_of(rows, i)
             setups.append(np.concatenate([setup, receive_points(link, "setup", cut.stop - cut.start)]))
         self._setups = setups
 
     def _match(self, links: Sequence[Link], i: int) -> None:
-        cut = part(len(self.ids), i)
+        cut = part_of(len(self.ids), i)
         found = []
         for asker, link, setup in zip(self._askers, links, self._setups, strict=True):
             answer = receive_points(link, "answer", cut.stop - cut.start)
@@ -100,14 +101,14 @@ class Guest:
         self.positions = common[order].astype(np.int64)
 
     def state(self) -> bytes:
-        """Return what the steps so far have changed."""
+        """Return everything that the steps so far have changed."""
         fields = {"keys": [asker.key for asker in self._askers], "nonces": self._nonces, "least": self._least}
         arrays: dict[str, NDArray[Any]] = {f"setup{k}": setup for k, setup in enumerate(self._setups)}
         arrays |= {"rows": np.array(self.rows, np.int64), "found": self.found, "positions": self.positions}
         return pack_state(self.name, fields, arrays)
 
     def restore(self, state: bytes) -> None:
-        """Go back to a state."""
+        """Return to a state."""
         fields, arrays = unpack_state(state, self.name)
         self._askers = [Asker(key) for key in fields["keys"]]
         self._nonces, self._least = fields["nonces"], fields["least"]

@@ -13,16 +13,17 @@ from ..._random import Stream
 from ...errors import ProtocolAbort
 from ...tasks import INTERSECT
 from ...wire.frame import field
+from ..protocol.job import PARTS, part_of
 from ..protocol.link import Link, array_from
 from ..protocol.state import inputs_of, pack_state, unpack_state
-from .common import MAX_PARTIES, MAX_ROWS, NONCE, PARTS, TAG, part, receive_points, tags
+from .common import MAX_PARTIES, MAX_ROWS, NONCE, TAG, receive_points, tags
 from .psi import POINT, Answerer, Points
 
 __all__ = ["Host"]
 
 
 class Host:
-    """A host's half: it answers."""
+    """A host's half: it blinds the guest's ids and sends its own, blinded."""
 
     name = INTERSECT.name
     steps = 2 + 2 * PARTS
@@ -45,14 +46,14 @@ class Host:
         elif index <= PARTS:
             self._offer(link, index - 1)
         elif index <= 2 * PARTS:
-            cut = part(self.rows, index - 1 - PARTS)
+            cut = part_of(self.rows, index - 1 - PARTS)
             answer = self._answerer.answer(self._asked[cut], link.peer, self._threads)
             link.send("answer", parts=[answer.tobytes()])
         else:
             self.learn(link)
 
     def greet(self, link: Link) -> None:
-        """Exchange sizes, and add to the key of the order."""
+        """Exchange set sizes and contribute to the key of the common order."""
         said = link.receive("hello", ("rows", "least"), parts=0).fields
         rows = field(said, "rows", int, low=0, high=MAX_ROWS)
         field(said, "least", int, low=0, high=MAX_ROWS)
@@ -61,20 +62,20 @@ class Host:
         link.send("hello", {"rows": len(self.ids), "least": self._least, "nonce": nonce})
         terms = link.receive("terms", ("least",), parts=1)
         if field(terms.fields, "least", int, low=0, high=MAX_ROWS) < self._least:
-            raise ProtocolAbort("the guest took less than this host's min_intersection", party=link.peer)
+            raise ProtocolAbort("the guest applied a min_intersection below this host's", party=link.peer)
         nonces = bytes(terms.parts[0])
         split = [nonces[k : k + NONCE] for k in range(0, len(nonces), NONCE)]
         if len(nonces) % NONCE or not 2 <= len(split) <= MAX_PARTIES or nonce not in split[1:]:
-            raise ProtocolAbort("the key of the order was made without this host", party=link.peer)
+            raise ProtocolAbort("the guest made the key of the common order without this host", party=link.peer)
         link.count("rows", len(self.ids))
         self.rows, self._nonces = rows, nonces
 
     def _offer(self, link: Link, i: int) -> None:
-        # in a private order, so that the part in which an id travels says nothing about its row
+        # in a private order, so that the part in which an id travels reveals nothing about its row
         order = np.argsort(Stream(self._seed).uint64(len(self.ids)), kind="stable")
-        ids = [self.ids[k] for k in order[part(len(self.ids), i)]]
+        ids = [self.ids[k] for k in order[part_of(len(self.ids), i)]]
         link.send("setup", parts=[self._answerer.setup(ids, self._threads).tobytes()])
-        cut = part(self.rows, i)
+        cut = part_of(self.rows, i)
         self._asked = np.concatenate([self._asked, receive_points(link, "request", cut.stop - cut.start)])
 
     def learn(self, link: Link) -> None:
@@ -86,17 +87,17 @@ class Host:
         positions = [place.get(row.tobytes(), -1) for row in told]
         named = [row.tobytes() for row in told]
         if -1 in positions or any(a >= b for a, b in itertools.pairwise(named)):
-            raise ProtocolAbort("the guest names ids that are not this host's, or twice", party=link.peer)
+            raise ProtocolAbort("the guest named an id that this host does not have, or an id twice", party=link.peer)
         link.count("values_revealed", rows)
         self.positions = np.array(positions, np.int64)
 
     def state(self) -> bytes:
-        """Return what the steps so far have changed."""
+        """Return everything that the steps so far have changed."""
         fields = {"key": self._answerer.key, "seed": self._seed, "nonces": self._nonces, "rows": self.rows}
         return pack_state(self.name, fields, {"asked": self._asked, "positions": self.positions})
 
     def restore(self, state: bytes) -> None:
-        """Go back to a state."""
+        """Return to a state."""
         fields, arrays = unpack_state(state, self.name)
         self._answerer = Answerer(fields["key"])
         self._seed, self._nonces, self.rows = fields["seed"], fields["nonces"], fields["rows"]

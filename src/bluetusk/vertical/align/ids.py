@@ -1,4 +1,4 @@
-"""Identifiers as both parties must read them."""
+"""Reads identifiers such that both parties get the same strings."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def as_ids(ids: Iterable[Any], name: str = "ids") -> list[str]:
     ----------
     ids : iterable of str or int
         A list, an array, a pandas Series. An integer stands for its decimal digits: 7 and "7" are the same id. Strings
-        are taken as they are: both parties must agree on case, blanks and leading zeros beforehand.
+        are not changed: both parties must agree on case, blanks and leading zeros beforehand.
     name : str
-        What errors call them.
+        The argument's name in errors.
 
     Returns
     -------
@@ -32,9 +32,10 @@ def as_ids(ids: Iterable[Any], name: str = "ids") -> list[str]:
     Raises
     ------
     TypeError
-        If one is neither str nor int. A float is refused because 1.0, "1.0" and 1 would be three ids.
+        If `ids` is one string, or an id is neither str nor int. A float is refused because 1.0, "1.0" and 1 would be
+        three ids.
     ValueError
-        If one comes twice, is no valid Unicode, or stands for a missing value ("", "NA", "nan" and what else pandas
+        If an id comes twice, is not valid Unicode, or stands for a missing value ("", "NA", "nan" and what else pandas
         reads so): the rows of two customers would match.
 
     Examples
@@ -55,8 +56,8 @@ def as_ids(ids: Iterable[Any], name: str = "ids") -> list[str]:
     for i, value in enumerate(values):
         if isinstance(value, bool | np.bool_) or not isinstance(value, str | numbers.Integral):
             raise TypeError(
-                f"{name}[{i}] is of type {type(value).__name__}: an id is a str, or an int, which stands for its "
-                f"digits; convert others to str in the way that the other party does"
+                f"{name}[{i}] is of type {type(value).__name__}: an id must be a str, or an int, which stands for its "
+                f"digits; convert other types to str as the other party does"
             )
         text = str(value) if isinstance(value, str) else str(int(value))
         if is_missing(text):
@@ -64,7 +65,7 @@ def as_ids(ids: Iterable[Any], name: str = "ids") -> list[str]:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise ValueError(f"{name}[{i}] holds a lone surrogate, no Unicode character: clean it first") from None
+            raise ValueError(f"{name}[{i}] contains a lone surrogate, not a Unicode character: remove it") from None
         found.append(text)
     seen: dict[str, int] = {}
     for i, text in enumerate(found):

@@ -1,13 +1,14 @@
-"""Private set intersection by the library ``openmined-psi``: Diffie-Hellman on P-256, over many threads.
+"""Calls the library ``openmined-psi`` for private set intersection (Diffie-Hellman on P-256), over many threads.
 
-The library does the cryptography; here it gets slices of a set, each thread an object of its own (one object in two
-threads crashes it), and what a peer sent is checked to be points of 33 bytes before the library sees it.
+The library does the cryptography. This module passes it slices of a set, with a separate object for each thread (one
+object in two threads crashes the library), and checks that a peer sent points of 33 bytes before the library reads
+them.
 """
 
 from __future__ import annotations
 
 import queue
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ Points = NDArray[np.uint8]
 
 
 def library() -> Any:
-    """Return the module, or say how to get it."""
+    """Return the module; ModuleNotFoundError names the package to install."""
     try:
         import private_set_intersection.python as psi
     except ImportError as error:
@@ -49,14 +50,18 @@ class _Pool:
         self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._free.put(first)
 
-    def take(self) -> Any:
-        try:
-            return self._free.get_nowait()
-        except queue.Empty:
-            return self._kind.CreateFromKey(self.key, True)
+    def run(self, n: int, work: Callable[[Any, int, int], None], cost_us: float, threads: int | None) -> None:
+        """Call ``work(object, lo, hi)`` on slices of n points, each with an object that no other thread has."""
 
-    def give(self, item: Any) -> None:
-        self._free.put(item)
+        def one(lo: int, hi: int) -> None:
+            try:
+                item = self._free.get_nowait()
+            except queue.Empty:
+                item = self._kind.CreateFromKey(self.key, True)
+            work(item, lo, hi)
+            self._free.put(item)
+
+        _parallel.run(n, one, cost_us=cost_us, threads=threads)
 
 
 def _points(elements: Any) -> Points:
@@ -79,7 +84,7 @@ class Asker:
     Parameters
     ----------
     key : bytes, optional
-        Of an earlier Asker; fresh by default.
+        The key of an earlier Asker; fresh by default.
     """
 
     def __init__(self, key: bytes | None = None) -> None:
@@ -91,12 +96,10 @@ class Asker:
         """Return the ids, blinded, in their order."""
         out = np.empty((len(ids), POINT), np.uint8)
 
-        def work(lo: int, hi: int) -> None:
-            client = self._pool.take()
+        def work(client: Any, lo: int, hi: int) -> None:
             out[lo:hi] = _points(client.CreateRequest(list(ids[lo:hi])).encrypted_elements)
-            self._pool.give(client)
 
-        _parallel.run(len(ids), work, cost_us=_US, threads=threads)
+        self._pool.run(len(ids), work, _US, threads)
         return out
 
     def matches(self, setup: Points, answer: Points, peer: str, threads: int | None = None) -> NDArray[np.bool_]:
@@ -105,29 +108,26 @@ class Asker:
         whole = self._psi.ServerSetup()
         whole.raw.encrypted_elements.extend(row.tobytes() for row in _sorted(setup))
 
-        def work(lo: int, hi: int) -> None:
-            client = self._pool.take()
+        def work(client: Any, lo: int, hi: int) -> None:
             response = _message(self._psi.Response, answer[lo:hi])
             try:
                 hits = client.GetIntersection(whole, response)
             except RuntimeError:
                 raise _no_points(peer) from None
             found[lo:hi][hits] = True
-            self._pool.give(client)
 
         # each call reads the whole set, 0.35 us an id, so slices grow with it
-        cost = min(_US, 50_000.0 * 30 / max(len(setup), 1))
-        _parallel.run(len(answer), work, cost_us=cost, threads=threads)
+        self._pool.run(len(answer), work, min(_US, 50_000.0 * 30 / max(len(setup), 1)), threads)
         return found
 
 
 class Answerer:
-    """The side whose set is asked; it learns nothing.
+    """The side that answers for its set; it learns nothing.
 
     Parameters
     ----------
     key : bytes, optional
-        Of an earlier Answerer; fresh by default.
+        The key of an earlier Answerer; fresh by default.
     """
 
     def __init__(self, key: bytes | None = None) -> None:
@@ -139,22 +139,19 @@ class Answerer:
         """Return the ids, blinded, in the order of the blinded values, which is random."""
         out = np.empty((len(ids), POINT), np.uint8)
 
-        def work(lo: int, hi: int) -> None:
-            server = self._pool.take()
+        def work(server: Any, lo: int, hi: int) -> None:
             raw = self._psi.DataStructure.RAW
             made = server.CreateSetupMessage(1e-9, hi - lo, list(ids[lo:hi]), raw)  # RAW has no false positives
             out[lo:hi] = _points(made.raw.encrypted_elements)
-            self._pool.give(server)
 
-        _parallel.run(len(ids), work, cost_us=_US, threads=threads)
+        self._pool.run(len(ids), work, _US, threads)
         return _sorted(out)
 
     def answer(self, request: Points, peer: str, threads: int | None = None) -> Points:
-        """Return what was asked, blinded once more, in its order."""
+        """Return the peer's points blinded with this side's key too, in their order."""
         out = np.empty((len(request), POINT), np.uint8)
 
-        def work(lo: int, hi: int) -> None:
-            server = self._pool.take()
+        def work(server: Any, lo: int, hi: int) -> None:
             message = _message(self._psi.Request, request[lo:hi])
             message.reveal_intersection = True
             try:
@@ -162,11 +159,10 @@ class Answerer:
             except RuntimeError:
                 raise _no_points(peer) from None
             out[lo:hi] = _points(answered.encrypted_elements)
-            self._pool.give(server)
 
-        _parallel.run(len(request), work, cost_us=_US, threads=threads)
+        self._pool.run(len(request), work, _US, threads)
         return out
 
 
 def _no_points(peer: str) -> ProtocolAbort:
-    return ProtocolAbort("what came is no list of points of the curve P-256", party=peer)
+    return ProtocolAbort("the peer sent something other than points of the curve P-256", party=peer)

@@ -1,4 +1,4 @@
-"""Weight-of-evidence binning over two or more parties: labels at the guest, columns everywhere."""
+"""Bins columns by weight of evidence over two or more parties: labels at the guest, columns everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One column's bins: how they are cut, merged, and weighed. Knows nothing of parties."""
+"""Cuts, merges and weighs the bins of one column; independent of parties."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._numeric import Floats, Ints
 from ..tables.cells import in_order
 
 __all__ = ["ColumnBins", "cut", "from_version_1", "information_value", "monotone_groups", "weights_of_evidence"]
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,19 +30,19 @@ class ColumnBins:
     edges : ndarray of float64
         Bin k holds ``edges[k - 1] <= x < edges[k]``.
     groups : list of list of str
-        For categories: the texts in each bin. Texts that are in none fall into bin `other`.
+        For categories: the texts in each bin. All other texts fall into bin `other`.
     missing, other : int
-        Bins of missing values and of categories that are rare or new; -1 where training had none.
+        Bins of missing values and of categories that are rare or new; -1 where training had no such value.
     rows : ndarray of int64
         Rows of each bin in training.
     events : ndarray of int64 or None
-        Events of each bin, where this party knows them.
+        Events of each bin; None where this party does not know them.
     woe : ndarray of float64
-        Weight of evidence of each bin; NaN before it is known.
+        Weight of evidence of each bin; NaN until it is known.
     iv : float
         Information value.
     rare : list of str or None
-        For categories: the texts in bin `other` at training; None where a file of version 1 does not tell.
+        For categories: the texts in bin `other` at training; None for a file of version 1, which does not hold them.
 
     Examples
     --------
@@ -72,11 +70,11 @@ class ColumnBins:
 
     @property
     def ordered(self) -> int:
-        """How many of the bins, the first ones, have an order."""
+        """Number of ordered bins; they come first."""
         return len(self.edges) + 1 if self.kind == "numeric" else 0
 
     def codes(self, values: NDArray[Any]) -> Ints:
-        """Return each value's bin; -1 for what training has not seen (a missing value, a new category)."""
+        """Return each value's bin; -1 for a value that training has not seen (a missing value, a new category)."""
         if self.kind == "numeric":
             codes = np.searchsorted(self.edges, values, side="right").astype(np.int64)
             codes[np.isnan(values)] = self.missing
@@ -86,7 +84,7 @@ class ColumnBins:
         return np.array([place.get(text, self.other) for text in values.tolist()], np.int64)
 
     def unseen(self, values: NDArray[Any]) -> tuple[Counter[str], int]:
-        """Return the categories that training has not seen and how often each comes, and how many values are missing.
+        """Return the categories that training has not seen with their counts, and the number of missing values.
 
         Missing values are counted only if training had none.
         """
@@ -100,11 +98,11 @@ class ColumnBins:
         return Counter({text: n for text, n in counts.items() if text not in known}), absent
 
     def transform(self, values: NDArray[Any]) -> Floats:
-        """Return each value's weight of evidence; 0 (no evidence) for what training has not seen."""
+        """Return each value's weight of evidence; 0 (no evidence) for a value that training has not seen."""
         return np.append(self.woe, 0.0)[self.codes(values)]
 
     def merged(self, groups: Ints) -> ColumnBins:
-        """Return the bins after bin k has become bin ``groups[k]``; only neighbours among ordered bins are joined."""
+        """Return the bins after bin k has become bin ``groups[k]``; only neighbouring ordered bins are joined."""
         count = int(groups.max()) + 1
         total = np.bincount(groups, self.rows, count).astype(np.int64)
         events = None if self.events is None else np.bincount(groups, self.events, count).astype(np.int64)
@@ -119,7 +117,7 @@ class ColumnBins:
         return replace(self, woe=woe, iv=float(iv), events=events)
 
     def labels(self) -> list[str]:
-        """Return what each bin holds, in words, for this party's own reports."""
+        """Return a description of each bin, for this party's reports."""
         if self.kind == "numeric":
             ends = ["-inf", *(f"{e:.6g}" for e in self.edges), "inf"]
             texts = [f"[{a}, {b})" for a, b in itertools.pairwise(ends)]
@@ -136,40 +134,18 @@ class ColumnBins:
 
     def to_plain(self) -> dict[str, Any]:
         """Return the bins as plain values for JSON."""
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "edges": self.edges.tolist(),
-            "groups": self.groups,
-            "missing": self.missing,
-            "other": self.other,
-            "rows": self.rows.tolist(),
-            "events": None if self.events is None else self.events.tolist(),
-            "woe": self.woe.tolist(),
-            "iv": self.iv,
-            "rare": self.rare,
-        }
+        arrays = {name: getattr(self, name) for name in ("edges", "rows", "events", "woe")}
+        return vars(self) | {name: None if array is None else array.tolist() for name, array in arrays.items()}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> ColumnBins:
-        """Read what :meth:`to_plain` wrote; ValueError, TypeError or KeyError if it is something else."""
+        """Read what :meth:`to_plain` wrote; ValueError, TypeError or KeyError if it is malformed."""
         rare = None if plain["rare"] is None else [str(text) for text in plain["rare"]]
         rows, woe = np.array(plain["rows"], np.int64), np.array(plain["woe"], np.float64)
         events = None if plain["events"] is None else np.array(plain["events"], np.int64)
         edges, groups = np.array(plain["edges"], np.float64), [[str(k) for k in g] for g in plain["groups"]]
-        made = cls(
-            str(plain["name"]),
-            str(plain["kind"]),
-            edges,
-            groups,
-            int(plain["missing"]),
-            int(plain["other"]),
-            rows,
-            events,
-            woe,
-            float(plain["iv"]),
-            rare,
-        )
+        name, kind, missing, other = str(plain["name"]), str(plain["kind"]), int(plain["missing"]), int(plain["other"])
+        made = cls(name, kind, edges, groups, missing, other, rows, events, woe, float(plain["iv"]), rare)
         k = len(rows)
         fits = rows.shape == woe.shape == (k,) and edges.ndim == 1 and (events is None or events.shape == (k,))
         known = made.ordered if made.kind == "numeric" else len(groups)
@@ -183,7 +159,7 @@ class ColumnBins:
             or not np.isfinite(woe).all()
             or (np.diff(edges) <= 0).any()
         ):
-            raise ValueError("bins do not fit together")
+            raise ValueError("edges, groups, counts and weights of the bins do not match")
         return made
 
 
@@ -193,7 +169,8 @@ def from_version_1(plain: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If a text and a number become one category: they had weights that cannot both hold.
+        If a text and a number become one category, since they had different weights; if a category begins with neither
+        "s" nor "n".
 
     Examples
     --------
@@ -209,7 +186,7 @@ def from_version_1(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 def _renamed(key: str) -> str:
     if key[:1] not in ("s", "n"):
-        raise ValueError("a category of version 1 begins with s or n")
+        raise ValueError("a category of version 1 must begin with s or n")
     if key[0] == "s":
         return key[1:]
     number = float(key[1:])
@@ -226,15 +203,15 @@ def cut(name: str, values: NDArray[Any], *, max_bins: int, min_rows: int) -> Col
     values : ndarray
         float64 with NaN for missing values, or texts of categories with None for missing ones.
     max_bins : int
-        Most bins of numbers; those of missing values and of categories are further ones.
+        Largest number of bins of numbers; bins of missing values and of categories come on top.
     min_rows : int
-        Least rows of a bin; there must be as many rows in all.
+        Least rows of a bin, at most the number of rows.
 
     Returns
     -------
     ColumnBins
-        Numbers: cut between the values nearest to quantiles, smaller bins joined to their smaller neighbour.
-        Categories: one bin each, rare ones together. Missing values: a bin of their own; fewer than `min_rows` join
+        Numbers: cut between the values nearest to quantiles; a bin below `min_rows` joins its smaller neighbour.
+        Categories: one bin each, rare ones together. Missing values: a separate bin; fewer than `min_rows` of them join
         the rare categories, or else the largest bin.
 
     Examples
@@ -288,7 +265,7 @@ def _cut_categories(name: str, texts: NDArray[Any], min_rows: int) -> ColumnBins
     while 0 < rest < min_rows and large:  # the rare ones together are still too few
         least = min(large, key=lambda text: (large[text], text))
         rest += large.pop(least)
-    if 0 < rest < min_rows:  # only missing values are many enough
+    if 0 < rest < min_rows:  # only the missing values reach min_rows
         rest, alone = rest + absent, False
     kept = in_order(large)
     groups, rows = [[text] for text in kept], [large[text] for text in kept]
@@ -345,9 +322,9 @@ def monotone_groups(rows: Ints, events: Ints, ordered: int, smoothing: float) ->
     Parameters
     ----------
     rows, events : ndarray of int64
-        Of each bin.
+        Rows and events of each bin.
     ordered : int
-        How many bins have an order.
+        Number of ordered bins.
     smoothing : float
         As for :func:`weights_of_evidence`.
 

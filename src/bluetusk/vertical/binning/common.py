@@ -1,4 +1,4 @@
-"""What both halves of the joint binning agree on: its steps, what a row is encrypted as, how bins are packed."""
+"""Shared by both halves of the joint binning: the steps, the number that encodes a row, the packing of bins."""
 
 from __future__ import annotations
 
@@ -10,16 +10,9 @@ from ...paillier.array import CipherArray
 from ...paillier.keys import PublicKey
 from ...paillier.slots import Slots, width_of
 
-__all__ = ["MAX_ROWS", "PARTS", "Layout", "label_plan", "part_of", "received"]
+__all__ = ["MAX_ROWS", "Layout", "label_plan", "received"]
 
-PARTS = 8
-"""Steps in which the labels are sent."""
 MAX_ROWS = 1 << 30
-
-
-def part_of(n: int, i: int) -> slice:
-    """Return which of n rows are encrypted in step i + 1."""
-    return slice(n * i // PARTS, n * (i + 1) // PARTS)
 
 
 def label_plan() -> FixedPoint:
@@ -34,7 +27,7 @@ class Layout:
     Attributes
     ----------
     rows : int
-        All rows of the tables.
+        Number of rows of the tables.
 
     Examples
     --------
@@ -47,22 +40,22 @@ class Layout:
 
     @property
     def w(self) -> int:
-        """Bits of a number of rows."""
+        """Bits of the number of rows."""
         return self.rows.bit_length()
 
     @property
     def bound(self) -> int:
-        """Largest number of a row."""
+        """The largest number that encodes a row."""
         return (1 << self.w) + 1
 
     def slots(self, key_bits: int) -> Slots:
-        """Return how bins lie in a ciphertext: their sums are not negative, so a slot has no sign."""
+        """Return the slots of bins in a ciphertext: their sums are not negative, so a slot has no sign bit."""
         return Slots.fitting(key_bits, width_of(self.rows * self.bound, signed=False))
 
 
-def received(data: memoryview, pub: PublicKey, count: int, bound: int, threads: int | None) -> CipherArray:
-    """Return the array that a peer sent, if it is what is due: then its arithmetic cannot fail later."""
-    c = CipherArray.from_bytes(data, pub, threads=threads)
+def received(data: memoryview, pub: PublicKey, count: int, bound: int) -> CipherArray:
+    """Return the array that a peer sent, checked so that later arithmetic on it cannot fail."""
+    c = CipherArray.from_bytes(data, pub)
     if c.packed or c.frac or c.shape != (count,) or c.bound != bound or c.plan != label_plan():
-        raise FrameError(f"{count} integers below {bound.bit_length()} bits are due, the other party sent {c!r}")
+        raise FrameError(f"the other party must send {count} integers of at most {bound.bit_length()} bits, not {c!r}")
     return c

@@ -1,44 +1,36 @@
-"""Weight-of-evidence binning over two or more parties: labels at the guest, columns everywhere."""
+"""Bins columns by weight of evidence over two or more parties: labels at the guest, columns everywhere."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..._numeric import as_int
+from ..._numeric import Ints, as_int
 from ...errors import FrameError
-from ...paillier import validate
 from ...wire import frame
-from ..base import Estimator, check_role
+from ..base import Estimator, peers_of
 from ..findings import few_events, separating_bins, tell
-from ..protocol.job import Keeper, Progress, drive
+from ..protocol.job import Keeper, Progress
 from ..protocol.link import Link
+from ..protocol.refusal import telling
 from ..saving import load_frame, save_frame
 from ..tables.columns import Table, as_labels, as_table
 from ..tables.profile import ColumnProfile
 from ..tables.unseen import warn_of_unseen
-from .bins import (
-    ColumnBins,
-    Ints,
-    cut,
-    from_version_1,
-    information_value,
-    monotone_groups,
-    weights_of_evidence,
-)
+from .bins import ColumnBins, cut, from_version_1, information_value, monotone_groups, weights_of_evidence
 from .guest import GuestJob, PeerColumn
 from .host import HostJob
 
 __all__ = ["WoEBinning"]
 
 _VERSION = 2
-"""Of the saved form: since 2 categories are plain texts, the rare ones too, and the profile is kept."""
+"""Version of the saved form: since 2, categories are plain texts, rare ones too, and the profile is kept."""
 
 
 class _Sizes(NamedTuple):
@@ -63,21 +55,22 @@ class WoEBinning(Estimator):
     role : {"guest", "host"}
         The guest has the labels.
     max_bins : int
-        Most bins of numbers in a column.
+        Largest number of bins of numbers in a column.
     min_rows : int
-        Least rows of a bin: the larger of the guest's and the host's counts. A weight of evidence of one row is that
-        row's label.
+        Least rows of a bin: the larger value of guest and host applies. A weight of evidence of one row would reveal
+        that row's label.
     monotonic : bool
-        Join neighbouring bins of this party's numeric columns until their weights rise, or fall, throughout.
+        Join neighbouring bins of this party's numeric columns until their weights rise, or fall, from bin to bin.
     categorical : collection of str
         Names of the columns whose numbers are codes, or that mix numbers and texts; columns of strings and of pandas'
         dtype "category" are categories anyway.
     smoothing : float
-        Added to the events and to the others of each bin (the guest's counts), so that no weight is infinite.
+        Added to the events and to the non-events of each bin, so that no weight is infinite (the guest's value
+        applies).
     key_size : {3072, 2048, 4096}
         Bits of the guest's Paillier key; 2048 bits give 112-bit security.
     show_names : bool
-        Whether a host tells the guest the names of its columns; else the guest sees "x0", "x1" and so on.
+        Whether a host sends the guest the names of its columns; else the guest sees "x0", "x1" and so on.
     threads : int, optional
         Overrides :func:`bluetusk.set_num_threads`.
 
@@ -90,28 +83,28 @@ class WoEBinning(Estimator):
     iv_ : dict of str to float
         Their information values.
     categorical_ : list of str
-        Names of those that were binned by category.
+        Names of the columns that were binned by category.
     profile_ : list of ColumnProfile
-        What each column held at training: see :mod:`bluetusk.vertical.profile`. Empty in models of version 0.1.0.
+        What each column held at training: see :mod:`bluetusk.vertical.tables.profile`. Empty in models of 0.1.0.
     hosts_ : list of list of PeerColumn
         At the guest: counts, weights and information values of each host's columns.
     findings_ : list of str
-        At the guest with hosts: what :class:`~bluetusk.DataWarning` said of the labels and of all columns.
+        At the guest with hosts: the texts of :class:`~bluetusk.DataWarning` about the labels and all columns.
 
     Notes
     -----
-    What a column is. An undeclared column holds numbers only, or texts only; one that mixes them is refused, and so is
-    an infinite number or an integer that float64 would round. None, NaN, pandas.NA and the texts that pandas reads as
-    missing ("", "NA", "NULL", "None", "nan" and others, between blanks too) are missing values. A category is a text:
-    of an integer, or of a float that is one, the decimal digits; of a string, itself. So 7, 7.0 and "7" are one
+    What a column holds. An undeclared column holds numbers only, or texts only; one that mixes them is refused, and so
+    is an infinite number or an integer that float64 would round. None, NaN, pandas.NA and the texts that pandas reads
+    as missing ("", "NA", "NULL", "None", "nan" and others, also between blanks) are missing values. A category is a
+    text: the decimal digits of an integer or of a whole float, or a string unchanged. So 7, 7.0 and "7" are one
     category, and "007" is another.
 
-    What each side learns. The guest: how many columns each host has, their names (unless hidden), which
-    are ordered, and the rows and events of each bin; never an edge or a category, nor which row is in which bin. A
-    host: each bin's weight and each column's information value; from these and its own counts it can compute the
-    number of events in each of its bins, and in all. So a bin must not be small: `min_rows`. Labels travel encrypted.
-    Fitting again with other bins tells more each time: the sums of two cuts that differ by a few rows tell on these
-    rows; a policy caps the uses.
+    What each side learns. The guest: how many columns each host has, their names (unless hidden), which are ordered,
+    and the rows and events of each bin; never an edge or a category, nor which row is in which bin. A host: each bin's
+    weight and each column's information value; from these and its own counts it can compute the number of events in
+    each of its bins, and in all. Therefore `min_rows` must not be small. Labels travel encrypted. Each further fit with
+    other bins reveals more: the sums of two cuts that differ by a few rows reveal those rows' labels; a policy caps the
+    uses.
 
     References
     ----------
@@ -140,7 +133,7 @@ class WoEBinning(Estimator):
 
     def __init__(
         self,
-        role: str,
+        role: str = "guest",
         max_bins: int = 10,
         min_rows: int = 100,
         monotonic: bool = False,
@@ -160,31 +153,32 @@ class WoEBinning(Estimator):
         self.show_names = show_names
         self.threads = threads
 
+    @telling
     def fit(
         self,
         X: Any,
         y: ArrayLike | None = None,
         *,
-        columns: Sequence[str] | None = None,
         link: Link | None = None,
         links: Sequence[Link] | None = None,
+        columns: Sequence[str] | None = None,
         keeper: Keeper | None = None,
         progress: Progress | None = None,
     ) -> WoEBinning:
-        """Fit with the other parties; all call at the same time.
+        """Fit with the other parties, which call this at the same time.
 
         Parameters
         ----------
         X : array_like of shape (n, k), DataFrame, or mapping of str to array_like of shape (n,)
-            This party's columns, rows in the common order (:func:`intersect`). See Notes for what is a missing value.
+            This party's columns, rows in the common order (:func:`intersect`). The Notes define missing values.
         y : array_like of shape (n,)
-            At the guest: 0 and 1.
-        columns : sequence of str, optional
-            Names; by default those of the DataFrame, or "x0" and so on.
+            At the guest: labels, 0 and 1.
         link : Link, optional
             To the other party. A guest without links bins its own columns only.
         links : sequence of Link, optional
             At the guest: to several hosts.
+        columns : sequence of str, optional
+            Names; by default those of the DataFrame, or "x0" and so on.
         keeper, progress
             As for :func:`intersect`.
 
@@ -196,15 +190,17 @@ class WoEBinning(Estimator):
         Raises
         ------
         ValueError, TypeError
-            If a parameter or the data does not fit.
+            If a parameter is out of range, `link` and `links` are both given, a host has labels or no link, the labels
+            are not 0 and 1, there are fewer rows than `min_rows`, or a column mixes numbers and texts, is infinite or
+            would be rounded.
         ProtocolAbort, FrameError, InvalidCiphertext
-            If the other party gave up or sent what cannot be right.
+            If the other party aborted, or sent a message that is damaged or cannot be right.
 
         Warns
         -----
         DataWarning
-            At the guest with hosts: fewer than 20 rows of one label; a column, its own or a host's, whose bins alone
-            separate the labels. No message depends on it.
+            At the guest with hosts, if fewer than 20 rows have one of the labels, or if the bins of one column, its own
+            separate the labels. No message depends on it; made an error, it ends the call as any error does.
 
         Examples
         --------
@@ -213,15 +209,16 @@ class WoEBinning(Estimator):
         (array([3.]), array([-1.609,  1.609]))
         """
         sizes = self._check()
-        if link is not None and links is not None:
-            raise ValueError("give link or links, not both")
-        ways = [link] if link is not None else list(links or ())
+        if self.role == "host" and y is not None:
+            raise ValueError("y must be None at a host: only the guest has labels")
+        alone = self.role == "guest" and link is None and not links
+        ways = [] if alone else peers_of(self.role, link, links)
         table = as_table(X, columns, self.categorical)
         if self.role == "guest":
             if y is None:
-                raise ValueError("the guest fits with labels: give y")
+                raise ValueError("the guest needs labels: give y")
             labels = as_labels(y, table.rows)
-            findings = few_events(labels) if ways else []  # of bins alone there is no model
+            findings = few_events(labels) if ways else []  # without hosts no model follows
             tell(findings)
             self._fit_guest(sizes, table, labels, ways, keeper, progress)
             self.profile_ = table.profile()
@@ -233,14 +230,10 @@ class WoEBinning(Estimator):
             self.findings_ = findings + found
             tell(found)
             return self
-        if y is not None:
-            raise ValueError("a host has no labels: leave y out")
-        if len(ways) != 1:
-            raise ValueError("a host has one link, to the guest")
         if not table.names:
-            raise ValueError("X has no columns: a host needs some")
+            raise ValueError("X must have at least one column at a host")
         if self.show_names and any("\0" in name or len(name) > 256 for name in table.names):
-            raise ValueError("names of columns must have at most 256 characters and no zero byte; or hide them")
+            raise ValueError("names of columns must have at most 256 characters and no zero byte: shorten or hide them")
 
         def cut_all(min_rows: int) -> tuple[list[ColumnBins], Ints]:
             pairs = list(zip(table.names, table.values, strict=True))
@@ -249,16 +242,9 @@ class WoEBinning(Estimator):
             most = max(each.n_bins for each in bins)
             return bins, np.stack(codes, axis=1).astype(np.min_scalar_type(most))
 
-        job = HostJob(
-            table,
-            sizes.max_bins,
-            cut_all,
-            min_rows=sizes.min_rows,
-            monotonic=bool(self.monotonic),
-            show_names=bool(self.show_names),
-            threads=sizes.threads,
-        )
-        drive(job, ways, keeper=keeper, progress=progress)
+        flags = {"monotonic": bool(self.monotonic), "show_names": bool(self.show_names)}
+        job = HostJob(table, sizes.max_bins, cut_all, min_rows=sizes.min_rows, **flags)
+        self._drive(job, ways, keeper, progress)
         self._set(job.bins, [])
         self.profile_ = table.profile()
         return self
@@ -273,18 +259,12 @@ class WoEBinning(Estimator):
         progress: Progress | None,
     ) -> None:
         if len(labels) < sizes.min_rows:
-            raise ValueError(f"there are {len(labels)} rows, fewer than min_rows={sizes.min_rows}")
+            raise ValueError(f"X has {len(labels)} rows, fewer than min_rows={sizes.min_rows}: lower min_rows")
         own = [self._own(sizes, name, column, labels) for name, column in zip(table.names, table.values, strict=True)]
         peers: list[list[PeerColumn]] = []
         if links:
-            job = GuestJob(
-                labels,
-                min_rows=sizes.min_rows,
-                smoothing=self.smoothing,
-                key_size=sizes.key_size,
-                threads=sizes.threads,
-            )
-            drive(job, links, keeper=keeper, progress=progress)
+            job = GuestJob(labels, min_rows=sizes.min_rows, smoothing=self.smoothing, key_size=sizes.key_size)
+            self._drive(job, links, keeper, progress)
             peers = job.peers
         self._set(own, peers)
 
@@ -307,17 +287,12 @@ class WoEBinning(Estimator):
         self.findings_ = []
 
     def _check(self) -> _Sizes:
-        """Check the parameters; return numbers as Python's ints, which messages and files take alone."""
-        check_role(self.role)
-        sizes = _Sizes(
-            as_int(self.max_bins, "max_bins", 1, 1000),
-            as_int(self.min_rows, "min_rows", 1),
-            as_int(self.key_size, "key_size"),
-            None if self.threads is None else as_int(self.threads, "threads", 1),
-        )
-        validate.check_bits(sizes.key_size)
+        """Check the parameters; return numbers as Python ints, the only kind that messages and files accept."""
+        shared = self._shared()
+        del shared["role"]
+        sizes = _Sizes(as_int(self.max_bins, "max_bins", 1, 1000), **shared)
         if not isinstance(self.smoothing, int | float) or not 0 < self.smoothing < math.inf:
-            raise ValueError(f"smoothing must be a positive number, not {self.smoothing!r}: 0 lets weights be infinite")
+            raise ValueError(f"smoothing must be a positive number, not {self.smoothing!r}: 0 allows infinite weights")
         return sizes
 
     def _fitted(self) -> list[ColumnBins]:
@@ -331,25 +306,25 @@ class WoEBinning(Estimator):
         Parameters
         ----------
         X : array_like, DataFrame or mapping
-            This party's columns, as they were fitted.
+            This party's columns, as in :meth:`fit`.
         columns : sequence of str, optional
-            Only these, in this order: say ``binning.select(0.02)``.
+            Only these, in this order; for example ``binning.select(0.02)``.
 
         Returns
         -------
         ndarray of float64, shape (n, len(columns))
-            A category that training has not seen counts as the rare ones do; where there were none, 0: no evidence
-            either way. A missing value counts 0 if training had none.
+            A category that training has not seen gets the weight of the rare ones; if there were none, 0: no evidence
+            either way. A missing value gets 0 if training had no missing value.
 
         Warns
         -----
         DataWarning
-            If there are such values, with the columns and how many.
+            If there are such values; it names the columns and the counts.
 
         Raises
         ------
         ValueError
-            If the columns are others than those of :meth:`fit`, or it was not called; if a column that was fitted with
+            If :meth:`fit` was not called, a column is missing or was not fitted, or a column that was fitted with
             numbers holds texts.
 
         Examples
@@ -358,11 +333,7 @@ class WoEBinning(Estimator):
         >>> alone.transform([[0.0], [9.0], [2.5]]).round(3).tolist()
         [[-1.609], [1.609], [-1.609]]
         """
-        picked, rows = self._picked(X, columns)
-        out = np.empty((rows, len(picked)))
-        for j, (bins, values) in enumerate(picked):
-            out[:, j] = bins.transform(values)
-        return out
+        return self._applied(ColumnBins.transform, np.float64, X, columns)
 
     def codes(self, X: Any, columns: Sequence[str] | None = None) -> Ints:
         """Replace each value by the number of its bin.
@@ -375,7 +346,7 @@ class WoEBinning(Estimator):
         Returns
         -------
         ndarray of int64, shape (n, len(columns))
-            -1 where :meth:`transform` gives 0 for what training has not seen.
+            -1 where :meth:`transform` gives 0 for a value that training has not seen.
 
         Warns
         -----
@@ -393,37 +364,38 @@ class WoEBinning(Estimator):
         >>> alone.codes([[0.0], [9.0], [2.5]]).tolist()
         [[0], [1], [0]]
         """
-        picked, rows = self._picked(X, columns)
-        out = np.empty((rows, len(picked)), np.int64)
-        for j, (bins, values) in enumerate(picked):
-            out[:, j] = bins.codes(values)
-        return out
+        return self._applied(ColumnBins.codes, np.int64, X, columns)
 
-    def _picked(self, X: Any, columns: Sequence[str] | None) -> tuple[list[tuple[ColumnBins, NDArray[Any]]], int]:
-        """Return bins and values of the columns that are wanted, and the number of rows."""
+    def _applied(
+        self, function: Callable[[ColumnBins, NDArray[Any]], NDArray[Any]], dtype: Any, X: Any, columns: Any
+    ) -> NDArray[Any]:
+        """Return what a method of the bins makes of the columns requested."""
         fitted = {each.name: each for each in self._fitted()}
         named = isinstance(X, Mapping) or (hasattr(X, "columns") and hasattr(X, "to_numpy"))
         names = [str(name) for name in (X if isinstance(X, Mapping) else X.columns)] if named else self.columns_
         kinds = [name for name in names if name in fitted and fitted[name].kind == "categorical"]
         wanted = self.columns_ if columns is None else list(columns)
         table = as_table(X, None if named else names, kinds, only=wanted)
-        out = []
+        picked = []
         for name in wanted:
             if name not in fitted:
                 raise ValueError(f"columns names {name!r}, which was not fitted")
             if name not in table.names:
-                raise ValueError(f"X lacks the column {name!r}")
+                raise ValueError(f"X lacks the column {name!r} of the fit")
             values = table.values[table.names.index(name)]
             if (values.dtype.kind == "f") != (fitted[name].kind == "numeric"):
                 raise ValueError(f"X[{name!r}] holds strings, but was fitted with numbers: convert it to numbers")
-            out.append((fitted[name], values))
+            picked.append((fitted[name], values))
         warn_of_unseen(
-            {bins.name: (*bins.unseen(values), bins.other >= 0) for bins, values in out},
+            {bins.name: (*bins.unseen(values), bins.other >= 0) for bins, values in picked},
             table.rows,
             "the rare ones",
             "0",
         )
-        return out, table.rows
+        out = np.empty((table.rows, len(picked)), dtype)
+        for j, (bins, values) in enumerate(picked):
+            out[:, j] = function(bins, values)
+        return out
 
     def select(self, min_iv: float = 0.02) -> list[str]:
         """Return this party's columns whose information value reaches a limit, best first.
@@ -431,7 +403,7 @@ class WoEBinning(Estimator):
         Parameters
         ----------
         min_iv : float
-            0.02 is the usual limit of what predicts at all, 0.1 of a medium, 0.3 of a strong predictor.
+            The usual limits are 0.02 for a weak predictor, 0.1 for a medium one, 0.3 for a strong one.
 
         Returns
         -------
@@ -447,13 +419,13 @@ class WoEBinning(Estimator):
         return sorted((name for name, iv in self.iv_.items() if iv >= min_iv), key=lambda name: -self.iv_[name])
 
     def table(self) -> list[dict[str, Any]]:
-        """Return one row for each bin that this party knows of: its own and, at the guest, the hosts'.
+        """Return one row for each bin that this party knows: its own and, at the guest, the hosts'.
 
         Returns
         -------
         list of dict
-            With the keys party, column, bin (in words; a number for a host's), rows, events (None where unknown), woe,
-            and iv of the column; columns by falling information value.
+            With the keys party, column, bin (a description; for a host's bin its number), rows, events (None where
+            unknown), woe, and iv of the column; columns in the order of falling information value.
 
         Examples
         --------
@@ -490,16 +462,16 @@ class WoEBinning(Estimator):
         Parameters
         ----------
         path : path-like
-            Where; a file that is there is replaced.
+            The file; an existing one is replaced.
         passphrase : str or bytes, optional
             Seals the file (scrypt, AES-256-GCM).
 
         Raises
         ------
         ValueError
-            Before :meth:`fit`.
+            If :meth:`fit` was not called.
         OSError
-            As the operating system says.
+            If the file cannot be written.
 
         Examples
         --------
@@ -537,7 +509,7 @@ class WoEBinning(Estimator):
         path : path-like
             The file.
         passphrase : str or bytes, optional
-            As it was saved.
+            The passphrase that it was saved with.
 
         Returns
         -------
@@ -554,7 +526,7 @@ class WoEBinning(Estimator):
         >>> WoEBinning.load("/dev/null")
         Traceback (most recent call last):
             ...
-        bluetusk.errors.FrameError: /dev/null is no regular file of at most 1 GiB
+        bluetusk.errors.FrameError: /dev/null is not a regular file of at most 1 GiB
         """
         got = load_frame(path, frame.Kind.WOE_BINNING, passphrase)
         frame.check_fields(got.header, ("role", "version"))
@@ -569,8 +541,8 @@ class WoEBinning(Estimator):
             hosts = [[PeerColumn.from_plain(each) for each in columns] for columns in plain["hosts"]]
             made.profile_ = [ColumnProfile.from_plain(each) for each in plain["profile"]]
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-            raise FrameError(f"the file holds no fitted binning: {error}"[:200]) from None
+            raise FrameError(f"the file does not hold a fitted binning: {error}"[:200]) from None
         if made.role != frame.field(got.header, "role", str):
-            raise FrameError("the file's role is not that of its binning")
+            raise FrameError("the file's role and the role of its binning differ")
         made._set(bins, hosts)
         return made

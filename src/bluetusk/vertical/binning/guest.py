@@ -1,12 +1,12 @@
-"""The guest's half of the joint binning: labels and the key; this is how the two halves work together.
+"""The guest's half of the joint binning, with labels and key, and the protocol between the two halves.
 
-Step 0: the guest makes a key and says how many rows there are; hosts cut their columns. Steps 1 to 8: the guest
+Step 0: the guest makes a key and sends the number of rows; hosts cut their columns. Steps 1 to 8: the guest
 encrypts an eighth of its rows at a time as one number each, 1 + y 2^w, where 2^w exceeds the number of rows; hosts
 add them up bin by bin. Last step: hosts pack their bins into few ciphertexts by shifts, blind them with fresh units
-(afterwards only the plaintext is left of them), and the guest decrypts rows and events of every bin and answers with
+(which leaves only their plaintexts), and the guest decrypts rows and events of every bin and answers with
 weights of evidence.
 
-That the number of rows is part of what is decrypted lets the guest check that every bin has the rows that it asks for,
+Since the plaintexts hold numbers of rows, the guest can check that every bin has at least its `min_rows` rows,
 and that the bins of a column add up to all rows.
 """
 
@@ -20,16 +20,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._numeric import Ints
 from ...errors import FrameError, ProtocolAbort
 from ...paillier import array as arrays
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...paillier.keys import PrivateKey
 from ...tasks import BINNING
 from ...wire.frame import field
+from ..protocol.job import PARTS, part_of
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.state import inputs_of, pack_state, unpack_state
-from .bins import Ints, information_value, monotone_groups, weights_of_evidence
-from .common import PARTS, Layout, label_plan, part_of, received
+from .bins import information_value, monotone_groups, weights_of_evidence
+from .common import Layout, label_plan, received
 
 __all__ = ["GuestJob", "PeerColumn"]
 
@@ -39,14 +41,14 @@ _MAX_NAME = 256
 
 @dataclass(frozen=True, eq=False)
 class PeerColumn:
-    """What the guest knows of a host's column: counts per bin, never the edges.
+    """What the guest knows about a host's column: counts per bin, never the edges.
 
     Attributes
     ----------
     party, name : str
-        Whose it is, and its name ("x0" and so on where the host does not show names).
+        The host, and the column's name ("x0" and so on where the host does not show names).
     rows, events : ndarray of int64
-        Of each bin, after merging.
+        Rows and events of each bin, after merging.
     woe : ndarray of float64
         Weight of evidence of each bin.
     iv : float
@@ -71,11 +73,11 @@ class PeerColumn:
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> PeerColumn:
-        """Read what :meth:`to_plain` wrote; ValueError, TypeError or KeyError if it is something else."""
+        """Read what :meth:`to_plain` wrote; ValueError, TypeError or KeyError if it is malformed."""
         rows, events = np.array(plain["rows"], np.int64), np.array(plain["events"], np.int64)
         woe = np.array(plain["woe"], np.float64)
         if not rows.shape == events.shape == woe.shape == (len(rows),):
-            raise ValueError("bins do not fit together")
+            raise ValueError("rows, events and weights of the bins do not match")
         return cls(str(plain["party"]), str(plain["name"]), rows, events, woe, float(plain["iv"]))
 
 
@@ -92,25 +94,21 @@ class GuestJob:
         Added to every count.
     key_size : int
         Bits of the key.
-    threads : int or None
-        For batches.
     """
 
     name = BINNING.name
     steps = 2 + PARTS
 
-    def __init__(
-        self, labels: Ints, *, min_rows: int, smoothing: float, key_size: int, threads: int | None = None
-    ) -> None:
+    def __init__(self, labels: Ints, *, min_rows: int, smoothing: float, key_size: int) -> None:
         self._labels, self._min_rows, self._smoothing = labels, min_rows, smoothing
-        self._key_size, self._threads = key_size, threads
+        self._key_size = key_size
         self.inputs = inputs_of(labels, min_rows, smoothing, key_size)
         self._priv: PrivateKey | None = None
         self._shapes: list[dict[str, Any]] = []
         self.peers: list[list[PeerColumn]] = []
 
     def step(self, links: Sequence[Link], index: int) -> None:
-        """Take a step; the module says which there are."""
+        """Take a step; the module's docstring lists them."""
         if index == 0:
             self._open(links)
         elif index <= PARTS:
@@ -122,7 +120,7 @@ class GuestJob:
         n = len(self._labels)
         for link in links:
             link.authorise(BINNING.purpose, ["label"], n, min_rows=self._min_rows)
-        priv = ephemeral_key(self._key_size, threads=self._threads)
+        priv = ephemeral_key(self._key_size)
         for link in links:
             link.send("labels", {"rows": n, "min_rows": self._min_rows}, [priv.public_key.to_bytes()])
             link.count("rows", n)
@@ -130,7 +128,7 @@ class GuestJob:
         self._priv = priv
 
     def _shape_of(self, link: Link) -> dict[str, Any]:
-        """Receive how many columns a host has, and how many bins each."""
+        """Receive the number of a host's columns, and the bins of each."""
         message = link.receive("columns", ("columns", "monotonic"), parts=3)
         columns = field(message.fields, "columns", int, low=1, high=_MAX_COLUMNS)
         bins, ordered = (array_from(part, "<u4", (columns,)).astype(np.int64) for part in message.parts[:2])
@@ -142,10 +140,10 @@ class GuestJob:
             or (ordered > bins).any()
             or bins.sum() > len(self._labels) * columns
         ):
-            raise FrameError("what the host says of its columns does not fit together")
+            raise FrameError("the host's names, bins and order of columns do not match")
         if bins.max() > max(len(self._labels) // self._min_rows, 1):
             raise ProtocolAbort(
-                f"a column has {bins.max()} bins, more than bins of {self._min_rows} rows allow", party=link.peer
+                f"a column has {bins.max()} bins, too many for min_rows={self._min_rows}", party=link.peer
             )
         return {
             "names": names,
@@ -158,10 +156,8 @@ class GuestJob:
         assert self._priv is not None
         layout = Layout(len(self._labels))
         part = self._labels[part_of(layout.rows, i)]
-        c = arrays.encrypt_integers(
-            self._priv, 1 + (part << layout.w), label_plan(), frac=0, bound=layout.bound, threads=self._threads
-        )
-        data = c.to_bytes(layout.bound, threads=self._threads)
+        c = arrays.encrypt_integers(self._priv, 1 + (part << layout.w), label_plan(), frac=0, bound=layout.bound)
+        data = c.to_bytes(layout.bound)
         for link in links:
             link.send("encrypted", parts=[data])
             link.count("values_encrypted", len(part))
@@ -196,13 +192,13 @@ class GuestJob:
         self.peers = done
 
     def _counts(self, link: Link, shape: dict[str, Any]) -> list[tuple[Ints, Ints]]:
-        """Decrypt rows and events of each bin of a host's columns, and check that they can be right."""
+        """Decrypt rows and events of each bin of a host's columns, and check that they add up."""
         assert self._priv is not None
         pub, n = self._priv.public_key, len(self._labels)
         w, slots, total = Layout(n).w, Layout(n).slots(pub.bits), sum(shape["bins"])
         data = link.receive("bins", parts=1).parts[0]
-        packed = received(data, pub, slots.blocks(total), slots.bound, self._threads)
-        wide = self._priv.decrypt_integers(packed, threads=self._threads).tolist()
+        packed = received(data, pub, slots.blocks(total), slots.bound)
+        wide = self._priv.decrypt_integers(packed).tolist()
         values = [value & ((1 << slots.width) - 1) for value in slots.floors(wide, total)]
         rows = np.array([value & ((1 << w) - 1) for value in values], np.int64)
         events = np.array([value >> w for value in values], np.int64)
@@ -218,7 +214,7 @@ class GuestJob:
         return columns
 
     def state(self) -> bytes:
-        """Return the key's primes, the hosts' columns and what was opened."""
+        """Return the key's primes, the hosts' columns and the counts opened."""
         none = bytes(self._key_size // 16)
         fields = {
             "primes": [none, none] if self._priv is None else [*saved_key(self._priv)],
@@ -228,7 +224,7 @@ class GuestJob:
         return pack_state(self.name, fields, {})
 
     def restore(self, state: bytes) -> None:
-        """Go back to a state of this job."""
+        """Return to a state of this job."""
         fields, _ = unpack_state(state, self.name)
         p, q = fields["primes"]
         self._priv = restored_key(p, q, self._priv) if any(p) else None

@@ -1,4 +1,4 @@
-"""A host's half of the joint binning: columns, cut by itself, and sums of what it cannot read; see :mod:`.guest`."""
+"""A host's half of the joint binning: it cuts its columns and sums encrypted labels by bin; see :mod:`.guest`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ..._numeric import Ints
 from ...errors import FrameError, ProtocolAbort
 from ...paillier.array import CipherArray
 from ...paillier.keys import PublicKey
 from ...paillier.slots import mask
 from ...tasks import BINNING
 from ...wire.frame import field
+from ..protocol.job import PARTS, part_of
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.state import inputs_of, pack_state, unpack_state
 from ..tables.columns import Table
-from .bins import ColumnBins, Ints
-from .common import MAX_ROWS, PARTS, Layout, part_of, received
+from .bins import ColumnBins
+from .common import MAX_ROWS, Layout, received
 
 __all__ = ["HostJob"]
 
@@ -30,15 +32,13 @@ class HostJob:
     table : Table
         The columns.
     settings : object
-        What `cut_all` depends on beside them.
+        The settings on which `cut_all` depends.
     cut_all : callable
         Called with the guest's `min_rows`; returns the bins of all columns and the codes, shape (rows, columns).
     min_rows : int
-        Least rows of a bin that this host wants.
+        Least rows of a bin that this host requires.
     monotonic, show_names : bool
         As for the estimator.
-    threads : int or None
-        For batches.
     """
 
     name = BINNING.name
@@ -53,11 +53,10 @@ class HostJob:
         min_rows: int,
         monotonic: bool,
         show_names: bool,
-        threads: int | None = None,
     ) -> None:
         self._names, self._rows, self._cut_all, self._own_min = table.names, table.rows, cut_all, min_rows
         self.inputs = inputs_of(table.names, *table.values, settings, min_rows, monotonic, show_names)
-        self._monotonic, self._show_names, self._threads = monotonic, show_names, threads
+        self._monotonic, self._show_names = monotonic, show_names
         self._pub: PublicKey | None = None
         self._min_rows = 0
         self._codes: Ints = np.empty((0, 0), np.int64)
@@ -65,7 +64,7 @@ class HostJob:
         self.bins: list[ColumnBins] = []
 
     def step(self, links: Sequence[Link], index: int) -> None:
-        """Take a step; the module says which there are."""
+        """Take a step; the docstring of :mod:`.guest` lists them."""
         (link,) = links
         if index == 0:
             self._open(link)
@@ -80,12 +79,12 @@ class HostJob:
         if rows != self._rows:
             link.abort("the tables have different numbers of rows")
             raise ProtocolAbort(
-                f"the guest has {rows} rows, this host {self._rows}: align them by intersect", party=link.peer
+                f"the guest has {rows} rows, this host has {self._rows}: align them with intersect", party=link.peer
             )
         min_rows = max(self._own_min, field(message.fields, "min_rows", int, low=1, high=MAX_ROWS))
         if min_rows > rows:
             link.abort("there are fewer rows than min_rows")
-            raise ProtocolAbort(f"there are {rows} rows, fewer than min_rows={min_rows}")
+            raise ProtocolAbort(f"there are {rows} rows, fewer than min_rows={min_rows}: lower it at both parties")
         link.authorise(BINNING.purpose, self._names, rows, min_rows=min_rows)
         pub = PublicKey.from_bytes(message.parts[0])
         bins, codes = self._cut_all(min_rows)
@@ -106,10 +105,10 @@ class HostJob:
         assert self._pub is not None
         cut = part_of(self._rows, i)
         data = link.receive("encrypted", parts=1).parts[0]
-        c = received(data, self._pub, cut.stop - cut.start, Layout(self._rows).bound, self._threads)
+        c = received(data, self._pub, cut.stop - cut.start, Layout(self._rows).bound)
         if len(c):
             many = max(each.n_bins for each in self.bins)
-            part = c.bincount(self._codes[cut], many, threads=self._threads)
+            part = c.bincount(self._codes[cut], many)
             self._sums = part if self._sums is None else self._sums + part
 
     def _learn(self, link: Link) -> None:
@@ -119,9 +118,9 @@ class HostJob:
         sizes = [each.n_bins for each in self.bins]
         column = np.repeat(np.arange(len(sizes)), sizes)
         place = np.concatenate([np.arange(size) for size in sizes])
-        # r^n with a fresh unit: the guest knows its own obfuscators and could look for the rows that were added
-        blinded = mask(slots.shifted(self._sums[column, place]), None, slots.bound, threads=self._threads)
-        link.send("bins", {}, [blinded.to_bytes(slots.bound, threads=self._threads)])
+        # blind with r^n for a fresh unit r: the guest knows its obfuscators and could otherwise find the rows in a sum
+        blinded = mask(slots.shifted(self._sums[column, place]), None, slots.bound)
+        link.send("bins", {}, [blinded.to_bytes(slots.bound)])
         link.count("values_revealed", len(column))
         self._take(link.receive("weights", parts=3).parts, link.peer)
 
@@ -130,14 +129,14 @@ class HostJob:
         groups = np.split(array_from(parts[0], "<u4", (sum(sizes),)).astype(np.int64), np.cumsum(sizes)[:-1])
         steps = [np.diff(to) for to in groups]
         if any(to[0] != 0 or (d < 0).any() or (d > 1).any() for to, d in zip(groups, steps, strict=True)):
-            raise FrameError("the joined bins are no neighbours")
+            raise FrameError("the guest joined bins that are not neighbours")
         if any((d[max(each.ordered - 1, 0) :] != 1).any() for each, d in zip(self.bins, steps, strict=True)):
-            raise FrameError("only ordered bins may be joined")
+            raise FrameError("the guest joined unordered bins: only ordered ones may be joined")
         after = [int(to[-1]) + 1 for to in groups]
         woe = np.split(array_from(parts[1], "<f8", (sum(after),)), np.cumsum(after)[:-1])
         iv = array_from(parts[2], "<f8", (len(sizes),))
         if not all(np.isfinite(each).all() for each in (*woe, iv)):
-            raise ProtocolAbort("a weight of evidence is no number", party=peer)
+            raise ProtocolAbort("a weight of evidence or an information value is not finite", party=peer)
         self.bins = [
             each.merged(to).weighed(w, v) for each, to, w, v in zip(self.bins, groups, woe, iv.tolist(), strict=True)
         ]
@@ -146,8 +145,9 @@ class HostJob:
         """Return the guest's key, the sums so far and, at the end, the bins."""
         arrays = {}
         if self._sums is not None:
-            # the bound follows from the number of rows so far, and must not grow: the sum of all fits its slot barely
-            data = self._sums.to_bytes(self._sums.bound, threads=self._threads)
+            # the bound follows from the number of rows so far and must not grow: the sum of all rows only just fits its
+            # slot
+            data = self._sums.to_bytes(self._sums.bound)
             arrays["sums"] = np.frombuffer(data, np.uint8)
         done = bool(self.bins) and not np.isnan(self.bins[0].woe).any()
         fields = {
@@ -158,7 +158,7 @@ class HostJob:
         return pack_state(self.name, fields, arrays)
 
     def restore(self, state: bytes) -> None:
-        """Go back to a state of this job."""
+        """Return to a state of this job."""
         fields, arrays = unpack_state(state, self.name)
         self._pub = PublicKey.from_bytes(fields["key"]) if fields["key"] else None
         self._min_rows, self._sums, self.bins = fields["min_rows"], None, []
@@ -167,4 +167,4 @@ class HostJob:
         if fields["bins"]:
             self.bins = [ColumnBins.from_plain(plain) for plain in json.loads(fields["bins"])]
         if "sums" in arrays and self._pub is not None:
-            self._sums = CipherArray.from_bytes(arrays["sums"].tobytes(), self._pub, threads=self._threads)
+            self._sums = CipherArray.from_bytes(arrays["sums"].tobytes(), self._pub)

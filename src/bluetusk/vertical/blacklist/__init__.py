@@ -1,4 +1,4 @@
-"""Which of our applicants are on a partner's blacklist? An intersection of which one side learns the result."""
+"""Looks up ids in a partner's blacklist by private set intersection, of which only the asker learns the result."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Which of our applicants are on a partner's blacklist? Private set intersection of which one side learns the result.
+"""Looks up ids in a partner's blacklist by private set intersection, of which only the asker learns the result.
 
 The asker's ids travel blinded by its key and come back blinded by both; compared with the list's own blinded ids they
-tell the asker which of them are listed (Diffie-Hellman on P-256, ``openmined-psi``). The owner sees how many were
+tell the asker which of them are listed (Diffie-Hellman on P-256, ``openmined-psi``). The owner learns how many ids were
 asked.
 """
 
@@ -19,26 +19,28 @@ from ..._numeric import as_int
 from ...errors import PolicyRefused, ProtocolAbort
 from ...tasks import BLACKLIST
 from ...wire.frame import field
-from ..align.common import MAX_ROWS, PARTS
+from ..align.common import MAX_ROWS
 from ..align.guest import Guest
 from ..align.host import Host
 from ..align.ids import as_ids
-from ..protocol.job import Keeper, Progress, drive
+from ..base import peers_of
+from ..protocol.job import PARTS, Keeper, Progress, drive
 from ..protocol.link import Link
+from ..protocol.refusal import telling
 
 __all__ = ["BlacklistAnswer", "blacklist_query", "blacklist_serve"]
 
 
 @dataclass(frozen=True, eq=False)
 class BlacklistAnswer:
-    """What the asker learns.
+    """The answer to a blacklist query.
 
     Attributes
     ----------
     listed : ndarray of bool, shape (n,)
-        Whether each id that was asked is on the list.
+        Whether each queried id is on the list.
     list_size : int
-        How many ids are on it.
+        Number of ids on the list.
 
     Examples
     --------
@@ -50,6 +52,7 @@ class BlacklistAnswer:
     list_size: int
 
 
+@telling
 def blacklist_query(
     ids: Iterable[Any],
     *,
@@ -58,12 +61,12 @@ def blacklist_query(
     progress: Progress | None = None,
     threads: int | None = None,
 ) -> BlacklistAnswer:
-    """Ask which ids are on the other party's list, without showing them.
+    """Find which ids are on the other party's list, without revealing them.
 
     Parameters
     ----------
     ids : iterable of str or int
-        The ids, none twice; written as the list's owner writes them (see :func:`intersect`).
+        The ids, all different, in the spelling of the list's owner (see :func:`intersect`).
     link : Link
         To the list's owner, who calls :func:`blacklist_serve`.
     keeper, progress, threads
@@ -76,20 +79,19 @@ def blacklist_query(
     Raises
     ------
     TypeError, ValueError
-        If an id is neither str nor int, or comes twice.
+        If an id is neither str nor int, is a missing value, or comes twice.
     ProtocolAbort
-        If the owner refuses, or what it sent cannot be right.
+        If the owner refuses, or its message cannot be right.
     ModuleNotFoundError
-        Without the extra ``vertical``.
+        If openmined-psi (extra ``vertical``) is not installed.
 
     Notes
     -----
-    What each side learns. The asker: which of its ids are listed, and the size of the list. The owner: how many ids
-    were asked; neither which, nor how many are listed. An id of low entropy (a telephone number, an identity number)
-    can be enumerated by an asker who may ask often enough: every id that is asked takes an answer of the owner, so
-    the owner's limit bounds it, per request here and in all by the policy. The owner's key is fresh for every
-    request, so what an asker keeps from one is of no use in the next. There are no false positives; see
-    :func:`intersect`.
+    What each side learns. The asker: which of its ids are listed, and the size of the list. The owner: the number of
+    queried ids; neither which they are, nor how many are listed. An asker with enough queries can enumerate ids of low
+    entropy (telephone numbers, identity numbers). Every queried id needs an answer of the owner, so the owner's limits
+    bound that: `limit` in one request, the policy in all. The owner's key is fresh for every request, so an asker
+    cannot use what it kept from an earlier one. There are no false positives; see :func:`intersect`.
 
     Examples
     --------
@@ -105,10 +107,11 @@ def blacklist_query(
     """
     _parallel.resolve_threads(threads)
     job = _Query(as_ids(ids), threads)
-    drive(job, [link], keeper=keeper, progress=progress)
+    drive(job, peers_of("guest", link), keeper=keeper, progress=progress)
     return BlacklistAnswer(job.listed, job.list_size)
 
 
+@telling
 def blacklist_serve(
     ids: Iterable[Any],
     *,
@@ -123,27 +126,27 @@ def blacklist_serve(
     Parameters
     ----------
     ids : iterable of str or int
-        The list, no id twice.
+        The list, all ids different.
     link : Link
         To the asker, who calls :func:`blacklist_query`.
     limit : int
-        Most ids that may be asked. A policy may allow fewer, and caps what is asked in all.
+        Largest number of ids in the request. A policy may allow fewer, and caps the total over all requests.
     keeper, progress, threads
         As for :func:`intersect`.
 
     Returns
     -------
     int
-        How many ids were asked.
+        Number of ids that were asked.
 
     Raises
     ------
     PolicyRefused
-        If more are asked than `limit`, or the policy does not allow the request; the asker is told so.
+        If the request has more than `limit` ids, or the policy does not allow it; the asker learns that it was refused.
     TypeError, ValueError
         As :func:`blacklist_query`.
     ProtocolAbort
-        If what the asker sent cannot be right.
+        If the asker's message cannot be right.
 
     Examples
     --------
@@ -156,16 +159,16 @@ def blacklist_serve(
     >>> blacklist_serve(["x"], link=there, limit=1)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    bluetusk.errors.PolicyRefused: policy refuses blacklist to guest (clause limit): 2 ids are asked, at ...
+    bluetusk.errors.PolicyRefused: policy refuses blacklist to guest (clause limit): the request has 2 ids, ...
     """
     _parallel.resolve_threads(threads)
     job = _Serve(as_ids(ids), as_int(limit, "limit", 0), threads)
-    drive(job, [link], keeper=keeper, progress=progress)
+    drive(job, peers_of("host", link), keeper=keeper, progress=progress)
     return job.asked
 
 
 class _Query(Guest):
-    """The asker's half: an alignment that ends with the matches, and tells nobody."""
+    """The asker's half: an alignment that ends with the matches, which the owner does not learn."""
 
     name = BLACKLIST.name
     steps = 1 + 2 * PARTS
@@ -210,7 +213,7 @@ class _Serve(Host):
         if rows > self._limit:
             link.abort(f"at most {self._limit} ids may be asked")
             raise PolicyRefused(
-                f"{rows} ids are asked, at most {self._limit} may be: raise the limit, or let the peer ask for fewer",
+                f"the request has {rows} ids, limit is {self._limit}: raise limit, or have the peer send fewer",
                 clause="limit",
                 peer=link.peer,
                 purpose=BLACKLIST.purpose,
@@ -222,4 +225,4 @@ class _Serve(Host):
         self.rows = rows
 
     def learn(self, link: Link) -> None:
-        raise ProtocolAbort("a blacklist's owner learns nothing")  # no step leads here
+        raise ProtocolAbort("the owner of a blacklist receives no matches")  # no step leads here

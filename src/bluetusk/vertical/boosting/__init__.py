@@ -1,4 +1,4 @@
-"""Gradient boosting of decision trees by parties that hold different columns of the same rows (SecureBoost)."""
+"""Boosts decision trees over parties that hold different columns of the same rows (SecureBoost)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Named arrays in one frame, for saved models and states: what the header lists, the payload holds end to end."""
+"""Stores named arrays in one frame, for models and states: the header lists them, the payload holds them end to end."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def parted(listed: list[Any], payload: bytes | memoryview, expected: Mapping[str
     Parameters
     ----------
     listed : list
-        From a header, not yet checked.
+        The header's list, unchecked.
     payload : bytes-like
         The arrays, end to end.
     expected : mapping of str to str
-        The type of each array that must be there, in this order.
+        Name and type of each array that must be there, in this order.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def parted(listed: list[Any], payload: bytes | memoryview, expected: Mapping[str
     Raises
     ------
     FrameError
-        If the list is not what is expected, or does not add up to the payload.
+        If the list has other names, types or shapes than expected, or does not add up to the payload.
 
     Examples
     --------
@@ -59,9 +59,9 @@ def parted(listed: list[Any], payload: bytes | memoryview, expected: Mapping[str
         raise FrameError(f"frame field 'arrays' lists {len(listed)} arrays, not {len(expected)}")
     for entry, (name, dtype) in zip(listed, expected.items(), strict=True):
         if entry.__class__ is not list or len(entry) != 3 or entry[:2] != [name, dtype]:
-            raise FrameError(f"frame field 'arrays' does not list {name!r} of {dtype} where it is due")
+            raise FrameError(f"frame field 'arrays' must list {name!r} of type {dtype} at this place")
         what = f"shape of {name}"
-        shape = shape_field({what: entry[2]}, what, ndim=4, empty=MAX_SIZE)  # no trees have tables without rows
+        shape = shape_field({what: entry[2]}, what, ndim=4, empty=MAX_SIZE)  # without trees, arrays have no rows
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if at + size > len(payload):
             raise FrameError(f"array {name!r} is longer than the payload")

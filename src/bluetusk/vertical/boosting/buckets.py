@@ -1,4 +1,4 @@
-"""Columns cut into buckets, and which cuts of a node's rows may be offered as splits."""
+"""Cuts columns into buckets, and selects the cuts of a node's rows that may be offered as splits."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Allowed", "Buckets", "Cuts", "counted", "offered"]
+from ..._numeric import Bools, Floats, Ints
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
+__all__ = ["Allowed", "Buckets", "Cuts", "counted", "offered"]
 
 
 @dataclass(frozen=True)
@@ -22,9 +20,9 @@ class Buckets:
     Attributes
     ----------
     edges : list of ndarray
-        Of each column, ascending; k edges make k + 1 buckets.
+        Ascending edges of each column; k edges make k + 1 buckets.
     count : int
-        Buckets of the column that has most. Missing values have the number `count`, in every column.
+        Largest number of buckets of a column. In every column, missing values get the number `count`.
     """
 
     edges: list[Floats]
@@ -32,7 +30,7 @@ class Buckets:
 
     @classmethod
     def of(cls, table: Floats, most: int) -> Buckets:
-        """Choose at most `most` buckets of about equal weight for each column; few distinct values get one each."""
+        """Choose at most `most` buckets of about equal weight for each column; each of few distinct values gets one."""
         edges = [_edges(column[~np.isnan(column)], most) for column in table.T]
         return cls(edges, max([len(e) + 1 for e in edges], default=1))
 
@@ -45,7 +43,7 @@ class Buckets:
         return out
 
     def threshold(self, feature: int, cut: int) -> float:
-        """Return the largest value that lies left of a cut; every number does so of the cut behind the last bucket."""
+        """Return the largest value left of a cut; every number lies left of the cut behind the last bucket."""
         edges = self.edges[feature]
         return float(edges[cut]) if cut < len(edges) else float(np.finfo(np.float64).max)
 
@@ -56,7 +54,7 @@ def _edges(values: Floats, most: int) -> Floats:
         middle = distinct[:-1] / 2 + distinct[1:] / 2
         return np.where((distinct[:-1] <= middle) & (middle < distinct[1:]), middle, distinct[:-1])
     edges = np.quantile(values, np.arange(1, most) / most, method="midpoint")
-    # where the largest value is so frequent that quantiles fall on it, the cut lies below it, not nowhere
+    # if quantiles fall on a frequent largest value, the cut lies below that value instead of vanishing
     return np.asarray(np.unique(np.minimum(edges, distinct[-2])), dtype=np.float64)
 
 
@@ -69,14 +67,14 @@ def counted(codes: NDArray[np.uint8], width: int) -> Ints:
 
 @dataclass(frozen=True)
 class Cuts:
-    """Splits that a node may take, in the order of features, cuts, and missing values to the right before the left.
+    """The splits that a node may take, ordered by feature, then cut, then missing values right before left.
 
     Attributes
     ----------
     feature, cut : ndarray of int64
         Rows in buckets up to `cut` go left.
     missing_left : ndarray of bool
-        Whether missing values go left, too.
+        Whether missing values go left too.
     """
 
     feature: Ints
@@ -101,9 +99,9 @@ class Allowed:
     Attributes
     ----------
     cuts : ndarray of bool, shape (features, buckets)
-        After which bucket a cut may be made.
+        Whether a cut after this bucket is allowed.
     apart : ndarray of bool, shape (features,)
-        Whether the missing values may be told from the others.
+        Whether a split between missing values and all others is allowed.
     """
 
     cuts: Bools
@@ -111,7 +109,7 @@ class Allowed:
 
     @classmethod
     def everything(cls, features: int, buckets: int) -> Allowed:
-        """Return what the root starts with."""
+        """Return the cuts of the root: all."""
         return cls(np.ones((features, buckets), np.bool_), np.ones(features, np.bool_))
 
 
@@ -119,15 +117,15 @@ def offered(counts: Ints, allowed: Allowed, *, least: int, leaf: int) -> tuple[A
     """Choose the cuts of a pair of siblings (or of the root) whose sums may be opened.
 
     Between two neighbouring cuts of a feature lie at least `least` rows of each sibling, or none. Both siblings have
-    the same cuts, and only such as their parent had: else sums of the parent less those of one child would give away
-    thinner buckets of the other.
+    the same cuts, all of them cuts of their parent: otherwise the parent's sums minus one child's would reveal thinner
+    buckets of the other.
 
     Parameters
     ----------
     counts : ndarray of int64, shape (nodes, features, buckets + 1)
-        Rows by node and bucket, the missing values last.
+        Rows by node, feature and bucket, missing values last.
     allowed : Allowed
-        Of the parent.
+        The cuts allowed at the parent.
     least : int
         The fewest rows of a bucket, at least 1.
     leaf : int
@@ -136,9 +134,9 @@ def offered(counts: Ints, allowed: Allowed, *, least: int, leaf: int) -> tuple[A
     Returns
     -------
     Allowed
-        For the children of either node.
+        The cuts allowed at the children of either node.
     list of Cuts
-        For each node.
+        The splits offered for each node.
 
     Examples
     --------
@@ -182,12 +180,12 @@ def offered(counts: Ints, allowed: Allowed, *, least: int, leaf: int) -> tuple[A
 
 
 def _ways(f: int, b: int, below: int, total: int, missing: int, apart: bool, leaf: int) -> list[tuple[int, int, bool]]:
-    """Return the splits of one cut: missing values right, then left; where none was seen, with the larger side."""
+    """Return the splits of one cut: missing values right, then left; if there are none, only with the larger side."""
     rows = total + missing
     if not missing:
         return [(f, b, 2 * below >= rows)] if min(below, rows - below) >= leaf else []
     if below == total:
-        return []  # no value right of it: the same as the cut that tells missing values from the others
+        return []  # no value right of it: the same as the cut between missing values and all others
     ways = [(f, b, False)] if min(below, rows - below) >= leaf else []
     if apart and min(below + missing, total - below) >= leaf:
         ways.append((f, b, True))

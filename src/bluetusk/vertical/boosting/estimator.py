@@ -1,7 +1,8 @@
-"""Gradient boosting of decision trees by parties that hold different columns of the same rows (SecureBoost)."""
+"""Boosts decision trees over parties that hold different columns of the same rows (SecureBoost)."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -10,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..._numeric import as_array
+from ..._numeric import Floats, as_array
 from ...errors import FrameError
 from ...wire.frame import Kind, check_fields, encode, field
-from ..base import Estimator, check_role
+from ..base import Estimator, check_role, peers_of
 from ..findings import few_events, separating, tell
-from ..protocol.job import Keeper, Progress, drive
+from ..protocol.job import Keeper, Progress
 from ..protocol.link import Link
+from ..protocol.refusal import telling
 from ..saving import load_frame, save_frame
 from ..tables.codes import categories_of, coded
 from ..tables.columns import Table, as_classes, as_table
@@ -28,11 +30,9 @@ from .score import GuestWalk, HostWalk
 
 __all__ = ["GradientBoosting"]
 
-Floats = NDArray[np.float64]
-
 
 class GradientBoosting(Estimator):
-    """Boosted trees on columns of a guest, who has the labels, and of one host or more.
+    """Boosted trees on the columns of a guest, who has the labels, and of one host or more.
 
     The guest encrypts gradient and Hessian of each row, once for a tree; a host adds them up by the buckets of its
     columns, without being able to read them; the guest opens the sums and chooses the splits. The model stays in
@@ -43,48 +43,51 @@ class GradientBoosting(Estimator):
     role : {"guest", "host"}
         Which party this is.
     n_estimators : int
-        Trees. All parties must set this, `max_depth`, `min_samples_leaf`, `subsample`, `first_tree_local`,
-        `share_gain`, `frac_bits` and `key_size` alike.
+        Number of trees. All parties must set the same values of this, `max_depth`, `min_samples_leaf`, `subsample`,
+        `first_tree_local`, `share_gain`, `frac_bits` and `key_size`.
     max_depth : int
         Levels of splits in a tree, 1 to 10.
     learning_rate : float
-        Factor on the values of leaves (guest).
+        Factor of the leaf values (guest).
     max_bins : int
-        Quantile buckets of a column, 2 to 255, besides one for missing values; each party's own choice.
+        Quantile buckets of a column, 2 to 255, besides one for missing values; each party chooses its value.
     reg_lambda : float
-        L2 penalty on the values of leaves, in the gain, too (guest). As in XGBoost 1 by default: at low rates of events
+        L2 penalty on the leaf values, also in the gain (guest). The default is 1, as in XGBoost: at low rates of events
         h is small, and without a penalty a leaf with few events gets a value of 5 and more, from which later trees do
         not recover.
     min_child_weight : float
-        Least sum of Hessians on either side of a split (guest): by default as many rows as three events are expected
-        in. XGBoost's default of 1 fits noise at rates of 1 % and less; at 20 % both give the same trees.
+        Least sum of Hessians on either side of a split (guest). At the default of 3 a side has as many rows as contain
+        about three events. XGBoost's default of 1 fits noise at rates of 1 % and less; at 20 % both give the same
+        trees.
     min_samples_leaf : int
         Fewest rows on either side of a split.
     min_bucket_rows : int
-        The fewest rows between two cuts whose sums this party gives away, in a node and in its sibling (host). Thinner
-        buckets are joined. The sums of a tiny bucket would name its rows.
+        The fewest rows between two cuts whose sums this party discloses, in a node and in its sibling (host). Thinner
+        buckets are joined. The sums of a tiny bucket would reveal its rows. Not the `min_rows` of
+        :class:`WoEBinning`, which counts the rows of a bin once, in the whole table, and of which the larger of both
+        parties' holds: here the host's alone counts, in every node, and the guest's has no effect.
     min_gain : float
-        A split must gain more (guest).
+        A split is taken only if its gain exceeds this (guest).
     subsample : float
         Share of the rows from which a tree is grown, drawn anew for each.
     base_score : float, optional
-        Probability to start from; by default the share of the second class (guest).
+        Initial probability; by default the share of the second class (guest).
     first_tree_local : bool
         Whether the guest grows the first tree from its own columns (PPCA 10-2023, 7).
     share_gain : bool
-        Whether hosts are told the gain of their splits, which says how well their columns predict.
+        Whether the guest sends hosts the gain of their splits, which shows how well their columns predict.
     frac_bits : int
         Fractional bits of gradients and Hessians, 8 to 30.
-    key_size : int
-        Bits of the guest's Paillier key, made for one training: 3072, 2048 or 4096.
-    random_state : int, optional
-        Seed of the subsamples (guest). Encryption and the order in which sums are sent are always random, and never
-        show in the model: it is the same to the bit.
-    threads : int, optional
-        Overrides :func:`bluetusk.set_num_threads`.
     categorical : collection of str
         Names of this party's columns whose numbers are codes, or that mix numbers and texts; columns of strings and of
         pandas' dtype "category" are categories anyway.
+    key_size : {3072, 2048, 4096}
+        Bits of the guest's Paillier key, made for one training.
+    random_state : int or bytes, optional
+        A number, or 32 bytes, from which the subsamples are drawn (guest). Encryption and the order in which sums are
+        sent are always random, and never show in the model: it is the same to the bit.
+    threads : int, optional
+        Overrides :func:`bluetusk.set_num_threads`.
 
     Attributes
     ----------
@@ -94,18 +97,18 @@ class GradientBoosting(Estimator):
         Names of this party's columns.
     categories_ : dict of str to list of str
         The categories of each column that is not numeric. Trees split them in this order: numbers by value, then texts
-        by alphabet. One that is not among them counts as missing when rows are scored, with a warning.
+        by alphabet. In scoring, any other category counts as missing, with a warning.
     profile_ : list of ColumnProfile
-        What each column held at training: see :mod:`bluetusk.vertical.profile`. Empty in models of version 0.1.0.
+        What each column held at training: see :mod:`bluetusk.vertical.tables.profile`. Empty in models of 0.1.0.
     split_counts_ : ndarray of int64
-        How often each of them splits.
+        Number of splits of each column.
     feature_importances_ : ndarray of float64
         At the guest each column's share in the gain of the whole model. At a host its share in the gain of this host's
         splits, or without `share_gain` in their number.
     party_importances_ : dict of str to float
         The share of each party in the gain of the model (guest).
     findings_ : list of str
-        What :class:`~bluetusk.DataWarning` said of the labels and of the guest's columns (guest).
+        The texts of :class:`~bluetusk.DataWarning` about the labels and the guest's columns (guest).
 
     Notes
     -----
@@ -113,9 +116,9 @@ class GradientBoosting(Estimator):
     of every cut, in random order over all columns (sorted by h they are cumulative sums again, so the guest sees about
     how many rows a bucket of *some* column holds and what labels they have), and which rows a chosen split of a host
     sends left, in training and, of the rows that reach it, in prediction. The hosts: which rows are in which node
-    above the leaves (so in part what the guest's splits do to rows), which of their splits were chosen, and which
-    sample was drawn. They see no gradient, label, leaf or score. A guest that encrypts other numbers than gradients
-    could single rows out: the parties may be curious, but must follow the protocol. See ``docs/vertical/boosting.md``.
+    above the leaves (so in part the effect of the guest's splits), which of their splits were chosen, and which
+    sample was drawn. They see no gradient, label, leaf or score. A guest that encrypts numbers other than gradients
+    could single out rows: the parties may be curious, but must follow the protocol. See ``docs/how-to/boosting.md``.
 
     References
     ----------
@@ -124,7 +127,7 @@ class GradientBoosting(Estimator):
 
     Examples
     --------
-    Both parties in one process, for a try:
+    Both parties in one process, to try it out:
 
     >>> import threading
     >>> import numpy as np
@@ -168,10 +171,10 @@ class GradientBoosting(Estimator):
         first_tree_local: bool = False,
         share_gain: bool = False,
         frac_bits: int = 24,
-        key_size: int = 3072,
-        random_state: int | None = None,
-        threads: int | None = None,
         categorical: Collection[str] = (),
+        key_size: int = 3072,
+        random_state: int | bytes | None = None,
+        threads: int | None = None,
     ) -> None:
         self.role = role
         self.n_estimators, self.max_depth, self.learning_rate = n_estimators, max_depth, learning_rate
@@ -179,14 +182,16 @@ class GradientBoosting(Estimator):
         self.min_samples_leaf, self.min_bucket_rows, self.min_gain = min_samples_leaf, min_bucket_rows, min_gain
         self.subsample, self.base_score = subsample, base_score
         self.first_tree_local, self.share_gain = first_tree_local, share_gain
-        self.frac_bits, self.key_size = frac_bits, key_size
-        self.random_state, self.threads = random_state, threads
-        self.categorical = categorical
+        self.frac_bits, self.categorical = frac_bits, categorical
+        self.key_size, self.random_state, self.threads = key_size, random_state, threads
 
     def _settings(self) -> Settings:
-        given = self.get_params()
+        given = self.get_params() | self._shared()
+        if isinstance(given["random_state"], bytes):  # messages and files hold a number
+            given["random_state"] = int.from_bytes(hashlib.sha256(given["random_state"]).digest()[:8], "big") >> 1
         return Settings(**{name: given[name] for name in given if name not in ("role", "threads", "categorical")})
 
+    @telling
     def fit(
         self,
         X: Any,
@@ -203,16 +208,16 @@ class GradientBoosting(Estimator):
         Parameters
         ----------
         X : array_like of shape (n, features), DataFrame, or mapping of str to array_like of shape (n,)
-            This party's columns: numbers or texts, as :class:`WoEBinning` takes them. A missing value goes to the
-            better side.
+            This party's columns: numbers or texts, as in :class:`WoEBinning`. Each split sends missing values to the
+            side with the larger gain.
         y : array_like of shape (n,), at the guest only
-            Labels of two classes; the second in sorted order is the one that probabilities are of.
+            Labels of two classes; scores are for the second in sorted order.
         link : Link
             To the other party.
         links : sequence of Link, optional
             To all hosts, in place of `link` (guest).
         columns : sequence of str, optional
-            Names; by default a data frame's own, else "x0", ...
+            Names; by default those of a DataFrame, else "x0", ...
         keeper : Keeper, optional
             Keeps the state after every step, so that the training survives a crash of any party.
         progress : callable, optional
@@ -226,9 +231,10 @@ class GradientBoosting(Estimator):
         Raises
         ------
         ValueError, TypeError
-            If an argument does not fit.
+            If a parameter is out of range, `link` and `links` do not fit the role, a host has labels or no column, the
+            labels are not of two classes, or a column mixes numbers and texts, is infinite or would be rounded.
         ProtocolAbort
-            If the parties' settings or rows differ, or a peer sent what the protocol does not allow.
+            If the parties' settings or numbers of rows differ, or a peer violates the protocol.
         FrameError, InvalidCiphertext, InvalidKey
             If a message is damaged.
 
@@ -236,7 +242,7 @@ class GradientBoosting(Estimator):
         -----
         DataWarning
             At the guest, if a class has fewer than 20 rows, or one of its columns separates the classes. No message
-            depends on it.
+            depends on it; made an error, it ends the call as any error does.
 
         Examples
         --------
@@ -246,25 +252,25 @@ class GradientBoosting(Estimator):
         >>> bt.vertical.GradientBoosting(role="host").fit([[1.0]], [1])
         Traceback (most recent call last):
             ...
-        ValueError: a host has no labels: give y at the guest only
+        ValueError: y must be None at a host: only the guest has labels
         """
-        role, settings = check_role(self.role), self._settings()
+        role, settings = self.role, self._settings()
         given = _rows_of(as_table(X, columns, self.categorical))
         names, categories = given.names, categories_of(given)
         table = coded(given, categories)
         if role == "host" and y is not None:
-            raise ValueError("a host has no labels: give y at the guest only")
-        peers = self._peers(role, link, links)
+            raise ValueError("y must be None at a host: only the guest has labels")
+        peers = peers_of(role, link, links)
         job: GuestJob | HostJob
         findings: list[str] = []
         if role == "host":
-            job = HostJob(settings, table, names, self.threads)
+            job = HostJob(settings, table, names)
         else:
             labels, classes = as_classes(y, len(table))
             findings = [*few_events(labels, classes.tolist()), *separating(names, list(table.T), labels)]
             tell(findings)
-            job = GuestJob(settings, table, labels, names, len(peers), self.threads)
-        drive(job, peers, keeper=keeper, progress=progress)
+            job = GuestJob(settings, table, labels, names, len(peers))
+        self._drive(job, peers, keeper, progress)
         self._fitted, self._half, self.columns_ = settings, job.half, names
         self.categories_, self.profile_ = categories, given.profile()
         self._parties, self.findings_ = [link.peer for link in peers], findings
@@ -272,15 +278,6 @@ class GradientBoosting(Estimator):
             self.classes_ = classes
         self._importances()
         return self
-
-    @staticmethod
-    def _peers(role: str, link: Link | None, links: Sequence[Link] | None) -> list[Link]:
-        if (link is None) == (links is None):
-            raise ValueError("give either link=, or links= with one for each host")
-        peers = [link] if link is not None else list(links or ())
-        if not peers or (role == "host" and len(peers) != 1):
-            raise ValueError("a host has one link, to the guest; a guest has one for each host")
-        return peers
 
     def _importances(self) -> None:
         half, size = self._half, len(self.columns_)
@@ -299,6 +296,7 @@ class GradientBoosting(Estimator):
 
     # --- prediction ---------------------------------------------------------------------------------------------------
 
+    @telling
     def decision_function(
         self,
         X: Any,
@@ -307,7 +305,7 @@ class GradientBoosting(Estimator):
         links: Sequence[Link] | None = None,
         keeper: Keeper | None = None,
     ) -> Floats | None:
-        """Return the log-odds of rows, together with the other parties, which call this or `predict_proba`.
+        """Return the log-odds of rows, together with the other parties, which call this or :meth:`predict_proba`.
 
         Parameters
         ----------
@@ -321,19 +319,21 @@ class GradientBoosting(Estimator):
         Returns
         -------
         ndarray of float64, shape (n,), or None
-            At a host None: it learns no score.
+            None at a host, which learns no score.
 
         Warns
         -----
         DataWarning
-            If columns hold categories that training has not seen, with their number: they count as missing.
+            If columns hold categories that training has not seen; they count as missing, and the warning gives their
+            number.
 
         Raises
         ------
         ValueError
-            If this half is not fitted, or X has other columns, or texts in a column of numbers.
+            If this half is not fitted, `X` has other columns or texts in a column of numbers, or the guest's links are
+            not one for each host of the fit.
         ProtocolAbort
-            If the halves are not of one model, or the rows differ in number.
+            If the halves are of different models, or the parties' numbers of rows differ.
 
         Examples
         --------
@@ -350,17 +350,18 @@ class GradientBoosting(Estimator):
         given = _rows_of(as_table(X, None if named else own, [name for name in self.categories_ if name in own]))
         names = given.names
         if names != self.columns_:
-            raise ValueError(f"X has the columns {names}, the model was fitted to {self.columns_}: give these")
+            raise ValueError(f"X has the columns {names}, but the model was fitted to {self.columns_}: give these")
         role = check_role(self.role)
-        peers = self._peers(role, link, links)
+        peers = peers_of(role, link, links)
         if role == "guest" and len(peers) != len(self._parties):
             raise ValueError(f"the model has {len(self._parties)} hosts: give links to all, in the order of fit")
         table = coded(given, self.categories_)
         kind = GuestWalk if role == "guest" else HostWalk
         walk = kind(self._fitted, self._half, table, names)
-        drive(walk, peers, keeper=keeper)
+        self._drive(walk, peers, keeper)
         return walk.scores
 
+    @telling
     def predict_proba(
         self,
         X: Any,
@@ -379,12 +380,12 @@ class GradientBoosting(Estimator):
         Returns
         -------
         ndarray of float64, shape (n, 2), or None
-            In the order of `classes_`; at a host None.
+            In the order of `classes_`; None at a host.
 
         Raises
         ------
         ValueError, ProtocolAbort
-            As :meth:`decision_function`.
+            As for :meth:`decision_function`.
 
         Examples
         --------
@@ -413,7 +414,7 @@ class GradientBoosting(Estimator):
         Returns
         -------
         ndarray of float64, shape (n,)
-            It rises with the score; scores far out may round to the same float.
+            Monotone in the score; extreme scores may round to the same float.
 
         Examples
         --------
@@ -423,6 +424,7 @@ class GradientBoosting(Estimator):
         """
         return probabilities(as_array(scores, "scores", np.float64))
 
+    @telling
     def predict(
         self,
         X: Any,
@@ -431,7 +433,7 @@ class GradientBoosting(Estimator):
         links: Sequence[Link] | None = None,
         keeper: Keeper | None = None,
     ) -> NDArray[Any] | None:
-        """Return the likelier class of each row, together with the other parties.
+        """Return the more likely class of each row, together with the other parties.
 
         Parameters
         ----------
@@ -441,12 +443,12 @@ class GradientBoosting(Estimator):
         Returns
         -------
         ndarray of shape (n,), or None
-            Of `classes_`; at a host None.
+            Values of `classes_`; None at a host.
 
         Raises
         ------
         ValueError, ProtocolAbort
-            As :meth:`decision_function`.
+            As for :meth:`decision_function`.
 
         Examples
         --------
@@ -467,7 +469,7 @@ class GradientBoosting(Estimator):
         Parameters
         ----------
         path : path-like
-            Where; mode 0600, whole or not at all.
+            The file, mode 0600, written whole or not at all; an existing one is replaced.
         passphrase : str or bytes, optional
             Encrypts the file.
 
@@ -511,7 +513,7 @@ class GradientBoosting(Estimator):
         path : path-like
             The file.
         passphrase : str or bytes, optional
-            If it was saved with one.
+            The passphrase that it was saved with.
 
         Returns
         -------
@@ -521,9 +523,9 @@ class GradientBoosting(Estimator):
         Raises
         ------
         FrameError
-            If the file is no such half, is damaged, or does not open with the passphrase.
+            If the file is not a half of a boosted model, is damaged, or does not open with the passphrase.
         OSError
-            If it cannot be read.
+            If the file cannot be read.
 
         Examples
         --------
@@ -531,7 +533,7 @@ class GradientBoosting(Estimator):
         >>> bt.vertical.GradientBoosting.load("/dev/null")
         Traceback (most recent call last):
             ...
-        bluetusk.errors.FrameError: /dev/null is no regular file of at most 1 GiB
+        bluetusk.errors.FrameError: /dev/null is not a regular file of at most 1 GiB
         """
         got = load_frame(path, Kind.GRADIENT_BOOSTING, passphrase)
         check_fields(got.header, ("role", "settings", "columns", "parties", "arrays", "classes"), ("about",))
@@ -544,7 +546,7 @@ class GradientBoosting(Estimator):
         half = Half.from_parts(field(got.header, "arrays", list), got.payload[:end], settings, len(names))
         categories, profile = _about(bytes(got.payload[end:]), names)
         if len(half.digests) != len(parties) or (role == "host" and (half.party > 0).any()):
-            raise FrameError("the model's parties and its trees do not fit")
+            raise FrameError("the model's parties and trees do not match")
         model = cls(role=role, **{name: getattr(settings, name) for name in settings.__dataclass_fields__})
         model._fitted, model._half, model._parties, model.columns_ = settings, half, parties, names
         model.findings_ = []
@@ -562,7 +564,7 @@ def _rows_of(table: Table) -> Table:
 
 
 def _about(data: bytes, names: list[str]) -> tuple[dict[str, list[str]], list[ColumnProfile]]:
-    """Read what a model says of its columns; version 0.1.0 said nothing."""
+    """Read a model's profile and categories of its columns; models of version 0.1.0 have neither."""
     if not data:
         return {}, []
     try:
@@ -570,14 +572,14 @@ def _about(data: bytes, names: list[str]) -> tuple[dict[str, list[str]], list[Co
         categories = {str(name): [str(text) for text in texts] for name, texts in plain["categories"].items()}
         profile = [ColumnProfile.from_plain(each) for each in plain["profile"]]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise FrameError(f"what the model says of its columns is damaged: {error}"[:200]) from None
+        raise FrameError(f"the model's profile of its columns is damaged: {error}"[:200]) from None
     if not categories.keys() <= set(names) or any(len(set(texts)) != len(texts) for texts in categories.values()):
-        raise FrameError("the categories of the model are not those of its columns")
+        raise FrameError("the model's categories do not match its columns")
     return categories, profile
 
 
 def _classes(listed: list[Any]) -> NDArray[Any]:
     kinds = {item.__class__ for item in listed}
     if len(kinds) != 1 or not kinds <= {bool, int, str}:
-        raise FrameError("the labels of the model are none")
+        raise FrameError("the model's labels are malformed")
     return np.array(listed)

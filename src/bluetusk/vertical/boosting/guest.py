@@ -1,4 +1,4 @@
-"""The guest's half of a boosted training: labels, the private key, the choice of every split."""
+"""The guest's half of a boosted training: it has the labels and the private key, and chooses every split."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..._numeric import Bools, Floats, Ints
 from ..._random import Stream
 from ...errors import FrameError, ProtocolAbort
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...paillier.keys import PrivateKey
 from ...tasks import BOOSTING
-from ...wire.frame import Kind, check_fields, decode, encode, field
+from ...wire.frame import Kind, encode, field
 from ..protocol.link import Link, array_bytes
-from ..protocol.state import inputs_of
+from ..protocol.state import inputs_of, state_of
 from .arrays import described, joined, parted
 from .buckets import Allowed, Buckets, Cuts, counted, offered
 from .model import TYPES, Half, Settings, bits_from, extended, probabilities
@@ -26,10 +26,6 @@ from .sums import Layout, gains, plain_sums
 __all__ = ["GuestJob"]
 
 _STATE = {"primes": "|u1", "seed": "|u1", "scores": "<f8"}
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 
 @dataclass
@@ -44,7 +40,7 @@ class _Growth:
 
 
 class GuestJob:
-    """Steps of the guest: the offer, then one tree each.
+    """The guest's job. Step 0 makes the offer; each later step grows a tree.
 
     Parameters
     ----------
@@ -55,11 +51,9 @@ class GuestJob:
     labels : ndarray of bool, shape (n,)
         The labels.
     names : list of str
-        Of the columns.
+        Names of the columns.
     hosts : int
-        How many there are.
-    threads : int, optional
-        Of the arithmetic.
+        Number of hosts.
     """
 
     name = BOOSTING.name
@@ -71,14 +65,13 @@ class GuestJob:
         labels: Bools,
         names: list[str],
         hosts: int,
-        threads: int | None = None,
     ) -> None:
-        self.settings, self.labels, self.names, self.threads = settings, labels, names, threads
+        self.settings, self.labels, self.names = settings, labels, names
         self.buckets = Buckets.of(table, settings.max_bins)
         self.codes = self.buckets.codes(table)
         rows = len(labels)
         if rows << settings.frac_bits >= 1 << 53:
-            raise ValueError(f"{rows} rows at frac_bits={settings.frac_bits} exceed 53 bits: lower frac_bits")
+            raise ValueError(f"sums of {rows} rows at frac_bits={settings.frac_bits} exceed 53 bits: lower frac_bits")
         self.layout = Layout(rows, settings.frac_bits)
         self.sample_size = max(1, int(settings.subsample * rows))
         self.priv: PrivateKey | None = None
@@ -90,7 +83,7 @@ class GuestJob:
 
     @property
     def steps(self) -> int:
-        """The offer, and the trees."""
+        """Number of steps: the offer and the trees."""
         return 1 + self.settings.n_estimators
 
     # --- recovery -----------------------------------------------------------------------------------------------------
@@ -108,10 +101,8 @@ class GuestJob:
         return encode(Kind.VERTICAL_STATE, header, joined(arrays))
 
     def restore(self, state: bytes) -> None:
-        """Go back to a state."""
-        got = decode(state, Kind.VERTICAL_STATE)
-        check_fields(got.header, ("task", "role", "arrays"))
-        field(got.header, "task", str, choices=(BOOSTING.name,))
+        """Return to a state."""
+        got = state_of(state, BOOSTING.name, ("role", "arrays"))
         field(got.header, "role", str, choices=("guest",))
         arrays = parted(field(got.header, "arrays", list), got.payload, _STATE | TYPES)
         self.half = Half(**{name: arrays[name] for name in TYPES})
@@ -142,14 +133,14 @@ class GuestJob:
                 min_rows=self.settings.min_samples_leaf,
                 key_bits=self.settings.key_size,
             )
-        priv = ephemeral_key(self.settings.key_size, threads=self.threads)
+        priv = ephemeral_key(self.settings.key_size)
         for number, link in enumerate(links, 1):
             fields = {"rows": rows, "host": number, "settings": self.settings.agreed()}
             link.send("offer", fields, [priv.public_key.to_bytes()])
         for link in links:
             theirs = field(link.receive("ready", ["rows"], parts=0).fields, "rows", int)
             if theirs != rows:
-                raise ProtocolAbort(f"there are {rows} rows here and {theirs} there: align them first", party=link.peer)
+                raise ProtocolAbort(f"the guest has {rows} rows, the host {theirs}: align them first", party=link.peer)
             link.count("rows", rows)
         state = self.settings.random_state
         self.seed = os.urandom(32) if state is None else hashlib.sha256(f"bluetusk boosting {state}".encode()).digest()
@@ -164,12 +155,12 @@ class GuestJob:
             assert self.priv is not None
             mask = np.packbits(tree.sampled).tobytes() if s.subsample < 1 else b""
             at = np.flatnonzero(tree.sampled)
-            data = self.layout.encrypted(self.priv, tree.g[at], tree.h[at], self.threads)
+            data = self.layout.encrypted(self.priv, tree.g[at], tree.h[at])
             for link in peers:
                 link.send("gradients", {"rows": len(at)}, [mask, data])
                 link.count("values_encrypted", len(at))
         level: list[int] = [0]
-        told: list[int] = []  # what was split a level above
+        told: list[int] = []  # the places that were split one level above
         for _ in range(s.max_depth):
             sizes = np.bincount(tree.where[tree.sampled], minlength=s.places)
             active = [place for place in level if sizes[place] >= 2 * s.min_samples_leaf]
@@ -214,14 +205,8 @@ class GuestJob:
             best, owner, tied = s.min_gain, -1, np.zeros(0, np.int64)
             for party, theirs in enumerate(sums):
                 if (theirs[k][1] > totals[place][1]).any():
-                    raise ProtocolAbort("a sum is larger than that of its node", party=peers[party - 1].peer)
-                found = gains(
-                    *theirs[k],
-                    totals[place],
-                    frac_bits=s.frac_bits,
-                    reg_lambda=s.reg_lambda,
-                    min_child_weight=s.min_child_weight,
-                )
+                    raise ProtocolAbort("the sum of a split exceeds the sum of its node", party=peers[party - 1].peer)
+                found = gains(*theirs[k], totals[place], s)
                 top = float(found.max()) if len(found) else -np.inf
                 if top > best:  # of equal ones the first party's; within a party all, for it to choose among
                     best, owner, tied = top, party, np.flatnonzero(found == top)
@@ -237,7 +222,8 @@ class GuestJob:
             self._choose(link, active, choices)
         for party, (link, choices) in enumerate(zip(peers, wanted, strict=True), 1):
             if choices:
-                # of equally good splits the host takes its first, which may be the mirror image of another: any will do
+                # of equally good splits the host takes its first, which may be the mirror image of another: all are
+                # valid
                 opened = {
                     active[k]: {(int(sums[party][k][0][i]), int(sums[party][k][1][i])) for i in tied}
                     for k, tied, _ in choices
@@ -269,14 +255,14 @@ class GuestJob:
         total = sum(counts)
         if not total:
             if message.parts[0]:
-                raise FrameError("there are no splits, but sums came")
+                raise FrameError("the host offered no splits but sent sums")
             return [(np.zeros(0, np.int64), np.zeros(0, np.int64)) for _ in counts]
-        g, h = self.layout.unpacked(self.priv, message.parts[0], total, link.peer, self.threads)
+        g, h = self.layout.unpacked(self.priv, message.parts[0], total, link.peer)
         ends = np.cumsum(counts)[:-1]
         return list(zip(np.split(g, ends), np.split(h, ends), strict=True))
 
     def _choose(self, link: Link, active: list[int], choices: list[tuple[int, Ints, float]]) -> None:
-        """Tell a host which of its splits are taken: at each place all that are equally good."""
+        """Send a host the splits that are taken: at each place all that are equally good."""
         handles = np.concatenate([tied for _, tied, _ in choices]) if choices else np.zeros(0, np.int64)
         told = [gain for _, _, gain in choices] if self.settings.share_gain else []
         fields = {"places": [active[k] for k, _, _ in choices], "handles": [len(tied) for _, tied, _ in choices]}
@@ -294,7 +280,7 @@ class GuestJob:
     def _take_theirs(
         self, link: Link, party: int, tree: _Growth, number: int, opened: dict[int, set[tuple[int, int]]]
     ) -> None:
-        """Receive a host's partitions, which must have sums that were opened and chosen, and move the rows."""
+        """Receive a host's partitions, whose sums must be those opened for the chosen splits, and move the rows."""
         rows = {place: np.flatnonzero(tree.where == place) for place in opened}
         message = link.receive("partition", parts=1)
         bits = bits_from(message.parts[0], sum(map(len, rows.values())))
@@ -304,7 +290,7 @@ class GuestJob:
             at = here[left & tree.sampled[here]]
             others = here[~left & tree.sampled[here]]
             if (int(tree.g[at].sum()), int(tree.h[at].sum())) not in chosen:
-                raise ProtocolAbort("a partition does not have the sums that were opened", party=link.peer)
+                raise ProtocolAbort("the sums of a partition differ from those that were opened", party=link.peer)
             if min(len(at), len(others)) < self.settings.min_samples_leaf:
                 raise ProtocolAbort("a partition leaves fewer rows than min_samples_leaf", party=link.peer)
             tree.where[here] = np.where(left, 2 * place + 1, 2 * place + 2)

@@ -1,4 +1,4 @@
-"""A host's half of a boosted training: histograms of what it cannot read, and its own splits."""
+"""A host's half of a boosted training: it sums encrypted gradients by bucket, and keeps its splits."""
 
 from __future__ import annotations
 
@@ -9,22 +9,20 @@ from dataclasses import field as _field
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._numeric import Floats, Ints
 from ..._random import Stream
 from ...errors import FrameError, ProtocolAbort
 from ...paillier.array import CipherArray
 from ...paillier.keys import PublicKey
 from ...tasks import BOOSTING
-from ...wire.frame import Kind, check_fields, decode, encode, field
+from ...wire.frame import Kind, encode, field
 from ..protocol.link import Link, array_from
-from ..protocol.state import inputs_of
+from ..protocol.state import inputs_of, state_of
 from .buckets import Allowed, Buckets, Cuts, counted, offered
 from .model import Half, Settings, bits_from, extended
 from .sums import Layout, histograms, left_sums
 
 __all__ = ["HostJob"]
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 @dataclass
@@ -43,7 +41,7 @@ class _Growth:
 
 
 class HostJob:
-    """Steps of a host: the offer, then one tree each.
+    """A host's job. Step 0 takes the offer; each later step helps to grow a tree.
 
     Parameters
     ----------
@@ -52,17 +50,15 @@ class HostJob:
     table : ndarray of float64, shape (n, features)
         The host's columns.
     names : list of str
-        Of the columns.
-    threads : int, optional
-        Of the arithmetic.
+        Names of the columns.
     """
 
     name = BOOSTING.name
 
-    def __init__(self, settings: Settings, table: Floats, names: list[str], threads: int | None = None) -> None:
+    def __init__(self, settings: Settings, table: Floats, names: list[str]) -> None:
         if not table.shape[1]:
             raise ValueError("a host needs at least one column")
-        self.settings, self.names, self.threads = settings, names, threads
+        self.settings, self.names = settings, names
         self.buckets = Buckets.of(table, settings.max_bins)
         self.codes = self.buckets.codes(table)
         self.layout = Layout(len(table), settings.frac_bits)
@@ -72,7 +68,7 @@ class HostJob:
 
     @property
     def steps(self) -> int:
-        """The offer, and the trees."""
+        """Number of steps: the offer and the trees."""
         return 1 + self.settings.n_estimators
 
     # --- recovery -----------------------------------------------------------------------------------------------------
@@ -85,10 +81,8 @@ class HostJob:
         return encode(Kind.VERTICAL_STATE, header, payload)
 
     def restore(self, state: bytes) -> None:
-        """Go back to a state."""
-        got = decode(state, Kind.VERTICAL_STATE)
-        check_fields(got.header, ("task", "role", "key", "arrays"))
-        field(got.header, "task", str, choices=(BOOSTING.name,))
+        """Return to a state."""
+        got = state_of(state, BOOSTING.name, ("role", "key", "arrays"))
         field(got.header, "role", str, choices=("host",))
         listed = field(got.header, "arrays", list)
         self.half = Half.from_parts(listed, got.payload, self.settings, len(self.names))
@@ -119,12 +113,12 @@ class HostJob:
         field(message.fields, "host", int, low=1, high=1 << 14)
         self.settings.check_agreed(field(message.fields, "settings", dict), link.peer)
         if theirs != rows:
-            raise ProtocolAbort(f"there are {rows} rows here and {theirs} there: align them first", party=link.peer)
+            raise ProtocolAbort(f"the guest has {theirs} rows, this host {rows}: align them first", party=link.peer)
         pub = PublicKey.from_bytes(message.parts[0])
         if pub.bits != self.settings.key_size:
-            raise ProtocolAbort(f"the key has {pub.bits} bits, not {self.settings.key_size}", party=link.peer)
+            raise ProtocolAbort(f"the guest's key has {pub.bits} bits, not {self.settings.key_size}", party=link.peer)
         if not self.layout.slots(pub).count:
-            raise ProtocolAbort(f"sums of {rows} rows do not fit a key of {pub.bits} bits", party=link.peer)
+            raise ProtocolAbort(f"sums of {rows} rows need a key_size above {pub.bits}", party=link.peer)
         link.authorise(BOOSTING.purpose, self.names, rows, min_rows=self.settings.min_bucket_rows, key_bits=pub.bits)
         link.send("ready", {"rows": rows})
         link.count("rows", rows)
@@ -153,10 +147,10 @@ class HostJob:
         if self.settings.subsample < 1:
             at = np.flatnonzero(bits_from(message.parts[0], rows))
         elif message.parts[0]:
-            raise FrameError("there is no subsample, but a choice of rows came")
+            raise FrameError("the guest sent a sample of rows, but subsample is 1")
         if len(at) != count or count != max(1, int(self.settings.subsample * rows)):
-            raise ProtocolAbort("the sample of rows does not have the size that was agreed", party=link.peer)
-        c = self.layout.received(message.parts[1], self.pub, count, link.peer, self.threads)
+            raise ProtocolAbort("the size of the guest's sample does not match subsample", party=link.peer)
+        c = self.layout.received(message.parts[1], self.pub, count, link.peer)
         half = self._blank()
         tree = _Growth(half, np.zeros(rows, np.int64), at, c, self.codes[at])
         tree.allowed[0] = Allowed.everything(self.codes.shape[1], self.buckets.count)
@@ -165,7 +159,7 @@ class HostJob:
     def _move(
         self, tree: _Growth, depth: int, fields: dict[str, object], part: bytes | memoryview, mine: list[int]
     ) -> None:
-        """Learn where the rows went at the level above, and which places may be split at this one."""
+        """Receive the rows' places after the level above, and the places that may be split at this level."""
         first = (1 << depth) - 1
         active = field(fields, "active", list, high=first + 1, items=int)
         split = field(fields, "split", list, high=first + 1, items=int)
@@ -173,7 +167,7 @@ class HostJob:
             raise FrameError("places must be in order, each once")
         children = [child for place in split for child in (2 * place + 1, 2 * place + 2)] if depth else [0]
         if (not depth and split) or not set(split) <= set(tree.active) or not set(active) <= set(children):
-            raise FrameError("a place is not one that may be split now")
+            raise FrameError("a place cannot be split at this level")
         if active and not set(mine) <= set(split):
             raise FrameError("a place that was split here is missing")
         above = np.flatnonzero(np.isin(tree.where, split))
@@ -182,7 +176,7 @@ class HostJob:
         tree.active = active
 
     def _offered(self, link: Link, tree: _Growth) -> tuple[dict[int, Cuts], dict[int, Ints]]:
-        """Send the sums of every split of every place, each place's in an order of its own."""
+        """Send the sums of every split of every place, in a separate random order for each place."""
         s, width = self.settings, self.buckets.count + 1
         sampled = tree.where[tree.rows]
         before, tree.histograms = tree.histograms, {}
@@ -195,15 +189,15 @@ class HostJob:
             rule, found = offered(counts, allowed[max(parent, 0)], least=s.min_bucket_rows, leaf=s.min_samples_leaf)
             small = min(pair, key=lambda place: len(members[place]))
             at = members[small]
-            sums = {small: histograms(tree.c[at], tree.codes[at], width, self.threads)}
+            sums = {small: histograms(tree.c[at], tree.codes[at], width)}
             for place, some in zip(pair, found, strict=True):
                 if place in tree.active:
                     cuts[place] = some
                     tree.allowed[place] = rule
                     tree.histograms[place] = sums[small] if place == small else before[parent] - sums[small]
         orders = {place: np.argsort(Stream().uint64(len(cuts[place])), kind="stable") for place in tree.active}
-        sums_of = [left_sums(tree.histograms[p], cuts[p], orders[p], self.threads) for p in tree.active if len(cuts[p])]
-        data = self.layout.closed(sums_of, self.threads) if sums_of else b""
+        sums_of = [left_sums(tree.histograms[p], cuts[p], orders[p]) for p in tree.active if len(cuts[p])]
+        data = self.layout.closed(sums_of) if sums_of else b""
         link.send("candidates", {"counts": [len(cuts[place]) for place in tree.active]}, [data])
         tree.revealed += sum(map(len, cuts.values()))
         return cuts, orders
@@ -211,23 +205,23 @@ class HostJob:
     def _chosen(
         self, link: Link, tree: _Growth, number: int, cuts: dict[int, Cuts], orders: dict[int, Ints]
     ) -> list[int]:
-        """Learn which splits are taken, note them, and send which rows go left; return the places."""
+        """Receive the splits that are taken, record them, and send which rows go left; return the places."""
         message = link.receive("choice", ["places", "handles"], parts=2)
         places = field(message.fields, "places", list, high=len(tree.active), items=int)
         numbers = field(message.fields, "handles", list, length=len(places), items=int)
         if places != sorted(set(places)) or not set(places) <= set(tree.active) or any(n < 1 for n in numbers):
-            raise FrameError("the splits that were chosen are not among those that were offered")
+            raise FrameError("the guest chose splits that were not offered")
         handles = array_from(message.parts[0], "<u4", (sum(numbers),)).astype(np.int64)
         told = len(places) if self.settings.share_gain else 0
         gains = array_from(message.parts[1], "<f8", (told,))
         if not np.isfinite(gains).all():
-            raise FrameError("a gain is no number")
+            raise FrameError("a gain is not a finite number")
         bits: list[NDArray[np.bool_]] = []
         for k, (place, count) in enumerate(zip(places, numbers, strict=True)):
             mine, handles = handles[:count], handles[count:]
             if mine.max() >= len(orders[place]):
-                raise FrameError("the splits that were chosen are not among those that were offered")
-            # of splits that are equally good the first in our own order, so the shuffle does not show in the model
+                raise FrameError("the guest chose splits that were not offered")
+            # of equally good splits the first in this party's order, so that the shuffle does not affect the model
             index = int(orders[place][mine].min())
             bits.append(self._note(tree, number, place, cuts[place], index, float(gains[k]) if told else 0.0))
         if places:

@@ -1,8 +1,8 @@
-"""What a party keeps of a boosted model: its settings, and its half of every tree.
+"""A party's half of a boosted model: the settings and its part of every tree.
 
 A tree of depth d has places 0 .. 2^(d+1) - 2; the children of place i are 2 i + 1 (left) and 2 i + 2. The guest knows
-of each place who splits there, and the values of the leaves; of a host's split it knows nothing else. A host knows its
-own splits, and of the other places nothing.
+which party splits at each place, and the values of the leaves; about a host's split it knows nothing else. A host knows
+its own splits and nothing about other places.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._numeric import Bools
 from ...errors import FrameError, ProtocolAbort
 from ...wire.frame import check_fields
 from ..protocol.link import array_from
@@ -21,9 +22,8 @@ from .arrays import described, joined, parted
 
 __all__ = ["TYPES", "Half", "Settings", "bits_from", "extended", "probabilities"]
 
-"""The name of the training: in messages, in states, and as the purpose that a policy grants."""
+"""The name of the training in messages, in states, and as the purpose that a policy grants."""
 
-Bools = NDArray[np.bool_]
 
 _COMMON = ("n_estimators", "max_depth", "min_samples_leaf", "subsample", "first_tree_local", "share_gain")
 TYPES = {
@@ -92,20 +92,20 @@ class Settings:
                 raise ValueError(f"{name} must be a number from {smallest:g} to {largest:g}, not {value!r}")
             object.__setattr__(self, name, float(value))
         if self.subsample == 0 or self.learning_rate == 0 or self.base_score in (0.0, 1.0):
-            raise ValueError("subsample and learning_rate must be above 0, base_score inside of 0 and 1")
+            raise ValueError("subsample and learning_rate must be above 0, base_score strictly between 0 and 1")
         for name in ("first_tree_local", "share_gain"):
             if not isinstance(getattr(self, name), bool | np.bool_):
                 raise ValueError(f"{name} must be True or False, not {getattr(self, name)!r}")
             object.__setattr__(self, name, bool(getattr(self, name)))
 
     def to_fields(self) -> dict[str, Any]:
-        """Return the settings for a header: floats in hexadecimal, what is None left out."""
+        """Return the settings for a header: floats in hexadecimal; settings that are None are left out."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         return {k: v.hex() if isinstance(v, float) else v for k, v in values.items() if v is not None}
 
     @classmethod
     def from_fields(cls, given: dict[str, Any]) -> Settings:
-        """Read what :meth:`to_fields` made; FrameError if it is none."""
+        """Read what :meth:`to_fields` made; FrameError if it is malformed."""
         names = [item.name for item in fields(cls)]
         optional = ("base_score", "random_state")
         check_fields(given, [name for name in names if name not in optional], optional)
@@ -113,49 +113,49 @@ class Settings:
             values = {k: float.fromhex(v) if isinstance(v, str) else v for k, v in given.items()}
             return cls(**{name: values.get(name) for name in names})  # type: ignore[arg-type]
         except (ValueError, OverflowError) as error:
-            raise FrameError(f"the settings of the model are none: {error}") from None
+            raise FrameError(f"the settings of the model are invalid: {error}") from None
 
     def agreed(self) -> dict[str, Any]:
-        """Return what all parties must have set alike."""
+        """Return the settings that must be equal at all parties."""
         everything = self.to_fields()
         return {name: everything[name] for name in (*_COMMON, "frac_bits", "key_size")}
 
     def check_agreed(self, theirs: dict[str, Any], party: str) -> None:
-        """Refuse a guest whose settings differ."""
+        """Raise ProtocolAbort if the guest's settings differ."""
         mine = self.agreed()
         check_fields(theirs, list(mine))
         for name, value in mine.items():
             if theirs[name].__class__ is not value.__class__ or theirs[name] != value:
-                raise ProtocolAbort(f"the parties have set {name} differently: agree on one value first", party=party)
+                raise ProtocolAbort(f"the parties have different values of {name}: agree on one first", party=party)
 
     @property
     def places(self) -> int:
-        """Places of a tree."""
+        """Return the number of places of a tree."""
         return int((2 << self.max_depth) - 1)
 
 
 @dataclass
 class Half:
-    """One party's trees; every array has shape (trees, places), and grows by one tree at a time.
+    """One party's part of the trees; every array has shape (trees, places) and grows by one tree at a time.
 
     Attributes
     ----------
     party : ndarray of int16
-        Who splits at a place: -1 nobody, 0 this party, from 1 on the hosts (at the guest).
+        The party that splits at a place: -1 none, 0 this party, from 1 on the hosts (at the guest).
     feature : ndarray of int32
-        Its own splits: the column, else -1.
+        The column of this party's splits, else -1.
     threshold : ndarray of float64
-        Rows of values up to it go left.
+        Rows with values up to it go left.
     missing_left : ndarray of uint8
-        Whether missing values do.
+        Whether missing values go left.
     value : ndarray of float64
-        What a leaf adds to the log-odds (guest).
+        The value that a leaf adds to the log-odds (guest).
     gain : ndarray of float64
-        Of the splits: all at the guest; at a host those that the guest told.
+        Gain of the splits: all at the guest; at a host those that the guest sent.
     base : ndarray of float64, shape (1,)
         The log-odds before the first tree (guest).
     digests : ndarray of uint8, shape (peers, 32)
-        A hash over all partitions that a host sent, at either end: halves that belong together have it in common.
+        A hash over all partitions that a host sent, kept by both: it is equal in halves that belong together.
     """
 
     party: NDArray[np.int16]
@@ -183,7 +183,7 @@ class Half:
         )
 
     def extended_by(self, tree: Half) -> Half:
-        """Return these trees and those of another half, which has the later digests."""
+        """Return these trees followed by another half's, with that half's digests."""
         names = ("party", "feature", "threshold", "missing_left", "value", "gain")
         both = {name: np.concatenate([getattr(self, name), getattr(tree, name)]) for name in names}
         return Half(**both, base=self.base, digests=tree.digests)
@@ -206,7 +206,7 @@ class Half:
 
     @classmethod
     def from_parts(cls, listed: list[Any], payload: bytes | memoryview, settings: Settings, features: int) -> Half:
-        """Read a half, checked: no walk through the trees leaves them, no split names a column that is not there."""
+        """Read and check a half: every walk stays within the trees, and every split names an existing column."""
         half = cls(**parted(listed, payload, TYPES))
         half.check(settings, features)
         return half
@@ -239,7 +239,7 @@ class Half:
 
 
 def extended(digest: NDArray[np.uint8], tree: int, place: int, left: Bools) -> NDArray[np.uint8]:
-    """Return the digest of a host's partitions with one more."""
+    """Return the digest of a host's partitions extended by one more."""
     head = f"bluetusk/gradient-boosting/{tree}/{place}/{len(left)}/".encode()
     return np.frombuffer(
         hashlib.sha256(digest.tobytes() + head + np.packbits(left).tobytes()).digest(), np.uint8
@@ -247,13 +247,13 @@ def extended(digest: NDArray[np.uint8], tree: int, place: int, left: Bools) -> N
 
 
 def probabilities(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return 1 / (1 + exp(-score)); below -709 the power is infinite, and 0 is right."""
+    """Return 1 / (1 + exp(-score)); below -709 the exponential is infinite, and the result 0 is correct."""
     with np.errstate(over="ignore"):
         return np.asarray(1.0 / (1.0 + np.exp(-scores)))
 
 
 def bits_from(part: bytes | memoryview, count: int) -> Bools:
-    """Return booleans that were packed, eight to a byte; FrameError if there are too few, or what fills up is not 0."""
+    """Return booleans packed eight to a byte; FrameError if there are too few bytes, or an unused bit is not 0."""
     packed = array_from(part, "|u1", (-(-count // 8),))
     found = np.unpackbits(packed).astype(np.bool_)
     if found[count:].any():

@@ -1,4 +1,4 @@
-"""Joint prediction: rows walk down all trees at once, and a host is asked only about rows that reach its splits."""
+"""Predicts jointly: rows walk down all trees at once; a host answers only for rows that reach its splits."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._numeric import Floats
 from ...errors import FrameError, ProtocolAbort
 from ...tasks import BOOSTING_SCORES
-from ...wire.frame import Kind, check_fields, decode, encode, field
+from ...wire.frame import Kind, encode, field
 from ..protocol.link import Link, array_bytes, array_from
-from ..protocol.state import inputs_of
+from ..protocol.state import inputs_of, state_of
 from .model import Half, Settings, bits_from
 
 __all__ = ["GuestWalk", "HostWalk"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
 
 class _Walk:
-    """One step: the whole walk. Nothing is kept between the steps but the result."""
+    """A job of one step, the whole walk. Its state is the result alone."""
 
     name = BOOSTING_SCORES.name
     steps = 1
@@ -37,11 +35,9 @@ class _Walk:
         return encode(Kind.VERTICAL_STATE, {"task": BOOSTING_SCORES.name}, scores)
 
     def restore(self, state: bytes) -> None:
-        """Go back to a state."""
-        got = decode(state, Kind.VERTICAL_STATE)
-        check_fields(got.header, ("task",))
-        field(got.header, "task", str, choices=(BOOSTING_SCORES.name,))
-        self.scores = array_from(got.payload, "<f8", (len(self.table),)) if got.payload else None
+        """Return to a state."""
+        scores = state_of(state, BOOSTING_SCORES.name, ()).payload
+        self.scores = array_from(scores, "<f8", (len(self.table),)) if scores else None
 
 
 class GuestWalk(_Walk):
@@ -55,7 +51,7 @@ class GuestWalk(_Walk):
             link.send("offer", {"rows": rows, "model": half.digests[number].tobytes()})
         for link in links:
             if field(link.receive("ready", ["rows"], parts=0).fields, "rows", int) != rows:
-                raise ProtocolAbort("the parties do not have the same number of rows: align them", party=link.peer)
+                raise ProtocolAbort("the parties have different numbers of rows: align them first", party=link.peer)
             link.count("rows", rows)
         trees = len(half.party)
         where = np.zeros((trees, rows), np.int16)
@@ -105,10 +101,10 @@ class HostWalk(_Walk):
         message = link.receive("offer", ["rows", "model"], parts=0)
         if field(message.fields, "model", bytes, length=32) != half.digests[0].tobytes():
             raise ProtocolAbort(
-                "the halves are not of one model: load those that were trained together", party=link.peer
+                "the halves are of different models: load those that were trained together", party=link.peer
             )
         if field(message.fields, "rows", int) != rows:
-            raise ProtocolAbort("the parties do not have the same number of rows: align them", party=link.peer)
+            raise ProtocolAbort("the parties have different numbers of rows: align them first", party=link.peer)
         link.authorise(BOOSTING_SCORES.purpose, self.names, rows)
         link.send("ready", {"rows": rows})
         link.count("rows", rows)
@@ -119,7 +115,7 @@ class HostWalk(_Walk):
             count = len(message.parts[0]) // 4
             keys = array_from(message.parts[0], "<u4", (count,)).astype(np.int64)
             if (np.diff(keys) <= 0).any() or len(message.parts[1]) != count * each:
-                raise FrameError("the splits that are asked for are not in order, or their rows do not fit")
+                raise FrameError("the requested splits are not in order, or their rows do not match")
             if not count:
                 continue
             seen: dict[int, NDArray[np.bool_]] = {}
@@ -127,10 +123,10 @@ class HostWalk(_Walk):
             for k, key in enumerate(keys.tolist()):
                 tree, place = divmod(key, places)
                 if tree >= len(half.feature) or not first <= place < end or half.feature[tree, place] < 0:
-                    raise FrameError("a split that is asked for is not one of this party's at this level")
+                    raise FrameError("a requested split is not one of this party's at this level")
                 mask = bits_from(message.parts[1][k * each : (k + 1) * each], rows)
                 if (seen.get(tree, np.zeros(rows, np.bool_)) & mask).any():
-                    raise FrameError("a row is at two places of one tree")
+                    raise FrameError("a row is at two places of the same tree")
                 seen[tree] = seen.get(tree, np.zeros(rows, np.bool_)) | mask
                 answers.append(half.goes_left(tree, place, self.table[mask]))
             bits = np.concatenate(answers)

@@ -1,4 +1,4 @@
-"""Gradient and Hessian of a row in one integer, and sums of them: what is encrypted, and what is opened.
+"""Packs gradient and Hessian of a row into one integer; encrypts, sums and opens these integers.
 
 Both are fixed-point numbers of f fractional bits, g in [-1, 1] and h in [0, 1/4]. A row is the integer g 2^w + h, where
 w bits hold the sum of h over all rows. So a sum of rows has h in its low w bits and g above them, and one product of
@@ -8,24 +8,22 @@ ciphertexts adds both.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._numeric import Floats, Ints
 from ...encoding import FixedPoint
 from ...errors import DecryptionError, ProtocolAbort
 from ...paillier.array import CipherArray, concatenate, encrypt_integers
+from ...paillier.keys import PrivateKey, PublicKey
 from ...paillier.slots import Slots, mask, tightened, width_of
-
-if TYPE_CHECKING:
-    from ...paillier.keys import PrivateKey, PublicKey
-    from .buckets import Cuts
+from .buckets import Cuts
+from .model import Settings
 
 __all__ = ["Layout", "gains", "histograms", "left_sums", "plain_sums"]
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 _PLAN = FixedPoint.integers(limit=1, max_weight=1)
 
@@ -37,9 +35,9 @@ class Layout:
     Attributes
     ----------
     rows : int
-        All rows of the training.
+        Number of rows of the training.
     frac_bits : int
-        f.
+        Fractional bits, the f of the module's docstring.
 
     Examples
     --------
@@ -53,7 +51,7 @@ class Layout:
 
     @property
     def h_bits(self) -> int:
-        """w: bits of the largest sum of h."""
+        """The width w: bits of the largest sum of h."""
         return (self.rows << (self.frac_bits - 2)).bit_length()
 
     @property
@@ -67,7 +65,7 @@ class Layout:
         return width_of(self.rows * self.bound)
 
     def slots(self, pub: PublicKey) -> Slots:
-        """Return how sums lie in a ciphertext."""
+        """Return the slots of sums in a ciphertext."""
         return Slots.fitting(pub.bits, self.slot_bits)
 
     def packed(self, g: Ints, h: Ints) -> NDArray[Any]:
@@ -78,64 +76,61 @@ class Layout:
         """Return g and h of a sum."""
         return value >> self.h_bits, value & ((1 << self.h_bits) - 1)
 
-    def encrypted(self, priv: PrivateKey, g: Ints, h: Ints, threads: int | None = None) -> bytes:
-        """Encrypt rows, as their owner, to the frame that travels."""
-        c = encrypt_integers(priv, self.packed(g, h), _PLAN, frac=0, bound=self.bound, threads=threads)
+    def encrypted(self, priv: PrivateKey, g: Ints, h: Ints) -> bytes:
+        """Encrypt rows with the private key and return the frame to send."""
+        c = encrypt_integers(priv, self.packed(g, h), _PLAN, frac=0, bound=self.bound)
         return c.to_bytes(bound=self.bound)
 
-    def received(
-        self, part: bytes | memoryview, pub: PublicKey, rows: int, party: str, threads: int | None = None
-    ) -> CipherArray:
-        """Read encrypted rows, checked: one ciphertext each, straight from an encryption."""
-        c = CipherArray.from_bytes(part, pub, threads=threads)
+    def received(self, part: bytes | memoryview, pub: PublicKey, rows: int, party: str) -> CipherArray:
+        """Read and check encrypted rows: one ciphertext each, freshly encrypted."""
+        c = CipherArray.from_bytes(part, pub)
         if c.shape != (rows,) or c.packed or c.frac or not c.fresh or c.bound != self.bound:
-            raise ProtocolAbort(f"the gradients that came are not {rows} freshly encrypted rows", party=party)
+            raise ProtocolAbort(f"the guest must send {rows} freshly encrypted rows of gradients", party=party)
         return c
 
-    def closed(self, sums: list[CipherArray], threads: int | None = None) -> bytes:
-        """Shift sums together and return the frame for the key's owner, who learns nothing but the sums from it.
+    def closed(self, sums: list[CipherArray]) -> bytes:
+        """Shift sums together and return the frame for the key's owner, who learns only the sums from it.
 
-        Under suite ``djn`` he knows the randomness of what he encrypted, and could tell from that of a sum which rows
-        are in it. So each ciphertext is multiplied by r^n, r a fresh unit: it is then any encryption of its plaintext.
+        Under suite ``djn`` the owner knows the randomness of its encryptions, and could find the rows in a sum from the
+        sum's randomness. So each ciphertext is multiplied by r^n, r a fresh unit: it is then a uniform encryption of
+        its plaintext.
         """
         c = concatenate(sums) if len(sums) > 1 else sums[0]
         slots = self.slots(c.public_key)
-        # each is a sum of different rows: histogram and cumsum prove looser bounds
+        # each is a sum of distinct rows, which bounds it more tightly than histogram and cumsum do
         packed = slots.shifted(tightened(c, self.rows * self.bound))
-        return mask(packed, None, slots.bound, threads=threads).to_bytes(slots.bound)
+        return mask(packed, None, slots.bound).to_bytes(slots.bound)
 
-    def unpacked(
-        self, priv: PrivateKey, part: bytes | memoryview, count: int, party: str, threads: int | None = None
-    ) -> tuple[Ints, Ints]:
-        """Open sums that :meth:`closed` sent: g and h of each."""
+    def unpacked(self, priv: PrivateKey, part: bytes | memoryview, count: int, party: str) -> tuple[Ints, Ints]:
+        """Open the sums of a frame of :meth:`closed`; return g and h of each."""
         pub = priv.public_key
         slots = self.slots(pub)
-        c = CipherArray.from_bytes(part, pub, threads=threads)
+        c = CipherArray.from_bytes(part, pub)
         if c.shape != (slots.blocks(count),) or c.packed or c.frac:
-            raise ProtocolAbort(f"the sums that came do not hold {count} values", party=party)
-        blocks = priv.decrypt_integers(c, threads=threads).tolist()
+            raise ProtocolAbort(f"the host must send sums of {count} values", party=party)
+        blocks = priv.decrypt_integers(c).tolist()
         try:
             sums = slots.signed(blocks, count)
         except DecryptionError:
-            raise ProtocolAbort("a block of sums does not end where it should", party=party) from None
+            raise ProtocolAbort("a block of sums exceeds its slots", party=party) from None
         pairs = [self.opened(value) for value in sums]
         if any(abs(g) > self.rows << self.frac_bits for g, _ in pairs):
-            raise ProtocolAbort("a sum of gradients is out of its range", party=party)
+            raise ProtocolAbort("a sum of gradients is out of range", party=party)
         return np.array([g for g, _ in pairs], np.int64), np.array([h for _, h in pairs], np.int64)
 
 
-def histograms(c: CipherArray, codes: NDArray[np.uint8], width: int, threads: int | None = None) -> CipherArray:
+def histograms(c: CipherArray, codes: NDArray[np.uint8], width: int) -> CipherArray:
     """Return the sums of each feature's buckets, shape (features, width)."""
-    return c.bincount(codes, width, threads=threads)
+    return c.bincount(codes, width)
 
 
-def left_sums(histogram: CipherArray, cuts: Cuts, order: Ints, threads: int | None = None) -> CipherArray:
+def left_sums(histogram: CipherArray, cuts: Cuts, order: Ints) -> CipherArray:
     """Return the sums of the rows that go left by each split, in a given order.
 
-    `histogram` has shape (features, buckets + 1), the missing values last.
+    `histogram` has shape (features, buckets + 1), with missing values last.
     """
     buckets = histogram.shape[1] - 1
-    plain = histogram[:, :buckets].cumsum(axis=1, threads=threads)
+    plain = histogram[:, :buckets].cumsum(axis=1)
     feature, cut, with_missing = cuts.feature[order], cuts.cut[order], cuts.missing_left[order]
     if not with_missing.any():
         return plain[feature, cut]
@@ -147,7 +142,7 @@ def left_sums(histogram: CipherArray, cuts: Cuts, order: Ints, threads: int | No
 
 
 def plain_sums(values: Ints, codes: NDArray[np.uint8], width: int, cuts: Cuts) -> Ints:
-    """Return the same sums of plain integers, whose sums are below 2^53."""
+    """Return the same sums for plain integers, whose sums are below 2^53."""
     features = codes.shape[1]
     if not features:
         return np.zeros(0, np.int64)
@@ -158,18 +153,16 @@ def plain_sums(values: Ints, codes: NDArray[np.uint8], width: int, cuts: Cuts) -
     return (below + np.where(cuts.missing_left, table[cuts.feature, -1], 0.0)).astype(np.int64)
 
 
-def gains(
-    g: Ints, h: Ints, total: tuple[int, int], *, frac_bits: int, reg_lambda: float, min_child_weight: float
-) -> Floats:
-    """Return the gain of each split from g and h of its left side; -inf where a side weighs too little.
+def gains(g: Ints, h: Ints, total: tuple[int, int], settings: Settings) -> Floats:
+    """Return the gain of each split from g and h of its left side; -inf where a side has too small a sum of Hessians.
 
-    The terms of both sides are added in either order to the same float, so a split and its mirror image are equal.
+    Adding the terms of both sides in either order gives the same float, so a split and its mirror image are equal.
     """
-    unit = 2.0**-frac_bits
+    unit, reg_lambda, least = 2.0**-settings.frac_bits, settings.reg_lambda, settings.min_child_weight
     left, right = g * unit, (total[0] - g) * unit
     weight_left, weight_right = h * unit, (total[1] - h) * unit
     whole = (total[0] * unit) ** 2 / (total[1] * unit + reg_lambda) if total[1] * unit + reg_lambda > 0 else 0.0
-    fits = (weight_left >= min_child_weight) & (weight_right >= min_child_weight)
+    fits = (weight_left >= least) & (weight_right >= least)
     fits &= (weight_left + reg_lambda > 0) & (weight_right + reg_lambda > 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         found = left**2 / (weight_left + reg_lambda) + right**2 / (weight_right + reg_lambda) - whole

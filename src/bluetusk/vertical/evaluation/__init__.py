@@ -1,4 +1,4 @@
-"""How good a score is, how stable it is, and how it becomes points: AUC, KS, PSI, calibration, scorecards."""
+"""Evaluates scores (AUC, KS, calibration), their stability (PSI), and turns them into points (scorecards)."""
 
 from __future__ import annotations
 

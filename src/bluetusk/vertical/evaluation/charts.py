@@ -1,4 +1,4 @@
-"""The pictures of a report, as SVG inside an <img>: no script, nothing loaded from elsewhere."""
+"""Draws the pictures of a report, as SVG inside an <img>: no script, nothing loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ..._numeric import Floats
 from .metrics import auc, auc_interval, calibration, ks, ks_interval, roc, thinned, with_interval
 
 __all__ = ["bars", "calibration_chart", "distribution_chart", "ks_chart", "roc_chart"]
 
-Floats = NDArray[np.float64]
 INK, MAIN, EVENT, GRID = "#2f3a45", "#0b6e4f", "#c0392b", "#e4e8ec"
 OTHERS = ("#e0803b", "#5b7db1", "#9aa5b1", "#8e6c8a")
 _STYLE: dict[Any, Any] = {
@@ -57,7 +57,8 @@ def roc_chart(y: NDArray[np.int64], models: Mapping[str, Floats]) -> str:
         for k, (name, score) in reversed(list(enumerate(models.items()))):
             false, true, _ = roc(y, score)
             color, width = (MAIN, 2.2) if k == 0 else (OTHERS[(k - 1) % len(OTHERS)], 1.2)
-            axes.plot(*thinned(false, true), color=color, lw=width, label=f"{name}: {_area(y, score)}")
+            label = f"{name}: {with_interval(auc(y, score), auc_interval(y, score))}"
+            axes.plot(*thinned(false, true), color=color, lw=width, label=label)
         axes.plot([0, 1], [0, 1], color=INK, lw=0.7, ls=":")
         axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
         axes.set(xlabel="share of the good refused", ylabel="share of the events found")
@@ -66,16 +67,12 @@ def roc_chart(y: NDArray[np.int64], models: Mapping[str, Floats]) -> str:
         return _image(figure, "ROC curves")
 
 
-def _area(y: NDArray[np.int64], score: Floats) -> str:
-    return with_interval(auc(y, score), auc_interval(y, score))
-
-
 def ks_chart(y: NDArray[np.int64], score: Floats) -> str:
     """Draw the two cumulative distributions of a score and where they are farthest apart."""
     with mpl.rc_context(_STYLE):
         figure, axes = _figure()
         false, true, at = roc(y, score)
-        # from the lowest score up: what is at or below a threshold
+        # from the lowest score up: rows at or below a threshold
         x, good, bad = at[1:][::-1], (1 - false[:-1])[::-1], (1 - true[:-1])[::-1]
         axes.plot(*thinned(x, good), color=MAIN, lw=1.8, label="no event")
         axes.plot(*thinned(x, bad), color=EVENT, lw=1.8, label="event")
@@ -99,7 +96,7 @@ def distribution_chart(y: NDArray[np.int64], score: Floats, reference: Floats | 
         figure, axes = _figure()
         every = score if reference is None else np.concatenate([score, reference])
         edges = np.linspace(every.min(), every.max(), 41)
-        if not (np.diff(edges) > 0).all():  # one value, or so close together that no bar has a width
+        if not (np.diff(edges) > 0).all():  # one value, or values so close together that no bar has a width
             edges = np.linspace(edges[0] - 0.5, edges[0] + 0.5, 41)
         for label, color, name in ((0, MAIN, "no event"), (1, EVENT, "event")):
             axes.hist(score[y == label], edges, density=True, color=color, alpha=0.4, label=name)

@@ -1,6 +1,6 @@
-"""How good a score is and how stable it is: AUC, KS, PSI, calibration.
+"""Measures of scores and of their stability: AUC, KS, PSI, calibration.
 
-Everything here is computed by one party on what it holds; nothing is sent.
+One party computes everything here from its own data; nothing is sent.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import itertools
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ..._numeric import as_array, as_int, as_numbers, index_text
+from ..._numeric import Floats, Ints, as_array, as_int, as_numbers, index_text
 from .. import intervals as _intervals
 from ..intervals import Interval
 from ..tables.columns import as_labels
@@ -28,12 +28,9 @@ __all__ = [
     "roc",
 ]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
 
 def as_scores(score: ArrayLike, name: str = "score") -> Floats:
-    """Return scores as float64; refuse, by name, what is masked, no real number or not finite."""
+    """Return scores as float64; TypeError or ValueError if a value is masked, not real or not finite."""
     values = _reals(score, name, "leave such rows out")
     if values.ndim != 1 or not len(values):
         raise ValueError(f"{name} must have one axis and at least one value, not the shape {values.shape}")
@@ -62,36 +59,32 @@ def _real(x: Any, name: str, *, positive: bool = False) -> float:
 
 
 def _counts(y: ArrayLike, score: ArrayLike) -> tuple[Floats, Ints, Ints]:
-    """Return the distinct scores, rising, and how many rows with label 0, and 1, have each."""
+    """Return the distinct scores, ascending, and for each the number of rows with label 0, and with label 1."""
     values = as_scores(score)
-    labels = as_labels(as_array(y, "y"), len(values))
-    distinct, place = np.unique(values, return_inverse=True)
-    rows = np.bincount(place)
-    ones = np.bincount(place, labels).astype(np.int64)
-    return distinct, rows - ones, ones
+    return _intervals.counts_of(as_labels(as_array(y, "y"), len(values)), values)
 
 
 def roc(y: ArrayLike, score: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    """Return the curve of receiver operating characteristics, a point for each distinct score.
+    """Return the receiver operating characteristic (ROC) curve, one point for each distinct score.
 
     Parameters
     ----------
     y : array_like of shape (n,)
         0 or 1.
     score : array_like of shape (n,)
-        Higher where 1 is more likely.
+        Scores, higher where label 1 is more likely.
 
     Returns
     -------
     false, true : ndarray of float64
         Shares of the rows with label 0, and 1, whose score is at least the threshold. Both begin at 0 and end at 1.
     thresholds : ndarray of float64
-        Falling; the first is infinite.
+        Descending thresholds; the first is infinite.
 
     Raises
     ------
     ValueError
-        If there is one label only, or a score is not finite.
+        If all labels are equal, a label is not 0 or 1, a score is not finite, or the shapes differ.
 
     Examples
     --------
@@ -109,7 +102,7 @@ def roc(y: ArrayLike, score: ArrayLike) -> tuple[Floats, Floats, Floats]:
 
 
 def auc(y: ArrayLike, score: ArrayLike) -> float:
-    """Return the area under the ROC curve: how often a row with label 1 scores above one with label 0, ties half.
+    """Return the area under the ROC curve: the share of pairs in which label 1 scores above label 0; ties count half.
 
     Parameters
     ----------
@@ -124,7 +117,7 @@ def auc(y: ArrayLike, score: ArrayLike) -> float:
     Raises
     ------
     ValueError
-        As :func:`roc`.
+        As for :func:`roc`.
 
     Examples
     --------
@@ -149,7 +142,7 @@ def auc_interval(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> Interva
     y, score : array_like of shape (n,)
         As for :func:`roc`.
     level : float
-        The probability with which the interval holds the area of the population.
+        The probability that the interval contains the area of the population.
 
     Returns
     -------
@@ -159,7 +152,7 @@ def auc_interval(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> Interva
     Raises
     ------
     ValueError
-        As :func:`roc`, and if `level` is not between 0 and 1.
+        As for :func:`roc`, and if `level` is not between 0 and 1.
 
     Notes
     -----
@@ -167,8 +160,8 @@ def auc_interval(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> Interva
     of freedom of Brunner and Munzel. The estimate fails where all rows are in perfect order, all scores are tied, or
     one row has the label: then Wilson's interval for as many rows as the rarer label has, which holds for every
     distribution, since the variance is at most ``area * (1 - area) / min(m, n)``. With few
-    events and an area near 1 the interval is too narrow: at 20 events it holds 0.95 in nine cases of ten, 0.98 in four
-    of five.
+    events and an area near 1 the interval is too narrow: at 20 events it contains an area of 0.95 in nine cases of ten,
+    one of 0.98 in four of five.
 
     References
     ----------
@@ -186,12 +179,11 @@ def auc_interval(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> Interva
     (0.74, [0.656, 0.81])
     """
     share = _level(level)
-    _, zeros, ones = _counts(y, score)
-    return _intervals.auc_bounds(zeros, ones, share)
+    return _intervals.auc_bounds(*_counts(y, score)[1:], share)
 
 
 def ks(y: ArrayLike, score: ArrayLike) -> float:
-    """Return the statistic of Kolmogorov and Smirnov: the largest distance between the scores' two distributions.
+    """Return the Kolmogorov-Smirnov statistic: the largest distance between the two labels' distributions of the score.
 
     Parameters
     ----------
@@ -206,7 +198,7 @@ def ks(y: ArrayLike, score: ArrayLike) -> float:
     Raises
     ------
     ValueError
-        As :func:`roc`.
+        As for :func:`roc`.
 
     Examples
     --------
@@ -218,14 +210,14 @@ def ks(y: ArrayLike, score: ArrayLike) -> float:
 
 
 def ks_interval(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> Interval:
-    """Return a confidence interval of the statistic of Kolmogorov and Smirnov.
+    """Return a confidence interval of the Kolmogorov-Smirnov statistic.
 
     Parameters
     ----------
     y, score : array_like of shape (n,)
         As for :func:`roc`.
     level : float
-        The probability, at least, with which the interval holds the largest distance in the population.
+        The least probability that the interval contains the largest distance in the population.
 
     Returns
     -------
@@ -235,12 +227,12 @@ def ks_interval(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> Interval
     Raises
     ------
     ValueError
-        As :func:`roc`, and if `level` is not between 0 and 1.
+        As for :func:`roc`, and if `level` is not between 0 and 1.
 
     Notes
     -----
-    A sample's largest distance is too large in the mean, by 0.19 with 20 events and a useless score, so neither the
-    normal distribution nor the usual bootstrap gives a lower end that holds. The upper end needs no correction: the
+    A sample's largest distance is biased upwards, by 0.19 with 20 events and a useless score, so neither the
+    normal distribution nor the usual bootstrap gives a valid lower end. The upper end needs no correction: the
     largest distance found is at least the one found at the threshold where the true distance is largest. It is that of
     Newcombe's interval (method 10) for the difference of two shares, at the threshold found. The lower end is the
     smallest true distance of which one as large as that found is seen with probability ``(1 - level) / 2``. That is
@@ -261,35 +253,34 @@ def ks_interval(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> Interval
     (0.287, [0.07, 0.36])
     """
     share = _level(level)
-    _, zeros, ones = _counts(y, score)
-    return _intervals.ks_bounds(zeros, ones, share)
+    return _intervals.ks_bounds(*_counts(y, score)[1:], share)
 
 
 def psi(expected: ArrayLike, actual: ArrayLike, bins: int = 10) -> float:
-    """Return the population stability index: how far scores have moved since a model was made.
+    """Return the population stability index: how far scores have moved since training.
 
     Parameters
     ----------
     expected : array_like
         Scores at training.
     actual : array_like
-        Scores today.
+        Scores now.
     bins : int
         Number of bins, at least 2, cut between values of `expected`, as near to its quantiles as equal values allow. An
-        end bin of a single value ends there: what lies beyond is counted apart.
+        end bin of a single value ends there: values beyond it are counted in a separate bin.
 
     Returns
     -------
     float
         The sum of (difference of the shares) times the logarithm of their ratio, half a row added to every count. Below
-        0.1 is called stable, above 0.25 a shift that asks for a new model. Scores with the sign turned give the same.
+        0.1 is called stable, above 0.25 a shift that requires a new model. Scores with the opposite sign give the same.
 
     Raises
     ------
     TypeError
         If `bins` is not an int.
     ValueError
-        If a score is not finite or there is none, or `bins` is less than 2.
+        If a score is not finite, there is no score, or `bins` is less than 2.
 
     Examples
     --------
@@ -315,14 +306,14 @@ def psi(expected: ArrayLike, actual: ArrayLike, bins: int = 10) -> float:
 
 
 def calibration(y: ArrayLike, probability: ArrayLike, bins: int = 10) -> tuple[Floats, Floats, Ints]:
-    """Compare predicted probabilities with what came true, in bins of about equal size.
+    """Compare predicted probabilities with observed rates, in bins of about equal size.
 
     Parameters
     ----------
     y : array_like of shape (n,)
         0 or 1.
     probability : array_like of shape (n,)
-        Predicted, 0 to 1.
+        Predicted probabilities, 0 to 1.
     bins : int
         Number of bins, at least 1, cut as near to quantiles as equal values allow.
 
@@ -338,7 +329,7 @@ def calibration(y: ArrayLike, probability: ArrayLike, bins: int = 10) -> tuple[F
     TypeError
         If `bins` is not an int.
     ValueError
-        If a probability is not between 0 and 1, there is one label only, or `bins` is less than 1.
+        If a probability is not between 0 and 1, all labels are equal, or `bins` is less than 1.
 
     Examples
     --------
@@ -359,7 +350,7 @@ def calibration(y: ArrayLike, probability: ArrayLike, bins: int = 10) -> tuple[F
 
 
 def thinned(x: Floats, y: Floats, points: int = 300) -> tuple[Floats, Floats]:
-    """Return a curve with at most so many points, its ends among them: enough for a picture."""
+    """Return a curve thinned to a largest number of points, both ends included: enough for a picture."""
     if len(x) <= points:
         return x, y
     keep = np.unique(np.linspace(0, len(x) - 1, points).round().astype(int))
@@ -367,7 +358,7 @@ def thinned(x: Floats, y: Floats, points: int = 300) -> tuple[Floats, Floats]:
 
 
 def with_interval(value: float, interval: tuple[float, float], digits: int = 3) -> str:
-    """Write a share and its interval for a table.
+    """Return a share and its interval as text for a table.
 
     Examples
     --------
@@ -379,9 +370,9 @@ def with_interval(value: float, interval: tuple[float, float], digits: int = 3) 
 
 
 def rank_table(y: ArrayLike, score: ArrayLike, bins: int = 10) -> list[dict[str, float]]:
-    """Return events by tenths of the score, the riskiest first: what a cut-off would refuse and catch.
+    """Return events by tenths of the score, the riskiest first: the rows and events that a cut-off would refuse.
 
-    Equal scores stay together, since no cut-off parts them: there are fewer parts where many are equal.
+    Equal scores stay together, since no cut-off separates them: there are fewer parts where many are equal.
     """
     distinct, zeros, ones = _counts(y, score)
     distinct, zeros, ones = distinct[::-1], zeros[::-1], ones[::-1]

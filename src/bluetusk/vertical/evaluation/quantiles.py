@@ -1,30 +1,28 @@
-"""Cuts values into bins of about equal size without parting equal values, alike from below and from above."""
+"""Cuts values into bins of about equal size without separating equal values, symmetrically in both directions."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ..._numeric import Floats, Ints
 
 __all__ = ["bin_counts", "gaps", "quantile_edges"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
 
 def gaps(counts: Ints, bins: int) -> Ints:
-    """Return behind which of the distinct values to cut: at the gap nearest to each quantile.
+    """Return the distinct values after which to cut: at the gap nearest to each quantile.
 
     Parameters
     ----------
     counts : ndarray of int64
         Rows of each distinct value, in order.
     bins : int
-        How many bins are wanted. So many distinct values, or fewer, get a bin each.
+        Number of bins. If there are no more distinct values than that, each gets a bin.
 
     Returns
     -------
     ndarray of int64
-        Ascending; k stands for the gap between the values k and k + 1. Of two gaps equally near the one nearer to the
+        Ascending; k denotes the gap between the values k and k + 1. Of two gaps equally near, the one nearer to the
         median is taken; both, where they are equally far from it, so that counts in reverse order are cut in reverse.
 
     Examples
@@ -37,7 +35,7 @@ def gaps(counts: Ints, bins: int) -> Ints:
     below = np.cumsum(counts)
     n = int(below[-1])
     wanted = n * np.arange(1, bins)
-    reached = below[:-1] * bins  # the last count is no gap; both sides times `bins`, so that they stay whole
+    reached = below[:-1] * bins  # no gap follows the last value; both sides times `bins`, to stay in integers
     high = np.minimum(np.searchsorted(reached, wanted), len(reached) - 1)
     low = np.maximum(high - 1, 0)
     to_low, to_high = np.abs(wanted - reached[low]), np.abs(reached[high] - wanted)
@@ -48,7 +46,7 @@ def gaps(counts: Ints, bins: int) -> Ints:
 
 
 def quantile_edges(values: Floats, bins: int) -> Floats:
-    """Return the edges of bins of about equal size, in the middle between two neighbouring values.
+    """Return the edges of bins of about equal size, each midway between two neighbouring values.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A joint model's report as one HTML file: curves, tables, scorecard, evidence; no script, nothing from elsewhere."""
+"""Writes a joint model's report as one HTML file: curves, tables, scorecard, evidence; no script, nothing external."""
 
 from __future__ import annotations
 
@@ -70,34 +70,35 @@ def write_report(
     Parameters
     ----------
     path : path-like
-        The HTML file; one that is there is replaced. Only its owner may read it: it says much about the customers.
+        The HTML file; an existing one is replaced. Only its owner may read it (mode 0600): it reveals much about the
+        customers.
     y : array_like of shape (n,)
         Labels of the test rows, 0 and 1.
     models : mapping of str to array_like of shape (n,)
         Predicted probabilities on these rows by model; the first is the joint model, others are compared with it.
     title, subtitle : str
-        Above the report.
+        Title and subtitle of the report.
     reference : array_like, optional
         The joint model's probabilities at training, for the stability index.
     bins : sequence of mapping, optional
         From :meth:`WoEBinning.table`.
     coefficients, importances : sequence of mapping, optional
-        Each with the keys party, column, value. What this party does not know is left out.
+        Each with the keys party, column, value; leave out columns whose value this party does not know.
     points : sequence of mapping, optional
         From :meth:`Scorecard.table`, of one party or of several.
     facts : mapping of str to value, optional
-        What else belongs to the run: parties, rows, key size, seconds, bytes.
+        Further facts of the run: parties, rows, key size, seconds, bytes.
     evidence : mapping of str to value, optional
-        What the log proves: number of records, whether it verified, the signed heads.
+        Facts that the log proves: number of records, whether it verified, the signed heads.
 
     Raises
     ------
     ValueError
-        If there is no model, a score is no probability, or lengths differ.
+        If `models` is empty, a score is not between 0 and 1, the lengths differ, or the labels are not both 0 and 1.
     TypeError
-        If scores are masked (:mod:`numpy.ma`) or no real numbers.
+        If scores are masked (:mod:`numpy.ma`) or not real numbers.
     ModuleNotFoundError
-        Without matplotlib (extra ``vertical``).
+        If matplotlib (extra ``vertical``) is not installed.
     OSError
         If the file cannot be written.
 
@@ -133,35 +134,26 @@ def write_report(
             "<h2>Models on the same test rows</h2>",
             _table(["model", "AUC (95 %)", "KS (95 %)", "Brier score"], rows),
         ]
-    parts.append("<h2>How well the score separates</h2>")
-    parts.append('<div class="grid">')
-    parts.append(
-        _figure("ROC", "share of events found against share of the good refused", _charts.roc_chart(labels, scores))
+    figures = (
+        ("ROC", "share of events found against share of the good refused", _charts.roc_chart(labels, scores)),
+        ("Kolmogorov-Smirnov", "where the two groups are farthest apart", _charts.ks_chart(labels, first)),
+        ("Distribution", "of the score, by outcome", _charts.distribution_chart(labels, first, before)),
+        ("Calibration", "does 20 % mean one in five?", _charts.calibration_chart(labels, first)),
     )
-    parts.append(
-        _figure("Kolmogorov-Smirnov", "where the two groups are farthest apart", _charts.ks_chart(labels, first))
-    )
-    parts.append(_figure("Distribution", "of the score, by outcome", _charts.distribution_chart(labels, first, before)))
-    parts.append(_figure("Calibration", "does 20 % mean one in five?", _charts.calibration_chart(labels, first)))
-    parts.append("</div>")
+    parts += ["<h2>How well the score separates</h2>", '<div class="grid">']
+    parts += [*(_figure(*each) for each in figures), "</div>"]
     parts += ["<h2>By tenths of the score, the riskiest first</h2>", _tenths(labels, first)]
     if bins:
-        parts += _information(bins, _charts.bars)
+        columns = {(row["party"], row["column"]): row["iv"] for row in bins}
+        values = [{"party": party, "column": name, "value": iv} for (party, name), iv in columns.items()]
+        said = ("Information values", values, "Information value", "0.02 weak, 0.1 medium, 0.3 strong")
+        parts += [*_largest(*said, _charts.bars), *_bins(bins)]
     for what, entries, label in (
         ("Coefficients", coefficients, "coefficient"),
         ("Importance of the features", importances, "share of the gain"),
     ):
         if entries:
-            shown = sorted(entries, key=lambda e: -abs(e["value"]))[:_MOST_BARS]
-            picture = _charts.bars(
-                [str(e["column"]) for e in shown],
-                [str(e["party"]) for e in shown],
-                [float(e["value"]) for e in shown],
-                label,
-                what.lower(),
-            )
-            note = f"the {len(shown)} largest of {len(entries)}" if len(shown) < len(entries) else "by party"
-            parts += [f"<h2>{what}</h2>", _figure(label, note, picture, wide=True)]
+            parts += _largest(what, entries, label, "by party", _charts.bars)
     if points:
         parts += ["<h2>Scorecard</h2>", "<p>Points of each bin; a customer's score is the sum over the parties.</p>"]
         parts += _groups(points, lambda row: [row["bin"], f"{row['points']:+.1f}"], ["bin", "points"], lambda row: "")
@@ -170,8 +162,8 @@ def write_report(
             rows = [[str(name), _value(value)] for name, value in pairs.items()]
             parts += [f"<h2>{heading}</h2>", _table(["", ""], rows, text=(0, 1), head=False)]
     parts.append(
-        f"<footer>Made by bluetusk {__version__}. The file holds statistics of the test rows and of bins, no single "
-        "row; curves are drawn from at most 300 points.</footer>"
+        f"<footer>Made by bluetusk {__version__}. The file contains statistics of the test rows and of bins, but no "
+        "single row; curves are drawn from at most 300 points.</footer>"
     )
     page = (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>'
@@ -236,7 +228,7 @@ def _figure(caption: str, note: str, picture: str, *, wide: bool = False) -> str
 def _table(
     header: Sequence[str], rows: Sequence[Sequence[str]], *, text: tuple[int, ...] = (0,), head: bool = True
 ) -> str:
-    """Return a table; cells are escaped, but for those that begin with a tag of our own bars."""
+    """Return a table; cells are escaped, except those that begin with the tag of a bar made here."""
 
     def cell(tag: str, k: int, value: str) -> str:
         kind = ' class="text"' if k in text else ""
@@ -251,7 +243,7 @@ _BAR = "<!--bar-->"
 
 
 def _scale(value: float, most: float) -> str:
-    """Return a bar that grows from the middle: right and red for events, left and green for none."""
+    """Return a bar that grows from the middle: right and red for more events, left and green for fewer."""
     share = 50.0 * min(abs(value) / most, 1.0) if most else 0.0
     left = 50.0 if value >= 0 else 50.0 - share
     color = "var(--event)" if value >= 0 else "var(--main)"
@@ -280,23 +272,17 @@ def _tenths(labels: Any, score: Any) -> str:
     return _table(header, rows, text=(0, 4))
 
 
-def _information(bins: Sequence[Mapping[str, Any]], bars: Any) -> list[str]:
-    """Return the chart of information values, and each column's bins."""
-    columns = list({(row["party"], row["column"]): float(row["iv"]) for row in bins}.items())
-    columns.sort(key=lambda pair: -pair[1])
-    shown = columns[:_MOST_BARS]
-    picture = bars(
-        [name for (_, name), _ in shown],
-        [party for (party, _), _ in shown],
-        [iv for _, iv in shown],
-        "information value",
-        "information values",
-    )
-    note = (
-        f"the {len(shown)} largest of {len(columns)}"
-        if len(shown) < len(columns)
-        else "0.02 weak, 0.1 medium, 0.3 strong"
-    )
+def _largest(heading: str, entries: Sequence[Mapping[str, Any]], label: str, note: str, bars: Any) -> list[str]:
+    """Bars of the largest values of columns, under a heading."""
+    shown = sorted(entries, key=lambda e: -abs(e["value"]))[:_MOST_BARS]
+    names, parties = ([str(e[key]) for e in shown] for key in ("column", "party"))
+    picture = bars(names, parties, [float(e["value"]) for e in shown], label.lower(), heading.lower())
+    note = f"the {len(shown)} largest of {len(entries)}" if len(shown) < len(entries) else note
+    return [f"<h2>{heading}</h2>", _figure(label, note, picture, wide=True)]
+
+
+def _bins(bins: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return each column's bins."""
     most = max((abs(float(row["woe"])) for row in bins), default=0.0)
 
     def line(row: Mapping[str, Any]) -> list[str]:
@@ -305,11 +291,9 @@ def _information(bins: Sequence[Mapping[str, Any]], bars: Any) -> list[str]:
         return [row["bin"], f"{row['rows']:,}", events, rate, f"{row['woe']:+.3f}", _scale(float(row["woe"]), most)]
 
     return [
-        "<h2>Information values</h2>",
-        _figure("Information value", note, picture, wide=True),
         "<h2>Bins</h2>",
-        "<p>Weight of evidence: to the right (red) events are frequent. Of other parties' columns this party knows "
-        "counts, not the edges.</p>",
+        "<p>Weight of evidence: to the right (red) events are frequent. This party knows counts of other parties' "
+        "bins, not their edges.</p>",
         *_groups(
             bins,
             line,

@@ -1,4 +1,4 @@
-"""Turns a regression on binned columns into points: a scorecard."""
+"""Turns a regression on binned columns into a scorecard of points."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..._numeric import as_array
+from ..._numeric import Floats, as_array
 from ..binning.estimator import WoEBinning
 from .metrics import _real, _reals
 
 __all__ = ["Scorecard", "scorecard"]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,13 +25,13 @@ class Scorecard:
     base : float
         Points that every customer gets from this party.
     columns : list of str
-        Columns that count.
+        The model's columns.
     bins : list of list of str
-        Each column's bins, in words.
+        Descriptions of each column's bins.
     points : list of ndarray of float64
         Points of each bin.
     binning : WoEBinning
-        Which bin a value falls into.
+        The binning that assigns values to bins.
 
     Examples
     --------
@@ -76,7 +73,7 @@ class Scorecard:
         return total
 
     def table(self) -> list[dict[str, Any]]:
-        """Return one row for each bin, for a report; before them the base, where this party has it.
+        """Return one row for each bin, for a report, after a row of the base if this party has it.
 
         Returns
         -------
@@ -116,7 +113,7 @@ def scorecard(
     coefficients : sequence of float
         One for each of `columns`: the coefficient of the column's weight of evidence in the log-odds of the event.
     intercept : float, optional
-        At the party that has it (the guest); None at the others, so that the base counts once.
+        At the party that has the intercept (the guest); None at the others, so that the base counts once.
     columns : sequence of str, optional
         The model's columns; by default all of `binning`.
     points_to_double : float
@@ -124,7 +121,7 @@ def scorecard(
     base_score : float
         The score at odds of `base_odds` to 1 against the event.
     base_odds : float
-        See `base_score`.
+        The odds at which the score is `base_score`.
 
     Returns
     -------
@@ -135,9 +132,10 @@ def scorecard(
     Raises
     ------
     ValueError
-        If there are more or fewer coefficients than columns, a number is not finite, or a parameter is not positive.
+        If the number of coefficients is not that of columns, a column was not fitted, a number is not finite, or
+        `points_to_double` or `base_odds` is not positive.
     TypeError
-        If a number is masked (:mod:`numpy.ma`), a bool or no real one.
+        If a number is masked (:mod:`numpy.ma`), a bool or not real.
 
     References
     ----------
@@ -157,7 +155,7 @@ def scorecard(
         raise TypeError("coefficients must hold numbers, not bools: give those of the regression")
     weights = _reals(coefficients, "coefficients")
     if weights.shape != (len(names),):
-        raise ValueError(f"coefficients has the shape {weights.shape}, there are {len(names)} columns")
+        raise ValueError(f"coefficients must hold {len(names)} numbers, one for each column, not shape {weights.shape}")
     by_name = {each.name: each for each in binning.bins_}
     for name in names:
         if name not in by_name:

@@ -1,4 +1,4 @@
-"""Logistic regression of two parties: everything stays shared while it is trained."""
+"""Trains logistic regressions of two parties: all values stay shared during the training."""
 
 from __future__ import annotations
 

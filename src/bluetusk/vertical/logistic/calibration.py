@@ -1,14 +1,14 @@
 """Turns scores into probabilities, on rows that the model was not trained on, so that their mean is the observed rate.
 
-The map is ``1 / (1 + exp(-(intercept + slope z)))`` (J. Platt, 1999). It rises, so it never turns an order (the
-probabilities of scores far out may round to the same float). Its intercept is set so that the mean probability of the
-held-back rows is the rate of *all* labels that are known, which are ten times as many, plus R^2 times the difference of
-these rows' own rate from it: the part of that difference which their scores explain. Its slope is the most likely one
+The map is ``1 / (1 + exp(-(intercept + slope z)))`` (J. Platt, 1999). It is increasing, so it keeps every order (the
+probabilities of extreme scores may round to the same float). Its intercept is set so that the mean probability of the
+held-back rows is the rate of *all* known labels, which are ten times as many, plus R^2 times the difference of
+these rows' rate from it: the part of that difference that their scores explain. Its slope is the most likely one
 for the held-back rows, under a normal prior of its logarithm around the slope that a linear discriminant has: there
 ``log odds = const + p / (v (1 - R^2))`` for the fitted linear probability p, the labels' variance v and the explained
 part R^2 (R. A. Fisher, 1936; G. Haggstrom, "Logistic Regression and Discriminant Analysis by Ordinary Least Squares",
-J. Business & Economic Statistics 1(3), 1983). With hundreds of events the prior says little, with two it keeps the
-slope from running away.
+J. Business & Economic Statistics 1(3), 1983). With hundreds of events the prior hardly matters; with two it keeps the
+slope from diverging.
 """
 
 from __future__ import annotations
@@ -20,25 +20,26 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._numeric import Floats
+
 __all__ = ["Calibration", "calibrated"]
 
-Floats = NDArray[np.float64]
 
 _PRIOR = 0.5
-"""Standard deviation of the slope's logarithm before any row is seen: a factor of 1.6 either way."""
+"""Prior standard deviation of the slope's logarithm: a factor of 1.6 either way."""
 _WIDEST = 3.0
 _LARGEST = 700.0
-"""Of a log odds: beyond it a float is 0 or 1."""
+"""Limit of log odds: beyond it the probability as a float is 0 or 1."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """From a score to a probability.
+    """A map from scores to probabilities.
 
     Attributes
     ----------
     intercept, slope : float
-        Of the log odds; the slope is positive.
+        Intercept and slope of the log odds; the slope is positive.
 
     Examples
     --------
@@ -60,11 +61,11 @@ def calibrated(score: Floats, y: NDArray[np.int64], rate: float, steepness: floa
     Parameters
     ----------
     score : ndarray of float64, shape (n,)
-        At least one.
+        Scores of the held-back rows, at least one.
     y : ndarray of int64, shape (n,)
         Their labels.
     rate : float
-        Share of events among all labels known, between 0 and 1.
+        Share of events among all known labels, between 0 and 1.
     steepness : float
         Slope of the sigmoid at 0 that the model was trained with: `steepness` times a score is its linear probability.
 
@@ -112,7 +113,7 @@ def _intercept(part: Floats, rate: float) -> float:
 
 
 def _minimum(function: Callable[[float], float], low: float, high: float) -> float:
-    """Return where a function of one minimum has it, by golden section."""
+    """Return the position of the only minimum of a function, by golden section."""
     ratio = (math.sqrt(5.0) - 1.0) / 2.0
     a, b = high - ratio * (high - low), low + ratio * (high - low)
     at_a, at_b = function(a), function(b)

@@ -1,4 +1,4 @@
-"""Compares numbers that two parties share: what is opened is one bit, whether a number is negative.
+"""Compares shared numbers of two parties: opens one bit, whether a number is negative.
 
 The number is v = x + y modulo 2^k, x the guest's share, y the host's. Its sign is the exclusive or of the top bits of x
 and y and of the carry into them, and the carry is a comparison of two numbers of k - 1 bits, of which each party knows
@@ -8,7 +8,7 @@ at random; it multiplies each by a fresh unit, mixes the places, and sends them 
 uniform bit because the direction was drawn; nothing else is left of the numbers. Then both send their share of the
 answer.
 
-A key holder whose modulus is not what it claims could learn more than that bit; the parties are assumed to follow the
+A key holder with a modulus of another form could learn more than that bit; the parties are assumed to follow the
 protocol.
 
 .. [DGK] I. Damgaard, M. Geisler, M. Kroigaard, "Efficient and Secure Comparison for On-Line Auctions", ACISP 2007, and
@@ -18,26 +18,23 @@ protocol.
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...errors import FrameError
+from ...paillier import PrivateKey, PublicKey
 from ...paillier.masked import blind_nonzero, fresh, open_zeros, received
 from ..protocol.link import Link
 from .ring import RING_BITS
 
-if TYPE_CHECKING:
-    from ...paillier import PrivateKey, PublicKey
-
 __all__ = ["COMPARED_BITS", "negative"]
 
 COMPARED_BITS = 64
-"""The words are compared modulo 2^64, after their lowest 32 digits are cut off."""
+"""The words are compared modulo 2^64, without their lowest 32 binary digits."""
 
 
 def negative(link: Link, share: int, leader: bool, priv: PrivateKey, peer: PublicKey) -> bool:
-    """Return whether a shared number is negative; both parties learn that, and no more.
+    """Return whether a shared number is negative; both parties learn that and nothing else.
 
     Parameters
     ----------
@@ -53,8 +50,8 @@ def negative(link: Link, share: int, leader: bool, priv: PrivateKey, peer: Publi
     Returns
     -------
     bool
-        Right for numbers of at least 2^33 in size but with probability ``|v| / 2^96``; a smaller one may count as
-        negative or not.
+        Correct for numbers v of at least 2^33 in size except with probability ``|v| / 2^96``; arbitrary for smaller
+        ones.
     """
     cut = RING_BITS - COMPARED_BITS
     word = share >> cut if leader else -((-share % (1 << RING_BITS)) >> cut)
@@ -66,11 +63,12 @@ def negative(link: Link, share: int, leader: bool, priv: PrivateKey, peer: Publi
     link.send("sign", parts=[bytes([mine])])
     (theirs,) = link.receive("sign", parts=1).parts
     if bytes(theirs) not in (b"\x00", b"\x01"):
-        raise FrameError("message 'sign' holds no bit")
+        raise FrameError("message 'sign' must contain one bit")
     return bool(mine ^ theirs[0])
 
 
-# Both parties' numbers get a last digit, 0 and 1, so that they never are equal: guest <= host becomes guest < host.
+# A last digit, 0 at the guest and 1 at the host, keeps the numbers from being equal: guest <= host becomes guest <
+# host.
 
 
 def _key_holder(link: Link, number: int, priv: PrivateKey) -> int:
@@ -85,7 +83,7 @@ def _evaluator(link: Link, number: int, pub: PublicKey) -> int:
     """Return the host's share of the bit ``the guest's > number``."""
     c = received(link.receive("bits", parts=1).parts[0], pub, COMPARED_BITS, 1)
     b = np.array(_digits(2 * number + 1), dtype=np.int64)
-    other = secrets.randbelow(2)  # 0: a zero says less, 1: a zero says greater
+    other = secrets.randbelow(2)  # 0: a zero means less, 1: a zero means greater
     # place i: s + a_i - b_i + 3 sum over j above i of (a_j xor b_j), where a_j xor b_j = b_j + (1 - 2 b_j) a_j
     above = np.tri(COMPARED_BITS, k=-1, dtype=np.int64).T
     matrix = np.eye(COMPARED_BITS, dtype=np.int64) + 3 * above * (1 - 2 * b)

@@ -1,4 +1,4 @@
-"""Logistic regression of two parties: everything stays shared while it is trained."""
+"""Trains logistic regressions of two parties: all values stay shared during the training."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from ..._numeric import as_array, as_int
 from ...errors import FrameError
 from ...wire.frame import Kind, check_fields, encode, field
-from ..base import Estimator, check_role, seed_of
+from ..base import Estimator, check_role, peers_of, seed_of
 from ..findings import few_events, separating, tell, useless
-from ..protocol.job import Keeper, Progress, drive
+from ..protocol.job import Keeper, Progress
 from ..protocol.link import Link
+from ..protocol.refusal import telling
 from ..saving import load_frame, save_frame
 from ..tables.columns import as_labels
 from ..tables.matrix import matching_table, real_table
@@ -40,29 +41,31 @@ __all__ = ["LogisticRegression"]
 
 _FIELDS = ("calibration", "columns", "epochs", "model", "role", "sigmoid")
 _FIELDS_1 = ("columns", "epochs", "losses", "model", "role", "sigmoid")
-"""Of models of version 0.1.0: coefficients in units of 2^-20, and no calibration."""
+"""Version of models of 0.1.0: coefficients in units of 2^-20, and no calibration."""
 _LARGEST = 1e300  # of a coefficient
 
 
 class LogisticRegression(Estimator):
     """Logistic regression on the columns of a guest, who has the labels, and of a host.
 
-    Both call :meth:`fit` at the same time, each with its own rows, in one order (:func:`intersect` aligns them). What
-    the guest's constructor says about the training holds, the host is told; the host's says its role and key.
+    Both call :meth:`fit` at the same time, each with its own rows, in one order (:func:`intersect` aligns them). The
+    guest's parameters apply to the training and are sent to the host; the host sets only its role, key size and random
+    state.
 
     Parameters
     ----------
     role : {"guest", "host"}
         The guest has the labels.
     epochs : int, optional
-        How often all rows are used at most, 1 to 1000. By default what suits the number of rows: 5 for many, up to 60
-        for few, of which most trainings take a part.
+        Largest number of passes over all rows, 1 to 1000. The default depends on the number of rows: 5 for many, up to
+        60 for few; most trainings end earlier.
     batch_size : int, optional
-        Most rows of a step, 1 to 65536. By default all of up to 2048 rows, else a 64th of them, 1024 to 8192.
+        Largest number of rows of a step, 1 to 65536. By default all of up to 2048 rows, else a 64th of them, 1024 to
+        8192.
     learning_rate : float, optional
-        2^-20 to 64. By default the inverse of the largest curvature that any columns can have in the form in which they
-        are trained (about 4 for the linear sigmoid): no column of whatever scale or strength makes steps grow. From
-        twice that value on, they do.
+        Size of a step, 2^-20 to 64. By default the inverse of the largest curvature that whitened columns can have
+        (about 4 for the linear sigmoid): with it no column, of any scale or strength, makes steps grow. From twice that
+        value on, columns can.
     l2 : float
         Weight of the ridge penalty, 0 to 1, on the coefficients of the standardised, decorrelated columns; the
         intercept is free.
@@ -70,44 +73,49 @@ class LogisticRegression(Estimator):
         ``0.5 + 0.125 z`` (PPCA 7-2023 5.2.3.1), or ``0.5 + 0.197 z - 0.004 z^3``, which takes some three times as long,
         and whose slope turns negative beyond 4, so that columns that separate the classes can make it diverge.
     class_weight : None, "balanced" or dict of label to float
-        Factors of the labels 0 and 1, 0 or more, of which only the ratio counts; "balanced": inversely to their number.
-        The host learns that there are factors, not which. Probabilities are calibrated to the labels as they are.
+        Factors of the labels 0 and 1, 0 or more; only their ratio matters. "balanced": inversely proportional to the
+        labels' counts. The host learns that there are factors, not their values. Probabilities are calibrated to the
+        unweighted labels.
     fit_intercept : bool
-        Whether there is an intercept. Then each party's columns are centred.
+        Whether to fit an intercept; if so, each party's columns are centred.
     calibrate : bool
-        Whether a tenth of the rows (at least 20 or a quarter, at most 2000) is held back from the training, so that the
-        guest gets their joint scores and with them a map from scores to probabilities. Both parties' policies are asked
-        for it as for a prediction. Without it no row is held back, and nothing tells a model that is worse than chance.
+        Whether to hold back a tenth of the rows from the training (at least 20 or a quarter, at most 2000). The guest
+        gets their joint scores and derives a map from scores to probabilities. Both parties' policies must allow it
+        like a prediction. Without it no row is held back, and a model that is worse than chance goes unnoticed.
     tol : float, optional
-        The training ends when an epoch lowers the loss by less than this share of it, 2^-16 to 1, and gives the result
-        of the epoch before; 0: never. By default ``0.5 / rows`` where a step takes all rows, else 2^-13. The loss is
-        the mean squared residual, which for the linear sigmoid is what it minimises.
+        The training ends when an epoch lowers the loss by less than this share of it, 2^-16 to 1, and returns the
+        result of the epoch before; with 0 it takes all epochs. By default ``0.5 / rows`` where a step takes all rows,
+        else 2^-13. The loss is the mean squared residual, which is the training's objective for the linear sigmoid.
     key_size : {3072, 2048, 4096}
-        Bits of this party's key, which lives as long as a training.
+        Bits of this party's key, which is made for one training.
     random_state : int or bytes, optional
-        A number, or 32 bytes, from which both parties derive the order of rows and which are held back; the guest's is
-        fresh by default, and the host is told. A host that gives one goes on with no other.
+        A number, or 32 bytes, from which both parties derive the order of rows and the rows held back. The guest's is
+        fresh by default and is sent to the host; a host that sets one rejects any other.
+    threads : int, optional
+        Overrides :func:`bluetusk.set_num_threads`.
     seed : bytes, optional
         The former name of `random_state`, with a FutureWarning.
 
     Attributes
     ----------
     coef_ : ndarray of float64, shape (d,)
-        This party's own coefficients; the other's are not known here.
+        This party's coefficients; it does not know the other's.
     intercept_ : float
-        This party's own part of the intercept: what is left of centring its columns, and at the guest the rest.
+        This party's part of the intercept: the effect of centring its columns, and at the guest also the trained
+        intercept.
     columns_ : list of str
         Names of this party's columns.
     n_iter_ : int
         Epochs taken.
     sigmoid_ : str
-        As the guest said.
+        The guest's `sigmoid`.
     calibration_ : Calibration or None
         The guest's map from scores to probabilities, with ``intercept`` and ``slope``.
     findings_ : list of str
-        At the guest: what :class:`~bluetusk.DataWarning` said, of the labels, its columns and the rows held back.
+        At the guest: the texts of :class:`~bluetusk.DataWarning` about the labels, its columns and the rows held back.
     model_ : bytes
-        Names the training: 32 bytes, the same at both parties. Halves of different trainings do not predict together.
+        32 bytes that identify the training, the same at both parties. Halves of different trainings do not predict
+        together.
 
     Notes
     -----
@@ -117,12 +125,12 @@ class LogisticRegression(Estimator):
     for what was computed. At the end each party learns its own coefficients; both learn after each epoch but the first
     whether the training goes on, and nothing else of the loss; the host learns the parameters of the training, both
     learn the number of rows and of the other's columns. With `calibrate`, and at :meth:`predict_proba`, the guest
-    learns the joint score of each row in question, and so, by taking its own part off, the host's part of it: many of
-    them tell about the host's columns, which the host's policy must allow. The parties are assumed to follow the
+    learns the joint score of each of these rows and so, by subtracting its own part, the host's part: many of them
+    reveal the host's columns in part, which the host's policy must allow. The parties are assumed to follow the
     protocol.
 
     The form is that of CAESAR [1]_ and of FATE's SSHE-LR; packing, fixed point and the size of steps are in
-    ``docs/vertical/logistic.md``. Rows are ranked by their scores: probabilities only rise with them.
+    ``docs/how-to/logistic.md``. Rank rows by their scores: probabilities are a monotone function of them.
 
     References
     ----------
@@ -164,6 +172,7 @@ class LogisticRegression(Estimator):
         tol: float | None = None,
         key_size: int = 3072,
         random_state: int | bytes | None = None,
+        threads: int | None = None,
         seed: bytes | None = None,
     ) -> None:
         self.role = role
@@ -178,6 +187,7 @@ class LogisticRegression(Estimator):
         self.tol = tol
         self.key_size = key_size
         self.random_state = random_state
+        self.threads = threads
         self.seed = seed
 
     def _seed(self) -> bytes | None:
@@ -187,9 +197,10 @@ class LogisticRegression(Estimator):
             raise ValueError(
                 "random_state and seed are both given: seed is the former name of random_state, leave it out"
             )
-        warnings.warn("seed is now called random_state: give that", FutureWarning, stacklevel=3)
+        warnings.warn("seed is now called random_state: use that name", FutureWarning, stacklevel=4)
         return seed_of(self.seed, "logistic", "seed")
 
+    @telling
     def fit(
         self,
         X: ArrayLike,
@@ -206,16 +217,17 @@ class LogisticRegression(Estimator):
         Parameters
         ----------
         X : array_like or DataFrame, shape (n, d)
-            This party's rows: finite numbers, of any scale.
+            This party's rows: finite numbers of any scale.
         y : array_like, shape (n,)
-            The guest's labels, 0 or 1; the host gives none.
+            The guest's labels, 0 or 1; None at the host.
         link : Link
             To the other party.
         columns : sequence of str, optional
             Names; by default those of a DataFrame, or x0, x1, ...
         held_back : array_like of bool, shape (n,), optional
-            Rows to hold back for the calibration in place of those that the seed draws: the same at both parties, who
-            drew them before anything was fitted to these rows (a bin that was fitted to them would flatter the model).
+            Rows to hold back for the calibration in place of those that the random state draws. They must be the same
+            at both parties and be drawn before anything is fitted to them (a bin that was fitted to them would flatter
+            the model).
         keeper : Keeper, optional
             Keeps the state after each batch; see :class:`~bluetusk.vertical.protocol.job.Keeper`.
         progress : callable, optional
@@ -229,20 +241,22 @@ class LogisticRegression(Estimator):
         Raises
         ------
         ValueError, TypeError
-            If the rows, the labels or a parameter are not what they must be.
+            If a parameter is out of range, `X` has no rows, too many rows or columns, a missing or infinite value or
+            one that is not a number, the labels are not 0 and 1, the host has labels, or `held_back` does not fit the
+            rows.
         ProtocolAbort, FrameError, InvalidCiphertext, DecryptionError
-            If the other party sends anything else than is due, or has another number of rows.
+            If the other party violates the protocol, sends a damaged message, aborts, or has another number of rows.
         EncodingOverflow
-            If the training diverged: with the cubic sigmoid, or a learning rate that was given.
+            If the training diverged, which needs the cubic sigmoid or an explicit learning rate.
+        PolicyRefused
+            If the link's observer does not allow the training.
 
         Warns
         -----
         DataWarning
-            At the guest: fewer than 20 rows of one label, a column of its own that separates the labels, a training
-            that ended while the loss still fell, a joint model that on the rows held back is worse than chance or than
-            the guest's columns alone, or cannot be told from chance.
-        PolicyRefused
-            By the link's observer.
+            At the guest: if fewer than 20 rows have one of the labels, a column of the guest separates the labels, the
+            training ended while the loss still fell, or the joint model on the rows held back is worse than chance, not
+            distinguishable from chance, or worse than the guest's columns alone.
 
         Examples
         --------
@@ -251,27 +265,28 @@ class LogisticRegression(Estimator):
             ...
         ValueError: X[1, 0], of the column 'x0', is NaN or infinite: impute it, or bin the columns first (WoEBinning)
         """
-        guest = check_role(self.role) == "guest"
+        shared = self._shared()
+        guest, key_size = shared["role"] == "guest", shared["key_size"]
         names, table = real_table(X, columns, MOST_COLUMNS)
         if len(table) > MOST_ROWS:
-            raise ValueError(f"X has {len(table)} rows: at most {MOST_ROWS}")
+            raise ValueError(f"X must have at most {MOST_ROWS} rows, not {len(table)}")
         chosen = _chosen(held_back, len(table))
         if not guest:
             if y is not None:
-                raise ValueError("y: the host has no labels; the guest gives them")
-            job = LogisticJob("host", table, names, self.key_size, seed=self._seed(), held_back=chosen)
-            drive(job, [link], keeper=keeper, progress=progress)
+                raise ValueError("y must be None at the host: only the guest has labels")
+            job = LogisticJob("host", table, names, key_size, seed=self._seed(), held_back=chosen)
+            self._drive(job, peers_of("host", link), keeper, progress)
             self._take(job, names)
             return self
         if y is None:
-            raise ValueError("y: the guest gives the labels")
+            raise ValueError("the guest needs labels: give y")
         labels, config = as_labels(y, len(table)), self._config(len(table), chosen)
         weights = self._class_weights(labels)
         job = LogisticJob(
             "guest",
             table,
             names,
-            self.key_size,
+            key_size,
             config=config,
             labels=labels,
             class_weights=weights,
@@ -280,14 +295,14 @@ class LogisticRegression(Estimator):
         )
         findings = [*few_events(labels), *separating(names, list(table.T), labels)]
         tell(findings)
-        drive(job, [link], keeper=keeper, progress=progress)
+        self._drive(job, peers_of("guest", link), keeper, progress)
         self._take(job, names)
         self.findings_ = findings
         found = []
         if config.tol and not job.stopped:
             found.append(
-                f"the training ended after {job.epochs} epochs while its loss still fell: give more epochs, or look "
-                "for columns of both parties that say nearly the same"
+                f"the training ended after {job.epochs} epochs while its loss still fell: set more epochs, or look "
+                "for columns of both parties that are nearly the same"
             )
         if job.scores is not None:
             held = labels[job.held]
@@ -343,15 +358,16 @@ class LogisticRegression(Estimator):
             given = {k: float(self.class_weight.get(k, 1.0)) for k in (0, 1)}
         largest, least = max(given.values()), min(given.values())
         if not (all(math.isfinite(v) and v >= 0 for v in given.values()) and largest > 0):
-            raise ValueError(f"class_weight must be 0 or more for each label, and not 0 for both, not {given}")
+            raise ValueError(f"class_weight must be at least 0 for each label and above 0 for one, not {given}")
         if 0 < least < largest / (1 << (CLASS_BITS - 4)):
-            raise ValueError(f"class_weight may differ by a factor of {1 << (CLASS_BITS - 4)} at most, not {given}")
+            raise ValueError(f"class_weight must differ by a factor of at most {1 << (CLASS_BITS - 4)}, not {given}")
         return round(given[0] / largest * (1 << CLASS_BITS)), round(given[1] / largest * (1 << CLASS_BITS))
 
     def _fitted(self) -> None:
         if not hasattr(self, "coef_"):
             raise ValueError("this model is not fitted: call fit() with the other party, or load() it")
 
+    @telling
     def decision_function(
         self,
         X: ArrayLike,
@@ -360,7 +376,7 @@ class LogisticRegression(Estimator):
         keeper: Keeper | None = None,
         progress: Progress | None = None,
     ) -> NDArray[np.float64] | None:
-        """Return the joint scores at the guest; the host takes part and gets nothing.
+        """Return the joint scores at the guest; the host takes part and gets None.
 
         Parameters
         ----------
@@ -369,19 +385,19 @@ class LogisticRegression(Estimator):
         link : Link
             To the other party.
         keeper, progress : optional
-            As in :meth:`fit`.
+            As for :meth:`fit`.
 
         Returns
         -------
         ndarray of float64, shape (n,), or None
-            Scores z, of two parts that are rounded to 2^-20; None at the host. What rows are ranked by.
+            Scores z, the sum of two parts rounded to 2^-20; None at the host. Rank rows by these.
 
         Raises
         ------
         ValueError
             If the model is not fitted, a column of the fit is missing, or an array has another number of columns.
         ProtocolAbort, FrameError, PolicyRefused
-            As :meth:`fit`.
+            As for :meth:`fit`.
 
         Examples
         --------
@@ -392,10 +408,11 @@ class LogisticRegression(Estimator):
         """
         self._fitted()
         own = rounded_scores(matching_table(X, self.columns_) @ self.coef_ + self.intercept_)
-        job = ScoreJob(self.role, self.model_, own, self.columns_)
-        drive(job, [link], keeper=keeper, progress=progress)
+        job = ScoreJob(check_role(self.role), self.model_, own, self.columns_)
+        self._drive(job, peers_of(self.role, link), keeper, progress)
         return job.scores
 
+    @telling
     def predict_proba(
         self,
         X: ArrayLike,
@@ -404,23 +421,23 @@ class LogisticRegression(Estimator):
         keeper: Keeper | None = None,
         progress: Progress | None = None,
     ) -> NDArray[np.float64] | None:
-        """Return the probabilities of both labels at the guest; the host takes part and gets nothing.
+        """Return the probabilities of both labels at the guest; the host takes part and gets None.
 
         Parameters
         ----------
         X, link, keeper, progress
-            As in :meth:`decision_function`.
+            As for :meth:`decision_function`.
 
         Returns
         -------
         ndarray of float64, shape (n, 2), or None
-            Of the labels 0 and 1, by the calibration; without one by the sigmoid that was trained with, clipped to 0 ..
-            1. None at the host.
+            Probabilities of the labels 0 and 1, by the calibration; without one by the sigmoid of the training, clipped
+            to 0 .. 1. None at the host.
 
         Raises
         ------
         ValueError, ProtocolAbort, FrameError, PolicyRefused
-            As :meth:`decision_function`.
+            As for :meth:`decision_function`.
 
         Examples
         --------
@@ -446,7 +463,7 @@ class LogisticRegression(Estimator):
         Returns
         -------
         ndarray of float64, shape (n,)
-            It rises with the score; scores far out may round to the same float.
+            Monotone in the score; extreme scores may round to the same float.
 
         Raises
         ------
@@ -466,6 +483,7 @@ class LogisticRegression(Estimator):
             return self.calibration_.probability(values)
         return probabilities(values, self.sigmoid_)[:, 1]
 
+    @telling
     def predict(
         self,
         X: ArrayLike,
@@ -474,12 +492,12 @@ class LogisticRegression(Estimator):
         keeper: Keeper | None = None,
         progress: Progress | None = None,
     ) -> NDArray[np.int64] | None:
-        """Return the likelier label of each row at the guest; the host takes part and gets nothing.
+        """Return the more likely label of each row at the guest; the host takes part and gets None.
 
         Parameters
         ----------
         X, link, keeper, progress
-            As in :meth:`decision_function`.
+            As for :meth:`decision_function`.
 
         Returns
         -------
@@ -489,7 +507,7 @@ class LogisticRegression(Estimator):
         Raises
         ------
         ValueError, ProtocolAbort, FrameError, PolicyRefused
-            As :meth:`decision_function`.
+            As for :meth:`decision_function`.
 
         Examples
         --------
@@ -507,7 +525,7 @@ class LogisticRegression(Estimator):
         Parameters
         ----------
         path : path-like
-            Where.
+            The file; an existing one is replaced.
         passphrase : str or bytes, optional
             Encrypts the file (scrypt, AES-256-GCM).
 
@@ -516,7 +534,7 @@ class LogisticRegression(Estimator):
         ValueError
             If the model is not fitted.
         OSError
-            As the operating system says.
+            If the file cannot be read or written.
 
         Examples
         --------
@@ -545,28 +563,28 @@ class LogisticRegression(Estimator):
         Parameters
         ----------
         path : path-like
-            Where.
+            The file.
         passphrase : str or bytes, optional
-            As it was saved.
+            The passphrase that it was saved with.
 
         Returns
         -------
         LogisticRegression
-            Ready to predict; the parameters of its training are not kept but for role and sigmoid.
+            Ready to predict; of the training's parameters, only role and sigmoid are kept.
 
         Raises
         ------
         FrameError
-            If the file is anything else, or is damaged, or the passphrase is wrong.
+            If the file is not a half of a logistic regression, is damaged, or does not open with the passphrase.
         OSError
-            As the operating system says.
+            If the file cannot be read or written.
 
         Examples
         --------
         >>> LogisticRegression.load("/dev/null")
         Traceback (most recent call last):
             ...
-        bluetusk.errors.FrameError: /dev/null is no regular file of at most 1 GiB
+        bluetusk.errors.FrameError: /dev/null is not a regular file of at most 1 GiB
         """
         got = load_frame(path, Kind.LOGISTIC_REGRESSION, passphrase)
         head = got.header
@@ -580,29 +598,29 @@ class LogisticRegression(Estimator):
         model.calibration_ = None if first else _calibration(field(head, "calibration", list, high=2, items=str))
         model.findings_ = []
         if len(got.payload) != 8 * (len(columns) + 1):
-            raise FrameError("the file's coefficients are not as many as its columns")
+            raise FrameError("the file must hold one coefficient for each column")
         values = np.frombuffer(got.payload, "<i8") / (1 << 20) if first else np.frombuffer(got.payload, "<f8")
         if not (np.abs(values) <= _LARGEST).all():
-            raise FrameError("the file holds a coefficient that no training gives")
+            raise FrameError("the file contains a coefficient outside the range of a training")
         model.columns_, model.coef_, model.intercept_ = columns, values[:-1].astype(np.float64), float(values[-1])
         return model
 
 
 def _calibration(given: list[str]) -> Calibration | None:
-    """Read a map from scores to probabilities from a file's header: two reals as hexadecimal text, or none."""
+    """Read a map from scores to probabilities from a file's header: two reals as hexadecimal text, or nothing."""
     if not given:
         return None
     try:
         intercept, slope = (float.fromhex(text) for text in given)
     except (ValueError, OverflowError):
-        raise FrameError("frame field 'calibration' does not hold two numbers") from None
+        raise FrameError("frame field 'calibration' must hold two numbers") from None
     if not (math.isfinite(intercept) and 0.0 < slope < math.inf):
-        raise FrameError("frame field 'calibration' does not hold an intercept and a positive slope")
+        raise FrameError("frame field 'calibration' must hold a finite intercept and a positive slope")
     return Calibration(intercept, slope)
 
 
 def _alone(table: NDArray[np.float64], labels: NDArray[np.int64], job: LogisticJob) -> NDArray[np.float64]:
-    """Return scores of the rows held back by what the guest's columns alone give: least squares, in the same form."""
+    """Return scores of the rows held back, by least squares on the guest's columns alone, in the same form."""
     rows = job.whitening.rows(table[job.used])
     weights = np.linalg.lstsq(np.column_stack([rows, np.ones(len(rows))]), labels[job.used] - 0.5, rcond=None)[0]
     result: NDArray[np.float64] = job.whitening.rows(table[job.held]) @ weights[:-1]
@@ -618,5 +636,5 @@ def _chosen(held_back: ArrayLike | None, rows: int) -> NDArray[np.int64] | None:
             f"held_back must hold a bool for each of the {rows} rows, not {mask.dtype} of shape {mask.shape}"
         )
     if mask.all():
-        raise ValueError("held_back holds back all rows: none is left to train on")
+        raise ValueError("held_back is True for all rows: leave some to train on")
     return np.flatnonzero(mask)

@@ -1,13 +1,13 @@
-"""The training of a shared logistic regression, one party's half: its steps, its state, its fixed point.
+"""One party's half of the training of a shared logistic regression: its steps, state and fixed-point formats.
 
 Each party brings its own columns into a form for which one step size fits all data (:mod:`.whitening`); weights and
 gradients are those of that form until the end. Rows are taken in batches, in another order each epoch; the result is
 the mean of the weights over an epoch's steps. The training ends when an epoch lowers the loss by too little; it then
-gives the result of the epoch before: of the shared losses only that comparison is opened (:mod:`.comparing`).
+returns the result of the epoch before: of the shared losses only that comparison is opened (:mod:`.comparing`).
 
-Fixed point, in binary digits after the point: rows 12, weights 20, residuals 20, gradients 20 (``docs/vertical/
-logistic.md`` has the bounds). Scores are rows times weights, so they have 32; the linear sigmoid's division by 8 is a
-matter of reading: three more. Truncations are local to each party (:func:`.ring.truncate`).
+Fixed point, in binary digits after the point: rows 12, weights 20, residuals 20, gradients 20
+(``docs/how-to/logistic.md`` has the bounds). Scores are rows times weights, so they have 32; the linear sigmoid's
+division by 8 is a matter of reading: three more. Truncations are local to each party (:func:`.ring.truncate`).
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..._random import SEED_BYTES, Stream
 from ...errors import EncodingOverflow, FrameError, ProtocolAbort
+from ...paillier import PrivateKey, PublicKey
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...tasks import LOGISTIC, LOGISTIC_SCORES
 from ...wire.frame import Kind, check_fields, decode, encode, field
@@ -34,9 +35,6 @@ from . import products, ring
 from .comparing import negative
 from .ring import Ring
 from .whitening import whitening
-
-if TYPE_CHECKING:
-    from ...paillier import PrivateKey, PublicKey
 
 __all__ = [
     "CLASS_BITS",
@@ -52,14 +50,14 @@ __all__ = [
     "rounded_scores",
 ]
 
-"""The task, and the purpose that owners are asked for."""
+"""The task's name."""
 
 ROW_BITS = 12
 """Fractional bits of the rows; with 6 bits before the point they stay below 2^18."""
 COEF_BITS = 20
-"""Fractional bits of the weights; residuals and gradients have as many."""
+"""Fractional bits of the weights, residuals and gradients."""
 SCORE_BITS = 20
-"""Fractional bits of scores that the guest gets."""
+"""Fractional bits of the scores that the guest gets."""
 CLASS_BITS = 16
 """Fractional bits of class weights, which are at most 1."""
 
@@ -76,7 +74,7 @@ _STEP_BITS = 16  # of the learning rate over the rows of a batch, leading zeros 
 _LARGEST_BITS = 10
 _LARGEST_ROW = float(1 << (products.ENTRY_BITS - ROW_BITS)) - 2.0**-ROW_BITS
 MOST_COLUMNS = 8000
-"""Their names fit a header, and sums over them fit 64 bits where scores are computed in the plain."""
+"""Limit of columns: their names fit a header, and sums over them fit 64 bits where scores are computed in plaintext."""
 MOST_ROWS = 1 << 32
 _MOST_BATCH = 1 << 16
 _MOST_EPOCHS = 1000
@@ -84,21 +82,21 @@ _RATES = (2.0**-20, 64.0)
 
 SIGMOIDS = ("linear", "cubic")
 SLOPES = {"linear": 0.125, "cubic": 0.197}
-"""Of each sigmoid at 0, where it is steepest."""
+"""Slope of each sigmoid at 0, where it is steepest."""
 
 _WHOLE = 2048  # rows up to which a step takes all of them
 _BATCHES = (1024, 8192)
 _LEAST_STEPS = 60
 _EPOCHS = (5, 60)
-_CURVED = 1.75  # the most that a batch may be curved beyond all rows; steps overshoot from 2 on
+_CURVED = 1.75  # largest ratio of a batch's curvature to that of all rows; steps overshoot from 2 on
 _HELD_BACK = (20, 2000)
 
 
 def plan_steps(rows: int) -> tuple[int, int]:
-    """Return the rows of a batch and the most epochs that suit so many rows.
+    """Return the default batch size and number of epochs for a number of rows.
 
-    Few rows are all taken in every step, which then is exact; of many rows a 64th, between 1024 and 8192, is enough for
-    a direction. Five epochs, or as many as give some 60 steps; most trainings end before.
+    If rows are few, every step takes all of them and is exact; of many rows a 64th, between 1024 and 8192, gives a good
+    enough direction. Five epochs, or as many as give some 60 steps; most trainings end earlier.
 
     Examples
     --------
@@ -110,7 +108,7 @@ def plan_steps(rows: int) -> tuple[int, int]:
 
 
 def held_back(rows: int) -> int:
-    """Return how many rows are kept from the training to calibrate: a tenth, at least 20 but a quarter, at most 2000.
+    """Return the number of rows to hold back for the calibration: a tenth, at least 20 or a quarter, at most 2000.
 
     Examples
     --------
@@ -122,14 +120,14 @@ def held_back(rows: int) -> int:
 
 
 def rounded_scores(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return scores as integers, in units of 2^-20: what the guest sees of them; beyond 2^40 they keep that value."""
+    """Return scores as integers in units of 2^-20, as the guest sees them, clipped to 2^40 in size."""
     limit = float(1 << 40)
     return np.rint(np.clip(values, -limit, limit) * (1 << SCORE_BITS)).astype(np.int64)
 
 
 @dataclass(frozen=True)
 class Config:
-    """What the guest decides about a training, and the host is told."""
+    """The guest's parameters of a training, which it sends to the host."""
 
     epochs: int
     batch_size: int
@@ -142,14 +140,14 @@ class Config:
     held_back: int
 
     def to_fields(self) -> dict[str, Any]:
-        """Return it as values of a header: floats as hexadecimal text, no given learning rate as ""."""
+        """Return the parameters for a header: floats as hexadecimal text, a default learning rate as ""."""
         told = {f.name: getattr(self, f.name) for f in fields(self)}
         told |= {name: float.hex(told[name]) for name in ("tol", "l2")}
         return told | {"learning_rate": "" if self.learning_rate is None else float.hex(self.learning_rate)}
 
     @classmethod
     def from_fields(cls, told: dict[str, Any]) -> Config:
-        """Check what another party or a file says."""
+        """Read and check the parameters of another party or of a file; FrameError if they are invalid."""
         check_fields(told, [f.name for f in fields(cls)])
         rate = field(told, "learning_rate", str, high=32)
         config = cls(
@@ -164,7 +162,7 @@ class Config:
             field(told, "held_back", int, low=0, high=MOST_ROWS),
         )
         if config.to_fields() != told:
-            raise FrameError("the frame's real numbers are not in canonical form")
+            raise FrameError("the frame's real numbers must be in canonical hexadecimal form")
         return config
 
 
@@ -173,9 +171,9 @@ def _real(told: dict[str, Any], name: str, low: float, high: float) -> float:
     try:
         value = float.fromhex(text)
     except (ValueError, OverflowError):
-        raise FrameError(f"frame field {name!r} is no number") from None
+        raise FrameError(f"frame field {name!r} must be a number") from None
     if not low <= value <= high:
-        raise FrameError(f"frame field {name!r} is {value:g}, beyond {low:g} to {high:g}")
+        raise FrameError(f"frame field {name!r} must be between {low:g} and {high:g}, not {value:g}")
     return value
 
 
@@ -191,20 +189,21 @@ class LogisticJob:
         Its columns, for its own observer.
     key_size : int
     config : Config, optional
-        The guest's; the host gets it.
+        The guest's parameters; the host receives them.
     labels : ndarray of int64, shape (n,), optional
         The guest's, 0 or 1.
     class_weights : tuple of int, optional
         The guest's factors of the labels 0 and 1, with 16 fractional bits.
     seed : bytes, optional
-        Of the order of rows, 32 bytes; the guest's, fresh by default. The host's, if given, is what it must be.
+        32 bytes that determine the order of rows. The guest's is fresh by default; if the host gives one, the guest's
+        must be equal.
     held_back : ndarray of int64, optional
-        Rows that are kept from the training, the same at both parties; by default the seed draws them.
+        Rows to hold back from the training, the same at both parties; by default the seed draws them.
 
     Attributes
     ----------
     held : ndarray of int64
-        Rows that are held back from the training, by the seed.
+        Rows held back from the training.
     scores : ndarray of float64 or None
         Joint scores of these rows, at the guest, at the end.
     """
@@ -234,23 +233,28 @@ class LogisticJob:
         self.key: PrivateKey | None = None
         self.peer: PublicKey | None = None
         self.own = self.theirs = ring.zeros(0)  # shares of this party's weights, of the other's
-        self.last = (self.own, self.theirs)  # the weights after the last step; the next one may start ahead of them
-        self.sums = self.result = (self.own, self.theirs)  # of the epoch's weights; their mean in the last good epoch
+        self.last = (self.own, self.theirs)  # the weights after the last step; the next step may start ahead of them
+        self.sums = self.result = (self.own, self.theirs)  # the epoch's sum of weights; the last good epoch's mean
         self.loss = self.before = 0  # shares of the sums of squared residuals: of this epoch, of the one before
-        self.taken, self.stopped = 0, 0  # steps; the epoch after which it stopped, if it did
+        self.taken, self.stopped = 0, 0  # steps taken; the epoch after which it stopped, if it did
         self.scores: NDArray[np.float64] | None = None
         self._order: tuple[int, NDArray[np.int64]] | None = None
         self._prepared: tuple[Config, bytes] | None = None
         if config is not None:
             self._prepare()
 
-    def _prepare(self) -> None:
-        """Divide the rows and bring the columns into their form, once the configuration and the seed are known."""
+    @property
+    def _agreed(self) -> Config:
+        """The guest's settings, once they are known here."""
         assert self.config is not None
-        if self._prepared == (self.config, self.seed):
+        return self.config
+
+    def _prepare(self) -> None:
+        """Divide the rows and whiten the columns, once the configuration and the seed are known."""
+        n, config = len(self.table), self._agreed
+        if self._prepared == (config, self.seed):
             return
-        self._prepared = self.config, self.seed
-        n, config = len(self.table), self.config
+        self._prepared = config, self.seed
         if self.chosen is None:
             seed = hashlib.sha256(b"bluetusk logistic held back" + self.seed).digest()
             self.held = np.sort(np.argsort(Stream(seed).uint64(n), kind="stable")[: config.held_back])
@@ -268,17 +272,16 @@ class LogisticJob:
         self.targets = np.zeros(0, np.int64) if self.labels is None else self.labels[self.used]
 
     def _steady(self, matrix: NDArray[np.float64]) -> float:
-        """Return the factor at which no batch of any epoch is curved more than 1.75 times as much as all rows may be.
+        """Return the factor on rows that keeps each batch's curvature within 1.75 times the bound for all rows.
 
-        Rows of heavy tails can give a few batches many times the curvature of the whole: steps that fit all rows would
-        overshoot there, and never come back. Both parties' batches then are curved by at most 1.75 (1 + 1) s, and a
-        step of 1 / (2 s) times that is below 2, where descent stays stable.
+        With heavy tails a few batches can have many times the curvature of all rows: steps that fit all rows would
+        overshoot there and diverge. Scaled, the curvature of both parties' batches is at most 1.75 (1 + 1) s; times the
+        step 1 / (2 s) that is below 2, where descent is stable.
         """
-        assert self.config is not None
         if self.batches == 1:
             return 1.0
         most = 1.0
-        for number in range(self.batches * self.config.epochs):
+        for number in range(self.batches * self._agreed.epochs):
             part = matrix[self._rows_of(number)]
             most = max(most, float(np.linalg.eigvalsh(part.T @ part / len(part))[-1]))
         return min(1.0, math.sqrt(_CURVED / most))
@@ -287,25 +290,23 @@ class LogisticJob:
 
     @property
     def batches(self) -> int:
-        """Batches of an epoch, of equal size but for one row."""
-        assert self.config is not None
-        return -(-(len(self.table) - self.config.held_back) // self.config.batch_size)
+        """Number of batches of an epoch; their sizes differ by at most one row."""
+        return -(-(len(self.table) - self._agreed.held_back) // self._agreed.batch_size)
 
     @property
     def epochs(self) -> int:
-        """Epochs that are taken, as far as is known now."""
-        assert self.config is not None
-        return self.stopped or self.config.epochs
+        """Number of epochs, as far as is known now."""
+        return self.stopped or self._agreed.epochs
 
     @property
     def steps(self) -> int:
-        """The set-up, the batches, the exchange of weights, the scores; 2 until the host knows how many there are."""
+        """Number of steps: set-up, batches, exchange of weights, scores; 2 until the host knows the batches."""
         if self.config is None:
             return 2
         return 2 + self.batches * self.epochs + (self.config.held_back > 0)
 
     def step(self, links: Sequence[Link], index: int) -> None:
-        """Take a step: all that it changes is set at its end."""
+        """Take a step; the state changes only at its end."""
         (link,) = links
         if index == 0:
             self._set_up(link)
@@ -318,25 +319,22 @@ class LogisticJob:
         self.taken = index + 1
 
     def _set_up(self, link: Link) -> None:
-        from ...paillier import PublicKey
-
         rows, columns = len(self.table), len(self.names)
         key = ephemeral_key(self.key_size)
         parts = [key.public_key.to_bytes()]
         about = {"rows": rows, "columns": columns}
         if self.leader:
-            assert self.config is not None
-            about["columns"] += self.config.intercept
-            self._authorise(link, self.config)
-            link.send("setup", about | {"config": self.config.to_fields(), "seed": self.seed}, parts)
+            config, seed = self._agreed, self.seed
+            about["columns"] += config.intercept
+            self._authorise(link, config)
+            link.send("setup", about | {"config": config.to_fields(), "seed": seed}, parts)
             got = link.receive("setup", ["rows", "columns"], parts=1)
-            config, seed = self.config, self.seed
         else:
             got = link.receive("setup", ["rows", "columns", "config", "seed"], parts=1)
             config = Config.from_fields(field(got.fields, "config", dict))
             seed = field(got.fields, "seed", bytes, length=SEED_BYTES)
             if self.due is not None and seed != self.due:
-                raise ProtocolAbort("the rows are to be taken in another order than was agreed", party=link.peer)
+                raise ProtocolAbort("the guest's random_state differs from this host's", party=link.peer)
             self._authorise(link, config)
             link.send("setup", about, parts)
         if field(got.fields, "rows", int, low=1, high=MOST_ROWS) != rows:
@@ -352,13 +350,13 @@ class LogisticJob:
         self.last = self.sums = self.result = (self.own, self.theirs)
 
     def _authorise(self, link: Link, config: Config) -> None:
-        """Ask for all that this training shows, before anything is computed."""
+        """Ask the policy about everything that this training reveals, before any computation."""
         rows = len(self.table)
         if not config.held_back < rows:
-            raise FrameError(f"frame field 'held_back' is {config.held_back}, of {rows} rows")
+            raise FrameError(f"frame field 'held_back' must be below the {rows} rows, not {config.held_back}")
         if self.chosen is not None and len(self.chosen) != config.held_back:
             raise ProtocolAbort(
-                f"the other party holds back {config.held_back} rows, this one {len(self.chosen)}: agree on them first",
+                f"the guest holds back {config.held_back} rows, this host {len(self.chosen)}: give the same held_back",
                 party=link.peer,
             )
         link.authorise(LOGISTIC.purpose, self.names, rows, epochs=config.epochs)
@@ -370,24 +368,24 @@ class LogisticJob:
         link.send("coefficients", parts=[ring.to_bytes(theirs)])
         got = link.receive("coefficients", parts=1)
         if len(got.parts[0]) != ring.WORD_BYTES * len(share):
-            raise FrameError(f"message 'coefficients' holds no {len(share)} shares")
+            raise FrameError(f"message 'coefficients' must contain {len(share)} shares")
         own = ring.words((share + ring.from_bytes(got.parts[0])).tolist())
         if any(abs(v) >> (COEF_BITS + _LARGEST_BITS) for v in ring.centred(own)):
             raise EncodingOverflow(
-                'the training diverged: give a smaller learning_rate or none, or sigmoid="linear", which cannot'
+                'the training diverged: leave out learning_rate or lower it, and use sigmoid="linear"'
             )
         self.own, self.theirs = own, ring.zeros(len(self.theirs))
         self.result = self.own, self.theirs
 
     def _show(self, link: Link) -> None:
-        """Give the guest the joint scores of the rows that were held back."""
+        """Open the joint scores of the rows held back to the guest."""
         coefficients, constant = self.coefficients
         part = rounded_scores(self.table[self.held] @ coefficients + constant)
         link.count("rows", len(self.held))
         if self.leader:
             theirs = array_from(link.receive("held back", parts=1).parts[0], "<i8", (len(self.held),))
             if not (np.abs(theirs) <= 1 << (SCORE_BITS + 40)).all():
-                raise FrameError("message 'held back' holds a number that no score is")
+                raise FrameError("message 'held back' contains a value outside the score range")
             self.scores = (part + theirs) / (1 << SCORE_BITS)
         else:
             link.count("values_revealed", len(self.held))
@@ -395,35 +393,33 @@ class LogisticJob:
 
     @property
     def model(self) -> bytes:
-        """Names this training: the same at both parties, 32 bytes."""
-        assert self.config is not None
+        """32 bytes that identify this training, the same at both parties."""
         priv, pub = self._keys()
         keys = sorted([priv.public_key.fingerprint, pub.fingerprint])
         return hashlib.sha256(b"bluetusk logistic model" + self.seed + b"".join(keys)).digest()
 
     @property
     def coefficients(self) -> tuple[NDArray[np.float64], float]:
-        """Coefficients and constant of this party's rows as they are, once its weights are opened."""
-        assert self.config is not None
+        """Coefficients and constant for this party's original columns, once its weights are opened."""
         weights = np.array(ring.centred(self.own), dtype=np.float64) * (self.unit / (1 << COEF_BITS))
         coefficients, constant = self.whitening.coefficients(weights[: len(self.names)])
         return coefficients, constant + float(weights[len(self.names) :].sum())
 
     @property
     def rate(self) -> float:
-        """The step size: the inverse of the largest curvature that both parties' columns can have, whatever they are.
+        """The step size: the inverse of the largest curvature that any columns of both parties can have.
 
-        Each party's rows U satisfy U'U / n <= I, so that of both is at most 2 s, s the sigmoid's slope.
+        Each party's rows U satisfy U'U / n <= I, so the curvature of both together is at most 2 s, s the sigmoid's
+        slope.
         """
-        assert self.config is not None
-        if self.config.learning_rate is not None:
-            return self.config.learning_rate
-        return 1.0 / (2.0 * SLOPES[self.config.sigmoid] + self.config.l2)
+        if self._agreed.learning_rate is not None:
+            return self._agreed.learning_rate
+        return 1.0 / (2.0 * SLOPES[self._agreed.sigmoid] + self._agreed.l2)
 
     # --- one batch ---
 
     def _rows_of(self, number: int) -> NDArray[np.int64]:
-        """Return the rows of a batch: each epoch is cut from an order of its own, which the seed gives both parties."""
+        """Return the rows of a batch: each epoch has a new order, which both parties derive from the seed."""
         epoch, batch = divmod(number, self.batches)
         n = len(self.used)
         if self._order is None or self._order[0] != epoch:
@@ -432,8 +428,7 @@ class LogisticJob:
         return self._order[1][n * batch // self.batches : n * (batch + 1) // self.batches]
 
     def _batch(self, link: Link, number: int) -> None:
-        assert self.config is not None
-        config = self.config
+        config = self._agreed
         rows = self._rows_of(number)
         matrix = np.ascontiguousarray(self.matrix[rows])
         residuals = self._residuals(link, self._scores(link, matrix), rows)
@@ -459,7 +454,7 @@ class LogisticJob:
     def _ahead(self, weights: Ring, last: Ring, number: int) -> Ring:
         """Return this party's share of the point from which the next step is taken: ahead of the weights.
 
-        For steps of all rows, which are exact; where the parties' columns are nearly the same, it saves most of them
+        Used when steps take all rows and are exact; where the parties' columns are nearly the same, it saves most steps
         (Y. Nesterov, Soviet Mathematics Doklady 27, 1983).
         """
         factor = round((number + 1) / (number + 4) * (1 << _AHEAD_BITS))
@@ -467,10 +462,9 @@ class LogisticJob:
         return ring.words((weights + moved).tolist())
 
     def _enough(self, link: Link, before: int, now: int) -> bool:
-        """Open whether an epoch lowered the loss by less than `tol` of it: (before - now) < tol now."""
-        assert self.config is not None
+        """Open whether an epoch lowered the loss by less than the share `tol`: (before - now) < tol now."""
         one = 1 << _TOL_BITS
-        share = before * one - now * (one + max(1, round(self.config.tol * one)))
+        share = before * one - now * (one + max(1, round(self._agreed.tol * one)))
         return negative(link, share & _WORD, self.leader, *self._keys())
 
     def _mean(self, sums: Ring) -> Ring:
@@ -501,8 +495,7 @@ class LogisticJob:
 
     def _residuals(self, link: Link, scores: Ring, rows: NDArray[np.int64]) -> Ring:
         """Return this party's share of sigmoid(z) - y."""
-        assert self.config is not None
-        if self.config.sigmoid == "linear":
+        if self._agreed.sigmoid == "linear":
             values, bits = scores, _SCORE_BITS + 3
         else:
             values, bits = self._cubic(link, ring.truncate(scores, _SCORE_BITS - _CUBIC_BITS, self.leader))
@@ -560,10 +553,9 @@ class LogisticJob:
         return ring.truncate(ring.words(share.tolist()), CLASS_BITS, self.leader)
 
     def _gradients(self, link: Link, matrix: NDArray[np.int64], pulls: Ring, residuals: Ring) -> tuple[Ring, Ring, int]:
-        """Return this party's shares of both gradients, and of the sum of pulls times residuals if that is wanted."""
-        assert self.config is not None
+        """Return this party's shares of both gradients, and of the sum of pulls times residuals (0 if unneeded)."""
         priv, pub = self._keys()
-        n, tracked = len(pulls), self.config.tol > 0
+        n, tracked = len(pulls), self._agreed.tol > 0
         entries = ring.RING_BITS if tracked else products.ENTRY_BITS
         mine, other = (products.columns_layout(key.bits, n, entries) for key in (priv.public_key, pub))
         (got,) = self._exchange(link, "residuals", products.encrypted_packed(priv, pulls, mine))
@@ -585,18 +577,14 @@ class LogisticJob:
     def _moved(self, weights: Ring, gradient: Ring, n: int, own: bool) -> Ring:
         """Return this party's share of the weights after the step: w - rate (gradient / n + l2 w).
 
-        The gradient's shares are uniform modulo 2^96, after the first truncation below 2^84 in size; times the rate of
-        16 bits they cover Z_2^96 evenly again, which the second truncation needs.
+        The gradient's shares are uniform modulo 2^96, after the first truncation below 2^84 in size; multiplied by the
+        rate of 16 bits they cover Z_2^96 evenly again, which the second truncation needs.
         """
-        assert self.config is not None
         rate = self.rate / n
         shift = _STEP_BITS - math.frexp(rate)[1]
-        step, decay = (
-            round(math.ldexp(rate, shift)),
-            round(math.ldexp(self.rate * self.config.l2, shift)),
-        )
+        step, decay = (round(math.ldexp(part, shift)) for part in (rate, self.rate * self._agreed.l2))
         decays = [decay] * len(weights)
-        if self.config.intercept and own == self.leader:
+        if self._agreed.intercept and own == self.leader:
             decays[-1] = 0  # the guest's last column is 1: its weight is the intercept
         pulled = ring.truncate(gradient, ROW_BITS, self.leader) * step + weights * np.array(decays, dtype=object)
         return ring.words((weights - ring.truncate(ring.words(pulled.tolist()), shift, self.leader)).tolist())
@@ -624,9 +612,7 @@ class LogisticJob:
         return encode(Kind.VERTICAL_STATE, header, b"".join(parts))
 
     def restore(self, state: bytes) -> None:
-        """Go back to a state of this job."""
-        from ...paillier import PublicKey
-
+        """Return to a state of this job."""
         got = decode(state, Kind.VERTICAL_STATE)
         head = got.header
         check_fields(head, ("task", "role", "taken", "stopped", "seed", "config", "parts"))
@@ -638,17 +624,14 @@ class LogisticJob:
         ends = np.cumsum([0, *lengths]).tolist()
         p, q, peer, *shares, losses, scores = (bytes(got.payload[a:b]) for a, b in itertools.pairwise(ends))
         told = field(head, "config", dict)
-        self.config, self.seed, self._order = (
-            Config.from_fields(told) if told else None,
-            field(head, "seed", bytes),
-            None,
-        )
+        self.config = Config.from_fields(told) if told else None
+        self.seed, self._order = field(head, "seed", bytes), None
         columns = 0
         if self.config is not None:
             self._prepare()
             columns = self.matrix.shape[1]
         if any(len(share) not in (0, ring.WORD_BYTES * columns) for share in shares[::2]):
-            raise FrameError(f"the state is of another number of columns than {columns}")
+            raise FrameError(f"the state does not have {columns} columns")
         self.key = restored_key(p, q, self.key) if p else None
         self.peer = PublicKey.from_bytes(peer) if peer else None
         own, theirs, *more = (ring.from_bytes(share) for share in shares)

@@ -1,11 +1,11 @@
-"""Products of one party's plain rows with numbers that both share, under Paillier: nobody sees a factor or a result.
+"""Multiplies one party's plain rows with shared numbers, under Paillier: nobody sees the other's factor or the result.
 
 A party P has plain rows X; of a vector v that the two share, P multiplies its own share by itself, and the other party
 Q's share comes encrypted under Q's key. P computes on it, masks the result and sends it back; afterwards both hold
 shares of X v. Three forms, each with many values to a ciphertext before it is masked and decrypted:
 
 * ``rows_times``: X v for a short v (the weights). The ciphertext of v_c is shifted to k places (multiplied by 2^(l j));
-  then row j of a block of k rows has its sum in place j, without any shift of its own.
+  then row j of a block of k rows has its sum in place j without a shift.
 * ``columns_times``: X' v for a long v (the residuals). Q packs k of its values in a ciphertext, ``sum_j v_j 2^(l j)``;
   times ``sum_j x_j 2^(l (k-1-j))`` the place k-1 holds ``sum_j x_j v_j``, and the other 2k-2 places hold crossed terms
   that are masked with it and then dropped.
@@ -20,19 +20,16 @@ above vanish, because l >= 96). See :mod:`bluetusk.paillier.masked` for the mask
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import EncodingOverflow
-from ...paillier.array import concatenate
+from ...paillier import CipherArray, PrivateKey, PublicKey, concatenate
 from ...paillier.masked import fresh, mask, received, unmask
 from ...paillier.slots import Slots, width_of
 from .ring import RING_BITS, Ring, centred, words
-
-if TYPE_CHECKING:
-    from ...paillier import CipherArray, PrivateKey, PublicKey
 
 __all__ = [
     "ENTRY_BITS",
@@ -51,7 +48,7 @@ __all__ = [
 ]
 
 ENTRY_BITS = 18
-"""Size of the entries of plain rows: below 2^18."""
+"""Bits of the entries of plain rows, which are below 2^18 in size."""
 
 SHARE_BITS = RING_BITS - 1
 
@@ -65,17 +62,17 @@ def _layout(key_bits: int, bound: int, crossed: bool = False) -> Slots:
 
 
 def rows_layout(key_bits: int, columns: int) -> Slots:
-    """For ``rows_times``: a place holds a sum over the columns."""
+    """Return the layout for :func:`rows_times`: a place holds a sum over the columns."""
     return _layout(key_bits, columns << (SHARE_BITS + ENTRY_BITS))
 
 
 def columns_layout(key_bits: int, rows: int, entry_bits: int = ENTRY_BITS) -> Slots:
-    """For ``columns_times``: a place holds a sum over the rows."""
+    """Return the layout for :func:`columns_times`: a place holds a sum over the rows."""
     return _layout(key_bits, rows << (SHARE_BITS + entry_bits), crossed=True)
 
 
 def values_layout(key_bits: int, factor_bits: int) -> Slots:
-    """For ``values_times``: a place holds a share times a factor, or two such."""
+    """Return the layout for :func:`values_times`: a place holds one or the sum of two products of share and factor."""
     return _layout(key_bits, (2 << (SHARE_BITS + factor_bits)) - 1)
 
 
@@ -93,25 +90,25 @@ def encrypted_packed(priv: PrivateKey, share: Ring, layout: Slots) -> bytes:
 
 
 def open_places(priv: PrivateKey, message: bytes | memoryview, n: int, layout: Slots) -> Ring:
-    """Open n values that lie ``layout.count`` to a ciphertext: what ``rows_times`` or ``values_times`` sent."""
+    """Open n values, ``layout.count`` to a ciphertext, from the message of ``rows_times`` or ``values_times``."""
     return words(layout.floors(unmask(priv, message, layout.blocks(n), layout.bits), n))
 
 
 def open_columns(priv: PrivateKey, message: bytes | memoryview, n: int, layout: Slots) -> Ring:
-    """Open n values of one ciphertext each, in the middle place: what ``columns_times`` sent."""
+    """Open n values, one to a ciphertext in the middle place, from the message of ``columns_times``."""
     return words(v >> (layout.width * (layout.count - 1)) for v in unmask(priv, message, n, layout.bits))
 
 
-# --- the side of who has the rows ---
+# --- the side of the party that has the rows ---
 
 
 def receive_encrypted(message: bytes | memoryview, pub: PublicKey, n: int) -> CipherArray:
-    """Read what :func:`encrypted` made of n words."""
+    """Read the ciphertexts of n words that :func:`encrypted` made."""
     return received(message, pub, n, SHARE_BITS)
 
 
 def receive_packed(message: bytes | memoryview, pub: PublicKey, n: int, layout: Slots) -> CipherArray:
-    """Read what :func:`encrypted_packed` made of n words."""
+    """Read the ciphertexts of n words that :func:`encrypted_packed` made."""
     return received(message, pub, layout.blocks(n), layout.width * layout.count)
 
 

@@ -1,6 +1,6 @@
-"""Numbers that two parties share: words of Z_2^96 as Python integers in object arrays.
+"""Arithmetic on numbers that two parties share: words of Z_2^96 as Python integers in object arrays.
 
-Why 96 bits: each party truncates its share by itself, which fails with probability |x| / 2^96 for a number x of the
+Why 96 bits: each party truncates its share locally, which fails with probability |x| / 2^96 for a number x of the
 fixed point. In Z_2^64 the gradients of a batch, of about 50 bits, would fail once in thousands of times; here it is
 once in 2^46. The arrays are short (a batch of rows at most), and the ciphertexts around them cost a thousand times as
 much as their arithmetic.
@@ -56,7 +56,7 @@ def centred(share: Ring) -> list[int]:
 
 
 def truncate(share: Ring, k: int, leader: bool) -> Ring:
-    """Divide a shared number by 2^k: one party's part.
+    """Return this party's share of a shared number divided by 2^k.
 
     The sum of both parties' results is the quotient rounded down, or one more or less, except with probability
     ``|x| / 2^96``.

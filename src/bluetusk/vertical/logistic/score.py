@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from ...errors import FrameError, ProtocolAbort
 from ...tasks import LOGISTIC_SCORES
-from ...wire.frame import Kind, check_fields, decode, encode, field
+from ...wire.frame import Kind, encode, field
 from ..protocol.link import Link, array_bytes, array_from
-from ..protocol.state import inputs_of
+from ..protocol.state import inputs_of, state_of
 from .job import SCORE_BITS
 
 __all__ = ["ScoreJob", "probabilities"]
 
 _TURN = 4.05
-"""Where the cubic turns back, 0.197 = 0.012 z^2: beyond it keeps its value."""
+"""The turning point of the cubic, 0.197 = 0.012 z^2: beyond it the cubic keeps its value."""
 
 
 def probabilities(scores: NDArray[np.float64], sigmoid: str) -> NDArray[np.float64]:
@@ -33,7 +33,7 @@ def probabilities(scores: NDArray[np.float64], sigmoid: str) -> NDArray[np.float
 
 
 class ScoreJob:
-    """One party's half, of one step; `part` is its rows times its coefficients, in units of 2^-20."""
+    """One party's half of the scoring, one step; `part` is its rows times its coefficients, in units of 2^-20."""
 
     name = LOGISTIC_SCORES.name
     steps = 1
@@ -52,14 +52,14 @@ class ScoreJob:
             link.send("rows", {"rows": n, "model": self.model})
             theirs = array_from(link.receive("scores", parts=1).parts[0], "<i8", (n,))
             if int(np.abs(theirs).max(initial=0)) >> 62 or int(theirs.min(initial=0)) < -(1 << 62):
-                raise FrameError("message 'scores' holds a number that no score is")
+                raise FrameError("message 'scores' contains a value outside the score range")
             self.scores = (self.part + theirs) / (1 << SCORE_BITS)
         else:
             got = link.receive("rows", ["rows", "model"], parts=0).fields
             asked = field(got, "rows", int, low=1)
             if field(got, "model", bytes, length=32) != self.model:
                 raise ProtocolAbort(
-                    "the halves are not of one model: load those that were trained together", party=link.peer
+                    "the halves are of different models: load those that were trained together", party=link.peer
                 )
             if asked != n:
                 raise ProtocolAbort(f"this party has {n} rows, the other {asked}: align them first", party=link.peer)
@@ -69,14 +69,12 @@ class ScoreJob:
         link.count("rows", n)
 
     def state(self) -> bytes:
-        """Return the scores, once there are any."""
+        """Return the scores, if there are any."""
         header: dict[str, Any] = {"task": self.name, "done": self.scores is not None}
         return encode(Kind.VERTICAL_STATE, header, b"" if self.scores is None else self.scores.astype("<f8").tobytes())
 
     def restore(self, state: bytes) -> None:
-        """Go back to a state."""
-        got = decode(state, Kind.VERTICAL_STATE)
-        check_fields(got.header, ("task", "done"))
-        field(got.header, "task", str, choices=(self.name,))
+        """Return to a state."""
+        got = state_of(state, self.name, ("done",))
         done = field(got.header, "done", bool)
         self.scores = array_from(got.payload, "<f8", (len(self.part),)) if done else None

@@ -3,7 +3,7 @@
 Gradient descent on ``sigmoid(z) - y`` has the curvature ``s X'X / n``, s the slope of the sigmoid. Where each party's
 own columns U satisfy ``U'U / n <= I``, the curvature of both parties together is at most ``2 s I`` (a matrix of two
 blocks with diagonals at most I is at most 2 I), so the step ``1 / (2 s)`` never overshoots, whatever the columns are:
-of any scale, copies of each other, of heavy tails, one of them the label itself. No second moment has to travel for
+of any scale, copies of each other, with heavy tails, one of them the label itself. No second moment has to be sent for
 that. How many steps it takes depends on the correlations between the two parties' columns only.
 
 The form is that of Mahalanobis (ZCA): columns are centred, divided by their standard deviation, and multiplied by
@@ -15,15 +15,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ..._numeric import Floats
 
 __all__ = ["Whitening", "whitening"]
 
-Floats = NDArray[np.float64]
 
 _RIDGE = 0.01
 _BLOCK = 512
-"""Columns that are decorrelated together: an eigenvalue problem of that size takes a tenth of a second."""
+"""Largest number of columns decorrelated together: an eigenvalue problem of that size takes a tenth of a second."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +40,11 @@ class Whitening:
     factor: Floats
 
     def rows(self, X: Floats) -> Floats:
-        """Return rows in the new form, shape (n, d)."""
+        """Return the whitened rows, shape (n, d)."""
         return (X - self.mean) @ self.factor
 
     def coefficients(self, weights: Floats) -> tuple[Floats, float]:
-        """Return the coefficients of the columns themselves, and the constant, for weights of the new columns."""
+        """Return the coefficients of the original columns, and the constant, for weights of the whitened columns."""
         coefficients = self.factor @ weights
         return coefficients, -float(self.mean @ coefficients)
 
@@ -57,9 +57,9 @@ def whitening(X: Floats, largest: float, *, centre: bool = True) -> Whitening:
     X : ndarray of float64, shape (n, d)
         Finite.
     largest : float
-        No entry of the mapped rows is larger in size; a new column that would have one is scaled down.
+        Limit of the size of whitened entries; a whitened column that exceeds it is scaled down.
     centre : bool
-        Whether the means are taken off: where the model has an intercept.
+        Whether to subtract the means: True if the model has an intercept.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def whitening(X: Floats, largest: float, *, centre: bool = True) -> Whitening:
     mean = Z.mean(axis=0) if centre else np.zeros(d)
     Z = Z - mean
     deviation = np.sqrt(np.mean(Z * Z, axis=0))
-    constant = (deviation <= 1e-12) | (size < 1e-280)  # of a constant the rounding of its mean is left
+    constant = (deviation <= 1e-12) | (size < 1e-280)  # a constant column leaves only the rounding error of its mean
     scale = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, deviation))
     Z *= scale
     factor = np.zeros((d, d))

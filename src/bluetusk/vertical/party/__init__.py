@@ -1,4 +1,4 @@
-"""The two roles as separate processes: mutual TLS, steps that survive a kill, everything kept on an encrypted disk."""
+"""Runs the two roles as separate processes: mutual TLS, steps that survive a kill, all state encrypted on disk."""
 
 from .certs import Identity, make_certificate
 from .process import Party

@@ -1,4 +1,4 @@
-"""Certificates of the parties: each makes its own and gives it to the other, who pins it. There is no authority."""
+"""Makes and loads the parties' certificates: each party makes its own, the other pins it; there is no authority."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ def make_certificate(
     Parameters
     ----------
     name : str
-        The party's name: letters, digits and hyphens, at most 63. The peer expects it in the certificate.
+        The party's name: at most 63 letters, digits and hyphens. The certificate contains it.
     directory : path-like
-        Where ``NAME.key.pem`` (mode 0600) and ``NAME.cert.pem`` go; made if absent.
+        The folder for ``NAME.key.pem`` (mode 0600) and ``NAME.cert.pem``; made if absent.
     addresses : tuple of str
-        Host names and IP addresses under which the party listens.
+        Host names and IP addresses at which the party listens.
     days : int
-        How long the certificate is valid.
+        Days for which the certificate is valid, 1 to 3650.
 
     Returns
     -------
     tuple of Path
-        The key's file, which never leaves this machine, and the certificate's, which the peer gets by a way that both
-        trust: whoever swaps it can pose as this party.
+        The key file, which never leaves this machine, and the certificate file, to be given to the peer over a channel
+        that both trust: whoever swaps it can impersonate this party.
 
     Raises
     ------
     ValueError
-        If the name or the days are out of range.
+        If the name has other characters or more than 63, or `days` is out of range.
     FileExistsError
-        If there is such a file: a key is never overwritten.
+        If one of the files exists: a key is never overwritten.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def make_certificate(
     ('bank.key.pem', 'bank.cert.pem')
     """
     if not _NAME.fullmatch(name):
-        raise ValueError("name must be letters, digits and hyphens, at most 63: it stands in the certificate")
+        raise ValueError("name must be at most 63 letters, digits and hyphens: the certificate contains it")
     if not 1 <= days <= 3650:
         raise ValueError(f"days must be between 1 and 3650, not {days}")
     folder = Path(directory)
@@ -92,7 +92,7 @@ def make_certificate(
     paths = folder / f"{name}.key.pem", folder / f"{name}.cert.pem"
     for path in paths:
         if path.exists():
-            raise FileExistsError(f"{path} is there already, and a key is never overwritten: give another directory")
+            raise FileExistsError(f"{path} exists, and a key is never overwritten: give another directory")
     for path, data, mode in zip(
         paths, (private, certificate.public_bytes(serialization.Encoding.PEM)), (0o600, 0o644), strict=True
     ):
@@ -113,21 +113,21 @@ def only_certificate(pem: bytes) -> x509.Certificate:
     Raises
     ------
     InvalidKey
-        If there is none, or several: whoever accepts one peer must not accept a second.
+        If the file has no certificate, or several: a party that accepts one peer must not accept a second.
 
     Examples
     --------
     >>> only_certificate(b"")
     Traceback (most recent call last):
         ...
-    bluetusk.errors.InvalidKey: this is no PEM certificate: give the file that `bluetusk certs` made
+    bluetusk.errors.InvalidKey: not a PEM certificate: give the file that `bluetusk certs` made
     """
     try:
         certificate, *others = x509.load_pem_x509_certificates(pem)
     except ValueError:
-        raise InvalidKey("this is no PEM certificate: give the file that `bluetusk certs` made") from None
+        raise InvalidKey("not a PEM certificate: give the file that `bluetusk certs` made") from None
     if others:
-        raise InvalidKey(f"this file holds {1 + len(others)} certificates: give one with the right one alone")
+        raise InvalidKey(f"the file holds {1 + len(others)} certificates: give a file with only the right one")
     return certificate
 
 
@@ -138,9 +138,9 @@ class Identity:
     Attributes
     ----------
     certificate, key : bytes
-        This party's, as PEM. The repr shows neither.
+        This party's certificate and key, as PEM. The repr shows neither.
     peer_certificate : bytes
-        The peer's, as PEM.
+        The peer's certificate, as PEM.
     peer_name : str
         The name in the peer's certificate.
 
@@ -159,7 +159,7 @@ class Identity:
     peer_name: str
 
     def __post_init__(self) -> None:
-        # what was read here alone: TLS would trust other blocks of the file too, that nobody has compared
+        # only the certificate read here: TLS would also trust other blocks of the file, which nobody has compared
         peer = only_certificate(self.peer_certificate).public_bytes(serialization.Encoding.PEM)
         object.__setattr__(self, "peer_certificate", peer)
 
@@ -170,7 +170,7 @@ class Identity:
     def load(
         cls, certificate: str | os.PathLike[str], key: str | os.PathLike[str], peer_certificate: str | os.PathLike[str]
     ) -> Identity:
-        """Read the three files, and check that they belong together and are valid now.
+        """Read the three files; check that key and certificate match and that both certificates are valid now.
 
         Parameters
         ----------
@@ -184,7 +184,8 @@ class Identity:
         Raises
         ------
         InvalidKey
-            If a file is not what it should be, the key is not the certificate's, or a certificate is out of date.
+            If a file is not a PEM certificate or an unencrypted PEM key, the key is not the certificate's, or a
+            certificate is not valid now.
 
         Examples
         --------
@@ -199,22 +200,21 @@ class Identity:
         mine, peer = Path(certificate).read_bytes(), Path(peer_certificate).read_bytes()
         secret = Path(key).read_bytes()
         for what, pem in (("this party's", mine), ("the peer's", peer)):
-            only_certificate(pem)
-            _check_dates(x509.load_pem_x509_certificate(pem), what)
+            _check_dates(only_certificate(pem), what)
         try:
             private = serialization.load_pem_private_key(secret, None)
         except (ValueError, TypeError):
-            raise InvalidKey(f"{os.fspath(key)} is no unencrypted PEM key: give the file of `bluetusk certs`") from None
+            raise InvalidKey(f"{os.fspath(key)} is not an unencrypted PEM key: give that of `bluetusk certs`") from None
         own = x509.load_pem_x509_certificate(mine)
         if own.public_key() != private.public_key():
             raise InvalidKey(f"{os.fspath(key)} is not the key of {os.fspath(certificate)}")
         names = x509.load_pem_x509_certificate(peer).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         if not names:
-            raise InvalidKey(f"{os.fspath(peer_certificate)} names no party: have the peer run `bluetusk certs`")
+            raise InvalidKey(f"{os.fspath(peer_certificate)} does not name a party: have the peer run `bluetusk certs`")
         return cls(mine, secret, peer, str(names[0].value))
 
     def state_key(self) -> bytes:
-        """Return the key under which this party's state lies on its disk: derived from its private key.
+        """Return the key that encrypts this party's state on disk; it is derived from the private key.
 
         Returns
         -------
@@ -241,5 +241,5 @@ def _check_dates(certificate: x509.Certificate, what: str) -> None:
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
         raise InvalidKey(
             f"{what} certificate is valid from {certificate.not_valid_before_utc:%Y-%m-%d} to "
-            f"{certificate.not_valid_after_utc:%Y-%m-%d}, not now: make a new one by `bluetusk certs`"
+            f"{certificate.not_valid_after_utc:%Y-%m-%d}, not now: make a new one with `bluetusk certs`"
         )

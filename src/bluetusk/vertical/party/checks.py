@@ -1,4 +1,4 @@
-"""Checks what a party brings before its first message: what fails here costs the peer nothing, and tells it nothing."""
+"""Checks a party's inputs before its first message: a failure here costs the peer nothing and reveals nothing to it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..._parallel import get_num_threads
 from ...errors import ProtocolAbort
@@ -16,9 +15,7 @@ from ..align.ids import as_ids
 from ..logistic.job import MOST_COLUMNS
 from .config import Config
 from .results import check_places
-
-if TYPE_CHECKING:
-    from .rows import Rows
+from .rows import Rows
 
 __all__ = ["check_folders", "check_room", "check_rows"]
 
@@ -41,7 +38,8 @@ def check_rows(config: Config, rows: Rows) -> None:
     Raises
     ------
     ValueError
-        Naming the file, the column and the setting that cannot work.
+        If an id is missing or repeated, the table has too few rows for the settings, too few or too many columns, a
+        column's name is too long, or the labels are all equal. The error names file, column and setting.
     TypeError
         If an id is neither str nor int.
     """
@@ -53,12 +51,12 @@ def check_rows(config: Config, rows: Rows) -> None:
             raise ValueError(f"{data.file} has {count} rows, fewer than {what} = {least}: give more rows, or lower it")
     if model.trees and count >= _TREE_ROWS:
         raise ValueError(
-            f"{data.file} has {count} rows, and boosted trees take fewer than {_TREE_ROWS}: set model.trees = 0"
+            f"{data.file} has {count} rows, but boosted trees need fewer than {_TREE_ROWS}: set model.trees = 0"
         )
     if not 1 <= len(rows.names) <= MOST_COLUMNS:
         raise ValueError(
-            f"{data.file} gives {len(rows.names)} columns beside the id and the label: a party needs 1 to "
-            f"{MOST_COLUMNS}; see data.columns"
+            f"{data.file} has {len(rows.names)} columns besides id and label: a party needs 1 to {MOST_COLUMNS}; set "
+            f"data.columns"
         )
     for name in rows.names:
         if len(name) > _NAME or "\0" in name:
@@ -67,7 +65,7 @@ def check_rows(config: Config, rows: Rows) -> None:
                 f"byte: rename it"
             )
     if rows.labels is not None and not 0 < rows.labels.sum() < count:
-        raise ValueError(f"{data.file}: the column {data.label!r} holds one label only: there is nothing to tell apart")
+        raise ValueError(f"{data.file}: the column {data.label!r} holds only one label: both 0 and 1 are needed")
     get_num_threads()  # a wrong BLUETUSK_NUM_THREADS
     needed = {"private_set_intersection": "openmined-psi"} | ({"sklearn": "scikit-learn"} if guest else {})
     needed |= {"matplotlib": "matplotlib"} if guest else {}
@@ -77,12 +75,12 @@ def check_rows(config: Config, rows: Rows) -> None:
 
 
 def check_folders(config: Config, rows: Rows) -> None:
-    """Make the folders that a run writes to, and check that they can be written to and have the space that is sure.
+    """Make the folders that a run writes to, and check that they are writable and have the least space needed.
 
-    No folder may be in the place of a result either.
+    Also check that no folder has the name of a result.
 
-    What a run needs for sure: the largest frames of the alignment, or of a tree's gradients over the smallest
-    intersection that is allowed, twice (as sent and as state), and the results. It may need more.
+    A run needs at least the largest frames of the alignment, or of a tree's gradients over the smallest allowed
+    intersection, twice (as sent and as state), and the results. It may need more.
 
     Parameters
     ----------
@@ -92,7 +90,8 @@ def check_folders(config: Config, rows: Rows) -> None:
     Raises
     ------
     ProtocolAbort
-        Naming the folder, the space that it has, and how much is needed; or the folder in the place of a result.
+        If a folder is not writable or has too little space, or a folder has the name of a result. The error names the
+        folder, the space it has and the space needed.
     OSError
         If a folder cannot be made.
     """
@@ -113,17 +112,17 @@ def check_folders(config: Config, rows: Rows) -> None:
 
 
 def check_room(needs: Mapping[str, int]) -> None:
-    """Make folders, and check that they can be written to and have so many bytes free.
+    """Make folders, and check that they are writable and have enough bytes free.
 
     Parameters
     ----------
     needs : mapping of str to int
-        Bytes by folder.
+        Bytes needed, by folder.
 
     Raises
     ------
     ProtocolAbort, OSError
-        As :func:`check_folders`.
+        As for :func:`check_folders`.
     """
     room: dict[int, list[tuple[str, int]]] = {}
     for folder, size in needs.items():
@@ -133,7 +132,7 @@ def check_room(needs: Mapping[str, int]) -> None:
             with tempfile.TemporaryFile(dir=path):
                 pass
         except OSError as err:
-            raise ProtocolAbort(f"cannot write to {folder}: {err.strerror}: mend it and start again") from None
+            raise ProtocolAbort(f"cannot write to {folder}: {err.strerror}: fix it and start again") from None
         room.setdefault(os.stat(path).st_dev, []).append((folder, size))
     for parts in room.values():  # folders of one file system share its space
         folder, size = parts[-1][0], sum(size for _, size in parts)

@@ -1,14 +1,15 @@
-"""What a party is told by its configuration file, checked before anything is done."""
+"""Reads and checks a party's configuration file."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ... import _toml
 from ...paillier.validate import KEY_BITS
+from ..base import check_role
 from ..tables.cells import number_reader
 
 __all__ = ["Config", "Data", "Evidence", "Model"]
@@ -20,7 +21,7 @@ SECTIONS = ("data", "evidence", "model")
 
 @dataclass(frozen=True)
 class Model:
-    """What is trained, and how; the same at both parties, who compare it before they begin."""
+    """The parameters of the models; the same at both parties, who compare them before they begin."""
 
     key_size: int = 3072
     test_share: float = 0.3
@@ -29,7 +30,7 @@ class Model:
     max_bins: int = 10
     min_rows: int = 100
     min_iv: float = 0.0
-    epochs: int | None = None  # None: what suits the number of rows, as LogisticRegression says; 0: no regression
+    epochs: int | None = None  # None: the default of LogisticRegression for the number of rows; 0: no regression
     batch_size: int | None = None
     learning_rate: float | None = None
     l2: float = 0.001
@@ -61,14 +62,14 @@ class Model:
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
-                raise ValueError(f"model.{name} is {value}: it must be between {low:g} and {high:g}")
+                raise ValueError(f"model.{name} must be between {low:g} and {high:g}, not {value}")
         if self.key_size not in KEY_BITS:
             raise ValueError(f"model.key_size must be one of {', '.join(map(str, KEY_BITS))}, not {self.key_size}")
         if self.sigmoid not in ("linear", "cubic"):
             raise ValueError(f'model.sigmoid must be "linear" or "cubic", not {self.sigmoid!r}')
 
     def stated(self) -> dict[str, Any]:
-        """Return the settings as a message holds them: reals as hexadecimal text, what is left to the data as ""."""
+        """Return the settings for a message: reals as hexadecimal text, defaults that depend on the data as ""."""
         given = {f.name: getattr(self, f.name) for f in fields(self)}
         told = {name: value.hex() if isinstance(value, float) else value for name, value in given.items()}
         return {name: "" if value is None else value for name, value in told.items()}
@@ -76,24 +77,24 @@ class Model:
 
 @dataclass(frozen=True)
 class Data:
-    """A party's own table, and what its columns are declared to be.
+    """A party's table, and the declared kinds of its columns.
 
     Attributes
     ----------
     file : str
-        CSV or Parquet.
+        A CSV or Parquet file.
     id, label : str
-        The columns of ids and, at the guest, of labels.
+        Names of the column of ids and, at the guest, of the column of labels.
     columns : tuple of str or None
-        Those for the models; by default all others.
+        Columns for the models; by default all but id and label.
     categorical, text : tuple of str
-        Columns whose cells are categories, whatever they look like.
+        Columns whose cells are categories, even if they look like numbers.
     numeric : tuple of str
-        Columns of numbers in which another text counts as missing.
+        Columns of numbers in which any other text counts as missing.
     missing : tuple of str
-        Texts that stand for missing values, beside those that pandas reads so.
+        Texts that stand for missing values, besides those that pandas reads as missing.
     decimal, thousands : str
-        The marks in numbers.
+        The decimal mark and the thousands separator in numbers.
     """
 
     file: str
@@ -116,7 +117,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Policy, log and identity; without a policy every use is allowed, and noted."""
+    """Policy, log and identity; without a policy every use is allowed and logged."""
 
     log: str
     identity: str
@@ -133,14 +134,14 @@ class Config:
     role : str
         "guest" or "host".
     job : str
-        Name of the run, new for every run.
+        Name of the run; a new one for each run, the same at both parties.
     certificate, key, peer_certificate : str
-        PEM files.
+        Names of the PEM files.
     listen, connect : str or None
-        Exactly one.
+        The address to listen at, or that of the peer; exactly one is set.
     state, output, splits : str
-        Directories: encrypted state of one job; models and results; this party's part of the splits, encrypted, which
-        serves all jobs with all peers and must outlive them.
+        Directories: the encrypted state of one job; models and results; this party's part of the splits, encrypted. The
+        last serves all jobs with all peers and must outlive them.
     patience : float
         Seconds to wait for a silent peer.
     data : Data
@@ -165,14 +166,14 @@ class Config:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, role: str | None = None) -> Config:
-        """Read a TOML file; paths in it are relative to it.
+        """Read a TOML file; its relative paths start from the file's folder.
 
         Parameters
         ----------
         path : path-like
             The file.
         role : str, optional
-            Overrides the file's.
+            Overrides the file's role.
 
         Returns
         -------
@@ -181,7 +182,7 @@ class Config:
         Raises
         ------
         ValueError
-            Naming the file and the setting that is missing, unknown or out of range.
+            If a setting is missing, unknown, of a wrong type or out of range; the error names file and setting.
         OSError
             If the file cannot be read.
         """
@@ -207,12 +208,11 @@ class Config:
         return config._at(Path(path).parent)
 
     def _check(self) -> None:
-        if self.role not in ("guest", "host"):
-            raise ValueError(f'role must be "guest" (who has the labels) or "host", not {self.role!r}')
+        check_role(self.role)
         if (self.listen is None) == (self.connect is None):
             raise ValueError("give exactly one of listen and connect: one party listens, the other connects")
         if (self.data.label is None) == (self.role == "guest"):
-            raise ValueError("data.label names the column of labels: the guest has one, a host has none")
+            raise ValueError("data.label must name the column of labels at the guest, and be absent at a host")
         address = self.listen if self.listen is not None else str(self.connect)
         if not address.rpartition(":")[0] or not address.rpartition(":")[2].isdecimal():
             raise ValueError(f"listen and connect must be an address with a port, HOST:PORT, not {address!r}")
@@ -222,25 +222,13 @@ class Config:
             raise ValueError("patience must be more than 0 seconds")
 
     def _at(self, folder: Path) -> Config:
-        from dataclasses import replace
+        def at(given: Any, *names: str) -> Any:
+            paths = {name: getattr(given, name) for name in names}
+            return replace(given, **{name: str(folder / path) for name, path in paths.items() if path is not None})
 
-        def at(name: str | None) -> Any:
-            return None if name is None else str(folder / name)
-
-        evidence = self.evidence
-        if evidence is not None:
-            evidence = Evidence(at(evidence.log), at(evidence.identity), at(evidence.peer_key), at(evidence.policy))
-        return replace(
-            self,
-            certificate=at(self.certificate),
-            key=at(self.key),
-            peer_certificate=at(self.peer_certificate),
-            state=at(self.state),
-            output=at(self.output),
-            splits=at(self.splits),
-            data=replace(self.data, file=at(self.data.file)),
-            evidence=evidence,
-        )
+        placed: Config = at(self, "certificate", "key", "peer_certificate", "state", "output", "splits")
+        evidence = at(self.evidence, "log", "identity", "peer_key", "policy") if self.evidence is not None else None
+        return replace(placed, data=at(self.data, "file"), evidence=evidence)
 
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
@@ -256,14 +244,14 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 
 
 def made_from(kind: type[T], given: Any, where: str, more: dict[str, Any] | None = None) -> T:
-    """Make a section from what the file says, every name and type checked."""
+    """Return a section of the file; ValueError names a setting that is unknown, missing or of a wrong type."""
     if not isinstance(given, dict):
         raise ValueError(f"{where[:-1]} must be a section")
     known = {f.name: f for f in fields(kind) if not more or f.name not in more}  # type: ignore[arg-type]
     values: dict[str, Any] = {}
     for name, value in given.items():
         if name not in known:
-            raise ValueError(f"{where}{name} is not known here: there are {', '.join(known)}")
+            raise ValueError(f"{where}{name} is not known here: the settings are {', '.join(known)}")
         stated = str(known[name].type)
         if isinstance(value, bool) or not isinstance(value, _TYPES[stated]):
             raise ValueError(f"{where}{name} must be {_said(stated)}, not {value!r}")

@@ -1,4 +1,4 @@
-"""One connection of a session: messages each way, frames cut into pieces and put together again."""
+"""One connection of a session: exchanges messages, cuts frames into pieces and reassembles them."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from .rounds import ATTEMPT, MAX_FRAME
 __all__ = ["BEAT", "CHUNK", "Connection", "Conversation"]
 
 CHUNK = 1 << 20
-"""Bytes of a frame that travel in one message of the transport."""
+"""Largest number of bytes of a frame in one message of the transport."""
 BEAT = 2.0
 """Seconds between signs of life."""
 
 
 class Conversation(Protocol):
-    """What a connection needs of the session that it belongs to."""
+    """The interface of a session that its connections use."""
 
     peer: str
 
     def follows(self, connection: Connection) -> bool:
-        """Whether a connection is the latest."""
+        """Return whether a connection is the latest."""
 
     def due(self, connection: Connection, seconds: float) -> tuple[dict[str, Any], bytes] | None:
-        """Wait for what is to go out; a sign of life after so many seconds; None when the connection is over."""
+        """Wait for the next message to send: a sign of life after `seconds`, None when the connection is over."""
 
     def heard(self, connection: Connection, say: str, header: dict[str, Any], data: bytes | None) -> bool:
-        """Take what has come in; False when the connection is over."""
+        """Take a received message; return False when the connection is over."""
 
     def lost(self, connection: Connection) -> None:
-        """Note that the other end is gone."""
+        """Record that the other end is gone."""
 
 
 class Connection:
-    """One connection of a session: what goes out over it, and what comes in. A newer one ends it."""
+    """One connection of a session: its outgoing and incoming messages. A newer one ends it."""
 
     def __init__(self, session: Conversation, hello: bytes) -> None:
         self._session, self._hello = session, hello
-        self.pointer: dict[int, int] = {}  # frames of each round that went out here
-        self.told = -1  # the step that the peer was told of
+        self.pointer: dict[int, int] = {}  # frames of each round that were sent here
+        self.told = -1  # the last step announced to the peer
         self._due: tuple[int, int, bytes, int] | None = None  # step, number, attempt and size of a frame in pieces
         self._data = bytearray()
 
     def messages(self) -> Iterator[bytes]:
-        """Yield what is to be sent, for as long as this is the latest connection.
+        """Yield the messages to send, for as long as this is the latest connection.
 
         Yields
         ------
@@ -66,11 +66,11 @@ class Connection:
                 yield encode(Kind.PARTY, {**about, "offset": at, "total": len(data)}, data[at : at + CHUNK])
 
     def lost(self) -> None:
-        """Note that the other end is gone; a newer connection is left alone."""
+        """Record that the other end is gone; a newer connection is left alone."""
         self._session.lost(self)
 
     def take(self, data: bytes) -> bool:
-        """Take a message that has come in.
+        """Take a received message.
 
         Parameters
         ----------
@@ -85,7 +85,7 @@ class Connection:
         Raises
         ------
         FrameError, ProtocolAbort
-            If it is not one of this conversation.
+            If the message does not belong to this session, or the peer aborted.
         """
         got = decode(data, Kind.PARTY, max_payload=CHUNK)
         say = frame.field(got.header, "say", str, choices=("hello", "data", "ack", "now", "beat", "bye", "abort"))
@@ -95,7 +95,7 @@ class Connection:
         return self._session.heard(self, say, got.header, whole)
 
     def _put_together(self, header: dict[str, Any], piece: memoryview) -> bytes | None:
-        """Return the frame that a piece completes, if it does."""
+        """Return the frame that a piece completes, or None."""
         check_fields(header, ["say", "step", "number", "attempt", "offset", "total"])
         offset = frame.field(header, "offset", int, low=0)
         total = frame.field(header, "total", int, low=0, high=MAX_FRAME)
@@ -104,7 +104,7 @@ class Connection:
         if offset == 0:
             self._due, self._data = due, bytearray()
         if self._due != due or offset != len(self._data) or offset + len(piece) > total:
-            raise FrameError(f"a piece of a frame from {self._session.peer!r} is not the one that is due")
+            raise FrameError(f"{self._session.peer!r} sent a piece of a frame out of order")
         self._data += piece
         if len(self._data) < total:
             return None

@@ -1,7 +1,7 @@
-"""Sessions over gRPC with mutual TLS: one party listens, the other connects; each accepts one certificate only.
+"""Carries sessions over gRPC with mutual TLS: one party listens, the other connects; each accepts one certificate only.
 
 There is one method, a stream of frames each way. gRPC holds a sender back while the receiver does not keep up, so a
-slow peer costs no memory. A broken connection is made again until the session's patience ends.
+slow peer costs no memory. A broken connection is restored until the session's patience ends.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ...errors import ProtocolAbort
 from .certs import Identity, only_certificate
 from .connection import CHUNK
 from .session import Session
-from .transport import Transport, drain, typed
+from .transport import drain, typed
 
-__all__ = ["connect", "listen"]
+__all__ = ["Dialler", "Listener"]
 
 _METHOD = "/bluetusk.Party/Converse"
 _OPTIONS = [
@@ -33,12 +33,12 @@ _OPTIONS = [
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.so_reuseport", 0),
 ]
-_REFUSALS = 3  # in a row, before a closed door is not taken for a listener that is just ending
-_PAUSE = (0.05, 2.0)  # seconds between attempts to connect: the first, and at most
+_REFUSALS = 3  # refusals in a row before a closed port no longer counts as a listener that is just ending
+_PAUSE = (0.05, 2.0)  # seconds between attempts to connect: the first, and the longest
 
 
 def _grpc() -> Any:
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it writes to standard error, past Python's logging
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it writes to standard error, bypassing Python's logging
     try:
         import grpc
     except ImportError:
@@ -46,7 +46,9 @@ def _grpc() -> Any:
     return grpc
 
 
-class _Listener:
+class Listener:
+    """Serves a session at an address ("0.0.0.0:7443"; port 0 takes any, see ``address``)."""
+
     def __init__(self, session: Session, identity: Identity, address: str) -> None:
         grpc = _grpc()
         self._session = session
@@ -55,7 +57,7 @@ class _Listener:
         def converse(requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
             (pem,) = context.auth_context().get("x509_pem_cert", [b""])
             if only_certificate(pem) != pinned:
-                context.abort(grpc.StatusCode.PERMISSION_DENIED, "another certificate is expected")
+                context.abort(grpc.StatusCode.PERMISSION_DENIED, "the peer presented another certificate than expected")
             connection = session.connect()
             threading.Thread(target=drain, args=(requests, connection, session), daemon=True).start()
             yield from connection.messages()
@@ -73,16 +75,19 @@ class _Listener:
         except RuntimeError:
             port = 0
         if port == 0:
-            raise ProtocolAbort(f"cannot listen at {address}: is the port taken, or the address another machine's?")
+            raise ProtocolAbort(f"cannot listen at {address}: is the port free, and the address this machine's?")
         self.address = f"{host}:{port}"
         self._server.start()
 
     def close(self) -> None:
+        """End the service, and the connection that there is."""
         self._session.disconnect()
         self._server.stop(grace=1.0).wait()
 
 
-class _Dialler:
+class Dialler:
+    """Carries a session to the party that listens at an address."""
+
     def __init__(self, session: Session, identity: Identity, address: str) -> None:
         self._grpc = _grpc()
         self._session, self._identity, self.address = session, identity, address
@@ -119,7 +124,7 @@ class _Dialler:
             pause = min(2 * pause, _PAUSE[1])
 
     def _explain(self, err: Any) -> None:
-        """Tell a peer with another certificate, which no patience mends, from one that is not there yet."""
+        """Raise if the peer has another certificate, which waiting does not fix; return if it is merely absent."""
         said = str(err.details())
         code = err.code()
         wrong = "CERTIFICATE_VERIFY_FAILED" in said or code == self._grpc.StatusCode.PERMISSION_DENIED
@@ -129,26 +134,27 @@ class _Dialler:
         if wrong:
             self._session.fail(
                 ProtocolAbort(
-                    f"the certificates do not fit: {self.address} shows another one than that of "
-                    f"{self._identity.peer_name!r}, or does not accept ours; compare the fingerprints",
+                    f"the certificates do not fit: {self.address} does not present the one of "
+                    f"{self._identity.peer_name!r}, or rejects this party's; compare the fingerprints",
                     party=self._identity.peer_name,
                 )
             )
 
     def close(self) -> None:
+        """End the connection that there is, and attempts at another."""
         self._closed.set()
         self._session.disconnect()
         self._thread.join(5.0)
 
 
 def _rejected(identity: Identity, address: str) -> bool:
-    """Return whether the peer answers, and refuses our certificate or shows another one than it should."""
+    """Return whether the peer answers but rejects this party's certificate or presents an unexpected one."""
     host, _, port = address.rpartition(":")
     context = ssl.create_default_context(cadata=identity.peer_certificate.decode())
     context.check_hostname = False
     context.set_alpn_protocols(["h2"])
     try:
-        with os.fdopen(os.memfd_create("identity"), "wb") as pair:  # a key belongs in no directory for anybody's files
+        with os.fdopen(os.memfd_create("identity"), "wb") as pair:  # a key must not be in a folder for anybody's files
             pair.write(identity.key + b"\n" + identity.certificate)
             pair.flush()
             context.load_cert_chain(f"/proc/self/fd/{pair.fileno()}")
@@ -157,18 +163,8 @@ def _rejected(identity: Identity, address: str) -> bool:
             context.wrap_socket(raw, server_hostname=identity.peer_name) as tls,
         ):
             tls.settimeout(1.0)
-            return tls.recv(1) == b""  # a listener that takes us speaks first; one that does not closes
+            return tls.recv(1) == b""  # a listener that accepts this party speaks first; one that rejects it closes
     except ssl.SSLError as err:
         return "CERTIFICATE" in str(err).upper() or "UNKNOWN_CA" in str(err).upper()
     except OSError:
         return False
-
-
-def listen(session: Session, identity: Identity, address: str) -> Transport:
-    """Serve a session at an address ("0.0.0.0:7443"; port 0 takes any, see ``address`` of the result)."""
-    return _Listener(session, identity, address)
-
-
-def connect(session: Session, identity: Identity, address: str) -> Transport:
-    """Carry a session to the party that listens at an address."""
-    return _Dialler(session, identity, address)

@@ -1,4 +1,4 @@
-"""The whole run of one party: align, split, bin, train two models, predict, report; each stage a task of kept steps."""
+"""Runs one party's whole job: align, split, bin, train two models, predict; each stage is a task of kept steps."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from ..logistic.estimator import LogisticRegression
 from ..logistic.job import held_back
 from ..protocol.job import Keeper, Progress, drive
 from ..protocol.link import Link
-from ..protocol.state import inputs_of
+from ..protocol.state import inputs_of, state_of
 from .checks import check_rows
 from .config import Config
 from .rows import Rows
@@ -49,34 +49,35 @@ from .splits import SplitKey, Splits, agree_on_split
 
 __all__ = ["Outcome", "confirm", "peer_name", "run", "unevaluated", "write_scores"]
 
-_EVALUATED = 2  # events, and others, among the rows held back: below that no interval can be given
+_EVALUATED = 2  # least events, and non-events, among the rows held back for which an interval can be given
 
 
 @dataclass
 class Outcome:
-    """What a party knows at the end.
+    """A party's results.
 
     Attributes
     ----------
     sizes : dict of str to int
-        Rows in common, for training and for the test.
+        Number of rows in common, for training and for the test.
     stages : dict of str to dict
-        Seconds and bytes of each stage, as far as this process ran them.
+        Seconds and bytes of each stage, without parts run by an earlier process.
     ids : ndarray
         The common ids, in the common order.
     test, held : ndarray of bool
-        Which of them are held back for the test, and to calibrate the regression: from it and from the bins.
+        Which of them are held back for the test, and for the calibration of the regression (from it and from the bins).
     labels : ndarray or None
-        The guest's, in that order.
+        The guest's labels, in that order.
     ranks, scores : dict of str to ndarray
-        Of each model on the rows held back (guest): what it ranks them by, and probabilities, which may tie far out.
+        Of each model on the rows held back (guest): the values to rank by, and probabilities, which may tie at the
+        extremes.
     findings : list of str
-        What the guest was told of its data and of the models: :class:`~bluetusk.DataWarning`.
+        The texts of :class:`~bluetusk.DataWarning` about the data and the models (guest).
     left_out : list of str
         This party's columns below `min_iv`: their coefficients in the regression are 0.
     binning : WoEBinning
     models : dict of str to estimator
-        This party's halves.
+        This party's halves of the binning and the models.
     """
 
     sizes: dict[str, int]
@@ -96,7 +97,7 @@ class Outcome:
 
 
 class _Once:
-    """A job of one step: a few messages, and what this party has of it afterwards."""
+    """A job of one step: a few messages, and the result that this party keeps."""
 
     steps = 1
 
@@ -111,9 +112,7 @@ class _Once:
         return encode(Kind.VERTICAL_STATE, {"task": self.name, "done": self.result is not None}, self.result or b"")
 
     def restore(self, state: bytes) -> None:
-        got = decode(state, Kind.VERTICAL_STATE)
-        check_fields(got.header, ["done", "task"])
-        frame.field(got.header, "task", str, choices=(self.name,))
+        got = state_of(state, self.name, ("done",))
         self.result = bytes(got.payload) if frame.field(got.header, "done", bool) else None
 
 
@@ -130,8 +129,8 @@ class Metered:
 
     def __init__(self, keeper: Keeper, meter: Meter) -> None:
         self._keeper, self._meter = keeper, meter
-        meter.restore(Meter().to_bytes())  # what an earlier run of the program has kept comes back task by task
-        self._began: dict[str, bytes] = {}  # the counts with which a task began
+        meter.restore(Meter().to_bytes())  # the counts kept by an earlier run of the program are restored task by task
+        self._began: dict[str, bytes] = {}  # the counts at the start of a task
 
     def resume(self, task: str) -> tuple[int, bytes | None]:
         index, kept = self._keeper.resume(task)
@@ -146,7 +145,7 @@ class Metered:
         return index, bytes(got.payload[size:])
 
     def commit(self, task: str, index: int, state: bytes) -> None:
-        meter = self._meter.to_bytes()  # it grows with the messages: too large for a header in the end
+        meter = self._meter.to_bytes()  # it grows with the messages and may become too large for a header
         self._keeper.commit(task, index, encode(Kind.VERTICAL_STATE, {"meter": len(meter)}, meter + bytes(state)))
 
 
@@ -163,8 +162,9 @@ def run(
 ) -> Outcome:
     """Run one party's side of the whole job.
 
-    No message but those that the tables of ``docs/vertical`` name depends on a label: which rows are held back, their
-    order and the batches follow from a key that both parties make after the alignment (:class:`._splits.SplitKey`).
+    No message but those that the tables of ``docs/how-to`` and of ``docs/explanation/messages.md`` name depends on a
+    label: which rows are held back, their order and the batches follow from a key that both parties make after the
+    alignment (:class:`._splits.SplitKey`).
 
     Parameters
     ----------
@@ -173,15 +173,15 @@ def run(
     rows : Rows
         Its table.
     link, keeper
-        Of :class:`~bluetusk.vertical.party.Party`.
+        Those of :class:`~bluetusk.vertical.party.Party`.
     progress : callable, optional
-        Called with the task, the steps taken and the steps there are.
+        Called with the task, the steps taken and the number of steps.
     recorder : Recorder, optional
-        Policy, meter and log; then heads of the logs are exchanged at the end.
+        Policy, meter and log; if given, the parties exchange heads of their logs at the end.
     peer_key : bytes, optional
         The key that signs the peer's log.
     splits : Splits, optional
-        This party's part of the splits; by default it lives for this run alone.
+        This party's part of the splits; by default it exists for this run only.
 
     Returns
     -------
@@ -190,9 +190,9 @@ def run(
     Raises
     ------
     ValueError, TypeError
-        If the table does not fit the configuration; nothing has been sent then.
+        If the table does not fit the configuration; nothing has been sent yet.
     BluetuskError
-        Whatever ends the run later.
+        Any error that ends the run later.
     """
     model = config.model
     check_rows(config, rows)
@@ -212,12 +212,13 @@ def run(
             recorder.finish(task.stage, hashes=hashes(result) if hashes else None)
         return result
 
-    inputs = _inputs(config, rows)
+    own = rows.values if rows.labels is None else [*rows.values, rows.labels]
+    inputs = inputs_of(model.stated(), rows.names, rows.ids, *own)  # kept steps are worth nothing with other rows
     kept = stage(AGREE, lambda: _once(AGREE, lambda way: _agree(config, inputs, way), link, keeper, progress))
     if kept != inputs:
         raise ProtocolAbort(
-            f"{config.data.file} or [model] is not what it was when the steps in {config.state} were taken: put it "
-            f"back, or remove the state directories of both parties and take a new job name"
+            f"{config.data.file} or [model] has changed since the steps in {config.state} were taken: restore it, or "
+            f"remove the state directories of both parties and choose a new job name"
         )
     order: NDArray[np.int64] = stage(
         INTERSECT,
@@ -243,10 +244,10 @@ def run(
     if train.sum() - held_back(int(train.sum())) < model.min_rows:
         raise ProtocolAbort(
             f"of {len(order)} rows in common {train.sum()} are for training, fewer than model.min_rows = "
-            f"{model.min_rows}: lower it at both, or bring more rows",
+            f"{model.min_rows}: lower it at both, or give more rows",
             party=None,
         )
-    # what the regression is calibrated on must not have shaped its bins either
+    # the bins must not depend on the rows that calibrate the regression either
     fitted = train.copy()
     if model.epochs != 0:
         places = np.flatnonzero(train)
@@ -255,7 +256,7 @@ def run(
     labels = rows.labels[order] if rows.labels is not None else None
     if labels is not None and len(set(labels[fitted].tolist())) < 2:
         link.abort("the guest cannot train on these rows")
-        raise ProtocolAbort(f"the {train.sum()} rows for training have one label only: bring more rows")
+        raise ProtocolAbort(f"the {train.sum()} rows for training have only one label: give more rows")
     names = rows.names
 
     binning = WoEBinning(
@@ -276,7 +277,7 @@ def run(
     kept = binning.select(model.min_iv)
     left_out = [name for name in names if name not in kept]
     woe = binning.transform(table, columns=names)
-    woe[:, [names.index(name) for name in left_out]] = 0.0  # not dropped: how many are below min_iv tells on labels
+    woe[:, [names.index(name) for name in left_out]] = 0.0  # not dropped: their number reveals something of labels
 
     logistic = LogisticRegression(
         config.role,
@@ -323,7 +324,7 @@ def run(
         stage(HEADS, lambda: _once(HEADS, lambda way: _heads(recorder.log, way, peer_key), link, keeper, progress))
     sizes = {"intersection": len(order), "train": int(train.sum()), "test": int(test.sum())}
     findings = [said for half in (binning, *models.values()) for said in getattr(half, "findings_", [])]
-    findings = list(dict.fromkeys(findings))  # few events are few for each model
+    findings = list(dict.fromkeys(findings))  # few events are the same finding for each model
     ids = rows.ids[order]
     held = train & ~fitted
     return Outcome(
@@ -332,7 +333,7 @@ def run(
 
 
 def confirm(link: Link, keeper: Keeper, progress: Progress | None = None) -> None:
-    """Tell the peer that this party has its results on its disk, and wait until the peer says the same."""
+    """Tell the peer that this party's results are on disk, and wait until the peer confirms its own."""
 
     def said(way: Link) -> bytes:
         way.send("kept")
@@ -343,9 +344,9 @@ def confirm(link: Link, keeper: Keeper, progress: Progress | None = None) -> Non
 
 
 def unevaluated(outcome: Outcome) -> str | None:
-    """Return why the models cannot be judged on the rows held back, for the guest alone: None if they can.
+    """Return the reason why the rows held back cannot evaluate the models, for the guest alone; None if they can.
 
-    The rows are scored all the same: whether they are tells nothing about labels then.
+    The rows are scored in any case, so that scoring reveals nothing about labels.
     """
     if outcome.labels is None:
         return None
@@ -354,19 +355,13 @@ def unevaluated(outcome: Outcome) -> str | None:
     if min(events, others) >= _EVALUATED:
         return None
     return (
-        f"of {len(labels)} rows held back {events} are events and {others} are not: the models are kept, but not "
-        f"evaluated, which takes {_EVALUATED} of each; bring more rows, or raise model.test_share at both"
+        f"of {len(labels)} rows held back {events} are events and {others} are not: the models are kept but not "
+        f"evaluated, which needs {_EVALUATED} of each; give more rows, or raise model.test_share at both"
     )
 
 
-def _inputs(config: Config, rows: Rows) -> bytes:
-    """Return a hash of all that this party brings: kept steps are worth nothing with other rows."""
-    labels = [] if rows.labels is None else [rows.labels]
-    return inputs_of(config.model.stated(), rows.names, rows.ids, *rows.values, *labels)
-
-
 def _agree(config: Config, inputs: bytes, link: Link) -> bytes:
-    """Compare what is to be trained; JR/T 0196-2020 has all parties keep the task's configuration."""
+    """Compare the models' configurations; JR/T 0196-2020 requires all parties to keep the task's configuration."""
     mine = config.model.stated()
     link.send("settings", {"settings": mine})
     theirs = frame.field(link.receive("settings", ["settings"], parts=0).fields, "settings", dict)
@@ -380,7 +375,7 @@ def _agree(config: Config, inputs: bytes, link: Link) -> bytes:
 
 
 def _heads(log: Log, link: Link, peer_key: bytes | None) -> bytes:
-    """Show each other the signed heads of the logs, with proofs that they extend the last ones shown."""
+    """Exchange the signed heads of the logs, with proofs that they extend the last ones exchanged."""
     if peer_key is None:
         raise ProtocolAbort("evidence needs the peer's key: set evidence.peer_key")
     peer = peer_name(link.peer, peer_key)
@@ -388,7 +383,7 @@ def _heads(log: Log, link: Link, peer_key: bytes | None) -> bytes:
     link.send("held", {}, [] if held is None else [held.to_bytes()])
     shown = [Head.from_bytes(part) for part in link.receive("held").parts[:1]]
     for head in shown:
-        log.confirm(head)  # or this party's own log was rolled back
+        log.confirm(head)  # or this party's log was rolled back
     since = shown[0].size if shown else 0
     link.send("head", {}, [log.offer(since)])
     (data,) = link.receive("head", parts=1).parts
@@ -405,7 +400,7 @@ def _digest(value: Any) -> bytes:
 
 
 def write_scores(path: Path, outcome: Outcome) -> None:
-    """Write the guest's scores: a line for each row in common, with scores where it was held back."""
+    """Write the guest's scores: a line for each row in common, with scores if it was held back."""
     names = list(outcome.scores)
     with io.StringIO(newline="") as file:
         writer = csv.writer(file)

@@ -1,20 +1,21 @@
-"""One party of a vertical model as a process: its identity, its state on disk, its link to the peer."""
+"""One party of a vertical model as a process, with its identity, its state on disk and its link to the peer."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Callable
-from types import TracebackType
 from typing import TypeVar
 
 from ...errors import BluetuskError, ProtocolAbort
+from ..base import check_role
 from ..protocol.job import Keeper
 from ..protocol.link import Link, Rewind, Watcher
 from ..protocol.refusal import kind_of
 from . import grpc as _grpc
 from .certs import Identity
 from .session import Session
+from .transport import Transport
 from .vault import Vault
 
 __all__ = ["Party"]
@@ -23,22 +24,22 @@ R = TypeVar("R")
 
 
 class Party:
-    """A party that talks to one other over gRPC with mutual TLS, and survives a kill -9 of either.
+    """A party that communicates with one peer over gRPC with mutual TLS, and survives a kill -9 of either.
 
     Parameters
     ----------
     role : {"guest", "host"}
         This party's name in messages; the peer has the other one.
     job : str
-        Name of the run; both parties give the same. A state directory serves one job.
+        Name of the run; the same at both parties. A state directory serves one job.
     identity : Identity
         Certificates and key.
     state : path-like
-        Directory for the encrypted state, mode 0700. Start again with the same one to go on after a crash.
+        Directory for the encrypted state, mode 0700. Start again with the same one to resume after a crash.
     listen, connect : str, optional
-        Exactly one: the address to listen at ("0.0.0.0:7443"), or that of the peer.
+        The address to listen at ("0.0.0.0:7443"), or that of the peer; give exactly one.
     patience : float
-        Seconds without a sign of life from the peer after which the run is given up.
+        Seconds without a sign of life from the peer after which the run is aborted.
     observer : Observer, optional
         Policy, meter and evidence: a ``bt.evidence.Recorder``.
 
@@ -49,7 +50,7 @@ class Party:
     keeper : Keeper
         For the estimators' ``keeper`` argument.
     address : str
-        Where this party listens, or connects to.
+        The address where this party listens, or to which it connects.
 
     Raises
     ------
@@ -58,13 +59,13 @@ class Party:
     ProtocolAbort
         If the state is another job's or in use, the port is taken, the certificates do not fit, or the peer is silent.
     ValueError
-        If not exactly one of `listen` and `connect` is given.
+        If `role` is neither "guest" nor "host", or not exactly one of `listen` and `connect` is given.
 
     Notes
     -----
-    The state lies on the disk under AES-256-GCM with a key derived from the party's private key. Frames are on the
-    disk before they leave; a step that a crash has cut short is taken again by both with fresh randomness. Both keep
-    the state of the last two steps.
+    The state on disk is encrypted by AES-256-GCM with a key derived from the party's private key. Frames are on disk
+    before they are sent; both repeat a step that a crash has interrupted, with fresh randomness. Both keep the state of
+    the last two steps.
 
     Examples
     --------
@@ -102,18 +103,15 @@ class Party:
         patience: float = 600.0,
         observer: Watcher | None = None,
     ) -> None:
-        if role not in ("guest", "host"):
-            raise ValueError(f'role must be "guest" (who has the labels) or "host", not {role!r}')
+        check_role(role)
         if (listen is None) == (connect is None):
             raise ValueError("give exactly one of listen and connect: one party listens, the other connects")
         peer = "host" if role == "guest" else "guest"
         self._vault = Vault(state, identity.state_key())
         try:
             self._session = Session(self._vault, job=job, peer=peer, patience=patience)
-            if listen is not None:
-                self._transport = _grpc.listen(self._session, identity, listen)
-            else:
-                self._transport = _grpc.connect(self._session, identity, str(connect))
+            way = _grpc.Listener if listen is not None else _grpc.Dialler
+            self._transport: Transport = way(self._session, identity, str(connect) if listen is None else listen)
         except BaseException:
             self._vault.close()
             raise
@@ -122,13 +120,13 @@ class Party:
         self.keeper: Keeper = self._session
 
     def recovery(self) -> dict[str, int]:
-        """Return what faults this process has lived through.
+        """Return counts of the faults that this process has survived.
 
         Returns
         -------
         dict of str to int
-            `steps` that are kept, over all tasks; `rewinds`, how many times this process went back a step because the
-            peer had been restarted; `resent`, frames that it sent more than once, byte for byte.
+            `steps`: steps kept, over all tasks; `rewinds`: how often this process went back a step because the peer had
+            restarted; `resent`: frames that it sent more than once, byte for byte.
 
         Examples
         --------
@@ -145,29 +143,29 @@ class Party:
         return {"steps": session.position, "rewinds": session.rewinds, "resent": session.resent}
 
     def run(self, program: Callable[[Link, Keeper], R], *, goodbye: float = 60.0) -> R:
-        """Run this party's program, again from its kept steps whenever the peer comes back from a crash.
+        """Run this party's program; run it again from its kept steps whenever the peer restarts after a crash.
 
         Parameters
         ----------
         program : callable
-            Called with the link and the keeper. It may be called more than once in one process: what it has finished is
-            restored from its kept steps, so let it change nothing outside before it returns.
+            Called with the link and the keeper. It may be called more than once in one process: finished steps are
+            restored, so it must not change anything outside before it returns.
         goodbye : float
-            Seconds to wait, at the end, until the peer has everything.
+            Seconds to wait at the end until the peer has received everything.
 
         Returns
         -------
         object
-            What the program returned.
+            The program's return value.
 
         Raises
         ------
         BluetuskError
-            Whatever ended the program; the peer is told that it ended.
+            Any error that ended the program; the peer learns that it ended.
 
         Examples
         --------
-        Two parties in one process: see :class:`Party`. A peer that is not there:
+        Two parties in one process: see :class:`Party`. An absent peer:
 
         >>> import tempfile
         >>> from bluetusk.vertical.party import Identity, Party, make_certificate
@@ -201,17 +199,17 @@ class Party:
                     )
 
     def _tell(self, err: Exception) -> None:
-        """Let the peer know that this party gives up, and :func:`kind_of` the reason, no more."""
+        """Tell the peer that this party aborts, and :func:`kind_of` the reason, nothing else."""
         if self._session.failure is not None:
             self._session.wait_until_told(1.0)
             return
         with contextlib.suppress(BluetuskError, Rewind):
             if not (isinstance(err, ProtocolAbort) and err.party == self.link.peer):
-                self.link.abort(f"{kind_of(err)}; its own log says more")
-            self._session.leave(5.0)  # what was said before, a reason perhaps, must still go out
+                self.link.abort(f"{kind_of(err)}; its log has the reason")
+            self._session.leave(5.0)  # earlier messages, perhaps with a reason, must still be sent
 
     def close(self) -> None:
-        """End the conversation and let another process use the state directory; ``with`` does so, too.
+        """End the session and release the state directory; ``with`` does this too.
 
         Examples
         --------
@@ -226,7 +224,5 @@ class Party:
     def __enter__(self) -> Party:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, err: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

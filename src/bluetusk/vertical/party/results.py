@@ -1,4 +1,4 @@
-"""Keeps the results of a run by both parties or by neither: written aside, then confirmed, then put in their place."""
+"""Makes both parties keep the results of a run, or neither: written aside, confirmed, then moved to their place."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _LOCK = ".lock"
 
 @contextlib.contextmanager
 def reserved(output: Path) -> Iterator[None]:
-    """Keep other runs from writing to `output`: of two at once, each would replace some of the other's results.
+    """Keep other runs from writing to `output`: two at once would replace parts of each other's results.
 
     Parameters
     ----------
     output : Path
-        Where the results belong; the folder is there.
+        The folder of the results, which exists.
 
     Raises
     ------
     ProtocolAbort
-        If another run has it.
+        If another run uses it.
     """
     path = output / _LOCK
     while True:
@@ -41,12 +41,12 @@ def reserved(output: Path) -> Iterator[None]:
             lock = files.open_locked(path)
         except BlockingIOError:
             raise ProtocolAbort(
-                f"another run writes its results to output = {output}: give each job its own, or wait for that one"
+                f"another run writes its results to output = {output}: give each job its own, or wait for that run"
             ) from None
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(lock), path.stat()):
                 break
-        os.close(lock)  # of a file that the run before has removed in between: it keeps nobody out
+        os.close(lock)  # the lock is on a file that the earlier run has removed meanwhile: it excludes nobody
     try:
         yield
     finally:
@@ -55,17 +55,17 @@ def reserved(output: Path) -> Iterator[None]:
 
 
 def check_places(output: Path) -> None:
-    """Check that no folder is in the place of a result.
+    """Check that no folder has the name of a result.
 
     Parameters
     ----------
     output : Path
-        Where the results belong.
+        The folder of the results.
 
     Raises
     ------
     IsADirectoryError
-        Naming the folder.
+        If a folder has the name of a result; the error names it.
     """
     for name in _NAMES:
         if (output / name).is_dir() and not (output / name).is_symlink():
@@ -76,20 +76,20 @@ def check_places(output: Path) -> None:
 
 @contextlib.contextmanager
 def written(output: Path, link: Link, job: str) -> Iterator[Path]:
-    """Give a folder for the results; when the block has ended well, they replace those in `output`.
+    """Yield a folder for the results; if the block succeeds, they replace those in `output`.
 
     The block writes the results and then exchanges a confirmation with the peer. If a file cannot be written, the peer
-    is told, and neither party keeps anything. What a killed run of this job has left is removed, and so is a report of
-    an earlier run if this one has none: it would lie beside results of another run.
+    is informed, and neither party keeps anything. Leftovers of a killed run of this job are removed, and so is the
+    report of an earlier run if this one has none: it would not belong to the new results.
 
     Parameters
     ----------
     output : Path
-        Where the results belong.
+        The folder of the results.
     link : Link
         To the peer.
     job : str
-        Whose results they are.
+        The job that the results belong to.
 
     Yields
     ------
@@ -99,13 +99,13 @@ def written(output: Path, link: Link, job: str) -> Iterator[Path]:
     Raises
     ------
     ProtocolAbort
-        If the disk refuses a write, or a folder is in the place of a result.
+        If the disk refuses a write, or a folder has the name of a result.
     """
-    aside = output / f".new-{hashlib.sha256(job.encode()).hexdigest()[:16]}"  # a job's name may be no file's
+    aside = output / f".new-{hashlib.sha256(job.encode()).hexdigest()[:16]}"  # a job's name need not be a file name
     try:
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(mode=0o700, parents=True)
-        check_places(output)  # before the block confirms: afterwards the peer keeps its own
+        check_places(output)  # before the block confirms: afterwards the peer keeps its results
         yield aside
         if not (aside / _REPORT).exists():
             (output / _REPORT).unlink(missing_ok=True)
@@ -115,10 +115,10 @@ def written(output: Path, link: Link, job: str) -> Iterator[Path]:
         full = files.is_full(err)
         with contextlib.suppress(BluetuskError):  # the run may have ended for another reason by now
             link.abort("its results could not be written" + (": the disk is full" if full else ""))
-        why = "the disk is full: free space" if full else f"{err.strerror or err}: mend it"
+        why = "the disk is full: free space" if full else f"{err.strerror or err}: fix it"
         raise ProtocolAbort(
             f"cannot write the results to {output}: {why} and start both parties again with the same state "
-            f"directories; nothing that was trained is lost, and neither party has kept a result"
+            f"directories; no training is lost, and neither party has kept a result"
         ) from err
     finally:
         shutil.rmtree(aside, ignore_errors=True)

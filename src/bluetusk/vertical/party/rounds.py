@@ -1,4 +1,4 @@
-"""What two parties say to each other, step by step: counted, compared and sent again, without a clock, disk or lock.
+"""Counts, compares and resends the messages of two parties, step by step, without a clock, disk or lock.
 
 The rules are those of :mod:`bluetusk.vertical.party.session`.
 """
@@ -15,7 +15,7 @@ from ...wire import frame
 __all__ = ["ATTEMPT", "MAX_FRAME", "Round", "Rounds", "Statement"]
 
 ATTEMPT = 16
-"""Bytes that name an attempt at a step."""
+"""Bytes of the identifier of an attempt at a step."""
 MAX_FRAME = 1 << 32
 _MOST_FRAMES = 1 << 16  # of one step
 _MOST_BYTES = 1 << 33
@@ -26,36 +26,36 @@ Statement = dict[int, tuple[bytes, int, bytes, int]]
 
 @dataclass
 class Round:
-    """What was said in one step, as this party knows it."""
+    """The frames of one step, as known to this party."""
 
-    attempt: bytes = b""  # this party's; empty before it has begun the step
+    attempt: bytes = b""  # this party's attempt; empty before it has begun the step
     sent: list[bytes] = field(default_factory=list)
-    peer_attempt: bytes = b""  # of the frames that have come
-    got: int = 0  # how many frames have come
-    inbox: deque[bytes] = field(default_factory=deque)  # those not yet asked for
-    waiting: int = 0  # bytes of all that have come
+    peer_attempt: bytes = b""  # the attempt that the received frames belong to
+    got: int = 0  # number of frames received
+    inbox: deque[bytes] = field(default_factory=deque)  # frames not yet read
+    waiting: int = 0  # bytes of all frames received
 
     def stated(self) -> dict[str, Any]:
-        """Return what is said of it to the peer, and kept with the state after it."""
+        """Return the summary of the round that the peer gets, and that is kept with the state after it."""
         return {"attempt": self.attempt, "sent": len(self.sent), "peer": self.peer_attempt, "got": self.got}
 
 
 class Rounds:
-    """The recent rounds of one party, and what it knows of the peer's.
+    """The recent rounds of one party, and its knowledge of the peer's.
 
     Parameters
     ----------
     peer : str
-        The peer's name, for messages.
+        The peer's name, for errors.
 
     Attributes
     ----------
     now : int
-        Steps kept, so the step that is being taken.
+        Number of steps kept, which is the index of the current step.
     peer_now : int
-        The step that the peer is known to be in.
+        The latest known step of the peer.
     resent : int
-        Frames that went out more than once.
+        Number of frames sent more than once.
     """
 
     def __init__(self, peer: str) -> None:
@@ -63,8 +63,8 @@ class Rounds:
         self.now = self.peer_now = self.resent = 0
         self._of: dict[int, Round] = {}
         self._peer_has: dict[int, int] = {}  # frames of each round that the peer has acknowledged
-        self._left: dict[int, int] = {}  # frames of each round that have gone out
-        self._acks: deque[int] = deque()  # rounds of which an acknowledgement is due
+        self._left: dict[int, int] = {}  # frames of each round that were sent
+        self._acks: deque[int] = deque()  # rounds for which an acknowledgement is due
 
     def __contains__(self, step: int) -> bool:
         return step in self._of
@@ -89,16 +89,16 @@ class Rounds:
         return sorted(self._of)
 
     def stated(self) -> list[list[Any]]:
-        """Return this party's statement, as it travels."""
+        """Return this party's statement, as sent to the peer."""
         return [[n, *self._of[n].stated().values()] for n in self.steps()]
 
     def reconnected(self) -> None:
-        """Forget what was due on an earlier connection."""
+        """Forget the acknowledgements due on an earlier connection."""
         self._acks.clear()
 
     @staticmethod
     def statement(items: list[Any]) -> Statement:
-        """Read the peer's statement."""
+        """Read the peer's statement; FrameError if it is malformed."""
         theirs: Statement = {}
         for item in items:
             if [type(v) for v in item] != [int, bytes, int, bytes, int] or min(item[0], item[2], item[4]) < 0:
@@ -107,12 +107,12 @@ class Rounds:
         return theirs
 
     def compare(self, peer_now: int, theirs: Statement) -> int | None:
-        """Return the step to which both must go back, None if they need not: a rule that is symmetric in both.
+        """Return the step to which both must go back, or None. The rule is symmetric in both parties.
 
         Raises
         ------
         FrameError
-            If the peer counts otherwise.
+            If the peer's counts contradict this party's.
         """
         common = min(self.now, peer_now)
         for n in sorted(set(theirs) & set(self._of)):
@@ -121,20 +121,20 @@ class Rounds:
             there = got == 0 or peer_attempt == mine.attempt
             if here and there:
                 if mine.got > sent or got > len(mine.sent):
-                    raise FrameError(f"{self.peer!r} counts the frames of step {n} otherwise than this party")
+                    raise FrameError(f"the counts of frames of step {n} at {self.peer!r} and at this party differ")
             elif n <= common:
                 return n
-            elif not here:  # came early, from an attempt that is no more; nothing was computed with it
+            elif not here:  # came early, from an attempt that is void; nothing was computed with it
                 mine.peer_attempt, mine.got = b"", 0
                 mine.inbox.clear()
         return None
 
     def settle(self, peer_now: int, theirs: Statement) -> None:
-        """Note what the peer has, after both have gone back where they had to."""
+        """Record what the peer has received, after both have gone back if necessary."""
         self.peer_now = peer_now
         self._peer_has = {}
         for n, said in self._of.items():
-            if n < peer_now:  # it has kept that step, so it had everything
+            if n < peer_now:  # it has kept that step, so it has received everything
                 self._peer_has[n] = len(said.sent)
             else:
                 self._peer_has[n] = theirs[n][3] if n in theirs and theirs[n][2] == said.attempt else 0
@@ -142,12 +142,12 @@ class Rounds:
         self._left = {}
 
     def due(self, pointer: dict[int, int]) -> tuple[dict[str, Any], bytes] | None:
-        """Return what goes out next over a connection: acknowledgements first, then frames in order.
+        """Return the next message to send over a connection: acknowledgements first, then frames in order.
 
         Parameters
         ----------
         pointer : dict of int to int
-            Frames of each round that went out over the connection; counted on.
+            Frames of each round sent over the connection; updated in place.
         """
         if self._acks:
             step = self._acks.popleft()
@@ -161,7 +161,7 @@ class Rounds:
         return None
 
     def delivered(self) -> bool:
-        """Whether the peer has all frames."""
+        """Return whether the peer has received all frames."""
         return all(self._peer_has.get(n, 0) >= len(said.sent) for n, said in self._of.items())
 
     def acknowledged(self, header: dict[str, Any]) -> None:
@@ -172,29 +172,29 @@ class Rounds:
             self._peer_has[step] = max(self._peer_has.get(step, 0), have)
 
     def take(self, header: dict[str, Any], data: bytes) -> bool:
-        """Take a whole frame; False if the current step needs no more of that step's frames.
+        """Take a whole frame; return False if the current step needs no more of that step's frames.
 
         Raises
         ------
         FrameError
-            If it is not the one that is due.
+            If the frame is out of order, of another attempt, or beyond the limits of a step.
         """
         step, number = frame.field(header, "step", int, low=0), frame.field(header, "number", int, low=0)
         attempt = frame.field(header, "attempt", bytes, length=ATTEMPT)
         if not self.now - 1 <= step <= self.now + 1:
-            raise FrameError(f"{self.peer!r} sends frames of step {step} while this party is in step {self.now}")
+            raise FrameError(f"{self.peer!r} sent a frame of step {step} while this party is in step {self.now}")
         if step < self.now:
-            return step in self._of and number < self._of[step].got  # had it already
+            return step in self._of and number < self._of[step].got  # received before
         into = self[step]
         if into.got and into.peer_attempt != attempt:
-            raise FrameError(f"{self.peer!r} mixes two attempts at step {step}")
+            raise FrameError(f"{self.peer!r} mixed frames of two attempts at step {step}")
         if number < into.got:
-            return True  # had it already: counted once
+            return True  # received before: counted once
         if number > into.got:
             raise FrameError(f"frame {into.got} of step {step} from {self.peer!r} is missing")
         into.waiting += len(data)
         if into.got >= _MOST_FRAMES or into.waiting > _MOST_BYTES or not data:
-            raise FrameError(f"{self.peer!r} sends more in step {step} than any step needs, or nothing at all")
+            raise FrameError(f"{self.peer!r} sent an empty frame, or more in step {step} than any step needs")
         into.peer_attempt = attempt
         into.got += 1
         into.inbox.append(data)

@@ -1,4 +1,4 @@
-"""The rows that a party brings, read from its file."""
+"""Reads a party's rows from its file."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ __all__ = ["Rows"]
 
 @dataclass
 class Rows:
-    """A party's own table.
+    """A party's table.
 
     Attributes
     ----------
     ids : ndarray of object
-        As texts.
+        The ids, as texts.
     names : list of str
-        Of the columns.
+        Names of the columns.
     values : list of ndarray
-        float64 with NaN where missing; or objects: texts, and None where missing.
+        The columns: float64 with NaN where missing; or objects: texts, and None where missing.
     labels : ndarray or None
-        At the guest.
+        The labels, at the guest.
     profile : list of ColumnProfile
-        What the columns hold.
+        Descriptions of the columns.
     """
 
     ids: NDArray[Any]
@@ -56,8 +56,8 @@ class Rows:
         Raises
         ------
         ValueError
-            If the file lacks a column, an id or a label, has another label than 0 and 1, or a column that is not what
-            it is declared to be: the error names file, line, column and value.
+            If the file lacks a column, an id or a label, has a label other than 0 and 1, or has a column that
+            contradicts its declaration. The error names file, line, column and value.
         """
         data = config.data
         wanted = None
@@ -85,12 +85,12 @@ class Rows:
         return cls(ids, names, values, labels, profile)
 
     def matrix(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """Return the columns of some rows side by side: float64, or objects if there are texts."""
+        """Return the columns of some rows as one array: float64, or objects if there are texts."""
         columns = [values[rows] for values in self.values]
         kind = np.float64 if all(c.dtype.kind == "f" for c in columns) else object
         return np.column_stack([c.astype(kind) for c in columns])
 
     def categorical(self, declared: Collection[str] = ()) -> list[str]:
-        """Return the names of the columns of categories, among them those that were declared."""
+        """Return the names of the columns of categories, including the declared ones."""
         pairs = zip(self.names, self.values, strict=True)
         return [name for name, values in pairs if name in declared or values.dtype.kind == "O"]

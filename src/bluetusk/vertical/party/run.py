@@ -1,4 +1,4 @@
-"""One party from its configuration file to its results on disk."""
+"""Runs one party from its configuration file to its results on disk."""
 
 from __future__ import annotations
 
@@ -48,23 +48,23 @@ def run_party(
     Parameters
     ----------
     config : Config
-        From :meth:`Config.load`.
+        The configuration, from :meth:`Config.load`.
     progress : callable, optional
-        Called with the task, the steps taken and the steps there are.
+        Called with the task, the steps taken and the number of steps.
     listening : callable, optional
         Called with the address, once this party listens there.
     profiled : callable, optional
-        Called with what the columns of the own table hold, before the peer hears anything.
+        Called with the profiles of this party's columns, before the first message to the peer.
 
     Returns
     -------
     dict
-        What is also in ``result.json`` of the output directory.
+        The content of ``result.json`` in the output directory.
 
     Raises
     ------
     BluetuskError, ValueError, OSError
-        Whatever ends the run; start again with the same file to go on.
+        Any error that ends the run; start again with the same file to resume.
     """
     rows = Rows.read(config)
     if profiled is not None:
@@ -74,7 +74,7 @@ def run_party(
     try:
         os.environ.get(PASSPHRASE, "").encode()
     except UnicodeEncodeError:  # its message would quote the passphrase
-        raise ValueError(f"{PASSPHRASE} is no text in UTF-8: models could not be saved under it") from None
+        raise ValueError(f"{PASSPHRASE} must be UTF-8 text: models could not be saved under other bytes") from None
     with reserved(Path(config.output)):
         return _run_held(config, rows, progress, listening)
 
@@ -85,7 +85,7 @@ def _run_held(
     progress: Progress | None,
     listening: Callable[[str], None] | None,
 ) -> dict[str, Any]:
-    """Run one party whose files have passed their checks and whose output is reserved."""
+    """Run one party after its files have passed their checks and its output is reserved."""
     identity = Identity.load(config.certificate, config.key, config.peer_certificate)
     splits = Splits(config.splits, identity.state_key(), pair=_pair(config, identity))
     recorder = peer_key = None
@@ -138,7 +138,7 @@ def _run_held(
 
 
 def _pair(config: Config, identity: Identity) -> bytes:
-    """Name the two parties by the keys of their certificates, the guest's first: the same at both."""
+    """Return a name of the two parties from the keys of their certificates, the guest's first: the same at both."""
     both = [fingerprint(pem) for pem in (identity.certificate, identity.peer_certificate)]
     return " ".join(both if config.role == "guest" else both[::-1]).encode()
 
@@ -155,10 +155,10 @@ def _proved(config: Config, recorder: Recorder, peer_key: bytes) -> dict[str, An
 
 def recorder_of(config: Config, identity: Identity) -> tuple[Recorder, bytes]:
     given = config.evidence
-    assert given is not None  # the caller looked
+    assert given is not None  # the caller has checked
     passphrase = os.environ.get(PASSPHRASE) or None
     if passphrase is None:
-        raise ValueError(f"{given.identity} is under a passphrase: set the environment variable {PASSPHRASE}")
+        raise ValueError(f"{given.identity} is encrypted: set the environment variable {PASSPHRASE} to its passphrase")
     signer = Signer.load(given.identity, passphrase)
     log = Log.open(given.log, signer) if Path(given.log).exists() else Log.create(given.log, signer, owner=config.role)
     guard = None
@@ -177,7 +177,7 @@ def recorder_of(config: Config, identity: Identity) -> tuple[Recorder, bytes]:
 
 
 def _alone(outcome: Outcome) -> NDArray[np.float64]:
-    """Return scores of the rows held back by what the guest's columns alone give."""
+    """Return scores of the rows held back from models of the guest's columns alone."""
     from sklearn.linear_model import LogisticRegression
 
     assert outcome.labels is not None
@@ -224,7 +224,7 @@ _TITLES = {task.name: f"joint, {task.title}" for task in (BOOSTING, LOGISTIC)}
 
 
 def _report(config: Config, outcome: Outcome, result: dict[str, Any], alone: NDArray[np.float64], output: Path) -> None:
-    """Write the guest's report: the joint models beside what its own columns alone give."""
+    """Write the guest's report: the joint models compared with models of its own columns alone."""
     assert outcome.labels is not None  # the guest's
     y, test = outcome.labels, outcome.test
     models = {_TITLES[name]: outcome.scores[name] for name in _TITLES if name in outcome.scores}

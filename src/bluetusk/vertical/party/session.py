@@ -1,15 +1,15 @@
-"""A conversation that survives broken connections and killed processes; it knows no network.
+"""A session between two parties that survives broken connections and killed processes; independent of the network.
 
-Both parties take the same steps, numbered 0, 1, 2, ... over all tasks. What is said in one step is a *round*: the
+Both parties take the same steps, numbered 0, 1, 2, ... over all tasks. The messages of one step are a *round*: the
 frames that each side sends, in order. A side that takes a step draws a random *attempt* for it, 16 bytes. Each frame
-is on this party's disk before it may leave, and stays there until the step after the next is kept: so after a broken
-connection, or a crash after a step was kept, what the peer lacks is sent again byte for byte.
+is on this party's disk before it may be sent, and stays there until the step after the next is kept: so after a broken
+connection, or a crash after a step was kept, frames that the peer lacks are sent again byte for byte.
 
-A process that dies in the middle of a step loses what it had computed, masks included (no mask is ever on the disk
-before the frame that it hides). When it comes back it takes the step as a new attempt. On connecting, both sides say
-for each recent round which attempt they are in and how much of which attempt of the peer they have got. If that shows
-that one of them has computed with frames of an attempt that is no more, both go back to the step before, and take the
-round again with fresh randomness. The same rule on the same two statements gives both the same answer.
+A process that dies in the middle of a step loses its computations, masks included (no mask is ever on disk before the
+frame that it hides). When it restarts it takes the step as a new attempt. On connecting, both sides state for each
+recent round which attempt they are in and how much of which attempt of the peer they have received. If one of them has
+computed with frames of a void attempt, both go back to the step before, and take the round again with fresh randomness.
+The same rule applied to the same two statements gives both the same answer.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from .vault import Vault
 
 __all__ = ["Session"]
 
-_MOST_RETAKES = 32  # of one step in one life of this process
-_GOODBYE = 2.0  # seconds for a goodbye to come in
-_ALONE = 10.0  # seconds that a party which is known to be done waits for a peer that may need it
+_MOST_RETAKES = 32  # retakes of one step within one process
+_GOODBYE = 2.0  # seconds to wait for a goodbye
+_ALONE = 10.0  # seconds that a party that was already done waits for a peer that may need it
 _META, _STATE, _OUT, _DONE = "steps", "state-{:08d}", "out-{:08d}", "done"
 
 
@@ -48,39 +48,39 @@ class Session:
     job : str
         Name of the whole run; both parties must give the same.
     peer : str
-        The peer's name, for messages.
+        The peer's name, for errors.
     patience : float
-        Seconds without a sign of life from the peer after which the run is given up.
+        Seconds without a sign of life from the peer after which the run is aborted.
 
     Raises
     ------
     ProtocolAbort
-        If the directory belongs to another run; later, if the peer is gone for too long or too far behind.
+        If the directory belongs to another run; later, if the peer is silent for too long, too far behind, or aborts.
     FrameError
-        If the directory's files, or what the peer sends, are not what they should be.
+        If the directory's files or the peer's messages are damaged or out of order.
     """
 
     def __init__(self, vault: Vault, *, job: str, peer: str, patience: float = 600.0) -> None:
         self._vault, self._job, self.peer, self._patience = vault, job, peer, patience
-        self._lock = threading.RLock()  # for `with`: an interrupt in a Condition's own, in Python, leaves it locked
+        self._lock = threading.RLock()  # for `with`: an interrupt in that of a Condition, in Python, leaves it locked
         self._changed = threading.Condition(self._lock)
         self._rounds = Rounds(peer)
         self._tasks: dict[str, int] = {}  # name: the step with which it began
-        self._rewound = False  # the program has not yet heard that it must go back
-        self._failure: BaseException | None = None
-        self._ready = False  # connected, and agreed on where to go on
+        self.rewound = False  # the program does not know yet that it must go back
+        self.failure: BaseException | None = None  # why the run has ended, if it has
+        self._ready = False  # connected, and agreed on the step from which to resume
         self._connection: Connection | None = None
         self._heard = time.monotonic()
         self._leaving = self._said_bye = self._heard_bye = False
-        self._again: dict[int, int] = {}  # how often a step was taken again
-        self.abort_said = False  # the peer was told of the failure
+        self._again: dict[int, int] = {}  # how often each step was repeated
+        self.abort_said = False  # the peer knows of the failure
         self.rewinds = 0
         self._load()
 
     # ------------------------------------------------------------------------------------------------ the program
 
     def send(self, data: bytes) -> None:
-        """Send a frame: it is on the disk when this returns, and leaves as soon as it can."""
+        """Send a frame: it is on disk when this returns, and is sent as soon as possible."""
         refuse_reentry(self._lock, "call of this session")
         with self._lock:
             self._check()
@@ -110,7 +110,7 @@ class Session:
         Returns
         -------
         tuple of int and bytes or None
-            None as the state where no step was kept.
+            The number of steps, and the state; None if no step was kept.
 
         Raises
         ------
@@ -118,22 +118,22 @@ class Session:
             If the parties had to go back to an earlier task.
         """
         with self._lock:
-            if self._failure is not None:
-                raise self._failure
+            if self.failure is not None:
+                raise self.failure
             if task in self._tasks:
                 begin = self._tasks[task]
                 later = [step for step in self._tasks.values() if step > begin]
                 end = min([self._rounds.now, *later])
                 last = not later
-            elif self._rewound:
-                raise Rewind  # gone back to before this task began
+            elif self.rewound:
+                raise Rewind  # the parties went back to before this task
             else:
                 begin = end = self._rounds.now
                 last = True
                 self._tasks[task] = begin
                 self._write_meta()
             if last:
-                self._rewound = False
+                self.rewound = False
             if end == begin:
                 return 0, None
             kept = self._vault.read(_STATE.format(end))
@@ -142,7 +142,7 @@ class Session:
             return end - begin, bytes(decode(kept, Kind.CHECKPOINT).payload)
 
     def commit(self, task: str, index: int, state: bytes) -> None:
-        """Keep the state after a step; it is on the disk when this returns.
+        """Keep the state after a step; it is on disk when this returns.
 
         Waits until the peer has begun the step, so that the two are never more than one step apart.
         """
@@ -155,7 +155,7 @@ class Session:
                 self._wait()
             done = self._rounds[self._rounds.now]
             if self._tasks.get(task, -1) + index != self._rounds.now + 1:
-                raise ValueError(f"step {index} of task {task!r} does not follow what was kept")
+                raise ValueError(f"step {index} of task {task!r} does not follow the steps kept")
             if done.inbox:
                 raise self._surplus(done.inbox[0])
             self._vault.write(_STATE.format(self._rounds.now + 1), encode(Kind.CHECKPOINT, done.stated(), state))
@@ -163,7 +163,7 @@ class Session:
             self._begin()
             try:
                 self._write_meta()
-            except BaseException as err:  # the disk may hold either step: nothing more may leave
+            except BaseException as err:  # the disk may hold either step: nothing more may be sent
                 self._rounds.now -= 1
                 self.fail(err)
                 raise
@@ -171,77 +171,67 @@ class Session:
             self._changed.notify_all()
 
     def leave(self, seconds: float = 30.0) -> bool:
-        """End the conversation: wait until the peer has all that was sent to it, and say goodbye.
+        """End the session: wait until the peer has received everything, and send a goodbye.
 
         Parameters
         ----------
         seconds : float
-            Wait at most so long.
+            The longest time to wait.
 
         Returns
         -------
         bool
-            Whether the peer has everything.
+            Whether the peer has received everything.
         """
         until = time.monotonic() + seconds
         with self._lock:
             done = self._was_done()
-            if done:  # in an earlier life, after which the peer may have left for good
+            if done:  # in an earlier process, after which the peer may have left for good
                 until = min(until, time.monotonic() + _ALONE)
             self._leaving = True
             self._changed.notify_all()
-            while not (self._failure or self._rewound):
+            while not (self.failure or self.rewound):
                 if not done and self._delivered() and self._rounds.peer_now >= self._rounds.now:
-                    done = True  # the peer has kept all steps: it needs no more than to hear the same of this party
+                    done = True  # the peer has kept all steps: it only needs to know the same of this party
                     self._vault.write(_DONE, encode(Kind.CHECKPOINT, {"now": self._rounds.now}))
                 if self._delivered() and self._said_bye:
                     until = min(until, time.monotonic() + _GOODBYE)  # a peer that is gone already cannot say goodbye
                     if self._heard_bye:
                         return True
-                if done and not self._ready:  # it has heard all and may have left, its goodbye lost with the connection
+                if done and not self._ready:  # it may have left, its goodbye lost with the connection
                     until = min(until, time.monotonic() + _ALONE)
                 left = until - time.monotonic()
                 if left <= 0:
                     break
                 self._changed.wait(min(left, 0.2))
-            if self._failure is not None or self._rewound:
+            if self.failure is not None or self.rewound:
                 return False
             return done or self._delivered()
 
     def fail(self, error: BaseException) -> None:
-        """End the run: what the program calls next raises this error."""
+        """End the run: the program's next call raises this error."""
         with self._lock:
-            if self._failure is None:
-                self._failure = error
+            if self.failure is None:
+                self.failure = error
             self._changed.notify_all()
 
     def wait_until_told(self, seconds: float) -> None:
-        """Wait until a failure has been told to the peer, if it is there to be told."""
+        """Wait until the peer knows of a failure, if it is connected."""
         with self._lock:
             self._changed.wait_for(lambda: self.abort_said or not self._ready, seconds)
 
     @property
-    def failure(self) -> BaseException | None:
-        """Why the run has ended, if it has."""
-        return self._failure
-
-    @property
     def resent(self) -> int:
-        """Frames that went out more than once."""
+        """Number of frames sent more than once."""
         return self._rounds.resent
 
     @property
-    def rewound(self) -> bool:
-        """Whether the program must go back, and has not heard of it."""
-        return self._rewound
-
-    @property
     def position(self) -> int:
-        """Steps kept so far, over all tasks."""
+        """Number of steps kept so far, over all tasks."""
         return self._rounds.now
 
     def disconnect(self) -> None:
-        """End the connection that there is, if any."""
+        """End the current connection, if any."""
         with self._lock:
             self._connection, self._ready = None, False
             self._changed.notify_all()
@@ -249,7 +239,7 @@ class Session:
     # --------------------------------------------------------------------------------------------- the connection
 
     def connect(self) -> Connection:
-        """Begin a new connection; the one before it, if any, is over."""
+        """Begin a new connection; it ends the one before it, if any."""
         with self._lock:
             self._connection = connection = Connection(self, self._hello())
             self._ready = self._said_bye = self._heard_bye = False
@@ -258,20 +248,20 @@ class Session:
             return connection
 
     def follows(self, connection: Connection) -> bool:
-        """Whether a connection is the latest."""
+        """Return whether a connection is the latest."""
         return self._connection is connection
 
     def lost(self, connection: Connection) -> None:
-        """Note that the other end of a connection is gone; a newer one is left alone."""
+        """Record that the other end of a connection is gone; a newer one is left alone."""
         with self._lock:
             if self._connection is connection:
                 self._ready = False
 
     def due(self, connection: Connection, seconds: float) -> tuple[dict[str, Any], bytes] | None:
-        """Wait for what a connection is to send; a sign of life after so many seconds, None when it is over."""
+        """Wait for the next message to send: a sign of life after `seconds`, None when the connection is over."""
         with self._lock:
             while True:
-                failure = self._failure
+                failure = self.failure
                 if failure is not None and getattr(failure, "party", None) != self.peer and not self.abort_said:
                     self.abort_said = True
                     self._changed.notify_all()
@@ -284,15 +274,15 @@ class Session:
                     return {"say": "beat"}, b""
 
     def heard(self, connection: Connection, say: str, header: dict[str, Any], data: bytes | None) -> bool:
-        """Take what has come in over a connection, `data` if it completes a frame; False when it is over."""
+        """Take a message received over a connection, `data` if it completes a frame; return False when it is over."""
         with self._lock:
-            if self._connection is not connection or self._failure is not None:
+            if self._connection is not connection or self.failure is not None:
                 return False
             self._heard = time.monotonic()
             if say == "abort":
                 check_fields(header, ["say", "kind"])
                 kind = frame.field(header, "kind", str, low=1, high=64)
-                raise ProtocolAbort(f"the other party gave up: {kind!r}; its own log says more", party=self.peer)
+                raise ProtocolAbort(f"the other party gave up: {kind!r}; its log has the reason", party=self.peer)
             if say == "hello":
                 if self._ready:
                     raise FrameError(f"{self.peer!r} sent a second hello on this connection")
@@ -318,7 +308,7 @@ class Session:
         return encode(Kind.PARTY, {**about, "rounds": self._rounds.stated()})
 
     def _agree(self, header: dict[str, Any]) -> None:
-        """Find out where to go on, from this party's and the peer's statement."""
+        """Determine the step from which to resume, from this party's and the peer's statements."""
         check_fields(header, ["say", "version", "job", "now", "rounds"])
         frame.field(header, "version", int, choices=(1,))
         if frame.field(header, "job", str, high=200) != self._job:
@@ -331,7 +321,7 @@ class Session:
         if abs(peer_now - self._rounds.now) > 1:
             raise ProtocolAbort(
                 f"this party has kept {self._rounds.now} steps and {self.peer!r} {peer_now}: one of them has lost its "
-                f"state; remove the state directories of both to start anew",
+                f"state; remove the state directories of both to start over",
                 party=self.peer,
             )
         back = self._rounds.compare(peer_now, theirs)
@@ -349,8 +339,8 @@ class Session:
         self._again[step] = self._again.get(step, 0) + 1
         if self._again[step] > _MOST_RETAKES:
             raise ProtocolAbort(
-                f"{self.peer!r} has come back {_MOST_RETAKES} times before step {step} was done, and may each time "
-                f"have asked for something else: find out why before you start again",
+                f"{self.peer!r} has come back {_MOST_RETAKES} times before step {step} was done, and may have "
+                f"requested something else each time: find out why before you start again",
                 party=self.peer,
             )
         self._vault.remove(_DONE)
@@ -358,16 +348,16 @@ class Session:
         self._rounds.drop(gone)
         self._rounds.now = step
         self._tasks = {name: begin for name, begin in self._tasks.items() if begin <= step}
-        self._write_meta()  # before the frames go: a crash in between must not leave a step that wants them
+        self._write_meta()  # before the frames are removed: a crash in between must not leave a step that needs them
         for n in gone:
             self._vault.remove(_OUT.format(n))
         self._begin()
         self._leaving = False
-        self._rewound = True
+        self.rewound = True
         self.rewinds += 1
 
     def _next(self, connection: Connection) -> tuple[dict[str, Any], bytes] | None:
-        """Return what a connection is to send now, if anything is due."""
+        """Return the message that a connection must send now, if any."""
         if (found := self._rounds.due(connection.pointer)) is not None:
             return found
         if connection.told < self._rounds.now:
@@ -383,27 +373,27 @@ class Session:
         return self._ready and self._rounds.delivered()
 
     def _surplus(self, data: bytes) -> FrameError | ProtocolAbort:
-        """Return what a frame beyond those that a step needs means: the peer gave up, or takes other steps."""
+        """Return the error for a frame beyond those that a step needs: the peer aborted, or takes other steps."""
         with contextlib.suppress(FrameError):
             if decode(data, Kind.VERTICAL).header.get("topic") == "abort":
                 return ProtocolAbort(
-                    "the other party gave up at the end of a step; its own log says more", party=self.peer
+                    "the other party gave up at the end of a step; its log has the reason", party=self.peer
                 )
-        return FrameError("the peer said more in a step than it should: both must run the same version")
+        return FrameError("the peer sent more frames in a step than are due: both must run the same version")
 
     # -------------------------------------------------------------------------------------------------- internals
 
     def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-        if self._rewound:
+        if self.failure is not None:
+            raise self.failure
+        if self.rewound:
             raise Rewind
 
     def _wait(self) -> None:
         silent = time.monotonic() - self._heard
         if silent > self._patience:
             raise ProtocolAbort(
-                f"no sign of life from {self.peer!r} for {silent:.0f} seconds: see whether it runs and is reached, "
+                f"no sign of life from {self.peer!r} for {silent:.0f} seconds: check that it runs and can be reached, "
                 f"then start both again with the same state directories",
                 party=self.peer,
             )
@@ -415,7 +405,7 @@ class Session:
         self._vault.remove(_OUT.format(self._rounds.now))
 
     def _forget(self) -> None:
-        """Drop what nobody can ask for any more: rounds two steps back, states that are no task's last ones."""
+        """Drop rounds two steps back, and states other than a task's last ones: nobody can request them any more."""
         gone = [n for n in self._rounds.steps() if n < self._rounds.now - 1]
         self._rounds.drop(gone)
         for n in gone:
@@ -426,7 +416,7 @@ class Session:
                 self._vault.remove(name)
 
     def _write_meta(self) -> None:
-        # after going back the round before is gone: the peer had kept it, or it would have gone back further
+        # after going back, the round before is gone: the peer has kept it, or both would have gone back further
         meta = {
             "job": self._job,
             "now": self._rounds.now,

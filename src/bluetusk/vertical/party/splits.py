@@ -1,14 +1,14 @@
-"""Draws which rows are held back for the test, by a key that both parties make after the rows are fixed.
+"""Draws the rows held back for the test, with a key that both parties make after the rows are fixed.
 
 Row i is held back if HMAC-SHA-256 of its id, under the key, falls below the agreed share: both parties compute that,
 and no message depends on a label. The key comes from 32 random bytes of each party. Each commits to its bytes, bound to
-the pair of parties, before either shows them, so neither can choose the split.
+the pair of parties, before either reveals them, so neither can choose the split.
 
-A party keeps its bytes, and the commitment of its peer, for each pair, outside of the state of a job. Later runs of the
-pair, over whatever rows, therefore take the same key, and a row that was for training never comes to be scored: without
-that a party could run again, or break off when it has seen the key, or leave out another row each time, until every row
-had been held back once. A peer that commits to other bytes than before has lost its own, or says that it has; then the
-run ends, because only the owners can allow another split.
+A party keeps its bytes, and the commitment of its peer, for each pair, outside the state of a job. Later runs of the
+pair, over any rows, therefore use the same key, and a row used for training is never scored: otherwise a party could
+run again, or abort when it has seen the key, or leave out another row each time, until every row had been held back
+once. A peer that commits to other bytes than before has lost its own, or claims so; then the run ends, because only the
+owners can allow another split.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ _LOST = "this run's part of the split is not that of an earlier run: a splits di
 
 @dataclass(frozen=True)
 class SplitKey:
-    """What both parties know after they have agreed; everything that is drawn from the rows in common comes from it.
+    """The key on which both parties have agreed; every draw from the rows in common derives from it.
 
     Attributes
     ----------
     secret : bytes
-        32 bytes. The repr does not show it.
+        The key, 32 bytes. The repr does not show it.
 
     Raises
     ------
     FrameError
-        If it has another length: a state directory of another version.
+        If it has another length, as in a state directory of another version.
 
     Examples
     --------
@@ -69,57 +69,57 @@ class SplitKey:
         return "SplitKey()"
 
     def derived(self, purpose: str) -> bytes:
-        """Return 32 bytes for one purpose; those of other purposes say nothing about them."""
+        """Return 32 bytes for one purpose; they are independent of those of other purposes."""
         return hmac.digest(self.secret, _LABEL + purpose.encode(), "sha256")
 
     def held_back(self, ids: Sequence[str], share: float, purpose: str = "test") -> NDArray[np.bool_]:
-        """Return which rows fall into a share.
+        """Return the rows that a draw selects.
 
         Parameters
         ----------
         ids : sequence of str
-            Of the rows.
+            The ids of the rows.
         share : float
             0 to 1.
         purpose : str
-            What for: each purpose has its own draw.
+            The purpose; each has an independent draw.
 
         Returns
         -------
         ndarray of bool
-            Each row is in it with the probability `share`, whatever other rows there are.
+            True for selected rows; each row is selected with probability `share`, independently of the other rows.
         """
         key, limit = self.derived(purpose), int(share * 2.0**64)  # exact: a power of two times a float
         drawn = (int.from_bytes(hmac.digest(key, text.encode(), "sha256")[:8], "big") for text in ids)
         return np.fromiter((number < limit for number in drawn), np.bool_, len(ids))
 
     def order(self, ids: Sequence[str], purpose: str = "order") -> NDArray[np.int64]:
-        """Return the positions of the rows in an order that follows from the key and the ids alone."""
+        """Return the positions of the rows in an order that depends only on the key and the ids."""
         key = self.derived(purpose)
         keys = [hmac.digest(key, text.encode(), "sha256") for text in ids]
         return np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)
 
     def hash(self) -> bytes:
-        """Return what a log may hold of it: the same for the same key, and nothing else can be told from it."""
+        """Return a hash of the key for logs: equal for equal keys, and it reveals nothing else."""
         return self.derived("hash")
 
 
 class Splits:
-    """A party's own part of every split that it has agreed on.
+    """A party's part of every split that it has agreed on.
 
     Parameters
     ----------
     path : path-like, optional
-        A directory, encrypted as the state is; by default the parts live in memory, for one run.
+        A directory, encrypted like the state; by default the parts are in memory only, for one run.
     key : bytes
-        32 bytes, of :meth:`~bluetusk.vertical.party.Identity.state_key`.
+        The 32 bytes of :meth:`~bluetusk.vertical.party.Identity.state_key`.
     pair : bytes
-        Names the two parties: the same at both.
+        Identifies the two parties; the same at both.
 
     Raises
     ------
     ProtocolAbort
-        If the disk refuses a write, or another process uses the directory for long.
+        If the disk refuses a write, or another process holds the directory for too long.
 
     Examples
     --------
@@ -132,29 +132,29 @@ class Splits:
         self._path, self._key, self._pair = path, key, pair
         self._memory: dict[str, bytes] = {}
         if path is not None:
-            with self._vault():  # a directory that cannot be used is found before the first message
+            with self._vault():  # find an unusable directory before the first message
                 pass
 
     @property
     def between(self) -> bytes:
-        """The digest of the pair, the same at both parties: what the key is of."""
+        """The digest of the pair, the same at both parties, to which the key belongs."""
         return hashlib.sha256(_LABEL + b"pair " + self._pair).digest()
 
     def rows(self, ids: Sequence[str]) -> bytes:
-        """Return the digest of the pair and of its common ids, in whatever order they come."""
+        """Return the digest of the pair and of its common ids, in any order."""
         digest = hashlib.sha256(_LABEL + len(self._pair).to_bytes(8, "little") + self._pair)
         for text in sorted(text.encode() for text in ids):
             digest.update(len(text).to_bytes(8, "little") + text)
         return digest.digest()
 
     def place(self) -> str:
-        """Return where this party's part is kept, for messages."""
+        """Return the location of this party's part, for errors."""
         return os.path.join(os.fspath(self._path), self.between.hex()[:32]) if self._path is not None else "memory"
 
     def contribution(self) -> tuple[bytes, bytes]:
-        """Return this party's 32 bytes for the pair, drawn when they are first asked for, and the peer's commitment.
+        """Return this party's 32 bytes for the pair, drawn on first use, and the peer's commitment.
 
-        Both are on the disk when this returns; the commitment is empty as long as there is none.
+        Both are on disk when this returns; the commitment is empty if there is none yet.
         """
         with self._changing() as kept:
             if not kept:
@@ -162,7 +162,7 @@ class Splits:
             return kept["mine"], kept["theirs"]
 
     def pin(self, commitment: bytes) -> None:
-        """Keep the peer's commitment, before this party's bytes are shown."""
+        """Keep the peer's commitment, before this party's bytes are revealed."""
         with self._changing() as kept:
             kept["theirs"] = commitment
 
@@ -187,7 +187,7 @@ class Splits:
 
     @contextlib.contextmanager
     def _vault(self) -> Iterator[Vault | None]:
-        """Open the directory for a moment: jobs with several peers may share it."""
+        """Open the directory briefly: jobs with several peers may share it."""
         if self._path is None:
             yield None
             return
@@ -223,12 +223,12 @@ def agree_on_split(splits: Splits, link: Link) -> SplitKey:
     Returns
     -------
     SplitKey
-        The same at both, and the same whenever this pair agrees.
+        The same at both, and the same in every run of this pair.
 
     Raises
     ------
     ProtocolAbort
-        If the peer commits to other bytes than in an earlier run, or shows others than it committed to.
+        If the peer commits to other bytes than in an earlier run, or reveals others than it committed to.
     """
     pair = splits.between
     mine, pinned = splits.contribution()
@@ -240,9 +240,9 @@ def agree_on_split(splits: Splits, link: Link) -> SplitKey:
     if pinned and not hmac.compare_digest(pinned, theirs):
         link.abort(_LOST)
         raise ProtocolAbort(
-            f"{link.peer!r} brings another part of the split than in an earlier run, so other rows would be held back "
-            f"and scored: have it restore its splits directory. If both owners want a new split, each removes its part "
-            f"first, here {splits.place()}",
+            f"{link.peer!r} has another part of the split than in an earlier run, so other rows would be held back "
+            f"and scored: have it restore its splits directory. If both owners want a new split, each must remove its "
+            f"part first, here {splits.place()}",
             party=link.peer,
         )
     splits.pin(theirs)
@@ -250,6 +250,6 @@ def agree_on_split(splits: Splits, link: Link) -> SplitKey:
     (part,) = link.receive("reveal", parts=1).parts
     shown = bytes(part)
     if len(shown) != _BYTES or not hmac.compare_digest(_commitment(pair, link.peer, shown), theirs):
-        raise ProtocolAbort("what was shown for the split is not what was committed to", party=link.peer)
+        raise ProtocolAbort("the peer's part of the split is not what was committed to", party=link.peer)
     both = mine + shown if link.me < link.peer else shown + mine  # "guest" before "host" at both
     return SplitKey(sealed.derived(both, _LABEL + b"key", pair))

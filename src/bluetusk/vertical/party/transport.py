@@ -1,4 +1,4 @@
-"""What carries a session's messages: any transport that gives two sessions connections to each other.
+"""Carries a session's messages: the interface of transports that connect two sessions.
 
 :mod:`bluetusk.vertical.party.grpc` is one; :class:`Memory` joins two sessions of one process.
 """
@@ -18,23 +18,23 @@ __all__ = ["Memory", "Transport", "drain", "typed"]
 
 
 class Transport(Protocol):
-    """A session's network side."""
+    """The network side of a session."""
 
     address: str
 
     def close(self) -> None:
-        """End it, and the connection that there is."""
+        """End the transport and its current connection."""
 
 
 def typed(err: Exception) -> BluetuskError:
-    """Return an error of ours: nothing may end a thread of a transport in silence."""
+    """Return an error as a BluetuskError: no thread of a transport may end silently."""
     if isinstance(err, BluetuskError):
         return err
     return ProtocolAbort(f"the connection failed: {type(err).__name__}: {err}")
 
 
 def drain(messages: Iterable[bytes], connection: Connection, session: Session) -> None:
-    """Take what comes in over a connection until it is over; what is wrong with it ends the session."""
+    """Take messages received over a connection until it is over; an error ends the session."""
 
     def take(message: bytes) -> bool:
         try:
@@ -43,7 +43,7 @@ def drain(messages: Iterable[bytes], connection: Connection, session: Session) -
             session.fail(typed(err))
             return False
 
-    with contextlib.suppress(Exception):  # gRPC ends the iterator with an exception of its own: the peer is gone
+    with contextlib.suppress(Exception):  # gRPC ends the iterator with its own exception when the peer is gone
         for message in messages:
             if not take(message):
                 return
@@ -51,7 +51,7 @@ def drain(messages: Iterable[bytes], connection: Connection, session: Session) -
 
 
 class Memory:
-    """Two sessions of one process, joined.
+    """A transport that joins two sessions of one process.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""What a party keeps on its own disk: small encrypted files, each written whole or not at all.
+"""Keeps a party's files on its disk: small and encrypted, each written whole or not at all.
 
 Every file is one frame of kind CHECKPOINT: AES-256-GCM under the party's own state key, with the file's name as
-associated data, so a file that was changed, cut or renamed is refused. Files that grow hold one such frame after the
-other. Writing returns when the bytes are on the disk.
+associated data, so a file that was changed, cut or renamed is refused. Files that grow hold one such frame after
+another. Writing returns when the bytes are on disk.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ _LENGTH = struct.Struct("<Q")
 
 
 class Vault:
-    """A directory of encrypted files that one process at a time may use.
+    """A directory of encrypted files, for one process at a time.
 
     Parameters
     ----------
     path : path-like
         The directory; made (mode 0700) if absent.
     key : bytes
-        32 bytes.
+        The encryption key, 32 bytes.
 
     Raises
     ------
     ProtocolAbort
         If another process uses the directory, or the disk refuses a write.
     OSError
-        If it cannot be opened.
+        If the directory cannot be opened.
 
     Examples
     --------
@@ -57,9 +57,9 @@ class Vault:
         try:
             self._lock = files.open_locked(self.path / "lock")
         except BlockingIOError:
-            raise ProtocolAbort(f"{self.path} is in use by another process: one party, one state directory") from None
-        self._appended: dict[str, tuple[int, int]] = {}  # how many records, and where the last one ends
-        for left in self.path.glob(".bluetusk-*.tmp"):  # by a process that was killed as it wrote
+            raise ProtocolAbort(f"{self.path} is in use by another process: each party needs its own") from None
+        self._appended: dict[str, tuple[int, int]] = {}  # number of records, and the end of the last one
+        for left in self.path.glob(".bluetusk-*.tmp"):  # left by a process that was killed while writing
             left.unlink()
 
     def write(self, name: str, data: bytes) -> None:
@@ -70,12 +70,12 @@ class Vault:
             raise self._refused(err) from err
 
     def read(self, name: str) -> bytes | None:
-        """Return what a file holds, None if there is none.
+        """Return the content of a file, None if it does not exist.
 
         Raises
         ------
         FrameError
-            If it was changed, or is another party's.
+            If the file was changed, or is another party's.
         """
         try:
             data = (self.path / name).read_bytes()
@@ -100,7 +100,7 @@ class Vault:
         self._appended[name] = number + 1, end
 
     def records(self, name: str) -> list[bytes]:
-        """Return the records of a file that grows; a last one that a crash has torn is none."""
+        """Return the records of a file that grows, without a last one that a crash has cut short."""
         try:
             data = (self.path / name).read_bytes()
         except FileNotFoundError:
@@ -129,7 +129,7 @@ class Vault:
         return sorted(p.name for p in self.path.iterdir() if not p.name.startswith(".") and p.name != "lock")
 
     def close(self) -> None:
-        """Let another process use the directory."""
+        """Release the directory for another process."""
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -146,10 +146,10 @@ class Vault:
         except FrameError:
             raise FrameError(
                 f"{self.path / name} was changed or is under another key: restore it, or remove the state directories "
-                f"of both parties to start anew"
+                f"of both parties to start over"
             ) from None
 
     def _refused(self, err: OSError) -> ProtocolAbort:
         full = "the disk is full: free space and start again"
-        remedy = full if files.is_full(err) else f"{err.strerror}: mend it and start again"
-        return ProtocolAbort(f"cannot write to {self.path}: {remedy}; nothing that was kept is lost")
+        remedy = full if files.is_full(err) else f"{err.strerror}: fix it and start again"
+        return ProtocolAbort(f"cannot write to {self.path}: {remedy}; no kept step is lost")

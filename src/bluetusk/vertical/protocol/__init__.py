@@ -1,1 +1,1 @@
-"""What two parties say to each other: frames over a link, jobs of steps that resume, refusals."""
+"""The protocol between two parties: frames over a link, jobs of steps that resume, refusals."""

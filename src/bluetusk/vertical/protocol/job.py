@@ -1,7 +1,7 @@
-"""A training as a row of steps that both parties take together, and that survives the crash of either.
+"""Runs a task as a series of steps that both parties take together, and that survives the crash of either.
 
-A step is the unit of recovery: each party keeps its state after every step. When one of them was killed and comes
-back, both go back to the last step that both have kept and take it again with fresh masks, so no mask is used twice
+A step is the unit of recovery: each party keeps its state after every step. When one of them was killed and restarts,
+both return to the last step that both have kept and take the next one again with fresh masks, so no mask is used twice
 and no step counts twice.
 """
 
@@ -14,10 +14,19 @@ from ...errors import BluetuskError, FrameError
 from .link import Link, Rewind
 from .refusal import tell
 
-__all__ = ["Job", "Keeper", "Progress", "drive"]
+__all__ = ["PARTS", "Job", "Keeper", "Progress", "drive", "part_of"]
 
 Progress = Callable[[str, int, int], None]
-"""Called with a task's name, the steps taken and the steps there are (the latter may shrink: early stopping)."""
+"""Called with a task's name, the steps taken and the number of steps (which may shrink by early stopping)."""
+
+
+PARTS = 8
+"""Rows that travel step by step do so in so many parts, the unit of progress and of recovery."""
+
+
+def part_of(n: int, i: int) -> slice:
+    """Return the i-th of the parts of n rows."""
+    return slice(n * i // PARTS, n * (i + 1) // PARTS)
 
 
 class Job(Protocol):
@@ -28,8 +37,8 @@ class Job(Protocol):
     name : str
         The task, the same at both parties: it stands in every message.
     inputs : bytes
-        A hash of all that this party brings to it, see
-        :func:`~bluetusk.vertical.protocol.state.inputs_of`: kept steps go on with nothing else.
+        A hash of all inputs of this party, see :func:`~bluetusk.vertical.protocol.state.inputs_of`: kept steps resume
+        only with the same inputs.
     """
 
     name: str
@@ -37,26 +46,26 @@ class Job(Protocol):
 
     @property
     def steps(self) -> int:
-        """How many steps there are, as far as is known now; the same at both parties after the same step."""
+        """Number of steps, as far as is known now; the same at both parties after the same step."""
 
     def step(self, links: Sequence[Link], index: int) -> None:
-        """Take one step with the peers. May be taken again from the state before it, with fresh randomness."""
+        """Take one step with the peers. The step may be repeated from the state before it, with fresh randomness."""
 
     def state(self) -> bytes:
-        """Return all that the steps so far have changed. Secret: it is encrypted before it goes to disk."""
+        """Return everything that the steps so far have changed; secret: encrypt it before it is written to disk."""
 
     def restore(self, state: bytes) -> None:
-        """Go back to a state that :meth:`state` returned, in this process or in another one with the same inputs."""
+        """Return to a state that :meth:`state` returned, in this process or in another one with the same inputs."""
 
 
 class Keeper(Protocol):
-    """Where a party keeps the states of its jobs; it agrees with the peers on where to go on."""
+    """Keeps the states of a party's jobs, and agrees with the peers on the step from which to resume."""
 
     def resume(self, task: str) -> tuple[int, bytes | None]:
-        """Return the last step that all parties have kept, and this party's state then (None: nothing yet).
+        """Return how many steps all parties have kept, and this party's state after them (None if there is none).
 
-        Raises :class:`~bluetusk.vertical.protocol.link.Rewind` if that step belongs to an earlier task: run that one
-        again, from its kept steps.
+        Raises :class:`~bluetusk.vertical.protocol.link.Rewind` if the parties must return to an earlier task: run that
+        one again, from its kept steps.
         """
 
     def commit(self, task: str, index: int, state: bytes) -> None:
@@ -64,7 +73,7 @@ class Keeper(Protocol):
 
 
 def drive(job: Job, links: Sequence[Link], *, keeper: Keeper | None = None, progress: Progress | None = None) -> None:
-    """Take all steps of a job; if this party fails, the peers are told at once, and what they may know of it.
+    """Take all steps of a job; if this party fails, tell the peers at once, with the reason that they may know.
 
     Parameters
     ----------
@@ -73,7 +82,7 @@ def drive(job: Job, links: Sequence[Link], *, keeper: Keeper | None = None, prog
     links : sequence of Link
         To the peers: the guest has one for each host, a host has one.
     keeper : Keeper, optional
-        By default nothing is kept, and a peer's crash ends the job.
+        Keeps the states; by default nothing is kept, and a peer's crash ends the job.
     progress : callable, optional
         Called after each step.
 
@@ -87,7 +96,7 @@ def drive(job: Job, links: Sequence[Link], *, keeper: Keeper | None = None, prog
     except Rewind:
         raise
     except Exception as error:
-        if keeper is None or isinstance(error, BluetuskError):  # whoever keeps steps may mend a full disk and go on
+        if keeper is None or isinstance(error, BluetuskError):  # a keeper may free a full disk and resume
             tell(links, error)
         raise
 
@@ -119,7 +128,7 @@ def _resumed(job: Job, keeper: Keeper, first: bytes) -> int:
         return index
     if kept[: len(job.inputs)] != job.inputs:
         raise FrameError(
-            f"the kept steps of {job.name!r} were taken with other rows or settings: give those, or another keeper"
+            f"the kept steps of {job.name!r} were taken with other rows or settings: give the same, or another keeper"
         )
     job.restore(kept[len(job.inputs) :])
     return index

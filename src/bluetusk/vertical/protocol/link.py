@@ -1,8 +1,8 @@
-"""What two parties of a vertical model say to each other: named messages in an agreed order, over any channel.
+"""Exchanges named messages in an agreed order between two parties of a vertical model, over any channel.
 
-Every message is one frame of kind VERTICAL. Its header says who sends it, in which task and step and as which message
-of that step, so a message that is lost, repeated or out of order is refused, not computed with. The header's fields
-are small and public (counts, names); arrays travel behind it as raw parts.
+Every message is one frame of kind VERTICAL. Its header names the sender, the task, the step and the message of that
+step, so a message that is lost, repeated or out of order is refused before any computation. The header's fields are
+small and public (counts, names); arrays follow it as raw parts.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _HEADER = ("fields", "from", "parts", "seq", "step", "task", "topic")
 
 
 class Channel(Protocol):
-    """A private, authentic, ordered way to one other party: TLS, or a queue in a test.
+    """A private, authentic, ordered connection to one other party: TLS, or a queue in a test.
 
-    ``recv`` and ``send`` raise :class:`Rewind` after the other party has restarted: what was exchanged since the last
-    step that both have kept is void.
+    ``recv`` and ``send`` raise :class:`Rewind` after the other party has restarted: all messages since the last step
+    that both have kept are void.
     """
 
     def send(self, data: bytes) -> Any:
@@ -42,11 +42,11 @@ class Channel(Protocol):
 
 
 class Rewind(Exception):
-    """The other party came back after a crash; both go on from the last step that both have kept."""
+    """The other party restarted after a crash; both resume from the last step that both have kept."""
 
 
 class Watcher(Protocol):
-    """What a link tells its party: an :class:`Observer`, or whatever has its methods (``bt.evidence.Recorder``)."""
+    """The receiver of a link's events: an :class:`Observer` or a look-alike (``bt.evidence.Recorder``)."""
 
     def authorise(self, *, peer: str, purpose: str, columns: Sequence[str], rows: int, **details: Any) -> None:
         """See :class:`Observer`."""
@@ -59,7 +59,7 @@ class Watcher(Protocol):
 
 
 class Observer:
-    """What a party may want to know of, or to forbid: policy, meter and evidence derive from this; it allows all.
+    """Sees all uses of a party's data and may forbid them; policy, meter and evidence derive from this. It allows all.
 
     Examples
     --------
@@ -74,13 +74,13 @@ class Observer:
         Parameters
         ----------
         peer, purpose : str
-            For whom and for what.
+            The peer that gets the results, and the purpose.
         columns : sequence of str
-            The columns in question.
+            The columns to be used.
         rows : int
-            How many rows of them.
+            Number of rows to be used.
         **details
-            What else a policy may ask for, such as ``min_rows``.
+            Further values that a policy may check, such as ``min_rows``.
 
         Examples
         --------
@@ -93,11 +93,11 @@ class Observer:
         Parameters
         ----------
         peer, task : str
-            With whom and in what.
+            The peer and the task.
         what : str
             A short name: "values_encrypted", "values_revealed", "rows".
         number : int
-            How many.
+            The number of values or rows.
 
         Examples
         --------
@@ -105,16 +105,16 @@ class Observer:
         """
 
     def passed(self, *, peer: str, task: str, sent: bool, frame: bytes) -> None:
-        """Note a frame that goes out, or that came in.
+        """Record a frame that was sent or received.
 
         Parameters
         ----------
         peer, task : str
-            With whom and in what.
+            The peer and the task.
         sent : bool
-            Whether it goes out.
+            True if it is sent, False if it was received.
         frame : bytes
-            All of it.
+            The whole frame.
 
         Examples
         --------
@@ -124,7 +124,7 @@ class Observer:
 
 @dataclass(frozen=True)
 class Message:
-    """One message that came in.
+    """A received message.
 
     Attributes
     ----------
@@ -144,11 +144,11 @@ class Link:
     Parameters
     ----------
     channel : Channel
-        What carries the frames.
+        The channel that carries the frames.
     me, peer : str
         The parties' names ("guest", "host", "host-2").
     observer : Observer, optional
-        Told of all that passes.
+        Called with all frames and uses.
 
     Attributes
     ----------
@@ -158,7 +158,7 @@ class Link:
     Raises
     ------
     FrameError
-        By :meth:`receive`, if what comes is not the message that is due.
+        By :meth:`receive`, if the next message is not the expected one.
 
     Examples
     --------
@@ -177,23 +177,30 @@ class Link:
         self.bytes_sent = self.bytes_received = 0
         self._task, self._step = "", 0
         self._sent = self._received = 0
-        self._gave_up = False
+        self._ended = False
 
     def scope(self, task: str, step: int) -> None:
-        """Begin a step of a task: both parties do so at the same point of their programs.
+        """Begin a step of a task; both parties call this at the same point of their programs.
 
         Parameters
         ----------
         task : str
-            Its name.
+            The task's name.
         step : int
-            From 0.
+            The step's number, from 0.
+
+        Raises
+        ------
+        ProtocolAbort
+            If either party has given up: what it left unread would be taken for messages of this step.
 
         Examples
         --------
         >>> here, there = local_links()
         >>> here.scope("example", 0)
         """
+        if self._ended:
+            raise ProtocolAbort("a party gave up on this link before: make a new one, at both parties")
         self._task, self._step = task, step
         self._sent = self._received = 0
 
@@ -208,7 +215,7 @@ class Link:
         Parameters
         ----------
         topic : str
-            What it is.
+            The message's name.
         fields : mapping, optional
             Values for the header: bool, int, str, bytes, list, map; no float.
         parts : sequence of bytes-like, optional
@@ -242,11 +249,11 @@ class Link:
         Parameters
         ----------
         topic : str
-            What is due.
+            The expected message's name.
         fields : collection of str
-            The fields that it must have.
+            The fields that the message must have.
         parts : int, optional
-            How many arrays it must hold; by default any number.
+            Number of arrays that the message must contain; by default any number.
 
         Returns
         -------
@@ -255,9 +262,9 @@ class Link:
         Raises
         ------
         FrameError
-            If something else comes.
+            If another message, or one with other fields or parts, comes.
         ProtocolAbort
-            If the peer gave up and said so.
+            If the peer aborted.
 
         Examples
         --------
@@ -272,18 +279,19 @@ class Link:
         got = decode(data, Kind.VERTICAL, max_payload=MAX_PAYLOAD)
         check_fields(got.header, _HEADER)
         if field(got.header, "from", str) != self.peer:
-            raise FrameError(f"message is not from {self.peer!r}")
+            raise FrameError(f"the message is not from {self.peer!r}")
         said = field(got.header, "topic", str, high=64)
         if said == "abort":
             reason = field(field(got.header, "fields", dict), "reason", str, high=200)
+            self._ended = True
             raise ProtocolAbort(f"the other party gave up: {reason!r}", party=self.peer)
         due: dict[str, Any] = {"topic": topic, "task": self._task, "step": self._step, "seq": self._received}
         for name, value in due.items():
             if field(got.header, name, type(value)) != value:
                 came = f"{str(got.header['task'])[:64]!r}, step {repr(got.header['step'])[:20]}"
                 raise FrameError(
-                    f"message {said!r} of task {came}, is not the one that is due: {topic!r} of task {self._task!r}, "
-                    f"step {self._step}; both parties must run the same steps"
+                    f"message {said!r} of task {came}, came where {topic!r} of task {self._task!r}, step "
+                    f"{self._step}, is due; both parties must run the same steps"
                 )
         self._received += 1
         body = field(got.header, "fields", dict)
@@ -292,17 +300,17 @@ class Link:
         if any(n < 0 for n in lengths) or sum(lengths) != len(got.payload):
             raise FrameError("frame field 'parts' does not add up to the payload")
         if parts is not None and len(lengths) != parts:
-            raise FrameError(f"message {topic!r} holds {len(lengths)} arrays, not {parts}")
+            raise FrameError(f"message {topic!r} must contain {parts} arrays, not {len(lengths)}")
         ends = np.cumsum([0, *lengths]).tolist()
         return Message(body, [got.payload[a:b] for a, b in itertools.pairwise(ends)])
 
     def abort(self, reason: str) -> None:
-        """Tell the peer that this party gives up. Only the first reason is sent.
+        """Tell the peer that this party gives up, unless either has done so before. The link is of no use after it.
 
         Parameters
         ----------
         reason : str
-            Nothing private; at most 200 characters are sent.
+            The reason, without private data; at most 200 characters are sent.
 
         Examples
         --------
@@ -313,12 +321,12 @@ class Link:
             ...
         bluetusk.errors.ProtocolAbort: the other party gave up: 'too few rows' (party at fault: guest)
         """
-        if not self._gave_up:
+        if not self._ended:
             self.send("abort", {"reason": reason[:200]})
-            self._gave_up = True
+            self._ended = True
 
     def authorise(self, purpose: str, columns: Sequence[str], rows: int, **details: Any) -> None:
-        """Ask this party's observer whether its data may be used so; if not, the peer is told of the refusal.
+        """Ask this party's observer to allow a use of its data; if it refuses, tell the peer and raise its error.
 
         Parameters
         ----------
@@ -339,7 +347,7 @@ class Link:
             raise
 
     def count(self, what: str, number: int) -> None:
-        """Tell this party's observer of values encrypted or revealed.
+        """Count values encrypted or revealed at this party's observer.
 
         Parameters
         ----------
@@ -360,7 +368,7 @@ def array_bytes(values: ArrayLike, dtype: str) -> bytes:
     Parameters
     ----------
     values : array_like
-        Numbers; not changed by the conversion, or ValueError.
+        Numbers; ValueError if the conversion would change one.
     dtype : str
         A little-endian type, such as "<u8".
 
@@ -382,16 +390,16 @@ def array_bytes(values: ArrayLike, dtype: str) -> bytes:
 
 
 def array_from(part: bytes | memoryview, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return the array in a part, with the shape that is due.
+    """Return the array in a part, with the expected shape.
 
     Parameters
     ----------
     part : bytes-like
-        From a message.
+        A part of a message.
     dtype : str
-        As it was sent.
+        The type in which it was sent.
     shape : tuple of int
-        As it must be.
+        The expected shape.
 
     Returns
     -------
@@ -410,7 +418,7 @@ def array_from(part: bytes | memoryview, dtype: str, shape: tuple[int, ...]) -> 
     """
     size = math.prod(shape)
     if len(part) != size * np.dtype(dtype).itemsize:
-        raise FrameError(f"message holds {len(part)} bytes for an array of shape {shape} of {dtype}")
+        raise FrameError(f"the message contains {len(part)} bytes, which is not an array of shape {shape} of {dtype}")
     return np.frombuffer(part, dtype=dtype).reshape(shape).copy()
 
 
@@ -427,7 +435,7 @@ class _Queue:
         try:
             return self._in.get(timeout=self._seconds)
         except queue.Empty:
-            raise ProtocolAbort(f"nothing came from the other party for {self._seconds:g} seconds") from None
+            raise ProtocolAbort(f"no message came from the other party for {self._seconds:g} seconds") from None
 
 
 def local_links(
@@ -437,16 +445,16 @@ def local_links(
     observers: tuple[Watcher | None, Watcher | None] = (None, None),
     seconds: float = 600.0,
 ) -> tuple[Link, Link]:
-    """Return the two ends of a link inside one process, for two threads: to try a model out, and for tests.
+    """Return the two ends of a link within one process, for two threads: to try out a model, and for tests.
 
     Parameters
     ----------
     me, peer : str
         The two parties' names.
     observers : pair of Observer, optional
-        One for each end.
+        One observer for each end.
     seconds : float
-        How long a receiver waits before it raises ProtocolAbort.
+        Time that a receiver waits before it raises ProtocolAbort.
 
     Returns
     -------

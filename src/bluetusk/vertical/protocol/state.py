@@ -1,26 +1,26 @@
-"""The state of a job as one canonical frame: small values and arrays by name."""
+"""Packs the state of a job into one canonical frame: small values and arrays by name."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FrameError
-from ...wire.frame import MAX_SIZE, Kind, check_fields, decode, encode, field, shape_field
+from ...wire.frame import MAX_SIZE, Frame, Kind, check_fields, decode, encode, field, shape_field
 
-__all__ = ["inputs_of", "pack_state", "unpack_state"]
+__all__ = ["inputs_of", "pack_state", "state_of", "unpack_state"]
 
 _TYPES = ("<f8", "<i8", "<u4", "|u1", "|b1")
 
 
 def inputs_of(*values: Any) -> bytes:
-    """Return a SHA-256 hash of arrays (those of objects by repr), bytes, and whatever else a repr says all about.
+    """Return a SHA-256 hash of arrays (of objects: by repr), bytes, and other values whose repr describes them fully.
 
     Examples
     --------
@@ -49,9 +49,9 @@ def pack_state(task: str, fields: Mapping[str, Any], arrays: Mapping[str, NDArra
     task : str
         The job's name.
     fields : mapping
-        Values as a header takes them.
+        Values that a header can hold.
     arrays : mapping of str to ndarray
-        Of float64, int64, uint32, uint8 or bool, any shape.
+        Arrays of float64, int64, uint32, uint8 or bool, of any shape.
 
     Returns
     -------
@@ -73,17 +73,23 @@ def pack_state(task: str, fields: Mapping[str, Any], arrays: Mapping[str, NDArra
     return encode(Kind.VERTICAL_STATE, header, b"".join(a.tobytes() for a in ready))
 
 
-def unpack_state(data: bytes | memoryview, task: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Return fields and arrays (copies); FrameError if the bytes are no state of this task."""
+def state_of(data: bytes | memoryview, task: str, fields: Collection[str]) -> Frame:
+    """Return the frame of a state, which must be of this task and have these other fields."""
     got = decode(data, Kind.VERTICAL_STATE)
-    check_fields(got.header, ("task", "fields", "arrays"))
+    check_fields(got.header, ("task", *fields))
     field(got.header, "task", str, choices=(task,))
+    return got
+
+
+def unpack_state(data: bytes | memoryview, task: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return fields and arrays (copies); FrameError if the bytes are not a state of this task."""
+    got = state_of(data, task, ("fields", "arrays"))
     shapes: list[tuple[str, np.dtype[Any], tuple[int, ...]]] = []
     for entry in field(got.header, "arrays", list, items=list):
         name, kind, shape = entry if len(entry) == 3 else ("", "", None)
         if not isinstance(name, str) or kind not in _TYPES:
             raise FrameError("frame field 'arrays' does not describe arrays")
-        # a state is this party's: as many rows without columns as there are cost nothing
+        # a state is this party's own, so an array without columns may have any number of rows
         shapes.append((name, np.dtype(kind), shape_field({"arrays": shape}, "arrays", empty=MAX_SIZE)))
     sizes = [dtype.itemsize * math.prod(shape) for _, dtype, shape in shapes]
     if sum(sizes) != got.payload.nbytes:

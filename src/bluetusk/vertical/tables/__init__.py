@@ -1,1 +1,1 @@
-"""A party's columns: files, frames and arrays read cell by cell through one gate."""
+"""Reads a party's columns from files, frames and arrays, cell by cell through one set of rules."""

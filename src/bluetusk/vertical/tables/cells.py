@@ -1,4 +1,4 @@
-"""Reads one cell of a table: missing, a number, or a text. Cells of files, frames and arrays all come through here."""
+"""Reads one cell of a table: missing, a number, or a text. All cells of files, frames and arrays are read here."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MISSING_TEXTS = frozenset(
 """Texts that stand for a missing value: the default ``na_values`` of :func:`pandas.read_csv`."""
 
 _EXACT = 1 << 53
-"""Float64 holds every integer up to here."""
+"""Float64 holds every integer up to this one."""
 _INEXACT = (
     "an integer that float64 does not hold: name the column in categorical if it is a code, leave it out, or give "
     "floats (in a file: declare it numeric) if rounding does no harm"
@@ -40,7 +40,7 @@ _INEXACT = (
 
 
 def is_missing(value: Any, texts: frozenset[str] = MISSING_TEXTS) -> bool:
-    """Return whether a cell holds nothing: None, NaN, NaT, pandas.NA, or one of `texts` between blanks.
+    """Return whether a cell is missing: None, NaN, NaT, pandas.NA, or one of `texts`, also between blanks.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def is_missing(value: Any, texts: frozenset[str] = MISSING_TEXTS) -> bool:
     """
     if isinstance(value, str):
         return value.strip() in texts
-    if value is None or type(value).__name__ == "NAType":  # pandas.NA compares with nothing
+    if value is None or type(value).__name__ == "NAType":  # a comparison with pandas.NA has no truth value
         return True
     try:
         return bool(value != value)
@@ -69,21 +69,21 @@ def number_reader(decimal: str = ".", thousands: str = "", exact: bool = True) -
     decimal : str
         The decimal mark, one character.
     thousands : str
-        The mark between groups of three digits, one character; "" if there is none.
+        The mark between groups of three digits, one character; "" for none.
     exact : bool
         Whether to refuse an integer that float64 would round.
 
     Returns
     -------
     callable
-        Takes blanks around the number and exponents; "inf" and what overflows become infinite. Python's underscores
-        and digits other than 0 to 9 are not read. If `exact`, raises ValueError for an integer beyond 2^53 that float64
-        does not hold: two codes could become one.
+        Accepts blanks around the number, and exponents; "inf" and numbers that overflow become infinite. Rejects
+        Python's underscores and digits other than 0 to 9. If `exact`, raises ValueError for an integer beyond 2^53 that
+        float64 does not hold: two codes could become one.
 
     Raises
     ------
     ValueError
-        If the marks cannot be told apart.
+        If a mark is not one character, or a digit, letter or sign, or both marks are equal.
 
     Examples
     --------
@@ -118,7 +118,7 @@ def number_reader(decimal: str = ".", thousands: str = "", exact: bool = True) -
 
 
 def reads_as_number(text: str) -> bool:
-    """Return whether a text is a number, however long: "9007199254740993" is one, which float64 does not hold."""
+    """Return whether a text is a number, even one that float64 does not hold, such as "9007199254740993"."""
     try:
         return number_reader()(text) is not None
     except ValueError:
@@ -126,14 +126,14 @@ def reads_as_number(text: str) -> bool:
 
 
 def number_of(value: Any, exact: bool = True) -> float:
-    """Return a number of any type but str as a float.
+    """Return a number of any type except str as a float.
 
     Raises
     ------
     TypeError
-        If it is anything but a real number.
+        If the value is not a real number.
     ValueError
-        If `exact`, and it is an integer beyond 2^53 that float64 does not hold: two of them could become one.
+        If `exact`, and the value is an integer beyond 2^53 that float64 does not hold: two of them could become one.
 
     Examples
     --------
@@ -153,7 +153,7 @@ def number_of(value: Any, exact: bool = True) -> float:
 
 def _dated(value: Any) -> str:
     dates = isinstance(value, np.datetime64 | np.timedelta64) or hasattr(value, "isoformat")
-    return " (make days or months of dates first)" if dates else ""
+    return " (convert dates to days or months first)" if dates else ""
 
 
 _PLAIN = r"[0-9]+(?:[.,][0-9]+)*"
@@ -175,7 +175,7 @@ _LOOKS = [(re.compile(pattern), what) for pattern, what in _FORMS]
 
 
 def looks_like(text: str) -> str | None:
-    """Return what a text looks like that stands for a number in another notation, or for a date; None for other texts.
+    """Return the kind of a text that looks like a number in another notation, or like a date; None for other texts.
 
     Examples
     --------
@@ -191,15 +191,15 @@ def looks_like(text: str) -> str | None:
 def category_text(value: Any) -> str:
     """Return the text of a category, the same whether it comes from a file, a frame or a list.
 
-    A string is taken as it is. An integer, or a float that is one, becomes its decimal digits; another float the
-    shortest text that reads as it; True and False become "True" and "False".
+    A string stays unchanged. An integer, or a whole float, becomes its decimal digits; another float the shortest text
+    that reads back as it; True and False become "True" and "False".
 
     Raises
     ------
     TypeError
-        If it is neither a number nor a string.
+        If the value is neither a number nor a string.
     ValueError
-        If it is infinite, or a float from 2^53 on: it may have been another integer.
+        If the value is infinite, or a float from 2^53 on, which may have been another integer.
 
     Examples
     --------
@@ -215,9 +215,9 @@ def category_text(value: Any) -> str:
     if not isinstance(value, numbers.Real | Decimal) or isinstance(value, np.longdouble):
         raise TypeError(f"is of type {type(value).__name__}: numbers, texts or None are needed{_dated(value)}")
     if isinstance(value, np.floating):
-        value = float(str(value))  # the digits that the narrow type shows: 0.1, not 0.10000000149
+        value = float(str(value))  # the digits that a narrow float type shows: 0.1, not 0.10000000149
     if not math.isfinite(value):
-        raise ValueError(f"is {value}: a category is a finite number or a text")
+        raise ValueError(f"is {value}: a category must be a finite number or a text")
     if value == (whole := math.floor(value)):
         if isinstance(value, float) and abs(value) >= _EXACT:
             raise ValueError(f"is the float {value!r}: from 2^53 on floats merge integers; give codes as int or str")

@@ -1,4 +1,4 @@
-"""Numbers in place of categories, for trees: each text's place in a list that stays with the model."""
+"""Replaces categories by numbers, for trees: each text's index in a list that is kept with the model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def categories_of(table: Table) -> dict[str, list[str]]:
 
     Examples
     --------
-    >>> from ._columns import as_table
+    >>> from bluetusk.vertical.tables.columns import as_table
     >>> categories_of(as_table({"job": ["pilot", "clerk", None, "pilot"], "age": [1, 2, 3, 4]}))
     {'job': ['clerk', 'pilot']}
     """
@@ -31,12 +31,12 @@ def categories_of(table: Table) -> dict[str, list[str]]:
 
 
 def coded(table: Table, categories: Mapping[str, list[str]]) -> NDArray[np.float64]:
-    """Return a table as numbers: each category's place, NaN where one is missing or new, which a warning counts.
+    """Return a table as numbers: each category's index, NaN for a missing or new one; a warning counts the new ones.
 
     Parameters
     ----------
     table : Table
-        With the columns of training.
+        The columns of training.
     categories : mapping of str to list of str
         From :func:`categories_of`.
 
@@ -47,11 +47,11 @@ def coded(table: Table, categories: Mapping[str, list[str]]) -> NDArray[np.float
     Raises
     ------
     ValueError
-        If a column that was numeric at training holds categories now.
+        If a column that was numeric at training now holds categories.
 
     Examples
     --------
-    >>> from ._columns import as_table
+    >>> from bluetusk.vertical.tables.columns import as_table
     >>> coded(as_table({"job": ["pilot", None]}), {"job": ["clerk", "pilot"]}).tolist()
     [[1.0], [nan]]
     """
@@ -68,7 +68,7 @@ def coded(table: Table, categories: Mapping[str, list[str]]) -> NDArray[np.float
         place: dict[str | None, float] = {text: float(k) for k, text in enumerate(categories[name])}
         out[:, j] = [place.get(text, np.nan) for text in values.tolist()]
         unseen[name] = Counter(text for text in values.tolist() if text is not None and text not in place), 0, False
-    warn_of_unseen(unseen, table.rows, "", "missing", stacklevel=5)
+    warn_of_unseen(unseen, table.rows, "", "missing", stacklevel=6)
     return out
 
 

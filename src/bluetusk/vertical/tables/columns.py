@@ -1,4 +1,4 @@
-"""A party's columns, from an array, a list, a DataFrame or a mapping: every cell through one gate."""
+"""Reads a party's columns from an array, a list, a DataFrame or a mapping; all cells follow the same rules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .profile import ColumnProfile
 __all__ = ["Place", "Table", "as_classes", "as_labels", "as_table", "column_of", "texts_of"]
 
 _NAMED = 5
-"""How many cells an error names."""
+"""Largest number of cells that an error names."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Table:
     values : list of ndarray
         float64 with NaN for missing values, or for categories an object array of texts, with None for missing ones.
     kinds : list of str
-        "numeric", "text" or "categorical", as :class:`~bluetusk.vertical.profile.ColumnProfile` has it.
+        "numeric", "text" or "categorical", as in :class:`~bluetusk.vertical.tables.profile.ColumnProfile`.
     rows : int
-        Their length.
+        The length of the columns.
     """
 
     names: list[str]
@@ -41,23 +41,23 @@ class Table:
     rows: int
 
     def profile(self) -> list[ColumnProfile]:
-        """Return what each column holds."""
+        """Return the profile of each column."""
         columns = zip(self.names, self.values, self.kinds, strict=True)
         return [ColumnProfile.of(name, values, kind) for name, values, kind in columns]
 
 
 @dataclass(frozen=True)
 class Place:
-    """How an error names a column and its cells, and what it advises.
+    """Names a column and its cells in errors, and gives the remedy.
 
     Attributes
     ----------
     column : str
-        Such as "X['age']".
+        The column's name in errors, such as "X['age']".
     cell : callable
         Names the cell of a row, such as "row 3".
     advice : str
-        How a column of numbers and texts is declared.
+        The remedy: how to declare a column of numbers and texts.
     """
 
     column: str
@@ -99,18 +99,18 @@ def column_of(
     missing: frozenset[str] = MISSING_TEXTS,
     read: Callable[[str], float | None] | None = None,
 ) -> tuple[NDArray[Any], str, int]:
-    """Decide what a column is, and return its values.
+    """Determine a column's kind, and return its values.
 
     Parameters
     ----------
     cells : sequence
-        Numbers, strings, and what is missing.
+        Numbers, strings and missing values.
     place : Place
-        For errors.
+        Names the column and its cells in errors.
     kind : {"numeric", "text", "categorical"}, optional
-        What the column was declared to be. By default it must be of numbers only, or of texts only.
+        The column's declared kind. By default it must hold numbers only, or texts only.
     parse : bool
-        Whether strings that are all numbers make a column of numbers, as in a CSV file; else they stay categories.
+        Whether a column of strings that are all numbers is one of numbers, as in a CSV file; else they stay categories.
     missing : frozenset of str
         Texts that stand for missing values.
     read : callable, optional
@@ -121,16 +121,17 @@ def column_of(
     values : ndarray
         As in :class:`Table`.
     kind : str
-        What the column is.
+        The column's kind.
     left_out : int
-        In a column declared numeric: texts that count as missing.
+        In a column declared numeric: the number of texts that count as missing.
 
     Raises
     ------
     ValueError
-        If numbers and texts are mixed, a number is infinite or an integer is rounded, naming the cells.
+        If numbers and texts are mixed, a number is infinite, or float64 would round an integer; the error names the
+        cells.
     TypeError
-        If a cell is neither number nor text.
+        If a cell is neither a number nor a text.
     """
     if kind in ("text", "categorical"):
         return texts_of(cells, place, missing), str(kind), 0
@@ -171,7 +172,7 @@ def column_of(
         if plain:
             raise ValueError(
                 f"{place.column} mixes numbers and strings of numbers: {_cells(cells, place, plain[:1] + spelled)}; "
-                f"make it one of them, or {place.advice}"
+                f"convert all to one of them, or {place.advice}"
             )
         return texts_of(cells, place, missing), "text", 0
     return _finite(numbers, place), "numeric", len(texts)
@@ -210,16 +211,16 @@ def as_table(
     Parameters
     ----------
     X : array_like of shape (n, k), DataFrame, or mapping of str to array_like of shape (n,)
-        What has ``.columns`` and ``.to_numpy()`` brings its own names, and so does a mapping. A column of strings is
-        one of categories, and so is one of pandas' dtype "category".
+        An object with ``.columns`` and ``.to_numpy()`` has its own names, and so does a mapping. Columns of strings and
+        of pandas' dtype "category" are columns of categories.
     columns : sequence of str, optional
         Names; by default the DataFrame's, else "x0", "x1" and so on.
     categorical : collection of str
         Names of the columns whose numbers are codes, or that mix numbers and texts.
     only : collection of str, optional
-        Read these columns only, as far as they are there.
+        Read only those of these columns that exist.
     what : str
-        What errors call the table.
+        The table's name in errors.
 
     Returns
     -------
@@ -228,7 +229,8 @@ def as_table(
     Raises
     ------
     TypeError, ValueError
-        If the shapes do not fit, names repeat, or a column is not what :func:`column_of` takes.
+        If `X` does not have two axes, columns have different lengths, names repeat or do not match the columns,
+        `categorical` names an unknown column, or a column is not one that :func:`column_of` accepts.
 
     Examples
     --------
@@ -244,7 +246,7 @@ def as_table(
     names = own if columns is None else [str(name) for name in columns]
     if len(names) != len(raw):
         raise ValueError(
-            f"columns has {len(names)} names, {what} {len(raw)} columns: give different names, one for each column"
+            f"columns has {len(names)} names, but {what} has {len(raw)} columns: give one name for each column"
         )
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -269,7 +271,7 @@ def as_table(
 
 
 def _parts(X: Any, what: str) -> tuple[list[str], list[Any]]:
-    """Return the names and the columns as they were given."""
+    """Return the names and the columns as given."""
     if isinstance(X, Mapping):
         return [str(name) for name in X], list(X.values())
     if hasattr(X, "columns") and hasattr(X, "to_numpy"):
@@ -283,7 +285,7 @@ def _parts(X: Any, what: str) -> tuple[list[str], list[Any]]:
         own = []
     array = as_array(X, what, object if isinstance(X, list | tuple) else None)
     if array.ndim != 2:
-        raise ValueError(f"{what} must have two axes, rows and columns, not the shape {array.shape}")
+        raise ValueError(f"{what} must have two axes, rows and columns, not shape {array.shape}")
     return own or [f"x{j}" for j in range(array.shape[1])], list(array.T)
 
 
@@ -295,7 +297,7 @@ def _column(column: Any, coded: bool, what: str) -> tuple[NDArray[Any], str]:
         "mark what is missing as None, correct the cells, or name the column in categorical if it holds categories",
     )
     dtype = getattr(column, "dtype", None)
-    if hasattr(column, "cat") and hasattr(column.cat, "codes"):  # pandas' category: the dtype declares it
+    if hasattr(column, "cat") and hasattr(column.cat, "codes"):  # pandas' category: the dtype declares the kind
         known = texts_of(column.cat.categories.tolist(), place, frozenset())
         codes = as_array(column.cat.codes, what)
         return np.append(known, [None])[codes], "categorical"  # the code of a missing value is -1, the last
@@ -307,20 +309,20 @@ def _column(column: Any, coded: bool, what: str) -> tuple[NDArray[Any], str]:
         else:
             column = column.to_numpy() if hasattr(column, "to_numpy") else as_array(column, what, object)
     if isinstance(column, np.ndarray) and column.ndim != 1:
-        raise ValueError(f"{what} must have one axis, not the shape {column.shape}")
+        raise ValueError(f"{what} must have one axis, not shape {column.shape}")
     if not isinstance(column, np.ndarray):
         return column_of(column, place, "categorical" if coded else None)[:2]
     if column.dtype.kind not in "biufOU" or (column.dtype.kind == "f" and column.dtype.itemsize > 8):
-        advice = {"S": ": decode them to str", "M": ": make days or months of dates", "m": ": make numbers of them"}
+        advice = {"S": ": decode them to str", "M": ": convert to days or months", "m": ": convert to numbers"}
         raise TypeError(f"{what} is of {column.dtype}, not numbers or strings{advice.get(column.dtype.kind, '')}")
     if column.dtype.kind == "O" and not coded and {*map(type, column)} <= {float, type(None)}:
-        column = column.astype(np.float64)  # the same as below, at once
+        column = column.astype(np.float64)  # the same result as below, vectorised
     if coded or column.dtype.kind in "OU":
-        narrow = column.dtype.kind == "f" and column.dtype.itemsize < 8  # whose digits tolist() would make up
+        narrow = column.dtype.kind == "f" and column.dtype.itemsize < 8  # for which tolist() would add wrong digits
         return column_of(list(column) if narrow else column.tolist(), place, "categorical" if coded else None)[:2]
     values = column.astype(np.float64)
     for i in np.flatnonzero(np.abs(values) >= 2.0**53).tolist() if column.dtype.kind in "iu" else ():
-        _number(column[i].item(), place, i)  # refuses what was rounded
+        _number(column[i].item(), place, i)  # refuses rounded integers
     return _finite(values, place), "numeric"
 
 
@@ -342,14 +344,14 @@ def _finite(values: NDArray[np.float64], place: Place) -> NDArray[np.float64]:
 
 
 def as_labels(y: Any, rows: int) -> NDArray[np.int64]:
-    """Return labels 0 and 1, of which both must be there.
+    """Return labels 0 and 1; both must occur.
 
     Parameters
     ----------
     y : array_like of shape (rows,)
         0 or 1, as int, float or bool.
     rows : int
-        How many there must be.
+        The required number of labels.
 
     Returns
     -------
@@ -358,9 +360,9 @@ def as_labels(y: Any, rows: int) -> NDArray[np.int64]:
     Raises
     ------
     ValueError
-        If something else comes.
+        If the shape differs, a label is missing or not 0 or 1, or all labels are equal.
     TypeError
-        If some are masked (:mod:`numpy.ma`).
+        If labels are masked (:mod:`numpy.ma`).
 
     Examples
     --------
@@ -371,26 +373,26 @@ def as_labels(y: Any, rows: int) -> NDArray[np.int64]:
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.shape != (rows,):
-        raise ValueError(f"y has the shape {values.shape}, X has {rows} rows")
+        raise ValueError(f"y must have one label for each of the {rows} rows of X, not shape {values.shape}")
     if values.dtype.kind == "O" and not any(isinstance(v, str) or is_missing(v) for v in values):
         values = np.array([number_of(v) for v in values])  # of a nullable column
     if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
         raise ValueError("y must hold 0 and 1 only: 1 for the event, such as a default")
     labels = values.astype(np.int64)
     if not 0 < labels.sum() < rows:
-        raise ValueError("y holds one label only: there is nothing to tell apart")
+        raise ValueError("y holds only one label: both 0 and 1 are needed")
     return labels
 
 
 def as_classes(y: Any, rows: int) -> tuple[NDArray[np.bool_], NDArray[Any]]:
-    """Return which rows have the second of two classes, and the classes, sorted.
+    """Return which rows have the second of two classes, and the sorted classes.
 
     Parameters
     ----------
     y : array_like of shape (rows,)
-        Integers, booleans, floats that are integers, or strings; strings and numbers are not mixed.
+        Integers, booleans, whole floats, or strings; not a mix of strings and numbers.
     rows : int
-        How many there must be.
+        The required number of labels.
 
     Returns
     -------
@@ -401,9 +403,10 @@ def as_classes(y: Any, rows: int) -> tuple[NDArray[np.bool_], NDArray[Any]]:
     Raises
     ------
     ValueError
-        If there are more or fewer than two classes, one is missing, or the shape does not fit.
+        If `y` is None or has another shape, a label is missing or of another type, types are mixed, or there are not
+        exactly two classes.
     TypeError
-        If some are masked (:mod:`numpy.ma`).
+        If labels are masked (:mod:`numpy.ma`).
 
     Examples
     --------
@@ -411,25 +414,25 @@ def as_classes(y: Any, rows: int) -> tuple[NDArray[np.bool_], NDArray[Any]]:
     (array([ True, False]), array(['bad', 'good'], dtype='<U4'))
     """
     if y is None:
-        raise ValueError("a guest has the labels: give y")
+        raise ValueError("the guest needs labels: give y")
     listed = isinstance(y, list | tuple)
     given = as_array(y, "y", object if listed else None)
     if given.shape != (rows,):
         raise ValueError(f"y must have shape ({rows},), one label for each row, not {given.shape}")
     if given.dtype.kind == "O":
         if any(is_missing(v) and not isinstance(v, str) for v in given):
-            raise ValueError("y must hold integers, booleans or strings without missing ones")
+            raise ValueError("y must hold integers, booleans or strings, none missing")
         kinds = {"str" if isinstance(v, str) else "bool" if isinstance(v, bool | np.bool_) else "int" for v in given}
         if len(kinds) != 1:
             raise ValueError(f"y mixes {' and '.join(sorted(kinds))}: 1 and '1' would be one class; give one type")
         given = np.array(given.tolist())
     if given.dtype.kind not in "biuU" and not (given.dtype.kind == "f" and np.isfinite(given).all()):
-        raise ValueError(f"y must hold integers, booleans or strings without missing ones, not {given.dtype}")
+        raise ValueError(f"y must hold integers, booleans or strings, none missing, not {given.dtype}")
     if given.dtype.kind == "f":
         if (given != np.floor(given)).any() or (np.abs(given) >= 2.0**53).any():
-            raise ValueError("y must hold whole numbers below 2^53 where it holds floats: they name classes")
+            raise ValueError("floats in y must be whole numbers below 2^53, since they name classes")
         given = given.astype(np.int64)
     classes = np.unique(given)
     if len(classes) != 2:
-        raise ValueError(f"y must have two classes, it has {len(classes)}")
+        raise ValueError(f"y must have two classes, not {len(classes)}")
     return given == classes[1], classes

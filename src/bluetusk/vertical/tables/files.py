@@ -1,4 +1,4 @@
-"""A party's rows, from a CSV or Parquet file: cells through the same gate as those of frames and arrays."""
+"""Reads a party's rows from a CSV or Parquet file, by the same rules for cells as frames and arrays."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ __all__ = ["File", "read_columns"]
 
 
 class File:
-    """A table as it stands in a file, before its cells are read.
+    """A table of a file, before its cells are read.
 
     Parameters
     ----------
     path : path-like
-        CSV or Parquet.
+        A CSV or Parquet file.
     columns : sequence of str, optional
-        Read these only.
+        Read only these.
     missing : collection of str
-        Texts that stand for missing values, beside those of pandas.
+        Texts that stand for missing values, besides those that pandas reads as missing.
 
     Raises
     ------
     ValueError, OSError
-        As :func:`read_columns`.
+        As for :func:`read_columns`.
     """
 
     def __init__(
@@ -51,19 +51,19 @@ class File:
             self.require(name)
 
     def require(self, name: str) -> None:
-        """Refuse a table without this column."""
+        """Raise ValueError if the table lacks this column."""
         if name not in self.raw:
             raise ValueError(f"{self.path} has no column {name!r}: it has {', '.join(self.raw)}"[:400])
 
     def cell(self, i: int) -> str:
-        """Name the place of a row in the file."""
+        """Return the location of a row in the file."""
         return f"line {self._lines[i]}" if self._lines else f"row {i}"
 
     def place(self, name: str) -> Place:
-        """Name a column for errors."""
+        """Return the names of a column and its cells for errors."""
         advice = (
-            f"correct the cells, or declare what they are in [data] or as arguments: missing = [...] for texts that "
-            f"stand for nothing, categorical = [{json.dumps(name)}] for categories, decimal and thousands for the "
+            f"correct the cells, or declare them in [data] or as arguments: missing = [...] for texts that mean "
+            f"missing, categorical = [{json.dumps(name)}] for categories, decimal and thousands for the "
             f"marks in numbers"
         )
         return Place(f"column {name!r} in {self.path}", self.cell, advice)
@@ -74,7 +74,7 @@ class File:
         Raises
         ------
         ValueError
-            If a row has none, or one that is neither text nor integer, naming its line.
+            If a row has no id, or one that is neither text nor integer; the error names its line.
         """
         self.require(name)
         out = np.empty(len(self.raw[name]), dtype=object)
@@ -83,18 +83,18 @@ class File:
                 count = sum(is_missing(v, self.missing) for v in self.raw[name])
                 raise ValueError(
                     f"{self.path}: {count} rows have no {name!r}, the first is {self.cell(i)}: rows without an id "
-                    f"match nobody; give each an id, or leave them out"
+                    f"cannot match; give each an id, or leave them out"
                 )
             if isinstance(value, bool) or not isinstance(value, str | numbers.Integral):
                 raise ValueError(
                     f"{self.path}: {value!r} in {self.cell(i)} of {name!r} is of type {type(value).__name__}: write "
-                    f"ids as texts or integers, in the way that the other party does"
+                    f"ids as texts or integers, as the other party does"
                 )
             out[i] = value if isinstance(value, str) else str(int(value))
         return out
 
     def labels(self, name: str) -> NDArray[np.int64]:
-        """Return a column of 0 and 1; ValueError names the first line that holds something else."""
+        """Return a column of 0 and 1; ValueError names the first line with another value."""
         self.require(name)
         read = number_reader()
         out = np.empty(len(self.raw[name]), np.int64)
@@ -134,7 +134,7 @@ class File:
                 column, kind, left = column_of(
                     self.raw[name], self.place(name), kinds.get(name), parse=True, missing=self.missing, read=read
                 )
-            except TypeError as error:  # a date of a Parquet file: what is wrong is the file, not an argument
+            except TypeError as error:  # a date of a Parquet file: the fault is in the file, not in an argument
                 raise ValueError(str(error)) from None
             share = None
             if left:
@@ -169,36 +169,37 @@ def read_columns(
     ----------
     path : path-like
         A CSV file in UTF-8 with the names of the columns in its first line, or a Parquet file (needs pyarrow). A row of
-        a CSV file is one line: a line break inside of quotes is refused, since it is a stray quote as a rule, which
+        a CSV file is one line: a line break within quotes is refused, since it usually comes from a stray quote, which
         would swallow rows.
     columns : sequence of str, optional
-        Read these only.
+        Read only these.
     ids : collection of str
-        Columns of ids: texts as they stand in the file, with leading zeros, in every row.
+        Columns of ids: texts exactly as in the file, with leading zeros; every row must have one.
     categorical, text : collection of str
-        Columns whose cells are categories, whatever they look like: "007" and "7" are two.
+        Columns whose cells are categories, even if they look like numbers: "007" and "7" differ.
     numeric : collection of str
-        Columns of numbers, in which any other text counts as missing, with a warning, and long integers are rounded;
-        what looks like a number in another notation or like a date is refused.
+        Columns of numbers. Any other text counts as missing, with a warning, and long integers are rounded; texts that
+        look like a number in another notation, or like a date, are refused.
     missing : collection of str
-        Texts that stand for a missing value, such as "?", beside those that pandas reads so (empty, "NA", "NULL",
-        "None", "nan" and others).
+        Texts that stand for a missing value, such as "?", besides those that pandas reads as missing (empty, "NA",
+        "NULL", "None", "nan" and others).
     decimal, thousands : str
-        The marks in numbers: "," and "." read "1.169,50".
+        The decimal mark and the thousands separator in numbers: "," and "." read "1.169,50".
 
     Returns
     -------
     dict of str to ndarray
         float64 with NaN where missing; or objects: str, and None where missing. :meth:`WoEBinning.transform` and the
-        models take it as it is.
+        models accept it unchanged.
 
     Raises
     ------
     ValueError
-        If the file is no such table; if a column that is not declared mixes numbers and texts, or holds an infinite
-        number or an integer that float64 would round. The error names the file, the line, the column and the value.
+        If the file is not a well-formed table, lacks a column, or a declaration contradicts itself; if an undeclared
+        column mixes numbers and texts, or holds an infinite number or an integer that float64 would round. The error
+        names the file, the line, the column and the value.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
 
     Examples
     --------
@@ -235,24 +236,24 @@ def _csv(path: Path, columns: Sequence[str] | None) -> tuple[dict[str, list[Any]
                 _one_line(path, last + 1, reader.line_num)
                 last = reader.line_num
                 if not row and len(names) > 1:
-                    continue  # an empty line, at the end as a rule
+                    continue  # an empty line, usually at the end
                 if len(row) != len(names):
                     raise ValueError(f"line {last} of {path} has {len(row)} fields, not {len(names)}")
                 lines.append(last)
                 for j in wanted:
                     values[names[j]].append(row[j])
         except UnicodeDecodeError as err:
-            raise ValueError(f"{path} is no CSV file in UTF-8 (line {reader.line_num}): {err}") from None
+            raise ValueError(f"{path} is not a CSV file in UTF-8 (line {reader.line_num}): {err}") from None
         except csv.Error as err:
             raise ValueError(
-                f"line {last + 1} of {path} is no line of a CSV file ({err}): close each quote in the line that opens "
-                f"it, and double the quotes inside of a quoted field"
+                f"line {last + 1} of {path} is not a valid CSV line ({err}): close each quote in the line that opens "
+                f"it, and double the quotes within a quoted field"
             ) from None
     return values, lines
 
 
 def _one_line(path: Path, first: int, last: int) -> None:
-    """Refuse a row of several lines: two stray quotes make one of all the rows between them."""
+    """Raise ValueError for a row of several lines: two stray quotes turn all rows between them into one."""
     if last > first:
         raise ValueError(
             f"line {first} of {path} opens a quote that ends in line {last}: close each quote in its line, and write "
@@ -269,6 +270,6 @@ def _parquet(path: Path, columns: Sequence[str] | None) -> tuple[dict[str, list[
     try:
         table = parquet.read_table(path)
     except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError) as err:
-        raise ValueError(f"{path} is no Parquet file: {str(err)[:200]}") from None
+        raise ValueError(f"{path} is not a Parquet file: {str(err)[:200]}") from None
     names = [name for name in table.column_names if columns is None or name in columns]
     return {name: table.column(name).to_pylist() for name in names}, []

@@ -1,4 +1,4 @@
-"""A party's columns as one table of real numbers."""
+"""Reads a party's columns as one table of real numbers."""
 
 from __future__ import annotations
 
@@ -19,32 +19,33 @@ def real_table(X: Any, columns: Sequence[str] | None, most: int) -> tuple[list[s
     Raises
     ------
     ValueError
-        If it has no row, no column or more than `most`, or a value that is missing or infinite.
+        If `X` has no row, no column or more than `most`, or a value that is missing or infinite.
     TypeError
-        If it holds anything but numbers.
+        If `X` holds anything other than numbers.
     """
     table = as_table(X, columns)
     if not 1 <= len(table.names) <= most:
-        raise ValueError(f"X has {len(table.names)} columns: each party needs 1 to {most}")
+        raise ValueError(f"X must have 1 to {most} columns at each party, not {len(table.names)}")
     return table.names, _real(table.names, table.values, table.rows)
 
 
 def matching_table(X: Any, fitted: Sequence[str]) -> NDArray[np.float64]:
-    """Return the rows of a table with the columns that a model was fitted to, in their order, shape (n, d).
+    """Return the rows of a table with a model's columns in their order, shape (n, d).
 
     Parameters
     ----------
     X : array_like, DataFrame or mapping
-        Columns of a DataFrame or a mapping are matched by name, and may be more; an array's by their number and order.
+        Columns of a DataFrame or a mapping are matched by name, and further ones are ignored; an array's are matched by
+        position.
     fitted : sequence of str
-        Names at training.
+        Names of the columns at training.
 
     Raises
     ------
     ValueError
         If a column is missing, or an array has another number of columns.
     TypeError
-        As :func:`real_table`.
+        As for :func:`real_table`.
     """
     named = isinstance(X, Mapping) or (hasattr(X, "columns") and hasattr(X, "to_numpy"))
     table = as_table(X, only=fitted if named else None)
@@ -61,7 +62,7 @@ def matching_table(X: Any, fitted: Sequence[str]) -> NDArray[np.float64]:
 
 def _real(names: Sequence[str], columns: Sequence[NDArray[Any]], rows: int) -> NDArray[np.float64]:
     if not rows:
-        raise ValueError("X has no rows")
+        raise ValueError("X must have at least one row")
     for name, column in zip(names, columns, strict=True):
         if column.dtype == object:
             raise TypeError(f"X[{name!r}] must hold numbers: bin or encode categories first (WoEBinning)")

@@ -1,4 +1,4 @@
-"""What a party's columns hold, in a line each: shown before the first message, and kept with the models."""
+"""Describes a party's columns in a line each: shown before the first message, and kept with the models."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ __all__ = ["ColumnProfile", "describe", "show"]
 
 _KINDS = ("numeric", "text", "categorical")
 _LEAST_IDS = 20
-"""So many rows must differ before a column is taken for one of ids."""
+"""Least number of distinct rows for which a column may count as one of ids."""
 _HEAD = ("column", "kind", "rows", "missing", "distinct", "numeric", "least", "largest", "note")
 
 
 @dataclass(frozen=True)
 class ColumnProfile:
-    """What a column holds.
+    """The content of a column.
 
     Attributes
     ----------
     name : str
         The column.
     kind : {"numeric", "text", "categorical"}
-        Numbers; texts; or declared categories, whatever they look like. Texts are categories to the models.
+        Numbers; texts; or declared categories, even if they look like numbers. The models treat texts as categories.
     rows, missing : int
-        Cells, and those that hold nothing.
+        Number of cells, and of missing ones.
     distinct : int
-        Different values, a missing one not counted.
+        Number of distinct values, without missing ones.
     numeric : float
-        Share of the cells that are there and read as numbers; 0 if there is none.
+        Share of the non-missing cells that read as numbers; 0 if all are missing.
     least, largest : float or None
-        Of a numeric column with a value.
+        Least and largest value of a numeric column; None without one.
     whole : bool
         Whether all values of a numeric column are whole numbers.
 
@@ -61,7 +61,7 @@ class ColumnProfile:
     def of(
         cls, name: str, values: NDArray[Any], kind: str | None = None, *, numeric: float | None = None
     ) -> ColumnProfile:
-        """Describe a column as the models see it.
+        """Return the profile of a column as the models see it.
 
         Parameters
         ----------
@@ -72,7 +72,7 @@ class ColumnProfile:
         kind : str, optional
             By default "numeric" or "text".
         numeric : float, optional
-            The share of numbers, where cells were left out on the way.
+            The share of numbers, if cells that are not numbers were left out before.
 
         Returns
         -------
@@ -81,18 +81,12 @@ class ColumnProfile:
         if values.dtype.kind == "f":
             there = values[~np.isnan(values)]
             distinct = np.unique(there)
-            some = there.size > 0
-            return cls(
-                name,
-                kind or "numeric",
-                len(values),
-                len(values) - len(there),
-                len(distinct),
-                float(some) if numeric is None else numeric,
-                float(distinct[0]) if some else None,
-                float(distinct[-1]) if some else None,
-                some and bool((np.floor(distinct) == distinct).all()),
-            )
+            counts = (len(values), len(values) - len(there), len(distinct))
+            if not there.size:
+                return cls(name, kind or "numeric", *counts, 0.0 if numeric is None else numeric)
+            whole = bool((np.floor(distinct) == distinct).all())
+            share, ends = 1.0 if numeric is None else numeric, (float(distinct[0]), float(distinct[-1]))
+            return cls(name, kind or "numeric", *counts, share, *ends, whole)
         texts = [v for v in values.tolist() if v is not None]
         of = {text: reads_as_number(text) for text in set(texts)}
         share = sum(of[text] for text in texts) / len(texts) if texts else 0.0
@@ -100,12 +94,12 @@ class ColumnProfile:
 
     @property
     def constant(self) -> bool:
-        """Whether all values are alike, or all are missing: no model can use the column."""
+        """Whether all values are equal, or all are missing: no model can use the column."""
         return self.distinct < 2
 
     @property
     def id_like(self) -> bool:
-        """Whether nearly every row has another text or whole number, as ids have: it tells rows apart, not risks."""
+        """Whether nearly every row has a different text or whole number, as ids have: it identifies rows, not risks."""
         there = self.rows - self.missing
         return there >= _LEAST_IDS and self.distinct >= 0.95 * there and (self.kind != "numeric" or self.whole)
 
@@ -115,7 +109,7 @@ class ColumnProfile:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> ColumnProfile:
-        """Read what :meth:`to_plain` wrote; ValueError, TypeError or KeyError if it is something else."""
+        """Read what :meth:`to_plain` wrote; ValueError, TypeError or KeyError if it is malformed."""
         made = cls(**{item.name: plain[item.name] for item in fields(cls)})
         counts = (made.rows, made.missing, made.distinct)
         ends = [v for v in (made.least, made.largest) if v is not None]
@@ -128,7 +122,7 @@ class ColumnProfile:
             or not 0 <= made.numeric <= 1
             or not np.isfinite(ends).all()
         ):
-            raise ValueError("a column's profile does not fit together")
+            raise ValueError("the counts of a column's profile do not match")
         return made
 
     def cells(self) -> list[str]:
@@ -168,7 +162,7 @@ def show(profiles: Sequence[ColumnProfile], file: TextIO) -> None:
         print(describe(profiles), file=file, flush=True)
         return
     console = Console(file=file)
-    if not console.is_terminal:  # a log wants lines that are not cut at 80 characters
+    if not console.is_terminal:  # in a log, lines must not be cut at 80 characters
         print(describe(profiles), file=file, flush=True)
         return
     table = Table(box=None)

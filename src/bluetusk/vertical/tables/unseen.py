@@ -1,4 +1,4 @@
-"""Warns of values that training has not seen: counted by column, in one warning."""
+"""Warns of values that training has not seen, counted by column, in one warning."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _SHOWN = 3
 def warn_of_unseen(
     found: Mapping[str, tuple[Counter[str], int, bool]], rows: int, as_rare: str, as_none: str, *, stacklevel: int = 4
 ) -> None:
-    """Warn if a table holds categories, or missing values, of which training had none.
+    """Warn if a table holds categories, or missing values, that training has not seen.
 
     Parameters
     ----------
     found : mapping
-        For each column: its unseen categories and how often each comes, unseen missing values, and whether the
-        categories count as `as_rare` or, else, as `as_none`.
+        For each column: its unseen categories with their counts, the number of unseen missing values, and whether the
+        categories count as `as_rare`, else as `as_none`.
     rows : int
-        Of the table.
+        Number of rows of the table.
     as_rare, as_none : str
-        What they count as, in words. Missing values count as `as_none`.
+        Texts for what they count as. Missing values count as `as_none`.
     stacklevel : int
         As for :func:`warnings.warn`, from here.
 

@@ -1,4 +1,4 @@
-"""What the phases of a round have in common: the round's keys, who has answered, and what one phase hands to the next.
+"""The state that the phases of a round share: the round's keys, who has answered, and what one phase hands to the next.
 
 A phase takes one kind of message, each client's once. Its end gives the next phase and a message for every client that
 goes on.
@@ -26,13 +26,11 @@ from .._roster import Roster
 from ..masks import agree, derive, ring_dtype
 from ..session import Session
 
-__all__ = ["Closed", "Dealt", "Out", "Phase", "Round", "ints", "pack_ints", "table"]
+__all__ = ["Closed", "Dealt", "Masking", "Out", "Phase", "Round", "ints", "pack_ints", "placed", "table"]
 
 Out = dict[str, bytes]
 """A message for each client, by name."""
 R = TypeVar("R")
-P = TypeVar("P", bound="Phase[Any]")
-C = TypeVar("C", bound="Closed[Any]")
 
 
 @dataclass(repr=False, eq=False)
@@ -103,20 +101,20 @@ class Phase(ABC, Generic[R]):
     def end(self) -> R:
         """Close the phase without those that have not answered; ProtocolAbort if they leave too few."""
 
-    @abstractmethod
     def pack(self) -> dict[str, bytes]:
         """Return what this phase holds beside the round."""
+        return {}
 
     @classmethod
-    @abstractmethod
-    def unpack(cls: type[P], round: Round, expected: set[ClientId], parts: Mapping[str, bytes]) -> P:
-        """Read what :meth:`pack` gave."""
+    def unpack(cls, round: Round, parts: Mapping[str, bytes]) -> dict[str, Any]:
+        """Read what :meth:`pack` gave, by the names of the fields that hold it."""
+        return {}
 
     def _need(self, least: int, what: str) -> list[ClientId]:
         """Return the clients that answered, in order, if they are enough."""
         if len(self.done) < least:
             raise ProtocolAbort(
-                f"{len(self.done)} clients {what}, at least {least} are needed: start another round",
+                f"{len(self.done)} clients {what}; at least {least} are needed: start another round",
                 round=self.round.number,
             )
         return sorted(self.done)
@@ -147,36 +145,55 @@ class Dealt:
         dtype = ring_dtype(round.session.bits)
         return cls(
             roster,
-            {Place(place): ints(part) for place, part in table(parts, "holders").items()},
-            {Place(place): ints(part) for place, part in table(parts, "held").items()},
+            placed(parts, "holders"),
+            placed(parts, "held"),
             members(parts["shared"], len(roster), "shared"),
             np.frombuffer(parts["total"], dtype.newbyteorder("<")).astype(dtype),
         )
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class Closed(Phase[R]):
-    """A phase in which the clients in the sum are known."""
+class Masking(Phase[R]):
+    """A phase in which clients hold shares of each other's keys."""
 
     dealt: Dealt
+
+    def pack(self) -> dict[str, bytes]:
+        """Return the sum and who holds whose shares."""
+        return self.dealt.pack()
+
+    @classmethod
+    def unpack(cls, round: Round, parts: Mapping[str, bytes]) -> dict[str, Any]:
+        """Read what :meth:`pack` gave."""
+        return {"dealt": Dealt.unpack(round, parts)}
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class Closed(Masking[R]):
+    """A phase in which the clients in the sum are known."""
+
     survivors: NDArray[np.bool_]
 
     def pack(self) -> dict[str, bytes]:
         """Return the sum and who is in it."""
-        return self.dealt.pack() | {"survivors": bitmap(self.survivors)}
+        return super().pack() | {"survivors": bitmap(self.survivors)}
 
     @classmethod
-    def unpack(cls: type[C], round: Round, expected: set[ClientId], parts: Mapping[str, bytes]) -> C:
+    def unpack(cls, round: Round, parts: Mapping[str, bytes]) -> dict[str, Any]:
         """Read what :meth:`pack` gave."""
-        dealt = Dealt.unpack(round, parts)
-        survivors = members(parts["survivors"], len(dealt.roster), "survivors")
-        return cls(round=round, expected=expected, dealt=dealt, survivors=survivors)
+        held = super().unpack(round, parts)
+        return held | {"survivors": members(parts["survivors"], len(held["dealt"].roster), "survivors")}
 
 
 def table(parts: Mapping[str, bytes], kind: str) -> dict[int, bytes]:
     """Return the numbered parts of one kind."""
     named = ((name.partition(" "), part) for name, part in parts.items())
     return {int(number): part for (found, _, number), part in named if found == kind and number}
+
+
+def placed(parts: Mapping[str, bytes], kind: str) -> dict[Place, Places]:
+    """Return the places under each place."""
+    return {Place(place): ints(part) for place, part in table(parts, kind).items()}
 
 
 def pack_ints(values: Iterable[int]) -> bytes:

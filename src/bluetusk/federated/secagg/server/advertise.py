@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ....errors import FrameError
@@ -11,7 +10,7 @@ from .._ids import ClientId
 from .._messages import ADVERT, check_signed
 from .._roster import Roster, encode_roster
 from ..masks import is_low_order
-from ._phase import Out, Phase, Round
+from ._phase import Out, Phase
 from .shares import Shares
 
 __all__ = ["Advertise"]
@@ -51,12 +50,3 @@ class Advertise(Phase["tuple[Shares, Out]"]):
         roster = Roster(session, round.number, payload)
         message = round.to_all(clients, Kind.SECAGG_ROSTER, {"key": round.public}, payload)
         return Shares(round=round, expected=set(clients), roster=roster), message
-
-    def pack(self) -> dict[str, bytes]:
-        """Return nothing: the adverts are the round's."""
-        return {}
-
-    @classmethod
-    def unpack(cls, round: Round, expected: set[ClientId], parts: Mapping[str, bytes]) -> Advertise:
-        """Return the phase of a round."""
-        return cls(round=round, expected=expected)

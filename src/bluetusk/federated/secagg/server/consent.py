@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from typing import Any
 
 from ....errors import FrameError
 from ....wire.frame import Frame, Kind, check_fields
 from ....wire.frame import field as field_of
+from ...parties import signed_by
 from .._ids import ClientId, Place
 from .._messages import bitmap, view_digest
 from ._phase import Closed, Out, Round, table
@@ -37,10 +36,8 @@ class Consent(Closed["tuple[Unmask, Out]"]):
         check_fields(frame.header, {"session", "round", "sender", "signature"})
         signature: bytes = field_of(frame.header, "signature", bytes, length=64)
         session = self.round.session
-        try:
-            Ed25519PublicKey.from_public_bytes(session.clients[session.names[sender]][0]).verify(signature, self._view)
-        except (InvalidSignature, ValueError):
-            raise FrameError("the signature is not the sender's, or is on another set of clients") from None
+        if not signed_by(session.clients[session.names[sender]][0], signature, self._view):
+            raise FrameError("the signature is not the sender's, or is on another set of clients")
         self.consents[self.dealt.roster.places[sender]] = signature
 
     def end(self) -> tuple[Unmask, Out]:
@@ -57,8 +54,7 @@ class Consent(Closed["tuple[Unmask, Out]"]):
         return super().pack() | {f"consent {place}": signature for place, signature in self.consents.items()}
 
     @classmethod
-    def unpack(cls, round: Round, expected: set[ClientId], parts: Mapping[str, bytes]) -> Consent:
+    def unpack(cls, round: Round, parts: Mapping[str, bytes]) -> dict[str, Any]:
         """Read what :meth:`pack` gave."""
-        phase = super().unpack(round, expected, parts)
-        phase.consents = {Place(place): part for place, part in table(parts, "consent").items()}
-        return phase
+        consents = {Place(place): part for place, part in table(parts, "consent").items()}
+        return super().unpack(round, parts) | {"consents": consents}

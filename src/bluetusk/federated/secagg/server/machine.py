@@ -1,4 +1,4 @@
-"""The server of secure aggregation: it carries keys and shares, adds masked vectors, and unmasks the sum."""
+"""The server of secure aggregation: carries keys and shares, adds masked vectors, and unmasks the sum."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _MAX_REASON = 160
 class Server:
     """One round of a session at the server: a state machine that takes the clients' messages in any order.
 
-    Every phase collects one kind of message with :meth:`step`; :meth:`advance` ends it, when the caller will not wait
-    any longer, and returns what goes to each client. After the last one :meth:`finish` gives the result. A message
-    that fails a check is rejected and leaves no trace. Masked vectors are added as they come: the memory is that of
+    Every phase collects one kind of message with :meth:`step`; :meth:`advance` ends it, whenever the caller decides,
+    and returns the message for each client. After the last one :meth:`finish` gives the result. A message
+    that fails a check is rejected and changes nothing. Masked vectors are added as they come: the memory is that of
     one sum, however many clients there are, and of the shares on their way.
 
     The server holds no secret but its signing key and the round's key for talking to the clients. It must follow the
-    protocol, unless the plan is ``malicious``. One thread at a time.
+    protocol, unless the plan is ``malicious``. Not thread-safe.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ class Server:
         Parameters
         ----------
         message : bytes-like
-            From a peer that may send anything.
+            From an untrusted peer.
 
         Returns
         -------
@@ -199,7 +199,7 @@ class Server:
         Raises
         ------
         ProtocolAbort
-            If too few clients are left; the round is over, start another. Or if :meth:`finish` comes next.
+            If too few clients are left: the round is over, start another. Also if :meth:`finish` comes next.
 
         Examples
         --------
@@ -207,7 +207,7 @@ class Server:
         >>> bt.federated.secagg.Server(session, 0, server_key).advance()
         Traceback (most recent call last):
             ...
-        bluetusk.errors.ProtocolAbort: round 0: 0 clients advertised keys, at least 4 are needed: start another round
+        bluetusk.errors.ProtocolAbort: round 0: 0 clients advertised keys; at least 4 are needed: start another round
         """
         if self._now is None or isinstance(self._now, Unmask):
             raise ProtocolAbort(f"the phase is {self.phase!r}: there is no message to send", round=self.round)
@@ -219,7 +219,7 @@ class Server:
         return out
 
     def abort(self) -> None:
-        """Give the round up: everything that was collected is forgotten, whatever comes later is rejected.
+        """Abort the round: everything collected is forgotten, every later message is rejected.
 
         Examples
         --------
@@ -232,7 +232,7 @@ class Server:
         self._end(_OVER)
 
     def finish(self) -> Result:
-        """Reconstruct what the masks came from, take them off, and decode the sum.
+        """Reconstruct the seeds of the masks, remove the masks, and decode the sum.
 
         Returns
         -------
@@ -241,10 +241,10 @@ class Server:
         Raises
         ------
         ProtocolAbort
-            If this is not the last phase, too few clients answered, their shares do not give what was advertised, or
-            the weight is not one that the clients can have. The round is over.
+            If this is not the last phase, too few clients answered, their shares do not reconstruct what was
+            advertised, or the weight is impossible for the clients. The round is over.
         EncodingOverflow
-            If a sum exceeds what its weight allows. The round is over.
+            If a value of the sum exceeds the limit for its weight. The round is over.
 
         Examples
         --------
@@ -272,7 +272,7 @@ class Server:
     # -------------------------------------------------------------------------------------------------- state
 
     def to_bytes(self, key: bytes) -> bytes:
-        """Return the state, encrypted: after a crash, or on another machine, the round goes on where it stood.
+        """Return the state, encrypted: after a crash, or on another machine, the round continues from it.
 
         It holds the sum of the masked vectors and the shares that were revealed. Keep no older state than the last: a
         round must be finished once.
@@ -318,11 +318,11 @@ class Server:
         Parameters
         ----------
         data : bytes-like
-            What :meth:`to_bytes` gave.
+            The output of :meth:`to_bytes`.
         session, signing_key
             As in :class:`Server`.
         key : bytes
-            That under which it was saved.
+            The key under which it was saved.
 
         Returns
         -------
@@ -331,7 +331,7 @@ class Server:
         Raises
         ------
         FrameError
-            If `data` is no such state, or was made for another session or under another key.
+            If `data` is not such a state, or was made for another session or under another key.
 
         Examples
         --------
@@ -346,8 +346,8 @@ class Server:
         server._round = Round.unpack(session, server.round, server._round.signing_key, parts)
         done, expected = ({ClientId(i) for i in ints(parts[name]).tolist()} for name in ("done", "expected"))
         phase = _PHASES[field(header, "phase", str, choices=_PHASES)]
-        server._now = phase.unpack(server._round, expected, parts)
-        server._now.done = done
+        held = phase.unpack(server._round, parts)
+        server._now = phase(round=server._round, expected=expected, done=done, **held)
         return server
 
     def __reduce__(self) -> NoReturn:

@@ -1,8 +1,7 @@
-"""The third phase: masked vectors are added as they come, and the clients are told whose vectors the sum holds."""
+"""The third phase: masked vectors are added as they come, and the clients receive the list of vectors in the sum."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,7 @@ from ....wire.frame import Frame, Kind
 from .._ids import ClientId
 from .._messages import bitmap, check_tagged
 from .._peer import Words
-from ._phase import Dealt, Out, Phase, Round
+from ._phase import Masking, Out
 from .consent import Consent
 from .unmask import Unmask
 
@@ -23,12 +22,11 @@ _BLOCK = 1 << 15
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class Masked(Phase["tuple[Consent | Unmask, Out]"]):
+class Masked(Masking["tuple[Consent | Unmask, Out]"]):
     """Adds masked vectors; its end asks for consent (malicious mode), else for shares."""
 
     name = "masked"
     kind = Kind.SECAGG_MASKED
-    dealt: Dealt
 
     def take(self, sender: ClientId, frame: Frame) -> None:
         """Add a client's vector to the sum."""
@@ -40,10 +38,10 @@ class Masked(Phase["tuple[Consent | Unmask, Out]"]):
         check_tagged(session, self.round.number, frame, ("sender",), self.round.pairs[sender])
         used = words * session.bits % 8
         if used and frame.payload[-1] >> used:
-            raise FrameError("the bits behind the last word are not 0")
+            raise FrameError("the bits after the last word are not 0")
         try:
             add_packed(self.dealt.total, frame.payload, session.bits)
-        except BaseException:  # Ctrl-C in the middle: what was added so far cannot be told, and must not count twice
+        except BaseException:  # Ctrl-C in the middle: it is unknown what was added so far, and nothing may count twice
             self.broken = True
             raise
 
@@ -56,15 +54,6 @@ class Masked(Phase["tuple[Consent | Unmask, Out]"]):
         kind = Kind.SECAGG_VIEW if plan.malicious else Kind.SECAGG_REQUEST
         message = round.to_all(clients, kind, {}, bitmap(survivors))
         return following(round=round, expected=set(clients), dealt=self.dealt, survivors=survivors), message
-
-    def pack(self) -> dict[str, bytes]:
-        """Return the sum and who holds whose shares."""
-        return self.dealt.pack()
-
-    @classmethod
-    def unpack(cls, round: Round, expected: set[ClientId], parts: Mapping[str, bytes]) -> Masked:
-        """Read what :meth:`pack` gave."""
-        return cls(round=round, expected=expected, dealt=Dealt.unpack(round, parts))
 
 
 def add_packed(total: Words, payload: memoryview, bits: int) -> None:

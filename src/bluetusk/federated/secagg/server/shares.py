@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from .._messages import bitmap, check_tagged
 from .._peer import box_bytes
 from .._roster import Roster
 from ..masks import ring_dtype
-from ._phase import Dealt, Out, Phase, Round, ints, pack_ints, table
+from ._phase import Dealt, Out, Phase, Round, pack_ints, placed, table
 from .masked import Masked
 
 __all__ = ["Shares"]
@@ -37,7 +38,7 @@ class Shares(Phase["tuple[Masked, Out]"]):
         check_tagged(session, self.round.number, frame, ("sender",), self.round.pairs[sender])
         size = 4 + box_bytes(roster.plan)
         if frame.payload.nbytes % size:
-            raise FrameError("the shares are not whole records")
+            raise FrameError("the shares are not a whole number of records")
         to, boxes = records(frame.payload, size)
         me, m = roster.places[sender], len(roster)
         if roster.holders is not None:
@@ -83,17 +84,12 @@ class Shares(Phase["tuple[Masked, Out]"]):
         return parts | {f"boxes {place}": rows.tobytes() for place, rows in self.boxes.items()}
 
     @classmethod
-    def unpack(cls, round: Round, expected: set[ClientId], parts: Mapping[str, bytes]) -> Shares:
+    def unpack(cls, round: Round, parts: Mapping[str, bytes]) -> dict[str, Any]:
         """Read what :meth:`pack` gave."""
         roster = Roster(round.session, round.number, parts["roster"])
         size = box_bytes(roster.plan)
-        return cls(
-            round=round,
-            expected=expected,
-            roster=roster,
-            holders={Place(place): ints(part) for place, part in table(parts, "holders").items()},
-            boxes={
-                Place(place): np.frombuffer(part, np.uint8).reshape(-1, size)
-                for place, part in table(parts, "boxes").items()
-            },
-        )
+        boxes = {
+            Place(place): np.frombuffer(part, np.uint8).reshape(-1, size)
+            for place, part in table(parts, "boxes").items()
+        }
+        return {"roster": roster, "holders": placed(parts, "holders"), "boxes": boxes}

@@ -46,7 +46,7 @@ class Unmask(Closed[Result]):
         check_fields(frame.header, {"session", "round", "sender"})
         plain = open_box(self.round.pairs[sender], frame.payload, b"reveal")
         if plain is None:
-            raise FrameError("the answer was not made by the sender, or was damaged on its way")
+            raise FrameError("the answer was not made by the sender, or was damaged in transit")
         size = 4 + SHARE
         if len(plain) % size:
             raise FrameError("the answer does not hold whole shares")
@@ -54,29 +54,29 @@ class Unmask(Closed[Result]):
         words = shares.copy().view("<u8").astype(np.uint64)
         me = self.dealt.roster.places[sender]
         if len(np.unique(of)) != len(of) or not np.isin(of, self.dealt.held[me]).all():
-            raise FrameError("the answer holds shares that this client was not given, or one twice")
+            raise FrameError("the answer holds shares that this client was not given, or repeats one")
         if (words >= np.uint64(_PRIME)).any():
-            raise FrameError("the answer holds a share outside of the field")
+            raise FrameError("the answer holds a share outside the field")
         self.revealed.append((me, of, words))
 
     def end(self) -> Result:
         """Take the masks off and decode the sum."""
-        session, roster, number = self.round.session, self.dealt.roster, self.round.number
+        session, roster = self.round.session, self.dealt.roster
         found = self._collected()
         survivors = place_list(np.flatnonzero(self.survivors))
         dropped = place_list(np.flatnonzero(self.dealt.shared & ~self.survivors))
         edges = {place: others for place in dropped if (others := self._neighbours(place))}
         total = self.dealt.total
-        apply(total, masks_of_survivors(session, roster, number, found, survivors))
-        apply(total, masks_of_dropped(session, roster, number, found, edges))
-        names = [roster.name(session, place) for place in survivors]
-        integers, weight = decode_sum(session, total, names, number)
+        apply(total, masks_of_survivors(roster, found, survivors))
+        apply(total, masks_of_dropped(roster, found, edges))
+        names = [roster.name(place) for place in survivors]
+        integers, weight = decode_sum(session, total, names, roster.round)
         return Result(
-            number,
+            roster.round,
             integers,
             weight,
             tuple(names),
-            tuple(roster.name(session, place) for place in dropped),
+            tuple(roster.name(place) for place in dropped),
             MappingProxyType(dict(self.round.rejected)),
             session.encoding,
         )
@@ -115,23 +115,18 @@ class Unmask(Closed[Result]):
         return parts
 
     @classmethod
-    def unpack(cls, round: Round, expected: set[ClientId], parts: Mapping[str, bytes]) -> Unmask:
+    def unpack(cls, round: Round, parts: Mapping[str, bytes]) -> dict[str, Any]:
         """Read what :meth:`pack` gave."""
-        phase, words = super().unpack(round, expected, parts), table(parts, "words")
-        phase.revealed = [
+        words = table(parts, "words")
+        revealed = [
             (Place(me), ints(part), np.frombuffer(words[me], "<u8").astype(np.uint64).reshape(-1, _LIMBS))
             for me, part in table(parts, "revealed").items()
         ]
-        return phase
+        return super().unpack(round, parts) | {"revealed": revealed}
 
 
 def recover(
-    session: Session,
-    roster: Roster,
-    round: int,
-    found: Found,
-    places: Sequence[Place],
-    right: Callable[[Place, bytes], bool],
+    roster: Roster, found: Found, places: Sequence[Place], right: Callable[[Place, bytes], bool]
 ) -> dict[Place, bytes]:
     """Reconstruct one 32-byte secret for each of the places; `right` tells whether it is what the client advertised."""
     t = roster.plan.threshold
@@ -140,8 +135,8 @@ def recover(
         ids, _ = found.get(place, (np.empty(0, np.int64), None))
         if len(ids) < t:
             raise ProtocolAbort(
-                f"{len(ids)} clients gave shares of {roster.name(session, place)!r}, {t} are needed to unmask the sum",
-                round=round,
+                f"{len(ids)} clients gave shares of {roster.name(place)!r}: unmasking takes {t}",
+                round=roster.round,
             )
         groups.setdefault(ids[:t].tobytes(), []).append(place)
     secrets: dict[Place, bytes] = {}
@@ -154,22 +149,14 @@ def recover(
             opened = [b""] * len(group)
         for place, secret in zip(group, opened, strict=True):
             if not right(place, secret):
-                secret = _corrected(session, roster, round, found[place], place, right)
+                secret = _corrected(roster, found, place, right)
             secrets[place] = secret
     return secrets
 
 
-def _corrected(
-    session: Session,
-    roster: Roster,
-    round: int,
-    given: tuple[NDArray[np.int64], NDArray[np.uint64]],
-    place: Place,
-    right: Callable[[Place, bytes], bool],
-) -> bytes:
+def _corrected(roster: Roster, found: Found, place: Place, right: Callable[[Place, bytes], bool]) -> bytes:
     """Reconstruct although some holders' shares are wrong, as far as there are more than the threshold."""
-    name = roster.name(session, place)
-    ids, rows = given
+    ids, rows = found[place]
     try:
         values, _ = shamir.correct(rows, ids.tolist(), roster.plan.threshold, _PRIME)
         data = values.astype("<u8").view(np.uint8).reshape(_LIMBS, 8)[:, :7].tobytes()
@@ -177,28 +164,24 @@ def _corrected(
         data = b""
     if not right(place, data[:32]):
         raise ProtocolAbort(
-            f"the shares of {name!r} do not give what it advertised: it dealt wrong ones, or too many of its holders "
-            "gave wrong ones",
-            round=round,
+            f"the shares of {roster.name(place)!r} do not reconstruct what it advertised: it dealt wrong ones, or too "
+            "many of its holders gave wrong ones",
+            round=roster.round,
         )
     return data[:32]
 
 
-def masks_of_survivors(
-    session: Session, roster: Roster, round: int, found: Found, survivors: Sequence[Place]
-) -> Iterator[Mask]:
+def masks_of_survivors(roster: Roster, found: Found, survivors: Sequence[Place]) -> Iterator[Mask]:
     """Return the self-masks of the clients in the sum, to be subtracted."""
 
     def right(place: Place, seed: bytes) -> bool:
-        return commitment(session, round, seed) == roster.commitments[place]
+        return commitment(roster.session, roster.round, seed) == roster.commitments[place]
 
-    for place, seed in recover(session, roster, round, found, survivors, right).items():
-        yield self_mask_key(session, round, seed, roster.mask_keys[place]), False
+    for place, seed in recover(roster, found, survivors, right).items():
+        yield self_mask_key(roster.session, roster.round, seed, roster.mask_keys[place]), False
 
 
-def masks_of_dropped(
-    session: Session, roster: Roster, round: int, found: Found, edges: dict[Place, list[Place]]
-) -> Iterator[Mask]:
+def masks_of_dropped(roster: Roster, found: Found, edges: dict[Place, list[Place]]) -> Iterator[Mask]:
     """Return the masks that the neighbours of dropped clients put on, with the opposite sign."""
     keys: dict[Place, X25519PrivateKey] = {}
 
@@ -208,15 +191,15 @@ def masks_of_dropped(
         keys[place] = X25519PrivateKey.from_private_bytes(secret)
         return keys[place].public_key().public_bytes_raw() == roster.mask_keys[place]
 
-    recover(session, roster, round, found, list(edges), right)
+    recover(roster, found, list(edges), right)
     for place, others in edges.items():
         mine = roster.mask_keys[place]
         for other in others:
             theirs = roster.mask_keys[other]
-            secret = agree(keys[place], theirs, round, roster.name(session, other))
+            secret = agree(keys[place], theirs, roster.round, roster.name(other))
             pair = (mine, theirs) if place < other else (theirs, mine)
             # `other` added the mask if it comes first
-            yield mask_key(session, round, secret, *pair), other > place
+            yield mask_key(roster.session, roster.round, secret, *pair), other > place
 
 
 def decode_sum(session: Session, total: Words, names: Sequence[str], round: int) -> tuple[NDArray[np.int64], int]:
@@ -228,16 +211,15 @@ def decode_sum(session: Session, total: Words, names: Sequence[str], round: int)
     if spare:
         np.right_shift(signed, spare, out=signed)  # the centred residue
     weight = int(signed[-1])
-    limits: list[int] = [session.clients[name][1] for name in names]
-    if not len(names) <= weight <= sum(limits):
+    if not len(names) <= weight <= sum(session.clients[name][1] for name in names):
         raise ProtocolAbort(
-            "the sum's weight is not one that its clients can have: one of them did not keep to the protocol",
+            "the sum's weight is impossible for its clients: one of them deviated from the protocol",
             round=round,
         )
     limit, values = session.encoding.limit * weight, signed[:-1]
     if int(values.max()) > limit or int(values.min()) < -limit:
         raise EncodingOverflow(
-            "a sum exceeds what its weight allows: a client sent values beyond the encoding's limit; start a new round"
+            "a sum exceeds its weight's limit: a client sent values beyond the encoding's limit; start a new round"
         )
     integers = values.astype(np.int64)
     integers.flags.writeable = False
