@@ -14,14 +14,14 @@ from .._numeric import as_int
 from ..errors import EncodingOverflow
 from ..wire import frame
 from . import _frames
-from .slots import STATISTICAL_BITS, Slots, draw, mask, width_of
+from .slots import IDLE_BITS, STATISTICAL_BITS, Slots, hide, room, uniform
 
 if TYPE_CHECKING:
     from . import CipherArray
 
-__all__ = ["FIELDS", "ring_bits", "to_shares", "width_of_masked", "word_dtype"]
+__all__ = ["FIELDS", "places", "ring_bits", "to_shares", "word_dtype"]
 
-FIELDS = ("bits", "mask_bits", "shape", "slot_bits", "truncate")
+FIELDS = ("bits", "shape", "slot_bits", "truncate")
 
 
 def ring_bits(bits: int) -> int:
@@ -37,9 +37,9 @@ def word_dtype(bits: int) -> np.dtype[Any]:
     return np.dtype(np.uint32 if bits == 32 else np.uint64)
 
 
-def width_of_masked(mask_bits: int) -> int:
-    """Return the bits of a slot with a masked value: below twice 2^mask_bits in size, of either sign."""
-    return width_of(1 << mask_bits)
+def places(key_bits: int, width: int) -> Slots:
+    """Return the layout of slots whose top :data:`.IDLE_BITS` bits are free, under one uniform mask."""
+    return Slots(width, (room(key_bits, masked=True) + IDLE_BITS) // width)
 
 
 def to_shares(
@@ -50,24 +50,24 @@ def to_shares(
     if c.packed:
         raise ValueError("a packed array's slots are too narrow for masks: encrypt with packed=False")
     pub, declared = c.public_key, _frames.declared_bound(c, bound)
-    mask_bits = declared.bit_length() + STATISTICAL_BITS
-    truncate = as_int(truncate, "truncate", 0, mask_bits - bits)
-    slots = Slots.fitting(pub.bits, width_of_masked(mask_bits))
+    truncate = as_int(truncate, "truncate", 0, declared.bit_length() + STATISTICAL_BITS - bits)
+    # A slot holds u = v + 2^top, 0 < u < 2^(top + 1), and nothing in the IDLE_BITS above it: the slots below carry into
+    # the next one with probability 2^-64, and never borrow. What lies above a slot vanishes modulo 2^bits.
+    top = max(declared.bit_length(), truncate)
+    slots = places(pub.bits, max(top + 1 + IDLE_BITS, truncate + bits))
     if slots.count < 1:
         raise EncodingOverflow(
-            f"a mask of {mask_bits} bits does not fit a key of {pub.bits} bits: declare a bound of fewer than "
+            f"a slot of {slots.width} bits does not fit a key of {pub.bits} bits: declare a bound of fewer than "
             f"{declared.bit_length()} bits"
         )
-    masks = draw(mask_bits, c.size)
-    share = np.array([-(rho >> truncate) % (1 << bits) for rho in masks], word_dtype(bits)).reshape(c.shape)
-    header = {
-        "bits": bits,
-        "truncate": truncate,
-        "slot_bits": slots.width,
-        "mask_bits": mask_bits,
-        "shape": [int(d) for d in c.shape],
-    }
+    offset, n = 1 << (top - truncate), pub.n
+    masks = uniform(n, slots.blocks(c.size))
+    words = [-((rho >> truncate) + offset) % (1 << bits) for rho in slots.floors(masks, c.size)]
+    share = np.array(words, word_dtype(bits)).reshape(c.shape)
+    header = {"bits": bits, "truncate": truncate, "slot_bits": slots.width, "shape": [int(d) for d in c.shape]}
     if not masks:
         return share, frame.encode(frame.Kind.SHARE_REQUEST, header)
-    masked = mask(slots.shifted(c), slots.packed(masks), slots.bound, threads=threads)
-    return share, frame.encode(frame.Kind.SHARE_REQUEST, header, masked.to_bytes(slots.bound))
+    offsets = slots.packed([1 << top] * c.size)
+    moved = [(rho + more) % n for rho, more in zip(masks, offsets, strict=True)]
+    hidden = hide(slots.shifted(c), moved, threads=threads)
+    return share, frame.encode(frame.Kind.SHARE_REQUEST, header, hidden.to_bytes(hidden.bound))

@@ -1,10 +1,11 @@
 """Wide encrypted integers opened under one mask each: what the two-party protocols turn into shares.
 
 :meth:`CipherArray.to_shares <bluetusk.paillier.CipherArray.to_shares>` masks every value of an array and packs what it
-masked. Here the caller has packed values already, and one mask of 104 bits more than the whole plaintext covers all of
-them, so that a ciphertext holds almost twice as many. The results are integers ``V + rho`` and ``rho``: a value that
-begins at bit s of V is then shared as ``floor((V + rho) / 2^s)`` and ``-floor(rho / 2^s)``, modulo any power of two
-below its width, and is off by at most one unit (the carries from below).
+masked. Here the caller has packed values already. One mask rho, uniform on [0, n), covers all of them: the key holder
+opens ``w = V + rho mod n``, which is uniform on [0, n) whatever V is. It is ``V + rho`` but for a probability of
+``|V| / n``, below 2^-64. A value that begins at bit s of V is then shared as ``floor(w / 2^s)`` and
+``-floor(rho / 2^s)``, modulo any power of two below its width, and is off by at most one unit (carries and borrows from
+below).
 
 :func:`blind_nonzero` hides more: of each plaintext it reveals only whether it is zero.
 """
@@ -17,12 +18,11 @@ import gmpy2
 import numpy as np
 
 from ..encoding import FixedPoint
-from ..errors import DecryptionError, EncodingOverflow, FrameError
+from ..errors import EncodingOverflow, FrameError
 from ..modexp import powmod
 from . import encrypting, hazmat, slots
 from .array import CipherArray, encrypt_integers
 from .keys import PrivateKey, PublicKey
-from .slots import STATISTICAL_BITS
 
 __all__ = ["blind_nonzero", "mask", "open_zeros", "unmask"]
 
@@ -42,34 +42,31 @@ def mask(c: CipherArray, bits: int, *, threads: int | None = None) -> tuple[list
     Returns
     -------
     masks : list of int
-        The masks rho, uniform below ``2^(bits + 104)``.
+        The masks rho, uniform on [0, n).
     message : bytes
-        The ciphertexts of v + rho, re-randomised by r^n, for :func:`unmask`.
+        The ciphertexts of v + rho mod n, re-randomised by r^n, for :func:`unmask`.
 
     Raises
     ------
     EncodingOverflow
-        If the integers and their masks do not fit a plaintext of the key.
+        If the integers do not leave 64 bits of a plaintext of the key free.
 
     Examples
     --------
     >>> import bluetusk as bt
     >>> c = pub.encrypt([70, -3], bt.FixedPoint.integers(100))
     >>> masks, message = mask(c, 8)
-    >>> [v - rho for v, rho in zip(unmask(priv, message, 2, 8), masks)]
+    >>> [v - rho for v, rho in zip(unmask(priv, message, 2), masks)]
     [70, -3]
     """
     if bits > slots.room(c.public_key.bits, masked=True):
         raise EncodingOverflow(f"{bits} bits and a mask do not fit a key of {c.public_key.bits} bits: use a larger key")
-    masks = slots.draw(bits + STATISTICAL_BITS, c.size)
-    limit = 1 << (bits + STATISTICAL_BITS + 1)
-    known = slots.tightened(c, 1 << bits)
-    return masks, slots.mask(known, masks, limit, threads=threads).to_bytes(limit)
+    masks = slots.uniform(c.public_key.n, c.size)
+    hidden = slots.hide(c, masks, threads=threads)
+    return masks, hidden.to_bytes(hidden.bound)
 
 
-def unmask(
-    priv: PrivateKey, message: bytes | memoryview, count: int, bits: int, *, threads: int | None = None
-) -> list[int]:
+def unmask(priv: PrivateKey, message: bytes | memoryview, count: int, *, threads: int | None = None) -> list[int]:
     """Open what :func:`mask` sent: the key holder's side.
 
     Parameters
@@ -78,7 +75,7 @@ def unmask(
         The key of the array.
     message : bytes-like
         From the evaluator.
-    count, bits : int
+    count : int
         What the two sides agreed on.
     threads : int, optional
         Overrides :func:`bluetusk.set_num_threads`.
@@ -86,28 +83,23 @@ def unmask(
     Returns
     -------
     list of int
-        The masked values.
+        The masked values, in [0, n). None of them can be told from a random number, so there is no range to check.
 
     Raises
     ------
-    DecryptionError
-        If the message does not decrypt to masked values.
     FrameError, InvalidKey, InvalidCiphertext
         If the message is malformed, for another key, or holds an invalid ciphertext.
 
     Examples
     --------
-    >>> unmask(priv, b"", 2, 8)
+    >>> unmask(priv, b"", 2)
     Traceback (most recent call last):
         ...
     bluetusk.errors.FrameError: frame is truncated: 0 bytes are fewer than its fixed header of 20
     """
-    c = received(message, priv.public_key, count, bits + STATISTICAL_BITS + 1, threads=threads)
-    values = slots.opened(priv, c, threads=threads)
-    least, most = -(1 << bits), (1 << (bits + STATISTICAL_BITS)) + (1 << bits)
-    if not all(least < v < most for v in values):
-        raise DecryptionError("a masked value is out of its range")
-    return values
+    pub = priv.public_key
+    c = received(message, pub, count, pub.bits, threads=threads)
+    return [v % pub.n for v in slots.opened(priv, c, threads=threads)]
 
 
 def blind_nonzero(c: CipherArray) -> bytes:

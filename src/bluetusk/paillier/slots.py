@@ -29,10 +29,25 @@ from ._ufunc import joined
 if TYPE_CHECKING:
     from . import CipherArray, PrivateKey
 
-__all__ = ["STATISTICAL_BITS", "Slots", "draw", "mask", "opened", "room", "tightened", "width_of"]
+__all__ = [
+    "IDLE_BITS",
+    "STATISTICAL_BITS",
+    "Slots",
+    "draw",
+    "hide",
+    "mask",
+    "opened",
+    "room",
+    "tightened",
+    "uniform",
+    "width_of",
+]
+
+IDLE_BITS = 64
+"""Bits that stay free above a plaintext under a uniform mask: their sum wraps modulo n with probability below 2^-64."""
 
 STATISTICAL_BITS = 104
-"""Bits by which a mask is longer than the values it hides: its opener tells two values apart with advantage 2^-104."""
+"""Bits by which a mask that is not uniform modulo n is longer than what it hides (:meth:`.RingArray.to_bytes`)."""
 
 
 def width_of(bound: int, *, signed: bool = True, spare: int = 0) -> int:
@@ -47,14 +62,14 @@ def width_of(bound: int, *, signed: bool = True, spare: int = 0) -> int:
 
 
 def room(key_bits: int, *, masked: bool = False) -> int:
-    """Return how many bits of a plaintext slots may fill; `masked` leaves room for one mask over all of them.
+    """Return how many bits of a plaintext slots may fill; with `masked` :data:`IDLE_BITS` stay free above them.
 
     Examples
     --------
     >>> room(2048), room(2048, masked=True)
-    (2046, 1941)
+    (2046, 1983)
     """
-    return key_bits - 2 - (STATISTICAL_BITS + 1 if masked else 0)
+    return key_bits - 1 - IDLE_BITS if masked else key_bits - 2
 
 
 @dataclass(frozen=True)
@@ -155,6 +170,46 @@ def draw(bits: int, count: int) -> list[int]:
     return [int.from_bytes(data[i : i + width], "little") & low for i in range(0, len(data), width)]
 
 
+def uniform(n: int, count: int) -> list[int]:
+    """Return masks: integers uniform on [0, n)."""
+    masks: list[int] = []
+    while len(masks) < count:
+        masks += [rho for rho in draw(n.bit_length(), count - len(masks)) if rho < n]
+    return masks
+
+
+def hide(c: CipherArray, masks: Sequence[int], *, threads: int | None = None) -> CipherArray:
+    """Add a mask that is uniform modulo n to each plaintext, and multiply by r^n with a fresh unit r.
+
+    What the key holder opens is uniform on [0, n) and independent of the plaintext, whatever it had encrypted: also for
+    a plaintext beyond every bound. The ciphertext is a uniform encryption of it if gcd(n, phi(n)) = 1
+    (:mod:`.proofs`).
+
+    Parameters
+    ----------
+    c : CipherArray, shape (k,)
+        Of integers.
+    masks : sequence of int
+        From :func:`uniform`, one for each ciphertext.
+    threads : int, optional
+        Overrides :func:`bluetusk.set_num_threads`.
+
+    Returns
+    -------
+    CipherArray
+        To leave by ``to_bytes()``; its bound is the key's capacity.
+
+    Examples
+    --------
+    >>> import bluetusk as bt
+    >>> masks = uniform(pub.n, 1)
+    >>> (opened(priv, hide(pub.encrypt([-3], bt.FixedPoint.integers(9)), masks))[0] - masks[0]) % pub.n == pub.n - 3
+    True
+    """
+    n = c.public_key.n
+    return _blinded(c, [rho - n if rho > n // 2 else rho for rho in masks], c._capacity(), threads)
+
+
 def mask(c: CipherArray, masks: Sequence[int] | None, bound: int, *, threads: int | None = None) -> CipherArray:
     """Add a mask to each encrypted integer, and multiply by r^n with a fresh unit r.
 
@@ -192,14 +247,19 @@ def mask(c: CipherArray, masks: Sequence[int] | None, bound: int, *, threads: in
     >>> slots.signed(opened(priv, c), 2)
     [70, -3]
     """
+    if (reached := c.bound + max(masks or (), default=0)) > bound:
+        raise EncodingOverflow(f"masked values have {reached.bit_length()} bits, but bound has {bound.bit_length()}")
+    return _blinded(c, [0] * c.size if masks is None else masks, bound, threads)
+
+
+def _blinded(c: CipherArray, masks: Sequence[int], bound: int, threads: int | None) -> CipherArray:
+    """Add integers of at most the key's capacity in size, and multiply by r^n."""
     pub, n = c.public_key, c.size
     kernel, mont = pub._kernel, pub._kernel.mont
-    if masks is not None and len(masks) != n:
+    if len(masks) != n:
         raise ValueError(f"masks has {len(masks)} numbers for {n} ciphertexts: give one for each")
-    values = np.zeros(n, dtype=object)
-    values[:] = [0] * n if masks is None else masks
-    if (reached := c.bound + max(values.tolist(), default=0)) > bound:
-        raise EncodingOverflow(f"masked values have {reached.bit_length()} bits, but bound has {bound.bit_length()}")
+    values = np.empty(n, dtype=object)
+    values[:] = masks
     rows = encrypting.residue_rows(pub, values, None)
     plain = gathered(c._store, c._flat(), threads=threads)
 

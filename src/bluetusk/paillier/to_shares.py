@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from .._numeric import as_array, as_int, refuse_masks
 from ..encoding import FixedPoint
-from ..errors import DecryptionError, EncodingOverflow, FrameError
+from ..errors import EncodingOverflow, FrameError
 from ..wire import frame
 from . import _bounds, encrypting
 from ._base import CipherBase
-from ._share_request import FIELDS, ring_bits, to_shares, width_of_masked, word_dtype
+from ._share_request import FIELDS, places, ring_bits, to_shares, word_dtype
 from .array import CipherArray, encrypt_integers
 from .keys import PrivateKey, PublicKey
-from .slots import STATISTICAL_BITS, Slots, draw, mask, opened
+from .slots import STATISTICAL_BITS, Slots, draw, mask, opened, width_of
 
 __all__ = ["RingArray", "encrypt_share", "open_shares", "to_shares"]
 
@@ -59,7 +59,7 @@ def open_shares(
     Raises
     ------
     DecryptionError
-        If the message does not decrypt to masked values.
+        If the message has an earlier form (with a mask for each value) and does not decrypt to masked values.
     FrameError, InvalidKey, InvalidCiphertext
         If the message is malformed, for another key, or holds an invalid ciphertext.
 
@@ -74,16 +74,18 @@ def open_shares(
     if not isinstance(priv, PrivateKey):
         raise TypeError(f"priv must be a PrivateKey, not {type(priv).__name__}")
     got = frame.decode(message, frame.Kind.SHARE_REQUEST)
-    frame.check_fields(got.header, FIELDS)
+    frame.check_fields(got.header, FIELDS, ("mask_bits",))
     pub = priv.public_key
     bits = frame.field(got.header, "bits", int, low=32, high=64)
-    mask_bits = frame.field(got.header, "mask_bits", int, low=STATISTICAL_BITS, high=pub.bits)
-    slot_bits = frame.field(got.header, "slot_bits", int, low=STATISTICAL_BITS, high=pub.bits)
-    truncate = frame.field(got.header, "truncate", int, low=0, high=mask_bits)
+    slot_bits = frame.field(got.header, "slot_bits", int, low=bits, high=pub.bits)
+    truncate = frame.field(got.header, "truncate", int, low=0, high=slot_bits - bits)
     shape = frame.shape_field(got.header)
-    slots = Slots.fitting(pub.bits, slot_bits)
-    if bits not in (32, 64) or slot_bits != width_of_masked(mask_bits) or slots.count < 1:
-        raise FrameError("frame fields 'bits', 'mask_bits' and 'slot_bits' disagree")
+    earlier = "mask_bits" in got.header  # a mask for each value, 104 bits longer than the bound
+    slots = Slots.fitting(pub.bits, slot_bits) if earlier else places(pub.bits, slot_bits)
+    if bits not in (32, 64) or slots.count < 1:
+        raise FrameError("frame fields 'bits' and 'slot_bits' disagree")
+    if earlier and slot_bits != width_of(1 << frame.field(got.header, "mask_bits", int, low=0, high=pub.bits)):
+        raise FrameError("frame fields 'mask_bits' and 'slot_bits' disagree")
     count = math.prod(shape)
     if count == 0:
         if got.payload:
@@ -92,10 +94,8 @@ def open_shares(
     c = CipherArray.from_bytes(got.payload, pub, threads=threads)
     if c.packed or c.shape != (slots.blocks(count),):
         raise FrameError(f"{count} values in {slots.count} slots do not fill ciphertexts of shape {c.shape}")
-    values = slots.signed(opened(priv, c, threads=threads), count)
-    beyond = 1 << (mask_bits - STATISTICAL_BITS)
-    if not all(-beyond <= value < (1 << mask_bits) + beyond for value in values):
-        raise DecryptionError("a masked value is out of its range")
+    blocks = opened(priv, c, threads=threads)
+    values = slots.signed(blocks, count) if earlier else slots.floors([block % pub.n for block in blocks], count)
     return np.array([(value >> truncate) % (1 << bits) for value in values], word_dtype(bits)).reshape(shape)
 
 

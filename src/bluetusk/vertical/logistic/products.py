@@ -14,7 +14,8 @@ shares of X v. Three forms, each with many values to a ciphertext before it is m
 **Bounds.** Shares are centred words, below 2^95 in size. A place is wide enough for any sum in it, with a sign and one
 bit to spare, so the places of a plaintext V below the top never reach it: ``|V| < 2^(l places - 1)``. A place begins at
 a bit s; ``floor(V / 2^s)`` modulo 2^96 is its value, or one less where the places below it are negative (the places
-above vanish, because l >= 96). See :mod:`bluetusk.paillier.masked` for the mask and the one unit that it may add.
+above vanish, because l >= 96). See :mod:`bluetusk.paillier.masked` for the mask, which is uniform modulo n, and the one
+unit that it may add.
 """
 
 from __future__ import annotations
@@ -91,12 +92,12 @@ def encrypted_packed(priv: PrivateKey, share: Ring, layout: Slots) -> bytes:
 
 def open_places(priv: PrivateKey, message: bytes | memoryview, n: int, layout: Slots) -> Ring:
     """Open n values, ``layout.count`` to a ciphertext, from the message of ``rows_times`` or ``values_times``."""
-    return words(layout.floors(unmask(priv, message, layout.blocks(n), layout.bits), n))
+    return words(layout.floors(unmask(priv, message, layout.blocks(n)), n))
 
 
 def open_columns(priv: PrivateKey, message: bytes | memoryview, n: int, layout: Slots) -> Ring:
     """Open n values, one to a ciphertext in the middle place, from the message of ``columns_times``."""
-    return words(v >> (layout.width * (layout.count - 1)) for v in unmask(priv, message, n, layout.bits))
+    return words(v >> (layout.width * (layout.count - 1)) for v in unmask(priv, message, n))
 
 
 # --- the side of the party that has the rows ---
