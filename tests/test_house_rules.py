@@ -267,6 +267,7 @@ OWN_ARRAYS = {
     "federated/noise/sampler.py": 1,
     "federated/secagg/_ids.py": 1,
     "federated/secagg/server/shares.py": 2,
+    "paillier/_share_request.py": 1,
     "paillier/_bounds.py": 2,
     "paillier/encrypting.py": 2,
     "paillier/_ufunc.py": 1,

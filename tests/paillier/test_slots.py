@@ -37,8 +37,8 @@ def test_what_leaves_fits_the_key_masked_or_not(key_bits, width):
     for masked in (False, True):
         for crossed in (False, True):
             layout = Slots.fitting(key_bits, width, masked=masked, crossed=crossed)
-            assert layout.bits <= key_bits - 2 - 105 * masked
-            assert layout.bits + (1 + crossed) * width > key_bits - 2 - 105 * masked  # not one more
+            assert layout.bits <= key_bits - 2 - 63 * masked
+            assert layout.bits + (1 + crossed) * width > key_bits - 2 - 63 * masked  # not one more
     assert Slots.fitting(2048, 2047).count == 0
 
 

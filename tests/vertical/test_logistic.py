@@ -707,13 +707,13 @@ def test_spoilt_set_ups_are_refused(monkeypatch, change):
 
 
 def seen(monkeypatch, xg, xh, y, **options):
-    """All that each party decrypts in a training, as fractions of the range of their masks: (guest's, host's)."""
+    """All that each party decrypts in a training, each number with n: (guest's, host's)."""
     views = {}
     inner = masked.unmask
 
-    def unmask(priv, message, count, bits, **kwargs):
-        values = inner(priv, message, count, bits, **kwargs)
-        views.setdefault(priv.public_key.fingerprint, []).extend((v, bits) for v in values)
+    def unmask(priv, message, count, **kwargs):
+        values = inner(priv, message, count, **kwargs)
+        views.setdefault(priv.public_key.fingerprint, []).extend((v, int(priv.public_key.n)) for v in values)
         return values
 
     with monkeypatch.context() as patch:
@@ -731,8 +731,8 @@ def distance(values):
 
 def features_of(view):
     """Numbers that are uniform if the masks are: the top of what was opened, and each 64 bits below it."""
-    top = [(v >> (bits + 40)) / 2.0**64 for v, bits in view]
-    low = [(v >> s & (2**64 - 1)) / 2.0**64 for v, bits in view for s in range(0, bits + 20, 64)]
+    top = [v / n for v, n in view]
+    low = [(v >> s & (2**64 - 1)) / 2.0**64 for v, n in view for s in range(0, n.bit_length() - 128, 64)]
     return top, low
 
 
@@ -753,8 +753,8 @@ def test_what_is_decrypted_is_uniform_whatever_the_rows(monkeypatch, extreme):
 
 def test_masks_that_are_too_short_are_noticed(monkeypatch):
     """A planted leak: the statistic above must see it."""
-    inner = slots.draw
-    monkeypatch.setattr(slots, "draw", lambda bits, count: inner(bits - 2, count))
+    inner = slots.uniform
+    monkeypatch.setattr(slots, "uniform", lambda n, count: inner(n // 4, count))
     x = np.full((24, 5), 63.0)
     views = seen(monkeypatch, x[:, :2], x[:, 2:], np.arange(24) % 2, batch_size=4, epochs=1, learning_rate=2.0**-10)
     assert all(distance(features_of(view)[0]) > 3 for view in views)

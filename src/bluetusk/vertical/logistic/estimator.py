@@ -121,13 +121,12 @@ class LogisticRegression(Estimator):
     -----
     **What each side learns.** Weights, scores, residuals, gradients, losses and the sums on the way to them are shared
     modulo 2^96 for the whole training: each party sees uniform numbers, and ciphertexts under the other's key. What it
-    decrypts is masked by 104 bits more than the value has, and re-randomised so that the encryptor cannot solve
-    for what was computed. At the end each party learns its own coefficients; both learn after each epoch but the first
-    whether the training goes on, and nothing else of the loss; the host learns the parameters of the training, both
-    learn the number of rows and of the other's columns. With `calibrate`, and at :meth:`predict_proba`, the guest
-    learns the joint score of each of these rows and so, by subtracting its own part, the host's part: many of them
-    reveal the host's columns in part, which the host's policy must allow. The parties are assumed to follow the
-    protocol.
+    decrypts is masked uniformly modulo n, and re-randomised so that the encryptor cannot solve for what was computed.
+    At the end each party learns its own coefficients; both learn after each epoch but the first whether the training
+    goes on, and nothing else of the loss; the host learns the parameters of the training, both learn the number of rows
+    and of the other's columns. With `calibrate`, and at :meth:`predict_proba`, the guest learns the joint score of each
+    of these rows and so, by subtracting its own part, the host's part: many of them reveal the host's columns in part,
+    which the host's policy must allow. The parties are assumed to follow the protocol.
 
     The form is that of CAESAR [1]_ and of FATE's SSHE-LR; packing, fixed point and the size of steps are in
     ``docs/how-to/logistic.md``. Rank rows by their scores: probabilities are a monotone function of them.
