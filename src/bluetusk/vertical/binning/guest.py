@@ -28,6 +28,7 @@ from ...paillier.keys import PrivateKey
 from ...tasks import BINNING
 from ...wire.frame import field
 from ..protocol.job import PARTS, part_of
+from ..protocol.keys import key_parts
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.state import inputs_of, pack_state, unpack_state
 from .bins import information_value, monotone_groups, weights_of_evidence
@@ -122,7 +123,7 @@ class GuestJob:
             link.authorise(BINNING.purpose, ["label"], n, min_rows=self._min_rows)
         priv = ephemeral_key(self._key_size)
         for link in links:
-            link.send("labels", {"rows": n, "min_rows": self._min_rows}, [priv.public_key.to_bytes()])
+            link.send("labels", {"rows": n, "min_rows": self._min_rows}, key_parts(priv, link, BINNING.name))
             link.count("rows", n)
         self._shapes = [self._shape_of(link) for link in links]
         self._priv = priv

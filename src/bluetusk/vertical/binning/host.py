@@ -15,6 +15,7 @@ from ...paillier.slots import mask
 from ...tasks import BINNING
 from ...wire.frame import field
 from ..protocol.job import PARTS, part_of
+from ..protocol.keys import peer_key
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.state import inputs_of, pack_state, unpack_state
 from ..tables.columns import Table
@@ -74,7 +75,7 @@ class HostJob:
             self._learn(link)
 
     def _open(self, link: Link) -> None:
-        message = link.receive("labels", ("rows", "min_rows"), parts=1)
+        message = link.receive("labels", ("rows", "min_rows"), parts=KEY_PARTS)
         rows = field(message.fields, "rows", int, low=1, high=MAX_ROWS)
         if rows != self._rows:
             link.abort("the tables have different numbers of rows")
@@ -86,7 +87,7 @@ class HostJob:
             link.abort("there are fewer rows than min_rows")
             raise ProtocolAbort(f"there are {rows} rows, fewer than min_rows={min_rows}: lower it at both parties")
         link.authorise(BINNING.purpose, self._names, rows, min_rows=min_rows)
-        pub = PublicKey.from_bytes(message.parts[0])
+        pub = peer_key(message.parts, link, BINNING.name)
         bins, codes = self._cut_all(min_rows)
         shown = self._names if self._show_names else [f"x{j}" for j in range(len(bins))]
         link.send(

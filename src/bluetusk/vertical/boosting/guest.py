@@ -16,6 +16,7 @@ from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...paillier.keys import PrivateKey
 from ...tasks import BOOSTING
 from ...wire.frame import Kind, encode, field
+from ..protocol.keys import key_parts
 from ..protocol.link import Link, array_bytes
 from ..protocol.state import inputs_of, state_of
 from .arrays import described, joined, parted
@@ -136,7 +137,7 @@ class GuestJob:
         priv = ephemeral_key(self.settings.key_size)
         for number, link in enumerate(links, 1):
             fields = {"rows": rows, "host": number, "settings": self.settings.agreed()}
-            link.send("offer", fields, [priv.public_key.to_bytes()])
+            link.send("offer", fields, key_parts(priv, link, BOOSTING.name))
         for link in links:
             theirs = field(link.receive("ready", ["rows"], parts=0).fields, "rows", int)
             if theirs != rows:

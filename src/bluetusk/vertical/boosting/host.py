@@ -16,6 +16,7 @@ from ...paillier.array import CipherArray
 from ...paillier.keys import PublicKey
 from ...tasks import BOOSTING
 from ...wire.frame import Kind, encode, field
+from ..protocol.keys import KEY_PARTS, peer_key
 from ..protocol.link import Link, array_from
 from ..protocol.state import inputs_of, state_of
 from .buckets import Allowed, Buckets, Cuts, counted, offered
@@ -108,13 +109,13 @@ class HostJob:
 
     def _offer(self, link: Link) -> None:
         rows = len(self.codes)
-        message = link.receive("offer", ["rows", "host", "settings"], parts=1)
+        message = link.receive("offer", ["rows", "host", "settings"], parts=KEY_PARTS)
         theirs = field(message.fields, "rows", int, low=1)
         field(message.fields, "host", int, low=1, high=1 << 14)
         self.settings.check_agreed(field(message.fields, "settings", dict), link.peer)
         if theirs != rows:
             raise ProtocolAbort(f"the guest has {theirs} rows, this host {rows}: align them first", party=link.peer)
-        pub = PublicKey.from_bytes(message.parts[0])
+        pub = peer_key(message.parts, link, BOOSTING.name)
         if pub.bits != self.settings.key_size:
             raise ProtocolAbort(f"the guest's key has {pub.bits} bits, not {self.settings.key_size}", party=link.peer)
         if not self.layout.slots(pub).count:

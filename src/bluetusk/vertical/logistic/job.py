@@ -29,6 +29,7 @@ from ...paillier import PrivateKey, PublicKey
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...tasks import LOGISTIC, LOGISTIC_SCORES
 from ...wire.frame import Kind, check_fields, decode, encode, field
+from ..protocol.keys import KEY_PARTS, key_parts, peer_key
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.state import inputs_of
 from . import products, ring
@@ -321,16 +322,16 @@ class LogisticJob:
     def _set_up(self, link: Link) -> None:
         rows, columns = len(self.table), len(self.names)
         key = ephemeral_key(self.key_size)
-        parts = [key.public_key.to_bytes()]
+        parts = key_parts(key, link, LOGISTIC.name)
         about = {"rows": rows, "columns": columns}
         if self.leader:
             config, seed = self._agreed, self.seed
             about["columns"] += config.intercept
             self._authorise(link, config)
             link.send("setup", about | {"config": config.to_fields(), "seed": seed}, parts)
-            got = link.receive("setup", ["rows", "columns"], parts=1)
+            got = link.receive("setup", ["rows", "columns"], parts=KEY_PARTS)
         else:
-            got = link.receive("setup", ["rows", "columns", "config", "seed"], parts=1)
+            got = link.receive("setup", ["rows", "columns", "config", "seed"], parts=KEY_PARTS)
             config = Config.from_fields(field(got.fields, "config", dict))
             seed = field(got.fields, "seed", bytes, length=SEED_BYTES)
             if self.due is not None and seed != self.due:
@@ -342,7 +343,7 @@ class LogisticJob:
                 f"this party has {rows} rows, the other {got.fields['rows']}: align them first", party=link.peer
             )
         theirs = field(got.fields, "columns", int, low=1, high=MOST_COLUMNS + 1)
-        peer = PublicKey.from_bytes(got.parts[0])
+        peer = peer_key(got.parts, link, LOGISTIC.name)
         link.count("rows", rows)
         self.config, self.seed, self.key, self.peer = config, seed, key, peer
         self._prepare()
