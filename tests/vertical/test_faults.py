@@ -349,7 +349,8 @@ def test_one_run_that_meets_every_fault(case, undisturbed, tmp_path):
         for process in (host, guest):
             process.kill()
     assert "no sign of life from 'guest'" in lines["host"]
-    assert "no sign of life from 'host'" in lines["guest"]
+    # what the host sent at its end may have reached the sleeping guest's socket
+    assert re.search("no sign of life from 'host'|the other party gave up", lines["guest"])
     logs_hold(mine)
     edit(network / "party.toml", "patience = 6", "patience = 60")
     edit(bank / "party.toml", "patience = 6", "patience = 60")

@@ -242,63 +242,15 @@ def test_only_the_first_reason_is_sent() -> None:
     assert there.channel._in.empty()  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("late", ["guest", "host"])
-@pytest.mark.parametrize("failure", ["before", "in"])
-def test_after_a_refusal_both_may_begin_again(failure: str, late: str) -> None:
-    """Whoever begins again first waits for the other's abort, and reads nothing that was sent before it."""
-    here, there = local_links(seconds=20)
-    got: dict[str, list[object]] = {"guest": [], "host": []}
-
-    def guest() -> None:
-        for ids in ([f"id{i}" for i in range(40)] if failure == "in" else ["a", "a"], ["a", "b"]):
-            try:
-                got["guest"].append(blacklist_query(ids, link=here).listed.tolist())
-            except (ProtocolAbort, ValueError) as error:
-                got["guest"].append(type(error))
-            if late == "guest":
-                time.sleep(0.3)
-
-    def host() -> None:
-        for _ in range(2):
-            try:
-                got["host"].append(blacklist_serve(["b", "c"], link=there, limit=10))
-            except (PolicyRefused, ProtocolAbort) as error:
-                got["host"].append(type(error))
-            if late == "host":
-                time.sleep(0.3)
-
-    sides = [threading.Thread(target=side) for side in (guest, host)]
-    for side in sides:
-        side.start()
-    for side in sides:
-        side.join(30)
-    assert got["guest"] == [ProtocolAbort if failure == "in" else ValueError, [False, True]]
-    assert got["host"] == [PolicyRefused if failure == "in" else ProtocolAbort, 2]
-
-
-def test_both_may_fail_at_once_and_begin_again() -> None:
-    here, there = local_links(seconds=20)
-    for role, link in (("guest", here), ("host", there)):
-        with pytest.raises(ValueError, match="same id"):
-            intersect(["a", "a"], role=role, link=link)
-    common = []
-    sides = [
-        threading.Thread(target=lambda role=role, link=link: common.append(intersect(["a"], role=role, link=link)))
-        for role, link in (("guest", here), ("host", there))
-    ]
-    for side in sides:
-        side.start()
-    for side in sides:
-        side.join(30)
-    assert len(common) == 2
-
-
-def test_a_peer_that_never_begins_again_is_waited_for_no_longer_than_for_a_message() -> None:
-    here, _ = local_links(seconds=0.3)
+def test_after_a_refusal_both_ends_refuse_at_once() -> None:
+    here, there = local_links()
     with pytest.raises(ValueError, match="same id"):
         intersect(["a", "a"], role="guest", link=here)
-    with pytest.raises(ProtocolAbort, match="no message came"):
-        intersect(["a"], role="guest", link=here)
+    with pytest.raises(ProtocolAbort, match="an error on its side"):
+        intersect(["b"], role="host", link=there)
+    for role, link in (("guest", here), ("host", there)):
+        with pytest.raises(ProtocolAbort, match="gave up on this link before: make a new one"):
+            intersect(["b"], role=role, link=link)
 
 
 def test_what_fails_after_the_job_is_not_told() -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...errors import BluetuskError, FrameError, ProtocolAbort
-from ...wire.frame import Frame, Kind, check_fields, decode, encode, field
+from ...wire.frame import Kind, check_fields, decode, encode, field
 
 __all__ = ["Channel", "Link", "Message", "Observer", "Rewind", "Watcher", "array_bytes", "array_from", "local_links"]
 
@@ -177,13 +177,10 @@ class Link:
         self.bytes_sent = self.bytes_received = 0
         self._task, self._step = "", 0
         self._sent = self._received = 0
-        self._told = self._heard = False  # this party's abort, and the peer's, since a task last began
+        self._ended = False
 
     def scope(self, task: str, step: int) -> None:
         """Begin a step of a task; both parties call this at the same point of their programs.
-
-        After either party gave up, both have to begin a task again. Each abort is answered by one, so that a party can
-        discard what the peer had sent before it gave up: this waits for the peer's abort.
 
         Parameters
         ----------
@@ -194,19 +191,16 @@ class Link:
 
         Raises
         ------
-        FrameError, ProtocolAbort
-            If what comes in place of the peer's abort is not a message of a link, or nothing comes.
+        ProtocolAbort
+            If either party has given up: what it left unread would be taken for messages of this step.
 
         Examples
         --------
         >>> here, there = local_links()
         >>> here.scope("example", 0)
         """
-        if self._told or self._heard:
-            self.abort("it begins again")
-            while not self._heard:
-                self._next()
-            self._told = self._heard = False
+        if self._ended:
+            raise ProtocolAbort("a party gave up on this link before: make a new one (or a new Party) at both parties")
         self._task, self._step = task, step
         self._sent = self._received = 0
 
@@ -279,10 +273,17 @@ class Link:
         >>> bytes(there.receive("hello", parts=1).parts[0])
         b'abc'
         """
-        got = self._next()
+        data = self.channel.recv()
+        self.bytes_received += len(data)
+        self.observer.passed(peer=self.peer, task=self._task, sent=False, frame=data)
+        got = decode(data, Kind.VERTICAL, max_payload=MAX_PAYLOAD)
+        check_fields(got.header, _HEADER)
+        if field(got.header, "from", str) != self.peer:
+            raise FrameError(f"the message is not from {self.peer!r}")
         said = field(got.header, "topic", str, high=64)
         if said == "abort":
             reason = field(field(got.header, "fields", dict), "reason", str, high=200)
+            self._ended = True
             raise ProtocolAbort(f"the other party gave up: {reason!r}", party=self.peer)
         due: dict[str, Any] = {"topic": topic, "task": self._task, "step": self._step, "seq": self._received}
         for name, value in due.items():
@@ -303,20 +304,8 @@ class Link:
         ends = np.cumsum([0, *lengths]).tolist()
         return Message(body, [got.payload[a:b] for a, b in itertools.pairwise(ends)])
 
-    def _next(self) -> Frame:
-        """Return the peer's next message, whatever it is about; note if it is an abort."""
-        data = self.channel.recv()
-        self.bytes_received += len(data)
-        self.observer.passed(peer=self.peer, task=self._task, sent=False, frame=data)
-        got = decode(data, Kind.VERTICAL, max_payload=MAX_PAYLOAD)
-        check_fields(got.header, _HEADER)
-        if field(got.header, "from", str) != self.peer:
-            raise FrameError(f"the message is not from {self.peer!r}")
-        self._heard = self._heard or got.header["topic"] == "abort"
-        return got
-
     def abort(self, reason: str) -> None:
-        """Tell the peer that this party gives up; once, until a task begins again. Answers the peer's abort, too.
+        """Tell the peer that this party gives up, unless either has done so before. The link is of no use after it.
 
         Parameters
         ----------
@@ -332,9 +321,9 @@ class Link:
             ...
         bluetusk.errors.ProtocolAbort: the other party gave up: 'too few rows' (party at fault: guest)
         """
-        if not self._told:
+        if not self._ended:
             self.send("abort", {"reason": reason[:200]})
-            self._told = True
+            self._ended = True
 
     def authorise(self, purpose: str, columns: Sequence[str], rows: int, **details: Any) -> None:
         """Ask this party's observer to allow a use of its data; if it refuses, tell the peer and raise its error.
