@@ -13,6 +13,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+# Before pytest imports a file of a package: its importlib mode would run the __init__ of a package that the parent has
+# imported a second time, and that second module lacks the submodules as attributes.
+import bluetusk.vertical  # noqa: F401
+
 # No deadline: a busy machine is no failure. The nightly run looks further where a test does not fix its own number.
 settings.register_profile("push", deadline=None)
 settings.register_profile("nightly", deadline=None, max_examples=5000)

@@ -324,9 +324,9 @@ def attack(name: str, members: list[tuple[str, bytes]], tree: Path, abi: str, pl
     extra = {**dict(members), "bluetusk/extra.py": b""}
     resign(extra, info)
     refuse("a member more", "bluetusk/extra.py", name, list(extra.items()))
-    less = {each: data for each, data in members if each != "bluetusk/cli/main.py"}
+    less = {each: data for each, data in members if each != "bluetusk/cli/info.py"}
     resign(less, info)
-    refuse("a member less", "bluetusk/cli/main.py", name, list(less.items()))
+    refuse("a member less", "bluetusk/cli/info.py", name, list(less.items()))
     refuse("a member twice", "twice", name, [*members, members[0]])
     metadata = [
         ("Name", r"^Name: .*", "Name: other"),
@@ -354,12 +354,12 @@ def attack(name: str, members: list[tuple[str, bytes]], tree: Path, abi: str, pl
         ("entry_points.txt", "entry_points.txt", r"\Z", "pip = bluetusk.cli:main\n"),
         ("top_level.txt", "top_level.txt", r"\Z", "numpy\n"),
         ("RECORD", "RECORD is wrong", r"sha256=.", "sha256=_"),
-        ("RECORD", "RECORD names other", r"^bluetusk/cli\.py,.*\n", ""),
+        ("RECORD", "RECORD names other", r"^bluetusk/cli/info\.py,.*\n", ""),
         *((f"licenses/{each}", "is not the sdist's", r"\Z", "\n") for each in LICENCES),
     ]
     for member, why, old, new in texts:
         spoil(f"{member}: {new!r}", why, f"{info}/{member}", line(old, new))
-    for member in ("bluetusk/cli/main.py", "bluetusk/_kernels/ring.pyi", "bluetusk/py.typed"):
+    for member in ("bluetusk/cli/info.py", "bluetusk/_kernels/ring.pyi", "bluetusk/py.typed"):
         spoil(member, "is not the sdist's", member, lambda data: data + b"\n")
     needed = next(each.encode() for each in sorted(libc) if b"\0%s\0" % each.encode() in dict(members)[module])
     modules: list[tuple[str, str, Callable[[bytes], bytes]]] = [

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from bluetusk.tasks import TASKS
 from bluetusk.wire.frame import Kind
 
 ROOT = Path(__file__).parents[1]
@@ -161,6 +162,12 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert dead_links(page) == []
 
 
+@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")), ids=lambda page: page.name)
+def test_pages_named_in_code_spans_exist(page: Path) -> None:
+    """The site makes links of them (``.ci/docs_site.py``)."""
+    assert [name for name in re.findall(r"`(docs/[\w/-]+\.md)`", page.read_text()) if not (ROOT / name).exists()] == []
+
+
 def test_a_dead_link_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     (tmp_path / "there.md").write_text("# One heading, two words\n")
@@ -189,6 +196,12 @@ def test_fences_come_in_pairs(page: Path) -> None:
 def test_a_loose_fence_is_found() -> None:
     assert loose_fences("```sh\nls\n```\ntext\n```\n\n```python\n1\n```\n") == ["```"]
     assert loose_fences("```python\n1\n") == ["```python"]
+
+
+def test_the_page_on_what_is_revealed_has_all_tasks() -> None:
+    page = (DOCS / "explanation" / "reveals.md").read_text()
+    rows = [f"| {task.title} | {task.guest} | {task.host} | {task.reveals} |" for task in TASKS]
+    assert "\n".join(rows) in page
 
 
 # ------------------------------------------------------------------------------------------------------ diagrams

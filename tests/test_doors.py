@@ -131,8 +131,8 @@ def circles(texts: Mapping[str, str]) -> list[list[str]]:
                 out.add(target)
             elif f"{whole}.__init__" in texts or f"{base}.__init__" in texts:
                 target = f"{whole}.__init__" if f"{whole}.__init__" in texts else f"{base}.__init__"
-                if id(node) not in types and not module.endswith("__init__"):
-                    out.add(target) if not inside(package_of(module), package_of(target)) else None
+                if id(node) not in types and target != module:
+                    out.add(target)
     return [sorted(part) for part in components(edges) if len(part) > 1]
 
 
@@ -222,6 +222,11 @@ def test_a_planted_circle_is_seen(back: str) -> None:
     assert circles({**planted, "bluetusk.a.back": back}) == [["bluetusk.a.back", "bluetusk.b.planted"]]
 
 
+def test_a_planted_circle_through_the_own_package_is_seen() -> None:
+    texts = {"bluetusk.a.__init__": "from .planted import y", "bluetusk.a.planted": "from . import z"}
+    assert circles(texts) == [["bluetusk.a.__init__", "bluetusk.a.planted"]]
+
+
 def test_types_may_come_through_a_package() -> None:
     back = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ..b import y"
     planted = {"bluetusk.b.__init__": "from .planted import y", "bluetusk.b.planted": "from ..a.back import f\ny = 1"}
@@ -278,3 +283,34 @@ def test_the_files_that_answer_questions_exist() -> None:
     named = re.findall(r"`((?:src|csrc)/[\w/.]+)`", section("Where is it?"))
     assert len(named) >= 15
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+DYNAMIC = re.compile(
+    r"\b(import_module|__import__|attrgetter|methodcaller)\b|\b(vars|__dict__)\b[^\n]{0,20}\[.{0,2}_[a-z]"
+)
+KNOWN = {  # a checked package by its name, and the one package that is imported when it is asked for
+    "bluetusk._requirements": ["return importlib.import_module(module)"],
+    "bluetusk.vertical.__init__": ['return importlib.import_module(".party", __name__)'],
+}
+
+
+def dynamic(texts: Mapping[str, str]) -> dict[str, list[str]]:
+    """The lines that import a module or read an attribute in a way that the tests of this file do not follow."""
+    found = {}
+    for module, text in texts.items():
+        lines = [line.strip() for line in text.splitlines() if DYNAMIC.search(line) and ">>>" not in line]
+        if lines:
+            found[module] = lines
+    return found
+
+
+def test_nothing_goes_around_the_doors() -> None:
+    assert dynamic(sources()) == KNOWN
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['importlib.import_module("bluetusk.a._b")', '__import__("x")', 'attrgetter("_key")(safe)', 'vars(safe)["_key"]'],
+)
+def test_a_way_around_the_doors_is_seen(line: str) -> None:
+    assert dynamic({"bluetusk.planted": line}) == {"bluetusk.planted": [line]}

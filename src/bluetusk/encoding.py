@@ -520,7 +520,7 @@ class FixedPoint(Frozen):
 
     # ------------------------------------------------------------------------------------------- numbers
 
-    def quantise(self, x: Any) -> tuple[IntArray, int]:
+    def quantise(self, x: Any, *, name: str = "x") -> tuple[IntArray, int]:
         """Encode numbers at the plan's scale.
 
         Parameters
@@ -531,6 +531,8 @@ class FixedPoint(Frozen):
             memoryviews of them; object arrays of int, float, :class:`~fractions.Fraction` or :class:`~decimal.Decimal`;
             series and frames of pandas. Integers never pass through a double. Operands of encrypted arrays follow the
             same rule.
+        name : str, optional
+            What errors call `x`.
 
         Returns
         -------
@@ -555,19 +557,19 @@ class FixedPoint(Frozen):
         >>> bt.FixedPoint(clip=1.0, frac_bits=8, on_clip="clip").quantise([0.5, -3.0])
         (array([ 128, -256]), 1)
         """
-        numbers = as_numbers(x, "x")
+        numbers = as_numbers(x, name)
         random = self._rounding == "stochastic"
         if self._on_clip == "l2":
-            q, changed = shrink(self._unclipped(numbers, self._frac, random), self._limit)
+            q, changed = shrink(self._unclipped(numbers, self._frac, random, name), self._limit)
             return q, q.size if changed else 0
         if numbers.dtype.kind == "O":
-            return self._quantise_objects(numbers, random)
+            return self._quantise_objects(numbers, random, name)
         plan = (self._base, self._frac, self._limit, self._edge, random)
         q, clipped, nonfinite = scale(numbers, *plan)
         if nonfinite:
-            _refuse_nonfinite(numbers)
+            _refuse_nonfinite(numbers, name)
         if clipped and self._on_clip == "raise":
-            raise EncodingOverflow(self._beyond(numbers.shape, first_beyond(numbers, *plan)))
+            raise EncodingOverflow(self._beyond(name, numbers.shape, first_beyond(numbers, *plan)))
         return q, clipped
 
     def encode_at(self, x: Any, frac: int) -> IntArray | ObjectArray:
@@ -596,7 +598,7 @@ class FixedPoint(Frozen):
         >>> bt.FixedPoint().encode_at([1.5, 2.0], frac=80)
         array([1813388729421943762059264, 2417851639229258349412352], dtype=object)
         """
-        return self._unclipped(as_numbers(x, "x"), as_int(frac, "frac", 0, _MAX_DERIVED_FRAC), False)
+        return self._unclipped(as_numbers(x, "x"), as_int(frac, "frac", 0, _MAX_DERIVED_FRAC), False, "x")
 
     def to_float(self, ints: Any, frac: int, divisor: int = 1) -> npt.NDArray[np.float64]:
         """Decode integers: ``ints / (base**frac * divisor)``, rounded half to even exactly once.
@@ -638,31 +640,30 @@ class FixedPoint(Frozen):
         except OverflowError:
             raise EncodingOverflow("a result exceeds float64: keep the integers (decrypt_integers)") from None
 
-    def _unclipped(self, numbers: NumberArray, frac: int, random: bool) -> IntArray | ObjectArray:
+    def _unclipped(self, numbers: NumberArray, frac: int, random: bool, name: str) -> IntArray | ObjectArray:
         if numbers.dtype.kind == "f" and not np.isfinite(numbers).all():
-            _refuse_nonfinite(numbers)
+            _refuse_nonfinite(numbers, name)
         if numbers.dtype.kind != "O" and frac <= MAX_FRAC[self._base]:
             q, beyond, _ = scale(numbers, self._base, frac, MAX_INT64, 0.0, random)
             if not beyond:
                 return q
         return to_int_array(round_objects(numbers.ravel().tolist(), self._base**frac, random), numbers.shape)
 
-    def _quantise_objects(self, numbers: NumberArray, random: bool) -> tuple[IntArray, int]:
+    def _quantise_objects(self, numbers: NumberArray, random: bool, name: str) -> tuple[IntArray, int]:
         exact = numbers.ravel().tolist()
         q = np.empty(len(exact), dtype=np.int64)
         clipped = 0
         for i, v in enumerate(round_objects(exact, self._base**self._frac, random)):
             if abs(v) > self._limit and abs(exact[i]) > self._inner:
                 if self._on_clip == "raise":
-                    raise EncodingOverflow(self._beyond(numbers.shape, i))
+                    raise EncodingOverflow(self._beyond(name, numbers.shape, i))
                 clipped += 1
             q[i] = max(-self._limit, min(v, self._limit))
         return q.reshape(numbers.shape), clipped
 
-    def _beyond(self, shape: tuple[int, ...], flat: int) -> str:
-        return (
-            f'{index_text("x", shape, flat)} is beyond clip={self._clip}: raise clip, or choose on_clip="clip" or "l2"'
-        )
+    def _beyond(self, name: str, shape: tuple[int, ...], flat: int) -> str:
+        where = index_text(name, shape, flat)
+        return f'{where} is beyond clip={self._clip}: raise clip, or choose on_clip="clip" or "l2"'
 
     # ------------------------------------------------------------------------------------------- identity
 
@@ -813,9 +814,9 @@ class FixedPoint(Frozen):
 # --------------------------------------------------------------------------------------------------- internals
 
 
-def _refuse_nonfinite(numbers: NumberArray) -> NoReturn:
+def _refuse_nonfinite(numbers: NumberArray, name: str) -> NoReturn:
     first = int(np.argmin(np.isfinite(numbers.reshape(-1))))
-    raise ValueError(f"{index_text('x', numbers.shape, first)} is NaN or infinite: impute or drop it before encoding")
+    raise ValueError(f"{index_text(name, numbers.shape, first)} is NaN or infinite: impute or drop it before encoding")
 
 
 def _clip_number(clip: object, name: str) -> int | float:

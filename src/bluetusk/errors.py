@@ -86,7 +86,7 @@ class EncodingOverflow(BluetuskError):
     ...     pub.encrypt([0.5, 7.0], bt.FixedPoint(clip=4.0))
     ... except bt.EncodingOverflow as error:
     ...     print(error)
-    x[1] is beyond clip=4.0: raise clip, or choose on_clip="clip" or "l2"
+    array[1] is beyond clip=4.0: raise clip, or choose on_clip="clip" or "l2"
     """
 
 

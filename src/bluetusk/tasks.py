@@ -96,9 +96,10 @@ LOGISTIC = Task(
     "logistic_regression",
     "logistic_regression",
     "logistic regression",
-    "labels, columns, the key",
-    "columns",
-    "to each: the coefficients of its own columns; to both: whether the loss fell, one bit an epoch",
+    "labels, columns, its key",
+    "columns, its key",
+    "to each: the coefficients of its own columns; to both: whether the training goes on, one bit an epoch; to the "
+    "guest: scores of the rows held back",
 )
 LOGISTIC_SCORES = Task(
     "logistic_regression.predict",
@@ -107,7 +108,7 @@ LOGISTIC_SCORES = Task(
     "scores of the regression",
     "columns",
     "columns",
-    "to the guest: the host's part of each score",
+    "to the guest: the host's part of each score; to the host: how many rows",
     few=True,
 )
 BOOSTING = Task(
@@ -115,9 +116,10 @@ BOOSTING = Task(
     "gradient_boosting",
     "gradient_boosting",
     "gradient boosting",
-    "labels, columns, the key",
+    "labels, columns, its key",
     "columns",
-    "to the guest: sums of gradients of the host's buckets; to the host: which rows reach each of its splits",
+    "to the guest: sums of gradients left of the host's cuts, and which rows go left at its splits; to the host: the "
+    "rows of each node above the leaves, and which of its splits won",
     groups=True,
 )
 BOOSTING_SCORES = Task(
@@ -127,7 +129,8 @@ BOOSTING_SCORES = Task(
     "scores of the trees",
     "columns",
     "columns",
-    "to the guest: the side that each row takes at those of the host's splits that it reaches",
+    "to the guest: the side that each row takes at those of the host's splits that it reaches; to the host: how many "
+    "rows, and which reach its splits",
     few=True,
 )
 BLACKLIST = Task(

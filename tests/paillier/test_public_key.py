@@ -93,7 +93,7 @@ def test_bytes_round_trip_and_are_canonical(kinds):
             assert loaded == key
             assert loaded.given_hs is key.given_hs
             assert loaded.to_bytes() == data
-    assert len(kinds[0].to_bytes()) < 360  # hs is derived again and does not fit a frame
+    assert len(kinds[0].to_bytes()) < 360  # hs is derived again and is not in the frame
     assert len(kinds[1].to_bytes()) > 256 * 3
 
 

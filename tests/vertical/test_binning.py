@@ -343,7 +343,7 @@ def test_wrong_calls(data):
     for role, arguments, given, error in (
         ("guest", {}, {"y": None}, "give y"),
         ("host", {}, {"y": y}, "only the guest has labels"),
-        ("host", {}, {}, "one link"),
+        ("host", {}, {}, "link is missing"),
         ("host", {}, {"links": [link, link]}, "one link"),
         ("guest", {}, {"y": y, "link": link, "links": [link]}, "not both"),
         ("guest", {"min_rows": N + 1}, {"y": y}, "fewer than min_rows"),

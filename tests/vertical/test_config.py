@@ -111,7 +111,7 @@ def test_a_missing_column_is_named(tmp_path):
 
 
 def test_parquet(tmp_path):
-    pyarrow = pytest.importorskip("pyarrow", reason="Parquet files need pyarrow, which is no dependency")
+    pyarrow = pytest.importorskip("pyarrow", reason="Parquet files need pyarrow, which Bluetusk does not depend on")
     from pyarrow import parquet
 
     path = tmp_path / "t.parquet"

@@ -309,9 +309,7 @@ def test_functions_refuse_what_estimators_refuse():
                 assert re.fullmatch(text, str(refused.value)), name
 
 
-@pytest.mark.parametrize(
-    ("link", "error", "text"), [(None, ValueError, "give either link="), (7, TypeError, "not int")]
-)
+@pytest.mark.parametrize(("link", "error", "text"), [(None, ValueError, "link is missing"), (7, TypeError, "not int")])
 @pytest.mark.filterwarnings("ignore::bluetusk.DataWarning")
 def test_a_link_that_is_none_is_refused_alike(link, error, text):
     y = {"guest": Y, "host": None}
@@ -404,3 +402,33 @@ def together_logistic():
         return guest.coef_
 
     return run
+
+
+@pytest.mark.parametrize("base", [bt.vertical.LogisticRegression, bt.vertical.WoEBinning])
+def test_a_subclass_may_have_a_constructor_with_other_arguments(base):
+    class Guest(base):
+        def __init__(self):
+            super().__init__("guest", key_size=2048)
+
+    class Host(base):
+        def __init__(self):
+            super().__init__("host", key_size=2048)
+
+    x = np.arange(200.0).reshape(-1, 1) % 17
+    y = (np.arange(200) % 5 == 0).astype(int)
+    here, there = local_links(seconds=30)
+    errors = []
+
+    def host():
+        try:
+            Host().fit(x, link=there)
+        except BaseException as error:
+            errors.append(error)
+
+    side = threading.Thread(target=host)
+    side.start()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        Guest().fit(x + 1, y, link=here)
+    side.join(60)
+    assert errors == []

@@ -196,7 +196,7 @@ def outcome(case):
         assert len({r.task for r in finished}) == len(finished)
         uses = _uses.Uses(home / "evidence.log.uses", signer.public_key)
         exact[role, "uses"] = sorted(
-            (use.purpose, use.task, use.request, use.ids) for use in uses._known.by_task.values()
+            (use.purpose, use.task, use.request, use.ids) for use in uses.known.by_task.values()
         )
         uses.close()
         passphrase = case.passphrases[role]
@@ -349,7 +349,8 @@ def test_one_run_that_meets_every_fault(case, undisturbed, tmp_path):
         for process in (host, guest):
             process.kill()
     assert "no sign of life from 'guest'" in lines["host"]
-    assert "no sign of life from 'host'" in lines["guest"]
+    # what the host sent at its end may have reached the sleeping guest's socket
+    assert re.search("no sign of life from 'host'|the other party gave up", lines["guest"])
     logs_hold(mine)
     edit(network / "party.toml", "patience = 6", "patience = 60")
     edit(bank / "party.toml", "patience = 6", "patience = 60")

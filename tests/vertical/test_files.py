@@ -257,7 +257,7 @@ def test_saved_trees_score_a_file_with_other_categories(both, tmp_path):
 def test_codes_of_numbers_keep_their_order_in_trees():
     link, _ = local_links(seconds=5)
     model = GradientBoosting("host", categorical=["code"])
-    with pytest.raises(ValueError, match="either link"):
+    with pytest.raises(ValueError, match="link is missing"):
         model.fit({"code": [1]})
     from bluetusk.vertical.tables.codes import categories_of, coded
     from bluetusk.vertical.tables.columns import as_table

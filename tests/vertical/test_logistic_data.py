@@ -162,12 +162,12 @@ def test_few_events_are_named_before_anything_is_sent():
     y[:10] = 1
     with (
         pytest.warns(bt.DataWarning, match="10 rows of label 1: below 20"),
-        pytest.raises(ValueError, match="give either link"),
+        pytest.raises(ValueError, match="link is missing"),
     ):
         LogisticRegression("guest").fit(x, y, link=None)
     with (
         pytest.warns(bt.DataWarning, match="10 rows of label 0: below 20"),
-        pytest.raises(ValueError, match="give either link"),
+        pytest.raises(ValueError, match="link is missing"),
     ):
         LogisticRegression("guest").fit(x, 1 - y, link=None)
 
@@ -177,7 +177,7 @@ def test_a_column_that_separates_is_named(sign):
     x, y = rows()
     x[:, 1] = sign * (y + 0.001 * x[:, 1])
     named = pytest.warns(bt.DataWarning, match=r"column 'late' alone separates the labels \(AUC [01]\.000\)")
-    with named, pytest.raises(ValueError, match="give either link"):
+    with named, pytest.raises(ValueError, match="link is missing"):
         LogisticRegression("guest").fit(x, y, link=None, columns=["a", "late", "b", "c", "d"])
 
 

@@ -57,8 +57,11 @@ def _fingerprint(args: argparse.Namespace) -> int:
 def _fingerprint_of(path: str) -> str:
     try:
         return fingerprint_groups(read_public_key(path))
-    except InvalidKey:
-        return fingerprint_groups(Path(path).read_bytes())  # a certificate of another algorithm has one as well
+    except InvalidKey as error:
+        try:
+            return fingerprint_groups(Path(path).read_bytes())  # a certificate of another algorithm has one as well
+        except InvalidKey:
+            raise error from None
 
 
 def _policy_example(args: argparse.Namespace) -> int:

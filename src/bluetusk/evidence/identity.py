@@ -193,7 +193,10 @@ def read_public_key(path: str | os.PathLike[str]) -> bytes:
         except (ValueError, KeyError, TypeError):
             pass
         raise InvalidKey(f"{os.fspath(path)} {_NO_KEY}")
-    public = _public_key(data)
+    try:
+        public = _public_key(data)
+    except InvalidKey:
+        raise InvalidKey(f"{os.fspath(path)} {_NO_KEY}") from None
     if not isinstance(public, Ed25519PublicKey):
         raise InvalidKey(f"{os.fspath(path)} holds a key of another algorithm: an Ed25519 key is needed")
     return public.public_bytes_raw()

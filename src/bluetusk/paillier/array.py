@@ -181,7 +181,7 @@ def encrypt(
     check_plan(plan, optional=True)
     numbers = as_numbers(array, "array")
     chosen = encrypting.default_plan(numbers) if plan is None else plan
-    ints, clipped = chosen.quantise(numbers)
+    ints, clipped = chosen.quantise(numbers, name="array")
     c = encrypt_integers(
         key,
         ints,

@@ -65,7 +65,8 @@ def check_bits(bits: int, name: str = "bits") -> None:
     """
     if bits not in KEY_BITS:
         why = "too short to be secure" if bits < KEY_BITS[0] else "not a size in use"
-        raise InvalidKey(f"{name} is {bits}: {why}; use a key of 2048, 3072 or 4096 bits")
+        shown = bits if bits < 1 << 64 else "above 2^64"
+        raise InvalidKey(f"{name} is {shown}: {why}; use a key of 2048, 3072 or 4096 bits")
 
 
 def check_modulus(n: int, *, blum: bool) -> None:

@@ -73,7 +73,8 @@ def words_of(x: ArrayLike, bits: int, name: str = "x") -> NDArray[Any]:
     fits = numbers.dtype.kind in "iu" and bits == 64
     if numbers.size and not fits and not (-(2 ** (bits - 1)) <= int(numbers.min()) and int(numbers.max()) < 2**bits):
         bad = next(i for i, v in enumerate(numbers.reshape(-1).tolist()) if not -(2 ** (bits - 1)) <= v < 2**bits)
-        raise ValueError(f"{index_text(name, numbers.shape, bad)} does not fit {bits} bits: reduce it, or use bits=64")
+        remedy = "reduce it" if bits == 64 else "reduce it, or use bits=64"
+        raise ValueError(f"{index_text(name, numbers.shape, bad)} does not fit {bits} bits: {remedy}")
     if numbers.dtype.kind == "O":
         numbers = np.asarray(numbers % 2**bits, dtype=object).astype(np.uint64)
     return numbers.astype(dtype)

@@ -31,10 +31,13 @@ def seed_of(random_state: object, what: str, name: str = "random_state") -> byte
     """Return a random state as 32 bytes: the bytes given, or a hash of a number from 0 to 2^63 - 1."""
     if random_state is None:
         return None
-    if isinstance(random_state, bytes) and len(random_state) == 32:
-        return random_state
-    if isinstance(random_state, bytes | str):
-        raise ValueError(f"{name} must be a whole number or 32 bytes, not {len(random_state)} bytes: hash them to 32")
+    if isinstance(random_state, bytes | bytearray | memoryview):
+        seed = bytes(random_state)
+        if len(seed) != 32:
+            raise ValueError(f"{name} must be a whole number or 32 bytes, not {len(seed)} bytes: hash them to 32")
+        return seed
+    if isinstance(random_state, str):
+        raise TypeError(f"{name} must be a whole number or 32 bytes, not str")
     number = as_int(random_state, name, 0, (1 << 63) - 1)
     return hashlib.sha256(f"bluetusk {what} {number}".encode()).digest()
 
@@ -42,12 +45,14 @@ def seed_of(random_state: object, what: str, name: str = "random_state") -> byte
 def peers_of(role: str, link: Link | None, links: Sequence[Link] | None = None) -> list[Link]:
     """Return the links to the peers, or say how to give them."""
     peers = [link] if link is not None else list(links or ())
-    if (link is None) == (links is None) or not peers or (role == "host" and len(peers) != 1):
-        raise ValueError(
-            "give either link= or links=, not both: a host has one link, to the guest; a guest has one for each host"
-        )
+    if link is not None and links is not None:
+        raise ValueError("give either link or links, not both: links is for a guest with several hosts")
+    if not peers:
+        raise ValueError("link is missing: give a Link, as local_links() and Party make them")
+    if role == "host" and len(peers) != 1:
+        raise ValueError(f"links has {len(peers)}: a host has one link, to the guest")
     for each in peers:
-        if not isinstance(each, Link):
+        if not (hasattr(each, "send") and hasattr(each, "receive")):  # a program may wrap one
             raise TypeError(f"a link must be a Link, as local_links() and Party make them, not {type(each).__name__}")
     return peers
 
@@ -82,7 +87,7 @@ class Estimator:
 
     def _shared(self) -> dict[str, Any]:
         """Return the arguments that estimators share, as far as this one has them, checked, as Python's own numbers."""
-        return {name: check(getattr(self, name)) for name, check in SHARED.items() if name in self._names()}
+        return {name: check(getattr(self, name)) for name, check in SHARED.items() if hasattr(self, name)}
 
     def _drive(self, job: Job, links: Sequence[Link], keeper: Keeper | None, progress: Progress | None = None) -> None:
         """Take all steps of a job in the number of threads of this estimator, operators too, which do not take one."""

@@ -200,7 +200,7 @@ def test_wrong_data_is_named(x, y, error):
 
 def test_other_calls_are_refused(fitted):
     made, tables, y = fitted
-    with pytest.raises(ValueError, match="either link"):
+    with pytest.raises(ValueError, match="link is missing"):
         made.guest.fit(tables[0], y)
     with pytest.raises(ValueError, match="one link"):
         made.hosts[0].fit(tables[1], links=made.theirs * 2)

@@ -144,7 +144,7 @@ class Client:
                 round=round,
                 party=self.name,
             )
-        quantised, clipped = plan.quantise(numbers)
+        quantised, clipped = plan.quantise(numbers, name="values")
         ints = np.empty(length + 1, np.int64)
         np.multiply(quantised, weight, out=ints[:length])  # |q w| <= Q W < 2^(slot_bits - 1) <= 2^63: no overflow
         ints[length] = weight

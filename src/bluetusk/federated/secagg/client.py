@@ -165,7 +165,7 @@ class Client(Closing):
             )
         if self.round is not None and round <= self.round:
             raise ProtocolAbort(f"this client already started round {self.round}: go on with a later one", round=round)
-        quantised, clipped = session.encoding.quantise(numbers)
+        quantised, clipped = session.encoding.quantise(numbers, name="values")
         dtype = ring_dtype(session.bits)
         words = np.empty(session.length + 1, dtype)
         # |q w| <= Q W < 2^63; the cast to the ring's words is the residue

@@ -82,7 +82,7 @@ class Plan:
     >>> bt.federated.secagg.Plan(10, plan.corrupt, plan.dropout, False, True, neighbours=10, threshold=5)
     Traceback (most recent call last):
         ...
-    ValueError: threshold is 5: it must be 6 to 10 for these parameters, see plan()
+    ValueError: threshold is 5: it must be 6 to 10 for these parameters; if it was computed, lower corrupt or dropout
     """
 
     clients: int
@@ -108,7 +108,8 @@ class Plan:
         object.__setattr__(self, "threshold", as_int(self.threshold, "threshold"))
         if not low <= self.threshold <= self.neighbours:
             raise ValueError(
-                f"threshold is {self.threshold}: it must be {low} to {self.neighbours} for these parameters, see plan()"
+                f"threshold is {self.threshold}: it must be {low} to {self.neighbours} for these parameters; "
+                "if it was computed, lower corrupt or dropout"
             )
         if self.malicious and self.quorum > self.stay:
             raise ValueError(

@@ -91,8 +91,11 @@ class Settings:
             if not number or not smallest <= value <= largest:
                 raise ValueError(f"{name} must be a number from {smallest:g} to {largest:g}, not {value!r}")
             object.__setattr__(self, name, float(value))
-        if self.subsample == 0 or self.learning_rate == 0 or self.base_score in (0.0, 1.0):
-            raise ValueError("subsample and learning_rate must be above 0, base_score strictly between 0 and 1")
+        for name in ("subsample", "learning_rate"):
+            if getattr(self, name) == 0:
+                raise ValueError(f"{name} is 0: it must be above 0")
+        if self.base_score in (0.0, 1.0):
+            raise ValueError(f"base_score is {self.base_score:g}: it must be above 0 and below 1, or None")
         for name in ("first_tree_local", "share_gain"):
             if not isinstance(getattr(self, name), bool | np.bool_):
                 raise ValueError(f"{name} must be True or False, not {getattr(self, name)!r}")

@@ -61,7 +61,7 @@ def _real(x: Any, name: str, *, positive: bool = False) -> float:
 def _counts(y: ArrayLike, score: ArrayLike) -> tuple[Floats, Ints, Ints]:
     """Return the distinct scores, ascending, and for each the number of rows with label 0, and with label 1."""
     values = as_scores(score)
-    return _intervals.counts_of(as_labels(as_array(y, "y"), len(values)), values)
+    return _intervals.counts_of(as_labels(as_array(y, "y"), len(values), "scores"), values)
 
 
 def roc(y: ArrayLike, score: ArrayLike) -> tuple[Floats, Floats, Floats]:
@@ -337,7 +337,7 @@ def calibration(y: ArrayLike, probability: ArrayLike, bins: int = 10) -> tuple[F
     (array([0.15, 0.75]), array([0.5, 0.5]), array([2, 2]))
     """
     values = as_scores(probability, "probability")
-    labels = as_labels(as_array(y, "y"), len(values))
+    labels = as_labels(as_array(y, "y"), len(values), "probabilities")
     outside = (values < 0.0) | (values > 1.0)
     if outside.any():
         k = int(outside.argmax())

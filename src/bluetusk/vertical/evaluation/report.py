@@ -120,7 +120,7 @@ def write_report(
 
     scores = {name: as_scores(score, f"models[{name!r}]") for name, score in models.items()}
     first = next(iter(scores.values()))
-    labels = as_labels(y, len(first))
+    labels = as_labels(y, len(first), "scores")
     for name, score in scores.items():
         if score.shape != first.shape or not ((score >= 0) & (score <= 1)).all():
             raise ValueError(f"models[{name!r}] must hold {len(first)} probabilities between 0 and 1")

@@ -164,7 +164,7 @@ def run(
 
     No message but those that the tables of ``docs/how-to`` and of ``docs/explanation/messages.md`` name depends on a
     label: which rows are held back, their order and the batches follow from a key that both parties make after the
-    alignment (:class:`._splits.SplitKey`).
+    alignment (:class:`.splits.SplitKey`).
 
     Parameters
     ----------

@@ -200,7 +200,7 @@ class Link:
         >>> here.scope("example", 0)
         """
         if self._ended:
-            raise ProtocolAbort("a party gave up on this link before: make a new one, at both parties")
+            raise ProtocolAbort("a party gave up on this link before: make a new one (or a new Party) at both parties")
         self._task, self._step = task, step
         self._sent = self._received = 0
 

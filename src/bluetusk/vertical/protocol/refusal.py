@@ -69,12 +69,12 @@ def telling(entry: Callable[P, R]) -> Callable[P, R]:
     def told(*args: P.args, **kwargs: P.kwargs) -> R:
         many = kwargs.get("links")
         given = [kwargs.get("link"), *(many if isinstance(many, Sequence) else ())]
-        before = [(way, way.bytes_sent + way.bytes_received) for way in given if isinstance(way, Link)]
+        before = [(way, way.bytes_sent + way.bytes_received) for way in given if hasattr(way, "bytes_received")]
         try:
             return entry(*args, **kwargs)
         except Rewind:
             raise
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             if kwargs.get("keeper") is None or isinstance(error, BluetuskError):
                 tell([way for way, passed in before if way.bytes_sent + way.bytes_received == passed], error)
             raise

@@ -343,7 +343,7 @@ def _finite(values: NDArray[np.float64], place: Place) -> NDArray[np.float64]:
     return values
 
 
-def as_labels(y: Any, rows: int) -> NDArray[np.int64]:
+def as_labels(y: Any, rows: int, of: str = "rows of X") -> NDArray[np.int64]:
     """Return labels 0 and 1; both must occur.
 
     Parameters
@@ -373,7 +373,7 @@ def as_labels(y: Any, rows: int) -> NDArray[np.int64]:
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.shape != (rows,):
-        raise ValueError(f"y must have one label for each of the {rows} rows of X, not shape {values.shape}")
+        raise ValueError(f"y must have one label for each of the {rows} {of}, not shape {values.shape}")
     if values.dtype.kind == "O" and not any(isinstance(v, str) or is_missing(v) for v in values):
         values = np.array([number_of(v) for v in values])  # of a nullable column
     if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
