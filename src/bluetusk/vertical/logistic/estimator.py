@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import warnings
@@ -15,6 +16,7 @@ from ..._numeric import as_array, as_int
 from ...errors import FrameError
 from ...wire.frame import Kind, check_fields, encode, field
 from ..base import Estimator, check_role, peers_of, seed_of
+from ..binning.estimator import WoEBinning
 from ..findings import few_events, separating, tell, useless
 from ..protocol.job import Keeper, Progress
 from ..protocol.link import Link
@@ -23,26 +25,38 @@ from ..saving import load_frame, save_frame
 from ..tables.columns import as_labels
 from ..tables.matrix import matching_table, real_table
 from .calibration import Calibration, calibrated
+from .half import Half, Points
 from .job import (
     CLASS_BITS,
+    EXACT,
     MOST_COLUMNS,
     MOST_ROWS,
     SIGMOIDS,
     SLOPES,
     Config,
+    HostBins,
     LogisticJob,
     plan_steps,
-    rounded_scores,
 )
 from .job import held_back as held_back_of
-from .score import ScoreJob, probabilities
+from .score import Book, ScoreJob, probabilities
 
 __all__ = ["LogisticRegression"]
 
-_FIELDS = ("calibration", "columns", "epochs", "model", "role", "sigmoid")
-_FIELDS_1 = ("columns", "epochs", "losses", "model", "role", "sigmoid")
-"""Version of models of 0.1.0: coefficients in units of 2^-20, and no calibration."""
-_LARGEST = 1e300  # of a coefficient
+_FIELDS = (
+    "calibration",
+    "columns",
+    "epochs",
+    "exact",
+    "half",
+    "key_size",
+    "model",
+    "parts",
+    "points",
+    "role",
+    "sigmoid",
+)
+_PARTS = 5
 
 
 class LogisticRegression(Estimator):
@@ -82,6 +96,12 @@ class LogisticRegression(Estimator):
         Whether to hold back a tenth of the rows from the training (at least 20 or a quarter, at most 2000). The guest
         gets their joint scores and derives a map from scores to probabilities. Both parties' policies must allow it
         like a prediction. Without it no row is held back, and a model that is worse than chance goes unnoticed.
+    min_iv : float
+        Of the guest, with `binning` in :meth:`fit`: a column of the host whose information value is below it has the
+        weight 0, which the host does not notice. 0 by default.
+    reveal : tuple of {"coefficients", "scores"}
+        What is opened beyond points, the same at both parties; the policies of both must grant it by name.
+        "coefficients": each party's own to it. "scores": scores with 20 binary digits in place of points.
     tol : float, optional
         The training ends when an epoch lowers the loss by less than this share of it, 2^-16 to 1, and returns the
         result of the epoch before; with 0 it takes all epochs. By default ``0.5 / rows`` where a step takes all rows,
@@ -99,10 +119,13 @@ class LogisticRegression(Estimator):
     Attributes
     ----------
     coef_ : ndarray of float64, shape (d,)
-        This party's coefficients; it does not know the other's.
+        With ``reveal=("coefficients",)`` only: this party's coefficients. At the host of binned columns they multiply
+        the guest's weights of evidence.
     intercept_ : float
-        This party's part of the intercept: the effect of centring its columns, and at the guest also the trained
-        intercept.
+        With it: this party's part of the intercept, the effect of centring its columns, and at the guest also the
+        trained intercept.
+    points_per_unit_ : float
+        At the guest: points of a unit of the score; 20 points double the odds near the average customer.
     columns_ : list of str
         Names of this party's columns.
     n_iter_ : int
@@ -119,14 +142,15 @@ class LogisticRegression(Estimator):
 
     Notes
     -----
-    **What each side learns.** Weights, scores, residuals, gradients, losses and the sums on the way to them are shared
-    modulo 2^96 for the whole training: each party sees uniform numbers, and ciphertexts under the other's key. What it
-    decrypts is masked uniformly modulo n, and re-randomised so that the encryptor cannot solve for what was computed.
-    At the end each party learns its own coefficients; both learn after each epoch but the first whether the training
-    goes on, and nothing else of the loss; the host learns the parameters of the training, both learn the number of rows
-    and of the other's columns. With `calibrate`, and at :meth:`predict_proba`, the guest learns the joint score of each
-    of these rows and so, by subtracting its own part, the host's part: many of them reveal the host's columns in part,
-    which the host's policy must allow. The parties are assumed to follow the protocol.
+    **What each side learns.** Weights, scores, residuals, gradients and losses are shared modulo 2^96, the weights also
+    afterwards: each party sees uniform numbers, and ciphertexts under the other's key. What it decrypts has a mask that
+    is uniform modulo n, and is re-randomised so that the encryptor cannot solve for what was computed. Both learn after
+    each epoch but the first whether the training goes on, and nothing else of the loss; the host learns the parameters
+    of the training; both learn the number of rows and of the other's columns; with `binning` the guest learns a bound
+    of the curvature of the host's columns, which depends on no label. With `calibrate`, and at :meth:`predict_proba`,
+    the guest learns points, 10 bits a row: many of them reveal the host's columns in part, and the host's policy must
+    allow them and should limit their number. The parties are assumed to follow the protocol; of a guest that does not,
+    the 10 bits of a row still hold.
 
     The form is that of CAESAR [1]_ and of FATE's SSHE-LR; packing, fixed point and the size of steps are in
     ``docs/how-to/logistic.md``. Rank rows by their scores: probabilities are a monotone function of them.
@@ -149,8 +173,8 @@ class LogisticRegression(Estimator):
     >>> other.start()
     >>> guest = guest.fit(X[:, :1], y, link=links[0])
     >>> other.join()
-    >>> bool(guest.coef_[0] > 0.5 and host.coef_[0] > 0.5)
-    True
+    >>> guest.points_per_unit_ > 10, hasattr(guest, "coef_")
+    (True, False)
     """
 
     calibration_: Calibration | None
@@ -168,6 +192,8 @@ class LogisticRegression(Estimator):
         class_weight: str | Mapping[int, float] | None = None,
         fit_intercept: bool = True,
         calibrate: bool = True,
+        min_iv: float = 0.0,
+        reveal: Sequence[str] = (),
         tol: float | None = None,
         key_size: int = 3072,
         random_state: int | bytes | None = None,
@@ -183,6 +209,8 @@ class LogisticRegression(Estimator):
         self.class_weight = class_weight
         self.fit_intercept = fit_intercept
         self.calibrate = calibrate
+        self.min_iv = min_iv
+        self.reveal = reveal
         self.tol = tol
         self.key_size = key_size
         self.random_state = random_state
@@ -207,6 +235,7 @@ class LogisticRegression(Estimator):
         *,
         link: Link,
         columns: Sequence[str] | None = None,
+        binning: WoEBinning | None = None,
         held_back: ArrayLike | None = None,
         keeper: Keeper | None = None,
         progress: Progress | None = None,
@@ -223,6 +252,10 @@ class LogisticRegression(Estimator):
             To the other party.
         columns : sequence of str, optional
             Names; by default those of a DataFrame, or x0, x1, ...
+        binning : WoEBinning, optional
+            This party's half of a binning of the host's columns, at both parties or at neither. The host then trains on
+            bins whose weights of evidence it does not know; its `X` is the table that the binning was fitted to, of any
+            kind of values. The guest's `X` are numbers as always, such as ``binning.transform(table)``.
         held_back : array_like of bool, shape (n,), optional
             Rows to hold back for the calibration in place of those that the random state draws. They must be the same
             at both parties and be drawn before anything is fitted to them (a bin that was fitted to them would flatter
@@ -266,20 +299,30 @@ class LogisticRegression(Estimator):
         """
         shared = self._shared()
         guest, key_size = shared["role"] == "guest", shared["key_size"]
-        names, table = real_table(X, columns, MOST_COLUMNS)
+        reveal, bins = self._reveal(), None
+        table: NDArray[Any]
+        if binning is not None and not guest:
+            names, table, bins = _coded(binning, X, columns)
+        else:
+            names, table = real_table(X, columns, MOST_COLUMNS)
         if len(table) > MOST_ROWS:
             raise ValueError(f"X must have at most {MOST_ROWS} rows, not {len(table)}")
         chosen = _chosen(held_back, len(table))
+        self.binning_ = binning
         if not guest:
             if y is not None:
                 raise ValueError("y must be None at the host: only the guest has labels")
-            job = LogisticJob("host", table, names, key_size, seed=self._seed(), held_back=chosen)
+            job = LogisticJob(
+                "host", table, names, key_size, seed=self._seed(), held_back=chosen, bins=bins, reveal=reveal
+            )
             self._drive(job, peers_of("host", link), keeper, progress)
             self._take(job, names)
             return self
         if y is None:
             raise ValueError("the guest needs labels: give y")
-        labels, config = as_labels(y, len(table)), self._config(len(table), chosen)
+        if binning is not None:
+            bins = self._valued(binning)
+        labels, config = as_labels(y, len(table)), self._config(len(table), chosen, bins is not None, reveal)
         weights = self._class_weights(labels)
         job = LogisticJob(
             "guest",
@@ -291,6 +334,7 @@ class LogisticRegression(Estimator):
             class_weights=weights,
             seed=self._seed(),
             held_back=chosen,
+            bins=bins,
         )
         findings = [*few_events(labels), *separating(names, list(table.T), labels)]
         tell(findings)
@@ -314,7 +358,12 @@ class LogisticRegression(Estimator):
     def _take(self, job: LogisticJob, names: list[str]) -> None:
         assert job.config is not None
         self.columns_ = names
-        self.coef_, self.intercept_ = job.coefficients
+        self.half_, self.book_ = job.half, Book(job.model)
+        self.scale_ = job.points
+        if job.points is not None:
+            self.points_per_unit_ = job.points.unit
+        if job.coefficients is not None:
+            self.coef_, self.intercept_ = job.coefficients
         self.sigmoid_ = job.config.sigmoid
         self.n_iter_ = job.epochs
         self.model_ = job.model
@@ -323,7 +372,24 @@ class LogisticRegression(Estimator):
         if job.key is not None:
             job.key.close()
 
-    def _config(self, rows: int, chosen: NDArray[np.int64] | None) -> Config:
+    def _reveal(self) -> tuple[str, ...]:
+        names = [self.reveal] if isinstance(self.reveal, str) else list(self.reveal)
+        if unknown := [name for name in names if name not in EXACT]:
+            raise ValueError(f"reveal names {unknown[0]!r}: it may hold {' and '.join(map(repr, EXACT))}")
+        return tuple(sorted({*names}))
+
+    def _valued(self, binning: WoEBinning) -> HostBins:
+        """Return what the guest's half of a binning says of the host's columns."""
+        peers = binning.hosts_
+        if len(peers) != 1:
+            raise ValueError(f"binning has columns of {len(peers)} hosts: a regression has one, so bin with that one")
+        values = [
+            values if column.iv >= self.min_iv else np.zeros(len(values))
+            for values, column in zip(binning.peer_values(), peers[0], strict=True)
+        ]
+        return HostBins(binning.peer_counts(), values)
+
+    def _config(self, rows: int, chosen: NDArray[np.int64] | None, binned: bool, reveal: tuple[str, ...]) -> Config:
         if self.sigmoid not in SIGMOIDS:
             raise ValueError(f'sigmoid must be "linear" or "cubic", not {self.sigmoid!r}')
         held = (held_back_of(rows) if self.calibrate else 0) if chosen is None else len(chosen)
@@ -337,6 +403,8 @@ class LogisticRegression(Estimator):
             "weighted": self.class_weight is not None,
             "intercept": bool(self.fit_intercept),
             "held_back": held,
+            "binned": binned,
+            "reveal": list(reveal),
         }
         exact = told["batch_size"] >= rows - held
         told["tol"] = ((0.5 / rows if exact else 2.0**-13) if self.tol is None else float(self.tol)).hex()
@@ -363,7 +431,7 @@ class LogisticRegression(Estimator):
         return round(given[0] / largest * (1 << CLASS_BITS)), round(given[1] / largest * (1 << CLASS_BITS))
 
     def _fitted(self) -> None:
-        if not hasattr(self, "coef_"):
+        if not hasattr(self, "half_"):
             raise ValueError("this model is not fitted: call fit() with the other party, or load() it")
 
     @telling
@@ -372,6 +440,7 @@ class LogisticRegression(Estimator):
         X: ArrayLike,
         *,
         link: Link,
+        ids: Sequence[Any] | None = None,
         keeper: Keeper | None = None,
         progress: Progress | None = None,
     ) -> NDArray[np.float64] | None:
@@ -380,23 +449,29 @@ class LogisticRegression(Estimator):
         Parameters
         ----------
         X : array_like or DataFrame, shape (n, d)
-            This party's rows, in the order of the other's. A DataFrame's columns are matched by name.
+            This party's rows, in the order of the other's. A DataFrame's columns are matched by name. At the host of a
+            binning, the table as in :meth:`fit`.
         link : Link
             To the other party.
+        ids : sequence, optional
+            The rows' ids. A host that gives them refuses a row that this model has scored before, here or before it was
+            saved; without them nothing keeps the guest from asking again.
         keeper, progress : optional
             As for :meth:`fit`.
 
         Returns
         -------
         ndarray of float64, shape (n,), or None
-            Scores z, the sum of two parts rounded to 2^-20; None at the host. Rank rows by these.
+            Scores z, rounded to points (:meth:`predict_points`); with ``reveal=("scores",)`` to 2^-20. None at the
+            host. Rank rows by these.
 
         Raises
         ------
         ValueError
-            If the model is not fitted, a column of the fit is missing, or an array has another number of columns.
+            If the model is not fitted, a column of the fit is missing, an array has another number of columns, or `ids`
+            has another number of ids or one twice.
         ProtocolAbort, FrameError, PolicyRefused
-            As for :meth:`fit`.
+            As for :meth:`fit`; PolicyRefused also for ids that were scored before.
 
         Examples
         --------
@@ -406,10 +481,69 @@ class LogisticRegression(Estimator):
         ValueError: this model is not fitted: call fit() with the other party, or load() it
         """
         self._fitted()
-        own = rounded_scores(matching_table(X, self.columns_) @ self.coef_ + self.intercept_)
-        job = ScoreJob(check_role(self.role), self.model_, own, self.columns_)
-        self._drive(job, peers_of(self.role, link), keeper, progress)
+        half, role, exact = self.half_, check_role(self.role), "scores" in self._reveal()
+        key_size = self._shared()["key_size"]
+        table: NDArray[Any]
+        if half.bins is not None and role == "host":
+            if self.binning_ is None:
+                raise ValueError("the model was trained on bins: give the host's binning to load()")
+            table = self.binning_.codes(X, self.columns_)
+        else:
+            table = matching_table(X, self.columns_)
+        marks = [] if ids is None else self.book_.marks(list(ids))
+        if ids is not None and len(marks) != len(table):
+            raise ValueError(f"ids has {len(marks)} ids for {len(table)} rows: give one for each")
+        book = self.book_ if role == "host" else None
+        job = ScoreJob(
+            half,
+            self.model_,
+            table,
+            self.columns_,
+            key_size,
+            points=self.scale_,
+            exact=exact,
+            book=book,
+            marks=marks,
+        )
+        self._drive(job, peers_of(role, link), keeper, progress)
         return job.scores
+
+    @telling
+    def predict_points(
+        self,
+        X: ArrayLike,
+        *,
+        link: Link,
+        ids: Sequence[Any] | None = None,
+        keeper: Keeper | None = None,
+        progress: Progress | None = None,
+    ) -> NDArray[np.int64] | None:
+        """Return the points of rows at the guest; the host takes part and gets None.
+
+        Parameters
+        ----------
+        X, link, ids, keeper, progress
+            As for :meth:`decision_function`.
+
+        Returns
+        -------
+        ndarray of int64, shape (n,), or None
+            0 to 1023; None at the host. The average customer has 256, and 20 more double the odds of the event near it.
+
+        Raises
+        ------
+        ValueError, ProtocolAbort, FrameError, PolicyRefused
+            As for :meth:`decision_function`.
+
+        Examples
+        --------
+        >>> LogisticRegression("host").predict_points([[1.0]], link=None)
+        Traceback (most recent call last):
+            ...
+        ValueError: this model is not fitted: call fit() with the other party, or load() it
+        """
+        scores = self.decision_function(X, link=link, ids=ids, keeper=keeper, progress=progress)
+        return None if scores is None or self.scale_ is None else self.scale_.points(scores)
 
     @telling
     def predict_proba(
@@ -417,6 +551,7 @@ class LogisticRegression(Estimator):
         X: ArrayLike,
         *,
         link: Link,
+        ids: Sequence[Any] | None = None,
         keeper: Keeper | None = None,
         progress: Progress | None = None,
     ) -> NDArray[np.float64] | None:
@@ -424,7 +559,7 @@ class LogisticRegression(Estimator):
 
         Parameters
         ----------
-        X, link, keeper, progress
+        X, link, ids, keeper, progress
             As for :meth:`decision_function`.
 
         Returns
@@ -445,7 +580,7 @@ class LogisticRegression(Estimator):
             ...
         ValueError: this model is not fitted: call fit() with the other party, or load() it
         """
-        scores = self.decision_function(X, link=link, keeper=keeper, progress=progress)
+        scores = self.decision_function(X, link=link, ids=ids, keeper=keeper, progress=progress)
         if scores is None:
             return None
         one = self.probability(scores)
@@ -488,6 +623,7 @@ class LogisticRegression(Estimator):
         X: ArrayLike,
         *,
         link: Link,
+        ids: Sequence[Any] | None = None,
         keeper: Keeper | None = None,
         progress: Progress | None = None,
     ) -> NDArray[np.int64] | None:
@@ -495,7 +631,7 @@ class LogisticRegression(Estimator):
 
         Parameters
         ----------
-        X, link, keeper, progress
+        X, link, ids, keeper, progress
             As for :meth:`decision_function`.
 
         Returns
@@ -515,10 +651,10 @@ class LogisticRegression(Estimator):
             ...
         ValueError: this model is not fitted: call fit() with the other party, or load() it
         """
-        found = self.predict_proba(X, link=link, keeper=keeper, progress=progress)
+        found = self.predict_proba(X, link=link, ids=ids, keeper=keeper, progress=progress)
         return None if found is None else (found[:, 1] > 0.5).astype(np.int64)
 
-    def save(self, path: str | os.PathLike[str], passphrase: str | bytes | None = None) -> None:
+    def save(self, path: str | os.PathLike[str], passphrase: str | bytes | None = None, *, sealed: bool = True) -> None:
         """Write this half of the model to a file of mode 0600, whole or not at all.
 
         Parameters
@@ -527,11 +663,14 @@ class LogisticRegression(Estimator):
             The file; an existing one is replaced.
         passphrase : str or bytes, optional
             Encrypts the file (scrypt, AES-256-GCM).
+        sealed : bool
+            False to write the file without a passphrase. Both halves together are the whole model, with every
+            coefficient.
 
         Raises
         ------
         ValueError
-            If the model is not fitted.
+            If the model is not fitted, or there is no passphrase though `sealed` is True.
         OSError
             If the file cannot be read or written.
 
@@ -543,20 +682,34 @@ class LogisticRegression(Estimator):
         ValueError: this model is not fitted: call fit() with the other party, or load() it
         """
         self._fitted()
-        found = self.calibration_
-        header = {
+        if passphrase is None and sealed:
+            raise ValueError("passphrase is missing: give one, or sealed=False to write the half without")
+        found, head = self.calibration_, {}
+        fields, parts = self.half_.to_parts()
+        parts.append(self.book_.to_bytes())
+        head = {
             "role": self.role,
             "columns": self.columns_,
             "sigmoid": self.sigmoid_,
             "model": self.model_,
             "epochs": self.n_iter_,
+            "key_size": int(self.key_size),
+            "exact": "scores" in self._reveal(),
             "calibration": [] if found is None else [found.intercept.hex(), found.slope.hex()],
+            "points": [] if self.scale_ is None else [float(self.scale_.factor).hex(), self.scale_.offset.hex()],
+            "half": fields,
+            "parts": [len(part) for part in parts],
         }
-        values = np.append(self.coef_, self.intercept_)
-        save_frame(path, encode(Kind.LOGISTIC_REGRESSION, header, values.astype("<f8").tobytes()), passphrase)
+        save_frame(path, encode(Kind.LOGISTIC_REGRESSION, head, b"".join(parts)), passphrase)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], passphrase: str | bytes | None = None) -> LogisticRegression:
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        passphrase: str | bytes | None = None,
+        *,
+        binning: WoEBinning | None = None,
+    ) -> LogisticRegression:
         """Read a half that :meth:`save` wrote.
 
         Parameters
@@ -565,16 +718,21 @@ class LogisticRegression(Estimator):
             The file.
         passphrase : str or bytes, optional
             The passphrase that it was saved with.
+        binning : WoEBinning, optional
+            The binning that it was trained with; the host needs it.
 
         Returns
         -------
         LogisticRegression
-            Ready to predict; of the training's parameters, only role and sigmoid are kept.
+            Ready to predict; of the training's parameters, role, sigmoid, key size and "scores" in `reveal` are kept.
 
         Raises
         ------
         FrameError
-            If the file is not a half of a logistic regression, is damaged, or does not open with the passphrase.
+            If the file is not a half of a logistic regression, is damaged, does not open with the passphrase, or holds
+            open coefficients, as those before 0.3 do.
+        ValueError
+            If the binning is missing or has other bins.
         OSError
             If the file cannot be read or written.
 
@@ -587,22 +745,52 @@ class LogisticRegression(Estimator):
         """
         got = load_frame(path, Kind.LOGISTIC_REGRESSION, passphrase)
         head = got.header
-        first = "losses" in head
-        check_fields(head, _FIELDS_1 if first else _FIELDS)
-        columns = field(head, "columns", list, low=1, high=MOST_COLUMNS, items=str)
+        if "half" not in head and "sigmoid" in head:
+            raise FrameError(
+                "the file is a half with open coefficients, of a version in which each party saw its own: train again, "
+                "or predict with the version that made it"
+            )
+        check_fields(head, _FIELDS)
         model = cls(field(head, "role", str, choices=("guest", "host")))
+        model.columns_ = field(head, "columns", list, low=1, high=MOST_COLUMNS, items=str)
         model.sigmoid = model.sigmoid_ = field(head, "sigmoid", str, choices=SIGMOIDS)
         model.model_ = field(head, "model", bytes, length=32)
         model.n_iter_ = field(head, "epochs", int, low=1, high=1000)
-        model.calibration_ = None if first else _calibration(field(head, "calibration", list, high=2, items=str))
+        model.key_size = field(head, "key_size", int, low=1, high=1 << 20)
+        model.reveal = ("scores",) if field(head, "exact", bool) else ()
+        model.calibration_ = _calibration(field(head, "calibration", list, high=2, items=str))
         model.findings_ = []
-        if len(got.payload) != 8 * (len(columns) + 1):
-            raise FrameError("the file must hold one coefficient for each column")
-        values = np.frombuffer(got.payload, "<i8") / (1 << 20) if first else np.frombuffer(got.payload, "<f8")
-        if not (np.abs(values) <= _LARGEST).all():
-            raise FrameError("the file contains a coefficient outside the range of a training")
-        model.columns_, model.coef_, model.intercept_ = columns, values[:-1].astype(np.float64), float(values[-1])
+        lengths = field(head, "parts", list, low=_PARTS, high=_PARTS, items=int)
+        if min(lengths) < 0 or sum(lengths) != len(got.payload):
+            raise FrameError("frame field 'parts' does not add up to the payload")
+        ends = np.cumsum([0, *lengths]).tolist()
+        *parts, known = (bytes(got.payload[a:b]) for a, b in itertools.pairwise(ends))
+        model.half_ = Half.from_parts(model.role, field(head, "half", dict), parts)
+        model.book_ = Book(model.model_, known)
+        model.scale_ = _points(field(head, "points", list, high=2, items=str))
+        if (model.scale_ is None) == (model.role == "guest"):
+            raise FrameError("frame field 'points' must hold two numbers at the guest, and none at the host")
+        if model.scale_ is not None:
+            model.points_per_unit_ = model.scale_.unit
+        model.binning_ = binning
+        if model.role == "host" and model.half_.bins is not None:
+            sizes = None if binning is None else tuple(each.n_bins for each in binning.bins_)
+            if sizes != model.half_.bins.sizes:
+                raise ValueError("binning must be the one that the model was trained with: load it first, and give it")
         return model
+
+
+def _points(given: list[str]) -> Points | None:
+    """Read the scale of points from a file's header: two reals as hexadecimal text, or nothing."""
+    if not given:
+        return None
+    try:
+        factor, offset = (float.fromhex(text) for text in given)
+    except (ValueError, OverflowError):
+        raise FrameError("frame field 'points' must hold two numbers") from None
+    if not (math.isfinite(offset) and 1 <= factor < 1 << 16 and factor.is_integer()):
+        raise FrameError("frame field 'points' must hold a whole factor below 2^16 and a finite offset")
+    return Points(int(factor), offset)
 
 
 def _calibration(given: list[str]) -> Calibration | None:
@@ -620,10 +808,19 @@ def _calibration(given: list[str]) -> Calibration | None:
 
 def _alone(table: NDArray[np.float64], labels: NDArray[np.int64], job: LogisticJob) -> NDArray[np.float64]:
     """Return scores of the rows held back, by least squares on the guest's columns alone, in the same form."""
+    assert job.whitening is not None
     rows = job.whitening.rows(table[job.used])
     weights = np.linalg.lstsq(np.column_stack([rows, np.ones(len(rows))]), labels[job.used] - 0.5, rcond=None)[0]
     result: NDArray[np.float64] = job.whitening.rows(table[job.held]) @ weights[:-1]
     return result
+
+
+def _coded(binning: WoEBinning, X: Any, columns: Sequence[str] | None) -> tuple[list[str], NDArray[np.int64], HostBins]:
+    """Return the names, codes and bins of a host's binned columns."""
+    codes = binning.codes(X, columns)
+    names = list(binning.columns_) if columns is None else list(columns)
+    by_name = {each.name: each for each in binning.bins_}
+    return names, codes, HostBins([by_name[name].rows for name in names])
 
 
 def _chosen(held_back: ArrayLike | None, rows: int) -> NDArray[np.int64] | None:

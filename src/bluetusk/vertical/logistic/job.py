@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._numeric import Floats, Ints
 from ..._random import SEED_BYTES, Stream
-from ...errors import EncodingOverflow, FrameError, ProtocolAbort
+from ...errors import FrameError, ProtocolAbort
 from ...paillier import PrivateKey, PublicKey
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...tasks import LOGISTIC, LOGISTIC_SCORES
@@ -33,36 +34,34 @@ from ..protocol.keys import KEY_PARTS, key_parts, peer_key
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.state import inputs_of
 from . import products, ring
+from .columns import BinnedColumns, BinnedPeer, Bins, Columns, Peer, PlainColumns, PlainPeer
 from .comparing import negative
+from .curvature import curvature, standardised
+from .half import COEF_BITS, ROW_BITS, Half, Points
 from .ring import Ring
-from .whitening import whitening
+from .score import opened, scored, shared
+from .whitening import Whitening, whitening
 
 __all__ = [
     "CLASS_BITS",
+    "EXACT",
     "MOST_COLUMNS",
     "MOST_ROWS",
-    "SCORE_BITS",
     "SIGMOIDS",
     "SLOPES",
     "Config",
+    "HostBins",
     "LogisticJob",
     "held_back",
     "plan_steps",
-    "rounded_scores",
 ]
 
 """The task's name."""
 
-ROW_BITS = 12
-"""Fractional bits of the rows; with 6 bits before the point they stay below 2^18."""
-COEF_BITS = 20
-"""Fractional bits of the weights, residuals and gradients."""
-SCORE_BITS = 20
-"""Fractional bits of the scores that the guest gets."""
 CLASS_BITS = 16
 """Fractional bits of class weights, which are at most 1."""
 
-_SCORE_BITS = ROW_BITS + COEF_BITS
+_PRODUCT_BITS = ROW_BITS + COEF_BITS
 _CUBIC_BITS = 12  # of the scores in the cubic
 _CUBIC_SCALE = 16  # of its coefficients
 _CUBIC = (round(0.197 * (1 << _CUBIC_SCALE)), round(0.004 * (1 << _CUBIC_SCALE)))
@@ -70,9 +69,8 @@ _TOL_BITS = 16
 _AHEAD_BITS = 16
 _MEAN_BITS = 24  # of one over the steps of an epoch
 _WORD = (1 << ring.RING_BITS) - 1
-_PARTS = 13  # of a state
+_PARTS = 17  # of a state
 _STEP_BITS = 16  # of the learning rate over the rows of a batch, leading zeros not counted
-_LARGEST_BITS = 10
 _LARGEST_ROW = float(1 << (products.ENTRY_BITS - ROW_BITS)) - 2.0**-ROW_BITS
 MOST_COLUMNS = 8000
 """Limit of columns: their names fit a header, and sums over them fit 64 bits where scores are computed in plaintext."""
@@ -80,6 +78,9 @@ MOST_ROWS = 1 << 32
 _MOST_BATCH = 1 << 16
 _MOST_EPOCHS = 1000
 _RATES = (2.0**-20, 64.0)
+
+EXACT = ("coefficients", "scores")
+"""What both parties' policies may grant to be opened."""
 
 SIGMOIDS = ("linear", "cubic")
 SLOPES = {"linear": 0.125, "cubic": 0.197}
@@ -120,12 +121,6 @@ def held_back(rows: int) -> int:
     return min(max(rows // 10, min(least, rows // 4)), most)
 
 
-def rounded_scores(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return scores as integers in units of 2^-20, as the guest sees them, clipped to 2^40 in size."""
-    limit = float(1 << 40)
-    return np.rint(np.clip(values, -limit, limit) * (1 << SCORE_BITS)).astype(np.int64)
-
-
 @dataclass(frozen=True)
 class Config:
     """The guest's parameters of a training, which it sends to the host."""
@@ -139,11 +134,14 @@ class Config:
     intercept: bool
     tol: float
     held_back: int
+    binned: bool
+    reveal: tuple[str, ...]
 
     def to_fields(self) -> dict[str, Any]:
         """Return the parameters for a header: floats as hexadecimal text, a default learning rate as ""."""
         told = {f.name: getattr(self, f.name) for f in fields(self)}
         told |= {name: float.hex(told[name]) for name in ("tol", "l2")}
+        told["reveal"] = list(self.reveal)
         return told | {"learning_rate": "" if self.learning_rate is None else float.hex(self.learning_rate)}
 
     @classmethod
@@ -161,7 +159,11 @@ class Config:
             field(told, "intercept", bool),
             _real(told, "tol", 0.0, 1.0),
             field(told, "held_back", int, low=0, high=MOST_ROWS),
+            field(told, "binned", bool),
+            tuple(field(told, "reveal", list, high=len(EXACT), items=str)),
         )
+        if config.reveal != tuple(sorted({*config.reveal} & {*EXACT})):
+            raise FrameError(f"frame field 'reveal' must name some of {', '.join(EXACT)}, sorted")
         if config.to_fields() != told:
             raise FrameError("the frame's real numbers must be in canonical hexadecimal form")
         return config
@@ -176,6 +178,29 @@ def _real(told: dict[str, Any], name: str, low: float, high: float) -> float:
     if not low <= value <= high:
         raise FrameError(f"frame field {name!r} must be between {low:g} and {high:g}, not {value:g}")
     return value
+
+
+@dataclass(frozen=True, eq=False)
+class HostBins:
+    """What a party knows of the host's binned columns.
+
+    Attributes
+    ----------
+    counts : list of ndarray of int64
+        Rows of each bin in the binning; both know them.
+    values : list of ndarray of float64 or None
+        At the guest: what each bin is worth.
+    """
+
+    counts: list[Ints]
+    values: list[Floats] | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """32 bytes by which the parties see that they mean the same binning."""
+        return hashlib.sha256(
+            b"bluetusk bins" + b"".join(array_bytes([len(c), *c], "<u8") for c in self.counts)
+        ).digest()
 
 
 class LogisticJob:
@@ -200,6 +225,10 @@ class LogisticJob:
         must be equal.
     held_back : ndarray of int64, optional
         Rows to hold back from the training, the same at both parties; by default the seed draws them.
+    bins : HostBins, optional
+        If the host's columns are binned; the host's `table` then holds codes.
+    reveal : tuple of str
+        At the host: what it agrees to open.
 
     Attributes
     ----------
@@ -214,7 +243,7 @@ class LogisticJob:
     def __init__(
         self,
         role: str,
-        table: NDArray[np.float64],
+        table: NDArray[Any],
         names: Sequence[str],
         key_size: int,
         *,
@@ -223,11 +252,16 @@ class LogisticJob:
         class_weights: tuple[int, int] | None = None,
         seed: bytes | None = None,
         held_back: NDArray[np.int64] | None = None,
+        bins: HostBins | None = None,
+        reveal: tuple[str, ...] = (),
     ) -> None:
         self.role, self.leader = role, role == "guest"
+        self.bins, self.reveal = bins, reveal if config is None else config.reveal
+        self.curvature, self.values = 1.0, b""  # of the host's binned columns; their encrypted values
         self.table, self.names, self.key_size = table, list(names), key_size
         self.labels, self.class_weights = labels, class_weights
-        self.inputs = inputs_of(table, list(names), key_size, config, labels, class_weights, seed, held_back)
+        known = () if bins is None else (bins.digest, *(bins.values or ()))
+        self.inputs = inputs_of(table, list(names), key_size, config, labels, class_weights, seed, held_back, *known)
         self.config, self.chosen = config, held_back
         self.seed = (os.urandom(SEED_BYTES) if seed is None else seed) if self.leader else b""
         self.due = None if self.leader else seed
@@ -238,7 +272,11 @@ class LogisticJob:
         self.sums = self.result = (self.own, self.theirs)  # the epoch's sum of weights; the last good epoch's mean
         self.loss = self.before = 0  # shares of the sums of squared residuals: of this epoch, of the one before
         self.taken, self.stopped = 0, 0  # steps taken; the epoch after which it stopped, if it did
+        self.shown: Ints | None = None  # this party's share of the points of the rows held back
         self.scores: NDArray[np.float64] | None = None
+        self.opened: Ring | None = None  # this party's weights, if coefficients are opened
+        self.units: Floats | None = None  # at the host of bins, if coefficients are opened: their units
+        self._sides: tuple[Columns, Peer] | None = None
         self._order: tuple[int, NDArray[np.int64]] | None = None
         self._prepared: tuple[Config, bytes] | None = None
         if config is not None:
@@ -262,15 +300,22 @@ class LogisticJob:
         else:
             self.held = self.chosen
         self.used = np.setdiff1d(np.arange(n), self.held)
+        self._order = self._sides = None
+        self.targets = np.zeros(0, np.int64) if self.labels is None else self.labels[self.used]
+        self.whitening: Whitening | None = None
+        self.unit = 1.0
+        if self.bins is not None and not self.leader:
+            steps = [] if self.batches == 1 else [self._rows_of(k) for k in range(self.batches * config.epochs)]
+            self.curvature = curvature(self.table[self.used], self.bins.counts, steps, _CURVED)
+            self.matrix = self.table[self.used]
+            return
         rows = self.table[self.used]
         self.whitening = whitening(rows, _LARGEST_ROW, centre=config.intercept)
         matrix = self.whitening.rows(rows)
         if config.intercept and self.leader:
             matrix = np.column_stack([matrix, np.ones(len(matrix))])
-        self._order = None
         self.unit = self._steady(matrix)
         self.matrix = np.rint(matrix * (self.unit * (1 << ROW_BITS))).astype(np.int64)
-        self.targets = np.zeros(0, np.int64) if self.labels is None else self.labels[self.used]
 
     def _steady(self, matrix: NDArray[np.float64]) -> float:
         """Return the factor on rows that keeps each batch's curvature within 1.75 times the bound for all rows.
@@ -301,10 +346,10 @@ class LogisticJob:
 
     @property
     def steps(self) -> int:
-        """Number of steps: set-up, batches, exchange of weights, scores; 2 until the host knows the batches."""
+        """Number of steps: set-up, batches, end, scores, their opening; 2 until the host knows the batches."""
         if self.config is None:
             return 2
-        return 2 + self.batches * self.epochs + (self.config.held_back > 0)
+        return 2 + self.batches * self.epochs + 2 * (self.config.held_back > 0)
 
     def step(self, links: Sequence[Link], index: int) -> None:
         """Take a step; the state changes only at its end."""
@@ -315,6 +360,10 @@ class LogisticJob:
             self._batch(link, index - 1)
         elif index == self.batches * self.epochs + 1:
             self._finish(link)
+        elif index == self.batches * self.epochs + 2:
+            priv, pub = self._keys()
+            link.count("rows", len(self.held))
+            self.shown = scored(link, priv, pub, self.half, self.table[self.held], self.points, exact=self._exact)
         else:
             self._show(link)
         self.taken = index + 1
@@ -329,7 +378,7 @@ class LogisticJob:
             about["columns"] += config.intercept
             self._authorise(link, config)
             link.send("setup", about | {"config": config.to_fields(), "seed": seed}, parts)
-            got = link.receive("setup", ["rows", "columns"], parts=KEY_PARTS)
+            got = link.receive("setup", ["rows", "columns", "bins", "curvature"], parts=KEY_PARTS)
         else:
             got = link.receive("setup", ["rows", "columns", "config", "seed"], parts=KEY_PARTS)
             config = Config.from_fields(field(got.fields, "config", dict))
@@ -337,7 +386,9 @@ class LogisticJob:
             if self.due is not None and seed != self.due:
                 raise ProtocolAbort("the guest's random_state differs from this host's", party=link.peer)
             self._authorise(link, config)
-            link.send("setup", about, parts)
+            self.config, self.seed = config, seed
+            self._prepare()
+            link.send("setup", about | {"bins": self._bins_digest, "curvature": self.curvature.hex()}, parts)
         if field(got.fields, "rows", int, low=1, high=MOST_ROWS) != rows:
             raise ProtocolAbort(
                 f"this party has {rows} rows, the other {got.fields['rows']}: align them first", party=link.peer
@@ -345,8 +396,19 @@ class LogisticJob:
         theirs = field(got.fields, "columns", int, low=1, high=MOST_COLUMNS + 1)
         peer = peer_key(got.parts, link, LOGISTIC.name)
         link.count("rows", rows)
+        if self.leader:
+            if field(got.fields, "bins", bytes, high=32) != self._bins_digest:
+                raise ProtocolAbort(
+                    "the parties do not train on the same bins: give both halves of one binning", party=link.peer
+                )
+            self.curvature = _real(got.fields, "curvature", 1.0, float(MOST_COLUMNS))
         self.config, self.seed, self.key, self.peer = config, seed, key, peer
         self._prepare()
+        if self.bins is not None:
+            if self.leader:
+                link.send("values", parts=[BinnedPeer(key, self._bins, self._worth()[0]).values()])
+            else:
+                self.values = bytes(link.receive("values", parts=1).parts[0])
         self.own, self.theirs = ring.zeros(self.matrix.shape[1]), ring.zeros(theirs)
         self.last = self.sums = self.result = (self.own, self.theirs)
 
@@ -360,37 +422,89 @@ class LogisticJob:
                 f"the guest holds back {config.held_back} rows, this host {len(self.chosen)}: give the same held_back",
                 party=link.peer,
             )
-        link.authorise(LOGISTIC.purpose, self.names, rows, epochs=config.epochs)
+        if config.binned != (self.bins is not None):
+            raise ProtocolAbort(
+                "one party trains on bins, the other does not: give both halves of the binning, or neither",
+                party=link.peer,
+            )
+        if config.reveal != self.reveal:
+            raise ProtocolAbort(
+                f"the guest sets reveal={config.reveal!r}, this host {self.reveal!r}: agree on one", party=link.peer
+            )
+        opened = {"reveal": config.reveal} if config.reveal else {}
+        link.authorise(LOGISTIC.purpose, self.names, rows, epochs=config.epochs, **opened)
         if config.held_back:
-            link.authorise(LOGISTIC_SCORES.purpose, self.names, config.held_back)
+            opened = {"reveal": ("scores",)} if "scores" in config.reveal else {}
+            link.authorise(LOGISTIC_SCORES.purpose, self.names, config.held_back, **opened)
 
     def _finish(self, link: Link) -> None:
+        """Keep the result's shares; if both have agreed to it, open each party's coefficients to it."""
         share, theirs = self.result
-        link.send("coefficients", parts=[ring.to_bytes(theirs)])
-        got = link.receive("coefficients", parts=1)
-        if len(got.parts[0]) != ring.WORD_BYTES * len(share):
-            raise FrameError(f"message 'coefficients' must contain {len(share)} shares")
-        own = ring.words((share + ring.from_bytes(got.parts[0])).tolist())
-        if any(abs(v) >> (COEF_BITS + _LARGEST_BITS) for v in ring.centred(own)):
-            raise EncodingOverflow(
-                'the training diverged: leave out learning_rate or lower it, and use sigmoid="linear"'
-            )
-        self.own, self.theirs = own, ring.zeros(len(self.theirs))
-        self.result = self.own, self.theirs
+        if "coefficients" in self._agreed.reveal:
+            units = self._worth()[2] if self.leader and self.bins is not None else np.zeros(0)
+            link.send("coefficients", parts=[ring.to_bytes(theirs), array_bytes(units, "<f8")])
+            got = link.receive("coefficients", parts=2)
+            if len(got.parts[0]) != ring.WORD_BYTES * len(share):
+                raise FrameError(f"message 'coefficients' must contain {len(share)} shares")
+            bins = len(share) if self.bins is not None and not self.leader else 0
+            self.units = array_from(got.parts[1], "<f8", (bins,)).copy()
+            self.opened = ring.words((share + ring.from_bytes(got.parts[0])).tolist())
+            link.count("values_revealed", len(theirs))
+        self.own, self.theirs = share, theirs
 
     def _show(self, link: Link) -> None:
-        """Open the joint scores of the rows held back to the guest."""
-        coefficients, constant = self.coefficients
-        part = rounded_scores(self.table[self.held] @ coefficients + constant)
-        link.count("rows", len(self.held))
-        if self.leader:
-            theirs = array_from(link.receive("held back", parts=1).parts[0], "<i8", (len(self.held),))
-            if not (np.abs(theirs) <= 1 << (SCORE_BITS + 40)).all():
-                raise FrameError("message 'held back' contains a value outside the score range")
-            self.scores = (part + theirs) / (1 << SCORE_BITS)
-        else:
-            link.count("values_revealed", len(self.held))
-            link.send("held back", parts=[array_bytes(part, "<i8")])
+        """Open the points of the rows held back to the guest."""
+        assert self.shown is not None
+        values = shared(link, self.shown, self.leader, exact=self._exact)
+        if values is not None:
+            assert self.points is not None
+            self.scores = opened(values, self.points, exact=self._exact)
+
+    # --- the half ---
+
+    @property
+    def _exact(self) -> bool:
+        return "scores" in self._agreed.reveal
+
+    @property
+    def _bins(self) -> Bins:
+        assert self.bins is not None
+        return Bins(tuple(map(len, self.bins.counts)))
+
+    @property
+    def _bins_digest(self) -> bytes:
+        return b"" if self.bins is None else self.bins.digest
+
+    def _worth(self) -> tuple[Ints, Floats, Floats]:
+        """Return the value of each entry of the host's bins in fixed point, and the means and units of the columns."""
+        assert self.bins is not None
+        assert self.bins.values is not None
+        entries, means, units = [], [], []
+        for values, counts in zip(self.bins.values, self.bins.counts, strict=True):
+            moved, mean, unit = standardised(values, counts, self.curvature, _LARGEST_ROW)
+            entries.append(np.append(moved, np.clip(-mean * unit, -_LARGEST_ROW, _LARGEST_ROW)))
+            means.append(mean)
+            units.append(unit)
+        worth = np.rint(np.concatenate(entries) * (1 << ROW_BITS)).astype(np.int64)
+        return worth, np.array(means), np.array(units)
+
+    @property
+    def half(self) -> Half:
+        """The half of the model, at the end."""
+        bins = None if self.bins is None else self._bins
+        worth = self._worth()[0] if self.leader and self.bins is not None else None
+        intercept = self._agreed.intercept
+        return Half(self.role, self.own, self.theirs, self.whitening, self.unit, intercept, bins, worth)
+
+    @property
+    def points(self) -> Points | None:
+        """The guest's scale of points."""
+        if self.labels is None:
+            return None
+        low, high = self.class_weights or (1, 1)
+        events, others = high * int(self.targets.sum()), low * int(len(self.targets) - self.targets.sum())
+        slope = SLOPES[self._agreed.sigmoid]
+        return Points.of(events / max(events + others, 1), slope, intercept=self._agreed.intercept)
 
     @property
     def model(self) -> bytes:
@@ -400,11 +514,20 @@ class LogisticJob:
         return hashlib.sha256(b"bluetusk logistic model" + self.seed + b"".join(keys)).digest()
 
     @property
-    def coefficients(self) -> tuple[NDArray[np.float64], float]:
-        """Coefficients and constant for this party's original columns, once its weights are opened."""
-        weights = np.array(ring.centred(self.own), dtype=np.float64) * (self.unit / (1 << COEF_BITS))
-        coefficients, constant = self.whitening.coefficients(weights[: len(self.names)])
-        return coefficients, constant + float(weights[len(self.names) :].sum())
+    def coefficients(self) -> tuple[NDArray[np.float64], float] | None:
+        """Coefficients and constant for this party's original columns, if they were opened to it.
+
+        At the host of binned columns they are those of the guest's weights of evidence, whose means are in the guest's
+        constant.
+        """
+        if self.opened is None:
+            return None
+        weights = np.array(ring.centred(self.opened), dtype=np.float64) / (1 << COEF_BITS)
+        if self.whitening is None:
+            assert self.units is not None
+            return weights * self.units, 0.0
+        coefficients, constant = self.whitening.coefficients(weights[: len(self.names)] * self.unit)
+        return coefficients, constant + float(weights[len(self.names) :].sum()) * self.unit
 
     @property
     def rate(self) -> float:
@@ -431,10 +554,9 @@ class LogisticJob:
     def _batch(self, link: Link, number: int) -> None:
         config = self._agreed
         rows = self._rows_of(number)
-        matrix = np.ascontiguousarray(self.matrix[rows])
-        residuals = self._residuals(link, self._scores(link, matrix), rows)
+        residuals = self._residuals(link, self._scores(link, rows), rows)
         pulls = residuals if not config.weighted else self._weighed(link, residuals, rows)
-        own, theirs, loss = self._gradients(link, matrix, pulls, residuals)
+        own, theirs, loss = self._gradients(link, rows, pulls, residuals)
         own, theirs = self._moved(self.own, own, len(rows), True), self._moved(self.theirs, theirs, len(rows), False)
         sums = ring.words((self.sums[0] + own).tolist()), ring.words((self.sums[1] + theirs).tolist())
         last = own, theirs
@@ -482,24 +604,38 @@ class LogisticJob:
         link.send(topic, parts=parts)
         return link.receive(topic, parts=len(parts)).parts
 
-    def _scores(self, link: Link, matrix: NDArray[np.int64]) -> Ring:
+    def _columns(self) -> tuple[Columns, Peer]:
+        """Return this party's columns and the other's, in the products of the training."""
+        if self._sides is None:
+            priv, pub = self._keys()
+            mine: Columns
+            peer: Peer
+            if self.bins is not None and not self.leader:
+                mine = BinnedColumns(self._bins, self.matrix, pub, self.values)
+            else:
+                mine = PlainColumns(self.matrix, pub, guest=self.leader)
+            if self.bins is not None and self.leader:
+                peer = BinnedPeer(priv, self._bins, self._worth()[0])
+            else:
+                peer = PlainPeer(priv, len(self.theirs), guest=self.leader)
+            self._sides = mine, peer
+        return self._sides
+
+    def _scores(self, link: Link, rows: NDArray[np.int64]) -> Ring:
         """Return this party's share of the scores: all rows times all weights."""
-        priv, pub = self._keys()
-        n = len(matrix)
-        (got,) = self._exchange(link, "weights", products.encrypted(priv, self.theirs))
-        link.count("values_encrypted", len(self.theirs))
-        layout = products.rows_layout(pub.bits, len(self.own))
-        mine, message = products.rows_times(matrix, products.receive_encrypted(got, pub, len(self.own)), layout)
+        mine, peer = self._columns()
+        (got,) = self._exchange(link, "weights", *peer.weights(self.theirs, None))
+        link.count("values_encrypted", peer.words)
+        share, message = mine.scores(rows, mine.weighted(self.own, [got], None))
         (got,) = self._exchange(link, "scores", message)
-        opened = products.open_places(priv, got, n, products.rows_layout(priv.public_key.bits, len(self.theirs)))
-        return ring.words((ring.dot(matrix, self.own) + mine + opened).tolist())
+        return ring.words((share + peer.open_scores(len(rows), got, None)).tolist())
 
     def _residuals(self, link: Link, scores: Ring, rows: NDArray[np.int64]) -> Ring:
         """Return this party's share of sigmoid(z) - y."""
         if self._agreed.sigmoid == "linear":
-            values, bits = scores, _SCORE_BITS + 3
+            values, bits = scores, _PRODUCT_BITS + 3
         else:
-            values, bits = self._cubic(link, ring.truncate(scores, _SCORE_BITS - _CUBIC_BITS, self.leader))
+            values, bits = self._cubic(link, ring.truncate(scores, _PRODUCT_BITS - _CUBIC_BITS, self.leader))
         if self.leader:
             values = ring.words((values + (1 - 2 * self.targets[rows]).astype(object) * (1 << (bits - 1))).tolist())
         return ring.truncate(values, bits - COEF_BITS, self.leader)
@@ -553,27 +689,19 @@ class LogisticJob:
             share = products.open_places(priv, link.receive("weighed", parts=1).parts[0], n, layout)
         return ring.truncate(ring.words(share.tolist()), CLASS_BITS, self.leader)
 
-    def _gradients(self, link: Link, matrix: NDArray[np.int64], pulls: Ring, residuals: Ring) -> tuple[Ring, Ring, int]:
+    def _gradients(self, link: Link, rows: NDArray[np.int64], pulls: Ring, residuals: Ring) -> tuple[Ring, Ring, int]:
         """Return this party's shares of both gradients, and of the sum of pulls times residuals (0 if unneeded)."""
-        priv, pub = self._keys()
-        n, tracked = len(pulls), self._agreed.tol > 0
-        entries = ring.RING_BITS if tracked else products.ENTRY_BITS
-        mine, other = (products.columns_layout(key.bits, n, entries) for key in (priv.public_key, pub))
-        (got,) = self._exchange(link, "residuals", products.encrypted_packed(priv, pulls, mine))
-        link.count("values_encrypted", n)
-        c = products.receive_packed(got, pub, n, other)
-        crossed, message = products.columns_times(matrix, c, other)
-        messages, loss = [message], 0
+        mine, peer = self._columns()
+        tracked = self._agreed.tol > 0
+        got = self._exchange(link, "residuals", *peer.residuals(pulls, tracked))
+        link.count("values_encrypted", len(pulls))
+        own, messages, loss = mine.gradients(rows, pulls, residuals if tracked else None, got)
+        link.send("gradients", parts=messages)
+        got = link.receive("gradients", parts=peer.parts + tracked).parts
+        theirs, crossed = peer.open_gradients(len(rows), got, tracked)
         if tracked:
-            column = np.array(ring.centred(residuals), dtype=object).reshape(-1, 1)
-            part, message = products.columns_times(column, c, other)
-            messages.append(message)
-            loss = part.tolist()[0] + sum(u * r for u, r in zip(pulls.tolist(), residuals.tolist(), strict=True))
-        opened = self._exchange(link, "gradients", *messages)
-        theirs = products.open_columns(priv, opened[0], len(self.theirs), mine)
-        if tracked:
-            loss += products.open_columns(priv, opened[1], 1, mine).tolist()[0]
-        return ring.words((ring.dot(matrix.T, pulls) + crossed).tolist()), theirs, loss
+            loss += crossed + sum(u * r for u, r in zip(pulls.tolist(), residuals.tolist(), strict=True))
+        return own, theirs, loss
 
     def _moved(self, weights: Ring, gradient: Ring, n: int, own: bool) -> Ring:
         """Return this party's share of the weights after the step: w - rate (gradient / n + l2 w).
@@ -601,6 +729,7 @@ class LogisticJob:
             "stopped": self.stopped,
             "seed": self.seed,
             "config": {} if self.config is None else self.config.to_fields(),
+            "curvature": self.curvature.hex(),
         }
         parts = [b"", b"", b""]
         if self.key is not None and self.peer is not None:
@@ -609,6 +738,9 @@ class LogisticJob:
         parts += [ring.to_bytes(share) for pair in pairs for share in pair]
         parts.append(ring.to_bytes(ring.words([self.loss, self.before])))
         parts.append(b"" if self.scores is None else self.scores.astype("<f8").tobytes())
+        parts.append(b"" if self.shown is None else self.shown.astype("<i8").tobytes())
+        parts += [self.values, b"" if self.opened is None else ring.to_bytes(self.opened)]
+        parts.append(b"" if self.units is None else self.units.astype("<f8").tobytes())
         header["parts"] = [len(part) for part in parts]
         return encode(Kind.VERTICAL_STATE, header, b"".join(parts))
 
@@ -616,14 +748,16 @@ class LogisticJob:
         """Return to a state of this job."""
         got = decode(state, Kind.VERTICAL_STATE)
         head = got.header
-        check_fields(head, ("task", "role", "taken", "stopped", "seed", "config", "parts"))
+        check_fields(head, ("task", "role", "taken", "stopped", "seed", "config", "parts", "curvature"))
         if head["task"] != self.name or head["role"] != self.role:
             raise FrameError(f"the state is of {head['task']!r} at the {head['role']}, not of {self.name!r} here")
         lengths = field(head, "parts", list, high=_PARTS, items=int)
         if len(lengths) != _PARTS or min(lengths) < 0 or sum(lengths) != len(got.payload):
             raise FrameError("frame field 'parts' does not add up to the payload")
         ends = np.cumsum([0, *lengths]).tolist()
-        p, q, peer, *shares, losses, scores = (bytes(got.payload[a:b]) for a, b in itertools.pairwise(ends))
+        p, q, peer, *shares, losses, scores, shown, values, weights, units = (
+            bytes(got.payload[a:b]) for a, b in itertools.pairwise(ends)
+        )
         told = field(head, "config", dict)
         self.config = Config.from_fields(told) if told else None
         self.seed, self._order = field(head, "seed", bytes), None
@@ -640,4 +774,9 @@ class LogisticJob:
         self.last, self.sums, self.result = (more[0], more[1]), (more[2], more[3]), (more[4], more[5])
         self.loss, self.before = ring.from_bytes(losses).tolist()
         self.scores = array_from(scores, "<f8", (len(self.held),)) if scores else None
+        self.shown = array_from(shown, "<i8", (len(self.held),)).astype(np.int64) if shown else None
+        self.values, self.curvature = values, _real(head, "curvature", 1.0, float(MOST_COLUMNS))
+        self.opened = ring.from_bytes(weights) if weights else None
+        self.units = array_from(units, "<f8", (len(units) // 8,)).copy() if self.opened is not None else None
+        self._sides = None
         self.taken, self.stopped = field(head, "taken", int, low=0), field(head, "stopped", int, low=0)

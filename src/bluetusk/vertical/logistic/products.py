@@ -40,6 +40,7 @@ __all__ = [
     "encrypted_packed",
     "open_columns",
     "open_places",
+    "places",
     "receive_encrypted",
     "receive_packed",
     "rows_layout",
@@ -62,9 +63,9 @@ def _layout(key_bits: int, bound: int, crossed: bool = False) -> Slots:
     return layout
 
 
-def rows_layout(key_bits: int, columns: int) -> Slots:
+def rows_layout(key_bits: int, columns: int, entry_bits: int = ENTRY_BITS) -> Slots:
     """Return the layout for :func:`rows_times`: a place holds a sum over the columns."""
-    return _layout(key_bits, columns << (SHARE_BITS + ENTRY_BITS))
+    return _layout(key_bits, columns << (SHARE_BITS + entry_bits))
 
 
 def columns_layout(key_bits: int, rows: int, entry_bits: int = ENTRY_BITS) -> Slots:
@@ -128,7 +129,7 @@ def rows_times(matrix: NDArray[np.int64], c: CipherArray, layout: Slots) -> tupl
     for _ in range(layout.count - 1):
         shifted.append(shifted[-1] * (1 << layout.width))
     sums = blocks.reshape(len(blocks), -1) @ concatenate(shifted)
-    return _places(sums, len(matrix), layout)
+    return places(sums, len(matrix), layout)
 
 
 def values_times(terms: Sequence[tuple[CipherArray, Sequence[int]]], n: int, layout: Slots) -> tuple[Ring, bytes]:
@@ -139,10 +140,11 @@ def values_times(terms: Sequence[tuple[CipherArray, Sequence[int]]], n: int, lay
         plain[:] = list(factors)
         product = c * plain
         total = product if total is None else total + product
-    return _places(layout.shifted(total), n, layout)
+    return places(layout.shifted(total), n, layout)
 
 
-def _places(c: CipherArray, n: int, layout: Slots) -> tuple[Ring, bytes]:
+def places(c: CipherArray, n: int, layout: Slots) -> tuple[Ring, bytes]:
+    """Mask n packed values: return this party's share of them, and the message for :func:`open_places`."""
     masks, message = mask(c, layout.bits)
     return words(-rho for rho in layout.floors(masks, n)), message
 

@@ -1,24 +1,42 @@
-"""Scores of a joint logistic regression: the host's part of each goes to the guest, who adds its own."""
+"""Scores of a joint logistic regression: computed on shares, opened to the guest as points modulo 2^10.
+
+Both parties hold shares of all weights. The scores are products of rows and weights as in the training
+(:mod:`.columns`), times a factor that only the guest knows, and stay shared. Each party rounds its share to whole
+points; the host's, modulo 2^10, goes to the guest. It is uniform to whoever does not know the other's share of the
+product, so 10 bits of a row are all that the guest gets, whatever it had encrypted. Rounding on shares is off by one
+point at random: a row that were scored again and again would show more, so a host keeps which ids a model has scored.
+
+An exact score, where both policies grant it, opens with 20 binary digits.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import FrameError, ProtocolAbort
+from ..._numeric import Floats, Ints
+from ...errors import FrameError, PolicyRefused, ProtocolAbort
+from ...paillier import PrivateKey, PublicKey
+from ...paillier.ephemeral import ephemeral_key
 from ...tasks import LOGISTIC_SCORES
 from ...wire.frame import Kind, encode, field
+from ..protocol.keys import KEY_PARTS, key_parts, peer_key
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.state import inputs_of, state_of
-from .job import SCORE_BITS
+from . import ring
+from .half import COEF_BITS, EXACT_BITS, POINTS, ROW_BITS, Half, Points, point_share
 
-__all__ = ["ScoreJob", "probabilities"]
+__all__ = ["Book", "ScoreJob", "learned_bits", "opened", "probabilities", "scored", "shared"]
 
 _TURN = 4.05
 """The turning point of the cubic, 0.197 = 0.012 z^2: beyond it the cubic keeps its value."""
+_CHUNK = 4096
+_WORD = (1 << 64) - 1
 
 
 def probabilities(scores: NDArray[np.float64], sigmoid: str) -> NDArray[np.float64]:
@@ -32,49 +50,227 @@ def probabilities(scores: NDArray[np.float64], sigmoid: str) -> NDArray[np.float
     return np.column_stack([1.0 - one, one])
 
 
+def learned_bits(exact: bool) -> int:
+    """Return the bits of a row that the guest learns from a score."""
+    return 64 if exact else POINTS
+
+
+def scored(
+    link: Link, priv: PrivateKey, pub: PublicKey, half: Half, table: Any, points: Points | None, *, exact: bool
+) -> Ints:
+    """Return this party's share of the points of rows, or of exact scores in units of 2^-20 modulo 2^64.
+
+    Parameters
+    ----------
+    link : Link
+        To the other party.
+    priv, pub : PrivateKey, PublicKey
+        This party's key and the other's.
+    half : Half
+        This party's.
+    table : ndarray
+        Its rows, or the codes of binned columns.
+    points : Points or None
+        At the guest.
+    exact : bool
+        Whether exact scores are opened.
+    """
+    factor = 1 if exact or points is None else points.factor
+    mine, peer, n = half.columns(table, pub), half.peer(priv), len(table)
+    link.send("weights", parts=peer.weights(half.theirs, factor))
+    weights = mine.weighted(half.own, link.receive("weights", parts=1 if half.guest else 2).parts, factor)
+    shares: list[int] = []
+    for lo in range(0, n, _CHUNK):
+        rows = np.arange(lo, min(lo + _CHUNK, n))
+        share, message = mine.scores(rows, weights)
+        link.send("scores", parts=[message])
+        got = peer.open_scores(len(rows), link.receive("scores", parts=1).parts[0], factor)
+        shares += (share + got).tolist()
+    product = ring.words(shares)
+    if not exact:
+        return point_share(product, half.guest, 0.0 if points is None else points.offset)
+    cut = ring.truncate(product, ROW_BITS + COEF_BITS - EXACT_BITS, half.guest)
+    return np.array([v & _WORD for v in cut.tolist()], np.uint64).view(np.int64)
+
+
+def shared(link: Link, share: Ints, guest: bool, *, exact: bool) -> Ints | None:
+    """Send the host's share of points or scores to the guest, who adds its own."""
+    kind = "<i8" if exact else "<u2"
+    if not guest:
+        link.count("values_revealed", len(share))
+        link.send("points", parts=[array_bytes(share, kind)])
+        return None
+    theirs = array_from(link.receive("points", parts=1).parts[0], kind, share.shape).astype(np.int64)
+    link.count("bits_learned", len(share) * learned_bits(exact))
+    if exact:
+        return share + theirs
+    if int(theirs.max(initial=0)) >> POINTS:
+        raise FrameError(f"message 'points' contains a number of more than {POINTS} bits")
+    return (share + theirs) & ((1 << POINTS) - 1)
+
+
+def opened(values: Ints, points: Points, *, exact: bool) -> Floats:
+    """Return the scores that opened values stand for."""
+    return values / float(1 << EXACT_BITS) if exact else points.scores(values)
+
+
+class Book:
+    """Which ids a model has scored at the host: 16 bytes each, a keyed hash under the model's name.
+
+    Parameters
+    ----------
+    model : bytes
+    known : bytes
+        The hashes so far.
+
+    Examples
+    --------
+    >>> book = Book(bytes(32))
+    >>> book.add(book.marks(["M1", "M2"]))
+    >>> book.refuse(book.marks(["M3"]))
+    >>> book.refuse(book.marks(["M2"]))
+    Traceback (most recent call last):
+        ...
+    bluetusk.errors.PolicyRefused: ...
+    """
+
+    def __init__(self, model: bytes, known: bytes = b"") -> None:
+        self._model = model
+        self._known = {known[i : i + 16] for i in range(0, len(known), 16)}
+
+    def marks(self, ids: Sequence[Any]) -> list[bytes]:
+        """Return the hashes of ids; ValueError if two are the same."""
+        marks = [hmac.new(self._model, repr(each).encode(), hashlib.sha256).digest()[:16] for each in ids]
+        if len(set(marks)) != len(marks):
+            raise ValueError("ids has the same id twice: score each row once")
+        return marks
+
+    def refuse(self, marks: Sequence[bytes]) -> None:
+        """Raise PolicyRefused if the model has scored one of these."""
+        again = sum(mark in self._known for mark in marks)
+        if again:
+            raise PolicyRefused(
+                f"{again} of {len(marks)} ids have been scored by this model: a row is scored once, since several "
+                "roundings of a score show more of it; use the scores of the first time",
+                clause="max_rows_scored",
+                purpose=LOGISTIC_SCORES.purpose,
+            )
+
+    def add(self, marks: Sequence[bytes]) -> None:
+        """Note that these are scored."""
+        self._known |= set(marks)
+
+    def to_bytes(self) -> bytes:
+        """Return all hashes, sorted."""
+        return b"".join(sorted(self._known))
+
+
 class ScoreJob:
-    """One party's half of the scoring, one step; `part` is its rows times its coefficients, in units of 2^-20."""
+    """One party's half of the scoring: the shares, and then their opening, which a retake repeats to the byte.
+
+    Parameters
+    ----------
+    half : Half
+    model : bytes
+        The training's name.
+    table : ndarray
+        This party's rows, or the codes of binned columns.
+    names : sequence of str
+        Its columns.
+    key_size : int
+    points : Points, optional
+        At the guest.
+    exact : bool
+        Whether exact scores are opened.
+    book : Book, optional
+        At the host: what the model has scored.
+    marks : sequence of bytes
+        Of the rows.
+    """
 
     name = LOGISTIC_SCORES.name
-    steps = 1
+    steps = 2
 
-    def __init__(self, role: str, model: bytes, part: NDArray[np.int64], names: Sequence[str]) -> None:
-        self.role, self.model, self.part, self.names = role, model, part, list(names)
-        self.inputs = inputs_of(model, part)
-        self.scores: NDArray[np.float64] | None = None
+    def __init__(
+        self,
+        half: Half,
+        model: bytes,
+        table: Any,
+        names: Sequence[str],
+        key_size: int,
+        *,
+        points: Points | None = None,
+        exact: bool = False,
+        book: Book | None = None,
+        marks: Sequence[bytes] = (),
+    ) -> None:
+        self.half, self.model, self.table, self.names = half, model, table, list(names)
+        self.key_size, self.points, self.exact, self.book, self.marks = key_size, points, exact, book, list(marks)
+        self.inputs = inputs_of(model, table, exact, b"".join(self.marks))
+        self.share: Ints | None = None
+        self.scores: Floats | None = None
 
     def step(self, links: Sequence[Link], index: int) -> None:
-        """Send the host's parts; the guest adds."""
+        """Compute shares of the scores; open them to the guest."""
         (link,) = links
-        n = len(self.part)
-        if self.role == "guest":
-            link.authorise(LOGISTIC_SCORES.purpose, self.names, n)
-            link.send("rows", {"rows": n, "model": self.model})
-            theirs = array_from(link.receive("scores", parts=1).parts[0], "<i8", (n,))
-            if int(np.abs(theirs).max(initial=0)) >> 62 or int(theirs.min(initial=0)) < -(1 << 62):
-                raise FrameError("message 'scores' contains a value outside the score range")
-            self.scores = (self.part + theirs) / (1 << SCORE_BITS)
+        if index == 0:
+            self._compute(link)
+            return
+        assert self.share is not None
+        if self.book is not None:
+            self.book.add(self.marks)
+        values = shared(link, self.share, self.half.guest, exact=self.exact)
+        if values is not None:
+            assert self.points is not None
+            self.scores = opened(values, self.points, exact=self.exact)
+
+    def _compute(self, link: Link) -> None:
+        n, key = len(self.table), ephemeral_key(self.key_size)
+        parts = key_parts(key, link, self.name)
+        about = {"rows": n, "model": self.model, "exact": self.exact}
+        if self.half.guest:
+            self._authorise(link)
+            link.send("rows", about, parts)
+            got = link.receive("key", parts=KEY_PARTS)
         else:
-            got = link.receive("rows", ["rows", "model"], parts=0).fields
-            asked = field(got, "rows", int, low=1)
-            if field(got, "model", bytes, length=32) != self.model:
+            got = link.receive("rows", ["rows", "model", "exact"], parts=KEY_PARTS)
+            asked = field(got.fields, "rows", int, low=1)
+            if field(got.fields, "model", bytes, length=32) != self.model:
                 raise ProtocolAbort(
                     "the halves are of different models: load those that were trained together", party=link.peer
                 )
+            if field(got.fields, "exact", bool) != self.exact:
+                raise ProtocolAbort(
+                    'the parties do not agree whether exact scores are opened: give both the same reveal="scores"',
+                    party=link.peer,
+                )
             if asked != n:
                 raise ProtocolAbort(f"this party has {n} rows, the other {asked}: align them first", party=link.peer)
-            link.authorise(LOGISTIC_SCORES.purpose, self.names, n)
-            link.count("values_revealed", n)
-            link.send("scores", parts=[array_bytes(self.part, "<i8")])
+            if self.book is not None:
+                self.book.refuse(self.marks)
+            self._authorise(link)
+            link.send("key", parts=parts)
+        pub = peer_key(got.parts, link, self.name)
+        self.share = scored(link, key, pub, self.half, self.table, self.points, exact=self.exact)
+        key.close()
         link.count("rows", n)
 
+    def _authorise(self, link: Link) -> None:
+        more = {"reveal": ("scores",)} if self.exact else {}
+        link.authorise(LOGISTIC_SCORES.purpose, self.names, len(self.table), model=self.model, **more)
+
     def state(self) -> bytes:
-        """Return the scores, if there are any."""
-        header: dict[str, Any] = {"task": self.name, "done": self.scores is not None}
-        return encode(Kind.VERTICAL_STATE, header, b"" if self.scores is None else self.scores.astype("<f8").tobytes())
+        """Return the share and the scores, as far as there are any."""
+        parts = [b"" if each is None else each.tobytes() for each in (self.share, self.scores)]
+        header: dict[str, Any] = {"task": self.name, "parts": [len(part) for part in parts]}
+        return encode(Kind.VERTICAL_STATE, header, b"".join(parts))
 
     def restore(self, state: bytes) -> None:
         """Return to a state."""
-        got = state_of(state, self.name, ("done",))
-        done = field(got.header, "done", bool)
-        self.scores = array_from(got.payload, "<f8", (len(self.part),)) if done else None
+        got = state_of(state, self.name, ("parts",))
+        first, second = field(got.header, "parts", list, low=2, high=2, items=int)
+        if min(first, second) < 0 or first + second != len(got.payload):
+            raise FrameError("frame field 'parts' does not add up to the payload")
+        n = len(self.table)
+        self.share = array_from(got.payload[:first], "<i8", (n,)).astype(np.int64) if first else None
+        self.scores = array_from(got.payload[first:], "<f8", (n,)).astype(np.float64) if second else None
