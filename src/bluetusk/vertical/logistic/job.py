@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from ..._numeric import Floats, Ints
 from ..._random import SEED_BYTES, Stream
-from ...errors import FrameError, ProtocolAbort
+from ...errors import EncodingOverflow, FrameError, ProtocolAbort
 from ...paillier import PrivateKey, PublicKey
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...tasks import LOGISTIC, LOGISTIC_SCORES
@@ -70,6 +70,7 @@ _AHEAD_BITS = 16
 _MEAN_BITS = 24  # of one over the steps of an epoch
 _WORD = (1 << ring.RING_BITS) - 1
 _PARTS = 17  # of a state
+_LARGEST_BITS = 10
 _STEP_BITS = 16  # of the learning rate over the rows of a batch, leading zeros not counted
 _LARGEST_ROW = float(1 << (products.ENTRY_BITS - ROW_BITS)) - 2.0**-ROW_BITS
 MOST_COLUMNS = 8000
@@ -449,6 +450,10 @@ class LogisticJob:
             bins = len(share) if self.bins is not None and not self.leader else 0
             self.units = array_from(got.parts[1], "<f8", (bins,)).copy()
             self.opened = ring.words((share + ring.from_bytes(got.parts[0])).tolist())
+            if any(abs(v) >> (COEF_BITS + _LARGEST_BITS) for v in ring.centred(self.opened)):
+                raise EncodingOverflow(
+                    'the training diverged: leave out learning_rate or lower it, and use sigmoid="linear"'
+                )
             link.count("values_revealed", len(theirs))
         self.own, self.theirs = share, theirs
 
