@@ -10,6 +10,7 @@ import numpy as np
 from ..._numeric import Ints
 from ...errors import FrameError, ProtocolAbort
 from ...paillier.array import CipherArray
+from ...paillier.ephemeral import restored_peer_key
 from ...paillier.keys import PublicKey
 from ...paillier.slots import mask
 from ...tasks import BINNING
@@ -161,7 +162,7 @@ class HostJob:
     def restore(self, state: bytes) -> None:
         """Return to a state of this job."""
         fields, arrays = unpack_state(state, self.name)
-        self._pub = PublicKey.from_bytes(fields["key"]) if fields["key"] else None
+        self._pub = restored_peer_key(fields["key"]) if fields["key"] else None
         self._min_rows, self._sums, self.bins = fields["min_rows"], None, []
         if self._pub is not None:
             self.bins, self._codes = self._cut_all(self._min_rows)
