@@ -62,6 +62,13 @@ def priv(keypair: tuple[Any, Any]) -> Any:
     return keypair[1]
 
 
+@pytest.fixture
+def unproven(pub: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return `pub` as a process sees it that has not the private key and no proof."""
+    monkeypatch.setattr(pub._blinder, "proven", False)
+    return pub
+
+
 @pytest.fixture(autouse=True)
 def _names_of_examples(request: pytest.FixtureRequest, doctest_namespace: dict[str, Any]) -> Iterator[None]:
     """Give examples that speak of `pub` or `priv` the session's keys."""

@@ -26,7 +26,9 @@ def main() -> None:
     # All agree on the session: encoding and length of each tensor, the clients, and the largest weight of each client.
     plan = bt.FixedPoint(clip=1.0, frac_bits=30, max_weight=4 * 1000)
     clients = {name: (key.public_key().public_bytes_raw(), 1000) for name, key in signing.items()}
-    configuration = bt.federated.PaillierSum(pub, {"gradient": (plan, 5)}, clients).to_bytes()
+    # The configuration carries a proof of the key, without which nobody encrypts under it.
+    session = bt.federated.PaillierSum(pub, {"gradient": (plan, 5)}, clients)
+    configuration = session.prove(priv).to_bytes()
 
     # Each client reads the configuration, encrypts its gradient times its weight, and signs. West is absent.
     messages = []

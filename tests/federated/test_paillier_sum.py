@@ -29,6 +29,7 @@ from bluetusk.errors import (
 )
 from bluetusk.federated import Accepted, Aggregator, PaillierSum, Rejected, SumResult
 from bluetusk.federated.paillier_sum.messages import claims, seal, signed_bytes, unseal
+from bluetusk.paillier import prove_modulus
 from bluetusk.paillier.array import encrypt_integers
 from bluetusk.wire import frame
 from bluetusk.wire.frame import Kind
@@ -823,6 +824,66 @@ def test_sessions_from_hostile_bytes(world: World, keypair2: Any) -> None:
         except FrameError:
             continue
         assert other.hash != world.session.hash
+
+
+# ------------------------------------------------------------------------------------------- the key's proof
+
+
+def roles(session: PaillierSum) -> list[Any]:
+    return [lambda: session.client("bank-0", SEEDS["bank-0"]), session.aggregator]
+
+
+def test_no_role_but_the_key_holder_takes_a_session_without_a_proof(
+    world: World, unproven: Any, tmp_path: Path
+) -> None:
+    """Such as version 0.1 wrote; it can be read, and the error says what to do."""
+    session = PaillierSum.from_bytes(PaillierSum(unproven, TENSORS, CLIENTS).to_bytes())
+    for role in roles(session):
+        with pytest.raises(InvalidKey, match=r"without a proof .* key holder again, who sends session\.prove\("):
+            role()
+    session.key_holder(world.priv, state=tmp_path / "sums").close()
+    assert not unproven.proven
+
+
+def test_a_session_carries_its_proof(world: World, unproven: Any) -> None:
+    plain = PaillierSum(unproven, TENSORS, CLIENTS)
+    proved = plain.prove(world.priv)
+    assert proved == plain
+    assert proved.hash == plain.hash
+    data = proved.to_bytes()
+    session = PaillierSum.from_bytes(data)
+    assert unproven.proven  # and all equal keys
+    assert session.to_bytes() == data
+    assert copy.deepcopy(session).to_bytes() == data
+    for role in roles(session):
+        role()
+
+
+def test_a_forged_or_replayed_proof_of_the_session(world: World, unproven: Any, keypair2: Any) -> None:
+    session, other = (PaillierSum(unproven, TENSORS, CLIENTS) for _ in range(2))
+    plain = frame.decode(session.to_bytes())
+    key = bytes(plain.payload)
+    proof = prove_modulus(world.priv, session.hash, b"key holder")
+    for bad in (
+        bytes(frame.decode(other.prove(world.priv).to_bytes()).payload)[len(key) :],  # of another session
+        prove_modulus(world.priv, session.hash, b"bank-0"),
+        prove_modulus(keypair2[1], session.hash, b"key holder"),
+        proof[:-1] + bytes([proof[-1] ^ 1]),
+        proof[:-1],
+        proof + proof,
+        key,
+    ):
+        with pytest.raises((InvalidKey, FrameError), match="proof of the key holder's key is refused"):
+            PaillierSum.from_bytes(frame.encode(plain.kind, plain.header, key + bad))
+        assert not unproven.proven
+    PaillierSum.from_bytes(frame.encode(plain.kind, plain.header, key + proof))
+
+
+def test_only_the_session_s_own_key_proves_it(world: World, keypair2: Any) -> None:
+    with pytest.raises(InvalidKey, match="does not belong to this session"):
+        world.session.prove(keypair2[1])
+    with pytest.raises(TypeError, match="private_key must be a PrivateKey"):
+        world.session.prove(world.session.public_key)  # type: ignore[arg-type]
 
 
 def test_arguments_of_the_aggregator(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 import bluetusk as bt
-from bluetusk.paillier import PrivateKey, PublicKey, generate_keypair, proofs, validate
+from bluetusk.paillier import PrivateKey, PublicKey, generate_keypair, masked, proofs, slots, validate
 from bluetusk.wire import frame
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "paillier_proofs.json").read_text())
@@ -226,6 +227,62 @@ def test_what_a_bad_modulus_reads(priv: PrivateKey) -> None:
     seen = pow(reply, (large - 1) // small, large)
     base = pow(generator, (large - 1) // small, large)
     assert seen == pow(base, 3 * hidden, large)  # mask and obfuscator are gone, the secret is not
+
+
+# --- where a key without a proof is refused ---------------------------------------------------------------------------
+
+
+def made(priv: PrivateKey) -> bt.CipherArray:
+    return priv.encrypt([3, 0, -4], bt.FixedPoint.integers(100))
+
+
+MASKED: dict[str, Callable[[bt.CipherArray], Any]] = {
+    "to_shares": lambda c: c.to_shares(),
+    "to_shares of nothing": lambda c: c[:0].to_shares(),
+    "RingArray": lambda c: bt.paillier.RingArray(c, 64).to_bytes(2**65),
+    "slots.hide": lambda c: slots.hide(c, slots.uniform(int(c.public_key.n), c.size)),
+    "slots.mask": lambda c: slots.mask(c, None, 100),
+    "masked.mask": lambda c: masked.mask(c, 8),
+    "masked.blind_nonzero": masked.blind_nonzero,
+}
+
+
+@pytest.mark.parametrize("call", MASKED.values(), ids=list(MASKED))
+def test_nothing_is_masked_under_a_key_without_a_proof(
+    unproven: PublicKey, priv: PrivateKey, proof: bytes, call: Callable[[bt.CipherArray], Any]
+) -> None:
+    c = bt.CipherArray.from_bytes(made(priv).to_bytes(), unproven)
+    with pytest.raises(bt.InvalidKey, match=r"without a proof .* its owner sends bt\.paillier\.prove_modulus"):
+        call(c)
+    for wrong in (proof[:-1], proofs.prove_modulus(priv, SESSION, b"another bank")):
+        assert not accepted(unproven, wrong, SESSION, HOLDER)
+        assert not unproven.proven
+    proofs.verify_modulus(unproven, proof, SESSION, HOLDER)
+    assert unproven.proven
+    call(c)
+
+
+def test_who_knows_that_a_key_is_proven() -> None:
+    """The owner of the private key, equal keys, copies and pickles of the process; nobody who has bytes only."""
+    key = json.loads((Path(__file__).parents[1] / "vectors" / "paillier_encrypt.json").read_text())["testGroups"][0]
+    p, q = (int(key["privateKey"][name], 16) for name in "pq")
+    pub = PublicKey(p * q)
+    pub._blinder.proven = False  # another test may have the private key
+    assert not PublicKey.from_bytes(pub.to_bytes()).proven
+    assert not PublicKey.from_json(pub.to_json()).proven
+    assert not pickle.loads(pickle.dumps(pub)).proven
+    with PrivateKey(p, q) as priv:
+        assert priv.public_key.proven
+        assert pub.proven
+    assert pub.proven
+    assert PublicKey(p * q).proven
+    shown = pickle.dumps(pub)
+    pub._blinder.proven = False
+    assert pickle.loads(shown).proven
+    assert pub.proven
+    assert not PublicKey(p * q, suite="standard").proven
+    with pytest.raises(AttributeError):
+        pub.proven = True  # type: ignore[misc]
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import bluetusk as bt
+from bluetusk.paillier import slots
 from bluetusk.vertical.logistic import products, ring
 
 TOP = (1 << products.ENTRY_BITS) - 1
@@ -85,9 +86,9 @@ def test_layouts_hold_what_they_must():
             ):
                 assert layout.width >= ring.RING_BITS
                 assert 2 * most < 1 << (layout.width - 1)
-                assert layout.bits + 104 + 2 < key - 1
+                assert layout.bits <= slots.room(key, masked=True)
     with pytest.raises(bt.EncodingOverflow, match="larger key_size"):
-        products._layout(2048, 1 << 1939)
+        products._layout(2048, 1 << 1984)
 
 
 def test_local_truncation():

@@ -52,6 +52,7 @@ MODEL = Model(
     l2=0.0,
 )
 LR, GB = "logistic_regression", "gradient_boosting"
+KEY = [None, None]  # the frame of a key, and that of its proof
 
 
 def ceil(a, b):
@@ -71,13 +72,13 @@ TABLE = {
     ("intersect", "setup", "host"): ("", lambda s, f, b: [s.slice(s.ids["host"]) * POINT]),
     ("intersect", "answer", "host"): ("", lambda s, f, b: [s.slice(s.ids["guest"]) * POINT]),
     ("intersect", "common", "guest"): ("rows", lambda s, f, b: [32 * s.common]),
-    ("woe-binning", "labels", "guest"): ("min_rows rows", lambda s, f, b: [None]),
+    ("woe-binning", "labels", "guest"): ("min_rows rows", lambda s, f, b: KEY),
     ("woe-binning", "columns", "host"): ("columns monotonic", lambda s, f, b: [4 * s.d["host"]] * 2 + [s.names]),
     ("woe-binning", "encrypted", "guest"): ("", lambda s, f, b: [(s.slice(s.used),)]),
     ("woe-binning", "bins", "host"): ("", lambda s, f, b: [(ceil(s.bins, s.bin_slots),)]),
     ("woe-binning", "weights", "guest"): ("", lambda s, f, b: [4 * s.bins, 8 * s.bins, 8 * s.d["host"]]),
-    (LR, "setup", "guest"): ("columns config rows seed", lambda s, f, b: [None]),
-    (LR, "setup", "host"): ("columns rows", lambda s, f, b: [None]),
+    (LR, "setup", "guest"): ("columns config rows seed", lambda s, f, b: KEY),
+    (LR, "setup", "host"): ("columns rows", lambda s, f, b: KEY),
     **{
         key: value
         for me in PEERS
@@ -99,7 +100,7 @@ TABLE = {
     (LR, "weighed", "guest"): ("", lambda s, f, b: [(ceil(s.batch, products.values_layout(2048, 17).count),)]),
     (LR + ".predict", "rows", "guest"): ("model rows", lambda s, f, b: []),
     (LR + ".predict", "scores", "host"): ("", lambda s, f, b: [8 * s.test]),
-    (GB, "offer", "guest"): ("host rows settings", lambda s, f, b: [None]),
+    (GB, "offer", "guest"): ("host rows settings", lambda s, f, b: KEY),
     (GB, "ready", "host"): ("rows", lambda s, f, b: []),
     (GB, "gradients", "guest"): ("rows", lambda s, f, b: [0, (s.train,)]),
     (GB, "level", "guest"): ("active split", lambda s, f, b: [ceil(s.train, 8) if f["split"] else 0]),

@@ -113,9 +113,11 @@ class World:
         bare = RingArray(encrypt_share(priv, np.ones((0, 1), np.uint64)), 64)
         self.add("empty ring array", bare.to_bytes(2**70), lambda data: RingArray.from_bytes(data, pub))
         hidden = masked.mask(priv.encrypt([7, 8], bt.FixedPoint.integers(9)), 8)[1]
-        self.add("masked integers", hidden, lambda data: masked.unmask(priv, data, 2, 8))
+        self.add("masked integers", hidden, lambda data: masked.unmask(priv, data, 2))
         self.add("plan", plan.to_bytes(), bt.FixedPoint.from_bytes)
         self.add("public key", pub.to_bytes(), PublicKey.from_bytes)
+        proof = bt.paillier.prove_modulus(priv, b"a job", b"a bank")
+        self.add("proof of a key", proof, lambda data: bt.paillier.verify_modulus(pub, data, b"a job", b"a bank"))
 
     def _sharing(self) -> None:
         for prime in (2**61 - 1, 2**31 - 1, 2**127 - 1):
@@ -161,6 +163,7 @@ class World:
         clients = {name: (key.public_key().public_bytes_raw(), 1) for name, key in keys.items()}
         total = bt.federated.PaillierSum(self.pub, {"x": (bt.FixedPoint.integers(10), 2)}, clients, min_clients=2)
         self.add("session of a sum", total.to_bytes(), bt.federated.PaillierSum.from_bytes)
+        self.add("session with its proof", total.prove(self.priv).to_bytes(), bt.federated.PaillierSum.from_bytes)
         result = bt.federated.SumResult.from_integers(total, 0, "x", [7, -8], 2, ["a", "b"])
         self.add(
             "result of a sum",

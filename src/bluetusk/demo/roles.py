@@ -358,7 +358,7 @@ def _asking(job: Job, link: Channel, session: PaillierSum, private_key: PrivateK
     """Begin a session of one tensor, whose sums are opened as they are asked for."""
     (tensor,) = session.tensors
     with session.key_holder(private_key, state=f"{job.state}/{tensor}") as holder:
-        link.send(session.to_bytes())
+        link.send(session.prove(private_key).to_bytes())
 
         def ask(round: int, point: NDArray[np.float64]) -> SumResult:
             link.send(note("ask", point.astype("<f8").tobytes(), round=round, tensor=tensor))

@@ -14,6 +14,7 @@ from .._numeric import as_int
 from ..errors import EncodingOverflow
 from ..wire import frame
 from . import _frames
+from .proofs import require_proven
 from .slots import IDLE_BITS, STATISTICAL_BITS, Slots, hide, room, uniform
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def to_shares(
     if c.packed:
         raise ValueError("a packed array's slots are too narrow for masks: encrypt with packed=False")
     pub, declared = c.public_key, _frames.declared_bound(c, bound)
+    require_proven(pub)
     truncate = as_int(truncate, "truncate", 0, declared.bit_length() + STATISTICAL_BITS - bits)
     # A slot holds u = v + 2^top, 0 < u < 2^(top + 1), and nothing in the IDLE_BITS above it: the slots below carry into
     # the next one with probability 2^-64, and never borrow. What lies above a slot vanishes modulo 2^bits.

@@ -101,6 +101,9 @@ class CipherArray(Shape, Arith, Ufunc, Wire, Refusals):
         ------
         EncodingOverflow
             If the plan does not cover the array's bound and none is given, or the masks do not fit the key.
+        InvalidKey
+            If the key is not :attr:`~PublicKey.proven`: have its owner's proof checked by
+            :func:`~bluetusk.paillier.verify_modulus` first.
         ValueError
             If the array is packed, or an argument is out of range.
 

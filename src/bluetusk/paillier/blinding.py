@@ -76,6 +76,11 @@ class Blinder(Uncopied):
         How obfuscators are drawn and made.
     hs : int or None
         The base of the obfuscators, where the scheme has one.
+
+    Attributes
+    ----------
+    proven : bool
+        Whether this process knows that n is coprime to phi(n) and hs an n-th residue; it holds for all equal keys.
     """
 
     _no_copy = "two pools could blind two ciphertexts with the same obfuscator"
@@ -86,6 +91,7 @@ class Blinder(Uncopied):
         self._hs = hs
         self._used = 0
         self._ready = False
+        self.proven = False
         self._pool: deque[_Piece] = deque()
         self._spare: deque[_Piece] = deque(maxlen=_SPARES)
         _blinders.add(self)

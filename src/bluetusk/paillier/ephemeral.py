@@ -1,12 +1,13 @@
-"""A key for one job: made by the protocols themselves, kept with the job's state, and closed at its end."""
+"""Keys for one job: made by the protocols themselves, kept with the job's state, closed at its end."""
 
 from __future__ import annotations
 
 from . import validate
 from .private_key import PrivateKey
+from .public_key import PublicKey
 from .scheme import SCHEMES
 
-__all__ = ["ephemeral_key", "restored_key", "saved_key"]
+__all__ = ["ephemeral_key", "restored_key", "restored_peer_key", "saved_key"]
 
 
 def ephemeral_key(bits: int, *, threads: int | None = None) -> PrivateKey:
@@ -82,3 +83,26 @@ def restored_key(p: bytes, q: bytes, current: PrivateKey | None = None) -> Priva
     if current is not None and not current.closed and saved_key(current) == (p, q):
         return current
     return PrivateKey(int.from_bytes(p, "little"), int.from_bytes(q, "little"))
+
+
+def restored_peer_key(data: bytes) -> PublicKey:
+    """Return a peer's key from this party's own sealed state, into which it came with its proof checked.
+
+    Parameters
+    ----------
+    data : bytes
+        From :meth:`PublicKey.to_bytes`. It must not come from the peer: the key counts as proven.
+
+    Raises
+    ------
+    FrameError, InvalidKey
+        As :meth:`PublicKey.from_bytes`.
+
+    Examples
+    --------
+    >>> restored_peer_key(pub.to_bytes()).proven
+    True
+    """
+    pub = PublicKey.from_bytes(data)
+    pub._blinder.proven = True
+    return pub

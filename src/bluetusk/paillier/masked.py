@@ -23,6 +23,7 @@ from ..modexp import powmod
 from . import encrypting, hazmat, slots
 from .array import CipherArray, encrypt_integers
 from .keys import PrivateKey, PublicKey
+from .proofs import require_proven
 
 __all__ = ["blind_nonzero", "mask", "open_zeros", "unmask"]
 
@@ -50,6 +51,8 @@ def mask(c: CipherArray, bits: int, *, threads: int | None = None) -> tuple[list
     ------
     EncodingOverflow
         If the integers do not leave 64 bits of a plaintext of the key free.
+    InvalidKey
+        If the key is not proven.
 
     Examples
     --------
@@ -118,6 +121,11 @@ def blind_nonzero(c: CipherArray) -> bytes:
     bytes
         For :func:`open_zeros`: the ciphertexts, little-endian, of twice the key's length each.
 
+    Raises
+    ------
+    InvalidKey
+        If the key is not proven.
+
     References
     ----------
     I. Damgaard, M. Geisler, M. Kroigaard, "Efficient and Secure Comparison for On-Line Auctions", ACISP 2007: the step
@@ -129,6 +137,7 @@ def blind_nonzero(c: CipherArray) -> bytes:
     >>> open_zeros(priv, blind_nonzero(pub.encrypt([3, 0, -1], bt.FixedPoint.integers(5))), 3)
     [False, True, False]
     """
+    require_proven(c.public_key)
     n = int(c.public_key.n)
     square, width = n * n, c.public_key.bits // 4
     values = [int.from_bytes(row.tobytes(), "little") for row in encrypting.canonical(c)]

@@ -80,6 +80,7 @@ class PrivateKey(PrivateBase, Frozen, Uncopied):
 
     def _adopt(self, p: int, q: int, public: PublicKey) -> None:
         self._put(_public=public, _kernel=public._scheme.private(public._kernel, p, q, public.hs))
+        public._blinder.proven = True  # two different primes of one length: neither divides the other less 1
 
     @classmethod
     def _generated(cls, p: int, q: int, suite: str) -> PrivateKey:

@@ -30,7 +30,7 @@ from ..wire import frame
 if TYPE_CHECKING:
     from . import PrivateKey, PublicKey
 
-__all__ = ["CHALLENGES", "prove_modulus", "verify_modulus"]
+__all__ = ["CHALLENGES", "prove_modulus", "require_proven", "verify_modulus"]
 
 CHALLENGES: Final = 7
 """Challenges of a proof. If a prime f > 2^20 divides n and phi(n), at most one unit in f is an n-th power: all seven
@@ -91,7 +91,7 @@ def prove_modulus(priv: PrivateKey, session: bytes, holder: bytes) -> bytes:
 
 
 def verify_modulus(pub: PublicKey, proof: bytes | bytearray | memoryview, session: bytes, holder: bytes) -> None:
-    """Check a proof of :func:`prove_modulus`.
+    """Check a proof of :func:`prove_modulus`; from then on the key and all equal ones are ``proven`` in this process.
 
     Parameters
     ----------
@@ -147,6 +147,36 @@ def verify_modulus(pub: PublicKey, proof: bytes | bytearray | memoryview, sessio
         raise InvalidKey(
             "the proof does not show that hs is an n-th residue, so ciphertexts could decrypt wrongly; do not encrypt "
             "under this key"
+        )
+    pub._blinder.proven = True
+
+
+def require_proven(
+    pub: PublicKey,
+    remedy: str = "its owner sends bt.paillier.prove_modulus(priv, session, holder), and verify_modulus checks it here",
+) -> None:
+    """Refuse a key of which this process does not know that it was made well.
+
+    Parameters
+    ----------
+    pub : PublicKey
+        A peer's, or this side's own.
+    remedy : str, optional
+        How the proof gets here.
+
+    Raises
+    ------
+    InvalidKey
+        If the key is not :attr:`PublicKey.proven`.
+
+    Examples
+    --------
+    >>> require_proven(pub)
+    """
+    if not pub.proven:
+        raise InvalidKey(
+            f"the key {pub.fingerprint.hex()[:12]} came without a proof that n is coprime to phi(n): its owner could "
+            f"read more than plaintexts, through any mask; {remedy}"
         )
 
 

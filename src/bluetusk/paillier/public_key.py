@@ -28,8 +28,8 @@ __all__ = ["PublicKey"]
 class PublicKey(PublicBase, Frozen):
     """A Paillier public key: encrypts arrays and computes on them.
 
-    Equal keys have equal fingerprints; keys can be dictionary keys. A pickle holds the bytes of :meth:`to_bytes` and is
-    checked like them when it is loaded (yet never load a pickle that a peer sent).
+    Equal keys have equal fingerprints; keys can be dictionary keys. A pickle holds the bytes of :meth:`to_bytes`, which
+    are checked when it is loaded, and whether the key is :attr:`proven` (never load a pickle that a peer sent).
 
     Parameters
     ----------
@@ -179,6 +179,21 @@ class PublicKey(PublicBase, Frozen):
         """
         return spoken(self._fingerprint)
 
+    @property
+    def proven(self) -> bool:
+        """Whether this process knows that n is coprime to phi(n) and hs an n-th residue.
+
+        It does if it made or loaded the private key, or checked a proof of the key's owner by
+        :func:`~bluetusk.paillier.verify_modulus`; then equal keys are proven, too. Nothing is masked for the owner of a
+        key that is not: :meth:`CipherArray.to_shares` and the roles of sums refuse it.
+
+        Examples
+        --------
+        >>> pub.proven  # this process has the private key
+        True
+        """
+        return self._blinder.proven
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PublicKey):
             return NotImplemented
@@ -198,7 +213,7 @@ class PublicKey(PublicBase, Frozen):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return PublicKey.from_bytes, (self.to_bytes(),)
+        return _unpickled, (self.to_bytes(), self.proven)
 
     def encrypt(
         self,
@@ -403,3 +418,9 @@ class PublicKey(PublicBase, Frozen):
         if members.fingerprint not in (None, key._fingerprint):
             raise InvalidKey("the key does not have the fingerprint that its kid says; ask for the key again")
         return key
+
+
+def _unpickled(data: bytes, proven: bool) -> PublicKey:
+    key = PublicKey.from_bytes(data)
+    key._blinder.proven |= proven
+    return key

@@ -2,7 +2,8 @@
 
 Every protocol that lets a key holder open several numbers at once comes through here: :mod:`.to_shares`,
 :mod:`.masked`, and the sums and products of :mod:`bluetusk.vertical`. What a slot holds, and so its largest sum, is
-theirs to prove; width, layout and declared bound follow from it here, from numbers that both parties know.
+theirs to prove; width, layout and declared bound follow from it here, from numbers that both parties know. Nothing is
+masked under a key without a proof (:mod:`.proofs`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ._base import CipherBase
 from ._standard import random_units
 from ._store import DERIVED, Store, build, gathered
 from ._ufunc import joined
+from .proofs import require_proven
 
 if TYPE_CHECKING:
     from . import CipherArray, PrivateKey
@@ -199,6 +201,11 @@ def hide(c: CipherArray, masks: Sequence[int], *, threads: int | None = None) ->
     CipherArray
         To leave by ``to_bytes()``; its bound is the key's capacity.
 
+    Raises
+    ------
+    InvalidKey
+        If the key is not proven.
+
     Examples
     --------
     >>> import bluetusk as bt
@@ -236,6 +243,8 @@ def mask(c: CipherArray, masks: Sequence[int] | None, bound: int, *, threads: in
     ------
     EncodingOverflow
         If the array's proven bound and the largest mask exceed `bound`.
+    InvalidKey
+        If the key is not proven.
     ValueError
         If the number of masks is not that of the ciphertexts.
 
@@ -255,6 +264,7 @@ def mask(c: CipherArray, masks: Sequence[int] | None, bound: int, *, threads: in
 def _blinded(c: CipherArray, masks: Sequence[int], bound: int, threads: int | None) -> CipherArray:
     """Add integers of at most the key's capacity in size, and multiply by r^n."""
     pub, n = c.public_key, c.size
+    require_proven(pub)
     kernel, mont = pub._kernel, pub._kernel.mont
     if len(masks) != n:
         raise ValueError(f"masks has {len(masks)} numbers for {n} ciphertexts: give one for each")

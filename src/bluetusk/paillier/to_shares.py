@@ -343,6 +343,8 @@ class RingArray:
         ------
         EncodingOverflow
             If `bound` is below the array's own, or leaves no room for the mask.
+        InvalidKey
+            If the key is not :attr:`~PublicKey.proven`.
 
         Examples
         --------

@@ -20,6 +20,7 @@ from .messages import (
     check_sum,
     claims,
     max_frame,
+    require_proof,
     seal,
     signed_bytes,
     weight_limit,
@@ -128,6 +129,8 @@ class Aggregator(Locked):
 
     Raises
     ------
+    InvalidKey
+        If the session came without a proof of the key holder's key.
     TypeError, ValueError
         If an argument has the wrong type or is out of its limits.
 
@@ -146,6 +149,7 @@ class Aggregator(Locked):
     """
 
     def __init__(self, session: PaillierSum, *, first_round: int = 0, open_rounds: int = 4) -> None:
+        require_proof(session)
         self.session = session
         self._first = as_int(first_round, "first_round", 0, MAX_ROUND)
         self._window = as_int(open_rounds, "open_rounds", 1, 1024)

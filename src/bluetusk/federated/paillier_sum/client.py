@@ -15,7 +15,7 @@ from ...errors import ProtocolAbort
 from ...paillier.array import encrypt_integers
 from ...wire.frame import Kind, encode
 from ..parties import check_signing_key
-from .messages import MAX_ROUND, claims, signed_bytes
+from .messages import MAX_ROUND, claims, require_proof, signed_bytes
 
 if TYPE_CHECKING:
     from . import PaillierSum
@@ -46,6 +46,8 @@ class Client:
 
     Raises
     ------
+    InvalidKey
+        If the session came without a proof of the key holder's key.
     TypeError, ValueError
         If `name` is unknown, or `signing_key` is not the agreed one.
 
@@ -63,6 +65,7 @@ class Client:
     def __init__(self, session: PaillierSum, name: str, signing_key: bytes | Ed25519PrivateKey) -> None:
         if name not in session.clients:
             raise ValueError(f"name: {name!r} is not a client of this session")
+        require_proof(session)
         key = check_signing_key(signing_key, session.clients[name][0], repr(name))
         self.session = session
         self.name = name

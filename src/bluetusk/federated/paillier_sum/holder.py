@@ -27,6 +27,7 @@ from .messages import (
     MAX_ROUND,
     about,
     check_about,
+    check_private,
     check_sum,
     claims,
     max_frame,
@@ -308,10 +309,7 @@ class KeyHolder(Closing, Uncopied):
     """
 
     def __init__(self, session: PaillierSum, private_key: PrivateKey, state: str | os.PathLike[str]) -> None:
-        if not isinstance(private_key, PrivateKey):
-            raise TypeError(f"private_key must be a PrivateKey, not {type(private_key).__name__}")
-        if private_key.public_key.fingerprint != session.public_key.fingerprint:
-            raise InvalidKey("private_key does not belong to this session's public key: open the session's own key")
+        check_private(session, private_key)
         self.session = session
         self._private_key = private_key
         self._journal = Journal(state, session.hash)

@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from ...errors import FrameError
+from ...errors import FrameError, InvalidKey
+from ...paillier.keys import PrivateKey
+from ...paillier.proofs import require_proven
 from ...wire.frame import MAX_HEADER, Frame, Kind, check_fields, decode, encode, field
 
 if TYPE_CHECKING:
@@ -19,9 +21,11 @@ __all__ = [
     "MAX_ROUND",
     "about",
     "check_about",
+    "check_private",
     "check_sum",
     "claims",
     "max_frame",
+    "require_proof",
     "seal",
     "signed_bytes",
     "unseal",
@@ -87,6 +91,21 @@ def max_frame(session: PaillierSum) -> int:
     bits = session.public_key.bits
     blocks = max(-(-(length + 1) // plan.slots(bits)) for plan, length in session.tensors.values())
     return blocks * 2 * ((bits + 7) // 8 + 8) + MAX_HEADER + 64
+
+
+def check_private(session: PaillierSum, private_key: PrivateKey) -> None:
+    """Refuse what is not the private key of a session."""
+    if not isinstance(private_key, PrivateKey):
+        raise TypeError(f"private_key must be a PrivateKey, not {type(private_key).__name__}")
+    if private_key.public_key.fingerprint != session.public_key.fingerprint:
+        raise InvalidKey("private_key does not belong to this session's public key: open the session's own key")
+
+
+def require_proof(session: PaillierSum) -> None:
+    """Refuse a role of a session whose key this process does not know to be made well."""
+    require_proven(
+        session.public_key, "get the session from the key holder again, who sends session.prove(private_key)"
+    )
 
 
 def check_sum(c: CipherArray, plan: FixedPoint, length: int, bound: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -12,14 +13,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ..._numeric import as_int
 from ...encoding import FixedPoint
-from ...errors import BluetuskError, FrameError
+from ...errors import BluetuskError, FrameError, InvalidKey
 from ...paillier.fingerprint import spoken
 from ...paillier.keys import PrivateKey, PublicKey
-from ...wire.frame import Kind, check_fields, decode, encode, field
+from ...paillier.proofs import prove_modulus, verify_modulus
+from ...wire.frame import Kind, check_fields, decode, encode, field, read_frame
 from ..parties import Agreement, check_bytes, check_clients, check_name
 from .aggregator import Aggregator
 from .client import Client
 from .holder import KeyHolder
+from .messages import check_private
 
 __all__ = ["MAX_CLIENTS", "MAX_TENSORS", "PaillierSum"]
 
@@ -27,6 +30,7 @@ MAX_CLIENTS = 1024
 MAX_TENSORS = 128
 _MAX_LENGTH = 1 << 32
 _DOMAIN = b"bluetusk PaillierSum session\0"
+_HOLDER = b"key holder"
 
 
 class PaillierSum(Agreement):
@@ -38,7 +42,8 @@ class PaillierSum(Agreement):
     Parameters
     ----------
     public_key : PublicKey
-        The key holder's. Compare its fingerprint over another channel.
+        The key holder's. Compare its fingerprint over another channel. The key holder proves to the other roles how it
+        was made: :meth:`prove`.
     tensors : mapping of str to (FixedPoint, int)
         For each tensor its encoding and its length in values.
     clients : mapping of str to (bytes, int)
@@ -77,8 +82,9 @@ class PaillierSum(Agreement):
     (8, array([ 4., -8.]), array([ 0.5, -1. ]), ('north', 'south', 'west'))
     """
 
-    __slots__ = ("_public_key", "_tensors")
+    __slots__ = ("_proof", "_public_key", "_tensors")
 
+    _proof: bytes
     _public_key: PublicKey
     _tensors: Mapping[str, tuple[FixedPoint, int]]
 
@@ -98,6 +104,7 @@ class PaillierSum(Agreement):
         named = check_clients(clients, MAX_CLIENTS)
         total = sum(limit for _, limit in named.values())
         self._put(
+            _proof=b"",
             _public_key=public_key,
             _session_id=session_id,
             _clients=MappingProxyType(named),
@@ -157,6 +164,45 @@ class PaillierSum(Agreement):
 
     # -------------------------------------------------------------------------------------------------- roles
 
+    def prove(self, private_key: PrivateKey) -> PaillierSum:
+        """Return the same session with a proof of its key, which :meth:`to_bytes` then carries: the key holder's part.
+
+        Without it :meth:`client` and :meth:`aggregator` of the other parties refuse the session. The proof shows that
+        n is coprime to phi(n), so that a ciphertext holds nothing beside its plaintext, and hs an n-th residue. It is
+        bound to the session's hash.
+
+        Parameters
+        ----------
+        private_key : PrivateKey
+            The private half of ``public_key``; the session does not keep it.
+
+        Returns
+        -------
+        PaillierSum
+            Equal to this one, with the same hash.
+
+        Raises
+        ------
+        InvalidKey
+            If the key does not belong to this session, or is closed.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> clients = {"a": (bytes([1] * 32), 1), "b": (bytes([2] * 32), 1)}
+        >>> session = bt.federated.PaillierSum(pub, {"x": (bt.FixedPoint(), 5)}, clients, min_clients=2)
+        >>> configuration = session.prove(priv).to_bytes()
+        >>> bt.federated.PaillierSum.from_bytes(configuration) == session
+        True
+        """
+        check_private(self, private_key)
+        return self._with_proof(prove_modulus(private_key, self.hash, _HOLDER))
+
+    def _with_proof(self, proof: bytes) -> PaillierSum:
+        proved = PaillierSum(self.public_key, self.tensors, self.clients, self.min_clients, self.session_id)
+        proved._put(_proof=proof)
+        return proved
+
     def client(self, name: str, signing_key: bytes | Ed25519PrivateKey) -> Client:
         """Return the role of one client.
 
@@ -173,6 +219,8 @@ class PaillierSum(Agreement):
 
         Raises
         ------
+        InvalidKey
+            If the session came without a proof of the key holder's key.
         ValueError
             If `name` is unknown or the key is not the agreed one.
 
@@ -204,6 +252,8 @@ class PaillierSum(Agreement):
 
         Raises
         ------
+        InvalidKey
+            If the session came without a proof of the key holder's key.
         ValueError
             If an argument is out of its limits.
 
@@ -264,7 +314,7 @@ class PaillierSum(Agreement):
     # -------------------------------------------------------------------------------------------------- bytes
 
     def to_bytes(self) -> bytes:
-        """Return the configuration as a frame, with the public key, for the other parties.
+        """Return the configuration as a frame, with the public key and, after :meth:`prove`, its proof.
 
         Returns
         -------
@@ -278,14 +328,15 @@ class PaillierSum(Agreement):
         >>> bt.federated.PaillierSum.from_bytes(session.to_bytes()) == session
         True
         """
-        return encode(Kind.SUM_SESSION, self._header(), self.public_key.to_bytes())
+        return encode(Kind.SUM_SESSION, self._header(), self.public_key.to_bytes() + self._proof)
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview) -> PaillierSum:
-        """Read a configuration, with every check that the constructor makes.
+        """Read a configuration, with every check that the constructor makes, and check the proof of its key.
 
         A party that takes a configuration from bytes must compare :attr:`hash` (:attr:`hash_words`), or the whole
-        content, with what it agreed to: the bytes say who the clients are.
+        content, with what it agreed to: the bytes say who the clients are. A configuration without a proof, such as
+        version 0.1 wrote, can be read, but gives a client and an aggregator at the key holder only.
 
         Parameters
         ----------
@@ -301,7 +352,7 @@ class PaillierSum(Agreement):
         FrameError
             If `data` is not such a frame, or holds a configuration that the constructor refuses.
         InvalidKey
-            If the public key in it fails a check.
+            If the public key in it fails a check, or the proof is not one of this key for this session.
 
         Examples
         --------
@@ -323,7 +374,10 @@ class PaillierSum(Agreement):
                 name: _pair(entry, bytes, int)
                 for name, entry in field(frame.header, "clients", dict, low=2, high=MAX_CLIENTS, items=list).items()
             }
-            key = PublicKey.from_bytes(frame.payload)
+            payload = bytes(frame.payload)
+            stream = io.BytesIO(payload)
+            read_frame(stream, Kind.PUBLIC_KEY, max_payload=len(payload))
+            key, proof = PublicKey.from_bytes(payload[: stream.tell()]), payload[stream.tell() :]
             session = cls(
                 key,
                 tensors,
@@ -337,7 +391,13 @@ class PaillierSum(Agreement):
             raise FrameError(f"the session's configuration is not allowed: {err}") from None
         if key.fingerprint != fingerprint:
             raise FrameError("the session's key does not match its fingerprint field: get a new session from its maker")
-        return session
+        if not proof:
+            return session
+        try:
+            verify_modulus(key, proof, session.hash, _HOLDER)
+        except (FrameError, InvalidKey) as err:
+            raise type(err)(f"the proof of the key holder's key is refused: {err}") from None
+        return session._with_proof(proof)
 
     def _header(self) -> dict[str, Any]:
         return {

@@ -10,12 +10,13 @@ import numpy as np
 from ..._numeric import Ints
 from ...errors import FrameError, ProtocolAbort
 from ...paillier.array import CipherArray
+from ...paillier.ephemeral import restored_peer_key
 from ...paillier.keys import PublicKey
 from ...paillier.slots import mask
 from ...tasks import BINNING
 from ...wire.frame import field
 from ..protocol.job import PARTS, part_of
-from ..protocol.keys import peer_key
+from ..protocol.keys import KEY_PARTS, peer_key
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.state import inputs_of, pack_state, unpack_state
 from ..tables.columns import Table
@@ -161,7 +162,7 @@ class HostJob:
     def restore(self, state: bytes) -> None:
         """Return to a state of this job."""
         fields, arrays = unpack_state(state, self.name)
-        self._pub = PublicKey.from_bytes(fields["key"]) if fields["key"] else None
+        self._pub = restored_peer_key(fields["key"]) if fields["key"] else None
         self._min_rows, self._sums, self.bins = fields["min_rows"], None, []
         if self._pub is not None:
             self.bins, self._codes = self._cut_all(self._min_rows)

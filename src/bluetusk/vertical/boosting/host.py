@@ -13,6 +13,7 @@ from ..._numeric import Floats, Ints
 from ..._random import Stream
 from ...errors import FrameError, ProtocolAbort
 from ...paillier.array import CipherArray
+from ...paillier.ephemeral import restored_peer_key
 from ...paillier.keys import PublicKey
 from ...tasks import BOOSTING
 from ...wire.frame import Kind, encode, field
@@ -88,7 +89,7 @@ class HostJob:
         listed = field(got.header, "arrays", list)
         self.half = Half.from_parts(listed, got.payload, self.settings, len(self.names))
         key = field(got.header, "key", bytes)
-        self.pub = PublicKey.from_bytes(key) if key else None
+        self.pub = restored_peer_key(key) if key else None
 
     # --- steps --------------------------------------------------------------------------------------------------------
 

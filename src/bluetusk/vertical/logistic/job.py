@@ -27,7 +27,7 @@ from ..._numeric import Floats, Ints
 from ..._random import SEED_BYTES, Stream
 from ...errors import EncodingOverflow, FrameError, ProtocolAbort
 from ...paillier import PrivateKey, PublicKey
-from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
+from ...paillier.ephemeral import ephemeral_key, restored_key, restored_peer_key, saved_key
 from ...tasks import LOGISTIC, LOGISTIC_SCORES
 from ...wire.frame import Kind, check_fields, decode, encode, field
 from ..protocol.keys import KEY_PARTS, key_parts, peer_key
@@ -773,7 +773,7 @@ class LogisticJob:
         if any(len(share) not in (0, ring.WORD_BYTES * columns) for share in shares[::2]):
             raise FrameError(f"the state does not have {columns} columns")
         self.key = restored_key(p, q, self.key) if p else None
-        self.peer = PublicKey.from_bytes(peer) if peer else None
+        self.peer = restored_peer_key(peer) if peer else None
         own, theirs, *more = (ring.from_bytes(share) for share in shares)
         self.own, self.theirs = own, theirs
         self.last, self.sums, self.result = (more[0], more[1]), (more[2], more[3]), (more[4], more[5])
