@@ -72,7 +72,7 @@ def test_an_array_is_the_same_after_a_restart(both, x, labels, tmp_path):
         assert both.errors[1].party == "guest"
     with pytest.raises(bt.FrameError, match="the passphrase is wrong"):
         LabelArray.load(path, "wrong horse")
-    with pytest.raises(bt.FrameError, match="sealed"):
+    with pytest.raises(bt.FrameError, match="kind SEALED"):
         LabelArray.from_bytes(path.read_bytes())
 
 
