@@ -28,7 +28,7 @@ def bank(ids: np.ndarray, columns: np.ndarray, default: np.ndarray, link: Link) 
     train = np.arange(len(rows)) < 0.7 * len(rows)  # the order is random: a keyed hash
     print(f"{len(rows)} of {len(ids)} customers in common")
 
-    binning = WoEBinning("guest", min_rows=30, key_size=BITS).fit(x[train], y[train], link=link)
+    binning = WoEBinning("guest", min_rows=30, key_size=BITS, reveal=["woe"]).fit(x[train], y[train], link=link)
     woe = binning.transform(x)
     logistic = LogisticRegression("guest", key_size=BITS).fit(woe[train], y[train], link=link)
     show("logistic regression", y[~train], logistic.predict_proba(woe[~train], link=link)[:, 1])
@@ -48,7 +48,7 @@ def network(ids: np.ndarray, columns: np.ndarray, link: Link) -> None:
     x = columns[intersect(ids, role="host", link=link)]
     train = np.arange(len(x)) < 0.7 * len(x)
 
-    woe = WoEBinning("host", min_rows=30, key_size=BITS).fit(x[train], link=link).transform(x)
+    woe = WoEBinning("host", min_rows=30, key_size=BITS, reveal=["woe"]).fit(x[train], link=link).transform(x)
     logistic = LogisticRegression("host", key_size=BITS).fit(woe[train], link=link)
     logistic.predict_proba(woe[~train], link=link)
 

@@ -12,7 +12,8 @@ from bluetusk.paillier import array as arrays
 from bluetusk.paillier.slots import Slots, mask
 from bluetusk.vertical import Observer, WoEBinning, local_links
 from bluetusk.vertical.binning import guest as guest_half
-from bluetusk.vertical.binning.common import Layout, label_plan
+from bluetusk.vertical.binning.common import Layout, Terms, label_plan
+from bluetusk.vertical.binning.noised import draw, noised
 from bluetusk.wire import frame
 
 N = 240
@@ -71,63 +72,157 @@ def plain_woe(codes, y):
 def test_weights_are_those_of_plain_numpy_on_the_pooled_table(data, pair):
     x, y = data
     guest, host = pair
-    columns = [*zip(host.bins_, x.T, strict=True), *zip(guest.bins_, x.T, strict=False)]
-    for bins, values in columns:
+    own = [(bins, bins.woe, bins.iv) for bins in guest.bins_]
+    theirs = zip(host.bins_, guest.peer_values(), (c.iv for c in guest.hosts_[0]), strict=True)
+    for (bins, values, iv), column in [*zip(theirs, x.T, strict=True), *zip(own, x.T, strict=False)]:
         if bins.kind == "numeric":
-            codes = np.digitize(values, bins.edges)
-            codes[np.isnan(values)] = bins.missing
+            codes = np.digitize(column, bins.edges)
+            codes[np.isnan(column)] = bins.missing
         else:
             assert bins.labels() == ["1", "2", "3, others"] or bins.labels()[-1] == "others"
-            codes = np.array([int(v) - 1 if [str(int(v))] in bins.groups else bins.other for v in values.tolist()])
-        woe, iv = plain_woe(codes, y)
-        assert np.allclose(bins.woe, woe, rtol=0, atol=1e-12)
-        assert bins.iv == pytest.approx(iv, abs=1e-12)
+            codes = np.array([int(v) - 1 if [str(int(v))] in bins.groups else bins.other for v in column.tolist()])
+        due, total = plain_woe(codes, y)
+        assert np.allclose(values, due, rtol=0, atol=1e-12)
+        assert iv == pytest.approx(total, abs=1e-12)
         assert np.array_equal(bins.rows, np.bincount(codes))
+    for j, codes in enumerate(host.codes(x).T):
+        assert np.array_equal(guest.peer_counts()[j], np.bincount(codes))
+    assert host.sizes() == [len(values) for values in guest.peer_values()]
 
 
-def test_guest_knows_counts_and_host_weights_only(data, pair):
+def test_guest_knows_counts_and_the_host_nothing(data, pair):
     _, y = data
     guest, host = pair
     for theirs, own in zip(guest.hosts_[0], host.bins_, strict=True):
         assert theirs.name == own.name
         assert np.array_equal(theirs.rows, own.rows)
-        assert np.array_equal(theirs.woe, own.woe)
-        assert theirs.iv == own.iv
-        assert own.events is None
+        assert np.isnan(own.woe).all()
+        assert (own.events, own.known) == (None, False)
         assert not hasattr(theirs, "edges")
         assert theirs.events.sum() == y.sum()
-    assert host.hosts_ == []
+    assert (host.hosts_, host.iv_, host.epsilon_) == ([], {}, None)
+    assert {(row["events"], row["woe"], row["iv"]) for row in host.table()} == {(None, None, None)}
     assert guest.bins_[0].events.sum() == y.sum()
     rows = guest.table()
     assert len(rows) == sum(b.n_bins for b in guest.bins_ + host.bins_)
     assert rows[0]["iv"] == max(row["iv"] for row in rows)
     assert {row["party"] for row in rows} == {"guest", "host"}
+    assert len(guest.label_digest_) == 32
+    assert guest.label_digest_ == host.label_digest_
 
 
 def test_transform_and_select(data, pair):
-    x, _ = data
-    _, host = pair
-    woe = host.transform(x)
-    assert woe.shape == (N, 5)
-    for j, bins in enumerate(host.bins_):
+    x, y = data
+    guest, host = pair
+    assert host.select(0.3) == NAMES
+    with pytest.raises(ValueError, match=r"stay at the guest: train with LogisticRegression.fit"):
+        host.transform(x)
+    codes = host.codes(x)
+    assert codes.shape == (N, 5)
+    assert np.array_equal(host.codes(x, ["holes", "strong"]), codes[:, [3, 1]])
+    assert np.array_equal(host.codes(x.tolist()), codes)
+    woe = guest.transform(x[:, :2])
+    for j, bins in enumerate(guest.bins_):
         assert set(woe[:, j]) == set(bins.woe)
-    assert host.select(0.3)[0] == "strong"
-    assert np.array_equal(host.transform(x, ["holes", "strong"]), woe[:, [3, 1]])
-    assert np.array_equal(host.transform(x.tolist()), woe)
     with pytest.raises(ValueError, match="not fitted"):
-        host.transform(x, ["none"])
+        host.codes(x, ["none"])
     with pytest.raises(ValueError, match="columns"):
-        host.transform(x[:, :2])
+        host.codes(x[:, :2])
     with pytest.raises(ValueError, match="not fitted yet"):
         make("host").select()
+    limit = np.median([each.iv for each in guest.hosts_[0]])
+    again = WoEBinning("guest", max_bins=5, min_rows=12).fit(x[:, :2], y)
+    again.hosts_ = guest.hosts_
+    assert again.select(0.3) == ["x1"]
+    again.select(limit)
+    for values, column in zip(again.peer_values(), guest.hosts_[0], strict=True):
+        assert np.array_equal(values, column.woe * (column.iv >= limit))
 
 
-def test_monotone_bins_of_the_host(both, data):
-    _, host = fitted(both, data, host=make("host", monotonic=True, max_bins=8, categorical=()))
+def test_monotone_bins_of_the_host_are_joined_in_silence(both, data):
+    guest, host = fitted(both, data, host=make("host", monotonic=True, max_bins=8, categorical=()))
+    joined = 0
+    for bins, values in zip(host.bins_, guest.peer_values(), strict=True):
+        assert bins.n_bins == len(values)
+        steps = np.diff(values[: bins.ordered])
+        assert (steps >= 0).all() or (steps <= 0).all()
+        joined += (steps == 0).sum()
+    assert joined
     guest, _ = fitted(both, data, guest=make("guest", monotonic=True))
-    for bins in [*host.bins_, *guest.bins_]:
+    for bins in guest.bins_:
         steps = np.diff(bins.woe[: bins.ordered])
         assert (steps > 0).all() or (steps < 0).all()
+
+
+@pytest.mark.parametrize(("guest_min", "host_min"), [((14, 20), (0, 0)), ((0, 0), (14, 20)), ((14, 3), (2, 20))])
+def test_small_bins_are_joined_in_silence(both, data, guest_min, host_min):
+    least = [dict(zip(("min_events", "min_others"), pair, strict=True)) for pair in (guest_min, host_min)]
+    guest, _ = fitted(both, data, guest=make("guest", **least[0]), host=make("host", **least[1]))
+    joined = 0
+    for column, values in zip(guest.hosts_[0], guest.peer_values(), strict=True):
+        for value in set(values.tolist()) - {0.0}:
+            members = values == value
+            events = column.events[members].sum()
+            assert events >= 14
+            assert column.rows[members].sum() - events >= 20
+            joined += members.sum() > 1
+    assert joined
+
+
+@pytest.mark.filterwarnings("ignore::bluetusk.DataWarning")
+def test_labels_of_one_kind_in_all_bins_end_nothing(both, data):
+    x, _ = data
+    y = np.zeros(N, int)
+    y[:3] = 1
+    guest, _ = fitted(both, (x, y), guest=make("guest", min_events=5))
+    assert not np.concatenate(guest.peer_values()).any()
+    assert not np.concatenate([bins.woe for bins in guest.bins_]).any()
+
+
+def test_revealed_weights_come_from_noised_counts(both, data):
+    x, y = data
+    seen = Recorder(), Recorder()
+    reveal = {"reveal": ["woe"], "noise_sigma": 3}
+    guest, host = fitted(
+        both, data, local_links(observers=seen, seconds=30), make("guest", **reveal), make("host", **reveal)
+    )
+    assert [each.asked[0]["reveal"] for each in seen] == [("woe",)] * 2
+    bins = sum(host.sizes())
+    assert (seen[1].counted["sums_learned"], seen[0].counted["values_revealed"]) == (2 * bins, bins)
+    exact, _ = fitted(both, data)
+    for own, theirs, true in zip(host.bins_, guest.hosts_[0], exact.hosts_[0], strict=True):
+        assert np.array_equal(own.woe, theirs.woe)
+        assert own.iv == theirs.iv
+        assert np.array_equal(theirs.events, true.events)
+        assert not np.array_equal(theirs.woe, true.woe)
+        assert own.events is None
+    assert set(host.transform(x)[:, 1]) == set(host.bins_[1].woe)
+    assert host.select(0.3)[0] == "strong"
+    assert guest.epsilon_ == host.epsilon_ == pytest.approx(5 / 18 + 2 * np.sqrt(5 / 18 * np.log(1e6)))
+    assert y.sum() == guest.hosts_[0][0].events.sum()
+
+
+def test_noise_has_its_law_and_stays_between_the_counts(monkeypatch):
+    rows, events = np.full(4000, 1000), np.full(4000, 500)
+    noise = draw(4000, 10)
+    assert np.array_equal(noised(rows, events, noise), events + noise)
+    assert abs(noise.std() - 10) < 1
+    assert (noised(rows, events * 0, noise) >= 0).all()
+    assert (noised(rows, rows, noise) <= rows).all()
+
+
+@pytest.mark.parametrize(
+    ("guest", "host"),
+    [
+        ({"reveal": ["woe"]}, {}),
+        ({}, {"reveal": ("woe",)}),
+        ({"reveal": ["woe"]}, {"reveal": ["woe"], "noise_sigma": 9}),
+    ],
+)
+def test_parties_that_disagree_on_what_is_revealed_end(both, data, guest, host):
+    with pytest.raises(bt.ProtocolAbort, match="the parties differ in reveal or noise_sigma"):
+        fitted(both, data, None, make("guest", **guest), make("host", **host))
+    assert "agree on one (party at fault: guest)" in str(both.errors[1])
 
 
 def test_two_hosts(both, data):
@@ -143,8 +238,9 @@ def test_two_hosts(both, data):
         [("host-a", "x0"), ("host-a", "x1")],
         [("host-b", "x0"), ("host-b", "x1"), ("host-b", "x2")],
     ]
-    assert list(b.iv_) == NAMES[2:]
-    assert list(b.iv_.values()) == [c.iv for c in guest.hosts_[1]]
+    assert b.columns_ == NAMES[2:]
+    assert [len(values) for values in guest.peer_values(1)] == b.sizes()
+    assert [len(rows) for rows in guest.peer_counts(0)] == a.sizes()
 
 
 def test_the_larger_minimum_counts_on_both_sides(both, data):
@@ -175,12 +271,13 @@ def test_policy_meter_and_frames(both, data):
     x, _ = data
     _, host = fitted(both, data, local_links(observers=seen, seconds=30))
     bins = sum(b.n_bins for b in host.bins_)
-    asked = {"purpose": "binning", "rows": N, "task": "woe-binning", "min_rows": 12}
+    asked = {"purpose": "binning", "rows": N, "task": "woe-binning", "min_rows": 12, "min_events": 0, "min_others": 0}
+    asked["bins"] = max(host.sizes())
     assert seen[0].asked == [{"peer": "host", "columns": ["label"], **asked}]
     assert seen[1].asked == [{"peer": "guest", "columns": NAMES, **asked}]
     assert [s.counted for s in seen] == [
-        {"rows": N, "values_encrypted": N, "values_revealed": bins},
-        {"rows": N, "values_revealed": bins},
+        {"rows": N, "values_encrypted": N, "sums_learned": 2 * bins},
+        {"rows": N, "values_revealed": bins, "sums_learned": 0, "bits_learned": 1},
     ]
     everything = b"".join(seen[0].frames)
     private = {value for column in (*x[:, [0, 1, 3]].T, *(b.edges for b in host.bins_)) for value in column.tolist()}
@@ -188,7 +285,7 @@ def test_policy_meter_and_frames(both, data):
         if value not in (0.0, 1.0, -1.0, 2.0):  # such bytes stand everywhere
             assert np.float64(value).tobytes() not in everything
     # ten bins and more share a ciphertext: eight parts of labels, and a single one comes back; a key with its proof
-    assert len(everything) < N * 512 + 8000
+    assert len(everything) < N * 512 + 12000
 
 
 @pytest.mark.parametrize("who", [0, 1])
@@ -233,14 +330,15 @@ def u4(*values):
         (0, "labels", lambda f, p: (f, [p[0][:-1]]), bt.FrameError),
         (0, "encrypted", lambda f, p: (f, [p[0][:-1]]), bt.FrameError),
         (0, "encrypted", lambda f, p: (f, [other_plan(p[0])]), bt.FrameError),
-        (0, "weights", lambda f, p: (f, [p[0][:4] + u4(7) + p[0][8:], *p[1:]]), bt.FrameError),
-        (0, "weights", lambda f, p: (f, [p[0], b"\xff" * len(p[1]), p[2]]), bt.ProtocolAbort),
-        (0, "weights", lambda f, p: (f, [p[0], p[1][8:], p[2]]), bt.FrameError),
+        (0, "labels", lambda f, p: ({**f, "min_events": -1}, p), bt.FrameError),
+        (0, "labels", lambda f, p: ({**f, "reveal": ["woe"]}, p), bt.ProtocolAbort),
+        (0, "done", lambda f, p: (f, [b"11"]), bt.FrameError),
         (1, "columns", lambda f, p: ({**f, "columns": 0}, p), bt.FrameError),
         (1, "columns", lambda f, p: (f, [u4(0) + p[0][4:], *p[1:]]), bt.FrameError),
         (1, "columns", lambda f, p: (f, [p[0], p[0], b"one"]), bt.FrameError),
         (1, "columns", lambda f, p: (f, [p[0], p[1], b"x" * 300 + b"\0" * 4]), bt.FrameError),
         (1, "columns", lambda f, p: (f, [u4(60) + p[0][4:], *p[1:]]), bt.ProtocolAbort),
+        (1, "columns", lambda f, p: ({**f, "min_others": 1 << 40}, p), bt.FrameError),
         (1, "bins", lambda f, p: (f, [p[0][:-1]]), bt.FrameError),
     ],
 )
@@ -253,18 +351,22 @@ def test_what_a_peer_sends_is_checked(both, data, who, topic, change, error):
 
 
 @pytest.mark.parametrize(
-    ("bins", "error"),
-    [
-        ([(N - 20, 50), (20, 22)], "add up"),  # more events than rows
-        ([(N - 1, 71), (1, 1)], "fewer than min_rows"),  # a bin of one row
-        ([(N - 30, 60), (29, 12)], "add up"),  # a row is missing
-    ],
+    ("change", "error"),
+    [(lambda p: [p[0][8:], p[1]], bt.FrameError), (lambda p: [b"\xff" * len(p[0]), p[1]], bt.ProtocolAbort)],
 )
-def test_sums_that_cannot_be_right_or_are_too_small_are_refused(data, pub, priv, bins, error):
-    _, y = data
+def test_revealed_weights_are_checked(both, data, change, error):
+    links = local_links(seconds=30)
+    altering(links[0], "weights", lambda fields, parts: (fields, change(parts)))
+    with pytest.raises(bt.BluetuskError):
+        fitted(both, data, links, make("guest", reveal=["woe"]), make("host", reveal=["woe"]))
+    assert isinstance(both.errors[1], error)
+
+
+def opened(bins, pub, priv):
+    """What a guest with 72 events among its rows makes of sums that a host sent."""
     y = np.zeros(N, np.int64)
     y[:72] = 1
-    job = guest_half.GuestJob(y, min_rows=12, smoothing=0.5, key_size=2048)
+    job = guest_half.GuestJob(y, Terms(12, 0, 0, (), 10), smoothing=0.5, key_size=2048)
     job._priv = priv
     w, slots = Layout(N).w, Layout(N).slots(2048)
     word = sum((rows + (events << w)) << (slots.width * j) for j, (rows, events) in enumerate(bins))
@@ -272,13 +374,52 @@ def test_sums_that_cannot_be_right_or_are_too_small_are_refused(data, pub, priv,
     c = arrays.encrypt_integers(pub, np.array([word], dtype=object), label_plan(), frac=0, bound=limit)
     here, there = local_links(seconds=5)
     there.send("bins", {}, [c.to_bytes(limit)])
+    shape = {"names": ["a"], "bins": [2], "ordered": [2], "monotonic": False, "min_events": 0, "min_others": 0}
+    job._shapes = [{**shape, "noise": None}]
+    job._answer([here])
+    return job.peers[0][0], there.receive("done", parts=0)
+
+
+@pytest.mark.parametrize(
+    ("bins", "error"),
+    [
+        ([(N - 1, 71), (1, 1)], "fewer than min_rows"),  # a bin of one row
+        ([(N - 30, 60), (29, 12)], "add up"),  # a row is missing
+    ],
+)
+def test_rows_that_cannot_be_right_or_are_too_few_are_refused(pub, priv, bins, error):
     with pytest.raises(bt.ProtocolAbort, match=error):
-        job._counts(here, {"names": ["a"], "bins": [2], "ordered": [2], "monotonic": False})
+        opened(bins, pub, priv)
+
+
+@pytest.mark.parametrize("bins", [[(N - 20, 50), (20, 22)], [(N - 20, 50), (20, 21)]])
+def test_events_that_cannot_be_right_have_no_weight_and_the_host_learns_nothing(pub, priv, bins):
+    """An end of the task at this point would tell a host, which made up the sums, something about labels."""
+    column, _ = opened(bins, pub, priv)
+    assert (column.sound, column.woe.tolist(), column.iv) == (False, [0.0, 0.0], 0.0)
+    column, _ = opened([(N - 40, 50), (40, 22)], pub, priv)
+    assert column.sound
+    assert column.woe.all()
+
+
+def test_the_guest_hears_of_events_that_cannot_be_right(both, data, monkeypatch):
+    counts = guest_half.GuestJob._counts
+
+    def wrong(self, link, shape):
+        columns = counts(self, link, shape)
+        columns[0][1][0] += 1
+        return columns
+
+    monkeypatch.setattr(guest_half.GuestJob, "_counts", wrong)
+    with pytest.warns(bt.DataWarning, match=r"sums of events in host's column 'flat' cannot be right"):
+        guest, _ = fitted(both, data)
+    assert not guest.peer_values()[0].any()
+    assert guest.peer_values()[1].all()
 
 
 def test_what_the_guest_decrypts_does_not_show_which_rows_were_added(data, pub, priv):
     """The ciphertext that comes back is blinded by a unit of its own: same sums, other bytes, other randomness."""
-    layout, slot = Layout(8), 8
+    layout, slot = Layout(8), 35
     assert layout.slots(2048).width == slot
     c = arrays.encrypt_integers(pub, np.full(8, 1), label_plan(), frac=0, bound=layout.bound)
     sums = [c.bincount(np.array(codes), 2) for codes in ([0, 0, 1, 1] * 2, [1, 1, 0, 0] * 2)]
@@ -303,13 +444,17 @@ def test_an_interrupted_fit_goes_on_from_any_step(both, data, steps):
             lambda: guest.fit(x[:, :2], y, link=g, keeper=keepers[0]),
             lambda: host.fit(x, columns=NAMES, link=h, keeper=keepers[1]),
         )
-        return json.dumps([[b.to_plain() for b in each.bins_] for each in (guest, host)])
+        kept = [[[b.to_plain() for b in each.bins_] for each in (guest, host)], [c.to_plain() for c in guest.hosts_[0]]]
+        assert guest.label_digest_ == host.label_digest_
+        return json.dumps(kept), guest.label_digest_
 
     whole = go(keepers)
     assert sorted(keepers[0].states) == list(range(1, 11))
     assert max(len(state) for state in keepers[0].states.values()) < 4000
     for start in (0, 1, 5, 9, 10):
-        assert go([steps(dict(k.states), start) for k in keepers]) == whole
+        kept, digest = go([steps(dict(k.states), start) for k in keepers])
+        assert kept == whole[0]
+        assert (digest == whole[1]) == (start >= 9)  # labels that are encrypted again have another digest
     for role, k in (("guest", 0), ("host", 1)):
         keepers[k].start = 4
         with pytest.raises(bt.FrameError, match="other"):
@@ -322,13 +467,15 @@ def test_saved_halves_are_whole(pair, data, tmp_path):
         half.save(tmp_path / "half")
         again = WoEBinning.load(tmp_path / "half")
         assert again.get_params() == {**half.get_params(), "categorical": list(half.categorical)}
-        assert np.array_equal(again.transform(given), half.transform(given))
+        assert np.array_equal(again.codes(given), half.codes(given))
         assert again.table() == half.table()
+        assert again.label_digest_ == half.label_digest_
         again.save(tmp_path / "again")
         assert (tmp_path / "again").read_bytes() == (tmp_path / "half").read_bytes()
     good = (tmp_path / "half").read_bytes()
     for old, new in (
         (b'"kind": "numeric"', b'"kind": "mineric"'),
+        (b'"woe": null', b'"woe": true'),
         (b'"bins": [', b'"bims": ['),
         (b'{"bins"', b'["bins"'),
     ):
@@ -350,6 +497,10 @@ def test_wrong_calls(data):
         ("guest", {"smoothing": 0}, {"y": y}, "smoothing"),
         ("guest", {"max_bins": 0}, {"y": y}, "max_bins"),
         ("boss", {}, {}, "role"),
+        ("guest", {"min_events": -1}, {"y": y}, "min_events"),
+        ("host", {"noise_sigma": 0}, {"link": link}, "noise_sigma"),
+        ("guest", {"reveal": "woe"}, {"y": y}, "collection of names"),
+        ("host", {"reveal": ["scores"]}, {"link": link}, "collection of names"),
         ("host", {}, {"link": link, "columns": []}, "0 names"),
     ):
         with pytest.raises(ValueError, match=error):
@@ -367,6 +518,7 @@ def test_sizes_of_numpy_serve_as_those_of_python(both, data, pair, tmp_path):
     guest, host = fitted(both, data, guest=make("guest", **given), host=make("host", **given, **flags))
     for half, plain in zip((guest, host), pair, strict=True):
         assert half.iv_ == plain.iv_
+        assert half.table() == plain.table()
         half.save(tmp_path / "half")
         loaded = WoEBinning.load(tmp_path / "half")
         assert loaded.get_params() == {**plain.get_params(), "threads": 1, "categorical": list(plain.categorical)}

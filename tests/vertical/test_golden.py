@@ -39,7 +39,8 @@ def test_binnings_of_version_1(tmp_path):
     host.save(tmp_path / "again")
     again = WoEBinning.load(tmp_path / "again")
     assert again.transform(x).tolist() == GOLDEN["woe_host"]
-    assert frame.decode((tmp_path / "again").read_bytes()).header["version"] == 2
+    assert frame.decode((tmp_path / "again").read_bytes()).header["version"] == 3
+    assert guest.peer_values()[0].tolist() == host.bins_[0].woe.tolist()
 
 
 def test_bins_of_version_1_that_cannot_hold(tmp_path):

@@ -5,6 +5,7 @@ from types import ModuleType
 from . import evaluation
 from .align.estimator import intersect
 from .binning.estimator import WoEBinning
+from .binning.labels import LabelArray, LabelBook
 from .blacklist.query import BlacklistAnswer, blacklist_query, blacklist_serve
 from .boosting.estimator import GradientBoosting
 from .evaluation.report import write_report
@@ -15,6 +16,8 @@ from .tables.files import read_columns
 __all__ = [
     "BlacklistAnswer",
     "GradientBoosting",
+    "LabelArray",
+    "LabelBook",
     "Link",
     "LogisticRegression",
     "Observer",

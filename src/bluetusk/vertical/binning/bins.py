@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,15 @@ from numpy.typing import NDArray
 from ..._numeric import Floats, Ints
 from ..tables.cells import in_order
 
-__all__ = ["ColumnBins", "cut", "from_version_1", "information_value", "monotone_groups", "weights_of_evidence"]
+__all__ = [
+    "ColumnBins",
+    "cut",
+    "from_version_1",
+    "information_value",
+    "monotone_groups",
+    "weigh",
+    "weights_of_evidence",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +47,9 @@ class ColumnBins:
     events : ndarray of int64 or None
         Events of each bin; None where this party does not know them.
     woe : ndarray of float64
-        Weight of evidence of each bin; NaN until it is known.
+        Weight of evidence of each bin; NaN where this party does not know it, as a host does not by default.
     iv : float
-        Information value.
+        Information value; NaN where the weights are.
     rare : list of str or None
         For categories: the texts in bin `other` at training; None for a file of version 1, which does not hold them.
 
@@ -67,6 +76,11 @@ class ColumnBins:
     def n_bins(self) -> int:
         """Number of bins."""
         return len(self.rows)
+
+    @property
+    def known(self) -> bool:
+        """Whether this party knows the weights of evidence."""
+        return not math.isnan(self.iv)
 
     @property
     def ordered(self) -> int:
@@ -133,30 +147,35 @@ class ColumnBins:
         return texts
 
     def to_plain(self) -> dict[str, Any]:
-        """Return the bins as plain values for JSON."""
+        """Return the bins as plain values for JSON: `woe` and `iv` are None where they are not known."""
         arrays = {name: getattr(self, name) for name in ("edges", "rows", "events", "woe")}
-        return vars(self) | {name: None if array is None else array.tolist() for name, array in arrays.items()}
+        plain = vars(self) | {name: None if array is None else array.tolist() for name, array in arrays.items()}
+        return plain if self.known else plain | {"woe": None, "iv": None}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> ColumnBins:
         """Read what :meth:`to_plain` wrote; ValueError, TypeError or KeyError if it is malformed."""
         rare = None if plain["rare"] is None else [str(text) for text in plain["rare"]]
-        rows, woe = np.array(plain["rows"], np.int64), np.array(plain["woe"], np.float64)
+        known = plain["iv"] is not None
+        rows = np.array(plain["rows"], np.int64)
+        woe = np.array(plain["woe"], np.float64) if known else np.full(rows.shape, np.nan)
         events = None if plain["events"] is None else np.array(plain["events"], np.int64)
         edges, groups = np.array(plain["edges"], np.float64), [[str(k) for k in g] for g in plain["groups"]]
         name, kind, missing, other = str(plain["name"]), str(plain["kind"]), int(plain["missing"]), int(plain["other"])
-        made = cls(name, kind, edges, groups, missing, other, rows, events, woe, float(plain["iv"]), rare)
+        iv = float(plain["iv"]) if known else math.nan
+        made = cls(name, kind, edges, groups, missing, other, rows, events, woe, iv, rare)
         k = len(rows)
         fits = rows.shape == woe.shape == (k,) and edges.ndim == 1 and (events is None or events.shape == (k,))
-        known = made.ordered if made.kind == "numeric" else len(groups)
+        described = made.ordered if made.kind == "numeric" else len(groups)
         if (
             not fits
             or made.kind not in ("numeric", "categorical")
-            or known > k
+            or described > k
             or k < 1
             or not -1 <= made.missing < k
             or not -1 <= made.other < k
-            or not np.isfinite(woe).all()
+            or (known and not (np.isfinite(woe).all() and math.isfinite(iv)))
+            or (not known and plain["woe"] is not None)
             or (np.diff(edges) <= 0).any()
         ):
             raise ValueError("edges, groups, counts and weights of the bins do not match")
@@ -355,3 +374,84 @@ def monotone_groups(rows: Ints, events: Ints, ordered: int, smoothing: float) ->
         if iv > best_iv:
             best, best_iv = groups, iv
     return np.asarray(best, np.int64)
+
+
+def weigh(
+    rows: Ints,
+    events: Ints,
+    ordered: int,
+    *,
+    monotonic: bool,
+    smoothing: float,
+    min_events: int = 0,
+    min_others: int = 0,
+) -> tuple[Floats, float]:
+    """Return the weight of evidence of each bin and the information value, after joining bins in silence.
+
+    Bins that are joined get the same weight; nothing else shows that they are joined. An ordered bin with fewer than
+    `min_events` events or `min_others` others joins its smaller neighbour, again and again; the unordered ones (of
+    categories, of missing values) join each other. What is still too small then has the weight 0.
+
+    Parameters
+    ----------
+    rows, events : ndarray of int64
+        Rows and events of each bin.
+    ordered : int
+        Number of ordered bins; they come first.
+    monotonic : bool
+        Join ordered neighbours by :func:`monotone_groups` first.
+    smoothing : float
+        As for :func:`weights_of_evidence`.
+    min_events, min_others : int
+        Least events, and least other rows, of a bin.
+
+    Returns
+    -------
+    ndarray of float64, float
+        The weights, one for each bin given, and the information value of the joined bins.
+
+    Examples
+    --------
+    >>> values, iv = weigh(np.array([50, 50, 50]), np.array([2, 10, 30]), 3, monotonic=False, smoothing=0.5)
+    >>> values.round(2)
+    array([-2.04, -0.43,  1.32])
+    >>> joined, _ = weigh(
+    ...     np.array([50, 50, 50]), np.array([2, 10, 30]), 3, monotonic=False, smoothing=0.5, min_events=5
+    ... )
+    >>> joined.round(2)
+    array([-1.03, -1.03,  1.33])
+    """
+    groups = np.arange(len(rows), dtype=np.int64)
+    if monotonic:
+        groups = monotone_groups(rows, events, ordered, smoothing)
+    groups, void = _large_enough(groups, rows, events, ordered, min_events, min_others)
+    count = int(groups.max()) + 1
+    n, e = (np.bincount(groups, part, count).astype(np.int64) for part in (rows, events))
+    woe = np.where(void, 0.0, weights_of_evidence(n, e, smoothing))
+    bad, good = e + smoothing, n - e + smoothing
+    return woe[groups], float(((bad / bad.sum() - good / good.sum()) * woe).sum())
+
+
+def _large_enough(
+    groups: Ints, rows: Ints, events: Ints, ordered: int, min_events: int, min_others: int
+) -> tuple[Ints, NDArray[np.bool_]]:
+    """Join groups until each has enough of both; return the group of each bin, and which groups have not even then."""
+
+    def small(members: list[int]) -> bool:
+        marked = int(events[members].sum())
+        return marked < min_events or int(rows[members].sum()) - marked < min_others
+
+    first = [np.flatnonzero(groups == k).tolist() for k in range(int(groups[:ordered].max()) + 1)] if ordered else []
+    while len(first) > 1 and any(map(small, first)):
+        k = next(k for k, members in enumerate(first) if small(members))
+        sizes = [int(rows[members].sum()) for members in first]
+        left = k > 0 and (k == len(first) - 1 or sizes[k - 1] <= sizes[k + 1])
+        low = k - 1 if left else k
+        first[low : low + 2] = [first[low] + first[low + 1]]
+    rest = [[k] for k in range(ordered, len(rows))]
+    few = [k for (k,) in rest if small([k])]
+    pools = [*first, *(members for members in rest if members[0] not in few), *([few] if few else [])]
+    to = np.empty(len(rows), np.int64)
+    for place, members in enumerate(pools):
+        to[members] = place
+    return to, np.array([small(members) for members in pools])

@@ -23,14 +23,19 @@ from ..saving import load_frame, save_frame
 from ..tables.columns import Table, as_labels, as_table
 from ..tables.profile import ColumnProfile
 from ..tables.unseen import warn_of_unseen
-from .bins import ColumnBins, cut, from_version_1, information_value, monotone_groups, weights_of_evidence
+from .bins import ColumnBins, cut, from_version_1, monotone_groups, weigh
+from .common import MAX_ROWS, REVEALABLE, Terms
 from .guest import GuestJob, PeerColumn
 from .host import HostJob
+from .labels import KnownRows, LabelArray
+from .noised import epsilon
 
 __all__ = ["WoEBinning"]
 
-_VERSION = 2
-"""Version of the saved form: since 2, categories are plain texts, rare ones too, and the profile is kept."""
+_VERSION = 3
+"""Version of the saved form. Since 2, categories are plain texts, rare ones too, and the profile is kept; since 3 a
+host's bins have no weights, a guest's columns of hosts have one entry a bin of the host, and the limit of
+:meth:`WoEBinning.select` and the digest of the labels are kept."""
 
 
 class _Sizes(NamedTuple):
@@ -40,6 +45,9 @@ class _Sizes(NamedTuple):
     min_rows: int
     key_size: int
     threads: int | None
+    min_events: int
+    min_others: int
+    noise_sigma: int
 
 
 class WoEBinning(Estimator):
@@ -47,8 +55,10 @@ class WoEBinning(Estimator):
 
     Every column is cut by its owner: numbers at quantiles, one bin for each category, one for missing values; bins
     below `min_rows` are joined. The guest encrypts its labels; hosts add them up bin by bin; the guest decrypts the
-    sums and answers with each bin's weight of evidence, ``ln(share of the events / share of the others)``: positive
-    where events (y = 1) are frequent. The guest's own columns are binned by the same code, without encryption.
+    sums and keeps each bin's weight of evidence, ``ln(share of the events / share of the others)``: positive where
+    events (y = 1) are frequent. A host learns no statistic of the labels: its bins have no weights, and a model is
+    trained on them with ``LogisticRegression.fit(..., binning=this)`` at both. The guest's own columns are binned by
+    the same code, without encryption.
 
     Parameters
     ----------
@@ -57,10 +67,11 @@ class WoEBinning(Estimator):
     max_bins : int
         Largest number of bins of numbers in a column.
     min_rows : int
-        Least rows of a bin: the larger value of guest and host applies. A weight of evidence of one row would reveal
-        that row's label.
+        Least rows of a bin: the larger value of guest and host applies. The guest would otherwise learn in which bin
+        single rows are.
     monotonic : bool
-        Join neighbouring bins of this party's numeric columns until their weights rise, or fall, from bin to bin.
+        Join neighbouring bins of this party's numeric columns until their weights rise, or fall, from bin to bin. The
+        guest joins a host's bins without telling it: they get the same weight.
     categorical : collection of str
         Names of the columns whose numbers are codes, or that mix numbers and texts; columns of strings and of pandas'
         dtype "category" are categories anyway.
@@ -73,6 +84,16 @@ class WoEBinning(Estimator):
         Whether a host sends the guest the names of its columns; else the guest sees "x0", "x1" and so on.
     threads : int, optional
         Overrides :func:`bluetusk.set_num_threads`.
+    min_events, min_others : int
+        Least events, and least other rows, of a bin: the larger value of guest and host applies. The guest, who knows
+        the numbers, joins smaller bins without telling anybody (see :func:`.bins.weigh`), so this binds an honest
+        guest only. 0 by default; `bluetusk party` sets them.
+    reveal : collection of str
+        What hosts get to see, the same at both: nothing by default. ``("woe",)``: the weights of evidence of their
+        bins and their information values, made from numbers of events with noise; the guest then uses the same ones
+        for the hosts' columns. The observer's ``authorise`` is asked with ``reveal=("woe",)`` at both sides.
+    noise_sigma : int
+        Standard deviation of the discrete Gaussian noise on the events of each bin, where weights are revealed.
 
     Attributes
     ----------
@@ -81,7 +102,7 @@ class WoEBinning(Estimator):
     bins_ : list of ColumnBins
         Their bins.
     iv_ : dict of str to float
-        Their information values.
+        Their information values; empty at a host to which they are not revealed.
     categorical_ : list of str
         Names of the columns that were binned by category.
     profile_ : list of ColumnProfile
@@ -90,6 +111,11 @@ class WoEBinning(Estimator):
         At the guest: counts, weights and information values of each host's columns.
     findings_ : list of str
         At the guest with hosts: the texts of :class:`~bluetusk.DataWarning` about the labels and all columns.
+    label_digest_ : bytes
+        SHA-256 of the encrypted labels and their key, the same at all parties: for their logs. Empty without hosts.
+    epsilon_ : float or None
+        Where weights are revealed: what each row's label pays for it, at a delta of 1e-6, if all hosts of this fit pool
+        what they see (:func:`.noised.epsilon`). Fits add up.
 
     Notes
     -----
@@ -100,11 +126,11 @@ class WoEBinning(Estimator):
     category, and "007" is another.
 
     What each side learns. The guest: how many columns each host has, their names (unless hidden), which are ordered,
-    and the rows and events of each bin; never an edge or a category, nor which row is in which bin. A host: each bin's
-    weight and each column's information value; from these and its own counts it can compute the number of events in
-    each of its bins, and in all. Therefore `min_rows` must not be small. Labels travel encrypted. Each further fit with
-    other bins reveals more: the sums of two cuts that differ by a few rows reveal those rows' labels; a policy caps the
-    uses.
+    and the rows and events of each bin; never an edge or a category, nor which row is in which bin. A host: that the
+    guest goes on, which depends on numbers of rows only; no message that it gets depends on a label but the encrypted
+    labels. With ``reveal=("woe",)`` it learns what follows from its bins' noised numbers of events. Each further fit
+    with other bins, or with other labels, shows the guest more about the rows of a bin: give it the same
+    :class:`LabelArray` each time, and the host a :class:`LabelBook`; a policy caps the uses.
 
     References
     ----------
@@ -123,10 +149,10 @@ class WoEBinning(Estimator):
     >>> thread.start()
     >>> guest = WoEBinning("guest", max_bins=4, min_rows=20, key_size=2048).fit(x[:, :1] ** 2, y, link=here)
     >>> thread.join()
-    >>> [column.name for column in guest.hosts_[0]], host.iv_["good"] > 0.5 > host.iv_["idle"]
-    (['good', 'idle'], True)
-    >>> host.select(0.1), host.transform(x).shape
-    (['good'], (400, 2))
+    >>> [column.name for column in guest.hosts_[0]], [column.iv > 0.5 for column in guest.hosts_[0]]
+    (['good', 'idle'], [True, False])
+    >>> host.codes(x).shape, host.sizes(), [len(values) for values in guest.peer_values()]
+    ((400, 2), [4, 4], [4, 4])
     """
 
     findings_: list[str]
@@ -142,6 +168,11 @@ class WoEBinning(Estimator):
         key_size: int = 3072,
         show_names: bool = True,
         threads: int | None = None,
+        *,
+        min_events: int = 0,
+        min_others: int = 0,
+        reveal: Collection[str] = (),
+        noise_sigma: int = 10,
     ) -> None:
         self.role = role
         self.max_bins = max_bins
@@ -152,6 +183,10 @@ class WoEBinning(Estimator):
         self.key_size = key_size
         self.show_names = show_names
         self.threads = threads
+        self.min_events = min_events
+        self.min_others = min_others
+        self.reveal = reveal
+        self.noise_sigma = noise_sigma
 
     @telling
     def fit(
@@ -162,6 +197,7 @@ class WoEBinning(Estimator):
         link: Link | None = None,
         links: Sequence[Link] | None = None,
         columns: Sequence[str] | None = None,
+        labels: LabelArray | KnownRows | None = None,
         keeper: Keeper | None = None,
         progress: Progress | None = None,
     ) -> WoEBinning:
@@ -179,6 +215,9 @@ class WoEBinning(Estimator):
             At the guest: to several hosts.
         columns : sequence of str, optional
             Names; by default those of the DataFrame, or "x0" and so on.
+        labels : LabelArray or KnownRows, optional
+            At the guest: `y` encrypted before, as :class:`LabelArray`, whose key is used. At a host: the rows of its
+            :class:`LabelBook`, ``book.rows(ids)``, which refuses other labels than before for any of them.
         keeper, progress
             As for :func:`intersect`.
 
@@ -194,7 +233,8 @@ class WoEBinning(Estimator):
             are not 0 and 1, there are fewer rows than `min_rows`, or a column mixes numbers and texts, is infinite or
             would be rounded.
         ProtocolAbort, FrameError, InvalidCiphertext
-            If the other party aborted, or sent a message that is damaged or cannot be right.
+            If the other party aborted, sent a message that is damaged or cannot be right, wants another `reveal`, or
+            gave other labels than the book of this host notes.
 
         Warns
         -----
@@ -209,6 +249,7 @@ class WoEBinning(Estimator):
         (array([3.]), array([-1.609,  1.609]))
         """
         sizes = self._check()
+        terms = Terms(sizes.min_rows, sizes.min_events, sizes.min_others, tuple(sorted(self.reveal)), sizes.noise_sigma)
         if self.role == "host" and y is not None:
             raise ValueError("y must be None at a host: only the guest has labels")
         alone = self.role == "guest" and link is None and not links
@@ -217,16 +258,22 @@ class WoEBinning(Estimator):
         if self.role == "guest":
             if y is None:
                 raise ValueError("the guest needs labels: give y")
-            labels = as_labels(y, table.rows)
-            findings = few_events(labels) if ways else []  # without hosts no model follows
+            marked = as_labels(y, table.rows)
+            source = None if labels is None else _checked(labels, marked)
+            findings = few_events(marked) if ways else []  # without hosts no model follows
             tell(findings)
-            self._fit_guest(sizes, table, labels, ways, keeper, progress)
+            self._fit_guest(sizes, terms, table, marked, source, ways, keeper, progress)
             self.profile_ = table.profile()
             if not ways:
                 return self
             known = [(f"column {own.name!r}", own.rows, own.events) for own in self.bins_ if own.events is not None]
-            known += [(f"{e.party}'s column {e.name!r}", e.rows, e.events) for peer in self.hosts_ for e in peer]
-            found = separating_bins(known)
+            columns_of_hosts = [each for peer in self.hosts_ for each in peer]
+            known += [(f"{e.party}'s column {e.name!r}", e.rows, e.events) for e in columns_of_hosts if e.sound]
+            found = separating_bins(known) + [
+                f"the sums of events in {e.party}'s column {e.name!r} cannot be right: it has no weight; ask {e.party}"
+                for e in columns_of_hosts
+                if not e.sound
+            ]
             self.findings_ = findings + found
             tell(found)
             return self
@@ -242,18 +289,24 @@ class WoEBinning(Estimator):
             most = max(each.n_bins for each in bins)
             return bins, np.stack(codes, axis=1).astype(np.min_scalar_type(most))
 
+        if labels is not None and not isinstance(labels, KnownRows):
+            raise TypeError(f"labels must be rows of a LabelBook at a host, not {type(labels).__name__}")
+        if labels is not None and len(labels) != table.rows:
+            raise ValueError(f"labels has {len(labels)} rows, X has {table.rows}: give the ids of the rows of X")
         flags = {"monotonic": bool(self.monotonic), "show_names": bool(self.show_names)}
-        job = HostJob(table, sizes.max_bins, cut_all, min_rows=sizes.min_rows, **flags)
+        job = HostJob(table, sizes.max_bins, cut_all, terms, **flags, known=labels)
         self._drive(job, ways, keeper, progress)
-        self._set(job.bins, [])
+        self._set(job.bins, [], job.digest)
         self.profile_ = table.profile()
         return self
 
     def _fit_guest(
         self,
         sizes: _Sizes,
+        terms: Terms,
         table: Table,
         labels: Ints,
+        source: LabelArray | None,
         links: list[Link],
         keeper: Keeper | None,
         progress: Progress | None,
@@ -262,11 +315,12 @@ class WoEBinning(Estimator):
             raise ValueError(f"X has {len(labels)} rows, fewer than min_rows={sizes.min_rows}: lower min_rows")
         own = [self._own(sizes, name, column, labels) for name, column in zip(table.names, table.values, strict=True)]
         peers: list[list[PeerColumn]] = []
+        digest = b""
         if links:
-            job = GuestJob(labels, min_rows=sizes.min_rows, smoothing=self.smoothing, key_size=sizes.key_size)
+            job = GuestJob(labels, terms, smoothing=self.smoothing, key_size=sizes.key_size, source=source)
             self._drive(job, links, keeper, progress)
-            peers = job.peers
-        self._set(own, peers)
+            peers, digest = job.peers, job.digest
+        self._set(own, peers, digest)
 
     def _own(self, sizes: _Sizes, name: str, values: NDArray[Any], labels: Ints) -> ColumnBins:
         bins = cut(name, values, max_bins=sizes.max_bins, min_rows=sizes.min_rows)
@@ -275,22 +329,31 @@ class WoEBinning(Estimator):
             groups = monotone_groups(bins.rows, events, bins.ordered, self.smoothing)
             events = np.bincount(groups, events).astype(np.int64)
             bins = bins.merged(groups)
-        woe = weights_of_evidence(bins.rows, events, self.smoothing)
-        return bins.weighed(woe, information_value(bins.rows, events, self.smoothing), events)
+        least = {"min_events": sizes.min_events, "min_others": sizes.min_others}
+        woe, iv = weigh(bins.rows, events, bins.ordered, monotonic=False, smoothing=self.smoothing, **least)
+        return bins.weighed(woe, iv, events)
 
-    def _set(self, bins: list[ColumnBins], peers: list[list[PeerColumn]]) -> None:
+    def _set(self, bins: list[ColumnBins], peers: list[list[PeerColumn]], digest: bytes, min_iv: float = 0.0) -> None:
         self.bins_ = bins
         self.columns_ = [each.name for each in bins]
-        self.iv_ = {each.name: each.iv for each in bins}
+        self.iv_ = {each.name: each.iv for each in bins if each.known}
         self.categorical_ = [each.name for each in bins if each.kind == "categorical"]
         self.hosts_ = peers
         self.findings_ = []
+        self.label_digest_ = digest
+        self._min_iv = min_iv
+        columns = sum(map(len, peers)) if self.role == "guest" else len(bins)
+        self.epsilon_ = epsilon(columns, self.noise_sigma) if self.reveal and columns and digest else None
 
     def _check(self) -> _Sizes:
         """Check the parameters; return numbers as Python ints, the only kind that messages and files accept."""
         shared = self._shared()
         del shared["role"]
-        sizes = _Sizes(as_int(self.max_bins, "max_bins", 1, 1000), **shared)
+        least = {name: as_int(getattr(self, name), name, 0, MAX_ROWS) for name in ("min_events", "min_others")}
+        sigma = as_int(self.noise_sigma, "noise_sigma", 1, 1 << 20)
+        sizes = _Sizes(as_int(self.max_bins, "max_bins", 1, 1000), **shared, **least, noise_sigma=sigma)
+        if isinstance(self.reveal, str) or not set(self.reveal) <= set(REVEALABLE):
+            raise ValueError(f"reveal must be a collection of names from {REVEALABLE!r}, not {self.reveal!r}")
         if not isinstance(self.smoothing, int | float) or not 0 < self.smoothing < math.inf:
             raise ValueError(f"smoothing must be a positive number, not {self.smoothing!r}: 0 allows infinite weights")
         return sizes
@@ -324,8 +387,8 @@ class WoEBinning(Estimator):
         Raises
         ------
         ValueError
-            If :meth:`fit` was not called, a column is missing or was not fitted, or a column that was fitted with
-            numbers holds texts.
+            If :meth:`fit` was not called, a column is missing or was not fitted, a column that was fitted with numbers
+            holds texts, or this is a host to which the weights were not revealed.
 
         Examples
         --------
@@ -333,6 +396,11 @@ class WoEBinning(Estimator):
         >>> alone.transform([[0.0], [9.0], [2.5]]).round(3).tolist()
         [[-1.609], [1.609], [-1.609]]
         """
+        if not all(each.known for each in self._fitted()):
+            raise ValueError(
+                "the weights of evidence of a host's bins stay at the guest: train with LogisticRegression.fit(..., "
+                "binning=this), use codes(X), or fit with reveal=('woe',) at both parties"
+            )
         return self._applied(ColumnBins.transform, np.float64, X, columns)
 
     def codes(self, X: Any, columns: Sequence[str] | None = None) -> Ints:
@@ -356,7 +424,7 @@ class WoEBinning(Estimator):
         Raises
         ------
         ValueError
-            As :meth:`transform`.
+            As :meth:`transform`, at any host.
 
         Examples
         --------
@@ -397,8 +465,73 @@ class WoEBinning(Estimator):
             out[:, j] = function(bins, values)
         return out
 
+    def sizes(self) -> list[int]:
+        """Return the number of bins of each of this party's columns.
+
+        Examples
+        --------
+        >>> WoEBinning("guest", min_rows=1, max_bins=2).fit([[1.0], [2.0], [3.0], [4.0]], [0, 0, 1, 1]).sizes()
+        [2]
+        """
+        return [each.n_bins for each in self._fitted()]
+
+    def peer_values(self, i: int = 0) -> list[NDArray[np.float64]]:
+        """Return, at the guest, the weight of evidence of each bin of each column of a host, in the host's order.
+
+        Parameters
+        ----------
+        i : int
+            The host: its place in `links`.
+
+        Returns
+        -------
+        list of ndarray of float64
+            Bins that the guest has joined have the same weight; all are 0 in a column below the limit of
+            :meth:`select`. The host's :meth:`codes` are the places in these arrays.
+
+        Raises
+        ------
+        ValueError
+            If :meth:`fit` was not called.
+        IndexError
+            If there was no such host.
+
+        Examples
+        --------
+        >>> alone = WoEBinning("guest", min_rows=1).fit([[1.0], [2.0]], [0, 1])
+        >>> alone.peer_values()
+        Traceback (most recent call last):
+            ...
+        IndexError: i is 0: this binning was fitted with 0 hosts
+        """
+        return [each.woe if each.iv >= self._min_iv else np.zeros(len(each.woe)) for each in self._peer(i)]
+
+    def peer_counts(self, i: int = 0) -> list[NDArray[np.int64]]:
+        """Return, at the guest, the rows of each bin of each column of a host, in the host's order.
+
+        Parameters, returns and errors are those of :meth:`peer_values`; the counts are of the rows of the fit.
+
+        Examples
+        --------
+        >>> alone = WoEBinning("guest", min_rows=1).fit([[1.0], [2.0]], [0, 1])
+        >>> alone.peer_counts(3)
+        Traceback (most recent call last):
+            ...
+        IndexError: i is 3: this binning was fitted with 0 hosts
+        """
+        return [each.rows for each in self._peer(i)]
+
+    def _peer(self, i: int) -> list[PeerColumn]:
+        self._fitted()
+        if not 0 <= as_int(i, "i") < len(self.hosts_):
+            raise IndexError(f"i is {i}: this binning was fitted with {len(self.hosts_)} hosts")
+        return self.hosts_[i]
+
     def select(self, min_iv: float = 0.02) -> list[str]:
         """Return this party's columns whose information value reaches a limit, best first.
+
+        At the guest the limit decides about the hosts' columns too, without telling the hosts: :meth:`peer_values` is 0
+        for those below. A host that does not know its information values gets all its columns.
 
         Parameters
         ----------
@@ -415,8 +548,10 @@ class WoEBinning(Estimator):
         >>> alone.select(0.1)
         ['x0']
         """
-        self._fitted()
-        return sorted((name for name, iv in self.iv_.items() if iv >= min_iv), key=lambda name: -self.iv_[name])
+        bins = self._fitted()
+        self._min_iv = float(min_iv)
+        kept = [each for each in bins if not each.known or each.iv >= min_iv]
+        return [each.name for each in sorted(kept, key=lambda each: -each.iv if each.known else 0.0)]
 
     def table(self) -> list[dict[str, Any]]:
         """Return one row for each bin that this party knows: its own and, at the guest, the hosts'.
@@ -424,8 +559,9 @@ class WoEBinning(Estimator):
         Returns
         -------
         list of dict
-            With the keys party, column, bin (a description; for a host's bin its number), rows, events (None where
-            unknown), woe, and iv of the column; columns in the order of falling information value.
+            With the keys party, column, bin (a description; for a host's bin its number), rows, events, woe, and iv of
+            the column, the last three None where this party does not know them; columns in the order of falling
+            information value.
 
         Examples
         --------
@@ -441,7 +577,7 @@ class WoEBinning(Estimator):
                 (c.party, c.name, [f"bin {k}" for k in range(len(c.rows))], c.rows, c.events, c.woe, c.iv)
                 for c in hosts
             ]
-        parts.sort(key=lambda part: -part[6])
+        parts.sort(key=lambda part: 0.0 if math.isnan(part[6]) else -part[6])
         return [
             {
                 "party": party,
@@ -449,8 +585,8 @@ class WoEBinning(Estimator):
                 "bin": text,
                 "rows": int(rows[k]),
                 "events": None if events is None else int(events[k]),
-                "woe": float(woe[k]),
-                "iv": iv,
+                "woe": None if math.isnan(iv) else float(woe[k]),
+                "iv": None if math.isnan(iv) else iv,
             }
             for party, name, texts, rows, events, woe, iv in parts
             for k, text in enumerate(texts)
@@ -487,6 +623,7 @@ class WoEBinning(Estimator):
             **self.get_params(),
             **self._check()._asdict(),
             "categorical": list(self.categorical),
+            "reveal": sorted(self.reveal),
             "monotonic": bool(self.monotonic),
             "show_names": bool(self.show_names),
         }
@@ -495,6 +632,8 @@ class WoEBinning(Estimator):
             "bins": [each.to_plain() for each in bins],
             "hosts": [[column.to_plain() for column in columns] for columns in self.hosts_],
             "profile": [each.to_plain() for each in self.profile_],
+            "min_iv": self._min_iv,
+            "label_digest": self.label_digest_.hex(),
         }
         header = {"role": self.role, "version": _VERSION}
         payload = json.dumps(plain, sort_keys=True, allow_nan=True).encode()
@@ -530,19 +669,32 @@ class WoEBinning(Estimator):
         """
         got = load_frame(path, frame.Kind.WOE_BINNING, passphrase)
         frame.check_fields(got.header, ("role", "version"))
-        version = frame.field(got.header, "version", int, choices=(1, _VERSION))
+        version = frame.field(got.header, "version", int, choices=tuple(range(1, _VERSION + 1)))
         try:
             plain = json.loads(bytes(got.payload))
             if version == 1:
                 plain = {**plain, "bins": [from_version_1(each) for each in plain["bins"]], "profile": []}
-            made = cls(**plain["parameters"])
+            if version < 3:
+                plain = {**plain, "min_iv": 0.0, "label_digest": ""}
+            parameters = plain["parameters"]
+            made = cls(**parameters | {"reveal": tuple(parameters.get("reveal", ()))})
             made._check()
             bins = [ColumnBins.from_plain(each) for each in plain["bins"]]
             hosts = [[PeerColumn.from_plain(each) for each in columns] for columns in plain["hosts"]]
             made.profile_ = [ColumnProfile.from_plain(each) for each in plain["profile"]]
+            digest, min_iv = bytes.fromhex(plain["label_digest"]), float(plain["min_iv"])
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise FrameError(f"the file does not hold a fitted binning: {error}"[:200]) from None
         if made.role != frame.field(got.header, "role", str):
             raise FrameError("the file's role and the role of its binning differ")
-        made._set(bins, hosts)
+        made._set(bins, hosts, digest, min_iv)
         return made
+
+
+def _checked(labels: object, marked: Ints) -> LabelArray:
+    """Return the guest's array of labels, which must be those of `y`."""
+    if not isinstance(labels, LabelArray):
+        raise TypeError(f"labels must be a LabelArray at the guest, not {type(labels).__name__}")
+    if not np.array_equal(labels.labels, marked):
+        raise ValueError("labels and y differ: index the LabelArray with the rows of X, or make y from it")
+    return labels

@@ -3,15 +3,19 @@
 Step 0: the guest makes a key and sends the number of rows; hosts cut their columns. Steps 1 to 8: the guest
 encrypts an eighth of its rows at a time as one number each, 1 + y 2^w, where 2^w exceeds the number of rows; hosts
 add them up bin by bin. Last step: hosts pack their bins into few ciphertexts by shifts, blind them with fresh units
-(which leaves only their plaintexts), and the guest decrypts rows and events of every bin and answers with
-weights of evidence.
+(which leaves only their plaintexts), and the guest decrypts rows and events of every bin. It answers that it is done,
+before it computes anything from them: the weights of evidence stay with it. Only where both parties have agreed to
+reveal them, a host gets weights made from counts with noise, which is drawn before the first label leaves and kept
+with the job, so that a step taken again shows the same.
 
 Since the plaintexts hold numbers of rows, the guest can check that every bin has at least its `min_rows` rows,
-and that the bins of a column add up to all rows.
+and that the bins of a column add up to all rows. It ends the task only for these, which the host knows. Whether the
+events add up too depends on labels: a column where they do not gets no weight, and the host does not learn of it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +26,6 @@ from numpy.typing import NDArray
 
 from ..._numeric import Ints
 from ...errors import FrameError, ProtocolAbort
-from ...paillier import array as arrays
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...paillier.keys import PrivateKey
 from ...tasks import BINNING
@@ -31,8 +34,10 @@ from ..protocol.job import PARTS, part_of
 from ..protocol.keys import key_parts
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.state import inputs_of, pack_state, unpack_state
-from .bins import information_value, monotone_groups, weights_of_evidence
-from .common import Layout, label_plan, received
+from .bins import weigh
+from .common import MAX_ROWS, ROW, Layout, Terms, encrypted_labels, received
+from .labels import LabelArray, chained
+from .noised import draw, noised
 
 __all__ = ["GuestJob", "PeerColumn"]
 
@@ -49,11 +54,14 @@ class PeerColumn:
     party, name : str
         The host, and the column's name ("x0" and so on where the host does not show names).
     rows, events : ndarray of int64
-        Rows and events of each bin, after merging.
+        Rows and events of each of the host's bins.
     woe : ndarray of float64
-        Weight of evidence of each bin.
+        Weight of evidence of each; bins that the guest has joined have the same. In a file of version 2 and before,
+        `rows`, `events` and `woe` are those of the joined bins.
     iv : float
         Information value.
+    sound : bool
+        Whether the events add up to all events. If not, the host's sums are wrong, and the bins have no weight.
 
     Examples
     --------
@@ -67,6 +75,7 @@ class PeerColumn:
     events: Ints
     woe: NDArray[np.float64]
     iv: float
+    sound: bool = True
 
     def to_plain(self) -> dict[str, Any]:
         """Return the column as plain values for JSON."""
@@ -79,7 +88,8 @@ class PeerColumn:
         woe = np.array(plain["woe"], np.float64)
         if not rows.shape == events.shape == woe.shape == (len(rows),):
             raise ValueError("rows, events and weights of the bins do not match")
-        return cls(str(plain["party"]), str(plain["name"]), rows, events, woe, float(plain["iv"]))
+        sound = bool(plain.get("sound", True))
+        return cls(str(plain["party"]), str(plain["name"]), rows, events, woe, float(plain["iv"]), sound)
 
 
 class GuestJob:
@@ -89,23 +99,29 @@ class GuestJob:
     ----------
     labels : ndarray of int64
         0 and 1.
-    min_rows : int
-        Least rows of a bin.
+    terms : Terms
+        What this guest requires and allows.
     smoothing : float
         Added to every count.
     key_size : int
         Bits of the key.
+    source : LabelArray, optional
+        The same labels, encrypted before.
     """
 
     name = BINNING.name
     steps = 2 + PARTS
 
-    def __init__(self, labels: Ints, *, min_rows: int, smoothing: float, key_size: int) -> None:
-        self._labels, self._min_rows, self._smoothing = labels, min_rows, smoothing
-        self._key_size = key_size
-        self.inputs = inputs_of(labels, min_rows, smoothing, key_size)
+    def __init__(
+        self, labels: Ints, terms: Terms, *, smoothing: float, key_size: int, source: LabelArray | None = None
+    ) -> None:
+        self._labels, self._terms, self._smoothing, self._source = labels, terms, smoothing, source
+        self._key_size = key_size if source is None else source.public_key.bits
+        once = b"" if source is None else source.public_key.fingerprint
+        self.inputs = inputs_of(labels, terms, smoothing, self._key_size, once)
         self._priv: PrivateKey | None = None
         self._shapes: list[dict[str, Any]] = []
+        self.digest = b""
         self.peers: list[list[PeerColumn]] = []
 
     def step(self, links: Sequence[Link], index: int) -> None:
@@ -118,19 +134,20 @@ class GuestJob:
             self._answer(links)
 
     def _open(self, links: Sequence[Link]) -> None:
-        n = len(self._labels)
+        n, terms = len(self._labels), self._terms
+        priv = ephemeral_key(self._key_size) if self._source is None else self._source._priv
         for link in links:
-            link.authorise(BINNING.purpose, ["label"], n, min_rows=self._min_rows)
-        priv = ephemeral_key(self._key_size)
-        for link in links:
-            link.send("labels", {"rows": n, "min_rows": self._min_rows}, key_parts(priv, link, BINNING.name))
+            link.send("labels", {"rows": n, **terms.stated()}, key_parts(priv, link, BINNING.name))
+        shapes = [self._shape_of(link) for link in links]
+        for link, shape in zip(links, shapes, strict=True):
+            link.authorise(BINNING.purpose, ["label"], n, bins=max(shape["bins"]), **terms.details())
             link.count("rows", n)
-        self._shapes = [self._shape_of(link) for link in links]
-        self._priv = priv
+        self._shapes, self._priv = shapes, priv
+        self.digest = hashlib.sha256(priv.public_key.fingerprint).digest()
 
     def _shape_of(self, link: Link) -> dict[str, Any]:
         """Receive the number of a host's columns, and the bins of each."""
-        message = link.receive("columns", ("columns", "monotonic"), parts=3)
+        message = link.receive("columns", ("columns", "min_events", "min_others", "monotonic"), parts=3)
         columns = field(message.fields, "columns", int, low=1, high=_MAX_COLUMNS)
         bins, ordered = (array_from(part, "<u4", (columns,)).astype(np.int64) for part in message.parts[:2])
         names = bytes(message.parts[2]).decode(errors="replace").split("\0")
@@ -142,58 +159,74 @@ class GuestJob:
             or bins.sum() > len(self._labels) * columns
         ):
             raise FrameError("the host's names, bins and order of columns do not match")
-        if bins.max() > max(len(self._labels) // self._min_rows, 1):
-            raise ProtocolAbort(
-                f"a column has {bins.max()} bins, too many for min_rows={self._min_rows}", party=link.peer
-            )
-        return {
+        min_rows = self._terms.min_rows
+        if bins.max() > max(len(self._labels) // min_rows, 1):
+            raise ProtocolAbort(f"a column has {bins.max()} bins, too many for min_rows={min_rows}", party=link.peer)
+        shape = {
             "names": names,
             "bins": bins.tolist(),
             "ordered": ordered.tolist(),
             "monotonic": field(message.fields, "monotonic", bool),
+            "noise": draw(int(bins.sum()), self._terms.noise_sigma).tolist() if self._terms.reveal else None,
         }
+        for name in ("min_events", "min_others"):
+            shape[name] = max(getattr(self._terms, name), field(message.fields, name, int, low=0, high=MAX_ROWS))
+        return shape
 
     def _encrypt(self, links: Sequence[Link], i: int) -> None:
         assert self._priv is not None
-        layout = Layout(len(self._labels))
-        part = self._labels[part_of(layout.rows, i)]
-        c = arrays.encrypt_integers(self._priv, 1 + (part << layout.w), label_plan(), frac=0, bound=layout.bound)
-        data = c.to_bytes(layout.bound)
+        rows = part_of(len(self._labels), i)
+        if self._source is None:
+            data = encrypted_labels(self._priv, self._labels[rows]).to_bytes(ROW)
+        else:
+            data = self._source.part(rows)
         for link in links:
             link.send("encrypted", parts=[data])
-            link.count("values_encrypted", len(part))
+            link.count("values_encrypted", rows.stop - rows.start)
+        self.digest = chained(self.digest, data)
 
     def _answer(self, links: Sequence[Link]) -> None:
-        peers = [self._counts(link, shape) for link, shape in zip(links, self._shapes, strict=True)]
+        opened = [self._counts(link, shape) for link, shape in zip(links, self._shapes, strict=True)]
+        for link, shape in zip(links, self._shapes, strict=True):
+            link.count("sums_learned", 2 * sum(shape["bins"]))
+            if not self._terms.reveal:  # first, so that the time of what follows does not show
+                link.send("done")
         done = []
-        for link, shape, counts in zip(links, self._shapes, peers, strict=True):
-            columns, groups, shown = [], [], []
-            for name, ordered, (rows, events) in zip(shape["names"], shape["ordered"], counts, strict=True):
-                to = np.arange(len(rows), dtype=np.int64)
-                if shape["monotonic"]:
-                    to = monotone_groups(rows, events, ordered, self._smoothing)
-                many = int(to.max()) + 1
-                rows, events = (np.bincount(to, each, many).astype(np.int64) for each in (rows, events))
-                woe = weights_of_evidence(rows, events, self._smoothing)
-                iv = information_value(rows, events, self._smoothing)
-                columns.append(PeerColumn(link.peer, name, rows, events, woe, iv))
-                groups.append(to)
-                shown.append(woe)
-            link.send(
-                "weights",
-                {},
-                [
-                    array_bytes(np.concatenate(groups), "<u4"),
-                    array_bytes(np.concatenate(shown), "<f8"),
-                    array_bytes([column.iv for column in columns], "<f8"),
-                ],
-            )
-            link.count("values_revealed", sum(map(len, shown)))
+        for link, shape, counts in zip(links, self._shapes, opened, strict=True):
+            columns = self._weighed(link.peer, shape, counts)
+            if self._terms.reveal:
+                values = np.concatenate([column.woe for column in columns])
+                link.send(
+                    "weights",
+                    {},
+                    [array_bytes(values, "<f8"), array_bytes([column.iv for column in columns], "<f8")],
+                )
+                link.count("values_revealed", len(values))
             done.append(columns)
         self.peers = done
 
+    def _weighed(self, peer: str, shape: dict[str, Any], counts: list[tuple[Ints, Ints]]) -> list[PeerColumn]:
+        """Weigh the bins of a host, from noised counts if it gets to see the weights."""
+        marked, columns = int(self._labels.sum()), []
+        noises = np.split(np.array(shape["noise"] or [0] * sum(shape["bins"]), np.int64), np.cumsum(shape["bins"])[:-1])
+        for name, ordered, (rows, events), noise in zip(shape["names"], shape["ordered"], counts, noises, strict=True):
+            sound = int(events.sum()) == marked and bool((events <= rows).all())
+            woe, iv = np.zeros(len(rows)), 0.0
+            if sound or self._terms.reveal:  # what is revealed depends on noised counts and on nothing else
+                woe, iv = weigh(
+                    rows,
+                    noised(rows, events, noise) if self._terms.reveal else events,
+                    ordered,
+                    monotonic=shape["monotonic"],
+                    smoothing=self._smoothing,
+                    min_events=shape["min_events"],
+                    min_others=shape["min_others"],
+                )
+            columns.append(PeerColumn(peer, name, rows, events, woe, iv, sound))
+        return columns
+
     def _counts(self, link: Link, shape: dict[str, Any]) -> list[tuple[Ints, Ints]]:
-        """Decrypt rows and events of each bin of a host's columns, and check that they add up."""
+        """Decrypt rows and events of each bin of a host's columns, and check that the rows add up."""
         assert self._priv is not None
         pub, n = self._priv.public_key, len(self._labels)
         w, slots, total = Layout(n).w, Layout(n).slots(pub.bits), sum(shape["bins"])
@@ -205,21 +238,21 @@ class GuestJob:
         events = np.array([value >> w for value in values], np.int64)
         ends = np.cumsum(shape["bins"])[:-1]
         columns = list(zip(np.split(rows, ends), np.split(events, ends), strict=True))
-        marked = int(self._labels.sum())
-        sound = all(r.sum() == n and e.sum() == marked and (e <= r).all() for r, e in columns)
-        if min(wide) < 0 or not sound:
-            raise ProtocolAbort("the bins of a column do not add up to all rows and events", party=link.peer)
-        if rows.min() < self._min_rows:
+        if min(wide) < 0 or not all(r.sum() == n for r, _ in columns):
+            raise ProtocolAbort("the bins of a column do not add up to all rows", party=link.peer)
+        min_rows = self._terms.min_rows
+        if rows.min() < min_rows:
             link.abort("a bin is smaller than min_rows")
-            raise ProtocolAbort(f"a bin has {rows.min()} rows, fewer than min_rows={self._min_rows}", party=link.peer)
+            raise ProtocolAbort(f"a bin has {rows.min()} rows, fewer than min_rows={min_rows}", party=link.peer)
         return columns
 
     def state(self) -> bytes:
-        """Return the key's primes, the hosts' columns and the counts opened."""
+        """Return the key's primes, the hosts' columns, the digest of the labels sent and the counts opened."""
         none = bytes(self._key_size // 16)
         fields = {
             "primes": [none, none] if self._priv is None else [*saved_key(self._priv)],
             "shapes": json.dumps(self._shapes),
+            "digest": self.digest,
             "peers": json.dumps([[column.to_plain() for column in columns] for columns in self.peers]),
         }
         return pack_state(self.name, fields, {})
@@ -228,6 +261,7 @@ class GuestJob:
         """Return to a state of this job."""
         fields, _ = unpack_state(state, self.name)
         p, q = fields["primes"]
-        self._priv = restored_key(p, q, self._priv) if any(p) else None
-        self._shapes = json.loads(fields["shapes"])
+        current = self._priv if self._source is None else self._source._priv
+        self._priv = restored_key(p, q, current) if any(p) else None
+        self._shapes, self.digest = json.loads(fields["shapes"]), fields["digest"]
         self.peers = [[PeerColumn.from_plain(plain) for plain in columns] for columns in json.loads(fields["peers"])]

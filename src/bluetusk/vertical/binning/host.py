@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..._numeric import Ints
-from ...errors import FrameError, ProtocolAbort
+from ...errors import ProtocolAbort
 from ...paillier.array import CipherArray
 from ...paillier.ephemeral import restored_peer_key
 from ...paillier.keys import PublicKey
@@ -21,7 +23,8 @@ from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.state import inputs_of, pack_state, unpack_state
 from ..tables.columns import Table
 from .bins import ColumnBins
-from .common import MAX_ROWS, Layout, received
+from .common import MAX_ROWS, Layout, Terms, received
+from .labels import KnownRows, chained, hashes_of
 
 __all__ = ["HostJob"]
 
@@ -37,10 +40,12 @@ class HostJob:
         The settings on which `cut_all` depends.
     cut_all : callable
         Called with the guest's `min_rows`; returns the bins of all columns and the codes, shape (rows, columns).
-    min_rows : int
-        Least rows of a bin that this host requires.
+    terms : Terms
+        What this host requires and allows.
     monotonic, show_names : bool
         As for the estimator.
+    known : KnownRows, optional
+        What is noted about the labels of these rows.
     """
 
     name = BINNING.name
@@ -51,18 +56,22 @@ class HostJob:
         table: Table,
         settings: object,
         cut_all: Callable[[int], tuple[list[ColumnBins], Ints]],
+        terms: Terms,
         *,
-        min_rows: int,
         monotonic: bool,
         show_names: bool,
+        known: KnownRows | None = None,
     ) -> None:
-        self._names, self._rows, self._cut_all, self._own_min = table.names, table.rows, cut_all, min_rows
-        self.inputs = inputs_of(table.names, *table.values, settings, min_rows, monotonic, show_names)
-        self._monotonic, self._show_names = monotonic, show_names
+        self._names, self._rows, self._cut_all, self._terms = table.names, table.rows, cut_all, terms
+        digest = b"" if known is None else known.digest
+        self.inputs = inputs_of(table.names, *table.values, settings, terms, monotonic, show_names, digest)
+        self._monotonic, self._show_names, self._known = monotonic, show_names, known
         self._pub: PublicKey | None = None
         self._min_rows = 0
         self._codes: Ints = np.empty((0, 0), np.int64)
         self._sums: CipherArray | None = None
+        self._marks: NDArray[np.uint8] = np.empty((0, 16), np.uint8)
+        self.digest = b""
         self.bins: list[ColumnBins] = []
 
     def step(self, links: Sequence[Link], index: int) -> None:
@@ -76,24 +85,41 @@ class HostJob:
             self._learn(link)
 
     def _open(self, link: Link) -> None:
-        message = link.receive("labels", ("rows", "min_rows"), parts=KEY_PARTS)
+        message = link.receive("labels", ("rows", *self._terms.stated()), parts=KEY_PARTS)
         rows = field(message.fields, "rows", int, low=1, high=MAX_ROWS)
         if rows != self._rows:
             link.abort("the tables have different numbers of rows")
             raise ProtocolAbort(
                 f"the guest has {rows} rows, this host has {self._rows}: align them with intersect", party=link.peer
             )
-        min_rows = max(self._own_min, field(message.fields, "min_rows", int, low=1, high=MAX_ROWS))
-        if min_rows > rows:
+        terms = self._terms.joint(message.fields, link)
+        if terms.min_rows > rows:
             link.abort("there are fewer rows than min_rows")
-            raise ProtocolAbort(f"there are {rows} rows, fewer than min_rows={min_rows}: lower it at both parties")
-        link.authorise(BINNING.purpose, self._names, rows, min_rows=min_rows)
+            raise ProtocolAbort(
+                f"there are {rows} rows, fewer than min_rows={terms.min_rows}: lower it at both parties"
+            )
         pub = peer_key(message.parts, link, BINNING.name)
-        bins, codes = self._cut_all(min_rows)
+        bins, codes = self._cut_all(terms.min_rows)
+        again = 0 if self._known is None else self._known.under_other_keys(pub.fingerprint)
+        second = {"second_labels": again} if again else {}
+        largest = max(each.n_bins for each in bins)
+        link.authorise(BINNING.purpose, self._names, rows, bins=largest, **terms.details(), **second)
+        if self._known is not None and again and not self._known.second_labels:
+            link.abort("these rows had other labels before")
+            raise ProtocolAbort(
+                f"{again} of {rows} rows had labels under another key before: the guest must give the LabelArray of "
+                "that time, or this host allow LabelBook(second_labels=True)",
+                party=link.peer,
+            )
         shown = self._names if self._show_names else [f"x{j}" for j in range(len(bins))]
         link.send(
             "columns",
-            {"columns": len(bins), "monotonic": self._monotonic},
+            {
+                "columns": len(bins),
+                "monotonic": self._monotonic,
+                "min_events": terms.min_events,
+                "min_others": terms.min_others,
+            },
             [
                 array_bytes([each.n_bins for each in bins], "<u4"),
                 array_bytes([each.ordered for each in bins], "<u4"),
@@ -101,13 +127,17 @@ class HostJob:
             ],
         )
         link.count("rows", rows)
-        self._pub, self._min_rows, self.bins, self._codes = pub, min_rows, bins, codes
+        self._pub, self._min_rows, self.bins, self._codes = pub, terms.min_rows, bins, codes
+        self.digest = hashlib.sha256(pub.fingerprint).digest()
 
     def _add(self, link: Link, i: int) -> None:
         assert self._pub is not None
         cut = part_of(self._rows, i)
         data = link.receive("encrypted", parts=1).parts[0]
-        c = received(data, self._pub, cut.stop - cut.start, Layout(self._rows).bound)
+        c = received(data, self._pub, cut.stop - cut.start)
+        self.digest = chained(self.digest, data)
+        if self._known is not None:
+            self._marks = np.concatenate([self._marks, hashes_of(self._pub, data, len(c))])
         if len(c):
             many = max(each.n_bins for each in self.bins)
             part = c.bincount(self._codes[cut], many)
@@ -116,6 +146,8 @@ class HostJob:
     def _learn(self, link: Link) -> None:
         assert self._pub is not None
         assert self._sums is not None
+        if self._known is not None:
+            self._note(link, self._known, self._pub.fingerprint)
         slots = Layout(self._rows).slots(self._pub.bits)
         sizes = [each.n_bins for each in self.bins]
         column = np.repeat(np.arange(len(sizes)), sizes)
@@ -124,38 +156,46 @@ class HostJob:
         blinded = mask(slots.shifted(self._sums[column, place]), None, slots.bound)
         link.send("bins", {}, [blinded.to_bytes(slots.bound)])
         link.count("values_revealed", len(column))
-        self._take(link.receive("weights", parts=3).parts, link.peer)
+        link.count("sums_learned", 2 * len(column) if self._terms.reveal else 0)
+        link.count("bits_learned", 1)  # that the guest goes on
+        if self._terms.reveal:
+            self._take(link.receive("weights", parts=2).parts, sizes, link.peer)
+        else:
+            link.receive("done", parts=0)
 
-    def _take(self, parts: Sequence[memoryview], peer: str) -> None:
-        sizes = [each.n_bins for each in self.bins]
-        groups = np.split(array_from(parts[0], "<u4", (sum(sizes),)).astype(np.int64), np.cumsum(sizes)[:-1])
-        steps = [np.diff(to) for to in groups]
-        if any(to[0] != 0 or (d < 0).any() or (d > 1).any() for to, d in zip(groups, steps, strict=True)):
-            raise FrameError("the guest joined bins that are not neighbours")
-        if any((d[max(each.ordered - 1, 0) :] != 1).any() for each, d in zip(self.bins, steps, strict=True)):
-            raise FrameError("the guest joined unordered bins: only ordered ones may be joined")
-        after = [int(to[-1]) + 1 for to in groups]
-        woe = np.split(array_from(parts[1], "<f8", (sum(after),)), np.cumsum(after)[:-1])
-        iv = array_from(parts[2], "<f8", (len(sizes),))
+    def _note(self, link: Link, known: KnownRows, key: bytes) -> None:
+        """Note the labels' ciphertexts before anything that depends on them leaves."""
+        other = known.replaced(self._marks, key)
+        if other:
+            link.abort("these rows had other labels before")
+            raise ProtocolAbort(
+                f"{other} of {self._rows} rows had other encrypted labels before, under the same key: the guest must "
+                "give the LabelArray of that time",
+                party=link.peer,
+            )
+        known.note(self._marks, key)
+
+    def _take(self, parts: Sequence[memoryview], sizes: list[int], peer: str) -> None:
+        woe = np.split(array_from(parts[0], "<f8", (sum(sizes),)), np.cumsum(sizes)[:-1])
+        iv = array_from(parts[1], "<f8", (len(sizes),))
         if not all(np.isfinite(each).all() for each in (*woe, iv)):
             raise ProtocolAbort("a weight of evidence or an information value is not finite", party=peer)
-        self.bins = [
-            each.merged(to).weighed(w, v) for each, to, w, v in zip(self.bins, groups, woe, iv.tolist(), strict=True)
-        ]
+        self.bins = [each.weighed(w, v) for each, w, v in zip(self.bins, woe, iv.tolist(), strict=True)]
 
     def state(self) -> bytes:
-        """Return the guest's key, the sums so far and, at the end, the bins."""
-        arrays = {}
+        """Return the guest's key, the sums so far, what is to be noted of the labels and, at the end, revealed bins."""
+        arrays = {"marks": self._marks}
         if self._sums is not None:
             # the bound follows from the number of rows so far and must not grow: the sum of all rows only just fits its
             # slot
             data = self._sums.to_bytes(self._sums.bound)
             arrays["sums"] = np.frombuffer(data, np.uint8)
-        done = bool(self.bins) and not np.isnan(self.bins[0].woe).any()
+        revealed = bool(self.bins) and self.bins[0].known
         fields = {
             "key": b"" if self._pub is None else self._pub.to_bytes(),
             "min_rows": self._min_rows,
-            "bins": json.dumps([each.to_plain() for each in self.bins]) if done else "",
+            "digest": self.digest,
+            "bins": json.dumps([each.to_plain() for each in self.bins]) if revealed else "",
         }
         return pack_state(self.name, fields, arrays)
 
@@ -164,6 +204,7 @@ class HostJob:
         fields, arrays = unpack_state(state, self.name)
         self._pub = restored_peer_key(fields["key"]) if fields["key"] else None
         self._min_rows, self._sums, self.bins = fields["min_rows"], None, []
+        self._marks, self.digest = arrays["marks"], fields["digest"]
         if self._pub is not None:
             self.bins, self._codes = self._cut_all(self._min_rows)
         if fields["bins"]:

@@ -81,7 +81,7 @@ def write_report(
     reference : array_like, optional
         The joint model's probabilities at training, for the stability index.
     bins : sequence of mapping, optional
-        From :meth:`WoEBinning.table`.
+        From :meth:`WoEBinning.table`; at a host without weights of evidence the rows of each bin alone are shown.
     coefficients, importances : sequence of mapping, optional
         Each with the keys party, column, value; leave out columns whose value this party does not know.
     points : sequence of mapping, optional
@@ -144,10 +144,10 @@ def write_report(
     parts += [*(_figure(*each) for each in figures), "</div>"]
     parts += ["<h2>By tenths of the score, the riskiest first</h2>", _tenths(labels, first)]
     if bins:
-        columns = {(row["party"], row["column"]): row["iv"] for row in bins}
+        columns = {(row["party"], row["column"]): row["iv"] for row in bins if row["iv"] is not None}
         values = [{"party": party, "column": name, "value": iv} for (party, name), iv in columns.items()]
         said = ("Information values", values, "Information value", "0.02 weak, 0.1 medium, 0.3 strong")
-        parts += [*_largest(*said, _charts.bars), *_bins(bins)]
+        parts += [*(_largest(*said, _charts.bars) if values else []), *_bins(bins)]
     for what, entries, label in (
         ("Coefficients", coefficients, "coefficient"),
         ("Importance of the features", importances, "share of the gain"),
@@ -283,12 +283,14 @@ def _largest(heading: str, entries: Sequence[Mapping[str, Any]], label: str, not
 
 def _bins(bins: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return each column's bins."""
-    most = max((abs(float(row["woe"])) for row in bins), default=0.0)
+    most = max((abs(float(row["woe"])) for row in bins if row["woe"] is not None), default=0.0)
 
     def line(row: Mapping[str, Any]) -> list[str]:
         events = "" if row["events"] is None else f"{row['events']:,}"
         rate = "" if row["events"] is None else f"{100 * row['events'] / row['rows']:.1f} %"
-        return [row["bin"], f"{row['rows']:,}", events, rate, f"{row['woe']:+.3f}", _scale(float(row["woe"]), most)]
+        known = row["woe"] is not None
+        weight = [f"{row['woe']:+.3f}", _scale(float(row["woe"]), most)] if known else ["", ""]
+        return [row["bin"], f"{row['rows']:,}", events, rate, *weight]
 
     return [
         "<h2>Bins</h2>",
@@ -298,7 +300,7 @@ def _bins(bins: Sequence[Mapping[str, Any]]) -> list[str]:
             bins,
             line,
             ["bin", "rows", "events", "rate", "WoE", ""],
-            lambda row: f"information value {row['iv']:.3f}",
+            lambda row: "" if row["iv"] is None else f"information value {row['iv']:.3f}",
         ),
     ]
 

@@ -109,7 +109,7 @@ def scorecard(
     Parameters
     ----------
     binning : WoEBinning
-        This party's bins.
+        This party's bins with their weights: a guest's, or those of a host to which they were revealed.
     coefficients : sequence of float
         One for each of `columns`: the coefficient of the column's weight of evidence in the log-odds of the event.
     intercept : float, optional
@@ -132,8 +132,8 @@ def scorecard(
     Raises
     ------
     ValueError
-        If the number of coefficients is not that of columns, a column was not fitted, a number is not finite, or
-        `points_to_double` or `base_odds` is not positive.
+        If the number of coefficients is not that of columns, a column was not fitted, a number is not finite,
+        `points_to_double` or `base_odds` is not positive, or `binning` is a host's, whose weights stay at the guest.
     TypeError
         If a number is masked (:mod:`numpy.ma`), a bool or not real.
 
@@ -160,6 +160,11 @@ def scorecard(
     for name in names:
         if name not in by_name:
             raise ValueError(f"columns names {name!r}, which was not fitted")
+        if not by_name[name].known:
+            raise ValueError(
+                f"binning does not know the weights of evidence of {name!r}, which stay at the guest: the scorecard "
+                "covers the guest's columns, or those of a host that was fitted with reveal=('woe',)"
+            )
     factor = points_to_double / math.log(2.0)
     base = 0.0 if intercept is None else base_score - factor * (_real(intercept, "intercept") + math.log(base_odds))
     chosen = [by_name[name] for name in names]

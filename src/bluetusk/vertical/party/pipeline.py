@@ -265,6 +265,7 @@ def run(
         min_rows=model.min_rows,
         categorical=rows.categorical(config.data.categorical),
         key_size=model.key_size,
+        reveal=("woe",),
     )
     table = rows.matrix(order)
     y = labels[train] if labels is not None else None
@@ -272,7 +273,7 @@ def run(
     stage(
         BINNING,
         lambda: binning.fit(table[fitted], binned, columns=names, link=link, keeper=keeper, progress=progress),
-        lambda fitted: {"half": _digest(fitted.table())},
+        lambda fitted: {"half": _digest(fitted.table()), "labels": fitted.label_digest_},
     )
     kept = binning.select(model.min_iv)
     left_out = [name for name in names if name not in kept]

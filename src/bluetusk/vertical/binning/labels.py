@@ -1,0 +1,461 @@
+"""Encrypts the guest's labels once, and notes at the host which ciphertext stands for the label of each row."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..._closing import Closing
+from ..._numeric import Ints, as_array
+from ..._parallel import num_threads
+from ...errors import BluetuskError, FrameError, InvalidKey
+from ...paillier.array import CipherArray
+from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
+from ...paillier.keys import PrivateKey, PublicKey
+from ...storage.append import AppendFile, without_fill
+from ...wire import frame
+from ..align.ids import as_ids
+from ..protocol.state import pack_state, unpack_state
+from ..saving import load_frame, save_frame
+from ..tables.columns import as_labels
+from .common import ROW, encrypted_labels, received
+
+__all__ = ["KnownRows", "LabelArray", "LabelBook", "chained", "hashes_of"]
+
+_ARRAY = "label-array"
+_BOOK = "label-book"
+_MARK = 16  # bytes of a hash kept for each row: two of 10^9 rows have the same one with a chance of 10^-20
+
+
+def hashes_of(pub: PublicKey, data: bytes | memoryview, rows: int) -> NDArray[np.uint8]:
+    """Return a hash of each ciphertext of a frame together with its key, shape (rows, 16)."""
+    payload = frame.decode(data, frame.Kind.CIPHER_ARRAY).payload
+    size = len(payload) // max(rows, 1)
+    marks = [hashlib.sha256(pub.fingerprint + payload[i * size : (i + 1) * size]).digest()[:_MARK] for i in range(rows)]
+    return np.frombuffer(b"".join(marks), np.uint8).reshape(rows, _MARK)
+
+
+def chained(digest: bytes, data: bytes | memoryview) -> bytes:
+    """Return the digest of the parts of a label array so far, with one more frame of ciphertexts."""
+    payload = frame.decode(data, frame.Kind.CIPHER_ARRAY).payload
+    return hashlib.sha256(digest + hashlib.sha256(payload).digest()).digest()
+
+
+class LabelArray:
+    """The guest's labels, encrypted once, for every binning of these rows: hosts see that they never change.
+
+    Parameters
+    ----------
+    y : array_like of shape (n,)
+        Labels of all rows in common, 0 and 1.
+    key_size : {3072, 2048, 4096}
+        Bits of the Paillier key that is made for them.
+    threads : int, optional
+        Overrides :func:`bluetusk.set_num_threads`.
+
+    Attributes
+    ----------
+    labels : ndarray of int64
+        The labels.
+    public_key : PublicKey
+        The key.
+
+    Notes
+    -----
+    Index it with the rows of a fit (a mask, a slice, places): the result has the same key and the ciphertexts of these
+    rows. :meth:`extended` adds rows for a later intersection, in which the earlier ones keep their ciphertexts. The
+    object holds labels and the private key: keep its file as you keep them.
+
+    Examples
+    --------
+    >>> labels = LabelArray([0, 1, 1, 0], key_size=2048)
+    >>> len(labels), len(labels[[0, 2]]), labels[1:].labels
+    (4, 2, array([1, 1, 0]))
+    """
+
+    def __init__(self, y: ArrayLike, *, key_size: int = 3072, threads: int | None = None) -> None:
+        given = as_array(y, "y")
+        self.labels: Ints = as_labels(given, given.size, "y")
+        with num_threads(threads):
+            self._priv = ephemeral_key(key_size)
+            self._ciphertexts = encrypted_labels(self._priv, self.labels)
+
+    @classmethod
+    def _of(cls, priv: PrivateKey, labels: Ints, ciphertexts: CipherArray) -> LabelArray:
+        made = object.__new__(cls)
+        made._priv, made.labels, made._ciphertexts = priv, labels, ciphertexts
+        return made
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The key of the array.
+
+        Examples
+        --------
+        >>> LabelArray([0, 1], key_size=2048).public_key.bits
+        2048
+        """
+        return self._priv.public_key
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: Any) -> LabelArray:
+        places = np.arange(len(self))[rows]
+        if places.ndim != 1:
+            raise IndexError("index a LabelArray with a mask, a slice or places: one row is not an array")
+        return self._of(self._priv, self.labels[places], self._ciphertexts[places])
+
+    def extended(self, y: ArrayLike, *, threads: int | None = None) -> LabelArray:
+        """Return an array with further rows behind these, encrypted under the same key.
+
+        Parameters
+        ----------
+        y : array_like of shape (m,)
+            Labels of the further rows, 0 and 1.
+        threads : int, optional
+            Overrides :func:`bluetusk.set_num_threads`.
+
+        Returns
+        -------
+        LabelArray
+
+        Examples
+        --------
+        >>> LabelArray([0, 1], key_size=2048).extended([1]).labels
+        array([0, 1, 1])
+        """
+        given = as_array(y, "y").reshape(-1)
+        whole = as_labels(np.concatenate([self.labels, given]), len(self) + given.size, "y")
+        with num_threads(threads):
+            more = encrypted_labels(self._priv, whole[len(self) :])
+        both: Any = np.concatenate([self._ciphertexts, more])  # a CipherArray, which NumPy's types do not know
+        return self._of(self._priv, whole, both)
+
+    def part(self, rows: slice) -> bytes:
+        """Return the frame of the ciphertexts of some rows: the same bytes each time.
+
+        Examples
+        --------
+        >>> labels = LabelArray([0, 1, 1], key_size=2048)
+        >>> labels.part(slice(1, 3)) == labels[1:].part(slice(0, 2))
+        True
+        """
+        return self._ciphertexts[rows].to_bytes(ROW)
+
+    def to_bytes(self) -> bytes:
+        """Return labels, private key and ciphertexts as one frame: secret.
+
+        Examples
+        --------
+        >>> labels = LabelArray([0, 1], key_size=2048)
+        >>> LabelArray.from_bytes(labels.to_bytes()).labels
+        array([0, 1])
+        """
+        data = np.frombuffer(self._ciphertexts.to_bytes(ROW), np.uint8)
+        fields = {"primes": [*saved_key(self._priv)]}
+        return pack_state(_ARRAY, fields, {"labels": self.labels, "ciphertexts": data})
+
+    @classmethod
+    def from_bytes(cls, data: bytes | memoryview) -> LabelArray:
+        """Read what :meth:`to_bytes` returned.
+
+        Raises
+        ------
+        FrameError
+            If the bytes are not such a frame.
+
+        Examples
+        --------
+        >>> LabelArray.from_bytes(b"")
+        Traceback (most recent call last):
+            ...
+        bluetusk.errors.FrameError: frame is truncated: 0 bytes are fewer than its fixed header of 20
+        """
+        fields, kept = unpack_state(data, _ARRAY)
+        try:
+            priv = restored_key(*fields["primes"])
+            labels = as_labels(kept["labels"], len(kept["labels"]), "y")
+            c = received(memoryview(kept["ciphertexts"].tobytes()), priv.public_key, len(labels))
+        except (KeyError, TypeError, ValueError, InvalidKey, BluetuskError) as error:
+            raise FrameError(f"the bytes do not hold an array of labels: {error}"[:200]) from None
+        return cls._of(priv, labels, c)
+
+    def save(self, path: str | os.PathLike[str], passphrase: str | bytes) -> None:
+        """Write it to a file of mode 0600, sealed under a passphrase (scrypt, AES-256-GCM); see :meth:`load`.
+
+        Parameters
+        ----------
+        path : path-like
+            The file; an existing one is replaced.
+        passphrase : str or bytes
+            Required: the file holds the labels and the key that opens their sums.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     LabelArray([0, 1], key_size=2048).save(folder + "/labels", "correct horse")
+        ...     LabelArray.load(folder + "/labels", "correct horse").labels
+        array([0, 1])
+        """
+        save_frame(path, self.to_bytes(), passphrase)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], passphrase: str | bytes) -> LabelArray:
+        """Read what :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+        passphrase : str or bytes
+            The passphrase that it was saved with.
+
+        Returns
+        -------
+        LabelArray
+
+        Raises
+        ------
+        FrameError
+            If the file is damaged, of another kind, or the passphrase is wrong.
+
+        Examples
+        --------
+        >>> LabelArray.load("/dev/null", "correct horse")
+        Traceback (most recent call last):
+            ...
+        bluetusk.errors.FrameError: /dev/null is not a regular file of at most 1 GiB
+        """
+        got = load_frame(path, frame.Kind.VERTICAL_STATE, passphrase)
+        return cls.from_bytes(frame.encode(got.kind, got.header, got.payload))
+
+
+class LabelBook(Closing):
+    """A host's note of which ciphertext stood for the label of each row, so that a guest cannot exchange labels.
+
+    With other labels for the same rows a guest learns more about the host's bins at every fit; with labels of its
+    choice, which row is in which bin. The book keeps a keyed hash of each id and a hash of the ciphertext and its key,
+    before the host answers. It covers all intersections: rows that are in two of them have one ciphertext.
+
+    Parameters
+    ----------
+    path : path-like, optional
+        A file of mode 0600, made if absent; one book at a time has it open. Without it the book is in memory.
+    key : bytes
+        32 secret bytes, the same each time: without them the file does not show which ids it is about.
+    second_labels : bool
+        Accept other labels for known rows if they come under a new key, for example after defaults became known.
+        Otherwise they are refused. Each acceptance goes through ``authorise(second_labels=<rows>)`` of the observer.
+
+    Raises
+    ------
+    FrameError
+        If the file was altered, or was made with another key.
+    ProtocolAbort, OSError
+        If the file is in use or cannot be opened.
+
+    Examples
+    --------
+    >>> book = LabelBook(key=bytes(32))
+    >>> len(book.rows(["A1", "A2"]))
+    2
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None, *, key: bytes, second_labels: bool = False) -> None:
+        if not isinstance(key, bytes) or len(key) != 32:
+            raise ValueError("key must be 32 bytes, kept secret and the same for each use of the file")
+        if not isinstance(second_labels, bool):
+            raise TypeError(f"second_labels must be a bool, not {type(second_labels).__name__}")
+        self._key, self.second_labels = key, second_labels
+        self._known: dict[bytes, tuple[bytes, bytes]] = {}  # by the id's tag: the ciphertext's hash, the key's
+        self._check = self._tag("\0book")
+        self._end = 0
+        self._file = None if path is None else AppendFile(path, create=True, owner="label book")
+        try:
+            if self._file is not None:
+                self._load(self._file.read())
+        except BaseException:
+            self.close()
+            raise
+
+    def rows(self, ids: Iterable[Any]) -> KnownRows:
+        """Return the part of the book about some rows: the `labels` of a host's :meth:`WoEBinning.fit`.
+
+        Parameters
+        ----------
+        ids : iterable of str or int
+            The ids of the rows of the fit, in their order; read as by :func:`intersect`.
+
+        Returns
+        -------
+        KnownRows
+
+        Examples
+        --------
+        >>> len(LabelBook(key=bytes(32)).rows(["A1", 7]))
+        2
+        """
+        return KnownRows(self, [self._tag(text) for text in as_ids(ids)])
+
+    def close(self) -> None:
+        """Release the file.
+
+        Examples
+        --------
+        >>> LabelBook(key=bytes(32)).close()
+        """
+        if self._file is not None:
+            self._file.close()
+
+    def known(self, tags: Sequence[bytes]) -> list[tuple[bytes, bytes] | None]:
+        """Return what is noted about each tag: hashes of the ciphertext and of the key.
+
+        Examples
+        --------
+        >>> LabelBook(key=bytes(32)).known([b"unknown"])
+        [None]
+        """
+        return [self._known.get(tag) for tag in tags]
+
+    def note(self, tags: Sequence[bytes], marks: NDArray[np.uint8], key: bytes) -> None:
+        """Note the hashes of the ciphertexts of some rows; they are on disk when this returns.
+
+        Raises
+        ------
+        OSError
+            If they cannot be written.
+
+        Examples
+        --------
+        >>> book = LabelBook(key=bytes(32))
+        >>> book.note([b"tag"], np.zeros((1, 16), np.uint8), b"key")
+        >>> book.known([b"tag"])[0][1]
+        b'key'
+        """
+        said = dict(zip(tags, ((bytes(mark), key) for mark in marks), strict=True))
+        new = {tag: mark for tag, mark in said.items() if self._known.get(tag) != mark}
+        if new and self._file is not None:
+            columns = {
+                "rows": np.frombuffer(b"".join(new), np.uint8).reshape(-1, _MARK),
+                "labels": np.frombuffer(b"".join(mark for mark, _ in new.values()), np.uint8).reshape(-1, _MARK),
+            }
+            data = pack_state(_BOOK, {"book": self._check, "key": key}, columns)
+            with self._file.turn:
+                self._end = self._file.append(data + hashlib.sha256(data).digest(), self._end)
+        self._known |= new
+
+    def _tag(self, text: str) -> bytes:
+        return hmac.digest(self._key, text.encode(), "sha256")[:_MARK]
+
+    def _load(self, data: bytes) -> None:
+        """Read all complete notes; half a note at the end is that of a fit whose answer never left."""
+        kept = without_fill(data, 0)
+        written = data if kept is None else kept
+        while len(written) - self._end >= frame.FIXED.size:
+            *_, header, payload = frame.FIXED.unpack_from(written, self._end)
+            end = self._end + frame.FIXED.size + header + payload
+            if end + 32 > len(written):
+                break
+            note = written[self._end : end]
+            if hashlib.sha256(note).digest() != written[end : end + 32]:
+                raise FrameError("the book of labels was altered: restore the file, or start a new one at both parties")
+            fields, columns = unpack_state(note, _BOOK)
+            if fields.get("book") != self._check:
+                raise FrameError("the book of labels was made with another key: give that one")
+            for tag, mark in zip(columns["rows"], columns["labels"], strict=True):
+                self._known[bytes(tag)] = bytes(mark), bytes(fields["key"])
+            self._end = end + 32
+
+
+class KnownRows:
+    """The part of a :class:`LabelBook` about the rows of one fit.
+
+    Parameters
+    ----------
+    book : LabelBook
+        The book.
+    tags : list of bytes
+        The keyed hash of each row's id.
+
+    Examples
+    --------
+    >>> rows = LabelBook(key=bytes(32)).rows(["A1", "A2"])
+    >>> rows.under_other_keys(b"key"), rows.second_labels
+    (0, False)
+    """
+
+    def __init__(self, book: LabelBook, tags: list[bytes]) -> None:
+        self._book, self._tags = book, tags
+
+    def __len__(self) -> int:
+        return len(self._tags)
+
+    @property
+    def second_labels(self) -> bool:
+        """Whether the book accepts other labels for known rows, under a new key.
+
+        Examples
+        --------
+        >>> LabelBook(key=bytes(32), second_labels=True).rows(["A1"]).second_labels
+        True
+        """
+        return self._book.second_labels
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the rows, in order.
+
+        Examples
+        --------
+        >>> len(LabelBook(key=bytes(32)).rows(["A1"]).digest)
+        32
+        """
+        return hashlib.sha256(b"".join(self._tags)).digest()
+
+    def under_other_keys(self, key: bytes) -> int:
+        """Return how many rows have a label that is encrypted under another key than the one of this fingerprint.
+
+        Examples
+        --------
+        See :class:`KnownRows`.
+
+        >>> LabelBook(key=bytes(32)).rows(["A1"]).under_other_keys(b"key")
+        0
+        """
+        return sum(each is not None and each[1] != key for each in self._book.known(self._tags))
+
+    def replaced(self, marks: NDArray[np.uint8], key: bytes) -> int:
+        """Return how many rows have another ciphertext than before, under the same key.
+
+        Examples
+        --------
+        >>> LabelBook(key=bytes(32)).rows(["A1"]).replaced(np.zeros((1, 16), np.uint8), b"key")
+        0
+        """
+        before = zip(self._book.known(self._tags), marks, strict=True)
+        return sum(each is not None and each[1] == key and each[0] != bytes(mark) for each, mark in before)
+
+    def note(self, marks: NDArray[np.uint8], key: bytes) -> None:
+        """Note the ciphertexts, as :meth:`LabelBook.note` does.
+
+        Examples
+        --------
+        >>> rows = LabelBook(key=bytes(32)).rows(["A1"])
+        >>> rows.note(np.zeros((1, 16), np.uint8), b"key")
+        >>> rows.under_other_keys(b"another")
+        1
+        """
+        self._book.note(self._tags, marks, key)

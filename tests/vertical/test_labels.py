@@ -1,0 +1,185 @@
+"""The guest's labels are encrypted once, and a host's book notices any other array."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import bluetusk as bt
+from bluetusk.vertical import LabelArray, LabelBook, Observer, WoEBinning, local_links
+
+N = 120
+KEY = bytes(range(32))
+IDS = [f"customer {k:06d}" for k in range(N + 20)]
+
+
+@pytest.fixture(scope="module")
+def x():
+    return np.random.default_rng(3).normal(size=(N + 20, 2))
+
+
+@pytest.fixture(scope="module")
+def y(x):
+    return (x[:, 0] + np.random.default_rng(4).normal(size=len(x)) > 0.5).astype(int)
+
+
+@pytest.fixture(scope="module")
+def labels(y):
+    return LabelArray(y[:N], key_size=2048)
+
+
+def fitted(both, x, labels, rows, book, observer=None):
+    here, there = local_links(seconds=30, observers=(None, observer))
+    guest, host = (WoEBinning(role, min_rows=10, max_bins=4, key_size=2048) for role in ("guest", "host"))
+    known = None if book is None else book.rows([IDS[k] for k in rows])
+    both(
+        lambda: guest.fit(x[rows, :1], labels.labels, link=here, labels=labels),
+        lambda: host.fit(x[rows, 1:], link=there, labels=known),
+    )
+    return guest, host
+
+
+def test_the_same_array_serves_any_rows_in_any_order(both, x, y, labels):
+    book = LabelBook(key=KEY)
+    rows = np.arange(N)
+    guest, host = fitted(both, x, labels, rows, book)
+    again, _ = fitted(both, x, labels, rows, book)
+    assert guest.label_digest_ == again.label_digest_ == host.label_digest_
+    for order in (rows[::-1], rows[40:], rows[rows % 3 > 0]):
+        some, _ = fitted(both, x, labels[order], order, book)
+        codes = np.digitize(x[order, 1], host.bins_[0].edges)
+        assert some.hosts_[0][0].events.sum() == y[order].sum()
+        assert len(codes) == some.hosts_[0][0].rows.sum()
+    longer = labels.extended(y[N:])
+    assert longer[:N].part(slice(0, 5)) == labels.part(slice(0, 5))
+    fitted(both, x, longer[20:], np.arange(20, N + 20), book)
+    with pytest.raises(bt.ProtocolAbort, match="gave up"):
+        fitted(both, x, labels[np.roll(rows, 1)], rows, book)
+    assert "other encrypted labels before, under the same key" in str(both.errors[1])
+
+
+def test_an_array_is_the_same_after_a_restart(both, x, labels, tmp_path):
+    path = tmp_path / "labels"
+    labels.save(path, "correct horse")
+    assert path.stat().st_mode & 0o777 == 0o600
+    with LabelBook(tmp_path / "book", key=KEY) as book:
+        fitted(both, x, labels, np.arange(N), book)
+    assert not any(name.encode() in (tmp_path / "book").read_bytes() for name in IDS)
+    with LabelBook(tmp_path / "book", key=KEY) as book:
+        fitted(both, x, LabelArray.load(path, "correct horse"), np.arange(N), book)
+        with pytest.raises(bt.ProtocolAbort, match="had other labels before"):
+            fitted(both, x, LabelArray(labels.labels, key_size=2048), np.arange(N), book)
+        assert both.errors[1].party == "guest"
+    with pytest.raises(bt.FrameError, match="the passphrase is wrong"):
+        LabelArray.load(path, "wrong horse")
+    with pytest.raises(bt.FrameError, match="kind SEALED"):
+        LabelArray.from_bytes(path.read_bytes())
+
+
+class Asked(Observer):
+    def __init__(self, refuse=False):
+        self.seen, self.refuse = [], refuse
+
+    def authorise(self, **said):
+        self.seen.append(said)
+        if self.refuse and "second_labels" in said:
+            raise bt.PolicyRefused("no second labels", clause="second_labels")
+
+
+def test_second_labels_need_the_book_and_the_policy(both, x, y, labels):
+    rows = np.arange(N)
+    other = LabelArray(1 - labels.labels, key_size=2048)
+    book = LabelBook(key=KEY, second_labels=True)
+    asked = Asked()
+    fitted(both, x, labels, rows, book, asked)
+    assert "second_labels" not in asked.seen[0]
+    with pytest.raises(bt.ProtocolAbort, match="gave up"):
+        fitted(both, x, other, rows, book, Asked(refuse=True))
+    assert isinstance(both.errors[1], bt.PolicyRefused)
+    fitted(both, x, other[30:], rows[30:], book, asked)
+    assert asked.seen[-1]["second_labels"] == N - 30
+    fitted(both, x, labels, rows, book, asked)  # and back again is counted too
+    assert asked.seen[-1]["second_labels"] == N - 30
+    forged = other.extended(y[:N])[N:]
+    fitted(both, x, other, rows, book)
+    with pytest.raises(bt.ProtocolAbort, match="gave up"):
+        fitted(both, x, forged, rows, book)
+    assert "under the same key" in str(both.errors[1])
+
+
+def test_a_job_that_is_resumed_notes_all_rows(both, x, labels, steps):
+    """The hashes of the rows before the crash are in the state: the book has all of them."""
+    book, rows = LabelBook(key=KEY), np.arange(N)
+    keepers = steps(), steps()
+
+    def go():
+        here, there = local_links(seconds=30)
+        guest, host = (WoEBinning(role, min_rows=10, max_bins=4, key_size=2048) for role in ("guest", "host"))
+        known = book.rows([IDS[k] for k in rows])
+        both(
+            lambda: guest.fit(x[rows, :1], labels.labels, link=here, labels=labels, keeper=keepers[0]),
+            lambda: host.fit(x[rows, 1:], link=there, labels=known, keeper=keepers[1]),
+        )
+        return guest.label_digest_
+
+    first = go()
+    for start in (0, 4, 9):
+        for keeper in keepers:
+            keeper.start = start
+        assert go() == first
+    with pytest.raises(bt.ProtocolAbort, match="had other labels before"):
+        fitted(both, x, LabelArray(labels.labels, key_size=2048), rows, book)
+    keepers[0].start = 4
+    other = LabelArray(labels.labels, key_size=2048)
+    with pytest.raises(bt.FrameError, match="other rows or settings"):
+        WoEBinning("guest", min_rows=10, max_bins=4, key_size=2048).fit(
+            x[rows, :1], labels.labels, link=local_links()[0], labels=other, keeper=keepers[0]
+        )
+
+
+def test_a_book_that_was_altered_or_is_torn(tmp_path):
+    path = tmp_path / "book"
+    marks = np.arange(48, dtype=np.uint8).reshape(3, 16)
+    with LabelBook(path, key=KEY) as book:
+        book.rows(["a", "b", "c"]).note(marks, b"k" * 32)
+        size = path.stat().st_size
+        book.rows(["a", "b", "c"]).note(marks, b"k" * 32)
+        assert path.stat().st_size == size  # nothing new
+        book.rows(["d"]).note(marks[:1], b"k" * 32)
+        with pytest.raises(bt.ProtocolAbort, match="in use"):
+            LabelBook(path, key=KEY)
+    whole = path.read_bytes()
+    for torn in (whole[:-1], whole[: size + 30], whole[:size], whole[:size] + bytes(100)):
+        path.write_bytes(torn)
+        with LabelBook(path, key=KEY) as book:
+            assert book.rows(["a", "d"]).under_other_keys(b"x" * 32) == 1
+            book.rows(["d"]).note(marks[:1], b"k" * 32)
+        assert path.read_bytes() == whole
+    path.write_bytes(whole[:60] + bytes([whole[60] ^ 1]) + whole[61:])
+    with pytest.raises(bt.FrameError):
+        LabelBook(path, key=KEY)
+    path.write_bytes(whole)
+    with pytest.raises(bt.FrameError, match="another key"):
+        LabelBook(path, key=bytes(32))
+
+
+def test_wrong_arguments(x, labels):
+    link = local_links()[0]
+    guest, host = (WoEBinning(role, min_rows=10, key_size=2048) for role in ("guest", "host"))
+    book = LabelBook(key=KEY)
+    for call, error, text in (
+        (lambda: LabelArray([0, 2]), ValueError, "y "),
+        (lambda: LabelArray([1, 1]), ValueError, "y "),
+        (lambda: LabelArray([0, 1], key_size=1024), bt.InvalidKey, "too short"),
+        (lambda: labels.extended([3]), ValueError, "y "),
+        (lambda: labels[3], IndexError, "mask"),
+        (lambda: LabelBook(key=b"short"), ValueError, "32 bytes"),
+        (lambda: LabelBook(key=KEY, second_labels=1), TypeError, "bool"),
+        (lambda: book.rows(["a", "a"]), ValueError, "same id"),
+        (lambda: guest.fit(x[:N], labels.labels, link=link, labels=book.rows(IDS[:N])), TypeError, "LabelArray"),
+        (lambda: guest.fit(x[:N], 1 - labels.labels, link=link, labels=labels), ValueError, "labels and y differ"),
+        (lambda: host.fit(x[:N], link=link, labels=labels), TypeError, "LabelBook"),
+        (lambda: host.fit(x[:N], link=link, labels=book.rows(IDS[:9])), ValueError, "labels has 9 rows"),
+    ):
+        with pytest.raises(error, match=text):
+            call()
