@@ -96,9 +96,6 @@ class LogisticRegression(Estimator):
         Whether to hold back a tenth of the rows from the training (at least 20 or a quarter, at most 2000). The guest
         gets their joint scores and derives a map from scores to probabilities. Both parties' policies must allow it
         like a prediction. Without it no row is held back, and a model that is worse than chance goes unnoticed.
-    min_iv : float
-        Of the guest, with `binning` in :meth:`fit`: a column of the host whose information value is below it has the
-        weight 0, which the host does not notice. 0 by default.
     reveal : tuple of {"coefficients", "scores"}
         What is opened beyond points, the same at both parties; the policies of both must grant it by name.
         "coefficients": each party's own to it. "scores": scores with 20 binary digits in place of points.
@@ -192,7 +189,6 @@ class LogisticRegression(Estimator):
         class_weight: str | Mapping[int, float] | None = None,
         fit_intercept: bool = True,
         calibrate: bool = True,
-        min_iv: float = 0.0,
         reveal: Sequence[str] = (),
         tol: float | None = None,
         key_size: int = 3072,
@@ -209,7 +205,6 @@ class LogisticRegression(Estimator):
         self.class_weight = class_weight
         self.fit_intercept = fit_intercept
         self.calibrate = calibrate
-        self.min_iv = min_iv
         self.reveal = reveal
         self.tol = tol
         self.key_size = key_size
@@ -254,7 +249,8 @@ class LogisticRegression(Estimator):
             Names; by default those of a DataFrame, or x0, x1, ...
         binning : WoEBinning, optional
             This party's half of a binning of the host's columns, at both parties or at neither. The host then trains on
-            bins whose weights of evidence it does not know; its `X` is the table that the binning was fitted to, of any
+            bins whose weights of evidence it does not know (columns below the limit of :meth:`WoEBinning.select` have
+            the weight 0, which it does not notice); its `X` is the table that the binning was fitted to, of any
             kind of values. The guest's `X` are numbers as always, such as ``binning.transform(table)``.
         held_back : array_like of bool, shape (n,), optional
             Rows to hold back for the calibration in place of those that the random state draws. They must be the same
@@ -321,7 +317,7 @@ class LogisticRegression(Estimator):
         if y is None:
             raise ValueError("the guest needs labels: give y")
         if binning is not None:
-            bins = self._valued(binning)
+            bins = _valued(binning)
         labels, config = as_labels(y, len(table)), self._config(len(table), chosen, bins is not None, reveal)
         weights = self._class_weights(labels)
         job = LogisticJob(
@@ -350,7 +346,7 @@ class LogisticRegression(Estimator):
         if job.scores is not None:
             held = labels[job.held]
             self.calibration_ = calibrated(job.scores, held, float(labels.mean()), SLOPES[config.sigmoid])
-            found += useless(held, job.scores, _alone(table, labels, job))
+            found += useless(held, job.scores, _alone(np.asarray(table, np.float64), labels, job))
         self.findings_ = findings + found
         tell(found)
         return self
@@ -377,17 +373,6 @@ class LogisticRegression(Estimator):
         if unknown := [name for name in names if name not in EXACT]:
             raise ValueError(f"reveal names {unknown[0]!r}: it may hold {' and '.join(map(repr, EXACT))}")
         return tuple(sorted({*names}))
-
-    def _valued(self, binning: WoEBinning) -> HostBins:
-        """Return what the guest's half of a binning says of the host's columns."""
-        peers = binning.hosts_
-        if len(peers) != 1:
-            raise ValueError(f"binning has columns of {len(peers)} hosts: a regression has one, so bin with that one")
-        values = [
-            values if column.iv >= self.min_iv else np.zeros(len(values))
-            for values, column in zip(binning.peer_values(), peers[0], strict=True)
-        ]
-        return HostBins(binning.peer_counts(), values)
 
     def _config(self, rows: int, chosen: NDArray[np.int64] | None, binned: bool, reveal: tuple[str, ...]) -> Config:
         if self.sigmoid not in SIGMOIDS:
@@ -814,6 +799,14 @@ def _alone(table: NDArray[np.float64], labels: NDArray[np.int64], job: LogisticJ
     weights = np.linalg.lstsq(np.column_stack([rows, np.ones(len(rows))]), labels[job.used] - 0.5, rcond=None)[0]
     result: NDArray[np.float64] = job.whitening.rows(table[job.held]) @ weights[:-1]
     return result
+
+
+def _valued(binning: WoEBinning) -> HostBins:
+    """Return what the guest's half of a binning says of the host's columns."""
+    hosts = len(binning.hosts_)
+    if hosts != 1:
+        raise ValueError(f"binning has columns of {hosts} hosts: a regression has one, so bin with that one")
+    return HostBins(binning.peer_counts(), binning.peer_values())
 
 
 def _coded(binning: WoEBinning, X: Any, columns: Sequence[str] | None) -> tuple[list[str], NDArray[np.int64], HostBins]:
