@@ -38,8 +38,8 @@ def check_rows(config: Config, rows: Rows) -> None:
     Raises
     ------
     ValueError
-        If an id is missing or repeated, the table has too few rows for the settings, too few or too many columns, a
-        column's name is too long, or the labels are all equal. The error names file, column and setting.
+        If an id is missing or repeated, the table has too few rows or events for the settings, too few or too many
+        columns, a column's name is too long, or the labels are all equal. The error names file, column and setting.
     TypeError
         If an id is neither str nor int.
     """
@@ -49,6 +49,11 @@ def check_rows(config: Config, rows: Rows) -> None:
     for what, least in (("model.min_intersection", model.min_intersection), ("model.min_rows", model.min_rows)):
         if count < least:
             raise ValueError(f"{data.file} has {count} rows, fewer than {what} = {least}: give more rows, or lower it")
+    if rows.labels is not None and int(rows.labels.sum()) < model.min_total_events:
+        raise ValueError(
+            f"{data.file} has {int(rows.labels.sum())} events, fewer than model.min_total_events = "
+            f"{model.min_total_events}: give more rows, or lower it at both"
+        )
     if model.trees and count >= _TREE_ROWS:
         raise ValueError(
             f"{data.file} has {count} rows, but boosted trees need fewer than {_TREE_ROWS}: set model.trees = 0"

@@ -86,7 +86,8 @@ def _run_held(
     listening: Callable[[str], None] | None,
 ) -> dict[str, Any]:
     """Run one party after its files have passed their checks and its output is reserved."""
-    identity = Identity.load(config.certificate, config.key, config.peer_certificate)
+    secret = os.environ.get(PASSPHRASE) or None
+    identity = Identity.load(config.certificate, config.key, config.peer_certificate, passphrase=secret)
     splits = Splits(config.splits, identity.state_key(), pair=_pair(config, identity))
     recorder = peer_key = None
     if config.evidence is not None:
@@ -172,6 +173,7 @@ def recorder_of(config: Config, identity: Identity) -> tuple[Recorder, bytes]:
         me=config.role,
         peers={peer: fingerprint(identity.peer_certificate)},
         guard=guard,
+        resumed=True,
     )
     return recorder, read_public_key(given.peer_key)
 
