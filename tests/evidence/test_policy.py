@@ -52,7 +52,7 @@ USE: dict[str, Any] = {
 INTERSECT = {"purpose": "intersect", "columns": [], "min_intersection": 1000}
 
 
-GROW = {"purpose": "gradient_boosting", "trees": 20, "depth": 4, "cuts": 32}
+GROW = {"purpose": "gradient_boosting", "trees": 20, "depth": 4, "cuts": 10}
 PREDICT = {"purpose": "predict", "min_rows": None, "model": bytes(32)}
 
 
@@ -120,12 +120,15 @@ AT_LIMIT_AND_BEYOND = [
     ("min_total_events", {"total_events": 100}, {"total_events": 99}),
     ("min_total_events", {"columns": ["label"], "total_events": 100}, {"columns": ["label"]}),
     ("max_bins", {"bins": 16}, {"bins": 17}),
-    ("max_bins", {"sums": 0}, {"bins": None}),
+    ("max_bins", {"sums": 0, "bins": None}, {"bins": None}),
+    ("max_bins", {"sums": 0}, {"sums": 0, "bins": 17}),
+    ("max_cuts", {**GROW, "sums": 0, "cuts": None}, {**GROW, "cuts": None}),
+    ("second_labels", {"second_labels": 0}, {"second_labels": 1}),
     ("max_trees", GROW, {**GROW, "trees": 21}),
     ("max_trees", GROW, {**GROW, "trees": None}),
     ("max_depth", GROW, {**GROW, "depth": 5}),
     ("max_depth", GROW, {**GROW, "depth": None}),
-    ("max_cuts", GROW, {**GROW, "cuts": 33}),
+    ("max_cuts", {**GROW, "trees": 2, "cuts": 640}, {**GROW, "trees": 2, "cuts": 641}),
     ("max_cuts", GROW, {**GROW, "cuts": None}),
     ("max_models", PREDICT, {**PREDICT, "model": None}),
     ("max_rows_scored", {**PREDICT, "rows": 100_000}, {**PREDICT, "rows": 100_001}),
@@ -420,6 +423,7 @@ def test_toml_and_json_say_the_same(tmp_path: Path) -> None:
         ("max_columns = 64", "max_columns = 5000", 'must be at most 4096, or "unlimited"'),
         ("reveal = []", 'reveal = ["labels"]', "reveal of grant"),
         ("reveal = []", 'reveal = "woe"', "reveal of grant"),
+        ("second_labels = false", "second_labels = 1", "second_labels of grant"),
         ('owner = "payment-network"', "owner = 3", "owner must be"),
         ("[[grants]]", "[grants]", "grants must be a list"),
         ("uses = 20", "uses = ", "is not a TOML file"),

@@ -108,6 +108,7 @@ def _policy_show(args: argparse.Namespace) -> int:
         print(f"  most     {_most(grant, ('bins', 'trees', 'depth', 'cuts'))}")
         print(f"  in all   {_most(grant, ('columns', 'models', 'rows_scored', 'sums', 'bits'))}")
         print(f"  exact    {', '.join(grant.reveal) or 'nothing'}")
+        print(f"  labels   {'may change' if grant.second_labels else 'of a row stay the same'}")
     return 0
 
 

@@ -11,8 +11,7 @@ from typing import Any
 
 from .._closing import Closing
 from ..errors import FrameError, PolicyRefused, ProtocolAbort
-from ..tasks import BINNING
-from ._request import GROUPED, LEAST, MOST, SCORING, SMALL, Request
+from ._request import GROUPED, LEAST, MOST, SCORING, SHOWN, SMALL, Request
 from ._uses import MOST_COLUMNS, Use, Uses, mark_of
 from .policy import UNLIMITED, Grant, Policy, seconds_text
 
@@ -213,7 +212,8 @@ class Guard(Closing):
             bins : int
                 Largest number of bins of a column; required for "binning", unless it states ``sums=0``.
             trees, depth, cuts : int
-                Trees, levels of splits in each, and cuts offered of a column; required for "gradient_boosting".
+                Trees, levels of splits in each, and cuts of all columns together; required for "gradient_boosting", `cuts`
+                unless it states ``sums=0``.
             sums, bits : int
                 The most that the peer learns: sums over rows, bits about rows. By default what the other details allow.
             reveal : sequence of str
@@ -222,6 +222,8 @@ class Guard(Closing):
                 SHA-256 of the model; required for "predict", whose `rows` it scores.
             intersection : bytes
                 SHA-256 of the joint ids, where they are known.
+            second_labels : int
+                How many rows had other labels in an earlier task.
 
         Returns
         -------
@@ -459,10 +461,16 @@ class Guard(Closing):
                     "reveal",
                     f"grant {grant.id!r} does not allow {name!r} to open exactly: name it in reveal, or do without",
                 )
+        if wanted.numbers.get("second_labels") and not grant.second_labels:
+            raise wanted.refused(
+                "second_labels",
+                f"{wanted.numbers['second_labels']} rows have had other labels in an earlier task; grant {grant.id!r} "
+                "allows one array of labels for a row",
+            )
         for clause, (detail, purpose) in MOST.items():
             most, stated = getattr(grant, clause), wanted.numbers.get(detail)
-            opens = wanted.purpose != BINNING.purpose or wanted.numbers.get("sums") != 0
-            if most == UNLIMITED or wanted.purpose != purpose or not opens:
+            hidden = clause in SHOWN and wanted.numbers.get("sums") == 0
+            if most == UNLIMITED or wanted.purpose != purpose or (stated is None and hidden):
                 continue
             if stated is None:
                 raise wanted.refused(clause, f"{detail} was not given; grant {grant.id!r} allows at most {most}")

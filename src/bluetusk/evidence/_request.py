@@ -10,7 +10,7 @@ from ..errors import PolicyRefused
 from ..tasks import BINNING, BOOSTING, LOGISTIC_SCORES, TASKS
 from ._entries import check_text
 
-__all__ = ["GROUPED", "LEAST", "MOST", "NUMBERS", "SCORING", "SMALL", "Request"]
+__all__ = ["GROUPED", "LEAST", "MOST", "NUMBERS", "SCORING", "SHOWN", "SMALL", "Request"]
 
 GROUPED = tuple(task.purpose for task in TASKS if task.groups)
 """Purposes that show sums of groups, so that the least sizes of a group are required where the policy has them."""
@@ -30,8 +30,10 @@ MOST = {
     "max_cuts": ("cuts", BOOSTING.purpose),
 }
 """Clauses that limit a number which the request states, and the purpose for which it must."""
+SHOWN = ("max_bins", "max_cuts")
+"""Those of what the owner of columns shows; the owner of labels shows none of it, and states ``sums=0``."""
 _COUNTS = tuple(detail for detail, _ in MOST.values())
-NUMBERS = (*LEAST, "min_intersection", "asked", *_COUNTS, "sums", "bits", "total_events")
+NUMBERS = (*LEAST, "min_intersection", "asked", *_COUNTS, "sums", "bits", "total_events", "second_labels")
 """Details that are whole numbers."""
 
 _OLD = ("min_rows", "min_intersection", "asked")  # they stand apart in the digest, as files of uses have it
@@ -119,7 +121,7 @@ class Request:
             if None in parts:
                 return None
             trees, depth, cuts = (int(part or 0) for part in parts)
-            return 2 * trees * ((1 << min(depth, 48)) - 1) * cuts * len(self.columns)
+            return 2 * trees * ((1 << min(depth, 48)) - 1) * cuts
         return 0
 
     @property

@@ -66,9 +66,9 @@ max_ids_total = 100000              # and all of them together; without the clau
 
 # Most that is shown, by its kind. "unlimited" lifts a clause.
 max_bins = 16                       # bins of a column
-max_trees = 20                      # trees, levels and cuts of a column in one boosting; a cheating owner of labels
-max_depth = 4                       # reads some 60 rows' buckets from each tree, whatever the least sizes are
-max_cuts = 32
+max_trees = 20                      # trees, levels, and cuts of all columns together in one boosting; a cheating owner of
+max_depth = 4                       # labels reads some 60 rows' buckets from each tree, whatever the least sizes are
+max_cuts = 640
 
 # Most that the peer learns in all, over tasks, runs, restarts, grants and policies, of whichever rows; never reset.
 max_columns = 64                    # different columns
@@ -84,6 +84,10 @@ max_bits = 5000000                  # bits about rows
 # What opens exactly: "woe" (weights of evidence to the owner of the columns), "coefficients", "scores". Each holds sums
 # over labels or columns with all their digits, so by default nothing does.
 reveal = []
+
+# Whether rows may come with other labels than in an earlier task. The difference of two binnings of labels that differ in
+# one row names that row's bins, whatever the least sizes are.
+second_labels = false
 """
 
 
@@ -117,12 +121,14 @@ class Grant:
     max_bins : int
         Bins of a column.
     max_trees, max_depth, max_cuts : int
-        Trees, levels of splits and cuts of a column in one boosting.
+        Trees, levels of splits, and cuts of all columns together in one boosting.
     max_columns, max_models, max_rows_scored, max_sums, max_bits : int
         The most that the peer may learn in all its tasks, under whichever grants and policies and of whichever rows:
         different columns, models that score, rows scored by each of them, sums over rows, bits about rows.
     reveal : tuple of str
         What opens exactly: any of "woe", "coefficients", "scores"; by default nothing.
+    second_labels : bool
+        Whether rows may come with other labels than in an earlier task; by default not.
     name : str
         The peer's name, for people.
 
@@ -155,13 +161,14 @@ class Grant:
     max_bins: int = 16
     max_trees: int = 20
     max_depth: int = 4
-    max_cuts: int = 32
+    max_cuts: int = 640
     max_columns: int = 64
     max_models: int = 4
     max_rows_scored: int = 100_000
     max_sums: int = 250_000
     max_bits: int = 5_000_000
     reveal: tuple[str, ...] = ()
+    second_labels: bool = False
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -187,6 +194,8 @@ class Grant:
                 raise ValueError(f"purposes {where}: {purpose!r} must be a word of a-z, 0-9 and _")
         if not isinstance(self.reveal, tuple) or any(name not in REVEALS for name in self.reveal):
             raise ValueError(f"reveal {where} must be a list of any of {', '.join(map(repr, REVEALS))}")
+        if type(self.second_labels) is not bool:
+            raise ValueError(f"second_labels {where} must be true or false")
         if len(set(self.reveal)) != len(self.reveal):
             raise ValueError(f"reveal {where} names one thing twice")
         object.__setattr__(self, "reveal", tuple(sorted(self.reveal)))

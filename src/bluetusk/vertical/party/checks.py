@@ -49,11 +49,6 @@ def check_rows(config: Config, rows: Rows) -> None:
     for what, least in (("model.min_intersection", model.min_intersection), ("model.min_rows", model.min_rows)):
         if count < least:
             raise ValueError(f"{data.file} has {count} rows, fewer than {what} = {least}: give more rows, or lower it")
-    if rows.labels is not None and int(rows.labels.sum()) < model.min_total_events:
-        raise ValueError(
-            f"{data.file} has {int(rows.labels.sum())} events, fewer than model.min_total_events = "
-            f"{model.min_total_events}: give more rows, or lower it at both"
-        )
     if model.trees and count >= _TREE_ROWS:
         raise ValueError(
             f"{data.file} has {count} rows, but boosted trees need fewer than {_TREE_ROWS}: set model.trees = 0"
@@ -71,6 +66,11 @@ def check_rows(config: Config, rows: Rows) -> None:
             )
     if rows.labels is not None and not 0 < rows.labels.sum() < count:
         raise ValueError(f"{data.file}: the column {data.label!r} holds only one label: both 0 and 1 are needed")
+    if rows.labels is not None and int(rows.labels.sum()) < model.min_total_events:
+        raise ValueError(
+            f"{data.file} has {int(rows.labels.sum())} events, fewer than model.min_total_events = "
+            f"{model.min_total_events}: give more rows, or lower it at both"
+        )
     get_num_threads()  # a wrong BLUETUSK_NUM_THREADS
     needed = {"private_set_intersection": "openmined-psi"} | ({"sklearn": "scikit-learn"} if guest else {})
     needed |= {"matplotlib": "matplotlib"} if guest else {}
