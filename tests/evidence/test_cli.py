@@ -77,6 +77,8 @@ def story(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
         with pytest.raises(Exception, match="does not allow column 'AGE'"):
             recorder.authorise(columns=["AGE"], task="more", **use)
         recorder.count(peer="bank", task="binning", what="values_revealed", number=180)
+        recorder.count(peer="bank", task="binning", what="sums_learned", number=1200)
+        recorder.count(peer="bank", task="binning", what="bits_learned", number=1)
         recorder.finish("binning", hashes={"woe": bytes(range(32))})
         theirs.accept(log.offer(), party="network", key=me.public_key)
         log.accept(theirs.offer(), party="bank", key=peer.public_key)
@@ -93,13 +95,15 @@ def test_verify_tells_the_story(story: Path, capsys: pytest.CaptureFixture[str])
     assert "heads   of others vouch for 4 of them" in out
     assert "task job-7/binning\n" in out
     assert "network authorised binning to bank: PAY_0, BILL; rows 21000" in out
-    assert "with bank/binning: 180 values_revealed" in out
+    assert "with bank/binning: 1 bits_learned, 1200 sums_learned, 180 values_revealed" in out
+    assert "learned 1,200 sums and 1 bits about rows of others" in out
     assert "clause columns: grant 'bank-2026' does not allow column 'AGE'" in out
     assert "sha256 of woe 0001020304050607" in out
     assert out.splitlines()[-1].startswith("GOOD    5 records are as their owner signed them; no head given covers the")
     status, out, _ = call(capsys, "verify", story / "network.log", "--json")
     told = json.loads(out)
     assert (status, told["ok"], told["records"], told["refused"]) == (0, True, 5, {"columns": 1})
+    assert told["learned"] == {"sums": 1200, "bits": 1}
     assert "the owner's key was taken from the log itself" in told["notes"][0]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from bluetusk.errors import FrameError, PolicyRefused
 from bluetusk.evidence import Grant, Guard, Identity, Log, Meter, Policy, Recorder, verify
+from bluetusk.evidence.summary import learned, logged
 from bluetusk.wire import frame
 
 OWNER = Identity.generate()
@@ -187,6 +188,22 @@ def test_frames_count_once_whatever_their_randomness(parts: tuple[Log, Guard]) -
         recorder.count(peer="guest", task=f"many {i}", what="rows", number=1)
     recorder.finish("much")
     assert log.records[-1].details["meter"]["guest/*"]["rows"] == 103
+
+
+def test_what_was_learned_is_added_up_over_a_log(parts: tuple[Log, Guard]) -> None:
+    """A record that has no room for its tasks tells all counts of its job so far."""
+    log, _ = parts
+    for job in ("j", "k"):
+        recorder = recorder_of(log, None, job)
+        for i in range(2):
+            recorder.count(peer="guest", task=f"task {i}", what="sums_learned", number=7)
+            recorder.finish(f"task {i}")
+        for i in range(100):
+            recorder.count(peer="guest", task=f"many {i}", what="bits_learned", number=1)
+        recorder.finish("much")
+        assert "guest/*" in log.records[-1].details["meter"]
+        assert learned(recorder.meter.snapshot().values()) == {"sums": 14, "bits": 100}
+    assert logged(log.records) == {"sums": 28, "bits": 200}
 
 
 def test_it_is_an_observer(parts: tuple[Log, Guard]) -> None:

@@ -14,7 +14,7 @@ from ..errors import InvalidKey
 from ..evidence import Audit, Grant, Identity, Policy, fingerprint_groups, read_heads, read_public_key, verify
 from ..evidence.identity import grouped
 from ..evidence.policy import EXAMPLE, UNLIMITED, is_fingerprint, seconds_text
-from ..evidence.summary import kept_heads, owner_key, printable, record_json, record_line, refusals, summary
+from ..evidence.summary import kept_heads, logged, owner_key, printable, record_json, record_line, refusals, summary
 from ..paillier.fingerprint import spoken
 from ..storage import files
 from ._common import PASSPHRASE, passphrase
@@ -135,6 +135,7 @@ def _verify(args: argparse.Namespace) -> int:
             "refused": dict(refusals(report)),
             "heads": len(heads),
             "covered": report.covered,
+            "learned": logged(report.records),
             "torn": report.torn,
             "notes": list(report.notes),
             "head": None if report.head is None else json.loads(report.head.to_json()),

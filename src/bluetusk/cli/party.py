@@ -18,6 +18,7 @@ __all__ = ["add_parser"]
 
 
 def _party(args: argparse.Namespace) -> int:
+    from ..evidence.summary import learned_line
     from ..vertical.evaluation.metrics import with_interval
     from ..vertical.party.config import Config
     from ..vertical.party.run import run_party
@@ -46,6 +47,8 @@ def _party(args: argparse.Namespace) -> int:
     if result["left_out"]:
         print(f"left out of the regression, below model.min_iv: {', '.join(result['left_out'])}")
     print(f"{result['bytes']['sent']:,} bytes sent, {result['bytes']['received']:,} received")
+    if "learned" in result:
+        print(learned_line("this party", result["learned"]))
     print(f"results: {config.output}")
     return 0
 

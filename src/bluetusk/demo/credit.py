@@ -367,6 +367,7 @@ def _compared(plan: CreditPlan, case: Case, parties: dict[str, dict[str, Any]], 
         summary[name]["seconds"] = sum(stage["seconds"] for stage in stages)
         summary[name]["bytes"] = int(sum(stage["bytes"] for stage in stages))
     summary["evidence"] = _evidence(case)
+    summary["learned"] = {role: parties[role]["learned"] for role in _NAMES}
     summary["stages"] = guest["stages"]
     summary["seconds"] = seconds
     summary["settings"] = {"rows": plan.rows, "key_size": plan.key_size, "seed": plan.seed}

@@ -212,8 +212,8 @@ class Guard(Closing):
             bins : int
                 Largest number of bins of a column; required for "binning", unless it states ``sums=0``.
             trees, depth, cuts : int
-                Trees, levels of splits in each, and cuts of all columns together; required for "gradient_boosting", `cuts`
-                unless it states ``sums=0``.
+                Trees, levels of splits in each, and cuts of all columns together; required for "gradient_boosting",
+                `cuts` unless it states ``sums=0``.
             sums, bits : int
                 The most that the peer learns: sums over rows, bits about rows. By default what the other details allow.
             reveal : sequence of str

@@ -66,9 +66,10 @@ max_ids_total = 100000              # and all of them together; without the clau
 
 # Most that is shown, by its kind. "unlimited" lifts a clause.
 max_bins = 16                       # bins of a column
-max_trees = 20                      # trees, levels, and cuts of all columns together in one boosting; a cheating owner of
-max_depth = 4                       # labels reads some 60 rows' buckets from each tree, whatever the least sizes are
-max_cuts = 640
+max_trees = 20                      # trees of a boosting. A cheating owner of labels reads the buckets of some 60 rows
+                                    # from each tree, whatever the least sizes are
+max_depth = 4                       # levels of splits in a tree
+max_cuts = 640                      # cuts of all columns together
 
 # Most that the peer learns in all, over tasks, runs, restarts, grants and policies, of whichever rows; never reset.
 max_columns = 64                    # different columns
@@ -85,8 +86,8 @@ max_bits = 5000000                  # bits about rows
 # over labels or columns with all their digits, so by default nothing does.
 reveal = []
 
-# Whether rows may come with other labels than in an earlier task. The difference of two binnings of labels that differ in
-# one row names that row's bins, whatever the least sizes are.
+# Whether rows may come with other labels than in an earlier task. Two binnings of labels that differ in one row name
+# the bins of that row, whatever the least sizes are.
 second_labels = false
 """
 

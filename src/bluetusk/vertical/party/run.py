@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...evidence import Guard, Log, Meter, Recorder, fingerprint, read_public_key
 from ...evidence import Identity as Signer
+from ...evidence.summary import learned, learned_line
 from ...storage import files
 from ...tasks import BOOSTING, LOGISTIC
 from ..evaluation.metrics import auc, auc_interval, ks, ks_interval
@@ -123,6 +124,7 @@ def _run_held(
                 result["recovery"] = party.recovery()
                 if recorder is not None and peer_key is not None:
                     result["evidence"] = _proved(config, recorder, peer_key)
+                    result["learned"] = learned(recorder.meter.snapshot().values())
                 _write(config, outcome, folder)
                 if alone is not None:
                     _report(config, outcome, result, alone, folder)
@@ -256,6 +258,8 @@ def _report(config: Config, outcome: Outcome, result: dict[str, Any], alone: NDA
         "seconds": f"{sum(stage['seconds'] for stage in stages):.0f}",
         "bytes sent, received": f"{result['bytes']['sent']:,}, {result['bytes']['received']:,}",
     }
+    if "learned" in result:
+        facts["learned"] = learned_line("this party", result["learned"])
     write_report(
         output / "report.html",
         y[test],
