@@ -34,9 +34,10 @@ def test_append(benchmark: Any, owner: Identity, tmp_path: Path) -> None:
 
 
 def test_authorise(benchmark: Any, owner: Identity, tmp_path: Path) -> None:
-    grant = Grant("g", PEER, ("binning",), ("*",), uses=1 << 40, until=1 << 39)
+    grant = Grant("g", PEER, ("binning",), ("*",), uses=1 << 40, until=1 << 39, max_sums=1 << 40, max_bits=1 << 40)
     tasks = map(str, itertools.count())
     use = {"peer": PEER, "purpose": "binning", "columns": ["AGE"], "rows": 1000}
+    use |= {"min_rows": 50, "min_events": 5, "min_others": 5, "bins": 8}
     with Guard(Policy("bank", 1, (grant,)).sign(owner), tmp_path / "uses", owner=owner.public_key) as guard:
         benchmark(lambda: guard.authorise(**use, task=next(tasks)))  # type: ignore[arg-type]
 

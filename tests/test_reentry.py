@@ -129,10 +129,11 @@ def test_a_guard(tmp_path, once):
         "g", "5a" * 32, ("binning",), ("*",), uses=9, not_before=0, until=1 << 40, min_rows=1, min_intersection=1,
         max_ids_per_request=9, max_ids_total=99,
     )  # fmt: skip
+    stated = {"min_rows": 5, "min_events": 5, "min_others": 5, "bins": 2}
     policies = [bt.evidence.Policy("network", serial, (grant,)).sign(owner) for serial in (1, 2)]
 
     def ask(task):
-        return guard.authorise(peer="5a" * 32, purpose="binning", columns=["A"], rows=9, task=task, min_rows=5)
+        return guard.authorise(peer="5a" * 32, purpose="binning", columns=["A"], rows=9, task=task, **stated)
 
     with bt.evidence.Guard(policies[0], tmp_path / "uses", owner=owner.public_key) as guard:
         for inner in (

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bluetusk.cli import main
+from bluetusk.errors import InvalidKey
 
 pytest.importorskip("grpc", reason="the two parties talk over grpcio, which is not installed")
 pytest.importorskip("private_set_intersection", reason="there is no wheel of openmined-psi for this Python")
@@ -74,10 +75,32 @@ def test_a_party_that_cannot_start_is_one_line(tmp_path: Path, capsys: pytest.Ca
     assert "[data] is missing" in capsys.readouterr().err
 
 
-def test_certs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["certs", "bank", "--out", str(tmp_path), "--address", "net.example.org"]) == 0
+def test_certs(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key is under a passphrase unless told otherwise, and opens under it alone."""
+    from bluetusk.vertical.party import Identity
+
+    monkeypatch.delenv("BLUETUSK_PASSPHRASE", raising=False)
+    assert main(["certs", "bank", "--out", str(tmp_path)]) == 1
+    assert "no passphrase: give --passphrase-file FILE" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "secret").write_text("correct horse\n")
+    where = ["--out", str(tmp_path), "--address", "net.example.org"]
+    assert main(["certs", "bank", *where, "--passphrase-file", str(tmp_path / "secret")]) == 0
     out = capsys.readouterr().out
     assert "fingerprint" in out
+    assert "ENCRYPTED" in (tmp_path / "bank.key.pem").read_text()
+    assert main(["certs", "network", *where, "--no-passphrase"]) == 0
+    assert "not encrypted" in capsys.readouterr().out
+    bank, network = ([tmp_path / f"{name}.{end}.pem" for end in ("cert", "key")] for name in ("bank", "network"))
+    held = Identity.load(*bank, network[0], passphrase="correct horse")
+    assert b"ENCRYPTED" not in held.key
+    assert len(held.state_key()) == 32
+    Identity.load(*network, bank[0])
+    Identity.load(*network, bank[0], passphrase="not needed")
+    for wrong, said in ((None, "set the environment variable BLUETUSK_PASSPHRASE"), ("another", "does not open")):
+        with pytest.raises(InvalidKey, match=said):
+            Identity.load(*bank, network[0], passphrase=wrong)
+    monkeypatch.setenv("BLUETUSK_PASSPHRASE", "correct horse")
     assert (tmp_path / "bank.key.pem").exists()
     assert main(["certs", "bank", "--out", str(tmp_path)]) == 1
     assert "never overwritten" in capsys.readouterr().err

@@ -64,11 +64,21 @@ def story(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
         Guard(policy, tmp_path / "uses", owner=me.public_key, clock=clock) as guard,
     ):
         recorder = Recorder(log=log, meter=Meter(), job="job-7", me="network", peers={"bank": bank}, guard=guard)
-        use = {"peer": "bank", "purpose": "binning", "rows": 21000, "min_rows": 50}
+        use = {
+            "peer": "bank",
+            "purpose": "binning",
+            "rows": 21000,
+            "min_rows": 50,
+            "min_events": 5,
+            "min_others": 5,
+            "bins": 16,
+        }
         recorder.authorise(columns=["PAY_0", "BILL"], **use)
         with pytest.raises(Exception, match="does not allow column 'AGE'"):
             recorder.authorise(columns=["AGE"], task="more", **use)
         recorder.count(peer="bank", task="binning", what="values_revealed", number=180)
+        recorder.count(peer="bank", task="binning", what="sums_learned", number=1200)
+        recorder.count(peer="bank", task="binning", what="bits_learned", number=1)
         recorder.finish("binning", hashes={"woe": bytes(range(32))})
         theirs.accept(log.offer(), party="network", key=me.public_key)
         log.accept(theirs.offer(), party="bank", key=peer.public_key)
@@ -85,13 +95,15 @@ def test_verify_tells_the_story(story: Path, capsys: pytest.CaptureFixture[str])
     assert "heads   of others vouch for 4 of them" in out
     assert "task job-7/binning\n" in out
     assert "network authorised binning to bank: PAY_0, BILL; rows 21000" in out
-    assert "with bank/binning: 180 values_revealed" in out
+    assert "with bank/binning: 1 bits_learned, 1200 sums_learned, 180 values_revealed" in out
+    assert "learned 1,200 sums and 1 bits about rows of others" in out
     assert "clause columns: grant 'bank-2026' does not allow column 'AGE'" in out
     assert "sha256 of woe 0001020304050607" in out
     assert out.splitlines()[-1].startswith("GOOD    5 records are as their owner signed them; no head given covers the")
     status, out, _ = call(capsys, "verify", story / "network.log", "--json")
     told = json.loads(out)
     assert (status, told["ok"], told["records"], told["refused"]) == (0, True, 5, {"columns": 1})
+    assert told["learned"] == {"sums": 1200, "bits": 1}
     assert "the owner's key was taken from the log itself" in told["notes"][0]
 
 
@@ -142,13 +154,18 @@ def test_policies(story: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = call(capsys, "policy", "show", story / "policy.signed", "--key", story / "network.key.pub")
     assert status == 0
     assert "uses     20, before 2027-01-01T00:00:00Z" in out
+    assert "least    50 rows, 5 events and 5 others a group, 500 rows and 100 events a task" in out
+    assert "in all   64 columns, 4 models, 100000 rows scored, 250000 sums, 5000000 bits" in out
+    assert "exact    nothing" in out
     assert "not yet" in call(capsys, "policy", "show", story / "policy.toml")[1]
     status, _, err = call(capsys, "policy", "show", story / "policy.signed", "--key", story / "bank.key.pub")
     assert (status, "is not signed by the key" in err) == (1, True)
     status, _, err = call(capsys, "policy", "sign", story / "policy.toml", "--key", story / "network.key")
     assert (status, "give this one a higher serial" in err) == (1, True)
     text = (story / "policy.toml").read_text()
-    (story / "policy.toml").write_text(text.replace("serial = 1", "serial = 2").replace("= []", '= ["bank-2026"]'))
+    (story / "policy.toml").write_text(
+        text.replace("serial = 1", "serial = 2").replace("revoked = []", 'revoked = ["bank-2026"]')
+    )
     assert call(capsys, "policy", "sign", story / "policy.toml", "--key", story / "network.key")[0] == 0
     assert "revoked  bank-2026" in call(capsys, "policy", "show", story / "policy.signed")[1]
     assert [path.name for path in story.iterdir() if path.name.startswith(".")] == []

@@ -18,20 +18,23 @@ from bluetusk.evidence._uses import Uses
 
 OWNER = Identity.generate()
 PEER = "5a" * 32
-POLICY = Policy("network", 1, (Grant("g", PEER, ("binning",), ("*",), uses=10**6, until=2**39),)).sign(OWNER)
+GRANT = Grant("g", PEER, ("binning",), ("*",), uses=10**6, until=2**39, min_intersection=1)
+STATED = {"rows": 9, "min_rows": 50, "min_events": 5, "min_others": 5, "bins": 1}
+POLICY = Policy("network", 1, (GRANT,)).sign(OWNER)
 
 # For each number that it reads it forks a worker, which asks the guard, appends and says so until it is killed.
 NURSERY = """
 import os, sys
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from bluetusk.evidence import Guard, Identity, Log, Policy
+stated = dict(rows=9, min_rows=50, min_events=5, min_others=5, bins=1)
 folder, me = sys.argv[1], Identity(Ed25519PrivateKey.from_private_bytes(bytes.fromhex(sys.argv[2])))
 policy = Policy.from_bytes(open(folder + "/policy", "rb").read())
 def work(i):
     log = Log.open(folder + "/log", me)
     guard = Guard(policy, folder + "/uses", owner=me.public_key)
     while True:
-        guard.authorise(peer="5a" * 32, purpose="binning", columns=["x"], rows=9, task=f"t{i}")
+        guard.authorise(peer="5a" * 32, purpose="binning", columns=["x"], task=f"t{i}", **stated)
         log.append("authorised", by="host", task=f"t{i}", details={"text": "a" * (i * 37 % 3000)})
         os.write(1, f"{i} {log.head().to_bytes().hex()}\\n".encode())
         i += 1
@@ -81,7 +84,7 @@ def test_killed_twenty_times(tmp_path: Path) -> None:
         assert len(uses) == len(set(uses))  # nothing twice
         assert len(uses) <= spent <= len(uses) + 20  # a use may be noted and not logged yet, never the other way round
         for task in uses:
-            assert guard.authorise(peer=PEER, purpose="binning", columns=["x"], rows=9, task=task).again
+            assert guard.authorise(peer=PEER, purpose="binning", columns=["x"], task=task, **STATED).again
         assert guard.usage()["g"]["uses"] == spent
 
 
@@ -117,7 +120,7 @@ def test_torn_uses_at_every_byte(tmp_path: Path) -> None:
 
     def ask(task: str) -> bool:
         with Guard(POLICY, path, owner=OWNER.public_key) as guard:
-            return guard.authorise(peer=PEER, purpose="binning", columns=["x"], rows=9, task=task).again
+            return guard.authorise(peer=PEER, purpose="binning", columns=["x"], task=task, **STATED).again
 
     ask("a")
     kept = path.stat().st_size
@@ -136,7 +139,7 @@ def test_altered_uses_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "uses"
     with Guard(POLICY, path, owner=OWNER.public_key) as guard:
         for task in "ab":
-            guard.authorise(peer=PEER, purpose="binning", columns=["x"], rows=9, task=task)
+            guard.authorise(peer=PEER, purpose="binning", columns=["x"], task=task, **STATED)
     data = path.read_bytes()
     for at in range(len(data)):
         path.write_bytes(data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :])
@@ -157,8 +160,8 @@ def test_full_disk(tmp_path: Path, pub: object) -> None:
     audit = Audit(audit_path, "p")
     log = Log.create(log_path, OWNER, owner="host")
     guard = Guard(POLICY, uses_path, owner=OWNER.public_key)
-    recorder = Recorder(log=log, meter=Counter(), job="j", me="host", peers={"guest": PEER}, guard=guard)
-    use = {"peer": "guest", "purpose": "binning", "columns": ["x"], "rows": 9}
+    recorder = Recorder(log=log, meter=Counter(), job="j", me="host", peers={"guest": PEER}, guard=guard, resumed=True)
+    use = {"peer": "guest", "purpose": "binning", "columns": ["x"], **STATED}
     recorder.authorise(**use, task="before")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -167,7 +170,7 @@ def test_full_disk(tmp_path: Path, pub: object) -> None:
         for room in (0, 1, 100):
             resource.setrlimit(resource.RLIMIT_FSIZE, (sizes[1] + room, hard))
             with pytest.raises(PolicyRefused, match="so nothing is granted") as refused:
-                guard.authorise(peer=PEER, purpose="binning", columns=["x"], rows=9, task="t")
+                guard.authorise(peer=PEER, purpose="binning", columns=["x"], task="t", **STATED)
             assert refused.value.clause == "store"
             assert guard.usage()["g"]["uses"] == 1
             resource.setrlimit(resource.RLIMIT_FSIZE, (sizes[0] + room, hard))

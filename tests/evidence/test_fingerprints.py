@@ -78,7 +78,9 @@ def test_a_policy_takes_groups_and_digits_and_keeps_digits(tmp_path: Path) -> No
     policies = []
     for form in (digits, groups):
         path = tmp_path / "policy.toml"
-        path.write_text(EXAMPLE.replace("PASTE-THE-FINGERPRINT-HERE", form).replace("= []", f'= ["x", "{form}"]'))
+        path.write_text(
+            EXAMPLE.replace("PASTE-THE-FINGERPRINT-HERE", form).replace("revoked = []", f'revoked = ["x", "{form}"]')
+        )
         policies.append(Policy.load(path))
         assert Grant("g", form, ("binning",), ("AGE",), 1, 2_000_000_000).peer == digits
     assert policies[0] == policies[1]

@@ -1,4 +1,4 @@
-"""The forms of files and frames: what version 1 wrote stays readable, and no bytes get more than a typed error out."""
+"""The forms of files and frames: what was written is read, or refused with a remedy; no bytes break a reader."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from bluetusk.errors import BluetuskError, FrameError, PolicyRefused
-from bluetusk.evidence import Audit, Guard, Head, Identity, Log, Meter, Policy, read_heads, verify
+from bluetusk.evidence import Audit, Grant, Guard, Head, Identity, Log, Meter, Policy, read_heads, verify
 from bluetusk.wire import frame
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "vectors" / "evidence_v1.json").read_text())
+NEWER = json.loads((Path(__file__).parents[1] / "vectors" / "evidence_v2.json").read_text())
+"""With a policy of format 2, and the uses under it."""
 NETWORK, BANK = (
     Identity(Ed25519PrivateKey.from_private_bytes(bytes.fromhex(GOLDEN["seeds"][name]))) for name in ("network", "bank")
 )
+STATED = {"min_rows": 50, "min_events": 6, "min_others": 7, "bins": 10}
 MUTATIONS = int(os.environ.get("BLUETUSK_FUZZ", "20000")) // 10
 
 
@@ -70,14 +73,38 @@ def test_golden_signature_by_the_documented_form() -> None:
 
 
 def test_golden_policy_and_uses(files: Path) -> None:
-    policy = Policy.from_bytes(bytes.fromhex(GOLDEN["policy"]))
+    policy = Policy.from_bytes(bytes.fromhex(NEWER["policy"]))
     assert policy.signed_by(NETWORK.public_key)
     assert (policy.serial, policy.revoked, policy.grants[0].max_ids_total) == (7, ("old",), 20)
+    assert (policy.grants[0].min_others, policy.grants[0].max_depth, policy.grants[0].reveal) == (7, 4, ("woe",))
+    (files / "uses").write_bytes(bytes.fromhex(NEWER["files"]["uses"]))
+    use: dict[str, Any] = {"peer": "5a" * 32, "purpose": "binning", "columns": ["PAY_0"], "rows": 21000}
+    use |= {"min_rows": 50, "min_events": 6, "min_others": 7, "bins": 10}
+    use |= {"reveal": ("woe",), "intersection": bytes(range(32))}
     with Guard(policy, files / "uses", owner=NETWORK.public_key, clock=lambda: 1_780_000_001.0) as guard:
+        assert guard.usage() == {"bank-2026": {"uses": 2, "ids": 0}}
+        learned = {"sums": 20, "bits": 90_001, "columns": 1, "models": 1, "rows_scored": 9000}
+        assert guard.learned() == {"5a" * 32: learned}
+        assert guard.authorise(**use, task="job-7/binning").again
+        assert not guard.authorise(**use, task="job-8/binning").again
+
+
+def test_a_policy_of_format_1_is_refused_and_its_uses_still_count(files: Path) -> None:
+    with pytest.raises(PolicyRefused, match=r"again, with a higher serial and to a new file") as refused:
+        Policy.from_bytes(bytes.fromhex(GOLDEN["policy"]))
+    assert refused.value.clause == "format"
+    (files / "policy").write_bytes(bytes.fromhex(GOLDEN["policy"]))
+    with pytest.raises(PolicyRefused, match="format 1"):
+        Guard(files / "policy", files / "uses", owner=NETWORK.public_key)
+    grant = Grant("bank-2026", "5a" * 32, ("binning",), ("PAY_0",), uses=2, until=1_800_000_000)
+    opened = {"owner": NETWORK.public_key, "clock": lambda: 1_780_000_001.0}
+    with pytest.raises(PolicyRefused, match="serial 7 is in force"):
+        Guard(Policy("network", 7, (grant,)).sign(NETWORK), files / "uses", **opened)  # type: ignore[arg-type]
+    with Guard(Policy("network", 8, (grant,)).sign(NETWORK), files / "uses", **opened) as guard:  # type: ignore[arg-type]
         assert guard.usage() == {"bank-2026": {"uses": 1, "ids": 0}}
-        use = {"peer": "5a" * 32, "purpose": "binning", "columns": ["PAY_0"], "rows": 21000, "min_rows": 50}
-        assert guard.authorise(**use, task="job-7/binning").again  # type: ignore[arg-type]
-        assert not guard.authorise(**use, task="job-8/binning").again  # type: ignore[arg-type]
+        use: dict[str, Any] = {"peer": "5a" * 32, "purpose": "binning", "columns": ["PAY_0"], "rows": 21000}
+        use |= {"min_rows": 50, "min_events": 5, "min_others": 5, "bins": 10}
+        assert guard.authorise(**use, task="job-8/binning").uses_left == 0
 
 
 def test_golden_meter_identity_and_audit(files: Path) -> None:
@@ -98,7 +125,7 @@ READERS: list[tuple[str, Callable[[bytes], Any]]] = [
 
 @pytest.mark.parametrize(("name", "read"), READERS, ids=[name for name, _ in READERS])
 def test_readers_are_total(name: str, read: Callable[[bytes], Any]) -> None:
-    data = bytes.fromhex(GOLDEN[name])
+    data = bytes.fromhex(NEWER[name])
     fuzz(data, read)
     for end in range(len(data)):
         with pytest.raises(FrameError):
@@ -155,7 +182,7 @@ def fuzz(data: bytes, read: Callable[[bytes], Any], *, part: int = 1, typed: boo
 
 def test_threads(tmp_path: Path) -> None:
     """Eight at once: every record and use is there, once, in an order."""
-    policy = Policy.from_bytes(bytes.fromhex(GOLDEN["policy"]))
+    policy = Policy.from_bytes(bytes.fromhex(NEWER["policy"]))
     with (
         Log.create(tmp_path / "log", NETWORK, owner="network") as log,
         Guard(policy, tmp_path / "uses", owner=NETWORK.public_key, clock=lambda: 1_780_000_001.0) as guard,
@@ -166,7 +193,7 @@ def test_threads(tmp_path: Path) -> None:
         def work(number: int) -> None:
             for i in range(4):
                 log.append("step", by="network", task=f"{number}/{i}")
-                use = {"peer": "5a" * 32, "purpose": "binning", "columns": ["PAY_0"], "rows": 2000, "min_rows": 50}
+                use = {"peer": "5a" * 32, "purpose": "binning", "columns": ["PAY_0"], "rows": 2000, **STATED}
                 try:
                     guard.authorise(**use, task=f"{number}/{i}")  # type: ignore[arg-type]
                 except PolicyRefused as refused:
@@ -188,8 +215,8 @@ def test_threads(tmp_path: Path) -> None:
 
 def test_ctrl_c_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupted while the disk works: nothing is there, and the next one is."""
-    policy = Policy.from_bytes(bytes.fromhex(GOLDEN["policy"]))
-    use = {"peer": "5a" * 32, "purpose": "binning", "columns": ["PAY_0"], "rows": 2000, "min_rows": 50, "task": "t"}
+    policy = Policy.from_bytes(bytes.fromhex(NEWER["policy"]))
+    use = {"peer": "5a" * 32, "purpose": "binning", "columns": ["PAY_0"], "rows": 2000, **STATED, "task": "t"}
     with (
         Log.create(tmp_path / "log", NETWORK, owner="network") as log,
         Guard(policy, tmp_path / "uses", owner=NETWORK.public_key, clock=lambda: 1_780_000_001.0) as guard,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bluetusk.errors import FrameError, PolicyRefused
 from bluetusk.evidence import Grant, Guard, Identity, Log, Meter, Policy, Recorder, verify
+from bluetusk.evidence.summary import learned, logged
 from bluetusk.wire import frame
 
 OWNER = Identity.generate()
@@ -65,9 +67,12 @@ def test_arguments() -> None:
         Meter().count(party=3, task="t", what="rows", number=1)  # type: ignore[arg-type]
 
 
+STATED: dict[str, Any] = {"min_rows": 3, "min_events": 5, "min_others": 5, "bins": 2}
+
+
 @pytest.fixture
 def parts(tmp_path: Path) -> Iterator[tuple[Log, Guard]]:
-    grants = (Grant("g", PEER, ("binning",), ("PAY_0",), uses=2, until=2**39),)
+    grants = (Grant("g", PEER, ("binning",), ("PAY_0",), uses=2, until=2**39, min_intersection=1, min_rows=3),)
     policy = Policy("network", 1, grants).sign(OWNER)
     with (
         Log.create(tmp_path / "log", OWNER, owner="host") as log,
@@ -76,16 +81,21 @@ def parts(tmp_path: Path) -> Iterator[tuple[Log, Guard]]:
         yield log, guard
 
 
-def recorder_of(log: Log, guard: Guard | None, job: str = "j", meter: Meter | None = None) -> Recorder:
-    return Recorder(log=log, meter=meter or Meter(), job=job, me="host", peers={"guest": PEER}, guard=guard)
+def recorder_of(
+    log: Log, guard: Guard | None, job: str = "j", meter: Meter | None = None, resumed: bool = True
+) -> Recorder:
+    names = {"job": job, "me": "host", "peers": {"guest": PEER}}
+    return Recorder(log=log, meter=meter or Meter(), guard=guard, resumed=resumed, **names)  # type: ignore[arg-type]
 
 
 def test_grants_and_refusals_are_logged(parts: tuple[Log, Guard]) -> None:
     log, guard = parts
     recorder = recorder_of(log, guard)
-    recorder.authorise(peer="guest", purpose="binning", columns=["PAY_0"], rows=10, bins=8)
+    recorder.authorise(peer="guest", purpose="binning", columns=["PAY_0"], rows=10, **STATED)
     with pytest.raises(PolicyRefused) as refused:
-        recorder.authorise(peer="guest", purpose="binning", columns=["AGE"], rows=10, task="more", min_rows=5)
+        recorder.authorise(
+            peer="guest", purpose="binning", columns=["AGE"], rows=10, task="more", min_rows=5, total_events=7
+        )
     assert refused.value.clause == "columns"
     with pytest.raises(PolicyRefused) as refused:
         recorder.authorise(peer="stranger", purpose="binning", columns=["PAY_0"], rows=10)
@@ -97,7 +107,9 @@ def test_grants_and_refusals_are_logged(parts: tuple[Log, Guard]) -> None:
         ("refused", "j/binning", "peer", None),
     ]
     assert log.records[1].details["policy"] == guard.policy.digest
+    assert log.records[1].details["bins"] == 2
     assert log.records[2].details["min_rows"] == 5
+    assert "total_events" not in log.records[2].details  # the log may be shown to the peer
     assert b"PAY_0" not in log.records[1].hashes["use"]
 
 
@@ -118,15 +130,27 @@ def test_a_resumed_job_says_and_spends_nothing_twice(parts: tuple[Log, Guard]) -
     for _ in range(3):  # each a new process, as it were
         recorder = recorder_of(log, guard)
         for _ in range(2):
-            recorder.authorise(peer="guest", purpose="binning", columns=["PAY_0"], rows=10)
+            recorder.authorise(peer="guest", purpose="binning", columns=["PAY_0"], rows=10, **STATED)
         recorder.finish("binning", hashes={"woe": bytes(32)}, details={"bins": 8})
     assert [record.what for record in log.records] == ["opened", "authorised", "finished"]
     assert guard.usage()["g"]["uses"] == 1
-    recorder_of(log, guard).authorise(peer="guest", purpose="binning", columns=["PAY_0"], rows=11)
+    recorder_of(log, guard).authorise(peer="guest", purpose="binning", columns=["PAY_0"], rows=11, **STATED)
     assert guard.usage()["g"]["uses"] == 2  # another use of the same job
     with pytest.raises(PolicyRefused, match="all 2 uses"):
-        recorder_of(log, guard, "k").authorise(peer="guest", purpose="binning", columns=["PAY_0"], rows=10)
+        recorder_of(log, guard, "k").authorise(peer="guest", purpose="binning", columns=["PAY_0"], rows=10, **STATED)
     assert verify(log._file.path).ok
+
+
+def test_a_use_that_is_not_resumed_is_spent_each_time(parts: tuple[Log, Guard]) -> None:
+    """One recorder in a loop: a peer that is answered twice has had two uses."""
+    log, guard = parts
+    recorder = recorder_of(log, guard, resumed=False)
+    for _ in range(2):
+        recorder.authorise(peer="guest", purpose="binning", columns=["PAY_0"], rows=10, task="binning", **STATED)
+    assert [record.what for record in log.records] == ["opened", "authorised", "authorised"]
+    assert guard.usage()["g"]["uses"] == 2
+    with pytest.raises(PolicyRefused, match="all 2 uses"):
+        recorder.authorise(peer="guest", purpose="binning", columns=["PAY_0"], rows=10, task="binning", **STATED)
 
 
 def test_frames_count_once_whatever_their_randomness(parts: tuple[Log, Guard]) -> None:
@@ -166,6 +190,22 @@ def test_frames_count_once_whatever_their_randomness(parts: tuple[Log, Guard]) -
     assert log.records[-1].details["meter"]["guest/*"]["rows"] == 103
 
 
+def test_what_was_learned_is_added_up_over_a_log(parts: tuple[Log, Guard]) -> None:
+    """A record that has no room for its tasks tells all counts of its job so far."""
+    log, _ = parts
+    for job in ("j", "k"):
+        recorder = recorder_of(log, None, job)
+        for i in range(2):
+            recorder.count(peer="guest", task=f"task {i}", what="sums_learned", number=7)
+            recorder.finish(f"task {i}")
+        for i in range(100):
+            recorder.count(peer="guest", task=f"many {i}", what="bits_learned", number=1)
+        recorder.finish("much")
+        assert "guest/*" in log.records[-1].details["meter"]
+        assert learned(recorder.meter.snapshot().values()) == {"sums": 14, "bits": 100}
+    assert logged(log.records) == {"sums": 28, "bits": 200}
+
+
 def test_it_is_an_observer(parts: tuple[Log, Guard]) -> None:
     """A link of bt.vertical takes it."""
     from bluetusk.vertical import local_links
@@ -175,7 +215,7 @@ def test_it_is_an_observer(parts: tuple[Log, Guard]) -> None:
     host, guest = local_links("host", "guest", observers=(recorder, None))  # type: ignore[arg-type]
     host.scope("binning", 0)
     guest.scope("binning", 0)
-    host.authorise("binning", ["PAY_0"], 10, min_rows=3)
+    host.authorise("binning", ["PAY_0"], 10, **STATED)
     host.send("hello", {"rows": 3}, [b"abc"])
     guest.receive("hello", ["rows"], parts=1)
     host.count("values_revealed", 3)

@@ -15,7 +15,7 @@ import pytest
 from bluetusk.errors import FrameError, PolicyRefused
 from bluetusk.evidence import Grant, Guard, Identity, Policy
 from bluetusk.evidence._request import Request
-from bluetusk.evidence.policy import EXAMPLE
+from bluetusk.evidence.policy import EXAMPLE, UNLIMITED
 from bluetusk.wire import frame
 
 OWNER, OTHER = Identity.generate(), Identity.generate()
@@ -43,10 +43,17 @@ USE: dict[str, Any] = {
     "rows": 1000,
     "task": "t",
     "min_rows": 50,
+    "min_events": 5,
+    "min_others": 5,
+    "bins": 16,
 }
 
 
-INTERSECT = {"purpose": "intersect", "columns": [], "min_rows": None, "min_intersection": 1000}
+INTERSECT = {"purpose": "intersect", "columns": [], "min_intersection": 1000}
+
+
+GROW = {"purpose": "gradient_boosting", "trees": 20, "depth": 4, "cuts": 10}
+PREDICT = {"purpose": "predict", "min_rows": None, "model": bytes(32)}
 
 
 class Clock:
@@ -105,6 +112,30 @@ AT_LIMIT_AND_BEYOND = [
     ("min_intersection", {**INTERSECT, "asked": 9}, {**INTERSECT, "asked": 9, "min_intersection": None}),
     ("min_intersection", {"min_intersection": 1000}, {"min_intersection": 999}),
     ("max_ids_per_request", {"asked": 100}, {"asked": 101}),
+    ("min_rows", {}, {"min_rows": None}),
+    ("min_events", {"min_events": 5}, {"min_events": 4}),
+    ("min_events", {"min_events": 5}, {"min_events": None}),
+    ("min_others", {"min_others": 5}, {"min_others": 4}),
+    ("min_others", {"min_others": 5}, {"min_others": None}),
+    ("min_total_events", {"total_events": 100}, {"total_events": 99}),
+    ("min_total_events", {"columns": ["label"], "total_events": 100}, {"columns": ["label"]}),
+    ("max_bins", {"bins": 16}, {"bins": 17}),
+    ("max_bins", {"sums": 0, "bins": None}, {"bins": None}),
+    ("max_bins", {"sums": 0}, {"sums": 0, "bins": 17}),
+    ("max_cuts", {**GROW, "sums": 0, "cuts": None}, {**GROW, "cuts": None}),
+    ("second_labels", {"second_labels": 0}, {"second_labels": 1}),
+    ("max_trees", GROW, {**GROW, "trees": 21}),
+    ("max_trees", GROW, {**GROW, "trees": None}),
+    ("max_depth", GROW, {**GROW, "depth": 5}),
+    ("max_depth", GROW, {**GROW, "depth": None}),
+    ("max_cuts", {**GROW, "trees": 2, "cuts": 640}, {**GROW, "trees": 2, "cuts": 641}),
+    ("max_cuts", GROW, {**GROW, "cuts": None}),
+    ("max_models", PREDICT, {**PREDICT, "model": None}),
+    ("max_rows_scored", {**PREDICT, "rows": 100_000}, {**PREDICT, "rows": 100_001}),
+    ("max_sums", {"sums": 250_000}, {"sums": 250_001}),
+    ("max_bits", {"bits": 5_000_000}, {"bits": 5_000_001}),
+    ("max_columns", {"columns": [f"c{k}" for k in range(64)]}, {"columns": [f"c{k}" for k in range(65)]}),
+    ("reveal", {"reveal": ()}, {"reveal": ("scores",)}),
 ]
 
 
@@ -112,7 +143,9 @@ AT_LIMIT_AND_BEYOND = [
 def test_granted_at_the_limit_refused_beyond(
     guarded: Callable[..., Guard], name: str, fine: dict[str, Any], bad: dict[str, Any]
 ) -> None:
-    guard = guarded(GRANT)
+    purposes = (*GRANT.purposes, *{use["purpose"] for use in (GROW, PREDICT) if use["purpose"] == fine.get("purpose")})
+    columns = ("*",) if name in ("max_columns", "min_total_events") else GRANT.columns
+    guard = guarded(replace(GRANT, purposes=purposes, columns=columns))
     assert clause(guard.authorise, **{**USE, **bad}) == name
     assert guard.usage() == {"g": {"uses": 0, "ids": 0}}
     assert guard.authorise(**{**USE, **fine}).uses_left == 2
@@ -167,7 +200,7 @@ def test_a_task_is_one_use(guarded: Callable[..., Guard]) -> None:
     """The same task may not be used to get more: other columns, rows, groups or details are another use."""
     guard = guarded(GRANT)
     guard.authorise(**USE)
-    for change in ({"columns": ["BILL"]}, {"rows": 2000}, {"min_rows": 60}, {"bins": 10}, {"asked": 5}):
+    for change in ({"columns": ["BILL"]}, {"rows": 2000}, {"min_rows": 60}, {"bins": 10}, {"epochs": 10}, {"asked": 5}):
         assert clause(guard.authorise, **{**USE, **change}) == "task"
     guard.authorise(**{**USE, "columns": list(USE["columns"])})
     guard.authorise(**{**USE, "purpose": "logistic_regression"})  # another purpose of the job counts by itself
@@ -185,6 +218,39 @@ def test_ids_in_all(guarded: Callable[..., Guard]) -> None:
     assert guard.authorise(**{**ask, "task": "c", "rows": 50}).again
     assert clause(guard.authorise, **{**ask, "task": "d", "rows": 1}) == "max_ids_total"
     assert guard.usage()["g"] == {"uses": 3, "ids": 250}
+
+
+def test_what_is_unlimited_need_not_be_stated(guarded: Callable[..., Guard]) -> None:
+    bare = {name: value for name, value in USE.items() if name not in ("min_rows", "min_events", "min_others", "bins")}
+    least = {"min_rows": 1, "min_events": 0, "min_others": 0, "min_total_events": 0}
+    lifted = replace(GRANT, **least, max_bins=UNLIMITED, max_sums=UNLIMITED, columns=("*",))
+    guard = guarded(lifted)
+    assert guard.authorise(**bare).uses_left == 2
+    assert guard.authorise(**{**bare, "task": "b", "columns": ["label"], "reveal": ()}).uses_left == 1
+    guard = guarded(replace(lifted, max_sums=250_000), serial=2)
+    assert clause(guard.authorise, **{**bare, "task": "c"}) == "max_sums"  # how many it shows is not known
+    assert guard.authorise(**{**bare, "task": "c", "sums": 3}).uses_left == 0
+    predicting = replace(GRANT, purposes=("predict",), max_models=UNLIMITED, max_rows_scored=UNLIMITED)
+    guard = guarded(predicting, serial=3)
+    assert guard.usage()["g"]["uses"] == 3
+    guard = guarded(replace(predicting, id="h"), serial=4)
+    assert guard.authorise(**{**USE, **PREDICT, "model": None, "task": "d"}).uses_left == 2
+
+
+def test_exact_forms_need_their_name(guarded: Callable[..., Guard]) -> None:
+    guard = guarded(replace(GRANT, reveal=("woe", "scores")))
+    assert guard.policy.grants[0].reveal == ("scores", "woe")
+    assert clause(guard.authorise, **{**USE, "reveal": ("coefficients", "woe")}) == "reveal"
+    assert guard.authorise(**{**USE, "reveal": ["woe"]}).uses_left == 2
+    for wrong in (("labels",), ("woe", "woe"), ["woe"], "woe"):
+        with pytest.raises(ValueError, match="reveal of grant 'g'"):
+            replace(GRANT, reveal=wrong)
+    for wrong, error in (("woe", TypeError), ((3,), TypeError)):
+        with pytest.raises(error, match="reveal"):
+            guard.authorise(**{**USE, "task": "b", "reveal": wrong})
+    for name in ("model", "intersection"):
+        with pytest.raises(ValueError, match=f"{name} must be 32 bytes"):
+            guard.authorise(**{**USE, "task": "b", name: b"short"})
 
 
 def test_release(guarded: Callable[..., Guard], clock: Clock) -> None:
@@ -217,7 +283,7 @@ def test_several_grants(guarded: Callable[..., Guard]) -> None:
 def test_few_rows_may_be_scored(guarded: Callable[..., Guard]) -> None:
     """A prediction is of one applicant as often as not; what it may show is limited by uses."""
     guard = guarded(replace(GRANT, purposes=("predict",)))
-    assert guard.authorise(**{**USE, "purpose": "predict", "rows": 1, "min_rows": None}).uses_left == 2
+    assert guard.authorise(**{**USE, **PREDICT, "rows": 1}).uses_left == 2
 
 
 def test_arguments(guarded: Callable[..., Guard]) -> None:
@@ -294,8 +360,8 @@ def test_every_bit_of_a_signed_policy_counts() -> None:
             Policy.from_bytes(changed)
     for header in (
         {},
-        {"format": 1},
-        {**frame.decode(data).header, "format": 2},
+        {"format": 2},
+        {**frame.decode(data).header, "format": 3},
         {**frame.decode(data).header, "x": 1},
     ):
         with pytest.raises(FrameError):
@@ -313,8 +379,11 @@ def test_toml_and_json_say_the_same(tmp_path: Path) -> None:
     assert grant.until == 1_798_761_600  # 2027-01-01T00:00:00Z, by `date -d`
     assert (grant.min_rows, grant.uses, grant.columns) == (50, 20, ("id", "PAY_0", "BILL"))
     entry = {"id": "bank-2026", "peer": BANK, "name": "bank", "purposes": list(grant.purposes), "uses": 20}
-    entry |= {"columns": ["id", "PAY_0", "BILL"], "until": "2027-01-01T01:00:00+01:00", "min_rows": 50}
-    entry |= {"min_intersection": 1000, "max_ids_per_request": 30000, "max_ids_total": 100000}
+    entry |= {
+        "columns": ["id", "PAY_0", "BILL"],
+        "until": "2027-01-01T01:00:00+01:00",
+    }
+    entry |= {"max_ids_per_request": 30000, "max_ids_total": 100000}  # all others have the values of the example
     (tmp_path / "policy.json").write_text(json.dumps({"owner": "payment-network", "serial": 1, "grants": [entry]}))
     assert Policy.load(tmp_path / "policy.json") == policy
     signed = policy.sign(OWNER)
@@ -348,6 +417,13 @@ def test_toml_and_json_say_the_same(tmp_path: Path) -> None:
         ("revoked = []", 'revoked = "x"', "revoked must be"),
         ("revoked = []", "revoked = [3]", "revoked must"),
         ("min_rows = 50", "min_rows = 0", "min_rows of grant"),
+        ("min_rows = 50", 'min_rows = "unlimited"', "min_rows of grant"),
+        ("max_sums = 250000", 'max_sums = "many"', "max_sums of grant"),
+        ("max_bins = 16", "max_bins = -1", "max_bins of grant"),
+        ("max_columns = 64", "max_columns = 5000", 'must be at most 4096, or "unlimited"'),
+        ("reveal = []", 'reveal = ["labels"]', "reveal of grant"),
+        ("reveal = []", 'reveal = "woe"', "reveal of grant"),
+        ("second_labels = false", "second_labels = 1", "second_labels of grant"),
         ('owner = "payment-network"', "owner = 3", "owner must be"),
         ("[[grants]]", "[grants]", "grants must be a list"),
         ("uses = 20", "uses = ", "is not a TOML file"),
@@ -384,6 +460,7 @@ def test_numbers_of_a_request_are_kept_as_ints() -> None:
         "asked": np.int32(2),
         "min_intersection": None,
     }
-    request = Request(peer="bank", purpose="intersect", columns=("id",), task="t", details={}, **given)
-    assert [request.rows, request.min_rows, request.asked, request.min_intersection] == [7, 3, 2, None]
-    assert {type(number) for number in (request.rows, request.min_rows, request.asked)} == {int}
+    rows = given.pop("rows")
+    request = Request(peer="bank", purpose="intersect", columns=("id",), rows=rows, task="t", details=given)
+    assert (request.rows, request.numbers, request.ids) == (7, {"min_rows": 3, "asked": 2}, 2)
+    assert {type(number) for number in (request.rows, *request.numbers.values())} == {int}

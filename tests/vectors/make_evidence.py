@@ -1,4 +1,4 @@
-"""Write evidence_v1.json: a file of each kind of bt.evidence, by the released version 1 of the format.
+"""Write evidence_v2.json: a file of each kind of bt.evidence, by version 2 of the format of policies.
 
 Run once, when a version of the format is released: `python tests/vectors/make_evidence.py`. Ids, salts and nonces are
 random, so another run gives other bytes with the same meaning. A file that a release has written is never rewritten.
@@ -32,15 +32,20 @@ def main() -> None:
     grant = Grant(
         "bank-2026",
         BANK,
-        ("binning", "blacklist"),
+        ("binning", "blacklist", "predict"),
         ("PAY_0", "BILL"),
         uses=3,
         not_before=1_700_000_000,
         until=1_800_000_000,
         min_rows=50,
+        min_events=6,
+        min_others=7,
         min_intersection=1000,
         max_ids_per_request=10,
         max_ids_total=20,
+        max_models=2,
+        max_sums=1000,
+        reveal=("woe",),
         name="bank",
     )
     policy = Policy("network", 7, (grant,), ("old",)).sign(network, issued=1_770_000_000)
@@ -56,9 +61,16 @@ def main() -> None:
             Log.create(folder / "peer", bank, owner="bank", clock=clock) as peer,
             Guard(policy, folder / "uses", owner=network.public_key, clock=clock) as guard,
         ):
-            recorder = Recorder(log=log, meter=meter, job="job-7", me="network", peers={"bank": BANK}, guard=guard)
+            recorder = Recorder(
+                log=log, meter=meter, job="job-7", me="network", peers={"bank": BANK}, guard=guard, resumed=True
+            )
             recorder.authorise(
-                peer="bank", purpose="binning", columns=["PAY_0"], rows=21000, task="binning", min_rows=50
+                **{"peer": "bank", "purpose": "binning", "columns": ["PAY_0"], "rows": 21000, "task": "binning"},
+                **{"min_rows": 50, "min_events": 6, "min_others": 7, "bins": 10, "reveal": ("woe",)},
+                intersection=bytes(range(32)),
+            )
+            recorder.authorise(
+                peer="bank", purpose="predict", columns=["PAY_0"], rows=9000, task="predict", model=bytes(range(1, 33))
             )
             recorder.count(peer="bank", task="binning", what="values_revealed", number=180, message="binning/0/3")
             recorder.finish("binning", hashes={"woe": bytes(range(32))})
@@ -70,7 +82,7 @@ def main() -> None:
         audit.close()
         files = {path.name: path.read_bytes().hex() for path in sorted(folder.iterdir())}
     content = {
-        "header": ["Files and frames of bt.evidence, format version 1, hexadecimal; keys for these tests only."],
+        "header": ["Files and frames of bt.evidence, version 2 of policies, hexadecimal; keys for these tests only."],
         "generator": "tests/vectors/make_evidence.py",
         "passphrase": PASSPHRASE,
         "seeds": seeds,
@@ -81,7 +93,7 @@ def main() -> None:
         "offer": offer.hex(),
         "files": files,
     }
-    target = Path(__file__).with_name("evidence_v1.json")
+    target = Path(__file__).with_name("evidence_v2.json")
     target.write_text(json.dumps(content, indent=1) + "\n")
 
 

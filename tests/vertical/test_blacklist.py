@@ -124,7 +124,7 @@ def case(tmp_path_factory):
         make_certificate(name, folder)
     written(folder / "applicants.csv", "national_id", ["007", "08", "9"])
     written(folder / "list.csv", "national_id", ["08", "7", "12"])
-    common = 'job = "j"\nid = "national_id"\npatience = 20.0\n'
+    common = 'job = "j"\nevidence = "none"\nid = "national_id"\npatience = 20.0\n'
     for me, peer, more in (
         ("bank", "network", 'file = "applicants.csv"\noutput = "answers.csv"\nconnect = "127.0.0.1:1"\n'),
         ("network", "bank", 'file = "list.csv"\nlimit = 3\nlisten = "127.0.0.1:0"\n'),

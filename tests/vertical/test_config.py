@@ -11,6 +11,7 @@ from bluetusk.vertical.tables.files import read_columns
 
 GUEST = """
 job = "j"
+evidence = "none"
 certificate = "a.cert.pem"
 key = "a.key.pem"
 peer_certificate = "b.cert.pem"
@@ -33,6 +34,9 @@ def test_paths_are_relative_to_the_file(tmp_path):
     assert config.state == str(tmp_path / "state")
     assert config.certificate == str(tmp_path / "a.cert.pem")
     assert config.model == Model()
+    assert config.evidence is None
+    least = [getattr(Model(), f"min_{name}") for name in ("rows", "events", "others", "intersection", "total_events")]
+    assert least == [50, 5, 5, 500, 100]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +53,10 @@ def test_paths_are_relative_to_the_file(tmp_path):
         (("[data]", "[model]\ntest_share = 1.0\n[data]"), "model.test_share"),
         (("[data]", "[model]\nkey_size = 1024\n[data]"), "model.key_size"),
         (("[data]", '[model]\nsigmoid = "tanh"\n[data]'), "model.sigmoid"),
-        (("[data]", '[evidence]\nlog = "l"\n[data]'), "evidence.* lacks"),
+        (('evidence = "none"\n', ""), r"the section \[evidence\] is missing"),
+        (('evidence = "none"', 'evidence = "some"'), "evidence must be a section"),
+        (('evidence = "none"', 'evidence = { log = "l" }'), "evidence.* lacks"),
+        (("[data]", "[model]\nmin_total_events = -1\n[data]"), "model.min_total_events"),
         (('label = "DEFAULT"\n', ""), "data.label"),
         (('label = "DEFAULT"\n', 'label = "DEFAULT"\ncolumns = [1]\n'), "data.columns must be a list of texts"),
         (("connect =", 'listen = "0.0.0.0:1"\nconnect ='), "exactly one of listen and connect"),

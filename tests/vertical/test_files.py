@@ -24,6 +24,7 @@ NAN = float("nan")
 TOML = """
 role = "guest"
 job = "j"
+evidence = "none"
 certificate = "a.cert.pem"
 key = "a.key.pem"
 peer_certificate = "b.cert.pem"
@@ -383,7 +384,16 @@ def test_a_whole_run_on_texts_and_codes(both, tmp_path):
         "host": lambda k: f"c{k},{branch[k]},{k % 5}",
     }
     heads = {"guest": "id,bad,job,amount", "host": "id,branch,day"}
-    model = _config.Model(key_size=2048, min_intersection=50, min_rows=20, epochs=0, trees=2, depth=2)
+    model = _config.Model(
+        key_size=2048,
+        min_intersection=50,
+        min_total_events=50,
+        min_rows=20,
+        epochs=0,
+        trees=2,
+        depth=2,
+        min_bucket_rows=10,
+    )
     configs = {}
     for role, line in write.items():
         path = written(tmp_path, "\n".join([heads[role], *map(line, range(n))]) + "\n", f"{role}.csv")

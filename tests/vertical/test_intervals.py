@@ -216,8 +216,8 @@ def test_a_party_keeps_and_prints_intervals(monkeypatch, capsys, tmp_path):
     json.dumps(result)
     monkeypatch.setattr(_run, "run_party", lambda *args, **kwargs: result)
     (tmp_path / "party.toml").write_text(
-        'role = "guest"\njob = "job"\ncertificate = "a"\nkey = "b"\npeer_certificate = "c"\nconnect = "localhost:1"\n'
-        'state = "s"\noutput = "o"\n[data]\nfile = "f.csv"\nid = "id"\nlabel = "y"\n'
+        'role = "guest"\njob = "job"\nevidence = "none"\ncertificate = "a"\nkey = "b"\npeer_certificate = "c"\n'
+        'connect = "localhost:1"\nstate = "s"\noutput = "o"\n[data]\nfile = "f.csv"\nid = "id"\nlabel = "y"\n'
     )
     assert cli.main(["party", "--config", str(tmp_path / "party.toml")]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if "AUC" in line]

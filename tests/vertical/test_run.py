@@ -31,7 +31,9 @@ HOME = {"guest": "bank", "host": "network"}
 SETTINGS = {
     "key_size": 2048,
     "min_intersection": 100,
+    "min_total_events": 10,
     "min_rows": 20,
+    "min_bucket_rows": 10,
     "max_bins": 3,
     "epochs": 1,
     "batch_size": 64,
@@ -66,7 +68,7 @@ def case(certificates, tmp_path):
         way = f'listen = "{address}"' if role == "host" else f'connect = "{address}"'
         label = 'label = "y"\n' if role == "guest" else ""
         (home / "party.toml").write_text(
-            f'role = "{role}"\njob = "j"\ncertificate = "{name}.cert.pem"\nkey = "{name}.key.pem"\n'
+            f'role = "{role}"\njob = "j"\nevidence = "none"\ncertificate = "{name}.cert.pem"\nkey = "{name}.key.pem"\n'
             f'peer_certificate = "{peer}.cert.pem"\n{way}\npatience = 30\n'
             f'[data]\nfile = "table.csv"\n{label}[model]\n' + "".join(f"{k} = {v}\n" for k, v in SETTINGS.items())
         )

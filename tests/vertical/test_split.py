@@ -128,6 +128,8 @@ def test_a_commitment_does_not_serve_the_other_party(both):
 MODEL = Model(
     key_size=2048,
     min_intersection=50,
+    min_total_events=10,
+    min_bucket_rows=10,
     max_bins=3,
     min_rows=20,
     min_iv=0.5,

@@ -6,6 +6,7 @@ import argparse
 import csv
 import io
 import json
+import os
 import sys
 import threading
 import time
@@ -21,10 +22,11 @@ from .._parallel import get_num_threads
 from ..storage import files
 from ..vertical.align.ids import as_ids
 from ..vertical.blacklist.query import BlacklistAnswer, blacklist_query, blacklist_serve
-from ..vertical.party.config import Evidence, made_from
+from ..vertical.party.config import Evidence, evidence_of, made_from
 from ..vertical.protocol.job import Keeper, Progress
 from ..vertical.protocol.link import Link, local_links
 from ..vertical.tables.files import File
+from ._common import PASSPHRASE
 from .party import _listening, _progress
 
 __all__ = ["Settings", "add_parser", "run"]
@@ -47,9 +49,9 @@ _CONFIGURATION = """a configuration file (TOML; paths are relative to it):
 
 Choose a new job name for every request, the same at both parties, and a new state directory (encrypted). A killed side
 resumes when started again with the same file. `bluetusk certs` makes the certificates. The table is CSV or Parquet
-(with pyarrow); id names its column of ids. limit caps the ids per request. [evidence] is optional:
-`bluetusk evidence keygen` makes identities; a policy grants the purpose "blacklist" with max_ids_per_request and
-max_ids_total."""
+(with pyarrow); id names its column of ids. limit caps the ids per request. `bluetusk evidence keygen` makes identities;
+a policy grants the purpose "blacklist" with max_ids_per_request and max_ids_total. Without [evidence] a file must say
+evidence = "none", above the sections: every request is then answered, and none is logged."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Settings:
     output : str or None
         At the asker: the CSV file to write the answers to.
     evidence : Evidence or None
-        Policy, log and identity.
+        Policy, log and identity; None only where the file says ``evidence = "none"``.
     role : str
         "guest" for the asker, "host" for the list's owner: the parties' names in messages and logs.
     """
@@ -103,8 +105,7 @@ class Settings:
         section = given.pop("evidence", None)
         limit = given.pop("limit") if role == "host" and type(given.get("limit")) is int else None
         try:
-            evidence = None if section is None else made_from(Evidence, section, "evidence.")
-            known = {"evidence": evidence, "limit": limit, "role": role}
+            known = {"evidence": evidence_of(section), "limit": limit, "role": role}
             made = made_from(cls, given, "", known)
             if (made.listen is None) == (made.connect is None):
                 raise ValueError("give exactly one of listen and connect: one party listens, the other connects")
@@ -209,7 +210,8 @@ def _over_grpc(settings: Settings, ids: list[str], progress: str) -> dict[str, A
             raise ValueError(f"output: {settings.output} is a folder: name a file for the answers")
         needs[str(Path(settings.output).parent)] = sum(len(text.encode()) + 4 for text in ids) + 4096
     check_room(needs)
-    identity = Identity.load(settings.certificate, settings.key, settings.peer_certificate)
+    secret = os.environ.get(PASSPHRASE) or None
+    identity = Identity.load(settings.certificate, settings.key, settings.peer_certificate, passphrase=secret)
     recorder = None if settings.evidence is None else recorder_of(settings, identity)[0]  # type: ignore[arg-type]
     way = {"listen": settings.listen} if settings.listen is not None else {"connect": settings.connect}
     with Party(

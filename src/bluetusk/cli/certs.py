@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ._common import PASSPHRASE, passphrase
+
 __all__ = ["add_parser"]
 
 
@@ -14,8 +16,15 @@ def _certs(args: argparse.Namespace) -> int:
     from ..vertical.party.certs import make_certificate
 
     addresses = ("localhost", "127.0.0.1", *args.address)
-    key, certificate = make_certificate(args.name, args.out, addresses=tuple(dict.fromkeys(addresses)), days=args.days)
-    print(f"key:          {key}   (never leaves this machine)")
+    key, certificate = make_certificate(
+        args.name,
+        args.out,
+        addresses=tuple(dict.fromkeys(addresses)),
+        days=args.days,
+        passphrase=None if args.no_passphrase else passphrase(args),
+    )
+    under = "not encrypted" if args.no_passphrase else "encrypted; keep it and the passphrase apart"
+    print(f"key:          {key}   (never leaves this machine; {under})")
     print(f"certificate:  {certificate}   (give it to the peer)")
     print(f"fingerprint:  {fingerprint_groups(certificate.read_bytes())}   (compare it by telephone)")
     return 0
@@ -28,7 +37,10 @@ def add_parser(commands: Any) -> None:
         help="make a party's certificate",
         description="""Make the key and the self-signed certificate by which a party and its peer know each other. Each
 side makes its own, gives the certificate to the other and compares fingerprints; there is no authority.""",
-        epilog="""examples:
+        epilog=f"""The key is encrypted under a passphrase: that of --passphrase-file, that of {PASSPHRASE}, or one
+that is typed. `bluetusk party` takes it from {PASSPHRASE}.
+
+examples:
   bluetusk certs bank --out keys                           keys/bank.key.pem, keys/bank.cert.pem
   bluetusk certs network --out keys --address net.example.org --days 90""",
     )
@@ -38,4 +50,9 @@ side makes its own, gives the certificate to the other and compares fingerprints
         "--address", action="append", default=[], metavar="HOST", help="a name or address to listen at; repeatable"
     )
     certs.add_argument("--days", type=int, default=365, metavar="N", help="days of validity (default: 365)")
+    secret = certs.add_mutually_exclusive_group()
+    secret.add_argument("--passphrase-file", metavar="FILE", help="file with the passphrase")
+    secret.add_argument(
+        "--no-passphrase", action="store_true", help="leave the key unencrypted: whoever reads the file is this party"
+    )
     certs.set_defaults(run=_certs, parser=certs)

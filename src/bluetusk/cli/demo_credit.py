@@ -95,10 +95,12 @@ def _tables(plan: CreditPlan, result: Result) -> list[Table]:
     cost.append(["all, with starting and comparing", f"{summary['seconds']:.1f} s", ""])
     logs = summary["evidence"]["logs"]
     held_heads = "; ".join(f"{role}: {log['records']} records, its head held by the peer" for role, log in logs.items())
+    learned = [(name, summary["learned"][role]) for role, name in (("guest", "the bank"), ("host", "the network"))]
     facts = [
         ["customers in common", f"{summary['intersection']:,} of {plan.rows:,}; each side's others stay unknown"],
         ["the bank saw", "counts and events per bin; sums of gradients per bucket; the joint scores"],
         ["the network saw", "its bins' weights; which rows its splits part; its own coefficients"],
+        ["learned", "; ".join(f"{role}: {n['sums']:,} sums, {n['bits']:,} bits" for role, n in learned)],
         ["evidence", held_heads],
         ["verified", "yes, both logs against the peer's head" if summary["evidence"]["verified"] else "NO"],
     ]

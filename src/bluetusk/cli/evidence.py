@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidKey
-from ..evidence import Audit, Identity, Policy, fingerprint_groups, read_heads, read_public_key, verify
+from ..evidence import Audit, Grant, Identity, Policy, fingerprint_groups, read_heads, read_public_key, verify
 from ..evidence.identity import grouped
-from ..evidence.policy import EXAMPLE, is_fingerprint, seconds_text
-from ..evidence.summary import kept_heads, owner_key, printable, record_json, record_line, refusals, summary
+from ..evidence.policy import EXAMPLE, UNLIMITED, is_fingerprint, seconds_text
+from ..evidence.summary import kept_heads, logged, owner_key, printable, record_json, record_line, refusals, summary
 from ..paillier.fingerprint import spoken
 from ..storage import files
 from ._common import PASSPHRASE, passphrase
@@ -102,9 +102,22 @@ def _policy_show(args: argparse.Namespace) -> int:
         print(f"  columns  {', '.join(map(printable, grant.columns))}")
         begins = f"{seconds_text(grant.not_before)} to " if grant.not_before else ""
         print(f"  uses     {grant.uses}, {begins}before {seconds_text(grant.until)}")
-        print(f"  least    {grant.min_rows} rows a group, {grant.min_intersection} rows a task")
+        groups = f"{grant.min_rows} rows, {grant.min_events} events and {grant.min_others} others a group"
+        print(f"  least    {groups}, {grant.min_intersection} rows and {grant.min_total_events} events a task")
         print(f"  ids      {grant.max_ids_per_request} at once, {grant.max_ids_total} in all")
+        print(f"  most     {_most(grant, ('bins', 'trees', 'depth', 'cuts'))}")
+        print(f"  in all   {_most(grant, ('columns', 'models', 'rows_scored', 'sums', 'bits'))}")
+        print(f"  exact    {', '.join(grant.reveal) or 'nothing'}")
+        print(f"  labels   {'may change' if grant.second_labels else 'of a row stay the same'}")
     return 0
+
+
+def _most(grant: Grant, names: tuple[str, ...]) -> str:
+    """Return what a grant's limits of these numbers are."""
+    limits = {name: getattr(grant, f"max_{name}") for name in names}
+    return ", ".join(
+        f"{'unlimited' if most == UNLIMITED else most} {name.replace('_', ' ')}" for name, most in limits.items()
+    )
 
 
 def _verify(args: argparse.Namespace) -> int:
@@ -122,6 +135,7 @@ def _verify(args: argparse.Namespace) -> int:
             "refused": dict(refusals(report)),
             "heads": len(heads),
             "covered": report.covered,
+            "learned": logged(report.records),
             "torn": report.torn,
             "notes": list(report.notes),
             "head": None if report.head is None else json.loads(report.head.to_json()),

@@ -18,6 +18,7 @@ __all__ = ["add_parser"]
 
 
 def _party(args: argparse.Namespace) -> int:
+    from ..evidence.summary import learned_line
     from ..vertical.evaluation.metrics import with_interval
     from ..vertical.party.config import Config
     from ..vertical.party.run import run_party
@@ -46,6 +47,8 @@ def _party(args: argparse.Namespace) -> int:
     if result["left_out"]:
         print(f"left out of the regression, below model.min_iv: {', '.join(result['left_out'])}")
     print(f"{result['bytes']['sent']:,} bytes sent, {result['bytes']['received']:,} received")
+    if "learned" in result:
+        print(learned_line("this party", result["learned"]))
     print(f"results: {config.output}")
     return 0
 
@@ -140,9 +143,11 @@ last step when started again with the same file.""",
   decimal = "."                         # and thousands = ",", if numbers are written like 1,169.50
   [model]                               # the same at both; all have defaults
   trees = 10
-  min_rows = 100                        # of a bin; min_bucket_rows: of the host's buckets in trees.
-                                        # A policy's min_rows is a lower limit of both
-  [evidence]                            # optional; `bluetusk evidence keygen` makes identities
+  min_rows = 50                         # of a bin; min_bucket_rows: of the host's buckets in trees; min_events = 5 and
+                                        # min_others = 5 of both. A policy's minima are lower limits
+  min_intersection = 500                # rows in common, with min_total_events = 100 events among them
+  [evidence]                            # or evidence = "none" above [data]: all is allowed then, nothing logged.
+                                        # `bluetusk evidence keygen` makes identities
   identity = "bank.identity"
   peer_key = "network.identity.pub"
   policy = "policy.signed"

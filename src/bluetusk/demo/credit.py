@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataWarning, ProtocolAbort
 from ..evidence import Grant, Identity, Log, Policy, fingerprint, verify
+from ..evidence.policy import UNLIMITED
 from ..storage import files
 from ..tasks import BLACKLIST, BOOSTING, LOGISTIC, MODELS, PURPOSES
 from ..vertical import WoEBinning
@@ -140,7 +141,7 @@ def prepare(plan: CreditPlan, folder: Path) -> Case:
     for role, name in _NAMES.items():
         home = folder / name
         home.mkdir(parents=True)
-        certificates[role] = make_certificate(name, home)
+        certificates[role] = make_certificate(name, home, passphrase=passphrases[role])
         signers[role] = Identity.generate()
         signers[role].save(home / "identity", passphrases[role])
         signers[role].write_public(home / "identity.pub")
@@ -158,7 +159,18 @@ def prepare(plan: CreditPlan, folder: Path) -> Case:
             uses=len(_PURPOSES) + 2,  # predict: for the regression's calibration, and once for each model
             until=int(time.time()) + 86_400,
             min_rows=1,
+            min_events=0,
+            min_others=0,
+            min_total_events=0,
             min_intersection=max(1, plan.rows // 10),
+            max_bins=UNLIMITED,
+            max_trees=UNLIMITED,
+            max_depth=UNLIMITED,
+            max_cuts=UNLIMITED,
+            max_models=UNLIMITED,
+            max_rows_scored=UNLIMITED,
+            max_sums=UNLIMITED,
+            max_bits=UNLIMITED,
             max_ids_per_request=plan.rows,
             max_ids_total=plan.rows,
         )
@@ -206,6 +218,8 @@ def _configuration(plan: CreditPlan, role: str, job: str) -> str:
         *([] if plan.epochs is None else [f"epochs = {plan.epochs}"]),
         f"trees = {plan.trees}",
         f"min_rows = {max(20, plan.rows // 300)}",
+        f"min_bucket_rows = {max(10, min(50, plan.rows // 300))}",
+        f"min_total_events = {min(100, plan.rows // 50)}",
         f"min_intersection = {max(1, plan.rows // 10)}",
         "[evidence]",
         'identity = "identity"',
@@ -353,6 +367,7 @@ def _compared(plan: CreditPlan, case: Case, parties: dict[str, dict[str, Any]], 
         summary[name]["seconds"] = sum(stage["seconds"] for stage in stages)
         summary[name]["bytes"] = int(sum(stage["bytes"] for stage in stages))
     summary["evidence"] = _evidence(case)
+    summary["learned"] = {role: parties[role]["learned"] for role in _NAMES}
     summary["stages"] = guest["stages"]
     summary["seconds"] = seconds
     summary["settings"] = {"rows": plan.rows, "key_size": plan.key_size, "seed": plan.seed}

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .._closing import Closing
 from ..errors import FrameError, PolicyRefused, ProtocolAbort
-from ._request import GROUPED, SMALL, Request
-from ._uses import Use, Uses
-from .policy import Grant, Policy, seconds_text
+from ._request import GROUPED, LEAST, MOST, SCORING, SHOWN, SMALL, Request
+from ._uses import MOST_COLUMNS, Use, Uses, mark_of
+from .policy import UNLIMITED, Grant, Policy, seconds_text
 
 __all__ = ["Guard", "Permit"]
 
@@ -177,12 +178,11 @@ class Guard(Closing):
         columns: Sequence[str],
         rows: int,
         task: str,
-        min_rows: int | None = None,
-        asked: int | None = None,
-        min_intersection: int | None = None,
         **details: Any,
     ) -> Permit:
         """Grant one use, or refuse it.
+
+        What a clause needs and the request does not state is refused.
 
         Parameters
         ----------
@@ -197,14 +197,33 @@ class Guard(Closing):
         task : str
             The task's id, new for every task. The same use of the same task is granted again without counting: a
             resumed task. Another use needs another id.
-        min_rows : int, optional
-            Least rows of a group whose sums will be shown; required for purposes that show such sums.
-        asked : int, optional
-            How many ids are requested, where `rows` is something else.
-        min_intersection : int, optional
-            Least size of an intersection that will be shown; required for "intersect".
         **details
-            Further facts of the use; part of what makes it the same.
+            Facts of the use; all but `total_events` are part of what makes two uses the same.
+
+            min_rows, min_events, min_others : int
+                Least rows, events and others of a group (bin, bucket, node) whose sums will be shown; required for
+                purposes that show such sums.
+            min_intersection : int
+                Least size of an intersection that will be shown; required for "intersect".
+            total_events : int
+                Events among all rows; required where the column "label" is used, so of the owner of the labels.
+            asked : int
+                How many ids are requested, where `rows` is something else.
+            bins : int
+                Largest number of bins of a column; required for "binning", unless it states ``sums=0``.
+            trees, depth, cuts : int
+                Trees, levels of splits in each, and cuts of all columns together; required for "gradient_boosting",
+                `cuts` unless it states ``sums=0``.
+            sums, bits : int
+                The most that the peer learns: sums over rows, bits about rows. By default what the other details allow.
+            reveal : sequence of str
+                What opens exactly: "woe", "coefficients", "scores".
+            model : bytes
+                SHA-256 of the model; required for "predict", whose `rows` it scores.
+            intersection : bytes
+                SHA-256 of the joint ids, where they are known.
+            second_labels : int
+                How many rows had other labels in an earlier task.
 
         Returns
         -------
@@ -230,17 +249,16 @@ class Guard(Closing):
             ...
         bluetusk.errors.PolicyRefused: policy refuses sale to 5a5a5a5a5a5a5a5a (clause peer): no grant names this peer
         """
-        wanted = Request(peer, purpose, tuple(columns), rows, task, min_rows, asked, min_intersection, details)
+        wanted = Request(peer, purpose, tuple(columns), rows, task, details)
         with self._uses.lock:
             now = self._now(wanted)
             self._refresh(wanted)
             grant, refusal = self._allowing(wanted, now)
             if grant is None:
                 raise refusal or wanted.refused("peer", "no grant names this peer")
-            use = Use(grant.id, peer, purpose, task, wanted.digest, wanted.ids, int(now * 1000))
             known = self._uses.find(peer, purpose, task)
             if known is None:
-                self._note(use, wanted)
+                self._note(self._use_of(grant, wanted, now), wanted)
             left = grant.uses - self._uses.known.count[grant.id]
             return Permit(grant.id, task, max(0, left), grant.until, known is not None)
 
@@ -273,7 +291,7 @@ class Guard(Closing):
             ...
         bluetusk.errors.PolicyRefused: policy refuses sale to 5a5a5a5a5a5a5a5a (clause task): task 'a' was never granted
         """
-        wanted = Request(peer, purpose, (), 0, task, min_rows, None, None, {})
+        wanted = Request(peer, purpose, (), 0, task, {"min_rows": min_rows})
         with self._uses.lock:
             now = self._now(wanted)
             self._refresh(wanted)
@@ -289,7 +307,7 @@ class Guard(Closing):
                     "min_intersection",
                     f"{intersection} rows are common; grant {grant.id!r} requires at least {grant.min_intersection}",
                 )
-            self._check_group(grant, wanted, due=False)
+            self._check_groups(grant, wanted, due=False)
 
     def usage(self) -> dict[str, dict[str, int]]:
         """Return what is spent, by grant: tasks and ids.
@@ -300,6 +318,19 @@ class Guard(Closing):
         {}
         """
         return self._uses.usage(grant.id for grant in self._policy.grants)
+
+    def learned(self) -> dict[str, dict[str, int]]:
+        """Return the most that each peer has learned, by fingerprint: sums, bits, columns, models, rows scored.
+
+        Unlike uses and ids these count by peer, under all grants and policies together, and over all rows: what a peer
+        knows of one set of rows, it knows of all sets that overlap it.
+
+        Examples
+        --------
+        >>> guard.learned()
+        {}
+        """
+        return self._uses.learned()
 
     # ------------------------------------------------------------------------------------------------- internals
 
@@ -363,8 +394,10 @@ class Guard(Closing):
                     self._check_time,
                     self._check_columns,
                     self._check_rows,
+                    self._check_numbers,
                     self._check_ids,
                     self._check_uses,
+                    self._check_learned,
                 ):
                     check(grant, wanted, now)
                     step += 1
@@ -389,30 +422,65 @@ class Guard(Closing):
                     raise wanted.refused("columns", f"grant {grant.id!r} does not allow column {column!r}")
 
     def _check_rows(self, grant: Grant, wanted: Request, now: float) -> None:
-        least, stated = grant.min_intersection, wanted.min_intersection
+        least = grant.min_intersection
         if wanted.purpose not in SMALL and wanted.rows < least:
             raise wanted.refused(
                 "min_intersection", f"{wanted.rows} rows take part; grant {grant.id!r} requires at least {least}"
             )
-        if stated is None and wanted.purpose == "intersect" and least > 1:
-            raise wanted.refused(
-                "min_intersection", f"min_intersection was not given; grant {grant.id!r} requires at least {least}"
-            )
-        if stated is not None and stated < least:
-            raise wanted.refused(
-                "min_intersection", f"min_intersection is {stated}; grant {grant.id!r} requires at least {least}"
-            )
-        self._check_group(grant, wanted, due=wanted.purpose in GROUPED)
-
-    def _check_group(self, grant: Grant, wanted: Request, *, due: bool) -> None:
-        if wanted.min_rows is None:
-            if due and grant.min_rows > 1:
+        self._check_least(grant, wanted, "min_intersection", due=wanted.purpose == "intersect" and least > 1)
+        events = wanted.numbers.get("total_events")
+        if events is None:
+            if grant.min_total_events and "label" in wanted.columns:
                 raise wanted.refused(
-                    "min_rows", f"min_rows was not given; grant {grant.id!r} requires at least {grant.min_rows}"
+                    "min_total_events",
+                    f"total_events was not given; grant {grant.id!r} requires at least {grant.min_total_events}",
                 )
-        elif wanted.min_rows < grant.min_rows:
+        elif events < grant.min_total_events:
+            # the number itself would be in the log, and in what the owner is told
             raise wanted.refused(
-                "min_rows", f"min_rows is {wanted.min_rows}; grant {grant.id!r} requires at least {grant.min_rows}"
+                "min_total_events",
+                f"the rows have fewer events than the {grant.min_total_events} that grant {grant.id!r} requires",
+            )
+        self._check_groups(grant, wanted, due=wanted.purpose in GROUPED)
+
+    def _check_groups(self, grant: Grant, wanted: Request, *, due: bool) -> None:
+        for clause, nothing in LEAST.items():
+            self._check_least(grant, wanted, clause, due=due and getattr(grant, clause) > nothing)
+
+    def _check_least(self, grant: Grant, wanted: Request, clause: str, *, due: bool) -> None:
+        least, stated = getattr(grant, clause), wanted.numbers.get(clause)
+        if stated is None and due:
+            raise wanted.refused(clause, f"{clause} was not given; grant {grant.id!r} requires at least {least}")
+        if stated is not None and stated < least:
+            raise wanted.refused(clause, f"{clause} is {stated}; grant {grant.id!r} requires at least {least}")
+
+    def _check_numbers(self, grant: Grant, wanted: Request, now: float) -> None:
+        for name in wanted.reveal:
+            if name not in grant.reveal:
+                raise wanted.refused(
+                    "reveal",
+                    f"grant {grant.id!r} does not allow {name!r} to open exactly: name it in reveal, or do without",
+                )
+        if wanted.numbers.get("second_labels") and not grant.second_labels:
+            raise wanted.refused(
+                "second_labels",
+                f"{wanted.numbers['second_labels']} rows have had other labels in an earlier task; grant {grant.id!r} "
+                "allows one array of labels for a row",
+            )
+        for clause, (detail, purpose) in MOST.items():
+            most, stated = getattr(grant, clause), wanted.numbers.get(detail)
+            hidden = clause in SHOWN and wanted.numbers.get("sums") == 0
+            if most == UNLIMITED or wanted.purpose != purpose or (stated is None and hidden):
+                continue
+            if stated is None:
+                raise wanted.refused(clause, f"{detail} was not given; grant {grant.id!r} allows at most {most}")
+            if stated > most:
+                raise wanted.refused(clause, f"{detail} is {stated}; grant {grant.id!r} allows at most {most}")
+        limits = (grant.max_rows_scored, grant.max_models)
+        if wanted.purpose == SCORING and not wanted.model and limits != (UNLIMITED, UNLIMITED):
+            clause = "max_models" if grant.max_models != UNLIMITED else "max_rows_scored"
+            raise wanted.refused(
+                clause, f"model was not given; grant {grant.id!r} limits the models and the rows that each scores"
             )
 
     def _check_ids(self, grant: Grant, wanted: Request, now: float) -> None:
@@ -444,6 +512,56 @@ class Guard(Closing):
             raise wanted.refused("task", f"task {wanted.task!r} was granted under grant {known.grant!r}")
         if self._uses.known.count[grant.id] >= grant.uses:
             raise wanted.refused("uses", f"all {grant.uses} uses of grant {grant.id!r} are spent: request a new grant")
+
+    def _check_learned(self, grant: Grant, wanted: Request, now: float) -> None:
+        """Check what the peer would have learned in all after this use."""
+        if self._uses.find(wanted.peer, wanted.purpose, wanted.task) is not None:
+            return
+        known, peer, model = self._uses.known, wanted.peer, wanted.model
+        if wanted.sums is None and grant.max_sums != UNLIMITED:
+            raise wanted.refused(
+                "max_sums",
+                f"the request does not say how many sums it shows; grant {grant.id!r} allows at most "
+                f"{grant.max_sums} in all: state sums",
+            )
+        scored = known.scored.get(peer, Counter[bytes]())
+        columns = known.columns.get(peer, frozenset()) | set(map(mark_of, wanted.used))
+        scores = wanted.purpose == SCORING and bool(model)
+        after = {
+            "max_sums": (known.sums[peer] + (wanted.sums or 0), "sums over rows"),
+            "max_bits": (known.bits[peer] + wanted.bits, "bits about rows"),
+            "max_columns": (len(columns), "columns"),
+            "max_models": (len(scored) + (model not in scored) if scores else 0, "models that score"),
+            "max_rows_scored": (scored.get(model, 0) + wanted.rows if scores else 0, "rows scored by this model"),
+        }
+        for clause, (number, what) in after.items():
+            most = getattr(grant, clause)
+            if number > most:
+                raise wanted.refused(
+                    clause,
+                    f"with this use the peer would have had {number} {what} in all its tasks; grant {grant.id!r} "
+                    f"allows {most}",
+                )
+
+    def _use_of(self, grant: Grant, wanted: Request, now: float) -> Use:
+        """Return what is noted of a use."""
+        had = self._uses.known.columns.get(wanted.peer, frozenset())
+        fresh = sorted(set(map(mark_of, wanted.used)) - had)[: MOST_COLUMNS - len(had)]
+        scores = wanted.purpose == SCORING
+        return Use(
+            grant.id,
+            wanted.peer,
+            wanted.purpose,
+            wanted.task,
+            wanted.digest,
+            wanted.ids,
+            int(now * 1000),
+            min(wanted.sums or 0, UNLIMITED),
+            min(wanted.bits, UNLIMITED),
+            b"".join(fresh),
+            wanted.model if scores else b"",
+            min(wanted.rows, UNLIMITED) if scores else 0,
+        )
 
     def _note(self, use: Use, wanted: Request) -> None:
         try:

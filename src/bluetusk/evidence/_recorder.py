@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,19 +14,21 @@ from ..wire import frame
 from ._guard import Guard
 from ._log import Log
 from ._meter import Meter
+from ._request import NUMBERS
 
 __all__ = ["Recorder"]
 
 _SHOWN = 1500  # bytes of names of columns in a record; its hash stands for all of them
+_HASHED = ("model", "intersection")
 _ROOM = 2500  # bytes of counts in a record
-_STATED = ("asked", "min_rows", "min_intersection")
+_STATED = tuple(name for name in NUMBERS if name != "total_events")  # a head, and so a log, may be shown
 
 
 class Recorder:
     """Ties guard, meter and log to the links of one job.
 
-    It has the three methods of an observer of :mod:`bluetusk.vertical`. Refusals are logged as uses are. Uses, frames
-    and counts are named by the job, so that a job that is resumed after a crash spends and counts nothing twice.
+    It has the three methods of an observer of :mod:`bluetusk.vertical`. Refusals are logged as uses are. Frames and
+    counts are named by the job, so that a job that is resumed after a crash counts nothing twice.
 
     Parameters
     ----------
@@ -41,6 +44,10 @@ class Recorder:
         Without one nothing is refused.
     peers : mapping of str to str
         Fingerprint of each peer by its name, from its certificate.
+    resumed : bool
+        Whether the job keeps its steps on disk and goes on from them after a crash, as `bluetusk party` does. Then the
+        same use of the same job is the same task and spends nothing twice. By default every use is a new task: a
+        function that is called again answers the peer again.
 
     Examples
     --------
@@ -56,10 +63,18 @@ class Recorder:
     """
 
     def __init__(
-        self, *, log: Log, meter: Meter, job: str, me: str, peers: Mapping[str, str], guard: Guard | None = None
+        self,
+        *,
+        log: Log,
+        meter: Meter,
+        job: str,
+        me: str,
+        peers: Mapping[str, str],
+        guard: Guard | None = None,
+        resumed: bool = False,
     ) -> None:
         self.log, self.meter, self.guard, self.job, self.me = log, meter, guard, job, me
-        self.peers = dict(peers)
+        self.peers, self.resumed = dict(peers), resumed
         self._told = {
             (record.what, record.task, record.hashes.get("use"))
             for record in log.records
@@ -82,11 +97,10 @@ class Recorder:
         rows : int
             How many rows, or requested ids.
         task : str, optional
-            Within the job. By default the use itself is the task: repeated in the same job it counts once, and
-            another use (of other columns, rows or details) counts by itself.
+            Within the job; by default the use itself. In a job that is resumed a task may be granted again, but for the
+            same use only.
         **details
-            As of :meth:`Guard.authorise`: ``min_rows``, ``asked``, ``min_intersection``, or anything else that belongs
-            to the use.
+            As of :meth:`Guard.authorise`.
 
         Raises
         ------
@@ -112,8 +126,8 @@ class Recorder:
             "rows": int(rows),
         }
         facts |= {key: int(details[key]) for key in _STATED if details.get(key) is not None}
-        # without a name, each different use of a job is a separate task to the guard, the same in a resumed run
-        name = full if task is not None else f"{full}/{use.hex()[:8]}"
+        if details.get("reveal"):
+            facts["reveal"] = [str(name)[:64] for name in details["reveal"]][:8]
         try:
             permit = None
             if self.guard is not None:
@@ -122,19 +136,26 @@ class Recorder:
                     purpose=purpose,
                     columns=columns,
                     rows=rows,
-                    task=name,
+                    task=self._permitted(full, use, named=task is not None),
                     **details,
                 )
         except PolicyRefused as refusal:
             facts |= {"clause": refusal.clause, "reason": refusal.reason[:256]}
             self.log.append("refused", by=self.me, task=full, details=facts)
             raise
-        if ("authorised", full, use) in self._told:
+        if self.resumed and ("authorised", full, use) in self._told:
             return
         if permit is not None and self.guard is not None:
             facts |= {"grant": permit.grant, "uses_left": permit.uses_left, "policy": self.guard.policy.digest}
-        self.log.append("authorised", by=self.me, task=full, hashes={"use": use}, details=facts)
+        hashes = {"use": use} | {key: details[key] for key in _HASHED if details.get(key)}
+        self.log.append("authorised", by=self.me, task=full, hashes=hashes, details=facts)
         self._told.add(("authorised", full, use))
+
+    def _permitted(self, full: str, use: bytes, *, named: bool) -> str:
+        """Return the task's name to the guard, under which a use is granted again without counting."""
+        if not self.resumed:
+            return f"{full[:200]}/{os.urandom(8).hex()}"  # 256 characters at most
+        return full if named else f"{full}/{use.hex()[:8]}"  # without a name each different use is a task
 
     def count(self, *, peer: str, task: str, what: str, number: int, message: str | None = None) -> None:
         """Count.
@@ -243,7 +264,7 @@ class Recorder:
         return known
 
     def _use(self, peer: str, purpose: str, columns: Sequence[str], rows: int, details: Mapping[str, Any]) -> bytes:
-        more = sorted((key, str(value)) for key, value in details.items())
+        more = sorted((key, str(value)) for key, value in details.items() if key != "total_events")
         return hashlib.sha256(repr([peer, purpose, int(rows), sorted(map(str, columns)), more]).encode()).digest()
 
 

@@ -3,59 +3,148 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import PolicyRefused
-from ..tasks import TASKS
+from ..tasks import BINNING, BOOSTING, LOGISTIC_SCORES, TASKS
 from ._entries import check_text
 
-__all__ = ["ASKING", "GROUPED", "SMALL", "Request"]
+__all__ = ["GROUPED", "LEAST", "MOST", "NUMBERS", "SCORING", "SHOWN", "SMALL", "Request"]
 
 GROUPED = tuple(task.purpose for task in TASKS if task.groups)
-"""Purposes that show sums of groups, so that `min_rows` is required where the policy has one."""
+"""Purposes that show sums of groups, so that the least sizes of a group are required where the policy has them."""
 ASKING = tuple(task.purpose for task in TASKS if task.asks)
 """Purposes that request ids."""
 SMALL = tuple(dict.fromkeys(task.purpose for task in TASKS if task.few))
 """Purposes that may have few rows: the size of an intersection is known after it, and one applicant may be scored."""
+SCORING = LOGISTIC_SCORES.purpose
+"""The purpose that scores rows by a model."""
+
+LEAST = {"min_rows": 1, "min_events": 0, "min_others": 0}
+"""Least sizes of a group whose sums are shown, with the value at which a clause asks for nothing."""
+MOST = {
+    "max_bins": ("bins", BINNING.purpose),
+    "max_trees": ("trees", BOOSTING.purpose),
+    "max_depth": ("depth", BOOSTING.purpose),
+    "max_cuts": ("cuts", BOOSTING.purpose),
+}
+"""Clauses that limit a number which the request states, and the purpose for which it must."""
+SHOWN = ("max_bins", "max_cuts")
+"""Those of what the owner of columns shows; the owner of labels shows none of it, and states ``sums=0``."""
+_COUNTS = tuple(detail for detail, _ in MOST.values())
+NUMBERS = (*LEAST, "min_intersection", "asked", *_COUNTS, "sums", "bits", "total_events", "second_labels")
+"""Details that are whole numbers."""
+
+_OLD = ("min_rows", "min_intersection", "asked")  # they stand apart in the digest, as files of uses have it
+_POINT_BITS = 10  # of a score that opens as points
+_SCORE_BITS = 64  # of one that opens exactly
+_DIGEST = 32
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a peer wants."""
+    """What a peer wants.
+
+    Attributes
+    ----------
+    peer, purpose, columns, rows, task
+        As :meth:`Guard.authorise` takes them.
+    numbers : dict of str to int
+        The details among :data:`NUMBERS` that were stated.
+    reveal : tuple of str
+        What opens exactly.
+    model, intersection : bytes
+        SHA-256 of the model that scores and of the joint ids; empty if not stated.
+    details : dict
+        All other details.
+    """
 
     peer: str
     purpose: str
     columns: tuple[str, ...]
     rows: int
     task: str
-    min_rows: int | None
-    asked: int | None
-    min_intersection: int | None
     details: dict[str, Any]
+    numbers: dict[str, int] = field(init=False)
+    reveal: tuple[str, ...] = field(init=False)
+    model: bytes = field(init=False)
+    intersection: bytes = field(init=False)
 
     def __post_init__(self) -> None:
         for name in ("peer", "purpose", "task"):
             check_text(getattr(self, name), name, 256)
-        for name in ("rows", "min_rows", "asked", "min_intersection"):
-            value = getattr(self, name)
-            if value is not None and (not hasattr(value, "__index__") or value.__index__() < 0):
+        rest = dict(self.details)
+        given = {"rows": self.rows} | {name: rest.pop(name) for name in NUMBERS if rest.get(name) is not None}
+        for name, value in given.items():
+            if not hasattr(value, "__index__") or value.__index__() < 0:
                 raise ValueError(f"{name} is {value!r}: it must be a whole number, not negative")
-            object.__setattr__(self, name, None if value is None else int(value.__index__()))
+        numbers = {name: int(value.__index__()) for name, value in given.items()}
+        reveal = rest.pop("reveal", ())
+        if isinstance(reveal, str) or not all(isinstance(name, str) for name in reveal):
+            raise TypeError(f"reveal is {reveal!r}: it must be a sequence of names")
+        hashed = {name: rest.pop(name, None) or b"" for name in ("model", "intersection")}
+        for name, value in hashed.items():
+            if not isinstance(value, bytes) or len(value) not in (0, _DIGEST):
+                raise ValueError(f"{name} must be {_DIGEST} bytes: a SHA-256")
+        object.__setattr__(self, "rows", numbers.pop("rows"))
+        object.__setattr__(self, "numbers", numbers)
+        object.__setattr__(self, "reveal", tuple(sorted(set(reveal))))
+        object.__setattr__(self, "model", hashed["model"])
+        object.__setattr__(self, "intersection", hashed["intersection"])
+        object.__setattr__(self, "details", {name: value for name, value in rest.items() if name not in NUMBERS})
 
     @property
     def ids(self) -> int:
         """How many ids are requested."""
-        if self.asked is not None:
-            return int(self.asked)
-        return int(self.rows) if self.purpose in ASKING else 0
+        return self.numbers.get("asked", self.rows if self.purpose in ASKING else 0)
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """The columns that count as used: not the ids, which have their own limits."""
+        return () if self.purpose in ASKING else self.columns
+
+    @property
+    def sums(self) -> int | None:
+        """At most so many sums over rows the peer learns; None if the request does not say enough to tell.
+
+        A bin shows its rows and its events; a cut of a node two sums, of gradients and of their derivatives.
+        """
+        stated = self.numbers.get("sums")
+        if stated is not None:
+            return stated
+        if self.purpose == BINNING.purpose:
+            bins = self.numbers.get("bins")
+            return None if bins is None else 2 * bins * len(self.columns)
+        if self.purpose == BOOSTING.purpose:
+            parts = [self.numbers.get(name) for name in ("trees", "depth", "cuts")]
+            if None in parts:
+                return None
+            trees, depth, cuts = (int(part or 0) for part in parts)
+            return 2 * trees * ((1 << min(depth, 48)) - 1) * cuts
+        return 0
+
+    @property
+    def bits(self) -> int:
+        """At most so many bits about single rows the peer learns, and one for the end of a task."""
+        stated = self.numbers.get("bits")
+        if stated is not None:
+            return stated
+        sides = self.numbers.get("trees", 0) * self.numbers.get("depth", 0)  # which way a row goes at each split
+        if self.purpose == SCORING:
+            return self.rows * (_SCORE_BITS if "scores" in self.reveal else sides or _POINT_BITS)
+        return max(1, self.rows * sides) if self.purpose not in ASKING else 0
 
     @property
     def digest(self) -> bytes:
-        """What makes two uses the same."""
-        numbers = [self.rows, self.ids, *(-1 if n is None else n for n in (self.min_rows, self.min_intersection))]
-        more = sorted((name, str(value)) for name, value in self.details.items())
-        return hashlib.sha256(repr([sorted(map(str, self.columns)), [int(n) for n in numbers], more]).encode()).digest()
+        """What makes two uses the same. The number of events is not in it: it could be found by trying."""
+        numbers = [self.rows, self.ids, *(self.numbers.get(name, -1) for name in ("min_rows", "min_intersection"))]
+        apart = (*_OLD, "total_events")
+        more = {**self.details, **{name: value for name, value in self.numbers.items() if name not in apart}}
+        more |= {"reveal": self.reveal} if self.reveal else {}
+        more |= {name: value.hex() for name in ("model", "intersection") if (value := getattr(self, name))}
+        told = sorted((name, str(value)) for name, value in more.items())
+        return hashlib.sha256(repr([sorted(map(str, self.columns)), numbers, told]).encode()).digest()
 
     def refused(self, clause: str, reason: str) -> PolicyRefused:
         return PolicyRefused(reason, clause=clause, peer=self.peer[:16], purpose=self.purpose[:64])

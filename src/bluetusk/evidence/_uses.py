@@ -19,17 +19,25 @@ from ..errors import FrameError
 from ..storage.append import AppendFile, without_fill
 from ..wire import frame
 
-__all__ = ["Known", "Use", "Uses"]
+__all__ = ["MOST_COLUMNS", "Known", "Use", "Uses", "mark_of"]
 
 _POLICY = ("owner", "policy", "prev", "serial")
 _USE = ("grant", "ids", "peer", "prev", "purpose", "request", "task", "time")
-_LARGEST = 1 << 13
+_COUNTED = ("bits", "columns", "model", "rows", "sums")  # since format 2 of policies; a use noted before has none
+_LARGEST = 1 << 16
 _CHECK = 8
+_MARK = 8  # bytes kept of the hash of a column's name
+MOST_COLUMNS = 4096
+"""Most columns that are told apart for a peer."""
 
 
 @dataclass(frozen=True)
 class Use:
-    """One use that was granted; `request` is the hash of the request, `time` in milliseconds."""
+    """One use that was granted.
+
+    `request` is the hash of the request, `time` in milliseconds; `sums` and `bits` are the most that the peer learns,
+    `columns` the marks of the columns that it had not used before, `rows` the rows that are scored by `model`.
+    """
 
     grant: str
     peer: str
@@ -38,19 +46,30 @@ class Use:
     request: bytes
     ids: int
     time: int
+    sums: int = 0
+    bits: int = 0
+    columns: bytes = b""
+    model: bytes = b""
+    rows: int = 0
 
 
 @dataclass(frozen=True)
 class Known:
     """What the file says up to `end`; once it is known to all it does not change, but is replaced.
 
-    `count` and `ids` are the tasks and ids of each grant, `serial` and `policy` the last policy that held (0 if none
-    did) and its digest, `latest` the time in seconds of the latest use that was there when the file was opened.
+    `count` and `ids` are the tasks and ids of each grant. What a peer has learned is counted by peer, under whichever
+    grants and of whichever rows, for it does not forget: `sums`, `bits`, the marks of its `columns`, and `scored`, the
+    rows scored for it by each model. `serial` and `policy` are the last policy that held (0 if none did) and its
+    digest, `latest` the time in seconds of the latest use that was there when the file was opened.
     """
 
     by_task: dict[tuple[str, str, str], Use] = field(default_factory=dict)
     count: Counter[str] = field(default_factory=Counter)
     ids: Counter[str] = field(default_factory=Counter)
+    sums: Counter[str] = field(default_factory=Counter)
+    bits: Counter[str] = field(default_factory=Counter)
+    columns: dict[str, frozenset[bytes]] = field(default_factory=dict)
+    scored: dict[str, Counter[bytes]] = field(default_factory=dict)
     serial: int = 0
     policy: bytes = b""
     latest: float = 0.0
@@ -62,10 +81,20 @@ class Known:
         self.by_task[use.peer, use.purpose, use.task] = use
         self.count[use.grant] += 1
         self.ids[use.grant] += use.ids
+        self.sums[use.peer] += use.sums
+        self.bits[use.peer] += use.bits
+        if use.columns:
+            marks = {use.columns[at : at + _MARK] for at in range(0, len(use.columns), _MARK)}
+            self.columns[use.peer] = self.columns.get(use.peer, frozenset()) | marks
+        if use.model:
+            scored = self.scored.get(use.peer, Counter()).copy()
+            scored[use.model] += use.rows
+            self.scored[use.peer] = scored
 
     def copy(self, **changes: Any) -> Known:
         """Return a copy that may be added to."""
-        return replace(self, by_task=dict(self.by_task), count=self.count.copy(), ids=self.ids.copy(), **changes)
+        counts = {name: getattr(self, name).copy() for name in ("by_task", "count", "ids", "sums", "bits", "columns")}
+        return replace(self, **counts, scored=self.scored.copy(), **changes)
 
 
 class Uses:
@@ -115,6 +144,21 @@ class Uses:
         names = dict.fromkeys([*grants, *sorted(known.count)])
         return {name: {"uses": known.count[name], "ids": known.ids[name]} for name in names}
 
+    def learned(self) -> dict[str, dict[str, int]]:
+        """Return what each peer has learned at most."""
+        known = self.known
+        told = {}
+        for peer in sorted({use.peer for use in known.by_task.values()}):
+            scored = known.scored.get(peer, Counter())
+            told[peer] = {
+                "sums": known.sums[peer],
+                "bits": known.bits[peer],
+                "columns": len(known.columns.get(peer, ())),
+                "models": len(scored),
+                "rows_scored": sum(scored.values()),
+            }
+        return told
+
     def note(self, use: Use) -> None:
         """Note a use; it is on the disk when this returns, and not granted if it could not be noted.
 
@@ -123,7 +167,7 @@ class Uses:
         OSError
             If it could not.
         """
-        header = {name: getattr(use, name) for name in _USE if name != "prev"}
+        header = {name: getattr(use, name) for name in (*_USE, *_COUNTED) if name != "prev"}
         known = self.known
         data = _encode({**header, "prev": known.prev})
         end = self._file.append(data, known.end)
@@ -172,7 +216,13 @@ class Uses:
                 raise FrameError("it is of another data owner")
             serial = frame.field(header, "serial", int, low=known.serial + 1)
             return replace(known, serial=serial, policy=frame.field(header, "policy", bytes, length=32), **more)
-        frame.check_fields(header, _USE)
+        frame.check_fields(header, _USE, _COUNTED)
+        counted: dict[str, Any] = {}
+        if any(name in header for name in _COUNTED):
+            counted = {name: frame.field(header, name, int, low=0) for name in ("sums", "bits", "rows")}
+            counted |= {name: frame.field(header, name, bytes) for name in ("columns", "model")}
+            if len(counted["columns"]) % _MARK or len(counted["model"]) not in (0, 32):
+                raise FrameError("its marks of columns or of a model are cut")
         use = Use(
             frame.field(header, "grant", str),
             frame.field(header, "peer", str),
@@ -181,11 +231,17 @@ class Uses:
             frame.field(header, "request", bytes, length=32),
             frame.field(header, "ids", int, low=0),
             frame.field(header, "time", int, low=0),
+            **counted,
         )
         if self.find(use.peer, use.purpose, use.task) is not None:
             raise FrameError("it repeats a use")
         known.add(use)
         return replace(known, latest=max(known.latest, use.time / 1000), **more)
+
+
+def mark_of(column: str) -> bytes:
+    """Return what stands for a column's name."""
+    return hashlib.sha256(str(column).encode(errors="replace")).digest()[:_MARK]
 
 
 def _encode(header: dict[str, Any]) -> bytes:

@@ -15,21 +15,28 @@ from typing import Any
 from .. import _toml
 from ..errors import FrameError, PolicyRefused
 from ..wire import frame
+from ._uses import MOST_COLUMNS
 from .identity import Identity, signature_holds
 
-__all__ = ["EXAMPLE", "Grant", "Policy", "is_fingerprint", "seconds_text"]
+__all__ = ["EXAMPLE", "REVEALS", "UNLIMITED", "Grant", "Policy", "is_fingerprint", "seconds_text"]
 
 _FIELDS = ("format", "grants", "issued", "key", "owner", "revoked", "serial", "signature")
-_FORMAT = 1
+_FORMAT = 2
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _PEER = re.compile(r"[0-9a-f]{64}")
 _GROUPS = re.compile(r"[0-9a-f]{4}(-[0-9a-f]{4}){15}")
 _LARGEST_FILE = 1 << 20
 _LATEST = 1 << 40  # seconds
 
+UNLIMITED = 1 << 48
+"""The value of a clause that limits nothing; a person writes "unlimited"."""
+REVEALS = ("coefficients", "scores", "woe")
+"""What may open exactly if `reveal` names it."""
+
 EXAMPLE = """\
 # Who may use which of our columns, for what, how often, until when. Sign it:
 #   bluetusk evidence policy sign policy.toml --key owner.key
+# A clause left out has the value shown here; those before min_rows have none and must be there.
 owner = "payment-network"
 serial = 1                          # a policy replaces those with a lower serial
 revoked = []                        # ids of grants, or fingerprints of peers, that are no longer valid
@@ -39,13 +46,49 @@ id = "bank-2026"                    # uses are counted under this id, also after
 peer = "PASTE-THE-FINGERPRINT-HERE" # as bluetusk evidence fingerprint FILE prints it
 name = "bank"
 purposes = ["intersect", "binning", "logistic_regression", "gradient_boosting", "predict"]
-columns = ["id", "PAY_0", "BILL"]   # or ["*"] for all; "id" is what intersect and blacklist match
+columns = ["id", "PAY_0", "BILL"]   # or ["*"] for all; "id" is what intersect and blacklist match; at the owner of
+                                    # the labels also "label"
 uses = 20                           # tasks in all
 until = 2027-01-01T00:00:00Z
-min_rows = 50                       # least rows in a bin, bucket or leaf whose sums are shown
-min_intersection = 1000             # least rows in a joint task
-max_ids_per_request = 30000         # ids in one intersect or blacklist request
-max_ids_total = 100000              # and all of them together
+
+# Least sizes. A group is a bin, a bucket or a node whose sums are shown. A group of one row, or one without an event,
+# names labels: at a rate of 0.6 % bins of 50 rows without an event give away most labels, all of them "no event".
+# The side that knows the counts enforces min_events and min_others: they do not bind it if it cheats.
+min_rows = 50                       # rows of a group
+min_events = 5                      # events in a group
+min_others = 5                      # others in a group
+min_intersection = 500              # rows of a joint task
+min_total_events = 100              # events among them; the owner of the labels checks it
+
+# Ids can be guessed and tried one by one.
+max_ids_per_request = 30000         # ids in one intersect or blacklist request; without the clause none
+max_ids_total = 100000              # and all of them together; without the clause none
+
+# Most that is shown, by its kind. "unlimited" lifts a clause.
+max_bins = 16                       # bins of a column
+max_trees = 20                      # trees of a boosting. A cheating owner of labels reads the buckets of some 60 rows
+                                    # from each tree, whatever the least sizes are
+max_depth = 4                       # levels of splits in a tree
+max_cuts = 640                      # cuts of all columns together
+
+# Most that the peer learns in all, over tasks, runs, restarts, grants and policies, of whichever rows; never reset.
+max_columns = 64                    # different columns
+max_models = 4                      # models that score rows. Points tell at most 10 bits a row and model: with 18
+                                    # columns and 1 model an honest peer guesses 34 % of the bins (29 % without), with
+                                    # 5 columns and 16 models 93 %
+max_rows_scored = 100000            # rows that each model scores
+max_sums = 250000                   # sums over rows. 255 chosen exact sums fix 1 024 labels; at a rate of 0.6 %,
+                                    # linear programming finds all events from 5 % as many sums as rows, though each
+                                    # sum is over 5 events and more
+max_bits = 5000000                  # bits about rows
+
+# What opens exactly: "woe" (weights of evidence to the owner of the columns), "coefficients", "scores". Each holds sums
+# over labels or columns with all their digits, so by default nothing does.
+reveal = []
+
+# Whether rows may come with other labels than in an earlier task. Two binnings of labels that differ in one row name
+# the bins of that row, whatever the least sizes are.
+second_labels = false
 """
 
 
@@ -70,12 +113,23 @@ class Grant:
         Seconds since 1970, UTC: the grant holds before that.
     not_before : int
         Seconds since 1970, UTC; 0 by default.
-    min_rows : int
-        Least rows of a group (bin, bucket, leaf) whose sums are shown.
-    min_intersection : int
-        Least rows of a joint task.
+    min_rows, min_events, min_others : int
+        Least rows, events and others of a group (bin, bucket, node) whose sums are shown.
+    min_intersection, min_total_events : int
+        Least rows of a joint task, and least events among them.
     max_ids_per_request, max_ids_total : int
         How many ids an "intersect" or "blacklist" task, and all of them, may request; 0 by default: none.
+    max_bins : int
+        Bins of a column.
+    max_trees, max_depth, max_cuts : int
+        Trees, levels of splits, and cuts of all columns together in one boosting.
+    max_columns, max_models, max_rows_scored, max_sums, max_bits : int
+        The most that the peer may learn in all its tasks, under whichever grants and policies and of whichever rows:
+        different columns, models that score, rows scored by each of them, sums over rows, bits about rows.
+    reveal : tuple of str
+        What opens exactly: any of "woe", "coefficients", "scores"; by default nothing.
+    second_labels : bool
+        Whether rows may come with other labels than in an earlier task; by default not.
     name : str
         The peer's name, for people.
 
@@ -88,7 +142,7 @@ class Grant:
     --------
     >>> import bluetusk as bt
     >>> bt.evidence.Grant("g1", "5a" * 32, ("binning",), ("AGE",), uses=3, until=2_000_000_000).min_rows
-    1
+    50
     """
 
     id: str
@@ -98,10 +152,24 @@ class Grant:
     uses: int
     until: int
     not_before: int = 0
-    min_rows: int = 1
-    min_intersection: int = 1
+    min_rows: int = 50
+    min_events: int = 5
+    min_others: int = 5
+    min_intersection: int = 500
+    min_total_events: int = 100
     max_ids_per_request: int = 0
     max_ids_total: int = 0
+    max_bins: int = 16
+    max_trees: int = 20
+    max_depth: int = 4
+    max_cuts: int = 640
+    max_columns: int = 64
+    max_models: int = 4
+    max_rows_scored: int = 100_000
+    max_sums: int = 250_000
+    max_bits: int = 5_000_000
+    reveal: tuple[str, ...] = ()
+    second_labels: bool = False
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -125,19 +193,29 @@ class Grant:
         for purpose in self.purposes:
             if not _WORD.fullmatch(purpose):
                 raise ValueError(f"purposes {where}: {purpose!r} must be a word of a-z, 0-9 and _")
-        limits = {"uses": (1, 1 << 48), "until": (1, _LATEST), "not_before": (0, _LATEST), "min_rows": (1, 1 << 48)}
-        for key in ("min_intersection", "max_ids_per_request", "max_ids_total"):
-            limits[key] = (1 if key == "min_intersection" else 0, 1 << 48)
+        if not isinstance(self.reveal, tuple) or any(name not in REVEALS for name in self.reveal):
+            raise ValueError(f"reveal {where} must be a list of any of {', '.join(map(repr, REVEALS))}")
+        if type(self.second_labels) is not bool:
+            raise ValueError(f"second_labels {where} must be true or false")
+        if len(set(self.reveal)) != len(self.reveal):
+            raise ValueError(f"reveal {where} names one thing twice")
+        object.__setattr__(self, "reveal", tuple(sorted(self.reveal)))
+        limits = {"uses": (1, 1 << 48), "until": (1, _LATEST), "not_before": (0, _LATEST)}
+        limits |= {name: (int(name in ("min_rows", "min_intersection")), UNLIMITED) for name in _LIMITS}
         for key, (low, high) in limits.items():
             value = getattr(self, key)
             if type(value) is not int or not low <= value <= high:
                 raise ValueError(f"{key} {where} must be a whole number from {low} to 2^{high.bit_length() - 1}")
+        if MOST_COLUMNS < self.max_columns < UNLIMITED:
+            raise ValueError(f'max_columns {where} must be at most {MOST_COLUMNS}, or "unlimited"')
         if self.until <= self.not_before:
             raise ValueError(f"until {where} must be later than not_before")
 
 
 _GRANT = tuple(f.name for f in fields(Grant))
 _NEEDED = _GRANT[:6]
+_LIMITS = tuple(name for name in _GRANT if name.startswith(("min_", "max_")))
+_LIFTED = tuple(name for name in _LIMITS if name.startswith("max_") and "_ids_" not in name)
 
 
 def is_fingerprint(text: object) -> bool:
@@ -285,7 +363,9 @@ class Policy:
         FrameError
             If `data` is not the frame of a policy.
         PolicyRefused
-            With the clause "signature", if it does not bear a signature of the key that it names.
+            With the clause "signature", if it does not bear a signature of the key that it names; "format", if it was
+            signed before policies had clauses for events, sums and bits: those would have to be invented, and an owner
+            has signed no invented limit.
 
         Examples
         --------
@@ -297,7 +377,12 @@ class Policy:
         """
         header = frame.decode(data, frame.Kind.POLICY, max_payload=0).header
         frame.check_fields(header, _FIELDS)
-        frame.field(header, "format", int, choices=(_FORMAT,))
+        if frame.field(header, "format", int, choices=(1, _FORMAT)) != _FORMAT:
+            raise PolicyRefused(
+                "it is of format 1, signed before there were clauses for events, sums and bits: sign its TOML file "
+                "again, with a higher serial and to a new file (bluetusk evidence policy sign FILE --output NEW)",
+                clause="format",
+            )
         grants = []
         for entry in frame.field(header, "grants", list, items=dict):
             frame.check_fields(entry, _GRANT)
@@ -414,6 +499,7 @@ def _from_person(given: Any) -> Policy:
         for name in ("until", "not_before"):
             if name in values:
                 values[name] = _seconds(values[name], name)
+        values |= {name: UNLIMITED for name in _LIFTED if values.get(name) == "unlimited"}
         grants.append(Grant(**values))
     revoked = given.get("revoked", [])
     if not isinstance(revoked, list):

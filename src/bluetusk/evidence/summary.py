@@ -13,7 +13,18 @@ from ._head import Head, utc
 from ._verify import Report
 from .identity import fingerprint_groups
 
-__all__ = ["kept_heads", "owner_key", "printable", "record_json", "record_line", "refusals", "summary"]
+__all__ = [
+    "kept_heads",
+    "learned",
+    "learned_line",
+    "logged",
+    "owner_key",
+    "printable",
+    "record_json",
+    "record_line",
+    "refusals",
+    "summary",
+]
 
 _LONGEST = 160
 _FIRST = 1 << 15  # bytes that hold the first entry of any log
@@ -36,6 +47,45 @@ def kept_heads(records: Iterable[Record], party: str) -> list[Head]:
     return [pair[1] for record in records if (pair := kept_head(record)) is not None and pair[0] == party]
 
 
+def learned(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Return how many sums over rows and bits about rows a meter's counts say that its owner learned.
+
+    Examples
+    --------
+    >>> learned([{"rows": 9, "sums_learned": 4}, {"bits_learned": 1}])
+    {'sums': 4, 'bits': 1}
+    """
+    each = list(counts)
+    return {what: sum(int(of.get(f"{what}_learned", 0)) for of in each) for what in ("sums", "bits")}
+
+
+def learned_line(who: str, numbers: Mapping[str, int]) -> str:
+    """Return what a party learned, for people.
+
+    Examples
+    --------
+    >>> learned_line("this party", {"sums": 1200, "bits": 1})
+    'this party learned 1,200 sums and 1 bits about rows of the other'
+    """
+    return f"{who} learned {numbers['sums']:,} sums and {numbers['bits']:,} bits about rows of the other"
+
+
+def logged(records: Iterable[Record]) -> dict[str, int]:
+    """Return what a log's owner learned, by the counts in its records."""
+    total: Counter[tuple[str, str]] = Counter()
+    for record in records:
+        meter = record.details.get("meter")
+        for name, counts in meter.items() if isinstance(meter, dict) else ():
+            if isinstance(counts, dict) and all(type(number) is int for number in counts.values()):
+                told = learned([counts])
+                job = record.task.partition("/")[0]
+                if str(name).endswith("/*"):  # all of a job so far, where a record had no room for its tasks
+                    total.update({(job, what): max(0, n - total[job, what]) for what, n in told.items()})
+                else:
+                    total.update({(job, what): n for what, n in told.items()})
+    return {what: sum(n for (_, of), n in total.items() if of == what) for what in ("sums", "bits")}
+
+
 def summary(report: Report) -> list[str]:
     """Return a log's summary, line by line."""
     if not report.records or report.head is None:
@@ -50,6 +100,7 @@ def summary(report: Report) -> list[str]:
         + ", ".join(f"{number} {printable(what)}" for what, number in sorted(report.counts.items())),
         f"head    {head.root.hex()} of {head.size} records",
         f"heads   of others vouch for {report.covered} of them",
+        "learned {sums:,} sums and {bits:,} bits about rows of others".format(**logged(report.records)),
     ]
     for task, records in _by_task(report.records).items():
         lines.append(f"task {printable(task)}")

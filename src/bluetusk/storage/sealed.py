@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from ..errors import FrameError, InvalidKey
 from ..wire import frame
 
-__all__ = ["TAG", "cipher", "decrypt", "derived", "encrypt", "nonce_of", "parse", "seal", "unseal"]
+__all__ = ["TAG", "cipher", "decrypt", "derived", "encrypt", "nonce_of", "parse", "seal", "secret_of", "unseal"]
 
 TAG = 16
 """Bytes that sealing adds."""
@@ -133,7 +133,7 @@ def unseal(data: bytes, got: frame.Frame, passphrase: str | bytes) -> bytes:
 
 def cipher(passphrase: str | bytes, header: Mapping[str, Any]) -> AESGCM:
     """Return the cipher of a passphrase by the fields of a header that was checked; raises as :func:`unseal`."""
-    secret = _secret(passphrase)
+    secret = secret_of(passphrase)
     try:
         return AESGCM(_derive(secret, header))
     except MemoryError:
@@ -213,7 +213,19 @@ def derived(secret: bytes, info: bytes, salt: bytes | None = None) -> bytes:
     return HKDF(hashes.SHA256(), 32, salt, info).derive(secret)
 
 
-def _secret(passphrase: str | bytes) -> bytes:
+def secret_of(passphrase: str | bytes) -> bytes:
+    """Return a passphrase as bytes: a text as UTF-8, in the normal form C.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is neither str nor bytes, is empty, or holds a lone surrogate.
+
+    Examples
+    --------
+    >>> secret_of("p")
+    b'p'
+    """
     if isinstance(passphrase, str):
         try:
             secret = unicodedata.normalize("NFC", passphrase).encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import ipaddress
 import os
@@ -10,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes, padding, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ...errors import InvalidKey
@@ -20,6 +24,9 @@ from ...storage import files, sealed
 __all__ = ["Identity", "make_certificate", "only_certificate"]
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_ROUNDS = 600_000
+_PBES2, _PBKDF2 = bytes.fromhex("06092a864886f70d01050d"), bytes.fromhex("06092a864886f70d01050c")
+_HMAC_SHA256, _AES256_CBC = bytes.fromhex("06082a864886f70d0209"), bytes.fromhex("060960864801650304012a")
 
 
 def make_certificate(
@@ -28,6 +35,7 @@ def make_certificate(
     *,
     addresses: tuple[str, ...] = ("localhost", "127.0.0.1"),
     days: int = 365,
+    passphrase: str | bytes | None = None,
 ) -> tuple[Path, Path]:
     """Make a party's key and self-signed certificate for mutual TLS (ECDSA on P-256).
 
@@ -41,6 +49,9 @@ def make_certificate(
         Host names and IP addresses at which the party listens.
     days : int
         Days for which the certificate is valid, 1 to 3650.
+    passphrase : str or bytes, optional
+        Encrypts the key file (PKCS #8: PBKDF2 with SHA-256, AES-256-CBC); without it whoever reads the file is this
+        party. `bluetusk certs` asks for one.
 
     Returns
     -------
@@ -51,7 +62,7 @@ def make_certificate(
     Raises
     ------
     ValueError
-        If the name has other characters or more than 63, or `days` is out of range.
+        If the name has other characters or more than 63, `days` is out of range, or `passphrase` is empty.
     FileExistsError
         If one of the files exists: a key is never overwritten.
 
@@ -66,6 +77,8 @@ def make_certificate(
         raise ValueError("name must be at most 63 letters, digits and hyphens: the certificate contains it")
     if not 1 <= days <= 3650:
         raise ValueError(f"days must be between 1 and 3650, not {days}")
+    if passphrase is not None:
+        sealed.secret_of(passphrase)  # a wrong one before anything is made
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     key = ec.generate_private_key(ec.SECP256R1())
@@ -86,9 +99,10 @@ def make_certificate(
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         .sign(key, hashes.SHA256())
     )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    form = serialization.Encoding.PEM if passphrase is None else serialization.Encoding.DER
+    private = key.private_bytes(form, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    if passphrase is not None:
+        private = _under(passphrase, private)
     paths = folder / f"{name}.key.pem", folder / f"{name}.cert.pem"
     for path in paths:
         if path.exists():
@@ -98,6 +112,29 @@ def make_certificate(
     ):
         files.write(path, data, mode=mode)
     return paths
+
+
+def _under(passphrase: str | bytes, der: bytes) -> bytes:
+    """Return a key as PEM, encrypted by PBES2 (RFC 8018); `cryptography` writes that with 2048 rounds only."""
+    salt, nonce, secret = os.urandom(16), os.urandom(16), sealed.secret_of(passphrase)
+    padded = padding.PKCS7(128).padder()
+    encryptor = Cipher(
+        algorithms.AES256(PBKDF2HMAC(hashes.SHA256(), 32, salt, _ROUNDS).derive(secret)), modes.CBC(nonce)
+    ).encryptor()
+    data = encryptor.update(padded.update(der) + padded.finalize()) + encryptor.finalize()
+    rounds = _der(0x02, _ROUNDS.to_bytes(3, "big"))
+    stretched = _der(0x30, _PBKDF2, _der(0x30, _der(0x04, salt), rounds, _der(0x30, _HMAC_SHA256, _der(0x05))))
+    algorithm = _der(0x30, _PBES2, _der(0x30, stretched, _der(0x30, _AES256_CBC, _der(0x04, nonce))))
+    text = base64.encodebytes(_der(0x30, algorithm, _der(0x04, data))).replace(b"\n", b"")
+    lines = [text[at : at + 64] for at in range(0, len(text), 64)]
+    return b"\n".join([b"-----BEGIN ENCRYPTED PRIVATE KEY-----", *lines, b"-----END ENCRYPTED PRIVATE KEY-----", b""])
+
+
+def _der(tag: int, *parts: bytes) -> bytes:
+    body = b"".join(parts)
+    size = len(body).to_bytes(2, "big")
+    length = size[1:] if len(body) < 0x80 else b"\x82" + size if len(body) > 0xFF else b"\x81" + size[1:]
+    return bytes([tag]) + length + body
 
 
 def _general_name(address: str) -> x509.GeneralName:
@@ -138,7 +175,7 @@ class Identity:
     Attributes
     ----------
     certificate, key : bytes
-        This party's certificate and key, as PEM. The repr shows neither.
+        This party's certificate and key, as PEM; the key is not encrypted here. The repr shows neither.
     peer_certificate : bytes
         The peer's certificate, as PEM.
     peer_name : str
@@ -168,7 +205,12 @@ class Identity:
 
     @classmethod
     def load(
-        cls, certificate: str | os.PathLike[str], key: str | os.PathLike[str], peer_certificate: str | os.PathLike[str]
+        cls,
+        certificate: str | os.PathLike[str],
+        key: str | os.PathLike[str],
+        peer_certificate: str | os.PathLike[str],
+        *,
+        passphrase: str | bytes | None = None,
     ) -> Identity:
         """Read the three files; check that key and certificate match and that both certificates are valid now.
 
@@ -176,6 +218,8 @@ class Identity:
         ----------
         certificate, key, peer_certificate : path-like
             PEM files.
+        passphrase : str or bytes, optional
+            Of the key, if its file is encrypted; not used if it is not.
 
         Returns
         -------
@@ -184,8 +228,8 @@ class Identity:
         Raises
         ------
         InvalidKey
-            If a file is not a PEM certificate or an unencrypted PEM key, the key is not the certificate's, or a
-            certificate is not valid now.
+            If a file is not a PEM certificate or a PEM key, the passphrase is missing or wrong, the key is not the
+            certificate's, or a certificate is not valid now.
 
         Examples
         --------
@@ -201,17 +245,17 @@ class Identity:
         secret = Path(key).read_bytes()
         for what, pem in (("this party's", mine), ("the peer's", peer)):
             _check_dates(only_certificate(pem), what)
-        try:
-            private = serialization.load_pem_private_key(secret, None)
-        except (ValueError, TypeError):
-            raise InvalidKey(f"{os.fspath(key)} is not an unencrypted PEM key: give that of `bluetusk certs`") from None
+        private = _opened(secret, os.fspath(key), passphrase)
         own = x509.load_pem_x509_certificate(mine)
         if own.public_key() != private.public_key():
             raise InvalidKey(f"{os.fspath(key)} is not the key of {os.fspath(certificate)}")
         names = x509.load_pem_x509_certificate(peer).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         if not names:
             raise InvalidKey(f"{os.fspath(peer_certificate)} does not name a party: have the peer run `bluetusk certs`")
-        return cls(mine, secret, peer, str(names[0].value))
+        plain = private.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return cls(mine, plain, peer, str(names[0].value))
 
     def state_key(self) -> bytes:
         """Return the key that encrypts this party's state on disk; it is derived from the private key.
@@ -234,6 +278,22 @@ class Identity:
             serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         return sealed.derived(der, b"bluetusk party state")
+
+
+def _opened(pem: bytes, path: str, passphrase: str | bytes | None) -> PrivateKeyTypes:
+    """Return the key of a PEM file."""
+    locked = b"ENCRYPTED" in pem
+    if locked and passphrase is None:
+        raise InvalidKey(f"{path} is encrypted: set the environment variable BLUETUSK_PASSPHRASE to its passphrase")
+    secret = sealed.secret_of(passphrase) if locked and passphrase is not None else None
+    try:
+        return serialization.load_pem_private_key(pem, secret)
+    except (ValueError, TypeError):
+        raise InvalidKey(
+            f"{path} does not open under this passphrase: give that of `bluetusk certs`, or restore the file"
+            if locked
+            else f"{path} is not a PEM key: give that of `bluetusk certs`"
+        ) from None
 
 
 def _check_dates(certificate: x509.Certificate, what: str) -> None:

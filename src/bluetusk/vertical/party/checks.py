@@ -38,8 +38,8 @@ def check_rows(config: Config, rows: Rows) -> None:
     Raises
     ------
     ValueError
-        If an id is missing or repeated, the table has too few rows for the settings, too few or too many columns, a
-        column's name is too long, or the labels are all equal. The error names file, column and setting.
+        If an id is missing or repeated, the table has too few rows or events for the settings, too few or too many
+        columns, a column's name is too long, or the labels are all equal. The error names file, column and setting.
     TypeError
         If an id is neither str nor int.
     """
@@ -66,6 +66,11 @@ def check_rows(config: Config, rows: Rows) -> None:
             )
     if rows.labels is not None and not 0 < rows.labels.sum() < count:
         raise ValueError(f"{data.file}: the column {data.label!r} holds only one label: both 0 and 1 are needed")
+    if rows.labels is not None and int(rows.labels.sum()) < model.min_total_events:
+        raise ValueError(
+            f"{data.file} has {int(rows.labels.sum())} events, fewer than model.min_total_events = "
+            f"{model.min_total_events}: give more rows, or lower it at both"
+        )
     get_num_threads()  # a wrong BLUETUSK_NUM_THREADS
     needed = {"private_set_intersection": "openmined-psi"} | ({"sklearn": "scikit-learn"} if guest else {})
     needed |= {"matplotlib": "matplotlib"} if guest else {}

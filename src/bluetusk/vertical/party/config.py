@@ -12,7 +12,7 @@ from ...paillier.validate import KEY_BITS
 from ..base import check_role
 from ..tables.cells import number_reader
 
-__all__ = ["Config", "Data", "Evidence", "Model"]
+__all__ = ["Config", "Data", "Evidence", "Model", "evidence_of", "made_from"]
 
 T = TypeVar("T")
 
@@ -26,9 +26,12 @@ class Model:
     key_size: int = 3072
     test_share: float = 0.3
     seed: int = 0
-    min_intersection: int = 1000
+    min_intersection: int = 500
+    min_total_events: int = 100
     max_bins: int = 10
-    min_rows: int = 100
+    min_rows: int = 50
+    min_events: int = 5
+    min_others: int = 5
     min_iv: float = 0.0
     epochs: int | None = None  # None: the default of LogisticRegression for the number of rows; 0: no regression
     batch_size: int | None = None
@@ -39,15 +42,18 @@ class Model:
     depth: int = 3
     tree_rate: float = 0.4
     tree_bins: int = 32
-    min_bucket_rows: int = 10
+    min_bucket_rows: int = 50
 
     def __post_init__(self) -> None:
         ranges = {
             "test_share": (0.01, 0.9),
             "seed": (0, 2**32 - 1),
             "min_intersection": (1, 2**40),
+            "min_total_events": (0, 2**40),
             "max_bins": (2, 255),
             "min_rows": (1, 2**40),
+            "min_events": (0, 2**40),
+            "min_others": (0, 2**40),
             "min_iv": (0.0, 100.0),
             "epochs": (0, 1000),
             "batch_size": (1, 65536),
@@ -147,6 +153,7 @@ class Config:
     data : Data
     model : Model
     evidence : Evidence or None
+        None only where the file says ``evidence = "none"``.
     """
 
     role: str
@@ -197,9 +204,7 @@ class Config:
             more = {
                 "data": data,
                 "model": made_from(Model, sections["model"] or {}, "model."),
-                "evidence": None
-                if sections["evidence"] is None
-                else made_from(Evidence, sections["evidence"], "evidence."),
+                "evidence": evidence_of(sections["evidence"]),
             }
             config = made_from(cls, given, "", more)
             config._check()
@@ -241,6 +246,16 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "tuple[str, ...]": list,
     "tuple[str, ...] | None": list,
 }
+
+
+def evidence_of(section: Any) -> Evidence | None:
+    """Return the section [evidence] of a file, None if the file says "none"; ValueError if it is missing."""
+    if section is None:
+        raise ValueError(
+            "the section [evidence] is missing: it names the policy, the log and the identity. To let the peer do "
+            'everything, unlogged, write evidence = "none" above the sections'
+        )
+    return None if section == "none" else made_from(Evidence, section, "evidence.")
 
 
 def made_from(kind: type[T], given: Any, where: str, more: dict[str, Any] | None = None) -> T:

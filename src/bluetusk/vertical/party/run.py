@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...evidence import Guard, Log, Meter, Recorder, fingerprint, read_public_key
 from ...evidence import Identity as Signer
+from ...evidence.summary import learned, learned_line
 from ...storage import files
 from ...tasks import BOOSTING, LOGISTIC
 from ..evaluation.metrics import auc, auc_interval, ks, ks_interval
@@ -86,7 +87,8 @@ def _run_held(
     listening: Callable[[str], None] | None,
 ) -> dict[str, Any]:
     """Run one party after its files have passed their checks and its output is reserved."""
-    identity = Identity.load(config.certificate, config.key, config.peer_certificate)
+    secret = os.environ.get(PASSPHRASE) or None
+    identity = Identity.load(config.certificate, config.key, config.peer_certificate, passphrase=secret)
     splits = Splits(config.splits, identity.state_key(), pair=_pair(config, identity))
     recorder = peer_key = None
     if config.evidence is not None:
@@ -122,6 +124,7 @@ def _run_held(
                 result["recovery"] = party.recovery()
                 if recorder is not None and peer_key is not None:
                     result["evidence"] = _proved(config, recorder, peer_key)
+                    result["learned"] = learned(recorder.meter.snapshot().values())
                 _write(config, outcome, folder)
                 if alone is not None:
                     _report(config, outcome, result, alone, folder)
@@ -172,6 +175,7 @@ def recorder_of(config: Config, identity: Identity) -> tuple[Recorder, bytes]:
         me=config.role,
         peers={peer: fingerprint(identity.peer_certificate)},
         guard=guard,
+        resumed=True,
     )
     return recorder, read_public_key(given.peer_key)
 
@@ -254,6 +258,8 @@ def _report(config: Config, outcome: Outcome, result: dict[str, Any], alone: NDA
         "seconds": f"{sum(stage['seconds'] for stage in stages):.0f}",
         "bytes sent, received": f"{result['bytes']['sent']:,}, {result['bytes']['received']:,}",
     }
+    if "learned" in result:
+        facts["learned"] = learned_line("this party", result["learned"])
     write_report(
         output / "report.html",
         y[test],
