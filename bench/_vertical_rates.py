@@ -42,6 +42,10 @@ from bluetusk.vertical.evaluation.metrics import auc
 RATES = (0.005, 0.01, 0.03, 0.2)
 CUT = 5  # the bank's columns come first
 COMMON = {"n_estimators": 10, "max_depth": 3, "learning_rate": 0.3, "max_bins": 32}
+LIFTED = {
+    "first_tree_local": False,
+    **{"min_samples_leaf": 20, "min_bucket_rows": 10, "min_events": 0, "min_others": 0},
+}
 BEFORE = {"reg_lambda": 0.0, "min_child_weight": 1e-3}
 XGBOOST = {
     "n_estimators": 10,
@@ -148,6 +152,8 @@ def plainly() -> Iterator[None]:
     """Let the protocol run as it is, with plain pairs (g, h) in place of ciphertexts: the same trees, to the bit."""
     with (
         mock.patch.object(_boosting_guest, "ephemeral_key", return_value=Plain()),
+        mock.patch.object(_boosting_guest, "key_parts", return_value=[b"no key", b"no proof"]),
+        mock.patch.object(_boosting_host, "peer_key", return_value=Plain()),
         mock.patch.multiple(_boosting_host, PublicKey=Plain, histograms=_histograms, left_sums=_left_sums),
         mock.patch.multiple(Layout, encrypted=_encrypted, received=_received, closed=_closed, unpacked=_unpacked),
     ):
@@ -180,9 +186,8 @@ def together(guest: Callable[[], Any], host: Callable[[], Any]) -> Any:
 
 def trained(x: Floats, y: Any, test: Floats, **params: Any) -> tuple[Floats, list[bytes]]:
     """Train jointly; return the scores of the test rows, and both halves of the model."""
-    guest, host = (
-        bt.vertical.GradientBoosting(role, key_size=2048, threads=1, **COMMON, **params) for role in ("guest", "host")
-    )
+    params = {**COMMON, **LIFTED, **params}
+    guest, host = (bt.vertical.GradientBoosting(role, key_size=2048, threads=1, **params) for role in ("guest", "host"))
     a, b = bt.vertical.local_links(seconds=120)
     together(lambda: guest.fit(x[:, :CUT], y, link=a), lambda: host.fit(x[:, CUT:], link=b))
     a, b = bt.vertical.local_links(seconds=120)
