@@ -141,7 +141,7 @@ def test_each_node_of_the_last_level_tells_as_many(priv):
 
 @pytest.mark.parametrize("value", [3, 1 << 2040], ids=["honest", "huge"])
 def test_what_fills_the_room_is_random_whatever_is_encrypted(priv, value):
-    """By Kolmogorov's distance of opened plaintexts from uniform, by the root of their number: above 2.7 once in 10^6."""
+    """Kolmogorov's distance of opened plaintexts from uniform, by the root of their number: above 2.7 once in 10^6."""
     layout, count, n = Layout(100, 24), 80, int(priv.public_key.n)
     plan = bt.FixedPoint.integers(1, max_weight=1)
     c = encrypt_integers(priv, np.array([value], object), plan, frac=0, bound=1 << 2041)
