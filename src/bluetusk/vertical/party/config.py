@@ -39,7 +39,7 @@ class Model:
     depth: int = 3
     tree_rate: float = 0.4
     tree_bins: int = 32
-    min_bucket_rows: int = 10
+    min_bucket_rows: int = 50
 
     def __post_init__(self) -> None:
         ranges = {
