@@ -35,11 +35,15 @@ def together(acts):
     return results
 
 
+LIFTED = {"first_tree_local": False, "min_samples_leaf": 20, "min_bucket_rows": 10, "min_events": 0, "min_others": 0}
+"""Toys are too small for the defaults, which tests/attacks/test_boosting_views.py and test_minima.py try."""
+
+
 class Parties:
     """A guest and its hosts, and the links between them."""
 
     def __init__(self, hosts=1, **params):
-        params = {"key_size": 2048, "threads": 1, **params}
+        params = {"key_size": 2048, "threads": 1, **LIFTED, **params}
         self.all = [
             bt.vertical.GradientBoosting(role="guest" if k == 0 else "host", **params) for k in range(hosts + 1)
         ]

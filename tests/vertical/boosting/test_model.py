@@ -217,7 +217,7 @@ def test_other_calls_are_refused(fitted):
 def test_a_real_key_of_its_own(toy, together):
     """Without the shared key: a guest makes one, of the size that was asked for."""
     tables, y = toy(40, [1, 1])
-    p = {"n_estimators": 1, "max_depth": 1, "key_size": 2048, "min_samples_leaf": 5}
+    p = {"n_estimators": 1, "max_depth": 1, "key_size": 2048, "min_samples_leaf": 5, "first_tree_local": False}
     guest, host = (bt.vertical.GradientBoosting(role=role, **p) for role in ("guest", "host"))
     a, b = bt.vertical.local_links()
     together([lambda: guest.fit(tables[0], y, link=a), lambda: host.fit(tables[1], link=b)])

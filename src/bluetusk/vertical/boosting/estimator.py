@@ -163,12 +163,14 @@ class GradientBoosting(Estimator):
         max_bins: int = 32,
         reg_lambda: float = 1.0,
         min_child_weight: float = 3.0,
-        min_samples_leaf: int = 20,
-        min_bucket_rows: int = 10,
+        min_samples_leaf: int = 50,
+        min_bucket_rows: int = 50,
+        min_events: int = 5,
+        min_others: int = 5,
         min_gain: float = 1e-6,
         subsample: float = 1.0,
         base_score: float | None = None,
-        first_tree_local: bool = False,
+        first_tree_local: bool = True,
         share_gain: bool = False,
         frac_bits: int = 24,
         categorical: Collection[str] = (),
@@ -179,7 +181,8 @@ class GradientBoosting(Estimator):
         self.role = role
         self.n_estimators, self.max_depth, self.learning_rate = n_estimators, max_depth, learning_rate
         self.max_bins, self.reg_lambda, self.min_child_weight = max_bins, reg_lambda, min_child_weight
-        self.min_samples_leaf, self.min_bucket_rows, self.min_gain = min_samples_leaf, min_bucket_rows, min_gain
+        self.min_samples_leaf, self.min_bucket_rows = min_samples_leaf, min_bucket_rows
+        self.min_events, self.min_others, self.min_gain = min_events, min_others, min_gain
         self.subsample, self.base_score = subsample, base_score
         self.first_tree_local, self.share_gain = first_tree_local, share_gain
         self.frac_bits, self.categorical = frac_bits, categorical
@@ -271,6 +274,17 @@ class GradientBoosting(Estimator):
             tell(findings)
             job = GuestJob(settings, table, labels, names, len(peers))
         self._drive(job, peers, keeper, progress)
+        if (
+            role == "guest"
+            and settings.first_tree_local
+            and settings.n_estimators > 1
+            and (job.half.party[0] < 0).all()
+        ):
+            findings.append(
+                "the first tree has no split: no column of this party helps alone. The gradients that hosts summed for "
+                "the second one have two values, one for each label"
+            )
+            tell(findings[-1:])
         self._fitted, self._half, self.columns_ = settings, job.half, names
         self.categories_, self.profile_ = categories, given.profile()
         self._parties, self.findings_ = [link.peer for link in peers], findings

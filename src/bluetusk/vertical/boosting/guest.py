@@ -22,7 +22,7 @@ from ..protocol.state import inputs_of, state_of
 from .arrays import described, joined, parted
 from .buckets import Allowed, Buckets, Cuts, counted, offered
 from .model import TYPES, Half, Settings, bits_from, extended, probabilities
-from .sums import Layout, gains, plain_sums
+from .sums import Layout, gains, least_of_class, plain_sums
 
 __all__ = ["GuestJob"]
 
@@ -70,6 +70,8 @@ class GuestJob:
         self.settings, self.labels, self.names = settings, labels, names
         self.buckets = Buckets.of(table, settings.max_bins)
         self.codes = self.buckets.codes(table)
+        if settings.first_tree_local and not table.shape[1]:
+            raise ValueError("X has no column to grow the first tree from: set first_tree_local=False at all parties")
         rows = len(labels)
         if rows << settings.frac_bits >= 1 << 53:
             raise ValueError(f"sums of {rows} rows at frac_bits={settings.frac_bits} exceed 53 bits: lower frac_bits")
@@ -132,6 +134,10 @@ class GuestJob:
                 self.names,
                 rows,
                 min_rows=self.settings.min_samples_leaf,
+                min_events=self.settings.min_events,
+                min_others=self.settings.min_others,
+                trees=self.settings.n_estimators,
+                depth=self.settings.max_depth,
                 key_bits=self.settings.key_size,
             )
         priv = ephemeral_key(self.settings.key_size)
@@ -198,6 +204,8 @@ class GuestJob:
         s = self.settings
         totals = {place: self._total(tree, place) for place in active}
         mine = [self._own(tree, place) for place in active]
+        # a host sees the sides of its own splits; those of others only if a level of splits follows
+        seen = [bool(peers) and 2 * active[-1] + 2 < s.places // 2] + [True] * len(peers)
         sums = [[(g, h) for _, g, h in mine]]
         sums += [self._candidates(link, len(active)) for link in peers]
         wanted: list[list[tuple[int, Ints, float]]] = [[] for _ in peers]
@@ -208,6 +216,10 @@ class GuestJob:
                 if (theirs[k][1] > totals[place][1]).any():
                     raise ProtocolAbort("the sum of a split exceeds the sum of its node", party=peers[party - 1].peer)
                 found = gains(*theirs[k], totals[place], s)
+                if seen[party]:
+                    better = np.flatnonzero(found > best)
+                    cuts = None if party else mine[k][0]
+                    found[better[~self._enough(tree, place, cuts, *theirs[k], better)]] = -np.inf
                 top = float(found.max()) if len(found) else -np.inf
                 if top > best:  # of equal ones the first party's; within a party all, for it to choose among
                     best, owner, tied = top, party, np.flatnonzero(found == top)
@@ -245,6 +257,27 @@ class GuestJob:
         _, (cuts,) = offered(counts[None], everything, least=1, leaf=self.settings.min_samples_leaf)
         return cuts, plain_sums(tree.g[at], codes, width, cuts), plain_sums(tree.h[at], codes, width, cuts)
 
+    def _enough(self, tree: _Growth, place: int, cuts: Cuts | None, g: Ints, h: Ints, chosen: Ints) -> Bools:
+        """Return which of the chosen splits leave `min_events` and `min_others` on both sides.
+
+        Of this party's own splits, `cuts`, the rows are known; of a host's, None, only the sums g and h on the left.
+        """
+        s, enough = self.settings, np.ones(len(chosen), np.bool_)
+        at = np.flatnonzero(tree.sampled & (tree.where == place))
+        unit, events, totals = 2.0**-s.frac_bits, self.labels[at], self._total(tree, place)
+        for member, sign, least in ((events, -unit, s.min_events), (~events, unit, s.min_others)):
+            if not least or not len(chosen):
+                continue
+            if cuts is not None:
+                left = plain_sums(member.astype(np.int64), self.codes[at], self.buckets.count + 1, cuts)[chosen]
+                fewest = np.minimum(left, int(member.sum()) - left).astype(np.float64)
+            else:
+                both_g, both_h = (np.r_[v[chosen], t - v[chosen]] for v, t in zip((g, h), totals, strict=True))
+                found = least_of_class(member, sign * tree.g[at], unit * tree.h[at], sign * both_g, unit * both_h)
+                fewest = found.reshape(2, -1).min(axis=0)
+            enough &= fewest > least - 0.99  # counts are whole, and bounds at most 0.01 too high
+        return enough
+
     def _candidates(self, link: Link, places: int) -> list[tuple[Ints, Ints]]:
         """Receive and open the sums of a host's splits, place by place."""
         assert self.priv is not None
@@ -259,6 +292,7 @@ class GuestJob:
                 raise FrameError("the host offered no splits but sent sums")
             return [(np.zeros(0, np.int64), np.zeros(0, np.int64)) for _ in counts]
         g, h = self.layout.unpacked(self.priv, message.parts[0], total, link.peer)
+        link.count("sums_learned", 2 * total)
         ends = np.cumsum(counts)[:-1]
         return list(zip(np.split(g, ends), np.split(h, ends), strict=True))
 
@@ -285,6 +319,7 @@ class GuestJob:
         rows = {place: np.flatnonzero(tree.where == place) for place in opened}
         message = link.receive("partition", parts=1)
         bits = bits_from(message.parts[0], sum(map(len, rows.values())))
+        link.count("bits_learned", len(bits))
         for place, chosen in opened.items():
             here = rows[place]
             left, bits = bits[: len(here)], bits[len(here) :]

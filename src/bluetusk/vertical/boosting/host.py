@@ -63,6 +63,8 @@ class HostJob:
         self.settings, self.names = settings, names
         self.buckets = Buckets.of(table, settings.max_bins)
         self.codes = self.buckets.codes(table)
+        # of a column with missing values one more: between these and all others
+        self.cuts = sum(map(len, self.buckets.edges)) + int(np.isnan(table).any(axis=0).sum())
         self.layout = Layout(len(table), settings.frac_bits)
         self.pub: PublicKey | None = None
         self.half = Half.empty(0, settings.places, 1)
@@ -121,7 +123,18 @@ class HostJob:
             raise ProtocolAbort(f"the guest's key has {pub.bits} bits, not {self.settings.key_size}", party=link.peer)
         if not self.layout.slots(pub).count:
             raise ProtocolAbort(f"sums of {rows} rows need a key_size above {pub.bits}", party=link.peer)
-        link.authorise(BOOSTING.purpose, self.names, rows, min_rows=self.settings.min_bucket_rows, key_bits=pub.bits)
+        link.authorise(
+            BOOSTING.purpose,
+            self.names,
+            rows,
+            min_rows=self.settings.min_bucket_rows,
+            min_events=self.settings.min_events,
+            min_others=self.settings.min_others,
+            trees=self.settings.n_estimators,
+            depth=self.settings.max_depth,
+            cuts=self.cuts,
+            key_bits=pub.bits,
+        )
         link.send("ready", {"rows": rows})
         link.count("rows", rows)
         self.pub = pub
@@ -131,7 +144,7 @@ class HostJob:
         split: list[int] = []
         for depth in range(self.settings.max_depth):
             message = link.receive("level", ["active", "split"], parts=1)
-            self._move(tree, depth, message.fields, message.parts[0], split)
+            link.count("bits_learned", self._move(tree, depth, message.fields, message.parts[0], split))
             if not tree.active:
                 break
             cuts, orders = self._offered(link, tree)
@@ -160,8 +173,12 @@ class HostJob:
 
     def _move(
         self, tree: _Growth, depth: int, fields: dict[str, object], part: bytes | memoryview, mine: list[int]
-    ) -> None:
-        """Receive the rows' places after the level above, and the places that may be split at this level."""
+    ) -> int:
+        """Receive the rows' places after the level above, and the places that may be split at this level.
+
+        Return how many bits they tell at most: of each place of the level above whether it was split, of each row there
+        its side. This party knows both where the split was its own. Which places may be split follows from their sizes.
+        """
         first = (1 << depth) - 1
         active = field(fields, "active", list, high=first + 1, items=int)
         split = field(fields, "split", list, high=first + 1, items=int)
@@ -174,8 +191,10 @@ class HostJob:
             raise FrameError("a place that was split here is missing")
         above = np.flatnonzero(np.isin(tree.where, split))
         left = bits_from(part, len(above))
+        told = len(set(tree.active) - set(mine)) + int((~np.isin(tree.where[above], mine)).sum())
         tree.where[above] = 2 * tree.where[above] + np.where(left, 1, 2)
         tree.active = active
+        return told
 
     def _offered(self, link: Link, tree: _Growth) -> tuple[dict[int, Cuts], dict[int, Ints]]:
         """Send the sums of every split of every place, in a separate random order for each place."""
@@ -219,6 +238,10 @@ class HostJob:
         if not np.isfinite(gains).all():
             raise FrameError("a gain is not a finite number")
         bits: list[NDArray[np.bool_]] = []
+        # of each place a list of handles and its end, in the code of so many words
+        chosen = dict(zip(places, numbers, strict=True))
+        learned = sum((chosen.get(place, 0) + 1) * len(orders[place]).bit_length() for place in tree.active)
+        link.count("bits_learned", learned + 64 * told)
         for k, (place, count) in enumerate(zip(places, numbers, strict=True)):
             mine, handles = handles[:count], handles[count:]
             if mine.max() >= len(orders[place]):

@@ -22,10 +22,13 @@ from .arrays import described, joined, parted
 
 __all__ = ["TYPES", "Half", "Settings", "bits_from", "extended", "probabilities"]
 
-"""The name of the training in messages, in states, and as the purpose that a policy grants."""
+_COMMON = (
+    *("n_estimators", "max_depth", "min_samples_leaf", "min_events", "min_others", "subsample", "first_tree_local"),
+    "share_gain",
+)
+_LATER = ("min_events", "min_others")
+"""Settings that earlier models do not have: none held when those were trained."""
 
-
-_COMMON = ("n_estimators", "max_depth", "min_samples_leaf", "subsample", "first_tree_local", "share_gain")
 TYPES = {
     "party": "<i2",
     "feature": "<i4",
@@ -50,6 +53,8 @@ class Settings:
     min_child_weight: float
     min_samples_leaf: int
     min_bucket_rows: int
+    min_events: int
+    min_others: int
     min_gain: float
     subsample: float
     base_score: float | None
@@ -66,6 +71,8 @@ class Settings:
             ("max_bins", 2, 255),
             ("min_samples_leaf", 1, 1 << 40),
             ("min_bucket_rows", 1, 1 << 40),
+            ("min_events", 0, 1 << 40),
+            ("min_others", 0, 1 << 40),
             ("frac_bits", 8, 30),
             ("key_size", 2048, 4096),
             ("random_state", 0, (1 << 63) - 1),
@@ -111,7 +118,8 @@ class Settings:
         """Read what :meth:`to_fields` made; FrameError if it is malformed."""
         names = [item.name for item in fields(cls)]
         optional = ("base_score", "random_state")
-        check_fields(given, [name for name in names if name not in optional], optional)
+        check_fields(given, [name for name in names if name not in optional + _LATER], optional + _LATER)
+        given = dict.fromkeys(_LATER, 0) | given
         try:
             values = {k: float.fromhex(v) if isinstance(v, str) else v for k, v in given.items()}
             return cls(**{name: values.get(name) for name in names})  # type: ignore[arg-type]

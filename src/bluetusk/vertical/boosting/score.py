@@ -47,8 +47,9 @@ class GuestWalk(_Walk):
         """Walk all rows down all trees."""
         rows, half = len(self.table), self.half
         for number, link in enumerate(links):
-            link.authorise(BOOSTING_SCORES.purpose, self.names, rows)
-            link.send("offer", {"rows": rows, "model": half.digests[number].tobytes()})
+            model = half.digests[number].tobytes()
+            link.authorise(BOOSTING_SCORES.purpose, self.names, rows, model=model)
+            link.send("offer", {"rows": rows, "model": model})
         for link in links:
             if field(link.receive("ready", ["rows"], parts=0).fields, "rows", int) != rows:
                 raise ProtocolAbort("the parties have different numbers of rows: align them first", party=link.peer)
@@ -81,6 +82,7 @@ class GuestWalk(_Walk):
             return
         sizes = [int((where[tree] == place).sum()) for tree, place in places]
         bits = bits_from(link.receive("answer", parts=1).parts[0], sum(sizes))
+        link.count("bits_learned", len(bits))
         for (tree, place), piece in zip(places, np.split(bits, np.cumsum(sizes)[:-1]), strict=True):
             self._go(where, tree, place, piece)
 
@@ -98,14 +100,14 @@ class HostWalk(_Walk):
         """Answer for all trees."""
         (link,) = links
         rows, half, places = len(self.table), self.half, self.settings.places
-        message = link.receive("offer", ["rows", "model"], parts=0)
-        if field(message.fields, "model", bytes, length=32) != half.digests[0].tobytes():
+        message, model = link.receive("offer", ["rows", "model"], parts=0), half.digests[0].tobytes()
+        if field(message.fields, "model", bytes, length=32) != model:
             raise ProtocolAbort(
                 "the halves are of different models: load those that were trained together", party=link.peer
             )
         if field(message.fields, "rows", int) != rows:
             raise ProtocolAbort("the parties have different numbers of rows: align them first", party=link.peer)
-        link.authorise(BOOSTING_SCORES.purpose, self.names, rows)
+        link.authorise(BOOSTING_SCORES.purpose, self.names, rows, model=model)
         link.send("ready", {"rows": rows})
         link.count("rows", rows)
         each, revealed = -(-rows // 8), 0
@@ -116,6 +118,9 @@ class HostWalk(_Walk):
             keys = array_from(message.parts[0], "<u4", (count,)).astype(np.int64)
             if (np.diff(keys) <= 0).any() or len(message.parts[1]) != count * each:
                 raise FrameError("the requested splits are not in order, or their rows do not match")
+            # of each own split whether rows reach it, and then which; all rows reach a root
+            own = int((half.feature[:, first:end] >= 0).sum()) if depth else 0
+            link.count("bits_learned", own + (rows * count if depth else 0))
             if not count:
                 continue
             seen: dict[int, NDArray[np.bool_]] = {}

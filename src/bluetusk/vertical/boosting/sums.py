@@ -3,28 +3,32 @@
 Both are fixed-point numbers of f fractional bits, g in [-1, 1] and h in [0, 1/4]. A row is the integer g 2^w + h, where
 w bits hold the sum of h over all rows. So a sum of rows has h in its low w bits and g above them, and one product of
 ciphertexts adds both.
+
+What the guest encrypts is what it says only if it follows the protocol. :meth:`Layout.closed` limits what another guest
+can open, whatever it encrypted.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._numeric import Floats, Ints
+from ..._numeric import Bools, Floats, Ints
 from ...encoding import FixedPoint
-from ...errors import DecryptionError, ProtocolAbort
+from ...errors import ProtocolAbort
 from ...paillier.array import CipherArray, concatenate, encrypt_integers
 from ...paillier.keys import PrivateKey, PublicKey
-from ...paillier.slots import Slots, mask, tightened, width_of
+from ...paillier.slots import Slots, hide, tightened, uniform, width_of
 from .buckets import Cuts
 from .model import Settings
 
-__all__ = ["Layout", "gains", "histograms", "left_sums", "plain_sums"]
+__all__ = ["Layout", "gains", "histograms", "least_of_class", "left_sums", "plain_sums"]
 
-
+_Reals = NDArray[np.floating[Any]]
 _PLAN = FixedPoint.integers(limit=1, max_weight=1)
 
 
@@ -66,7 +70,7 @@ class Layout:
 
     def slots(self, pub: PublicKey) -> Slots:
         """Return the slots of sums in a ciphertext."""
-        return Slots.fitting(pub.bits, self.slot_bits)
+        return Slots.fitting(pub.bits - 3, self.slot_bits)  # 4 idle bits and more, for the proof of closed()
 
     def packed(self, g: Ints, h: Ints) -> NDArray[Any]:
         """Return rows as Python integers."""
@@ -94,12 +98,30 @@ class Layout:
         Under suite ``djn`` the owner knows the randomness of its encryptions, and could find the rows in a sum from the
         sum's randomness. So each ciphertext is multiplied by r^n, r a fresh unit: it is then a uniform encryption of
         its plaintext.
+
+        An owner that encrypted other numbers than it declared would read more than sums: one that encrypts 2^i for row
+        i finds the rows of a sum in its bits, and a plaintext that holds few sums has room for 2000 rows. So above the
+        k sums of a plaintext a random number fills all bits that are left. Then the owner learns at most
+        ``k * slot_bits + 2`` bits from it, whatever it had encrypted:
+
+        Let v in [0, n) be the plaintext, W = 2^(k slot_bits) and M = floor(n / W), at least 16 by :meth:`slots`. It
+        opens x = v + R W mod n, with R uniform on the M - 2 values from 1. The low bits l = v mod W are k slot_bits
+        bits. Given them, x is congruent modulo W to l or, after a wrap, to l - n: at most 2 (M + 1) values. Given v, x
+        is uniform on M - 2 values. So x tells about v at most log2(2 (M + 1) / (M - 2)) < 2 bits besides l.
+
+        For an honest owner |v| < W / 2, so v + R W lies in [0, n) and never wraps: the sums stay exact.
         """
         c = concatenate(sums) if len(sums) > 1 else sums[0]
-        slots = self.slots(c.public_key)
+        pub, count = c.public_key, c.size
+        slots = self.slots(pub)
         # each is a sum of distinct rows, which bounds it more tightly than histogram and cumsum do
         packed = slots.shifted(tightened(c, self.rows * self.bound))
-        return mask(packed, None, slots.bound).to_bytes(slots.bound)
+        above: list[int] = []
+        for block in range(packed.size):
+            first = slots.width * min(slots.count, count - block * slots.count)
+            above.append((1 + uniform((pub.n >> first) - 2, 1)[0]) << first)
+        hidden = hide(packed, above)
+        return hidden.to_bytes(hidden.bound)
 
     def unpacked(self, priv: PrivateKey, part: bytes | memoryview, count: int, party: str) -> tuple[Ints, Ints]:
         """Open the sums of a frame of :meth:`closed`; return g and h of each."""
@@ -108,12 +130,12 @@ class Layout:
         c = CipherArray.from_bytes(part, pub)
         if c.shape != (slots.blocks(count),) or c.packed or c.frac:
             raise ProtocolAbort(f"the host must send sums of {count} values", party=party)
-        blocks = priv.decrypt_integers(c).tolist()
-        try:
-            sums = slots.signed(blocks, count)
-        except DecryptionError:
-            raise ProtocolAbort("a block of sums exceeds its slots", party=party) from None
-        pairs = [self.opened(value) for value in sums]
+        blocks = [int(v) % int(pub.n) for v in priv.decrypt_integers(c)]
+        for k, block in enumerate(blocks):  # leave out what the host put above the sums
+            top = 1 << (slots.width * min(slots.count, count - k * slots.count))
+            low = block % top
+            blocks[k] = low - top if 2 * low >= top else low
+        pairs = [self.opened(value) for value in slots.signed(blocks, count)]
         if any(abs(g) > self.rows << self.frac_bits for g, _ in pairs):
             raise ProtocolAbort("a sum of gradients is out of range", party=party)
         return np.array([g for g, _ in pairs], np.int64), np.array([h for _, h in pairs], np.int64)
@@ -151,6 +173,52 @@ def plain_sums(values: Ints, codes: NDArray[np.uint8], width: int, cuts: Cuts) -
     table = np.bincount(flat.reshape(-1), weights=weights, minlength=features * width).reshape(features, width)
     below = table[:, :-1].cumsum(axis=1)[cuts.feature, cuts.cut]
     return (below + np.where(cuts.missing_left, table[cuts.feature, -1], 0.0)).astype(np.int64)
+
+
+_ANCHORS = np.linspace(0.0, 1.0, 9)
+
+
+def least_of_class(member: Bools, d: _Reals, h: _Reals, left_d: _Reals, left_h: _Reals) -> Floats:
+    """Return how many rows of a class lie left of each split at least, as far as its two sums tell.
+
+    Before a host has sent the rows of a split, the guest knows only the sums of g and h on its left. They bound the
+    rows of a class there: with m_i = 1 for a row of the class and 0 for another, and e_i = a d_i + b h_i - m_i for any
+    numbers a and b,
+
+        sum_left m_i  =  a sum_left d_i + b sum_left h_i - sum_left e_i
+                     >=  a sum_left d_i + b sum_left h_i - sum_node max(0, e_i).
+
+    The best a and b of this linear program have two rows with e_i = 0. Tried are those for a row of the class and one
+    of the others, each at 9 quantiles of its probability.
+
+    Parameters
+    ----------
+    member : ndarray of bool, shape (rows,)
+        Which rows of the node are of the class.
+    d, h : ndarray of float64, shape (rows,)
+        By row the class, 1 or 0, less its probability p, and p (1 - p).
+    left_d, left_h : ndarray of float64, shape (splits,)
+        Their sums on the left.
+
+    Returns
+    -------
+    ndarray of float64, shape (splits,)
+        Bounds, which may exceed the truth by rounding, less than 0.01.
+
+    Examples
+    --------
+    >>> member = np.arange(20) < 10
+    >>> d, h = member - 0.5, np.full(20, 0.25)
+    >>> least_of_class(member, d, h, np.array([1.5]), np.array([1.75])).tolist()  # 5 rows of the class, 2 others
+    [5.0]
+    """
+    best, p = np.zeros(len(left_d)), member - d
+    anchors = [np.quantile(p[m] if m.any() else p, _ANCHORS) for m in (member, ~member)]
+    for one, other in itertools.product(*(np.unique(np.clip(q, 0.0, 1.0 - 1e-6)) for q in anchors)):
+        b = 1.0 / ((1.0 - one) * (1.0 + one - other))
+        a = b * (1.0 - other)
+        best = np.maximum(best, a * left_d + b * left_h - np.maximum(a * d + b * h - member, 0.0).sum())
+    return best
 
 
 def gains(g: Ints, h: Ints, total: tuple[int, int], settings: Settings) -> Floats:

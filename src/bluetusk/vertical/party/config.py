@@ -16,6 +16,9 @@ __all__ = ["Config", "Data", "Evidence", "Model", "evidence_of", "made_from"]
 
 T = TypeVar("T")
 
+REVEALED = ("coefficients", "scores", "woe")
+"""Exact forms of results, which both policies must grant."""
+
 SECTIONS = ("data", "evidence", "model")
 
 
@@ -33,6 +36,7 @@ class Model:
     min_events: int = 5
     min_others: int = 5
     min_iv: float = 0.0
+    reveal: tuple[str, ...] = ()
     epochs: int | None = None  # None: the default of LogisticRegression for the number of rows; 0: no regression
     batch_size: int | None = None
     learning_rate: float | None = None
@@ -71,6 +75,9 @@ class Model:
                 raise ValueError(f"model.{name} must be between {low:g} and {high:g}, not {value}")
         if self.key_size not in KEY_BITS:
             raise ValueError(f"model.key_size must be one of {', '.join(map(str, KEY_BITS))}, not {self.key_size}")
+        for name in self.reveal:
+            if name not in REVEALED:
+                raise ValueError(f"model.reveal names {name!r}: it may hold {', '.join(map(repr, REVEALED))}")
         if self.sigmoid not in ("linear", "cubic"):
             raise ValueError(f'model.sigmoid must be "linear" or "cubic", not {self.sigmoid!r}')
 
@@ -78,6 +85,7 @@ class Model:
         """Return the settings for a message: reals as hexadecimal text, defaults that depend on the data as ""."""
         given = {f.name: getattr(self, f.name) for f in fields(self)}
         told = {name: value.hex() if isinstance(value, float) else value for name, value in given.items()}
+        told["reveal"] = sorted(self.reveal)
         return {name: "" if value is None else value for name, value in told.items()}
 
 

@@ -270,8 +270,10 @@ def run(
         max_bins=model.max_bins,
         min_rows=model.min_rows,
         categorical=rows.categorical(config.data.categorical),
+        min_events=model.min_events,
+        min_others=model.min_others,
         key_size=model.key_size,
-        reveal=("woe",),
+        reveal=tuple(name for name in model.reveal if name == "woe"),
     )
     table = rows.matrix(order)
     y = labels[train] if labels is not None else None
@@ -283,8 +285,10 @@ def run(
     )
     kept = binning.select(model.min_iv)
     left_out = [name for name in names if name not in kept]
-    woe = binning.transform(table, columns=names)
-    woe[:, [names.index(name) for name in left_out]] = 0.0  # not dropped: their number reveals something of labels
+    x = table
+    if config.role == "guest":
+        x = binning.transform(table, columns=names)
+        x[:, [names.index(name) for name in left_out]] = 0.0  # not dropped: their number reveals something of labels
 
     logistic = LogisticRegression(
         config.role,
@@ -295,6 +299,7 @@ def run(
         sigmoid=model.sigmoid,
         random_state=key.derived(f"batches {model.seed}"),
         key_size=model.key_size,
+        reveal=tuple(name for name in model.reveal if name != "woe"),
     )
     boosting = GradientBoosting(
         role=config.role,
@@ -303,6 +308,8 @@ def run(
         learning_rate=model.tree_rate,
         max_bins=model.tree_bins,
         min_bucket_rows=model.min_bucket_rows,
+        min_events=model.min_events,
+        min_others=model.min_others,
         random_state=model.seed,
         key_size=model.key_size,
         categorical=rows.categorical(config.data.categorical),
@@ -311,7 +318,7 @@ def run(
     ranks: dict[str, NDArray[np.float64]] = {}
     scores: dict[str, NDArray[np.float64]] = {}
     plan: tuple[tuple[Task, Task, bool, Any, NDArray[Any]], ...] = (
-        (LOGISTIC, LOGISTIC_SCORES, model.epochs != 0, logistic, woe),
+        (LOGISTIC, LOGISTIC_SCORES, model.epochs != 0, logistic, x),
         (BOOSTING, BOOSTING_SCORES, model.trees != 0, boosting, table),
     )
     for training, scoring, wanted, estimator, x in plan:
@@ -319,12 +326,14 @@ def run(
             continue
         fit = functools.partial(estimator.fit, x[train], y, columns=names, link=link, keeper=keeper, progress=progress)
         if estimator is logistic:
-            fit = functools.partial(fit, held_back=~fitted[train])
+            fit = functools.partial(fit, held_back=~fitted[train], binning=binning)
         models[training.name] = stage(training, fit)
         if not test.any():  # both parties see that
             continue
         # of the rows held back only: scores of training rows would be equations for the host's columns
         scored = functools.partial(estimator.decision_function, x[test], link=link, keeper=keeper)
+        if estimator is logistic:
+            scored = functools.partial(scored, ids=rows.ids[order][test].tolist())
         if (found := stage(scoring, scored)) is not None:
             ranks[training.name], scores[training.name] = found, estimator.probability(found)
     if recorder is not None:
