@@ -236,7 +236,7 @@ def _report(config: Config, outcome: Outcome, result: dict[str, Any], alone: NDA
     logistic, boosting = (outcome.models.get(name) for name in (LOGISTIC.name, BOOSTING.name))
     coefficients: list[dict[str, Any]] = []
     points: list[dict[str, Any]] = []
-    if hasattr(logistic, "coef_"):  # opened only by name
+    if logistic is not None and hasattr(logistic, "coef_"):  # opened only by name
         used = [k for k, name in enumerate(logistic.columns_) if name not in outcome.left_out]
         chosen, weights = [logistic.columns_[k] for k in used], logistic.coef_[used]
         pairs = zip(chosen, weights, strict=True)
