@@ -93,6 +93,13 @@ _LEAST_STEPS = 60
 _EPOCHS = (5, 60)
 _CURVED = 1.75  # largest ratio of a batch's curvature to that of all rows; steps overshoot from 2 on
 _HELD_BACK = (20, 2000)
+_BINNED = (0.5, 2.0, 1.5)
+"""Curvature of the guest's columns, and of the host's binned ones with one batch and with several.
+
+Whitened columns need few steps, those of bins, which are not decorrelated, need longer ones. With one batch, steps run
+ahead (:meth:`LogisticJob._ahead`) and are stable while the step times the curvature is below 4/3: here it is at most
+(0.5 + 2) / 2. With several it must be below 2, and is at most 1.75 (0.5 + 1.5) / 2.
+"""
 
 
 def plan_steps(rows: int) -> tuple[int, int]:
@@ -315,7 +322,7 @@ class LogisticJob:
         matrix = self.whitening.rows(rows)
         if config.intercept and self.leader:
             matrix = np.column_stack([matrix, np.ones(len(matrix))])
-        self.unit = self._steady(matrix)
+        self.unit = self._steady(matrix) * (1.0 if self.bins is None else math.sqrt(_BINNED[0]))
         self.matrix = np.rint(matrix * (self.unit * (1 << ROW_BITS))).astype(np.int64)
 
     def _steady(self, matrix: NDArray[np.float64]) -> float:
@@ -485,8 +492,9 @@ class LogisticJob:
         assert self.bins is not None
         assert self.bins.values is not None
         entries, means, units = [], [], []
+        bound = self.curvature / (_BINNED[1] if self.batches == 1 else _BINNED[2])
         for values, counts in zip(self.bins.values, self.bins.counts, strict=True):
-            moved, mean, unit = standardised(values, counts, self.curvature, _LARGEST_ROW)
+            moved, mean, unit = standardised(values, counts, bound, _LARGEST_ROW)
             entries.append(np.append(moved, np.clip(-mean * unit, -_LARGEST_ROW, _LARGEST_ROW)))
             means.append(mean)
             units.append(unit)
@@ -539,7 +547,7 @@ class LogisticJob:
         """The step size: the inverse of the largest curvature that any columns of both parties can have.
 
         Each party's rows U satisfy U'U / n <= I, so the curvature of both together is at most 2 s, s the sigmoid's
-        slope.
+        slope; see :data:`_BINNED` for binned columns.
         """
         if self._agreed.learning_rate is not None:
             return self._agreed.learning_rate
