@@ -29,7 +29,7 @@ def tags(ids: Sequence[str], nonces: bytes) -> list[bytes]:
 
 def receive_points(link: Link, topic: str, rows: int) -> Points:
     """Receive one compressed point for each row."""
-    points = array_from(link.receive(topic, parts=1).parts[0], "|u1", (rows, POINT))
+    points = array_from(link.receive(topic, parts=1, most=rows * POINT).parts[0], "|u1", (rows, POINT))
     if not np.isin(points[:, 0], (2, 3)).all():  # the library checks the rest when it computes
         raise ProtocolAbort("the peer did not send a list of compressed points", party=link.peer)
     return points

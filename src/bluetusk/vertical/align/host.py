@@ -60,7 +60,7 @@ class Host:
         link.authorise(INTERSECT.purpose, ["id"], len(self.ids), asked=rows, min_intersection=self._least)
         nonce = os.urandom(NONCE)
         link.send("hello", {"rows": len(self.ids), "least": self._least, "nonce": nonce})
-        terms = link.receive("terms", ("least",), parts=1)
+        terms = link.receive("terms", ("least",), parts=1, most=MAX_PARTIES * NONCE)
         if field(terms.fields, "least", int, low=0, high=MAX_ROWS) < self._least:
             raise ProtocolAbort("the guest applied a min_intersection below this host's", party=link.peer)
         nonces = bytes(terms.parts[0])
@@ -80,7 +80,7 @@ class Host:
 
     def learn(self, link: Link) -> None:
         """Find the rows that the guest names."""
-        message = link.receive("common", ("rows",), parts=1)
+        message = link.receive("common", ("rows",), parts=1, most=min(self.rows, len(self.ids)) * TAG)
         rows = field(message.fields, "rows", int, low=self._least, high=min(self.rows, len(self.ids)))
         told = array_from(message.parts[0], "|u1", (rows, TAG))
         place = {tag: i for i, tag in enumerate(tags(self.ids, self._nonces))}
