@@ -117,7 +117,7 @@ class Blinder:
 
 def places_of(points: Points, among: Points, peer: str) -> NDArray[np.int64]:
     """Return the place of each point among the peer's, -1 for none; ProtocolAbort if the peer sent a point twice."""
-    listed, wanted = (np.ascontiguousarray(a).view(f"S{POINT}").ravel() for a in (among, points))
+    listed, wanted = (a.view(f"S{POINT}")[:, 0] for a in (among, points))
     order = np.argsort(listed, kind="stable")
     listed = listed[order]
     if (listed[1:] == listed[:-1]).any():
