@@ -296,7 +296,6 @@ OWN_ARRAYS = {
     "vertical/logistic/job.py": 3,
     "vertical/protocol/state.py": 2,
     "vertical/align/guest.py": 1,
-    "vertical/align/host.py": 1,
     "vertical/boosting/estimator.py": 2,
     "vertical/party/run.py": 2,
 }

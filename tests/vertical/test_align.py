@@ -188,17 +188,17 @@ def altering(link, number, change):
 @pytest.mark.parametrize(
     ("who", "number", "change", "error"),
     [
-        (0, 2, lambda f, p: (f, [p[0][:-1]]), bt.FrameError),  # a request too short
-        (0, 2, lambda f, p: (f, [b"\x05" + bytes(p[0][1:])]), bt.ProtocolAbort),  # no point
+        (0, 1, lambda f, p: (f, [p[0][:-1]]), bt.FrameError),  # a request too short
+        (0, 1, lambda f, p: (f, [b"\x05" + bytes(p[0][1:])]), bt.ProtocolAbort),  # no point
+        (1, 1, lambda f, p: (f, [p[0][:33] + p[0][:33] + p[0][66:]]), bt.ProtocolAbort),  # a point twice
         (1, 9, lambda f, p: (f, [OFF_CURVE + bytes(p[0][33:])]), bt.ProtocolAbort),
         (0, 0, lambda f, p: ({**f, "rows": -1}, p), bt.FrameError),
         (0, 0, lambda f, p: ({**f, "rows": 1 << 40}, p), bt.FrameError),
-        (1, 0, lambda f, p: ({**f, "nonce": b"short"}, p), bt.FrameError),
-        (0, 1, lambda f, p: (f, [bytes(64)]), bt.ProtocolAbort),  # the host's nonce is not in the key
-        (0, 1, lambda f, p: ({"least": 0}, p), bt.ProtocolAbort),
-        (0, 10, lambda f, p: (f, [p[0][:-32] + bytes(32)]), bt.ProtocolAbort),  # an id that the host does not have
-        (0, 10, lambda f, p: (f, [p[0][32:] + p[0][:32]]), bt.ProtocolAbort),  # another order
-        (0, 10, lambda f, p: ({"rows": 61}, p), bt.FrameError),
+        (1, 0, lambda f, p: ({**f, "nonce": b""}, p), bt.FrameError),  # an earlier version
+        (0, 9, lambda f, p: (f, [p[0][:-4] + b"\x5a\0\0\0"]), bt.ProtocolAbort),  # a place beyond the host's list
+        (0, 9, lambda f, p: (f, [p[0][:-4] + p[0][:4]]), bt.ProtocolAbort),  # a place twice
+        (0, 9, lambda f, p: ({"rows": 61}, p), bt.FrameError),
+        (0, 9, lambda f, p: ({"rows": 0}, [b""]), bt.FrameError),  # below the host's minimum
     ],
 )
 def test_what_a_peer_sends_is_checked(both, who, number, change, error):
@@ -226,7 +226,7 @@ def test_an_interrupted_alignment_goes_on_from_any_step(both, steps):
     assert sorted(keepers[0].states) == list(range(1, 19))
     for start in (1, 4, 12, 17, 18):
         again = go([steps(dict(k.states), start) for k in keepers])
-        assert [at.tolist() for at in again] == whole  # the key of the order is kept
+        assert [at.tolist() for at in again] == whole  # the seed of the order is kept
     keepers[0].start = 3
     with pytest.raises(bt.FrameError, match="other rows"):
         intersect(GUEST[:5], role="guest", link=local_links()[0], keeper=keepers[0])

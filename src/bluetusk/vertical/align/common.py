@@ -1,35 +1,31 @@
-"""Shared by both halves of an alignment: the parts of a set, the tags that name common ids, the points received."""
+"""Shared by both halves of an alignment: its limits, the points received, a private order."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from collections.abc import Sequence
-
 import numpy as np
+from numpy.typing import NDArray
 
+from ..._random import Stream
 from ...errors import ProtocolAbort
 from ..protocol.link import Link, array_from
 from .psi import POINT, Points
 
-__all__ = ["MAX_PARTIES", "MAX_ROWS", "NONCE", "TAG", "receive_points", "tags"]
+__all__ = ["MAX_PARTIES", "MAX_ROWS", "PLACE", "receive_points", "shuffled"]
 
 MAX_ROWS = 1 << 32
 MAX_PARTIES = 64
-NONCE = 32
-TAG = 32
-_LABEL = b"bluetusk/vertical/intersect/order/v1\0"
+PLACE = "<u4"
+"""The type in which places in a list of at most `MAX_ROWS` ids travel."""
 
 
-def tags(ids: Sequence[str], nonces: bytes) -> list[bytes]:
-    """Return each id's tag: its name among the common ids, under a key to which all parties contributed."""
-    key = hashlib.sha256(_LABEL + nonces).digest()
-    return [hmac.digest(key, text.encode(), "sha256") for text in ids]
+def shuffled(n: int, seed: bytes) -> NDArray[np.int64]:
+    """Return the numbers below n in an order that follows from 32 secret bytes."""
+    return np.argsort(Stream(seed).uint64(n), kind="stable").astype(np.int64)
 
 
 def receive_points(link: Link, topic: str, rows: int) -> Points:
     """Receive one compressed point for each row."""
-    points = array_from(link.receive(topic, parts=1).parts[0], "|u1", (rows, POINT))
+    points = array_from(link.receive(topic, parts=1, most=rows * POINT).parts[0], "|u1", (rows, POINT))
     if not np.isin(points[:, 0], (2, 3)).all():  # the library checks the rest when it computes
         raise ProtocolAbort("the peer did not send a list of compressed points", party=link.peer)
     return points

@@ -9,6 +9,7 @@ from ...errors import FrameError
 from ...wire import frame
 from ...wire.frame import Kind, check_fields, decode, encode
 from .rounds import ATTEMPT, MAX_FRAME
+from .waiting import Incoming
 
 __all__ = ["BEAT", "CHUNK", "Connection", "Conversation"]
 
@@ -29,7 +30,10 @@ class Conversation(Protocol):
     def due(self, connection: Connection, seconds: float) -> tuple[dict[str, Any], bytes] | None:
         """Wait for the next message to send: a sign of life after `seconds`, None when the connection is over."""
 
-    def heard(self, connection: Connection, say: str, header: dict[str, Any], data: bytes | None) -> bool:
+    def begin(self, step: int, number: int, size: int) -> Incoming:
+        """Return where a frame is put together that begins to arrive; raise if so much may not wait."""
+
+    def heard(self, connection: Connection, say: str, header: dict[str, Any], data: Incoming | None) -> bool:
         """Take a received message; return False when the connection is over."""
 
     def lost(self, connection: Connection) -> None:
@@ -44,7 +48,7 @@ class Connection:
         self.pointer: dict[int, int] = {}  # frames of each round that were sent here
         self.told = -1  # the last step announced to the peer
         self._due: tuple[int, int, bytes, int] | None = None  # step, number, attempt and size of a frame in pieces
-        self._data = bytearray()
+        self._data: Incoming | None = None
 
     def messages(self) -> Iterator[bytes]:
         """Yield the messages to send, for as long as this is the latest connection.
@@ -68,6 +72,10 @@ class Connection:
     def lost(self) -> None:
         """Record that the other end is gone; a newer connection is left alone."""
         self._session.lost(self)
+
+    def discard(self) -> None:
+        """Forget a frame that has come in part: a newer connection brings it again."""
+        self._due = self._data = None
 
     def take(self, data: bytes) -> bool:
         """Take a received message.
@@ -94,7 +102,7 @@ class Connection:
         whole = self._put_together(got.header, got.payload) if say == "data" else None
         return self._session.heard(self, say, got.header, whole)
 
-    def _put_together(self, header: dict[str, Any], piece: memoryview) -> bytes | None:
+    def _put_together(self, header: dict[str, Any], piece: memoryview) -> Incoming | None:
         """Return the frame that a piece completes, or None."""
         check_fields(header, ["say", "step", "number", "attempt", "offset", "total"])
         offset = frame.field(header, "offset", int, low=0)
@@ -102,11 +110,13 @@ class Connection:
         step, number = frame.field(header, "step", int, low=0), frame.field(header, "number", int, low=0)
         due = (step, number, frame.field(header, "attempt", bytes, length=ATTEMPT), total)
         if offset == 0:
-            self._due, self._data = due, bytearray()
-        if self._due != due or offset != len(self._data) or offset + len(piece) > total:
+            self._data = None  # a frame that was not finished makes room
+            self._due, self._data = due, self._session.begin(step, number, total)
+        data = self._data
+        if data is None or self._due != due or offset != data.got or offset + len(piece) > total:
             raise FrameError(f"{self._session.peer!r} sent a piece of a frame out of order")
-        self._data += piece
-        if len(self._data) < total:
+        data.add(piece)
+        if data.got < total:
             return None
-        whole, self._due, self._data = bytes(self._data), None, bytearray()
-        return whole
+        self._due = self._data = None
+        return data

@@ -65,7 +65,9 @@ class Listener:
         handler = grpc.method_handlers_generic_handler(
             "bluetusk.Party", {"Converse": grpc.stream_stream_rpc_method_handler(converse)}
         )
-        self._server = grpc.server(ThreadPoolExecutor(8), handlers=[handler], options=_OPTIONS)
+        self._server = grpc.server(
+            ThreadPoolExecutor(8), handlers=[handler], options=_OPTIONS, maximum_concurrent_rpcs=8
+        )
         credentials = grpc.ssl_server_credentials(
             [(identity.key, identity.certificate)], identity.peer_certificate, require_client_auth=True
         )

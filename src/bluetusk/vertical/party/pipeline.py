@@ -49,6 +49,7 @@ from .splits import SplitKey, Splits, agree_on_split
 
 __all__ = ["Outcome", "confirm", "peer_name", "run", "unevaluated", "write_scores"]
 
+_MOST_HEAD = 1 << 14  # bytes of a signed head with its proof, which has at most 64 hashes for each of two sizes
 _EVALUATED = 2  # least events, and non-events, among the rows held back for which an interval can be given
 
 
@@ -397,12 +398,12 @@ def _heads(log: Log, link: Link, peer_key: bytes | None) -> bytes:
     peer = peer_name(link.peer, peer_key)
     held = log.peer_head(peer)
     link.send("held", {}, [] if held is None else [held.to_bytes()])
-    shown = [Head.from_bytes(part) for part in link.receive("held").parts[:1]]
+    shown = [Head.from_bytes(part) for part in link.receive("held", most=_MOST_HEAD).parts[:1]]
     for head in shown:
         log.confirm(head)  # or this party's log was rolled back
     since = shown[0].size if shown else 0
     link.send("head", {}, [log.offer(since)])
-    (data,) = link.receive("head", parts=1).parts
+    (data,) = link.receive("head", parts=1, most=_MOST_HEAD).parts
     return log.accept(data, party=peer, key=peer_key).to_bytes()
 
 

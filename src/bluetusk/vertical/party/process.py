@@ -17,6 +17,7 @@ from .certs import Identity
 from .session import Session
 from .transport import Transport
 from .vault import Vault
+from .waiting import QUOTA
 
 __all__ = ["Party"]
 
@@ -42,6 +43,8 @@ class Party:
         Seconds without a sign of life from the peer after which the run is aborted.
     observer : Observer, optional
         Policy, meter and evidence: a ``bt.evidence.Recorder``.
+    spool_quota : int
+        Largest number of bytes of received frames, from the peer running ahead, that wait in the state directory.
 
     Attributes
     ----------
@@ -102,6 +105,7 @@ class Party:
         connect: str | None = None,
         patience: float = 600.0,
         observer: Watcher | None = None,
+        spool_quota: int = QUOTA,
     ) -> None:
         check_role(role)
         if (listen is None) == (connect is None):
@@ -109,7 +113,7 @@ class Party:
         peer = "host" if role == "guest" else "guest"
         self._vault = Vault(state, identity.state_key())
         try:
-            self._session = Session(self._vault, job=job, peer=peer, patience=patience)
+            self._session = Session(self._vault, job=job, peer=peer, patience=patience, spool_quota=spool_quota)
             way = _grpc.Listener if listen is not None else _grpc.Dialler
             self._transport: Transport = way(self._session, identity, str(connect) if listen is None else listen)
         except BaseException:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...errors import FrameError
 from ...wire import frame
+from .waiting import Incoming
 
 __all__ = ["ATTEMPT", "MAX_FRAME", "Round", "Rounds", "Statement"]
 
@@ -18,7 +19,6 @@ ATTEMPT = 16
 """Bytes of the identifier of an attempt at a step."""
 MAX_FRAME = 1 << 32
 _MOST_FRAMES = 1 << 16  # of one step
-_MOST_BYTES = 1 << 33
 
 Statement = dict[int, tuple[bytes, int, bytes, int]]
 """Of each recent round: the attempt, frames sent, the other side's attempt, frames got."""
@@ -32,8 +32,7 @@ class Round:
     sent: list[bytes] = field(default_factory=list)
     peer_attempt: bytes = b""  # the attempt that the received frames belong to
     got: int = 0  # number of frames received
-    inbox: deque[bytes] = field(default_factory=deque)  # frames not yet read
-    waiting: int = 0  # bytes of all frames received
+    inbox: deque[Incoming] = field(default_factory=deque)  # frames not yet read
 
     def stated(self) -> dict[str, Any]:
         """Return the summary of the round that the peer gets, and that is kept with the state after it."""
@@ -171,7 +170,12 @@ class Rounds:
             have = frame.field(header, "got", int, low=0, high=len(self._of[step].sent))
             self._peer_has[step] = max(self._peer_has.get(step, 0), have)
 
-    def take(self, header: dict[str, Any], data: bytes) -> bool:
+    def next_read(self, step: int, number: int) -> bool:
+        """Return whether a frame that begins to arrive is the next one that the program will read."""
+        now = self[self.now]
+        return step == self.now and number == now.got and not now.inbox
+
+    def take(self, header: dict[str, Any], data: Incoming) -> bool:
         """Take a whole frame; return False if the current step needs no more of that step's frames.
 
         Raises
@@ -192,12 +196,12 @@ class Rounds:
             return True  # received before: counted once
         if number > into.got:
             raise FrameError(f"frame {into.got} of step {step} from {self.peer!r} is missing")
-        into.waiting += len(data)
-        if into.got >= _MOST_FRAMES or into.waiting > _MOST_BYTES or not data:
+        if into.got >= _MOST_FRAMES or not len(data):
             raise FrameError(f"{self.peer!r} sent an empty frame, or more in step {step} than any step needs")
         into.peer_attempt = attempt
         into.got += 1
         into.inbox.append(data)
         self.peer_now = max(self.peer_now, step)
-        self._acks.append(step)
+        if step not in self._acks:
+            self._acks.append(step)
         return True

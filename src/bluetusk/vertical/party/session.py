@@ -27,8 +27,9 @@ from ...wire.frame import Kind, check_fields, decode, encode
 from ..protocol.link import Rewind
 from ..protocol.refusal import kind_of
 from .connection import Connection
-from .rounds import ATTEMPT, Rounds
+from .rounds import ATTEMPT, MAX_FRAME, Rounds
 from .vault import Vault
+from .waiting import QUOTA, Incoming, Waiting
 
 __all__ = ["Session"]
 
@@ -51,6 +52,8 @@ class Session:
         The peer's name, for errors.
     patience : float
         Seconds without a sign of life from the peer after which the run is aborted.
+    spool_quota : int
+        Largest number of bytes of received frames that wait on disk, see :mod:`.waiting`.
 
     Raises
     ------
@@ -60,11 +63,13 @@ class Session:
         If the directory's files or the peer's messages are damaged or out of order.
     """
 
-    def __init__(self, vault: Vault, *, job: str, peer: str, patience: float = 600.0) -> None:
+    def __init__(self, vault: Vault, *, job: str, peer: str, patience: float = 600.0, spool_quota: int = QUOTA) -> None:
         self._vault, self._job, self.peer, self._patience = vault, job, peer, patience
         self._lock = threading.RLock()  # for `with`: an interrupt in that of a Condition, in Python, leaves it locked
         self._changed = threading.Condition(self._lock)
         self._rounds = Rounds(peer)
+        self._waiting = Waiting(vault.path, peer, spool_quota)
+        self._most: int | None = None  # the largest frame that the program takes, while it waits for one
         self._tasks: dict[str, int] = {}  # name: the step with which it began
         self.rewound = False  # the program does not know yet that it must go back
         self.failure: BaseException | None = None  # why the run has ended, if it has
@@ -91,13 +96,25 @@ class Session:
 
     def recv(self) -> bytes:
         """Wait for the next frame of this step."""
+        return self.recv_at_most(MAX_FRAME)
+
+    def recv_at_most(self, most: int) -> bytes:
+        """Wait for the next frame of this step, of at most so many bytes; a larger one ends the session."""
         with self._lock:
-            while True:
+            try:
+                self._most = most
+                while True:
+                    self._check()
+                    now = self._rounds[self._rounds.now]
+                    if now.inbox:
+                        break
+                    self._wait()
+            finally:
+                self._most = None
+            if len(now.inbox[0]) > most:
+                self.fail(self._larger(len(now.inbox[0]), most))
                 self._check()
-                now = self._rounds[self._rounds.now]
-                if now.inbox:
-                    return now.inbox.popleft()
-                self._wait()
+            return now.inbox.popleft().whole()
 
     def resume(self, task: str) -> tuple[int, bytes | None]:
         """Return how many steps of a task were kept, and the state after them.
@@ -241,6 +258,8 @@ class Session:
     def connect(self) -> Connection:
         """Begin a new connection; it ends the one before it, if any."""
         with self._lock:
+            if self._connection is not None:
+                self._connection.discard()
             self._connection = connection = Connection(self, self._hello())
             self._ready = self._said_bye = self._heard_bye = False
             self._rounds.reconnected()
@@ -262,7 +281,7 @@ class Session:
         with self._lock:
             while True:
                 failure = self.failure
-                if failure is not None and getattr(failure, "party", None) != self.peer and not self.abort_said:
+                if failure is not None and not self.abort_said:
                     self.abort_said = True
                     self._changed.notify_all()
                     return {"say": "abort", "kind": kind_of(failure)}, b""
@@ -273,13 +292,22 @@ class Session:
                 if not self._changed.wait(seconds):
                     return {"say": "beat"}, b""
 
-    def heard(self, connection: Connection, say: str, header: dict[str, Any], data: bytes | None) -> bool:
+    def begin(self, step: int, number: int, size: int) -> Incoming:
+        """Return where a frame is put together that begins to arrive; raise if so much may not wait."""
+        with self._lock:
+            due = self._most is not None and self._rounds.next_read(step, number)
+            if due and self._most is not None and size > self._most:
+                raise self._larger(size, self._most)
+            return self._waiting.begin(size, due=due)
+
+    def heard(self, connection: Connection, say: str, header: dict[str, Any], data: Incoming | None) -> bool:
         """Take a message received over a connection, `data` if it completes a frame; return False when it is over."""
         with self._lock:
             if self._connection is not connection or self.failure is not None:
                 return False
             self._heard = time.monotonic()
             if say == "abort":
+                self.abort_said = True  # it needs no answer
                 check_fields(header, ["say", "kind"])
                 kind = frame.field(header, "kind", str, low=1, high=64)
                 raise ProtocolAbort(f"the other party gave up: {kind!r}; its log has the reason", party=self.peer)
@@ -372,10 +400,16 @@ class Session:
     def _delivered(self) -> bool:
         return self._ready and self._rounds.delivered()
 
-    def _surplus(self, data: bytes) -> FrameError | ProtocolAbort:
+    def _larger(self, size: int, most: int) -> ProtocolAbort:
+        return ProtocolAbort(
+            f"{self.peer!r} sent a frame of {size} bytes where at most {most} are due: both must run the same version",
+            party=self.peer,
+        )
+
+    def _surplus(self, data: Incoming) -> FrameError | ProtocolAbort:
         """Return the error for a frame beyond those that a step needs: the peer aborted, or takes other steps."""
         with contextlib.suppress(FrameError):
-            if decode(data, Kind.VERTICAL).header.get("topic") == "abort":
+            if len(data) < 1 << 16 and decode(data.whole(), Kind.VERTICAL).header.get("topic") == "abort":
                 return ProtocolAbort(
                     "the other party gave up at the end of a step; its log has the reason", party=self.peer
                 )

@@ -233,7 +233,7 @@ def agree_on_split(splits: Splits, link: Link) -> SplitKey:
     pair = splits.between
     mine, pinned = splits.contribution()
     link.send("commit", {}, [_commitment(pair, link.me, mine)])
-    (part,) = link.receive("commit", parts=1).parts
+    (part,) = link.receive("commit", parts=1, most=_BYTES).parts
     theirs = bytes(part)
     if len(theirs) != _BYTES:
         raise FrameError(f"message 'commit' holds {len(theirs)} bytes, not {_BYTES}")
@@ -247,7 +247,7 @@ def agree_on_split(splits: Splits, link: Link) -> SplitKey:
         )
     splits.pin(theirs)
     link.send("reveal", {}, [mine])
-    (part,) = link.receive("reveal", parts=1).parts
+    (part,) = link.receive("reveal", parts=1, most=_BYTES).parts
     shown = bytes(part)
     if len(shown) != _BYTES or not hmac.compare_digest(_commitment(pair, link.peer, shown), theirs):
         raise ProtocolAbort("the peer's part of the split is not what was committed to", party=link.peer)

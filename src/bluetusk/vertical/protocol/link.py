@@ -12,18 +12,29 @@ import math
 import queue
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...errors import BluetuskError, FrameError, ProtocolAbort
-from ...wire.frame import Kind, check_fields, decode, encode, field
+from ...wire.frame import FIXED, MAX_HEADER, Kind, check_fields, decode, encode, field
 
-__all__ = ["Channel", "Link", "Message", "Observer", "Rewind", "Watcher", "array_bytes", "array_from", "local_links"]
+__all__ = [
+    "Bounded",
+    "Channel",
+    "Link",
+    "Message",
+    "Observer",
+    "Rewind",
+    "Watcher",
+    "array_bytes",
+    "array_from",
+    "local_links",
+]
 
 MAX_PARTS = 4096
-MAX_PAYLOAD = 1 << 34
+_UNSTATED = 1 << 32  # bytes of the arrays, where a caller states no bound
 _HEADER = ("fields", "from", "parts", "seq", "step", "task", "topic")
 
 
@@ -39,6 +50,17 @@ class Channel(Protocol):
 
     def recv(self) -> bytes:
         """Wait for the next message and return it."""
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """A channel that refuses a message which is too large before all of it has come.
+
+    With any other channel the link refuses it afterwards; then the channel must bound what waits.
+    """
+
+    def recv_at_most(self, most: int) -> bytes:
+        """Wait for the next message, of at most `most` bytes, and return it; raise ProtocolAbort if it is larger."""
 
 
 class Rewind(Exception):
@@ -243,7 +265,9 @@ class Link:
         self.channel.send(data)
         self.bytes_sent += len(data)
 
-    def receive(self, topic: str, fields: Collection[str] = (), *, parts: int | None = None) -> Message:
+    def receive(
+        self, topic: str, fields: Collection[str] = (), *, parts: int | None = None, most: int | None = None
+    ) -> Message:
         """Wait for a message.
 
         Parameters
@@ -254,6 +278,9 @@ class Link:
             The fields that the message must have.
         parts : int, optional
             Number of arrays that the message must contain; by default any number.
+        most : int, optional
+            Largest number of bytes of all arrays, from numbers that both parties know. By default 0 if `parts` is 0,
+            else 2^32.
 
         Returns
         -------
@@ -264,20 +291,28 @@ class Link:
         FrameError
             If another message, or one with other fields or parts, comes.
         ProtocolAbort
-            If the peer aborted.
+            If the peer aborted, or the message is larger.
 
         Examples
         --------
         >>> here, there = local_links()
         >>> here.send("hello", parts=[b"abc"])
-        >>> bytes(there.receive("hello", parts=1).parts[0])
+        >>> bytes(there.receive("hello", parts=1, most=3).parts[0])
         b'abc'
         """
-        data = self.channel.recv()
+        if most is None:
+            most = 0 if parts == 0 else _UNSTATED
+        limit = FIXED.size + MAX_HEADER + most
+        data = self.channel.recv_at_most(limit) if isinstance(self.channel, Bounded) else self.channel.recv()
         self.bytes_received += len(data)
+        if len(data) > limit:
+            raise self._larger(topic, len(data), limit)
         self.observer.passed(peer=self.peer, task=self._task, sent=False, frame=data)
-        got = decode(data, Kind.VERTICAL, max_payload=MAX_PAYLOAD)
-        check_fields(got.header, _HEADER)
+        try:
+            got = decode(data, Kind.VERTICAL)
+            check_fields(got.header, _HEADER)
+        except FrameError as error:
+            raise FrameError(f"{self.peer!r} sent something else where message {topic!r} is due: {error}") from None
         if field(got.header, "from", str) != self.peer:
             raise FrameError(f"the message is not from {self.peer!r}")
         said = field(got.header, "topic", str, high=64)
@@ -293,16 +328,24 @@ class Link:
                     f"message {said!r} of task {came}, came where {topic!r} of task {self._task!r}, step "
                     f"{self._step}, is due; both parties must run the same steps"
                 )
+        if len(got.payload) > most:
+            raise self._larger(topic, len(got.payload), most)
         self._received += 1
         body = field(got.header, "fields", dict)
         check_fields(body, fields)
         lengths = field(got.header, "parts", list, high=MAX_PARTS, items=int)
         if any(n < 0 for n in lengths) or sum(lengths) != len(got.payload):
-            raise FrameError("frame field 'parts' does not add up to the payload")
+            raise FrameError(f"frame field 'parts' from {self.peer!r} does not add up to the payload")
         if parts is not None and len(lengths) != parts:
-            raise FrameError(f"message {topic!r} must contain {parts} arrays, not {len(lengths)}")
+            raise FrameError(f"message {topic!r} from {self.peer!r} must contain {parts} arrays, not {len(lengths)}")
         ends = np.cumsum([0, *lengths]).tolist()
         return Message(body, [got.payload[a:b] for a, b in itertools.pairwise(ends)])
+
+    def _larger(self, topic: str, size: int, most: int) -> ProtocolAbort:
+        return ProtocolAbort(
+            f"message {topic!r} has {size} bytes where at most {most} are due: both parties must run the same version",
+            party=self.peer,
+        )
 
     def abort(self, reason: str) -> None:
         """Tell the peer that this party gives up, unless either has done so before. The link is of no use after it.
