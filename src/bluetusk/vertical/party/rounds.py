@@ -30,6 +30,7 @@ class Round:
 
     attempt: bytes = b""  # this party's attempt; empty before it has begun the step
     sent: list[bytes] = field(default_factory=list)
+    left: bool = False  # whether any of these may have reached the peer
     peer_attempt: bytes = b""  # the attempt that the received frames belong to
     got: int = 0  # number of frames received
     inbox: deque[bytes] = field(default_factory=deque)  # frames not yet read
@@ -76,7 +77,7 @@ class Rounds:
     def begin(self, attempt: bytes) -> None:
         """Begin the current step as a new attempt."""
         now = self[self.now]
-        now.attempt, now.sent = attempt, []
+        now.attempt, now.sent, now.left = attempt, [], False
 
     def drop(self, steps: list[int]) -> None:
         """Forget rounds."""
@@ -155,7 +156,7 @@ class Rounds:
         for n in self.steps():
             at, said = pointer.get(n, self._peer_has.get(n, 0)), self._of[n]
             if at < len(said.sent):
-                pointer[n] = at + 1
+                pointer[n], said.left = at + 1, True
                 self._left[n] = max(self._left.get(n, 0), at + 1)
                 return {"say": "data", "step": n, "number": at, "attempt": said.attempt}, said.sent[at]
         return None

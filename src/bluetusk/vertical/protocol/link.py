@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...errors import BluetuskError, FrameError, ProtocolAbort
-from ...wire.frame import Kind, check_fields, decode, encode, field
+from ...wire.frame import Frame, Kind, check_fields, decode, encode, field
 
 __all__ = ["Channel", "Link", "Message", "Observer", "Rewind", "Watcher", "array_bytes", "array_from", "local_links"]
 
 MAX_PARTS = 4096
 MAX_PAYLOAD = 1 << 34
+_SIGNED = "signed"  # the topic of a signed request or answer
 _HEADER = ("fields", "from", "parts", "seq", "step", "task", "topic")
 
 
@@ -56,6 +57,22 @@ class Watcher(Protocol):
 
     def passed(self, *, peer: str, task: str, sent: bool, frame: bytes) -> None:
         """See :class:`Observer`."""
+
+
+class Signer(Protocol):
+    """Signs this party's requests and answers, and checks the peer's (``bluetusk.evidence.notary.Notary``)."""
+
+    def require(self, task: str, purpose: str) -> None:
+        """Refuse to answer without the peer's signed request."""
+
+    def state(self, task: str, purpose: str, columns: Sequence[str], rows: int, details: Mapping[str, Any]) -> bytes:
+        """Return this party's signed request or answer."""
+
+    def take(self, task: str, data: bytes | memoryview) -> None:
+        """Check and keep the peer's."""
+
+    def answered(self, task: str) -> None:
+        """Refuse any other message before the peer's signed answer."""
 
 
 class Observer:
@@ -149,6 +166,8 @@ class Link:
         The parties' names ("guest", "host", "host-2").
     observer : Observer, optional
         Called with all frames and uses.
+    signer : Signer, optional
+        Signs each request and answer; the peer must have one too.
 
     Attributes
     ----------
@@ -171,8 +190,10 @@ class Link:
     (3, array([1, 2, 3], dtype=uint64))
     """
 
-    def __init__(self, channel: Channel, *, me: str, peer: str, observer: Watcher | None = None) -> None:
-        self.channel, self.me, self.peer = channel, me, peer
+    def __init__(
+        self, channel: Channel, *, me: str, peer: str, observer: Watcher | None = None, signer: Signer | None = None
+    ) -> None:
+        self.channel, self.me, self.peer, self._signer = channel, me, peer, signer
         self.observer: Watcher = Observer() if observer is None else observer
         self.bytes_sent = self.bytes_received = 0
         self._task, self._step = "", 0
@@ -273,6 +294,16 @@ class Link:
         >>> bytes(there.receive("hello", parts=1).parts[0])
         b'abc'
         """
+        got = self._next(topic)
+        if self._signer is not None:
+            while got.header["topic"] == _SIGNED:
+                self._signer.take(self._task, self._cut(got, (), 1).parts[0])
+                got = self._next(topic)
+            self._signer.answered(self._task)
+        return self._cut(got, fields, parts)
+
+    def _next(self, topic: str) -> Frame:
+        """Return the next frame: the one that is due, or a signed statement before it."""
         data = self.channel.recv()
         self.bytes_received += len(data)
         self.observer.passed(peer=self.peer, task=self._task, sent=False, frame=data)
@@ -285,7 +316,8 @@ class Link:
             reason = field(field(got.header, "fields", dict), "reason", str, high=200)
             self._ended = True
             raise ProtocolAbort(f"the other party gave up: {reason!r}", party=self.peer)
-        due: dict[str, Any] = {"topic": topic, "task": self._task, "step": self._step, "seq": self._received}
+        wanted = _SIGNED if said == _SIGNED and self._signer is not None else topic
+        due: dict[str, Any] = {"topic": wanted, "task": self._task, "step": self._step, "seq": self._received}
         for name, value in due.items():
             if field(got.header, name, type(value)) != value:
                 came = f"{str(got.header['task'])[:64]!r}, step {repr(got.header['step'])[:20]}"
@@ -294,6 +326,11 @@ class Link:
                     f"{self._step}, is due; both parties must run the same steps"
                 )
         self._received += 1
+        return got
+
+    def _cut(self, got: Frame, fields: Collection[str], parts: int | None) -> Message:
+        """Return the message in a frame, which must have these fields and so many parts."""
+        topic = got.header["topic"]
         body = field(got.header, "fields", dict)
         check_fields(body, fields)
         lengths = field(got.header, "parts", list, high=MAX_PARTS, items=int)
@@ -328,6 +365,8 @@ class Link:
     def authorise(self, purpose: str, columns: Sequence[str], rows: int, **details: Any) -> None:
         """Ask this party's observer to allow a use of its data; if it refuses, tell the peer and raise its error.
 
+        With a signer, the party that asks sends its signed request, the other one its signed answer.
+
         Parameters
         ----------
         purpose, columns, rows, **details
@@ -338,6 +377,8 @@ class Link:
         >>> here, there = local_links()
         >>> here.authorise("binning", ["AGE"], 1000, min_rows=50)
         """
+        if self._signer is not None:
+            self._signer.require(self._task, purpose)
         try:
             self.observer.authorise(
                 peer=self.peer, purpose=purpose, columns=columns, rows=rows, task=self._task or None, **details
@@ -345,6 +386,8 @@ class Link:
         except BluetuskError:
             self.abort("the policy does not allow this")
             raise
+        if self._signer is not None:
+            self.send(_SIGNED, {}, [self._signer.state(self._task, purpose, columns, rows, details)])
 
     def count(self, what: str, number: int) -> None:
         """Count values encrypted or revealed at this party's observer.
