@@ -5,9 +5,8 @@ Each file is bound to the directory's id, the job and the generation in which it
 SHA-256 hash. A file of another job, or an older file of the same name, is therefore refused. A file counts from the
 manifest that lists it on: what a crash has left beside the manifest is not listed and goes away.
 
-An older copy of the whole directory is consistent. Only somebody else can notice it: the peer, which remembers the
-generation that it was told, and this party's log of evidence. Each process that opens the directory begins a new
-generation under a random *mark*, so two processes that continue the same copy differ too.
+An older copy of the whole directory is consistent. Only somebody else can notice it: the peer, which remembers how far
+the directory had come (:class:`Stand`), and this party's log of evidence, which has the generation.
 """
 
 from __future__ import annotations
@@ -23,40 +22,48 @@ from ...wire import frame
 from ...wire.frame import Kind, check_fields, decode, encode
 from .vault import Vault
 
-__all__ = ["Manifest", "Stand"]
+__all__ = ["RESTORE", "Manifest", "Stand"]
 
 _NAME, _FORMAT = "manifest", 2
-_FIELDS = ("files", "format", "generation", "id", "job", "mark", "more")
+_FIELDS = ("files", "format", "generation", "id", "job", "more")
 _BEFORE = "steps"  # the file that stood in place of the manifest in format 1
 _ID = 16
 _HASH = 32
-_RESTORE = (
+RESTORE = (
     "restore the whole directory as it was last, or remove the state directories of both parties and choose a new job "
     "name"
 )
+"""The remedy where a directory's files do not belong together."""
 
 
 @dataclass(frozen=True)
 class Stand:
     """How far a state directory has come: what a party tells its peer, which remembers it.
 
+    A step that is kept, or given up, makes a new stand. A process that merely starts does not: so an old copy never
+    comes to the stand that the peer remembers, however often it is started.
+
     Attributes
     ----------
     id : bytes
         The directory's, 16 bytes.
-    generation : int
-        Number of manifests written.
+    number : int
+        Rises by 1 with each new stand.
     mark : bytes
-        16 random bytes of the process that wrote the last.
+        16 bytes, drawn for each: two directories that have continued the same copy differ.
     """
 
     id: bytes
-    generation: int
+    number: int
     mark: bytes
+
+    def next(self) -> Stand:
+        """Return a new stand of the same directory."""
+        return Stand(self.id, self.number + 1, os.urandom(_ID))
 
     def plain(self) -> list[Any]:
         """Return the values, for a header."""
-        return [self.id, self.generation, self.mark]
+        return [self.id, self.number, self.mark]
 
     @classmethod
     def read(cls, values: list[Any]) -> Stand | None:
@@ -65,16 +72,16 @@ class Stand:
             return None
         if [type(value) for value in values] != [bytes, int, bytes]:
             raise FrameError("the stand of a state directory is malformed")
-        id, generation, mark = values
-        if len(id) != _ID or len(mark) != _ID or generation < 0:
+        id, number, mark = values
+        if len(id) != _ID or len(mark) != _ID or number < 0:
             raise FrameError("the stand of a state directory is malformed")
-        return cls(id, generation, mark)
+        return cls(id, number, mark)
 
     def follows(self, before: Stand) -> bool:
         """Return whether a directory that had come to `before` can have come to this without going back."""
-        if self.id != before.id or self.generation < before.generation:
+        if self.id != before.id or self.number < before.number:
             return False
-        return self.generation > before.generation or self.mark == before.mark
+        return self.number > before.number or self.mark == before.mark
 
 
 class Manifest:
@@ -89,6 +96,10 @@ class Manifest:
 
     Attributes
     ----------
+    id : bytes
+        The directory's, 16 bytes.
+    generation : int
+        Number of manifests written.
     more : dict or None
         The fields given to the last :meth:`commit`; None in a new directory.
 
@@ -114,16 +125,11 @@ class Manifest:
 
     def __init__(self, vault: Vault, job: str) -> None:
         self._vault, self._job = vault, job
-        self.id, self.generation, self.mark = os.urandom(_ID), 0, os.urandom(_ID)
+        self.id, self.generation = os.urandom(_ID), 0
         self.more: dict[str, Any] | None = None
         self._files: dict[str, tuple[int, bytes]] = {}  # the generation and the hash of each listed file
         self._written: dict[str, tuple[int, bytes]] = {}  # since the last manifest
         self._read()
-
-    @property
-    def stand(self) -> Stand:
-        """How far the directory has come."""
-        return Stand(self.id, self.generation, self.mark)
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file, which the next manifest may list; one that is listed is never replaced."""
@@ -148,11 +154,11 @@ class Manifest:
         except FrameError:
             data = b""
         if data is None:
-            raise FrameError(f"{name} is missing from {self._vault.path}: {_RESTORE}")
+            raise FrameError(f"{name} is missing from {self._vault.path}: {RESTORE}")
         if hashlib.sha256(data).digest() != due:
             raise FrameError(
                 f"{self._vault.path / name} is of another job, an older copy, or was changed: the manifest lists "
-                f"another file of this name, of generation {generation}; {_RESTORE}"
+                f"another file of this name, of generation {generation}; {RESTORE}"
             )
         return data
 
@@ -173,7 +179,6 @@ class Manifest:
             "id": self.id,
             "job": self._job,
             "generation": self.generation + 1,
-            "mark": self.mark,
             "more": dict(more),
             "files": {name: list(about) for name, about in files.items()},
         }
@@ -214,7 +219,7 @@ class Manifest:
                     f"version, or remove the state directories of both parties and choose a new job name"
                 )
             if any(name.startswith("state-") for name in names):
-                raise FrameError(f"the manifest is missing from {self._vault.path}: {_RESTORE}")
+                raise FrameError(f"the manifest is missing from {self._vault.path}: {RESTORE}")
             return
         header = decode(data, Kind.CHECKPOINT).header
         check_fields(header, _FIELDS)
@@ -225,7 +230,6 @@ class Manifest:
             )
         self.id = frame.field(header, "id", bytes, length=_ID)
         self.generation = frame.field(header, "generation", int, low=1)
-        frame.field(header, "mark", bytes, length=_ID)  # of the process before; this one has drawn another
         self.more = frame.field(header, "more", dict)
         for name, about in frame.field(header, "files", dict, items=list).items():
             if [type(value) for value in about] != [int, bytes] or len(about[1]) != _HASH:

@@ -102,7 +102,11 @@ class Rounds:
         """Read the peer's statement; FrameError if it is malformed."""
         theirs: Statement = {}
         for item in items:
-            if [type(v) for v in item] != [int, bytes, int, bytes, int] or min(item[0], item[2], item[4]) < 0:
+            if (
+                [type(v) for v in item] != [int, bytes, int, bytes, int]
+                or min(item[0], item[2], item[4]) < 0
+                or any(len(attempt) not in (0, ATTEMPT) for attempt in (item[1], item[3]))
+            ):
                 raise FrameError("frame field 'rounds' is malformed")
             theirs[item[0]] = (item[1], item[2], item[3], item[4])
         return theirs

@@ -32,8 +32,8 @@ from ...wire.frame import Kind, check_fields, decode, encode
 from ..protocol.link import Rewind
 from ..protocol.refusal import kind_of
 from .connection import Connection
-from .manifest import Manifest, Stand
-from .rounds import ATTEMPT, Rounds
+from .manifest import RESTORE, Manifest, Stand
+from .rounds import ATTEMPT, Rounds, Statement
 from .vault import Vault
 
 __all__ = ["Session", "Witness"]
@@ -43,7 +43,7 @@ _GOODBYE = 2.0  # seconds to wait for a goodbye
 _ALONE = 10.0  # seconds that a party that was already done waits for a peer that may need it
 _STATE, _OUT = "state-{:08d}", "out-{:08d}"
 _MOST_OFFER = 1 << 14  # bytes of a head with its proof
-_META = ("again", "before", "done", "met", "now", "peer", "tasks")
+_META = ("again", "attempt", "before", "done", "heard", "met", "now", "peer", "stand", "tasks")
 
 
 class Witness(Protocol):
@@ -104,6 +104,7 @@ class Session:
     ) -> None:
         self._vault, self._job, self.peer, self._patience, self._witness = vault, job, peer, patience, witness
         self._manifest = Manifest(vault, job)
+        self._stand = Stand(self._manifest.id, 0, bytes(16))
         self._peer_stand: Stand | None = None  # how far the peer's directory had come when it was last heard of
         self._held = b""  # the head of the peer's log, as stated on this connection
         self._due_offer: bytes | None = None  # to be sent before anything else on this connection
@@ -118,7 +119,10 @@ class Session:
         self._connection: Connection | None = None
         self._heard = time.monotonic()
         self._leaving = self._said_bye = self._heard_bye = False
-        self._again: dict[int, int] = {}  # how often each recent step was repeated
+        self._void: dict[
+            int, list[bytes]
+        ] = {}  # of each recent step, the void attempts whose frames may have been sent
+        self._heard_void: dict[int, list[bytes]] = {}  # the peer's void attempts of which this party has frames
         self._done = False  # the peer has kept all steps
         self._met = False  # this process may have sent frames
         self.abort_said = False  # the peer knows of the failure
@@ -173,7 +177,7 @@ class Session:
                 later = [step for step in self._tasks.values() if step > begin]
                 end = min([self._rounds.now, *later])
                 last = not later
-            elif self.rewound:
+            elif self.rewound and self._tasks:
                 raise Rewind  # the parties went back to before this task
             else:
                 begin = end = self._rounds.now
@@ -207,6 +211,7 @@ class Session:
             self._manifest.write(_STATE.format(self._rounds.now + 1), encode(Kind.CHECKPOINT, done.stated(), state))
             self._rounds.now += 1
             self._done = False
+            self._stand = self._stand.next()
             self._begin()
             try:
                 self._write_meta()
@@ -375,7 +380,8 @@ class Session:
             "job": self._job,
             "now": self._rounds.now,
             "rounds": self._rounds.stated(),
-            "stand": self._manifest.stand.plain(),
+            "stand": self._stand.plain(),
+            "heard": _plain(self._heard_void),
             "known": [] if self._peer_stand is None else self._peer_stand.plain(),
             "log": self._witness is not None,
             "held": self._held,
@@ -385,7 +391,7 @@ class Session:
     def _agree(self, header: dict[str, Any]) -> None:
         """Determine the step from which to resume, from this party's and the peer's statements."""
         frame.field(header, "version", int, choices=(2,))
-        check_fields(header, ["say", "version", "job", "now", "rounds", "stand", "known", "log", "held"])
+        check_fields(header, ["say", "version", "job", "now", "rounds", "stand", "heard", "known", "log", "held"])
         if frame.field(header, "job", str, high=200) != self._job:
             raise ProtocolAbort(
                 f"{self.peer!r} runs another job, {header['job'][:64]!r}, not {self._job!r}: give both the same",
@@ -403,9 +409,10 @@ class Session:
         if abs(peer_now - self._rounds.now) > 1:
             raise ProtocolAbort(
                 f"this party has kept {self._rounds.now} steps and {self.peer!r} {peer_now}: one of them has lost its "
-                f"state; remove the state directories of both to start over",
+                f"state; {RESTORE}",
                 party=self.peer,
             )
+        self._count_heard(theirs, header)
         back = self._rounds.compare(peer_now, theirs)
         if back is not None:
             self._go_back(back)
@@ -417,14 +424,34 @@ class Session:
             self._due_offer = self._witness.offer(frame.field(header, "held", bytes, high=_MOST_OFFER))
             self._awaited = True
 
+    def _count_heard(self, theirs: Statement, header: dict[str, Any]) -> None:
+        """Count the void attempts of which either party has heard, perhaps of a process whose directory is lost."""
+        before = self._stand, {n: len(attempts) for n, attempts in self._heard_void.items()}
+        void = _lists(frame.field(header, "heard", dict, high=8, items=list))
+        for n, (attempt, _, mine, got) in theirs.items():
+            if n in self._rounds:
+                if got and mine != self._rounds[n].attempt:
+                    void.setdefault(n, []).append(mine)
+                if attempt != self._rounds[n].peer_attempt:
+                    self._note_heard(n)
+        for n, attempts in void.items():
+            if n >= self._rounds.now - 1:
+                for attempt in attempts:
+                    self._count_retake(n, attempt)
+        if before != (self._stand, {n: len(attempts) for n, attempts in self._heard_void.items()}):
+            self._write_meta()
+
+    def _note_heard(self, step: int) -> None:
+        """Remember the peer's attempt at a step, of which this party has frames and which is void now."""
+        here, kept = self._rounds[step], self._heard_void.setdefault(step, [])
+        if here.got and here.peer_attempt not in kept:
+            kept.append(here.peer_attempt)
+
     def _compare_stands(self, header: dict[str, Any]) -> None:
         """Refuse to go on with a directory that is older than the other party remembers; remember the peer's."""
         known = Stand.read(frame.field(header, "known", list, high=3))
-        if known is not None and not self._manifest.stand.follows(known):
-            raise ProtocolAbort(
-                f"{self._vault.path} is older than {self.peer!r} remembers, or another one: restore it as it was last, "
-                f"or remove the state directories of both parties and choose a new job name"
-            )
+        if known is not None and not self._stand.follows(known):
+            raise ProtocolAbort(f"{self._vault.path} is older than {self.peer!r} remembers, or another one: {RESTORE}")
         stand = Stand.read(frame.field(header, "stand", list, low=3, high=3))
         if stand != self._peer_stand or not self._met:
             self._remember(stand)
@@ -458,33 +485,38 @@ class Session:
         if self._witness is not None and (offer := frame.field(header, "head", bytes, high=_MOST_OFFER)):
             self._witness.keep(offer)
 
-    def _count_retake(self, step: int) -> None:
-        """Count that a step of which frames may have been sent is taken again; the caller writes it down."""
-        before = self._again.get(step, 0)
-        if self._witness is not None:
-            before = max(before, self._witness.retakes(step))
-        if before >= _MOST_RETAKES:
+    def _count_retake(self, step: int, attempt: bytes) -> None:
+        """Count that a step is taken again, of which this attempt may have been sent; the caller writes it down."""
+        void = self._void.setdefault(step, [])
+        if attempt in void:
+            return
+        times = len(void) if self._witness is None else max(len(void), self._witness.retakes(step))
+        if times >= _MOST_RETAKES:
             raise ProtocolAbort(
                 f"{self.peer!r} has come back {_MOST_RETAKES} times before step {step} was done, and may have "
                 f"requested something else each time: find out why before you start another job",
                 party=self.peer,
             )
-        self._again[step] = before + 1
+        void.append(attempt)
+        self._stand = self._stand.next()
         if self._witness is not None:
-            self._witness.retaken(step, before + 1)
+            self._witness.retaken(step, times + 1)
 
     def _go_back(self, step: int) -> None:
         gone = [n for n in self._rounds.steps() if n >= step]
-        if any(self._rounds[n].left for n in gone):
-            self._count_retake(step)
+        for n in gone:
+            self._note_heard(n)
+            if self._rounds[n].left:
+                self._count_retake(n, self._rounds[n].attempt)
         self._done = False
+        self._stand = self._stand.next()
         self._rounds.drop(gone)
         self._rounds.now = step
         self._tasks = {name: begin for name, begin in self._tasks.items() if begin <= step}
+        self._rounds.begin(os.urandom(ATTEMPT))
         self._write_meta()  # before the frames are removed: a crash in between must not leave a step that needs them
         for n in gone:
             self._manifest.remove(_OUT.format(n))
-        self._begin()
         self._leaving = False
         self.rewound = True
         self.rewinds += 1
@@ -495,7 +527,7 @@ class Session:
             return found
         if connection.told < self._rounds.now:
             connection.told = self._rounds.now
-            return {"say": "now", "step": self._rounds.now, "stand": self._manifest.stand.plain()}, b""
+            return {"say": "now", "step": self._rounds.now, "stand": self._stand.plain()}, b""
         if self._leaving and not self._said_bye and self._delivered():
             self._said_bye = True
             self._changed.notify_all()
@@ -547,13 +579,18 @@ class Session:
     def _write_meta(self) -> None:
         """Write the manifest, with the states of tasks' ends and of the last two steps: no other is needed again."""
         now = self._rounds.now
-        self._again = {n: times for n, times in self._again.items() if n >= now - 1}
+        self._void, self._heard_void = (
+            {n: attempts for n, attempts in lists.items() if n >= now - 1} for lists in (self._void, self._heard_void)
+        )
         more = {
             "now": now,
             "tasks": dict(self._tasks),
             # after going back, the round before is gone: the peer has kept it, or both would have gone back further
             "before": now - 1 in self._rounds,
-            "again": {str(n): times for n, times in self._again.items()},
+            "attempt": self._rounds[now].attempt,
+            "again": _plain(self._void),
+            "heard": _plain(self._heard_void),
+            "stand": self._stand.plain(),
             "peer": [] if self._peer_stand is None else self._peer_stand.plain(),
             "done": self._done,
             "met": self._met,
@@ -566,7 +603,9 @@ class Session:
             check_fields(more, _META)
             self._rounds.now = now = frame.field(more, "now", int, low=0)
             self._tasks = dict(frame.field(more, "tasks", dict, items=int))
-            self._again = {int(n): times for n, times in frame.field(more, "again", dict, items=int).items()}
+            self._void = _lists(frame.field(more, "again", dict, items=list))
+            self._heard_void = _lists(frame.field(more, "heard", dict, items=list))
+            self._stand = Stand.read(frame.field(more, "stand", list, low=3)) or self._stand
             self._peer_stand = Stand.read(frame.field(more, "peer", list, high=3))
             self._done = frame.field(more, "done", bool)
             state = self._manifest.read(_STATE.format(now)) if now else None
@@ -579,14 +618,28 @@ class Session:
                 before.left = True
                 before.sent = self._manifest.records(_OUT.format(now - 1), before.attempt)
                 if len(before.sent) != frame.field(about, "sent", int, low=0):
-                    raise FrameError(f"frames of step {now - 1} are missing from {self._vault.path}")
+                    raise FrameError(f"frames of step {now - 1} are missing from {self._vault.path}: {RESTORE}")
         manifest, witness = self._manifest, self._witness
         if witness is not None:
             witness.check_directory(manifest.id, manifest.generation)
         if more is not None and frame.field(more, "met", bool) and manifest.holds(_OUT.format(self._rounds.now)):
-            self._count_retake(self._rounds.now)  # the attempt ended with its process, its frames may have been sent
-            self._write_meta()  # before they go
+            # that attempt ended with its process, and its frames may have been sent
+            self._count_retake(self._rounds.now, frame.field(more, "attempt", bytes, length=ATTEMPT))
+            self._write_meta()  # before the frames go
         self._begin()
         self._write_meta()
         if witness is not None:
             witness.opened(manifest.id, manifest.generation)
+
+
+def _plain(attempts: dict[int, list[bytes]]) -> dict[str, list[bytes]]:
+    """Return attempts by step, for a header."""
+    return {str(n): list(each) for n, each in attempts.items() if each}
+
+
+def _lists(header: dict[str, Any]) -> dict[int, list[bytes]]:
+    """Read :func:`_plain`; FrameError if it is malformed."""
+    for n, each in header.items():
+        if not n.isdecimal() or len(n) > 15 or any(type(one) is not bytes or len(one) != ATTEMPT for one in each):
+            raise FrameError("attempts at steps are malformed")
+    return {int(n): list(each) for n, each in header.items()}
