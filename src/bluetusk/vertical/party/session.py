@@ -118,7 +118,7 @@ class Session:
         self._ready = False  # connected, and agreed on the step from which to resume
         self._connection: Connection | None = None
         self._heard = time.monotonic()
-        self._leaving = self._said_bye = self._heard_bye = False
+        self._leaving = self._said_bye = self._heard_bye = self._heard_abort = False
         self._void: dict[
             int, list[bytes]
         ] = {}  # of each recent step, the void attempts whose frames may have been sent
@@ -269,7 +269,7 @@ class Session:
     def wait_until_told(self, seconds: float) -> None:
         """Wait until the peer knows of a failure, if it is connected."""
         with self._lock:
-            self._changed.wait_for(lambda: self.abort_said or not self._ready, seconds)
+            self._changed.wait_for(lambda: self.abort_said or self._heard_abort or self._connection is None, seconds)
 
     @property
     def resent(self) -> int:
@@ -314,7 +314,7 @@ class Session:
         with self._lock:
             while True:
                 failure = self.failure
-                if failure is not None and getattr(failure, "party", None) != self.peer and not self.abort_said:
+                if failure is not None and not (self.abort_said or self._heard_abort):
                     self.abort_said = True
                     self._changed.notify_all()
                     return {"say": "abort", "kind": kind_of(failure), **self._last_head()}, b""
@@ -337,6 +337,7 @@ class Session:
             if say == "abort":
                 check_fields(header, ["say", "kind", *self._last_fields()])
                 kind = frame.field(header, "kind", str, low=1, high=64)
+                self._heard_abort = True
                 with contextlib.suppress(FrameError, ProtocolAbort):  # it has ended anyway
                     self._keep_last(header)
                 raise ProtocolAbort(f"the other party gave up: {kind!r}; its log has the reason", party=self.peer)
