@@ -56,6 +56,7 @@ _MEANING = {
     Kind.METER: "counts of rows, values and bytes by party and task",
     Kind.AUDIT: "the start of an encryptor's audit records",
     Kind.AUDIT_BATCH: "an encryptor's audit records, encrypted under a passphrase",
+    Kind.EVIDENCE_STATEMENT: "a signed request for a use of data, or the signed answer to one",
 }
 _FILES = (Kind.EVIDENCE_RECORD, Kind.POLICY_USE, Kind.AUDIT)
 

@@ -321,8 +321,12 @@ def test_what_a_peer_may_not_do(tmp_path):
     with pytest.raises(ProtocolAbort, match="gave up"):
         connections[0].take(encode(Kind.PARTY, {"say": "abort", "kind": "PolicyRefused"}))
     with sessions[0]._changed:
+        for _ in range(40):
+            sessions[0]._go_back(0)  # nothing was sent: this tells the peer nothing
         for _ in range(32):
+            sessions[0]._rounds[0].left = True
             sessions[0]._go_back(0)
+        sessions[0]._rounds[0].left = True
         with pytest.raises(ProtocolAbort, match="has come back"):
             sessions[0]._go_back(0)
 

@@ -20,6 +20,7 @@ import numpy as np
 from .. import _toml
 from .._parallel import get_num_threads
 from ..storage import files
+from ..tasks import BLACKLIST
 from ..vertical.align.ids import as_ids
 from ..vertical.blacklist.query import BlacklistAnswer, blacklist_query, blacklist_serve
 from ..vertical.party.config import Evidence, evidence_of, made_from
@@ -199,7 +200,7 @@ def _side(role: str) -> Callable[[argparse.Namespace], int]:
 def _over_grpc(settings: Settings, ids: list[str], progress: str) -> dict[str, Any]:
     from ..vertical.party.certs import Identity
     from ..vertical.party.checks import check_room
-    from ..vertical.party.pipeline import Metered
+    from ..vertical.party.pipeline import Metered, exchange_heads
     from ..vertical.party.process import Party
     from ..vertical.party.run import recorder_of
 
@@ -212,7 +213,9 @@ def _over_grpc(settings: Settings, ids: list[str], progress: str) -> dict[str, A
     check_room(needs)
     secret = os.environ.get(PASSPHRASE) or None
     identity = Identity.load(settings.certificate, settings.key, settings.peer_certificate, passphrase=secret)
-    recorder = None if settings.evidence is None else recorder_of(settings, identity)[0]  # type: ignore[arg-type]
+    recorder = notary = None
+    if settings.evidence is not None:
+        recorder, notary = recorder_of(settings, identity)  # type: ignore[arg-type]
     way = {"listen": settings.listen} if settings.listen is not None else {"connect": settings.connect}
     with Party(
         settings.role,
@@ -221,6 +224,7 @@ def _over_grpc(settings: Settings, ids: list[str], progress: str) -> dict[str, A
         state=settings.state,
         patience=settings.patience,
         observer=recorder,
+        notary=notary,
         **way,
     ) as party:
         if settings.listen is not None:
@@ -228,12 +232,15 @@ def _over_grpc(settings: Settings, ids: list[str], progress: str) -> dict[str, A
 
         def program(link: Link, keeper: Keeper) -> dict[str, Any]:
             kept: Any = keeper if recorder is None else Metered(keeper, recorder.meter)
-            return run(link, settings, ids, keeper=kept, progress=_progress(progress))
+            result = run(link, settings, ids, keeper=kept, progress=_progress(progress))
+            if recorder is not None and notary is not None:
+                recorder.finish(BLACKLIST.stage, details={name: result[name] for name in ("asked", "list_size")})
+                exchange_heads(BLACKLIST, notary, link, kept)
+            return result
 
         result = party.run(program)
         result["bytes"] = {"sent": party.link.bytes_sent, "received": party.link.bytes_received}
     if recorder is not None:
-        recorder.finish("blacklist", details={name: result[name] for name in ("asked", "list_size")})
         result["evidence"] = {"records": len(recorder.log)}
         recorder.log.close()
         if recorder.guard is not None:

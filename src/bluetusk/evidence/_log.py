@@ -20,7 +20,7 @@ from ._head import Head, check_extension, sign_head
 from ._merkle import Tree, leaf_hash
 from .identity import Identity
 
-__all__ = ["Log"]
+__all__ = ["Log", "read_offer"]
 
 _OFFER = ("head", "proof", "since")
 _MOST_HASHES = 128  # a proof over 2^63 records has fewer
@@ -478,13 +478,7 @@ class Log(Closing):
         ...     a.close(); b.close()
         2
         """
-        header = frame.decode(data, frame.Kind.EVIDENCE_OFFER, max_payload=0).header
-        frame.check_fields(header, _OFFER)
-        head = Head.from_bytes(frame.field(header, "head", bytes, high=1024))
-        since = frame.field(header, "since", int, low=0, high=1 << 48)
-        proof = frame.field(header, "proof", list, high=_MOST_HASHES, items=bytes)
-        if head.key != key or not head.valid():
-            raise ProtocolAbort(f"the head of {party!r} is not signed with its key", party=party)
+        head, since, proof = _signed_offer(data, party, key)
         with self._file.turn:
             self._remember()
             last = self._peers.get(party)
@@ -495,18 +489,45 @@ class Log(Closing):
                     f"{party!r} proves its log from size {since}, but the head held here has {last.size}: send it that "
                     "head and retry"
                 )
-            try:
-                check_extension(last, head, proof, party)
-            except UnderWay:  # of a signal handler that came in the middle and did not catch it
-                raise
-            except ProtocolAbort as refusal:
-                details = {"party": party, "head": head.to_bytes(), "reason": refusal.reason[:512]}
-                if last is not None:
-                    details["held"] = last.to_bytes()
-                self._append("peer_refused", self.records[0].by, "", {}, details)
-                raise
+            self._check(last, head, proof, party)
             self._append("peer_head", self.records[0].by, "", {}, {"party": party, "head": head.to_bytes()})
             return head
+
+    def examine(self, data: bytes | memoryview, *, party: str, key: bytes, held: Head | None) -> Head:
+        """Check a peer's head against one of its earlier heads, without keeping it.
+
+        Parameters
+        ----------
+        data, party, key
+            As for :meth:`accept`.
+        held : Head or None
+            The head that `data` was to extend.
+
+        Returns
+        -------
+        Head
+            The peer's head.
+
+        Raises
+        ------
+        ProtocolAbort, FrameError
+            As :meth:`accept`.
+
+        Examples
+        --------
+        >>> import bluetusk as bt, os, tempfile
+        >>> ours, theirs = bt.evidence.Identity.generate(), bt.evidence.Identity.generate()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     a = bt.evidence.Log.create(os.path.join(folder, "a"), ours, owner="bank")
+        ...     b = bt.evidence.Log.create(os.path.join(folder, "b"), theirs, owner="host")
+        ...     a.examine(b.offer(), party="host", key=theirs.public_key, held=None).size, len(a)
+        ...     a.close(); b.close()
+        (1, 1)
+        """
+        head, _, proof = _signed_offer(data, party, key)
+        with self._file.turn:
+            self._check(held, head, proof, party)
+        return head
 
     def peer_head(self, party: str) -> Head | None:
         """Return the last head of a peer's log that was kept here.
@@ -517,6 +538,19 @@ class Log(Closing):
         True
         """
         return self._peers.get(party)
+
+    def _check(self, last: Head | None, head: Head, proof: list[bytes], party: str) -> None:
+        """Refuse a head that does not extend the last one, and keep the two as proof; by whom the turn is."""
+        try:
+            check_extension(last, head, proof, party)
+        except UnderWay:  # of a signal handler that came in the middle and did not catch it
+            raise
+        except ProtocolAbort as refusal:
+            details = {"party": party, "head": head.to_bytes(), "reason": refusal.reason[:512]}
+            if last is not None:
+                details["held"] = last.to_bytes()
+            self._append("peer_refused", self.records[0].by, "", {}, details)
+            raise
 
     def _append(self, what: str, by: str, task: str, hashes: Mapping[str, bytes], details: Mapping[str, Any]) -> int:
         """Add a record, by whom the turn is."""
@@ -554,6 +588,24 @@ def _entry(identity: Identity, id: bytes, record: Record, tree: Tree) -> bytes:
     data = encode_record(id, record)
     tree.append(leaf_hash(data))
     return data + sign_head(identity, id, len(tree), tree.root(), record.time).to_bytes()
+
+
+def read_offer(data: bytes | memoryview) -> tuple[Head, int, list[bytes]]:
+    """Return the head in an offer, the size of the head that it extends, and the proof; nothing is checked yet."""
+    header = frame.decode(data, frame.Kind.EVIDENCE_OFFER, max_payload=0).header
+    frame.check_fields(header, _OFFER)
+    return (
+        Head.from_bytes(frame.field(header, "head", bytes, high=1024)),
+        frame.field(header, "since", int, low=0, high=1 << 48),
+        frame.field(header, "proof", list, high=_MOST_HASHES, items=bytes),
+    )
+
+
+def _signed_offer(data: bytes | memoryview, party: str, key: bytes) -> tuple[Head, int, list[bytes]]:
+    head, since, proof = read_offer(data)
+    if head.key != key or not head.valid():
+        raise ProtocolAbort(f"the head of {party!r} is not signed with its key", party=party)
+    return head, since, proof
 
 
 def _now(clock: Callable[[], float]) -> int:

@@ -13,6 +13,7 @@ from ..storage.append import read_whole
 from ..wire.frame import MAGIC
 from ._entries import Problem, Record, Scan, kept_head, scan
 from ._head import Head
+from ._statement import kept_statement
 
 __all__ = ["Report", "read_heads", "verify"]
 
@@ -117,7 +118,7 @@ def verify(path: str | os.PathLike[str], *, heads: Iterable[Head] = (), key: byt
     if not found.records and not problems:
         problems.append(Problem(0, "record 0 is missing: the file holds no complete record of a log"))
     agreed, doubted = _against(found, sorted(heads, key=lambda head: head.size))
-    problems += doubted
+    problems += doubted + _statements(found)
     # a head that is itself no good has index -1: reported only if nothing worse is
     placed = sorted((p for p in problems if p.index >= 0), key=lambda p: p.index) or problems
     first = placed[0] if placed else None
@@ -178,6 +179,26 @@ def _against(found: Scan, heads: Sequence[Head]) -> tuple[int, list[Problem]]:
     return agreed, problems
 
 
+def _statements(found: Scan) -> list[Problem]:
+    """Return the first record that claims a signed request or answer which its signer has not signed."""
+    for record in found.records:
+        reason = _false(record, found.heads[0].key)
+        if reason:
+            return [Problem(record.seq, f"record {record.seq} is false: {reason}")]
+    return []
+
+
+def _false(record: Record, owner: bytes) -> str:
+    """Return why a record does not keep the signed statement that it claims; empty if it claims none."""
+    try:
+        made = kept_statement(record)
+    except FrameError as error:
+        return str(error)
+    if made is not None and record.what in ("asked", "answered") and made.key != owner:
+        return "it claims a statement of the log's owner, but another key has signed it"
+    return ""
+
+
 def _notes(found: Scan, key: bytes | None) -> list[str]:
     notes = []
     if key is None:
@@ -196,6 +217,8 @@ def _notes(found: Scan, key: bytes | None) -> list[str]:
             notes.append(f"record {record.seq}: a crash had left a half-written record, which was cut")
         if record.what == "peer_refused":
             notes.append(f"record {record.seq}: a peer's log did not extend its earlier head")
+        if record.what == "statement_refused":
+            notes.append(f"record {record.seq}: a peer's request or answer was refused, or was not signed")
     return notes
 
 

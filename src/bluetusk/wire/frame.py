@@ -130,6 +130,7 @@ class Kind(IntEnum):
     METER = 76
     AUDIT = 77
     AUDIT_BATCH = 78
+    EVIDENCE_STATEMENT = 79
 
 
 @dataclass(frozen=True)

@@ -101,8 +101,9 @@ class LogisticRegression(Estimator):
         "coefficients": each party's own to it. "scores": scores with 20 binary digits in place of points.
     tol : float, optional
         The training ends when an epoch lowers the loss by less than this share of it, 2^-16 to 1, and returns the
-        result of the epoch before; with 0 it takes all epochs. By default ``0.5 / rows`` (``6 / rows`` with
-        `binning`, whose columns are not decorrelated) where a step takes all rows, else 2^-13. The loss is the mean squared residual, which is the training's objective for the linear sigmoid.
+        result of the epoch before; with 0 it takes all epochs. By default ``0.5 / rows`` (``6 / rows`` with `binning`,
+        whose columns are not decorrelated) where a step takes all rows, else 2^-13. The loss is the mean squared
+        residual, which is the training's objective for the linear sigmoid.
     key_size : {3072, 2048, 4096}
         Bits of this party's key, which is made for one training.
     random_state : int or bytes, optional

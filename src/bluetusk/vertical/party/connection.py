@@ -17,6 +17,7 @@ CHUNK = 1 << 20
 """Largest number of bytes of a frame in one message of the transport."""
 BEAT = 2.0
 """Seconds between signs of life."""
+_SAYS = ("hello", "head", "data", "ack", "now", "beat", "bye", "abort")
 
 
 class Conversation(Protocol):
@@ -96,7 +97,7 @@ class Connection:
             If the message does not belong to this session, or the peer aborted.
         """
         got = decode(data, Kind.PARTY, max_payload=CHUNK)
-        say = frame.field(got.header, "say", str, choices=("hello", "data", "ack", "now", "beat", "bye", "abort"))
+        say = frame.field(got.header, "say", str, choices=_SAYS)
         if not self._session.follows(self):
             return False
         whole = self._put_together(got.header, got.payload) if say == "data" else None

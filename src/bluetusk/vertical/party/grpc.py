@@ -16,7 +16,7 @@ from typing import Any
 
 from ...errors import ProtocolAbort
 from .certs import Identity, only_certificate
-from .connection import CHUNK
+from .connection import CHUNK, Connection
 from .session import Session
 from .transport import drain, typed
 
@@ -34,6 +34,7 @@ _OPTIONS = [
     ("grpc.so_reuseport", 0),
 ]
 _REFUSALS = 3  # refusals in a row before a closed port no longer counts as a listener that is just ending
+_FLUSH = 0.2  # seconds that gRPC has for a last message before its channel is closed
 _PAUSE = (0.05, 2.0)  # seconds between attempts to connect: the first, and the longest
 
 
@@ -110,7 +111,7 @@ class Dialler:
                 call = channel.stream_stream(_METHOD)(connection.messages())
                 for message in call:
                     pause = _PAUSE[0]
-                    if not connection.take(message):
+                    if not self._take(connection, message):
                         break
                 call.cancel()
             except grpc.RpcError as err:
@@ -124,6 +125,16 @@ class Dialler:
                 channel.close()
             self._closed.wait(pause)
             pause = min(2 * pause, _PAUSE[1])
+
+    def _take(self, connection: Connection, message: bytes) -> bool:
+        """Take a message; if that ends the session, let the peer know before the connection is closed."""
+        try:
+            return connection.take(message)
+        except Exception as err:
+            self._session.fail(typed(err))
+            self._session.wait_until_told(1.0)
+            self._closed.wait(_FLUSH)
+            return False
 
     def _explain(self, err: Any) -> None:
         """Raise if the peer has another certificate, which waiting does not fix; return if it is merely absent."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import functools
 import hashlib
 import io
@@ -17,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ProtocolAbort
-from ...evidence import Head, Log, Meter, Recorder, fingerprint
+from ...evidence import Meter, Recorder
+from ...evidence.notary import Notary, peer_name
 from ...storage import files
 from ...tasks import (
     AGREE,
@@ -47,7 +49,7 @@ from .config import Config
 from .rows import Rows
 from .splits import SplitKey, Splits, agree_on_split
 
-__all__ = ["Outcome", "confirm", "peer_name", "run", "unevaluated", "write_scores"]
+__all__ = ["Outcome", "confirm", "exchange_heads", "peer_name", "run", "unevaluated", "write_scores"]
 
 _MOST_HEAD = 1 << 14  # bytes of a signed head with its proof, which has at most 64 hashes for each of two sizes
 _EVALUATED = 2  # least events, and non-events, among the rows held back for which an interval can be given
@@ -158,7 +160,7 @@ def run(
     *,
     progress: Progress | None = None,
     recorder: Recorder | None = None,
-    peer_key: bytes | None = None,
+    notary: Notary | None = None,
     splits: Splits | None = None,
 ) -> Outcome:
     """Run one party's side of the whole job.
@@ -178,9 +180,9 @@ def run(
     progress : callable, optional
         Called with the task, the steps taken and the number of steps.
     recorder : Recorder, optional
-        Policy, meter and log; if given, the parties exchange heads of their logs at the end.
-    peer_key : bytes, optional
-        The key that signs the peer's log.
+        Policy, meter and log.
+    notary : Notary, optional
+        That of the link; with it the parties exchange the heads of their logs after each task.
     splits : Splits, optional
         This party's part of the splits; by default it exists for this run only.
 
@@ -211,6 +213,8 @@ def run(
         }
         if recorder is not None:
             recorder.finish(task.stage, hashes=hashes(result) if hashes else None)
+        if notary is not None:  # whatever comes later, the peer holds a head of the log with this task in it
+            exchange_heads(task, notary, link, keeper)
         return result
 
     own = rows.values if rows.labels is None else [*rows.values, rows.labels]
@@ -337,8 +341,6 @@ def run(
             scored = functools.partial(scored, ids=rows.ids[order][test].tolist())
         if (found := stage(scoring, scored)) is not None:
             ranks[training.name], scores[training.name] = found, estimator.probability(found)
-    if recorder is not None:
-        stage(HEADS, lambda: _once(HEADS, lambda way: _heads(recorder.log, way, peer_key), link, keeper, progress))
     sizes = {"intersection": len(order), "train": int(train.sum()), "test": int(test.sum())}
     findings = [said for half in (binning, *models.values()) for said in getattr(half, "findings_", [])]
     findings = list(dict.fromkeys(findings))  # few events are the same finding for each model
@@ -391,25 +393,19 @@ def _agree(config: Config, inputs: bytes, link: Link) -> bytes:
     return inputs
 
 
-def _heads(log: Log, link: Link, peer_key: bytes | None) -> bytes:
-    """Exchange the signed heads of the logs, with proofs that they extend the last ones exchanged."""
-    if peer_key is None:
-        raise ProtocolAbort("evidence needs the peer's key: set evidence.peer_key")
-    peer = peer_name(link.peer, peer_key)
-    held = log.peer_head(peer)
-    link.send("held", {}, [] if held is None else [held.to_bytes()])
-    shown = [Head.from_bytes(part) for part in link.receive("held", most=_MOST_HEAD).parts[:1]]
-    for head in shown:
-        log.confirm(head)  # or this party's log was rolled back
-    since = shown[0].size if shown else 0
-    link.send("head", {}, [log.offer(since)])
+def exchange_heads(task: Task, notary: Notary, link: Link, keeper: Keeper) -> None:
+    """Exchange the signed heads of both logs after a task, a kept step."""
+    after = dataclasses.replace(HEADS, name=f"{task.name}/{HEADS.name}")
+    _once(after, lambda way: _heads(notary, way), link, keeper, None)
+
+
+def _heads(notary: Notary, link: Link) -> bytes:
+    """Exchange the heads, with proofs that they extend the last ones exchanged."""
+    link.send("held", {}, [notary.held()])
+    (held,) = link.receive("held", parts=1, most=_MOST_HEAD).parts
+    link.send("head", {}, [notary.offer(bytes(held))])  # an error if this party's log was rolled back
     (data,) = link.receive("head", parts=1, most=_MOST_HEAD).parts
-    return log.accept(data, party=peer, key=peer_key).to_bytes()
-
-
-def peer_name(role: str, key: bytes) -> str:
-    """Return the name under which a log keeps a peer's heads: one log serves partners of the same role."""
-    return f"{role} {fingerprint(key)[:16]}"
+    return notary.accept(bytes(data)).to_bytes()
 
 
 def _digest(value: Any) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ...errors import BluetuskError, ProtocolAbort
+from ...evidence.notary import Notary
 from ..base import check_role
 from ..protocol.job import Keeper
 from ..protocol.link import Link, Rewind, Watcher
@@ -45,6 +46,9 @@ class Party:
         Policy, meter and evidence: a ``bt.evidence.Recorder``.
     spool_quota : int
         Largest number of bytes of received frames, from the peer running ahead, that wait in the state directory.
+    notary : Notary, optional
+        Signs this party's requests and answers and keeps the peer's, and the heads of both logs; the peer must have one
+        too.
 
     Attributes
     ----------
@@ -67,8 +71,9 @@ class Party:
     Notes
     -----
     The state on disk is encrypted by AES-256-GCM with a key derived from the party's private key. Frames are on disk
-    before they are sent; both repeat a step that a crash has interrupted, with fresh randomness. Both keep the state of
-    the last two steps.
+    before they are sent; both repeat a step that a crash has interrupted, with fresh randomness, at most 32 times over
+    all processes. Both keep the state of the last two steps. A file of another job, an older file or an older directory
+    is refused, the last by the peer too.
 
     Examples
     --------
@@ -106,6 +111,7 @@ class Party:
         patience: float = 600.0,
         observer: Watcher | None = None,
         spool_quota: int = QUOTA,
+        notary: Notary | None = None,
     ) -> None:
         check_role(role)
         if (listen is None) == (connect is None):
@@ -113,14 +119,16 @@ class Party:
         peer = "host" if role == "guest" else "guest"
         self._vault = Vault(state, identity.state_key())
         try:
-            self._session = Session(self._vault, job=job, peer=peer, patience=patience, spool_quota=spool_quota)
+            self._session = Session(
+                self._vault, job=job, peer=peer, patience=patience, spool_quota=spool_quota, witness=notary
+            )
             way = _grpc.Listener if listen is not None else _grpc.Dialler
             self._transport: Transport = way(self._session, identity, str(connect) if listen is None else listen)
         except BaseException:
             self._vault.close()
             raise
         self.address = self._transport.address
-        self.link = Link(self._session, me=role, peer=peer, observer=observer)
+        self.link = Link(self._session, me=role, peer=peer, observer=observer, signer=notary)
         self.keeper: Keeper = self._session
 
     def recovery(self) -> dict[str, int]:

@@ -30,6 +30,7 @@ class Round:
 
     attempt: bytes = b""  # this party's attempt; empty before it has begun the step
     sent: list[bytes] = field(default_factory=list)
+    left: bool = False  # whether any of these may have reached the peer
     peer_attempt: bytes = b""  # the attempt that the received frames belong to
     got: int = 0  # number of frames received
     inbox: deque[Incoming] = field(default_factory=deque)  # frames not yet read
@@ -75,7 +76,7 @@ class Rounds:
     def begin(self, attempt: bytes) -> None:
         """Begin the current step as a new attempt."""
         now = self[self.now]
-        now.attempt, now.sent = attempt, []
+        now.attempt, now.sent, now.left = attempt, [], False
 
     def drop(self, steps: list[int]) -> None:
         """Forget rounds."""
@@ -100,7 +101,11 @@ class Rounds:
         """Read the peer's statement; FrameError if it is malformed."""
         theirs: Statement = {}
         for item in items:
-            if [type(v) for v in item] != [int, bytes, int, bytes, int] or min(item[0], item[2], item[4]) < 0:
+            if (
+                [type(v) for v in item] != [int, bytes, int, bytes, int]
+                or min(item[0], item[2], item[4]) < 0
+                or any(len(attempt) not in (0, ATTEMPT) for attempt in (item[1], item[3]))
+            ):
                 raise FrameError("frame field 'rounds' is malformed")
             theirs[item[0]] = (item[1], item[2], item[3], item[4])
         return theirs
@@ -154,7 +159,7 @@ class Rounds:
         for n in self.steps():
             at, said = pointer.get(n, self._peer_has.get(n, 0)), self._of[n]
             if at < len(said.sent):
-                pointer[n] = at + 1
+                pointer[n], said.left = at + 1, True
                 self._left[n] = max(self._left.get(n, 0), at + 1)
                 return {"say": "data", "step": n, "number": at, "attempt": said.attempt}, said.sent[at]
         return None

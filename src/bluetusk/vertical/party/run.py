@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...evidence import Guard, Log, Meter, Recorder, fingerprint, read_public_key
 from ...evidence import Identity as Signer
+from ...evidence.notary import Notary
 from ...evidence.summary import learned, learned_line
 from ...storage import files
 from ...tasks import BOOSTING, LOGISTIC
@@ -26,7 +27,7 @@ from ..tables.profile import ColumnProfile
 from .certs import Identity
 from .checks import check_folders, check_rows
 from .config import Config
-from .pipeline import Outcome, confirm, peer_name, run, unevaluated, write_scores
+from .pipeline import Outcome, confirm, run, unevaluated, write_scores
 from .process import Party
 from .results import reserved, written
 from .rows import Rows
@@ -90,9 +91,9 @@ def _run_held(
     secret = os.environ.get(PASSPHRASE) or None
     identity = Identity.load(config.certificate, config.key, config.peer_certificate, passphrase=secret)
     splits = Splits(config.splits, identity.state_key(), pair=_pair(config, identity))
-    recorder = peer_key = None
+    recorder = notary = None
     if config.evidence is not None:
-        recorder, peer_key = recorder_of(config, identity)
+        recorder, notary = recorder_of(config, identity)
     way = {"listen": config.listen} if config.listen is not None else {"connect": config.connect}
     with Party(
         config.role,
@@ -101,6 +102,7 @@ def _run_held(
         state=config.state,
         patience=config.patience,
         observer=recorder,
+        notary=notary,
         **way,
     ) as party:
         if listening is not None and config.listen is not None:
@@ -114,7 +116,7 @@ def _run_held(
                 keeper,
                 progress=progress,
                 recorder=recorder,
-                peer_key=peer_key,
+                notary=notary,
                 splits=splits,
             )
             with written(Path(config.output), link, config.job) as folder:
@@ -122,8 +124,8 @@ def _run_held(
                 result = _result(config, outcome, alone)
                 result["bytes"] = {"sent": link.bytes_sent, "received": link.bytes_received}
                 result["recovery"] = party.recovery()
-                if recorder is not None and peer_key is not None:
-                    result["evidence"] = _proved(config, recorder, peer_key)
+                if recorder is not None and notary is not None:
+                    result["evidence"] = _proved(recorder, notary)
                     result["learned"] = learned(recorder.meter.snapshot().values())
                 _write(config, outcome, folder)
                 if alone is not None:
@@ -146,8 +148,8 @@ def _pair(config: Config, identity: Identity) -> bytes:
     return " ".join(both if config.role == "guest" else both[::-1]).encode()
 
 
-def _proved(config: Config, recorder: Recorder, peer_key: bytes) -> dict[str, Any]:
-    held = recorder.log.peer_head(peer_name("host" if config.role == "guest" else "guest", peer_key))
+def _proved(recorder: Recorder, notary: Notary) -> dict[str, Any]:
+    held = recorder.log.peer_head(notary.party)
     return {
         "records": len(recorder.log),
         "meter": {f"{party}/{task}": counts for (party, task), counts in recorder.meter.totals().items()},
@@ -156,7 +158,7 @@ def _proved(config: Config, recorder: Recorder, peer_key: bytes) -> dict[str, An
     }
 
 
-def recorder_of(config: Config, identity: Identity) -> tuple[Recorder, bytes]:
+def recorder_of(config: Config, identity: Identity) -> tuple[Recorder, Notary]:
     given = config.evidence
     assert given is not None  # the caller has checked
     passphrase = os.environ.get(PASSPHRASE) or None
@@ -177,7 +179,8 @@ def recorder_of(config: Config, identity: Identity) -> tuple[Recorder, bytes]:
         guard=guard,
         resumed=True,
     )
-    return recorder, read_public_key(given.peer_key)
+    key = read_public_key(given.peer_key)
+    return recorder, Notary(log, signer, job=config.job, me=config.role, peer=peer, key=key)
 
 
 def _alone(outcome: Outcome) -> NDArray[np.float64]:

@@ -10,6 +10,11 @@ frame that it hides). When it restarts it takes the step as a new attempt. On co
 recent round which attempt they are in and how much of which attempt of the peer they have received. If one of them has
 computed with frames of a void attempt, both go back to the step before, and take the round again with fresh randomness.
 The same rule applied to the same two statements gives both the same answer.
+
+How often a step was taken again is on disk before a frame of the new attempt may be sent, so it counts over all
+processes. On connecting each side also states how far its directory has come, and how far it remembers that of the
+peer: neither may go back (:mod:`.manifest`). With a log of evidence each shows the head of its log before it sends
+anything else, and again when it leaves or gives up.
 """
 
 from __future__ import annotations
@@ -18,7 +23,7 @@ import contextlib
 import os
 import threading
 import time
-from typing import Any
+from typing import Any, Protocol
 
 from ..._locks import refuse_reentry
 from ...errors import FrameError, ProtocolAbort
@@ -27,16 +32,47 @@ from ...wire.frame import Kind, check_fields, decode, encode
 from ..protocol.link import Rewind
 from ..protocol.refusal import kind_of
 from .connection import Connection
-from .rounds import ATTEMPT, MAX_FRAME, Rounds
+from .manifest import RESTORE, Manifest, Stand
+from .rounds import ATTEMPT, MAX_FRAME, Rounds, Statement
 from .vault import Vault
 from .waiting import QUOTA, Incoming, Waiting
 
-__all__ = ["Session"]
+__all__ = ["Session", "Witness"]
 
-_MOST_RETAKES = 32  # retakes of one step within one process
+_MOST_RETAKES = 32  # of one step, over all processes
 _GOODBYE = 2.0  # seconds to wait for a goodbye
 _ALONE = 10.0  # seconds that a party that was already done waits for a peer that may need it
-_META, _STATE, _OUT, _DONE = "steps", "state-{:08d}", "out-{:08d}", "done"
+_STATE, _OUT = "state-{:08d}", "out-{:08d}"
+_MOST_OFFER = 1 << 14  # bytes of a head with its proof
+_META = ("again", "attempt", "before", "done", "heard", "met", "now", "peer", "stand", "tasks")
+
+
+class Witness(Protocol):
+    """What a session does with this party's log of evidence and with the heads of the peer's."""
+
+    def held(self) -> bytes:
+        """Return the last head of the peer's log that this party keeps; empty if there is none."""
+
+    def offer(self, held: bytes | None = None) -> bytes:
+        """Return the head of this party's log, with a proof that it extends the one that the peer holds."""
+
+    def check(self, offer: bytes, held: bytes) -> None:
+        """Refuse an offer that does not extend the head that this party held."""
+
+    def keep(self, offer: bytes) -> None:
+        """Keep the head in an offer, if it extends the one that this party holds now."""
+
+    def check_directory(self, directory: bytes, generation: int) -> None:
+        """Refuse a state directory that is older than the log says, or another one than the job was begun in."""
+
+    def opened(self, directory: bytes, generation: int) -> None:
+        """Note that a process has opened a state directory, and written this generation."""
+
+    def retaken(self, step: int, times: int) -> None:
+        """Note that a step is taken again."""
+
+    def retakes(self, step: int) -> int:
+        """Return how often a step was taken again, by the log."""
 
 
 class Session:
@@ -54,17 +90,35 @@ class Session:
         Seconds without a sign of life from the peer after which the run is aborted.
     spool_quota : int
         Largest number of bytes of received frames that wait on disk, see :mod:`.waiting`.
+    witness : Witness, optional
+        Keeps heads and retakes in this party's log of evidence; the peer must have one too.
 
     Raises
     ------
     ProtocolAbort
-        If the directory belongs to another run; later, if the peer is silent for too long, too far behind, or aborts.
+        If the directory belongs to another run; later, if the peer is silent for too long, too far behind, or aborts,
+        or if either directory or log is older than the other party remembers.
     FrameError
         If the directory's files or the peer's messages are damaged or out of order.
     """
 
-    def __init__(self, vault: Vault, *, job: str, peer: str, patience: float = 600.0, spool_quota: int = QUOTA) -> None:
-        self._vault, self._job, self.peer, self._patience = vault, job, peer, patience
+    def __init__(
+        self,
+        vault: Vault,
+        *,
+        job: str,
+        peer: str,
+        patience: float = 600.0,
+        spool_quota: int = QUOTA,
+        witness: Witness | None = None,
+    ) -> None:
+        self._vault, self._job, self.peer, self._patience, self._witness = vault, job, peer, patience, witness
+        self._manifest = Manifest(vault, job)
+        self._stand = Stand(self._manifest.id, 0, bytes(16))
+        self._peer_stand: Stand | None = None  # how far the peer's directory had come when it was last heard of
+        self._held = b""  # the head of the peer's log, as stated on this connection
+        self._due_offer: bytes | None = None  # to be sent before anything else on this connection
+        self._awaited = False  # whether the peer's is still to come
         self._lock = threading.RLock()  # for `with`: an interrupt in that of a Condition, in Python, leaves it locked
         self._changed = threading.Condition(self._lock)
         self._rounds = Rounds(peer)
@@ -76,8 +130,13 @@ class Session:
         self._ready = False  # connected, and agreed on the step from which to resume
         self._connection: Connection | None = None
         self._heard = time.monotonic()
-        self._leaving = self._said_bye = self._heard_bye = False
-        self._again: dict[int, int] = {}  # how often each step was repeated
+        self._leaving = self._said_bye = self._heard_bye = self._heard_abort = False
+        self._void: dict[
+            int, list[bytes]
+        ] = {}  # of each recent step, the void attempts whose frames may have been sent
+        self._heard_void: dict[int, list[bytes]] = {}  # the peer's void attempts of which this party has frames
+        self._done = False  # the peer has kept all steps
+        self._met = False  # this process may have sent frames
         self.abort_said = False  # the peer knows of the failure
         self.rewinds = 0
         self._load()
@@ -90,7 +149,7 @@ class Session:
         with self._lock:
             self._check()
             now = self._rounds[self._rounds.now]
-            self._vault.append(_OUT.format(self._rounds.now), bytes(data))
+            self._manifest.append(_OUT.format(self._rounds.now), now.attempt, bytes(data))
             now.sent.append(bytes(data))
             self._changed.notify_all()
 
@@ -142,7 +201,7 @@ class Session:
                 later = [step for step in self._tasks.values() if step > begin]
                 end = min([self._rounds.now, *later])
                 last = not later
-            elif self.rewound:
+            elif self.rewound and self._tasks:
                 raise Rewind  # the parties went back to before this task
             else:
                 begin = end = self._rounds.now
@@ -153,9 +212,7 @@ class Session:
                 self.rewound = False
             if end == begin:
                 return 0, None
-            kept = self._vault.read(_STATE.format(end))
-            if kept is None:
-                raise FrameError(f"the state after step {end} is missing from {self._vault.path}")
+            kept = self._manifest.read(_STATE.format(end))
             return end - begin, bytes(decode(kept, Kind.CHECKPOINT).payload)
 
     def commit(self, task: str, index: int, state: bytes) -> None:
@@ -175,8 +232,10 @@ class Session:
                 raise ValueError(f"step {index} of task {task!r} does not follow the steps kept")
             if done.inbox:
                 raise self._surplus(done.inbox[0])
-            self._vault.write(_STATE.format(self._rounds.now + 1), encode(Kind.CHECKPOINT, done.stated(), state))
+            self._manifest.write(_STATE.format(self._rounds.now + 1), encode(Kind.CHECKPOINT, done.stated(), state))
             self._rounds.now += 1
+            self._done = False
+            self._stand = self._stand.next()
             self._begin()
             try:
                 self._write_meta()
@@ -202,20 +261,19 @@ class Session:
         """
         until = time.monotonic() + seconds
         with self._lock:
-            done = self._was_done()
-            if done:  # in an earlier process, after which the peer may have left for good
+            if self._done:  # in an earlier process, after which the peer may have left for good
                 until = min(until, time.monotonic() + _ALONE)
             self._leaving = True
             self._changed.notify_all()
             while not (self.failure or self.rewound):
-                if not done and self._delivered() and self._rounds.peer_now >= self._rounds.now:
-                    done = True  # the peer has kept all steps: it only needs to know the same of this party
-                    self._vault.write(_DONE, encode(Kind.CHECKPOINT, {"now": self._rounds.now}))
+                if not self._done and self._delivered() and self._rounds.peer_now >= self._rounds.now:
+                    self._done = True  # the peer has kept all steps: it only needs to know the same of this party
+                    self._write_meta()
                 if self._delivered() and self._said_bye:
                     until = min(until, time.monotonic() + _GOODBYE)  # a peer that is gone already cannot say goodbye
                     if self._heard_bye:
                         return True
-                if done and not self._ready:  # it may have left, its goodbye lost with the connection
+                if self._done and not self._ready:  # it may have left, its goodbye lost with the connection
                     until = min(until, time.monotonic() + _ALONE)
                 left = until - time.monotonic()
                 if left <= 0:
@@ -223,7 +281,7 @@ class Session:
                 self._changed.wait(min(left, 0.2))
             if self.failure is not None or self.rewound:
                 return False
-            return done or self._delivered()
+            return self._done or self._delivered()
 
     def fail(self, error: BaseException) -> None:
         """End the run: the program's next call raises this error."""
@@ -235,7 +293,7 @@ class Session:
     def wait_until_told(self, seconds: float) -> None:
         """Wait until the peer knows of a failure, if it is connected."""
         with self._lock:
-            self._changed.wait_for(lambda: self.abort_said or not self._ready, seconds)
+            self._changed.wait_for(lambda: self.abort_said or self._heard_abort or self._connection is None, seconds)
 
     @property
     def resent(self) -> int:
@@ -262,6 +320,7 @@ class Session:
                 self._connection.discard()
             self._connection = connection = Connection(self, self._hello())
             self._ready = self._said_bye = self._heard_bye = False
+            self._due_offer, self._awaited = None, False
             self._rounds.reconnected()
             self._changed.notify_all()
             return connection
@@ -281,12 +340,15 @@ class Session:
         with self._lock:
             while True:
                 failure = self.failure
-                if failure is not None and not self.abort_said:
+                if failure is not None and not (self.abort_said or self._heard_abort):
                     self.abort_said = True
                     self._changed.notify_all()
-                    return {"say": "abort", "kind": kind_of(failure)}, b""
+                    return {"say": "abort", "kind": kind_of(failure), **self._last_head()}, b""
                 if self._connection is not connection or failure is not None:
                     return None
+                if self._due_offer is not None:
+                    offer, self._due_offer = self._due_offer, None
+                    return {"say": "head", "head": offer}, b""
                 if self._ready and (found := self._next(connection)) is not None:
                     return found
                 if not self._changed.wait(seconds):
@@ -307,16 +369,23 @@ class Session:
                 return False
             self._heard = time.monotonic()
             if say == "abort":
-                self.abort_said = True  # it needs no answer
-                check_fields(header, ["say", "kind"])
+                check_fields(header, ["say", "kind", *self._last_fields()])
                 kind = frame.field(header, "kind", str, low=1, high=64)
+                self._heard_abort = True
+                with contextlib.suppress(FrameError, ProtocolAbort):  # it has ended anyway
+                    self._keep_last(header)
                 raise ProtocolAbort(f"the other party gave up: {kind!r}; its log has the reason", party=self.peer)
             if say == "hello":
-                if self._ready:
+                if self._ready or self._awaited:
                     raise FrameError(f"{self.peer!r} sent a second hello on this connection")
                 self._agree(header)
+            elif say == "head" and self._awaited:
+                assert self._witness is not None  # it is awaited with one only
+                check_fields(header, ["say", "head"])
+                self._witness.check(frame.field(header, "head", bytes, high=_MOST_OFFER), self._held)
+                self._awaited, self._ready = False, True
             elif not self._ready:
-                raise FrameError(f"{self.peer!r} sent {say!r} before its hello on this connection")
+                raise FrameError(f"{self.peer!r} sent {say!r} before its hello, or before its log's head")
             elif say == "data":
                 if data is not None and not self._rounds.take(header, data):
                     raise self._surplus(data)
@@ -324,24 +393,50 @@ class Session:
                 check_fields(header, ["say", "step", "got"])
                 self._rounds.acknowledged(header)
             elif say == "now":
+                check_fields(header, ["say", "step", "stand"])
                 self._rounds.peer_now = frame.field(header, "step", int, low=0, high=self._rounds.now + 1)
+                self._remember(Stand.read(frame.field(header, "stand", list, high=3)))
+            elif say == "bye":
+                check_fields(header, ["say", *self._last_fields()])
+                self._keep_last(header)
+                self._heard_bye = True
+            elif say == "head":
+                raise FrameError(f"{self.peer!r} sent a head that was not due")
             else:
                 check_fields(header, ["say"])
-                self._heard_bye = self._heard_bye or say == "bye"
             self._changed.notify_all()
         return True
 
     def _hello(self) -> bytes:
-        about = {"say": "hello", "version": 1, "job": self._job, "now": self._rounds.now}
-        return encode(Kind.PARTY, {**about, "rounds": self._rounds.stated()})
+        self._held = b"" if self._witness is None else self._witness.held()
+        about = {
+            "say": "hello",
+            "version": 2,
+            "job": self._job,
+            "now": self._rounds.now,
+            "rounds": self._rounds.stated(),
+            "stand": self._stand.plain(),
+            "heard": _plain(self._heard_void),
+            "known": [] if self._peer_stand is None else self._peer_stand.plain(),
+            "log": self._witness is not None,
+            "held": self._held,
+        }
+        return encode(Kind.PARTY, about)
 
     def _agree(self, header: dict[str, Any]) -> None:
         """Determine the step from which to resume, from this party's and the peer's statements."""
-        check_fields(header, ["say", "version", "job", "now", "rounds"])
-        frame.field(header, "version", int, choices=(1,))
+        frame.field(header, "version", int, choices=(2,))
+        check_fields(header, ["say", "version", "job", "now", "rounds", "stand", "heard", "known", "log", "held"])
         if frame.field(header, "job", str, high=200) != self._job:
             raise ProtocolAbort(
                 f"{self.peer!r} runs another job, {header['job'][:64]!r}, not {self._job!r}: give both the same",
+                party=self.peer,
+            )
+        self._compare_stands(header)
+        if frame.field(header, "log", bool) != (self._witness is not None):
+            here, there = ("no log", "one") if self._witness is None else ("a log", "none")
+            raise ProtocolAbort(
+                f"this party keeps {here} of evidence, {self.peer!r} {there}: set [evidence] at both, or at neither",
                 party=self.peer,
             )
         theirs = self._rounds.statement(frame.field(header, "rounds", list, high=8, items=list))
@@ -349,37 +444,114 @@ class Session:
         if abs(peer_now - self._rounds.now) > 1:
             raise ProtocolAbort(
                 f"this party has kept {self._rounds.now} steps and {self.peer!r} {peer_now}: one of them has lost its "
-                f"state; remove the state directories of both to start over",
+                f"state; {RESTORE}",
                 party=self.peer,
             )
+        self._count_heard(theirs, header)
         back = self._rounds.compare(peer_now, theirs)
         if back is not None:
             self._go_back(back)
             peer_now, theirs = back, {n: said for n, said in theirs.items() if n < back}
         self._rounds.settle(peer_now, theirs)
-        self._ready = True
+        if self._witness is None:
+            self._ready = True
+        else:
+            self._due_offer = self._witness.offer(frame.field(header, "held", bytes, high=_MOST_OFFER))
+            self._awaited = True
 
-    def _was_done(self) -> bool:
-        kept = self._vault.read(_DONE)
-        return kept is not None and decode(kept, Kind.CHECKPOINT).header.get("now") == self._rounds.now
+    def _count_heard(self, theirs: Statement, header: dict[str, Any]) -> None:
+        """Count the void attempts of which either party has heard, perhaps of a process whose directory is lost."""
+        before = self._stand, {n: len(attempts) for n, attempts in self._heard_void.items()}
+        void = _lists(frame.field(header, "heard", dict, high=8, items=list))
+        for n, (attempt, _, mine, got) in theirs.items():
+            if n in self._rounds:
+                if got and mine != self._rounds[n].attempt:
+                    void.setdefault(n, []).append(mine)
+                if attempt != self._rounds[n].peer_attempt:
+                    self._note_heard(n)
+        for n, attempts in void.items():
+            if n >= self._rounds.now - 1:
+                for attempt in attempts:
+                    self._count_retake(n, attempt)
+        if before != (self._stand, {n: len(attempts) for n, attempts in self._heard_void.items()}):
+            self._write_meta()
 
-    def _go_back(self, step: int) -> None:
-        self._again[step] = self._again.get(step, 0) + 1
-        if self._again[step] > _MOST_RETAKES:
+    def _note_heard(self, step: int) -> None:
+        """Remember the peer's attempt at a step, of which this party has frames and which is void now."""
+        here, kept = self._rounds[step], self._heard_void.setdefault(step, [])
+        if here.got and here.peer_attempt not in kept:
+            kept.append(here.peer_attempt)
+
+    def _compare_stands(self, header: dict[str, Any]) -> None:
+        """Refuse to go on with a directory that is older than the other party remembers; remember the peer's."""
+        known = Stand.read(frame.field(header, "known", list, high=3))
+        if known is not None and not self._stand.follows(known):
+            raise ProtocolAbort(f"{self._vault.path} is older than {self.peer!r} remembers, or another one: {RESTORE}")
+        stand = Stand.read(frame.field(header, "stand", list, low=3, high=3))
+        if stand != self._peer_stand or not self._met:
+            self._remember(stand)
+            self._met = True
+            self._write_meta()  # before anything is answered
+
+    def _remember(self, stand: Stand | None) -> None:
+        """Take the peer's word on how far its directory has come, which may not go back."""
+        if stand is None or (self._peer_stand is not None and not stand.follows(self._peer_stand)):
             raise ProtocolAbort(
-                f"{self.peer!r} has come back {_MOST_RETAKES} times before step {step} was done, and may have "
-                f"requested something else each time: find out why before you start again",
+                f"the state directory of {self.peer!r} is older than before, or another one: it must restore it as it "
+                f"was last; or remove the state directories of both parties and choose a new job name",
                 party=self.peer,
             )
-        self._vault.remove(_DONE)
+        self._peer_stand = stand
+
+    def _last_fields(self) -> list[str]:
+        return [] if self._witness is None else ["head"]
+
+    def _last_head(self) -> dict[str, bytes]:
+        """Return the head of this party's log for a last message; an empty one if it cannot be had."""
+        if self._witness is None:
+            return {}
+        try:
+            return {"head": self._witness.offer()}
+        except ProtocolAbort:
+            return {"head": b""}
+
+    def _keep_last(self, header: dict[str, Any]) -> None:
+        """Keep the head in a last message of the peer."""
+        if self._witness is not None and (offer := frame.field(header, "head", bytes, high=_MOST_OFFER)):
+            self._witness.keep(offer)
+
+    def _count_retake(self, step: int, attempt: bytes) -> None:
+        """Count that a step is taken again, of which this attempt may have been sent; the caller writes it down."""
+        void = self._void.setdefault(step, [])
+        if attempt in void:
+            return
+        times = len(void) if self._witness is None else max(len(void), self._witness.retakes(step))
+        if times >= _MOST_RETAKES:
+            raise ProtocolAbort(
+                f"{self.peer!r} has come back {_MOST_RETAKES} times before step {step} was done, and may have "
+                f"requested something else each time: find out why before you start another job",
+                party=self.peer,
+            )
+        void.append(attempt)
+        self._stand = self._stand.next()
+        if self._witness is not None:
+            self._witness.retaken(step, times + 1)
+
+    def _go_back(self, step: int) -> None:
         gone = [n for n in self._rounds.steps() if n >= step]
+        for n in gone:
+            self._note_heard(n)
+            if self._rounds[n].left:
+                self._count_retake(n, self._rounds[n].attempt)
+        self._done = False
+        self._stand = self._stand.next()
         self._rounds.drop(gone)
         self._rounds.now = step
         self._tasks = {name: begin for name, begin in self._tasks.items() if begin <= step}
+        self._rounds.begin(os.urandom(ATTEMPT))
         self._write_meta()  # before the frames are removed: a crash in between must not leave a step that needs them
         for n in gone:
-            self._vault.remove(_OUT.format(n))
-        self._begin()
+            self._manifest.remove(_OUT.format(n))
         self._leaving = False
         self.rewound = True
         self.rewinds += 1
@@ -390,11 +562,11 @@ class Session:
             return found
         if connection.told < self._rounds.now:
             connection.told = self._rounds.now
-            return {"say": "now", "step": self._rounds.now}, b""
+            return {"say": "now", "step": self._rounds.now, "stand": self._stand.plain()}, b""
         if self._leaving and not self._said_bye and self._delivered():
             self._said_bye = True
             self._changed.notify_all()
-            return {"say": "bye"}, b""
+            return {"say": "bye", **self._last_head()}, b""
         return None
 
     def _delivered(self) -> bool:
@@ -436,51 +608,79 @@ class Session:
     def _begin(self) -> None:
         """Begin the current step as a new attempt."""
         self._rounds.begin(os.urandom(ATTEMPT))
-        self._vault.remove(_OUT.format(self._rounds.now))
+        self._manifest.remove(_OUT.format(self._rounds.now))
 
     def _forget(self) -> None:
-        """Drop rounds two steps back, and states other than a task's last ones: nobody can request them any more."""
+        """Drop rounds two steps back: nobody can request them any more."""
         gone = [n for n in self._rounds.steps() if n < self._rounds.now - 1]
         self._rounds.drop(gone)
         for n in gone:
-            self._vault.remove(_OUT.format(n))
-        ends = {*self._tasks.values(), self._rounds.now, self._rounds.now - 1}
-        for name in self._vault.names():
-            if name.startswith("state-") and int(name[6:]) not in ends:
-                self._vault.remove(name)
+            self._manifest.remove(_OUT.format(n))
 
     def _write_meta(self) -> None:
-        # after going back, the round before is gone: the peer has kept it, or both would have gone back further
-        meta = {
-            "job": self._job,
-            "now": self._rounds.now,
+        """Write the manifest, with the states of tasks' ends and of the last two steps: no other is needed again."""
+        now = self._rounds.now
+        self._void, self._heard_void = (
+            {n: attempts for n, attempts in lists.items() if n >= now - 1} for lists in (self._void, self._heard_void)
+        )
+        more = {
+            "now": now,
             "tasks": dict(self._tasks),
-            "before": self._rounds.now - 1 in self._rounds,
+            # after going back, the round before is gone: the peer has kept it, or both would have gone back further
+            "before": now - 1 in self._rounds,
+            "attempt": self._rounds[now].attempt,
+            "again": _plain(self._void),
+            "heard": _plain(self._heard_void),
+            "stand": self._stand.plain(),
+            "peer": [] if self._peer_stand is None else self._peer_stand.plain(),
+            "done": self._done,
+            "met": self._met,
         }
-        self._vault.write(_META, encode(Kind.CHECKPOINT, meta))
+        self._manifest.commit(more, [_STATE.format(n) for n in {*self._tasks.values(), now, now - 1} if 0 < n <= now])
 
     def _load(self) -> None:
-        kept = self._vault.read(_META)
-        if kept is not None:
-            header = decode(kept, Kind.CHECKPOINT).header
-            check_fields(header, ["before", "job", "now", "tasks"])
-            if frame.field(header, "job", str) != self._job:
-                raise ProtocolAbort(
-                    f"{self._vault.path} is of the job {header['job']!r}, not {self._job!r}: give another directory"
-                )
-            self._rounds.now = frame.field(header, "now", int, low=0)
-            self._tasks = dict(frame.field(header, "tasks", dict, items=int))
-            state = self._vault.read(_STATE.format(self._rounds.now))
-            if self._rounds.now and state is None:
-                raise FrameError(f"the state after step {self._rounds.now} is missing from {self._vault.path}")
-            if state is not None and frame.field(header, "before", bool):
+        more = self._manifest.more
+        if more is not None:
+            check_fields(more, _META)
+            self._rounds.now = now = frame.field(more, "now", int, low=0)
+            self._tasks = dict(frame.field(more, "tasks", dict, items=int))
+            self._void = _lists(frame.field(more, "again", dict, items=list))
+            self._heard_void = _lists(frame.field(more, "heard", dict, items=list))
+            self._stand = Stand.read(frame.field(more, "stand", list, low=3)) or self._stand
+            self._peer_stand = Stand.read(frame.field(more, "peer", list, high=3))
+            self._done = frame.field(more, "done", bool)
+            state = self._manifest.read(_STATE.format(now)) if now else None
+            if state is not None and frame.field(more, "before", bool):
                 about = decode(state, Kind.CHECKPOINT).header
-                before = self._rounds[self._rounds.now - 1]
+                before = self._rounds[now - 1]
                 before.attempt = frame.field(about, "attempt", bytes, length=ATTEMPT)
                 before.peer_attempt = frame.field(about, "peer", bytes)
                 before.got = frame.field(about, "got", int, low=0)
-                before.sent = self._vault.records(_OUT.format(self._rounds.now - 1))
+                before.left = True
+                before.sent = self._manifest.records(_OUT.format(now - 1), before.attempt)
                 if len(before.sent) != frame.field(about, "sent", int, low=0):
-                    raise FrameError(f"frames of step {self._rounds.now - 1} are missing from {self._vault.path}")
+                    raise FrameError(f"frames of step {now - 1} are missing from {self._vault.path}: {RESTORE}")
+        manifest, witness = self._manifest, self._witness
+        if witness is not None:
+            witness.check_directory(manifest.id, manifest.generation)
+        if more is not None and frame.field(more, "met", bool) and manifest.holds(_OUT.format(self._rounds.now)):
+            # that attempt ended with its process, and its frames may have been sent
+            self._count_retake(self._rounds.now, frame.field(more, "attempt", bytes, length=ATTEMPT))
+            self._write_meta()  # before the frames go
         self._begin()
         self._write_meta()
+        if witness is not None:
+            witness.opened(manifest.id, manifest.generation)
+
+
+def _plain(attempts: dict[int, list[bytes]]) -> dict[str, list[bytes]]:
+    """Return attempts by step, for a header."""
+    return {str(n): list(each) for n, each in attempts.items() if each}
+
+
+def _lists(header: dict[str, Any]) -> dict[int, list[bytes]]:
+    """Read :func:`_plain`; FrameError if it is malformed."""
+    for n, each in header.items():
+        if not n.isdecimal() or len(n) > 15 or any(type(one) is not bytes or len(one) != ATTEMPT for one in each):
+            raise FrameError("attempts at steps are malformed")
+    return {int(n): list(each) for n, each in header.items()}

@@ -1,8 +1,8 @@
 """Keeps a party's files on its disk: small and encrypted, each written whole or not at all.
 
-Every file is one frame of kind CHECKPOINT: AES-256-GCM under the party's own state key, with the file's name as
-associated data, so a file that was changed, cut or renamed is refused. Files that grow hold one such frame after
-another. Writing returns when the bytes are on disk.
+Every file is one frame of kind CHECKPOINT: AES-256-GCM under the party's own state key, with the file's name, and
+whatever the caller binds it to, as associated data. So a file that was changed, cut, renamed or taken from elsewhere is
+refused. Files that grow hold one such frame after another. Writing returns when the bytes are on disk.
 """
 
 from __future__ import annotations
@@ -62,33 +62,33 @@ class Vault:
         for left in self.path.glob(".bluetusk-*.tmp"):  # left by a process that was killed while writing
             left.unlink()
 
-    def write(self, name: str, data: bytes) -> None:
-        """Replace a file."""
+    def write(self, name: str, data: bytes, *, bound: bytes = b"") -> None:
+        """Replace a file; only who gives the same `bound` can read it."""
         try:
-            files.write(self.path / name, self._seal(name, data), overwrite=True, durable=True)
+            files.write(self.path / name, self._seal(name, data, bound), overwrite=True, durable=True)
         except OSError as err:
             raise self._refused(err) from err
 
-    def read(self, name: str) -> bytes | None:
+    def read(self, name: str, *, bound: bytes = b"") -> bytes | None:
         """Return the content of a file, None if it does not exist.
 
         Raises
         ------
         FrameError
-            If the file was changed, or is another party's.
+            If the file was changed, is another party's, or is bound to something else.
         """
         try:
             data = (self.path / name).read_bytes()
         except FileNotFoundError:
             return None
-        return self._open(name, data)
+        return self._open(name, data, bound)
 
-    def append(self, name: str, data: bytes) -> None:
-        """Add a record to a file that grows."""
+    def append(self, name: str, data: bytes, *, bound: bytes = b"") -> None:
+        """Add a record to a file that grows; all records of a file are bound to the same."""
         if name not in self._appended:
-            self.records(name)
+            self.records(name, bound=bound)
         number, end = self._appended.get(name, (0, 0))
-        record = self._seal(f"{name}/{number}", data)
+        record = self._seal(f"{name}/{number}", data, bound)
         try:
             file = AppendFile(self.path / name, create=True, durable=True)
             try:
@@ -99,7 +99,7 @@ class Vault:
             raise self._refused(err) from err
         self._appended[name] = number + 1, end
 
-    def records(self, name: str) -> list[bytes]:
+    def records(self, name: str, *, bound: bytes = b"") -> list[bytes]:
         """Return the records of a file that grows, without a last one that a crash has cut short."""
         try:
             data = (self.path / name).read_bytes()
@@ -111,7 +111,7 @@ class Vault:
             end = head + _LENGTH.unpack_from(data, start)[0]
             if end > len(data):
                 break
-            found.append(self._open(f"{name}/{len(found)}", data[head:end]))
+            found.append(self._open(f"{name}/{len(found)}", data[head:end], bound))
             start = end
         self._appended[name] = len(found), start
         return found
@@ -134,22 +134,27 @@ class Vault:
             os.close(self._lock)
             self._lock = -1
 
-    def _seal(self, name: str, data: bytes) -> bytes:
-        return sealed.encrypt(self._aead, Kind.CHECKPOINT, {}, data, lambda head: name.encode())
+    def _seal(self, name: str, data: bytes, bound: bytes) -> bytes:
+        return sealed.encrypt(self._aead, Kind.CHECKPOINT, {}, data, lambda head: _bind(name, bound))
 
-    def _open(self, name: str, data: bytes) -> bytes:
+    def _open(self, name: str, data: bytes, bound: bytes) -> bytes:
         got = decode(data, Kind.CHECKPOINT)
         check_fields(got.header, ["nonce"])
         sealed.nonce_of(got)
         try:
-            return sealed.decrypt(self._aead, data, got, lambda head: name.encode())
+            return sealed.decrypt(self._aead, data, got, lambda head: _bind(name, bound))
         except FrameError:
             raise FrameError(
-                f"{self.path / name} was changed or is under another key: restore it, or remove the state directories "
-                f"of both parties to start over"
+                f"{self.path / name} was changed, or is of another job or under another key: restore it, or remove "
+                f"the state directories of both parties and choose a new job name"
             ) from None
 
     def _refused(self, err: OSError) -> ProtocolAbort:
         full = "the disk is full: free space and start again"
         remedy = full if files.is_full(err) else f"{err.strerror}: fix it and start again"
         return ProtocolAbort(f"cannot write to {self.path}: {remedy}; no kept step is lost")
+
+
+def _bind(name: str, bound: bytes) -> bytes:
+    """Return the associated data; no name holds the zero byte that separates the two."""
+    return name.encode() + b"\0" + bound if bound else name.encode()

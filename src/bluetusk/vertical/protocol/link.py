@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...errors import BluetuskError, FrameError, ProtocolAbort
-from ...wire.frame import FIXED, MAX_HEADER, Kind, check_fields, decode, encode, field
+from ...wire.frame import FIXED, MAX_HEADER, Frame, Kind, check_fields, decode, encode, field
 
 __all__ = [
     "Bounded",
@@ -35,6 +35,8 @@ __all__ = [
 
 MAX_PARTS = 4096
 _UNSTATED = 1 << 32  # bytes of the arrays, where a caller states no bound
+_MOST_SIGNED = 1 << 14  # bytes of a signed request or answer
+_SIGNED = "signed"  # the topic of a signed request or answer
 _HEADER = ("fields", "from", "parts", "seq", "step", "task", "topic")
 
 
@@ -78,6 +80,22 @@ class Watcher(Protocol):
 
     def passed(self, *, peer: str, task: str, sent: bool, frame: bytes) -> None:
         """See :class:`Observer`."""
+
+
+class Signer(Protocol):
+    """Signs this party's requests and answers, and checks the peer's (``bluetusk.evidence.notary.Notary``)."""
+
+    def require(self, task: str, purpose: str) -> None:
+        """Refuse to answer without the peer's signed request."""
+
+    def state(self, task: str, purpose: str, columns: Sequence[str], rows: int, details: Mapping[str, Any]) -> bytes:
+        """Return this party's signed request or answer."""
+
+    def take(self, task: str, data: bytes | memoryview) -> None:
+        """Check and keep the peer's."""
+
+    def answered(self, task: str) -> None:
+        """Refuse any other message before the peer's signed answer."""
 
 
 class Observer:
@@ -171,6 +189,8 @@ class Link:
         The parties' names ("guest", "host", "host-2").
     observer : Observer, optional
         Called with all frames and uses.
+    signer : Signer, optional
+        Signs each request and answer; the peer must have one too.
 
     Attributes
     ----------
@@ -193,8 +213,10 @@ class Link:
     (3, array([1, 2, 3], dtype=uint64))
     """
 
-    def __init__(self, channel: Channel, *, me: str, peer: str, observer: Watcher | None = None) -> None:
-        self.channel, self.me, self.peer = channel, me, peer
+    def __init__(
+        self, channel: Channel, *, me: str, peer: str, observer: Watcher | None = None, signer: Signer | None = None
+    ) -> None:
+        self.channel, self.me, self.peer, self._signer = channel, me, peer, signer
         self.observer: Watcher = Observer() if observer is None else observer
         self.bytes_sent = self.bytes_received = 0
         self._task, self._step = "", 0
@@ -302,7 +324,18 @@ class Link:
         """
         if most is None:
             most = 0 if parts == 0 else _UNSTATED
-        limit = FIXED.size + MAX_HEADER + most
+        got = self._next(topic, most)
+        if self._signer is not None:
+            while got.header["topic"] == _SIGNED:
+                self._signer.take(self._task, self._cut(got, (), 1).parts[0])
+                got = self._next(topic, most)
+            self._signer.answered(self._task)
+        return self._cut(got, fields, parts)
+
+    def _next(self, topic: str, most: int) -> Frame:
+        """Return the next frame: the one that is due, with `most` bytes of arrays, or a signed statement before it."""
+        largest = most if self._signer is None else max(most, _MOST_SIGNED)
+        limit = FIXED.size + MAX_HEADER + largest
         data = self.channel.recv_at_most(limit) if isinstance(self.channel, Bounded) else self.channel.recv()
         self.bytes_received += len(data)
         if len(data) > limit:
@@ -320,7 +353,8 @@ class Link:
             reason = field(field(got.header, "fields", dict), "reason", str, high=200)
             self._ended = True
             raise ProtocolAbort(f"the other party gave up: {reason!r}", party=self.peer)
-        due: dict[str, Any] = {"topic": topic, "task": self._task, "step": self._step, "seq": self._received}
+        wanted = _SIGNED if said == _SIGNED and self._signer is not None else topic
+        due: dict[str, Any] = {"topic": wanted, "task": self._task, "step": self._step, "seq": self._received}
         for name, value in due.items():
             if field(got.header, name, type(value)) != value:
                 came = f"{str(got.header['task'])[:64]!r}, step {repr(got.header['step'])[:20]}"
@@ -328,9 +362,14 @@ class Link:
                     f"message {said!r} of task {came}, came where {topic!r} of task {self._task!r}, step "
                     f"{self._step}, is due; both parties must run the same steps"
                 )
-        if len(got.payload) > most:
+        if len(got.payload) > (_MOST_SIGNED if said == _SIGNED else most):
             raise self._larger(topic, len(got.payload), most)
         self._received += 1
+        return got
+
+    def _cut(self, got: Frame, fields: Collection[str], parts: int | None) -> Message:
+        """Return the message in a frame, which must have these fields and so many parts."""
+        topic = got.header["topic"]
         body = field(got.header, "fields", dict)
         check_fields(body, fields)
         lengths = field(got.header, "parts", list, high=MAX_PARTS, items=int)
@@ -371,6 +410,8 @@ class Link:
     def authorise(self, purpose: str, columns: Sequence[str], rows: int, **details: Any) -> None:
         """Ask this party's observer to allow a use of its data; if it refuses, tell the peer and raise its error.
 
+        With a signer, the party that asks sends its signed request, the other one its signed answer.
+
         Parameters
         ----------
         purpose, columns, rows, **details
@@ -381,6 +422,8 @@ class Link:
         >>> here, there = local_links()
         >>> here.authorise("binning", ["AGE"], 1000, min_rows=50)
         """
+        if self._signer is not None:
+            self._signer.require(self._task, purpose)
         try:
             self.observer.authorise(
                 peer=self.peer, purpose=purpose, columns=columns, rows=rows, task=self._task or None, **details
@@ -388,6 +431,8 @@ class Link:
         except BluetuskError:
             self.abort("the policy does not allow this")
             raise
+        if self._signer is not None:
+            self.send(_SIGNED, {}, [self._signer.state(self._task, purpose, columns, rows, details)])
 
     def count(self, what: str, number: int) -> None:
         """Count values encrypted or revealed at this party's observer.
