@@ -1,9 +1,9 @@
 """Aligns rows: finds those that all parties have, in one order for all, by private set intersection.
 
 The guest sends its ids blinded by its key; each host returns them blinded by both keys, and sends its own ids blinded
-by its key, in a private order. The guest removes its key from what came back and finds the places of its ids in the host's
-list (Diffie-Hellman on P-256, ``openmined-psi``). Then it tells each host the places of the ids that all of them have;
-the guest shuffles them, and that order is the order of the rows.
+by its key, in a private order. The guest removes its key from what came back and finds the places of its ids in the
+host's list (Diffie-Hellman on P-256, ``openmined-psi``). Then it tells each host the places of the ids that all of them
+have; the guest shuffles them, and that order is the order of the rows.
 """
 
 from __future__ import annotations

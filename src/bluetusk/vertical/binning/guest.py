@@ -136,11 +136,12 @@ class GuestJob:
     def _open(self, links: Sequence[Link]) -> None:
         n, terms = len(self._labels), self._terms
         priv = ephemeral_key(self._key_size) if self._source is None else self._source._priv
+        for link in links:  # the request goes before the data; its column, the label, has two values
+            link.authorise(BINNING.purpose, ["label"], n, bins=2, **terms.details())
         for link in links:
             link.send("labels", {"rows": n, **terms.stated()}, key_parts(priv, link, BINNING.name))
         shapes = [self._shape_of(link) for link in links]
-        for link, shape in zip(links, shapes, strict=True):
-            link.authorise(BINNING.purpose, ["label"], n, bins=max(shape["bins"]), **terms.details())
+        for link in links:
             link.count("rows", n)
         self._shapes, self._priv = shapes, priv
         self.digest = hashlib.sha256(priv.public_key.fingerprint).digest()

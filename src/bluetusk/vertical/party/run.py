@@ -27,6 +27,7 @@ from ..tables.profile import ColumnProfile
 from .certs import Identity
 from .checks import check_folders, check_rows
 from .config import Config
+from .labels import Labels
 from .pipeline import Outcome, confirm, run, unevaluated, write_scores
 from .process import Party
 from .results import reserved, written
@@ -77,6 +78,11 @@ def run_party(
         os.environ.get(PASSPHRASE, "").encode()
     except UnicodeEncodeError:  # its message would quote the passphrase
         raise ValueError(f"{PASSPHRASE} must be UTF-8 text: models could not be saved under other bytes") from None
+    if config.halves == "sealed" and not os.environ.get(PASSPHRASE):
+        raise ValueError(
+            f"set the environment variable {PASSPHRASE}: the halves of the models are saved under it, since both "
+            'together are the whole model; or write halves = "open" above the sections, to save them without'
+        )
     with reserved(Path(config.output)):
         return _run_held(config, rows, progress, listening)
 
@@ -91,6 +97,7 @@ def _run_held(
     secret = os.environ.get(PASSPHRASE) or None
     identity = Identity.load(config.certificate, config.key, config.peer_certificate, passphrase=secret)
     splits = Splits(config.splits, identity.state_key(), pair=_pair(config, identity))
+    labels = Labels(config.splits, identity.state_key(), pair=_pair(config, identity))
     recorder = notary = None
     if config.evidence is not None:
         recorder, notary = recorder_of(config, identity)
@@ -118,6 +125,7 @@ def _run_held(
                 recorder=recorder,
                 notary=notary,
                 splits=splits,
+                own_labels=labels,
             )
             with written(Path(config.output), link, config.job) as folder:
                 alone = _alone(outcome) if unevaluated(outcome) is None and outcome.labels is not None else None
@@ -222,7 +230,8 @@ def _write(config: Config, outcome: Outcome, output: Path) -> None:
     passphrase = os.environ.get(PASSPHRASE) or None
     outcome.binning.save(output / "binning.bt", passphrase)
     for name, half in outcome.models.items():
-        half.save(output / f"{name}.bt", passphrase)
+        more = {"sealed": config.halves == "sealed"} if name == LOGISTIC.name else {}
+        half.save(output / f"{name}.bt", passphrase, **more)
     if outcome.labels is not None:
         write_scores(output / "scores.csv", outcome)
 
