@@ -274,17 +274,6 @@ class GradientBoosting(Estimator):
             tell(findings)
             job = GuestJob(settings, table, labels, names, len(peers))
         self._drive(job, peers, keeper, progress)
-        if (
-            role == "guest"
-            and settings.first_tree_local
-            and settings.n_estimators > 1
-            and (job.half.party[0] < 0).all()
-        ):
-            findings.append(
-                "the first tree has no split: no column of this party helps alone. The gradients that hosts summed for "
-                "the second one have two values, one for each label"
-            )
-            tell(findings[-1:])
         self._fitted, self._half, self.columns_ = settings, job.half, names
         self.categories_, self.profile_ = categories, given.profile()
         self._parties, self.findings_ = [link.peer for link in peers], findings
