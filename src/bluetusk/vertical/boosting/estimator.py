@@ -78,7 +78,8 @@ class GradientBoosting(Estimator):
         Initial probability; by default the share of the second class (guest).
     first_tree_local : bool
         Whether the guest grows the first tree from its own columns (PPCA 10-2023, 7), so that no host sums the first
-        gradients, which are the labels less a constant. A guest without columns needs False.
+        gradients, which are the labels less a constant. Hosts help from the second tree on. A guest without columns
+        needs False.
     share_gain : bool
         Whether the guest sends hosts the gain of their splits, which shows how well their columns predict.
     frac_bits : int
