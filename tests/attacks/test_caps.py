@@ -44,7 +44,7 @@ def asking(purpose):
 
 
 def scoring(name):
-    return lambda k: {"purpose": "predict", "columns": ["A"], "rows": 5, "model": sha(name.format(k))}
+    return lambda k: {"purpose": "predict", "columns": ["A"], "rows": 5, "bits": 50, "model": sha(name.format(k))}
 
 
 # The clause, its limit, the request number k, and what one answer is worth.
