@@ -174,6 +174,12 @@ def recorder_of(config: Config, identity: Identity) -> tuple[Recorder, Notary]:
         raise ValueError(f"{given.identity} is encrypted: set the environment variable {PASSPHRASE} to its passphrase")
     signer = Signer.load(given.identity, passphrase)
     log = Log.open(given.log, signer) if Path(given.log).exists() else Log.create(given.log, signer, owner=config.role)
+    if not _begun(config.state) and any(record.task.startswith(f"{config.job}/") for record in log.records):
+        log.close()
+        raise ValueError(
+            f"the job {config.job!r} is in {given.log} already, but {config.state} has no steps of it to go on from: "
+            "choose a new job name (a use is counted once a job), or restore that directory"
+        )
     guard = None
     if given.policy is not None:
         guard = Guard(given.policy, f"{given.log}.uses", owner=signer.public_key)
@@ -189,6 +195,12 @@ def recorder_of(config: Config, identity: Identity) -> tuple[Recorder, Notary]:
     )
     key = read_public_key(given.peer_key)
     return recorder, Notary(log, signer, job=config.job, me=config.role, peer=peer, key=key)
+
+
+def _begun(state: str) -> bool:
+    """Return whether a directory of state holds anything."""
+    folder = Path(state)
+    return folder.is_dir() and any(path.name != "lock" for path in folder.iterdir())
 
 
 def _alone(outcome: Outcome) -> NDArray[np.float64]:
