@@ -328,6 +328,8 @@ class Link:
                     f"message {said!r} of task {came}, came where {topic!r} of task {self._task!r}, step "
                     f"{self._step}, is due; both parties must run the same steps"
                 )
+        if len(got.payload) > most:
+            raise self._larger(topic, len(got.payload), most)
         self._received += 1
         body = field(got.header, "fields", dict)
         check_fields(body, fields)
@@ -336,8 +338,6 @@ class Link:
             raise FrameError(f"frame field 'parts' from {self.peer!r} does not add up to the payload")
         if parts is not None and len(lengths) != parts:
             raise FrameError(f"message {topic!r} from {self.peer!r} must contain {parts} arrays, not {len(lengths)}")
-        if len(got.payload) > most:
-            raise self._larger(topic, len(got.payload), most)
         ends = np.cumsum([0, *lengths]).tolist()
         return Message(body, [got.payload[a:b] for a, b in itertools.pairwise(ends)])
 
