@@ -436,7 +436,7 @@ class Session:
                 if attempt != self._rounds[n].peer_attempt:
                     self._note_heard(n)
         for n, attempts in void.items():
-            if n >= self._rounds.now - 1:
+            if abs(n - self._rounds.now) <= 1:
                 for attempt in attempts:
                     self._count_retake(n, attempt)
         if before != (self._stand, {n: len(attempts) for n, attempts in self._heard_void.items()}):
