@@ -24,6 +24,7 @@ __all__ = ["Channel", "Link", "Message", "Observer", "Rewind", "Watcher", "array
 
 MAX_PARTS = 4096
 MAX_PAYLOAD = 1 << 34
+_SIGNED = "signed"  # the topic of a signed request or answer
 _HEADER = ("fields", "from", "parts", "seq", "step", "task", "topic")
 
 
@@ -295,7 +296,7 @@ class Link:
         """
         got = self._next(topic)
         if self._signer is not None:
-            while got.header["topic"] == "signed":
+            while got.header["topic"] == _SIGNED:
                 self._signer.take(self._task, self._cut(got, (), 1).parts[0])
                 got = self._next(topic)
             self._signer.answered(self._task)
@@ -315,7 +316,7 @@ class Link:
             reason = field(field(got.header, "fields", dict), "reason", str, high=200)
             self._ended = True
             raise ProtocolAbort(f"the other party gave up: {reason!r}", party=self.peer)
-        wanted = "signed" if said == "signed" and self._signer is not None else topic
+        wanted = _SIGNED if said == _SIGNED and self._signer is not None else topic
         due: dict[str, Any] = {"topic": wanted, "task": self._task, "step": self._step, "seq": self._received}
         for name, value in due.items():
             if field(got.header, name, type(value)) != value:
@@ -386,7 +387,7 @@ class Link:
             self.abort("the policy does not allow this")
             raise
         if self._signer is not None:
-            self.send("signed", {}, [self._signer.state(self._task, purpose, columns, rows, details)])
+            self.send(_SIGNED, {}, [self._signer.state(self._task, purpose, columns, rows, details)])
 
     def count(self, what: str, number: int) -> None:
         """Count values encrypted or revealed at this party's observer.
