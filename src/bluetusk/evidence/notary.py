@@ -346,6 +346,11 @@ class Notary:
         """Return how often a step of this job was taken again, by the log."""
         return self._retakes.get(step, 0)
 
+    def refused(self, reason: str) -> None:
+        """Note why this party does not go on with its state directory, or with the peer's."""
+        details = {"party": self.party, "reason": reason[:512]}
+        self._log.append("session_refused", by=self.me, task=self._job, details=details)
+
     # ------------------------------------------------------------------------------------------------------ internals
 
     def _recall(self, what: str, details: Mapping[str, Any]) -> None:
