@@ -233,6 +233,9 @@ def test_the_log_remembers_where_the_peer_keeps_silent(tmp_path, monkeypatch, lo
         opened(tmp_path / "guest", "guest", witness=logs("guest"))
     with pytest.raises(ProtocolAbort, match="was begun in another state directory"):
         opened(tmp_path / "new", "guest", witness=logs("guest"))
+    last = logs("guest")._log.records[-2:]
+    assert [record.what for record in last] == ["session_refused"] * 2
+    assert "is older than the log of evidence says" in last[0].details["reason"]
 
 
 def test_a_log_that_was_rolled_back(tmp_path, logs):
@@ -264,7 +267,7 @@ def test_a_log_that_was_rolled_back(tmp_path, logs):
         # a host that lies about it: its head does not extend the one that the guest holds
         forged = rolled.offer()
         assert connections[0].take(hellos[1])
-        with pytest.raises(ProtocolAbort, match=r"cut or rolled back|two different histories") as caught:
+        with pytest.raises(ProtocolAbort, match=r"cut or rolled back|two different histories|was rewritten") as caught:
             sessions[0]._witness.check(forged, sessions[0]._held)
         assert caught.value.party.startswith("host ")
     refused = [r for r in sessions[0]._witness._log.records if r.what == "peer_refused"]

@@ -21,6 +21,7 @@ import pytest
 
 import bluetusk as bt
 from bluetusk.evidence import Identity, Log, Meter, Recorder
+from bluetusk.evidence.notary import Notary
 from bluetusk.paillier import PrivateKey, primes, slots
 from bluetusk.paillier.array import encrypt_integers
 from bluetusk.paillier.masked import unmask
@@ -117,9 +118,9 @@ TABLE = {
     (GB + ".predict", "ask", "guest"): ("", lambda s, f, b: [4 * s.asked(f), ceil(s.test, 8) * s.asked(f)]),
     (GB + ".predict", "answer", "host"): ("", lambda s, f, b: [ceil(s.test * s.asked(b["ask", "guest"]), 8)]),
     **{
-        ("heads", topic, me): value
+        (task, topic, me): ("", lambda s, f, b: [None])
         for me in PEERS
-        for topic, value in {"held": ("", lambda s, f, b: []), "head": ("", lambda s, f, b: [None])}.items()
+        for task, topic in (("heads", "held"), ("heads", "head"), ("any", "signed"))
     },
     **{("split", topic, me): ("", lambda s, f, b: [32]) for me in PEERS for topic in ("commit", "reveal")},
     **{("kept", "kept", me): ("", lambda s, f, b: []) for me in PEERS},
@@ -337,8 +338,9 @@ def whole(tmp_path_factory):
 
     def side(me):
         def program(link):
-            key = signers[PEERS[me]].public_key
-            outcome = run(configs[me], rows[me], link, Fresh(), recorder=recorders[me], peer_key=key)
+            key, log = signers[PEERS[me]].public_key, recorders[me].log
+            notary = link._signer = Notary(log, signers[me], job="views", me=me, peer=PEERS[me], key=key)
+            outcome = run(configs[me], rows[me], link, Fresh(), recorder=recorders[me], notary=notary)
             confirm(link, Fresh())
             return outcome
 
@@ -378,7 +380,8 @@ def shape(recording):
     """Return what differs from the table."""
     wrong, before, s = [], {}, recording.sizes
     for m in recording.messages:
-        said = (m.task, m.topic, m.me)
+        task = "heads" if m.task.endswith("/heads") else m.task
+        said = ("any" if m.topic == "signed" else task, m.topic, m.me)
         if said not in TABLE:
             wrong.append(f"{said} is not documented")
             continue
@@ -640,6 +643,7 @@ def test_topics_are_documented():
     code = "".join(path.read_text() for path in Path(bt.vertical.__file__).parent.rglob("*.py"))
     sent = set(re.findall(r'^ +(?:way|link)\.send\(\s*"([a-z ]+)"', code, re.MULTILINE))
     sent |= set(re.findall(r'_exchange\(\s*link, "([a-z ]+)"', code))
+    sent |= {"signed"}  # by the link itself
     assert sent == {topic for _, topic, _ in TABLE}
 
 

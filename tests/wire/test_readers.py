@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import bluetusk as bt
 from bluetusk.errors import BluetuskError, FrameError
 from bluetusk.evidence import Grant, Head, Identity, Log, Meter, Policy
+from bluetusk.evidence._statement import Statement
+from bluetusk.evidence.notary import Notary
 from bluetusk.federated import secagg
 from bluetusk.federated.paillier_sum import messages as _messages
 from bluetusk.paillier import CipherArray, PrivateKey, PublicKey, RingArray, encrypt_share, masked, open_shares
@@ -234,6 +236,8 @@ class World:
         peer = Identity.generate()
         other = Log.create(folder / "other", peer, owner="host")
         self.add("offer", other.offer(), lambda data: log.accept(data, party="host", key=peer.public_key))
+        notary = Notary(other, peer, job="j", me="guest", peer="host", key=bytes(32))
+        self.add("statement", notary.state("task", "binning", ["AGE"], 9, {}), Statement.from_bytes)
         self.logs = [log, other]
         grant = Grant("g", "5a" * 32, ("binning",), ("AGE",), uses=3, until=2_000_000_000)
         self.add("policy", Policy("network", 1, (grant,), ("x",)).sign(identity).to_bytes(), Policy.from_bytes)

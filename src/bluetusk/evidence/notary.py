@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from ..errors import FrameError, ProtocolAbort
 from ._head import Head
 from ._log import Log, read_offer
+from ._merkle import HASH
 from ._statement import KEPT, MOST_BYTES, Statement, terms_of
 from .identity import Identity, fingerprint
 
@@ -145,7 +146,7 @@ class Notary:
                     f"or terms: choose a new job name at both parties"
                 )
         else:
-            salt = os.urandom(_SALT)
+            salt, ids = os.urandom(_SALT), details.get("intersection")
             made = Statement(
                 "request" if self._asks else "answer",
                 self._identity.public_key,
@@ -158,7 +159,7 @@ class Notary:
                 len(columns),
                 int(rows),
                 terms_of(salt, columns, details),
-                details["intersection"] if isinstance(details.get("intersection"), bytes) else b"",
+                ids if isinstance(ids, bytes) and len(ids) == HASH else b"",
                 of,
             ).signed(self._identity)
             about = {"party": self.party, "statement": made.to_bytes(), "salt": salt}
@@ -344,6 +345,11 @@ class Notary:
     def retakes(self, step: int) -> int:
         """Return how often a step of this job was taken again, by the log."""
         return self._retakes.get(step, 0)
+
+    def refused(self, reason: str) -> None:
+        """Note why this party does not go on with its state directory, or with the peer's."""
+        details = {"party": self.party, "reason": reason[:512]}
+        self._log.append("session_refused", by=self.me, task=self._job, details=details)
 
     # ------------------------------------------------------------------------------------------------------ internals
 

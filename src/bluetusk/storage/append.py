@@ -35,6 +35,9 @@ class AppendFile(Locked):
         Raise an error if the directory of a new file cannot be synced.
     owner : str
         Who has it open, for the errors.
+    exclusive : bool
+        Lock it against other processes; False if the caller has locked the directory. An interrupt while a file is
+        opened can leave a lock that nobody releases.
 
     Raises
     ------
@@ -45,14 +48,21 @@ class AppendFile(Locked):
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, create: bool = False, durable: bool = False, owner: str = ""
+        self,
+        path: str | os.PathLike[str],
+        *,
+        create: bool = False,
+        durable: bool = False,
+        owner: str = "",
+        exclusive: bool = True,
     ) -> None:
         super().__init__()
         self.path = os.fspath(path)
         self._process = process()
         new = create and not os.path.lexists(self.path)
+        flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
         try:
-            self._fd = open_locked(self.path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | (os.O_CREAT if create else 0))
+            self._fd = open_locked(self.path, flags) if exclusive else os.open(self.path, flags | os.O_CLOEXEC, 0o600)
         except BlockingIOError:
             raise ProtocolAbort(
                 f"{self.path!r} is in use by another {owner or 'process'}: close that one first"

@@ -23,6 +23,7 @@ import contextlib
 import os
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from ..._locks import refuse_reentry
@@ -74,6 +75,9 @@ class Witness(Protocol):
     def retakes(self, step: int) -> int:
         """Return how often a step was taken again, by the log."""
 
+    def refused(self, reason: str) -> None:
+        """Note why this party does not go on with its state directory, or with the peer's."""
+
 
 class Session:
     """One party's end: a channel of a :class:`~bluetusk.vertical.Link` and a keeper of a job's steps.
@@ -113,7 +117,8 @@ class Session:
         witness: Witness | None = None,
     ) -> None:
         self._vault, self._job, self.peer, self._patience, self._witness = vault, job, peer, patience, witness
-        self._manifest = Manifest(vault, job)
+        with self._recorded():
+            self._manifest = Manifest(vault, job)
         self._stand = Stand(self._manifest.id, 0, bytes(16))
         self._peer_stand: Stand | None = None  # how far the peer's directory had come when it was last heard of
         self._held = b""  # the head of the peer's log, as stated on this connection
@@ -139,7 +144,8 @@ class Session:
         self._met = False  # this process may have sent frames
         self.abort_said = False  # the peer knows of the failure
         self.rewinds = 0
-        self._load()
+        with self._recorded():
+            self._load()
 
     # ------------------------------------------------------------------------------------------------ the program
 
@@ -378,7 +384,8 @@ class Session:
             if say == "hello":
                 if self._ready or self._awaited:
                     raise FrameError(f"{self.peer!r} sent a second hello on this connection")
-                self._agree(header)
+                with self._recorded():
+                    self._agree(header)
             elif say == "head" and self._awaited:
                 assert self._witness is not None  # it is awaited with one only
                 check_fields(header, ["say", "head"])
@@ -470,7 +477,7 @@ class Session:
                 if attempt != self._rounds[n].peer_attempt:
                     self._note_heard(n)
         for n, attempts in void.items():
-            if n >= self._rounds.now - 1:
+            if abs(n - self._rounds.now) <= 1:
                 for attempt in attempts:
                     self._count_retake(n, attempt)
         if before != (self._stand, {n: len(attempts) for n, attempts in self._heard_void.items()}):
@@ -588,6 +595,16 @@ class Session:
         return FrameError("the peer sent more frames in a step than are due: both must run the same version")
 
     # -------------------------------------------------------------------------------------------------- internals
+
+    @contextlib.contextmanager
+    def _recorded(self) -> Iterator[None]:
+        """Note in the log of evidence why this party does not go on."""
+        try:
+            yield
+        except (FrameError, ProtocolAbort) as error:
+            if self._witness is not None:
+                self._witness.refused(str(error))
+            raise
 
     def _check(self) -> None:
         if self.failure is not None:

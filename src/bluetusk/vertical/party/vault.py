@@ -90,7 +90,7 @@ class Vault:
         number, end = self._appended.get(name, (0, 0))
         record = self._seal(f"{name}/{number}", data, bound)
         try:
-            file = AppendFile(self.path / name, create=True, durable=True)
+            file = AppendFile(self.path / name, create=True, durable=True, exclusive=False)
             try:
                 end = file.append(_LENGTH.pack(len(record)) + record, end)
             finally:
