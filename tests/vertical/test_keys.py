@@ -143,3 +143,14 @@ def test_a_key_with_its_proof() -> None:
         assert pub.proven
         with pytest.raises(bt.ProtocolAbort, match="the key of 'host'"):  # sent back
             keys.peer_key(parts, mine, "a task")
+
+
+def test_no_other_place_reads_a_peer_s_key() -> None:
+    """A key that is read elsewhere would come without its proof; one from the party's own state is restored by name."""
+    package = Path(bt.__file__).parent / "vertical"
+    found = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if "PublicKey.from_bytes" in path.read_text() or "PublicKey.from_json" in path.read_text()
+    }
+    assert found == {"protocol/keys.py"}
