@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ...errors import BluetuskError, ProtocolAbort
-from ...evidence import fingerprint
 from ..base import check_role
 from ..protocol.job import Keeper
 from ..protocol.link import Link, Rewind, Watcher
@@ -120,9 +119,7 @@ class Party:
         self.address = self._transport.address
         self.link = Link(self._session, me=role, peer=peer, observer=observer)
         self.keeper: Keeper = self._session
-        both = [fingerprint(pem) for pem in (identity.certificate, identity.peer_certificate)]
-        known = "\0".join([job, *(both if role == "guest" else both[::-1])])
-        self.link.session = hashlib.sha256(known.encode()).digest()  # the same at both
+        self.link.session = hashlib.sha256(identity.pair(role) + b"\0" + job.encode()).digest()  # the same at both
 
     def recovery(self) -> dict[str, int]:
         """Return counts of the faults that this process has survived.
