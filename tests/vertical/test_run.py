@@ -122,7 +122,9 @@ def agreed_split(case, both):
     }
     configs = {role: Config.load(case / name / "party.toml") for role, name in HOME.items()}
     sides = {
-        role: Splits(configs[role].splits, identities[role].state_key(), pair=identities[role].pair(role))
+        role: Splits(
+            configs[role].splits, identities[role].state_key(), pair=_run._pair(configs[role], identities[role])
+        )
         for role in HOME
     }
     here, there = local_links()

@@ -87,7 +87,7 @@ def _run_held(
 ) -> dict[str, Any]:
     """Run one party after its files have passed their checks and its output is reserved."""
     identity = Identity.load(config.certificate, config.key, config.peer_certificate)
-    splits = Splits(config.splits, identity.state_key(), pair=identity.pair(config.role))
+    splits = Splits(config.splits, identity.state_key(), pair=_pair(config, identity))
     recorder = peer_key = None
     if config.evidence is not None:
         recorder, peer_key = recorder_of(config, identity)
@@ -135,6 +135,11 @@ def _run_held(
         if recorder.guard is not None:
             recorder.guard.close()
     return result
+
+
+def _pair(config: Config, identity: Identity) -> bytes:
+    """Return a name of the two parties from the keys of their certificates, the guest's first: the same at both."""
+    return identity.pair(config.role)
 
 
 def _proved(config: Config, recorder: Recorder, peer_key: bytes) -> dict[str, Any]:
