@@ -106,6 +106,9 @@ class Plain:
 
     bits, closed = 2048, False
 
+    def __init__(self, data: bytes = b"") -> None:
+        pass
+
     n = 1 << 2047
 
     @property
@@ -115,13 +118,7 @@ class Plain:
     def to_bytes(self) -> bytes:
         return b"no key"
 
-
-def _key_parts(priv: Any, link: Any, task: str) -> list[bytes]:
-    return [b"no key", b"no proof"]
-
-
-def _peer_key(parts: Any, link: Any, task: str) -> Plain:
-    return Plain()
+    from_bytes = classmethod(lambda cls, data: cls(data))
 
 
 def _histograms(rows: Any, codes: Any, width: int) -> Any:
@@ -158,8 +155,10 @@ def _unpacked(layout: Layout, key: Any, part: Any, count: int, party: str) -> An
 def plainly() -> Iterator[None]:
     """Let the protocol run as it is, with plain pairs (g, h) in place of ciphertexts: the same trees, to the bit."""
     with (
-        mock.patch.multiple(_boosting_guest, ephemeral_key=lambda bits: Plain(), key_parts=_key_parts),
-        mock.patch.multiple(_boosting_host, peer_key=_peer_key, histograms=_histograms, left_sums=_left_sums),
+        mock.patch.object(_boosting_guest, "ephemeral_key", return_value=Plain()),
+        mock.patch.object(_boosting_guest, "key_parts", return_value=[b"no key", b"no proof"]),
+        mock.patch.object(_boosting_host, "peer_key", return_value=Plain()),
+        mock.patch.multiple(_boosting_host, PublicKey=Plain, histograms=_histograms, left_sums=_left_sums),
         mock.patch.multiple(Layout, encrypted=_encrypted, received=_received, closed=_closed, unpacked=_unpacked),
     ):
         yield

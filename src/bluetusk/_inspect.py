@@ -23,6 +23,7 @@ _MEANING = {
     Kind.SHARE: "one party's share of numbers",
     Kind.SHARE_REQUEST: "masked ciphertexts that become a share",
     Kind.RING_ARRAY: "ciphertexts of numbers modulo 2^32 or 2^64",
+    Kind.KEY_PROOF: "a proof that a Paillier public key was made well",
     Kind.SUM_SESSION: "the configuration of a sum",
     Kind.SUM_CONTRIBUTION: "a client's encrypted part of a sum",
     Kind.SUM_TOTAL: "an encrypted total, for the key holder",

@@ -836,7 +836,7 @@ def roles(session: PaillierSum) -> list[Any]:
 def test_no_role_but_the_key_holder_takes_a_session_without_a_proof(
     world: World, unproven: Any, tmp_path: Path
 ) -> None:
-    """Such as version 0.1 wrote; it can be read, and the error says what to do."""
+    """The earlier form: it can be read, and the error says what to do."""
     session = PaillierSum.from_bytes(PaillierSum(unproven, TENSORS, CLIENTS).to_bytes())
     for role in roles(session):
         with pytest.raises(InvalidKey, match=r"without a proof .* key holder again, who sends session\.prove\("):

@@ -4,7 +4,8 @@ A key that came from elsewhere is an input like any other. A modulus of the wron
 or a prime one makes decryption trivial, an `hs` of order one or two encrypts with no randomness at all, and a private
 key whose q was never tested for q = 3 mod 4 (a fault found in a deployed library) is not the scheme it says it is.
 
-What a holder of the public key alone *cannot* check: that n has exactly two prime factors of one length and far apart,
+What a holder of the public key alone *cannot* check: that n is coprime to phi(n), which the key's owner proves
+(:mod:`.proofs`); that n has exactly two prime factors of one length and far apart,
 that they are 3 mod 4, and that hs is an n-th residue (deciding that is the assumption on which Paillier's security
 rests). Whoever makes a key can make a bad one for his own data to be read by others; keys of this package leave him no
 choice of hs at all, because it is derived from n (:func:`derive_hs`) and a receiver derives it again.

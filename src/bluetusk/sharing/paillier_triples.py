@@ -64,7 +64,7 @@ class PaillierTriples(Uncopied):
     Truncation pairs cannot be made this way: open the session with ``accept_failure=True``.
 
     With the first triple party 0 proves its key for this channel: 10 ms at 2048 bits, a message of party 1 and two of
-    party 0. Version 0.1 sent no proof; with it at one end the first triple ends in a ProtocolAbort.
+    party 0. An earlier version sent no proof; with it at one end the first triple ends in a ProtocolAbort.
 
     Examples
     --------

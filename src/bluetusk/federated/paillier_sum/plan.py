@@ -335,8 +335,8 @@ class PaillierSum(Agreement):
         """Read a configuration, with every check that the constructor makes, and check the proof of its key.
 
         A party that takes a configuration from bytes must compare :attr:`hash` (:attr:`hash_words`), or the whole
-        content, with what it agreed to: the bytes say who the clients are. A configuration without a proof, such as
-        version 0.1 wrote, can be read, but gives a client and an aggregator at the key holder only.
+        content, with what it agreed to: the bytes say who the clients are. A configuration without a proof, the
+        earlier form, can be read, but gives a client and an aggregator at the key holder only.
 
         Parameters
         ----------

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ...errors import InvalidKey
+from ...evidence import fingerprint
 from ...storage import files, sealed
 
 __all__ = ["Identity", "make_certificate", "only_certificate"]
@@ -256,6 +257,29 @@ class Identity:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         return cls(mine, plain, peer, str(names[0].value))
+
+    def pair(self, role: str) -> bytes:
+        """Return a name of the two parties from the keys of their certificates, the guest's first: the same at both.
+
+        Parameters
+        ----------
+        role : {"guest", "host"}
+            This party's.
+
+        Returns
+        -------
+        bytes
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> (key, mine), (other, theirs) = make_certificate("bank", folder), make_certificate("network", folder)
+        >>> Identity.load(mine, key, theirs).pair("guest") == Identity.load(theirs, other, mine).pair("host")
+        True
+        """
+        both = [fingerprint(pem) for pem in (self.certificate, self.peer_certificate)]
+        return " ".join(both if role == "guest" else both[::-1]).encode()
 
     def state_key(self) -> bytes:
         """Return the key that encrypts this party's state on disk; it is derived from the private key.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Callable
 from typing import TypeVar
@@ -130,6 +131,7 @@ class Party:
         self.address = self._transport.address
         self.link = Link(self._session, me=role, peer=peer, observer=observer, signer=notary)
         self.keeper: Keeper = self._session
+        self.link.session = hashlib.sha256(identity.pair(role) + b"\0" + job.encode()).digest()  # the same at both
 
     def recovery(self) -> dict[str, int]:
         """Return counts of the faults that this process has survived.

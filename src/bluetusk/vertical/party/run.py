@@ -152,8 +152,7 @@ def _run_held(
 
 def _pair(config: Config, identity: Identity) -> bytes:
     """Return a name of the two parties from the keys of their certificates, the guest's first: the same at both."""
-    both = [fingerprint(pem) for pem in (identity.certificate, identity.peer_certificate)]
-    return " ".join(both if config.role == "guest" else both[::-1]).encode()
+    return identity.pair(config.role)
 
 
 def _proved(recorder: Recorder, notary: Notary) -> dict[str, Any]:

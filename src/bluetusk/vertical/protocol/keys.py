@@ -1,4 +1,8 @@
-"""Sends the public key of a job with its proof, and takes no key without one."""
+"""Sends the public key of a job with its proof, and takes no key without one.
+
+The proof is bound to the task, the link's ``session`` and the names of both parties: that of another job, another peer
+or another holder is refused.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ KEY_PARTS = 2
 
 
 def key_parts(priv: PrivateKey, link: Link, task: str) -> list[bytes]:
-    """Return the frames of a public key and of the proof that gcd(n, phi(n)) = 1, bound to the task and both parties.
+    """Return the frames of a public key and of the proof that gcd(n, phi(n)) = 1.
 
     Examples
     --------
@@ -24,7 +28,7 @@ def key_parts(priv: PrivateKey, link: Link, task: str) -> list[bytes]:
     >>> peer_key(key_parts(priv, here, "example"), there, "example") == pub
     True
     """
-    proof = prove_modulus(priv, _session(task, link.peer), link.me.encode())
+    proof = prove_modulus(priv, _session(link, task, link.peer), link.me.encode())
     return [priv.public_key.to_bytes(), proof]
 
 
@@ -34,7 +38,7 @@ def peer_key(parts: Sequence[bytes | memoryview], link: Link, task: str) -> Publ
     Raises
     ------
     ProtocolAbort
-        Naming the peer, if the key is bad, or its proof is missing, forged, or of another task or party.
+        Naming the peer, if the key is bad, or its proof is missing, forged, or of another task, session or party.
 
     Examples
     --------
@@ -46,12 +50,14 @@ def peer_key(parts: Sequence[bytes | memoryview], link: Link, task: str) -> Publ
     bluetusk.errors.ProtocolAbort: the key of 'guest': root 1 of the proof is wrong: it was made for another key, ...
     """
     try:
+        if len(parts) != KEY_PARTS:
+            raise FrameError("it came without its proof; both parties must run the same version of bluetusk")
         pub = PublicKey.from_bytes(parts[0])
-        verify_modulus(pub, parts[1], _session(task, link.me), link.peer.encode())
+        verify_modulus(pub, parts[1], _session(link, task, link.me), link.peer.encode())
     except (FrameError, InvalidKey) as error:
         raise ProtocolAbort(f"the key of {link.peer!r}: {error}", party=link.peer) from None
     return pub
 
 
-def _session(task: str, receiver: str) -> bytes:
-    return f"bluetusk/vertical/{task}\0{receiver}".encode()
+def _session(link: Link, task: str, receiver: str) -> bytes:
+    return f"bluetusk/vertical/{task}\0{receiver}\0".encode() + link.session

@@ -196,6 +196,9 @@ class Link:
     ----------
     bytes_sent, bytes_received : int
         Bytes of frames so far.
+    session : bytes
+        What both know of the run beside their names, at most 64 bytes; proofs of keys are bound to it. Empty by
+        default; a program that runs many jobs over one kind of channel sets the same at both ends.
 
     Raises
     ------
@@ -222,6 +225,7 @@ class Link:
         self._task, self._step = "", 0
         self._sent = self._received = 0
         self._ended = False
+        self.session = b""
 
     def scope(self, task: str, step: int) -> None:
         """Begin a step of a task; both parties call this at the same point of their programs.
