@@ -55,7 +55,7 @@ def test_the_same_array_serves_any_rows_in_any_order(both, x, y, labels):
     fitted(both, x, longer[20:], np.arange(20, N + 20), book)
     with pytest.raises(bt.ProtocolAbort, match="gave up"):
         fitted(both, x, labels[np.roll(rows, 1)], rows, book)
-    assert "other encrypted labels before, under the same key" in str(both.errors[1])
+    assert "other encrypted labels before" in str(both.errors[1])
 
 
 def test_an_array_is_the_same_after_a_restart(both, x, labels, tmp_path):
@@ -104,7 +104,7 @@ def test_second_labels_need_the_book_and_the_policy(both, x, y, labels):
     fitted(both, x, other, rows, book)
     with pytest.raises(bt.ProtocolAbort, match="gave up"):
         fitted(both, x, forged, rows, book)
-    assert "under the same key" in str(both.errors[1])
+    assert "other encrypted labels" in str(both.errors[1])
 
 
 def test_a_job_that_is_resumed_notes_all_rows(both, x, labels, steps):
@@ -141,11 +141,11 @@ def test_a_book_that_was_altered_or_is_torn(tmp_path):
     path = tmp_path / "book"
     marks = np.arange(48, dtype=np.uint8).reshape(3, 16)
     with LabelBook(path, key=KEY) as book:
-        book.rows(["a", "b", "c"]).note(marks, b"k" * 32)
+        book.rows(["a", "b", "c"]).take(marks, b"k" * 32)
         size = path.stat().st_size
-        book.rows(["a", "b", "c"]).note(marks, b"k" * 32)
+        book.rows(["a", "b", "c"]).take(marks, b"k" * 32)
         assert path.stat().st_size == size  # nothing new
-        book.rows(["d"]).note(marks[:1], b"k" * 32)
+        book.rows(["d"]).take(marks[:1], b"k" * 32)
         with pytest.raises(bt.ProtocolAbort, match="in use"):
             LabelBook(path, key=KEY)
     whole = path.read_bytes()
@@ -153,7 +153,7 @@ def test_a_book_that_was_altered_or_is_torn(tmp_path):
         path.write_bytes(torn)
         with LabelBook(path, key=KEY) as book:
             assert book.rows(["a", "d"]).under_other_keys(b"x" * 32) == 1
-            book.rows(["d"]).note(marks[:1], b"k" * 32)
+            book.rows(["d"]).take(marks[:1], b"k" * 32)
         assert path.read_bytes() == whole
     path.write_bytes(whole[:60] + bytes([whole[60] ^ 1]) + whole[61:])
     with pytest.raises(bt.FrameError):
@@ -183,3 +183,33 @@ def test_wrong_arguments(x, labels):
     ):
         with pytest.raises(error, match=text):
             call()
+
+
+def test_of_two_fits_at_once_the_second_is_refused(both, x, y, labels):
+    """The other fit noted its labels after this one had begun: what counts is the book when the answer leaves."""
+    book, rows = LabelBook(key=KEY), np.arange(N)
+    known = book.rows([IDS[k] for k in rows])
+    take, other = known.take, LabelArray(labels.labels, key_size=2048)
+    marks = np.zeros((N, 16), np.uint8)
+
+    def late(*given):
+        assert take(marks, other.public_key.fingerprint) == 0
+        return take(*given)
+
+    known.take = late
+    here, there = local_links(seconds=30)
+    guest, host = (WoEBinning(role, min_rows=10, max_bins=4, key_size=2048) for role in ("guest", "host"))
+    with pytest.raises(bt.ProtocolAbort, match="had other labels before"):
+        both(
+            lambda: guest.fit(x[rows, :1], labels.labels, link=here, labels=labels),
+            lambda: host.fit(x[rows, 1:], link=there, labels=known),
+        )
+    assert both.errors[1].party == "guest"
+
+
+def test_a_book_that_cannot_be_written_ends_the_fit(both, x, labels, tmp_path):
+    book = LabelBook(tmp_path / "book", key=KEY)
+    book.close()
+    with pytest.raises(bt.ProtocolAbort):
+        fitted(both, x, labels, np.arange(N), book)
+    assert "cannot be noted" in str(both.errors[1])

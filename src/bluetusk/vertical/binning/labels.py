@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..._closing import Closing
+from ..._locks import Locked, refuse_reentry
 from ..._numeric import Ints, as_array
 from ..._parallel import num_threads
-from ...errors import BluetuskError, FrameError, InvalidKey
+from ...errors import BluetuskError, FrameError, ProtocolAbort
 from ...paillier.array import CipherArray
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...paillier.keys import PrivateKey, PublicKey
@@ -183,7 +184,7 @@ class LabelArray:
             priv = restored_key(*fields["primes"])
             labels = as_labels(kept["labels"], len(kept["labels"]), "y")
             c = received(memoryview(kept["ciphertexts"].tobytes()), priv.public_key, len(labels))
-        except (KeyError, TypeError, ValueError, InvalidKey, BluetuskError) as error:
+        except (KeyError, TypeError, ValueError, BluetuskError) as error:
             raise FrameError(f"the bytes do not hold an array of labels: {error}"[:200]) from None
         return cls._of(priv, labels, c)
 
@@ -243,12 +244,13 @@ class LabelArray:
         return cls.from_bytes(frame.encode(got.kind, got.header, got.payload))
 
 
-class LabelBook(Closing):
+class LabelBook(Locked, Closing):
     """A host's note of which ciphertext stood for the label of each row, so that a guest cannot exchange labels.
 
     With other labels for the same rows a guest learns more about the host's bins at every fit; with labels of its
     choice, which row is in which bin. The book keeps a keyed hash of each id and a hash of the ciphertext and its key,
-    before the host answers. It covers all intersections: rows that are in two of them have one ciphertext.
+    before the host answers. It covers all intersections with one guest: rows that are in two of them have one
+    ciphertext. Keep one book for each guest, since two guests have different labels for the same ids.
 
     Parameters
     ----------
@@ -279,6 +281,7 @@ class LabelBook(Closing):
             raise ValueError("key must be 32 bytes, kept secret and the same for each use of the file")
         if not isinstance(second_labels, bool):
             raise TypeError(f"second_labels must be a bool, not {type(second_labels).__name__}")
+        super().__init__()
         self._key, self.second_labels = key, second_labels
         self._known: dict[bytes, tuple[bytes, bytes]] = {}  # by the id's tag: the ciphertext's hash, the key's
         self._check = self._tag("\0book")
@@ -320,42 +323,35 @@ class LabelBook(Closing):
         if self._file is not None:
             self._file.close()
 
-    def known(self, tags: Sequence[bytes]) -> list[tuple[bytes, bytes] | None]:
-        """Return what is noted about each tag: hashes of the ciphertext and of the key.
+    def _other(self, tags: Sequence[bytes], key: bytes) -> int:
+        """Return how many rows have a label under another key."""
+        return sum(tag in self._known and self._known[tag][1] != key for tag in tags)
 
-        Examples
-        --------
-        >>> LabelBook(key=bytes(32)).known([b"unknown"])
-        [None]
-        """
-        return [self._known.get(tag) for tag in tags]
+    def _take(self, tags: Sequence[bytes], marks: NDArray[np.uint8], key: bytes, second: int) -> int:
+        said = {tag: (bytes(mark), key) for tag, mark in zip(tags, marks, strict=True)}
+        refuse_reentry(self._lock, "note in this book")
+        with self._lock:  # from the comparison to the note: two fits at once must not both be the first
+            other = self._other(tags, key)
+            changed = {tag: mark for tag, mark in said.items() if self._known.get(tag) != mark}
+            replaced = sum(tag in self._known for tag in changed) - other
+            if replaced or other > second:
+                return replaced + other
+            if changed and self._file is not None:
+                self._write(self._file, changed, key)
+            self._known |= changed
+        return 0
 
-    def note(self, tags: Sequence[bytes], marks: NDArray[np.uint8], key: bytes) -> None:
-        """Note the hashes of the ciphertexts of some rows; they are on disk when this returns.
-
-        Raises
-        ------
-        OSError
-            If they cannot be written.
-
-        Examples
-        --------
-        >>> book = LabelBook(key=bytes(32))
-        >>> book.note([b"tag"], np.zeros((1, 16), np.uint8), b"key")
-        >>> book.known([b"tag"])[0][1]
-        b'key'
-        """
-        said = dict(zip(tags, ((bytes(mark), key) for mark in marks), strict=True))
-        new = {tag: mark for tag, mark in said.items() if self._known.get(tag) != mark}
-        if new and self._file is not None:
-            columns = {
-                "rows": np.frombuffer(b"".join(new), np.uint8).reshape(-1, _MARK),
-                "labels": np.frombuffer(b"".join(mark for mark, _ in new.values()), np.uint8).reshape(-1, _MARK),
-            }
-            data = pack_state(_BOOK, {"book": self._check, "key": key}, columns)
-            with self._file.turn:
-                self._end = self._file.append(data + hashlib.sha256(data).digest(), self._end)
-        self._known |= new
+    def _write(self, file: AppendFile, marks: Mapping[bytes, tuple[bytes, bytes]], key: bytes) -> None:
+        columns = {"rows": b"".join(marks), "labels": b"".join(mark for mark, _ in marks.values())}
+        arrays = {name: np.frombuffer(data, np.uint8).reshape(-1, _MARK) for name, data in columns.items()}
+        data = pack_state(_BOOK, {"book": self._check, "key": key}, arrays)
+        try:
+            self._end = file.append(data + hashlib.sha256(data).digest(), self._end)
+        except OSError as error:
+            raise ProtocolAbort(
+                f"the labels cannot be noted in {file.path!r} ({error.strerror or error}), so nothing is answered: "
+                "make room, then retry"
+            ) from None
 
     def _tag(self, text: str) -> bytes:
         return hmac.digest(self._key, text.encode(), "sha256")[:_MARK]
@@ -435,27 +431,36 @@ class KnownRows:
         >>> LabelBook(key=bytes(32)).rows(["A1"]).under_other_keys(b"key")
         0
         """
-        return sum(each is not None and each[1] != key for each in self._book.known(self._tags))
+        return self._book._other(self._tags, key)
 
-    def replaced(self, marks: NDArray[np.uint8], key: bytes) -> int:
-        """Return how many rows have another ciphertext than before, under the same key.
+    def take(self, marks: NDArray[np.uint8], key: bytes, second: int = 0) -> int:
+        """Note the hashes of the rows' ciphertexts on disk, unless a row has another one already.
 
-        Examples
-        --------
-        >>> LabelBook(key=bytes(32)).rows(["A1"]).replaced(np.zeros((1, 16), np.uint8), b"key")
-        0
-        """
-        before = zip(self._book.known(self._tags), marks, strict=True)
-        return sum(each is not None and each[1] == key and each[0] != bytes(mark) for each, mark in before)
+        Parameters
+        ----------
+        marks : ndarray of uint8, shape (rows, 16)
+            From :func:`hashes_of`.
+        key : bytes
+            The fingerprint of their key.
+        second : int
+            How many rows may have had a label under another key.
 
-    def note(self, marks: NDArray[np.uint8], key: bytes) -> None:
-        """Note the ciphertexts, as :meth:`LabelBook.note` does.
+        Returns
+        -------
+        int
+            How many rows speak against it; 0 if the hashes were noted.
+
+        Raises
+        ------
+        ProtocolAbort
+            If they cannot be written.
 
         Examples
         --------
         >>> rows = LabelBook(key=bytes(32)).rows(["A1"])
-        >>> rows.note(np.zeros((1, 16), np.uint8), b"key")
-        >>> rows.under_other_keys(b"another")
-        1
+        >>> rows.take(np.zeros((1, 16), np.uint8), b"key"), rows.take(np.ones((1, 16), np.uint8), b"key")
+        (0, 1)
+        >>> rows.take(np.ones((1, 16), np.uint8), b"another key", second=1)
+        0
         """
-        self._book.note(self._tags, marks, key)
+        return self._book._take(self._tags, marks, key, second)
