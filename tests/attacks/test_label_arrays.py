@@ -67,7 +67,7 @@ def attack(way, book):
         rows = everybody[everybody != ROWS - 1 - target] if way == "a row less" else everybody
         y = (rows == target).astype(int)
         # one key for two arrays: the second part of a longer one
-        labels = honest.extended(y)[ROWS:] if way == "the same key" else LabelArray(y, key_size=2048)
+        labels = honest._with(None, y)[ROWS:] if way == "the same key" else LabelArray(y, key_size=2048)
         events = binning(labels, rows, book)
         if events is not None:
             found[target] = events.argmax()

@@ -50,12 +50,40 @@ def test_the_same_array_serves_any_rows_in_any_order(both, x, y, labels):
         codes = np.digitize(x[order, 1], host.bins_[0].edges)
         assert some.hosts_[0][0].events.sum() == y[order].sum()
         assert len(codes) == some.hosts_[0][0].rows.sum()
-    longer = labels.extended(y[N:])
-    assert longer[:N].part(slice(0, 5)) == labels.part(slice(0, 5))
-    fitted(both, x, longer[20:], np.arange(20, N + 20), book)
     with pytest.raises(bt.ProtocolAbort, match="gave up"):
         fitted(both, x, labels[np.roll(rows, 1)], rows, book)
     assert "other encrypted labels before" in str(both.errors[1])
+
+
+def test_an_array_grows_with_the_intersection(both, x, y, tmp_path):
+    """The guest looks rows up by id, as they come from one intersection after the other."""
+    book = LabelBook(key=KEY)
+    first = LabelArray(y[:N], IDS[:N], key_size=2048)
+    fitted(both, x, first, np.arange(N), book)
+    first.save(tmp_path / "labels", "correct horse")
+    kept = LabelArray.load(tmp_path / "labels", "correct horse")
+    assert kept.ids == IDS[:N]
+    rows = np.random.default_rng(1).permutation(np.arange(30, N + 20))
+    names = [IDS[k] for k in rows]
+    longer = kept.including(names, y[rows])
+    assert longer.including(names, y[rows]) is longer
+    assert longer[:N].part(slice(0, N)) == first.part(slice(0, N))
+    assert sorted(longer.ids) == sorted(IDS)
+    part = longer.at(names)
+    assert (part.ids, part.labels.tolist()) == (names, y[rows].tolist())
+    guest, _ = fitted(both, x, part, rows, book)
+    assert guest.hosts_[0][0].events.sum() == y[rows].sum()
+    for call, text in (
+        (
+            lambda: longer.including(names, 1 - y[rows]),
+            "differs from the labels that were encrypted before, in 110 rows",
+        ),
+        (lambda: longer.including(names, y[:3]), "one id for each label"),
+        (lambda: longer.including(["new", "old"], [0, 7]), "y "),
+        (lambda: longer.at(["new", IDS[0]]), "1 rows that this array lacks"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            call()
 
 
 def test_an_array_is_the_same_after_a_restart(both, x, labels, tmp_path):
@@ -100,7 +128,7 @@ def test_second_labels_need_the_book_and_the_policy(both, x, y, labels):
     assert asked.seen[-1]["second_labels"] == N - 30
     fitted(both, x, labels, rows, book, asked)  # and back again is counted too
     assert asked.seen[-1]["second_labels"] == N - 30
-    forged = other.extended(y[:N])[N:]
+    forged = other._with(None, y[:N])[N:]
     fitted(both, x, other, rows, book)
     with pytest.raises(bt.ProtocolAbort, match="gave up"):
         fitted(both, x, forged, rows, book)
@@ -171,7 +199,9 @@ def test_wrong_arguments(x, labels):
         (lambda: LabelArray([0, 2]), ValueError, "y "),
         (lambda: LabelArray([1, 1]), ValueError, "y "),
         (lambda: LabelArray([0, 1], key_size=1024), bt.InvalidKey, "too short"),
-        (lambda: labels.extended([3]), ValueError, "y "),
+        (lambda: LabelArray([0, 1], ["a"]), ValueError, "one id for each label"),
+        (lambda: labels.including(["a"], [1]), ValueError, "has no ids"),
+        (lambda: labels.at(["a"]), ValueError, "has no ids"),
         (lambda: labels[3], IndexError, "mask"),
         (lambda: LabelBook(key=b"short"), ValueError, "32 bytes"),
         (lambda: LabelBook(key=KEY, second_labels=1), TypeError, "bool"),

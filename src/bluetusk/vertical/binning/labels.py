@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -55,6 +56,8 @@ class LabelArray:
     ----------
     y : array_like of shape (n,)
         Labels of all rows in common, 0 and 1.
+    ids : iterable of str or int, optional
+        The ids of the rows, read as by :func:`intersect`: for :meth:`including` and :meth:`at`.
     key_size : {3072, 2048, 4096}
         Bits of the Paillier key that is made for them.
     threads : int, optional
@@ -64,14 +67,16 @@ class LabelArray:
     ----------
     labels : ndarray of int64
         The labels.
+    ids : list of str or None
+        The ids.
     public_key : PublicKey
         The key.
 
     Notes
     -----
     Index it with the rows of a fit (a mask, a slice, places): the result has the same key and the ciphertexts of these
-    rows. :meth:`extended` adds rows for a later intersection, in which the earlier ones keep their ciphertexts. The
-    object holds labels and the private key: keep its file as you keep them.
+    rows. With ids, :meth:`including` adds the rows of a later intersection, in which the earlier ones keep their
+    ciphertexts, and :meth:`at` picks rows. The object holds labels and the private key: keep its file as you keep them.
 
     Examples
     --------
@@ -80,17 +85,27 @@ class LabelArray:
     (4, 2, array([1, 1, 0]))
     """
 
-    def __init__(self, y: ArrayLike, *, key_size: int = 3072, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        y: ArrayLike,
+        ids: Iterable[Any] | None = None,
+        *,
+        key_size: int = 3072,
+        threads: int | None = None,
+    ) -> None:
         given = as_array(y, "y")
         self.labels: Ints = as_labels(given, given.size, "y")
+        self.ids = None if ids is None else as_ids(ids)
+        if self.ids is not None and len(self.ids) != len(self):
+            raise ValueError(f"ids has {len(self.ids)} ids, y {len(self)} labels: give one id for each label")
         with num_threads(threads):
             self._priv = ephemeral_key(key_size)
             self._ciphertexts = encrypted_labels(self._priv, self.labels)
 
     @classmethod
-    def _of(cls, priv: PrivateKey, labels: Ints, ciphertexts: CipherArray) -> LabelArray:
+    def _of(cls, priv: PrivateKey, labels: Ints, ids: list[str] | None, ciphertexts: CipherArray) -> LabelArray:
         made = object.__new__(cls)
-        made._priv, made.labels, made._ciphertexts = priv, labels, ciphertexts
+        made._priv, made.labels, made.ids, made._ciphertexts = priv, labels, ids, ciphertexts
         return made
 
     @property
@@ -111,33 +126,93 @@ class LabelArray:
         places = np.arange(len(self))[rows]
         if places.ndim != 1:
             raise IndexError("index a LabelArray with a mask, a slice or places: one row is not an array")
-        return self._of(self._priv, self.labels[places], self._ciphertexts[places])
+        ids = None if self.ids is None else [self.ids[k] for k in places.tolist()]
+        return self._of(self._priv, self.labels[places], ids, self._ciphertexts[places])
 
-    def extended(self, y: ArrayLike, *, threads: int | None = None) -> LabelArray:
-        """Return an array with further rows behind these, encrypted under the same key.
+    def including(self, ids: Iterable[Any], y: ArrayLike, *, threads: int | None = None) -> LabelArray:
+        """Return an array with the rows that are new behind these, encrypted under the same key.
 
         Parameters
         ----------
+        ids : iterable of str or int
+            Ids of rows, known ones or new ones.
         y : array_like of shape (m,)
-            Labels of the further rows, 0 and 1.
+            Their labels, 0 and 1.
         threads : int, optional
             Overrides :func:`bluetusk.set_num_threads`.
 
         Returns
         -------
         LabelArray
+            This one, if no row is new.
+
+        Raises
+        ------
+        ValueError
+            If this array has no ids, the lengths differ, or a known row has another label now.
 
         Examples
         --------
-        >>> LabelArray([0, 1], key_size=2048).extended([1]).labels
+        >>> labels = LabelArray([0, 1], ["A", "B"], key_size=2048)
+        >>> labels.including(["B", "C"], [1, 1]).labels
         array([0, 1, 1])
         """
-        given = as_array(y, "y").reshape(-1)
-        whole = as_labels(np.concatenate([self.labels, given]), len(self) + given.size, "y")
+        place = self._places()
+        names, given = as_ids(ids), as_array(y, "y").reshape(-1)
+        if len(names) != given.size:
+            raise ValueError(f"ids has {len(names)} ids, y {given.size} labels: give one id for each label")
+        marked = as_labels(np.concatenate([self.labels, given]), len(self) + given.size, "y")[len(self) :]
+        changed = sum(
+            text in place and self.labels[place[text]] != value for text, value in zip(names, marked, strict=True)
+        )
+        if changed:
+            raise ValueError(
+                f"y differs from the labels that were encrypted before, in {changed} rows: make a new LabelArray, "
+                "which the host takes with LabelBook(second_labels=True) only"
+            )
+        new = [k for k, text in enumerate(names) if text not in place]
+        return self._with([names[k] for k in new], marked[new], threads) if new else self
+
+    def at(self, ids: Iterable[Any]) -> LabelArray:
+        """Return the array of some rows, in the order given.
+
+        Parameters
+        ----------
+        ids : iterable of str or int
+            Ids of rows of this array.
+
+        Returns
+        -------
+        LabelArray
+
+        Raises
+        ------
+        ValueError
+            If this array has no ids, or lacks a row.
+
+        Examples
+        --------
+        >>> LabelArray([0, 1, 1], ["A", "B", "C"], key_size=2048).at(["C", "A"]).labels
+        array([1, 0])
+        """
+        place = self._places()
+        names = as_ids(ids)
+        missing = [text for text in names if text not in place]
+        if missing:
+            raise ValueError(f"ids holds {len(missing)} rows that this array lacks: add them by including(ids, y)")
+        return self[[place[text] for text in names]]
+
+    def _places(self) -> dict[str, int]:
+        if self.ids is None:
+            raise ValueError("this array has no ids: make it by LabelArray(y, ids)")
+        return {text: k for k, text in enumerate(self.ids)}
+
+    def _with(self, ids: list[str] | None, labels: Ints, threads: int | None = None) -> LabelArray:
         with num_threads(threads):
-            more = encrypted_labels(self._priv, whole[len(self) :])
+            more = encrypted_labels(self._priv, labels)
         both: Any = np.concatenate([self._ciphertexts, more])  # a CipherArray, which NumPy's types do not know
-        return self._of(self._priv, whole, both)
+        names = None if self.ids is None else [*self.ids, *(ids or [])]
+        return self._of(self._priv, np.concatenate([self.labels, labels]), names, both)
 
     def part(self, rows: slice) -> bytes:
         """Return the frame of the ciphertexts of some rows: the same bytes each time.
@@ -151,7 +226,7 @@ class LabelArray:
         return self._ciphertexts[rows].to_bytes(ROW)
 
     def to_bytes(self) -> bytes:
-        """Return labels, private key and ciphertexts as one frame: secret.
+        """Return labels, ids, private key and ciphertexts as one frame: secret.
 
         Examples
         --------
@@ -159,9 +234,9 @@ class LabelArray:
         >>> LabelArray.from_bytes(labels.to_bytes()).labels
         array([0, 1])
         """
-        data = np.frombuffer(self._ciphertexts.to_bytes(ROW), np.uint8)
-        fields = {"primes": [*saved_key(self._priv)]}
-        return pack_state(_ARRAY, fields, {"labels": self.labels, "ciphertexts": data})
+        data, ids = self._ciphertexts.to_bytes(ROW), json.dumps(self.ids).encode()
+        kept = {"ciphertexts": np.frombuffer(data, np.uint8), "ids": np.frombuffer(ids, np.uint8)}
+        return pack_state(_ARRAY, {"primes": [*saved_key(self._priv)]}, {"labels": self.labels, **kept})
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> LabelArray:
@@ -184,9 +259,13 @@ class LabelArray:
             priv = restored_key(*fields["primes"])
             labels = as_labels(kept["labels"], len(kept["labels"]), "y")
             c = received(memoryview(kept["ciphertexts"].tobytes()), priv.public_key, len(labels))
+            names = json.loads(kept["ids"].tobytes())
+            ids = None if names is None else as_ids(names)
+            if ids is not None and len(ids) != len(labels):
+                raise ValueError("its ids and labels differ in number")
         except (KeyError, TypeError, ValueError, BluetuskError) as error:
             raise FrameError(f"the bytes do not hold an array of labels: {error}"[:200]) from None
-        return cls._of(priv, labels, c)
+        return cls._of(priv, labels, ids, c)
 
     def save(self, path: str | os.PathLike[str], passphrase: str | bytes) -> None:
         """Write it to a file of mode 0600, sealed under a passphrase (scrypt, AES-256-GCM); see :meth:`load`.
