@@ -183,9 +183,10 @@ def test_a_book_that_was_altered_or_is_torn(tmp_path):
             assert book.rows(["a", "d"]).under_other_keys(b"x" * 32) == 1
             book.rows(["d"]).take(marks[:1], b"k" * 32)
         assert path.read_bytes() == whole
-    path.write_bytes(whole[:60] + bytes([whole[60] ^ 1]) + whole[61:])
-    with pytest.raises(bt.FrameError):
-        LabelBook(path, key=KEY)
+    for k in (*range(20), 60, size - 1, size + 2):  # also where lengths stand, which could hide the notes behind them
+        path.write_bytes(whole[:k] + bytes([whole[k] ^ 1]) + whole[k + 1 :])
+        with pytest.raises(bt.FrameError):
+            LabelBook(path, key=KEY)
     path.write_bytes(whole)
     with pytest.raises(bt.FrameError, match="another key"):
         LabelBook(path, key=bytes(32))

@@ -442,7 +442,7 @@ class LabelBook(Locked, Closing):
         while len(written) - self._end >= frame.FIXED.size:
             *_, header, payload = frame.FIXED.unpack_from(written, self._end)
             end = self._end + frame.FIXED.size + header + payload
-            if end + 32 > len(written):
+            if end + 32 > len(written) and written.find(frame.MAGIC, self._end + 1) < 0:
                 break
             note = written[self._end : end]
             if hashlib.sha256(note).digest() != written[end : end + 32]:
