@@ -7,6 +7,8 @@ import pytest
 
 import bluetusk as bt
 from bluetusk.vertical import LabelArray, LabelBook, Observer, WoEBinning, local_links
+from bluetusk.vertical.party.labels import PairLabels
+from bluetusk.vertical.party.splits import Splits
 
 N = 120
 KEY = bytes(range(32))
@@ -244,3 +246,29 @@ def test_a_book_that_cannot_be_written_ends_the_fit(both, x, labels, tmp_path):
     with pytest.raises(bt.ProtocolAbort):
         fitted(both, x, labels, np.arange(N), book)
     assert "cannot be noted" in str(both.errors[1])
+
+
+def test_a_pair_keeps_one_array_for_all_its_jobs(both, x, y, tmp_path):
+    """Guest and host as `bluetusk party` has them: two jobs over overlapping rows, in other processes."""
+    places = {me: (tmp_path / me, bytes([k]) * 32) for k, me in enumerate(("guest", "host"))}
+
+    def job(rows, labels=y, pair=b"pair", second_labels=False):
+        guest, host = (PairLabels(Splits(*places[me], pair=pair)) for me in ("guest", "host"))
+        array = guest.array([IDS[k] for k in rows], labels[rows], key_size=2048)
+        with host.book(second_labels=second_labels) as book:
+            fitted(both, x, array, rows, book)
+        return array
+
+    first = job(np.arange(N))
+    second = job(np.arange(20, N + 20)[::-1])
+    assert first.public_key == second.public_key
+    assert first.part(slice(N - 1, N)) == second.part(slice(20, 21))
+    assert job(np.arange(N), pair=b"another").public_key != first.public_key
+    with pytest.raises(bt.ProtocolAbort, match=r"in 120 rows: make a new LabelArray.* remove .*\.labels"):
+        job(np.arange(N), 1 - y)
+    for path in (tmp_path / "guest").glob("*.labels"):
+        assert b"primes" not in path.read_bytes()  # encrypted
+        path.unlink()
+    with pytest.raises(bt.ProtocolAbort, match="had other labels before"):
+        job(np.arange(N), 1 - y)
+    job(np.arange(N), 1 - y, second_labels=True)
