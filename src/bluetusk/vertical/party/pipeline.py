@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import functools
 import hashlib
@@ -36,6 +37,7 @@ from ...wire import frame
 from ...wire.frame import Kind, check_fields, decode, encode
 from ..align.estimator import intersect
 from ..binning.estimator import WoEBinning
+from ..binning.labels import KnownRows, LabelArray
 from ..boosting.estimator import GradientBoosting
 from ..logistic.estimator import LogisticRegression
 from ..logistic.job import held_back
@@ -44,6 +46,7 @@ from ..protocol.link import Link
 from ..protocol.state import inputs_of, state_of
 from .checks import check_rows
 from .config import Config
+from .labels import PairLabels
 from .rows import Rows
 from .splits import SplitKey, Splits, agree_on_split
 
@@ -159,6 +162,7 @@ def run(
     recorder: Recorder | None = None,
     peer_key: bytes | None = None,
     splits: Splits | None = None,
+    pair_labels: PairLabels | None = None,
 ) -> Outcome:
     """Run one party's side of the whole job.
 
@@ -182,6 +186,8 @@ def run(
         The key that signs the peer's log.
     splits : Splits, optional
         This party's part of the splits; by default it exists for this run only.
+    pair_labels : PairLabels, optional
+        The one label array of the pair; by default it exists for this run only.
 
     Returns
     -------
@@ -270,11 +276,20 @@ def run(
     table = rows.matrix(order)
     y = labels[train] if labels is not None else None
     binned = labels[fitted] if labels is not None else None
-    stage(
-        BINNING,
-        lambda: binning.fit(table[fitted], binned, columns=names, link=link, keeper=keeper, progress=progress),
-        lambda fitted: {"half": _digest(fitted.table()), "labels": fitted.label_digest_},
-    )
+    pair_labels = pair_labels if pair_labels is not None else PairLabels(Splits())
+    who = rows.ids[order][fitted].tolist()
+    with contextlib.ExitStack() as held_open:
+        known: LabelArray | KnownRows
+        if binned is not None:
+            known = pair_labels.array(who, binned, key_size=model.key_size)
+        else:
+            known = held_open.enter_context(pair_labels.book()).rows(who)
+        fit_bins = functools.partial(binning.fit, table[fitted], binned, columns=names, labels=known)
+        stage(
+            BINNING,
+            lambda: fit_bins(link=link, keeper=keeper, progress=progress),
+            lambda half: {"half": _digest(half.table()), "labels": half.label_digest_},
+        )
     kept = binning.select(model.min_iv)
     left_out = [name for name in names if name not in kept]
     woe = binning.transform(table, columns=names)

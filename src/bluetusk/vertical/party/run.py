@@ -25,6 +25,7 @@ from ..tables.profile import ColumnProfile
 from .certs import Identity
 from .checks import check_folders, check_rows
 from .config import Config
+from .labels import PairLabels
 from .pipeline import Outcome, confirm, peer_name, run, unevaluated, write_scores
 from .process import Party
 from .results import reserved, written
@@ -114,6 +115,7 @@ def _run_held(
                 recorder=recorder,
                 peer_key=peer_key,
                 splits=splits,
+                pair_labels=PairLabels(splits),
             )
             with written(Path(config.output), link, config.job) as folder:
                 alone = _alone(outcome) if unevaluated(outcome) is None and outcome.labels is not None else None
