@@ -98,8 +98,8 @@ LOGISTIC = Task(
     "logistic regression",
     "labels, columns, its key",
     "columns, its key",
-    "to both: whether the training goes on, one bit a check; to the guest: a bound of the curvature of the host's bins, "
-    "points of the rows held back, 10 bits a row",
+    "to both: whether the training goes on, one bit a check; to the guest: a bound of the curvature of the host's "
+    "bins, points of the rows held back, 10 bits a row",
 )
 LOGISTIC_SCORES = Task(
     "logistic_regression.predict",

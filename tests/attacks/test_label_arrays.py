@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from math import comb
 
 import numpy as np
 import pytest
@@ -67,7 +68,7 @@ def attack(way, book):
         rows = everybody[everybody != ROWS - 1 - target] if way == "a row less" else everybody
         y = (rows == target).astype(int)
         # one key for two arrays: the second part of a longer one
-        labels = honest.extended(y)[ROWS:] if way == "the same key" else LabelArray(y, key_size=2048)
+        labels = honest._with(None, y)[ROWS:] if way == "the same key" else LabelArray(y, key_size=2048)
         events = binning(labels, rows, book)
         if events is not None:
             found[target] = events.argmax()
@@ -104,7 +105,12 @@ def test_old_ciphertexts_do_not_pass_for_other_rows():
 
 def table():
     """Rows of the table of attacks: attack, who, accuracy, chance, bound, accuracy on the planted weakness."""
-    chance, bound = 1 / BINS, (np.log(1 / NEVER) / (2 * TARGETS)) ** 0.5
+    chance = 1 / BINS
+    tails = [
+        sum(comb(TARGETS, j) * chance**j * (1 - chance) ** (TARGETS - j) for j in range(k, TARGETS + 1))
+        for k in range(TARGETS + 1)
+    ]
+    bound = next(k for k, tail in enumerate(tails) if tail < NEVER) / TARGETS - chance  # binomial
     rows = []
     for way in WAYS:
         found, planted = attack(way, LabelBook(key=bytes(32))), attack(way, None)

@@ -13,7 +13,7 @@ from bluetusk.paillier.slots import Slots, mask
 from bluetusk.vertical import Observer, WoEBinning, local_links
 from bluetusk.vertical.binning import guest as guest_half
 from bluetusk.vertical.binning.common import Layout, Terms, label_plan
-from bluetusk.vertical.binning.noised import draw, noised
+from bluetusk.vertical.binning.noised import noised
 from bluetusk.wire import frame
 
 N = 240
@@ -202,13 +202,41 @@ def test_revealed_weights_come_from_noised_counts(both, data):
     assert y.sum() == guest.hosts_[0][0].events.sum()
 
 
-def test_noise_has_its_law_and_stays_between_the_counts(monkeypatch):
+def test_noise_has_its_law_and_stays_between_the_counts():
     rows, events = np.full(4000, 1000), np.full(4000, 500)
-    noise = draw(4000, 10)
-    assert np.array_equal(noised(rows, events, noise), events + noise)
-    assert abs(noise.std() - 10) < 1
-    assert (noised(rows, events * 0, noise) >= 0).all()
-    assert (noised(rows, rows, noise) <= rows).all()
+
+    def noise(events, seed=bytes(32)):
+        return np.concatenate(noised([(rows[:100], events[:100]), (rows[100:], events[100:])], 10, seed)) - events
+
+    assert abs(noise(events).std() - 10) < 1
+    assert abs(noise(events).mean()) < 1
+    assert np.array_equal(noise(events), noise(events))
+    assert (noise(events * 0) >= 0).all()
+    assert (noise(rows) <= 0).all()
+    changed = events.copy()
+    changed[7] += 1
+    for other in (noise(events, bytes(31) + b"1"), noise(changed)):
+        assert abs(np.corrcoef(noise(events), other)[0, 1]) < 0.1
+
+
+def test_a_last_step_taken_again_reveals_the_same(both, data, steps):
+    keepers = steps(), steps()
+    x, y = data
+
+    def go(start):
+        g, h = local_links(seconds=30)
+        for keeper in keepers:
+            keeper.start = start
+        guest, host = make("guest", reveal=["woe"]), make("host", reveal=["woe"])
+        both(
+            lambda: guest.fit(x[:, :2], y, link=g, keeper=keepers[0]),
+            lambda: host.fit(x, columns=NAMES, link=h, keeper=keepers[1]),
+        )
+        return [bins.woe.tolist() for bins in host.bins_]
+
+    whole = go(0)
+    assert go(9) == go(10) == whole
+    assert go(0) != whole
 
 
 @pytest.mark.parametrize(
@@ -375,7 +403,7 @@ def opened(bins, pub, priv):
     here, there = local_links(seconds=5)
     there.send("bins", {}, [c.to_bytes(limit)])
     shape = {"names": ["a"], "bins": [2], "ordered": [2], "monotonic": False, "min_events": 0, "min_others": 0}
-    job._shapes = [{**shape, "noise": None}]
+    job._shapes = [shape]
     job._answer([here])
     return job.peers[0][0], there.receive("done", parts=0)
 

@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
-from bluetusk.vertical.binning.bins import ColumnBins, cut, information_value, monotone_groups, weights_of_evidence
+from bluetusk.vertical.binning.bins import (
+    ColumnBins,
+    cut,
+    information_value,
+    monotone_groups,
+    weigh,
+    weights_of_evidence,
+)
 from bluetusk.vertical.tables.columns import as_labels, as_table, texts_of
 
 NAN = float("nan")
@@ -94,6 +101,60 @@ def test_monotone_bins_are_those_of_isotonic_regression(pairs, extra):
         IsotonicRegression(increasing=up).fit_transform(x, each, sample_weight=rows[:ordered]) for up in (True, False)
     ]
     assert any(np.allclose(rate, fit) for fit in fits)
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.tuples(st.integers(1, 30), st.integers(0, 30)), min_size=1, max_size=9),
+    st.integers(0, 9),
+    st.integers(0, 12),
+    st.integers(0, 12),
+    st.booleans(),
+)
+def test_silent_joins_leave_bins_of_enough_of_both(pairs, extra, min_events, min_others, monotonic):
+    rows = np.array([n for n, _ in pairs])
+    events = np.array([min(n, e) for n, e in pairs])
+    ordered = max(len(rows) - extra, 0)
+    least = {"min_events": min_events, "min_others": min_others}
+    values, iv = weigh(rows, events, ordered, monotonic=monotonic, smoothing=0.5, **least)
+    assert values.shape == rows.shape
+    assert np.isfinite(values).all()
+    assert iv >= 0
+    first = values[:ordered]
+    if monotonic and 0.0 not in first:
+        assert (np.diff(first) >= -1e-12).all() or (np.diff(first) <= 1e-12).all()
+    for value in set(values.tolist()) - {0.0}:
+        members = values == value
+        marked = events[members].sum()
+        assert marked >= min_events
+        assert rows[members].sum() - marked >= min_others
+    if not monotonic and ((events >= min_events) & (rows - events >= min_others)).all():
+        assert values.tolist() == weights_of_evidence(rows, events, 0.5).tolist()
+        assert iv == pytest.approx(information_value(rows, events, 0.5))
+
+
+def test_silent_joins_by_hand():
+    rows, events = np.array([50, 20, 60, 40, 30, 10]), np.array([10, 1, 20, 10, 2, 1])
+    values, _ = weigh(rows, events, 4, monotonic=False, smoothing=0.5, min_events=3)
+    assert values[0] == values[1]  # the smaller neighbour of the second
+    assert values[4] == values[5] != 0  # the two that have no order: 3 events together
+    n, e = np.array([70, 60, 40, 40]), np.array([11, 20, 10, 3])
+    assert values.tolist() == weights_of_evidence(n, e, 0.5)[[0, 0, 1, 2, 3, 3]].tolist()
+    values, _ = weigh(rows, events, 4, monotonic=False, smoothing=0.5, min_events=4)
+    assert values[4:].tolist() == [0.0, 0.0]
+    assert weigh(rows, events, 4, monotonic=False, smoothing=0.5, min_events=50)[0].tolist() == [0.0] * 6
+
+
+def test_bins_without_weights_in_plain_form():
+    bins = cut("c", np.array([0.0, 1, 2]), max_bins=3, min_rows=1)
+    plain = bins.to_plain()
+    assert (bins.known, plain["woe"], plain["iv"]) == (False, None, None)
+    again = ColumnBins.from_plain(plain)
+    assert again.to_plain() == plain
+    assert not again.known
+    for change in ({"woe": [0.1, 0.2, 0.3]}, {"iv": NAN, "woe": [0.1, 0.2, 0.3]}):
+        with pytest.raises(ValueError, match="do not match"):
+            ColumnBins.from_plain({**plain, **change})
 
 
 def test_merged_bins_keep_their_values():

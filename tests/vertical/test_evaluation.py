@@ -11,7 +11,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_auc_score, roc_curve
 
 import bluetusk as bt
-from bluetusk.vertical import WoEBinning
+from bluetusk.vertical import WoEBinning, local_links
 from bluetusk.vertical import evaluation as ev
 from bluetusk.vertical.evaluation import metrics
 
@@ -92,6 +92,23 @@ def test_scorecards_refuse_what_does_not_fit(bins):
     ):
         with pytest.raises(ValueError, match=message):
             ev.scorecard(binning, weights, **given)
+
+
+@pytest.mark.parametrize("reveal", [(), ("woe",)])
+def test_a_host_has_a_scorecard_if_its_weights_are_revealed(both, bins, reveal):
+    x, y, _ = bins
+    here, there = local_links(seconds=30)
+    guest, host = (WoEBinning(role, min_rows=60, key_size=2048, reveal=reveal) for role in ("guest", "host"))
+    both(lambda: guest.fit(x[:, :1], y, link=here), lambda: host.fit(x[:, 1:], columns=["b"], link=there))
+    assert len(ev.scorecard(guest, [1.0]).table()) == guest.sizes()[0]  # its own column is explained in full
+    if reveal:
+        assert len(ev.scorecard(host, [1.0]).table()) == host.sizes()[0]
+        return
+    with pytest.raises(ValueError, match=r"weights of evidence of 'b', which stay at the guest"):
+        ev.scorecard(host, [1.0])
+    rows = host.table()
+    assert [row["rows"] for row in rows] == guest.peer_counts()[0].tolist()
+    assert {row["woe"] for row in rows} == {None}
 
 
 def test_tenths_and_thinned_curves():

@@ -43,6 +43,25 @@ def test_binnings_of_version_1(tmp_path):
     assert guest.peer_values()[0].tolist() == host.bins_[0].woe.tolist()
 
 
+def test_binnings_of_version_2(tmp_path):
+    """A host of that version knows its weights, of the bins that the guest had joined; both halves work as before."""
+    golden = json.loads((Path(__file__).parents[1] / "vectors" / "binning_v2.json").read_text())
+    halves = {}
+    for role in ("guest", "host"):
+        (tmp_path / role).write_bytes(bytes.fromhex(golden[role]))
+        WoEBinning.load(tmp_path / role).save(tmp_path / "again")
+        halves[role] = WoEBinning.load(tmp_path / "again")
+    host = halves["host"]
+    assert host.transform(golden["x"]).tolist() == golden["woe_host"]
+    assert host.codes(golden["x"]).tolist() == golden["codes_host"]
+    assert (host.iv_, [bins.labels() for bins in host.bins_]) == (golden["iv_host"], golden["labels_host"])
+    assert host.sizes()[1] < 7  # joined
+    assert host.select(0.5) == [name for name, iv in sorted(host.iv_.items(), key=lambda e: -e[1]) if iv >= 0.5]
+    values = halves["guest"].peer_values()
+    assert [value.tolist() for value in values] == [bins.woe.tolist() for bins in host.bins_]
+    assert (halves["guest"].label_digest_, host.epsilon_) == (b"", None)
+
+
 def test_bins_of_version_1_that_cannot_hold(tmp_path):
     assert from_version_1({"groups": [["sx"], ["n2.5", "n-0.0"]]})["groups"] == [["x"], ["2.5", "0"]]
     host = frame.decode(bytes.fromhex(GOLDEN["binning_host"]))

@@ -66,6 +66,20 @@ def made(tmp_path_factory):
     return path, Page(path.read_text()), y, p
 
 
+def test_bins_without_weights_are_listed_with_their_rows(made, tmp_path):
+    """A host knows its bins and no statistic of the labels."""
+    _, _, y, p = made
+    row = {"party": "host", "column": "AGE", "events": None, "woe": None, "iv": None}
+    write_report(
+        tmp_path / "report.html", y, {"joint": p}, bins=[{**row, "bin": f"bin {k}", "rows": 1200 + k} for k in (0, 1)]
+    )
+    page = Page((tmp_path / "report.html").read_text())
+    assert "1,201" in page.shown
+    assert "Information values" not in page.shown
+    assert "host · 2 bins" in page.shown
+    assert "None" not in " ".join(page.shown)
+
+
 def test_nothing_is_loaded_and_nothing_runs(made):
     path, page, _, _ = made
     assert "script" not in page.tags

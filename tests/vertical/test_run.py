@@ -68,7 +68,8 @@ def case(certificates, tmp_path):
         way = f'listen = "{address}"' if role == "host" else f'connect = "{address}"'
         label = 'label = "y"\n' if role == "guest" else ""
         (home / "party.toml").write_text(
-            f'role = "{role}"\njob = "j"\nevidence = "none"\nhalves = "open"\ncertificate = "{name}.cert.pem"\nkey = "{name}.key.pem"\n'
+            f'role = "{role}"\njob = "j"\nevidence = "none"\n'
+            f'halves = "open"\ncertificate = "{name}.cert.pem"\nkey = "{name}.key.pem"\n'
             f'peer_certificate = "{peer}.cert.pem"\n{way}\npatience = 30\n'
             f'[data]\nfile = "table.csv"\n{label}[model]\n' + "".join(f"{k} = {v}\n" for k, v in SETTINGS.items())
         )

@@ -78,13 +78,20 @@ TABLE = {
     ("intersect", "committed", "guest"): ("", lambda s, f, b: [40 * 32]),
     ("intersect", "coins", "host"): ("", lambda s, f, b: [40]),
     ("intersect", "opened", "guest"): ("", lambda s, f, b: [40 * 32]),
-    ("woe-binning", "labels", "guest"): ("min_rows rows", lambda s, f, b: KEY),
-    ("woe-binning", "columns", "host"): ("columns monotonic", lambda s, f, b: [4 * s.d["host"]] * 2 + [s.names]),
-    ("woe-binning", "encrypted", "guest"): ("", lambda s, f, b: [(s.slice(s.used),)]),
-    ("woe-binning", "bins", "host"): ("", lambda s, f, b: [(ceil(s.bins, s.bin_slots),)]),
-    ("woe-binning", "weights", "guest"): ("", lambda s, f, b: [4 * s.bins, 8 * s.bins, 8 * s.d["host"]]),
     (LR, "setup", "guest"): ("columns config rows seed", lambda s, f, b: KEY),
     (LR, "setup", "host"): ("columns rows", lambda s, f, b: KEY),
+    ("woe-binning", "labels", "guest"): (
+        "min_events min_others min_rows noise_sigma reveal rows",
+        lambda s, f, b: KEY,
+    ),
+    ("woe-binning", "columns", "host"): (
+        "columns min_events min_others monotonic",
+        lambda s, f, b: [4 * s.d["host"]] * 2 + [s.names],
+    ),
+    ("woe-binning", "encrypted", "guest"): ("", lambda s, f, b: [(s.slice(s.used),)]),
+    ("woe-binning", "bins", "host"): ("", lambda s, f, b: [(ceil(s.bins, s.bin_slots),)]),
+    ("woe-binning", "done", "guest"): ("", lambda s, f, b: []),
+    ("woe-binning", "weights", "guest"): ("", lambda s, f, b: [8 * s.bins, 8 * s.d["host"]]),
     **{
         key: value
         for me in PEERS
@@ -195,7 +202,7 @@ class Sizes:
 
     @property
     def bin_slots(self):
-        return 2046 // (2 * self.used.bit_length())
+        return 2046 // (31 + self.used.bit_length())
 
     def row_slots(self, me):
         return products.rows_layout(2048, self.w(me)).count
@@ -349,6 +356,9 @@ def whole(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         observers = (recorders["guest"], recorders["host"])
         messages, keys, (guest, host) = recorded(Both(), patch, side("guest"), side("host"), observers)
+    digests = [r.hashes["labels"] for each in recorders.values() for r in each.log.records if "labels" in r.hashes]
+    assert len(digests) == 2
+    assert digests[0] == digests[1]  # both logs have the digest of the one label array
     for each in recorders.values():
         each.log.close()
     names = len(messages[[m.topic for m in messages].index("columns")].parts[2])

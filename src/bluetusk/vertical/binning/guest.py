@@ -5,8 +5,7 @@ encrypts an eighth of its rows at a time as one number each, 1 + y 2^w, where 2^
 add them up bin by bin. Last step: hosts pack their bins into few ciphertexts by shifts, blind them with fresh units
 (which leaves only their plaintexts), and the guest decrypts rows and events of every bin. It answers that it is done,
 before it computes anything from them: the weights of evidence stay with it. Only where both parties have agreed to
-reveal them, a host gets weights made from counts with noise, which is drawn before the first label leaves and kept
-with the job, so that a step taken again shows the same.
+reveal them, a host gets weights made from counts with noise.
 
 Since the plaintexts hold numbers of rows, the guest can check that every bin has at least its `min_rows` rows,
 and that the bins of a column add up to all rows. It ends the task only for these, which the host knows. Whether the
@@ -25,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._numeric import Ints
+from ..._random import Stream
 from ...errors import FrameError, ProtocolAbort
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...paillier.keys import PrivateKey
@@ -37,7 +37,7 @@ from ..protocol.state import inputs_of, pack_state, unpack_state
 from .bins import weigh
 from .common import MAX_ROWS, ROW, Layout, Terms, encrypted_labels, received
 from .labels import LabelArray, chained
-from .noised import draw, noised
+from .noised import noised
 
 __all__ = ["GuestJob", "PeerColumn"]
 
@@ -121,6 +121,7 @@ class GuestJob:
         self.inputs = inputs_of(labels, terms, smoothing, self._key_size, once)
         self._priv: PrivateKey | None = None
         self._shapes: list[dict[str, Any]] = []
+        self._seed = b""
         self.digest = b""
         self.peers: list[list[PeerColumn]] = []
 
@@ -148,7 +149,7 @@ class GuestJob:
         shapes = [self._shape_of(link) for link in links]
         for link in links:
             link.count("rows", n)
-        self._shapes, self._priv = shapes, priv
+        self._shapes, self._priv, self._seed = shapes, priv, Stream().bytes(32)
         self.digest = hashlib.sha256(priv.public_key.fingerprint).digest()
 
     def _shape_of(self, link: Link) -> dict[str, Any]:
@@ -173,7 +174,6 @@ class GuestJob:
             "bins": bins.tolist(),
             "ordered": ordered.tolist(),
             "monotonic": field(message.fields, "monotonic", bool),
-            "noise": draw(int(bins.sum()), self._terms.noise_sigma).tolist() if self._terms.reveal else None,
         }
         for name in ("min_events", "min_others"):
             shape[name] = max(getattr(self._terms, name), field(message.fields, name, int, low=0, high=MAX_ROWS))
@@ -214,14 +214,16 @@ class GuestJob:
     def _weighed(self, peer: str, shape: dict[str, Any], counts: list[tuple[Ints, Ints]]) -> list[PeerColumn]:
         """Weigh the bins of a host, from noised counts if it gets to see the weights."""
         marked, columns = int(self._labels.sum()), []
-        noises = np.split(np.array(shape["noise"] or [0] * sum(shape["bins"]), np.int64), np.cumsum(shape["bins"])[:-1])
-        for name, ordered, (rows, events), noise in zip(shape["names"], shape["ordered"], counts, noises, strict=True):
+        weighed = [events for _, events in counts]
+        if self._terms.reveal:
+            weighed = noised(counts, self._terms.noise_sigma, self._seed)
+        for name, ordered, (rows, events), used in zip(shape["names"], shape["ordered"], counts, weighed, strict=True):
             sound = int(events.sum()) == marked and bool((events <= rows).all())
             woe, iv = np.zeros(len(rows)), 0.0
             if sound or self._terms.reveal:  # what is revealed depends on noised counts and on nothing else
                 woe, iv = weigh(
                     rows,
-                    noised(rows, events, noise) if self._terms.reveal else events,
+                    used,
                     ordered,
                     monotonic=shape["monotonic"],
                     smoothing=self._smoothing,
@@ -259,6 +261,7 @@ class GuestJob:
             "primes": [none, none] if self._priv is None else [*saved_key(self._priv)],
             "shapes": json.dumps(self._shapes),
             "digest": self.digest,
+            "seed": self._seed,
             "peers": json.dumps([[column.to_plain() for column in columns] for columns in self.peers]),
         }
         return pack_state(self.name, fields, {})
@@ -269,5 +272,5 @@ class GuestJob:
         p, q = fields["primes"]
         current = self._priv if self._source is None else self._source._priv
         self._priv = restored_key(p, q, current) if any(p) else None
-        self._shapes, self.digest = json.loads(fields["shapes"]), fields["digest"]
+        self._shapes, self.digest, self._seed = json.loads(fields["shapes"]), fields["digest"], fields["seed"]
         self.peers = [[PeerColumn.from_plain(plain) for plain in columns] for columns in json.loads(fields["peers"])]

@@ -71,6 +71,7 @@ class HostJob:
         self._codes: Ints = np.empty((0, 0), np.int64)
         self._sums: CipherArray | None = None
         self._marks: NDArray[np.uint8] = np.empty((0, 16), np.uint8)
+        self._second = 0
         self.digest = b""
         self.bins: list[ColumnBins] = []
 
@@ -111,6 +112,7 @@ class HostJob:
                 "that time, or this host allow LabelBook(second_labels=True)",
                 party=link.peer,
             )
+        self._second = again
         shown = self._names if self._show_names else [f"x{j}" for j in range(len(bins))]
         link.send(
             "columns",
@@ -165,15 +167,14 @@ class HostJob:
 
     def _note(self, link: Link, known: KnownRows, key: bytes) -> None:
         """Note the labels' ciphertexts before anything that depends on them leaves."""
-        other = known.replaced(self._marks, key)
+        other = known.take(self._marks, key, self._second)
         if other:
             link.abort("these rows had other labels before")
             raise ProtocolAbort(
-                f"{other} of {self._rows} rows had other encrypted labels before, under the same key: the guest must "
-                "give the LabelArray of that time",
+                f"{other} of {self._rows} rows had other encrypted labels before: the guest must give the LabelArray "
+                "of that time",
                 party=link.peer,
             )
-        known.note(self._marks, key)
 
     def _take(self, parts: Sequence[memoryview], sizes: list[int], peer: str) -> None:
         woe = np.split(array_from(parts[0], "<f8", (sum(sizes),)), np.cumsum(sizes)[:-1])
@@ -195,6 +196,7 @@ class HostJob:
             "key": b"" if self._pub is None else self._pub.to_bytes(),
             "min_rows": self._min_rows,
             "digest": self.digest,
+            "second": self._second,
             "bins": json.dumps([each.to_plain() for each in self.bins]) if revealed else "",
         }
         return pack_state(self.name, fields, arrays)
@@ -204,7 +206,7 @@ class HostJob:
         fields, arrays = unpack_state(state, self.name)
         self._pub = restored_peer_key(fields["key"]) if fields["key"] else None
         self._min_rows, self._sums, self.bins = fields["min_rows"], None, []
-        self._marks, self.digest = arrays["marks"], fields["digest"]
+        self._marks, self.digest, self._second = arrays["marks"], fields["digest"], fields["second"]
         if self._pub is not None:
             self.bins, self._codes = self._cut_all(self._min_rows)
         if fields["bins"]:

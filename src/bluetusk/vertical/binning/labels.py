@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..._closing import Closing
+from ..._locks import Locked, refuse_reentry
 from ..._numeric import Ints, as_array
 from ..._parallel import num_threads
-from ...errors import BluetuskError, FrameError, InvalidKey
+from ...errors import BluetuskError, FrameError, ProtocolAbort
 from ...paillier.array import CipherArray
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...paillier.keys import PrivateKey, PublicKey
@@ -54,6 +56,8 @@ class LabelArray:
     ----------
     y : array_like of shape (n,)
         Labels of all rows in common, 0 and 1.
+    ids : iterable of str or int, optional
+        The ids of the rows, read as by :func:`intersect`: for :meth:`including` and :meth:`at`.
     key_size : {3072, 2048, 4096}
         Bits of the Paillier key that is made for them.
     threads : int, optional
@@ -63,14 +67,16 @@ class LabelArray:
     ----------
     labels : ndarray of int64
         The labels.
+    ids : list of str or None
+        The ids.
     public_key : PublicKey
         The key.
 
     Notes
     -----
     Index it with the rows of a fit (a mask, a slice, places): the result has the same key and the ciphertexts of these
-    rows. :meth:`extended` adds rows for a later intersection, in which the earlier ones keep their ciphertexts. The
-    object holds labels and the private key: keep its file as you keep them.
+    rows. With ids, :meth:`including` adds the rows of a later intersection, in which the earlier ones keep their
+    ciphertexts, and :meth:`at` picks rows. The object holds labels and the private key: keep its file as you keep them.
 
     Examples
     --------
@@ -79,17 +85,27 @@ class LabelArray:
     (4, 2, array([1, 1, 0]))
     """
 
-    def __init__(self, y: ArrayLike, *, key_size: int = 3072, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        y: ArrayLike,
+        ids: Iterable[Any] | None = None,
+        *,
+        key_size: int = 3072,
+        threads: int | None = None,
+    ) -> None:
         given = as_array(y, "y")
         self.labels: Ints = as_labels(given, given.size, "y")
+        self.ids = None if ids is None else as_ids(ids)
+        if self.ids is not None and len(self.ids) != len(self):
+            raise ValueError(f"ids has {len(self.ids)} ids, y {len(self)} labels: give one id for each label")
         with num_threads(threads):
             self._priv = ephemeral_key(key_size)
             self._ciphertexts = encrypted_labels(self._priv, self.labels)
 
     @classmethod
-    def _of(cls, priv: PrivateKey, labels: Ints, ciphertexts: CipherArray) -> LabelArray:
+    def _of(cls, priv: PrivateKey, labels: Ints, ids: list[str] | None, ciphertexts: CipherArray) -> LabelArray:
         made = object.__new__(cls)
-        made._priv, made.labels, made._ciphertexts = priv, labels, ciphertexts
+        made._priv, made.labels, made.ids, made._ciphertexts = priv, labels, ids, ciphertexts
         return made
 
     @property
@@ -110,33 +126,93 @@ class LabelArray:
         places = np.arange(len(self))[rows]
         if places.ndim != 1:
             raise IndexError("index a LabelArray with a mask, a slice or places: one row is not an array")
-        return self._of(self._priv, self.labels[places], self._ciphertexts[places])
+        ids = None if self.ids is None else [self.ids[k] for k in places.tolist()]
+        return self._of(self._priv, self.labels[places], ids, self._ciphertexts[places])
 
-    def extended(self, y: ArrayLike, *, threads: int | None = None) -> LabelArray:
-        """Return an array with further rows behind these, encrypted under the same key.
+    def including(self, ids: Iterable[Any], y: ArrayLike, *, threads: int | None = None) -> LabelArray:
+        """Return an array with the rows that are new behind these, encrypted under the same key.
 
         Parameters
         ----------
+        ids : iterable of str or int
+            Ids of rows, known ones or new ones.
         y : array_like of shape (m,)
-            Labels of the further rows, 0 and 1.
+            Their labels, 0 and 1.
         threads : int, optional
             Overrides :func:`bluetusk.set_num_threads`.
 
         Returns
         -------
         LabelArray
+            This one, if no row is new.
+
+        Raises
+        ------
+        ValueError
+            If this array has no ids, the lengths differ, or a known row has another label now.
 
         Examples
         --------
-        >>> LabelArray([0, 1], key_size=2048).extended([1]).labels
+        >>> labels = LabelArray([0, 1], ["A", "B"], key_size=2048)
+        >>> labels.including(["B", "C"], [1, 1]).labels
         array([0, 1, 1])
         """
-        given = as_array(y, "y").reshape(-1)
-        whole = as_labels(np.concatenate([self.labels, given]), len(self) + given.size, "y")
+        place = self._places()
+        names, given = as_ids(ids), as_array(y, "y").reshape(-1)
+        if len(names) != given.size:
+            raise ValueError(f"ids has {len(names)} ids, y {given.size} labels: give one id for each label")
+        marked = as_labels(np.concatenate([self.labels, given]), len(self) + given.size, "y")[len(self) :]
+        changed = sum(
+            text in place and self.labels[place[text]] != value for text, value in zip(names, marked, strict=True)
+        )
+        if changed:
+            raise ValueError(
+                f"y differs from the labels that were encrypted before, in {changed} rows: make a new LabelArray, "
+                "which the host takes with LabelBook(second_labels=True) only"
+            )
+        new = [k for k, text in enumerate(names) if text not in place]
+        return self._with([names[k] for k in new], marked[new], threads) if new else self
+
+    def at(self, ids: Iterable[Any]) -> LabelArray:
+        """Return the array of some rows, in the order given.
+
+        Parameters
+        ----------
+        ids : iterable of str or int
+            Ids of rows of this array.
+
+        Returns
+        -------
+        LabelArray
+
+        Raises
+        ------
+        ValueError
+            If this array has no ids, or lacks a row.
+
+        Examples
+        --------
+        >>> LabelArray([0, 1, 1], ["A", "B", "C"], key_size=2048).at(["C", "A"]).labels
+        array([1, 0])
+        """
+        place = self._places()
+        names = as_ids(ids)
+        missing = [text for text in names if text not in place]
+        if missing:
+            raise ValueError(f"ids holds {len(missing)} rows that this array lacks: add them by including(ids, y)")
+        return self[[place[text] for text in names]]
+
+    def _places(self) -> dict[str, int]:
+        if self.ids is None:
+            raise ValueError("this array has no ids: make it by LabelArray(y, ids)")
+        return {text: k for k, text in enumerate(self.ids)}
+
+    def _with(self, ids: list[str] | None, labels: Ints, threads: int | None = None) -> LabelArray:
         with num_threads(threads):
-            more = encrypted_labels(self._priv, whole[len(self) :])
+            more = encrypted_labels(self._priv, labels)
         both: Any = np.concatenate([self._ciphertexts, more])  # a CipherArray, which NumPy's types do not know
-        return self._of(self._priv, whole, both)
+        names = None if self.ids is None else [*self.ids, *(ids or [])]
+        return self._of(self._priv, np.concatenate([self.labels, labels]), names, both)
 
     def part(self, rows: slice) -> bytes:
         """Return the frame of the ciphertexts of some rows: the same bytes each time.
@@ -150,7 +226,7 @@ class LabelArray:
         return self._ciphertexts[rows].to_bytes(ROW)
 
     def to_bytes(self) -> bytes:
-        """Return labels, private key and ciphertexts as one frame: secret.
+        """Return labels, ids, private key and ciphertexts as one frame: secret.
 
         Examples
         --------
@@ -158,9 +234,9 @@ class LabelArray:
         >>> LabelArray.from_bytes(labels.to_bytes()).labels
         array([0, 1])
         """
-        data = np.frombuffer(self._ciphertexts.to_bytes(ROW), np.uint8)
-        fields = {"primes": [*saved_key(self._priv)]}
-        return pack_state(_ARRAY, fields, {"labels": self.labels, "ciphertexts": data})
+        data, ids = self._ciphertexts.to_bytes(ROW), json.dumps(self.ids).encode()
+        kept = {"ciphertexts": np.frombuffer(data, np.uint8), "ids": np.frombuffer(ids, np.uint8)}
+        return pack_state(_ARRAY, {"primes": [*saved_key(self._priv)]}, {"labels": self.labels, **kept})
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> LabelArray:
@@ -183,9 +259,13 @@ class LabelArray:
             priv = restored_key(*fields["primes"])
             labels = as_labels(kept["labels"], len(kept["labels"]), "y")
             c = received(memoryview(kept["ciphertexts"].tobytes()), priv.public_key, len(labels))
-        except (KeyError, TypeError, ValueError, InvalidKey, BluetuskError) as error:
+            names = json.loads(kept["ids"].tobytes())
+            ids = None if names is None else as_ids(names)
+            if ids is not None and len(ids) != len(labels):
+                raise ValueError("its ids and labels differ in number")
+        except (KeyError, TypeError, ValueError, BluetuskError) as error:
             raise FrameError(f"the bytes do not hold an array of labels: {error}"[:200]) from None
-        return cls._of(priv, labels, c)
+        return cls._of(priv, labels, ids, c)
 
     def save(self, path: str | os.PathLike[str], passphrase: str | bytes) -> None:
         """Write it to a file of mode 0600, sealed under a passphrase (scrypt, AES-256-GCM); see :meth:`load`.
@@ -243,12 +323,13 @@ class LabelArray:
         return cls.from_bytes(frame.encode(got.kind, got.header, got.payload))
 
 
-class LabelBook(Closing):
+class LabelBook(Locked, Closing):
     """A host's note of which ciphertext stood for the label of each row, so that a guest cannot exchange labels.
 
     With other labels for the same rows a guest learns more about the host's bins at every fit; with labels of its
     choice, which row is in which bin. The book keeps a keyed hash of each id and a hash of the ciphertext and its key,
-    before the host answers. It covers all intersections: rows that are in two of them have one ciphertext.
+    before the host answers. It covers all intersections with one guest: rows that are in two of them have one
+    ciphertext. Keep one book for each guest, since two guests have different labels for the same ids.
 
     Parameters
     ----------
@@ -279,6 +360,7 @@ class LabelBook(Closing):
             raise ValueError("key must be 32 bytes, kept secret and the same for each use of the file")
         if not isinstance(second_labels, bool):
             raise TypeError(f"second_labels must be a bool, not {type(second_labels).__name__}")
+        super().__init__()
         self._key, self.second_labels = key, second_labels
         self._known: dict[bytes, tuple[bytes, bytes]] = {}  # by the id's tag: the ciphertext's hash, the key's
         self._check = self._tag("\0book")
@@ -320,42 +402,35 @@ class LabelBook(Closing):
         if self._file is not None:
             self._file.close()
 
-    def known(self, tags: Sequence[bytes]) -> list[tuple[bytes, bytes] | None]:
-        """Return what is noted about each tag: hashes of the ciphertext and of the key.
+    def _other(self, tags: Sequence[bytes], key: bytes) -> int:
+        """Return how many rows have a label under another key."""
+        return sum(tag in self._known and self._known[tag][1] != key for tag in tags)
 
-        Examples
-        --------
-        >>> LabelBook(key=bytes(32)).known([b"unknown"])
-        [None]
-        """
-        return [self._known.get(tag) for tag in tags]
+    def _take(self, tags: Sequence[bytes], marks: NDArray[np.uint8], key: bytes, second: int) -> int:
+        said = {tag: (bytes(mark), key) for tag, mark in zip(tags, marks, strict=True)}
+        refuse_reentry(self._lock, "note in this book")
+        with self._lock:  # from the comparison to the note: two fits at once must not both be the first
+            other = self._other(tags, key)
+            changed = {tag: mark for tag, mark in said.items() if self._known.get(tag) != mark}
+            replaced = sum(tag in self._known for tag in changed) - other
+            if replaced or other > second:
+                return replaced + other
+            if changed and self._file is not None:
+                self._write(self._file, changed, key)
+            self._known |= changed
+        return 0
 
-    def note(self, tags: Sequence[bytes], marks: NDArray[np.uint8], key: bytes) -> None:
-        """Note the hashes of the ciphertexts of some rows; they are on disk when this returns.
-
-        Raises
-        ------
-        OSError
-            If they cannot be written.
-
-        Examples
-        --------
-        >>> book = LabelBook(key=bytes(32))
-        >>> book.note([b"tag"], np.zeros((1, 16), np.uint8), b"key")
-        >>> book.known([b"tag"])[0][1]
-        b'key'
-        """
-        said = dict(zip(tags, ((bytes(mark), key) for mark in marks), strict=True))
-        new = {tag: mark for tag, mark in said.items() if self._known.get(tag) != mark}
-        if new and self._file is not None:
-            columns = {
-                "rows": np.frombuffer(b"".join(new), np.uint8).reshape(-1, _MARK),
-                "labels": np.frombuffer(b"".join(mark for mark, _ in new.values()), np.uint8).reshape(-1, _MARK),
-            }
-            data = pack_state(_BOOK, {"book": self._check, "key": key}, columns)
-            with self._file.turn:
-                self._end = self._file.append(data + hashlib.sha256(data).digest(), self._end)
-        self._known |= new
+    def _write(self, file: AppendFile, marks: Mapping[bytes, tuple[bytes, bytes]], key: bytes) -> None:
+        columns = {"rows": b"".join(marks), "labels": b"".join(mark for mark, _ in marks.values())}
+        arrays = {name: np.frombuffer(data, np.uint8).reshape(-1, _MARK) for name, data in columns.items()}
+        data = pack_state(_BOOK, {"book": self._check, "key": key}, arrays)
+        try:
+            self._end = file.append(data + hashlib.sha256(data).digest(), self._end)
+        except OSError as error:
+            raise ProtocolAbort(
+                f"the labels cannot be noted in {file.path!r} ({error.strerror or error}), so nothing is answered: "
+                "make room, then retry"
+            ) from None
 
     def _tag(self, text: str) -> bytes:
         return hmac.digest(self._key, text.encode(), "sha256")[:_MARK]
@@ -367,7 +442,7 @@ class LabelBook(Closing):
         while len(written) - self._end >= frame.FIXED.size:
             *_, header, payload = frame.FIXED.unpack_from(written, self._end)
             end = self._end + frame.FIXED.size + header + payload
-            if end + 32 > len(written):
+            if end + 32 > len(written) and written.find(frame.MAGIC, self._end + 1) < 0:
                 break
             note = written[self._end : end]
             if hashlib.sha256(note).digest() != written[end : end + 32]:
@@ -435,27 +510,36 @@ class KnownRows:
         >>> LabelBook(key=bytes(32)).rows(["A1"]).under_other_keys(b"key")
         0
         """
-        return sum(each is not None and each[1] != key for each in self._book.known(self._tags))
+        return self._book._other(self._tags, key)
 
-    def replaced(self, marks: NDArray[np.uint8], key: bytes) -> int:
-        """Return how many rows have another ciphertext than before, under the same key.
+    def take(self, marks: NDArray[np.uint8], key: bytes, second: int = 0) -> int:
+        """Note the hashes of the rows' ciphertexts on disk, unless a row has another one already.
 
-        Examples
-        --------
-        >>> LabelBook(key=bytes(32)).rows(["A1"]).replaced(np.zeros((1, 16), np.uint8), b"key")
-        0
-        """
-        before = zip(self._book.known(self._tags), marks, strict=True)
-        return sum(each is not None and each[1] == key and each[0] != bytes(mark) for each, mark in before)
+        Parameters
+        ----------
+        marks : ndarray of uint8, shape (rows, 16)
+            From :func:`hashes_of`.
+        key : bytes
+            The fingerprint of their key.
+        second : int
+            How many rows may have had a label under another key.
 
-    def note(self, marks: NDArray[np.uint8], key: bytes) -> None:
-        """Note the ciphertexts, as :meth:`LabelBook.note` does.
+        Returns
+        -------
+        int
+            How many rows speak against it; 0 if the hashes were noted.
+
+        Raises
+        ------
+        ProtocolAbort
+            If they cannot be written.
 
         Examples
         --------
         >>> rows = LabelBook(key=bytes(32)).rows(["A1"])
-        >>> rows.note(np.zeros((1, 16), np.uint8), b"key")
-        >>> rows.under_other_keys(b"another")
-        1
+        >>> rows.take(np.zeros((1, 16), np.uint8), b"key"), rows.take(np.ones((1, 16), np.uint8), b"key")
+        (0, 1)
+        >>> rows.take(np.ones((1, 16), np.uint8), b"another key", second=1)
+        0
         """
-        self._book.note(self._tags, marks, key)
+        return self._book._take(self._tags, marks, key, second)

@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
+import hmac
 import math
+from fractions import Fraction
 
 import numpy as np
 
 from ..._numeric import Ints
-from ...federated.noise import discrete_gaussian
+from ..._random import Stream
+from ...federated.noise.laws import Gaussian
+from ...federated.noise.sampler import Sampler
 
-__all__ = ["DELTA", "draw", "epsilon", "noised"]
+__all__ = ["DELTA", "epsilon", "noised"]
 
 DELTA = 1e-6
 """The delta at which epsilon is stated."""
 
 
-def draw(count: int, sigma: int) -> Ints:
-    """Return samples of the discrete Gaussian.
+def noised(columns: list[tuple[Ints, Ints]], sigma: int, seed: bytes) -> list[Ints]:
+    """Return the events of each bin of some columns with noise, between 0 and the bin's rows, which the host knows.
+
+    Parameters
+    ----------
+    columns : list of (rows, events)
+        Two arrays of int64 for each column.
+    sigma : int
+        Of the discrete Gaussian.
+    seed : bytes
+        32 secret bytes of the job. The noise is a pseudorandom function of seed and counts. So a step that is taken
+        again shows the same and nothing can be averaged; and if the host then sends other sums, it gets other noise
+        and cannot subtract one answer from the other.
 
     Examples
     --------
-    >>> len(draw(3, 10))
-    3
+    >>> counts = [(np.array([50, 50]), np.array([0, 20]))]
+    >>> once, again = (noised(counts, 10, bytes(32))[0] for _ in range(2))
+    >>> bool((once == again).all()), bool((once >= 0).all())
+    (True, True)
     """
-    return np.asarray(discrete_gaussian(count, sigma), np.int64)
-
-
-def noised(rows: Ints, events: Ints, noise: Ints) -> Ints:
-    """Return the events of each bin with noise, between 0 and the bin's rows, which the host knows.
-
-    Examples
-    --------
-    >>> noised(np.array([50, 50]), np.array([2, 20]), np.array([-7, 4]))
-    array([ 0, 24])
-    """
-    return np.asarray(np.clip(events + noise, 0, rows), np.int64)
+    counts = np.concatenate([np.stack(pair) for pair in columns], axis=1)
+    noise = np.empty(counts.shape[1], np.int64)
+    key = hmac.digest(seed, counts.astype("<i8").tobytes(), "sha256")
+    Sampler(Gaussian(Fraction(sigma**2))).fill(noise, Stream(key))
+    ends = np.cumsum([len(rows) for rows, _ in columns])[:-1]
+    return np.split(np.clip(counts[1] + noise, 0, counts[0]), ends)
 
 
 def epsilon(columns: int, sigma: int) -> float:

@@ -1,119 +1,100 @@
-"""Keeps the encrypted labels of a pair: the guest its array, for all jobs, the host the book that compares.
+"""Keeps the one label array of a pair of parties: the ciphertexts at the guest, their hashes at the host.
 
-A guest that encrypted its labels anew for each job could exchange them, and learn more about the host's bins with each
-array (:mod:`bluetusk.vertical.binning.labels`). So the directory of the splits holds, at the guest, one array for all
-rows that the pair ever had in common, sealed; at the host, hashes of what it was sent for each row.
+Both lie in the directory of the splits, outside the state of a job, since they hold for all jobs of the pair.
 """
 
 from __future__ import annotations
 
-import json
+import hmac
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
-import numpy as np
+from numpy.typing import ArrayLike
 
-from ..._numeric import Ints
 from ...errors import ProtocolAbort
-from ...storage import sealed
-from ...wire.frame import Kind, encode
 from ..binning.labels import LabelArray, LabelBook
-from ..protocol.state import pack_state, unpack_state
-from ..saving import load_frame, save_frame
+from .splits import Splits
 
-__all__ = ["Labels"]
-
-_NAME = "labels of a pair"
-_LABEL = b"bluetusk labels 1 "
+__all__ = ["PairLabels"]
 
 
-class Labels:
-    """A party's part.
+class PairLabels:
+    """The labels that a pair has used, kept where its splits are kept.
 
     Parameters
     ----------
-    folder : path-like, optional
-        The directory of the splits; by default everything is in memory, for one run.
-    key : bytes
-        The 32 bytes of :meth:`~bluetusk.vertical.party.Identity.state_key`.
-    pair : bytes
-        Identifies the two parties.
+    splits : Splits
+        This party's.
 
     Examples
     --------
-    >>> labels = Labels()
-    >>> labels.array(["b", "a"], np.array([0, 1]), 2048).labels
-    array([0, 1])
+    >>> kept = PairLabels(Splits())
+    >>> first = kept.array(["A", "B"], [0, 1], key_size=2048)
+    >>> kept.array(["C", "A"], [1, 0], key_size=2048).public_key == first.public_key
+    True
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | None = None, key: bytes = b"", *, pair: bytes = b"") -> None:
-        self._key = sealed.derived(key or bytes(32), _LABEL, pair)
-        name = sealed.derived(self._key, _LABEL + b"name", b"").hex()[:32]
-        self._array = None if folder is None else Path(folder) / f"{name}.labels"
-        self._book = None if folder is None else Path(folder) / f"{name}.book"
+    def __init__(self, splits: Splits) -> None:
+        self._splits = splits
+        self._name = f"{splits.between.hex()[:32]}.labels"
 
-    def array(self, ids: Sequence[str], labels: Ints, key_size: int) -> LabelArray:
-        """Return, at the guest, the array for these rows; what is new in it is on disk when this returns.
+    def array(self, ids: Sequence[str], y: ArrayLike, *, key_size: int) -> LabelArray:
+        """Return, at the guest, the array of some rows: what earlier jobs encrypted, and only new rows encrypted now.
 
         Parameters
         ----------
         ids : sequence of str
-        labels : ndarray of int64, shape (n,)
+            The ids of the rows in common.
+        y : array_like of shape (n,)
+            Their labels, 0 and 1.
         key_size : int
+            Bits of the key, if the pair has none yet.
+
+        Returns
+        -------
+        LabelArray
+            In the order of `ids`; it is on disk when this returns.
 
         Raises
         ------
         ProtocolAbort
-            If a row had another label in an earlier job.
-        FrameError, OSError
-            If the file cannot be read or written.
+            If a row has another label than before, or the disk refuses a write.
+        FrameError
+            If the file was changed.
         """
-        names, whole = self._load(key_size)
-        places = {name: k for k, name in enumerate(names)}
-        at = np.array([places.get(name, -1) for name in ids], np.int64)
-        known = at >= 0
-        if whole is not None:
-            changed = int((whole.labels[at[known]] != labels[known]).sum())
-            if changed:
+        with self._splits._vault() as vault:
+            data = self._splits._memory.get(self._name) if vault is None else vault.read(self._name)
+            before = None if data is None else LabelArray.from_bytes(data)
+            try:
+                array = LabelArray(y, ids, key_size=key_size) if before is None else before.including(ids, y)
+            except ValueError as error:
                 raise ProtocolAbort(
-                    f"{changed} rows have other labels than in an earlier job with this host, which would refuse them: "
-                    f"give the labels of then; or remove {self._array}, and have the host grant second_labels",
-                    party=None,
-                )
-        if not known.all():
-            more = labels[~known]
-            whole = LabelArray(more, key_size=key_size) if whole is None else whole.extended(more)
-            names = [*names, *(name for name, old in zip(ids, known.tolist(), strict=True) if not old)]
-            self._save(names, whole)
-            places = {name: k for k, name in enumerate(names)}
-            at = np.array([places[name] for name in ids], np.int64)
-        assert whole is not None
-        return whole[at]
+                    f"{error}; if labels became known since, agree with the host and remove {self._place()}"
+                ) from None
+            if array is not before:
+                if vault is None:
+                    self._splits._memory[self._name] = array.to_bytes()
+                else:
+                    vault.write(self._name, array.to_bytes())
+        return array.at(ids)
 
-    def book(self) -> LabelBook:
-        """Return, at the host, the book of this pair; close it after the binning.
+    def book(self, *, second_labels: bool = False) -> LabelBook:
+        """Return, at the host, the book of the guest's labels; close it after the job.
 
-        Second labels go to the policy, which refuses them unless a grant has the clause.
+        Parameters
+        ----------
+        second_labels : bool
+            As for :class:`LabelBook`: what the host's policy grants.
+
+        Examples
+        --------
+        >>> PairLabels(Splits()).book().second_labels
+        False
         """
-        return LabelBook(self._book, key=self._key, second_labels=True)
+        key = hmac.digest(self._splits._key, b"bluetusk/vertical/party/labels/v1\0" + self._splits.between, "sha256")
+        path = None if self._splits._path is None else self._place()
+        return LabelBook(path, key=key, second_labels=second_labels)
 
-    def _load(self, key_size: int) -> tuple[list[str], LabelArray | None]:
-        if self._array is None or not self._array.exists():
-            return [], None
-        got = load_frame(self._array, Kind.VERTICAL_STATE, self._key)
-        _, kept = unpack_state(encode(got.kind, got.header, got.payload), _NAME)
-        whole = LabelArray.from_bytes(kept["array"].tobytes())
-        if whole.public_key.bits != key_size:
-            raise ProtocolAbort(
-                f"the labels of this pair are encrypted with {whole.public_key.bits} bits, model.key_size is "
-                f"{key_size}: set it to that, or remove {self._array}, and have the host grant second_labels",
-                party=None,
-            )
-        return json.loads(kept["ids"].tobytes()), whole
-
-    def _save(self, names: list[str], whole: LabelArray) -> None:
-        if self._array is not None:
-            parts = {"array": whole.to_bytes(), "ids": json.dumps(names).encode()}
-            arrays = {name: np.frombuffer(data, np.uint8) for name, data in parts.items()}
-            save_frame(self._array, pack_state(_NAME, {}, arrays), self._key)
+    def _place(self) -> str:
+        path = self._splits._path
+        return "the labels in memory" if path is None else os.path.join(os.fspath(path), self._name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import functools
@@ -38,6 +39,7 @@ from ...wire import frame
 from ...wire.frame import Kind, check_fields, decode, encode
 from ..align.estimator import intersect
 from ..binning.estimator import WoEBinning
+from ..binning.labels import KnownRows, LabelArray
 from ..boosting.estimator import GradientBoosting
 from ..logistic.estimator import LogisticRegression
 from ..logistic.job import held_back
@@ -46,7 +48,7 @@ from ..protocol.link import Link
 from ..protocol.state import inputs_of, state_of
 from .checks import check_rows
 from .config import Config
-from .labels import Labels
+from .labels import PairLabels
 from .rows import Rows
 from .splits import SplitKey, Splits, agree_on_split
 
@@ -163,7 +165,7 @@ def run(
     recorder: Recorder | None = None,
     notary: Notary | None = None,
     splits: Splits | None = None,
-    own_labels: Labels | None = None,
+    pair_labels: PairLabels | None = None,
 ) -> Outcome:
     """Run one party's side of the whole job.
 
@@ -187,8 +189,8 @@ def run(
         That of the link; with it the parties exchange the heads of their logs after each task.
     splits : Splits, optional
         This party's part of the splits; by default it exists for this run only.
-    own_labels : Labels, optional
-        The encrypted labels of the pair, or the host's book of them; by default for this run only.
+    pair_labels : PairLabels, optional
+        The one label array of the pair; by default it exists for this run only.
 
     Returns
     -------
@@ -204,7 +206,6 @@ def run(
     model = config.model
     check_rows(config, rows)
     splits = splits if splits is not None else Splits()
-    own_labels = own_labels if own_labels is not None else Labels()
     stages: dict[str, dict[str, float]] = {}
     if recorder is not None:
         keeper = Metered(keeper, recorder.meter)
@@ -288,20 +289,21 @@ def run(
     table = rows.matrix(order)
     y = labels[train] if labels is not None else None
     binned = labels[fitted] if labels is not None else None
-    into = functools.partial(binning.fit, columns=names, link=link, keeper=keeper, progress=progress)
-
-    def bins() -> WoEBinning:
-        chosen = rows.ids[order][fitted].tolist()
+    pair_labels = pair_labels if pair_labels is not None else PairLabels(Splits())
+    governed = recorder is not None and recorder.guard is not None  # second labels are for a policy to allow
+    who = rows.ids[order][fitted].tolist()
+    with contextlib.ExitStack() as held_open:
+        known: LabelArray | KnownRows
         if binned is not None:
-            return into(table[fitted], binned, labels=own_labels.array(chosen, binned, model.key_size))
-        with own_labels.book() as book:
-            return into(table[fitted], labels=book.rows(chosen))
-
-    stage(
-        BINNING,
-        bins,
-        lambda fitted: {"half": _digest(fitted.table()), "labels": fitted.label_digest_},
-    )
+            known = pair_labels.array(who, binned, key_size=model.key_size)
+        else:
+            known = held_open.enter_context(pair_labels.book(second_labels=governed)).rows(who)
+        fit_bins = functools.partial(binning.fit, table[fitted], binned, columns=names, labels=known)
+        stage(
+            BINNING,
+            lambda: fit_bins(link=link, keeper=keeper, progress=progress),
+            lambda half: {"half": _digest(half.table()), "labels": half.label_digest_},
+        )
     kept = binning.select(model.min_iv)
     left_out = [name for name in names if name not in kept]
     x = table

@@ -27,7 +27,7 @@ from ..tables.profile import ColumnProfile
 from .certs import Identity
 from .checks import check_folders, check_rows
 from .config import Config
-from .labels import Labels
+from .labels import PairLabels
 from .pipeline import Outcome, confirm, run, unevaluated, write_scores
 from .process import Party
 from .results import reserved, written
@@ -97,7 +97,6 @@ def _run_held(
     secret = os.environ.get(PASSPHRASE) or None
     identity = Identity.load(config.certificate, config.key, config.peer_certificate, passphrase=secret)
     splits = Splits(config.splits, identity.state_key(), pair=_pair(config, identity))
-    labels = Labels(config.splits, identity.state_key(), pair=_pair(config, identity))
     recorder = notary = None
     if config.evidence is not None:
         recorder, notary = recorder_of(config, identity)
@@ -125,7 +124,7 @@ def _run_held(
                 recorder=recorder,
                 notary=notary,
                 splits=splits,
-                own_labels=labels,
+                pair_labels=PairLabels(splits),
             )
             with written(Path(config.output), link, config.job) as folder:
                 alone = _alone(outcome) if unevaluated(outcome) is None and outcome.labels is not None else None
