@@ -8,6 +8,7 @@ what it has seen, and is neither fresh randomness nor a statistic that the table
 from __future__ import annotations
 
 import ast
+import itertools
 import threading
 import warnings
 from pathlib import Path
@@ -69,7 +70,7 @@ TASKS = {"binning": binning, "regression": regression, "boosting": boosting}
 
 
 def seen(task, labels):
-    """Run both parties; return what the guest tells the host, message by message: the name, the fields and the arrays."""
+    """Run both parties; return what the guest tells the host: of each message the name, lengths and values."""
     x = np.random.default_rng(5).normal(size=(ROWS, 4))
     links, frames, errors = local_links(seconds=60), [], []
     links[1].channel = Tap(links[1].channel, frames)
@@ -91,7 +92,7 @@ def seen(task, labels):
     for data in frames:
         got = decode(data, Kind.VERTICAL)
         head, ends = got.header, np.cumsum([0, *got.header["parts"]]).tolist()
-        parts = [bytes(got.payload[a:b]) for a, b in zip(ends, ends[1:], strict=False)]
+        parts = [bytes(got.payload[a:b]) for a, b in itertools.pairwise(ends)]
         values = [*sorted(head["fields"].items()), *parts]
         found.append(((head["task"], head["topic"]), head["parts"], values))
     return [message for message in found if message[0] not in NAMED]

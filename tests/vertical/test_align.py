@@ -195,10 +195,16 @@ def altering(link, number, change):
         (0, 0, lambda f, p: ({**f, "rows": -1}, p), bt.FrameError),
         (0, 0, lambda f, p: ({**f, "rows": 1 << 40}, p), bt.FrameError),
         (1, 0, lambda f, p: ({**f, "nonce": b""}, p), bt.FrameError),  # an earlier version
-        (0, 9, lambda f, p: (f, [p[0][:-4] + b"\x5a\0\0\0"]), bt.ProtocolAbort),  # a place beyond the host's list
-        (0, 9, lambda f, p: (f, [p[0][:-4] + p[0][:4]]), bt.ProtocolAbort),  # a place twice
+        (0, 9, lambda f, p: (f, [p[0][:-4] + b"\x5a\0\0\0", p[1]]), bt.ProtocolAbort),  # a place beyond the list
+        (0, 9, lambda f, p: (f, [p[0][:-4] + p[0][:4], p[1]]), bt.ProtocolAbort),  # a place twice
+        (0, 9, lambda f, p: (f, [p[0], p[1][:-4] + b"\x3c\0\0\0"]), bt.ProtocolAbort),  # no request of the guest's
+        (0, 9, lambda f, p: (f, p[:1]), bt.FrameError),
+        (0, 11, lambda f, p: (f, [bytes(32) + p[0][32:]]), bt.ProtocolAbort),  # the key 0
+        (0, 11, lambda f, p: (f, [p[0][32:] + p[0][:32]]), bt.ProtocolAbort),
+        (1, 17, lambda f, p: (f, [b"short"]), bt.FrameError),  # the seed of the sample
+        (1, 18, lambda f, p: (f, [b"short"]), bt.FrameError),  # the coins
         (0, 9, lambda f, p: ({"rows": 61}, p), bt.FrameError),
-        (0, 9, lambda f, p: ({"rows": 0}, [b""]), bt.FrameError),  # below the host's minimum
+        (0, 9, lambda f, p: ({"rows": 0}, [b"", b""]), bt.FrameError),  # below the host's minimum
     ],
 )
 def test_what_a_peer_sends_is_checked(both, who, number, change, error):

@@ -139,7 +139,7 @@ MODEL = Model(
     depth=2,
     tree_bins=6,
 )
-RANDOM = {("intersect", "common"), ("intersect", "request")}  # fresh in every run
+RANDOM = {("intersect", topic) for topic in ("common", "request", "committed", "opened")}  # fresh in every run
 OF_LABELS = {("gradient_boosting", "level"), ("gradient_boosting", "choice"), ("gradient_boosting.predict", "ask")}
 PLAIN = {"commit", "reveal"}  # parts that are neither ciphertexts nor statistics that the tables name
 

@@ -1,9 +1,10 @@
 """Aligns rows: finds those that all parties have, in one order for all, by private set intersection.
 
-The guest sends its ids blinded by its key; each host returns them blinded by both keys, and sends its own ids blinded
-by its key, in a private order. The guest removes its key from what came back and finds the places of its ids in the host's
-list (Diffie-Hellman on P-256, ``openmined-psi``). Then it tells each host the places of the ids that all of them have;
-the guest shuffles them, and that order is the order of the rows.
+The guest sends its ids blinded by its key. Each host returns them blinded by both keys, and sends its own ids blinded
+by its key; both lists are in private orders. The guest removes its key from what came back, and finds the places of its
+ids in the host's list (Diffie-Hellman on P-256, ``openmined-psi``). Then it tells each host the places of the ids that
+all of them have, with its request for each, and proves that they match (:mod:`~bluetusk.vertical.align.matched`). The
+order in which it names them is the order of the rows.
 """
 
 from __future__ import annotations
@@ -82,13 +83,12 @@ def intersect(
     -----
     What each side learns: the guest learns the number of ids of each host, and which of its own ids each host has; a
     host learns the number of the guest's ids, and which of its own ids *all* parties have. Of ids without a match,
-    nobody learns more than their number. A guest cannot name an id to a host, only a place in the host's list, so it
-    learns nothing of ids that it did not send blinded. The host cannot check that the guest has matched the places that
-    it names: a guest that cheats can make any rows of the host's common ones, without learning whose they are. The
-    guest finds its matches before it can see that they are
-    too few, so `min_intersection` keeps a small result from the hosts, not from the guest. Nothing checks that a
-    party's ids are real: a party that adds guessed ids to its set learns whether the other has them; a policy caps how
-    many rows may be used.
+    nobody learns more than their number. The guest names common ids by places in the host's list, so it cannot learn
+    from the host's answer whether the host has an id which it did not send blinded. It proves for a sample of 128 that
+    it has matched them: if one in twenty is false, the host finds out with probability .998. The guest finds its
+    matches before it can see that they are too few, so `min_intersection` keeps a small result from the hosts, not from
+    the guest. Nothing checks that a party's ids are real: a party that adds guessed ids to its set learns whether the
+    other has them; a policy caps how many rows may be used.
 
     Points travel untruncated, 33 bytes for an id, so the only false positives are collisions of SHA-256 on the curve
     (below 2^-190 for 10^9 ids a side); truncation to ceil(log2 n_A) + ceil(log2 n_B) + 30 bits, which PPCA 9-2023

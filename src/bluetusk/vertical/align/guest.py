@@ -16,6 +16,7 @@ from ..protocol.job import PARTS, part_of
 from ..protocol.link import Link, array_bytes
 from ..protocol.state import inputs_of, pack_state, unpack_state
 from .common import MAX_ROWS, PLACE, receive_points, shuffled
+from .matched import prove_matched
 from .psi import POINT, Blinder, Points, places_of
 
 __all__ = ["Guest"]
@@ -36,14 +37,19 @@ class Guest:
         self._seed = os.urandom(32)
         self.rows = [0] * hosts
         self._setups: list[Points] = [np.empty((0, POINT), np.uint8)] * hosts
-        self._places = np.full((hosts, len(ids)), -1, np.int64)  # of this party's ids in each host's list
+        self._places = np.full((hosts, len(ids)), -1, np.int64)  # of the requests in each host's list, by request
         self.positions: NDArray[np.int64] = np.empty(0, np.int64)
 
     @property
     def found(self) -> NDArray[np.bool_]:
         """Whether each host has each id, shape (hosts, ids)."""
-        found: NDArray[np.bool_] = self._places >= 0
+        found = np.empty(self._places.shape, np.bool_)
+        found[:, self._requested()] = self._places >= 0
         return found
+
+    def _requested(self) -> NDArray[np.int64]:
+        """Return the rows in the order of the requests, which is private: hosts get to know which requests match."""
+        return shuffled(len(self.ids), self._seed)
 
     def step(self, links: Sequence[Link], index: int) -> None:
         """Take a step; see :class:`~bluetusk.vertical.protocol.job.Job`."""
@@ -70,7 +76,7 @@ class Guest:
         self.rows, self._least = rows, least
 
     def _ask(self, links: Sequence[Link], i: int) -> None:
-        ids = self.ids[part_of(len(self.ids), i)]
+        ids = [self.ids[k] for k in self._requested()[part_of(len(self.ids), i)]]
         for blinder, link in zip(self._blinders, links, strict=True):
             link.send("request", parts=[blinder.blind(ids, self._threads).tobytes()])
         setups = []
@@ -88,7 +94,7 @@ class Guest:
         self._places[:, cut] = places
 
     def _tell(self, links: Sequence[Link]) -> None:
-        common = np.flatnonzero(self.found.all(axis=0))
+        common = np.flatnonzero((self._places >= 0).all(axis=0))  # by request, so in no order of rows
         if len(common) < self._least:
             for link in links:
                 link.abort("the intersection is smaller than min_intersection")
@@ -96,10 +102,14 @@ class Guest:
                 f"the intersection has {len(common)} ids, fewer than min_intersection = {self._least}: check that the "
                 f"parties write ids alike"
             )
-        self.positions = common[shuffled(len(common), self._seed)].astype(np.int64)
         for link, places in zip(links, self._places, strict=True):
-            link.send("common", {"rows": len(common)}, [array_bytes(places[self.positions], PLACE)])
+            pairs = [array_bytes(places[common], PLACE), array_bytes(common, PLACE)]
+            link.send("common", {"rows": len(common)}, pairs)
             link.count("values_revealed", len(common))
+        if len(common):
+            for link, blinder, setup, places in zip(links, self._blinders, self._setups, self._places, strict=True):
+                prove_matched(link, blinder, setup[places[common]])
+        self.positions = self._requested()[common]
 
     def state(self) -> bytes:
         """Return everything that the steps so far have changed."""

@@ -15,6 +15,7 @@ from ..protocol.job import PARTS, part_of
 from ..protocol.link import Link, array_from
 from ..protocol.state import inputs_of, pack_state, unpack_state
 from .common import MAX_ROWS, PLACE, receive_points, shuffled
+from .matched import check_matched
 from .psi import POINT, Blinder, Points
 
 __all__ = ["Host"]
@@ -67,18 +68,25 @@ class Host:
         self._asked = np.concatenate([self._asked, receive_points(link, "request", cut.stop - cut.start)])
 
     def learn(self, link: Link) -> None:
-        """Find the rows at the places that the guest names.
+        """Find the rows at the places that the guest names, with its request for each.
 
-        It cannot name an id, and whether its message is accepted depends on nothing but the message and the sizes.
+        It cannot name an id, and it knows beforehand whether its message is accepted.
         """
         most = min(self.rows, len(self.ids))
-        message = link.receive("common", ("rows",), parts=1, most=most * np.dtype(PLACE).itemsize)
+        message = link.receive("common", ("rows",), parts=2, most=2 * most * np.dtype(PLACE).itemsize)
         rows = field(message.fields, "rows", int, low=self._least, high=most)
-        places = array_from(message.parts[0], PLACE, (rows,)).astype(np.int64)
-        if (places >= len(self.ids)).any() or len(np.unique(places)) < rows:
-            raise ProtocolAbort("the guest named a place beyond this host's list, or one twice", party=link.peer)
+        places, requests = (array_from(part, PLACE, (rows,)).astype(np.int64) for part in message.parts)
+        for named, end in ((places, len(self.ids)), (requests, self.rows)):
+            if (named >= end).any() or len(np.unique(named)) < rows:
+                raise ProtocolAbort(
+                    "the guest named a place or request that there is not, or one twice", party=link.peer
+                )
+        positions = shuffled(len(self.ids), self._seed)[places]
+        if rows:
+            ids = [self.ids[k] for k in positions]
+            check_matched(link, self._blinder, ids, self._asked[requests])
         link.count("values_revealed", rows)
-        self.positions = shuffled(len(self.ids), self._seed)[places]
+        self.positions = positions
 
     def state(self) -> bytes:
         """Return everything that the steps so far have changed."""

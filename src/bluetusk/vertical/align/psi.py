@@ -8,6 +8,7 @@ separate object for each thread (one object in two threads crashes the library),
 from __future__ import annotations
 
 import queue
+import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,10 +18,12 @@ from numpy.typing import NDArray
 from ... import _parallel
 from ...errors import ProtocolAbort
 
-__all__ = ["POINT", "Blinder", "Points", "places_of"]
+__all__ = ["POINT", "SCALAR", "Blinder", "Points", "places_of"]
 
 POINT = 33
 """Bytes of a compressed point."""
+SCALAR = 32
+"""Bytes of a key."""
 _US = 100.0  # one point, on a slow core
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256 (SEC 2, 2.4.2)
 
@@ -68,15 +71,35 @@ class Blinder:
     Parameters
     ----------
     key : bytes, optional
-        The key of an earlier Blinder; fresh by default.
+        The key of an earlier Blinder, or one that a peer has sent; fresh by default.
+    peer : str, optional
+        Who has sent it.
+
+    Raises
+    ------
+    ProtocolAbort
+        Naming the peer, if its key is 0 or not below the order of the curve.
     """
 
-    def __init__(self, key: bytes | None = None) -> None:
+    def __init__(self, key: bytes | None = None, peer: str | None = None) -> None:
         self._psi = library()
-        self.key = bytes(self._psi.client.CreateWithNewKey(True).GetPrivateKeyBytes()) if key is None else key
-        inverse = pow(int.from_bytes(self.key, "big"), -1, _ORDER).to_bytes(len(self.key), "big")
+        self.key = self.draw() if key is None else key
+        number = int.from_bytes(self.key, "big")
+        if not 0 < number < _ORDER:
+            raise ProtocolAbort("a key of the intersection must be from 1 to the curve's order", party=peer)
+        self._inverse = pow(number, -1, _ORDER)
+        inverse = self._inverse.to_bytes(SCALAR, "big")
         self._hashing = _Pool(self._psi.client, self.key)
         self._with, self._without = _Pool(self._psi.server, self.key), _Pool(self._psi.server, inverse)
+
+    @staticmethod
+    def draw() -> bytes:
+        """Return a fresh key."""
+        return (1 + secrets.randbelow(_ORDER - 1)).to_bytes(SCALAR, "big")
+
+    def over(self, number: bytes) -> bytes:
+        """Return a key divided by this one."""
+        return (int.from_bytes(number, "big") * self._inverse % _ORDER).to_bytes(SCALAR, "big")
 
     def blind(self, ids: Sequence[str], threads: int | None = None) -> Points:
         """Return the ids as points times the key, in their order."""

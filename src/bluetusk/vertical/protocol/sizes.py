@@ -1,0 +1,32 @@
+"""Bounds the sizes of messages that hold ciphertexts or a key, from numbers that both parties know."""
+
+from __future__ import annotations
+
+__all__ = ["KEY_BYTES", "cipher_bytes"]
+
+KEY_BYTES = 1 << 15
+"""Most bytes of a public key of 8192 bits with its proof."""
+_HEADER = 1 << 10
+
+
+def cipher_bytes(count: int, key_bits: int) -> int:
+    """Return the largest number of bytes of an array of ciphertexts with its header.
+
+    Parameters
+    ----------
+    count : int
+        Number of ciphertexts.
+    key_bits : int
+        Bits of the modulus; a ciphertext has twice as many.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> data = pub.encrypt([1.0, 2.0], bt.FixedPoint()).to_bytes()
+    >>> len(data) <= cipher_bytes(2, pub.bits)
+    True
+    """
+    return _HEADER + count * (key_bits // 4)
