@@ -27,6 +27,7 @@ def cipher_bytes(count: int, key_bits: int, arrays: int = 1) -> int:
 
     Examples
     --------
+    >>> import bluetusk as bt
     >>> data = pub.encrypt([1.0, 2.0], bt.FixedPoint()).to_bytes()
     >>> len(data) <= cipher_bytes(2, pub.bits)
     True
