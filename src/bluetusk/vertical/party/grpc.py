@@ -26,6 +26,8 @@ _METHOD = "/bluetusk.Party/Converse"
 _OPTIONS = [
     ("grpc.max_receive_message_length", CHUNK + (1 << 20)),
     ("grpc.max_send_message_length", CHUNK + (1 << 20)),
+    ("grpc.http2.bdp_probe", 0),  # else gRPC reads further ahead, the faster a peer sends
+    ("grpc.http2.lookahead_bytes", 4 << 20),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
