@@ -88,7 +88,7 @@ BINNING = Task(
     "bin columns",
     "labels",
     "columns",
-    "to the guest: the host's bins, their rows and events; to the host: its bins' weights of evidence",
+    "to the guest: the host's bins, their rows and events; to the host: nothing of the labels",
     groups=True,
 )
 LOGISTIC = Task(
@@ -98,8 +98,8 @@ LOGISTIC = Task(
     "logistic regression",
     "labels, columns, its key",
     "columns, its key",
-    "to each: the coefficients of its own columns; to both: whether the training goes on, one bit an epoch; to the "
-    "guest: scores of the rows held back",
+    "to both: whether the training goes on, one bit a check; to the guest: a bound of the curvature of the host's bins, "
+    "points of the rows held back, 10 bits a row",
 )
 LOGISTIC_SCORES = Task(
     "logistic_regression.predict",
@@ -108,7 +108,7 @@ LOGISTIC_SCORES = Task(
     "scores of the regression",
     "columns",
     "columns",
-    "to the guest: the host's part of each score; to the host: how many rows",
+    "to the guest: points, 10 bits a row; to the host: how many rows",
     few=True,
 )
 BOOSTING = Task(

@@ -44,7 +44,7 @@ def asking(purpose):
 
 
 def scoring(name):
-    return lambda k: {"purpose": "predict", "columns": ["A"], "rows": 5, "model": sha(name.format(k))}
+    return lambda k: {"purpose": "predict", "columns": ["A"], "rows": 5, "bits": 50, "model": sha(name.format(k))}
 
 
 # The clause, its limit, the request number k, and what one answer is worth.
@@ -156,6 +156,37 @@ def test_a_repeated_call_taken_for_a_resumed_task_is_free(tmp_path):
     pytest.importorskip("private_set_intersection", reason="a blacklist needs openmined-psi, which is not installed")
     answered, counted = looped(tmp_path, resumed=True)
     assert (answered, counted) == (20, {"uses": 1, "ids": 4})
+
+
+def test_a_job_whose_steps_are_gone_is_not_resumed(tmp_path, monkeypatch):
+    """A finished job whose state was removed would run once more for free: it needs a new name."""
+    from bluetusk.vertical.party import Identity as Certified
+    from bluetusk.vertical.party import make_certificate
+    from bluetusk.vertical.party.config import Config, Data, Evidence
+    from bluetusk.vertical.party.run import recorder_of
+
+    monkeypatch.setenv("BLUETUSK_PASSPHRASE", "correct horse")
+    OWNER.save(tmp_path / "identity", "correct horse")
+    OWNER.write_public(tmp_path / "peer.pub")
+    (key, mine), (_, theirs) = (make_certificate(name, tmp_path) for name in ("host", "guest"))
+    places = Evidence(*(str(tmp_path / name) for name in ("log", "identity", "peer.pub")))
+    given = [str(path) for path in (mine, key, theirs)]
+    config = Config("host", "j", *given, Data("-"), state=str(tmp_path / "state"), evidence=places)
+
+    def recorder():
+        return recorder_of(config, Certified.load(*given))[0]
+
+    (tmp_path / "state").mkdir()
+    first = recorder()
+    first.authorise(peer="guest", purpose="predict", columns=["A"], rows=5)
+    first.log.close()
+    with pytest.raises(ValueError, match=r"the job 'j' is in .* choose a new job name"):
+        recorder()
+    (tmp_path / "state" / "steps").write_bytes(b"kept")
+    again = recorder()
+    again.authorise(peer="guest", purpose="predict", columns=["A"], rows=5)
+    assert [record.what for record in again.log.records] == ["opened", "authorised"]
+    again.log.close()
 
 
 def test_a_crash_counts_what_was_not_answered_and_never_less(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 
 from bluetusk.cli import main
 from bluetusk.errors import InvalidKey
+from bluetusk.evidence import Guard, read_public_key
 
 pytest.importorskip("grpc", reason="the two parties talk over grpcio, which is not installed")
 pytest.importorskip("private_set_intersection", reason="there is no wheel of openmined-psi for this Python")
@@ -46,6 +47,17 @@ def test_the_whole_story(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> N
         }
         head = ["--key", str(home / "identity.pub")]
         assert main(["evidence", "verify", str(home / "evidence.log"), *head]) == 0
+    for owner, peer, role in (("bank", "network", "host"), ("network", "bank", "guest")):
+        # an owner's guard has counted at least what the peer's meter says that it learned
+        home = paths[2] / owner
+        with Guard(
+            home / "policy.signed", home / "evidence.log.uses", owner=read_public_key(home / "identity.pub")
+        ) as guard:
+            (counted,) = guard.learned().values()
+        told = json.loads((paths[2] / peer / "output" / "result.json").read_text())["learned"]
+        assert told == found["learned"][role]
+        assert counted["sums"] >= told["sums"]
+        assert counted["bits"] >= told["bits"]
     host = json.loads((paths[2] / "network" / "output" / "result.json").read_text())
     assert "logistic_regression" not in host  # a host learns no score
     assert not (paths[2] / "network" / "output" / "scores.csv").exists()

@@ -155,7 +155,7 @@ def test_policies(story: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert status == 0
     assert "uses     20, before 2027-01-01T00:00:00Z" in out
     assert "least    50 rows, 5 events and 5 others a group, 500 rows and 100 events a task" in out
-    assert "in all   64 columns, 4 models, 100000 rows scored, 250000 sums, 5000000 bits" in out
+    assert "in all   64 columns, 8 models, 100000 rows scored, 250000 sums, 5000000 bits" in out
     assert "exact    nothing" in out
     assert "not yet" in call(capsys, "policy", "show", story / "policy.toml")[1]
     status, _, err = call(capsys, "policy", "show", story / "policy.signed", "--key", story / "bank.key.pub")

@@ -83,7 +83,7 @@ def test_golden_policy_and_uses(files: Path) -> None:
     use |= {"reveal": ("woe",), "intersection": bytes(range(32))}
     with Guard(policy, files / "uses", owner=NETWORK.public_key, clock=lambda: 1_780_000_001.0) as guard:
         assert guard.usage() == {"bank-2026": {"uses": 2, "ids": 0}}
-        learned = {"sums": 20, "bits": 90_001, "columns": 1, "models": 1, "rows_scored": 9000}
+        learned = {"sums": 20, "bits": 720_001, "columns": 1, "models": 1, "rows_scored": 9000}
         assert guard.learned() == {"5a" * 32: learned}
         assert guard.authorise(**use, task="job-7/binning").again
         assert not guard.authorise(**use, task="job-8/binning").again

@@ -52,6 +52,7 @@ USE: dict[str, Any] = {
 INTERSECT = {"purpose": "intersect", "columns": [], "min_intersection": 1000}
 
 
+ALL = {"total_events": 100}
 GROW = {"purpose": "gradient_boosting", "trees": 20, "depth": 4, "cuts": 10}
 PREDICT = {"purpose": "predict", "min_rows": None, "model": bytes(32)}
 
@@ -131,7 +132,18 @@ AT_LIMIT_AND_BEYOND = [
     ("max_cuts", {**GROW, "trees": 2, "cuts": 640}, {**GROW, "trees": 2, "cuts": 641}),
     ("max_cuts", GROW, {**GROW, "cuts": None}),
     ("max_models", PREDICT, {**PREDICT, "model": None}),
-    ("max_rows_scored", {**PREDICT, "rows": 100_000}, {**PREDICT, "rows": 100_001}),
+    ("max_rows_scored", {**PREDICT, "rows": 100_000, "bits": 1}, {**PREDICT, "rows": 100_001, "bits": 1}),
+    ("max_bits", {**PREDICT, "rows": 62_500}, {**PREDICT, "rows": 62_501}),  # 80: 20 trees of 4 levels
+    (
+        "max_bits",
+        {**PREDICT, "rows": 20_833, "trees": 60, "depth": 4},
+        {**PREDICT, "rows": 20_834, "trees": 60, "depth": 4},
+    ),
+    (
+        "max_sums",
+        {"columns": ["label"], **ALL, "reveal": ["woe"], "sums": 9},
+        {"columns": ["label"], **ALL, "reveal": ["woe"]},
+    ),
     ("max_sums", {"sums": 250_000}, {"sums": 250_001}),
     ("max_bits", {"bits": 5_000_000}, {"bits": 5_000_001}),
     ("max_columns", {"columns": [f"c{k}" for k in range(64)]}, {"columns": [f"c{k}" for k in range(65)]}),
@@ -144,8 +156,8 @@ def test_granted_at_the_limit_refused_beyond(
     guarded: Callable[..., Guard], name: str, fine: dict[str, Any], bad: dict[str, Any]
 ) -> None:
     purposes = (*GRANT.purposes, *{use["purpose"] for use in (GROW, PREDICT) if use["purpose"] == fine.get("purpose")})
-    columns = ("*",) if name in ("max_columns", "min_total_events") else GRANT.columns
-    guard = guarded(replace(GRANT, purposes=purposes, columns=columns))
+    columns = ("*",) if name in ("max_columns", "max_sums", "min_total_events") else GRANT.columns
+    guard = guarded(replace(GRANT, purposes=purposes, columns=columns, reveal=tuple(fine.get("reveal", ()))))
     assert clause(guard.authorise, **{**USE, **bad}) == name
     assert guard.usage() == {"g": {"uses": 0, "ids": 0}}
     assert guard.authorise(**{**USE, **fine}).uses_left == 2

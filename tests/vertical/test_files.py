@@ -25,6 +25,7 @@ TOML = """
 role = "guest"
 job = "j"
 evidence = "none"
+halves = "open"
 certificate = "a.cert.pem"
 key = "a.key.pem"
 peer_certificate = "b.cert.pem"
@@ -195,7 +196,8 @@ def test_ids_and_codes_keep_their_digits(tmp_path):
 def halves(both, tmp_path, columns, **given):
     """Train boosted trees on two files; return both halves, loaded from disk, and the scores of all rows."""
     links = local_links(seconds=30)
-    models = [GradientBoosting(role, n_estimators=2, max_depth=2, key_size=2048, **given) for role in ("guest", "host")]
+    small = {"min_samples_leaf": 20, "min_bucket_rows": 10, "first_tree_local": False, "key_size": 2048}
+    models = [GradientBoosting(role, n_estimators=2, max_depth=2, **small, **given) for role in ("guest", "host")]
     tables = [read_columns(tmp_path / f"{role}.csv", columns[role]) for role in ("guest", "host")]
     y = read_columns(tmp_path / "guest.csv", ["bad"])["bad"]
     both(

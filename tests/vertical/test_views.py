@@ -205,7 +205,7 @@ class Sizes:
 
     @property
     def sum_slots(self):
-        return 2046 // _boosting_sums.Layout(self.train, 24).slot_bits
+        return 2043 // _boosting_sums.Layout(self.train, 24).slot_bits
 
     def asked(self, message):
         return len(message["parts"][0]) // 4
@@ -483,8 +483,22 @@ def needles(recording):
 
 def first_gradients(labels):
     """Return g and h of the first tree: of a probability that is the share of the ones."""
-    p = 1 / (1 + np.exp(-np.log(labels.mean() / (1 - labels.mean()))))
-    return np.rint((p - labels) * 2.0**24).astype(np.int64), np.full(len(labels), round(p * (1 - p) * 2.0**24))
+    return gradients(labels, np.full(len(labels), np.log(labels.mean() / (1 - labels.mean()))))
+
+
+def gradients(labels, scores):
+    p = 1 / (1 + np.exp(-scores))
+    return np.rint((p - labels) * 2.0**24).astype(np.int64), np.rint(p * (1 - p) * 2.0**24).astype(np.int64)
+
+
+def after_first_tree(guest):
+    """Return the scores of the training rows after the first tree, all of whose splits are the guest's."""
+    half, x = guest.models[GB]._half, guest.rows.matrix(guest.order)[~guest.test]
+    where = np.zeros(len(x), int)
+    for place in np.flatnonzero(half.party[0] == 0).tolist():
+        left = half.goes_left(0, place, x)
+        where = np.where(where == place, 2 * place + 1 + ~left, where)
+    return half.base[0] + half.value[0][where]
 
 
 def plain(recording, by_start):
@@ -549,18 +563,18 @@ def documented_bins(recording):
 
 
 def unexplained(recording, m, key, places):
-    """Of the first tree's root: sums that are not those of the rows on the left of a cut of one column."""
+    """Of the second tree's root, as the first is the guest's alone: sums of other rows than those left of a cut."""
     s, guest, host = recording.sizes, *(recording.outcomes[me] for me in PEERS)
     layout = _boosting_sums.Layout(s.train, 24)
     try:
         g, h = layout.unpacked(key, m.parts[0], sum(m.fields["counts"]), m.me)
     except bt.ProtocolAbort:
         return ["candidates: a ciphertext holds more than its sums"]
-    if m.step != 1 or places != [0] or m.fields["counts"][0] == 0:
+    if m.step != 2 or places != [0] or m.fields["counts"][0] == 0:
         return []
     table = host.rows.matrix(host.order)[~host.test]
     buckets = Buckets.of(table, MODEL.tree_bins)
-    codes, (of_g, of_h) = buckets.codes(table), first_gradients(guest.labels[~host.test])
+    codes, (of_g, of_h) = buckets.codes(table), gradients(guest.labels[~host.test], after_first_tree(guest))
     due = set()
     for column, cut in itertools.product(codes.T, range(buckets.count)):
         due.add((int(of_g[column <= cut].sum()), int(of_h[column <= cut].sum())))

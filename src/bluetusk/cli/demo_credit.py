@@ -98,8 +98,8 @@ def _tables(plan: CreditPlan, result: Result) -> list[Table]:
     learned = [(name, summary["learned"][role]) for role, name in (("guest", "the bank"), ("host", "the network"))]
     facts = [
         ["customers in common", f"{summary['intersection']:,} of {plan.rows:,}; each side's others stay unknown"],
-        ["the bank saw", "counts and events per bin; sums of gradients per bucket; the joint scores"],
-        ["the network saw", "its bins' weights; which rows its splits part; its own coefficients"],
+        ["the bank saw", "counts and events per bin; sums of gradients per bucket; points of the rows held back"],
+        ["the network saw", "when the training ended; which rows its splits part; no label, weight or coefficient"],
         ["learned", "; ".join(f"{role}: {n['sums']:,} sums, {n['bits']:,} bits" for role, n in learned)],
         ["evidence", held_heads],
         ["verified", "yes, both logs against the peer's head" if summary["evidence"]["verified"] else "NO"],

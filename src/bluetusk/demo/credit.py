@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 
 from ..errors import DataWarning, ProtocolAbort
 from ..evidence import Grant, Identity, Log, Policy, fingerprint, verify
-from ..evidence.policy import UNLIMITED
 from ..storage import files
 from ..tasks import BLACKLIST, BOOSTING, LOGISTIC, MODELS, PURPOSES
 from ..vertical import WoEBinning
@@ -158,19 +157,10 @@ def prepare(plan: CreditPlan, folder: Path) -> Case:
             columns=("*",) if role == "guest" else ("id", *NETWORK),
             uses=len(_PURPOSES) + 2,  # predict: for the regression's calibration, and once for each model
             until=int(time.time()) + 86_400,
-            min_rows=1,
-            min_events=0,
-            min_others=0,
-            min_total_events=0,
+            min_rows=min(_least_rows(plan), _least_bucket(plan)),
+            min_total_events=_least_events(plan),
             min_intersection=max(1, plan.rows // 10),
-            max_bins=UNLIMITED,
-            max_trees=UNLIMITED,
-            max_depth=UNLIMITED,
-            max_cuts=UNLIMITED,
-            max_models=UNLIMITED,
-            max_rows_scored=UNLIMITED,
-            max_sums=UNLIMITED,
-            max_bits=UNLIMITED,
+            max_trees=max(20, plan.trees),
             max_ids_per_request=plan.rows,
             max_ids_total=plan.rows,
         )
@@ -178,6 +168,18 @@ def prepare(plan: CreditPlan, folder: Path) -> Case:
         (folder / name / "policy.signed").write_bytes(policy.to_bytes())
         (folder / name / "party.toml").write_text(_configuration(plan, role, job), encoding="utf-8")
     return Case(folder, customers, passphrases)
+
+
+def _least_rows(plan: CreditPlan) -> int:
+    return max(20, plan.rows // 300)
+
+
+def _least_bucket(plan: CreditPlan) -> int:
+    return max(10, min(50, plan.rows // 300))
+
+
+def _least_events(plan: CreditPlan) -> int:
+    return min(100, plan.rows // 50)
 
 
 def _deal(plan: CreditPlan, role: str, customers: Customers, ids: list[str], path: Path) -> None:
@@ -217,9 +219,9 @@ def _configuration(plan: CreditPlan, role: str, job: str) -> str:
         f"seed = {plan.seed}",
         *([] if plan.epochs is None else [f"epochs = {plan.epochs}"]),
         f"trees = {plan.trees}",
-        f"min_rows = {max(20, plan.rows // 300)}",
-        f"min_bucket_rows = {max(10, min(50, plan.rows // 300))}",
-        f"min_total_events = {min(100, plan.rows // 50)}",
+        f"min_rows = {_least_rows(plan)}",
+        f"min_bucket_rows = {_least_bucket(plan)}",
+        f"min_total_events = {_least_events(plan)}",
         f"min_intersection = {max(1, plan.rows // 10)}",
         "[evidence]",
         'identity = "identity"',

@@ -11,7 +11,7 @@ from typing import Any
 
 from .._closing import Closing
 from ..errors import FrameError, PolicyRefused, ProtocolAbort
-from ._request import GROUPED, LEAST, MOST, SCORING, SHOWN, SMALL, Request
+from ._request import GROUPED, LABELS, LEAST, MOST, SCORING, SHOWN, SMALL, Request
 from ._uses import MOST_COLUMNS, Use, Uses, mark_of
 from .policy import UNLIMITED, Grant, Policy, seconds_text
 
@@ -206,7 +206,7 @@ class Guard(Closing):
             min_intersection : int
                 Least size of an intersection that will be shown; required for "intersect".
             total_events : int
-                Events among all rows; required where the column "label" is used, so of the owner of the labels.
+                Events among all rows; required of the owner of the labels, whose `columns` are "label" alone.
             asked : int
                 How many ids are requested, where `rows` is something else.
             bins : int
@@ -215,7 +215,11 @@ class Guard(Closing):
                 Trees, levels of splits in each, and cuts of all columns together; required for "gradient_boosting",
                 `cuts` unless it states ``sums=0``.
             sums, bits : int
-                The most that the peer learns: sums over rows, bits about rows. By default what the other details allow.
+                The most that the peer learns: sums over rows, bits about rows. By default what the other details
+                allow; of "predict" 64 bits a row, or one for each level of all trees that the grant allows. The owner
+                of the labels must say how many sums open with weights of evidence.
+            epochs : int
+                Epochs of a regression: whether it goes on is one bit each.
             reveal : sequence of str
                 What opens exactly: "woe", "coefficients", "scores".
             model : bytes
@@ -430,7 +434,7 @@ class Guard(Closing):
         self._check_least(grant, wanted, "min_intersection", due=wanted.purpose == "intersect" and least > 1)
         events = wanted.numbers.get("total_events")
         if events is None:
-            if grant.min_total_events and "label" in wanted.columns:
+            if grant.min_total_events and wanted.columns == LABELS:
                 raise wanted.refused(
                     "min_total_events",
                     f"total_events was not given; grant {grant.id!r} requires at least {grant.min_total_events}",
@@ -529,7 +533,7 @@ class Guard(Closing):
         scores = wanted.purpose == SCORING and bool(model)
         after = {
             "max_sums": (known.sums[peer] + (wanted.sums or 0), "sums over rows"),
-            "max_bits": (known.bits[peer] + wanted.bits, "bits about rows"),
+            "max_bits": (known.bits[peer] + _bits(grant, wanted), "bits about rows"),
             "max_columns": (len(columns), "columns"),
             "max_models": (len(scored) + (model not in scored) if scores else 0, "models that score"),
             "max_rows_scored": (scored.get(model, 0) + wanted.rows if scores else 0, "rows scored by this model"),
@@ -557,7 +561,7 @@ class Guard(Closing):
             wanted.ids,
             int(now * 1000),
             min(wanted.sums or 0, UNLIMITED),
-            min(wanted.bits, UNLIMITED),
+            min(_bits(grant, wanted), UNLIMITED),
             b"".join(fresh),
             wanted.model if scores else b"",
             min(wanted.rows, UNLIMITED) if scores else 0,
@@ -575,6 +579,11 @@ class Guard(Closing):
             "room, then retry"
         )
         return PolicyRefused(reason, clause="store") if wanted is None else wanted.refused("store", reason)
+
+
+def _bits(grant: Grant, wanted: Request) -> int:
+    """Return the most bits that the peer learns."""
+    return wanted.bits(grant.max_trees * grant.max_depth)
 
 
 def _purposes(grants: Sequence[Grant]) -> list[str]:

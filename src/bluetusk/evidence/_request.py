@@ -10,7 +10,7 @@ from ..errors import PolicyRefused
 from ..tasks import BINNING, BOOSTING, LOGISTIC_SCORES, TASKS
 from ._entries import check_text
 
-__all__ = ["GROUPED", "LEAST", "MOST", "NUMBERS", "SCORING", "SHOWN", "SMALL", "Request"]
+__all__ = ["GROUPED", "LABELS", "LEAST", "MOST", "NUMBERS", "SCORING", "SHOWN", "SMALL", "Request"]
 
 GROUPED = tuple(task.purpose for task in TASKS if task.groups)
 """Purposes that show sums of groups, so that the least sizes of a group are required where the policy has them."""
@@ -20,6 +20,8 @@ SMALL = tuple(dict.fromkeys(task.purpose for task in TASKS if task.few))
 """Purposes that may have few rows: the size of an intersection is known after it, and one applicant may be scored."""
 SCORING = LOGISTIC_SCORES.purpose
 """The purpose that scores rows by a model."""
+LABELS = ("label",)
+"""What the owner of labels names as its columns where only they are used."""
 
 LEAST = {"min_rows": 1, "min_events": 0, "min_others": 0}
 """Least sizes of a group whose sums are shown, with the value at which a clause asks for nothing."""
@@ -33,12 +35,11 @@ MOST = {
 SHOWN = ("max_bins", "max_cuts")
 """Those of what the owner of columns shows; the owner of labels shows none of it, and states ``sums=0``."""
 _COUNTS = tuple(detail for detail, _ in MOST.values())
-NUMBERS = (*LEAST, "min_intersection", "asked", *_COUNTS, "sums", "bits", "total_events", "second_labels")
+NUMBERS = (*LEAST, "min_intersection", "asked", *_COUNTS, "epochs", "sums", "bits", "total_events", "second_labels")
 """Details that are whole numbers."""
 
 _OLD = ("min_rows", "min_intersection", "asked")  # they stand apart in the digest, as files of uses have it
-_POINT_BITS = 10  # of a score that opens as points
-_SCORE_BITS = 64  # of one that opens exactly
+_SCORE_BITS = 64  # of a score that opens exactly
 _DIGEST = 32
 
 
@@ -108,11 +109,14 @@ class Request:
     def sums(self) -> int | None:
         """At most so many sums over rows the peer learns; None if the request does not say enough to tell.
 
-        A bin shows its rows and its events; a cut of a node two sums, of gradients and of their derivatives.
+        A bin shows its rows and its events; a cut of a node two sums, of gradients and of their derivatives. The owner
+        of labels shows no sums, unless weights of evidence open: of whose columns, it must say.
         """
         stated = self.numbers.get("sums")
         if stated is not None:
             return stated
+        if self.purpose == BINNING.purpose and self.columns == LABELS:
+            return None if "woe" in self.reveal else 0
         if self.purpose == BINNING.purpose:
             bins = self.numbers.get("bins")
             return None if bins is None else 2 * bins * len(self.columns)
@@ -124,16 +128,18 @@ class Request:
             return 2 * trees * ((1 << min(depth, 48)) - 1) * cuts
         return 0
 
-    @property
-    def bits(self) -> int:
-        """At most so many bits about single rows the peer learns, and one for the end of a task."""
+    def bits(self, most: int) -> int:
+        """At most so many bits about single rows the peer learns, and one each time that it sees a task go on.
+
+        A score that is not said to have less has 64 bits, or `most`: that of each split of the trees that are allowed.
+        """
         stated = self.numbers.get("bits")
         if stated is not None:
             return stated
         sides = self.numbers.get("trees", 0) * self.numbers.get("depth", 0)  # which way a row goes at each split
         if self.purpose == SCORING:
-            return self.rows * (_SCORE_BITS if "scores" in self.reveal else sides or _POINT_BITS)
-        return max(1, self.rows * sides) if self.purpose not in ASKING else 0
+            return self.rows * (sides or max(_SCORE_BITS, most))
+        return max(1, self.numbers.get("epochs", 0), self.rows * sides) if self.purpose not in ASKING else 0
 
     @property
     def digest(self) -> bytes:

@@ -73,9 +73,9 @@ max_cuts = 640                      # cuts of all columns together
 
 # Most that the peer learns in all, over tasks, runs, restarts, grants and policies, of whichever rows; never reset.
 max_columns = 64                    # different columns
-max_models = 4                      # models that score rows. Points tell at most 10 bits a row and model: with 18
-                                    # columns and 1 model an honest peer guesses 34 % of the bins (29 % without), with
-                                    # 5 columns and 16 models 93 %
+max_models = 8                      # models that score rows; a run takes 3. Points tell at most 10 bits a row and
+                                    # model: with 18 columns and 1 model an honest peer guesses 34 % of the bins
+                                    # (29 % without), with 5 columns and 16 models 93 %
 max_rows_scored = 100000            # rows that each model scores
 max_sums = 250000                   # sums over rows. 255 chosen exact sums fix 1 024 labels; at a rate of 0.6 %,
                                     # linear programming finds all events from 5 % as many sums as rows, though each
@@ -164,7 +164,7 @@ class Grant:
     max_depth: int = 4
     max_cuts: int = 640
     max_columns: int = 64
-    max_models: int = 4
+    max_models: int = 8
     max_rows_scored: int = 100_000
     max_sums: int = 250_000
     max_bits: int = 5_000_000

@@ -217,12 +217,3 @@ def test_a_guest_without_columns_is_told_what_to_do(parties):
     made = parties(1, n_estimators=1, first_tree_local=False)
     made.fit([np.zeros((200, 0)), tables[1]], y)
     assert made.hosts[0].split_counts_.sum() > 0
-
-
-def test_a_first_tree_without_a_split_is_said_to_the_guest(parties):
-    tables, y = case(rows=200)
-    made = parties(1, n_estimators=2, first_tree_local=True)
-    with pytest.warns(bt.DataWarning, match="the first tree has no split"):
-        made.fit([np.zeros((200, 1)), tables[1]], y)
-    assert any("the first tree has no split" in text for text in made.guest.findings_)
-    assert made.hosts[0].findings_ == []

@@ -261,10 +261,12 @@ def test_payloads_of_an_enemy(parties, toy, who, at):
 
 
 @pytest.mark.parametrize("payload", [b"\xff\xff\xff\xfc", bytes(4)])
-def test_a_level_that_empties_a_node_is_survived(parties, toy, payload):
+def test_a_level_that_empties_a_node_is_refused(parties, toy, payload):
     """All rows go to one side: the other has none, whatever the guest says."""
     tables, y = for_the_host(toy)
-    attacked(parties, tables, y, "host", 5, repacked([payload]))  # as above
+    error = attacked(parties, tables, y, "host", 5, repacked([payload]))
+    assert "fewer rows than min_samples_leaf" in str(error)
+    assert error.party == "guest"
 
 
 def test_sums_larger_than_their_node_are_found(parties, toy, monkeypatch):

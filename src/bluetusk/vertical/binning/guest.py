@@ -138,11 +138,17 @@ class GuestJob:
     def _open(self, links: Sequence[Link]) -> None:
         n, terms = len(self._labels), self._terms
         priv = ephemeral_key(self._key_size) if self._source is None else self._source._priv
+        # the request goes before the data. How many bins hosts have is not known yet: where weights open, two sums for
+        # each label are stated, which is more than bins of any use have
+        shown = {"sums": 2 * n if terms.reveal else 0}
+        for link in links:
+            link.authorise(
+                BINNING.purpose, ["label"], n, total_events=int(self._labels.sum()), **terms.details(), **shown
+            )
         for link in links:
             link.send("labels", {"rows": n, **terms.stated()}, key_parts(priv, link, BINNING.name))
         shapes = [self._shape_of(link) for link in links]
-        for link, shape in zip(links, shapes, strict=True):
-            link.authorise(BINNING.purpose, ["label"], n, bins=max(shape["bins"]), **terms.details())
+        for link in links:
             link.count("rows", n)
         self._shapes, self._priv = shapes, priv
         self.digest = hashlib.sha256(priv.public_key.fingerprint).digest()

@@ -43,8 +43,8 @@ class GradientBoosting(Estimator):
     role : {"guest", "host"}
         Which party this is.
     n_estimators : int
-        Number of trees. All parties must set the same values of this, `max_depth`, `min_samples_leaf`, `subsample`,
-        `first_tree_local`, `share_gain`, `frac_bits` and `key_size`.
+        Number of trees. All parties must set the same values of this, `max_depth`, `min_samples_leaf`, `min_events`,
+        `min_others`, `subsample`, `first_tree_local`, `share_gain`, `frac_bits` and `key_size`.
     max_depth : int
         Levels of splits in a tree, 1 to 10.
     learning_rate : float
@@ -66,6 +66,10 @@ class GradientBoosting(Estimator):
         buckets are joined. The sums of a tiny bucket would reveal its rows. Not the `min_rows` of
         :class:`WoEBinning`, which counts the rows of a bin once, in the whole table, and of which the larger of both
         parties' holds: here the host's alone counts, in every node, and the guest's has no effect.
+    min_events, min_others : int
+        The fewest rows of the second and of the first class in a node that a host sees, which the guest keeps. A node
+        that has no split with so many on both sides does not split. Hosts cannot check it: see
+        ``docs/how-to/boosting.md``. 0 lifts the minimum.
     min_gain : float
         A split is taken only if its gain exceeds this (guest).
     subsample : float
@@ -73,11 +77,14 @@ class GradientBoosting(Estimator):
     base_score : float, optional
         Initial probability; by default the share of the second class (guest).
     first_tree_local : bool
-        Whether the guest grows the first tree from its own columns (PPCA 10-2023, 7).
+        Whether the guest grows the first tree from its own columns (PPCA 10-2023, 7), so that no host sums the first
+        gradients, which are the labels less a constant. Hosts help from the second tree on. A guest without columns
+        needs False.
     share_gain : bool
         Whether the guest sends hosts the gain of their splits, which shows how well their columns predict.
     frac_bits : int
-        Fractional bits of gradients and Hessians, 8 to 30.
+        Fractional bits of gradients and Hessians, 8 to 30. Fewer also limit what a guest that encrypts other numbers
+        can read from a sum.
     categorical : collection of str
         Names of this party's columns whose numbers are codes, or that mix numbers and texts; columns of strings and of
         pandas' dtype "category" are categories anyway.
@@ -117,8 +124,9 @@ class GradientBoosting(Estimator):
     how many rows a bucket of *some* column holds and what labels they have), and which rows a chosen split of a host
     sends left, in training and, of the rows that reach it, in prediction. The hosts: which rows are in which node
     above the leaves (so in part the effect of the guest's splits), which of their splits were chosen, and which
-    sample was drawn. They see no gradient, label, leaf or score. A guest that encrypts numbers other than gradients
-    could single out rows: the parties may be curious, but must follow the protocol. See ``docs/how-to/boosting.md``.
+    sample was drawn. They see no gradient, label, leaf or score, but nodes rank rows nearly as well as the model does.
+    A guest that encrypts numbers other than gradients can single out rows, as many as a sum has bits: the parties may
+    be curious, but must follow the protocol. See ``docs/how-to/boosting.md``.
 
     References
     ----------
@@ -274,17 +282,6 @@ class GradientBoosting(Estimator):
             tell(findings)
             job = GuestJob(settings, table, labels, names, len(peers))
         self._drive(job, peers, keeper, progress)
-        if (
-            role == "guest"
-            and settings.first_tree_local
-            and settings.n_estimators > 1
-            and (job.half.party[0] < 0).all()
-        ):
-            findings.append(
-                "the first tree has no split: no column of this party helps alone. The gradients that hosts summed for "
-                "the second one have two values, one for each label"
-            )
-            tell(findings[-1:])
         self._fitted, self._half, self.columns_ = settings, job.half, names
         self.categories_, self.profile_ = categories, given.profile()
         self._parties, self.findings_ = [link.peer for link in peers], findings

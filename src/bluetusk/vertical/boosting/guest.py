@@ -139,6 +139,7 @@ class GuestJob:
                 min_others=self.settings.min_others,
                 trees=self.settings.n_estimators,
                 depth=self.settings.max_depth,
+                sums=0,
                 key_bits=self.settings.key_size,
             )
         priv = ephemeral_key(self.settings.key_size)

@@ -144,8 +144,7 @@ class HostJob:
         tree = self._received(link)
         split: list[int] = []
         for depth in range(self.settings.max_depth):
-            message = link.receive("level", ["active", "split"], parts=1, most=-(-len(self.codes) // 8))
-            link.count("bits_learned", self._move(tree, depth, message.fields, message.parts[0], split))
+            self._move(link, tree, depth, split)
             if not tree.active:
                 break
             cuts, orders = self._offered(link, tree)
@@ -173,15 +172,14 @@ class HostJob:
         tree.allowed[0] = Allowed.everything(self.codes.shape[1], self.buckets.count)
         return tree
 
-    def _move(
-        self, tree: _Growth, depth: int, fields: dict[str, object], part: bytes | memoryview, mine: list[int]
-    ) -> int:
+    def _move(self, link: Link, tree: _Growth, depth: int, mine: list[int]) -> None:
         """Receive the rows' places after the level above, and the places that may be split at this level.
 
-        Return how many bits they tell at most: of each place of the level above whether it was split, of each row there
-        its side. This party knows both where the split was its own. Which places may be split follows from their sizes.
+        They tell at most one bit of each place of the level above, whether it was split, and one of each row there, its
+        side. This party knows both where the split was its own. Which places may be split follows from their sizes.
         """
-        first = (1 << depth) - 1
+        message = link.receive("level", ["active", "split"], parts=1, most=-(-len(self.codes) // 8))
+        fields, first = message.fields, (1 << depth) - 1
         active = field(fields, "active", list, high=first + 1, items=int)
         split = field(fields, "split", list, high=first + 1, items=int)
         if active != sorted(set(active)) or split != sorted(set(split)):
@@ -192,11 +190,14 @@ class HostJob:
         if active and not set(mine) <= set(split):
             raise FrameError("a place that was split here is missing")
         above = np.flatnonzero(np.isin(tree.where, split))
-        left = bits_from(part, len(above))
-        told = len(set(tree.active) - set(mine)) + int((~np.isin(tree.where[above], mine)).sum())
+        left = bits_from(message.parts[0], len(above))
+        others = len(set(tree.active) - set(mine)) + int((~np.isin(tree.where[above], mine)).sum())
+        link.count("bits_learned", others)
         tree.where[above] = 2 * tree.where[above] + np.where(left, 1, 2)
         tree.active = active
-        return told
+        sizes = np.bincount(tree.where[tree.rows], minlength=self.settings.places)
+        if split and sizes[children].min() < self.settings.min_samples_leaf:
+            raise ProtocolAbort("a node has fewer rows than min_samples_leaf", party=link.peer)
 
     def _offered(self, link: Link, tree: _Growth) -> tuple[dict[int, Cuts], dict[int, Ints]]:
         """Send the sums of every split of every place, in a separate random order for each place."""

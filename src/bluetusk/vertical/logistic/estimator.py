@@ -46,6 +46,7 @@ __all__ = ["LogisticRegression"]
 _FIELDS = (
     "calibration",
     "columns",
+    "counted",
     "epochs",
     "exact",
     "half",
@@ -355,7 +356,7 @@ class LogisticRegression(Estimator):
     def _take(self, job: LogisticJob, names: list[str]) -> None:
         assert job.config is not None
         self.columns_ = names
-        self.half_, self.book_ = job.half, Book(job.model)
+        self.half_, self.book_, self.counted_ = job.half, Book(job.model), job.counted
         self.scale_ = job.points
         if job.points is not None:
             self.points_per_unit_ = job.points.unit
@@ -484,6 +485,7 @@ class LogisticRegression(Estimator):
         job = ScoreJob(
             half,
             self.model_,
+            self.counted_,
             table,
             self.columns_,
             key_size,
@@ -679,6 +681,7 @@ class LogisticRegression(Estimator):
             "columns": self.columns_,
             "sigmoid": self.sigmoid_,
             "model": self.model_,
+            "counted": self.counted_,
             "epochs": self.n_iter_,
             "key_size": int(self.key_size),
             "exact": "scores" in self._reveal(),
@@ -742,6 +745,7 @@ class LogisticRegression(Estimator):
         model.columns_ = field(head, "columns", list, low=1, high=MOST_COLUMNS, items=str)
         model.sigmoid = model.sigmoid_ = field(head, "sigmoid", str, choices=SIGMOIDS)
         model.model_ = field(head, "model", bytes, length=32)
+        model.counted_ = field(head, "counted", bytes, length=32)
         model.n_iter_ = field(head, "epochs", int, low=1, high=1000)
         model.key_size = field(head, "key_size", int, low=1, high=1 << 20)
         model.reveal = ("scores",) if field(head, "exact", bool) else ()

@@ -40,7 +40,7 @@ from .comparing import negative
 from .curvature import curvature, standardised
 from .half import COEF_BITS, ROW_BITS, Half, Points
 from .ring import Ring
-from .score import opened, scored, shared
+from .score import learned_bits, opened, scored, shared
 from .whitening import Whitening, whitening
 
 __all__ = [
@@ -275,6 +275,7 @@ class LogisticJob:
         self.seed = (os.urandom(SEED_BYTES) if seed is None else seed) if self.leader else b""
         self.due = None if self.leader else seed
         self.key: PrivateKey | None = None
+        self.counted = bytes(32)  # the name under which this party's policy counts what the model scores
         self.peer: PublicKey | None = None
         self.own = self.theirs = ring.zeros(0)  # shares of this party's weights, of the other's
         self.last = (self.own, self.theirs)  # the weights after the last step; the next step may start ahead of them
@@ -380,6 +381,7 @@ class LogisticJob:
     def _set_up(self, link: Link) -> None:
         rows, columns = len(self.table), len(self.names)
         key = ephemeral_key(self.key_size)
+        self.counted = hashlib.sha256(b"bluetusk logistic counted" + key.public_key.fingerprint).digest()
         parts = key_parts(key, link, LOGISTIC.name)
         about = {"rows": rows, "columns": columns}
         if self.leader:
@@ -444,8 +446,10 @@ class LogisticJob:
         opened = {"reveal": config.reveal} if config.reveal else {}
         link.authorise(LOGISTIC.purpose, self.names, rows, epochs=config.epochs, **opened)
         if config.held_back:
-            opened = {"reveal": ("scores",)} if "scores" in config.reveal else {}
-            link.authorise(LOGISTIC_SCORES.purpose, self.names, config.held_back, **opened)
+            exact = "scores" in config.reveal
+            more = {"bits": config.held_back * learned_bits(exact), "model": self.counted}
+            more |= {"reveal": ("scores",)} if exact else {}
+            link.authorise(LOGISTIC_SCORES.purpose, self.names, config.held_back, **more)
 
     def _finish(self, link: Link) -> None:
         """Keep the result's shares; if both have agreed to it, open each party's coefficients to it."""
@@ -752,6 +756,7 @@ class LogisticJob:
             "seed": self.seed,
             "config": {} if self.config is None else self.config.to_fields(),
             "curvature": self.curvature.hex(),
+            "counted": self.counted,
         }
         parts = [b"", b"", b""]
         if self.key is not None and self.peer is not None:
@@ -770,7 +775,7 @@ class LogisticJob:
         """Return to a state of this job."""
         got = decode(state, Kind.VERTICAL_STATE)
         head = got.header
-        check_fields(head, ("task", "role", "taken", "stopped", "seed", "config", "parts", "curvature"))
+        check_fields(head, ("task", "role", "taken", "stopped", "seed", "config", "parts", "curvature", "counted"))
         if head["task"] != self.name or head["role"] != self.role:
             raise FrameError(f"the state is of {head['task']!r} at the {head['role']}, not of {self.name!r} here")
         lengths = field(head, "parts", list, high=_PARTS, items=int)
@@ -797,6 +802,7 @@ class LogisticJob:
         self.loss, self.before = ring.from_bytes(losses).tolist()
         self.scores = array_from(scores, "<f8", (len(self.held),)) if scores else None
         self.shown = array_from(shown, "<i8", (len(self.held),)).astype(np.int64) if shown else None
+        self.counted = field(head, "counted", bytes, length=32)
         self.values, self.curvature = values, _real(head, "curvature", 1.0, float(MOST_COLUMNS))
         self.opened = ring.from_bytes(weights) if weights else None
         self.units = array_from(units, "<f8", (len(units) // 8,)).copy() if self.opened is not None else None

@@ -176,8 +176,8 @@ class ScoreJob:
     Parameters
     ----------
     half : Half
-    model : bytes
-        The training's name.
+    model, counted : bytes
+        The training's name; that under which this party's policy counts what it scores.
     table : ndarray
         This party's rows, or the codes of binned columns.
     names : sequence of str
@@ -200,6 +200,7 @@ class ScoreJob:
         self,
         half: Half,
         model: bytes,
+        counted: bytes,
         table: Any,
         names: Sequence[str],
         key_size: int,
@@ -209,7 +210,7 @@ class ScoreJob:
         book: Book | None = None,
         marks: Sequence[bytes] = (),
     ) -> None:
-        self.half, self.model, self.table, self.names = half, model, table, list(names)
+        self.half, self.model, self.counted, self.table, self.names = half, model, counted, table, list(names)
         self.key_size, self.points, self.exact, self.book, self.marks = key_size, points, exact, book, list(marks)
         self.inputs = inputs_of(model, table, exact, b"".join(self.marks))
         self.share: Ints | None = None
@@ -261,8 +262,10 @@ class ScoreJob:
         link.count("rows", n)
 
     def _authorise(self, link: Link) -> None:
-        more = {"reveal": ("scores",)} if self.exact else {}
-        link.authorise(LOGISTIC_SCORES.purpose, self.names, len(self.table), model=self.model, **more)
+        n = len(self.table)
+        more: dict[str, Any] = {"bits": n * learned_bits(self.exact), "model": self.counted}
+        more |= {"reveal": ("scores",)} if self.exact else {}
+        link.authorise(LOGISTIC_SCORES.purpose, self.names, n, **more)
 
     def state(self) -> bytes:
         """Return the share and the scores, as far as there are any."""

@@ -158,6 +158,8 @@ class Config:
         last serves all jobs with all peers and must outlive them.
     patience : float
         Seconds to wait for a silent peer.
+    halves : {"sealed", "open"}
+        Whether the halves of the models are saved under a passphrase, which is then required, or may be without.
     data : Data
     model : Model
     evidence : Evidence or None
@@ -176,6 +178,7 @@ class Config:
     output: str = "output"
     splits: str = "splits"
     patience: float = 600.0
+    halves: str = "sealed"
     model: Model = field(default_factory=Model)
     evidence: Evidence | None = None
 
@@ -233,6 +236,8 @@ class Config:
             raise ValueError("job must be a text of 1 to 100 characters")
         if not self.patience > 0:
             raise ValueError("patience must be more than 0 seconds")
+        if self.halves not in ("sealed", "open"):
+            raise ValueError(f'halves must be "sealed" or "open", not {self.halves!r}')
 
     def _at(self, folder: Path) -> Config:
         def at(given: Any, *names: str) -> Any:

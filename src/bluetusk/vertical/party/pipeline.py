@@ -46,6 +46,7 @@ from ..protocol.link import Link
 from ..protocol.state import inputs_of, state_of
 from .checks import check_rows
 from .config import Config
+from .labels import Labels
 from .rows import Rows
 from .splits import SplitKey, Splits, agree_on_split
 
@@ -162,6 +163,7 @@ def run(
     recorder: Recorder | None = None,
     notary: Notary | None = None,
     splits: Splits | None = None,
+    own_labels: Labels | None = None,
 ) -> Outcome:
     """Run one party's side of the whole job.
 
@@ -185,6 +187,8 @@ def run(
         That of the link; with it the parties exchange the heads of their logs after each task.
     splits : Splits, optional
         This party's part of the splits; by default it exists for this run only.
+    own_labels : Labels, optional
+        The encrypted labels of the pair, or the host's book of them; by default for this run only.
 
     Returns
     -------
@@ -200,6 +204,7 @@ def run(
     model = config.model
     check_rows(config, rows)
     splits = splits if splits is not None else Splits()
+    own_labels = own_labels if own_labels is not None else Labels()
     stages: dict[str, dict[str, float]] = {}
     if recorder is not None:
         keeper = Metered(keeper, recorder.meter)
@@ -283,9 +288,18 @@ def run(
     table = rows.matrix(order)
     y = labels[train] if labels is not None else None
     binned = labels[fitted] if labels is not None else None
+    into = functools.partial(binning.fit, columns=names, link=link, keeper=keeper, progress=progress)
+
+    def bins() -> WoEBinning:
+        chosen = rows.ids[order][fitted].tolist()
+        if binned is not None:
+            return into(table[fitted], binned, labels=own_labels.array(chosen, binned, model.key_size))
+        with own_labels.book() as book:
+            return into(table[fitted], labels=book.rows(chosen))
+
     stage(
         BINNING,
-        lambda: binning.fit(table[fitted], binned, columns=names, link=link, keeper=keeper, progress=progress),
+        bins,
         lambda fitted: {"half": _digest(fitted.table()), "labels": fitted.label_digest_},
     )
     kept = binning.select(model.min_iv)

@@ -27,6 +27,7 @@ from ..tables.profile import ColumnProfile
 from .certs import Identity
 from .checks import check_folders, check_rows
 from .config import Config
+from .labels import Labels
 from .pipeline import Outcome, confirm, run, unevaluated, write_scores
 from .process import Party
 from .results import reserved, written
@@ -77,6 +78,11 @@ def run_party(
         os.environ.get(PASSPHRASE, "").encode()
     except UnicodeEncodeError:  # its message would quote the passphrase
         raise ValueError(f"{PASSPHRASE} must be UTF-8 text: models could not be saved under other bytes") from None
+    if config.halves == "sealed" and not os.environ.get(PASSPHRASE):
+        raise ValueError(
+            f"set the environment variable {PASSPHRASE}: the halves of the models are saved under it, since both "
+            'together are the whole model; or write halves = "open" above the sections, to save them without'
+        )
     with reserved(Path(config.output)):
         return _run_held(config, rows, progress, listening)
 
@@ -91,6 +97,7 @@ def _run_held(
     secret = os.environ.get(PASSPHRASE) or None
     identity = Identity.load(config.certificate, config.key, config.peer_certificate, passphrase=secret)
     splits = Splits(config.splits, identity.state_key(), pair=_pair(config, identity))
+    labels = Labels(config.splits, identity.state_key(), pair=_pair(config, identity))
     recorder = notary = None
     if config.evidence is not None:
         recorder, notary = recorder_of(config, identity)
@@ -118,6 +125,7 @@ def _run_held(
                 recorder=recorder,
                 notary=notary,
                 splits=splits,
+                own_labels=labels,
             )
             with written(Path(config.output), link, config.job) as folder:
                 alone = _alone(outcome) if unevaluated(outcome) is None and outcome.labels is not None else None
@@ -166,6 +174,12 @@ def recorder_of(config: Config, identity: Identity) -> tuple[Recorder, Notary]:
         raise ValueError(f"{given.identity} is encrypted: set the environment variable {PASSPHRASE} to its passphrase")
     signer = Signer.load(given.identity, passphrase)
     log = Log.open(given.log, signer) if Path(given.log).exists() else Log.create(given.log, signer, owner=config.role)
+    if not _begun(config.state) and any(record.task.startswith(f"{config.job}/") for record in log.records):
+        log.close()
+        raise ValueError(
+            f"the job {config.job!r} is in {given.log} already, but {config.state} has no steps of it to go on from: "
+            "choose a new job name (a use is counted once a job), or restore that directory"
+        )
     guard = None
     if given.policy is not None:
         guard = Guard(given.policy, f"{given.log}.uses", owner=signer.public_key)
@@ -181,6 +195,12 @@ def recorder_of(config: Config, identity: Identity) -> tuple[Recorder, Notary]:
     )
     key = read_public_key(given.peer_key)
     return recorder, Notary(log, signer, job=config.job, me=config.role, peer=peer, key=key)
+
+
+def _begun(state: str) -> bool:
+    """Return whether a directory of state holds anything."""
+    folder = Path(state)
+    return folder.is_dir() and any(path.name != "lock" for path in folder.iterdir())
 
 
 def _alone(outcome: Outcome) -> NDArray[np.float64]:
@@ -222,7 +242,8 @@ def _write(config: Config, outcome: Outcome, output: Path) -> None:
     passphrase = os.environ.get(PASSPHRASE) or None
     outcome.binning.save(output / "binning.bt", passphrase)
     for name, half in outcome.models.items():
-        half.save(output / f"{name}.bt", passphrase)
+        more = {"sealed": config.halves == "sealed"} if name == LOGISTIC.name else {}
+        half.save(output / f"{name}.bt", passphrase, **more)
     if outcome.labels is not None:
         write_scores(output / "scores.csv", outcome)
 
