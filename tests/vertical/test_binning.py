@@ -360,7 +360,7 @@ def u4(*values):
         (0, "encrypted", lambda f, p: (f, [other_plan(p[0])]), bt.FrameError),
         (0, "labels", lambda f, p: ({**f, "min_events": -1}, p), bt.FrameError),
         (0, "labels", lambda f, p: ({**f, "reveal": ["woe"]}, p), bt.ProtocolAbort),
-        (0, "done", lambda f, p: (f, [b"11"]), bt.FrameError),
+        (0, "done", lambda f, p: (f, [b"11"]), bt.ProtocolAbort),
         (1, "columns", lambda f, p: ({**f, "columns": 0}, p), bt.FrameError),
         (1, "columns", lambda f, p: (f, [u4(0) + p[0][4:], *p[1:]]), bt.FrameError),
         (1, "columns", lambda f, p: (f, [p[0], p[0], b"one"]), bt.FrameError),

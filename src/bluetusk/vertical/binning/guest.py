@@ -33,6 +33,7 @@ from ...wire.frame import field
 from ..protocol.job import PARTS, part_of
 from ..protocol.keys import key_parts
 from ..protocol.link import Link, array_bytes, array_from
+from ..protocol.sizes import cipher_bytes
 from ..protocol.state import inputs_of, pack_state, unpack_state
 from .bins import weigh
 from .common import MAX_ROWS, ROW, Layout, Terms, encrypted_labels, received
@@ -43,6 +44,7 @@ __all__ = ["GuestJob", "PeerColumn"]
 
 _MAX_COLUMNS = 1 << 16
 _MAX_NAME = 256
+_MOST_SHAPE = 1 << 23  # bytes of the names, bins and order of columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +156,9 @@ class GuestJob:
 
     def _shape_of(self, link: Link) -> dict[str, Any]:
         """Receive the number of a host's columns, and the bins of each."""
-        message = link.receive("columns", ("columns", "min_events", "min_others", "monotonic"), parts=3)
+        message = link.receive(
+            "columns", ("columns", "min_events", "min_others", "monotonic"), parts=3, most=_MOST_SHAPE
+        )
         columns = field(message.fields, "columns", int, low=1, high=_MAX_COLUMNS)
         bins, ordered = (array_from(part, "<u4", (columns,)).astype(np.int64) for part in message.parts[:2])
         names = bytes(message.parts[2]).decode(errors="replace").split("\0")
@@ -238,7 +242,7 @@ class GuestJob:
         assert self._priv is not None
         pub, n = self._priv.public_key, len(self._labels)
         w, slots, total = Layout(n).w, Layout(n).slots(pub.bits), sum(shape["bins"])
-        data = link.receive("bins", parts=1).parts[0]
+        data = link.receive("bins", parts=1, most=cipher_bytes(slots.blocks(total), pub.bits)).parts[0]
         packed = received(data, pub, slots.blocks(total), slots.bound)
         wide = self._priv.decrypt_integers(packed).tolist()
         values = [value & ((1 << slots.width) - 1) for value in slots.floors(wide, total)]

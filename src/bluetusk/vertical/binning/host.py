@@ -20,6 +20,7 @@ from ...wire.frame import field
 from ..protocol.job import PARTS, part_of
 from ..protocol.keys import KEY_PARTS, peer_key
 from ..protocol.link import Link, array_bytes, array_from
+from ..protocol.sizes import KEY_BYTES, cipher_bytes
 from ..protocol.state import inputs_of, pack_state, unpack_state
 from ..tables.columns import Table
 from .bins import ColumnBins
@@ -86,7 +87,7 @@ class HostJob:
             self._learn(link)
 
     def _open(self, link: Link) -> None:
-        message = link.receive("labels", ("rows", *self._terms.stated()), parts=KEY_PARTS)
+        message = link.receive("labels", ("rows", *self._terms.stated()), parts=KEY_PARTS, most=KEY_BYTES)
         rows = field(message.fields, "rows", int, low=1, high=MAX_ROWS)
         if rows != self._rows:
             link.abort("the tables have different numbers of rows")
@@ -135,7 +136,8 @@ class HostJob:
     def _add(self, link: Link, i: int) -> None:
         assert self._pub is not None
         cut = part_of(self._rows, i)
-        data = link.receive("encrypted", parts=1).parts[0]
+        most = cipher_bytes(cut.stop - cut.start, self._pub.bits)
+        data = link.receive("encrypted", parts=1, most=most).parts[0]
         c = received(data, self._pub, cut.stop - cut.start)
         self.digest = chained(self.digest, data)
         if self._known is not None:
@@ -161,7 +163,8 @@ class HostJob:
         link.count("sums_learned", 2 * len(column) if self._terms.reveal else 0)
         link.count("bits_learned", 1)  # that the guest goes on
         if self._terms.reveal:
-            self._take(link.receive("weights", parts=2).parts, sizes, link.peer)
+            most = 8 * (sum(sizes) + len(sizes))
+            self._take(link.receive("weights", parts=2, most=most).parts, sizes, link.peer)
         else:
             link.receive("done", parts=0)
 

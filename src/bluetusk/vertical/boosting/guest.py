@@ -26,6 +26,7 @@ from .sums import Layout, gains, least_of_class, plain_sums
 
 __all__ = ["GuestJob"]
 
+_MOST_SUMS = 1 << 30  # bytes: this party does not know how many columns a host has
 _STATE = {"primes": "|u1", "seed": "|u1", "scores": "<f8"}
 
 
@@ -282,7 +283,7 @@ class GuestJob:
     def _candidates(self, link: Link, places: int) -> list[tuple[Ints, Ints]]:
         """Receive and open the sums of a host's splits, place by place."""
         assert self.priv is not None
-        message = link.receive("candidates", ["counts"], parts=1)
+        message = link.receive("candidates", ["counts"], parts=1, most=_MOST_SUMS)
         counts = field(message.fields, "counts", list, length=places, items=int)
         most = len(self.labels) << 16
         if any(not 0 <= count <= most for count in counts):
@@ -318,7 +319,7 @@ class GuestJob:
     ) -> None:
         """Receive a host's partitions, whose sums must be those opened for the chosen splits, and move the rows."""
         rows = {place: np.flatnonzero(tree.where == place) for place in opened}
-        message = link.receive("partition", parts=1)
+        message = link.receive("partition", parts=1, most=-(-sum(map(len, rows.values())) // 8))
         bits = bits_from(message.parts[0], sum(map(len, rows.values())))
         link.count("bits_learned", len(bits))
         for place, chosen in opened.items():

@@ -19,6 +19,7 @@ from ...tasks import BOOSTING
 from ...wire.frame import Kind, encode, field
 from ..protocol.keys import KEY_PARTS, peer_key
 from ..protocol.link import Link, array_from
+from ..protocol.sizes import KEY_BYTES, cipher_bytes
 from ..protocol.state import inputs_of, state_of
 from .buckets import Allowed, Buckets, Cuts, counted, offered
 from .model import Half, Settings, bits_from, extended
@@ -112,7 +113,7 @@ class HostJob:
 
     def _offer(self, link: Link) -> None:
         rows = len(self.codes)
-        message = link.receive("offer", ["rows", "host", "settings"], parts=KEY_PARTS)
+        message = link.receive("offer", ["rows", "host", "settings"], parts=KEY_PARTS, most=KEY_BYTES)
         theirs = field(message.fields, "rows", int, low=1)
         field(message.fields, "host", int, low=1, high=1 << 14)
         self.settings.check_agreed(field(message.fields, "settings", dict), link.peer)
@@ -155,7 +156,8 @@ class HostJob:
         """Receive which rows are in the tree's sample, and their encrypted gradients."""
         assert self.pub is not None
         rows = len(self.codes)
-        message = link.receive("gradients", ["rows"], parts=2)
+        most = -(-rows // 8) + cipher_bytes(rows, self.pub.bits)
+        message = link.receive("gradients", ["rows"], parts=2, most=most)
         count = field(message.fields, "rows", int, low=1, high=rows)
         at = np.arange(rows)
         if self.settings.subsample < 1:
@@ -176,7 +178,7 @@ class HostJob:
         They tell at most one bit of each place of the level above, whether it was split, and one of each row there, its
         side. This party knows both where the split was its own. Which places may be split follows from their sizes.
         """
-        message = link.receive("level", ["active", "split"], parts=1)
+        message = link.receive("level", ["active", "split"], parts=1, most=-(-len(self.codes) // 8))
         fields, first = message.fields, (1 << depth) - 1
         active = field(fields, "active", list, high=first + 1, items=int)
         split = field(fields, "split", list, high=first + 1, items=int)
@@ -228,7 +230,8 @@ class HostJob:
         self, link: Link, tree: _Growth, number: int, cuts: dict[int, Cuts], orders: dict[int, Ints]
     ) -> list[int]:
         """Receive the splits that are taken, record them, and send which rows go left; return the places."""
-        message = link.receive("choice", ["places", "handles"], parts=2)
+        most = 4 * sum(map(len, orders.values())) + 8 * len(tree.active)
+        message = link.receive("choice", ["places", "handles"], parts=2, most=most)
         places = field(message.fields, "places", list, high=len(tree.active), items=int)
         numbers = field(message.fields, "handles", list, length=len(places), items=int)
         if places != sorted(set(places)) or not set(places) <= set(tree.active) or any(n < 1 for n in numbers):

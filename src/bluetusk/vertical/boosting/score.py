@@ -81,7 +81,8 @@ class GuestWalk(_Walk):
         if not places:
             return
         sizes = [int((where[tree] == place).sum()) for tree, place in places]
-        bits = bits_from(link.receive("answer", parts=1).parts[0], sum(sizes))
+        got = link.receive("answer", parts=1, most=-(-sum(sizes) // 8))
+        bits = bits_from(got.parts[0], sum(sizes))
         link.count("bits_learned", len(bits))
         for (tree, place), piece in zip(places, np.split(bits, np.cumsum(sizes)[:-1]), strict=True):
             self._go(where, tree, place, piece)
@@ -113,7 +114,8 @@ class HostWalk(_Walk):
         each, revealed = -(-rows // 8), 0
         for depth in range(self.settings.max_depth):
             first, end = (1 << depth) - 1, (2 << depth) - 1
-            message = link.receive("ask", parts=2)
+            most = len(half.feature) * (end - first) * (4 + each)
+            message = link.receive("ask", parts=2, most=most)
             count = len(message.parts[0]) // 4
             keys = array_from(message.parts[0], "<u4", (count,)).astype(np.int64)
             if (np.diff(keys) <= 0).any() or len(message.parts[1]) != count * each:

@@ -87,6 +87,10 @@ class Columns(Protocol):
     def width(self) -> int:
         """Number of weights."""
 
+    @property
+    def words(self) -> int:
+        """Number of ciphertexts in which the peer's share of the weights comes."""
+
     def weighted(self, own: Ring, parts: Sequence[memoryview], factor: int | None) -> Weighted:
         """Return the weights that :meth:`scores` takes.
 
@@ -159,7 +163,7 @@ class PlainColumns:
 
     def __init__(self, matrix: Ints, pub: PublicKey, *, guest: bool) -> None:
         self._matrix, self._pub, self._guest = matrix, pub, guest
-        self.width = matrix.shape[1]
+        self.width = self.words = matrix.shape[1]
 
     def weighted(self, own: Ring, parts: Sequence[memoryview], factor: int | None) -> Weighted:
         """See :meth:`Columns.weighted`."""
@@ -308,7 +312,7 @@ class BinnedColumns:
     def __init__(self, bins: Bins, codes: Ints, pub: PublicKey, values: bytes | memoryview = b"") -> None:
         self._bins, self._codes, self._pub = bins, bins.columns(codes), pub
         self._values = received(values, pub, bins.entries, products.ENTRY_BITS) if values else None
-        self.width = len(bins.sizes)
+        self.words, self.width = bins.entries, len(bins.sizes)
 
     def weighted(self, own: Ring, parts: Sequence[memoryview], factor: int | None) -> Weighted:
         """See :meth:`Columns.weighted`."""

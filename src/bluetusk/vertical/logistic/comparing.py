@@ -25,6 +25,7 @@ from ...errors import FrameError
 from ...paillier import PrivateKey, PublicKey
 from ...paillier.masked import blind_nonzero, fresh, open_zeros, received
 from ..protocol.link import Link
+from ..protocol.sizes import cipher_bytes
 from .ring import RING_BITS
 
 __all__ = ["COMPARED_BITS", "negative"]
@@ -61,7 +62,7 @@ def negative(link: Link, share: int, leader: bool, priv: PrivateKey, peer: Publi
         _key_holder(link, low, priv) if leader else _evaluator(link, (1 << (COMPARED_BITS - 1)) - 1 - low, peer)
     )
     link.send("sign", parts=[bytes([mine])])
-    (theirs,) = link.receive("sign", parts=1).parts
+    (theirs,) = link.receive("sign", parts=1, most=1).parts
     if bytes(theirs) not in (b"\x00", b"\x01"):
         raise FrameError("message 'sign' must contain one bit")
     return bool(mine ^ theirs[0])
@@ -75,13 +76,15 @@ def _key_holder(link: Link, number: int, priv: PrivateKey) -> int:
     """Return the guest's share of the bit ``number > the host's``."""
     link.send("bits", parts=[fresh(priv, _digits(2 * number), 1)])
     link.count("values_encrypted", COMPARED_BITS)
-    zeros = open_zeros(priv, link.receive("places", parts=1).parts[0], COMPARED_BITS)
+    most = cipher_bytes(COMPARED_BITS, priv.public_key.bits)
+    zeros = open_zeros(priv, link.receive("places", parts=1, most=most).parts[0], COMPARED_BITS)
     return int(not any(zeros))
 
 
 def _evaluator(link: Link, number: int, pub: PublicKey) -> int:
     """Return the host's share of the bit ``the guest's > number``."""
-    c = received(link.receive("bits", parts=1).parts[0], pub, COMPARED_BITS, 1)
+    most = cipher_bytes(COMPARED_BITS, pub.bits)
+    c = received(link.receive("bits", parts=1, most=most).parts[0], pub, COMPARED_BITS, 1)
     b = np.array(_digits(2 * number + 1), dtype=np.int64)
     other = secrets.randbelow(2)  # 0: a zero means less, 1: a zero means greater
     # place i: s + a_i - b_i + 3 sum over j above i of (a_j xor b_j), where a_j xor b_j = b_j + (1 - 2 b_j) a_j

@@ -32,6 +32,7 @@ from ...tasks import LOGISTIC, LOGISTIC_SCORES
 from ...wire.frame import Kind, check_fields, decode, encode, field
 from ..protocol.keys import KEY_PARTS, key_parts, peer_key
 from ..protocol.link import Link, array_bytes, array_from
+from ..protocol.sizes import KEY_BYTES, cipher_bytes
 from ..protocol.state import inputs_of
 from . import products, ring
 from .columns import BinnedColumns, BinnedPeer, Bins, Columns, Peer, PlainColumns, PlainPeer
@@ -388,9 +389,9 @@ class LogisticJob:
             about["columns"] += config.intercept
             self._authorise(link, config)
             link.send("setup", about | {"config": config.to_fields(), "seed": seed}, parts)
-            got = link.receive("setup", ["rows", "columns", "bins", "curvature"], parts=KEY_PARTS)
+            got = link.receive("setup", ["rows", "columns", "bins", "curvature"], parts=KEY_PARTS, most=KEY_BYTES)
         else:
-            got = link.receive("setup", ["rows", "columns", "config", "seed"], parts=KEY_PARTS)
+            got = link.receive("setup", ["rows", "columns", "config", "seed"], parts=KEY_PARTS, most=KEY_BYTES)
             config = Config.from_fields(field(got.fields, "config", dict))
             seed = field(got.fields, "seed", bytes, length=SEED_BYTES)
             if self.due is not None and seed != self.due:
@@ -418,7 +419,8 @@ class LogisticJob:
             if self.leader:
                 link.send("values", parts=[BinnedPeer(key, self._bins, self._worth()[0]).values()])
             else:
-                self.values = bytes(link.receive("values", parts=1).parts[0])
+                most = cipher_bytes(self._bins.entries, peer.bits)
+                self.values = bytes(link.receive("values", parts=1, most=most).parts[0])
         self.own, self.theirs = ring.zeros(self.matrix.shape[1]), ring.zeros(theirs)
         self.last = self.sums = self.result = (self.own, self.theirs)
 
@@ -455,10 +457,10 @@ class LogisticJob:
         if "coefficients" in self._agreed.reveal:
             units = self._worth()[2] if self.leader and self.bins is not None else np.zeros(0)
             link.send("coefficients", parts=[ring.to_bytes(theirs), array_bytes(units, "<f8")])
-            got = link.receive("coefficients", parts=2)
+            bins = len(share) if self.bins is not None and not self.leader else 0
+            got = link.receive("coefficients", parts=2, most=ring.WORD_BYTES * len(share) + 8 * bins)
             if len(got.parts[0]) != ring.WORD_BYTES * len(share):
                 raise FrameError(f"message 'coefficients' must contain {len(share)} shares")
-            bins = len(share) if self.bins is not None and not self.leader else 0
             self.units = array_from(got.parts[1], "<f8", (bins,)).copy()
             self.opened = ring.words((share + ring.from_bytes(got.parts[0])).tolist())
             if any(abs(v) >> (COEF_BITS + _LARGEST_BITS) for v in ring.centred(self.opened)):
@@ -617,9 +619,9 @@ class LogisticJob:
         assert self.peer is not None
         return self.key, self.peer
 
-    def _exchange(self, link: Link, topic: str, *parts: bytes) -> list[memoryview]:
+    def _exchange(self, link: Link, topic: str, parts: Sequence[bytes], most: int) -> list[memoryview]:
         link.send(topic, parts=parts)
-        return link.receive(topic, parts=len(parts)).parts
+        return link.receive(topic, parts=len(parts), most=most).parts
 
     def _columns(self) -> tuple[Columns, Peer]:
         """Return this party's columns and the other's, in the products of the training."""
@@ -641,10 +643,11 @@ class LogisticJob:
     def _scores(self, link: Link, rows: NDArray[np.int64]) -> Ring:
         """Return this party's share of the scores: all rows times all weights."""
         mine, peer = self._columns()
-        (got,) = self._exchange(link, "weights", *peer.weights(self.theirs, None))
+        own, theirs = (key.bits for key in (self._keys()[0].public_key, self._keys()[1]))
+        (got,) = self._exchange(link, "weights", peer.weights(self.theirs, None), cipher_bytes(mine.words, theirs))
         link.count("values_encrypted", peer.words)
         share, message = mine.scores(rows, mine.weighted(self.own, [got], None))
-        (got,) = self._exchange(link, "scores", message)
+        (got,) = self._exchange(link, "scores", [message], cipher_bytes(len(rows), own))
         return ring.words((share + peer.open_scores(len(rows), got, None)).tolist())
 
     def _residuals(self, link: Link, scores: Ring, rows: NDArray[np.int64]) -> Ring:
@@ -672,9 +675,10 @@ class LogisticJob:
             link.send("powers", parts=parts)
             link.count("values_encrypted", 2 * n)
             layout = products.values_layout(priv.public_key.bits, ring.RING_BITS)
-            crossed = products.open_places(priv, link.receive("cubes", parts=1).parts[0], n, layout)
+            most = cipher_bytes(n, priv.public_key.bits)
+            crossed = products.open_places(priv, link.receive("cubes", parts=1, most=most).parts[0], n, layout)
         else:
-            got = link.receive("powers", parts=2).parts
+            got = link.receive("powers", parts=2, most=cipher_bytes(2 * n, pub.bits, 2)).parts
             encrypted = [products.receive_encrypted(part, pub, n) for part in got]
             factors = [ring.centred(z), ring.centred(ring.words(b * b for b in ours))]
             layout = products.values_layout(pub.bits, ring.RING_BITS)
@@ -694,7 +698,8 @@ class LogisticJob:
         if self.leader:
             assert self.class_weights is not None
             weights = [self.class_weights[label] for label in self.targets[rows].tolist()]
-            c = products.receive_encrypted(link.receive("to weigh", parts=1).parts[0], pub, n)
+            most = cipher_bytes(n, pub.bits)
+            c = products.receive_encrypted(link.receive("to weigh", parts=1, most=most).parts[0], pub, n)
             layout = products.values_layout(pub.bits, CLASS_BITS + 1)
             crossed, message = products.values_times([(c, weights)], n, layout)
             link.send("weighed", parts=[message])
@@ -703,18 +708,22 @@ class LogisticJob:
             link.send("to weigh", parts=[products.encrypted(priv, residuals)])
             link.count("values_encrypted", n)
             layout = products.values_layout(priv.public_key.bits, CLASS_BITS + 1)
-            share = products.open_places(priv, link.receive("weighed", parts=1).parts[0], n, layout)
+            most = cipher_bytes(n, priv.public_key.bits)
+            share = products.open_places(priv, link.receive("weighed", parts=1, most=most).parts[0], n, layout)
         return ring.truncate(ring.words(share.tolist()), CLASS_BITS, self.leader)
 
     def _gradients(self, link: Link, rows: NDArray[np.int64], pulls: Ring, residuals: Ring) -> tuple[Ring, Ring, int]:
         """Return this party's shares of both gradients, and of the sum of pulls times residuals (0 if unneeded)."""
         mine, peer = self._columns()
         tracked = self._agreed.tol > 0
-        got = self._exchange(link, "residuals", *peer.residuals(pulls, tracked))
+        priv, pub = self._keys()
+        got = self._exchange(link, "residuals", peer.residuals(pulls, tracked), cipher_bytes(len(pulls), pub.bits))
         link.count("values_encrypted", len(pulls))
         own, messages, loss = mine.gradients(rows, pulls, residuals if tracked else None, got)
         link.send("gradients", parts=messages)
-        got = link.receive("gradients", parts=peer.parts + tracked).parts
+        parts = peer.parts + tracked
+        most = cipher_bytes(peer.words + peer.width + 1, priv.public_key.bits, parts)
+        got = link.receive("gradients", parts=parts, most=most).parts
         theirs, crossed = peer.open_gradients(len(rows), got, tracked)
         if tracked:
             loss += crossed + sum(u * r for u, r in zip(pulls.tolist(), residuals.tolist(), strict=True))

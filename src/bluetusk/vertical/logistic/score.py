@@ -27,6 +27,7 @@ from ...tasks import LOGISTIC_SCORES
 from ...wire.frame import Kind, encode, field
 from ..protocol.keys import KEY_PARTS, key_parts, peer_key
 from ..protocol.link import Link, array_bytes, array_from
+from ..protocol.sizes import KEY_BYTES, cipher_bytes
 from ..protocol.state import inputs_of, state_of
 from . import ring
 from .half import COEF_BITS, EXACT_BITS, POINTS, ROW_BITS, Half, Points, point_share
@@ -78,14 +79,17 @@ def scored(
     factor = 1 if exact or points is None else points.factor
     mine, peer, n = half.columns(table, pub), half.peer(priv), len(table)
     link.send("weights", parts=peer.weights(half.theirs, factor))
-    weights = mine.weighted(half.own, link.receive("weights", parts=1 if half.guest else 2).parts, factor)
+    count = 1 if half.guest else 2
+    got = link.receive("weights", parts=count, most=count * cipher_bytes(mine.words, pub.bits)).parts
+    weights = mine.weighted(half.own, got, factor)
     shares: list[int] = []
     for lo in range(0, n, _CHUNK):
         rows = np.arange(lo, min(lo + _CHUNK, n))
         share, message = mine.scores(rows, weights)
         link.send("scores", parts=[message])
-        got = peer.open_scores(len(rows), link.receive("scores", parts=1).parts[0], factor)
-        shares += (share + got).tolist()
+        most = cipher_bytes(len(rows), priv.public_key.bits)
+        opened_share = peer.open_scores(len(rows), link.receive("scores", parts=1, most=most).parts[0], factor)
+        shares += (share + opened_share).tolist()
     product = ring.words(shares)
     if not exact:
         return point_share(product, half.guest, 0.0 if points is None else points.offset)
@@ -100,7 +104,8 @@ def shared(link: Link, share: Ints, guest: bool, *, exact: bool) -> Ints | None:
         link.count("values_revealed", len(share))
         link.send("points", parts=[array_bytes(share, kind)])
         return None
-    theirs = array_from(link.receive("points", parts=1).parts[0], kind, share.shape).astype(np.int64)
+    most = np.dtype(kind).itemsize * len(share)
+    theirs = array_from(link.receive("points", parts=1, most=most).parts[0], kind, share.shape).astype(np.int64)
     link.count("bits_learned", len(share) * learned_bits(exact))
     if exact:
         return share + theirs
@@ -232,9 +237,9 @@ class ScoreJob:
         if self.half.guest:
             self._authorise(link)
             link.send("rows", about, parts)
-            got = link.receive("key", parts=KEY_PARTS)
+            got = link.receive("key", parts=KEY_PARTS, most=KEY_BYTES)
         else:
-            got = link.receive("rows", ["rows", "model", "exact"], parts=KEY_PARTS)
+            got = link.receive("rows", ["rows", "model", "exact"], parts=KEY_PARTS, most=KEY_BYTES)
             asked = field(got.fields, "rows", int, low=1)
             if field(got.fields, "model", bytes, length=32) != self.model:
                 raise ProtocolAbort(

@@ -9,15 +9,17 @@ KEY_BYTES = 1 << 15
 _HEADER = 1 << 10
 
 
-def cipher_bytes(count: int, key_bits: int) -> int:
-    """Return the largest number of bytes of an array of ciphertexts with its header.
+def cipher_bytes(count: int, key_bits: int, arrays: int = 1) -> int:
+    """Return the largest number of bytes of arrays of ciphertexts with their headers.
 
     Parameters
     ----------
     count : int
-        Number of ciphertexts.
+        Number of ciphertexts in all arrays.
     key_bits : int
         Bits of the modulus; a ciphertext has twice as many.
+    arrays : int
+        Number of arrays.
 
     Returns
     -------
@@ -30,4 +32,4 @@ def cipher_bytes(count: int, key_bits: int) -> int:
     >>> len(data) <= cipher_bytes(2, pub.bits)
     True
     """
-    return _HEADER + count * (key_bits // 4)
+    return _HEADER * arrays + count * (key_bits // 4)
