@@ -228,7 +228,9 @@ def test_without_intercept_and_with_one_row_to_a_batch():
 
 
 def test_steps_follow_from_the_number_of_rows():
-    config = [LogisticRegression("guest")._config(rows, None, False, ()) for rows in (8, 200, 1000, 5000, 20_000, 10**6)]
+    config = [
+        LogisticRegression("guest")._config(rows, None, False, ()) for rows in (8, 200, 1000, 5000, 20_000, 10**6)
+    ]
     assert [c.held_back for c in config] == [2, 20, 100, 500, 2000, 2000]
     assert [c.batch_size for c in config] == [6, 180, 900, 1024, 1024, 8192]
     assert [c.epochs for c in config] == [60, 60, 60, 12, 5, 5]

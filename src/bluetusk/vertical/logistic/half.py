@@ -86,7 +86,9 @@ class Points:
 
 
 def point_share(product: Ring, guest: bool, offset: float) -> Ints:
-    """Return this party's share, modulo 2^10, of the points; they are rounded on shares, so off by one at most.
+    """Return this party's share, modulo 2^10, of the points.
+
+    Rounded on shares: up or down at random, and right in the mean.
 
     Parameters
     ----------
@@ -99,7 +101,7 @@ def point_share(product: Ring, guest: bool, offset: float) -> Ints:
     """
     digits = ROW_BITS + COEF_BITS + _FACTOR_DIGITS
     if guest:
-        product = ring.words((product + round((offset + 0.5) * (1 << digits))).tolist())
+        product = ring.words((product + round(offset * (1 << digits))).tolist())
     cut = ring.truncate(product, digits, guest)
     return np.array([v & ((1 << POINTS) - 1) for v in cut.tolist()], np.int64)
 
