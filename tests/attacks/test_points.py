@@ -1,12 +1,13 @@
 """A guest who knows what each bin of the host is worth reads from scores in which bins a customer is.
 
 An honest guest looks for the bins that fit a score best; exact scores of few columns have one answer. A guest that
-does not follow the protocol sends a table of its own, in which each column has digits of its own in the score. And a row
-that is scored again and again shows its score with more and more digits, because points are rounded at random.
+does not follow the protocol sends another table, in which each column has its own digits of the score. And a row that
+is scored again and again shows more and more digits of its score, because points are rounded at random.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import warnings
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from bluetusk.vertical import LogisticRegression, local_links
 from bluetusk.vertical.logistic import products, ring
 from bluetusk.vertical.logistic.columns import Bins, PlainColumns
 from bluetusk.vertical.logistic.half import Half, Points
-from bluetusk.vertical.logistic.score import shared, scored
+from bluetusk.vertical.logistic.score import scored, shared
 
 from ..vertical.conftest import Both
 
@@ -71,8 +72,8 @@ def made():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", bt.DataWarning)
             Both()(
-                lambda: guest.fit(x[ROWS:], y[ROWS:], link=links[0], binning=Given(counts, values)),
-                lambda: host.fit(codes[ROWS:], link=links[1], binning=Given(counts)),
+                functools.partial(guest.fit, x[ROWS:], y[ROWS:], link=links[0], binning=Given(counts, values)),
+                functools.partial(host.fit, codes[ROWS:], link=links[1], binning=Given(counts)),
             )
         found[reveal] = guest, host
     return SimpleNamespace(x=x[:ROWS], codes=codes[:ROWS], shares=[c / c.sum() for c in counts], models=found)
@@ -253,7 +254,7 @@ def repeated(case, ids):
 
 def test_rounding_averages_out_where_a_row_is_scored_again(case):
     """The attack wins on the planted weakness, a host without a book: the mean is nearer than a point can be."""
-    own, bins, _, added = candidates(case, ())
+    own, _, _, added = candidates(case, ())
     unit = case.models[()][0].points_per_unit_
     at = (case.codes[0] * BINS ** np.arange(COLUMNS)[::-1]).sum()
     away = abs(repeated(case, None) - own[0] - added[at]) * unit

@@ -203,7 +203,7 @@ def test_points_are_rounded_scores_modulo_1024(monkeypatch):
     case = Case()
     guest, host = case.fit(*models(batch_size=48, epochs=3))
     rng = np.random.default_rng(0)
-    xg = np.vstack([case.xg, 40 * rng.normal(size=(40, 2))])  # far outside of the training's: points beyond 0 to 1023
+    xg = np.vstack([case.xg, 60 * rng.normal(size=(40, 2))])  # far outside of the training's: points beyond 0 to 1023
     codes = np.vstack([case.codes, rng.integers(-1, 2, (40, 3))])
     points, none = both(
         lambda link: guest.predict_points(xg, link=link), lambda link: host.predict_points(codes, link=link)
@@ -224,7 +224,7 @@ def test_points_are_rounded_scores_modulo_1024(monkeypatch):
     assert np.abs(scores - z[:48]).max() < 1.01 / guest.points_per_unit_
 
 
-@pytest.mark.parametrize(("slope", "rate"), [(s, r) for s in (0.125, 0.197) for r in (0.006, 0.02, 0.22, 0.5, 0.97)])
+@pytest.mark.parametrize(("slope", "rate"), [(s, r) for s in (0.125, 0.197) for r in (0.05, 0.22, 0.5, 0.9)])
 def test_the_average_customer_has_256_points(slope, rate):
     from bluetusk.vertical.logistic.half import Points
 
@@ -235,7 +235,26 @@ def test_the_average_customer_has_256_points(slope, rate):
     odds = math.log(p / (1 - p)) - math.log(rate / (1 - rate))
     moved = (p - rate) / slope * scale.unit
     assert math.isclose(moved, 20 * odds / math.log(2), rel_tol=0.06)
-    assert Points.of(0.0, slope, intercept=True).unit < 1024  # rarer events get fewer points to double the odds
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.005, 0.02])
+def test_points_of_rare_events_do_not_meet(rate):
+    """A strong column gives probabilities from some 0.2 below the average to 0.7 above it."""
+    from bluetusk.vertical.logistic.half import Points
+
+    scale = Points.of(rate, 0.125, intercept=True)
+    z = (np.linspace(rate - 0.2, rate + 0.74, 500) - 0.5) / 0.125
+    points = scale.points(z)
+    assert (np.diff(points) >= 0).all()
+    assert len(np.unique(points)) > 450
+
+
+def test_points_at_the_ends_are_named():
+    from bluetusk.vertical.logistic.estimator import _at_the_ends
+
+    assert _at_the_ends(np.array([16, 256, 1007])) == []
+    (told,) = _at_the_ends(np.array([3, 256, 1023]))
+    assert told.startswith("2 of 3 rows held back have points near 0 or 1023")
 
 
 def test_exact_scores_have_20_binary_digits():
@@ -283,7 +302,7 @@ def test_curvature_bounds_every_choice_of_values(seed):
 
 
 def test_the_worst_values_reach_the_bound():
-    """The bound is that of an eigenvector: values read from it are curved by as much, so no smaller bound would hold."""
+    """The bound is that of an eigenvector: values read from it are curved by as much, so no smaller one holds."""
     case = Case((3, 4, 2), n=60, seed=3)
     shares = [rows / rows.sum() for rows in case.counts]
     z = np.hstack([(c[:, None] == np.arange(len(p))) / np.sqrt(p) for c, p in zip(case.codes.T, shares, strict=True)])
