@@ -367,6 +367,7 @@ def test_a_former_name_and_its_new_one_do_not_go_together():
         LogisticRegression("guest", random_state=1, seed=bytes(32)).fit(X, Y, link=local_links()[0])
 
 
+@pytest.mark.filterwarnings("ignore::bluetusk.DataWarning")  # of labels that depend on nothing
 def test_random_state_of_bytes_draws_the_same_samples_again():
     def trained(random_state):
         here, there = local_links(seconds=30)
@@ -391,10 +392,11 @@ def together_logistic():
         rng = np.random.default_rng(0)
         x, y = rng.normal(size=(80, 2)), np.arange(80) % 2
         here, there = local_links("guest", "host")
-        host = LogisticRegression("host", key_size=2048)
+        opened = {"key_size": 2048, "reveal": "coefficients"}
+        host = LogisticRegression("host", **opened)
         thread = threading.Thread(target=host.fit, args=(x[:, 1:],), kwargs={"link": there})
         thread.start()
-        guest = LogisticRegression("guest", key_size=2048, epochs=2, batch_size=20, calibrate=False, tol=0.0, **given)
+        guest = LogisticRegression("guest", epochs=2, batch_size=20, calibrate=False, tol=0.0, **opened, **given)
         with warnings.catch_warnings():
             warnings.simplefilter("default")
             guest.fit(x[:, :1], y, link=here)

@@ -529,11 +529,14 @@ def test_owners_are_asked_before_anything_is_computed_and_values_counted():
         ]
     # two epochs of two batches of 30: residuals, and the shares of the other's weights (the guest has an intercept);
     # the guest's bits for one comparison
-    assert watch[0].counted == {"rows": 80 + 20, "values_encrypted": 120 + 4 * 3 + 64}
-    assert watch[1].counted == {"rows": 80 + 20, "values_encrypted": 120 + 4 * 3, "values_revealed": 20}
+    counted = {"rows": 80 + 20, "values_encrypted": 120 + 4 * 3 + 64}
+    # its bits of the 20 rows held back, exact here; the coefficients of the other, which it opens to it
+    assert watch[0].counted == counted | {"bits_learned": 20 * 64, "values_revealed": 3}
+    counted = {"rows": 80 + 20, "values_encrypted": 120 + 4 * 3}
+    assert watch[1].counted == counted | {"values_revealed": 20 + 3}
     both(lambda link: guest.predict(xg, link=link), lambda link: host.predict(xh, link=link), links)
     assert watch[1].asked[-1][1] == "predict"
-    assert watch[1].counted["values_revealed"] == 20 + 80
+    assert watch[1].counted["values_revealed"] == 20 + 3 + 80
 
 
 @pytest.mark.parametrize("purpose", ["logistic_regression", "predict"])

@@ -111,8 +111,9 @@ def test_rare_events_are_ranked_and_calibrated(both, rate):
 
 
 def fitted(both, xg, xh, y, **options):
-    guest = LogisticRegression("guest", key_size=2048, random_state=bytes(32), **options)
-    host = LogisticRegression("host", key_size=2048)
+    opened = {"key_size": 2048, "reveal": ("coefficients", "scores")}  # so that they can be compared
+    guest = LogisticRegression("guest", random_state=bytes(32), **opened, **options)
+    host = LogisticRegression("host", **opened)
     from bluetusk.vertical import local_links
 
     links = local_links(seconds=120.0)

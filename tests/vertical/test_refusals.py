@@ -67,6 +67,7 @@ KINDS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "GradientBoosting": (GradientBoosting, {"n_estimators": 1, "max_depth": 2, "key_size": 2048}),
 }
 SCORING = ("decision_function", "predict_proba", "predict")
+OF_POINTS = {"LogisticRegression": ("predict_points",)}
 FITTED: dict[str, tuple[Any, ...]] = {}  # each model's two halves, trained once
 
 
@@ -94,7 +95,7 @@ TASKS: dict[str, tuple[Half, Half]] = {
     **{
         f"{kind}.{method}": (scoring(kind, method, 0), scoring(kind, method, 1))
         for kind in ("LogisticRegression", "GradientBoosting")
-        for method in SCORING
+        for method in SCORING + OF_POINTS.get(kind, ())
     },
 }
 

@@ -28,7 +28,8 @@ from bluetusk.paillier.masked import unmask
 from bluetusk.vertical.binning import common as _binning
 from bluetusk.vertical.boosting import sums as _boosting_sums
 from bluetusk.vertical.boosting.buckets import Buckets
-from bluetusk.vertical.logistic import products
+from bluetusk.vertical.logistic import products, ring
+from bluetusk.vertical.logistic.columns import Bins
 from bluetusk.vertical.party.config import Config, Data, Model
 from bluetusk.vertical.party.pipeline import confirm, run
 from bluetusk.vertical.party.rows import Rows
@@ -78,12 +79,7 @@ TABLE = {
     ("intersect", "committed", "guest"): ("", lambda s, f, b: [40 * 32]),
     ("intersect", "coins", "host"): ("", lambda s, f, b: [40]),
     ("intersect", "opened", "guest"): ("", lambda s, f, b: [40 * 32]),
-    (LR, "setup", "guest"): ("columns config rows seed", lambda s, f, b: KEY),
-    (LR, "setup", "host"): ("columns rows", lambda s, f, b: KEY),
-    ("woe-binning", "labels", "guest"): (
-        "min_events min_others min_rows noise_sigma reveal rows",
-        lambda s, f, b: KEY,
-    ),
+    ("woe-binning", "labels", "guest"): ("min_events min_others min_rows noise_sigma reveal rows", lambda s, f, b: KEY),
     ("woe-binning", "columns", "host"): (
         "columns min_events min_others monotonic",
         lambda s, f, b: [4 * s.d["host"]] * 2 + [s.names],
@@ -91,28 +87,33 @@ TABLE = {
     ("woe-binning", "encrypted", "guest"): ("", lambda s, f, b: [(s.slice(s.used),)]),
     ("woe-binning", "bins", "host"): ("", lambda s, f, b: [(ceil(s.bins, s.bin_slots),)]),
     ("woe-binning", "done", "guest"): ("", lambda s, f, b: []),
-    ("woe-binning", "weights", "guest"): ("", lambda s, f, b: [8 * s.bins, 8 * s.d["host"]]),
+    (LR, "setup", "guest"): ("columns config rows seed", lambda s, f, b: KEY),
+    (LR, "setup", "host"): ("bins columns curvature rows", lambda s, f, b: KEY),
+    (LR, "values", "guest"): ("", lambda s, f, b: [(s.entries,)]),
+    (LR, "residuals", "guest"): ("", lambda s, f, b: [(s.batch,) if s.entries else s.packed_residuals]),
+    (LR, "residuals", "host"): ("", lambda s, f, b: [s.packed_residuals]),
+    (LR, "gradients", "guest"): ("", lambda s, f, b: [(s.w("guest"),), (1,)]),
+    (LR, "gradients", "host"): ("", lambda s, f, b: [*s.host_gradients, (1,)]),
+    **{(LR, "sign", me): ("", lambda s, f, b: [1]) for me in PEERS},
     **{
-        key: value
+        (task, topic, me): value
+        for task in (LR, LR + ".predict")
         for me in PEERS
-        for key, value in {
-            (LR, "weights", me): ("", lambda s, f, b, me=me: [(s.w(PEERS[me]),)]),
-            (LR, "scores", me): ("", lambda s, f, b, me=me: [(ceil(s.batch, s.row_slots(me)),)]),
-            (LR, "residuals", me): ("", lambda s, f, b: [(ceil(s.batch, s.column_slots),)]),
-            (LR, "gradients", me): ("", lambda s, f, b, me=me: [(s.w(me),), (1,)]),
-            (LR, "sign", me): ("", lambda s, f, b: [1]),
-            (LR, "coefficients", me): ("", lambda s, f, b, me=me: [12 * s.w(PEERS[me])]),
+        for topic, value in {
+            "weights": ("", lambda s, f, b, me=me: s.weights(me)),
+            "scores": ("", lambda s, f, b, me=me: [(ceil(s.scored, s.row_slots(me)),)]),
         }.items()
     },
+    (LR, "points", "host"): ("", lambda s, f, b: [2 * s.held]),
     (LR, "bits", "guest"): ("", lambda s, f, b: [(64,)]),
     (LR, "places", "host"): ("", lambda s, f, b: [64 * CIPHER]),
-    (LR, "held back", "host"): ("", lambda s, f, b: [8 * s.held]),
     (LR, "powers", "guest"): ("", lambda s, f, b: [(s.batch,)] * 2),
     (LR, "cubes", "host"): ("", lambda s, f, b: [(ceil(s.batch, products.values_layout(2048, 96).count),)]),
     (LR, "to weigh", "host"): ("", lambda s, f, b: [(s.batch,)]),
     (LR, "weighed", "guest"): ("", lambda s, f, b: [(ceil(s.batch, products.values_layout(2048, 17).count),)]),
-    (LR + ".predict", "rows", "guest"): ("model rows", lambda s, f, b: []),
-    (LR + ".predict", "scores", "host"): ("", lambda s, f, b: [8 * s.test]),
+    (LR + ".predict", "rows", "guest"): ("exact model rows", lambda s, f, b: KEY),
+    (LR + ".predict", "key", "host"): ("", lambda s, f, b: KEY),
+    (LR + ".predict", "points", "host"): ("", lambda s, f, b: [2 * s.test]),
     (GB, "offer", "guest"): ("host rows settings", lambda s, f, b: KEY),
     (GB, "ready", "host"): ("rows", lambda s, f, b: []),
     (GB, "gradients", "guest"): ("rows", lambda s, f, b: [0, (s.train,)]),
@@ -137,6 +138,7 @@ OPENED = {
     ("woe-binning", "bins"),
     (GB, "candidates"),
     (LR, "scores"),
+    (LR + ".predict", "scores"),
     (LR, "gradients"),
     (LR, "cubes"),
     (LR, "weighed"),
@@ -175,9 +177,13 @@ class Sizes:
     d: dict[str, int]
     names: int
     bins: int
+    sizes: tuple = ()  # of the host's columns in the regression, if they are binned
+    epochs: int = 0  # that the regression took
     held: int = 0
     batch: int = 0
     part: int = 0
+    scored: int = 0
+    scoring: bool = False
 
     @property
     def test(self):
@@ -194,18 +200,42 @@ class Sizes:
     def w(self, me):
         return self.d[me] + (me == "guest")  # the intercept is the guest's
 
-    def at(self, step, batch_size):
+    def at(self, step, batch_size, task=LR):
         """Set what depends on the step: which of eight parts, which batch."""
         batches = ceil(self.used, batch_size)
         k = max(step - 1, 0) % batches
         self.part, self.batch = (step - 1) % 8, self.used * (k + 1) // batches - self.used * k // batches
+        self.scoring = task == LR + ".predict" or (task == LR and step > batches * self.epochs)
+        self.scored = self.batch if not self.scoring else self.held if task == LR else self.test
 
     @property
     def bin_slots(self):
         return 2046 // (31 + self.used.bit_length())
 
     def row_slots(self, me):
-        return products.rows_layout(2048, self.w(me)).count
+        return products.rows_layout(2048, self.w(me) + 1, 18 + 16 * self.scoring).count
+
+    @property
+    def entries(self):
+        return sum(self.sizes) + len(self.sizes)  # each column has one more for values that the binning has not seen
+
+    def weights(self, me):
+        count = self.entries if me == "guest" and self.entries else self.w(PEERS[me])
+        if not self.scoring or me == "host":
+            return [(count,)]
+        return [(count,), (self.entries or 1,)]  # for a factor that only the guest knows
+
+    @property
+    def packed_residuals(self):
+        return (ceil(self.batch, self.column_slots),)
+
+    @property
+    def host_gradients(self):
+        if not self.entries:
+            return [(self.w("host"),)]
+        bins = Bins(self.sizes)
+        sums, products_ = bins.sums_layout(2048, self.batch), bins.gradients_layout(2048)
+        return [(ceil(self.entries, sums.count),), (ceil(len(self.sizes), products_.count),)]
 
     @property
     def column_slots(self):
@@ -369,20 +399,39 @@ def whole(tmp_path_factory):
         {me: len(rows[me].names) for me in PEERS},
         names,
         sum(each.n_bins for each in host.binning.bins_),
+        tuple(each.n_bins for each in host.binning.bins_),
+        guest.models[LR].n_iter_,
         held=int(guest.held.sum()),
     )
     return Recording(messages, sizes, keys, private=rows, outcomes={"guest": guest, "host": host})
 
 
+def host_woe(recording):
+    """Return the host's weights of evidence, row by row, which only both together know."""
+    guest, host = (recording.outcomes[me] for me in PEERS)
+    codes = host.binning.codes(host.rows.matrix(host.order), columns=host.rows.names)
+    return np.column_stack([np.append(v, 0.0)[c] for v, c in zip(guest.binning.peer_values(), codes.T, strict=True)])
+
+
+def woe_of(recording, me):
+    outcome = recording.outcomes[me]
+    if me == "host":
+        return host_woe(recording)
+    return outcome.binning.transform(outcome.rows.matrix(outcome.order), columns=outcome.rows.names)
+
+
 def joint_scores(recording):
-    """Return the regression's scores of all rows in common, which no party ever has: from both halves."""
-    total = 0.0
-    for outcome in recording.outcomes.values():
-        half, names = outcome.models[LR], outcome.rows.names
-        woe = outcome.binning.transform(outcome.rows.matrix(outcome.order), columns=names)
-        total = total + woe[:, [names.index(name) for name in half.columns_]] @ half.coef_
-        total = total + half.intercept_
-    return recording.outcomes["guest"].models[LR].calibration_.probability(total)
+    """Return the regression's probabilities of all rows in common, which no party has: from both halves."""
+    guest, host = (recording.outcomes[me] for me in PEERS)
+    mine, theirs = guest.models[LR].half_, host.models[LR].half_
+    x = woe_of(recording, "guest")
+    x[:, [k for k, name in enumerate(guest.rows.names) if name in guest.left_out]] = 0.0
+    codes = mine.bins.columns(host.binning.codes(host.rows.matrix(host.order))) + mine.bins.first
+    rows = [mine.rows(x).astype(float), mine.worth[codes].astype(float)]
+    shares = (mine.own, theirs.theirs), (theirs.own, mine.theirs)
+    weights = [np.array(ring.centred(ring.words((a + b).tolist())), float) for a, b in shares]
+    total = sum(r @ w for r, w in zip(rows, weights, strict=True)) / 2.0**32
+    return guest.models[LR].calibration_.probability(total)
 
 
 # --- the checkers ----------------------------------------------------------------------------------------------------
@@ -399,7 +448,7 @@ def shape(recording):
         if sorted(m.fields) != names.split():
             wrong.append(f"{said} has the fields {sorted(m.fields)}")
             continue
-        s.at(m.step, MODEL.batch_size)
+        s.at(m.step, MODEL.batch_size, m.task)
         f = {**m.fields, "parts": m.parts}
         due = lengths(s, f, {key[1:]: value for key, value in before.items() if key[0] == m.task})
         if len(due) != len(m.parts):
@@ -455,7 +504,7 @@ def needles(recording):
             for v in values.tolist():
                 yield "feature", f"{v:.2f}".encode()[:8]
         table = outcome.rows.matrix(outcome.order)
-        woe = outcome.binning.transform(table, columns=rows.names)
+        woe = woe_of(recording, me)
         for column in woe.T:
             for piece in encoded(column, 12, ("<f8", ">f8", "<f4", ">f4")):
                 yield "woe", piece
@@ -539,7 +588,7 @@ def opened(recording):
     wrong, masked, s = [], {me: [] for me in PEERS}, recording.sizes
     places = []  # of the level whose sums are sent
     for m in recording.messages:
-        s.at(m.step, MODEL.batch_size)
+        s.at(m.step, MODEL.batch_size, m.task)
         places = m.fields["active"] if m.topic == "level" else places
         for part, key in itertools.product(m.parts, recording.keys[PEERS[m.me]]):
             try:
@@ -548,7 +597,7 @@ def opened(recording):
                 continue
             if (m.task, m.topic) not in OPENED:
                 wrong.append(f"{m.task} {m.topic}: the receiver can open it")
-            elif m.task == LR:
+            elif m.task.startswith(LR):
                 masked[PEERS[m.me]] += [(v, int(key.public_key.n)) for v in unmask(key, part, len(c))]
             elif m.topic == "bins" and key.decrypt_integers(c).tolist() != documented_bins(recording):
                 wrong.append("bins: more than rows and events of each bin")
@@ -674,7 +723,7 @@ def plain_leaks(recording):
     train, column = ~host.test, recording.private["host"].values[1]
     y = guest.labels[train]
     outside = sorted(set(recording.private["guest"].ids) - set(recording.private["host"].ids))[0]
-    woe = host.binning.transform(host.rows.matrix(host.order), columns=host.rows.names)
+    woe = host_woe(recording)
     score = joint_scores(recording)[train]
     return {
         "a feature": column[20:22].astype("<f8").tobytes(),
@@ -718,22 +767,22 @@ def test_planted_messages_are_found(whole):
 
 
 def resealed(recording, key, values):
-    """Return a recording in which the host's first gradients are other numbers than they were."""
-    at = recording.first(LR, "gradients", "host")
+    """Return a recording in which the guest's first gradients are other numbers than they were."""
+    at = recording.first(LR, "gradients", "guest")
     m = recording.messages[at]
     n, plain = int(key.public_key.n), np.empty(len(values), dtype=object)
     plain[:] = [v - n if v > n // 2 else v for v in values]
     sent = encrypt_integers(key, plain, bt.FixedPoint.integers(1), frac=0, bound=n // 2).to_bytes(n // 2)
-    return recording.with_message(at, m.changed(parts=[sent]))
+    return recording.with_message(at, m.changed(parts=[sent, *m.parts[1:]]))
 
 
 def test_planted_ciphertexts_are_found(whole):
     recording = whole
-    at = recording.first(LR, "gradients", "host")
+    at = recording.first(LR, "gradients", "guest")
     m, s = recording.messages[at], recording.sizes
-    s.at(m.step, MODEL.batch_size)
-    (key,) = [k for k in recording.keys["guest"] if _opens(k, m.parts[0])]
-    values = unmask(key, m.parts[0], s.w("host"))
+    s.at(m.step, MODEL.batch_size, m.task)
+    (key,) = [k for k in recording.keys["host"] if _opens(k, m.parts[0])]
+    values = unmask(key, m.parts[0], s.w("guest"))
     assert opened(resealed(recording, key, values))[0] == []
     assert "without a mask" in opened(resealed(recording, key, [1 << 50, *values[1:]]))[0][0]
     assert "under one mask" in opened(resealed(recording, key, [values[1] + 12345, *values[1:]]))[0][0]
@@ -761,7 +810,7 @@ def trained(patch, host_rows, n=128):
     host = bt.vertical.LogisticRegression("host", key_size=2048)
     sides = (lambda link: guest.fit(x, y.astype(int), link=link), lambda link: host.fit(host_rows, link=link))
     messages, keys, _ = recorded(Both(), patch, *sides)
-    sizes = Sizes({}, n, n, {"guest": 1, "host": host_rows.shape[1]}, 0, 0)
+    sizes = Sizes({}, n, n, {"guest": 1, "host": host_rows.shape[1]}, 0, 0, epochs=1)
     return Recording(messages, sizes, keys)
 
 

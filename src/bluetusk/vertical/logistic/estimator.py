@@ -25,7 +25,7 @@ from ..saving import load_frame, save_frame
 from ..tables.columns import as_labels
 from ..tables.matrix import matching_table, real_table
 from .calibration import Calibration, calibrated
-from .half import Half, Points
+from .half import POINTS, Half, Points
 from .job import (
     CLASS_BITS,
     EXACT,
@@ -58,6 +58,7 @@ _FIELDS = (
     "sigmoid",
 )
 _PARTS = 5
+_ENDS = 16  # points
 
 
 class LogisticRegression(Estimator):
@@ -124,7 +125,8 @@ class LogisticRegression(Estimator):
         With it: this party's part of the intercept, the effect of centring its columns, and at the guest also the
         trained intercept.
     points_per_unit_ : float
-        At the guest: points of a unit of the score; 20 points double the odds near the average customer.
+        At the guest: points of a unit of the score; 20 points double the odds near the average customer (fewer where
+        events are rarer than some 3 %).
     columns_ : list of str
         Names of this party's columns.
     n_iter_ : int
@@ -285,8 +287,8 @@ class LogisticRegression(Estimator):
         -----
         DataWarning
             At the guest: if fewer than 20 rows have one of the labels, a column of the guest separates the labels, the
-            training ended while the loss still fell, or the joint model on the rows held back is worse than chance, not
-            distinguishable from chance, or worse than the guest's columns alone.
+            training ended while the loss still fell, points of rows held back reach the ends, or the joint model on
+            these rows is worse than chance, not distinguishable from chance, or worse than the guest's columns alone.
 
         Examples
         --------
@@ -348,6 +350,7 @@ class LogisticRegression(Estimator):
         if job.scores is not None:
             held = labels[job.held]
             self.calibration_ = calibrated(job.scores, held, float(labels.mean()), SLOPES[config.sigmoid])
+            found += [] if "scores" in reveal or job.points is None else _at_the_ends(job.points.points(job.scores))
             found += useless(held, job.scores, _alone(np.asarray(table, np.float64), labels, job))
         self.findings_ = findings + found
         tell(found)
@@ -517,7 +520,8 @@ class LogisticRegression(Estimator):
         Returns
         -------
         ndarray of int64, shape (n,), or None
-            0 to 1023; None at the host. The average customer has 256, and 20 more double the odds of the event near it.
+            0 to 1023; None at the host. The average customer has 256, and 20 more double the odds of the event near it
+            (fewer where events are rarer than some 3 %). What exceeds an end comes in at the other one.
 
         Raises
         ------
@@ -804,6 +808,17 @@ def _alone(table: NDArray[np.float64], labels: NDArray[np.int64], job: LogisticJ
     weights = np.linalg.lstsq(np.column_stack([rows, np.ones(len(rows))]), labels[job.used] - 0.5, rcond=None)[0]
     result: NDArray[np.float64] = job.whitening.rows(table[job.held]) @ weights[:-1]
     return result
+
+
+def _at_the_ends(points: NDArray[np.int64]) -> list[str]:
+    """Return a finding about points near 0 or 1023, where scores meet that are farthest apart."""
+    near = int(((points < _ENDS) | (points >= (1 << POINTS) - _ENDS)).sum())
+    if not near:
+        return []
+    return [
+        f"{near} of {len(points)} rows held back have points near 0 or 1023: what exceeds an end comes in at the other "
+        'one, so their order may be wrong; let both policies grant exact scores, reveal=("scores",)'
+    ]
 
 
 def _valued(binning: WoEBinning) -> HostBins:

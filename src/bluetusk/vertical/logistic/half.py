@@ -35,6 +35,7 @@ _MOST = (1 << products.ENTRY_BITS) - 1
 _FACTOR_DIGITS = 6
 _TO_DOUBLE = 20.0
 _AVERAGE = 256
+_MOST_UNIT = 128.0  # so that probabilities from 0.25 below the average to 0.75 above it do not meet modulo 2^10
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,14 @@ class Points:
     def of(cls, rate: float, slope: float, *, intercept: bool) -> Points:
         """Return the scale with which 20 points double the odds near the average customer, who has 256 of 1024.
 
+        Fewer where events are rarer than some 3 %, or others are: at most 128 points a unit of the score.
+
         For a linear probability p = 1/2 + slope z the log odds have the derivative ``slope / (p (1 - p))``. `rate` is
         the share of events, by their weights.
         """
         rate = min(max(rate, 1e-3), 1.0 - 1e-3)
-        unit = _TO_DOUBLE / np.log(2.0) * slope / (rate * (1.0 - rate))
-        factor = int(min(max(round(unit * (1 << _FACTOR_DIGITS)), 1), (1 << 16) - 1))
+        unit = min(_TO_DOUBLE / np.log(2.0) * slope / (rate * (1.0 - rate)), _MOST_UNIT)
+        factor = round(unit * (1 << _FACTOR_DIGITS))
         centre = (rate - 0.5) / slope if intercept else 0.0
         return cls(factor, _AVERAGE - factor / (1 << _FACTOR_DIGITS) * centre)
 
@@ -86,7 +89,9 @@ class Points:
 
 
 def point_share(product: Ring, guest: bool, offset: float) -> Ints:
-    """Return this party's share, modulo 2^10, of the points; they are rounded on shares, so off by one at most.
+    """Return this party's share, modulo 2^10, of the points.
+
+    Rounded on shares: up or down at random, and right in the mean.
 
     Parameters
     ----------
@@ -99,7 +104,7 @@ def point_share(product: Ring, guest: bool, offset: float) -> Ints:
     """
     digits = ROW_BITS + COEF_BITS + _FACTOR_DIGITS
     if guest:
-        product = ring.words((product + round((offset + 0.5) * (1 << digits))).tolist())
+        product = ring.words((product + round(offset * (1 << digits))).tolist())
     cut = ring.truncate(product, digits, guest)
     return np.array([v & ((1 << POINTS) - 1) for v in cut.tolist()], np.int64)
 

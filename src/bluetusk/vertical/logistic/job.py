@@ -501,7 +501,7 @@ class LogisticJob:
         bound = self.curvature / (_BINNED[1] if self.batches == 1 else _BINNED[2])
         for values, counts in zip(self.bins.values, self.bins.counts, strict=True):
             moved, mean, unit = standardised(values, counts, bound, _LARGEST_ROW)
-            entries.append(np.append(moved, np.clip(-mean * unit, -_LARGEST_ROW, _LARGEST_ROW)))
+            entries.append(np.append(moved, 0.0))  # a value not seen counts as the mean: the bound holds for it, too
             means.append(mean)
             units.append(unit)
         worth = np.rint(np.concatenate(entries) * (1 << ROW_BITS)).astype(np.int64)

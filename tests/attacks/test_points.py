@@ -1,0 +1,291 @@
+"""A guest who knows what each bin of the host is worth reads from scores in which bins a customer is.
+
+An honest guest looks for the bins that fit a score best; exact scores of few columns have one answer. A guest that
+does not follow the protocol sends another table, in which each column has its own digits of the score. And a row that
+is scored again and again shows more and more digits of its score, because points are rounded at random.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import bluetusk as bt
+from bluetusk.paillier.masked import fresh
+from bluetusk.vertical import LogisticRegression, local_links
+from bluetusk.vertical.logistic import products, ring
+from bluetusk.vertical.logistic.columns import Bins, PlainColumns
+from bluetusk.vertical.logistic.half import Half, Points
+from bluetusk.vertical.logistic.score import scored, shared
+
+from ..vertical.conftest import Both
+
+COLUMNS, BINS, ROWS = 5, 4, 150
+NEVER = 1e-6  # how often a test of chance may fail
+
+
+class Given:
+    """One party's half of a binning whose bins are given; the host's table holds codes."""
+
+    def __init__(self, counts, values=None):
+        self.columns_ = [f"h{j}" for j in range(len(counts))]
+        self.bins_ = [
+            SimpleNamespace(name=n, rows=c, n_bins=len(c)) for n, c in zip(self.columns_, counts, strict=True)
+        ]
+        self.hosts_, self.counts, self.values = [None], counts, values
+
+    def codes(self, X, columns=None):
+        return np.asarray(X, np.int64)
+
+    def peer_counts(self):
+        return self.counts
+
+    def peer_values(self):
+        return self.values
+
+
+@pytest.fixture(scope="module")
+def case():
+    """Both halves of a model, trained with points and with exact scores, and new customers in the host's bins."""
+    return made()
+
+
+def made():
+    rng = np.random.default_rng(0)
+    weights = np.array([0.4, 0.3, 0.2, 0.1])
+    codes = rng.choice(BINS, (ROWS + 200, COLUMNS), p=weights)
+    values = [np.sort(rng.normal(size=BINS)) for _ in range(COLUMNS)]
+    x = rng.normal(size=(len(codes), 1))
+    risk = sum(v[c] for v, c in zip(values, codes.T, strict=True)) + x[:, 0]
+    y = (risk + rng.normal(size=len(codes)) > np.median(risk)).astype(int)
+    counts = [np.bincount(c[ROWS:], minlength=BINS) for c in codes.T]
+    found = {}
+    for reveal in ((), ("scores",)):
+        more = {"key_size": 2048, "reveal": reveal}
+        guest = LogisticRegression("guest", epochs=3, calibrate=False, tol=0.0, random_state=bytes(32), **more)
+        host, links = LogisticRegression("host", **more), local_links(seconds=60)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", bt.DataWarning)
+            Both()(
+                functools.partial(guest.fit, x[ROWS:], y[ROWS:], link=links[0], binning=Given(counts, values)),
+                functools.partial(host.fit, codes[ROWS:], link=links[1], binning=Given(counts)),
+            )
+        found[reveal] = guest, host
+    return SimpleNamespace(x=x[:ROWS], codes=codes[:ROWS], shares=[c / c.sum() for c in counts], models=found)
+
+
+def asked(case, reveal=(), rows=slice(None), ids=None):
+    """The guest's scores of rows: in points, or exact."""
+    guest, host = case.models[reveal]
+    links = local_links(seconds=60)
+
+    def theirs():
+        try:
+            return host.decision_function(case.codes[rows], link=links[1], ids=ids)
+        except bt.PolicyRefused:
+            return None
+
+    return Both()(lambda: guest.decision_function(case.x[rows], link=links[0]), theirs)[0]
+
+
+def candidates(case, reveal):
+    """All bins that a customer may be in: its prior, and what the host's columns then add to the score.
+
+    The attacker is given even the weights, which stay shared.
+    """
+    guest, host = (model.half_ for model in case.models[reveal])
+    words = [
+        ring.centred(ring.words((a + b).tolist())) for a, b in ((guest.own, host.theirs), (host.own, guest.theirs))
+    ]
+    own = guest.rows(case.x).astype(float) @ np.array(words[0], float) / 2.0**32
+    worth = guest.worth.reshape(COLUMNS, BINS + 1)[:, :BINS] * np.array(words[1], float)[:, None] / 2.0**32
+    bins = np.array(list(itertools.product(range(BINS), repeat=COLUMNS)))
+    prior = np.prod([share[b] for share, b in zip(case.shares, bins.T, strict=True)], axis=0)
+    return own, bins, prior, sum(w[b] for w, b in zip(worth, bins.T, strict=True))
+
+
+def told(case, scores, reveal, likelihood):
+    """Return the share of bins that the attacker names right: of each column the likeliest, given the score."""
+    own, bins, prior, added = candidates(case, reveal)
+    right = 0
+    for score, mine, codes in zip(scores, own, case.codes, strict=True):
+        p = prior * likelihood(score - mine - added) + 1e-12 * prior
+        best = [np.argmax(np.bincount(b, p, BINS)) for b in bins.T]
+        right += (np.array(best) == codes).sum()
+    return right / case.codes.size
+
+
+def by_points(unit):
+    return lambda away: np.maximum(0.0, 1.0 - np.abs(away) * unit)
+
+
+def guessed(case):
+    return np.mean([(codes == share.argmax()).mean() for codes, share in zip(case.codes.T, case.shares, strict=True)])
+
+
+def bound(case):
+    return (np.log(1 / NEVER) / (2 * case.codes.size)) ** 0.5
+
+
+def in_the_clear(case):
+    """What a guest tells from points that are rounded in the clear."""
+    own, bins, _, added = candidates(case, ())
+    unit = case.models[()][0].points_per_unit_
+    at = (case.codes * BINS ** np.arange(COLUMNS)[::-1]).sum(axis=1)
+    assert (bins[at] == case.codes).all()
+    rounded = np.rint((own + added[at]) * unit) / unit
+    return told(case, rounded, (), lambda away: np.abs(away) * unit <= 0.5)
+
+
+def test_exact_scores_tell_every_bin(case):
+    """The attack wins where both policies grant exact scores."""
+    near = 2.0**-16
+    right = told(case, asked(case, ("scores",)), ("scores",), lambda away: np.exp(-((away / near) ** 2)))
+    assert right > 0.97  # some two of the 1024 ways give the same score
+
+
+def test_points_tell_no_more_than_points_in_the_clear(case):
+    unit = case.models[()][0].points_per_unit_
+    right = told(case, asked(case), (), by_points(unit))
+    assert right <= in_the_clear(case) + bound(case)
+    assert right < 0.8  # with the weights in hand; what points say of five columns is in the documents
+
+
+# --- a table of the guest's choice ---
+
+WIDE, EIGHT = 18, 8
+
+
+class Cheat:
+    """A guest's half that adds nothing itself, and sends a table in which column c has three bits of the score."""
+
+    guest = True
+
+    def __init__(self, half, low):
+        self.half, self.low, self.own, self.theirs = half, low, half.own, half.theirs
+
+    def columns(self, table, pub):
+        return PlainColumns(np.zeros((len(table), len(self.own)), np.int64), pub, guest=True)
+
+    def peer(self, priv):
+        inner, low = self.half.peer(priv), self.low
+
+        def weights(share, factor):
+            digits = [b % EIGHT << (low + 3 * c) for c in range(WIDE) for b in range(EIGHT + 1)]
+            nothing = fresh(priv, [0] * len(digits), products.ENTRY_BITS + 16)
+            return [products.encrypted(priv, ring.words(digits)), nothing]
+
+        inner.weights = weights
+        return inner
+
+
+def cheated(keypair, keypair2, exact):
+    """Return, of each column, how often the guest reads the bin right from what is opened."""
+    rng = np.random.default_rng(3)
+    codes = rng.integers(0, EIGHT, (60, WIDE))
+    bins, one = Bins((EIGHT,) * WIDE), ring.words([5])
+    worth = rng.integers(-1000, 1000, bins.entries)
+    shares = ring.words(rng.integers(0, 1 << 60, WIDE).tolist())
+    guest = Half("guest", one, shares, None, 1.0, True, bins, worth)
+    host = Half("host", shares, one, None, 1.0, False, bins)
+    low = 12 if exact else 38  # the digits that are cut off before a score is opened
+    links = local_links(seconds=60)
+
+    def half(k, mine, table, points):
+        keys = keypair[1], keypair2[1]
+        share = scored(links[k], keys[k], keys[1 - k].public_key, mine, table, points, exact=exact)
+        return shared(links[k], share, k == 0, exact=exact)
+
+    opened, _ = Both()(
+        lambda: half(0, Cheat(guest, low), np.zeros((60, 1)), Points(1, 0.0)),
+        lambda: half(1, host, codes, None),
+    )
+    return [((opened >> 3 * c) % EIGHT == codes[:, c]).mean() for c in range(WIDE)]
+
+
+def test_a_table_of_digits_shows_all_bins_in_exact_scores(keypair, keypair2):
+    """The attack wins on the planted weakness: one word of 64 bits holds all 18 bins."""
+    assert cheated(keypair, keypair2, True) == [1.0] * WIDE
+
+
+def test_a_table_of_digits_shows_ten_bits_of_points(keypair, keypair2):
+    right = cheated(keypair, keypair2, False)
+    assert right[:3] == [1.0] * 3  # nine bits: what points bound, whatever is sent
+    assert right[3] < 1 / 4 + 5 * (3 / 16 / 60) ** 0.5  # the tenth bit halves the fourth column twice at most
+    assert max(right[4:]) < 1 / 8 + 5 * (7 / 64 / 60) ** 0.5
+    whole = 60 * (WIDE - 4)
+    assert abs(np.mean(right[4:]) - 1 / 8) < 5 * (7 / 64 / whole) ** 0.5
+
+
+# --- the same row again ---
+
+AGAIN = 96
+
+
+def repeated(case, ids):
+    """Ask for a row so many times, under other ids; return the mean of its scores, or None if it was refused."""
+    guest, host = case.models[()]
+    links, row = local_links(seconds=60), np.zeros(AGAIN, int)
+    known = host.book_
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            if ids is None:
+                patch.setattr(host, "book_", type(known)(host.model_))  # the planted weakness: nothing is kept
+            found = []
+            for part in np.array_split(row, 2):
+                these = None if ids is None else [ids] * len(part)
+                links = local_links(seconds=60)
+                ours, _ = Both()(
+                    lambda part=part, links=links: guest.decision_function(case.x[part], link=links[0]),
+                    lambda part=part, links=links, these=these: host.decision_function(
+                        case.codes[part], link=links[1], ids=these
+                    ),
+                )
+                found += ours.tolist()
+    except (ValueError, bt.BluetuskError):
+        return None
+    return np.mean(found)
+
+
+def test_rounding_averages_out_where_a_row_is_scored_again(case):
+    """The attack wins on the planted weakness, a host without a book: the mean is nearer than a point can be."""
+    own, _, _, added = candidates(case, ())
+    unit = case.models[()][0].points_per_unit_
+    at = (case.codes[0] * BINS ** np.arange(COLUMNS)[::-1]).sum()
+    away = abs(repeated(case, None) - own[0] - added[at]) * unit
+    assert away < 4 * 0.5 / AGAIN**0.5
+
+
+def test_a_host_with_a_book_scores_a_row_once(case):
+    assert repeated(case, "M1") is None
+    guest, host = case.models[()]
+    ids = [f"N{k}" for k in range(10)]
+    rows = slice(0, 10)
+    assert asked(case, rows=rows, ids=ids) is not None
+    links = local_links(seconds=60)
+    with pytest.raises(bt.PolicyRefused, match="10 of 10 ids"):
+        Both()(
+            lambda: _quiet(lambda: guest.decision_function(case.x[rows], link=links[0])),
+            lambda: host.decision_function(case.codes[rows], link=links[1], ids=ids),
+        )
+
+
+def _quiet(call):
+    try:
+        return call()
+    except bt.BluetuskError:
+        return None
+
+
+def table():
+    """Rows of the table of attacks: attack, who, accuracy, chance, bound, accuracy on the planted weakness."""
+    case = made()
+    near = 2.0**-16
+    exact = told(case, asked(case, ("scores",)), ("scores",), lambda away: np.exp(-((away / near) ** 2)))
+    points = told(case, asked(case), (), by_points(case.models[()][0].points_per_unit_))
+    return [("bins from scores, 5 columns, weights known", "guest", points, guessed(case), bound(case), exact)]
