@@ -56,8 +56,10 @@ _MEANING = {
     Kind.METER: "counts of rows, values and bytes by party and task",
     Kind.AUDIT: "the start of an encryptor's audit records",
     Kind.AUDIT_BATCH: "an encryptor's audit records, encrypted under a passphrase",
+    Kind.AUDIT_BOOK: "the start of a guest's audit book",
+    Kind.AUDIT_PAGE: "a page of a guest's audit book, encrypted under a passphrase",
 }
-_FILES = (Kind.EVIDENCE_RECORD, Kind.POLICY_USE, Kind.AUDIT)
+_FILES = (Kind.EVIDENCE_RECORD, Kind.POLICY_USE, Kind.AUDIT, Kind.AUDIT_BOOK)
 
 
 def describe(path: str | os.PathLike[str]) -> list[tuple[str, str | int]]:

@@ -130,6 +130,8 @@ class Kind(IntEnum):
     METER = 76
     AUDIT = 77
     AUDIT_BATCH = 78
+    AUDIT_BOOK = 84
+    AUDIT_PAGE = 85
 
 
 @dataclass(frozen=True)

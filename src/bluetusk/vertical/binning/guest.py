@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from ..._numeric import Ints
 from ...errors import FrameError, ProtocolAbort
+from ...evidence.book import note_sent, seed_for
 from ...paillier import array as arrays
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...paillier.keys import PrivateKey
@@ -156,9 +157,13 @@ class GuestJob:
     def _encrypt(self, links: Sequence[Link], i: int) -> None:
         assert self._priv is not None
         layout = Layout(len(self._labels))
-        part = self._labels[part_of(layout.rows, i)]
-        c = arrays.encrypt_integers(self._priv, 1 + (part << layout.w), label_plan(), frac=0, bound=layout.bound)
+        cut = part_of(layout.rows, i)
+        part = self._labels[cut]
+        ints = 1 + (part << layout.w)
+        seed = seed_for(self._priv.public_key, self.name, "labels", ints)
+        c = arrays.encrypt_integers(self._priv, ints, label_plan(), frac=0, bound=layout.bound, seed=seed)
         data = c.to_bytes(layout.bound)
+        note_sent(self.name, "sent", i, data, rows=layout.rows, first=cut.start, step=1 + i)
         for link in links:
             link.send("encrypted", parts=[data])
             link.count("values_encrypted", len(part))

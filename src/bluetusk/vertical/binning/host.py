@@ -15,7 +15,7 @@ from ...paillier.slots import mask
 from ...tasks import BINNING
 from ...wire.frame import field
 from ..protocol.job import PARTS, part_of
-from ..protocol.keys import peer_key
+from ..protocol.keys import KEY_PARTS, peer_key
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.state import inputs_of, pack_state, unpack_state
 from ..tables.columns import Table

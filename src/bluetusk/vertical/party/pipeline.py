@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ...errors import ProtocolAbort
 from ...evidence import Head, Log, Meter, Recorder, fingerprint
+from ...evidence.book import auditing
 from ...storage import files
 from ...tasks import (
     AGREE,
@@ -258,6 +259,10 @@ def run(
         link.abort("the guest cannot train on these rows")
         raise ProtocolAbort(f"the {train.sum()} rows for training have only one label: give more rows")
     names = rows.names
+
+    if (book := auditing()) is not None:  # an auditor finds the label of a row by its id
+        for task, chosen in ((BINNING, fitted), (BOOSTING, train)):
+            book.note(task.name, "rows", facts={"ids": rows.ids[order][chosen].tolist()})
 
     binning = WoEBinning(
         config.role,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...evidence import Guard, Log, Meter, Recorder, fingerprint, read_public_key
+from ...evidence import AuditBook, Guard, Log, Meter, Recorder, fingerprint, read_public_key
 from ...evidence import Identity as Signer
 from ...storage import files
 from ...tasks import BOOSTING, LOGISTIC
@@ -34,6 +35,7 @@ from .splits import Splits
 __all__ = ["run_party"]
 
 PASSPHRASE = "BLUETUSK_PASSPHRASE"  # the name of an environment variable  # noqa: S105
+AUDIT_PASSPHRASE = "BLUETUSK_AUDIT_PASSPHRASE"  # another one: an auditor gets it  # noqa: S105
 
 
 def run_party(
@@ -91,6 +93,7 @@ def _run_held(
     recorder = peer_key = None
     if config.evidence is not None:
         recorder, peer_key = recorder_of(config, identity)
+    book = _book_of(config)
     way = {"listen": config.listen} if config.listen is not None else {"connect": config.connect}
     with Party(
         config.role,
@@ -105,16 +108,17 @@ def _run_held(
             listening(party.address)
 
         def program(link: Link, keeper: Keeper) -> dict[str, Any]:
-            outcome = run(
-                config,
-                rows,
-                link,
-                keeper,
-                progress=progress,
-                recorder=recorder,
-                peer_key=peer_key,
-                splits=splits,
-            )
+            with contextlib.nullcontext() if book is None else book:
+                outcome = run(
+                    config,
+                    rows,
+                    link,
+                    keeper,
+                    progress=progress,
+                    recorder=recorder,
+                    peer_key=peer_key,
+                    splits=splits,
+                )
             with written(Path(config.output), link, config.job) as folder:
                 alone = _alone(outcome) if unevaluated(outcome) is None and outcome.labels is not None else None
                 result = _result(config, outcome, alone)
@@ -130,6 +134,8 @@ def _run_held(
             return result
 
         result = party.run(program)
+    if book is not None:
+        book.close()
     if recorder is not None:
         recorder.log.close()
         if recorder.guard is not None:
@@ -141,6 +147,19 @@ def _pair(config: Config, identity: Identity) -> bytes:
     """Return a name of the two parties from the keys of their certificates, the guest's first: the same at both."""
     both = [fingerprint(pem) for pem in (identity.certificate, identity.peer_certificate)]
     return " ".join(both if config.role == "guest" else both[::-1]).encode()
+
+
+def _book_of(config: Config) -> AuditBook | None:
+    """Open the guest's audit book, if the configuration names one."""
+    if config.evidence is None or config.evidence.audit is None:
+        return None
+    passphrase = os.environ.get(AUDIT_PASSPHRASE) or None
+    if passphrase is None:
+        raise ValueError(
+            f"evidence.audit seals {config.evidence.audit}: set the environment variable {AUDIT_PASSPHRASE} to a "
+            f"passphrase for it, another than {PASSPHRASE}, because an auditor gets it"
+        )
+    return AuditBook(config.evidence.audit, passphrase, job=config.job)
 
 
 def _proved(config: Config, recorder: Recorder, peer_key: bytes) -> dict[str, Any]:
