@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import socket
 import threading
 import warnings
@@ -14,6 +15,7 @@ import pytest
 
 from bluetusk import cli
 from bluetusk.evidence import AuditBook, Identity
+from bluetusk.storage import sealed
 from bluetusk.vertical.party import make_certificate
 from bluetusk.vertical.party import run as runs
 from bluetusk.vertical.party.config import Config
@@ -39,6 +41,16 @@ def write(path: Path, table: dict[str, Any]) -> None:
         writer = csv.writer(file)
         writer.writerow(table)
         writer.writerows(zip(*table.values(), strict=True))
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instead of scrypt, a hash of all it depends on."""
+
+    def derive(secret: bytes, header: dict[str, object]) -> bytes:
+        return hashlib.sha256(repr((secret, header["salt"], header["log2_n"], header["p"])).encode()).digest()
+
+    monkeypatch.setattr(sealed, "_derive", derive)
 
 
 @pytest.fixture
