@@ -19,6 +19,7 @@ import bluetusk as bt
 from bluetusk import cli
 from bluetusk.errors import FrameError, InvalidKey, ProtocolAbort
 from bluetusk.evidence import AuditBook, Identity, Log, Meter, Recorder, verify
+from bluetusk.evidence.book import rows_digest
 from bluetusk.paillier import _bounds
 from bluetusk.storage import sealed
 from bluetusk.vertical import GradientBoosting, Link, WoEBinning, local_links
@@ -276,9 +277,77 @@ def test_a_row_in_another_leaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     replaced(monkeypatch, boosting_guest.GuestJob, "_leaves", lie)
     play(tmp_path, BOOST)
     assert moved
-    found = audited(tmp_path)[0]
+    found = audited(tmp_path, logs=[tmp_path / "host.log"])[0]
     assert (found.array, found.number) == ("tree", 0)
-    assert "are not where the host put them" in found.reason
+    assert "that is not in the tree" in found.reason
+    assert audited(tmp_path)[0].reason.startswith(str(tmp_path / "guest.log"))
+
+
+def test_a_host_split_that_the_guest_calls_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below its own splits the rows are its word; so the host's answers must all be in the trees."""
+
+    def lie(real: Any) -> Any:
+        def leaves(self: Any, tree: Any) -> None:
+            assert (tree.half.party[0] == 1).any()
+            tree.half.party[0] = np.where(tree.half.party[0] == 1, 0, tree.half.party[0])
+            tree.where[:] = np.where(np.arange(ROWS) % 2 == 0, 1, 2)
+            real(self, tree)
+
+        return leaves
+
+    replaced(monkeypatch, boosting_guest.GuestJob, "_leaves", lie)
+    play(tmp_path, BOOST)
+    found = audited(tmp_path, logs=[tmp_path / "host.log"])[0]
+    assert (found.array, found.number) == ("tree", 0)
+    assert "keeps a host's answer that is not in the tree" in found.reason
+
+
+def test_labels_permuted_with_their_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guest that exchanges labels of two parts, and says in its book that it sent them in the other order."""
+    order = np.r_[20:40, 0:20, 40:ROWS]
+
+    def lie(real: Any) -> Any:
+        def made(self: Any, labels: Any, *others: Any, **more: Any) -> None:
+            real(self, labels[order], *others, **more)
+
+        return made
+
+    def note(real: Any) -> Any:
+        def noted(self: Any, task: str, name: str, number: int = 0, *, facts: Any = None, arrays: Any = None) -> None:
+            if name == "sent" and number < 2:
+                facts = facts | {"first": 20 - facts["first"]}
+            real(self, task, name, number, facts=facts, arrays=arrays)
+
+        return noted
+
+    replaced(monkeypatch, binning_guest.GuestJob, "__init__", lie)
+    replaced(monkeypatch, AuditBook, "note", note)
+    play(tmp_path, BINS)
+    first, second = audited(tmp_path)
+    assert (first.array, first.number, first.reason) == ("sent", 0, "the page is of other rows than 0 to 19")
+    assert second.number == 1
+
+
+def test_ids_exchanged(honest: Path, tmp_path: Path, pub: Any) -> None:
+    """A guest that exchanges the ids of two rows instead of their labels: both logs keep the order."""
+    key, ids = bytes(32), [f"M{k}" for k in range(4)]
+    log = Log.create(tmp_path / "log", Identity.generate(), owner="host")
+    recorder = Recorder(log=log, meter=Meter(), job="j", me="host", peers={"guest": "5a" * 32})
+    for _ in range(2):
+        recorder.rows({BINS: rows_digest(key, ids)})
+    assert [record.what for record in log.records] == ["opened", "rows"]
+    log.close()
+    for name, given in (("true", ids), ("false", [*ids[:2], ids[3], ids[2]])):
+        book = AuditBook(tmp_path / name, "p", job="j")
+        book.note(BINS, "rows", facts={"ids": given, "key": key.hex()})
+        book.close()
+    assert audit(tmp_path / "true", "p", logs=[tmp_path / "log"]).ok
+    (found,) = audit(tmp_path / "false", "p", logs=[tmp_path / "log"]).findings
+    assert "keeps other ids for the rows, or another order" in found.reason
+    book = AuditBook(tmp_path / "word", "p", job="j")
+    book.note(BINS, "rows", facts={"ids": ids})
+    book.close()
+    assert any("the guest's word" in note for note in audit(tmp_path / "word", "p", logs=[tmp_path / "log"]).notes)
 
 
 def test_a_leaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from bluetusk.vertical.party.config import Config
 pytest.importorskip("grpc", reason="parties talk over grpcio, which is not installed")
 pytest.importorskip("private_set_intersection", reason="alignment needs openmined-psi, which is not installed")
 
-ROWS = 150
+ROWS = 400
 MODEL = """[model]
 key_size = 2048
 min_intersection = 100
@@ -59,7 +59,7 @@ def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("BLUETUSK_AUDIT_PASSPHRASE", "battery staple")
     rng = np.random.default_rng(1)
     x = rng.normal(size=(ROWS, 4))
-    y = (x[:, 0] + x[:, 2] + rng.normal(size=ROWS) > 0.5).astype(int)
+    y = (x[:, 0] + x[:, 2] + rng.normal(size=ROWS) > 0).astype(int)
     for role in ("guest", "host"):
         make_certificate(role, tmp_path)
         signer = Identity.generate()

@@ -6,6 +6,7 @@ Both parties' recorders see the same frames, so both logs get the same digests, 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import io
 import math
 from collections.abc import Iterable
@@ -16,10 +17,22 @@ from ..errors import FrameError
 from ..tasks import BINNING, BOOSTING
 from ..wire import frame
 
-__all__ = ["WHAT", "Commitment", "array_digest", "commitment_of", "commitments", "leaves_in", "leaves_of"]
+__all__ = [
+    "ROWS",
+    "WHAT",
+    "Commitment",
+    "array_digest",
+    "commitment_of",
+    "commitments",
+    "leaves_in",
+    "leaves_of",
+    "rows_digest",
+]
 
 WHAT = "committed"
 """What such a record says."""
+ROWS = "rows"
+"""What the record of the rows of each task says."""
 
 _KEPT = {(BINNING.name, "encrypted"), (BOOSTING.name, "gradients"), (BOOSTING.name, "partition")}
 _LABEL = b"bluetusk/ciphertexts/v1"
@@ -37,12 +50,15 @@ class Commitment:
         In which step of the task.
     digests : tuple of bytes
         One for each part that is not empty.
+    sent : bool
+        Whether the log's owner sent the message.
     """
 
     task: str
     topic: str
     step: int
     digests: tuple[bytes, ...]
+    sent: bool
 
     @property
     def hashes(self) -> dict[str, bytes]:
@@ -77,7 +93,19 @@ def leaves_in(part: bytes | memoryview) -> tuple[bytes, bytes]:
     return key, leaves_of(got.payload[i * width : (i + 1) * width] for i in range(count))
 
 
-def commitment_of(data: bytes | memoryview) -> Commitment | None:
+def rows_digest(key: bytes, ids: Iterable[str]) -> bytes:
+    """Return a hash of the ids of rows in order, under a key that both parties have: it confirms no guess of an id.
+
+    Examples
+    --------
+    >>> rows_digest(bytes(32), ["7", "9"]) == rows_digest(bytes(32), ["9", "7"])
+    False
+    """
+    hashes = b"".join(hashlib.sha256(id.encode(errors="surrogatepass")).digest() for id in ids)
+    return hmac.digest(key, b"bluetusk/rows of a task/v1\x00" + hashes, "sha256")
+
+
+def commitment_of(data: bytes | memoryview, sent: bool) -> Commitment | None:
     """Return what a log keeps of a frame; None for most frames, and for what is not a message of two parties."""
     try:
         start = bytes(memoryview(data)[: frame.FIXED.size + frame.MAX_HEADER])
@@ -95,7 +123,7 @@ def commitment_of(data: bytes | memoryview) -> Commitment | None:
         at += max(length, 0)
         if len(part):
             digests.append(_digest(part))
-    return Commitment(task, topic, step, tuple(digests))
+    return Commitment(task, topic, step, tuple(digests), sent)
 
 
 def _digest(part: memoryview) -> bytes:
@@ -113,5 +141,6 @@ def commitments(records: Iterable[Any], job: str) -> list[Commitment]:
         if record.what == WHAT and record.task.startswith(job + "/"):
             topic, step = str(record.details.get("topic")), record.details.get("step")
             digests = tuple(record.hashes[name] for name in sorted(record.hashes))
-            found.append(Commitment(record.task[len(job) + 1 :], topic, step if isinstance(step, int) else -1, digests))
+            step, sent = step if isinstance(step, int) else -1, record.by != record.details.get("peer")
+            found.append(Commitment(record.task[len(job) + 1 :], topic, step, digests, sent))
     return found

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import FrameError, PolicyRefused
 from ..wire import frame
-from ._commit import WHAT, Commitment, commitment_of, commitments
+from ._commit import ROWS, WHAT, Commitment, commitment_of, commitments
 from ._guard import Guard
 from ._log import Log
 from ._meter import Meter
@@ -189,13 +189,38 @@ class Recorder:
 
     def _commit(self, peer: str, sent: bool, data: bytes) -> None:
         """Log the digests of an array that an audit opens, before it leaves or is used."""
-        found = commitment_of(data)
+        found = commitment_of(data, sent)
         if found is None or found in self._committed:
             return
         details = {"topic": found.topic, "step": found.step, "peer": peer[:64]}
         by = self.me if sent else peer[:64]
         self.log.append(WHAT, by=by, task=self._task(found.task), hashes=found.hashes, details=details)
         self._committed.add(found)
+
+    def rows(self, digests: Mapping[str, bytes]) -> None:
+        """Log which rows each task of the job has, once.
+
+        Parameters
+        ----------
+        digests : mapping of str to bytes
+            By task, the hash of the ids in order, under a key that both parties have.
+
+        Raises
+        ------
+        ProtocolAbort
+            If the log cannot be written.
+
+        Examples
+        --------
+        See :class:`Recorder`.
+
+        >>> import bluetusk as bt
+        >>> bt.evidence.Recorder.rows.__name__
+        'rows'
+        """
+        full = self._task(ROWS)
+        if not any((record.what, record.task, record.hashes) == (ROWS, full, digests) for record in self.log.records):
+            self.log.append(ROWS, by=self.me, task=full, hashes=digests)
 
     def finish(
         self, task: str, *, hashes: Mapping[str, bytes] | None = None, details: Mapping[str, Any] | None = None

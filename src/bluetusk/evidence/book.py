@@ -28,10 +28,21 @@ from ..paillier.keys import PublicKey
 from ..paillier.seed import Seed
 from ..storage.append import AppendFile, read_whole
 from ..wire import frame
-from ._commit import Commitment, array_digest, commitments, leaves_in, leaves_of
+from ._commit import ROWS, Commitment, array_digest, commitments, leaves_in, leaves_of, rows_digest
 from ._pages import begin, opened, pages, sealed_page
 
-__all__ = ["AuditBook", "Commitment", "Entry", "array_digest", "auditing", "commitments", "note_sent", "seed_for"]
+__all__ = [
+    "ROWS",
+    "AuditBook",
+    "Commitment",
+    "Entry",
+    "array_digest",
+    "auditing",
+    "commitments",
+    "note_sent",
+    "rows_digest",
+    "seed_for",
+]
 
 _REFUSED = (
     "this is not an audit book, or it is damaged, or the passphrase is wrong; check the path and the passphrase, or "

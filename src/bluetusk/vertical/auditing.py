@@ -19,12 +19,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._numeric import Bools, Floats, Ints, as_array
 from ..errors import FrameError
-from ..evidence import verify
-from ..evidence.book import AuditBook, Commitment, Entry, array_digest, commitments
+from ..evidence import Record, verify
+from ..evidence.book import ROWS, AuditBook, Commitment, Entry, array_digest, commitments, rows_digest
 from ..tasks import BINNING, BOOSTING
 from .binning.common import Layout as LabelLayout
 from .boosting.model import Settings, probabilities
 from .boosting.sums import Layout as GradientLayout
+from .protocol.job import part_of
 
 __all__ = ["AuditResult", "Finding", "audit"]
 
@@ -162,7 +163,8 @@ def audit(
     Notes
     -----
     What an audit cannot show: that the label file is true, that the guest's own columns are (its own splits are its
-    word), and which rows a tree's sample should have had.
+    word, and so are the settings of a training that only it has), and which rows a tree's sample should have had. With
+    several hosts give the logs of all.
 
     Examples
     --------
@@ -172,16 +174,16 @@ def audit(
     >>> from bluetusk.evidence.book import note_sent, seed_for
     >>> from bluetusk.paillier.array import encrypt_integers
     >>> from bluetusk.vertical.auditing import audit
+    >>> two = 1 + (2 << LabelLayout(8).w)  # as a label 2 is encrypted
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = os.path.join(folder, "book")
     ...     with bt.evidence.AuditBook(path, "correct horse", job="job-7") as book:
-    ...         y, plan = np.array([1, 1 + (2 << 2), 1 + (1 << 2)]), bt.FixedPoint.integers(1)
-    ...         seed = seed_for(pub, "woe-binning", "labels", y)
-    ...         c = encrypt_integers(pub, y, plan, frac=0, bound=9, seed=seed)
-    ...         note_sent("woe-binning", "sent", 0, c.to_bytes(9), rows=3, first=0, step=1)
+    ...         seed = seed_for(pub, "woe-binning", "labels", [two])
+    ...         c = encrypt_integers(pub, np.array([two]), bt.FixedPoint.integers(1), frac=0, bound=two, seed=seed)
+    ...         note_sent("woe-binning", "sent", 7, c.to_bytes(two), rows=8, first=7, step=8)
     ...     book.close()
     ...     print(audit(path, "correct horse").findings[0])
-    job-7/woe-binning, sent 0, row 1: found 2, expected 0 or 1: the label is neither 0 nor 1
+    job-7/woe-binning, sent 7, row 7: found 2, expected 0 or 1: the label is neither 0 nor 1
     """
     entries, torn = AuditBook.read(book, passphrase)
     replay = _Replay(entries, labels)
@@ -198,6 +200,7 @@ class _Replay:
         self.entries = entries
         self.labels = labels if labels is None or isinstance(labels, Mapping) else as_array(labels, "labels")
         self.logs: dict[str, dict[str, list[Commitment]]] = {}  # by log and job
+        self.records: dict[str, tuple[Record, ...]] = {}
         self.states: dict[tuple[str, str], _State] = {}
         self.opened: dict[bytes, int] = {}  # the number in each ciphertext, by its hash
         self.findings: list[Finding] = []
@@ -217,6 +220,11 @@ class _Replay:
                 Finding("", "", "log", 0, None, "", "", "", f"{name} does not verify: {report.reason}")
             )
         self.logs[name] = {job: commitments(report.records, job) for job in self.jobs}
+        self.records[name] = tuple(report.records)
+        others = {r.task.rpartition("/")[0] for r in report.records if r.what == "committed"} - set(self.jobs)
+        self.notes += [
+            f"{name} keeps arrays of the job {job!r}, of which the book has nothing" for job in sorted(others)
+        ]
 
     def result(self, torn: int) -> AuditResult:
         """Return what was found."""
@@ -289,8 +297,8 @@ class _Replay:
 
     def _check(self, entry: Entry, state: _State) -> None:
         """Check a page by what it is; arrays of other tasks are of no concern here."""
-        if entry.name == "rows":
-            state.ids = [str(id) for id in entry.facts["ids"]]
+        if entry.name == ROWS:
+            self._rows(entry, state)
         elif (entry.task, entry.name) == (BINNING.name, "sent"):
             self._labels(entry, state)
         elif (entry.task, entry.name) == (BOOSTING.name, "labels"):
@@ -299,6 +307,19 @@ class _Replay:
             self._gradients(entry, state)
         elif (entry.task, entry.name) == (BOOSTING.name, "tree"):
             self._tree(entry, state)
+
+    def _rows(self, entry: Entry, state: _State) -> None:
+        """Check the ids of a task's rows: their order is what both parties' logs say."""
+        state.ids = [str(id) for id in entry.facts["ids"]]
+        if "key" not in entry.facts:
+            said = "the order of the ids is the guest's word: the logs keep nothing of it"
+            return self.notes.append(said) if said not in self.notes else None
+        due = rows_digest(bytes.fromhex(entry.facts["key"]), state.ids)
+        for name, records in self.records.items():
+            kept = [r.hashes.get(entry.task) for r in records if (r.what, r.task) == (ROWS, f"{entry.job}/{ROWS}")]
+            if due not in kept:
+                return self._found(_place(entry), f"{name} keeps other ids for the rows, or another order")
+        return None
 
     def _true(self, count: int, first: int, rows: int, state: _State) -> list[int | None] | None:
         """Return the labels of rows ``first .. first + count - 1`` of a task's `rows` rows; None for unknown ids."""
@@ -318,7 +339,9 @@ class _Replay:
     def _labels(self, entry: Entry, state: _State) -> None:
         """Check labels that were sent to a binning: a ciphertext each row, of 1 + y 2^w."""
         rows, first = int(entry.facts["rows"]), int(entry.facts["first"])
-        w, leaves = LabelLayout(rows).w, entry.arrays["leaves"]
+        w, leaves, due = LabelLayout(rows).w, entry.arrays["leaves"], part_of(rows, entry.number)
+        if (first, first + len(leaves), int(entry.facts["step"])) != (due.start, due.stop, 1 + entry.number):
+            return self._found(_place(entry), f"the page is of other rows than {due.start} to {due.stop - 1}")
         true = self._true(len(leaves), first, rows, state)
         for k, leaf in enumerate(leaves):
             value = self.opened.get(leaf.tobytes())
@@ -386,6 +409,8 @@ class _Replay:
         layout = GradientLayout(len(scores), state.settings.frac_bits)
         g, h, _ = self._wanted(state, told)
         at = np.flatnonzero(entry.arrays["sampled"])
+        if int(entry.facts["step"]) != 1 + entry.number:
+            return self._found(place, "the page is of another step than its tree")
         if len(at) != len(entry.values):
             return self._found(place, f"{len(entry.values)} numbers were encrypted for {len(at)} rows")
         due = zip(np.rint(g[at]).astype(np.int64).tolist(), np.rint(h[at]).astype(np.int64).tolist(), strict=True)
@@ -417,13 +442,22 @@ class _Replay:
                 what = f"the value of the leaf at place {leaf} is not that of its rows' gradients"
                 return self._found(place, what, found=value[leaf], expected=due)
         state.scores[number + 1] = scores + value[where]
+        hosts = False
+        due_digests = _partitions(where, party, s.max_depth)
+        answers: set[bytes] = set()  # as the hosts' logs have them: a host's has its own only
         for name, jobs in self.logs.items():
-            kept = [c for c in jobs[entry.job] if c.task == entry.task and c.topic == "partition"]
-            digests = {digest for c in kept if c.step == 1 + number for digest in c.digests}
-            for level, due_digest in _partitions(where, party, s.max_depth):
-                if due_digest not in digests:
-                    what = f"the rows below level {level} are not where the host put them, by {name}"
-                    return self._found(place, what)
+            kept = [c for c in jobs[entry.job] if (c.task, c.topic, c.step) == (entry.task, "partition", 1 + number)]
+            digests = {digest for c in kept for digest in c.digests}
+            of_host = not any(c.sent for c in jobs[entry.job] if c.topic in _SENT.values())
+            answers |= digests if of_host else set()
+            if not digests <= set(due_digests):
+                return self._found(place, f"{name} keeps a host's answer that is not in the tree: which rows go left")
+            if not of_host and not set(due_digests) <= digests:
+                return self._found(place, f"{name} does not keep the host's answer that the tree follows")
+            hosts = hosts or of_host
+        level = next((level for digest, level in due_digests.items() if digest not in answers), None)
+        if hosts and level is not None:
+            self._found(place, f"the rows below level {level} are not where a host put them, by the logs of hosts")
         return None
 
 
@@ -445,8 +479,8 @@ def _said(value: object) -> str:
     return f"{value:.12g}" if isinstance(value, float | np.floating) else str(value)
 
 
-def _partitions(where: Ints, party: NDArray[Any], depth: int) -> list[tuple[int, bytes]]:
-    """Return the level and the digest of each answer in which a host said which rows go left.
+def _partitions(where: Ints, party: NDArray[Any], depth: int) -> dict[bytes, int]:
+    """Return the digest, and the level, of each answer in which a host said which rows go left.
 
     One host's places of a level share an answer, in order.
     """
@@ -454,7 +488,7 @@ def _partitions(where: Ints, party: NDArray[Any], depth: int) -> list[tuple[int,
     while path[-1].any():
         path.append(np.where(path[-1] > 0, (path[-1] - 1) // 2, 0))
     depths = np.floor(np.log2(where + 1)).astype(np.int64)
-    found = []
+    found: dict[bytes, int] = {}
     for level in range(depth):
         # the row's ancestor at this level and at the one below it; -1 where the row's leaf is above
         at, below = (_ancestor(path, depths, deep) for deep in (level, level + 1))
@@ -465,7 +499,7 @@ def _partitions(where: Ints, party: NDArray[Any], depth: int) -> list[tuple[int,
                 if party[place] == host
             ]
             if bits:
-                found.append((level, hashlib.sha256(np.packbits(np.concatenate(bits)).tobytes()).digest()))
+                found[hashlib.sha256(np.packbits(np.concatenate(bits)).tobytes()).digest()] = level
     return found
 
 

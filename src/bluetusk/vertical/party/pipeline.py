@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...errors import ProtocolAbort
 from ...evidence import Head, Log, Meter, Recorder, fingerprint
-from ...evidence.book import auditing
+from ...evidence.book import ROWS, auditing, rows_digest
 from ...storage import files
 from ...tasks import (
     AGREE,
@@ -260,9 +260,8 @@ def run(
         raise ProtocolAbort(f"the {train.sum()} rows for training have only one label: give more rows")
     names = rows.names
 
-    if (book := auditing()) is not None:  # an auditor finds the label of a row by its id
-        for task, chosen in ((BINNING, fitted), (BOOSTING, train)):
-            book.note(task.name, "rows", facts={"ids": rows.ids[order][chosen].tolist()})
+    tasks = ((BINNING, fitted), (BOOSTING, train))
+    _keep_rows(recorder, key, {task.name: rows.ids[order][chosen].tolist() for task, chosen in tasks})
 
     binning = WoEBinning(
         config.role,
@@ -398,6 +397,19 @@ def _heads(log: Log, link: Link, peer_key: bytes | None) -> bytes:
 def peer_name(role: str, key: bytes) -> str:
     """Return the name under which a log keeps a peer's heads: one log serves partners of the same role."""
     return f"{role} {fingerprint(key)[:16]}"
+
+
+def _keep_rows(recorder: Recorder | None, key: SplitKey, tasks: dict[str, list[str]]) -> None:
+    """Keep the ids of the tasks' rows, in order: in the guest's audit book, if any, and as keyed hashes in both logs.
+
+    By them an auditor finds the label of a row, and that the guest did not exchange rows instead of labels.
+    """
+    secret = key.derived("rows of an audit")
+    if recorder is not None:
+        recorder.rows({task: rows_digest(secret, ids) for task, ids in tasks.items()})
+    if (book := auditing()) is not None:
+        for task, ids in tasks.items():
+            book.note(task, ROWS, facts={"ids": ids, "key": secret.hex()})
 
 
 def _digest(value: Any) -> bytes:
