@@ -487,7 +487,8 @@ def test_a_frame_sent_again_is_kept_once(tmp_path: Path, pub: Any) -> None:
         recorder = Recorder(log=log, meter=Meter(), job="j", me="host", peers={"guest": "5a" * 32})
         for _ in range(2):
             recorder.passed(peer="guest", task=BINS, sent=False, frame=whole)
-        for other in (b"", b"BTK1", whole[:50], data):
+        many = frame.encode(frame.Kind.VERTICAL, header | {"parts": [1] * 100}, bytes(100))
+        for other in (b"", b"BTK1", whole[:50], data, many):
             recorder.passed(peer="guest", task=BINS, sent=False, frame=other)
         log.close()
         log = Log.open(path, me)

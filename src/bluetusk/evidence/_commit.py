@@ -35,6 +35,7 @@ ROWS = "rows"
 """What the record of the rows of each task says."""
 
 _KEPT = {(BINNING.name, "encrypted"), (BOOSTING.name, "gradients"), (BOOSTING.name, "partition")}
+_PARTS = 4  # more has no message of these, and it will be refused
 _LABEL = b"bluetusk/ciphertexts/v1"
 
 
@@ -113,7 +114,7 @@ def commitment_of(data: bytes | memoryview, sent: bool) -> Commitment | None:
         task, topic = frame.field(header, "task", str), frame.field(header, "topic", str)
         if (task, topic) not in _KEPT:
             return None
-        lengths = frame.field(header, "parts", list, items=int)
+        lengths = frame.field(header, "parts", list, high=_PARTS, items=int)
         step = frame.field(header, "step", int, low=0)
     except FrameError:
         return None
