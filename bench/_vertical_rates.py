@@ -135,7 +135,7 @@ def _left_sums(histogram: Any, cuts: Any, order: Any) -> Any:
     return histogram.cumsum(axis=1)[feature, cut] + with_missing[:, None] * histogram[feature, -1]
 
 
-def _encrypted(layout: Layout, key: Any, g: Any, h: Any) -> bytes:
+def _encrypted(layout: Layout, key: Any, g: Any, h: Any, seed: Any = None) -> bytes:
     return np.stack([g, h], axis=1).astype("<i8").tobytes()
 
 

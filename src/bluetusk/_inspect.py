@@ -58,8 +58,10 @@ _MEANING = {
     Kind.AUDIT: "the start of an encryptor's audit records",
     Kind.AUDIT_BATCH: "an encryptor's audit records, encrypted under a passphrase",
     Kind.EVIDENCE_STATEMENT: "a signed request for a use of data, or the signed answer to one",
+    Kind.AUDIT_BOOK: "the start of a guest's audit book",
+    Kind.AUDIT_PAGE: "a page of a guest's audit book, encrypted under a passphrase",
 }
-_FILES = (Kind.EVIDENCE_RECORD, Kind.POLICY_USE, Kind.AUDIT)
+_FILES = (Kind.EVIDENCE_RECORD, Kind.POLICY_USE, Kind.AUDIT, Kind.AUDIT_BOOK)
 
 
 def describe(path: str | os.PathLike[str]) -> list[tuple[str, str | int]]:

@@ -1,4 +1,4 @@
-"""``bluetusk evidence``: keys, policies, logs, audit records."""
+"""``bluetusk evidence``: keys, policies, logs, audit records, audit books."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ from ..evidence.policy import EXAMPLE, UNLIMITED, is_fingerprint, seconds_text
 from ..evidence.summary import kept_heads, logged, owner_key, printable, record_json, record_line, refusals, summary
 from ..paillier.fingerprint import spoken
 from ..storage import files
+from ..vertical.auditing import audit
+from ..vertical.tables.files import File
 from ._common import PASSPHRASE, passphrase
 
 __all__ = ["add_parser"]
+
+AUDIT_PASSPHRASE = "BLUETUSK_AUDIT_PASSPHRASE"  # the name of an environment variable  # noqa: S105
 
 
 def _passphrase(args: argparse.Namespace, *, new: bool = False) -> str | bytes:
@@ -197,6 +201,31 @@ def _replay(args: argparse.Namespace) -> int:
     return 0 if report.ok else 1
 
 
+def _audit(args: argparse.Namespace) -> int:
+    labels: Any = None
+    if args.labels is not None:
+        file = File(args.labels, [args.label_column] if args.in_order else [args.id_column, args.label_column])
+        labels = file.labels(args.label_column)
+        if not args.in_order:
+            labels = dict(zip(file.ids(args.id_column).tolist(), labels.tolist(), strict=True))
+    secret = None if args.passphrase_file is not None else os.environ.get(AUDIT_PASSPHRASE)
+    result = audit(args.file, secret or _passphrase(args), logs=args.log, labels=labels)
+    if args.json:
+        told = vars(result) | {"findings": [vars(each) for each in result.findings]}
+        print(json.dumps(told, indent=2))
+        return 0 if result.ok else 1
+    for note in result.notes:
+        print(f"note    {note}")
+    for each in result.findings[1:]:
+        print(f"also    {printable(str(each))}")
+    if result.ok:
+        against = f" and in {result.logs} logs" if result.logs else ""
+        print(f"GOOD    {result.numbers} numbers in {result.arrays} arrays are what labels and model say{against}")
+        return 0
+    print(f"BAD     {printable(str(result.findings[0]))}")
+    return 1
+
+
 def add_parser(commands: Any) -> None:
     """Add the command."""
     evidence = commands.add_parser(
@@ -304,3 +333,37 @@ Status 1 if there is one.""",
     )
     replay.add_argument("file", metavar="FILE", help="audit records")
     replay.add_argument("--passphrase-file", **secret)
+
+    replay_book = command(
+        kinds,
+        "audit",
+        _audit,
+        "audit a guest's labels, gradients and scores",
+        """Replay a guest's audit book: encrypt every label and gradient again with its seed, under the public key, and
+compare with the digests that the logs of both parties keep; compare labels with the label file, gradients with
+sigmoid(score) - label, and scores with the trees before. Names the first number that is not what labels and model say,
+and the first of every further array. Status 1 if there is one.
+
+The guest makes the book by `audit = "FILE"` in [evidence] of its configuration; its passphrase is in
+BLUETUSK_AUDIT_PASSPHRASE. Who opens the book knows all labels and scores, but not the private key.""",
+        """examples:
+  bluetusk evidence audit book --log host.log --log guest.log --labels customers.csv --label-column default
+  bluetusk evidence audit book --log host.log --json
+
+Verify the logs first (`bluetusk evidence verify`), the host's above all: without a log nothing shows that the book's
+numbers are those that were sent. Not shown: whether the label file and the guest's own columns are true.""",
+    )
+    replay_book.add_argument("file", metavar="BOOK", help="the audit book")
+    replay_book.add_argument(
+        "--log", metavar="LOG", action="append", default=[], help="a party's log of the same jobs; repeatable"
+    )
+    replay_book.add_argument("--labels", metavar="FILE", help="the guest's file of labels: CSV or Parquet")
+    replay_book.add_argument("--id-column", metavar="NAME", default="id", help="its column of ids (default: id)")
+    replay_book.add_argument(
+        "--label-column", metavar="NAME", default="label", help="its column of labels (default: label)"
+    )
+    replay_book.add_argument(
+        "--in-order", action="store_true", help="the file has no ids: its rows are those of each task, in order"
+    )
+    replay_book.add_argument("--json", action="store_true", help="print one JSON object")
+    replay_book.add_argument("--passphrase-file", **secret)

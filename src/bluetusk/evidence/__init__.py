@@ -11,11 +11,13 @@ from ._merkle import leaf_hash, verify_consistency, verify_inclusion
 from ._meter import Meter
 from ._recorder import Recorder
 from ._verify import Report, read_heads, verify
+from .book import AuditBook
 from .identity import Identity, fingerprint, fingerprint_groups, read_public_key
 from .policy import Grant, Policy
 
 __all__ = [
     "Audit",
+    "AuditBook",
     "AuditReport",
     "Grant",
     "Guard",

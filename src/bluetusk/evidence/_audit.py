@@ -18,20 +18,19 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from numpy.typing import NDArray
 
-from ..errors import BluetuskError, FrameError, InvalidKey, ProtocolAbort
+from ..errors import BluetuskError, FrameError, ProtocolAbort
 from ..paillier import hazmat
 from ..paillier.encrypting import AUDITOR, Auditor
 from ..paillier.keys import PublicKey
 from ..paillier.scheme import scheme_of
-from ..storage import files, sealed
 from ..storage.append import AppendFile, read_whole
 from ..wire import frame
 from ._entries import TASK
+from ._pages import begin, opened, pages, sealed_page
 
 __all__ = ["Audit", "AuditReport"]
 
 _BATCH = 256  # encryptions in a frame
-_FIELDS = ("count", "nonce", "seq", "task", "what")
 _LARGEST = 1 << 24
 _REFUSED = (
     "this is not a file of audit records, or it is damaged, or the passphrase is wrong; check the path and the "
@@ -122,8 +121,7 @@ class Audit:
         self._seq = 0
         self._token: Token[Auditor | None] | None = None
         if not os.path.lexists(path):
-            # nothing, sealed, so that a wrong passphrase is known at once
-            files.write(path, sealed.seal(frame.Kind.AUDIT, {"id": os.urandom(16)}, b"", passphrase))
+            begin(path, frame.Kind.AUDIT, passphrase)
         self._file = AppendFile(path)
         try:
             data = self._file.read()
@@ -250,66 +248,24 @@ class Audit:
 
     def _sealed(self, what: str, count: int, content: bytes, ahead: int) -> bytes:
         header = {"what": what, "count": count, "task": self.task[:TASK], "seq": self._seq + ahead}
-        return sealed.encrypt(self._cipher, frame.Kind.AUDIT_BATCH, header, content, lambda head: self._id + head)
+        return sealed_page(self._id, self._cipher, frame.Kind.AUDIT_BATCH, header, content)
 
 
 def _opened(data: bytes, passphrase: str | bytes) -> tuple[bytes, AESGCM, int]:
     """Return the file's id, its cipher and where the first batch starts."""
-    try:
-        end = _end(data, 0, frame.Kind.AUDIT)
-        if end is None:
-            raise FrameError("the file ends within its first frame")
-        got = sealed.parse(data[:end], frame.Kind.AUDIT, ["id"], max_payload=sealed.TAG)
-        id = frame.field(got.header, "id", bytes, length=16)
-        cipher = sealed.cipher(passphrase, got.header)
-        sealed.decrypt(cipher, data[:end], got)
-    except FrameError:
-        raise InvalidKey(_REFUSED) from None
-    return id, cipher, end
+    return opened(data, frame.Kind.AUDIT, passphrase, _REFUSED)
 
 
 def _frames(data: bytes, start: int, id: bytes, cipher: AESGCM) -> Iterator[tuple[dict[str, Any], bytes, int]]:
-    """Yield the header, the content and the end of every whole batch.
+    """Yield the header, the content and the end of every whole batch; FrameError as :func:`._pages.pages`."""
 
-    Raises
-    ------
-    FrameError
-        If one was altered, is missing or moved.
-    """
-    seq = 0
-    while start < len(data):
-        end = _end(data, start, frame.Kind.AUDIT_BATCH)
-        if end is None:
-            return
-        got = frame.decode(data[start:end], frame.Kind.AUDIT_BATCH, max_payload=_LARGEST)
-        frame.check_fields(got.header, _FIELDS)
-        frame.field(got.header, "what", str, choices=("key", "batch"))
-        frame.field(got.header, "count", int, low=0, high=_BATCH)
-        frame.field(got.header, "task", str, high=TASK)
-        sealed.nonce_of(got)
-        if frame.field(got.header, "seq", int, low=0) != seq:
-            raise FrameError(f"batch {seq} is missing: batch {got.header['seq']} is in its place")
-        try:
-            content = sealed.decrypt(cipher, data[start:end], got, lambda head: id + head)
-        except FrameError:
-            raise FrameError(f"batch {seq} was altered") from None
-        yield got.header, content, end
-        start, seq = end, seq + 1
+    def check(header: dict[str, Any]) -> None:
+        frame.field(header, "what", str, choices=("key", "batch"))
+        frame.field(header, "count", int, low=0, high=_BATCH)
+        frame.field(header, "task", str, high=TASK)
 
-
-def _end(data: bytes, start: int, kind: frame.Kind) -> int | None:
-    """Return where the frame that starts here ends; None if the data ends within it."""
-    fixed = data[start : start + frame.FIXED.size]
-    usual = frame.FIXED.pack(frame.MAGIC, frame.VERSION, kind, 0, 0)[:8]
-    if fixed[:8] != usual[: len(fixed)]:
-        raise FrameError(f"no frame of kind {kind.name} starts at byte {start}: the file was altered")
-    if len(fixed) < frame.FIXED.size:
-        return None
-    *_, header, payload = frame.FIXED.unpack(fixed)
-    if header > 1 << 12 or payload > _LARGEST:
-        raise FrameError(f"the frame at byte {start} claims more than a batch may have: the file was altered")
-    end = start + frame.FIXED.size + int(header) + int(payload)
-    return end if end <= len(data) else None
+    names = ("count", "task", "what")
+    return pages(data, start, id, cipher, frame.Kind.AUDIT_BATCH, names, check, largest=_LARGEST, word="batch")
 
 
 def _replayed(pub: PublicKey, content: bytes, count: int) -> int | None:

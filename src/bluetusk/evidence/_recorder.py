@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import FrameError, PolicyRefused
 from ..wire import frame
+from ._commit import ROWS, WHAT, Commitment, commitment_of, commitments
 from ._guard import Guard
 from ._log import Log
 from ._meter import Meter
@@ -80,6 +81,7 @@ class Recorder:
             for record in log.records
             if record.what in ("authorised", "finished") and record.task.startswith(job + "/")
         }
+        self._committed: set[Commitment] = set(commitments(log.records, job))
 
     def authorise(
         self, *, peer: str, purpose: str, columns: Sequence[str], rows: int, task: str | None = None, **details: Any
@@ -178,6 +180,8 @@ class Recorder:
     def passed(self, *, peer: str, task: str, sent: bool, frame: bytes) -> None:
         """Count the bytes of a frame that goes out or came in; once, however often it is sent again.
 
+        Of frames that an audit opens, encrypted labels and gradients, the log keeps the digests.
+
         Parameters
         ----------
         peer, task : str
@@ -202,6 +206,42 @@ class Recorder:
         """
         what = "bytes_sent" if sent else "bytes_received"
         self.meter.count(party=peer, task=task or "-", what=what, number=len(frame), message=_name(frame))
+        self._commit(peer, sent, frame)
+
+    def _commit(self, peer: str, sent: bool, data: bytes) -> None:
+        """Log the digests of an array that an audit opens, before it leaves or is used."""
+        found = commitment_of(data, sent)
+        if found is None or found in self._committed:
+            return
+        details = {"topic": found.topic, "step": found.step, "peer": peer[:64]}
+        by = self.me if sent else peer[:64]
+        self.log.append(WHAT, by=by, task=self._task(found.task), hashes=found.hashes, details=details)
+        self._committed.add(found)
+
+    def rows(self, digests: Mapping[str, bytes]) -> None:
+        """Log which rows each task of the job has, once.
+
+        Parameters
+        ----------
+        digests : mapping of str to bytes
+            By task, the hash of the ids in order, under a key that both parties have.
+
+        Raises
+        ------
+        ProtocolAbort
+            If the log cannot be written.
+
+        Examples
+        --------
+        See :class:`Recorder`.
+
+        >>> import bluetusk as bt
+        >>> bt.evidence.Recorder.rows.__name__
+        'rows'
+        """
+        full = self._task(ROWS)
+        if not any((record.what, record.task, record.hashes) == (ROWS, full, digests) for record in self.log.records):
+            self.log.append(ROWS, by=self.me, task=full, hashes=digests)
 
     def finish(
         self, task: str, *, hashes: Mapping[str, bytes] | None = None, details: Mapping[str, Any] | None = None

@@ -9,6 +9,7 @@ References: I. Damgard, M. Jurik, J. B. Nielsen, 2010, section 4.2; PPCA 10-2023
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import numpy as np
 
@@ -57,10 +58,10 @@ class Djn(Scheme):
         if any(not 0 <= value < 1 << half for value in values):
             raise ValueError(f"r must hold exponents 0 <= a < 2^{half} for the suite djn")
 
-    def draw(self, kernel: PaillierPublic, count: int) -> Words:
-        """Return fresh exponents, one row each."""
+    def draw(self, kernel: PaillierPublic, count: int, source: Callable[[int], bytes] = os.urandom) -> Words:
+        """Return exponents, one row each."""
         limbs = self.random_limbs(kernel.n_limbs)
-        return np.frombuffer(os.urandom(8 * limbs * count), dtype=np.uint64).reshape(count, limbs)
+        return np.frombuffer(source(8 * limbs * count), dtype=np.uint64).reshape(count, limbs)
 
     def power(self, kernel: PaillierPublic, base: int | None, dst: Words, lo: int, hi: int, random: Words) -> None:
         """Write the obfuscators of given exponents to elements ``lo .. hi - 1``; without a base, by its table."""

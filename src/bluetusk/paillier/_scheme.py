@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 from .._kernels.paillier import PaillierPrivate, PaillierPublic
@@ -97,8 +99,8 @@ class Scheme(ABC):
         """Refuse randomness out of range by a ValueError."""
 
     @abstractmethod
-    def draw(self, kernel: PaillierPublic, count: int) -> Words:
-        """Return fresh randomness for obfuscators, one row each."""
+    def draw(self, kernel: PaillierPublic, count: int, source: Callable[[int], bytes] = os.urandom) -> Words:
+        """Return randomness for obfuscators, one row each, from the uniform bytes of a source."""
 
     @abstractmethod
     def power(self, kernel: PaillierPublic, base: int | None, dst: Words, lo: int, hi: int, random: Words) -> None:

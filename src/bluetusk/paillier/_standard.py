@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import gmpy2
 import numpy as np
@@ -17,12 +18,12 @@ from ._store import Words
 __all__ = ["Standard", "random_units"]
 
 
-def random_units(kernel: PaillierPublic, count: int) -> Words:
+def random_units(kernel: PaillierPublic, count: int, source: Callable[[int], bytes] = os.urandom) -> Words:
     """Uniform units of Z_n, by rejection, one canonical row each; a multiple of p or q has probability 2^-1000."""
     modulus, limbs = kernel.n, kernel.n_limbs
     rows: list[bytes] = []
     while len(rows) < count:
-        row = os.urandom(8 * limbs)
+        row = source(8 * limbs)
         if 0 < int.from_bytes(row, "little") < modulus:
             rows.append(row)
     return np.frombuffer(b"".join(rows), dtype=np.uint64).reshape(count, limbs)
@@ -59,9 +60,9 @@ class Standard(Scheme):
         if any(not 0 < value < n or gmpy2.gcd(value, n) != 1 for value in values):
             raise ValueError("r must hold units of Z_n for the suite standard")
 
-    def draw(self, kernel: PaillierPublic, count: int) -> Words:
-        """Return fresh randomness for obfuscators, one row each."""
-        return random_units(kernel, count)
+    def draw(self, kernel: PaillierPublic, count: int, source: Callable[[int], bytes] = os.urandom) -> Words:
+        """Return randomness for obfuscators, one row each."""
+        return random_units(kernel, count, source)
 
     def power(self, kernel: PaillierPublic, base: int | None, dst: Words, lo: int, hi: int, random: Words) -> None:
         """Write the obfuscators of given randomness to elements ``lo .. hi - 1``."""

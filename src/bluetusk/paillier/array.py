@@ -30,6 +30,7 @@ from ._share_request import to_shares
 from ._ufunc import Ufunc, joined
 from ._wire import Wire, check_plan
 from .scheme import PrivateBase, PublicBase
+from .seed import Seed
 
 if TYPE_CHECKING:
     from . import PrivateKey, PublicKey
@@ -208,6 +209,7 @@ def encrypt_integers(
     bound: int,
     packed: bool = False,
     slot_bits: int | None = None,
+    seed: Seed | None = None,
     threads: int | None = None,
     progress: _parallel.Progress | None = None,
 ) -> CipherArray:
@@ -229,6 +231,9 @@ def encrypt_integers(
         As for :func:`encrypt`.
     slot_bits : int, optional
         Width of a slot; the plan's by default.
+    seed : Seed, optional
+        Where the randomness comes from, so that the array can be encrypted again; by default the operating system. The
+        private key then takes the public key's way.
     threads : int, optional
         Overrides :func:`bluetusk.set_num_threads`.
     progress : callable, optional
@@ -242,6 +247,8 @@ def encrypt_integers(
     ------
     EncodingOverflow
         If a value exceeds `bound`, or `bound` the capacity.
+    ProtocolAbort
+        If the seed was used for another array.
 
     Examples
     --------
@@ -259,7 +266,7 @@ def encrypt_integers(
     _bounds.check_capacity(bound, capacity, "encrypt", packing.slot_bits if packing else None)
     if _bounds.largest(values) > bound:
         raise EncodingOverflow(f"a value exceeds the stated bound {bound}: state a larger one or correct the values")
-    store, index = encrypting.encrypted(key, values, packing, threads=threads, progress=progress)
+    store, index = encrypting.encrypted(key, values, packing, threads=threads, progress=progress, seed=seed)
     return CipherArray._make(store, index, pub, plan, frac, bound, packing)
 
 

@@ -11,6 +11,7 @@ import sys
 import time
 import weakref
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -216,9 +217,9 @@ class Blinder(Uncopied):
         """Write the obfuscators of given randomness, one row each, as the scheme draws it."""
         self._scheme.power(self.kernel, None if self._ready else self._hs, dst, lo, hi, random)
 
-    def draw(self, n: int) -> NDArray[np.uint64]:
-        """Return fresh randomness for :meth:`power`, one row for each of n obfuscators."""
-        return self._scheme.draw(self.kernel, n)
+    def draw(self, n: int, source: Callable[[int], bytes] = os.urandom) -> NDArray[np.uint64]:
+        """Return randomness for :meth:`power`, one row for each of n obfuscators, from the bytes of a source."""
+        return self._scheme.draw(self.kernel, n, source)
 
 
 def _forked() -> None:

@@ -20,6 +20,7 @@ from . import _bounds
 from ._base import CipherBase, Packing
 from ._store import FRESH, Index, Store, Words, build, canonical_slices
 from .scheme import PublicBase
+from .seed import Seed
 
 if TYPE_CHECKING:
     from . import PrivateKey, PublicKey
@@ -88,15 +89,19 @@ def encrypted(
     *,
     threads: int | None,
     progress: _parallel.Progress | None,
+    seed: Seed | None = None,
 ) -> tuple[Store, Index]:
-    """Encrypt integers that fit the plan; return the store and its index."""
+    """Encrypt integers that fit the plan, with the randomness of a seed if given; return the store and its index."""
     pub, owner = (key, None) if isinstance(key, PublicBase) else (key.public_key, key)
     shape = ints.shape if packing is None else (*ints.shape[:-1], packing.blocks)
     n = math.prod(shape)
     rows = residue_rows(pub, ints, packing)
     mont, kernel = pub._kernel.mont, pub._kernel
-    if (auditor := AUDITOR.get()) is not None:
-        return _audited(pub, rows, n, auditor, threads, progress), np.arange(n, dtype=np.int64).reshape(shape)
+    auditor = AUDITOR.get()
+    if auditor is not None or seed is not None:
+        _check_open(owner)
+        store = _replayable(pub, rows, n, seed, auditor, threads, progress)
+        return store, np.arange(n, dtype=np.int64).reshape(shape)
     least = _OWNER_PAYS_FROM if mont.lanes == 1 else _OWNER_PAYS_FROM_LANES
     if owner is not None and pub._scheme.owner_encrypts and n >= least:
         secret = owner._kernel
@@ -111,10 +116,7 @@ def encrypted(
             mont, n, by_owner, cost_us=cost_us, slice_us=_CHECKED_SLICE_US, threads=threads, progress=progress
         )
     else:
-        if owner is not None and owner.closed:
-            raise InvalidKey(
-                "this private key is closed, or belongs to the process that this one was forked from; load it again"
-            )
+        _check_open(owner)
         pub._blinder.prepare(n)
 
         def by_public(dst: Words, lo: int, hi: int) -> None:
@@ -125,27 +127,37 @@ def encrypted(
     return Store(mont, words, n, FRESH), np.arange(n, dtype=np.int64).reshape(shape)
 
 
-def _audited(
+def _check_open(owner: PrivateKey | None) -> None:
+    if owner is not None and owner.closed:
+        raise InvalidKey(
+            "this private key is closed, or belongs to the process that this one was forked from; load it again"
+        )
+
+
+def _replayable(
     pub: PublicKey,
     rows: Callable[[int, int], NDArray[np.uint64]],
     n: int,
-    auditor: Auditor,
+    seed: Seed | None,
+    auditor: Auditor | None,
     threads: int | None,
     progress: _parallel.Progress | None,
 ) -> Store:
-    """Encrypt as the public key does, with randomness that the auditor receives."""
+    """Encrypt as the public key does, with the randomness of a seed, or with fresh that the auditor receives."""
     mont, blinder = pub._kernel.mont, pub._blinder
     blinder.prepare(n)
-    plain, random = rows(0, n), blinder.draw(n)
-    canon = np.empty((n, mont.limbs), dtype=np.uint64)
+    plain, random = rows(0, n), blinder.draw(n, *([] if seed is None else [seed.source(pub.fingerprint)]))
+    canon = np.empty((0 if auditor is None else n, mont.limbs), dtype=np.uint64)
 
     def work(dst: Words, lo: int, hi: int) -> None:
         blinder.power(dst, 0, hi - lo, random[lo:hi])
         pub._kernel.mul_plain(dst, dst, None, plain[lo:hi], 0, hi - lo, True)
-        mont.store(canon[lo:hi], dst, None, 0, hi - lo)
+        if auditor is not None:
+            mont.store(canon[lo:hi], dst, None, 0, hi - lo)
 
     words = build(mont, n, work, cost_us=blinder.cost_us, threads=threads, progress=progress)
-    auditor(pub, plain, random, canon)
+    if auditor is not None:
+        auditor(pub, plain, random, canon)
     return Store(mont, words, n, FRESH)
 
 

@@ -18,6 +18,7 @@ from bluetusk._integers import limbs_of, numbers_of
 from bluetusk._numeric import as_int
 from bluetusk.errors import InvalidCiphertext
 from bluetusk.paillier.keys import PrivateKey, PublicKey
+from bluetusk.paillier.seed import Seed
 
 __all__ = ["decrypt_raw", "encrypt_with"]
 
@@ -44,7 +45,7 @@ def _check_key(key: object, kind: type[Any], name: str) -> None:
 def encrypt_with(
     pub: PublicKey,
     m: Integer | Sequence[Integer],
-    r: Integer | Sequence[Integer],
+    r: Integer | Sequence[Integer] | Seed,
     *,
     threads: int | None = None,
 ) -> list[gmpy2.mpz] | gmpy2.mpz:
@@ -56,9 +57,9 @@ def encrypt_with(
         The key; its suite says what `r` is.
     m : int or sequence of int
         Plaintext residues, ``0 <= m < n``.
-    r : int or sequence of int
+    r : int, sequence of int or Seed
         Suite ``djn``: exponents ``0 <= a < 2^(bits/2)``, giving ``(1 + m n) hs^a mod n^2``. Suite ``standard``: units
-        of ``Z_n``, giving ``(1 + m n) r^n mod n^2``. As many as `m`.
+        of ``Z_n``, giving ``(1 + m n) r^n mod n^2``. As many as `m`. Or the seed that they expand from.
     threads : int, optional
         Overrides :func:`bluetusk.set_num_threads`.
 
@@ -86,25 +87,30 @@ def encrypt_with(
     True
     """
     _check_key(pub, PublicKey, "pub")
-    kernel = pub._kernel
-    (messages, single), (randoms, single_r) = _integers(m, "m"), _integers(r, "r")
-    if single is not single_r:
-        raise TypeError("m and r must be both one integer or both sequences: put the single one into a list")
-    if len(messages) != len(randoms):
-        raise ValueError(f"m and r must have the same length, not {len(messages)} and {len(randoms)}")
+    kernel, blinder = pub._kernel, pub._blinder
+    messages, single = _integers(m, "m")
     n, limbs = int(pub.n), kernel.n_limbs
     if any(not 0 <= value < n for value in messages):
         raise ValueError("m must hold residues 0 <= m < n; add n to a negative number")
-    scheme = pub._scheme
-    scheme.check_random(randoms, n)
-    random = limbs_of(randoms, scheme.random_limbs(limbs))
     mont, count = kernel.mont, len(messages)
+    if isinstance(r, Seed):
+        random = blinder.draw(count, r.source(pub.fingerprint))
+    else:
+        randoms, single_r = _integers(r, "r")
+        if single is not single_r:
+            raise TypeError("m and r must be both one integer or both sequences: put the single one into a list")
+        if count != len(randoms):
+            raise ValueError(f"m and r must have the same length, not {count} and {len(randoms)}")
+        scheme = pub._scheme
+        scheme.check_random(randoms, n)
+        random = limbs_of(randoms, scheme.random_limbs(limbs))
+    blinder.prepare(count)
     rows = limbs_of(messages, limbs)
     elements = mont.empty(count)
     out = np.zeros((count, mont.limbs), dtype=np.uint64)
 
     def work(lo: int, hi: int) -> None:
-        scheme.power(kernel, pub.hs, elements, lo, hi, random[lo:hi])
+        blinder.power(elements, lo, hi, random[lo:hi])
         kernel.mul_plain(elements, elements, None, rows, lo, hi, True)
         mont.store(out, elements, None, lo, hi)
 

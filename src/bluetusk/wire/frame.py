@@ -131,6 +131,8 @@ class Kind(IntEnum):
     AUDIT = 77
     AUDIT_BATCH = 78
     EVIDENCE_STATEMENT = 79
+    AUDIT_BOOK = 84
+    AUDIT_PAGE = 85
 
 
 @dataclass(frozen=True)

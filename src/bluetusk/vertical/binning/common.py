@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 from ..._numeric import Ints
 from ...encoding import FixedPoint
 from ...errors import FrameError, ProtocolAbort
+from ...evidence.book import seed_for
 from ...paillier import array as arrays
 from ...paillier.array import CipherArray
 from ...paillier.keys import PrivateKey, PublicKey
 from ...paillier.slots import Slots, width_of
+from ...tasks import BINNING
 from ...wire.frame import field
 from ..protocol.link import Link
 
@@ -124,7 +126,9 @@ class Layout:
 
 def encrypted_labels(priv: PrivateKey, labels: Ints) -> CipherArray:
     """Return the rows with these labels, encrypted."""
-    return arrays.encrypt_integers(priv, 1 + (labels << _W), label_plan(), frac=0, bound=ROW)
+    ints = 1 + (labels << _W)
+    seed = seed_for(priv.public_key, BINNING.name, "labels", ints)
+    return arrays.encrypt_integers(priv, ints, label_plan(), frac=0, bound=ROW, seed=seed)
 
 
 def received(data: memoryview, pub: PublicKey, count: int, bound: int = ROW) -> CipherArray:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from ..._numeric import Ints
 from ..._random import Stream
 from ...errors import FrameError, ProtocolAbort
+from ...evidence.book import note_sent
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...paillier.keys import PrivateKey
 from ...tasks import BINNING
@@ -190,6 +191,7 @@ class GuestJob:
             data = encrypted_labels(self._priv, self._labels[rows]).to_bytes(ROW)
         else:
             data = self._source.part(rows)
+        note_sent(self.name, "sent", i, data, rows=len(self._labels), first=rows.start, step=1 + i)
         for link in links:
             link.send("encrypted", parts=[data])
             link.count("values_encrypted", rows.stop - rows.start)

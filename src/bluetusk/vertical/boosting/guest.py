@@ -12,6 +12,7 @@ import numpy as np
 from ..._numeric import Bools, Floats, Ints
 from ..._random import Stream
 from ...errors import FrameError, ProtocolAbort
+from ...evidence.book import auditing
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...paillier.keys import PrivateKey
 from ...tasks import BOOSTING
@@ -154,17 +155,26 @@ class GuestJob:
         state = self.settings.random_state
         self.seed = os.urandom(32) if state is None else hashlib.sha256(f"bluetusk boosting {state}".encode()).digest()
         self.priv = priv
+        if (book := auditing()) is not None:
+            facts = {"settings": self.settings.to_fields(), "base": float(self.half.base[0])}
+            book.note(BOOSTING.name, "labels", facts=facts, arrays={"labels": self.labels})
 
     def _grown(self, links: Sequence[Link], number: int) -> _Growth:
         s = self.settings
         local = s.first_tree_local and number == 0
         peers = [] if local else list(links)
-        tree = self._start(number)
+        tree, book = self._start(number), auditing()
         if peers:
             assert self.priv is not None
             mask = np.packbits(tree.sampled).tobytes() if s.subsample < 1 else b""
             at = np.flatnonzero(tree.sampled)
-            data = self.layout.encrypted(self.priv, tree.g[at], tree.h[at])
+            seed = None
+            if book is not None:
+                packed, about = self.layout.packed(tree.g[at], tree.h[at]), {"step": 1 + number}
+                kept = {"scores": self.scores, "sampled": tree.sampled}
+                pub = self.priv.public_key
+                seed = book.array(pub, BOOSTING.name, "gradients", number, packed, facts=about, arrays=kept)
+            data = self.layout.encrypted(self.priv, tree.g[at], tree.h[at], seed)
             for link in peers:
                 link.send("gradients", {"rows": len(at)}, [mask, data])
                 link.count("values_encrypted", len(at))
@@ -183,6 +193,9 @@ class GuestJob:
             told = self._split(peers, tree, number, active)
             level = [child for place in told for child in (2 * place + 1, 2 * place + 2)]
         self._leaves(tree)
+        if book is not None:
+            half = {"value": tree.half.value[0], "party": tree.half.party[0], "sampled": tree.sampled}
+            book.note(BOOSTING.name, "tree", number, arrays=half | {"where": tree.where.astype(np.int16)})
         return tree
 
     def _start(self, number: int) -> _Growth:

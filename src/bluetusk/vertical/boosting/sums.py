@@ -22,6 +22,7 @@ from ...encoding import FixedPoint
 from ...errors import ProtocolAbort
 from ...paillier.array import CipherArray, concatenate, encrypt_integers
 from ...paillier.keys import PrivateKey, PublicKey
+from ...paillier.seed import Seed
 from ...paillier.slots import Slots, hide, tightened, uniform, width_of
 from .buckets import Cuts
 from .model import Settings
@@ -80,9 +81,9 @@ class Layout:
         """Return g and h of a sum."""
         return value >> self.h_bits, value & ((1 << self.h_bits) - 1)
 
-    def encrypted(self, priv: PrivateKey, g: Ints, h: Ints) -> bytes:
+    def encrypted(self, priv: PrivateKey, g: Ints, h: Ints, seed: Seed | None = None) -> bytes:
         """Encrypt rows with the private key and return the frame to send."""
-        c = encrypt_integers(priv, self.packed(g, h), _PLAN, frac=0, bound=self.bound)
+        c = encrypt_integers(priv, self.packed(g, h), _PLAN, frac=0, bound=self.bound, seed=seed)
         return c.to_bytes(bound=self.bound)
 
     def received(self, part: bytes | memoryview, pub: PublicKey, rows: int, party: str) -> CipherArray:

@@ -131,12 +131,13 @@ class Data:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Policy, log and identity; without a policy every use is allowed and logged."""
+    """Policy, log and identity; without a policy every use is allowed and logged. At a guest, `audit` is its book."""
 
     log: str
     identity: str
     peer_key: str
     policy: str | None = None
+    audit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -234,6 +235,8 @@ class Config:
             raise ValueError(f"listen and connect must be an address with a port, HOST:PORT, not {address!r}")
         if not 1 <= len(self.job) <= 100:
             raise ValueError("job must be a text of 1 to 100 characters")
+        if self.evidence is not None and self.evidence.audit is not None and self.role != "guest":
+            raise ValueError("evidence.audit is for the guest, whose numbers are audited: leave it out at a host")
         if not self.patience > 0:
             raise ValueError("patience must be more than 0 seconds")
         if self.halves not in ("sealed", "open"):
@@ -245,7 +248,9 @@ class Config:
             return replace(given, **{name: str(folder / path) for name, path in paths.items() if path is not None})
 
         placed: Config = at(self, "certificate", "key", "peer_certificate", "state", "output", "splits")
-        evidence = at(self.evidence, "log", "identity", "peer_key", "policy") if self.evidence is not None else None
+        evidence = (
+            at(self.evidence, "log", "identity", "peer_key", "policy", "audit") if self.evidence is not None else None
+        )
         return replace(placed, data=at(self.data, "file"), evidence=evidence)
 
 

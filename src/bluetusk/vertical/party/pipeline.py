@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ...errors import ProtocolAbort
 from ...evidence import Meter, Recorder
+from ...evidence.book import ROWS, auditing, rows_digest
 from ...evidence.notary import Notary, peer_name
 from ...storage import files
 from ...tasks import (
@@ -276,6 +277,9 @@ def run(
         raise ProtocolAbort(f"the {train.sum()} rows for training have only one label: give more rows")
     names = rows.names
 
+    tasks = ((BINNING, fitted), (BOOSTING, train))
+    _keep_rows(recorder, key, {task.name: rows.ids[order][chosen].tolist() for task, chosen in tasks})
+
     binning = WoEBinning(
         config.role,
         max_bins=model.max_bins,
@@ -422,6 +426,19 @@ def _heads(notary: Notary, link: Link) -> bytes:
     link.send("head", {}, [notary.offer(bytes(held))])  # an error if this party's log was rolled back
     (data,) = link.receive("head", parts=1, most=_MOST_HEAD).parts
     return notary.accept(bytes(data)).to_bytes()
+
+
+def _keep_rows(recorder: Recorder | None, key: SplitKey, tasks: dict[str, list[str]]) -> None:
+    """Keep the ids of the tasks' rows, in order: in the guest's audit book, if any, and as keyed hashes in both logs.
+
+    By them an auditor finds the label of a row, and that the guest did not exchange rows instead of labels.
+    """
+    secret = key.derived("rows of an audit")
+    if recorder is not None:
+        recorder.rows({task: rows_digest(secret, ids) for task, ids in tasks.items()})
+    if (book := auditing()) is not None:
+        for task, ids in tasks.items():
+            book.note(task, ROWS, facts={"ids": ids, "key": secret.hex()})
 
 
 def _digest(value: Any) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...evidence import Guard, Log, Meter, Recorder, fingerprint, read_public_key
+from ...evidence import AuditBook, Guard, Log, Meter, Recorder, fingerprint, read_public_key
 from ...evidence import Identity as Signer
 from ...evidence.notary import Notary
 from ...evidence.summary import learned, learned_line
@@ -37,6 +38,7 @@ from .splits import Splits
 __all__ = ["run_party"]
 
 PASSPHRASE = "BLUETUSK_PASSPHRASE"  # the name of an environment variable  # noqa: S105
+AUDIT_PASSPHRASE = "BLUETUSK_AUDIT_PASSPHRASE"  # another one: an auditor gets it  # noqa: S105
 
 
 def run_party(
@@ -100,6 +102,7 @@ def _run_held(
     recorder = notary = None
     if config.evidence is not None:
         recorder, notary = recorder_of(config, identity)
+    book = _book_of(config)
     way = {"listen": config.listen} if config.listen is not None else {"connect": config.connect}
     with Party(
         config.role,
@@ -115,17 +118,18 @@ def _run_held(
             listening(party.address)
 
         def program(link: Link, keeper: Keeper) -> dict[str, Any]:
-            outcome = run(
-                config,
-                rows,
-                link,
-                keeper,
-                progress=progress,
-                recorder=recorder,
-                notary=notary,
-                splits=splits,
-                pair_labels=PairLabels(splits),
-            )
+            with contextlib.nullcontext() if book is None else book:
+                outcome = run(
+                    config,
+                    rows,
+                    link,
+                    keeper,
+                    progress=progress,
+                    recorder=recorder,
+                    notary=notary,
+                    splits=splits,
+                    pair_labels=PairLabels(splits),
+                )
             with written(Path(config.output), link, config.job) as folder:
                 alone = _alone(outcome) if unevaluated(outcome) is None and outcome.labels is not None else None
                 result = _result(config, outcome, alone)
@@ -142,6 +146,8 @@ def _run_held(
             return result
 
         result = party.run(program)
+    if book is not None:
+        book.close()
     if recorder is not None:
         recorder.log.close()
         if recorder.guard is not None:
@@ -152,6 +158,19 @@ def _run_held(
 def _pair(config: Config, identity: Identity) -> bytes:
     """Return a name of the two parties from the keys of their certificates, the guest's first: the same at both."""
     return identity.pair(config.role)
+
+
+def _book_of(config: Config) -> AuditBook | None:
+    """Open the guest's audit book, if the configuration names one."""
+    if config.evidence is None or config.evidence.audit is None:
+        return None
+    passphrase = os.environ.get(AUDIT_PASSPHRASE) or None
+    if passphrase is None:
+        raise ValueError(
+            f"evidence.audit seals {config.evidence.audit}: set the environment variable {AUDIT_PASSPHRASE} to a "
+            f"passphrase for it, another than {PASSPHRASE}, because an auditor gets it"
+        )
+    return AuditBook(config.evidence.audit, passphrase, job=config.job)
 
 
 def _proved(recorder: Recorder, notary: Notary) -> dict[str, Any]:

@@ -1,0 +1,511 @@
+"""Replays a guest's labels, scores and gradients from its audit book, for an auditor whom both parties accept.
+
+The book's numbers are what was sent if, encrypted again with their seeds, they give the digests in the parties' logs.
+They are what they should be if labels are those of the label file, each tree's gradients follow from labels and scores,
+and scores follow from the trees before: leaves from gradients, and the rows of leaves, below a host's splits, from what
+the host answered, whose digest is in the logs. The first number that is not so is named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._numeric import Bools, Floats, Ints, as_array
+from ..errors import FrameError
+from ..evidence import Record, verify
+from ..evidence.book import ROWS, AuditBook, Commitment, Entry, array_digest, commitments, rows_digest
+from ..tasks import BINNING, BOOSTING
+from .binning.common import Layout as LabelLayout
+from .boosting.model import Settings, probabilities
+from .boosting.sums import Layout as GradientLayout
+from .protocol.job import part_of
+
+__all__ = ["AuditResult", "Finding", "audit"]
+
+_HALF = 0.5 + 2.0**-16  # of a unit: a machine whose exp differs in the last digit may round a tie the other way
+_HASH = 32
+_SENT = {(BINNING.name, "sent"): "encrypted", (BOOSTING.name, "gradients"): "gradients"}
+"""Which pages say what was sent, and the topic of the message that held it."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as it should be.
+
+    Attributes
+    ----------
+    job, task, array : str
+        Where: the array is "sent" (labels of a binning), "labels", "gradients", "scores" or "tree" (of boosting), or
+        "log".
+    number : int
+        Which part of the labels, or which tree, from 0.
+    row : int or None
+        The row, from 0, in the order of the task; None if it is not about one row.
+    id : str
+        The row's id, where the book names ids.
+    found, expected : str
+        The number, and what it should be.
+    reason : str
+        In words.
+
+    Examples
+    --------
+    >>> print(Finding("job-7", "woe-binning", "sent", 0, 3, "", "2", "0 or 1", "the label is neither 0 nor 1"))
+    job-7/woe-binning, sent 0, row 3: found 2, expected 0 or 1: the label is neither 0 nor 1
+    """
+
+    job: str
+    task: str
+    array: str
+    number: int
+    row: int | None
+    id: str
+    found: str
+    expected: str
+    reason: str
+
+    def __str__(self) -> str:
+        where = f"{self.job}/{self.task}, {self.array} {self.number}"
+        if self.row is not None:
+            where += f", row {self.row}" + (f" (id {self.id!r})" if self.id else "")
+        numbers = f": found {self.found}, expected {self.expected}" if self.found or self.expected else ""
+        return f"{where}{numbers}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """The result of :func:`audit`.
+
+    Attributes
+    ----------
+    ok : bool
+        Whether nothing was found.
+    findings : tuple of Finding
+        The first of each array that has one, in the order in which the arrays were made.
+    arrays, numbers : int
+        How many encrypted arrays were compared, and how many numbers are in them.
+    logs : int
+        Against how many logs.
+    notes : tuple of str
+        What was not compared.
+    torn : int
+        Bytes of a last page that was being written when its process died: its array never left.
+
+    Examples
+    --------
+    >>> AuditResult(True, (), 0, 0, 0, (), 0).ok
+    True
+    """
+
+    ok: bool
+    findings: tuple[Finding, ...]
+    arrays: int
+    numbers: int
+    logs: int
+    notes: tuple[str, ...]
+    torn: int
+
+
+@dataclass
+class _State:
+    """What is known of a task so far."""
+
+    ids: list[str] = field(default_factory=list)
+    settings: Settings | None = None
+    labels: NDArray[Any] = field(default_factory=lambda: np.zeros(0, np.int64))
+    scores: dict[int, Floats] = field(default_factory=dict)  # before each tree
+
+
+def audit(
+    book: str | os.PathLike[str],
+    passphrase: str | bytes,
+    *,
+    logs: Sequence[str | os.PathLike[str]] = (),
+    labels: Mapping[str, int] | ArrayLike | None = None,
+) -> AuditResult:
+    """Replay a guest's audit book.
+
+    Parameters
+    ----------
+    book : path-like
+        The guest's book (:class:`bluetusk.evidence.AuditBook`).
+    passphrase : str or bytes
+        Its passphrase.
+    logs : sequence of path-like
+        The logs of evidence of both parties, the host's above all: without one, nothing shows that the book's numbers
+        are those that were sent.
+    labels : mapping of str to int, or array_like, optional
+        The label of each id, where the book names ids (``bluetusk party`` does); else the labels in the order of the
+        rows. Without them labels are checked to be 0 or 1, and the same in all gradients.
+
+    Returns
+    -------
+    AuditResult
+
+    Raises
+    ------
+    InvalidKey
+        If the file is not an audit book, or the passphrase is wrong.
+    FrameError
+        If a page of the book was altered, moved or taken out.
+    ValueError
+        If the labels given do not belong to the book's rows.
+    OSError
+        If a file cannot be read.
+
+    Notes
+    -----
+    What an audit cannot show: that the label file is true, that the guest's own columns are (its own splits are its
+    word, and so are the settings of a training that only it has), and which rows a tree's sample should have had. With
+    several hosts give the logs of all.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> import bluetusk as bt
+    >>> from bluetusk.evidence.book import note_sent, seed_for
+    >>> from bluetusk.paillier.array import encrypt_integers
+    >>> from bluetusk.vertical.auditing import audit
+    >>> two = 1 + (2 << LabelLayout(8).w)  # as a label 2 is encrypted
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "book")
+    ...     with bt.evidence.AuditBook(path, "correct horse", job="job-7") as book:
+    ...         seed = seed_for(pub, "woe-binning", "labels", [two])
+    ...         c = encrypt_integers(pub, np.array([two]), bt.FixedPoint.integers(1), frac=0, bound=two, seed=seed)
+    ...         note_sent("woe-binning", "sent", 7, c.to_bytes(two), rows=8, first=7, step=8)
+    ...     book.close()
+    ...     print(audit(path, "correct horse").findings[0])
+    job-7/woe-binning, sent 7, row 7: found 2, expected 0 or 1: the label is neither 0 nor 1
+    """
+    entries, torn = AuditBook.read(book, passphrase)
+    replay = _Replay(entries, labels)
+    for path in logs:
+        replay.read(path)
+    replay.all()
+    return replay.result(torn)
+
+
+class _Replay:
+    """One audit."""
+
+    def __init__(self, entries: list[Entry], labels: Mapping[str, int] | ArrayLike | None) -> None:
+        self.entries = entries
+        self.labels = labels if labels is None or isinstance(labels, Mapping) else as_array(labels, "labels")
+        self.logs: dict[str, dict[str, list[Commitment]]] = {}  # by log and job
+        self.records: dict[str, tuple[Record, ...]] = {}
+        self.states: dict[tuple[str, str], _State] = {}
+        self.opened: dict[bytes, int] = {}  # the number in each ciphertext, by its hash
+        self.findings: list[Finding] = []
+        self.notes: list[str] = []
+        self.arrays = self.numbers = 0
+
+    @property
+    def jobs(self) -> list[str]:
+        return list(dict.fromkeys(entry.job for entry in self.entries))
+
+    def read(self, path: str | os.PathLike[str]) -> None:
+        """Read a log: what it keeps of the book's jobs."""
+        report = verify(path)
+        name = os.fspath(path)
+        if not report.ok:
+            self.findings.append(
+                Finding("", "", "log", 0, None, "", "", "", f"{name} does not verify: {report.reason}")
+            )
+        self.logs[name] = {job: commitments(report.records, job) for job in self.jobs}
+        self.records[name] = tuple(report.records)
+        others = {r.task.rpartition("/")[0] for r in report.records if r.what == "committed"} - set(self.jobs)
+        self.notes += [
+            f"{name} keeps arrays of the job {job!r}, of which the book has nothing" for job in sorted(others)
+        ]
+
+    def result(self, torn: int) -> AuditResult:
+        """Return what was found."""
+        if not self.logs:
+            self.notes.append("no log was given: nothing shows that the book's numbers are those that were sent")
+        if self.labels is None:
+            self.notes.append("no labels were given: labels were only checked to be 0 or 1, the same in all gradients")
+        if torn:
+            self.notes.append(f"the last {torn} bytes of the book were being written when the process died, or are cut")
+        found = tuple(self.findings)
+        return AuditResult(not found, found, self.arrays, self.numbers, len(self.logs), tuple(self.notes), torn)
+
+    def all(self) -> None:
+        """Check every page in the order in which they were made, then what the logs have besides."""
+        sent: dict[tuple[str, str, str, int], set[bytes]] = {}
+        steps: dict[tuple[str, str, str, int], int] = {}
+        for entry in self.entries:
+            place, leaves = _place(entry), b""
+            if entry.key is not None:
+                leaves = entry.leaves()
+                hashes = (leaves[at : at + _HASH] for at in range(0, len(leaves), _HASH))
+                self.opened.update(zip(hashes, entry.values, strict=True))
+                self.arrays, self.numbers = self.arrays + 1, self.numbers + len(entry.values)
+            try:
+                self._check(entry, self.states.setdefault(place[:2], _State()))
+                if place[1:3] in _SENT:
+                    key = bytes.fromhex(entry.facts["key"]) if entry.key is None else entry.key.fingerprint
+                    digest = array_digest(key, leaves or entry.arrays["leaves"].tobytes())
+                    sent.setdefault(place, set()).add(digest)
+                    steps[place] = int(entry.facts["step"])
+            except (KeyError, TypeError, IndexError, OverflowError, FrameError) as error:
+                self._found(place, f"the page does not hold what it must: {error!r}")
+        for name, jobs in self.logs.items():
+            self._compare(name, jobs, sent, steps)
+
+    def _compare(
+        self,
+        name: str,
+        jobs: dict[str, list[Commitment]],
+        sent: dict[tuple[str, str, str, int], set[bytes]],
+        steps: dict[tuple[str, str, str, int], int],
+    ) -> None:
+        """Compare what a log keeps with what the book says was sent: neither may have more."""
+        told: dict[tuple[str, str, int], set[bytes]] = {}
+        for job, keeps in jobs.items():
+            for kept in keeps:
+                if kept.topic in _SENT.values():  # the array is the last part
+                    told.setdefault((job, kept.task, kept.step), set()).update(kept.digests[-1:])
+        for place, digests in sent.items():
+            kept_there = told.pop((*place[:2], steps[place]), set())
+            if not kept_there:
+                self._found(place, f"{name} keeps no array of this step")
+            elif not kept_there <= digests:
+                self._found(place, f"{name} keeps another array: what was sent is not what the book says")
+        for job, task, step in told:
+            self._found((job, task, "sent", step - 1), f"{name} keeps an array that the book does not open")
+
+    def _found(
+        self,
+        place: tuple[str, str, str, int],
+        reason: str,
+        *,
+        row: int | None = None,
+        found: object = "",
+        expected: object = "",
+    ) -> None:
+        ids = self.states.get(place[:2], _State()).ids
+        id = ids[row] if row is not None and row < len(ids) else ""
+        self.findings.append(Finding(*place, row, id, _said(found), _said(expected), reason))
+
+    def _check(self, entry: Entry, state: _State) -> None:
+        """Check a page by what it is; arrays of other tasks are of no concern here."""
+        if entry.name == ROWS:
+            self._rows(entry, state)
+        elif (entry.task, entry.name) == (BINNING.name, "sent"):
+            self._labels(entry, state)
+        elif (entry.task, entry.name) == (BOOSTING.name, "labels"):
+            self._offer(entry, state)
+        elif (entry.task, entry.name) == (BOOSTING.name, "gradients"):
+            self._gradients(entry, state)
+        elif (entry.task, entry.name) == (BOOSTING.name, "tree"):
+            self._tree(entry, state)
+
+    def _rows(self, entry: Entry, state: _State) -> None:
+        """Check the ids of a task's rows: their order is what both parties' logs say."""
+        state.ids = [str(id) for id in entry.facts["ids"]]
+        if "key" not in entry.facts:
+            said = "the order of the ids is the guest's word: the logs keep nothing of it"
+            return self.notes.append(said) if said not in self.notes else None
+        due = rows_digest(bytes.fromhex(entry.facts["key"]), state.ids)
+        for name, records in self.records.items():
+            kept = [r.hashes.get(entry.task) for r in records if (r.what, r.task) == (ROWS, f"{entry.job}/{ROWS}")]
+            if due not in kept:
+                return self._found(_place(entry), f"{name} keeps other ids for the rows, or another order")
+        return None
+
+    def _true(self, count: int, first: int, rows: int, state: _State) -> list[int | None] | None:
+        """Return the labels of rows ``first .. first + count - 1`` of a task's `rows` rows; None for unknown ids."""
+        if self.labels is None:
+            return None
+        if isinstance(self.labels, Mapping):
+            if len(state.ids) != rows:
+                raise ValueError(
+                    f"the book names {len(state.ids)} ids for {rows} rows: give the labels as an array in the order of "
+                    "the rows"
+                )
+            return [self.labels.get(id) for id in state.ids[first : first + count]]
+        if len(self.labels) != rows:
+            raise ValueError(f"labels has {len(self.labels)} labels, the task {rows} rows: give one a row, in order")
+        return [int(label) for label in self.labels[first : first + count]]
+
+    def _labels(self, entry: Entry, state: _State) -> None:
+        """Check labels that were sent to a binning: a ciphertext each row, of 1 + y 2^w."""
+        rows, first = int(entry.facts["rows"]), int(entry.facts["first"])
+        w, leaves, due = LabelLayout(rows).w, entry.arrays["leaves"], part_of(rows, entry.number)
+        if (first, first + len(leaves), int(entry.facts["step"])) != (due.start, due.stop, 1 + entry.number):
+            return self._found(_place(entry), f"the page is of other rows than {due.start} to {due.stop - 1}")
+        true = self._true(len(leaves), first, rows, state)
+        for k, leaf in enumerate(leaves):
+            value = self.opened.get(leaf.tobytes())
+            if value is None:
+                return self._found(_place(entry), "the book does not open the ciphertext that was sent", row=first + k)
+            label, rest = divmod(value - 1, 1 << w)
+            if rest:
+                what = "the number is not 1 + label * 2^w"
+                return self._found(_place(entry), what, row=first + k, found=value, expected=f"1 or {1 + (1 << w)}")
+            if not self._label(entry, first + k, label, None if true is None else (true[k],)):
+                return None
+        return None
+
+    def _label(self, entry: Entry, row: int, label: int, true: tuple[int | None] | None) -> bool:
+        """Check one label; report it if it is false."""
+        if label not in (0, 1):
+            what, expected = "the label is neither 0 nor 1", "0 or 1" if true is None or true[0] is None else true[0]
+        elif true is None or true[0] == label:
+            return True
+        elif true[0] is None:
+            what, expected = "the row's id is not among the labels", ""
+        else:
+            what, expected = "the label differs from the label file", true[0]
+        self._found(_place(entry), what, row=row, found=label, expected=expected)
+        return False
+
+    def _offer(self, entry: Entry, state: _State) -> None:
+        """Check what a boosting begins with: settings, labels, and the score of all rows."""
+        state.settings = Settings.from_fields(entry.facts["settings"])
+        state.labels = entry.arrays["labels"].astype(np.int64)
+        rows, share = len(state.labels), state.settings.base_score
+        true = self._true(rows, 0, rows, state)
+        for row, label in enumerate(state.labels.tolist()):
+            if not self._label(entry, row, label, None if true is None else (true[row],)):
+                break
+        share = float(state.labels.mean()) if share is None else share
+        base = float(np.log(share / (1 - share)))
+        if not np.isclose(entry.facts["base"], base, rtol=1e-12, atol=0):
+            self._found(
+                _place(entry), "the first score is not that of the labels", found=entry.facts["base"], expected=base
+            )
+        state.scores = {0: np.full(rows, float(entry.facts["base"]))}
+
+    def _wanted(self, state: _State, scores: Floats) -> tuple[Floats, Floats, float]:
+        """Return g and h of all rows, in units, not yet rounded, and the unit."""
+        assert state.settings is not None
+        unit = float(1 << state.settings.frac_bits)
+        p = probabilities(scores)
+        return (p - state.labels) * unit, p * (1.0 - p) * unit, unit
+
+    def _gradients(self, entry: Entry, state: _State) -> None:
+        """Check gradients of a tree: one number each sampled row, g 2^w + h."""
+        place = _place(entry)
+        if state.settings is None or entry.number not in state.scores:
+            return self._found(place, "the book does not say what these gradients follow from")
+        scores = state.scores[entry.number]
+        told = entry.arrays["scores"]
+        if told.shape != scores.shape:
+            return self._found(place, "the tree has another number of rows")
+        wrong = np.flatnonzero(~np.isclose(told, scores, rtol=1e-12, atol=1e-12))
+        if len(wrong):
+            row, where = int(wrong[0]), (*place[:2], "scores", entry.number)
+            what = "the score is not that of the trees before"
+            return self._found(where, what, row=row, found=told[row], expected=scores[row])
+        layout = GradientLayout(len(scores), state.settings.frac_bits)
+        g, h, _ = self._wanted(state, told)
+        at = np.flatnonzero(entry.arrays["sampled"])
+        if int(entry.facts["step"]) != 1 + entry.number:
+            return self._found(place, "the page is of another step than its tree")
+        if len(at) != len(entry.values):
+            return self._found(place, f"{len(entry.values)} numbers were encrypted for {len(at)} rows")
+        due = zip(np.rint(g[at]).astype(np.int64).tolist(), np.rint(h[at]).astype(np.int64).tolist(), strict=True)
+        for row, value, (want_g, want_h) in zip(at.tolist(), entry.values, due, strict=True):
+            got_g, got_h = layout.opened(value)
+            if (got_g, got_h) == (want_g, want_h) or (_near(got_g, g[row]) and _near(got_h, h[row])):
+                continue
+            what = "the number is not sigmoid(score) - label, with its derivative, at the fixed point"
+            return self._found(place, what, row=row, found=_pair(got_g, got_h), expected=_pair(want_g, want_h))
+        return None
+
+    def _tree(self, entry: Entry, state: _State) -> None:
+        """Check a grown tree: leaves from the gradients, and the rows of leaves from the host's answers."""
+        place, number = _place(entry), entry.number
+        if state.settings is None or number not in state.scores:
+            return self._found(place, "the book does not say what this tree follows from")
+        s, scores = state.settings, state.scores[number]
+        where, value = entry.arrays["where"].astype(np.int64), entry.arrays["value"]
+        sampled, party = entry.arrays["sampled"], entry.arrays["party"]
+        if where.shape != scores.shape or len(value) != s.places or len(party) != s.places:
+            return self._found(place, "the tree has another number of rows or places")
+        g, h, unit = self._wanted(state, scores)
+        g, h = np.rint(g), np.rint(h)
+        for leaf in np.unique(where).tolist():
+            here = sampled & (where == leaf)
+            weight = float(h[here].sum()) / unit + s.reg_lambda
+            due = -s.learning_rate * (float(g[here].sum()) / unit) / weight if weight > 0 else 0.0
+            if not np.isclose(value[leaf], due, rtol=1e-9, atol=1e-12):
+                what = f"the value of the leaf at place {leaf} is not that of its rows' gradients"
+                return self._found(place, what, found=value[leaf], expected=due)
+        state.scores[number + 1] = scores + value[where]
+        hosts = False
+        due_digests = _partitions(where, party, s.max_depth)
+        answers: set[bytes] = set()  # as the hosts' logs have them: a host's has its own only
+        for name, jobs in self.logs.items():
+            kept = [c for c in jobs[entry.job] if (c.task, c.topic, c.step) == (entry.task, "partition", 1 + number)]
+            digests = {digest for c in kept for digest in c.digests}
+            of_host = not any(c.sent for c in jobs[entry.job] if c.topic in _SENT.values())
+            answers |= digests if of_host else set()
+            if not digests <= set(due_digests):
+                return self._found(place, f"{name} keeps a host's answer that is not in the tree: which rows go left")
+            if not of_host and not set(due_digests) <= digests:
+                return self._found(place, f"{name} does not keep the host's answer that the tree follows")
+            hosts = hosts or of_host
+        level = next((level for digest, level in due_digests.items() if digest not in answers), None)
+        if hosts and level is not None:
+            self._found(place, f"the rows below level {level} are not where a host put them, by the logs of hosts")
+        return None
+
+
+def _place(entry: Entry) -> tuple[str, str, str, int]:
+    return entry.job, entry.task, entry.name, entry.number
+
+
+def _near(found: int, exact: float) -> bool:
+    return abs(found) < 1 << 53 and abs(found - float(exact)) <= _HALF
+
+
+def _pair(g: int, h: int) -> str:
+    return f"g {_said(g)}, h {_said(h)}"
+
+
+def _said(value: object) -> str:
+    if isinstance(value, int | np.integer) and abs(int(value)) >= 1 << 64:
+        return f"{'-' if value < 0 else ''}2^{abs(int(value)).bit_length() - 1} or more"
+    return f"{value:.12g}" if isinstance(value, float | np.floating) else str(value)
+
+
+def _partitions(where: Ints, party: NDArray[Any], depth: int) -> dict[bytes, int]:
+    """Return the digest, and the level, of each answer in which a host said which rows go left.
+
+    One host's places of a level share an answer, in order.
+    """
+    path = [where]  # each row's place, then its ancestors
+    while path[-1].any():
+        path.append(np.where(path[-1] > 0, (path[-1] - 1) // 2, 0))
+    depths = np.floor(np.log2(where + 1)).astype(np.int64)
+    found: dict[bytes, int] = {}
+    for level in range(depth):
+        # the row's ancestor at this level and at the one below it; -1 where the row's leaf is above
+        at, below = (_ancestor(path, depths, deep) for deep in (level, level + 1))
+        for host in np.unique(party[party > 0]).tolist():
+            bits: list[Bools] = [
+                below[at == place] == 2 * place + 1
+                for place in range((1 << level) - 1, (2 << level) - 1)
+                if party[place] == host
+            ]
+            if bits:
+                found[hashlib.sha256(np.packbits(np.concatenate(bits)).tobytes()).digest()] = level
+    return found
+
+
+def _ancestor(path: list[Ints], depths: Ints, level: int) -> Ints:
+    out = np.full(len(depths), -1, np.int64)
+    for up, places in enumerate(path):
+        here = depths - up == level
+        out[here] = places[here]
+    return out

@@ -1,0 +1,570 @@
+"""Audit of a guest: an honest run is clean, and each lie is named by its row or its array.
+
+The guest that lies here runs this package with one method replaced; host, logs and audit are as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bluetusk as bt
+from bluetusk import cli
+from bluetusk.errors import FrameError, InvalidKey, ProtocolAbort
+from bluetusk.evidence import AuditBook, Identity, Log, Meter, Recorder, verify
+from bluetusk.evidence.book import rows_digest
+from bluetusk.paillier import _bounds
+from bluetusk.storage import sealed
+from bluetusk.vertical import GradientBoosting, Link, WoEBinning, local_links
+from bluetusk.vertical.auditing import Finding, audit
+from bluetusk.vertical.binning import guest as binning_guest
+from bluetusk.vertical.boosting import guest as boosting_guest
+from bluetusk.wire import frame
+
+ROWS = 160
+RNG = np.random.default_rng(5)
+X, Z = RNG.normal(size=(ROWS, 1)), RNG.normal(size=(ROWS, 2))
+Y = (X[:, 0] + 2 * Z[:, 0] + RNG.normal(size=ROWS) > 0.5).astype(np.int64)
+TREES: dict[str, Any] = {
+    "n_estimators": 2,
+    "max_depth": 2,
+    "key_size": 2048,
+    "min_bucket_rows": 5,
+    "first_tree_local": False,
+}
+BINS, BOOST = "woe-binning", "gradient_boosting"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch, keypair: Any) -> None:
+    """Instead of scrypt, a hash of all it depends on; instead of a key for each job, that of the session."""
+
+    def derive(secret: bytes, header: dict[str, object]) -> bytes:
+        return hashlib.sha256(repr((secret, header["salt"], header["log2_n"], header["p"])).encode()).digest()
+
+    monkeypatch.setattr(sealed, "_derive", derive)
+    for module in (binning_guest, boosting_guest):
+        monkeypatch.setattr(module, "ephemeral_key", lambda bits: keypair[1])
+
+
+def play(folder: Path, *tasks: str, labels: Any = Y, lies: bool = True) -> None:
+    """Run guest and host with a book and two logs in a folder; a lie may end the job."""
+    logs = {name: Log.create(folder / f"{name}.log", Identity.generate(), owner=name) for name in ("guest", "host")}
+    watch = [
+        Recorder(log=logs[me], meter=Meter(), job="j", me=me, peers={peer: "5a" * 32})
+        for me, peer in (("guest", "host"), ("host", "guest"))
+    ]
+    here, there = local_links(observers=(watch[0], watch[1]), seconds=20)
+    ended: list[BaseException] = []
+
+    def side(role: str, link: Link, x: Any, y: Any) -> None:
+        try:
+            if BINS in tasks:
+                WoEBinning(role, min_rows=10, max_bins=4, key_size=2048).fit(x, y, link=link)
+            if BOOST in tasks:
+                GradientBoosting(role=role, **TREES).fit(x, y, link=link)
+        except Exception as error:
+            ended.append(error)
+
+    host = threading.Thread(target=side, args=("host", there, Z, None))
+    host.start()
+    with AuditBook(folder / "book", "p", job="j") as book:
+        side("guest", here, X, labels)
+    host.join()
+    book.close()
+    for log in logs.values():
+        log.close()
+    assert lies or not ended, ended
+
+
+def audited(folder: Path, **more: Any) -> tuple[Finding, ...]:
+    given = {"labels": Y, "logs": [folder / "guest.log", folder / "host.log"]} | more
+    return audit(folder / "book", "p", **given).findings
+
+
+def replaced(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+    monkeypatch.setattr(owner, name, make(getattr(owner, name)))
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A liar's build does not refuse numbers beyond the bound that it declares."""
+    monkeypatch.setattr(_bounds, "largest", lambda values: 0)
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory, keypair: Any) -> Path:
+    """The book and logs of an honest run."""
+    with pytest.MonkeyPatch.context() as patch:
+        quick.__wrapped__(patch, keypair)  # type: ignore[attr-defined]
+        folder = tmp_path_factory.mktemp("honest")
+        play(folder, BINS, BOOST, lies=False)
+    return folder
+
+
+def test_an_honest_run_is_clean(honest: Path) -> None:
+    result = audit(honest / "book", "p", logs=[honest / "guest.log", honest / "host.log"], labels=Y)
+    assert (result.ok, result.findings, result.notes, result.torn) == (True, (), (), 0)
+    assert (result.arrays, result.numbers, result.logs) == (8 + 2, 3 * ROWS, 2)
+    kept = {
+        name: [r for r in verify(honest / f"{name}.log").records if r.what == "committed"] for name in ("guest", "host")
+    }
+    assert [(r.task, r.hashes, r.details["step"]) for r in kept["guest"]] == [
+        (r.task, r.hashes, r.details["step"]) for r in kept["host"]
+    ]
+    assert {r.by for r in kept["host"] if r.details["topic"] != "partition"} == {"guest"}
+
+
+def test_what_was_not_compared_is_said(honest: Path) -> None:
+    result = audit(honest / "book", "p")
+    assert result.ok
+    assert [note.split(":")[0] for note in result.notes] == ["no log was given", "no labels were given"]
+
+
+def test_labels_of_another_file(honest: Path) -> None:
+    other = Y.copy()
+    other[[40, 90]] ^= 1
+    first, *more = audited(honest, labels=other)
+    assert (first.task, first.array, first.number, first.row) == (BINS, "sent", 2, 40)
+    assert (first.found, first.expected) == (str(Y[40]), str(other[40]))
+    assert [(f.task, f.array, f.row) for f in more] == [(BINS, "sent", 90), (BOOST, "labels", 40)]
+    with pytest.raises(ValueError, match="labels has 3 labels, the task 160 rows"):
+        audited(honest, labels=[0, 1, 1])
+    with pytest.raises(ValueError, match="names 0 ids for 160 rows"):
+        audited(honest, labels={"a": 1})
+
+
+@pytest.mark.parametrize(("row", "label"), [(17, 2), (5, -1)])
+def test_a_label_that_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unchecked: None, row: int, label: int
+) -> None:
+    def lie(real: Any) -> Any:
+        def sent(self: Any, links: Any, i: int) -> None:
+            self._labels = np.where(np.arange(ROWS) == row, label, Y)
+            real(self, links, i)
+
+        return sent
+
+    replaced(monkeypatch, binning_guest.GuestJob, "_encrypt", lie)
+    play(tmp_path, BINS)
+    (found,) = audited(tmp_path)
+    assert (found.array, found.number, found.row, found.found, found.expected) == (
+        "sent",
+        row // 20,
+        row,
+        str(label),
+        str(Y[row]),
+    )
+    assert found.reason == "the label is neither 0 nor 1"
+    assert audited(tmp_path, labels=None)[0].expected == "0 or 1"
+
+
+def test_labels_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flipped label, encrypted and sent as any other."""
+    row = 33
+
+    def lie(real: Any) -> Any:
+        def made(self: Any, labels: Any, *others: Any, **more: Any) -> None:
+            real(self, labels ^ (np.arange(ROWS) == row), *others, **more)
+
+        return made
+
+    replaced(monkeypatch, binning_guest.GuestJob, "__init__", lie)
+    play(tmp_path, BINS)
+    (found,) = audited(tmp_path)
+    assert (found.row, found.found, found.expected) == (row, str(1 - Y[row]), str(Y[row]))
+
+
+def test_an_array_sent_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ciphertexts of part 2 go out again as part 3, the book says otherwise."""
+    kept: list[Any] = []
+
+    def lie(real: Any) -> Any:
+        def send(self: Any, topic: str, fields: Any = None, parts: Any = ()) -> None:
+            if topic == "encrypted":
+                kept.append(parts)
+                parts = kept[2] if len(kept) == 4 else parts
+            real(self, topic, fields, parts)
+
+        return send
+
+    replaced(monkeypatch, Link, "send", lie)
+    play(tmp_path, BINS)
+    found = audited(tmp_path)
+    assert [(f.array, f.number) for f in found] == [("sent", 3)] * 2
+    assert "keeps another array: what was sent is not what the book says" in found[0].reason
+
+
+def started(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any, Any, int], None]) -> None:
+    """Let a guest change the gradients of a tree before they are encrypted."""
+
+    def lie(real: Any) -> Any:
+        def start(self: Any, number: int) -> Any:
+            tree = real(self, number)
+            change(self, tree, number)
+            return tree
+
+        return start
+
+    replaced(monkeypatch, boosting_guest.GuestJob, "_start", lie)
+
+
+def test_powers_of_two_as_gradients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unchecked: None) -> None:
+    def change(job: Any, tree: Any, number: int) -> None:
+        tree.g = np.array([1 << i for i in range(ROWS)], dtype=object)
+
+    started(monkeypatch, change)
+    play(tmp_path, BOOST)
+    found = audited(tmp_path)[0]
+    assert (found.array, found.number, found.row) == ("gradients", 0, 0)
+    assert found.found.startswith("g 1, h ")
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_a_gradient_one_unit_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    def change(job: Any, tree: Any, number: int) -> None:
+        tree.g[33] += step * (number == 1)
+
+    started(monkeypatch, change)
+    play(tmp_path, BOOST)
+    found = audited(tmp_path)[0]
+    assert (found.array, found.number, found.row) == ("gradients", 1, 33)
+    (g, h), (want, same) = ([int(part[2:]) for part in text.split(", ")] for text in (found.found, found.expected))
+    assert (g - want, h - same) == (step, 0)
+
+
+def test_a_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradients that follow from a score which does not follow from the tree before."""
+
+    def lie(real: Any) -> Any:
+        def grown(self: Any, links: Any, number: int) -> Any:
+            self.scores = self.scores + 0.25 * (np.arange(ROWS) == 12) * (number == 1)
+            return real(self, links, number)
+
+        return grown
+
+    replaced(monkeypatch, boosting_guest.GuestJob, "_grown", lie)
+    play(tmp_path, BOOST)
+    found = audited(tmp_path)[0]
+    assert (found.array, found.number, found.row) == ("scores", 1, 12)
+    assert float(found.found) - float(found.expected) == pytest.approx(0.25)
+
+
+def test_a_row_in_another_leaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores may encode rows by the leaves that the guest claims: below a host's split, the host's answer says."""
+    moved: list[int] = []
+
+    def lie(real: Any) -> Any:
+        def leaves(self: Any, tree: Any) -> None:
+            for place in np.flatnonzero(tree.half.party[0] == 1).tolist():
+                left, right = 2 * place + 1, 2 * place + 2
+                rows = np.flatnonzero(tree.where == left)
+                if len(rows) > 1 and (tree.where == right).any():
+                    moved.append(place)
+                    tree.where[rows[0]] = right
+                    break
+            real(self, tree)
+
+        return leaves
+
+    replaced(monkeypatch, boosting_guest.GuestJob, "_leaves", lie)
+    play(tmp_path, BOOST)
+    assert moved
+    found = audited(tmp_path, logs=[tmp_path / "host.log"])[0]
+    assert (found.array, found.number) == ("tree", 0)
+    assert "that is not in the tree" in found.reason
+    assert audited(tmp_path)[0].reason.startswith(str(tmp_path / "guest.log"))
+
+
+def test_a_host_split_that_the_guest_calls_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below its own splits the rows are its word; so the host's answers must all be in the trees."""
+
+    def lie(real: Any) -> Any:
+        def leaves(self: Any, tree: Any) -> None:
+            assert (tree.half.party[0] == 1).any()
+            tree.half.party[0] = np.where(tree.half.party[0] == 1, 0, tree.half.party[0])
+            tree.where[:] = np.where(np.arange(ROWS) % 2 == 0, 1, 2)
+            real(self, tree)
+
+        return leaves
+
+    replaced(monkeypatch, boosting_guest.GuestJob, "_leaves", lie)
+    play(tmp_path, BOOST)
+    found = audited(tmp_path, logs=[tmp_path / "host.log"])[0]
+    assert (found.array, found.number) == ("tree", 0)
+    assert "keeps a host's answer that is not in the tree" in found.reason
+
+
+def test_labels_permuted_with_their_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guest that exchanges labels of two parts, and says in its book that it sent them in the other order."""
+    order = np.r_[20:40, 0:20, 40:ROWS]
+
+    def lie(real: Any) -> Any:
+        def made(self: Any, labels: Any, *others: Any, **more: Any) -> None:
+            real(self, labels[order], *others, **more)
+
+        return made
+
+    def note(real: Any) -> Any:
+        def noted(self: Any, task: str, name: str, number: int = 0, *, facts: Any = None, arrays: Any = None) -> None:
+            if name == "sent" and number < 2:
+                facts = facts | {"first": 20 - facts["first"]}
+            real(self, task, name, number, facts=facts, arrays=arrays)
+
+        return noted
+
+    replaced(monkeypatch, binning_guest.GuestJob, "__init__", lie)
+    replaced(monkeypatch, AuditBook, "note", note)
+    play(tmp_path, BINS)
+    first, second = audited(tmp_path)
+    assert (first.array, first.number, first.reason) == ("sent", 0, "the page is of other rows than 0 to 19")
+    assert second.number == 1
+
+
+def test_ids_exchanged(honest: Path, tmp_path: Path, pub: Any) -> None:
+    """A guest that exchanges the ids of two rows instead of their labels: both logs keep the order."""
+    key, ids = bytes(32), [f"M{k}" for k in range(4)]
+    log = Log.create(tmp_path / "log", Identity.generate(), owner="host")
+    recorder = Recorder(log=log, meter=Meter(), job="j", me="host", peers={"guest": "5a" * 32})
+    for _ in range(2):
+        recorder.rows({BINS: rows_digest(key, ids)})
+    assert [record.what for record in log.records] == ["opened", "rows"]
+    log.close()
+    for name, given in (("true", ids), ("false", [*ids[:2], ids[3], ids[2]])):
+        book = AuditBook(tmp_path / name, "p", job="j")
+        book.note(BINS, "rows", facts={"ids": given, "key": key.hex()})
+        book.close()
+    assert audit(tmp_path / "true", "p", logs=[tmp_path / "log"]).ok
+    (found,) = audit(tmp_path / "false", "p", logs=[tmp_path / "log"]).findings
+    assert "keeps other ids for the rows, or another order" in found.reason
+    book = AuditBook(tmp_path / "word", "p", job="j")
+    book.note(BINS, "rows", facts={"ids": ids})
+    book.close()
+    assert any("the guest's word" in note for note in audit(tmp_path / "word", "p", logs=[tmp_path / "log"]).notes)
+
+
+def test_a_leaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lie(real: Any) -> Any:
+        def leaves(self: Any, tree: Any) -> None:
+            real(self, tree)
+            tree.half.value[0, tree.where[0]] += 1e-6
+
+        return leaves
+
+    replaced(monkeypatch, boosting_guest.GuestJob, "_leaves", lie)
+    play(tmp_path, BOOST)
+    found = audited(tmp_path)[0]
+    assert (found.array, found.number, found.row) == ("tree", 0, None)
+    assert float(found.found) - float(found.expected) == pytest.approx(1e-6, rel=1e-3)
+
+
+@pytest.mark.parametrize("task", [BINS, BOOST])
+@pytest.mark.parametrize("what", ["seed", "key", "numbers"])
+def test_a_book_that_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keypair2: Any, task: str, what: str) -> None:
+    """The book names another seed, another key or other numbers than those that made what was sent."""
+
+    def lie(real: Any) -> Any:
+        def array(self: Any, pub: Any, task: str, name: str, number: int, values: Any, **more: Any) -> Any:
+            seed = bt.paillier.seed.Seed(bytes(range(32)), "another")
+            if what == "key":
+                pub, seed = keypair2[0], None
+            if what == "numbers":
+                seed, values = None, [*values[:-1], values[0] + 1]
+            kept = real(self, pub, task, name, number, values, **more)
+            return kept if seed is None else seed
+
+        return array
+
+    replaced(monkeypatch, AuditBook, "array", lie)
+    play(tmp_path, task)
+    found = audited(tmp_path)[0]
+    if task == BINS:
+        row = 19 if what == "numbers" else 0
+        assert (found.array, found.number, found.row) == ("sent", 0, row)
+        assert found.reason == "the book does not open the ciphertext that was sent"
+    elif what == "numbers":
+        assert (found.array, found.number, found.row) == ("gradients", 0, ROWS - 1)
+    else:
+        assert (found.array, found.number) == ("gradients", 0)
+        assert "what was sent is not what the book says" in found.reason
+
+
+def test_only_the_hosts_log_shows_what_was_sent(honest: Path, tmp_path: Path) -> None:
+    """A guest that writes a new book, and a new log to it, cannot change the host's."""
+    play(tmp_path, BINS, BOOST)
+    assert audited(tmp_path) == ()
+    found = audited(tmp_path, logs=[honest / "host.log"])
+    assert {f.array for f in found} >= {"sent", "gradients"}
+    assert len(found) >= 10
+    assert "keeps another array" in found[0].reason
+
+
+def pages_of(data: bytes) -> list[int]:
+    """Return where each frame of a book ends."""
+    ends = [0]
+    while ends[-1] < len(data):
+        *_, header, payload = frame.FIXED.unpack_from(data, ends[-1])
+        ends.append(ends[-1] + frame.FIXED.size + header + payload)
+    return ends[1:]
+
+
+def test_books_cut_and_altered(honest: Path, tmp_path: Path) -> None:
+    data = (honest / "book").read_bytes()
+    ends = pages_of(data)
+    logs = [honest / "host.log"]
+    book = tmp_path / "book"
+
+    def seen(content: bytes) -> Any:
+        book.write_bytes(content)
+        return audit(book, "p", logs=logs, labels=Y)
+
+    result = seen(data[: ends[-2]])  # without the last tree's note: its arrays are there
+    assert result.ok
+    result = seen(data[: ends[-3]])
+    assert [str(f.array) + str(f.number) for f in result.findings] == ["sent1"]
+    assert "keeps an array that the book does not open" in result.findings[0].reason
+    result = seen(data[: ends[-3] + 40])
+    assert (result.ok, result.torn) == (False, 40)
+    assert "or are cut" in result.notes[-1]
+    with pytest.raises(FrameError, match="page 3 is missing: page 4 is in its place"):
+        seen(data[: ends[3]] + data[ends[4] :])
+    with pytest.raises(FrameError, match="page 2 was altered"):
+        seen(data[: ends[2] + 150] + bytes([data[ends[2] + 150] ^ 1]) + data[ends[2] + 151 :])
+    for content in (b"", data[:40], data[1:], (honest / "host.log").read_bytes()):
+        with pytest.raises(InvalidKey, match="not an audit book"):
+            seen(content)
+    with pytest.raises(InvalidKey, match="passphrase is wrong"):
+        audit(honest / "book", "other")
+
+
+def test_a_log_that_does_not_verify(honest: Path, tmp_path: Path) -> None:
+    data = bytearray((honest / "host.log").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "log").write_bytes(data)
+    found = audited(honest, logs=[tmp_path / "log"])
+    assert found[0].array == "log"
+    assert "does not verify" in found[0].reason
+
+
+def test_a_step_taken_again_is_opened_both_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a crash a step is taken with a fresh seed; the log keeps both arrays, the book opens both."""
+
+    def again(real: Any) -> Any:
+        def sent(self: Any, links: Any, i: int) -> None:
+            if i == 2:  # what was sent before the crash, and was not received
+                before, _ = local_links(observers=(links[0].observer, None))
+                before.scope(BINS, 1 + i)
+                real(self, [before], i)
+            real(self, links, i)
+
+        return sent
+
+    replaced(monkeypatch, binning_guest.GuestJob, "_encrypt", again)
+    play(tmp_path, BINS, lies=False)
+    kept = {
+        name: {r.hashes["part 0"] for r in verify(tmp_path / f"{name}.log").records if r.what == "committed"}
+        for name in ("guest", "host")
+    }
+    assert len(kept["guest"]) == 9
+    assert len(kept["host"] & kept["guest"]) == 8
+    assert audited(tmp_path) == ()
+
+
+def test_a_frame_sent_again_is_kept_once(tmp_path: Path, pub: Any) -> None:
+    path, me = tmp_path / "log", Identity.generate()
+    log = Log.create(path, me, owner="host")
+    header = {"topic": "encrypted", "task": BINS, "step": 1, "seq": 0, "from": "guest", "fields": {}}
+    data = pub.encrypt([1, 2]).to_bytes()
+    whole = frame.encode(frame.Kind.VERTICAL, header | {"parts": [len(data)]}, data)
+    for _ in range(2):  # the process ends and starts again
+        recorder = Recorder(log=log, meter=Meter(), job="j", me="host", peers={"guest": "5a" * 32})
+        for _ in range(2):
+            recorder.passed(peer="guest", task=BINS, sent=False, frame=whole)
+        many = frame.encode(frame.Kind.VERTICAL, header | {"parts": [1] * 100}, bytes(100))
+        for other in (b"", b"BTK1", whole[:50], data, many):
+            recorder.passed(peer="guest", task=BINS, sent=False, frame=other)
+        log.close()
+        log = Log.open(path, me)
+    assert [record.what for record in log.records] == ["opened", "committed"]
+    log.close()
+
+
+def test_seeds_are_nowhere_in_the_clear(honest: Path) -> None:
+    entries, _ = AuditBook.read(honest / "book", "p")
+    seeds = [entry.seed[0] for entry in entries if entry.key is not None]
+    assert len(set(seeds)) == len(seeds) == 10
+    for path in honest.iterdir():
+        data = path.read_bytes()
+        assert not any(seed in data or seed.hex().encode() in data for seed in seeds)
+        assert path.name.endswith(".log") or b"labels" not in data
+    assert (honest / "book").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_book_is_continued(tmp_path: Path, pub: Any) -> None:
+    for turn in range(3):
+        with AuditBook(tmp_path / "book", "p", job="j") as book:
+            book.array(pub, "t", "a", turn, [turn, -turn, 1 << 300])
+            with pytest.raises(ProtocolAbort, match="in use"):
+                AuditBook(tmp_path / "book", "p", job="j")
+        book.close()
+        with open(tmp_path / "book", "ab") as file:
+            file.write(b"BTK1\x01")  # killed while it wrote
+    entries, torn = AuditBook.read(tmp_path / "book", "p")
+    assert [(entry.number, entry.values) for entry in entries] == [(k, [k, -k, 1 << 300]) for k in range(3)]
+    assert torn == 5
+    with pytest.raises(InvalidKey, match="passphrase is wrong"):
+        AuditBook(tmp_path / "book", "q", job="j")
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        book.__reduce__()
+
+
+def test_a_full_disk_encrypts_nothing(tmp_path: Path, pub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = AuditBook(tmp_path / "book", "p", job="j")
+
+    def full(data: bytes, end: int) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(book._file, "append", full)
+    with pytest.raises(ProtocolAbort, match="nothing is encrypted"):
+        book.array(pub, "t", "a", 0, [1])
+    book.close()
+
+
+def test_on_the_command_line(
+    honest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def call(*arguments: object) -> tuple[int, str, str]:
+        status = cli.main(["evidence", "audit", *map(str, arguments)])
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    monkeypatch.setenv("BLUETUSK_AUDIT_PASSPHRASE", "p")
+    book, logs = honest / "book", [f"--log={honest / name}.log" for name in ("guest", "host")]
+    labels = tmp_path / "labels.csv"
+    labels.write_text("default\n" + "".join(f"{y}\n" for y in Y))
+    given = ["--labels", labels, "--label-column", "default", "--in-order"]
+    status, out, _ = call(book, *logs, *given)
+    assert (status, out) == (0, "GOOD    480 numbers in 10 arrays are what labels and model say and in 2 logs\n")
+    labels.write_text("default\n" + "".join(f"{y ^ (k == 7)}\n" for k, y in enumerate(Y)))
+    status, out, _ = call(book, *logs, *given)
+    assert status == 1
+    assert out.splitlines()[-1] == (
+        f"BAD     j/woe-binning, sent 0, row 7: found {Y[7]}, expected {1 - Y[7]}: "
+        "the label differs from the label file"
+    )
+    status, out, _ = call(book, *logs, *given, "--json")
+    told = json.loads(out)
+    assert (status, told["ok"], told["findings"][0]["row"], told["logs"]) == (1, False, 7, 2)
+    status, out, _ = call(book)
+    assert (status, out.count("note")) == (0, 2)
+    (tmp_path / "wrong").write_text("q\n")
+    status, _, err = call(book, "--passphrase-file", tmp_path / "wrong")
+    assert status == 1
+    assert "passphrase is wrong" in err
