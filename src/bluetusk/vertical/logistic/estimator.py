@@ -350,7 +350,7 @@ class LogisticRegression(Estimator):
             held = labels[job.held]
             self.calibration_ = calibrated(job.scores, held, float(labels.mean()), SLOPES[config.sigmoid])
             found += [] if "scores" in reveal or job.points is None else _at_the_ends(job.points.points(job.scores))
-            found += useless(held, job.scores, _alone(table, labels, job))
+            found += useless(held, job.scores, _alone(table.astype(np.float64, copy=False), labels, job))
         self.findings_ = findings + found
         tell(found)
         return self
