@@ -350,7 +350,7 @@ class LogisticRegression(Estimator):
             held = labels[job.held]
             self.calibration_ = calibrated(job.scores, held, float(labels.mean()), SLOPES[config.sigmoid])
             found += [] if "scores" in reveal or job.points is None else _at_the_ends(job.points.points(job.scores))
-            found += useless(held, job.scores, _alone(table.astype(np.float64, copy=False), labels, job))
+            found += useless(held, job.scores, _alone(table, labels, job))
         self.findings_ = findings + found
         tell(found)
         return self
@@ -797,7 +797,7 @@ def _calibration(given: list[str]) -> Calibration | None:
     return Calibration(intercept, slope)
 
 
-def _alone(table: NDArray[np.float64], labels: NDArray[np.int64], job: LogisticJob) -> NDArray[np.float64]:
+def _alone(table: NDArray[Any], labels: NDArray[np.int64], job: LogisticJob) -> NDArray[np.float64]:
     """Return scores of the rows held back, by least squares on the guest's columns alone, in the same form."""
     assert job.whitening is not None
     rows = job.whitening.rows(table[job.used])
