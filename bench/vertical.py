@@ -1,7 +1,7 @@
 """Two-party models: seconds and bytes by party and phase, both parties in this process, one thread each.
 
     python bench/vertical.py logistic [--rows 21000] [--batch 1024] [--key-size 2048] [--sigmoid linear|cubic]
-                                      [--balanced] [--wide] [--json FILE]
+                                      [--balanced] [--binned] [--wide] [--json FILE]
     python bench/vertical.py accuracy [--first 0] [--seeds 5] [--epochs N] [--key-size 2048] [--json FILE]
     python bench/vertical.py boosting [--rows 21000] [--trees 2] [--key-size 2048] [--json FILE]
     python bench/vertical.py boosting-sizes [--full] [--key-size 2048] [--json FILE]
@@ -9,7 +9,8 @@
     python bench/vertical.py boosting-rates [--first 0] [--seeds 5] [--encrypted] [--record FILE] [--json FILE]
 
 * ``logistic``: an epoch on the customers of the demo, the bank's 5 columns and the payment network's 18; the processor
-  time of each party by phase, and bytes. ``--wide`` instead measures single batches of 30 + 70, 30 + 150 and 30 + 300
+  time of each party by phase, and bytes. ``--binned`` keeps the network's weights of evidence at the bank, which the
+  network trains on without knowing them. ``--wide`` instead measures single batches of 30 + 70, 30 + 150 and 30 + 300
   columns and multiplies by the number of batches for an epoch of 100 000 rows. It also runs all encryptions of such an
   epoch: shares of the weights for each batch, and of all residuals, at both parties.
 * ``accuracy``: the AUC of the shared training on WoE columns beside scikit-learn's on the pooled plaintext of the same
@@ -111,13 +112,26 @@ def both(guest: Any, host: Any, clock: Clock | None = None) -> dict[str, Any]:
     return results | {"wall s": time.perf_counter() - begin}
 
 
-def train(x: np.ndarray, y: np.ndarray, cut: int, key_size: int, **options: Any) -> dict[str, Any]:
+def train(
+    x: np.ndarray, y: np.ndarray, cut: int, key_size: int, binnings: Any = (None, None), **options: Any
+) -> dict[str, Any]:
     """Train on rows whose first `cut` columns are the guest's; both halves and figures."""
     links = bt.vertical.local_links()
     guest = bt.vertical.LogisticRegression("guest", key_size=key_size, **options)
-    host = bt.vertical.LogisticRegression("host", key_size=key_size)
-    done = both(lambda: guest.fit(x[:, :cut], y, link=links[0]), lambda: host.fit(x[:, cut:], link=links[1]))
+    host = bt.vertical.LogisticRegression("host", key_size=key_size, reveal=options.get("reveal", ()))
+    done = both(
+        lambda: guest.fit(x[:, :cut], y, link=links[0], binning=binnings[0]),
+        lambda: host.fit(x[:, cut:], link=links[1], binning=binnings[1]),
+    )
     return done | {"bytes": [link.bytes_sent for link in links]}
+
+
+def binned(x: np.ndarray, y: np.ndarray, cut: int, key_size: int) -> Any:
+    """Return both halves of a binning of the columns, ten bins each."""
+    links = bt.vertical.local_links()
+    guest, host = (bt.vertical.WoEBinning(role, max_bins=10, key_size=key_size) for role in ("guest", "host"))
+    done = both(lambda: guest.fit(x[:, :cut], y, link=links[0]), lambda: host.fit(x[:, cut:], link=links[1]))
+    return done["guest"], done["host"]
 
 
 def customers(rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -182,6 +196,12 @@ def logistic(options: argparse.Namespace) -> dict[str, Any]:
         print(f"encryption of such an epoch, run whole: {told['encryption']:.1f} core seconds")
         return told
     x, y = customers(options.rows)
+    if options.binned:
+        raw = load(rows=options.rows).x.astype(float)
+        more["binnings"] = binned(raw, y, 5, options.key_size)
+        x = np.hstack([x[:, GUEST], raw[:, HOST]])
+        assert clock is not None
+        clock.seconds = {role: defaultdict(float) for role in clock.seconds}
     done = train(x, y, 5, options.key_size, batch_size=options.batch, **more)
     total = done["guest s"] + done["host s"]
     print(
@@ -220,6 +240,7 @@ def accuracy(options: argparse.Namespace) -> dict[str, Any]:
             epochs=options.epochs,
             batch_size=options.batch,
             sigmoid=options.sigmoid,
+            reveal=("coefficients",),
         )
         guest, host = done["guest"], done["host"]
         score = held[:, GUEST] @ guest.coef_ + held[:, HOST] @ host.coef_
@@ -263,6 +284,7 @@ def main() -> None:
     parser.add_argument("--key-size", type=int, default=2048)
     parser.add_argument("--sigmoid", default="linear", choices=_logistic_job.SIGMOIDS)
     parser.add_argument("--balanced", action="store_true")
+    parser.add_argument("--binned", action="store_true")
     parser.add_argument("--wide", action="store_true")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=0)

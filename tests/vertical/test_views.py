@@ -95,6 +95,8 @@ TABLE = {
     (LR, "gradients", "guest"): ("", lambda s, f, b: [(s.w("guest"),), (1,)]),
     (LR, "gradients", "host"): ("", lambda s, f, b: [*s.host_gradients, (1,)]),
     **{(LR, "sign", me): ("", lambda s, f, b: [1]) for me in PEERS},
+    (LR, "coefficients", "guest"): ("", lambda s, f, b: [12 * s.w("host"), 8 * len(s.sizes)]),
+    (LR, "coefficients", "host"): ("", lambda s, f, b: [12 * s.w("guest"), 0]),
     **{
         (task, topic, me): value
         for task in (LR, LR + ".predict")
@@ -648,7 +650,7 @@ def unexplained(recording, m, key, places):
 def test_messages_are_those_of_the_table(whole):
     assert shape(whole) == []
     said = {(m.task, m.topic, m.me) for m in whole.messages}
-    options = {"powers", "cubes", "to weigh", "weighed"}
+    options = {"powers", "cubes", "to weigh", "weighed", "coefficients"}
     assert {key for key in TABLE if key[1] not in options} == said
 
 
@@ -806,8 +808,9 @@ def trained(patch, host_rows, n=128):
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(n, 1)), np.arange(n) % 3 == 0
     more = {"epochs": 1, "batch_size": 64, "sigmoid": "cubic", "class_weight": "balanced", "calibrate": False}
+    more["reveal"] = opened = ("coefficients",)
     guest = bt.vertical.LogisticRegression("guest", key_size=2048, learning_rate=0.01, **more)
-    host = bt.vertical.LogisticRegression("host", key_size=2048)
+    host = bt.vertical.LogisticRegression("host", key_size=2048, reveal=opened)
     sides = (lambda link: guest.fit(x, y.astype(int), link=link), lambda link: host.fit(host_rows, link=link))
     messages, keys, _ = recorded(Both(), patch, *sides)
     sizes = Sizes({}, n, n, {"guest": 1, "host": host_rows.shape[1]}, 0, 0, epochs=1)

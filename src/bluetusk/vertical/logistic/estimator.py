@@ -126,7 +126,7 @@ class LogisticRegression(Estimator):
         trained intercept.
     points_per_unit_ : float
         At the guest: points of a unit of the score; 20 points double the odds near the average customer (fewer where
-        events are rarer than some 3 %).
+        events are rarer than some 4 %).
     columns_ : list of str
         Names of this party's columns.
     n_iter_ : int
@@ -521,7 +521,7 @@ class LogisticRegression(Estimator):
         -------
         ndarray of int64, shape (n,), or None
             0 to 1023; None at the host. The average customer has 256, and 20 more double the odds of the event near it
-            (fewer where events are rarer than some 3 %). What exceeds an end comes in at the other one.
+            (fewer where events are rarer than some 4 %). What exceeds an end comes in at the other one.
 
         Raises
         ------

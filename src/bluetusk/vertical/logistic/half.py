@@ -35,7 +35,7 @@ _MOST = (1 << products.ENTRY_BITS) - 1
 _FACTOR_DIGITS = 6
 _TO_DOUBLE = 20.0
 _AVERAGE = 256
-_MOST_UNIT = 128.0  # so that probabilities from 0.25 below the average to 0.75 above it do not meet modulo 2^10
+_MOST_UNIT = 92.0  # so that probabilities from 0.33 below the average to 1.04 above it do not meet modulo 2^10
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Points:
     def of(cls, rate: float, slope: float, *, intercept: bool) -> Points:
         """Return the scale with which 20 points double the odds near the average customer, who has 256 of 1024.
 
-        Fewer where events are rarer than some 3 %, or others are: at most 128 points a unit of the score.
+        Fewer where events are rarer than some 4 %, or others are: at most 92 points a unit of the score.
 
         For a linear probability p = 1/2 + slope z the log odds have the derivative ``slope / (p (1 - p))``. `rate` is
         the share of events, by their weights.
