@@ -406,7 +406,7 @@ def test_kept_scores_are_of_their_rows_and_model(steps):
         )[0]
 
     first = scores(keepers)
-    done = [steps(keeper.states, 2) for keeper in keepers]
+    done = [steps(keeper.states, 3) for keeper in keepers]
     assert np.array_equal(guest.decision_function(xg, link=local_links()[0], keeper=done[0]), first)
     for other in (xg[:-1], xg[::-1]):
         with pytest.raises(bt.FrameError, match="other rows"):
@@ -520,8 +520,10 @@ def test_owners_are_asked_before_anything_is_computed_and_values_counted():
             "logistic_regression",
             {"task": "logistic_regression", "epochs": 2, "reveal": ("coefficients", "scores")},
         ),
-        ("predict", {"task": "logistic_regression", "reveal": ("scores",)}),
+        ("predict", {"task": "logistic_regression", "reveal": ("scores",), "bits": 64 * 20}),
     )
+    models = [each.asked[1][4].pop("model") for each in watch]
+    assert len({*models}) == 2  # each counts under a name that it has made
     for mine, peer, names in zip(watch, ("host", "guest"), (("x0", "x1"), ("x0", "x1", "x2")), strict=True):
         assert mine.asked == [
             (peer, asked[0][0], names, 80, asked[0][1]),
@@ -652,8 +654,8 @@ def test_states_are_canonical_and_checked(steps):
         lambda link: guest.fit(xg, y, link=link, keeper=keepers[0]),
         lambda link: host.fit(xh, link=link, keeper=keepers[1]),
     )
-    assert sorted(keepers[1].states) == [1, 2, 3, 4, 5, 6, 7, 8]
-    for state in (keepers[1].states[k][32:] for k in (1, 3, 8)):
+    assert sorted(keepers[1].states) == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    for state in (keepers[1].states[k][32:] for k in (1, 3, 9)):
         job = LogisticJob("host", xh, ["a", "b", "c"], 2048)
         job.restore(state)
         assert job.state() == state

@@ -356,10 +356,10 @@ class LogisticJob:
 
     @property
     def steps(self) -> int:
-        """Number of steps: set-up, batches, end, scores, their opening; 2 until the host knows the batches."""
+        """Number of steps: set-up, batches, end, scores, a pause, their opening; 2 until the host knows the batches."""
         if self.config is None:
             return 2
-        return 2 + self.batches * self.epochs + 2 * (self.config.held_back > 0)
+        return 2 + self.batches * self.epochs + 3 * (self.config.held_back > 0)
 
     def step(self, links: Sequence[Link], index: int) -> None:
         """Take a step; the state changes only at its end."""
@@ -374,6 +374,8 @@ class LogisticJob:
             priv, pub = self._keys()
             link.count("rows", len(self.held))
             self.shown = scored(link, priv, pub, self.half, self.table[self.held], self.points, exact=self._exact)
+        elif index == self.batches * self.epochs + 3:
+            pass  # parties go back by one step at most: from the opening to here, where the shares are kept
         else:
             self._show(link)
         self.taken = index + 1

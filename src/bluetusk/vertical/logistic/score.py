@@ -194,7 +194,7 @@ class ScoreJob:
     """
 
     name = LOGISTIC_SCORES.name
-    steps = 2
+    steps = 3
 
     def __init__(
         self,
@@ -217,10 +217,15 @@ class ScoreJob:
         self.scores: Floats | None = None
 
     def step(self, links: Sequence[Link], index: int) -> None:
-        """Compute shares of the scores; open them to the guest."""
+        """Compute shares of the scores; do nothing; open them to the guest.
+
+        Parties go back by one step at most: from the opening to the step before it, where the shares are kept. Shares
+        that were computed anew after an opening would show another rounding.
+        """
         (link,) = links
         if index == 0:
             self._compute(link)
+        if index < self.steps - 1:
             return
         assert self.share is not None
         if self.book is not None:
