@@ -300,9 +300,9 @@ def test_policy_meter_and_frames(both, data):
     _, host = fitted(both, data, local_links(observers=seen, seconds=30))
     bins = sum(b.n_bins for b in host.bins_)
     asked = {"purpose": "binning", "rows": N, "task": "woe-binning", "min_rows": 12, "min_events": 0, "min_others": 0}
-    asked["bins"] = max(host.sizes())
-    assert seen[0].asked == [{"peer": "host", "columns": ["label"], **asked}]
-    assert seen[1].asked == [{"peer": "guest", "columns": NAMES, **asked}]
+    about = {"total_events": int(data[1].sum()), "sums": 0}  # the guest's, whose label has no bins
+    assert seen[0].asked == [{"peer": "host", "columns": ["label"], **asked, **about}]
+    assert seen[1].asked == [{"peer": "guest", "columns": NAMES, **asked, "bins": max(host.sizes())}]
     assert [s.counted for s in seen] == [
         {"rows": N, "values_encrypted": N, "sums_learned": 2 * bins},
         {"rows": N, "values_revealed": bins, "sums_learned": 0, "bits_learned": 1},

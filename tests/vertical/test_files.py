@@ -437,9 +437,9 @@ def test_a_whole_run_on_texts_and_codes(both, tmp_path):
     assert (1 / (1 + np.exp(-found))).tolist() == [want[f"c{k}"] for k in some]
     binning = WoEBinning.load(tmp_path / "host.binning")
     assert binning.categorical_ == ["branch"]
-    texts = dict(zip(binning.bins_[0].labels(), binning.bins_[0].woe, strict=True))
-    assert binning.transform(tables[1], ["branch"])[:, 0].tolist() == [texts[branch[k]] for k in some]
-    assert binning.transform({"branch": [7, 7.0, "7", "007"], "day": [0] * 4}, ["branch"])[:, 0].tolist() == [
+    texts = {label: k for k, label in enumerate(binning.bins_[0].labels())}
+    assert binning.codes(tables[1], ["branch"])[:, 0].tolist() == [texts[branch[k]] for k in some]
+    assert binning.codes({"branch": [7, 7.0, "7", "007"], "day": [0] * 4}, ["branch"])[:, 0].tolist() == [
         *[texts["7"]] * 3,
         texts["007"],
     ]

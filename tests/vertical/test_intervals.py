@@ -235,7 +235,8 @@ def test_the_tables_of_the_demo_hold_intervals_within_120_columns(capsys):
     for kind in ("guest_alone", "joint", "pooled"):
         found |= {kind: ev.auc(held, scores), f"{kind}_interval": list(ev.auc_interval(held, scores))}
     summary = {"logistic_regression": found, "gradient_boosting": found, "stages": {}, "seconds": 1.0}
-    summary |= {"intersection": 400, "evidence": {"logs": {}, "verified": True}}
+    learned = {role: {"sums": 1, "bits": 2} for role in ("guest", "host")}
+    summary |= {"intersection": 400, "learned": learned, "evidence": {"logs": {}, "verified": True}}
     report.show(demo_credit._tables(credit.CreditPlan(), credit.Result({}, {}, held, summary))[:1])
     out = capsys.readouterr().out
     assert out.count(metrics.with_interval(found["joint"], found["joint_interval"])) == 6

@@ -92,7 +92,7 @@ def test_a_key_without_its_proof_is_refused(
     (error,) = errors
     assert isinstance(error, bt.ProtocolAbort | bt.FrameError)
     if bad == "missing":
-        assert f"message '{topic}' must contain 2 arrays, not 1" in str(error)
+        assert f"message '{topic}' from 'guest' must contain 2 arrays, not 1" in str(error)
     else:
         assert error.party == "guest"
         assert "the key of 'guest': " in str(error)
