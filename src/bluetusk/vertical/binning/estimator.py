@@ -261,7 +261,6 @@ class WoEBinning(Estimator):
             marked = as_labels(y, table.rows)
             source = None if labels is None else _checked(labels, marked)
             findings = few_events(marked) if ways else []  # without hosts no model follows
-            tell(findings)
             self._fit_guest(sizes, terms, table, marked, source, ways, keeper, progress)
             self.profile_ = table.profile()
             if not ways:
@@ -275,7 +274,7 @@ class WoEBinning(Estimator):
                 if not e.sound
             ]
             self.findings_ = findings + found
-            tell(found)
+            tell(self.findings_)  # after the job: made an error, a finding about labels must not reach a host
             return self
         if not table.names:
             raise ValueError("X must have at least one column at a host")

@@ -364,7 +364,7 @@ class LabelBook(Locked, Closing):
         self._key, self.second_labels = key, second_labels
         self._known: dict[bytes, tuple[bytes, bytes]] = {}  # by the id's tag: the ciphertext's hash, the key's
         self._check = self._tag("\0book")
-        self._end = 0
+        self._end, self._last = 0, bytes(32)
         self._file = None if path is None else AppendFile(path, create=True, owner="label book")
         try:
             if self._file is not None:
@@ -425,12 +425,17 @@ class LabelBook(Locked, Closing):
         arrays = {name: np.frombuffer(data, np.uint8).reshape(-1, _MARK) for name, data in columns.items()}
         data = pack_state(_BOOK, {"book": self._check, "key": key}, arrays)
         try:
-            self._end = file.append(data + hashlib.sha256(data).digest(), self._end)
+            last = self._sealed(data)
+            self._end, self._last = file.append(data + last, self._end), last
         except OSError as error:
             raise ProtocolAbort(
                 f"the labels cannot be noted in {file.path!r} ({error.strerror or error}), so nothing is answered: "
                 "make room, then retry"
             ) from None
+
+    def _sealed(self, note: bytes) -> bytes:
+        """Return the seal of the next note: only who has the key can write one, or leave one out between two."""
+        return hmac.digest(self._key, b"note" + self._last + note, "sha256")
 
     def _tag(self, text: str) -> bytes:
         return hmac.digest(self._key, text.encode(), "sha256")[:_MARK]
@@ -445,14 +450,15 @@ class LabelBook(Locked, Closing):
             if end + 32 > len(written) and written.find(frame.MAGIC, self._end + 1) < 0:
                 break
             note = written[self._end : end]
-            if hashlib.sha256(note).digest() != written[end : end + 32]:
+            last = self._sealed(note)
+            if not hmac.compare_digest(last, written[end : end + 32]):
                 raise FrameError("the book of labels was altered: restore the file, or start a new one at both parties")
             fields, columns = unpack_state(note, _BOOK)
             if fields.get("book") != self._check:
                 raise FrameError("the book of labels was made with another key: give that one")
             for tag, mark in zip(columns["rows"], columns["labels"], strict=True):
                 self._known[bytes(tag)] = bytes(mark), bytes(fields["key"])
-            self._end = end + 32
+            self._end, self._last = end + 32, last
 
 
 class KnownRows:

@@ -279,7 +279,6 @@ class GradientBoosting(Estimator):
         else:
             labels, classes = as_classes(y, len(table))
             findings = [*few_events(labels, classes.tolist()), *separating(names, list(table.T), labels)]
-            tell(findings)
             job = GuestJob(settings, table, labels, names, len(peers))
         self._drive(job, peers, keeper, progress)
         self._fitted, self._half, self.columns_ = settings, job.half, names
@@ -288,6 +287,7 @@ class GradientBoosting(Estimator):
         if role == "guest":
             self.classes_ = classes
         self._importances()
+        tell(findings)  # after the job: made an error, a finding about labels must not reach a host
         return self
 
     def _importances(self) -> None:

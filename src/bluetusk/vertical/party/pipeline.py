@@ -266,12 +266,6 @@ def run(
         drawn = key.order(rows.ids[order][train].tolist(), "calibration")[: held_back(len(places))]
         fitted[places[drawn]] = False
     labels = rows.labels[order] if rows.labels is not None else None
-    if labels is not None and int(labels.sum()) < model.min_total_events:
-        link.abort("the guest cannot train on these rows")
-        raise ProtocolAbort(
-            f"the {len(order)} rows in common have {int(labels.sum())} events, fewer than model.min_total_events = "
-            f"{model.min_total_events}: give more rows, or lower it at both"
-        )
     if labels is not None and len(set(labels[fitted].tolist())) < 2:
         link.abort("the guest cannot train on these rows")
         raise ProtocolAbort(f"the {train.sum()} rows for training have only one label: give more rows")
