@@ -301,7 +301,8 @@ def _report(config: Config, outcome: Outcome, result: dict[str, Any], alone: NDA
     }
     if logistic is not None:
         facts["points"] = (
-            "0 to 1023; the average customer has 256, and 20 more double the odds of the event (fewer, below 4 % events)"
+            "0 to 1023; the average customer has 256, and 20 more double the odds of the event (fewer, below 4 % of "
+            "events)"
         )
     if "learned" in result:
         facts["learned"] = learned_line("this party", result["learned"])
