@@ -453,8 +453,8 @@ class LabelBook(Locked, Closing):
             last = self._sealed(note)
             if not hmac.compare_digest(last, written[end : end + 32]):
                 raise FrameError(
-                    "the book of labels was altered, or made with another key: give that key, restore the file, or start "
-                    "a new one at both parties"
+                    "the book of labels was altered, or made with another key: give that key, restore the file, or "
+                    "start a new one at both parties"
                 )
             fields, columns = unpack_state(note, _BOOK)
             if fields.get("book") != self._check:
