@@ -66,8 +66,8 @@ max_ids_total = 100000              # and all of them together; without the clau
 
 # Most that is shown, by its kind. "unlimited" lifts a clause.
 max_bins = 16                       # bins of a column
-max_trees = 20                      # trees of a boosting. A cheating owner of labels reads the buckets of some 60 rows
-                                    # from each tree, whatever the least sizes are
+max_trees = 20                      # trees of a boosting. A cheating owner of labels reads the buckets of some 300 rows
+                                    # from each tree and cut, whatever the least sizes are
 max_depth = 4                       # levels of splits in a tree
 max_cuts = 640                      # cuts of all columns together
 

@@ -115,7 +115,7 @@ class WoEBinning(Estimator):
         SHA-256 of the encrypted labels and their key, the same at all parties: for their logs. Empty without hosts.
     epsilon_ : float or None
         Where weights are revealed: what each row's label pays for it, at a delta of 1e-6, if all hosts of this fit pool
-        what they see (:func:`.noised.epsilon`). Fits add up.
+        what they see (:func:`.noised.epsilon`). Fits add up. It holds for hosts that follow the protocol.
 
     Notes
     -----
