@@ -28,9 +28,9 @@ def bank(ids: np.ndarray, columns: np.ndarray, default: np.ndarray, link: Link) 
     train = np.arange(len(rows)) < 0.7 * len(rows)  # the order is random: a keyed hash
     print(f"{len(rows)} of {len(ids)} customers in common")
 
-    binning = WoEBinning("guest", min_rows=30, key_size=BITS, reveal=["woe"]).fit(x[train], y[train], link=link)
-    woe = binning.transform(x)
-    logistic = LogisticRegression("guest", key_size=BITS).fit(woe[train], y[train], link=link)
+    binning = WoEBinning("guest", min_rows=30, key_size=BITS).fit(x[train], y[train], link=link)
+    woe = binning.transform(x)  # of its own columns; what the network's bins are worth only this side knows
+    logistic = LogisticRegression("guest", key_size=BITS).fit(woe[train], y[train], link=link, binning=binning)
     show("logistic regression", y[~train], logistic.predict_proba(woe[~train], link=link)[:, 1])
 
     trees = GradientBoosting("guest", n_estimators=2, key_size=BITS).fit(x[train], y[train], link=link)
@@ -45,12 +45,12 @@ def show(model: str, labels: np.ndarray, scores: np.ndarray) -> None:
 
 def network(ids: np.ndarray, columns: np.ndarray, link: Link) -> None:
     """Run the host: the same steps without labels; it learns no score."""
-    x = columns[intersect(ids, role="host", link=link)]
-    train = np.arange(len(x)) < 0.7 * len(x)
+    order = intersect(ids, role="host", link=link)
+    x, train = columns[order], np.arange(len(order)) < 0.7 * len(order)
 
-    woe = WoEBinning("host", min_rows=30, key_size=BITS, reveal=["woe"]).fit(x[train], link=link).transform(x)
-    logistic = LogisticRegression("host", key_size=BITS).fit(woe[train], link=link)
-    logistic.predict_proba(woe[~train], link=link)
+    binning = WoEBinning("host", min_rows=30, key_size=BITS).fit(x[train], link=link)
+    logistic = LogisticRegression("host", key_size=BITS).fit(x[train], link=link, binning=binning)
+    logistic.predict_proba(x[~train], link=link, ids=ids[order[~train]].tolist())
 
     trees = GradientBoosting("host", n_estimators=2, key_size=BITS).fit(x[train], link=link)
     trees.predict_proba(x[~train], link=link)
