@@ -31,6 +31,8 @@ EPILOG = """columns:
   at most    chance and the bound: guessing reaches more once in a million runs; "none" where nothing bounds it
   planted    the same attack where one protection is taken out again: it has to win there
 
+Status 1 if an attack gets more than "at most" says.
+
 examples:
   python bench/attacks.py                             all attacks, a few minutes; the table on standard output
   python bench/attacks.py --only masks split          two of them, by the names of their files
@@ -97,25 +99,27 @@ def commit() -> str:
     return f"{name}, with changes" if git("status", "--porcelain", "--", "src", "tests/attacks") else name
 
 
-def made(paths: list[Path], quiet: bool) -> str:
-    """Run the attacks of these files; return the table."""
+def made(paths: list[Path], quiet: bool) -> tuple[str, list[str]]:
+    """Run the attacks of these files; return the table, and the attacks that got more than chance and bound say."""
     lines = [
         "| attack | who | accuracy | chance | at most | planted | file in `tests/attacks` |",
         "|---|---|---|---|---|---|---|",
     ]
-    begun = time.monotonic()
+    begun, won = time.monotonic(), []
     with tempfile.TemporaryDirectory() as folder:
         for number_, path in enumerate(paths, 1):
             started = time.monotonic()
             place = Path(folder) / path.stem
             place.mkdir()
-            lines += lines_of(path, rows_of(path, place))
+            rows = rows_of(path, place)
+            lines += lines_of(path, rows)
+            won += [row[0] for row in rows or () if row[4] is not None and row[2] > row[3] + row[4] + 1e-9]
             if not quiet:
                 took = time.monotonic() - started
                 print(f"{number_:3} of {len(paths)}  {path.name}  {took:.1f} s", file=sys.stderr, flush=True)
     today = datetime.now(timezone.utc).date()
     lines += ["", f"Made on {today} from commit {commit()}, in {time.monotonic() - begun:.0f} seconds."]
-    return "\n".join(lines)
+    return "\n".join(lines), won
 
 
 def written(text: str, table: str) -> str:
@@ -145,11 +149,13 @@ def main() -> None:
             parser.error(f"--only: there is no attack {', '.join(unknown)}; there are {', '.join(names)}")
         paths = [names[name] for name in given.only]
     sys.path[:0] = [str(ROOT)]
-    table = made(paths, given.quiet)
+    table, won = made(paths, given.quiet)
     print(table)
     if given.write:
         PAGE.write_text(written(PAGE.read_text("utf-8"), table), "utf-8")
         print(f"written: {PAGE.relative_to(ROOT)}", file=sys.stderr)
+    if won:
+        sys.exit("beyond chance and bound: " + "; ".join(won))
 
 
 if __name__ == "__main__":

@@ -287,9 +287,10 @@ def answered(folder, attack, planted):
     """Tell whether the guest gets an answer."""
     folder.mkdir()
     case = Case(folder)
+    statement, purpose = attack(case)
     here, there = case.links(None, case.notary("host"))
+    ask(here, statement, purpose)
     with pytest.MonkeyPatch.context() as patch:
-        ask(here, *attack(case))
         if planted:
             plant(patch, ATTACKS[attack][1])
         with contextlib.suppress(ProtocolAbort):
