@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 import types
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
-OF_BENCH = ("_peers", "_secagg_model", "adapters", "kernel", "scaling", "secagg", "worker")
+OF_BENCH = ("_peers", "_secagg_model", "adapters", "attacks", "kernel", "scaling", "secagg", "worker")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -336,3 +337,58 @@ def test_sizes_of_messages_on_paper_are_those_of_a_round(malicious: bool) -> Non
     slack = plan.neighbours * model.box_bytes(plan) / 4 if malicious else 1
     assert abs(mean_sent - sum(sent.values())) <= slack
     assert abs(mean_received - sum(received.values())) <= slack
+
+
+# ------------------------------------------------------------------------------------------------------ attacks
+
+
+def test_attacks_table() -> None:
+    import attacks
+
+    path = attacks.ATTACKS / "test_split.py"
+    rows = [
+        ("one", "host", 0.5, 0.25, 0.125, 1.0),
+        ("two", "guest", 33, 33, 0, 128),
+        ("three", "guest", 1, 0.5, None, 1),
+    ]
+    assert list(attacks.lines_of(path, rows)) == [
+        "| one | host | .500 | .250 | .375 | 1 | `test_split.py` |",
+        "| two | guest | 33 | 33 | 33 | 128 | `test_split.py` |",
+        "| three | guest | 1 | .500 | none | 1 | `test_split.py` |",
+    ]
+    (line,) = attacks.lines_of(path, None)
+    assert line.startswith("| A host that wants labels, or a say in the split, from which rows of `bluetusk party` are")
+
+
+def test_attacks_page(tmp_path: Path) -> None:
+    import attacks
+
+    page = f"before {attacks.BEGIN} old {attacks.END} after"
+    assert attacks.written(page, "new") == f"before {attacks.BEGIN}\n\nnew\n\n{attacks.END} after"
+    for part in (attacks.BEGIN, attacks.END):
+        with pytest.raises(ValueError, match="between which the table belongs"):
+            attacks.written(page.replace(part, ""), "new")
+
+
+def test_attacks_that_win_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    import attacks
+
+    found = [
+        ("as guessed", "host", 0.5, 0.5, 0.0, 1.0),
+        ("unbounded", "host", 1, 0.5, None, 1),
+        ("won", "host", 1, 0, 0, 1),
+    ]
+    monkeypatch.setattr(attacks, "rows_of", lambda path, folder: found)
+    table, won = attacks.made([attacks.ATTACKS / "test_split.py"], True)
+    assert won == ["won"]
+    assert table.count("`test_split.py`") == 3
+    assert "Made on 20" in table
+
+
+def test_tables_of_attacks_take_nothing_or_a_folder() -> None:
+    import attacks
+
+    for path in attacks.files():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name == "table":
+                assert [each.arg for each in node.args.args] in ([], ["folder"]), path.name

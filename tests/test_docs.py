@@ -204,6 +204,14 @@ def test_the_page_on_what_is_revealed_has_all_tasks() -> None:
     assert "\n".join(rows) in page
 
 
+def test_the_page_of_attacks_has_all_attacks() -> None:
+    page = (DOCS / "explanation" / "attacks.md").read_text()
+    named = set(re.findall(r"^\|.*\| `(test_\w+\.py)` \|$", page, re.MULTILINE))
+    assert named == {path.name for path in (ROOT / "tests" / "attacks").glob("test_*.py")}, (
+        "run python bench/attacks.py --write"
+    )
+
+
 # ------------------------------------------------------------------------------------------------------ diagrams
 
 

@@ -20,7 +20,7 @@ from bluetusk.wire.frame import Kind, decode
 
 from ..vertical.conftest import Both
 
-ROWS = 60
+ROWS = 200
 
 
 class Frames(Observer):

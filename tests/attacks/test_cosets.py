@@ -235,7 +235,7 @@ def test_an_honest_key_has_no_second_channel(key, pub, priv):
 
 
 def table():
-    """Rows for the page of attacks."""
+    """Rows of the table of attacks: attack, who, accuracy, chance, bound, accuracy on the planted weakness."""
     rows = []
     for name, make in MAKERS.items():
         made = make()

@@ -92,7 +92,7 @@ def bound(trials):
 
 
 def table():
-    """Rows (attack, who, accuracy, chance, bound, on the planted fault) for the page of attacks."""
+    """Rows of the table of attacks: attack, who, accuracy, chance, bound, accuracy on the planted weakness."""
     priv = bt.paillier.generate_keypair(2048)[1]
     inside, width, beyond, others = one_sum(priv)
     with pytest.MonkeyPatch.context() as patch:
@@ -100,8 +100,15 @@ def table():
         _, _, planted, _ = one_sum(priv)
     name = "2^i for a gradient"
     return [
-        (f"{name}: the {width} rows that a sum has room for", "guest", inside / width, 0.5, 1.0, 1.0),
-        (f"{name}: {others} rows beyond", "guest", beyond / others, 0.5, bound(others) / others, planted / others),
+        (f"{name}: the {width} rows that a sum has room for", "guest", inside / width, 0.5, None, 1.0),
+        (
+            f"{name}: {others} rows beyond",
+            "guest",
+            beyond / others,
+            0.5,
+            bound(others) / others - 0.5,
+            planted / others,
+        ),
     ]
 
 

@@ -134,7 +134,7 @@ def accuracy(kind, say, tries=TRIES):
 
 
 def table():
-    """Return rows of attack, who, accuracy, chance, bound, on the planted fault."""
+    """Rows of the table of attacks: attack, who, accuracy, chance, bound, accuracy on the planted weakness."""
     right, chance, _ = accuracy(Host, hashed_below)
     return [("a guessed id among the common ones", "guest", right, chance, BOUND, accuracy(EarlierHost, tags)[0])]
 

@@ -110,7 +110,7 @@ def table():
         sum(comb(TARGETS, j) * chance**j * (1 - chance) ** (TARGETS - j) for j in range(k, TARGETS + 1))
         for k in range(TARGETS + 1)
     ]
-    bound = next(k for k, tail in enumerate(tails) if tail < NEVER) / TARGETS - chance  # binomial
+    bound = (next(k for k, tail in enumerate(tails) if tail < NEVER) - 1) / TARGETS - chance  # binomial
     rows = []
     for way in WAYS:
         found, planted = attack(way, LabelBook(key=bytes(32))), attack(way, None)

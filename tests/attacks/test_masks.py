@@ -61,3 +61,11 @@ def test_a_number_beyond_its_bound_shows_no_factor(pub, priv, masked, wins):
         assert right == SECRETS  # the attack itself
     else:
         assert abs(right - SECRETS / 2) < 5 * (SECRETS / 4) ** 0.5  # guessing; by chance beyond once in 10^6
+
+
+def table():
+    """Rows of the table of attacks: attack, who, accuracy, chance, bound, accuracy on the planted weakness."""
+    pub, priv = bt.paillier.generate_keypair(2048)
+    found, planted = (hits(pub, priv, masked) / SECRETS for masked in (uniform_mask, earlier_mask))
+    name = "bits of a peer under a number beyond its bound"
+    return [(name, "key holder", found, 0.5, 5 * 0.5 / SECRETS**0.5, planted)]

@@ -18,6 +18,7 @@ import bluetusk as bt
 from bluetusk.errors import FrameError, ProtocolAbort
 from bluetusk.evidence.notary import Notary
 from bluetusk.storage import append, files
+from bluetusk.vertical.party import connection
 from bluetusk.vertical.party.manifest import Manifest, Stand
 from bluetusk.vertical.party.session import Session
 from bluetusk.vertical.party.vault import Vault
@@ -78,13 +79,15 @@ def step(sessions, index, state, seen=None):
         s.commit(TASK, index + 1, state)
 
 
+def hurry(patch):
+    """No test here loses its power."""
+    patch.setattr(connection, "BEAT", 0.002)
+    patch.setattr(os, "fsync", lambda fd: None)
+
+
 @pytest.fixture(autouse=True)
 def fast(monkeypatch):
-    """No test here loses its power."""
-    from bluetusk.vertical.party import connection
-
-    monkeypatch.setattr(connection, "BEAT", 0.002)
-    monkeypatch.setattr(os, "fsync", lambda fd: None)
+    hurry(monkeypatch)
 
 
 def plant(monkeypatch, *faults):
@@ -424,24 +427,74 @@ def test_kills_and_restores_give_no_extra_answer(tmp_path, kills):
     assert run(tmp_path, kills) == 0
 
 
-def test_kills_and_restores_where_nothing_is_remembered(tmp_path, monkeypatch):
-    """The control: with the counter in memory, and directories that nobody remembers, there are extra answers."""
+def forgetful(patch):
+    """Build the earlier version again: the counter in memory, and directories that nobody remembers."""
 
     def load(self, whole=Session._load):
         if self._manifest.more is not None:
             self._manifest.more |= {"again": {}, "met": False}
         whole(self)
 
-    monkeypatch.setattr(Session, "_load", load)
-    monkeypatch.setattr(Session, "_count_heard", lambda self, theirs, header: None)
-    plant(monkeypatch, "directories")
+    patch.setattr(Session, "_load", load)
+    patch.setattr(Session, "_count_heard", lambda self, theirs, header: None)
+    plant(patch, "directories")
+
+
+def test_kills_and_restores_where_nothing_is_remembered(tmp_path, monkeypatch):
+    """The control: there are extra answers."""
+    forgetful(monkeypatch)
     assert run(tmp_path, 60, planted=True) > 0
 
 
+def exchanged(folder, attack):
+    """Tell whether the victim goes on from a file that is not its latest."""
+    path, wanted = attack(folder)
+    try:
+        session = opened(path, "guest")
+    except FrameError:
+        return False
+    state = session.resume(TASK)
+    killed(session)
+    return state == (1, wanted)
+
+
+def answered_again(folder, who):
+    """Tell whether a step is answered a second time after `who` has come back with an older directory."""
+    seen = old_copy(folder, who)
+    before = len(seen)
+    sessions = [opened(folder / me, me) for me in ("guest", "host")]
+    with contextlib.suppress(ProtocolAbort):
+        exchange(sessions)
+        for s in sessions:
+            with contextlib.suppress(Rewind):
+                s.recv()
+            s.resume(TASK)
+            s.send(b"a second answer to step 1")
+        exchange(sessions, seen)
+    for s in sessions:
+        killed(s)
+    return len(seen) > before
+
+
 def table(folder):
-    """Return the rows of the page of attacks: what, who, won on the fault planted back, won on the package."""
-    return [
-        ("a state file of another job", "who writes to the disk", "opened", "refused"),
-        ("an older state file of the same name", "who writes to the disk", "opened", "refused"),
-        ("an older state directory", "who writes to the disk", "a second answer", "refused by both sides"),
-    ]
+    """Rows of the table of attacks: attack, who, accuracy, chance, bound, accuracy on the planted weakness."""
+    attacks = {
+        "a state file of another job, taken": (lambda at: exchanged(at, other_job), lambda p: plant(p, "files")),
+        "an older state file, taken": (lambda at: exchanged(at, older_file), lambda p: plant(p, "files")),
+        "a second answer, by an older directory": (
+            lambda at: any(answered_again(at / who, who) for who in ("guest", "host")),
+            lambda p: plant(p, "directories"),
+        ),
+        "answers that no counter has, over 60 kills and restores": (lambda at: run(at, 60, planted=True), forgetful),
+    }
+    rows = []
+    for number, (name, (won, planting)) in enumerate(attacks.items()):
+        found = []
+        for place in ("package", "planted"):
+            with pytest.MonkeyPatch.context() as patch:
+                hurry(patch)
+                if place == "planted":
+                    planting(patch)
+                found.append(int(won(folder / f"{number}-{place}")))
+        rows.append((name, "who writes to the disk", found[0], 0, 0, found[1]))
+    return rows

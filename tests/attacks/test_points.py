@@ -283,9 +283,14 @@ def _quiet(call):
 
 
 def table():
-    """Rows of the table of attacks: attack, who, accuracy, chance, bound, accuracy on the planted weakness."""
+    """Rows of the table of attacks: attack, who, accuracy, chance, bound, accuracy on the planted weakness.
+
+    The bound is not one of chance: points tell what they tell in the clear, and no more.
+    """
     case = made()
     near = 2.0**-16
     exact = told(case, asked(case, ("scores",)), ("scores",), lambda away: np.exp(-((away / near) ** 2)))
     points = told(case, asked(case), (), by_points(case.models[()][0].points_per_unit_))
-    return [("bins from scores, 5 columns, weights known", "guest", points, guessed(case), bound(case), exact)]
+    name = f"bins from points, {COLUMNS} columns, weights known; at most: from points in the clear"
+    chance = guessed(case)
+    return [(name, "guest", points, chance, in_the_clear(case) + bound(case) - chance, exact)]

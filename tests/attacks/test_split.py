@@ -139,9 +139,13 @@ def view(labels, splits):
     return frames, outcomes["host"], outcomes["guest"].labels
 
 
+def made_up():
+    return (np.random.default_rng(3).random(ROWS) < RATE).astype(np.int64)
+
+
 @pytest.fixture(scope="module")
 def labels():
-    return (np.random.default_rng(3).random(ROWS) < RATE).astype(np.int64)
+    return made_up()
 
 
 def test_a_stratified_split_names_labels(labels):
@@ -156,13 +160,10 @@ def test_a_stratified_split_names_labels(labels):
     assert labels[quiet].mean() < 0.03
 
 
-def test_the_split_of_party_names_nobody(labels):
-    """The same attack, with the frames that a host got: what it names is right no more often than by chance."""
+def decoded(labels):
+    """Run the package and decode what a host saw; return probabilities, labels, and what the runs have shown."""
     splits = {me: Splits() for me in ("guest", "host")}
     frames, host, true = view(labels, splits)
-    events = int(labels.sum())
-    assert host.test.sum() == pytest.approx(SHARE * ROWS, abs=6 * (SHARE * (1 - SHARE) * ROWS) ** 0.5)
-
     runs = []
 
     def rule(made_up):
@@ -173,7 +174,14 @@ def test_the_split_of_party_names_nobody(labels):
         assert np.array_equal(runs[-1][2], made_up)
         return runs[-1][1].test
 
-    found = probabilities(rule, host.test, events)
+    return probabilities(rule, host.test, int(labels.sum())), true, frames, host, runs
+
+
+def test_the_split_of_party_names_nobody(labels):
+    """The same attack, with the frames that a host got: what it names is right no more often than by chance."""
+    found, true, frames, host, runs = decoded(labels)
+    events = int(labels.sum())
+    assert host.test.sum() == pytest.approx(SHARE * ROWS, abs=6 * (SHARE * (1 - SHARE) * ROWS) ** 0.5)
     count, right, bound = named(found, true)
     assert right / max(count, 1) <= events / ROWS + bound
     quiet = found < 1 - SURE
@@ -241,3 +249,20 @@ def test_a_split_cannot_be_ground():
         found.append(grind(lambda splits=splits: splits, row, tries=8))
     assert set(found) <= {1, None}  # at the first try by luck, one in ten; never later
     assert None in found
+
+
+def table():
+    """Rows of the table of attacks: attack, who, accuracy, chance, bound, accuracy on the planted weakness."""
+    labels = made_up()
+    rate, events = float(labels.mean()), int(labels.sum())
+    count, right, bound = named(*decoded(labels)[:2])
+    first, true, _ = named(probabilities(stratified, stratified(labels), events), labels)
+    name = "rows named as events, decoded from the rows held back: how many rightly"
+    rows = [(name, "host", right / count if count else rate, rate, bound if count else 0.0, true / first)]
+    kept = []
+    for row in range(20):
+        splits = Splits()
+        kept.append(grind(lambda splits=splits: splits, row, tries=8) is not None)
+    forgot = [grind(Splits, row) is not None for row in range(5)]
+    name = "a split that holds a chosen row back, by breaking off until it comes"
+    return [*rows, (name, "host", np.mean(kept), 0.1, 5 * (0.1 * 0.9 / len(kept)) ** 0.5, np.mean(forgot))]
