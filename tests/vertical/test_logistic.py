@@ -533,9 +533,9 @@ def test_owners_are_asked_before_anything_is_computed_and_values_counted():
     # the guest's bits for one comparison
     counted = {"rows": 80 + 20, "values_encrypted": 120 + 4 * 3 + 64}
     # its bits of the 20 rows held back, exact here; the coefficients of the other, which it opens to it
-    assert watch[0].counted == counted | {"bits_learned": 20 * 64, "values_revealed": 3}
+    assert watch[0].counted == counted | {"bits_learned": 20 * 64 + 1, "values_revealed": 3}
     counted = {"rows": 80 + 20, "values_encrypted": 120 + 4 * 3}
-    assert watch[1].counted == counted | {"values_revealed": 20 + 3}
+    assert watch[1].counted == counted | {"values_revealed": 20 + 3, "bits_learned": 1}
     both(lambda link: guest.predict(xg, link=link), lambda link: host.predict(xh, link=link), links)
     assert watch[1].asked[-1][1] == "predict"
     assert watch[1].counted["values_revealed"] == 20 + 3 + 80
@@ -817,3 +817,48 @@ def test_a_host_with_a_seed_goes_on_with_no_other():
     guest.set_params(random_state=bytes(32))
     with pytest.raises(bt.ProtocolAbort, match="random_state differs"):
         both(lambda link: guest.fit(xg, y, link=link), lambda link: host.fit(xh, link=link))
+
+
+def test_other_rows_held_back_at_one_party_are_refused():
+    xg, xh, y = data(60)
+    guest, host = pair(calibrate=True)
+    mask = np.arange(60) % 6 == 0
+    ways = ({"held_back": mask}, {}), ({"held_back": mask}, {"held_back": np.roll(mask, 1)}), ({}, {"held_back": mask})
+    for mine, theirs in ways:
+        with pytest.raises(bt.ProtocolAbort, match=r"hold back other rows|holds back|gave up"):
+            both(
+                lambda link, mine=mine: guest.fit(xg, y, link=link, **mine),
+                lambda link, theirs=theirs: host.fit(xh, link=link, **theirs),
+            )
+
+
+def test_rows_that_were_held_back_and_ids_in_another_spelling_are_not_scored_again():
+    xg, xh, y = data(60)
+    guest, host = pair(calibrate=True, reveal=())
+    ids = list(range(60))
+    both(lambda link: guest.fit(xg, y, link=link), lambda link: host.fit(xh, link=link, ids=ids))
+    marks = host.book_.to_bytes()
+    held = [k for k in ids if host.book_.marks([k])[0] in {marks[i : i + 16] for i in range(0, len(marks), 16)}]
+    free = [k for k in ids if k not in held]
+    for again in (held[:3], [str(k) for k in held[:3]], np.array(held[:3])):
+        with pytest.raises(bt.BluetuskError, match=r"scored by this model|gave up"):
+            both(
+                lambda link: guest.decision_function(xg[held[:3]], link=link),
+                lambda link, again=again: host.decision_function(xh[held[:3]], link=link, ids=again),
+            )
+    with pytest.raises(bt.ProtocolAbort, match=r"another order|gave up"):
+        both(
+            lambda link: guest.decision_function(xg[free], link=link, ids=free),
+            lambda link: host.decision_function(xh[free], link=link, ids=free[::-1]),
+        )
+    found = both(
+        lambda link: guest.decision_function(xg[free], link=link, ids=free),
+        lambda link: host.decision_function(xh[free], link=link, ids=[str(k) for k in free]),
+    )
+    assert len(found[0]) == len(free)
+
+
+def test_a_learning_rate_that_steps_can_grow_with_is_said():
+    xg, xh, y = data(60)
+    with pytest.warns(bt.DataWarning, match="learning_rate is 60"):
+        trained(xg, xh, y, reveal=(), learning_rate=60.0, epochs=1)

@@ -103,3 +103,14 @@ def test_local_truncation():
 def test_words_travel():
     v = shares(7, "edge")
     assert ring.from_bytes(ring.to_bytes(v)).tolist() == v.tolist()
+
+
+@pytest.mark.parametrize("bits", [2048, 3072, 4096])
+@pytest.mark.parametrize("entries", [products.ENTRY_BITS, ring.RING_BITS])
+def test_packed_words_times_a_column_fit_every_key(bits, entries):
+    """Of 64 to 127 rows the declared bound of a pack, times a column of words, was beyond a key of 3072 bits."""
+    for n in [*range(1, 700), 1023, 1024, 2048, 8192, 65536]:
+        layout = products.columns_layout(bits, n, entries)
+        packed = products._packed_bits(layout)
+        column = layout.width * (layout.count - 1) + entries  # the other factor's bits
+        assert packed + column + layout.blocks(n).bit_length() <= bits - 2

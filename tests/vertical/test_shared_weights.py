@@ -424,7 +424,7 @@ def test_a_row_is_scored_once_by_a_model_also_after_it_was_saved(tmp_path):
     both(*scores(15, 24, loaded), links)
     assert watch[0].counted["bits_learned"] == 9 * 10
     assert watch[1].counted["values_revealed"] == 9
-    with pytest.raises(ValueError, match="same id twice"):
+    with pytest.raises(ValueError, match="are the same id"):
         host.decision_function(case.codes[:2], link=local_links()[1], ids=["a", "a"])
     with pytest.raises(ValueError, match="1 ids for 2 rows"):
         host.decision_function(case.codes[:2], link=local_links()[1], ids=["a"])

@@ -45,7 +45,7 @@ def curvature(codes: Ints, counts: Sequence[Ints], batches: Iterable[Ints], over
     Returns
     -------
     float
-        At least 1.
+        At least 1. Of fewer rows than the smallest bin has, the bound follows from `counts` alone.
 
     Examples
     --------
@@ -74,6 +74,8 @@ class _Block:
         share = np.concatenate([each / each.sum() for each in counts])
         self._first = np.cumsum([0, *sizes[:-1]])
         self._codes, self._bins = codes, len(share)
+        self._least = min(int(each.min()) for each in counts)
+        self._worst = float(sum(each.sum() / each.min() for each in counts))  # each column's largest 1 / p, added
         self._root = np.sqrt(share)
         self._across = np.zeros((self._bins, len(sizes)))  # orthonormal: each column's sqrt(p)
         for j, (first, size) in enumerate(zip(self._first, sizes, strict=True)):
@@ -81,6 +83,8 @@ class _Block:
 
     def bound(self, rows: Ints | None) -> float:
         codes = self._codes if rows is None else self._codes[rows]
+        if len(codes) < self._least:  # the bound of the few would tell which bins meet in them
+            return self._worst
         gram = np.zeros((self._bins, self._bins))
         for lo in range(0, len(codes), _ROWS):
             part = codes[lo : lo + _ROWS]

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..._numeric import as_array, as_int
 from ...errors import FrameError
 from ...wire.frame import Kind, check_fields, encode, field
+from ..align.ids import as_ids
 from ..base import Estimator, check_role, peers_of, seed_of
 from ..binning.estimator import WoEBinning
 from ..findings import few_events, separating, tell, useless
@@ -44,6 +45,7 @@ from .score import Book, ScoreJob, probabilities
 __all__ = ["LogisticRegression"]
 
 _FIELDS = (
+    "binning",
     "calibration",
     "columns",
     "counted",
@@ -120,7 +122,8 @@ class LogisticRegression(Estimator):
     ----------
     coef_ : ndarray of float64, shape (d,)
         With ``reveal=("coefficients",)`` only: this party's coefficients. At the host of binned columns they multiply
-        the guest's weights of evidence.
+        the guest's weights of evidence, whose means are in no constant: the parts add up to the scores but for a
+        constant.
     intercept_ : float
         With it: this party's part of the intercept, the effect of centring its columns, and at the guest also the
         trained intercept.
@@ -236,6 +239,7 @@ class LogisticRegression(Estimator):
         columns: Sequence[str] | None = None,
         binning: WoEBinning | None = None,
         held_back: ArrayLike | None = None,
+        ids: Sequence[Any] | None = None,
         keeper: Keeper | None = None,
         progress: Progress | None = None,
     ) -> LogisticRegression:
@@ -260,6 +264,8 @@ class LogisticRegression(Estimator):
             Rows to hold back for the calibration in place of those that the random state draws. They must be the same
             at both parties and be drawn before anything is fitted to them (a bin that was fitted to them would flatter
             the model).
+        ids : sequence, optional
+            The rows' ids, at the host: so that it refuses later to score a row that was held back once more.
         keeper : Keeper, optional
             Keeps the state after each batch; see :class:`~bluetusk.vertical.protocol.job.Keeper`.
         progress : callable, optional
@@ -279,7 +285,8 @@ class LogisticRegression(Estimator):
         ProtocolAbort, FrameError, InvalidCiphertext, DecryptionError
             If the other party violates the protocol, sends a damaged message, aborts, or has another number of rows.
         EncodingOverflow
-            If the training diverged, which needs the cubic sigmoid or an explicit learning rate.
+            If the training diverged, which needs the cubic sigmoid or an explicit learning rate; it is noticed only
+            where coefficients are opened.
         PolicyRefused
             If the link's observer does not allow the training.
 
@@ -308,6 +315,9 @@ class LogisticRegression(Estimator):
         if len(table) > MOST_ROWS:
             raise ValueError(f"X must have at most {MOST_ROWS} rows, not {len(table)}")
         chosen = _chosen(held_back, len(table))
+        named = None if ids is None else as_ids(ids)
+        if named is not None and len(named) != len(table):
+            raise ValueError(f"ids has {len(named)} ids for {len(table)} rows: give one for each")
         self.binning_ = binning
         if not guest:
             if y is not None:
@@ -317,6 +327,8 @@ class LogisticRegression(Estimator):
             )
             self._drive(job, peers_of("host", link), keeper, progress)
             self._take(job, names)
+            if named is not None:
+                self.book_.take(self.book_.marks([named[k] for k in job.held.tolist()]))
             return self
         if y is None:
             raise ValueError("the guest needs labels: give y")
@@ -337,6 +349,12 @@ class LogisticRegression(Estimator):
             bins=bins,
         )
         findings = [*few_events(labels), *separating(names, list(table.T), labels)]
+        limit = 2.0 / (2.0 * SLOPES[config.sigmoid] + config.l2)
+        if config.learning_rate is not None and config.learning_rate > limit:
+            findings.append(
+                f"learning_rate is {config.learning_rate:g}: above {limit:.3g} steps can grow without end, which "
+                "nobody sees, since the weights stay shared; leave it out"
+            )
         self._drive(job, peers_of("guest", link), keeper, progress)
         self._take(job, names)
         self.findings_ = findings
@@ -362,6 +380,8 @@ class LogisticRegression(Estimator):
         self.scale_ = job.points
         if job.points is not None:
             self.points_per_unit_ = job.points.unit
+        for name in ("coef_", "intercept_"):
+            vars(self).pop(name, None)
         if job.coefficients is not None:
             self.coef_, self.intercept_ = job.coefficients
         self.sigmoid_ = job.config.sigmoid
@@ -373,6 +393,8 @@ class LogisticRegression(Estimator):
             job.key.close()
 
     def _reveal(self) -> tuple[str, ...]:
+        if not isinstance(self.reveal, str | Sequence):
+            raise TypeError(f"reveal must be a sequence of names, not {type(self.reveal).__name__}")
         names = [self.reveal] if isinstance(self.reveal, str) else list(self.reveal)
         if unknown := [name for name in names if name not in EXACT]:
             raise ValueError(f"reveal names {unknown[0]!r}: it may hold {' and '.join(map(repr, EXACT))}")
@@ -689,6 +711,7 @@ class LogisticRegression(Estimator):
             "key_size": int(self.key_size),
             "exact": "scores" in self._reveal(),
             "calibration": [] if found is None else [found.intercept.hex(), found.slope.hex()],
+            "binning": getattr(self.binning_, "label_digest_", b""),
             "points": [] if self.scale_ is None else [float(self.scale_.factor).hex(), self.scale_.offset.hex()],
             "half": fields,
             "parts": [len(part) for part in parts],
@@ -761,6 +784,7 @@ class LogisticRegression(Estimator):
         *parts, known = (bytes(got.payload[a:b]) for a, b in itertools.pairwise(ends))
         model.half_ = Half.from_parts(model.role, field(head, "half", dict), parts)
         model.book_ = Book(model.model_, known)
+        named = field(head, "binning", bytes, high=32)
         model.scale_ = _points(field(head, "points", list, high=2, items=str))
         if (model.scale_ is None) == (model.role == "guest"):
             raise FrameError("frame field 'points' must hold two numbers at the guest, and none at the host")
@@ -769,7 +793,7 @@ class LogisticRegression(Estimator):
         model.binning_ = binning
         if model.role == "host" and model.half_.bins is not None:
             sizes = None if binning is None else tuple(each.n_bins for each in binning.bins_)
-            if sizes != model.half_.bins.sizes:
+            if binning is None or (sizes, getattr(binning, "label_digest_", b"")) != (model.half_.bins.sizes, named):
                 raise ValueError("binning must be the one that the model was trained with: load it first, and give it")
         return model
 
@@ -820,20 +844,32 @@ def _at_the_ends(points: NDArray[np.int64]) -> list[str]:
     ]
 
 
+def _binning(binning: Any) -> Any:
+    if not (hasattr(binning, "codes") or hasattr(binning, "peer_values")):
+        raise TypeError(f"binning must be a WoEBinning, not {type(binning).__name__}")
+    if isinstance(binning, WoEBinning) and not hasattr(binning, "bins_"):
+        raise ValueError("binning is not fitted: fit it with the other party first, or load() it")
+    return binning
+
+
 def _valued(binning: WoEBinning) -> HostBins:
     """Return what the guest's half of a binning says of the host's columns."""
-    hosts = len(binning.hosts_)
+    hosts = len(_binning(binning).hosts_)
     if hosts != 1:
         raise ValueError(f"binning has columns of {hosts} hosts: a regression has one, so bin with that one")
-    return HostBins(binning.peer_counts(), binning.peer_values())
+    return HostBins(binning.peer_counts(), binning.peer_values(), getattr(binning, "label_digest_", b""))
 
 
 def _coded(binning: WoEBinning, X: Any, columns: Sequence[str] | None) -> tuple[list[str], NDArray[np.int64], HostBins]:
     """Return the names, codes and bins of a host's binned columns."""
-    codes = binning.codes(X, columns)
-    names = list(binning.columns_) if columns is None else list(columns)
-    by_name = {each.name: each for each in binning.bins_}
-    return names, codes, HostBins([by_name[name].rows for name in names])
+    names = list(_binning(binning).columns_)
+    if columns is not None and list(columns) != names:
+        raise ValueError(f"columns must be those of the binning in its order, {names}, not {list(columns)}")
+    return (
+        names,
+        binning.codes(X, columns),
+        HostBins([each.rows for each in binning.bins_], None, getattr(binning, "label_digest_", b"")),
+    )
 
 
 def _chosen(held_back: ArrayLike | None, rows: int) -> NDArray[np.int64] | None:

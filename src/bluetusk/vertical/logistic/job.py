@@ -94,6 +94,9 @@ _LEAST_STEPS = 60
 _EPOCHS = (5, 60)
 _CURVED = 1.75  # largest ratio of a batch's curvature to that of all rows; steps overshoot from 2 on
 _HELD_BACK = (20, 2000)
+_MOST_CURVATURE = float(1 << 20)
+_MOST_STEPS = 4096
+"""Steps on bins: the host bounds the curvature of each batch before it begins."""
 _BINNED = (0.5, 2.0, 1.5)
 """Curvature of the guest's columns, and of the host's binned ones with one batch and with several.
 
@@ -199,17 +202,19 @@ class HostBins:
         Rows of each bin in the binning; both know them.
     values : list of ndarray of float64 or None
         At the guest: what each bin is worth.
+    name : bytes
+        Names the fit of the binning: the digest of its labels.
     """
 
     counts: list[Ints]
     values: list[Floats] | None = None
+    name: bytes = b""
 
     @property
     def digest(self) -> bytes:
         """32 bytes by which the parties see that they mean the same binning."""
-        return hashlib.sha256(
-            b"bluetusk bins" + b"".join(array_bytes([len(c), *c], "<u8") for c in self.counts)
-        ).digest()
+        counts = b"".join(array_bytes([len(rows), *rows], "<u8") for rows in self.counts)
+        return hashlib.sha256(b"bluetusk bins" + self.name + counts).digest()
 
 
 class LogisticJob:
@@ -269,7 +274,7 @@ class LogisticJob:
         self.curvature, self.values = 1.0, b""  # of the host's binned columns; their encrypted values
         self.table, self.names, self.key_size = table, list(names), key_size
         self.labels, self.class_weights = labels, class_weights
-        known = () if bins is None else (bins.digest, *(bins.values or ()))
+        known: tuple[Any, ...] = (reveal,) if bins is None else (reveal, bins.digest, *(bins.values or ()))
         self.inputs = inputs_of(table, list(names), key_size, config, labels, class_weights, seed, held_back, *known)
         self.config, self.chosen = config, held_back
         self.seed = (os.urandom(SEED_BYTES) if seed is None else seed) if self.leader else b""
@@ -383,24 +388,28 @@ class LogisticJob:
     def _set_up(self, link: Link) -> None:
         rows, columns = len(self.table), len(self.names)
         key = ephemeral_key(self.key_size)
-        self.counted = hashlib.sha256(b"bluetusk logistic counted" + key.public_key.fingerprint).digest()
         parts = key_parts(key, link, LOGISTIC.name)
         about = {"rows": rows, "columns": columns}
         if self.leader:
             config, seed = self._agreed, self.seed
             about["columns"] += config.intercept
             self._authorise(link, config)
-            link.send("setup", about | {"config": config.to_fields(), "seed": seed}, parts)
+            link.send("setup", about | {"config": config.to_fields(), "seed": seed, "held": self._held_digest}, parts)
             got = link.receive("setup", ["rows", "columns", "bins", "curvature"], parts=KEY_PARTS, most=KEY_BYTES)
         else:
-            got = link.receive("setup", ["rows", "columns", "config", "seed"], parts=KEY_PARTS, most=KEY_BYTES)
+            got = link.receive("setup", ["rows", "columns", "config", "seed", "held"], parts=KEY_PARTS, most=KEY_BYTES)
             config = Config.from_fields(field(got.fields, "config", dict))
             seed = field(got.fields, "seed", bytes, length=SEED_BYTES)
             if self.due is not None and seed != self.due:
                 raise ProtocolAbort("the guest's random_state differs from this host's", party=link.peer)
             self._authorise(link, config)
             self.config, self.seed = config, seed
+            self._check_batches(link)
             self._prepare()
+            if field(got.fields, "held", bytes, length=32) != self._held_digest:
+                raise ProtocolAbort(
+                    "the parties hold back other rows: give the same held_back to both", party=link.peer
+                )
             link.send("setup", about | {"bins": self._bins_digest, "curvature": self.curvature.hex()}, parts)
         if field(got.fields, "rows", int, low=1, high=MOST_ROWS) != rows:
             raise ProtocolAbort(
@@ -414,7 +423,7 @@ class LogisticJob:
                 raise ProtocolAbort(
                     "the parties do not train on the same bins: give both halves of one binning", party=link.peer
                 )
-            self.curvature = _real(got.fields, "curvature", 1.0, float(MOST_COLUMNS))
+            self.curvature = _real(got.fields, "curvature", 1.0, _MOST_CURVATURE)
         self.config, self.seed, self.key, self.peer = config, seed, key, peer
         self._prepare()
         if self.bins is not None:
@@ -446,6 +455,9 @@ class LogisticJob:
                 f"the guest sets reveal={config.reveal!r}, this host {self.reveal!r}: agree on one", party=link.peer
             )
         opened = {"reveal": config.reveal} if config.reveal else {}
+        said = repr(sorted(config.to_fields().items())).encode()
+        # the same when the set-up is taken again, so that a policy sees the same use
+        self.counted = hashlib.sha256(b"bluetusk logistic counted" + self.inputs + said).digest()
         link.authorise(LOGISTIC.purpose, self.names, rows, epochs=config.epochs, **opened)
         if config.held_back:
             exact = "scores" in config.reveal
@@ -479,6 +491,19 @@ class LogisticJob:
         if values is not None:
             assert self.points is not None
             self.scores = opened(values, self.points, exact=self._exact)
+
+    @property
+    def _held_digest(self) -> bytes:
+        return hashlib.sha256(b"bluetusk held back" + array_bytes(self.held, "<i8")).digest()
+
+    def _check_batches(self, link: Link) -> None:
+        """Refuse, at the host of bins, more steps than it can bound the curvature of."""
+        steps = self.batches * self._agreed.epochs
+        if self.bins is not None and self.batches > 1 and steps > _MOST_STEPS:
+            raise ProtocolAbort(
+                f"{steps} steps on bins are more than {_MOST_STEPS}: raise batch_size, or lower epochs",
+                party=link.peer,
+            )
 
     # --- the half ---
 
@@ -609,6 +634,7 @@ class LogisticJob:
         """Open whether an epoch lowered the loss by less than the share `tol`: (before - now) < tol now."""
         one = 1 << _TOL_BITS
         share = before * one - now * (one + max(1, round(self._agreed.tol * one)))
+        link.count("bits_learned", 1)
         return negative(link, share & _WORD, self.leader, *self._keys())
 
     def _mean(self, sums: Ring) -> Ring:
@@ -805,7 +831,7 @@ class LogisticJob:
         self.scores = array_from(scores, "<f8", (len(self.held),)) if scores else None
         self.shown = array_from(shown, "<i8", (len(self.held),)).astype(np.int64) if shown else None
         self.counted = field(head, "counted", bytes, length=32)
-        self.values, self.curvature = values, _real(head, "curvature", 1.0, float(MOST_COLUMNS))
+        self.values, self.curvature = values, _real(head, "curvature", 1.0, _MOST_CURVATURE)
         self.opened = ring.from_bytes(weights) if weights else None
         self.units = array_from(units, "<f8", (len(units) // 8,)).copy() if self.opened is not None else None
         self._sides = None

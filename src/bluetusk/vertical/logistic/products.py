@@ -88,7 +88,12 @@ def encrypted(priv: PrivateKey, share: Ring) -> bytes:
 
 def encrypted_packed(priv: PrivateKey, share: Ring, layout: Slots) -> bytes:
     """Encrypt a share, ``layout.count`` words to a ciphertext."""
-    return fresh(priv, layout.packed(centred(share)), layout.width * layout.count)
+    return fresh(priv, layout.packed(centred(share)), _packed_bits(layout))
+
+
+def _packed_bits(layout: Slots) -> int:
+    """Return the bits of a plaintext of packed shares: the last one needs no more than its own."""
+    return layout.width * (layout.count - 1) + RING_BITS
 
 
 def open_places(priv: PrivateKey, message: bytes | memoryview, n: int, layout: Slots) -> Ring:
@@ -111,7 +116,7 @@ def receive_encrypted(message: bytes | memoryview, pub: PublicKey, n: int) -> Ci
 
 def receive_packed(message: bytes | memoryview, pub: PublicKey, n: int, layout: Slots) -> CipherArray:
     """Read the ciphertexts of n words that :func:`encrypted_packed` made."""
-    return received(message, pub, layout.blocks(n), layout.width * layout.count)
+    return received(message, pub, layout.blocks(n), _packed_bits(layout))
 
 
 def _padded(matrix: NDArray[Any], layout: Slots) -> NDArray[Any]:

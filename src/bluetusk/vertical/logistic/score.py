@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from ...paillier import PrivateKey, PublicKey
 from ...paillier.ephemeral import ephemeral_key
 from ...tasks import LOGISTIC_SCORES
 from ...wire.frame import Kind, encode, field
+from ..align.ids import as_ids
 from ..protocol.keys import KEY_PARTS, key_parts, peer_key
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.sizes import KEY_BYTES, cipher_bytes
@@ -140,15 +142,18 @@ class Book:
     """
 
     def __init__(self, model: bytes, known: bytes = b"") -> None:
-        self._model = model
+        self._model, self._lock = model, threading.Lock()
         self._known = {known[i : i + 16] for i in range(0, len(known), 16)}
 
     def marks(self, ids: Sequence[Any]) -> list[bytes]:
-        """Return the hashes of ids; ValueError if two are the same."""
-        marks = [hmac.new(self._model, repr(each).encode(), hashlib.sha256).digest()[:16] for each in ids]
-        if len(set(marks)) != len(marks):
-            raise ValueError("ids has the same id twice: score each row once")
-        return marks
+        """Return the hashes of ids, which are read as by :func:`intersect`: 7 and "7" are one id."""
+        return [hmac.digest(self._model, text.encode(), "sha256")[:16] for text in as_ids(ids)]
+
+    def take(self, marks: Sequence[bytes]) -> None:
+        """Note that these are scored; PolicyRefused if the model has scored one of them before."""
+        with self._lock:
+            self.refuse(marks)
+            self._known |= set(marks)
 
     def refuse(self, marks: Sequence[bytes]) -> None:
         """Raise PolicyRefused if the model has scored one of these."""
@@ -213,6 +218,7 @@ class ScoreJob:
         self.half, self.model, self.counted, self.table, self.names = half, model, counted, table, list(names)
         self.key_size, self.points, self.exact, self.book, self.marks = key_size, points, exact, book, list(marks)
         self.inputs = inputs_of(model, table, exact, b"".join(self.marks))
+        self.taken = False
         self.share: Ints | None = None
         self.scores: Floats | None = None
 
@@ -228,8 +234,6 @@ class ScoreJob:
         if index < self.steps - 1:
             return
         assert self.share is not None
-        if self.book is not None:
-            self.book.add(self.marks)
         values = shared(link, self.share, self.half.guest, exact=self.exact)
         if values is not None:
             assert self.points is not None
@@ -238,13 +242,14 @@ class ScoreJob:
     def _compute(self, link: Link) -> None:
         n, key = len(self.table), ephemeral_key(self.key_size)
         parts = key_parts(key, link, self.name)
-        about = {"rows": n, "model": self.model, "exact": self.exact}
+        order = hashlib.sha256(b"".join(self.marks)).digest() if self.marks else b""
+        about = {"rows": n, "model": self.model, "exact": self.exact, "ids": order}
         if self.half.guest:
             self._authorise(link)
             link.send("rows", about, parts)
             got = link.receive("key", parts=KEY_PARTS, most=KEY_BYTES)
         else:
-            got = link.receive("rows", ["rows", "model", "exact"], parts=KEY_PARTS, most=KEY_BYTES)
+            got = link.receive("rows", ["rows", "model", "exact", "ids"], parts=KEY_PARTS, most=KEY_BYTES)
             asked = field(got.fields, "rows", int, low=1)
             if field(got.fields, "model", bytes, length=32) != self.model:
                 raise ProtocolAbort(
@@ -257,8 +262,14 @@ class ScoreJob:
                 )
             if asked != n:
                 raise ProtocolAbort(f"this party has {n} rows, the other {asked}: align them first", party=link.peer)
-            if self.book is not None:
-                self.book.refuse(self.marks)
+            theirs = field(got.fields, "ids", bytes, high=32)
+            if theirs and self.marks and theirs != about["ids"]:
+                raise ProtocolAbort(
+                    "the parties give other ids, or another order: align the rows first", party=link.peer
+                )
+            if self.book is not None and not self.taken:
+                self.book.take(self.marks)
+                self.taken = True  # this job's: a step that is taken again is no other scoring
             self._authorise(link)
             link.send("key", parts=parts)
         pub = peer_key(got.parts, link, self.name)

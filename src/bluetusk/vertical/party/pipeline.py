@@ -345,7 +345,7 @@ def run(
             continue
         fit = functools.partial(estimator.fit, x[train], y, columns=names, link=link, keeper=keeper, progress=progress)
         if estimator is logistic:
-            fit = functools.partial(fit, held_back=~fitted[train], binning=binning)
+            fit = functools.partial(fit, held_back=~fitted[train], binning=binning, ids=rows.ids[order][train].tolist())
         models[training.name] = stage(training, fit)
         if not test.any():  # both parties see that
             continue
