@@ -24,7 +24,8 @@ pytest.importorskip("private_set_intersection", reason="there is no wheel of ope
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorials" / "two-csv-files.md"
 SMALLER = {
-    "rows=6000": "rows=1200",
+    "rows=7000": "rows=1500",
+    "range(6000), range(6000, 7000)": "range(1200), range(1200, 1500)",
     "key_size = 3072": "key_size = 2048",
     "trees = 10": "trees = 1",
 }

@@ -27,6 +27,7 @@ import pytest
 import bluetusk as bt
 from bluetusk import cli
 from bluetusk.evidence import Identity, Log, Policy, _uses, verify
+from bluetusk.vertical.logistic.ring import centred, words
 
 pytest.importorskip("grpc", reason="parties talk over grpcio, which is not installed")
 pytest.importorskip("private_set_intersection", reason="alignment needs openmined-psi, which is not installed")
@@ -182,7 +183,7 @@ def logs_hold(case, *, covered=False):
 
 def outcome(case):
     """What must be the same however a run was disturbed: exactly, but for the coefficients."""
-    exact, near = {}, {}
+    exact, halves = {}, {}
     for role, name in ROLES.items():
         home = case.folder / name
         signer = Identity.load(home / "identity", case.passphrases[role])
@@ -207,8 +208,8 @@ def outcome(case):
         exact[role, "boosting"] = {k: v.tobytes() for k, v in boosting._half.arrays().items() if k != "digests"}
         binning = bt.vertical.WoEBinning.load(home / "output" / "binning.bt", passphrase)
         exact[role, "binning"] = binning.table()
-        logistic = bt.vertical.LogisticRegression.load(home / "output" / "logistic_regression.bt", passphrase)
-        near[role] = np.append(logistic.coef_, logistic.intercept_)
+        path = home / "output" / "logistic_regression.bt"
+        halves[role] = bt.vertical.LogisticRegression.load(path, passphrase, binning=binning).half_
         result = json.loads((home / "output" / "result.json").read_text())
         meter = result["evidence"]["meter"]
         exact[role, "meter"] = {key: counts for key, counts in meter.items() if not key.endswith("/heads")}
@@ -216,6 +217,11 @@ def outcome(case):
     with open(case.folder / "bank" / "output" / "scores.csv", newline="") as file:
         lines = list(csv.DictReader(file))
     ids = sorted(lines, key=lambda line: line["id"])
+    guest, host = halves["guest"], halves["host"]
+    near = {
+        role: np.array(centred(words((mine + theirs).tolist())), float) / 2.0**20
+        for role, mine, theirs in (("guest", guest.own, host.theirs), ("host", guest.theirs, host.own))
+    }
     exact["scores"] = [(line["id"], line["label"], line["gradient_boosting"]) for line in ids]
     return exact, near
 
@@ -223,8 +229,8 @@ def outcome(case):
 def same(found, wanted):
     for key in wanted[0]:
         assert found[0][key] == wanted[0][key], key
-    for role, coefficients in wanted[1].items():
-        assert np.abs(found[1][role] - coefficients).max() < 1e-3
+    for role, weights in wanted[1].items():
+        assert np.abs(found[1][role] - weights).max() < 1e-3
 
 
 @pytest.fixture(scope="module")

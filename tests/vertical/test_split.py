@@ -132,6 +132,8 @@ MODEL = Model(
     min_bucket_rows=10,
     max_bins=3,
     min_rows=20,
+    min_events=0,
+    min_others=0,
     min_iv=0.5,
     epochs=1,
     batch_size=64,
@@ -209,7 +211,8 @@ def test_no_message_is_a_function_of_labels_and_public_randomness(both):
     _, x = customers()
     runs = [said(both, (x[:, column] > level).astype(np.int64), splits) for column, level in ((0, 0), (1, 0), (3, 0.8))]
     left = [[outcome.left_out for outcome in outcomes] for _, outcomes in runs]
-    assert left == [[["b"], ["c", "d"]], [["a"], ["c", "d"]], [["a", "b"], ["c"]]]
+    assert [host for _, host in left] == [[], [], []]  # it does not notice
+    assert len({tuple(guest) for guest, _ in left}) > 1
     for messages, (guest, host) in runs[1:]:
         assert messages == runs[0][0]
         assert np.array_equal(guest.test, runs[0][1][0].test)
