@@ -347,7 +347,9 @@ def test_ids_exchanged(honest: Path, tmp_path: Path, pub: Any) -> None:
     book = AuditBook(tmp_path / "word", "p", job="j")
     book.note(BINS, "rows", facts={"ids": ids})
     book.close()
-    assert any("the guest's word" in note for note in audit(tmp_path / "word", "p", logs=[tmp_path / "log"]).notes)
+    assert any("the guest's word" in note for note in audit(tmp_path / "word", "p").notes)
+    (found,) = audit(tmp_path / "word", "p", logs=[tmp_path / "log"]).findings
+    assert "lacks the key to check it" in found.reason
 
 
 def test_a_leaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

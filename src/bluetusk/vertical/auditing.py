@@ -257,6 +257,13 @@ class _Replay:
                     steps[place] = int(entry.facts["step"])
             except (KeyError, TypeError, IndexError, OverflowError, FrameError) as error:
                 self._found(place, f"the page does not hold what it must: {error!r}")
+        have = {(entry.job, entry.task) for entry in self.entries if entry.name == ROWS}
+        for job, task in self.states:
+            for name in self.records if (job, task) not in have else ():
+                if self._logged(name, job, task):
+                    self._found(
+                        (job, task, ROWS, 0), f"{name} keeps a hash of the ids, and the book has no page of them"
+                    )
         for name, jobs in self.logs.items():
             self._compare(name, jobs, sent, steps)
 
@@ -308,16 +315,24 @@ class _Replay:
         elif (entry.task, entry.name) == (BOOSTING.name, "tree"):
             self._tree(entry, state)
 
+    def _logged(self, name: str, job: str, task: str) -> list[bytes]:
+        """Return the hashes of a task's ids, in order, that a log keeps."""
+        found = [r.hashes.get(task) for r in self.records[name] if (r.what, r.task) == (ROWS, f"{job}/{ROWS}")]
+        return [each for each in found if each is not None]
+
     def _rows(self, entry: Entry, state: _State) -> None:
         """Check the ids of a task's rows: their order is what both parties' logs say."""
         state.ids = [str(id) for id in entry.facts["ids"]]
+        logged = [name for name in self.records if self._logged(name, entry.job, entry.task)]
+        if "key" not in entry.facts and logged:
+            what = f"{logged[0]} keeps a hash of the ids in their order, and the page lacks the key to check it"
+            return self._found(_place(entry), what)
         if "key" not in entry.facts:
             said = "the order of the ids is the guest's word: the logs keep nothing of it"
             return self.notes.append(said) if said not in self.notes else None
         due = rows_digest(bytes.fromhex(entry.facts["key"]), state.ids)
-        for name, records in self.records.items():
-            kept = [r.hashes.get(entry.task) for r in records if (r.what, r.task) == (ROWS, f"{entry.job}/{ROWS}")]
-            if due not in kept:
+        for name in self.records:
+            if due not in self._logged(name, entry.job, entry.task):
                 return self._found(_place(entry), f"{name} keeps other ids for the rows, or another order")
         return None
 
