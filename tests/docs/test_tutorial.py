@@ -24,8 +24,8 @@ pytest.importorskip("private_set_intersection", reason="there is no wheel of ope
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorials" / "two-csv-files.md"
 SMALLER = {
-    "rows=7000": "rows=1500",
-    "range(6000), range(6000, 7000)": "range(1200), range(1200, 1500)",
+    "rows=7000": "rows=2000",
+    "range(6000), range(6000, 7000)": "range(1200), range(1200, 2000)",
     "key_size = 3072": "key_size = 2048",
     "trees = 10": "trees = 1",
 }
@@ -141,7 +141,7 @@ def check_run(folder: Path) -> None:
 
 
 def check_scores(folder: Path, said: str) -> None:
-    """The saved halves score as those of the run did."""
+    """The saved halves score new merchants as those of the run scored the ones held back: none of them again."""
     with open(folder / "bank" / "output" / "scores.csv", newline="") as file:
         lines = list(csv.DictReader(file))
     held = {line["id"]: float(line["logistic_regression"]) for line in lines if line["part"] == "test"}
@@ -149,5 +149,8 @@ def check_scores(folder: Path, said: str) -> None:
     with open(folder / "bank" / "new_scores.csv", newline="") as file:
         scores = {merchant: float(score) for merchant, score in csv.reader(file)}
     assert f"{len(scores)} scores" in said
-    assert held.keys() < scores.keys()
-    assert max(abs(scores[merchant] - score) for merchant, score in held.items()) < 0.001
+    assert not held.keys() & scores.keys()
+    assert len(scores) > 500
+    mean = {name: sum(found.values()) / len(found) for name, found in (("held", held), ("new", scores))}
+    assert abs(mean["held"] - mean["new"]) < 0.1
+    assert len(set(scores.values())) > 20
