@@ -237,7 +237,7 @@ def test_a_session_of_two_parties(tmp_path, once):
     assert_refused(told)
     session.send(b"later")
     assert session._rounds[0].sent == [b"outer", b"later"]
-    assert session._vault.records("out-00000000") == [b"outer", b"later"]
+    assert session._manifest.records("out-00000000", session._rounds[0].attempt) == [b"outer", b"later"]
     told = once(os, "fsync", lambda: session.commit("task", 1, b"inner"))
     session.commit("task", 1, b"outer")
     assert_refused(told)

@@ -62,10 +62,12 @@ def test_a_seed_that_repeats_shows_the_labels(pub, priv, tmp_path, repeated):
     assert right(pub, priv, tmp_path) == ROWS  # the attack itself
 
 
+@pytest.mark.nightly
 def test_even_then_arrays_of_other_names_do_not(pub, priv, tmp_path, repeated):
     assert right(pub, priv, tmp_path, "others") == guessed()
 
 
+@pytest.mark.nightly
 def test_a_book_shows_nothing(pub, priv, tmp_path):
     assert right(pub, priv, tmp_path) == guessed()
 

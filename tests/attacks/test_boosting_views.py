@@ -164,6 +164,7 @@ def table():
     return told
 
 
+@pytest.mark.nightly
 def test_nodes_rank_rows_no_better_than_the_joint_model(priv):
     """The figure for the documents: what a host with a few labels gains from the nodes it sees."""
     found, rate = ranked(priv)

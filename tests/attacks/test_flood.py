@@ -164,6 +164,7 @@ def test_a_flood_does_not_fill_the_memory(tmp_path, name):
 
 
 @pytest.mark.parametrize("busy", [True, False], ids=["early", "in time"])
+@pytest.mark.nightly
 def test_a_large_frame_that_is_expected_is_in_memory_once(tmp_path, busy):
     size = 120 * MIB
     error, held = attack(tmp_path, [message("ready", size)], busy=busy, most=size)

@@ -81,6 +81,7 @@ def true_bins():
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.nightly
 def test_other_labels_tell_bins_where_no_book_is_kept(way):
     """The attack wins on the planted weakness: a host that does not know which labels it saw before."""
     assert (attack(way, None) == true_bins()).all()

@@ -440,6 +440,7 @@ def forgetful(patch):
     plant(patch, "directories")
 
 
+@pytest.mark.nightly
 def test_kills_and_restores_where_nothing_is_remembered(tmp_path, monkeypatch):
     """The control: there are extra answers."""
     forgetful(monkeypatch)

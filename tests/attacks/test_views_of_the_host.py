@@ -147,6 +147,7 @@ def test_labels_change_nothing_that_the_host_can_read(usual, name, keypair, keyp
     assert differences(usual, view(received(OTHERS[name], keypair, keypair2))) == []
 
 
+@pytest.mark.nightly
 def test_what_is_revealed_by_name_is_seen(keypair, keypair2):
     """The planted weaknesses: each is found in the frame that carries it."""
     reveal = ("coefficients", "woe")
@@ -154,6 +155,7 @@ def test_what_is_revealed_by_name_is_seen(keypair, keypair2):
     assert differences(*found) == [("woe-binning", "weights"), ("logistic_regression", "coefficients")]
 
 
+@pytest.mark.nightly
 def test_a_number_of_steps_that_follows_from_labels_is_seen(usual, keypair, keypair2):
     """The planted weakness: a guest that chooses its batches by the number of events."""
     frames = received(labels(0.25, 3), keypair, keypair2, batch_size=int(72 - labels(0.25, 3).sum()))

@@ -124,6 +124,7 @@ def test_an_abort_leaves_heads(certificates, tmp_path):
 
 
 @pytest.mark.parametrize("who", ["guest", "host"])
+@pytest.mark.nightly
 def test_a_log_that_was_rolled_back_between_two_jobs(certificates, tmp_path, who):
     pair = Pair(certificates, tmp_path)
     shutil.copy(tmp_path / f"{who}.log", tmp_path / "old")

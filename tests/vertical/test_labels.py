@@ -88,6 +88,7 @@ def test_an_array_grows_with_the_intersection(both, x, y, tmp_path):
             call()
 
 
+@pytest.mark.nightly
 def test_an_array_is_the_same_after_a_restart(both, x, labels, tmp_path):
     path = tmp_path / "labels"
     labels.save(path, "correct horse")

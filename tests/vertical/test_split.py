@@ -195,7 +195,9 @@ def said(both, labels, splits):
         got = decode(data, Kind.VERTICAL)
         head = got.header
         name = (head["task"], head["topic"])
-        fields = {key: value for key, value in head["fields"].items() if key not in ("model", "ids")}  # hashes under fresh keys
+        fields = {
+            key: value for key, value in head["fields"].items() if key not in ("model", "ids")
+        }  # hashes under fresh keys
         parts = bytes(got.payload) if name[1] in PLAIN else head["parts"]
         if name not in RANDOM | OF_LABELS:
             messages.append((*name, head["step"], fields, parts))

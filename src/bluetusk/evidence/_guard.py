@@ -86,9 +86,11 @@ class Guard(Closing):
     >>> policy = bt.evidence.Policy("network", 1, (grant,)).sign(owner)
     >>> folder = tempfile.TemporaryDirectory()
     >>> guard = bt.evidence.Guard(policy, os.path.join(folder.name, "uses"), owner=owner.public_key)
-    >>> guard.authorise(peer=bank, purpose="binning", columns=["AGE"], rows=900, task="a").uses_left
+    >>> use = {"peer": bank, "purpose": "binning", "columns": ["AGE"], "rows": 900}
+    >>> shown = {"min_rows": 50, "min_events": 5, "min_others": 5, "bins": 10}
+    >>> guard.authorise(**use, **shown, task="a").uses_left
     0
-    >>> guard.authorise(peer=bank, purpose="binning", columns=["AGE"], rows=900, task="b")  # doctest: +ELLIPSIS
+    >>> guard.authorise(**use, **shown, task="b")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
     bluetusk.errors.PolicyRefused: policy refuses binning to 5a5a5a5a5a5a5a5a (clause uses): all 1 ...

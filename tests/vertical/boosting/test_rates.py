@@ -118,17 +118,15 @@ def test_twenty_rows_of_a_class_are_enough(parties):
 
 
 def test_the_host_sees_nothing_of_the_warning(parties, together):
-    """Made an error, the warning ends the call before its first message: the host hears what any error sends."""
+    """Made an error, the warning comes after the job: the host is through."""
     tables, y = labelled(19)
-    heard = []
-    for x, error in ((tables[0], bt.DataWarning), (np.zeros((2, 2, 2)), ValueError)):
-        made = parties(1, **P)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", bt.DataWarning)
-            with pytest.raises(error):
-                made.guest.fit(x, y, link=made.ours[0])
-        heard.append(made.theirs[0].channel.recv())
-    assert heard[0] == heard[1]
+    made = parties(1, **P)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", bt.DataWarning)
+        with pytest.raises(bt.DataWarning):
+            made.fit(tables, y)
+    assert hasattr(made.hosts[0], "feature_importances_")
+    assert made.theirs[0].channel._in.empty()
     made = parties(1, **P)
     with pytest.warns(bt.DataWarning) as warned:  # without the filter the run goes its usual way
         made.fit(tables, y)
