@@ -153,7 +153,9 @@ def test_without_bounds_a_flood_fills_the_memory(tmp_path):
     assert held > 300
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.nightly if k else ()) for k, name in enumerate(ATTACKS)]
+)
 def test_a_flood_does_not_fill_the_memory(tmp_path, name):
     flood, how, text = ATTACKS[name]
     error, held = attack(tmp_path, flood(), **how)

@@ -146,6 +146,7 @@ def test_each_node_of_the_last_level_tells_as_many(priv):
     assert sum(map(len, target)) == 4 * (width - 1)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("value", [3, 1 << 2040], ids=["honest", "huge"])
 def test_what_fills_the_room_is_random_whatever_is_encrypted(priv, value):
     """Kolmogorov's distance of opened plaintexts from uniform, by the root of their number: above 2.7 once in 10^6."""

@@ -54,7 +54,9 @@ def hits(pub, priv, masked):
     return right
 
 
-@pytest.mark.parametrize(("masked", "wins"), [(earlier_mask, True), (uniform_mask, False)])
+@pytest.mark.parametrize(
+    ("masked", "wins"), [pytest.param(earlier_mask, True, marks=pytest.mark.nightly), (uniform_mask, False)]
+)
 def test_a_number_beyond_its_bound_shows_no_factor(pub, priv, masked, wins):
     right = hits(pub, priv, masked)
     if wins:

@@ -422,7 +422,7 @@ def run(folder, kills, *, planted=False):
     return extras
 
 
-@pytest.mark.parametrize("kills", [60, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [60, pytest.param(1000, marks=pytest.mark.nightly)])
 def test_kills_and_restores_give_no_extra_answer(tmp_path, kills):
     assert run(tmp_path, kills) == 0
 

@@ -79,6 +79,7 @@ def looks_uniform(keypair, views):
     return math.sqrt(n) * max(np.max(np.arange(1, n + 1) / n - v), np.max(v - np.arange(n) / n)) < 2.2
 
 
+@pytest.mark.nightly
 def test_the_key_holder_sees_a_fair_coin_and_uniform_units(both, keypair, few):
     """Whichever is the answer: whether there is a zero is even (6 standard deviations), all else is uniform below n."""
     for value in (1 << 95) - (1 << 93), -(1 << 94):

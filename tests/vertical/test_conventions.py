@@ -352,6 +352,7 @@ def test_threads_are_those_of_every_batch(kind, monkeypatch):
     assert used == {"guest": {5}, "host": {4}}
 
 
+@pytest.mark.nightly
 def test_the_former_name_of_random_state_works_and_warns(together_logistic):
     number = together_logistic(random_state=7)
     assert number == pytest.approx(together_logistic(random_state=7), abs=NOISE)

@@ -94,6 +94,7 @@ def test_a_thousand_rows_are_as_good_as_pooled(both):
 
 @pytest.mark.filterwarnings("ignore::bluetusk.DataWarning")  # of eight events among the rows held back, of epochs
 @pytest.mark.parametrize("rate", [0.01, 0.005])
+@pytest.mark.nightly
 def test_rare_events_are_ranked_and_calibrated(both, rate):
     """The mean probability is the rate that is observed, within two standard errors; the AUC is that of pooled data."""
     differences = []

@@ -190,6 +190,7 @@ def test_rows_for_training_of_one_label(case, both):
 
 
 # ------------------------------------------------------------------------------------------------------------ min_iv
+@pytest.mark.nightly
 def test_min_iv_that_leaves_no_column(case, both):
     """Both sides take part with zeros: the regression is its intercept, and the run ends well, with its report."""
     for name in HOME.values():
@@ -302,6 +303,7 @@ def test_a_faultless_party_reaches_the_connection(case, monkeypatch):
             _run.run_party(Config.load(case / name / "party.toml"))
 
 
+@pytest.mark.nightly
 def test_a_text_column_that_is_empty_in_training(case, both, monkeypatch):
     """Its kind is that of the whole column, not of the rows that the split has left for training."""
     monkeypatch.setattr(_run, "_report", lambda *given: None)

@@ -69,6 +69,7 @@ def test_not_worse_than_xgboost(rates, name, rate):
 
 @pytest.mark.parametrize("rate", [0.005, *LONG])
 @pytest.mark.parametrize("name", ["credit", pytest.param("synthetic", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
 def test_what_the_default_minima_cost(rates, name, rate):
     """And a first tree of the guest's own: printed, and in the mean of five seeds at most so much."""
     splits = [rates.SETS[name](rate, seed) for seed in SEEDS]
