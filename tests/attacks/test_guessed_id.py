@@ -148,6 +148,9 @@ def test_a_guess_among_keyed_hashes_is_answered():
     assert right == 1.0 > chance + BOUND
 
 
+MORE = (hashed, hashed_below, beyond, twice)
+
+
 @pytest.mark.parametrize("say", [unmatched, *(pytest.param(each, marks=pytest.mark.nightly) for each in MORE)])
 def test_a_guess_cannot_be_expressed(say):
     """The guest knows beforehand what the host does: it gives up, whether it has the id or not."""

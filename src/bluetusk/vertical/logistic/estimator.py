@@ -105,7 +105,7 @@ class LogisticRegression(Estimator):
         "coefficients": each party's own to it. "scores": scores with 20 binary digits in place of points.
     tol : float, optional
         The training ends when an epoch lowers the loss by less than this share of it, 2^-16 to 1, and returns the
-        result of the epoch before; with 0 it takes all epochs. By default ``0.5 / rows`` (``6 / rows`` with `binning`,
+        result of the epoch before; with 0 it takes all epochs. By default ``0.5 / rows`` (``8 / rows`` with `binning`,
         whose columns are not decorrelated) where a step takes all rows, else 2^-13. The loss is the mean squared
         residual, which is the training's objective for the linear sigmoid.
     key_size : {3072, 2048, 4096}
@@ -418,7 +418,7 @@ class LogisticRegression(Estimator):
             "reveal": list(reveal),
         }
         exact = told["batch_size"] >= rows - held
-        usual = (6.0 if binned else 0.5) / rows if exact else 2.0**-13
+        usual = (8.0 if binned else 0.5) / rows if exact else 2.0**-13
         told["tol"] = (usual if self.tol is None else float(self.tol)).hex()
         try:
             return Config.from_fields(told)
