@@ -235,7 +235,7 @@ DIAGRAMS = {
         [
             ("", "once"),
             ("G>H", "offer", "number of rows, settings, public key with its proof"),
-            ("H>G", "ready", "number of rows"),
+            ("H>G", "ready", "number of rows, of columns, of buckets at most"),
             ("", "every tree; by default the first is the guest's alone"),
             ("G>H", "gradients", "gradient and Hessian of every row, encrypted"),
             ("", "every level of the tree"),

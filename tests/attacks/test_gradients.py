@@ -60,7 +60,7 @@ def attack(priv, column, values, nodes):
     agreed = bt.vertical.GradientBoosting("guest", **PARAMS)._settings().agreed()
     here.scope(TASK, 0)
     here.send("offer", {"rows": len(column), "host": 1, "settings": agreed}, key_parts(priv, here, TASK))
-    here.receive("ready", ["rows"])
+    here.receive("ready", ["rows", "columns", "max_bins"])
     here.scope(TASK, 2)
     here.send("gradients", {"rows": len(column)}, [b"", forged(layout, priv, values)])
     opened = []

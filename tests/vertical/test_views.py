@@ -117,7 +117,7 @@ TABLE = {
     (LR + ".predict", "key", "host"): ("", lambda s, f, b: KEY),
     (LR + ".predict", "points", "host"): ("", lambda s, f, b: [2 * s.test]),
     (GB, "offer", "guest"): ("host rows settings", lambda s, f, b: KEY),
-    (GB, "ready", "host"): ("rows", lambda s, f, b: []),
+    (GB, "ready", "host"): ("columns max_bins rows", lambda s, f, b: []),
     (GB, "gradients", "guest"): ("rows", lambda s, f, b: [0, (s.train,)]),
     (GB, "level", "guest"): ("active split", lambda s, f, b: [ceil(s.train, 8) if f["split"] else 0]),
     (GB, "candidates", "host"): ("counts", lambda s, f, b: [(ceil(sum(f["counts"]), s.sum_slots),)]),

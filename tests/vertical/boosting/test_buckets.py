@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bluetusk.vertical.boosting.arrays import described, joined, parted
-from bluetusk.vertical.boosting.buckets import Allowed, Buckets, offered
+from bluetusk.vertical.boosting.buckets import Allowed, Buckets, most_splits, offered
 
 
 @given(
@@ -48,6 +48,7 @@ def test_no_sum_that_follows_covers_fewer_rows(table, least, leaf, data):
     for f in range(2):
         for cuts, member in zip(found, table[:, f], strict=True):
             mine = [k for k in range(len(cuts)) if cuts.feature[k] == f]
+            assert len(mine) <= most_splits(1, 6, int(member.sum()))
             lefts = [
                 frozenset(np.flatnonzero(member[:6])[np.flatnonzero(member[:6]) <= cuts.cut[k]].tolist())
                 | ({6} if cuts.missing_left[k] and member[6] else set())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 
 import numpy as np
 import pytest
 
 import bluetusk as bt
+from bluetusk.vertical.boosting import guest as _boosting_guest
 from bluetusk.vertical.boosting import host as _boosting_host
 from bluetusk.vertical.boosting.sums import Layout
 from bluetusk.vertical.protocol.link import Link, Observer, Rewind
@@ -238,7 +240,7 @@ FIELDS = [
     *(("host", at, name) for at, names in ((1, ("rows", "host", "settings")), (2, ("rows",))) for name in names),
     *(("host", at, name) for at in (3, 5) for name in ("active", "split")),
     *(("host", 4, name) for name in ("places", "handles")),
-    *(("guest", at, name) for at, name in ((1, "rows"), (2, "counts"))),
+    *(("guest", at, name) for at, name in ((1, "rows"), (1, "columns"), (1, "max_bins"), (2, "counts"))),
 ]
 
 
@@ -267,6 +269,31 @@ def test_a_level_that_empties_a_node_is_refused(parties, toy, payload):
     error = attacked(parties, tables, y, "host", 5, repacked([payload]))
     assert "fewer rows than min_samples_leaf" in str(error)
     assert error.party == "guest"
+
+
+def test_a_flood_of_sums_is_refused_by_what_the_host_has_stated(parties, toy):
+    """The root's 30 rows in 2 columns have at most 118 splits: a few ciphertexts."""
+    tables, y = for_the_host(toy)
+    error = attacked(parties, tables, y, "guest", 2, repacked([bytes(1 << 16)]))
+    assert re.search("'candidates' has .* bytes where at most", str(error))
+    assert error.party == "host-1"
+    most = int(re.search(r"at most (\d+)", str(error)).group(1))
+    assert most < 1 << 13
+    error = attacked(parties, tables, y, "guest", 2, edited(counts=[119]))
+    assert "2 columns of at most 32 buckets have fewer splits" in str(error)
+
+
+def test_a_state_of_an_earlier_version_is_refused(parties, toy):
+    tables, y = toy(40, [1, 1])
+    job = _boosting_guest.GuestJob(parties(1, **P).guest._settings(), tables[0], y.astype(bool), ["x"], 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(_boosting_guest._STATE, "shapes")
+        whole = job.state()
+        old = decode(whole)
+        header = {**old.header, "arrays": [entry for entry in old.header["arrays"] if entry[0] != "shapes"]}
+    with pytest.raises(bt.FrameError, match=r"earlier version.*new job name"):
+        job.restore(encode(Kind.VERTICAL_STATE, header, bytes(old.payload)))
+    job.restore(whole)
 
 
 def test_sums_larger_than_their_node_are_found(parties, toy, monkeypatch):

@@ -19,6 +19,7 @@ from ..findings import few_events, separating_bins, tell
 from ..protocol.job import Keeper, Progress
 from ..protocol.link import Link
 from ..protocol.refusal import telling
+from ..protocol.sizes import MAX_COLUMNS
 from ..saving import load_frame, save_frame
 from ..tables.columns import Table, as_labels, as_table
 from ..tables.profile import ColumnProfile
@@ -278,6 +279,8 @@ class WoEBinning(Estimator):
             return self
         if not table.names:
             raise ValueError("X must have at least one column at a host")
+        if len(table.names) > MAX_COLUMNS:
+            raise ValueError(f"X has {len(table.names)} columns: a host bins at most {MAX_COLUMNS} at once")
         if self.show_names and any("\0" in name or len(name) > 256 for name in table.names):
             raise ValueError("names of columns must have at most 256 characters and no zero byte: shorten or hide them")
 

@@ -34,7 +34,7 @@ from ...wire.frame import field
 from ..protocol.job import PARTS, part_of
 from ..protocol.keys import key_parts
 from ..protocol.link import Link, array_bytes, array_from
-from ..protocol.sizes import cipher_bytes
+from ..protocol.sizes import MAX_COLUMNS, cipher_bytes
 from ..protocol.state import inputs_of, pack_state, unpack_state
 from .bins import weigh
 from .common import MAX_ROWS, ROW, Layout, Terms, encrypted_labels, received
@@ -43,9 +43,8 @@ from .noised import noised
 
 __all__ = ["GuestJob", "PeerColumn"]
 
-_MAX_COLUMNS = 1 << 16
 _MAX_NAME = 256
-_MOST_SHAPE = 1 << 23  # bytes of the names, bins and order of columns
+_MOST_SHAPE = MAX_COLUMNS * (8 + 4 * _MAX_NAME + 1)  # bytes of the names, bins and order of columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +159,7 @@ class GuestJob:
         message = link.receive(
             "columns", ("columns", "min_events", "min_others", "monotonic"), parts=3, most=_MOST_SHAPE
         )
-        columns = field(message.fields, "columns", int, low=1, high=_MAX_COLUMNS)
+        columns = field(message.fields, "columns", int, low=1, high=MAX_COLUMNS)
         bins, ordered = (array_from(part, "<u4", (columns,)).astype(np.int64) for part in message.parts[:2])
         names = bytes(message.parts[2]).decode(errors="replace").split("\0")
         if (

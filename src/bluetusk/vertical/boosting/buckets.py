@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..._numeric import Bools, Floats, Ints
 
-__all__ = ["Allowed", "Buckets", "Cuts", "counted", "offered"]
+__all__ = ["Allowed", "Buckets", "Cuts", "counted", "most_splits", "offered"]
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,27 @@ class Allowed:
     def everything(cls, features: int, buckets: int) -> Allowed:
         """Return the cuts of the root: all."""
         return cls(np.ones((features, buckets), np.bool_), np.ones(features, np.bool_))
+
+
+def most_splits(columns: int, buckets: int, rows: int) -> int:
+    """Return the largest number of splits that :func:`offered` offers for a node.
+
+    Each cut of a column has at least one row more on its left than the cut before, and at least one on its right. It
+    makes two splits if values are missing; one more split divides these from all others.
+
+    Parameters
+    ----------
+    columns, buckets : int
+        Number of columns, and the largest number of buckets of one.
+    rows : int
+        Rows of the node.
+
+    Examples
+    --------
+    >>> most_splits(columns=3, buckets=32, rows=1000)
+    189
+    """
+    return columns * max(0, 2 * min(buckets, rows) - 1)
 
 
 def offered(counts: Ints, allowed: Allowed, *, least: int, leaf: int) -> tuple[Allowed, list[Cuts]]:

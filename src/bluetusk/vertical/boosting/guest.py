@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..._numeric import Bools, Floats, Ints
 from ..._random import Stream
@@ -19,16 +20,16 @@ from ...tasks import BOOSTING
 from ...wire.frame import Kind, encode, field
 from ..protocol.keys import key_parts
 from ..protocol.link import Link, array_bytes
+from ..protocol.sizes import MAX_COLUMNS, cipher_bytes
 from ..protocol.state import inputs_of, state_of
 from .arrays import described, joined, parted
-from .buckets import Allowed, Buckets, Cuts, counted, offered
+from .buckets import Allowed, Buckets, Cuts, counted, most_splits, offered
 from .model import TYPES, Half, Settings, bits_from, extended, probabilities
 from .sums import Layout, gains, least_of_class, plain_sums
 
 __all__ = ["GuestJob"]
 
-_MOST_SUMS = 1 << 30  # bytes: this party does not know how many columns a host has
-_STATE = {"primes": "|u1", "seed": "|u1", "scores": "<f8"}
+_STATE = {"primes": "|u1", "seed": "|u1", "scores": "<f8", "shapes": "<i4"}
 
 
 @dataclass
@@ -81,6 +82,7 @@ class GuestJob:
         self.sample_size = max(1, int(settings.subsample * rows))
         self.priv: PrivateKey | None = None
         self.seed = b""
+        self.shapes = np.zeros((hosts, 2), np.int32)  # of each host: number of columns, most buckets of one
         share = float(labels.mean()) if settings.base_score is None else settings.base_score
         self.half = Half.empty(0, settings.places, hosts, base=float(np.log(share / (1 - share))))
         self.scores = np.full(rows, self.half.base[0])
@@ -100,6 +102,7 @@ class GuestJob:
             "primes": np.frombuffer(primes, np.uint8),
             "seed": np.frombuffer(self.seed, np.uint8),
             "scores": self.scores,
+            "shapes": self.shapes,
         }
         arrays = own | self.half.arrays()
         header = {"task": BOOSTING.name, "role": "guest", "arrays": described(arrays)}
@@ -109,10 +112,19 @@ class GuestJob:
         """Return to a state."""
         got = state_of(state, BOOSTING.name, ("role", "arrays"))
         field(got.header, "role", str, choices=("guest",))
-        arrays = parted(field(got.header, "arrays", list), got.payload, _STATE | TYPES)
+        listed = field(got.header, "arrays", list)
+        if len(listed) == len(_STATE | TYPES) - 1:
+            raise FrameError(
+                "the state of this training is of an earlier version, which did not keep the number of the hosts' "
+                "columns: start the training again, under a new job name and with new state directories"
+            )
+        arrays = parted(listed, got.payload, _STATE | TYPES)
+        hosts = self.shapes.shape
         self.half = Half(**{name: arrays[name] for name in TYPES})
         self.half.check(self.settings, len(self.names))
-        self.scores, self.seed = arrays["scores"], arrays["seed"].tobytes()
+        self.scores, self.seed, self.shapes = arrays["scores"], arrays["seed"].tobytes(), arrays["shapes"]
+        if self.shapes.shape != hosts:
+            raise FrameError("the state is of a training with another number of hosts")
         primes = arrays["primes"].tobytes()
         half = len(primes) // 2
         self.priv = restored_key(primes[:half], primes[half:], self.priv) if primes else None
@@ -147,14 +159,18 @@ class GuestJob:
         for number, link in enumerate(links, 1):
             fields = {"rows": rows, "host": number, "settings": self.settings.agreed()}
             link.send("offer", fields, key_parts(priv, link, BOOSTING.name))
-        for link in links:
-            theirs = field(link.receive("ready", ["rows"], parts=0).fields, "rows", int)
+        shapes = np.zeros_like(self.shapes)
+        for k, link in enumerate(links):
+            said = link.receive("ready", ["rows", "columns", "max_bins"], parts=0).fields
+            theirs = field(said, "rows", int)
+            shapes[k, 0] = field(said, "columns", int, low=1, high=MAX_COLUMNS)
+            shapes[k, 1] = field(said, "max_bins", int, low=2, high=255)
             if theirs != rows:
                 raise ProtocolAbort(f"the guest has {rows} rows, the host {theirs}: align them first", party=link.peer)
             link.count("rows", rows)
         state = self.settings.random_state
         self.seed = os.urandom(32) if state is None else hashlib.sha256(f"bluetusk boosting {state}".encode()).digest()
-        self.priv = priv
+        self.priv, self.shapes = priv, shapes
         if (book := auditing()) is not None:
             facts = {"settings": self.settings.to_fields(), "base": float(self.half.base[0])}
             book.note(BOOSTING.name, "labels", facts=facts, arrays={"labels": self.labels})
@@ -222,7 +238,8 @@ class GuestJob:
         # a host sees the sides of its own splits; those of others only if a level of splits follows
         seen = [bool(peers) and 2 * active[-1] + 2 < s.places // 2] + [True] * len(peers)
         sums = [[(g, h) for _, g, h in mine]]
-        sums += [self._candidates(link, len(active)) for link in peers]
+        sizes = [int((tree.sampled & (tree.where == place)).sum()) for place in active]
+        sums += [self._candidates(link, self.shapes[k], sizes) for k, link in enumerate(peers)]
         wanted: list[list[tuple[int, Ints, float]]] = [[] for _ in peers]
         owners: dict[int, int] = {}
         for k, place in enumerate(active):
@@ -293,14 +310,19 @@ class GuestJob:
             enough &= fewest > least - 0.99  # counts are whole, and bounds at most 0.01 too high
         return enough
 
-    def _candidates(self, link: Link, places: int) -> list[tuple[Ints, Ints]]:
-        """Receive and open the sums of a host's splits, place by place."""
+    def _candidates(self, link: Link, shape: NDArray[np.int32], sizes: list[int]) -> list[tuple[Ints, Ints]]:
+        """Receive and open the sums of a host's splits, place by place; `sizes` are the rows of the places."""
         assert self.priv is not None
-        message = link.receive("candidates", ["counts"], parts=1, most=_MOST_SUMS)
-        counts = field(message.fields, "counts", list, length=places, items=int)
-        most = len(self.labels) << 16
-        if any(not 0 <= count <= most for count in counts):
-            raise FrameError("frame field 'counts' is out of range")
+        columns, buckets = shape.tolist()
+        pub, most = self.priv.public_key, [most_splits(columns, buckets, size) for size in sizes]
+        largest = cipher_bytes(self.layout.slots(pub).blocks(sum(most)), pub.bits)
+        message = link.receive("candidates", ["counts"], parts=1, most=largest)
+        counts = field(message.fields, "counts", list, length=len(sizes), items=int)
+        if any(not 0 <= count <= high for count, high in zip(counts, most, strict=True)):
+            raise FrameError(
+                f"frame field 'counts' from {link.peer!r} is out of range: {columns} columns of at most {buckets} "
+                f"buckets have fewer splits"
+            )
         total = sum(counts)
         if not total:
             if message.parts[0]:

@@ -19,7 +19,7 @@ from ...tasks import BOOSTING
 from ...wire.frame import Kind, encode, field
 from ..protocol.keys import KEY_PARTS, peer_key
 from ..protocol.link import Link, array_from
-from ..protocol.sizes import KEY_BYTES, cipher_bytes
+from ..protocol.sizes import KEY_BYTES, MAX_COLUMNS, cipher_bytes
 from ..protocol.state import inputs_of, state_of
 from .buckets import Allowed, Buckets, Cuts, counted, offered
 from .model import Half, Settings, bits_from, extended
@@ -61,6 +61,8 @@ class HostJob:
     def __init__(self, settings: Settings, table: Floats, names: list[str]) -> None:
         if not table.shape[1]:
             raise ValueError("a host needs at least one column")
+        if table.shape[1] > MAX_COLUMNS:
+            raise ValueError(f"X has {table.shape[1]} columns: a host has at most {MAX_COLUMNS}")
         self.settings, self.names = settings, names
         self.buckets = Buckets.of(table, settings.max_bins)
         self.codes = self.buckets.codes(table)
@@ -136,7 +138,8 @@ class HostJob:
             cuts=self.cuts,
             key_bits=pub.bits,
         )
-        link.send("ready", {"rows": rows})
+        # the guest bounds the sums that it takes by them: settings and names, not data
+        link.send("ready", {"rows": rows, "columns": len(self.names), "max_bins": self.settings.max_bins})
         link.count("rows", rows)
         self.pub = pub
 

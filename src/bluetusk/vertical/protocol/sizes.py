@@ -1,11 +1,13 @@
-"""Bounds the sizes of messages that hold ciphertexts or a key, from numbers that both parties know."""
+"""Bounds the sizes of messages that hold ciphertexts, columns or a key, from numbers that both parties know."""
 
 from __future__ import annotations
 
-__all__ = ["KEY_BYTES", "cipher_bytes"]
+__all__ = ["KEY_BYTES", "MAX_COLUMNS", "cipher_bytes"]
 
 KEY_BYTES = 1 << 15
 """Most bytes of a public key of 8192 bits with its proof."""
+MAX_COLUMNS = 1 << 13
+"""Largest number of a party's columns: what a host states of them bounds its messages."""
 _HEADER = 1 << 10
 
 
