@@ -18,6 +18,7 @@ import bluetusk as bt
 from bluetusk.errors import ProtocolAbort
 from bluetusk.evidence._statement import Statement
 from bluetusk.evidence.notary import Notary
+from bluetusk.vertical.protocol.job import drive
 from bluetusk.vertical.protocol.link import local_links
 
 TASK, PURPOSE, JOB = "woe-binning", "binning", "job-7"
@@ -241,6 +242,83 @@ def test_a_host_that_answers_without_its_word(case, cheat, complaint):
         here.receive("columns", ["secret"])
     assert caught.value.party == "host"
     assert any(complaint in reason for reason in case.refused("guest"))
+
+
+# ------------------------------------------------------------------------------------------------- a guest that floods
+class Owner:
+    """The honest host's step, as a job."""
+
+    name, inputs, steps = TASK, bytes(32), 1
+
+    def step(self, links, index):
+        answer(*links)
+
+    def state(self):
+        return b""
+
+    def restore(self, state):
+        pass
+
+
+def many(guest, n=200):
+    return [guest.state(TASK, f"purpose {k}", ["label"], 900, {}) for k in range(n)]
+
+
+def again(guest, n=200):
+    return [guest.state(TASK, PURPOSE, ["label"], 900, {"min_rows": 50})] * n
+
+
+def one_more(guest):
+    """For what this task does not do."""
+    return [*again(guest, 1), guest.state(TASK, "predict", ["label"], 900, {})]
+
+
+FLOODS = {
+    many: ("sent more than 2 requests in a step of task 'woe-binning'", 2),
+    again: ("sent the request for 'binning' of task 'woe-binning' twice in a step", 1),
+    one_more: ("sent a request for 'predict' in task 'woe-binning', which does not have that purpose here", 2),
+}
+
+
+def flooded(case, attack):
+    """Send requests without end; return what the host's log has of them, and the host's error."""
+    statements = attack(case.notary("guest"))
+    here, there = case.links(None, case.notary("host"))
+    for statement in statements:
+        here.send("signed", {}, [statement])
+    here.send("labels", {"rows": 900})
+    error = None
+    try:
+        drive(Owner(), [there])
+    except ProtocolAbort as caught:
+        error = caught
+    return [r.what for r in case.logs["host"].records].count("peer_asked"), len(statements), error
+
+
+@pytest.mark.parametrize("attack", FLOODS)
+def test_a_guest_that_asks_without_end_is_sent_away(case, attack):
+    complaint, most = FLOODS[attack]
+    kept, _, error = flooded(case, attack)
+    assert error.party == "guest"
+    assert complaint in str(error)
+    assert kept == most
+    assert len(case.refused("host")) == 1
+
+
+def test_without_the_bound_requests_fill_the_log(case, monkeypatch):
+    monkeypatch.setattr("bluetusk.evidence.notary._AT_ONCE", 1 << 40)
+    kept, sent, _ = flooded(case, many)
+    assert kept == sent
+
+
+def test_a_step_that_is_taken_again_may_ask_again(case):
+    guest, host = case.notary("guest"), case.notary("host")
+    for attempt in range(3):
+        here, there = case.links(guest, host)
+        ask(here)
+        if attempt:  # the first one ends before the answer
+            drive(Owner(), [there])
+    assert [r.what for r in case.logs["host"].records].count("peer_asked") == 1
 
 
 # ------------------------------------------------------------------------------------------------------ what is proven

@@ -6,6 +6,8 @@ author before it is sent, and on the disk of its reader before it counts.
 
 * The request for a purpose of a task is made once: a task that is resumed, or a step that is taken again, sends the
   same bytes. Others are refused, and so is a counter that is not above the last one of this peer.
+* What nobody asked for is refused: a statement that comes twice in a step, more requests in a step than any step has,
+  and one for a purpose that the step does not have. So a peer cannot fill this log: two records, and the job ends.
 * The head of the peer's log must extend the last one that was kept here, and this party's log the last one that the
   peer holds: a log that was rolled back is noticed by either side.
 """
@@ -26,6 +28,7 @@ from .identity import Identity, fingerprint
 __all__ = ["Notary", "peer_name"]
 
 _SALT = 16
+_AT_ONCE = 2  # requests of one step: a training, and the scores of the rows that it holds back
 _Use = tuple[str, str]  # a task and a purpose
 
 
@@ -82,6 +85,7 @@ class Notary:
         self._theirs: dict[_Use, bytes] = {}
         self._counter = self._heard = 0  # the last of this party's, and of the peer's
         self._open: set[_Use] = set()  # at who asks: not answered yet; at who answers: asked, not answered yet
+        self._taken: set[_Use] = set()  # the peer's, of this step
         self._since = 0  # the size of the head of this log that the peer holds
         self._directory: tuple[bytes, int] | None = None
         self._retakes: dict[int, int] = {}
@@ -185,8 +189,9 @@ class Notary:
         ------
         ProtocolAbort
             Naming the peer, if the statement is not signed with its key, was made for another reader, job or task, is
-            older than its last one, differs from its first one for the same purpose and task, or answers something that
-            this party did not ask. The log has the refusal.
+            older than its last one, differs from its first one for the same purpose and task, comes twice in a step,
+            comes beside more requests than any step has, or answers something that this party did not ask. The log has
+            the refusal.
         """
         data = bytes(data)
         due = "answer" if self._asks else "request"
@@ -212,6 +217,10 @@ class Notary:
                 f"peer's log was rolled back",
                 data,
             )
+        if use in self._taken:
+            self._refuse(f"sent the {made.kind} for {made.purpose!r} of task {task!r} twice in a step", data)
+        if not self._asks and len(self._open) >= _AT_ONCE:
+            self._refuse(f"sent more than {_AT_ONCE} requests in a step of task {task!r}", data)
         if self._asks:
             mine = self._mine.get(use)
             if mine is None or use not in self._open or made.of != mine[0].digest():
@@ -221,6 +230,7 @@ class Notary:
             what = "peer_answered" if self._asks else "peer_asked"
             self._log.append(what, by=self.me, task=self._name(task), details=about)
             self._heard, self._theirs[use] = made.counter, data
+        self._taken.add(use)
         if self._asks:
             self._open.discard(use)
         else:
@@ -238,6 +248,24 @@ class Notary:
             for name, purpose in self._open:
                 if name == task:
                     self._refuse(f"sent no signed answer to the request for {purpose!r} in task {task!r}")
+
+    def begun(self) -> None:
+        """Note that a step begins, perhaps once more: the peer states again what it stated in an attempt before."""
+        self._taken.clear()
+        if not self._asks:
+            self._open.clear()
+
+    def settled(self) -> None:
+        """Refuse to end a step, at the party that answers, with a request that the step did not answer.
+
+        Raises
+        ------
+        ProtocolAbort
+            Naming the peer.
+        """
+        if not self._asks:
+            for task, purpose in self._open:
+                self._refuse(f"sent a request for {purpose!r} in task {task!r}, which does not have that purpose here")
 
     # ---------------------------------------------------------------------------------------------------------- heads
 

@@ -487,6 +487,8 @@ class Session:
         """Remember the peer's attempt at a step, of which this party has frames and which is void now."""
         here, kept = self._rounds[step], self._heard_void.setdefault(step, [])
         if here.got and here.peer_attempt not in kept:
+            if len(kept) >= _MOST_RETAKES:
+                raise ProtocolAbort(f"{self.peer!r} began step {step} more than {_MOST_RETAKES} times", party=self.peer)
             kept.append(here.peer_attempt)
 
     def _compare_stands(self, header: dict[str, Any]) -> None:

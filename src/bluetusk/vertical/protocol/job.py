@@ -109,6 +109,8 @@ def _drive(job: Job, links: Sequence[Link], keeper: Keeper | None, progress: Pro
             link.scope(job.name, index)
         try:
             job.step(links, index)
+            for link in links:
+                link.settle()
             if keeper is not None:
                 keeper.commit(job.name, index + 1, job.inputs + job.state())
         except Rewind:

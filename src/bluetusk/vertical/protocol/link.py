@@ -35,7 +35,7 @@ __all__ = [
 
 MAX_PARTS = 4096
 _UNSTATED = 1 << 32  # bytes of the arrays, where a caller states no bound
-_MOST_SIGNED = 1 << 14  # bytes of a signed request or answer
+_MOST_SIGNED = 1 << 11  # bytes of a signed request or answer
 _SIGNED = "signed"  # the topic of a signed request or answer
 _HEADER = ("fields", "from", "parts", "seq", "step", "task", "topic")
 
@@ -96,6 +96,12 @@ class Signer(Protocol):
 
     def answered(self, task: str) -> None:
         """Refuse any other message before the peer's signed answer."""
+
+    def begun(self) -> None:
+        """Note that a step begins, perhaps once more: each statement may come once in it."""
+
+    def settled(self) -> None:
+        """Refuse to end a step with a request of the peer that this party had no question for."""
 
 
 class Observer:
@@ -251,6 +257,25 @@ class Link:
             raise ProtocolAbort("a party gave up on this link before: make a new one (or a new Party) at both parties")
         self._task, self._step = task, step
         self._sent = self._received = 0
+        if self._signer is not None:
+            self._signer.begun()
+
+    def settle(self) -> None:
+        """End a step: with a signer, refuse signed requests of the peer for what this step does not do.
+
+        Raises
+        ------
+        ProtocolAbort
+            Naming the peer, if there is one.
+
+        Examples
+        --------
+        >>> here, there = local_links()
+        >>> here.scope("example", 0)
+        >>> here.settle()
+        """
+        if self._signer is not None:
+            self._signer.settled()
 
     def send(
         self,
