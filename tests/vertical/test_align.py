@@ -52,6 +52,28 @@ def test_integers_are_their_digits_and_strings_are_exact(both):
     assert run(both, ["e\u0301", "\u65e5\u672c"], ["\u00e9", "\u65e5\u672c"])[0] == ["\u65e5\u672c"]
 
 
+@pytest.mark.parametrize("who", ["guest", "host"])
+def test_a_peer_with_too_many_ids_is_refused_before_it_sends_them(who):
+    here, there = local_links(seconds=5)
+    mine = here if who == "host" else there
+    link = there if who == "host" else here
+    mine.scope("intersect", 0)
+    mine.send("hello", {"rows": 1 << 32, "least": 0})
+    with pytest.raises(
+        bt.ProtocolAbort, match=r"4294967296 ids, more than max_peer_ids = 16777216: .* raise it"
+    ) as caught:
+        intersect(HOST, role=who, link=link)
+    assert caught.value.party == mine.me
+    with pytest.raises(ValueError, match="max_peer_ids must be"):
+        intersect(HOST, role=who, link=link, max_peer_ids=0)
+
+
+def test_as_many_ids_as_are_allowed_are_taken(both):
+    assert len(run(both, HOST, GUEST, max_peer_ids=90)[0]) == 39
+    with pytest.raises(bt.ProtocolAbort, match="gave up: 'more ids than max_peer_ids allows'"):
+        run(both, HOST, GUEST, max_peer_ids=89)
+
+
 @pytest.mark.parametrize(("a", "b"), [([], []), ([], ["x"]), (["x"], []), (["x"], ["y"])])
 def test_empty_results_are_refused_unless_allowed(both, a, b):
     assert run(both, a, b, min_intersection=0) == ([], [])

@@ -134,6 +134,15 @@ def case(tmp_path_factory):
     return folder
 
 
+def test_a_list_longer_than_allowed_is_refused():
+    here, there = local_links(seconds=5)
+    there.scope("blacklist", 0)
+    there.send("hello", {"rows": 101})
+    with pytest.raises(bt.ProtocolAbort, match="101 ids, more than max_peer_ids = 100") as caught:
+        blacklist_query(["a"], link=here, max_peer_ids=100)
+    assert caught.value.party == "host"
+
+
 def test_two_processes_worth_of_settings_over_grpc(both, case, monkeypatch):
     import dataclasses
     import queue
@@ -161,6 +170,8 @@ def test_two_processes_worth_of_settings_over_grpc(both, case, monkeypatch):
         ("guest", lambda t: t.replace("connect", "listen_") + "", "listen_ is not known"),
         ("guest", lambda t: t.replace('connect = "127.0.0.1:1"', ""), "exactly one of listen and connect"),
         ("guest", lambda t: t + "limit = 3\n", "limit"),
+        ("guest", lambda t: t + "max_peer_ids = 0\n", "max_peer_ids must be between 1 and"),
+        ("host", lambda t: t + "spool_quota = -1\n", "spool_quota must be between 0 and"),
         ("guest", lambda t: t.replace('job = "j"\n', ""), "lacks 'job'"),
         ("host", lambda t: t.replace("limit = 3", ""), "limit must be"),
         ("host", lambda t: t.replace("limit = 3", "limit = 0"), "limit must be"),

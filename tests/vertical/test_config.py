@@ -35,6 +35,7 @@ def test_paths_are_relative_to_the_file(tmp_path):
     assert config.certificate == str(tmp_path / "a.cert.pem")
     assert config.model == Model()
     assert config.evidence is None
+    assert (config.spool_quota, config.max_peer_ids) == (4 << 30, 1 << 24)
     least = [getattr(Model(), f"min_{name}") for name in ("rows", "events", "others", "intersection", "total_events")]
     assert least == [50, 5, 5, 500, 100]
 
@@ -46,6 +47,10 @@ def test_paths_are_relative_to_the_file(tmp_path):
         (('job = "j"', "job = 3"), "job must be a text"),
         (('job = "j"', 'job = ""'), "job must be"),
         (('job = "j"', 'job = "j"\nspeed = 3'), "speed is not known"),
+        (('job = "j"', 'job = "j"\nspool_quota = "4 GiB"'), "spool_quota must be a whole number"),
+        (('job = "j"', 'job = "j"\nspool_quota = -1'), "spool_quota must be between 0 and .* bytes, not -1"),
+        (('job = "j"', 'job = "j"\nspool_quota = 9_000_000_000_000_000'), "spool_quota must be between"),
+        (('job = "j"', 'job = "j"\nmax_peer_ids = 0'), "max_peer_ids must be between 1 and 4294967296, not 0"),
         (("[data]", "[model]\ntrees = 2.5\n[data]"), "model.trees must be a whole number"),
         (("[data]", "[model]\ntrees = true\n[data]"), "model.trees must be a whole number"),
         (("[data]", "[model]\ntrees = 2000\n[data]"), "model.trees must be .* not 2000"),

@@ -98,6 +98,20 @@ def edit(path, old, new):
     path.write_text(text.replace(old, new))
 
 
+def test_the_quota_of_the_file_is_that_of_the_session(case, monkeypatch):
+    class Stopped(Exception):
+        pass
+
+    def party(role, **given):
+        raise Stopped(given["spool_quota"])
+
+    monkeypatch.setattr(_run, "Party", party)
+    path = case / "bank" / "party.toml"
+    edit(path, 'halves = "open"', 'halves = "open"\nspool_quota = 1_000_000')
+    with pytest.raises(Stopped, match="1000000"):
+        _run.run_party(Config.load(path))
+
+
 def run(case, both):
     """Run both parties as the command does; return status and output of each."""
     said = {}

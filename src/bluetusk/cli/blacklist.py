@@ -21,9 +21,11 @@ from .. import _toml
 from .._parallel import get_num_threads
 from ..storage import files
 from ..tasks import BLACKLIST
+from ..vertical.align.common import MAX_PEER_IDS
 from ..vertical.align.ids import as_ids
 from ..vertical.blacklist.query import BlacklistAnswer, blacklist_query, blacklist_serve
-from ..vertical.party.config import Evidence, evidence_of, made_from
+from ..vertical.party.config import Evidence, check_bounds, evidence_of, made_from
+from ..vertical.party.waiting import QUOTA
 from ..vertical.protocol.job import Keeper, Progress
 from ..vertical.protocol.link import Link, local_links
 from ..vertical.tables.files import File
@@ -50,9 +52,11 @@ _CONFIGURATION = """a configuration file (TOML; paths are relative to it):
 
 Choose a new job name for every request, the same at both parties, and a new state directory (encrypted). A killed side
 resumes when started again with the same file. `bluetusk certs` makes the certificates. The table is CSV or Parquet
-(with pyarrow); id names its column of ids. limit caps the ids per request. `bluetusk evidence keygen` makes identities;
-a policy grants the purpose "blacklist" with max_ids_per_request and max_ids_total. Without [evidence] a file must say
-evidence = "none", above the sections: every request is then answered, and none is logged."""
+(with pyarrow); id names its column of ids. limit caps the ids per request. max_peer_ids (default 16777216) caps those
+of a list that the asker accepts, spool_quota (default 4294967296) the bytes on disk for frames of a peer that runs
+ahead. `bluetusk evidence keygen` makes identities; a policy grants the purpose "blacklist" with max_ids_per_request
+and max_ids_total. Without [evidence] a file must say evidence = "none", above the sections: every request is then
+answered, and none is logged."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,10 @@ class Settings:
         Directory for the encrypted state, a new one for every job.
     patience : float
         Seconds to wait for a silent peer.
+    spool_quota : int
+        Largest number of bytes of frames from the peer, which runs ahead, that wait on disk.
+    max_peer_ids : int
+        At the asker: the largest number of ids on the list.
     limit : int or None
         At the list's owner: the largest number of ids that one request may contain.
     output : str or None
@@ -93,6 +101,8 @@ class Settings:
     connect: str | None = None
     state: str = "state"
     patience: float = 600.0
+    spool_quota: int = QUOTA
+    max_peer_ids: int = MAX_PEER_IDS
     limit: int | None = None
     output: str | None = None
     role: str = "guest"
@@ -110,6 +120,7 @@ class Settings:
             made = made_from(cls, given, "", known)
             if (made.listen is None) == (made.connect is None):
                 raise ValueError("give exactly one of listen and connect: one party listens, the other connects")
+            check_bounds(made.spool_quota, made.max_peer_ids)
             if role == "host" and (limit is None or limit < 1):
                 raise ValueError("limit must be a whole number of at least 1: the most ids that a request may contain")
             if role == "host" and made.output is not None:
@@ -158,7 +169,7 @@ def run(
     if settings.role == "host":
         asked = blacklist_serve(ids, link=link, limit=settings.limit or 0, keeper=keeper, progress=progress)
         return {"asked": asked, "list_size": len(ids)}
-    answer = blacklist_query(ids, link=link, keeper=keeper, progress=progress)
+    answer = blacklist_query(ids, link=link, max_peer_ids=settings.max_peer_ids, keeper=keeper, progress=progress)
     if settings.output is not None:
         _write(settings.output, ids, answer)
     return {"asked": len(ids), "listed": int(answer.listed.sum()), "list_size": answer.list_size}
@@ -223,6 +234,7 @@ def _over_grpc(settings: Settings, ids: list[str], progress: str) -> dict[str, A
         identity=identity,
         state=settings.state,
         patience=settings.patience,
+        spool_quota=settings.spool_quota,
         observer=recorder,
         notary=notary,
         **way,

@@ -21,7 +21,7 @@ from ..base import check_role, peers_of
 from ..protocol.job import Keeper, Progress, drive
 from ..protocol.link import Link
 from ..protocol.refusal import telling
-from .common import MAX_PARTIES
+from .common import MAX_PARTIES, MAX_PEER_IDS
 from .guest import Guest
 from .host import Host
 from .ids import as_ids
@@ -37,6 +37,7 @@ def intersect(
     link: Link | None = None,
     links: Sequence[Link] | None = None,
     min_intersection: int = 1,
+    max_peer_ids: int = MAX_PEER_IDS,
     keeper: Keeper | None = None,
     progress: Progress | None = None,
     threads: int | None = None,
@@ -56,6 +57,8 @@ def intersect(
         In place of `link`: the guest's links to several hosts.
     min_intersection : int
         Abort if fewer ids are common to all; the largest value of any party applies. 0 accepts an empty result.
+    max_peer_ids : int
+        Abort if a peer has more ids: this party keeps 33 bytes of each in memory.
     keeper : Keeper, optional
         Keeps the state of each step, so that the alignment survives a crash of either side.
     progress : callable, optional
@@ -73,9 +76,10 @@ def intersect(
     ------
     TypeError, ValueError
         If an id is neither str nor int, is a missing value, or comes twice; if `role`, `link` and `links` do not fit
-        together, or `min_intersection` is not an integer of at least 0.
+        together, or `min_intersection` or `max_peer_ids` is not an integer, of at least 0 and 1.
     ProtocolAbort
-        If too few ids are common, a party refuses, or a peer's message cannot be right.
+        If too few ids are common, a peer has more than `max_peer_ids`, a party refuses, or a peer's message cannot be
+        right.
     ModuleNotFoundError
         If openmined-psi (extra ``vertical``) is not installed.
 
@@ -116,6 +120,9 @@ def intersect(
     if len(ways) >= MAX_PARTIES:
         raise ValueError(f"links must hold 1 to {MAX_PARTIES - 1} links, not {len(ways)}")
     own, least = as_ids(ids), as_int(min_intersection, "min_intersection", 0)
-    job: Guest | Host = Guest(own, len(ways), least, threads) if role == "guest" else Host(own, least, threads)
+    most = as_int(max_peer_ids, "max_peer_ids", 1)
+    job: Guest | Host = (
+        Guest(own, len(ways), least, threads, most) if role == "guest" else Host(own, least, threads, most)
+    )
     drive(job, ways, keeper=keeper, progress=progress)
     return job.positions

@@ -15,7 +15,7 @@ from ...wire.frame import field
 from ..protocol.job import PARTS, part_of
 from ..protocol.link import Link, array_bytes
 from ..protocol.state import inputs_of, pack_state, unpack_state
-from .common import MAX_ROWS, PLACE, receive_points, shuffled
+from .common import MAX_PEER_IDS, MAX_ROWS, PLACE, check_peer_ids, receive_points, shuffled
 from .matched import prove_matched
 from .psi import POINT, Blinder, Points, places_of
 
@@ -28,8 +28,8 @@ class Guest:
     name = INTERSECT.name
     steps = 2 + 2 * PARTS
 
-    def __init__(self, ids: list[str], hosts: int, least: int, threads: int | None) -> None:
-        self.ids, self._own_least, self._threads = ids, least, threads
+    def __init__(self, ids: list[str], hosts: int, least: int, threads: int | None, most: int = MAX_PEER_IDS) -> None:
+        self.ids, self._own_least, self._threads, self.most = ids, least, threads, most
         self.inputs = inputs_of("places", ids, hosts, least)
         # a fresh key for each host, so that two hosts cannot compare what they see
         self._blinders = [Blinder() for _ in range(hosts)]
@@ -71,6 +71,7 @@ class Guest:
         for link in links:
             said = link.receive("hello", ("rows", "least"), parts=0).fields
             rows.append(field(said, "rows", int, low=0, high=MAX_ROWS))
+            check_peer_ids(link, rows[-1], self.most)
             least = max(least, field(said, "least", int, low=0, high=MAX_ROWS))
             link.count("rows", n)
         self.rows, self._least = rows, least

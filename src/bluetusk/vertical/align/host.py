@@ -14,7 +14,7 @@ from ...wire.frame import field
 from ..protocol.job import PARTS, part_of
 from ..protocol.link import Link, array_from
 from ..protocol.state import inputs_of, pack_state, unpack_state
-from .common import MAX_ROWS, PLACE, receive_points, shuffled
+from .common import MAX_PEER_IDS, MAX_ROWS, PLACE, check_peer_ids, receive_points, shuffled
 from .matched import check_matched
 from .psi import POINT, Blinder, Points
 
@@ -27,8 +27,8 @@ class Host:
     name = INTERSECT.name
     steps = 2 + 2 * PARTS
 
-    def __init__(self, ids: list[str], least: int, threads: int | None) -> None:
-        self.ids, self._least, self._threads = ids, least, threads
+    def __init__(self, ids: list[str], least: int, threads: int | None, most: int = MAX_PEER_IDS) -> None:
+        self.ids, self._least, self._threads, self.most = ids, least, threads, most
         self.inputs = inputs_of("places", ids, least)
         self._blinder = Blinder()
         self._seed = os.urandom(32)
@@ -55,6 +55,7 @@ class Host:
         said = link.receive("hello", ("rows", "least"), parts=0).fields
         rows = field(said, "rows", int, low=0, high=MAX_ROWS)
         field(said, "least", int, low=0, high=MAX_ROWS)
+        check_peer_ids(link, rows, self.most)
         link.authorise(INTERSECT.purpose, ["id"], len(self.ids), asked=rows, min_intersection=self._least)
         link.send("hello", {"rows": len(self.ids), "least": self._least})
         link.count("rows", len(self.ids))

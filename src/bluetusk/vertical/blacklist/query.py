@@ -19,7 +19,7 @@ from ..._numeric import as_int
 from ...errors import PolicyRefused, ProtocolAbort
 from ...tasks import BLACKLIST
 from ...wire.frame import field
-from ..align.common import MAX_ROWS
+from ..align.common import MAX_PEER_IDS, MAX_ROWS, check_peer_ids
 from ..align.guest import Guest
 from ..align.host import Host
 from ..align.ids import as_ids
@@ -57,6 +57,7 @@ def blacklist_query(
     ids: Iterable[Any],
     *,
     link: Link,
+    max_peer_ids: int = MAX_PEER_IDS,
     keeper: Keeper | None = None,
     progress: Progress | None = None,
     threads: int | None = None,
@@ -69,6 +70,8 @@ def blacklist_query(
         The ids, all different, in the spelling of the list's owner (see :func:`intersect`).
     link : Link
         To the list's owner, who calls :func:`blacklist_serve`.
+    max_peer_ids : int
+        Abort if the list has more ids: this party keeps 33 bytes of each in memory.
     keeper, progress, threads
         As for :func:`intersect`.
 
@@ -79,9 +82,10 @@ def blacklist_query(
     Raises
     ------
     TypeError, ValueError
-        If an id is neither str nor int, is a missing value, or comes twice.
+        If an id is neither str nor int, is a missing value, or comes twice; if `max_peer_ids` is not an integer of at
+        least 1.
     ProtocolAbort
-        If the owner refuses, or its message cannot be right.
+        If the owner refuses, its list is longer than `max_peer_ids`, or its message cannot be right.
     ModuleNotFoundError
         If openmined-psi (extra ``vertical``) is not installed.
 
@@ -106,7 +110,7 @@ def blacklist_query(
     ([False, True, False], 2)
     """
     _parallel.resolve_threads(threads)
-    job = _Query(as_ids(ids), threads)
+    job = _Query(as_ids(ids), threads, as_int(max_peer_ids, "max_peer_ids", 1))
     drive(job, peers_of("guest", link), keeper=keeper, progress=progress)
     return BlacklistAnswer(job.listed, job.list_size)
 
@@ -173,8 +177,8 @@ class _Query(Guest):
     name = BLACKLIST.name
     steps = 1 + 2 * PARTS
 
-    def __init__(self, ids: list[str], threads: int | None) -> None:
-        super().__init__(ids, 1, 0, threads)
+    def __init__(self, ids: list[str], threads: int | None, most: int) -> None:
+        super().__init__(ids, 1, 0, threads, most)
 
     @property
     def listed(self) -> NDArray[np.bool_]:
@@ -190,6 +194,7 @@ class _Query(Guest):
         link.authorise(BLACKLIST.purpose, ["id"], len(self.ids))
         link.send("hello", {"rows": len(self.ids)})
         rows = field(link.receive("hello", ("rows",), parts=0).fields, "rows", int, low=0, high=MAX_ROWS)
+        check_peer_ids(link, rows, self.most)
         link.count("rows", len(self.ids))
         self.rows = [rows]
 

@@ -9,15 +9,19 @@ from typing import Any, TypeVar
 
 from ... import _toml
 from ...paillier.validate import KEY_BITS
+from ..align.common import MAX_PEER_IDS, MAX_ROWS
 from ..base import check_role
 from ..tables.cells import number_reader
+from .waiting import QUOTA
 
-__all__ = ["Config", "Data", "Evidence", "Model", "evidence_of", "made_from"]
+__all__ = ["Config", "Data", "Evidence", "Model", "check_bounds", "evidence_of", "made_from"]
 
 T = TypeVar("T")
 
 REVEALED = ("coefficients", "scores", "woe")
 """Exact forms of results, which both policies must grant."""
+
+_MOST_QUOTA = 1 << 50
 
 SECTIONS = ("data", "evidence", "model")
 
@@ -159,6 +163,10 @@ class Config:
         last serves all jobs with all peers and must outlive them.
     patience : float
         Seconds to wait for a silent peer.
+    spool_quota : int
+        Largest number of bytes of frames from the peer, which runs ahead, that wait on disk.
+    max_peer_ids : int
+        Largest number of the peer's ids.
     halves : {"sealed", "open"}
         Whether the halves of the models are saved under a passphrase, which is then required, or may be without.
     data : Data
@@ -179,6 +187,8 @@ class Config:
     output: str = "output"
     splits: str = "splits"
     patience: float = 600.0
+    spool_quota: int = QUOTA
+    max_peer_ids: int = MAX_PEER_IDS
     halves: str = "sealed"
     model: Model = field(default_factory=Model)
     evidence: Evidence | None = None
@@ -239,6 +249,7 @@ class Config:
             raise ValueError("evidence.audit is for the guest, whose numbers are audited: leave it out at a host")
         if not self.patience > 0:
             raise ValueError("patience must be more than 0 seconds")
+        check_bounds(self.spool_quota, self.max_peer_ids)
         if self.halves not in ("sealed", "open"):
             raise ValueError(f'halves must be "sealed" or "open", not {self.halves!r}')
 
@@ -264,6 +275,16 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "tuple[str, ...]": list,
     "tuple[str, ...] | None": list,
 }
+
+
+def check_bounds(spool_quota: int, max_peer_ids: int) -> None:
+    """Check the bounds on what a peer may fill; ValueError names the setting."""
+    for name, value, low, high, unit in (
+        ("spool_quota", spool_quota, 0, _MOST_QUOTA, " bytes"),
+        ("max_peer_ids", max_peer_ids, 1, MAX_ROWS, ""),
+    ):
+        if not low <= value <= high:
+            raise ValueError(f"{name} must be between {low} and {high}{unit}, not {value}")
 
 
 def evidence_of(section: Any) -> Evidence | None:

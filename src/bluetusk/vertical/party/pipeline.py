@@ -239,6 +239,7 @@ def run(
             role=config.role,
             link=link,
             min_intersection=model.min_intersection,
+            max_peer_ids=config.max_peer_ids,
             keeper=keeper,
             progress=progress,
         ),

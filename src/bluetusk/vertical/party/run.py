@@ -110,6 +110,7 @@ def _run_held(
         identity=identity,
         state=config.state,
         patience=config.patience,
+        spool_quota=config.spool_quota,
         observer=recorder,
         notary=notary,
         **way,
