@@ -18,10 +18,12 @@ import pytest
 
 import bluetusk as bt
 from bluetusk.vertical import local_links
-from bluetusk.vertical.party import Identity, make_certificate
+from bluetusk.vertical.party import Identity, make_certificate, waiting
 from bluetusk.vertical.party.grpc import Dialler
 from bluetusk.vertical.party.session import Session
+from bluetusk.vertical.party.transport import Memory
 from bluetusk.vertical.party.vault import Vault
+from bluetusk.vertical.protocol.link import Link
 from bluetusk.wire.frame import FIXED, MAGIC, MAX_HEADER, Kind, encode
 
 pytest.importorskip("grpc", reason="parties need grpcio, which is not installed")
@@ -34,6 +36,7 @@ VICTIM = """
 import json, sys
 from bluetusk.vertical.party import Identity, Party, waiting
 folder, planted, quota, most = sys.argv[1], sys.argv[2] == "planted", int(sys.argv[3]), int(sys.argv[4])
+between = sys.argv[5] == "between"
 if planted:
     waiting.MEMORY = waiting._FRAMES = 1 << 40
 identity = Identity.load(folder + "/network.cert.pem", folder + "/network.key.pem", folder + "/bank.cert.pem")
@@ -42,9 +45,14 @@ def resident(what):  # not by getrusage, whose peak is also that of the process 
     return int(next(line for line in open("/proc/self/status") if line.startswith(what)).split()[1]) / 1e3
 
 def program(link, keeper):
+    if between:
+        keeper.resume("a task before")
+        keeper.commit("a task before", 1, b"")
+        sys.stdin.readline()  # it reads a file
     keeper.resume("flood")
     link.scope("flood", 0)
-    sys.stdin.readline()  # it computes
+    if not between:
+        sys.stdin.readline()  # it computes
     message = link.receive("ready", parts=1, most=most)
     assert len(message.parts[0]) == most
     raise RuntimeError("taken")
@@ -66,7 +74,13 @@ print(json.dumps(said), flush=True)
 class Flooder(Session):
     """A session that sends prepared frames as soon as both have said hello."""
 
-    flood, sent, taken = (), 0, 0
+    flood, raw, step, sent, taken = (), (), 0, 0, 0
+
+    def connect(self):
+        connection = super().connect()
+        if self.raw:
+            connection.messages = lambda: iter(self.raw)
+        return connection
 
     def heard(self, connection, say, header, data):
         if say == "ack":
@@ -77,16 +91,19 @@ class Flooder(Session):
     def due(self, connection, seconds):
         if self._ready and self.sent < len(self.flood):
             self.sent += 1
-            about = {"say": "data", "step": 0, "number": self.sent - 1, "attempt": self._rounds[0].attempt}
+            about = {"say": "data", "step": self.step, "number": self.sent - 1, "attempt": self._rounds[0].attempt}
             return about, self.flood[self.sent - 1]
         return super().due(connection, seconds)
 
 
-def attack(tmp_path, flood, *, planted=False, busy=True, quota=4096 * MIB, most=MOST):
-    """Send the frames while the victim computes, or while it waits; return its error and what it held in MB."""
+def attack(tmp_path, flood, *, planted=False, busy=True, quota=4096 * MIB, most=MOST, when="within"):
+    """Send the frames while the victim computes, or while it waits; return its error and what it held in MB.
+
+    `when` is "connect", "between" two tasks, or "within" a task; for the first `flood` holds messages of the session.
+    """
     files = {name: make_certificate(name, tmp_path) for name in ("bank", "network")}
     identity = Identity.load(files["bank"][1], files["bank"][0], files["network"][1])
-    how = [str(tmp_path), "planted" if planted else "package", str(quota), str(most)]
+    how = [str(tmp_path), "planted" if planted else "package", str(quota), str(most), when]
     command = [sys.executable, "-c", VICTIM, *how]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as victim:
         address = victim.stdout.readline().strip()
@@ -95,7 +112,8 @@ def attack(tmp_path, flood, *, planted=False, busy=True, quota=4096 * MIB, most=
             victim.stdin.flush()
             time.sleep(0.3)
         session = Flooder(Vault(tmp_path / "guest", bytes(32)), job="flood", peer="host", patience=20)
-        session.flood = flood
+        session.raw, session.flood = (flood, ()) if when == "connect" else ((), flood)
+        session.step = int(when == "between")
         dialler = Dialler(session, identity, address)
         try:
             until = time.monotonic() + 30
@@ -127,6 +145,85 @@ def message(topic, size, parts=1):
 # small msgpack values in the largest header
 BOMB = FIXED.pack(MAGIC, 1, int(Kind.VERTICAL), MAX_HEADER, 0) + b"\x81\xa1a\xdd" + (MAX_HEADER - 8).to_bytes(4, "big")
 BOMB += bytes(MAX_HEADER + FIXED.size - len(BOMB))
+
+
+def first_pieces(n):
+    """Return the first MiB of so many frames of 40 MiB."""
+    about = {"say": "data", "step": 0, "attempt": bytes(16), "offset": 0, "total": 40 * MIB}
+    piece = bytes(MIB)
+    return [encode(Kind.PARTY, {**about, "number": k}, piece) for k in range(n)]
+
+
+QUOTA = 64 * MIB
+BEATS = [encode(Kind.PARTY, {"say": "beat"})] * 100_000
+HELLO = {"say": "hello", "version": 2, "job": "flood", "now": 0, "stand": [bytes(16), 0, bytes(16)], "known": []}
+HELLO |= {"log": False, "held": b"", "heard": {}, "rounds": []}
+VOID = [k.to_bytes(16, "big") for k in range(3000)]
+# every phase: frames of the kind that is due but too large, of another kind, many small ones
+PHASES = {
+    ("connect", "too large"): (lambda: first_pieces(80), "sent 'data' before its hello"),
+    ("connect", "another kind"): (lambda: [message("ready", MIB)] * 80, "sent something else than a message"),
+    ("connect", "many"): (lambda: BEATS, "sent 'beat' before its hello"),
+    ("connect", "many retakes"): (
+        lambda: [encode(Kind.PARTY, {**HELLO, "heard": {"0": VOID}})],
+        "has come back 32 times before step 0 was done",
+    ),
+    ("between", "too large"): (lambda: [message("ready", 40 * MIB)] * 3, "spool_quota"),
+    ("between", "another kind"): (lambda: [message("gift", 40 * MIB)] * 3, "spool_quota"),
+    ("between", "many"): (lambda: small(2000), "1025 frames would wait"),
+    ("within", "too large"): (lambda: [message("ready", 40 * MIB)] * 3, "spool_quota"),
+    ("within", "another kind"): (lambda: [message("gift", 40 * MIB)] * 3, "spool_quota"),
+    ("within", "many"): (lambda: small(2000), "1025 frames would wait"),
+}
+
+
+QUICK = (("connect", "too large"),)  # over gRPC
+
+
+def resident(what):
+    return int(next(line for line in open("/proc/self/status") if line.startswith(what)).split()[1]) / 1e3
+
+
+def inside(folder, planted):
+    """Flood a party of this process in every phase; return its errors, and what it held at most in MB."""
+    if planted:
+        waiting.MEMORY = waiting._FRAMES = 1 << 40
+    floods = {phase: make() for phase, (make, _) in PHASES.items()}  # not the victim's
+    errors, before = [], resident("VmRSS")
+    for number, ((when, _), flood) in enumerate(floods.items()):
+        vaults = [Vault(Path(folder) / f"{me}-{number}", bytes(32)) for me in ("guest", "host")]
+        attacker = Flooder(vaults[0], job="flood", peer="host", patience=20)
+        attacker.raw, attacker.flood = (flood, ()) if when == "connect" else ((), flood)
+        attacker.step = int(when == "between")
+        victim = Session(vaults[1], job="flood", peer="guest", patience=20, spool_quota=QUOTA)
+        if when == "between":
+            victim.resume("a task before")
+            victim.commit("a task before", 1, b"")
+        joined = Memory(victim, attacker)
+        link = Link(victim, me="host", peer="guest")
+        link.scope("flood", 0)
+        until = time.monotonic() + 10
+        while time.monotonic() < until and victim.failure is None and attacker.taken < len(flood):
+            time.sleep(0.01)  # it computes
+        try:
+            link.receive("ready", parts=1, most=MOST)
+        except bt.BluetuskError as error:
+            errors.append(f"{type(error).__name__}: {error}")
+        joined.close()
+        for vault in vaults:
+            vault.close()
+    return errors, resident("VmHWM") - before
+
+
+def in_process(folder, planted):
+    """Run :func:`inside` in another process."""
+    code = "import json, sys; from tests.attacks.test_flood import inside; "
+    code += "print(json.dumps(inside(sys.argv[1], sys.argv[2] == 'planted')))"
+    command = [sys.executable, "-c", code, str(folder), "planted" if planted else "package"]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
 
 ATTACKS = {
     "frames unasked for": (lambda: [message("gift", 100 * MIB)] * 3, {}, "has 104857600 bytes|sent a frame of 1048"),
@@ -163,6 +260,32 @@ def test_a_flood_does_not_fill_the_memory(tmp_path, name):
     assert "guest" in error
     assert held <= ALLOWED + MOST / 1e6
     assert not list((tmp_path / "host").glob("*tmp*"))  # nothing is left in the victim's directory
+
+
+@pytest.mark.parametrize(
+    "phase",
+    [pytest.param(phase, marks=() if phase in QUICK else pytest.mark.nightly) for phase in PHASES],
+    ids="-".join,
+)
+def test_a_flood_in_any_phase_does_not_fill_the_memory(tmp_path, phase):
+    flood, text = PHASES[phase]
+    error, held = attack(tmp_path, flood(), quota=QUOTA, when=phase[0])
+    assert text in error
+    assert "guest" in error
+    assert held <= ALLOWED + MOST / 1e6
+
+
+def test_a_flood_within_a_process_does_not_fill_its_memory(tmp_path):
+    errors, held = in_process(tmp_path, planted=False)
+    for error, (_, text) in zip(errors, PHASES.values(), strict=True):
+        assert text in error
+        assert "guest" in error
+    assert held <= ALLOWED + MOST / 1e6
+
+
+@pytest.mark.nightly
+def test_without_bounds_a_flood_within_a_process_fills_its_memory(tmp_path):
+    assert in_process(tmp_path, planted=True)[1] > ALLOWED + MOST / 1e6
 
 
 @pytest.mark.parametrize("busy", [True, False], ids=["early", "in time"])

@@ -96,8 +96,11 @@ class Connection:
         FrameError, ProtocolAbort
             If the message does not belong to this session, or the peer aborted.
         """
-        got = decode(data, Kind.PARTY, max_payload=CHUNK)
-        say = frame.field(got.header, "say", str, choices=_SAYS)
+        try:
+            got = decode(data, Kind.PARTY, max_payload=CHUNK)
+            say = frame.field(got.header, "say", str, choices=_SAYS)
+        except FrameError as error:
+            raise FrameError(f"{self._session.peer!r} sent something else than a message: {error}") from None
         if not self._session.follows(self):
             return False
         whole = self._put_together(got.header, got.payload) if say == "data" else None

@@ -564,6 +564,8 @@ def local_links(
 ) -> tuple[Link, Link]:
     """Return the two ends of a link within one process, for two threads: to try out a model, and for tests.
 
+    What waits in it is not bounded: both parties are threads of one process, and share its memory.
+
     Parameters
     ----------
     me, peer : str
