@@ -136,6 +136,21 @@ def test_halves_of_different_models_do_not_predict(fitted, parties, toy):
         made.predict_proba(tables)
 
 
+def test_a_question_about_more_splits_than_a_host_has_is_refused(fitted):
+    """At the roots this host has at most 1 split; each is asked about by a number and 10 bytes for 80 rows."""
+    made, tables, _ = fitted
+    host, (here, there) = made.hosts[0], bt.vertical.local_links("guest", "host-1", seconds=5)
+    host._half.feature[0, 0] = -1  # the first tree's root is the guest's
+    roots = int((host._half.feature[:, 0] >= 0).sum())
+    here.scope("gradient_boosting.predict", 0)
+    here.send("offer", {"rows": 80, "model": host._half.digests[0].tobytes()})
+    here.send("ask", {}, [bytes(4 * (roots + 1)), bytes(10 * (roots + 1))])
+    most = 14 * roots
+    with pytest.raises(bt.ProtocolAbort, match=f"'ask' has {most + 14} bytes where at most {most} are due") as caught:
+        host.decision_function(tables[1], link=there)
+    assert caught.value.party == "guest"
+
+
 @pytest.mark.parametrize("name", ["n_estimators", "max_depth", "min_samples_leaf", "subsample", "share_gain"])
 def test_parties_must_have_agreed(parties, toy, name):
     tables, y = toy(40, [1, 1])

@@ -114,15 +114,14 @@ class HostWalk(_Walk):
         each, revealed = -(-rows // 8), 0
         for depth in range(self.settings.max_depth):
             first, end = (1 << depth) - 1, (2 << depth) - 1
-            most = len(half.feature) * (end - first) * (4 + each)
-            message = link.receive("ask", parts=2, most=most)
+            own = int((half.feature[:, first:end] >= 0).sum())
+            message = link.receive("ask", parts=2, most=own * (4 + each))
             count = len(message.parts[0]) // 4
             keys = array_from(message.parts[0], "<u4", (count,)).astype(np.int64)
             if (np.diff(keys) <= 0).any() or len(message.parts[1]) != count * each:
                 raise FrameError("the requested splits are not in order, or their rows do not match")
             # of each own split whether rows reach it, and then which; all rows reach a root
-            own = int((half.feature[:, first:end] >= 0).sum()) if depth else 0
-            link.count("bits_learned", own + (rows * count if depth else 0))
+            link.count("bits_learned", own + rows * count if depth else 0)
             if not count:
                 continue
             seen: dict[int, NDArray[np.bool_]] = {}
