@@ -288,6 +288,24 @@ def test_without_bounds_a_flood_within_a_process_fills_its_memory(tmp_path):
     assert in_process(tmp_path, planted=True)[1] > ALLOWED + MOST / 1e6
 
 
+def test_a_peer_that_begins_a_step_without_end_is_sent_away(tmp_path):
+    """Each attempt that this party has heard of is in its manifest, and in each of its hellos."""
+    vault = Vault(tmp_path / "host", bytes(32))
+    victim = Session(vault, job="flood", peer="guest")
+
+    def begin(times):
+        for k in range(times):
+            attempt, connection = k.to_bytes(16, "big"), victim.connect()
+            connection.take(encode(Kind.PARTY, {**HELLO, "rounds": [[1, attempt, 0, b"", 0]]}))
+            about = {"say": "data", "step": 1, "number": 0, "attempt": attempt, "offset": 0, "total": 9}
+            connection.take(encode(Kind.PARTY, about, b"too early"))
+
+    with pytest.raises(bt.ProtocolAbort, match="'guest' began step 1 more than 32 times") as caught:
+        begin(100)
+    assert caught.value.party == "guest"
+    vault.close()
+
+
 @pytest.mark.parametrize("busy", [True, False], ids=["early", "in time"])
 @pytest.mark.nightly
 def test_a_large_frame_that_is_expected_is_in_memory_once(tmp_path, busy):
