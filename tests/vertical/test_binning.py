@@ -11,6 +11,7 @@ import bluetusk as bt
 from bluetusk.paillier import array as arrays
 from bluetusk.paillier.slots import Slots, mask
 from bluetusk.vertical import Observer, WoEBinning, local_links
+from bluetusk.vertical.binning import estimator as binning_estimator
 from bluetusk.vertical.binning import guest as guest_half
 from bluetusk.vertical.binning.common import Layout, Terms, label_plan
 from bluetusk.vertical.binning.noised import noised
@@ -362,6 +363,7 @@ def u4(*values):
         (0, "labels", lambda f, p: ({**f, "reveal": ["woe"]}, p), bt.ProtocolAbort),
         (0, "done", lambda f, p: (f, [b"11"]), bt.ProtocolAbort),
         (1, "columns", lambda f, p: ({**f, "columns": 0}, p), bt.FrameError),
+        (1, "columns", lambda f, p: ({**f, "columns": 8193}, [u4(*[1] * 8193)] * 2 + [b"\0" * 8192]), bt.FrameError),
         (1, "columns", lambda f, p: (f, [u4(0) + p[0][4:], *p[1:]]), bt.FrameError),
         (1, "columns", lambda f, p: (f, [p[0], p[0], b"one"]), bt.FrameError),
         (1, "columns", lambda f, p: (f, [p[0], p[1], b"x" * 300 + b"\0" * 4]), bt.FrameError),
@@ -376,6 +378,20 @@ def test_what_a_peer_sends_is_checked(both, data, who, topic, change, error):
     with pytest.raises(bt.BluetuskError):
         fitted(both, data, links)
     assert isinstance(both.errors[1 - who], error)
+
+
+def test_more_bins_than_a_guest_takes_are_refused(both, data, monkeypatch):
+    """By the guest before it encrypts a label, by an honest host before it states them."""
+    monkeypatch.setattr(guest_half, "MAX_BINS", 5)
+    with pytest.raises(
+        bt.ProtocolAbort, match=r"'host' has \d+ bins in \d columns, more than 5: raise min_rows"
+    ) as caught:
+        fitted(both, data, local_links(seconds=30))
+    assert caught.value.party == "host"
+    monkeypatch.setattr(binning_estimator, "MAX_BINS", 5)
+    with pytest.raises(bt.BluetuskError):
+        fitted(both, data, local_links(seconds=30))
+    assert isinstance(both.errors[1], ValueError)
 
 
 @pytest.mark.parametrize(

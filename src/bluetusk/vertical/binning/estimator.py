@@ -19,7 +19,7 @@ from ..findings import few_events, separating_bins, tell
 from ..protocol.job import Keeper, Progress
 from ..protocol.link import Link
 from ..protocol.refusal import telling
-from ..protocol.sizes import MAX_COLUMNS
+from ..protocol.sizes import MAX_BINS, MAX_COLUMNS
 from ..saving import load_frame, save_frame
 from ..tables.columns import Table, as_labels, as_table
 from ..tables.profile import ColumnProfile
@@ -287,6 +287,8 @@ class WoEBinning(Estimator):
         def cut_all(min_rows: int) -> tuple[list[ColumnBins], Ints]:
             pairs = list(zip(table.names, table.values, strict=True))
             bins = [cut(name, values, max_bins=sizes.max_bins, min_rows=min_rows) for name, values in pairs]
+            if (total := sum(each.n_bins for each in bins)) > MAX_BINS:
+                raise ValueError(f"X has {total} bins, more than {MAX_BINS}: raise min_rows, or leave out columns")
             codes = [each.codes(values) for each, values in zip(bins, table.values, strict=True)]
             most = max(each.n_bins for each in bins)
             return bins, np.stack(codes, axis=1).astype(np.min_scalar_type(most))

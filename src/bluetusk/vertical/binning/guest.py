@@ -34,7 +34,7 @@ from ...wire.frame import field
 from ..protocol.job import PARTS, part_of
 from ..protocol.keys import key_parts
 from ..protocol.link import Link, array_bytes, array_from
-from ..protocol.sizes import MAX_COLUMNS, cipher_bytes
+from ..protocol.sizes import MAX_BINS, MAX_COLUMNS, cipher_bytes
 from ..protocol.state import inputs_of, pack_state, unpack_state
 from .bins import weigh
 from .common import MAX_ROWS, ROW, Layout, Terms, encrypted_labels, received
@@ -173,6 +173,12 @@ class GuestJob:
         min_rows = self._terms.min_rows
         if bins.max() > max(len(self._labels) // min_rows, 1):
             raise ProtocolAbort(f"a column has {bins.max()} bins, too many for min_rows={min_rows}", party=link.peer)
+        if bins.sum() > MAX_BINS:
+            raise ProtocolAbort(
+                f"{link.peer!r} has {bins.sum()} bins in {columns} columns, more than {MAX_BINS}: raise min_rows, or "
+                f"leave out columns of many categories there",
+                party=link.peer,
+            )
         shape = {
             "names": names,
             "bins": bins.tolist(),

@@ -29,6 +29,7 @@ from .sums import Layout, gains, least_of_class, plain_sums
 
 __all__ = ["GuestJob"]
 
+_MOST_SUMS = 1 << 30  # bytes, whatever a host states
 _STATE = {"primes": "|u1", "seed": "|u1", "scores": "<f8", "shapes": "<i4"}
 
 
@@ -316,7 +317,7 @@ class GuestJob:
         columns, buckets = shape.tolist()
         pub, most = self.priv.public_key, [most_splits(columns, buckets, size) for size in sizes]
         largest = cipher_bytes(self.layout.slots(pub).blocks(sum(most)), pub.bits)
-        message = link.receive("candidates", ["counts"], parts=1, most=largest)
+        message = link.receive("candidates", ["counts"], parts=1, most=min(largest, _MOST_SUMS))
         counts = field(message.fields, "counts", list, length=len(sizes), items=int)
         if any(not 0 <= count <= high for count, high in zip(counts, most, strict=True)):
             raise FrameError(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["KEY_BYTES", "MAX_COLUMNS", "cipher_bytes"]
+__all__ = ["KEY_BYTES", "MAX_BINS", "MAX_COLUMNS", "cipher_bytes"]
 
 KEY_BYTES = 1 << 15
 """Most bytes of a public key of 8192 bits with its proof."""
+MAX_BINS = 1 << 20
+"""Largest number of bins of all columns of a host together."""
 MAX_COLUMNS = 1 << 13
 """Largest number of a party's columns: what a host states of them bounds its messages."""
 _HEADER = 1 << 10
