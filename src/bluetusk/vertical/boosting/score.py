@@ -22,12 +22,17 @@ class _Walk:
     """A job of one step, the whole walk. Its state is the result alone."""
 
     name = BOOSTING_SCORES.name
+    purpose = BOOSTING_SCORES.purpose
     steps = 1
 
     def __init__(self, settings: Settings, half: Half, table: Floats, names: list[str]) -> None:
         self.settings, self.half, self.table, self.names = settings, half, table, names
         self.scores: Floats | None = None
         self.inputs = inputs_of(settings.to_fields(), table, half.party, half.digests)
+
+    def shows(self, index: int) -> tuple[int, int]:
+        """Return the most sums and bits that a peer learns: each row may be said to take other sides."""
+        return 0, len(self.half.party) * self.settings.max_depth * len(self.table)
 
     def state(self) -> bytes:
         """Return the scores, if there are any."""

@@ -44,7 +44,7 @@ from ..binning.labels import KnownRows, LabelArray
 from ..boosting.estimator import GradientBoosting
 from ..logistic.estimator import LogisticRegression
 from ..logistic.job import held_back
-from ..protocol.job import Keeper, Progress, drive
+from ..protocol.job import Counting, Keeper, Progress, drive
 from ..protocol.link import Link
 from ..protocol.state import inputs_of, state_of
 from .checks import check_rows
@@ -150,6 +150,9 @@ class Metered:
         size = frame.field(got.header, "meter", int, low=0, high=len(got.payload))
         self._meter.restore(bytes(got.payload[:size]))
         return index, bytes(got.payload[size:])
+
+    def retakes(self, task: str, index: int) -> int:
+        return self._keeper.retakes(task, index) if isinstance(self._keeper, Counting) else 0
 
     def commit(self, task: str, index: int, state: bytes) -> None:
         meter = self._meter.to_bytes()  # it grows with the messages and may become too large for a header
