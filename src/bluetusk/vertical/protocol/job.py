@@ -117,7 +117,7 @@ def drive(job: Job, links: Sequence[Link], *, keeper: Keeper | None = None, prog
         _drive(job, links, keeper, progress)
     except Rewind:
         raise
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
         if keeper is None or isinstance(error, BluetuskError):  # a keeper may free a full disk and resume
             tell(links, error)
         raise
