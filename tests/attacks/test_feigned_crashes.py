@@ -135,7 +135,7 @@ def got(folder, priv, clause, *, planted):
     return sum(each or len(sums) for sums in case.opened) / case.limit, ends, case
 
 
-@pytest.mark.parametrize("clause", ["max_sums", "max_bits"])
+@pytest.mark.parametrize("clause", ["max_sums", pytest.param("max_bits", marks=pytest.mark.slow)])
 def test_a_step_that_is_taken_again_counts_again(tmp_path, priv, clause):
     part, ends, case = got(tmp_path, priv, clause, planted=False)
     assert part == 1

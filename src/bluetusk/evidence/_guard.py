@@ -227,7 +227,8 @@ class Guard(Closing):
             model : bytes
                 SHA-256 of the model; required for "predict", whose `rows` it scores.
             intersection : bytes
-                SHA-256 of the joint ids, where they are known.
+                Hash of the joint ids in order, where they are known: a task that was granted for some rows is not
+                granted again for others.
             second_labels : int
                 How many rows had other labels in an earlier task.
 
@@ -624,7 +625,7 @@ class Guard(Closing):
         }
         for clause, (number, what) in after.items():
             most = getattr(grant, clause)
-            if number > most:
+            if most != UNLIMITED and number > most:
                 raise wanted.refused(
                     clause,
                     f"with this use the peer would have had {number} {what} in all its tasks; grant {grant.id!r} "

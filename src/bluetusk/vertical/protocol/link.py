@@ -224,6 +224,9 @@ class Link:
     session : bytes
         What both know of the run beside their names, at most 64 bytes; proofs of keys are bound to it. Empty by
         default; a program that runs many jobs over one kind of channel sets the same at both ends.
+    rows : dict of str to bytes
+        By task, the hash of its rows' ids in order under a key of both, where they are known: uses, requests and
+        answers name it, so none of them serves for other rows. Empty by default; the same at both ends.
 
     Raises
     ------
@@ -251,6 +254,7 @@ class Link:
         self._sent = self._received = 0
         self._ended = False
         self.session = b""
+        self.rows: dict[str, bytes] = {}
 
     def scope(self, task: str, step: int) -> None:
         """Begin a step of a task; both parties call this at the same point of their programs.
@@ -451,6 +455,8 @@ class Link:
         >>> here, there = local_links()
         >>> here.authorise("binning", ["AGE"], 1000, min_rows=50)
         """
+        if self._task in self.rows:
+            details["intersection"] = self.rows[self._task]
         if self._signer is not None:
             self._signer.require(self._task, purpose)
         try:
