@@ -157,6 +157,29 @@ def test_a_count_of_tasks_alone_is_passed(tmp_path, priv):
     assert ends == ["the process ended"] * 2
 
 
+def test_a_first_step_that_was_refused_may_be_taken_again(tmp_path):
+    """It has shown nothing: the owner may sign a policy that allows it, and the job goes on."""
+    use = {"peer": PEER, "purpose": "predict", "task": "j/gradient_boosting.predict"}
+    for serial, most in ((1, 10), (2, 80)):
+        grant = Grant("g", PEER, ("predict",), ("*",), uses=9, until=1 << 39, **CLAUSES, max_bits=most)
+        policy = Policy("owner", serial, (grant,)).sign(OWNER)
+        with Guard(policy, tmp_path / "uses", owner=OWNER.public_key) as guard:
+            asked = {**use, "columns": ["A"], "rows": 5, "bits": 40, "model": bytes([1] * 32)}
+            if serial == 1:
+                with pytest.raises(bt.PolicyRefused, match="max_bits"):
+                    guard.authorise(**asked)
+                continue
+            assert guard.retaken(**use, step=0, times=1, bits=40) is None
+            assert not guard.authorise(**asked).again
+            assert not guard.retaken(**use, step=0, times=2, bits=40).again
+            assert guard.retaken(**use, step=0, times=2, bits=40).again
+            assert guard.learned()[PEER]["bits"] == 80
+            with pytest.raises(bt.PolicyRefused, match="max_bits"):
+                guard.retaken(**use, step=0, times=3, bits=40)
+            with pytest.raises(bt.PolicyRefused, match="never granted"):
+                guard.retaken(**{**use, "task": "j/another"}, step=1, times=1, bits=40)
+
+
 SHOWING = {boosting.host.HostJob, boosting.guest.GuestJob, boosting.score.GuestWalk, boosting.score.HostWalk}
 SHOWING |= {binning.host.HostJob, binning.guest.GuestJob, logistic.job.LogisticJob}
 SAME = {

@@ -310,7 +310,7 @@ class Guard(Closing):
 
     def retaken(
         self, *, peer: str, purpose: str, task: str, step: int, times: int, sums: int = 0, bits: int = 0
-    ) -> Permit:
+    ) -> Permit | None:
         """Count what the peer learns when a step of a granted task is taken again, or refuse it.
 
         A peer that has lost a step in a crash, or says so, may have learned its sums before and may ask for others now.
@@ -326,8 +326,8 @@ class Guard(Closing):
 
         Returns
         -------
-        Permit
-            Noted on disk.
+        Permit or None
+            Noted on disk; None of a first step (0) whose task was not granted yet: it has shown nothing, and asks.
 
         Raises
         ------
@@ -347,6 +347,8 @@ class Guard(Closing):
         wanted = Request(peer, purpose, (), 0, f"{task}/{step}/{times}", {"sums": sums, "bits": bits})
         with self._uses.lock:
             now = self._now(wanted)
+            if not step and self._uses.find(peer, purpose, task) is None:
+                return None
             grant = self._granted(wanted, task, now)
             self._check_learned(grant, wanted, now)
             known = self._uses.find(peer, purpose, wanted.task)

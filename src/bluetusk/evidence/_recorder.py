@@ -213,7 +213,7 @@ class Recorder:
             facts |= {"clause": refusal.clause, "reason": refusal.reason[:256]}
             self.log.append("refused", by=self.me, task=full, details=facts)
             raise
-        if not permit.again:
+        if permit is not None and not permit.again:
             self.log.append("counted_again", by=self.me, task=full, details=facts | {"grant": permit.grant})
 
     def _permitted(self, full: str, use: bytes, *, named: bool) -> str:
