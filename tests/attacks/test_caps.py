@@ -15,7 +15,7 @@ import threading
 import pytest
 
 import bluetusk as bt
-from bluetusk.evidence import Grant, Guard, Identity, Log, Meter, Policy, Recorder
+from bluetusk.evidence import Grant, Guard, Identity, Log, Meter, Policy, Recorder, fingerprint
 from bluetusk.evidence.policy import UNLIMITED
 from bluetusk.vertical import blacklist_query, blacklist_serve, local_links
 
@@ -163,30 +163,35 @@ def test_a_job_whose_steps_are_gone_is_not_resumed(tmp_path, monkeypatch):
     from bluetusk.vertical.party import Identity as Certified
     from bluetusk.vertical.party import make_certificate
     from bluetusk.vertical.party.config import Config, Data, Evidence
-    from bluetusk.vertical.party.run import recorder_of
+    from bluetusk.vertical.party.run import closed, recorder_of
 
     monkeypatch.setenv("BLUETUSK_PASSPHRASE", "correct horse")
     OWNER.save(tmp_path / "identity", "correct horse")
     OWNER.write_public(tmp_path / "peer.pub")
     (key, mine), (_, theirs) = (make_certificate(name, tmp_path) for name in ("host", "guest"))
-    places = Evidence(*(str(tmp_path / name) for name in ("log", "identity", "peer.pub")))
+    places = Evidence(*(str(tmp_path / name) for name in ("log", "identity", "peer.pub", "policy")))
     given = [str(path) for path in (mine, key, theirs)]
+    peer = fingerprint(Certified.load(*given).peer_certificate)
+    lifted = {"max_models": UNLIMITED, "max_rows_scored": UNLIMITED}
+    grant = Grant("g", peer, ("predict",), ("*",), uses=3, until=1 << 39, **lifted)
+    (tmp_path / "policy").write_bytes(Policy("owner", 1, (grant,)).sign(OWNER).to_bytes())
     config = Config("host", "j", *given, Data("-"), state=str(tmp_path / "state"), evidence=places)
 
     def recorder():
         return recorder_of(config, Certified.load(*given))[0]
 
+    def predict(recorder):
+        recorder.authorise(peer="guest", purpose="predict", columns=["A"], rows=5, bits=50)
+        closed(recorder)
+
     (tmp_path / "state").mkdir()
-    first = recorder()
-    first.authorise(peer="guest", purpose="predict", columns=["A"], rows=5)
-    first.log.close()
+    predict(recorder())
     with pytest.raises(ValueError, match=r"the job 'j' is in .* choose a new job name"):
         recorder()
     (tmp_path / "state" / "steps").write_bytes(b"kept")
     again = recorder()
-    again.authorise(peer="guest", purpose="predict", columns=["A"], rows=5)
+    predict(again)
     assert [record.what for record in again.log.records] == ["opened", "authorised"]
-    again.log.close()
 
 
 def test_a_crash_counts_what_was_not_answered_and_never_less(tmp_path):

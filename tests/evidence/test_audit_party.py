@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from bluetusk import cli
-from bluetusk.evidence import AuditBook, Identity
+from bluetusk.evidence import AuditBook, Grant, Identity, Policy, fingerprint
 from bluetusk.storage import sealed
 from bluetusk.vertical.party import make_certificate
 from bluetusk.vertical.party import run as runs
@@ -24,6 +24,8 @@ pytest.importorskip("grpc", reason="parties talk over grpcio, which is not insta
 pytest.importorskip("private_set_intersection", reason="alignment needs openmined-psi, which is not installed")
 
 ROWS = 400
+PURPOSES = ("intersect", "binning", "gradient_boosting", "predict")
+CLAUSES = {"min_rows": 20, "min_intersection": 100, "max_ids_per_request": ROWS, "max_ids_total": ROWS}
 MODEL = """[model]
 key_size = 2048
 min_intersection = 100
@@ -60,9 +62,10 @@ def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rng = np.random.default_rng(1)
     x = rng.normal(size=(ROWS, 4))
     y = (x[:, 0] + x[:, 2] + rng.normal(size=ROWS) > 0).astype(int)
+    signers = {}
     for role in ("guest", "host"):
         make_certificate(role, tmp_path)
-        signer = Identity.generate()
+        signers[role] = signer = Identity.generate()
         signer.save(tmp_path / f"{role}.id", "correct horse")
         signer.write_public(tmp_path / f"{role}.id.pub")
     with socket.socket() as s:
@@ -71,12 +74,16 @@ def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for role, peer, way in (("guest", "host", "connect"), ("host", "guest", "listen")):
         book = 'audit = "book"\n' if role == "guest" else ""
         label = 'label = "default"\n' if role == "guest" else ""
+        who = fingerprint((tmp_path / f"{peer}.cert.pem").read_bytes())
+        grant = Grant("g", who, PURPOSES, ("*",), uses=9, until=1 << 39, **CLAUSES)
+        (tmp_path / f"{role}.signed").write_bytes(Policy(role, 1, (grant,)).sign(signers[role]).to_bytes())
         (tmp_path / f"{role}.toml").write_text(
             f'role = "{role}"\njob = "j"\ncertificate = "{role}.cert.pem"\nkey = "{role}.key.pem"\n'
             f'peer_certificate = "{peer}.cert.pem"\n{way} = "{address}"\npatience = 30\nstate = "{role}-state"\n'
             f'output = "{role}-output"\nsplits = "{role}-splits"\n'
             f'[data]\nfile = "{role}.csv"\n{label}{MODEL}'
-            f'[evidence]\nlog = "{role}.log"\nidentity = "{role}.id"\npeer_key = "{peer}.id.pub"\n{book}'
+            f'[evidence]\nlog = "{role}.log"\nidentity = "{role}.id"\npeer_key = "{peer}.id.pub"\n'
+            f'policy = "{role}.signed"\n{book}'
         )
     ids = [f"M{k:03d}" for k in range(ROWS)]
     write(tmp_path / "guest.csv", {"id": ids, "a": x[:, 0], "b": x[:, 1], "default": y})

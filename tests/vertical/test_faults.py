@@ -200,7 +200,7 @@ def outcome(case):
         assert len({r.task for r in finished}) == len(finished)
         uses = _uses.Uses(home / "evidence.log.uses", signer.public_key)
         exact[role, "uses"] = sorted(
-            (use.purpose, use.task, use.request, use.ids) for use in uses.known.by_task.values()
+            (use.purpose, use.task, use.request, use.ids) for use in uses.known.by_task.values() if not use.again
         )
         uses.close()
         passphrase = case.passphrases[role]

@@ -195,12 +195,16 @@ def test_silent_peer_ends_the_run(folder):
         guest.run(lambda link, _: link.receive("anything"))
 
 
-def test_an_error_reaches_the_peer_without_its_text(folder):
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(bt.InvalidCiphertext("row 17 of Alice"), "InvalidCiphertext"), (SystemExit("Alice"), "an error on its side")],
+)
+def test_an_error_reaches_the_peer_without_its_text(folder, error, told):
     guest, host = two(folder)
     caught = []
 
     def fails(link, keeper):
-        raise bt.InvalidCiphertext("row 17 of Alice")
+        raise error
 
     def waits(link, keeper):
         link.receive("anything")
@@ -213,11 +217,11 @@ def test_an_error_reaches_the_peer_without_its_text(folder):
 
     thread = threading.Thread(target=serve)
     thread.start()
-    with guest, pytest.raises(bt.InvalidCiphertext):
+    with guest, pytest.raises(type(error)):
         guest.run(fails)
     thread.join(20)
     host.close()
-    assert "InvalidCiphertext" in str(caught[0])
+    assert told in str(caught[0])
     assert "Alice" not in str(caught[0])
 
 
@@ -374,6 +378,7 @@ def test_a_warning_that_ends_a_run_is_not_told_by_its_class(folder):
         (bt.ProtocolAbort("x"), "ProtocolAbort"),
         (bt.EncodingOverflow("row 17"), "an error on its side"),
         (bt.DecryptionError(), "an error on its side"),
+        (SystemExit(3), "an error on its side"),
     ],
 )
 def test_an_estimator_that_fails_tells_what_a_party_would(both, error, told):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import io
 import json
@@ -213,7 +214,7 @@ def _over_grpc(settings: Settings, ids: list[str], progress: str) -> dict[str, A
     from ..vertical.party.checks import check_room
     from ..vertical.party.pipeline import Metered, exchange_heads
     from ..vertical.party.process import Party
-    from ..vertical.party.run import recorder_of
+    from ..vertical.party.run import closed, recorder_of
 
     get_num_threads()  # a wrong BLUETUSK_NUM_THREADS is found before the first message
     needs = {settings.state: (1 << 20) + 33 * len(ids)}
@@ -225,20 +226,24 @@ def _over_grpc(settings: Settings, ids: list[str], progress: str) -> dict[str, A
     secret = os.environ.get(PASSPHRASE) or None
     identity = Identity.load(settings.certificate, settings.key, settings.peer_certificate, passphrase=secret)
     recorder = notary = None
-    if settings.evidence is not None:
-        recorder, notary = recorder_of(settings, identity)  # type: ignore[arg-type]
     way = {"listen": settings.listen} if settings.listen is not None else {"connect": settings.connect}
-    with Party(
-        settings.role,
-        job=settings.job,
-        identity=identity,
-        state=settings.state,
-        patience=settings.patience,
-        spool_quota=settings.spool_quota,
-        observer=recorder,
-        notary=notary,
-        **way,
-    ) as party:
+    with contextlib.ExitStack() as closing:
+        if settings.evidence is not None:
+            recorder, notary = recorder_of(settings, identity)  # type: ignore[arg-type]
+            closing.callback(closed, recorder)
+        party = closing.enter_context(
+            Party(
+                settings.role,
+                job=settings.job,
+                identity=identity,
+                state=settings.state,
+                patience=settings.patience,
+                spool_quota=settings.spool_quota,
+                observer=recorder,
+                notary=notary,
+                **way,
+            )
+        )
         if settings.listen is not None:
             _listening(progress)(party.address)
 
@@ -252,11 +257,8 @@ def _over_grpc(settings: Settings, ids: list[str], progress: str) -> dict[str, A
 
         result = party.run(program)
         result["bytes"] = {"sent": party.link.bytes_sent, "received": party.link.bytes_received}
-    if recorder is not None:
-        result["evidence"] = {"records": len(recorder.log)}
-        recorder.log.close()
-        if recorder.guard is not None:
-            recorder.guard.close()
+        if recorder is not None:
+            result["evidence"] = {"records": len(recorder.log)}
     return result
 
 

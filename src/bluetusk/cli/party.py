@@ -152,7 +152,7 @@ last step when started again with the same file.""",
                                         # `bluetusk evidence keygen` makes identities
   identity = "bank.identity"
   peer_key = "network.identity.pub"
-  policy = "policy.signed"
+  policy = "policy.signed"              # required; `bluetusk evidence policy example` prints one to start from
   log = "evidence.log"
 
 examples:

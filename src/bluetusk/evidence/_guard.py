@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .._closing import Closing
@@ -227,7 +227,8 @@ class Guard(Closing):
             model : bytes
                 SHA-256 of the model; required for "predict", whose `rows` it scores.
             intersection : bytes
-                SHA-256 of the joint ids, where they are known.
+                Hash of the joint ids in order, where they are known: a task that was granted for some rows is not
+                granted again for others.
             second_labels : int
                 How many rows had other labels in an earlier task.
 
@@ -299,21 +300,93 @@ class Guard(Closing):
         """
         wanted = Request(peer, purpose, (), 0, task, {"min_rows": min_rows})
         with self._uses.lock:
-            now = self._now(wanted)
-            self._refresh(wanted)
-            use = self._uses.find(peer, purpose, task)
-            if use is None:
-                raise wanted.refused("task", f"task {task!r} was never granted")
-            grant = next((grant for grant in self._policy.grants if grant.id == use.grant), None)
-            if grant is None:
-                raise wanted.refused("revoked", f"grant {use.grant!r} is no longer in the policy")
-            self._check_time(grant, wanted, now)
+            grant = self._granted(wanted, task, self._now(wanted))
             if intersection is not None and intersection < grant.min_intersection:
                 raise wanted.refused(
                     "min_intersection",
                     f"{intersection} rows are common; grant {grant.id!r} requires at least {grant.min_intersection}",
                 )
             self._check_groups(grant, wanted, due=False)
+
+    def retaken(
+        self, *, peer: str, purpose: str, task: str, step: int, times: int, sums: int = 0, bits: int = 0
+    ) -> Permit | None:
+        """Count what the peer learns when a step of a granted task is taken again, or refuse it.
+
+        A peer that has lost a step in a crash, or says so, may have learned its sums before and may ask for others now.
+
+        Parameters
+        ----------
+        peer, purpose, task : str
+            As granted.
+        step, times : int
+            The step, and how often it was taken again before and is now: the same again is not counted twice.
+        sums, bits : int
+            The most that the peer learns in the step: sums over rows, bits about rows.
+
+        Returns
+        -------
+        Permit or None
+            Noted on disk; None of a first step (0) whose task was not granted yet: it has shown nothing, and asks.
+
+        Raises
+        ------
+        PolicyRefused
+            Clause "task" if the task was never granted, "revoked" or "until" if it is no longer, "max_sums" or
+            "max_bits" if the peer would have learned too much in all its tasks.
+        ProtocolAbort
+            As :meth:`authorise`.
+
+        Examples
+        --------
+        >>> guard.retaken(peer="5a" * 32, purpose="sale", task="a", step=3, times=1, sums=20)
+        Traceback (most recent call last):
+            ...
+        bluetusk.errors.PolicyRefused: policy refuses sale to 5a5a5a5a5a5a5a5a (clause task): task 'a' was never granted
+        """
+        wanted = Request(peer, purpose, (), 0, f"{task}/{step}/{times}", {"sums": sums, "bits": bits})
+        with self._uses.lock:
+            now = self._now(wanted)
+            if not step and self._uses.find(peer, purpose, task) is None:
+                return None
+            grant = self._granted(wanted, task, now)
+            self._check_learned(grant, wanted, now)
+            known = self._uses.find(peer, purpose, wanted.task)
+            if known is None:
+                self._note(replace(self._use_of(grant, wanted, now), again=times), wanted)
+            left = grant.uses - self._uses.known.count[grant.id]
+            return Permit(grant.id, wanted.task, max(0, left), grant.until, known is not None)
+
+    def check_noted(self, granted: Mapping[str, int]) -> None:
+        """Refuse to go on if fewer uses are noted than a log of evidence says.
+
+        Parameters
+        ----------
+        granted : mapping of str to int
+            How many uses were granted under each grant, by the log.
+
+        Raises
+        ------
+        PolicyRefused
+            Clause "store": the file of uses was deleted, replaced, or restored from an older copy.
+
+        Examples
+        --------
+        >>> guard.check_noted({"g1": 1})  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+            ...
+        bluetusk.errors.PolicyRefused: ... (clause store): '...' notes 0 uses of grant 'g1', but the log of ...
+        """
+        noted = self._uses.known.noted
+        for grant, number in granted.items():
+            if noted[grant] < number:
+                raise PolicyRefused(
+                    f"{self._uses.path!r} notes {noted[grant]} uses of grant {grant!r}, but the log of evidence says "
+                    f"that {number} were granted: the file was deleted, replaced or restored from an older copy, and "
+                    "what peers have had would count from there. Restore it as it was last; if it is lost, begin a new "
+                    "log under another name, with a policy that grants only what may be shown once more",
+                    clause="store",
+                )
 
     def usage(self) -> dict[str, dict[str, int]]:
         """Return what is spent, by grant: tasks and ids.
@@ -385,6 +458,18 @@ class Guard(Closing):
             )
         self._latest = max(now, self._latest)
         return self._latest
+
+    def _granted(self, wanted: Request, task: str, now: float) -> Grant:
+        """Return the grant under which a task was granted, if it still holds."""
+        self._refresh(wanted)
+        use = self._uses.find(wanted.peer, wanted.purpose, task)
+        if use is None:
+            raise wanted.refused("task", f"task {task!r} was never granted")
+        grant = next((grant for grant in self._policy.grants if grant.id == use.grant), None)
+        if grant is None:
+            raise wanted.refused("revoked", f"grant {use.grant!r} is no longer in the policy")
+        self._check_time(grant, wanted, now)
+        return grant
 
     def _allowing(self, wanted: Request, now: float) -> tuple[Grant | None, PolicyRefused | None]:
         """Return the grant that allows the use, or the refusal of the one that came closest."""
@@ -542,7 +627,7 @@ class Guard(Closing):
         }
         for clause, (number, what) in after.items():
             most = getattr(grant, clause)
-            if number > most:
+            if most != UNLIMITED and number > most:
                 raise wanted.refused(
                     clause,
                     f"with this use the peer would have had {number} {what} in all its tasks; grant {grant.id!r} "

@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import FrameError, PolicyRefused
 from ..wire import frame
 from ._commit import ROWS, WHAT, Commitment, commitment_of, commitments
+from ._entries import Record
 from ._guard import Guard
 from ._log import Log
 from ._meter import Meter
@@ -21,6 +22,7 @@ __all__ = ["Recorder"]
 
 _SHOWN = 1500  # bytes of names of columns in a record; its hash stands for all of them
 _HASHED = ("model", "intersection")
+_APART = ("uses_left", "purpose", "step", "times")  # what differs between two uses of one task
 _ROOM = 2500  # bytes of counts in a record
 _STATED = tuple(name for name in NUMBERS if name != "total_events")  # a head, and so a log, may be shown
 
@@ -49,6 +51,12 @@ class Recorder:
         Whether the job keeps its steps on disk and goes on from them after a crash, as `bluetusk party` does. Then the
         same use of the same job is the same task and spends nothing twice. By default every use is a new task: a
         function that is called again answers the peer again.
+
+    Raises
+    ------
+    PolicyRefused
+        Clause "store", if the guard has noted fewer uses than the log says were granted: one of the two files was
+        deleted or restored from an older copy.
 
     Examples
     --------
@@ -82,6 +90,9 @@ class Recorder:
             if record.what in ("authorised", "finished") and record.task.startswith(job + "/")
         }
         self._committed: set[Commitment] = set(commitments(log.records, job))
+        self._named: dict[tuple[str, str], str] = {}  # the guard's names of tasks, where they are drawn
+        if guard is not None:
+            guard.check_noted(_granted(log.records))
 
     def authorise(
         self, *, peer: str, purpose: str, columns: Sequence[str], rows: int, task: str | None = None, **details: Any
@@ -133,12 +144,13 @@ class Recorder:
         try:
             permit = None
             if self.guard is not None:
+                name = self._named[full, purpose] = self._permitted(full, use, named=task is not None)
                 permit = self.guard.authorise(
                     peer=self._fingerprint(peer, purpose),
                     purpose=purpose,
                     columns=columns,
                     rows=rows,
-                    task=self._permitted(full, use, named=task is not None),
+                    task=name,
                     **details,
                 )
         except PolicyRefused as refusal:
@@ -152,6 +164,57 @@ class Recorder:
         hashes = {"use": use} | {key: details[key] for key in _HASHED if details.get(key)}
         self.log.append("authorised", by=self.me, task=full, hashes=hashes, details=facts)
         self._told.add(("authorised", full, use))
+
+    def retaken(
+        self, *, peer: str, purpose: str, task: str, step: int, times: int, sums: int = 0, bits: int = 0
+    ) -> None:
+        """Have the guard count what a peer learns in a step that is taken again, and log it before the caller goes on.
+
+        Parameters
+        ----------
+        peer, purpose : str
+            As of :meth:`authorise`.
+        task : str
+            Within the job.
+        step, times, sums, bits : int
+            As of :meth:`Guard.retaken`.
+
+        Raises
+        ------
+        PolicyRefused
+            As :meth:`Guard.retaken`.
+        ProtocolAbort
+            If the log cannot be written.
+
+        Examples
+        --------
+        See :class:`Recorder`.
+
+        >>> import bluetusk as bt
+        >>> bt.evidence.Recorder.retaken.__name__
+        'retaken'
+        """
+        if self.guard is None:
+            return
+        full = self._task(task)
+        facts: dict[str, Any] = {"peer": peer[:64], "purpose": purpose[:64], "step": step, "times": times}
+        facts |= {"sums": sums, "bits": bits}
+        try:
+            permit = self.guard.retaken(
+                peer=self._fingerprint(peer, purpose),
+                purpose=purpose,
+                task=self._named.get((full, purpose), full),
+                step=step,
+                times=times,
+                sums=sums,
+                bits=bits,
+            )
+        except PolicyRefused as refusal:
+            facts |= {"clause": refusal.clause, "reason": refusal.reason[:256]}
+            self.log.append("refused", by=self.me, task=full, details=facts)
+            raise
+        if permit is not None and not permit.again:
+            self.log.append("counted_again", by=self.me, task=full, details=facts | {"grant": permit.grant})
 
     def _permitted(self, full: str, use: bytes, *, named: bool) -> str:
         """Return the task's name to the guard, under which a use is granted again without counting."""
@@ -306,6 +369,16 @@ class Recorder:
     def _use(self, peer: str, purpose: str, columns: Sequence[str], rows: int, details: Mapping[str, Any]) -> bytes:
         more = sorted((key, str(value)) for key, value in details.items() if key != "total_events")
         return hashlib.sha256(repr([peer, purpose, int(rows), sorted(map(str, columns)), more]).encode()).digest()
+
+
+def _granted(records: Sequence[Record]) -> Counter[str]:
+    """Return how many uses were granted under each grant; one that two recorders of a job have logged counts once."""
+    told = {
+        (record.details["grant"], record.task, record.hashes.get("use"), *map(record.details.get, _APART))
+        for record in records
+        if record.what in ("authorised", "counted_again") and "grant" in record.details
+    }
+    return Counter(grant for grant, *_ in told)
 
 
 def _shown(columns: Sequence[str]) -> list[str]:

@@ -24,6 +24,7 @@ __all__ = ["MOST_COLUMNS", "Known", "Use", "Uses", "mark_of"]
 _POLICY = ("owner", "policy", "prev", "serial")
 _USE = ("grant", "ids", "peer", "prev", "purpose", "request", "task", "time")
 _COUNTED = ("bits", "columns", "model", "rows", "sums")  # since format 2 of policies; a use noted before has none
+_AGAIN = "again"  # only where it is not 0
 _LARGEST = 1 << 16
 _CHECK = 8
 _MARK = 8  # bytes kept of the hash of a column's name
@@ -36,7 +37,8 @@ class Use:
     """One use that was granted.
 
     `request` is the hash of the request, `time` in milliseconds; `sums` and `bits` are the most that the peer learns,
-    `columns` the marks of the columns that it had not used before, `rows` the rows that are scored by `model`.
+    `columns` the marks of the columns that it had not used before, `rows` the rows that are scored by `model`. `again`
+    is 0 for a task; otherwise a step of one is taken again, and this counts how often.
     """
 
     grant: str
@@ -51,21 +53,24 @@ class Use:
     columns: bytes = b""
     model: bytes = b""
     rows: int = 0
+    again: int = 0
 
 
 @dataclass(frozen=True)
 class Known:
     """What the file says up to `end`; once it is known to all it does not change, but is replaced.
 
-    `count` and `ids` are the tasks and ids of each grant. What a peer has learned is counted by peer, under whichever
-    grants and of whichever rows, for it does not forget: `sums`, `bits`, the marks of its `columns`, and `scored`, the
-    rows scored for it by each model. `serial` and `policy` are the last policy that held (0 if none did) and its
-    digest, `latest` the time in seconds of the latest use that was there when the file was opened.
+    `count` and `ids` are the tasks and ids of each grant, `noted` its entries. What a peer has learned is counted by
+    peer, under whichever grants and of whichever rows, for it does not forget: `sums`, `bits`, the marks of its
+    `columns`, and `scored`, the rows scored for it by each model. `serial` and `policy` are the last policy that held
+    (0 if none did) and its digest, `latest` the time in seconds of the latest use that was there when the file was
+    opened.
     """
 
     by_task: dict[tuple[str, str, str], Use] = field(default_factory=dict)
     count: Counter[str] = field(default_factory=Counter)
     ids: Counter[str] = field(default_factory=Counter)
+    noted: Counter[str] = field(default_factory=Counter)
     sums: Counter[str] = field(default_factory=Counter)
     bits: Counter[str] = field(default_factory=Counter)
     columns: dict[str, frozenset[bytes]] = field(default_factory=dict)
@@ -79,7 +84,8 @@ class Known:
     def add(self, use: Use) -> None:
         """Take one more use, while nobody else has this."""
         self.by_task[use.peer, use.purpose, use.task] = use
-        self.count[use.grant] += 1
+        self.noted[use.grant] += 1
+        self.count[use.grant] += not use.again
         self.ids[use.grant] += use.ids
         self.sums[use.peer] += use.sums
         self.bits[use.peer] += use.bits
@@ -93,8 +99,8 @@ class Known:
 
     def copy(self, **changes: Any) -> Known:
         """Return a copy that may be added to."""
-        counts = {name: getattr(self, name).copy() for name in ("by_task", "count", "ids", "sums", "bits", "columns")}
-        return replace(self, **counts, scored=self.scored.copy(), **changes)
+        names = ("by_task", "count", "ids", "noted", "sums", "bits", "columns", "scored")
+        return replace(self, **{name: getattr(self, name).copy() for name in names}, **changes)
 
 
 class Uses:
@@ -168,6 +174,7 @@ class Uses:
             If it could not.
         """
         header = {name: getattr(use, name) for name in (*_USE, *_COUNTED) if name != "prev"}
+        header |= {_AGAIN: use.again} if use.again else {}
         known = self.known
         data = _encode({**header, "prev": known.prev})
         end = self._file.append(data, known.end)
@@ -216,13 +223,15 @@ class Uses:
                 raise FrameError("it is of another data owner")
             serial = frame.field(header, "serial", int, low=known.serial + 1)
             return replace(known, serial=serial, policy=frame.field(header, "policy", bytes, length=32), **more)
-        frame.check_fields(header, _USE, _COUNTED)
+        frame.check_fields(header, _USE, (*_COUNTED, _AGAIN))
         counted: dict[str, Any] = {}
         if any(name in header for name in _COUNTED):
             counted = {name: frame.field(header, name, int, low=0) for name in ("sums", "bits", "rows")}
             counted |= {name: frame.field(header, name, bytes) for name in ("columns", "model")}
             if len(counted["columns"]) % _MARK or len(counted["model"]) not in (0, 32):
                 raise FrameError("its marks of columns or of a model are cut")
+        if _AGAIN in header:
+            counted[_AGAIN] = frame.field(header, _AGAIN, int, low=1)
         use = Use(
             frame.field(header, "grant", str),
             frame.field(header, "peer", str),

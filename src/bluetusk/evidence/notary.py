@@ -21,7 +21,6 @@ from typing import Any, NoReturn
 from ..errors import FrameError, ProtocolAbort
 from ._head import Head
 from ._log import Log, read_offer
-from ._merkle import HASH
 from ._statement import KEPT, MOST_BYTES, Statement, terms_of
 from .identity import Identity, fingerprint
 
@@ -134,8 +133,11 @@ class Notary:
             this purpose of the task before.
         """
         self.require(task, purpose)
-        use = task, purpose
-        of = b"" if self._asks else Statement.from_bytes(self._theirs[use]).digest()
+        use, ids = (task, purpose), details.get("intersection") or b""
+        asked = None if self._asks else Statement.from_bytes(self._theirs[use])
+        of = b"" if asked is None else asked.digest()
+        if asked is not None and ids and asked.ids != ids:
+            self._refuse(f"asked for {purpose!r} in task {task!r} of other rows than this party has", asked.to_bytes())
         kept = self._mine.get(use)
         if kept is not None:
             made, salt = kept
@@ -150,7 +152,7 @@ class Notary:
                     f"or terms: choose a new job name at both parties"
                 )
         else:
-            salt, ids = os.urandom(_SALT), details.get("intersection")
+            salt = os.urandom(_SALT)
             made = Statement(
                 "request" if self._asks else "answer",
                 self._identity.public_key,
@@ -163,7 +165,7 @@ class Notary:
                 len(columns),
                 int(rows),
                 terms_of(salt, columns, details),
-                ids if isinstance(ids, bytes) and len(ids) == HASH else b"",
+                ids,
                 of,
             ).signed(self._identity)
             about = {"party": self.party, "statement": made.to_bytes(), "salt": salt}
@@ -225,6 +227,8 @@ class Notary:
             mine = self._mine.get(use)
             if mine is None or use not in self._open or made.of != mine[0].digest():
                 self._refuse(f"answered a request for {made.purpose!r} that this party did not make", data)
+            if mine[0].ids and made.ids != mine[0].ids:
+                self._refuse(f"answered the request for {made.purpose!r} for other rows", data)
         if known is None:
             about = {"party": self.party, "statement": data}
             what = "peer_answered" if self._asks else "peer_asked"

@@ -112,6 +112,7 @@ class GuestJob:
     """
 
     name = BINNING.name
+    purpose = BINNING.purpose
     steps = 2 + PARTS
 
     def __init__(
@@ -135,6 +136,11 @@ class GuestJob:
             self._encrypt(links, index - 1)
         else:
             self._answer(links)
+
+    def shows(self, index: int) -> tuple[int, int]:
+        """Return the most sums and bits that a host learns in a step: of weights that open, other sums have others."""
+        opens = self._terms.reveal and index == self.steps - 1
+        return 2 * max(sum(shape["bins"]) for shape in self._shapes) if opens else 0, 0
 
     def _open(self, links: Sequence[Link]) -> None:
         n, terms = len(self._labels), self._terms

@@ -50,6 +50,7 @@ class HostJob:
     """
 
     name = BINNING.name
+    purpose = BINNING.purpose
     steps = 2 + PARTS
 
     def __init__(
@@ -85,6 +86,11 @@ class HostJob:
             self._add(link, index - 1)
         else:
             self._learn(link)
+
+    def shows(self, index: int) -> tuple[int, int]:
+        """Return the most sums and bits that the guest learns in a step: of noted labels always the same sums."""
+        new = self._known is None and index == self.steps - 1
+        return 2 * sum(each.n_bins for each in self.bins) if new else 0, 0
 
     def _open(self, link: Link) -> None:
         message = link.receive("labels", ("rows", *self._terms.stated()), parts=KEY_PARTS, most=KEY_BYTES)

@@ -62,6 +62,7 @@ class GuestJob:
     """
 
     name = BOOSTING.name
+    purpose = BOOSTING.purpose
 
     def __init__(
         self,
@@ -93,6 +94,10 @@ class GuestJob:
     def steps(self) -> int:
         """Number of steps: the offer and the trees."""
         return 1 + self.settings.n_estimators
+
+    def shows(self, index: int) -> tuple[int, int]:
+        """Return the most sums and bits that a host learns in a step; other cuts have other winners."""
+        return 0, 0 if index <= self.settings.first_tree_local else self.settings.max_depth * len(self.labels)
 
     # --- recovery -----------------------------------------------------------------------------------------------------
 

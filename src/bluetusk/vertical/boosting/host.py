@@ -57,6 +57,7 @@ class HostJob:
     """
 
     name = BOOSTING.name
+    purpose = BOOSTING.purpose
 
     def __init__(self, settings: Settings, table: Floats, names: list[str]) -> None:
         if not table.shape[1]:
@@ -77,6 +78,13 @@ class HostJob:
     def steps(self) -> int:
         """Number of steps: the offer and the trees."""
         return 1 + self.settings.n_estimators
+
+    def shows(self, index: int) -> tuple[int, int]:
+        """Return the most sums and bits that the guest learns in a step; other gradients have other sums."""
+        if index <= self.settings.first_tree_local:
+            return 0, 0
+        depth = self.settings.max_depth
+        return 2 * ((1 << depth) - 1) * self.cuts, depth * len(self.codes)
 
     # --- recovery -----------------------------------------------------------------------------------------------------
 

@@ -22,12 +22,18 @@ class _Walk:
     """A job of one step, the whole walk. Its state is the result alone."""
 
     name = BOOSTING_SCORES.name
+    purpose = BOOSTING_SCORES.purpose
     steps = 1
 
     def __init__(self, settings: Settings, half: Half, table: Floats, names: list[str]) -> None:
         self.settings, self.half, self.table, self.names = settings, half, table, names
         self.scores: Floats | None = None
         self.inputs = inputs_of(settings.to_fields(), table, half.party, half.digests)
+
+    def shows(self, index: int) -> tuple[int, int]:
+        """Return the most sums and bits that a peer learns: the side of each row at each level, the splits met."""
+        depth = self.settings.max_depth
+        return 0, len(self.half.party) * (depth * len(self.table) + (1 << depth) - 1)
 
     def state(self) -> bytes:
         """Return the scores, if there are any."""
@@ -48,7 +54,7 @@ class GuestWalk(_Walk):
         rows, half = len(self.table), self.half
         for number, link in enumerate(links):
             model = half.digests[number].tobytes()
-            link.authorise(BOOSTING_SCORES.purpose, self.names, rows, model=model)
+            link.authorise(BOOSTING_SCORES.purpose, self.names, rows, model=model, bits=self.shows(index)[1])
             link.send("offer", {"rows": rows, "model": model})
         for link in links:
             if field(link.receive("ready", ["rows"], parts=0).fields, "rows", int) != rows:
@@ -108,7 +114,7 @@ class HostWalk(_Walk):
             )
         if field(message.fields, "rows", int) != rows:
             raise ProtocolAbort("the parties have different numbers of rows: align them first", party=link.peer)
-        link.authorise(BOOSTING_SCORES.purpose, self.names, rows, model=model)
+        link.authorise(BOOSTING_SCORES.purpose, self.names, rows, model=model, bits=self.shows(index)[1])
         link.send("ready", {"rows": rows})
         link.count("rows", rows)
         each, revealed = -(-rows // 8), 0

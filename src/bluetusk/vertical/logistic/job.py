@@ -253,6 +253,7 @@ class LogisticJob:
     """
 
     name = LOGISTIC.name
+    purpose = LOGISTIC.purpose
 
     def __init__(
         self,
@@ -384,6 +385,13 @@ class LogisticJob:
         else:
             self._show(link)
         self.taken = index + 1
+
+    def shows(self, index: int) -> tuple[int, int]:
+        """Return the most sums and bits that the peer learns in a step: the end of an epoch, and what opens exactly."""
+        last = self.batches * self.epochs if self.config is not None else 0
+        if 0 < index <= last:
+            return 0, int(self._agreed.tol > 0 and index % self.batches == 0)
+        return len(self.theirs) if index == last + 1 and "coefficients" in self.reveal else 0, 0
 
     def _set_up(self, link: Link) -> None:
         rows, columns = len(self.table), len(self.names)

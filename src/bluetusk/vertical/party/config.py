@@ -135,12 +135,12 @@ class Data:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Policy, log and identity; without a policy every use is allowed and logged. At a guest, `audit` is its book."""
+    """Policy, log and identity. At a guest, `audit` is its book."""
 
     log: str
     identity: str
     peer_key: str
-    policy: str | None = None
+    policy: str
     audit: str | None = None
 
 
@@ -294,7 +294,16 @@ def evidence_of(section: Any) -> Evidence | None:
             "the section [evidence] is missing: it names the policy, the log and the identity. To let the peer do "
             'everything, unlogged, write evidence = "none" above the sections'
         )
-    return None if section == "none" else made_from(Evidence, section, "evidence.")
+    if section == "none":
+        return None
+    if isinstance(section, dict) and "policy" not in section:
+        raise ValueError(
+            "evidence.policy is missing: it names the signed policy, which says what the peer may do and how much of "
+            "it. `bluetusk evidence policy example` prints one with least sizes and caps to start from, and `bluetusk "
+            'evidence policy sign` signs it. To let the peer do everything, unlogged, write evidence = "none" above '
+            "the sections, in place of [evidence]"
+        )
+    return made_from(Evidence, section, "evidence.")
 
 
 def made_from(kind: type[T], given: Any, where: str, more: dict[str, Any] | None = None) -> T:

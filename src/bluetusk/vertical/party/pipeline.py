@@ -44,7 +44,7 @@ from ..binning.labels import KnownRows, LabelArray
 from ..boosting.estimator import GradientBoosting
 from ..logistic.estimator import LogisticRegression
 from ..logistic.job import held_back
-from ..protocol.job import Keeper, Progress, drive
+from ..protocol.job import Counting, Keeper, Progress, drive
 from ..protocol.link import Link
 from ..protocol.state import inputs_of, state_of
 from .checks import check_rows
@@ -150,6 +150,9 @@ class Metered:
         size = frame.field(got.header, "meter", int, low=0, high=len(got.payload))
         self._meter.restore(bytes(got.payload[:size]))
         return index, bytes(got.payload[size:])
+
+    def retakes(self, task: str, index: int) -> int:
+        return self._keeper.retakes(task, index) if isinstance(self._keeper, Counting) else 0
 
     def commit(self, task: str, index: int, state: bytes) -> None:
         meter = self._meter.to_bytes()  # it grows with the messages and may become too large for a header
@@ -272,8 +275,7 @@ def run(
         raise ProtocolAbort(f"the {train.sum()} rows for training have only one label: give more rows")
     names = rows.names
 
-    tasks = ((BINNING, fitted), (BOOSTING, train))
-    _keep_rows(recorder, key, {task.name: rows.ids[order][chosen].tolist() for task, chosen in tasks})
+    link.rows = _keep_rows(recorder, key, *(rows.ids[order][chosen].tolist() for chosen in (fitted, train, test)))
 
     binning = WoEBinning(
         config.role,
@@ -423,17 +425,25 @@ def _heads(notary: Notary, link: Link) -> bytes:
     return notary.accept(bytes(data)).to_bytes()
 
 
-def _keep_rows(recorder: Recorder | None, key: SplitKey, tasks: dict[str, list[str]]) -> None:
+def _keep_rows(
+    recorder: Recorder | None, key: SplitKey, fitted: list[str], train: list[str], test: list[str]
+) -> dict[str, bytes]:
     """Keep the ids of the tasks' rows, in order: in the guest's audit book, if any, and as keyed hashes in both logs.
 
-    By them an auditor finds the label of a row, and that the guest did not exchange rows instead of labels.
+    By them an auditor finds the label of a row, and that the guest did not exchange rows instead of labels. The hashes
+    of all tasks are returned, for requests and answers.
     """
     secret = key.derived("rows of an audit")
+    audited = {BINNING.name: fitted, BOOSTING.name: train}
+    digests = {task: rows_digest(secret, ids) for task, ids in audited.items()}
     if recorder is not None:
-        recorder.rows({task: rows_digest(secret, ids) for task, ids in tasks.items()})
+        recorder.rows(digests)
     if (book := auditing()) is not None:
-        for task, ids in tasks.items():
+        for task, ids in audited.items():
             book.note(task, ROWS, facts={"ids": ids, "key": secret.hex()})
+    scored = rows_digest(secret, test)
+    more = {LOGISTIC.name: digests[BOOSTING.name], LOGISTIC_SCORES.name: scored, BOOSTING_SCORES.name: scored}
+    return digests | more
 
 
 def _digest(value: Any) -> bytes:

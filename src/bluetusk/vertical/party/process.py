@@ -198,7 +198,7 @@ class Party:
                     result = program(self.link, self.keeper)
                 except Rewind:
                     raise
-                except Exception as err:
+                except (Exception, SystemExit) as err:
                     self._tell(err)
                     raise
                 if self._session.leave(goodbye):
@@ -212,7 +212,7 @@ class Party:
                         party=self.link.peer,
                     )
 
-    def _tell(self, err: Exception) -> None:
+    def _tell(self, err: BaseException) -> None:
         """Tell the peer that this party aborts, and :func:`kind_of` the reason, nothing else."""
         if self._session.failure is not None:
             self._session.wait_until_told(1.0)

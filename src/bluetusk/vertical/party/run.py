@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import PolicyRefused
 from ...evidence import AuditBook, Guard, Log, Meter, Recorder, fingerprint, read_public_key
 from ...evidence import Identity as Signer
 from ...evidence.notary import Notary
@@ -100,21 +101,27 @@ def _run_held(
     identity = Identity.load(config.certificate, config.key, config.peer_certificate, passphrase=secret)
     splits = Splits(config.splits, identity.state_key(), pair=_pair(config, identity))
     recorder = notary = None
-    if config.evidence is not None:
-        recorder, notary = recorder_of(config, identity)
-    book = _book_of(config)
     way = {"listen": config.listen} if config.listen is not None else {"connect": config.connect}
-    with Party(
-        config.role,
-        job=config.job,
-        identity=identity,
-        state=config.state,
-        patience=config.patience,
-        spool_quota=config.spool_quota,
-        observer=recorder,
-        notary=notary,
-        **way,
-    ) as party:
+    with contextlib.ExitStack() as closing:
+        if config.evidence is not None:
+            recorder, notary = recorder_of(config, identity)
+            closing.callback(closed, recorder)
+        book = _book_of(config)
+        if book is not None:
+            closing.callback(book.close)
+        party = closing.enter_context(
+            Party(
+                config.role,
+                job=config.job,
+                identity=identity,
+                state=config.state,
+                patience=config.patience,
+                spool_quota=config.spool_quota,
+                observer=recorder,
+                notary=notary,
+                **way,
+            )
+        )
         if listening is not None and config.listen is not None:
             listening(party.address)
 
@@ -146,14 +153,7 @@ def _run_held(
                 confirm(link, keeper)
             return result
 
-        result = party.run(program)
-    if book is not None:
-        book.close()
-    if recorder is not None:
-        recorder.log.close()
-        if recorder.guard is not None:
-            recorder.guard.close()
-    return result
+        return party.run(program)
 
 
 def _pair(config: Config, identity: Identity) -> bytes:
@@ -185,34 +185,53 @@ def _proved(recorder: Recorder, notary: Notary) -> dict[str, Any]:
 
 
 def recorder_of(config: Config, identity: Identity) -> tuple[Recorder, Notary]:
+    """Open what [evidence] names; :func:`closed` closes it."""
     given = config.evidence
     assert given is not None  # the caller has checked
     passphrase = os.environ.get(PASSPHRASE) or None
     if passphrase is None:
         raise ValueError(f"{given.identity} is encrypted: set the environment variable {PASSPHRASE} to its passphrase")
     signer = Signer.load(given.identity, passphrase)
-    log = Log.open(given.log, signer) if Path(given.log).exists() else Log.create(given.log, signer, owner=config.role)
-    if not _begun(config.state) and any(record.task.startswith(f"{config.job}/") for record in log.records):
-        log.close()
-        raise ValueError(
-            f"the job {config.job!r} is in {given.log} already, but {config.state} has no steps of it to go on from: "
-            "choose a new job name (a use is counted once a job), or restore that directory"
+    uses = f"{given.log}.uses"
+    there = Path(given.log).exists()
+    if not there and Path(uses).exists():
+        raise PolicyRefused(
+            f"{uses} is there, but the log of evidence {given.log} is not: it was deleted or moved, and with it the "
+            "proof of these uses. Restore it; if it is lost, begin a new log under another name, with a policy that "
+            "grants only what may be shown once more",
+            clause="store",
         )
-    guard = None
-    if given.policy is not None:
-        guard = Guard(given.policy, f"{given.log}.uses", owner=signer.public_key)
     peer = "host" if config.role == "guest" else "guest"
-    recorder = Recorder(
-        log=log,
-        meter=Meter(),
-        job=config.job,
-        me=config.role,
-        peers={peer: fingerprint(identity.peer_certificate)},
-        guard=guard,
-        resumed=True,
-    )
-    key = read_public_key(given.peer_key)
-    return recorder, Notary(log, signer, job=config.job, me=config.role, peer=peer, key=key)
+    with contextlib.ExitStack() as opened:
+        log = Log.open(given.log, signer) if there else Log.create(given.log, signer, owner=config.role)
+        opened.callback(log.close)
+        if not _begun(config.state) and any(record.task.startswith(f"{config.job}/") for record in log.records):
+            raise ValueError(
+                f"the job {config.job!r} is in {given.log} already, but {config.state} has no steps of it to go on "
+                "from: choose a new job name (a use is counted once a job), or restore that directory"
+            )
+        guard = opened.enter_context(Guard(given.policy, uses, owner=signer.public_key))
+        recorder = Recorder(
+            log=log,
+            meter=Meter(),
+            job=config.job,
+            me=config.role,
+            peers={peer: fingerprint(identity.peer_certificate)},
+            guard=guard,
+            resumed=True,
+        )
+        notary = Notary(log, signer, job=config.job, me=config.role, peer=peer, key=read_public_key(given.peer_key))
+        opened.pop_all()  # the caller closes them
+    return recorder, notary
+
+
+def closed(recorder: Recorder) -> None:
+    """Close the log and the guard."""
+    try:
+        recorder.log.close()
+    finally:
+        if recorder.guard is not None:
+            recorder.guard.close()
 
 
 def _begun(state: str) -> bool:

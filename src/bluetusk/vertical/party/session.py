@@ -221,6 +221,13 @@ class Session:
             kept = self._manifest.read(_STATE.format(end))
             return end - begin, bytes(decode(kept, Kind.CHECKPOINT).payload)
 
+    def retakes(self, task: str, index: int) -> int:
+        """Return how often a step of a task was taken again, over all processes, with this time."""
+        with self._lock:
+            step = self._tasks.get(task, 0) + index
+            times = len(self._void.get(step, ()))
+            return times if self._witness is None else max(times, self._witness.retakes(step))
+
     def commit(self, task: str, index: int, state: bytes) -> None:
         """Keep the state after a step; it is on disk when this returns.
 

@@ -2,19 +2,20 @@
 
 A step is the unit of recovery: each party keeps its state after every step. When one of them was killed and restarts,
 both return to the last step that both have kept and take the next one again with fresh masks, so no mask is used twice
-and no step counts twice.
+and no step counts twice. A peer that pretends to have crashed may ask for something else in a step that is taken again:
+where that shows it more, each time counts against the policy as the first one did (:class:`Showing`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ...errors import BluetuskError, FrameError
 from .link import Link, Rewind
 from .refusal import tell
 
-__all__ = ["PARTS", "Job", "Keeper", "Progress", "drive", "part_of"]
+__all__ = ["PARTS", "Counting", "Job", "Keeper", "Progress", "Showing", "drive", "part_of"]
 
 Progress = Callable[[str, int, int], None]
 """Called with a task's name, the steps taken and the number of steps (which may shrink by early stopping)."""
@@ -58,6 +59,27 @@ class Job(Protocol):
         """Return to a state that :meth:`state` returned, in this process or in another one with the same inputs."""
 
 
+@runtime_checkable
+class Showing(Protocol):
+    """A job that may show a peer more when a step of it is taken again.
+
+    Other jobs show the same in each attempt, or nothing of rows.
+    """
+
+    purpose: str
+
+    def shows(self, index: int) -> tuple[int, int]:
+        """Return the most that a peer learns from this party in a step: sums over rows, bits about rows."""
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A keeper that knows how often a step was taken again, over all processes."""
+
+    def retakes(self, task: str, index: int) -> int:
+        """Return how often this step of a task was taken again, with this time."""
+
+
 class Keeper(Protocol):
     """Keeps the states of a party's jobs, and agrees with the peers on the step from which to resume."""
 
@@ -95,7 +117,7 @@ def drive(job: Job, links: Sequence[Link], *, keeper: Keeper | None = None, prog
         _drive(job, links, keeper, progress)
     except Rewind:
         raise
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
         if keeper is None or isinstance(error, BluetuskError):  # a keeper may free a full disk and resume
             tell(links, error)
         raise
@@ -107,6 +129,10 @@ def _drive(job: Job, links: Sequence[Link], keeper: Keeper | None, progress: Pro
     while index < job.steps:
         for link in links:
             link.scope(job.name, index)
+        if isinstance(job, Showing) and isinstance(keeper, Counting) and (times := keeper.retakes(job.name, index)):
+            sums, bits = job.shows(index)
+            for link in links if sums or bits else ():
+                link.retaken(job.purpose, times, sums=sums, bits=bits)
         try:
             job.step(links, index)
             for link in links:

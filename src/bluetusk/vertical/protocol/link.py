@@ -75,6 +75,11 @@ class Watcher(Protocol):
     def authorise(self, *, peer: str, purpose: str, columns: Sequence[str], rows: int, **details: Any) -> None:
         """See :class:`Observer`."""
 
+    def retaken(
+        self, *, peer: str, purpose: str, task: str, step: int, times: int, sums: int = 0, bits: int = 0
+    ) -> None:
+        """See :class:`Observer`."""
+
     def count(self, *, peer: str, task: str, what: str, number: int) -> None:
         """See :class:`Observer`."""
 
@@ -131,6 +136,26 @@ class Observer:
         Examples
         --------
         >>> Observer().authorise(peer="guest", purpose="binning", columns=["AGE"], rows=1000, min_rows=50)
+        """
+
+    def retaken(
+        self, *, peer: str, purpose: str, task: str, step: int, times: int, sums: int = 0, bits: int = 0
+    ) -> None:
+        """Raise :class:`~bluetusk.PolicyRefused` unless a step may be taken again; called before it is.
+
+        Parameters
+        ----------
+        peer, purpose, task : str
+            As before; `task` is its name within the job.
+        step, times : int
+            The step, and how often it was taken again before and is now.
+        sums, bits : int
+            The most that the peer learns in it: sums over rows, bits about rows.
+
+        Examples
+        --------
+        >>> use = {"peer": "guest", "purpose": "gradient_boosting", "task": "gradient_boosting"}
+        >>> Observer().retaken(**use, step=2, times=1, sums=120)
         """
 
     def count(self, *, peer: str, task: str, what: str, number: int) -> None:
@@ -205,6 +230,9 @@ class Link:
     session : bytes
         What both know of the run beside their names, at most 64 bytes; proofs of keys are bound to it. Empty by
         default; a program that runs many jobs over one kind of channel sets the same at both ends.
+    rows : dict of str to bytes
+        By task, the hash of its rows' ids in order under a key of both, where they are known: uses, requests and
+        answers name it, so none of them serves for other rows. Empty by default; the same at both ends.
 
     Raises
     ------
@@ -232,6 +260,7 @@ class Link:
         self._sent = self._received = 0
         self._ended = False
         self.session = b""
+        self.rows: dict[str, bytes] = {}
 
     def scope(self, task: str, step: int) -> None:
         """Begin a step of a task; both parties call this at the same point of their programs.
@@ -451,6 +480,8 @@ class Link:
         >>> here, there = local_links()
         >>> here.authorise("binning", ["AGE"], 1000, min_rows=50)
         """
+        if self._task in self.rows:
+            details["intersection"] = self.rows[self._task]
         if self._signer is not None:
             self._signer.require(self._task, purpose)
         try:
@@ -462,6 +493,28 @@ class Link:
             raise
         if self._signer is not None:
             self.send(_SIGNED, {}, [self._signer.state(self._task, purpose, columns, rows, details)])
+
+    def retaken(self, purpose: str, times: int, *, sums: int, bits: int) -> None:
+        """Ask this party's observer whether the step that begins may be taken again; if not, tell the peer and raise.
+
+        Parameters
+        ----------
+        purpose, times, sums, bits
+            As for :meth:`Observer.retaken`.
+
+        Examples
+        --------
+        >>> here, there = local_links()
+        >>> here.scope("gradient_boosting", 2)
+        >>> here.retaken("gradient_boosting", 1, sums=120, bits=0)
+        """
+        try:
+            self.observer.retaken(
+                peer=self.peer, purpose=purpose, task=self._task, step=self._step, times=times, sums=sums, bits=bits
+            )
+        except BluetuskError:
+            self.abort("the policy does not allow this")
+            raise
 
     def count(self, what: str, number: int) -> None:
         """Count values encrypted or revealed at this party's observer.

@@ -74,7 +74,7 @@ def telling(entry: Callable[P, R]) -> Callable[P, R]:
             return entry(*args, **kwargs)
         except Rewind:
             raise
-        except (Exception, KeyboardInterrupt) as error:
+        except (Exception, KeyboardInterrupt, SystemExit) as error:
             if kwargs.get("keeper") is None or isinstance(error, BluetuskError):
                 tell([way for way, passed in before if way.bytes_sent + way.bytes_received == passed], error)
             raise

@@ -1,0 +1,138 @@
+"""An operator who lets a peer begin anew, by losing the file that counts what the peer has had.
+
+The file of uses is deleted, replaced by an empty one, or restored from an older copy, between two processes: by
+somebody who wants the caps lifted, or by a backup that nobody thought of. The log of evidence still has every use. The
+attacker wins if the peer gets more in all than the policy allows.
+"""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+import bluetusk as bt
+from bluetusk.evidence import Grant, Guard, Identity, Log, Meter, Policy, Recorder
+
+OWNER, PEER = Identity.generate(), "5a" * 32
+LIMIT, LIVES = 6, 4
+GRANT = Grant("g", PEER, ("gradient_boosting",), ("*",), uses=1 << 20, until=1 << 39, max_sums=LIMIT * 18)
+POLICY = Policy("owner", 1, (GRANT,)).sign(OWNER)
+STATED = {"trees": 1, "depth": 2, "cuts": 3, "min_rows": 50, "min_events": 5, "min_others": 5}  # 18 sums
+
+
+def deleted(folder):
+    (folder / "uses").unlink()
+
+
+def emptied(folder):
+    (folder / "uses").write_bytes(b"")
+
+
+def restored(folder):
+    shutil.copy(folder / "copy", folder / "uses")
+
+
+LOSSES = (deleted, emptied, restored)
+
+
+def answers(folder, life, *, resumed):
+    """One process of the owner: answer until the policy refuses; return how often, and the clause."""
+    log = folder / "log"
+    with (
+        Guard(POLICY, folder / "uses", owner=OWNER.public_key) as guard,
+        Log.open(log, OWNER) if log.exists() else Log.create(log, OWNER, owner="host") as kept,
+    ):
+        count = 0
+        try:
+            recorder = Recorder(
+                log=kept,
+                meter=Meter(),
+                job=f"j{life}",
+                me="host",
+                peers={"guest": PEER},
+                guard=guard,
+                resumed=resumed,
+            )
+            while True:
+                recorder.authorise(
+                    **{"peer": "guest", "purpose": "gradient_boosting", "columns": ["A"], "rows": 900},
+                    task=f"task {count}" if resumed else None,
+                    **STATED,
+                )
+                count += 1
+                if count == 2 and not (folder / "copy").exists():
+                    shutil.copy(folder / "uses", folder / "copy")
+        except bt.PolicyRefused as refusal:
+            return count, refusal.clause
+
+
+def got(folder, lose, *, planted, resumed=True):
+    """Return how many answers the peer got in some lives of the owner, and the clauses that ended them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    clauses, count = [], 0
+    with pytest.MonkeyPatch.context() as patch:
+        if planted:
+            patch.setattr(Guard, "check_noted", lambda self, granted: None)
+        for life in range(LIVES):
+            more, clause = answers(folder, life, resumed=resumed)
+            count += more
+            clauses.append(clause)
+            lose(folder)
+    return count, clauses
+
+
+@pytest.mark.parametrize("resumed", [True, False], ids=["party", "program"])
+@pytest.mark.parametrize("lose", LOSSES)
+def test_a_file_of_uses_that_the_log_contradicts_is_refused(tmp_path, lose, resumed):
+    assert got(tmp_path, lose, planted=False, resumed=resumed) == (LIMIT, ["max_sums"] + ["store"] * (LIVES - 1))
+
+
+@pytest.mark.parametrize("lose", LOSSES)
+def test_a_count_that_nobody_compares_begins_anew(tmp_path, lose):
+    """The attack wins where the file of uses is believed alone."""
+    kept = 2 if lose is restored else 0
+    assert got(tmp_path, lose, planted=True) == (LIMIT + (LIVES - 1) * (LIMIT - kept), ["max_sums"] * LIVES)
+
+
+def test_the_refusal_says_what_happened(tmp_path):
+    answers(tmp_path, 0, resumed=True)
+    deleted(tmp_path)
+    log = Log.open(tmp_path / "log", OWNER)
+    with (
+        log,
+        Guard(POLICY, tmp_path / "uses", owner=OWNER.public_key) as guard,
+        pytest.raises(bt.PolicyRefused, match=rf"notes 0 uses of grant 'g'.* {LIMIT} were granted.*Restore it"),
+    ):
+        Recorder(log=log, meter=Meter(), job="j9", me="host", peers={"guest": PEER}, guard=guard)
+
+
+def test_two_recorders_of_a_job_are_no_loss(tmp_path):
+    """A use that both have logged is one use."""
+    with (
+        Guard(POLICY, tmp_path / "uses", owner=OWNER.public_key) as guard,
+        Log.create(tmp_path / "log", OWNER, owner="host") as log,
+    ):
+
+        def recorder():
+            return Recorder(
+                log=log, meter=Meter(), job="j", me="host", peers={"guest": PEER}, guard=guard, resumed=True
+            )
+
+        for each in [recorder(), recorder()]:
+            each.authorise(peer="guest", purpose="gradient_boosting", columns=["A"], rows=900, task="t", **STATED)
+        assert [record.what for record in log.records] == ["opened", "authorised", "authorised"]
+        recorder()
+
+
+def table(folder):
+    """Rows of the table of attacks: attack, who, accuracy, chance, bound, accuracy on the planted weakness.
+
+    Here the answers, in parts of those that the policy allows.
+    """
+    rows = []
+    for lose in LOSSES:
+        parts = [got(folder / f"{lose.__name__}-{planted}", lose, planted=planted)[0] / LIMIT for planted in (0, 1)]
+        name = f"answers in parts of max_sums, uses {lose.__name__} between {LIVES} processes; chance: allowed"
+        rows.append((name, "operator", parts[0], 1.0, 0.0, parts[1]))
+    return rows
