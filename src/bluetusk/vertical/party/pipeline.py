@@ -347,6 +347,11 @@ def run(
         if estimator is logistic:
             fit = functools.partial(fit, held_back=~fitted[train], binning=binning, ids=rows.ids[order][train].tolist())
         models[training.name] = stage(training, fit)
+        if estimator is logistic and config.role == "host":
+            # outside the state of the job: an old copy of that directory does not make it forget what it has scored
+            place = splits.beside(f"{logistic.model_.hex()[:8]}.scored")
+            if place is not None:
+                logistic.book_.keep(place, create=True)
         if not test.any():  # both parties see that
             continue
         # of the rows held back only: scores of training rows would be equations for the host's columns
