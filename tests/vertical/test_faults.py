@@ -311,14 +311,24 @@ def test_a_host_that_is_killed_when_points_open(case, undisturbed, tmp_path, sen
         (book,) = [path for path in (mine.folder / splits).glob("*.scored") if path.name not in earlier]
         noted = book.read_bytes()
         assert len(noted) > 1000
+        if sent:  # the file is lost meanwhile: a new one would know less
+            book.unlink()
         again = Process(mine, "host")
         try:
-            assert {"host": again.end(), "guest": guest.end()} == {role: (0, []) for role in ROLES}
+            ends = {"host": again.end(), "guest": guest.end()}
         finally:
             again.kill()
     finally:
         for process in (host, guest):
             process.kill()
+    if sent:
+        lines = errors(ends)
+        assert "book of scored rows" in lines["host"]
+        assert "is missing" in lines["host"]
+        assert "gave up" in lines["guest"]
+        book.write_bytes(noted)
+        ends = both(mine)
+    assert ends == {role: (0, []) for role in ROLES}
     same(outcome(mine), undisturbed[0])
     assert book.read_bytes() == noted  # nothing is scored that was not noted then
     home = mine.folder / "network"
