@@ -121,7 +121,7 @@ def train(
     host = bt.vertical.LogisticRegression("host", key_size=key_size, reveal=options.get("reveal", ()))
     done = both(
         lambda: guest.fit(x[:, :cut], y, link=links[0], binning=binnings[0]),
-        lambda: host.fit(x[:, cut:], link=links[1], binning=binnings[1]),
+        lambda: host.fit(x[:, cut:], link=links[1], binning=binnings[1], ids=range(len(x))),
     )
     return done | {"bytes": [link.bytes_sent for link in links]}
 

@@ -49,8 +49,9 @@ def network(ids: np.ndarray, columns: np.ndarray, link: Link) -> None:
     x, train = columns[order], np.arange(len(order)) < 0.7 * len(order)
 
     binning = WoEBinning("host", min_rows=30, key_size=BITS).fit(x[train], link=link)
-    logistic = LogisticRegression("host", key_size=BITS).fit(x[train], link=link, binning=binning)
-    logistic.predict_proba(x[~train], link=link, ids=ids[order[~train]].tolist())
+    known, new = ids[order[train]].tolist(), ids[order[~train]].tolist()  # the model scores each customer once
+    logistic = LogisticRegression("host", key_size=BITS).fit(x[train], link=link, binning=binning, ids=known)
+    logistic.predict_proba(x[~train], link=link, ids=new)
 
     trees = GradientBoosting("host", n_estimators=2, key_size=BITS).fit(x[train], link=link)
     trees.predict_proba(x[~train], link=link)

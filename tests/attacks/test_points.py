@@ -1,8 +1,7 @@
 """A guest who knows what each bin of the host is worth reads from scores in which bins a customer is.
 
 An honest guest looks for the bins that fit a score best; exact scores of few columns have one answer. A guest that
-does not follow the protocol sends another table, in which each column has its own digits of the score. And a row that
-is scored again and again shows more and more digits of its score, because points are rounded at random.
+does not follow the protocol sends another table, in which each column has its own digits of the score.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from bluetusk.vertical.logistic.columns import Bins, PlainColumns
 from bluetusk.vertical.logistic.half import Half, Points
 from bluetusk.vertical.logistic.score import scored, shared
 
-from ..vertical.conftest import Both
+from ..vertical.conftest import Both, new_ids
 
 COLUMNS, BINS, ROWS = 5, 4, 150
 NEVER = 1e-6  # how often a test of chance may fail
@@ -85,8 +84,9 @@ def asked(case, reveal=(), rows=slice(None), ids=None):
     links = local_links(seconds=60)
 
     def theirs():
+        codes = case.codes[rows]
         try:
-            return host.decision_function(case.codes[rows], link=links[1], ids=ids)
+            return host.decision_function(codes, link=links[1], ids=new_ids(len(codes)) if ids is None else ids)
         except bt.PolicyRefused:
             return None
 
@@ -220,66 +220,6 @@ def test_a_table_of_digits_shows_ten_bits_of_points(keypair, keypair2):
     assert max(right[4:]) < 1 / 8 + 5 * (7 / 64 / 60) ** 0.5
     whole = 60 * (WIDE - 4)
     assert abs(np.mean(right[4:]) - 1 / 8) < 5 * (7 / 64 / whole) ** 0.5
-
-
-# --- the same row again ---
-
-AGAIN = 96
-
-
-def repeated(case, ids):
-    """Ask for a row so many times, under other ids; return the mean of its scores, or None if it was refused."""
-    guest, host = case.models[()]
-    links, row = local_links(seconds=60), np.zeros(AGAIN, int)
-    known = host.book_
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            if ids is None:
-                patch.setattr(host, "book_", type(known)(host.model_))  # the planted weakness: nothing is kept
-            found = []
-            for part in np.array_split(row, 2):
-                these = None if ids is None else [ids] * len(part)
-                links = local_links(seconds=60)
-                ours, _ = Both()(
-                    lambda part=part, links=links: guest.decision_function(case.x[part], link=links[0]),
-                    lambda part=part, links=links, these=these: host.decision_function(
-                        case.codes[part], link=links[1], ids=these
-                    ),
-                )
-                found += ours.tolist()
-    except (ValueError, bt.BluetuskError):
-        return None
-    return np.mean(found)
-
-
-def test_rounding_averages_out_where_a_row_is_scored_again(case):
-    """The attack wins on the planted weakness, a host without a book: the mean is nearer than a point can be."""
-    own, _, _, added = candidates(case, ())
-    unit = case.models[()][0].points_per_unit_
-    at = (case.codes[0] * BINS ** np.arange(COLUMNS)[::-1]).sum()
-    away = abs(repeated(case, None) - own[0] - added[at]) * unit
-    assert away < 4 * 0.5 / AGAIN**0.5
-
-
-def test_a_host_with_a_book_scores_a_row_once(case):
-    assert repeated(case, "M1") is None
-    guest, host = case.models[()]
-    ids = [f"N{k}" for k in range(10)]
-    rows = slice(0, 10)
-    assert asked(case, rows=rows, ids=ids) is not None
-    links = local_links(seconds=60)
-    with pytest.raises(bt.PolicyRefused, match="10 of 10 ids"):
-        Both()(
-            lambda: _quiet(lambda: guest.decision_function(case.x[rows], link=links[0])),
-            lambda: host.decision_function(case.codes[rows], link=links[1], ids=ids),
-        )
-
-
-def _quiet(call):
-    try:
-        return call()
-    except bt.BluetuskError:
-        return None
 
 
 def table():

@@ -54,8 +54,8 @@ def binning(role, x, y, link):
 
 def regression(role, x, y, link):
     model = bt.vertical.LogisticRegression(role, epochs=1, batch_size=64, random_state=SEED, key_size=2048)
-    model.fit(x, y, link=link)
-    model.decision_function(x[:20], link=link)
+    model.fit(x, y, link=link, ids=range(len(x)))
+    model.decision_function(x[:20], link=link, ids=[f"N{k}" for k in range(20)])
 
 
 def boosting(role, x, y, link):

@@ -75,7 +75,8 @@ def received(y, keypair, keypair2, reveal=(), **options):
     def host(links):
         host_may.wait(30)
         binning = WoEBinning("host", **given).fit(x[:ROWS, 2:], link=links[0])
-        model = LogisticRegression("host", **more).fit(x[:ROWS, 2:], link=links[1], binning=binning)
+        model = LogisticRegression("host", **more)
+        model.fit(x[:ROWS, 2:], link=links[1], binning=binning, ids=range(KEPT, KEPT + ROWS))
         model.predict_points(x[ROWS:, 2:], link=links[2], ids=list(range(KEPT)))
 
     host_may = threading.Event()

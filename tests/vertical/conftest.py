@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 
 import pytest
+
+_customers = itertools.count()
+
+
+def new_ids(n):
+    """Ids of customers that no model has scored, so that a test may score the same rows again."""
+    return [f"new customer {k}" for k in itertools.islice(_customers, n)]
 
 
 class Both:

@@ -145,6 +145,11 @@ def check_wrong(kind: type[Estimator]) -> None:
             assert refused.type is error
 
 
+def named(kind: type[Estimator], rows: int) -> dict[str, range]:
+    """Ids of rows, for a host whose model scores some of them in fit()."""
+    return {"ids": range(rows)} if "ids" in inspect.signature(kind.fit).parameters else {}
+
+
 def check_fitted(kind: type[Estimator]) -> None:
     """Attributes that end in an underscore come with fit(), and stay out of a clone."""
     guest, host = (kind(role, key_size=2048) for role in ("guest", "host"))
@@ -156,7 +161,7 @@ def check_fitted(kind: type[Estimator]) -> None:
         warnings.simplefilter("ignore", bt.DataWarning)
         results = Both()(
             lambda: guest.fit(np.tile(X, (3, 1)), np.tile(Y, 3), link=here),
-            lambda: host.fit(np.tile(X, (3, 1)), link=there),
+            lambda: host.fit(np.tile(X, (3, 1)), link=there, **named(kind, 3 * len(X))),
         )
     assert results == [guest, host], "fit returns its estimator"
     for each in (guest, host):
@@ -344,7 +349,8 @@ def test_threads_are_those_of_every_batch(kind, monkeypatch):
 
     def run(role, threads, *rows, link):
         threading.current_thread().name = role
-        kind(role, key_size=2048, threads=threads).fit(*rows, link=link)
+        ids = named(kind, len(x)) if role == "host" else {}
+        kind(role, key_size=2048, threads=threads).fit(*rows, link=link, **ids)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", bt.DataWarning)
@@ -424,7 +430,7 @@ def test_a_subclass_may_have_a_constructor_with_other_arguments(base):
 
     def host():
         try:
-            Host().fit(x, link=there)
+            Host().fit(x, link=there, **named(base, len(x)))
         except BaseException as error:
             errors.append(error)
 

@@ -27,6 +27,7 @@ import pytest
 import bluetusk as bt
 from bluetusk import cli
 from bluetusk.evidence import Identity, Log, Policy, _uses, verify
+from bluetusk.vertical.logistic.book import marks_of
 from bluetusk.vertical.logistic.ring import centred, words
 
 pytest.importorskip("grpc", reason="parties talk over grpcio, which is not installed")
@@ -76,6 +77,16 @@ def write(*given):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
     whole(*given)
 _run._write = write
+"""
+KILLED_AT_POINTS = """
+import os, signal
+from bluetusk.vertical.logistic import score
+whole = score.shared
+def shared(*given, **more):
+    if {sent}:
+        whole(*given, **more)
+    os.kill(os.getpid(), signal.SIGKILL)
+score.shared = shared
 """
 
 
@@ -286,6 +297,51 @@ def test_killed_at_random_points(case, undisturbed, tmp_path, run):
             life.kill()
     same(outcome(mine), wanted)
     logs_hold(mine, covered=True)
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_host_that_is_killed_when_points_open(case, undisturbed, tmp_path, sent):
+    """Between the note of the scored rows and the points, and after they are on their way: the same job goes on."""
+    mine = copied(case, tmp_path, undisturbed[2])
+    host, guest = Process(mine, "host", tap=KILLED_AT_POINTS.format(sent=sent)), Process(mine, "guest")
+    try:
+        assert host.process.wait(240) == -signal.SIGKILL
+        splits = "network/splits"
+        earlier = {path.name for path in (undisturbed[2].folder / splits).iterdir()}
+        (book,) = [path for path in (mine.folder / splits).glob("*.scored") if path.name not in earlier]
+        noted = book.read_bytes()
+        assert len(noted) > 1000
+        if sent:  # the file is lost meanwhile: a new one would know less
+            book.unlink()
+        again = Process(mine, "host")
+        try:
+            ends = {"host": again.end(), "guest": guest.end()}
+        finally:
+            again.kill()
+    finally:
+        for process in (host, guest):
+            process.kill()
+    if sent:
+        lines = errors(ends)
+        assert "book of scored rows" in lines["host"]
+        assert "is missing" in lines["host"]
+        assert "gave up" in lines["guest"]
+        book.write_bytes(noted)
+        ends = both(mine)
+    assert ends == {role: (0, []) for role in ROLES}
+    same(outcome(mine), undisturbed[0])
+    assert book.read_bytes() == noted  # nothing is scored that was not noted then
+    home = mine.folder / "network"
+    binning = bt.vertical.WoEBinning.load(home / "output" / "binning.bt", mine.passphrases["host"])
+    path = home / "output" / "logistic_regression.bt"
+    half = bt.vertical.LogisticRegression.load(path, mine.passphrases["host"], binning=binning)
+    with open(mine.folder / "bank" / "output" / "scores.csv") as file:
+        tested = [row["id"] for row in csv.DictReader(file) if row["part"] == "test"]
+    with pytest.raises(bt.PolicyRefused, match=f"{len(tested)} of {len(tested)} ids"):
+        half.book_.refuse(marks_of(half.model_, tested))
+    book.unlink()
+    with pytest.raises(bt.FrameError, match="is missing"):
+        bt.vertical.LogisticRegression.load(path, mine.passphrases["host"], binning=binning)
 
 
 def errors(ends):

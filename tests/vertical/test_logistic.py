@@ -16,9 +16,12 @@ from bluetusk.paillier import PrivateKey, masked, slots
 from bluetusk.vertical import LogisticRegression, Observer, local_links
 from bluetusk.vertical.logistic import job as job_module
 from bluetusk.vertical.logistic import score as score_module
+from bluetusk.vertical.logistic.book import marks_of
 from bluetusk.vertical.logistic.job import LogisticJob
 from bluetusk.vertical.protocol.link import Rewind
 from bluetusk.wire.frame import Kind, decode
+
+from .conftest import new_ids
 
 pytestmark = pytest.mark.filterwarnings("ignore::bluetusk.DataWarning")  # of few rows; they have tests of their own
 
@@ -99,7 +102,7 @@ def pair(**options):
 
 def trained(xg, xh, y, links=None, **options):
     guest, host = pair(**options)
-    both(lambda link: guest.fit(xg, y, link=link), lambda link: host.fit(xh, link=link), links)
+    both(lambda link: guest.fit(xg, y, link=link), lambda link: host.fit(xh, link=link, ids=new_ids(len(xh))), links)
     return guest, host
 
 
@@ -278,7 +281,7 @@ def test_no_column_makes_it_diverge_or_turn(case):
     opened = {"key_size": 2048, "reveal": "coefficients"}
     guest = LogisticRegression("guest", epochs=6 if case in QUICK else None, random_state=SEED, **opened)
     host = LogisticRegression("host", **opened)
-    both(lambda link: guest.fit(xg[:n], y[:n], link=link), lambda link: host.fit(xh[:n], link=link))
+    both(lambda link: guest.fit(xg[:n], y[:n], link=link), lambda link: host.fit(xh[:n], link=link, ids=range(n)))
     z = xg[n:] @ guest.coef_ + xh[n:] @ host.coef_ + guest.intercept_ + host.intercept_
     scaled = StandardScaler().fit(np.hstack([xg, xh])[:n]).transform(np.hstack([xg, xh]))
     pooled = Pooled(max_iter=10_000).fit(scaled[:n], y[:n]).decision_function(scaled[n:])
@@ -311,7 +314,7 @@ def test_rows_held_back_may_be_chosen_and_must_be_the_same():
     guest, host = pair(epochs=1, batch_size=60, calibrate=True)
     both(
         lambda link: guest.fit(xg, y, link=link, held_back=mask),
-        lambda link: host.fit(xh, link=link, held_back=mask),
+        lambda link: host.fit(xh, link=link, held_back=mask, ids=range(60)),
     )
     used = [~mask] * 3
     alone, other = pair(epochs=1, batch_size=60)
@@ -349,8 +352,8 @@ def test_halves_save_load_and_predict_together(tmp_path):
     results = []
     for name in ("decision_function", "predict_proba", "predict"):
         calls = [
-            lambda link, half=half, x=x, name=name: getattr(half, name)(x, link=link)
-            for half, x in zip(halves, (xg, xh), strict=True)
+            lambda link, half=half, x=x, name=name, ids=ids: getattr(half, name)(x, link=link, ids=ids)
+            for half, x, ids in zip(halves, (xg, xh), (None, new_ids(len(xh))), strict=True)
         ]
         ours, theirs = both(*calls)
         assert theirs is None
@@ -364,7 +367,8 @@ def test_halves_save_load_and_predict_together(tmp_path):
     with pytest.raises(bt.FrameError):
         LogisticRegression.load(tmp_path / "guest")
     whole = (tmp_path / "host").read_bytes()
-    for damaged in (whole[:-8], whole[:-8] + bytes(9), whole[:40] + bytes(4) + whole[44:]):
+    at = whole.index(b"columns")
+    for damaged in (whole[:-8], whole[:-8] + bytes(9), whole[:at] + bytes(4) + whole[at + 4 :]):
         (tmp_path / "host").write_bytes(damaged)
         with pytest.raises(bt.FrameError):
             LogisticRegression.load(tmp_path / "host")
@@ -385,11 +389,11 @@ def test_predicting_other_rows_is_refused():
     with pytest.raises(bt.ProtocolAbort, match="align"):
         both(
             lambda link: guest.predict(xg[:5], link=link),
-            lambda link: host.predict(xh[:4], link=link),
+            lambda link: host.predict(xh[:4], link=link, ids=range(4)),
         )
     guest.model_ = bytes(32)
     with pytest.raises(bt.ProtocolAbort, match="different models"):
-        both(lambda link: guest.predict(xg, link=link), lambda link: host.predict(xh, link=link))
+        both(lambda link: guest.predict(xg, link=link), lambda link: host.predict(xh, link=link, ids=range(len(xh))))
     with pytest.raises(ValueError, match="3 columns, the model 2"):
         guest.predict(xh, link=None)
 
@@ -402,7 +406,7 @@ def test_kept_scores_are_of_their_rows_and_model(steps):
     def scores(ways):
         return both(
             lambda link: guest.decision_function(xg, link=link, keeper=ways[0]),
-            lambda link: host.decision_function(xh, link=link, keeper=ways[1]),
+            lambda link: host.decision_function(xh, link=link, keeper=ways[1], ids=range(len(xh))),
         )[0]
 
     first = scores(keepers)
@@ -412,7 +416,7 @@ def test_kept_scores_are_of_their_rows_and_model(steps):
         with pytest.raises(bt.FrameError, match="other rows"):
             guest.decision_function(other, link=local_links()[0], keeper=done[0])
     with pytest.raises(bt.FrameError, match="other rows"):
-        host.decision_function(xh + 1, link=local_links()[0], keeper=done[1])
+        host.decision_function(xh + 1, link=local_links()[0], keeper=done[1], ids=range(len(xh)))
     guest.model_ = bytes(32)
     with pytest.raises(bt.FrameError, match="other rows"):
         guest.decision_function(xg, link=local_links()[0], keeper=done[0])
@@ -471,7 +475,7 @@ def test_parameters_and_names():
     assert guest.set_params(batch_size=40).batch_size == 40
     both(
         lambda link: guest.fit(Frame(data()[0]), data()[2], link=link),
-        lambda link: host.fit(data()[1], link=link, columns=["a", "b", "c"]),
+        lambda link: host.fit(data()[1], link=link, ids=range(len(data()[1])), columns=["a", "b", "c"]),
     )
     assert (guest.columns_, host.columns_) == (["age", "limit"], ["a", "b", "c"])
     with pytest.raises(ValueError, match="distinct names"):
@@ -536,7 +540,7 @@ def test_owners_are_asked_before_anything_is_computed_and_values_counted():
     assert watch[0].counted == counted | {"bits_learned": 20 * 64 + 1, "values_revealed": 3}
     counted = {"rows": 80 + 20, "values_encrypted": 120 + 4 * 3}
     assert watch[1].counted == counted | {"values_revealed": 20 + 3, "bits_learned": 1}
-    both(lambda link: guest.predict(xg, link=link), lambda link: host.predict(xh, link=link), links)
+    both(lambda link: guest.predict(xg, link=link), lambda link: host.predict(xh, link=link, ids=range(len(xh))), links)
     assert watch[1].asked[-1][1] == "predict"
     assert watch[1].counted["values_revealed"] == 20 + 3 + 80
 
@@ -590,7 +594,7 @@ def test_a_kill_after_every_step_changes_nothing():
         try:
             both(
                 lambda link, m=guest: m.fit(xg, y, link=link, keeper=shelf.keeper(0)),
-                lambda link, m=host: m.fit(xh, link=link, keeper=shelf.keeper(1)),
+                lambda link, m=host: m.fit(xh, link=link, keeper=shelf.keeper(1), ids=range(len(xh))),
             )
             break
         except Killed:
@@ -638,7 +642,7 @@ def test_a_broken_step_is_taken_again_with_fresh_masks(monkeypatch):
     guest, host = pair()
     both(
         lambda link: guest.fit(xg, y, link=link, keeper=keeper(0)),
-        lambda link: host.fit(xh, link=link, keeper=keeper(1)),
+        lambda link: host.fit(xh, link=link, keeper=keeper(1), ids=range(len(xh))),
         links,
     )
     assert broken == [True, True]
@@ -652,7 +656,7 @@ def test_states_are_canonical_and_checked(steps):
     guest, host = pair(calibrate=True, tol=2.0**-16, batch_size=30)
     both(
         lambda link: guest.fit(xg, y, link=link, keeper=keepers[0]),
-        lambda link: host.fit(xh, link=link, keeper=keepers[1]),
+        lambda link: host.fit(xh, link=link, keeper=keepers[1], ids=range(len(xh))),
     )
     assert sorted(keepers[1].states) == [1, 2, 3, 4, 5, 6, 7, 8, 9]
     for state in (keepers[1].states[k][32:] for k in (1, 3, 9)):
@@ -828,8 +832,16 @@ def test_other_rows_held_back_at_one_party_are_refused():
         with pytest.raises(bt.ProtocolAbort, match=r"hold back other rows|holds back|gave up"):
             both(
                 lambda link, mine=mine: guest.fit(xg, y, link=link, **mine),
-                lambda link, theirs=theirs: host.fit(xh, link=link, **theirs),
+                lambda link, theirs=theirs: host.fit(xh, link=link, ids=range(60), **theirs),
             )
+
+
+def scored_before(host, id):
+    try:
+        host.book_.refuse(marks_of(host.model_, [id]))
+    except bt.PolicyRefused:
+        return True
+    return False
 
 
 def test_rows_that_were_held_back_and_ids_in_another_spelling_are_not_scored_again():
@@ -837,9 +849,9 @@ def test_rows_that_were_held_back_and_ids_in_another_spelling_are_not_scored_aga
     guest, host = pair(calibrate=True, reveal=())
     ids = list(range(60))
     both(lambda link: guest.fit(xg, y, link=link), lambda link: host.fit(xh, link=link, ids=ids))
-    marks = host.book_.to_bytes()
-    held = [k for k in ids if host.book_.marks([k])[0] in {marks[i : i + 16] for i in range(0, len(marks), 16)}]
+    held = [k for k in ids if scored_before(host, k)]
     free = [k for k in ids if k not in held]
+    assert len(held) == 15
     for again in (held[:3], [str(k) for k in held[:3]], np.array(held[:3])):
         with pytest.raises(bt.BluetuskError, match=r"scored by this model|gave up"):
             both(

@@ -129,7 +129,7 @@ def fitted(both, xg, xh, y, **options):
 
     both(
         lambda: party(lambda link: guest.fit(xg, y, link=link), links[0]),
-        lambda: party(lambda link: host.fit(xh, link=link), links[1]),
+        lambda: party(lambda link: host.fit(xh, link=link, ids=range(len(xh))), links[1]),
     )
     return guest, host
 

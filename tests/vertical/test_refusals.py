@@ -26,7 +26,7 @@ from bluetusk.vertical import (
 )
 from bluetusk.vertical.protocol.link import Link, Observer, local_links
 
-from .conftest import Both
+from .conftest import Both, new_ids
 
 WHO = ("guest", "host")
 X = np.arange(240.0).reshape(120, 2) % 17
@@ -84,7 +84,8 @@ def fitting(kind: str, role: str) -> Half:
 def scoring(kind: str, method: str, at: int) -> Half:
     def score(link: Link, x: Any = X, **changed: Any) -> Any:
         model = copy.copy(FITTED[kind][at]).set_params(**changed)
-        return getattr(model, method)(x, link=link)
+        ids = {"ids": new_ids(len(x))} if (kind, at) == ("LogisticRegression", 1) else {}
+        return getattr(model, method)(x, link=link, **ids)
 
     return score
 

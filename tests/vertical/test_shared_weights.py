@@ -13,9 +13,11 @@ from bluetusk.vertical import LogisticRegression, local_links
 from bluetusk.vertical.findings import useless
 from bluetusk.vertical.logistic import job as job_module
 from bluetusk.vertical.logistic import ring
+from bluetusk.vertical.logistic.book import marks_of
 from bluetusk.vertical.logistic.curvature import curvature, standardised
 from bluetusk.wire.frame import Kind, decode
 
+from .conftest import new_ids
 from .plain_logistic import decorrelated, drawn
 from .test_logistic import SEED, Watching, _cheap_keys, both  # noqa: F401  (the fixture is used by its name)
 
@@ -68,7 +70,9 @@ class Case:
         ours, theirs = self.halves
         both(
             lambda link: guest.fit(self.xg, self.y, link=link, binning=ours, **more),
-            lambda link: host.fit(self.codes, link=link, binning=theirs, columns=theirs.columns_, **more),
+            lambda link: host.fit(
+                self.codes, link=link, ids=range(len(self.codes)), binning=theirs, columns=theirs.columns_, **more
+            ),
             links,
         )
         return guest, host
@@ -208,7 +212,8 @@ def test_points_are_rounded_scores_modulo_1024(monkeypatch):
     xg = np.vstack([case.xg, 90 * rng.normal(size=(40, 2))])  # far outside of the training's: points beyond 0 to 1023
     codes = np.vstack([case.codes, rng.integers(-1, 2, (40, 3))])
     points, none = both(
-        lambda link: guest.predict_points(xg, link=link), lambda link: host.predict_points(codes, link=link)
+        lambda link: guest.predict_points(xg, link=link),
+        lambda link: host.predict_points(codes, link=link, ids=new_ids(len(codes))),
     )
     assert none is None
     z = exact(guest, host, xg, codes)
@@ -221,7 +226,7 @@ def test_points_are_rounded_scores_modulo_1024(monkeypatch):
     assert points.max() <= 1023
     scores, _ = both(
         lambda link: guest.decision_function(case.xg, link=link),
-        lambda link: host.decision_function(case.codes, link=link),
+        lambda link: host.decision_function(case.codes, link=link, ids=new_ids(len(case.codes))),
     )
     assert np.abs(scores - z[:48]).max() < 1.01 / guest.points_per_unit_
 
@@ -264,7 +269,7 @@ def test_exact_scores_have_20_binary_digits():
     guest, host = case.fit(*models(batch_size=24, epochs=1, reveal=("scores", "coefficients")))
     scores, _ = both(
         lambda link: guest.decision_function(case.xg, link=link),
-        lambda link: host.decision_function(case.codes, link=link),
+        lambda link: host.decision_function(case.codes, link=link, ids=new_ids(len(case.codes))),
     )
     assert np.abs(scores - exact(guest, host, case.xg, case.codes)).max() <= 2**-19
     woe = np.column_stack([v[c] for v, c in zip(case.values, case.codes.T, strict=True)])
@@ -389,7 +394,7 @@ def test_exact_scores_must_be_agreed_at_each_prediction():
     guest.set_params(reveal=("scores",))
     told = refused(
         lambda link: guest.decision_function(case.xg, link=link),
-        lambda link: host.decision_function(case.codes, link=link),
+        lambda link: host.decision_function(case.codes, link=link, ids=new_ids(len(case.codes))),
     )
     assert "do not agree whether exact scores are opened" in told[1]
     with pytest.raises(ValueError, match="reveal names 'labels'"):
@@ -433,7 +438,7 @@ def test_a_row_is_scored_once_by_a_model_also_after_it_was_saved(tmp_path):
 def test_nothing_of_refused_rows_is_sent():
     case = Case(n=24)
     guest, host = case.fit(*models(batch_size=24, epochs=1))
-    host.book_.add(host.book_.marks(range(24)))
+    host.book_.take(marks_of(host.model_, range(24)), b"")
     watch = Watching()
     links = local_links(observers=(None, watch), seconds=60.0)
     with pytest.raises(bt.BluetuskError):
@@ -502,7 +507,7 @@ def test_halves_of_bins_are_saved_and_score_as_before(tmp_path):
         assert loaded.calibration_ == whole.calibration_
     found = both(
         lambda link: halves[0].predict_proba(case.xg, link=link),
-        lambda link: halves[1].predict_proba(case.codes, link=link),
+        lambda link: halves[1].predict_proba(case.codes, link=link, ids=new_ids(len(case.codes))),
     )[0]
     z = exact(guest, host, case.xg, case.codes)
     assert np.abs(found[:, 1] - guest.calibration_.probability(z)).max() < 0.05

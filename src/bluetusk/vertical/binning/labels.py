@@ -16,13 +16,13 @@ from ..._closing import Closing
 from ..._locks import Locked, refuse_reentry
 from ..._numeric import Ints, as_array
 from ..._parallel import num_threads
-from ...errors import BluetuskError, FrameError, ProtocolAbort
+from ...errors import BluetuskError, FrameError
 from ...paillier.array import CipherArray
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...paillier.keys import PrivateKey, PublicKey
-from ...storage.append import AppendFile, without_fill
 from ...wire import frame
 from ..align.ids import as_ids
+from ..protocol.notes import SealedNotes
 from ..protocol.state import pack_state, unpack_state
 from ..saving import load_frame, save_frame
 from ..tables.columns import as_labels
@@ -364,11 +364,10 @@ class LabelBook(Locked, Closing):
         self._key, self.second_labels = key, second_labels
         self._known: dict[bytes, tuple[bytes, bytes]] = {}  # by the id's tag: the ciphertext's hash, the key's
         self._check = self._tag("\0book")
-        self._end, self._last = 0, bytes(32)
-        self._file = None if path is None else AppendFile(path, create=True, owner="label book")
+        self._file = None if path is None else SealedNotes(path, key, "label book")
         try:
-            if self._file is not None:
-                self._load(self._file.read())
+            for note in [] if self._file is None else self._file.notes:
+                self._read(note)
         except BaseException:
             self.close()
             raise
@@ -420,48 +419,20 @@ class LabelBook(Locked, Closing):
             self._known |= changed
         return 0
 
-    def _write(self, file: AppendFile, marks: Mapping[bytes, tuple[bytes, bytes]], key: bytes) -> None:
+    def _write(self, file: SealedNotes, marks: Mapping[bytes, tuple[bytes, bytes]], key: bytes) -> None:
         columns = {"rows": b"".join(marks), "labels": b"".join(mark for mark, _ in marks.values())}
         arrays = {name: np.frombuffer(data, np.uint8).reshape(-1, _MARK) for name, data in columns.items()}
-        data = pack_state(_BOOK, {"book": self._check, "key": key}, arrays)
-        try:
-            last = self._sealed(data)
-            self._end, self._last = file.append(data + last, self._end), last
-        except OSError as error:
-            raise ProtocolAbort(
-                f"the labels cannot be noted in {file.path!r} ({error.strerror or error}), so nothing is answered: "
-                "make room, then retry"
-            ) from None
-
-    def _sealed(self, note: bytes) -> bytes:
-        """Return the seal of the next note: only who has the key can write one, or leave one out between two."""
-        return hmac.digest(self._key, b"note" + self._last + note, "sha256")
+        file.append(pack_state(_BOOK, {"book": self._check, "key": key}, arrays))
 
     def _tag(self, text: str) -> bytes:
         return hmac.digest(self._key, text.encode(), "sha256")[:_MARK]
 
-    def _load(self, data: bytes) -> None:
-        """Read all complete notes; half a note at the end is that of a fit whose answer never left."""
-        kept = without_fill(data, 0)
-        written = data if kept is None else kept
-        while len(written) - self._end >= frame.FIXED.size:
-            *_, header, payload = frame.FIXED.unpack_from(written, self._end)
-            end = self._end + frame.FIXED.size + header + payload
-            if end + 32 > len(written) and written.find(frame.MAGIC, self._end + 1) < 0:
-                break
-            note = written[self._end : end]
-            last = self._sealed(note)
-            if not hmac.compare_digest(last, written[end : end + 32]):
-                raise FrameError(
-                    "the book of labels was altered, or made with another key: give that key, restore the file, or "
-                    "start a new one at both parties"
-                )
-            fields, columns = unpack_state(note, _BOOK)
-            if fields.get("book") != self._check:
-                raise FrameError("the book of labels was made with another key: give that one")
-            for tag, mark in zip(columns["rows"], columns["labels"], strict=True):
-                self._known[bytes(tag)] = bytes(mark), bytes(fields["key"])
-            self._end, self._last = end + 32, last
+    def _read(self, note: bytes) -> None:
+        fields, columns = unpack_state(note, _BOOK)
+        if fields.get("book") != self._check:
+            raise FrameError("the book of labels was made with another key: give that one")
+        for tag, mark in zip(columns["rows"], columns["labels"], strict=True):
+            self._known[bytes(tag)] = bytes(mark), bytes(fields["key"])
 
 
 class KnownRows:

@@ -25,6 +25,7 @@ from ..protocol.refusal import telling
 from ..saving import load_frame, save_frame
 from ..tables.columns import as_labels
 from ..tables.matrix import matching_table, real_table
+from .book import MARK, Book, marks_of
 from .calibration import Calibration, calibrated
 from .half import POINTS, Half, Points
 from .job import (
@@ -40,7 +41,7 @@ from .job import (
     plan_steps,
 )
 from .job import held_back as held_back_of
-from .score import Book, ScoreJob, probabilities
+from .score import ScoreJob, probabilities
 
 __all__ = ["LogisticRegression"]
 
@@ -60,6 +61,7 @@ _FIELDS = (
     "sigmoid",
 )
 _PARTS = 5
+_LONGEST = 1 << 15  # bytes of a path
 _ENDS = 16  # points
 
 
@@ -173,7 +175,7 @@ class LogisticRegression(Estimator):
     >>> links = local_links()
     >>> guest = LogisticRegression("guest", key_size=2048)
     >>> host = LogisticRegression("host", key_size=2048)
-    >>> other = threading.Thread(target=host.fit, args=(X[:, 1:],), kwargs={"link": links[1]})
+    >>> other = threading.Thread(target=host.fit, args=(X[:, 1:],), kwargs={"link": links[1], "ids": range(64)})
     >>> other.start()
     >>> guest = guest.fit(X[:, :1], y, link=links[0])
     >>> other.join()
@@ -265,7 +267,8 @@ class LogisticRegression(Estimator):
             at both parties and be drawn before anything is fitted to them (a bin that was fitted to them would flatter
             the model).
         ids : sequence, optional
-            The rows' ids, at the host: so that it refuses later to score a row that was held back once more.
+            The rows' ids: the host gives them if the guest holds back rows, whose points open at the end, so that it
+            can refuse to score them again.
         keeper : Keeper, optional
             Keeps the state after each batch; see :class:`~bluetusk.vertical.protocol.job.Keeper`.
         progress : callable, optional
@@ -323,12 +326,20 @@ class LogisticRegression(Estimator):
             if y is not None:
                 raise ValueError("y must be None at the host: only the guest has labels")
             job = LogisticJob(
-                "host", table, names, key_size, seed=self._seed(), held_back=chosen, bins=bins, reveal=reveal
+                "host",
+                table,
+                names,
+                key_size,
+                seed=self._seed(),
+                held_back=chosen,
+                bins=bins,
+                reveal=reveal,
+                named=named is not None,
             )
             self._drive(job, peers_of("host", link), keeper, progress)
             self._take(job, names)
-            if named is not None:
-                self.book_.take(self.book_.marks([named[k] for k in job.held.tolist()]))
+            if named is not None and job.shown is not None:
+                self.book_.take(marks_of(job.model, [named[k] for k in job.held.tolist()]), job.shown.tobytes())
             return self
         if y is None:
             raise ValueError("the guest needs labels: give y")
@@ -376,7 +387,8 @@ class LogisticRegression(Estimator):
     def _take(self, job: LogisticJob, names: list[str]) -> None:
         assert job.config is not None
         self.columns_ = names
-        self.half_, self.book_, self.counted_ = job.half, Book(job.model), job.counted
+        self.half_, self.counted_ = job.half, job.counted
+        self.book_ = Book(self.half_, job.model)
         self.scale_ = job.points
         if job.points is not None:
             self.points_per_unit_ = job.points.unit
@@ -466,8 +478,8 @@ class LogisticRegression(Estimator):
         link : Link
             To the other party.
         ids : sequence, optional
-            The rows' ids. A host that gives them refuses a row that this model has scored before, here or before it was
-            saved; without them nothing keeps the guest from asking again.
+            The rows' ids, which a host must give: it refuses a row that this model has scored before, in this process
+            or in another one. A guest may leave them out.
         keeper, progress : optional
             As for :meth:`fit`.
 
@@ -481,9 +493,10 @@ class LogisticRegression(Estimator):
         ------
         ValueError
             If the model is not fitted, a column of the fit is missing, an array has another number of columns, or `ids`
-            has another number of ids or one twice.
+            has another number of ids or one twice, or is missing at the host.
         ProtocolAbort, FrameError, PolicyRefused
-            As for :meth:`fit`; PolicyRefused also for ids that were scored before.
+            As for :meth:`fit`; PolicyRefused also for rows that were scored before, FrameError if the host's book of
+            them is missing or was altered.
 
         Examples
         --------
@@ -502,7 +515,9 @@ class LogisticRegression(Estimator):
             table = self.binning_.codes(X, self.columns_)
         else:
             table = matching_table(X, self.columns_)
-        marks = [] if ids is None else self.book_.marks(list(ids))
+        if ids is None and role == "host":
+            raise ValueError("ids is missing: give the rows' ids, so that this host scores each row once")
+        marks = [] if ids is None else marks_of(self.model_, ids)
         if ids is not None and len(marks) != len(table):
             raise ValueError(f"ids has {len(marks)} ids for {len(table)} rows: give one for each")
         book = self.book_ if role == "host" else None
@@ -519,6 +534,8 @@ class LogisticRegression(Estimator):
             marks=marks,
         )
         self._drive(job, peers_of(role, link), keeper, progress)
+        if book is not None and job.share is not None:
+            book.take(marks, job.share.tobytes())  # of steps that were kept earlier too, if the file was lost meanwhile
         return job.scores
 
     @telling
@@ -671,10 +688,14 @@ class LogisticRegression(Estimator):
     def save(self, path: str | os.PathLike[str], passphrase: str | bytes | None = None, *, sealed: bool = True) -> None:
         """Write this half of the model to a file of mode 0600, whole or not at all.
 
+        A host's first save makes another file beside it, ``<path>.<8 hexadecimal digits of the model>.scored``: the
+        book of the rows that the model has scored. Every scoring with this half, or with a copy of it, reads the book
+        and writes to it, before points leave.
+
         Parameters
         ----------
         path : path-like
-            The file; an existing one is replaced.
+            The file; an existing one is replaced. The book never is.
         passphrase : str or bytes, optional
             Encrypts the file (scrypt, AES-256-GCM).
         sealed : bool
@@ -698,6 +719,8 @@ class LogisticRegression(Estimator):
         self._fitted()
         if passphrase is None and sealed:
             raise ValueError("passphrase is missing: give one, or sealed=False to write the half without")
+        if not self.half_.guest and not self.book_.path:
+            self.book_.keep(_beside(path, self.model_), create=True)
         found, head = self.calibration_, {}
         fields, parts = self.half_.to_parts()
         parts.append(self.book_.to_bytes())
@@ -712,6 +735,7 @@ class LogisticRegression(Estimator):
             "exact": "scores" in self._reveal(),
             "calibration": [] if found is None else [found.intercept.hex(), found.slope.hex()],
             "binning": getattr(self.binning_, "label_digest_", b""),
+            "book": os.fsencode(self.book_.path),
             "points": [] if self.scale_ is None else [float(self.scale_.factor).hex(), self.scale_.offset.hex()],
             "half": fields,
             "parts": [len(part) for part in parts],
@@ -725,6 +749,7 @@ class LogisticRegression(Estimator):
         passphrase: str | bytes | None = None,
         *,
         binning: WoEBinning | None = None,
+        book: str | os.PathLike[str] | None = None,
     ) -> LogisticRegression:
         """Read a half that :meth:`save` wrote.
 
@@ -736,6 +761,9 @@ class LogisticRegression(Estimator):
             The passphrase that it was saved with.
         binning : WoEBinning, optional
             The binning that it was trained with; the host needs it.
+        book : path-like, optional
+            A host's book of the rows that the model has scored, if it is no longer where it was when the half was
+            saved, nor beside the half.
 
         Returns
         -------
@@ -746,7 +774,8 @@ class LogisticRegression(Estimator):
         ------
         FrameError
             If the file is not a half of a logistic regression, is damaged, does not open with the passphrase, or holds
-            open coefficients, as those before 0.3 do.
+            open coefficients, as those before 0.3 do; or if a host's book of scored rows is missing, was altered, or is
+            older than the half.
         ValueError
             If the binning is missing or has other bins.
         OSError
@@ -766,7 +795,7 @@ class LogisticRegression(Estimator):
                 "the file is a half with open coefficients, of a version in which each party saw its own: train again, "
                 "or predict with the version that made it"
             )
-        check_fields(head, _FIELDS)
+        check_fields(head, _FIELDS, ("book",))
         model = cls(field(head, "role", str, choices=("guest", "host")))
         model.columns_ = field(head, "columns", list, low=1, high=MOST_COLUMNS, items=str)
         model.sigmoid = model.sigmoid_ = field(head, "sigmoid", str, choices=SIGMOIDS)
@@ -783,7 +812,6 @@ class LogisticRegression(Estimator):
         ends = np.cumsum([0, *lengths]).tolist()
         *parts, known = (bytes(got.payload[a:b]) for a, b in itertools.pairwise(ends))
         model.half_ = Half.from_parts(model.role, field(head, "half", dict), parts)
-        model.book_ = Book(model.model_, known)
         named = field(head, "binning", bytes, high=32)
         model.scale_ = _points(field(head, "points", list, high=2, items=str))
         if (model.scale_ is None) == (model.role == "guest"):
@@ -795,7 +823,33 @@ class LogisticRegression(Estimator):
             sizes = None if binning is None else tuple(each.n_bins for each in binning.bins_)
             if binning is None or (sizes, getattr(binning, "label_digest_", b"")) != (model.half_.bins.sizes, named):
                 raise ValueError("binning must be the one that the model was trained with: load it first, and give it")
+        model._keep_book(path, book, field(head, "book", bytes, high=_LONGEST) if "book" in head else None, known)
         return model
+
+    def _keep_book(
+        self,
+        path: str | os.PathLike[str],
+        given: str | os.PathLike[str] | None,
+        before: bytes | None,
+        known: bytes,
+    ) -> None:
+        """Take up the book of a host's half: where it was when the half was saved, or beside the half."""
+        self.book_ = Book(self.half_, self.model_, known if before is not None else b"")
+        if self.half_.guest:
+            return
+        beside = _beside(path, self.model_)
+        if before is None:  # of a version that kept the rows in the half alone
+            self.book_.take([known[i : i + MARK] for i in range(0, len(known), MARK)], b"")
+            self.book_.keep(beside if given is None else given, create=given is None)
+            return
+        places = [os.fsdecode(before), os.path.join(os.path.dirname(beside), os.path.basename(os.fsdecode(before)))]
+        found = [place for place in places if os.path.exists(place)] if given is None else [os.fspath(given)]
+        self.book_.keep(found[0] if found else places[0], create=False)
+
+
+def _beside(path: str | os.PathLike[str], model: bytes) -> str:
+    """Return the name of the book of scored rows beside a half."""
+    return f"{os.path.abspath(os.fspath(path))}.{model.hex()[:8]}.scored"
 
 
 def _points(given: list[str]) -> Points | None:

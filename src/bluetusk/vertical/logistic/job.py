@@ -243,6 +243,8 @@ class LogisticJob:
         If the host's columns are binned; the host's `table` then holds codes.
     reveal : tuple of str
         At the host: what it agrees to open.
+    named : bool
+        At the host: whether it has the ids of its rows, by which it will know those whose points were opened.
 
     Attributes
     ----------
@@ -269,8 +271,9 @@ class LogisticJob:
         held_back: NDArray[np.int64] | None = None,
         bins: HostBins | None = None,
         reveal: tuple[str, ...] = (),
+        named: bool = False,
     ) -> None:
-        self.role, self.leader = role, role == "guest"
+        self.role, self.leader, self.named = role, role == "guest", named
         self.bins, self.reveal = bins, reveal if config is None else config.reveal
         self.curvature, self.values = 1.0, b""  # of the host's binned columns; their encrypted values
         self.table, self.names, self.key_size = table, list(names), key_size
@@ -461,6 +464,12 @@ class LogisticJob:
         if config.reveal != self.reveal:
             raise ProtocolAbort(
                 f"the guest sets reveal={config.reveal!r}, this host {self.reveal!r}: agree on one", party=link.peer
+            )
+        if config.held_back and not self.leader and not self.named:
+            raise ProtocolAbort(
+                f"this host gives no ids, and the guest holds back {config.held_back} rows, whose points open at the "
+                "end: give fit(..., ids=...), so that they are not scored again, or have the guest set calibrate=False",
+                party=link.me,
             )
         opened = {"reveal": config.reveal} if config.reveal else {}
         said = repr(sorted(config.to_fields().items())).encode()

@@ -4,7 +4,8 @@ Both parties hold shares of all weights. The scores are products of rows and wei
 (:mod:`.columns`), times a factor that only the guest knows, and stay shared. Each party rounds its share to whole
 points; the host's, modulo 2^10, goes to the guest. It is uniform to whoever does not know the other's share of the
 product, so 10 bits of a row are all that the guest gets, whatever it had encrypted. Rounding on shares is off by one
-point at random: a row that were scored again and again would show more, so a host keeps which ids a model has scored.
+point at random: a row that were scored again and again would show more, so a host keeps which rows a model has scored
+(:mod:`.book`).
 
 An exact score, where both policies grant it, opens with 20 binary digits.
 """
@@ -12,8 +13,6 @@ An exact score, where both policies grant it, opens with 20 binary digits.
 from __future__ import annotations
 
 import hashlib
-import hmac
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,20 +20,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._numeric import Floats, Ints
-from ...errors import FrameError, PolicyRefused, ProtocolAbort
+from ...errors import FrameError, ProtocolAbort
 from ...paillier import PrivateKey, PublicKey
 from ...paillier.ephemeral import ephemeral_key
 from ...tasks import LOGISTIC_SCORES
 from ...wire.frame import Kind, encode, field
-from ..align.ids import as_ids
 from ..protocol.keys import KEY_PARTS, key_parts, peer_key
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.sizes import KEY_BYTES, cipher_bytes
 from ..protocol.state import inputs_of, state_of
 from . import ring
+from .book import Book
 from .half import COEF_BITS, EXACT_BITS, POINTS, ROW_BITS, Half, Points, point_share
 
-__all__ = ["Book", "ScoreJob", "learned_bits", "opened", "probabilities", "scored", "shared"]
+__all__ = ["ScoreJob", "learned_bits", "opened", "probabilities", "scored", "shared"]
 
 _TURN = 4.05
 """The turning point of the cubic, 0.197 = 0.012 z^2: beyond it the cubic keeps its value."""
@@ -121,60 +120,6 @@ def opened(values: Ints, points: Points, *, exact: bool) -> Floats:
     return values / float(1 << EXACT_BITS) if exact else points.scores(values)
 
 
-class Book:
-    """Which ids a model has scored at the host: 16 bytes each, a keyed hash under the model's name.
-
-    Parameters
-    ----------
-    model : bytes
-    known : bytes
-        The hashes so far.
-
-    Examples
-    --------
-    >>> book = Book(bytes(32))
-    >>> book.add(book.marks(["M1", "M2"]))
-    >>> book.refuse(book.marks(["M3"]))
-    >>> book.refuse(book.marks(["M2"]))
-    Traceback (most recent call last):
-        ...
-    bluetusk.errors.PolicyRefused: ...
-    """
-
-    def __init__(self, model: bytes, known: bytes = b"") -> None:
-        self._model, self._lock = model, threading.Lock()
-        self._known = {known[i : i + 16] for i in range(0, len(known), 16)}
-
-    def marks(self, ids: Sequence[Any]) -> list[bytes]:
-        """Return the hashes of ids, which are read as by :func:`intersect`: 7 and "7" are one id."""
-        return [hmac.digest(self._model, text.encode(), "sha256")[:16] for text in as_ids(ids)]
-
-    def take(self, marks: Sequence[bytes]) -> None:
-        """Note that these are scored; PolicyRefused if the model has scored one of them before."""
-        with self._lock:
-            self.refuse(marks)
-            self._known |= set(marks)
-
-    def refuse(self, marks: Sequence[bytes]) -> None:
-        """Raise PolicyRefused if the model has scored one of these."""
-        again = sum(mark in self._known for mark in marks)
-        if again:
-            raise PolicyRefused(
-                f"{again} of {len(marks)} ids have been scored by this model: a row is scored once, since several "
-                "roundings of a score show more of it; use the scores of the first time",
-                clause="max_rows_scored",
-                purpose=LOGISTIC_SCORES.purpose,
-            )
-
-    def add(self, marks: Sequence[bytes]) -> None:
-        """Note that these are scored."""
-        self._known |= set(marks)
-
-    def to_bytes(self) -> bytes:
-        """Return all hashes, sorted."""
-        return b"".join(sorted(self._known))
-
-
 class ScoreJob:
     """One party's half of the scoring: the shares, and then their opening, which a retake repeats to the byte.
 
@@ -195,7 +140,7 @@ class ScoreJob:
     book : Book, optional
         At the host: what the model has scored.
     marks : sequence of bytes
-        Of the rows.
+        Of the rows; the host's must be there.
     """
 
     name = LOGISTIC_SCORES.name
@@ -218,7 +163,6 @@ class ScoreJob:
         self.half, self.model, self.counted, self.table, self.names = half, model, counted, table, list(names)
         self.key_size, self.points, self.exact, self.book, self.marks = key_size, points, exact, book, list(marks)
         self.inputs = inputs_of(model, table, exact, b"".join(self.marks))
-        self.taken = False
         self.share: Ints | None = None
         self.scores: Floats | None = None
 
@@ -226,7 +170,8 @@ class ScoreJob:
         """Compute shares of the scores; do nothing; open them to the guest.
 
         Parties go back by one step at most: from the opening to the step before it, where the shares are kept. Shares
-        that were computed anew after an opening would show another rounding.
+        that were computed anew after an opening would show another rounding: the host's book refuses them, whatever a
+        peer or an old state directory says.
         """
         (link,) = links
         if index == 0:
@@ -234,6 +179,8 @@ class ScoreJob:
         if index < self.steps - 1:
             return
         assert self.share is not None
+        if self.book is not None:
+            self.book.take(self.marks, self.share.tobytes())  # on disk before the points leave
         values = shared(link, self.share, self.half.guest, exact=self.exact)
         if values is not None:
             assert self.points is not None
@@ -267,9 +214,8 @@ class ScoreJob:
                 raise ProtocolAbort(
                     "the parties give other ids, or another order: align the rows first", party=link.peer
                 )
-            if self.book is not None and not self.taken:
-                self.book.take(self.marks)
-                self.taken = True  # this job's: a step that is taken again is no other scoring
+            if self.book is not None:
+                self.book.refuse(self.marks)
             self._authorise(link)
             link.send("key", parts=parts)
         pub = peer_key(got.parts, link, self.name)

@@ -350,6 +350,12 @@ def run(
         if estimator is logistic:
             fit = functools.partial(fit, held_back=~fitted[train], binning=binning, ids=rows.ids[order][train].tolist())
         models[training.name] = stage(training, fit)
+        place = splits.beside(f"{logistic.model_.hex()[:8]}.scored") if estimator is logistic else None
+        if place is not None and config.role == "host":
+            # outside the state of the job: an old copy of that directory does not forget what was scored. Once a step
+            # of the scoring is kept, there was a book: a new one would know less
+            begun = bool(test.any()) and keeper.resume(scoring.name)[0] > 0
+            logistic.book_.keep(place, create=not begun)
         if not test.any():  # both parties see that
             continue
         # of the rows held back only: scores of training rows would be equations for the host's columns

@@ -151,6 +151,11 @@ class Splits:
         """Return the location of this party's part, for errors."""
         return os.path.join(os.fspath(self._path), self.between.hex()[:32]) if self._path is not None else "memory"
 
+    def beside(self, suffix: str) -> str | None:
+        """Return the place of another file of this pair, beside the part; None in memory."""
+        name = f"{self.between.hex()[:32]}.{suffix}"
+        return None if self._path is None else os.path.join(os.fspath(self._path), name)
+
     def contribution(self) -> tuple[bytes, bytes]:
         """Return this party's 32 bytes for the pair, drawn on first use, and the peer's commitment.
 

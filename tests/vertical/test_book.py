@@ -1,0 +1,195 @@
+"""The book of the rows that a model has scored: on disk before points leave, found again, refused where it is not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bluetusk as bt
+from bluetusk.vertical import LogisticRegression
+from bluetusk.vertical.logistic import ring
+from bluetusk.vertical.logistic.book import Book, marks_of
+from bluetusk.vertical.logistic.half import Half, Points
+from bluetusk.vertical.logistic.whitening import Whitening
+from bluetusk.vertical.saving import load_frame
+from bluetusk.wire.frame import Kind, encode
+
+MODEL = bytes(range(32))
+HALF = Half("host", ring.words([5, 6]), ring.words([7]), Whitening(np.zeros(2), np.eye(2)), 1.0, False)
+
+
+def marks(*ids):
+    return marks_of(MODEL, ids)
+
+
+def host(*ids, name=MODEL):
+    """A fitted host, as far as it is saved; it has scored these rows."""
+    model = LogisticRegression("host")
+    model.half_, model.model_, model.counted_, model.columns_ = HALF, name, bytes(32), ["a", "b"]
+    model.sigmoid_, model.n_iter_, model.calibration_, model.scale_, model.binning_ = "linear", 1, None, None, None
+    model.book_ = Book(HALF, name)
+    if ids:
+        model.book_.take(marks_of(name, ids), b"")
+    return model
+
+
+def scored(book, *ids):
+    """Return which of these rows the model has scored."""
+
+    def refused(one):
+        try:
+            book.refuse(marks(one))
+        except bt.PolicyRefused:
+            return True
+        return False
+
+    return [one for one in ids if refused(one)]
+
+
+def test_the_same_shares_may_be_sent_again_and_no_others():
+    book = Book(HALF, MODEL)
+    book.take(marks("a", "b"), b"shares")
+    book.take(marks("a", "b"), b"shares")
+    for ids, share in ((("a", "b"), b"others"), (("a",), b"shares"), (("b", "a"), b"shares"), (("b", "c"), b"shares")):
+        with pytest.raises(bt.PolicyRefused, match="scored by this model"):
+            book.take(marks(*ids), share)
+    assert scored(book, "a", "b", "c") == ["a", "b"]
+
+
+def test_two_scorings_at_once_are_not_both_the_first(tmp_path):
+    books = [Book(HALF, MODEL) for _ in range(8)]
+    for book in books:
+        book.keep(tmp_path / "book", create=True)
+    told = []
+
+    def take(k):
+        try:
+            books[k].take(marks("a", "b"), bytes([k]))
+            told.append(k)
+        except bt.PolicyRefused:
+            pass
+
+    threads = [threading.Thread(target=take, args=(k,)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(told) == 1
+
+
+def test_what_is_scored_is_on_disk_before_the_answer(tmp_path):
+    book, path = Book(HALF, MODEL), tmp_path / "book"
+    book.take(marks("a"), b"1")
+    book.keep(path, create=True)
+    assert oct(path.stat().st_mode & 0o777) == "0o600"
+    program = (
+        "import os, signal; from tests.vertical.test_book import *; book = Book(HALF, MODEL); "
+        f"book.keep({str(path)!r}, create=False); book.take(marks('b', 'c'), b'2'); os.kill(os.getpid(), 9)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert scored(book, "a", "b", "c", "d") == ["a", "b", "c"]
+    other = Book(HALF, MODEL)
+    other.keep(path, create=False)
+    other.take(marks("b", "c"), b"2")
+    with pytest.raises(bt.PolicyRefused):
+        other.take(marks("c"), b"2")
+    data = path.read_bytes()
+    for cut in (1, 20, 60):  # a crash within the next note
+        path.write_bytes(data + data[:cut])
+        assert scored(other, "c", "d") == ["c"]
+    other.take(marks("d"), b"3")
+    assert len(path.read_bytes()) > len(data)
+    assert scored(book, "d") == ["d"]
+
+
+def test_a_half_finds_its_book_or_is_refused(tmp_path):
+    first, away = tmp_path / "half", tmp_path / "elsewhere"
+    model = host("a")
+    model.save(first, sealed=False)
+    (book,) = tmp_path.glob("half.*.scored")
+    away.mkdir()
+    shutil.copy(first, away / "half")
+    copy = LogisticRegression.load(away / "half")  # of the same machine: it shares the book
+    copy.book_.take(marks("b"), b"2")
+    model.save(away / "again", sealed=False)
+    assert scored(LogisticRegression.load(first).book_, "a", "b", "c") == ["a", "b"]
+    assert [path.name for path in away.iterdir() if "scored" in path.name] == []
+
+    moved = away / book.name
+    shutil.move(book, moved)
+    assert scored(LogisticRegression.load(away / "half").book_, "b") == ["b"]  # beside the half
+    with pytest.raises(bt.FrameError, match=r"is missing.*restore it, or name the place"):
+        LogisticRegression.load(first)
+    with pytest.raises(bt.FrameError, match="is missing"):
+        copy.book_.take(marks("c"), b"3")
+    assert scored(LogisticRegression.load(first, book=moved).book_, "b") == ["b"]
+
+    whole = moved.read_bytes()
+    bad = whole[:-1] + bytes([whole[-1] ^ 1])
+    for data, why in ((b"", "older than the half"), (bad, "was altered"), (whole[: len(whole) // 3], "older|altered")):
+        moved.write_bytes(data)
+        with pytest.raises(bt.FrameError, match=why):
+            LogisticRegression.load(away / "half")
+    moved.write_bytes(whole)
+    other = host(name=bytes(32))
+    other.save(tmp_path / "other", sealed=False)
+    (theirs,) = tmp_path.glob("other.*.scored")
+    with pytest.raises(bt.FrameError, match="another key"):
+        LogisticRegression.load(away / "half", book=theirs)
+
+
+def test_a_book_that_is_older_than_the_half_is_refused(tmp_path):
+    model = host("a")
+    model.save(tmp_path / "half", sealed=False)
+    (book,) = tmp_path.glob("half.*.scored")
+    before = book.read_bytes()
+    model.book_.take(marks("b"), b"2")
+    model.save(tmp_path / "half", sealed=False)
+    book.write_bytes(before)
+    with pytest.raises(bt.FrameError, match="older than the half, which knows 1 rows more"):
+        LogisticRegression.load(tmp_path / "half")
+
+
+def test_a_new_model_does_not_replace_the_book_of_the_old_one(tmp_path):
+    host("a").save(tmp_path / "half", sealed=False)
+    old = (tmp_path / "half").read_bytes()
+    host(name=bytes(32)).save(tmp_path / "half", sealed=False)
+    assert len(list(tmp_path.glob("half.*.scored"))) == 2
+    (tmp_path / "half").write_bytes(old)
+    assert scored(LogisticRegression.load(tmp_path / "half").book_, "a", "b") == ["a"]
+
+
+def test_a_half_that_held_its_rows_itself_gets_a_book(tmp_path):
+    """Halves of the version before hold the marks, and no place of a book."""
+    path = tmp_path / "half"
+    host().save(path, sealed=False)
+    for book in tmp_path.glob("half.*.scored"):
+        book.unlink()
+    got = load_frame(path, Kind.LOGISTIC_REGRESSION)
+    known = b"".join(marks("a", "b"))
+    parts = [*got.header["parts"][:-1], len(known)]
+    header = {name: value for name, value in got.header.items() if name != "book"} | {"parts": parts}
+    path.write_bytes(encode(Kind.LOGISTIC_REGRESSION, header, bytes(got.payload) + known))
+    before = LogisticRegression.load(path).book_
+    assert scored(before, "a", "b", "c") == ["a", "b"]
+    before.take(marks("c"), b"3")
+    assert scored(LogisticRegression.load(path).book_, "a", "b", "c", "d") == ["a", "b", "c"]
+
+
+def test_a_guest_keeps_no_book(tmp_path):
+    half = Half("guest", ring.words([5, 6]), ring.words([7]), Whitening(np.zeros(2), np.eye(2)), 1.0, False)
+    model = host()
+    model.role, model.half_, model.scale_ = "guest", half, Points(64, 0.0)
+    model.save(tmp_path / "half", sealed=False)
+    assert os.listdir(tmp_path) == ["half"]
+    LogisticRegression.load(tmp_path / "half")
+    assert os.listdir(tmp_path) == ["half"]
