@@ -9,14 +9,19 @@ to.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 from .._once import Uncopied
 from .._random import SEED_BYTES, Stream
 from ..errors import ProtocolAbort
 from ..storage import sealed
 
-__all__ = ["Seed"]
+if TYPE_CHECKING:
+    from .keys import PublicKey
+
+__all__ = ["SEEDS", "Seed"]
 
 _LABEL = b"bluetusk/randomness of an encrypted array/v1"
 
@@ -91,3 +96,10 @@ class Seed(Uncopied):
                 "of their numbers: make a new one for each array"
             ) from None
         return Stream(sealed.derived(secret, b"\x00".join([_LABEL, fingerprint + self._context]))).bytes
+
+
+SEEDS: ContextVar[Callable[[PublicKey, Sequence[int]], Seed] | None] = ContextVar("bluetusk_seeds", default=None)
+"""In a step that is audited: gives the seed of each array that :mod:`.masked` makes under a key.
+
+It gets the integers that are about to be encrypted; of masks, which the seed determines, none.
+"""

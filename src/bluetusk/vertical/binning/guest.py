@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from ..._numeric import Ints
 from ..._random import Stream
 from ...errors import FrameError, ProtocolAbort
-from ...evidence.book import note_sent
+from ...evidence.book import auditing, note_sent
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...paillier.keys import PrivateKey
 from ...tasks import BINNING
@@ -198,7 +198,7 @@ class GuestJob:
         self.digest = chained(self.digest, data)
 
     def _answer(self, links: Sequence[Link]) -> None:
-        opened = [self._counts(link, shape) for link, shape in zip(links, self._shapes, strict=True)]
+        opened = [self._counts(link, i) for i, link in enumerate(links)]
         for link, shape in zip(links, self._shapes, strict=True):
             link.count("sums_learned", 2 * sum(shape["bins"]))
             if not self._terms.reveal:  # first, so that the time of what follows does not show
@@ -240,12 +240,47 @@ class GuestJob:
             columns.append(PeerColumn(peer, name, rows, events, woe, iv, sound))
         return columns
 
-    def _counts(self, link: Link, shape: dict[str, Any]) -> list[tuple[Ints, Ints]]:
+    def _counts(self, link: Link, i: int) -> list[tuple[Ints, Ints]]:
+        """Receive the sums of a host's bins; in audit mode keep what shows what they, and the weights, are."""
+        assert self._priv is not None
+        bits, shape = self._priv.public_key.bits, self._shapes[i]
+        blocks = Layout(len(self._labels)).slots(bits).blocks(sum(shape["bins"]))
+        data = link.receive("bins", parts=1, most=cipher_bytes(blocks, bits)).parts[0]
+        if (book := auditing()) is not None:
+            kept = {"primes": b"".join(saved_key(self._priv)), "seed": self._seed, "sums": bytes(data)}
+            book.note(
+                self.name,
+                "bins",
+                i,
+                facts={"shape": shape, "smoothing": self._smoothing, "terms": self._terms.stated(), "peer": link.peer},
+                arrays={name: np.frombuffer(each, np.uint8) for name, each in kept.items()},
+            )
+        return self._decrypted(data, shape)
+
+    def replayed(
+        self, priv: PrivateKey, seed: bytes, peer: str, shape: dict[str, Any], data: bytes
+    ) -> list[PeerColumn]:
+        """Return, to an auditor, the columns that follow from what a host sent.
+
+        Parameters
+        ----------
+        priv : PrivateKey
+            The key of the labels.
+        seed : bytes
+            Of the noise.
+        peer, shape
+            The host, and its columns.
+        data : bytes
+            Its sums.
+        """
+        self._priv, self._seed = priv, seed
+        return self._weighed(peer, shape, self._decrypted(memoryview(data), shape))
+
+    def _decrypted(self, data: memoryview, shape: dict[str, Any]) -> list[tuple[Ints, Ints]]:
         """Decrypt rows and events of each bin of a host's columns."""
         assert self._priv is not None
         pub, n = self._priv.public_key, len(self._labels)
         w, slots, total = Layout(n).w, Layout(n).slots(pub.bits), sum(shape["bins"])
-        data = link.receive("bins", parts=1, most=cipher_bytes(slots.blocks(total), pub.bits)).parts[0]
         packed = received(data, pub, slots.blocks(total), slots.bound)
         wide = self._priv.decrypt_integers(packed).tolist()
         values = [value & ((1 << slots.width) - 1) for value in slots.floors(wide, total)]

@@ -271,7 +271,7 @@ def run(
         raise ProtocolAbort(f"the {train.sum()} rows for training have only one label: give more rows")
     names = rows.names
 
-    tasks = ((BINNING, fitted), (BOOSTING, train))
+    tasks = [(BINNING, fitted), (BOOSTING, train), *([(LOGISTIC, train)] if model.epochs != 0 else [])]
     _keep_rows(recorder, key, {task.name: rows.ids[order][chosen].tolist() for task, chosen in tasks})
 
     binning = WoEBinning(

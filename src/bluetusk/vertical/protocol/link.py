@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import queue
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -199,6 +199,8 @@ class Link:
     session : bytes
         What both know of the run beside their names, at most 64 bytes; proofs of keys are bound to it. Empty by
         default; a program that runs many jobs over one kind of channel sets the same at both ends.
+    heard : callable or None
+        Called with each frame that came where it was due, before it is used.
 
     Raises
     ------
@@ -226,6 +228,12 @@ class Link:
         self._sent = self._received = 0
         self._ended = False
         self.session = b""
+        self.heard: Callable[[bytes], None] | None = None
+
+    @property
+    def signs(self) -> bool:
+        """Whether requests and answers are signed."""
+        return self._signer is not None
 
     def scope(self, task: str, step: int) -> None:
         """Begin a step of a task; both parties call this at the same point of their programs.
@@ -369,6 +377,8 @@ class Link:
         if len(got.payload) > (_MOST_SIGNED if said == _SIGNED else most):
             raise self._larger(topic, len(got.payload), most)
         self._received += 1
+        if self.heard is not None:
+            self.heard(bytes(data))
         return got
 
     def _cut(self, got: Frame, fields: Collection[str], parts: int | None) -> Message:
