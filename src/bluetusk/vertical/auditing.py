@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._numeric import Bools, Floats, Ints, as_array
-from ..errors import FrameError
+from ..errors import FrameError, InvalidCiphertext
 from ..evidence import Record, verify
 from ..evidence.book import (
     ROWS,
@@ -34,7 +34,7 @@ from ..evidence.book import (
     rows_digest,
     settings_digest,
 )
-from ..paillier.ephemeral import restored_key
+from ..paillier.keys import PublicKey
 from ..tasks import BINNING, BOOSTING, LOGISTIC
 from .binning.common import Layout as LabelLayout
 from .binning.common import Terms
@@ -140,7 +140,8 @@ class _State:
     settings: Settings | None = None
     labels: NDArray[Any] = field(default_factory=lambda: np.zeros(0, np.int64))
     scores: dict[int, Floats] = field(default_factory=dict)  # before each tree
-    rows: int = 0  # of a binning
+    key: PublicKey | None = None  # of a binning
+    rows: int = 0
     sent: dict[int, int] = field(default_factory=dict)  # the label of each row that was sent to a binning
     columns: list[PeerColumn] | None = None  # what a binning says of the host's
     first: Entry | None = None  # what a regression begins with
@@ -238,6 +239,7 @@ class _Replay:
         self.records: dict[str, tuple[Record, ...]] = {}
         self.states: dict[tuple[str, str], _State] = {}
         self.opened: dict[bytes, int] = {}  # the number in each ciphertext, by its hash
+        self.keys: dict[bytes, PublicKey] = {}
         self.findings: list[Finding] = []
         self.notes: list[str] = []
         self.hosts: set[tuple[str, str]] = set()  # binnings with several hosts, each of which sends sums
@@ -284,7 +286,8 @@ class _Replay:
             elif entry.key is not None:
                 leaves = entry.leaves()
                 hashes = (leaves[at : at + _HASH] for at in range(0, len(leaves), _HASH))
-                self.opened.update(zip(hashes, entry.values, strict=True))
+                for leaf, value in zip(hashes, entry.values, strict=True):
+                    self.opened[leaf], self.keys[leaf] = value, entry.key
                 self.arrays, self.numbers = self.arrays + 1, self.numbers + len(entry.values)
             try:
                 self._check(entry, self.states.setdefault(place[:2], _State()))
@@ -410,7 +413,7 @@ class _Replay:
             if rest:
                 what = "the number is not 1 + label * 2^w"
                 return self._found(_place(entry), what, row=first + k, found=value, expected=f"1 or {1 + (1 << w)}")
-            state.rows, state.sent[first + k] = rows, label
+            state.rows, state.sent[first + k], state.key = rows, label, self.keys[leaf.tobytes()]
             if not self._label(entry, first + k, label, None if true is None else (true[k],)):
                 return None
         return None
@@ -418,8 +421,7 @@ class _Replay:
     def _bins(self, entry: Entry, state: _State) -> None:
         """Decrypt a host's sums, which the logs must keep, and weigh its bins."""
         place, arrays, facts = _place(entry), entry.arrays, entry.facts
-        primes, data = arrays["primes"].tobytes(), arrays["sums"].tobytes()
-        priv = restored_key(primes[: len(primes) // 2], primes[len(primes) // 2 :])
+        data = arrays["sums"].tobytes()
         fingerprint, leaves = leaves_in(data)
         digest, kept = array_digest(fingerprint, leaves), dict[str, set[bytes]]()
         for name, jobs in self.logs.items():
@@ -427,14 +429,18 @@ class _Replay:
             kept[name] = {each for c in found for each in c.digests}
         if kept and not any(digest in digests for digests in kept.values()):
             return self._found(place, "no log keeps the sums that the book says a host sent")
-        if fingerprint != priv.public_key.fingerprint:
-            return self._found(place, "the sums are under another key than the book's")
+        if state.key is None or fingerprint != state.key.fingerprint:
+            return self._found(place, "the sums are under another key than the labels")
         if not state.sent or len(state.sent) != state.rows:
             return None  # their labels were found to be false, or are not in the book
         labels = np.array([state.sent[row] for row in sorted(state.sent)], np.int64)
         terms = facts["terms"] | {"reveal": tuple(facts["terms"]["reveal"])}
-        job = GuestJob(labels, Terms(**terms), smoothing=float(facts["smoothing"]), key_size=priv.public_key.bits)
-        columns = job.replayed(priv, arrays["seed"].tobytes(), str(facts["peer"]), facts["shape"], data)
+        job = GuestJob(labels, Terms(**terms), smoothing=float(facts["smoothing"]), key_size=state.key.bits)
+        try:
+            opens, seed = arrays["opens"].tobytes(), arrays["seed"].tobytes()
+            columns = job.replayed(state.key, seed, str(facts["peer"]), facts["shape"], data, opens)
+        except (InvalidCiphertext, ValueError) as error:
+            return self._found(place, f"the book does not open the host's sums: {error}")
         if entry.number:
             self.hosts.add((entry.job, entry.task))
         for name, digests in kept.items():
