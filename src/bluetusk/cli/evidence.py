@@ -349,15 +349,15 @@ not.
 
 The guest makes the book by `audit = "FILE"` in [evidence] of its configuration; its passphrase is in
 BLUETUSK_AUDIT_PASSPHRASE. Who opens the book knows all labels and scores, the guest's columns as the regression has
-them, and the private keys that served the binning and the regression of that job.""",
+them, and the private keys that served the regression alone; not that of the labels.""",
         """examples:
   bluetusk evidence audit book --log host.log --log guest.log --labels customers.csv --label-column default
   bluetusk evidence audit book --log host.log --json
   bluetusk evidence audit book --log host.log --job job-7           # the log has jobs of other books, too
 
 Verify the logs first (`bluetusk evidence verify`), the host's above all: without a log nothing shows that the book's
-numbers are those that were sent. Not shown: whether the label file and the guest's own columns are true; and scoring
-after the training is not replayed.""",
+numbers are those that were sent. Not shown: whether the label file and the guest's own columns are true; nor
+scoring by a regression that was trained in another job.""",
     )
     replay_book.add_argument("file", metavar="BOOK", help="the audit book")
     replay_book.add_argument(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import FrameError
-from ..tasks import BINNING, BOOSTING, LOGISTIC
+from ..tasks import BINNING, BOOSTING, LOGISTIC, LOGISTIC_SCORES
 from ..wire import frame
 
 __all__ = [
@@ -42,7 +42,7 @@ _KEPT = {
     (BOOSTING.name, "gradients"),
     (BOOSTING.name, "partition"),
 }
-_WHOLE = {LOGISTIC.name}
+_WHOLE = {LOGISTIC.name, LOGISTIC_SCORES.name}
 """Tasks of which every message is kept: what a guest sends follows from what it has received."""
 _NEVER = ("signed", "abort")
 _PARTS = 4  # more has no message of these, and it will be refused

@@ -35,13 +35,13 @@ from ..evidence.book import (
     settings_digest,
 )
 from ..paillier.keys import PublicKey
-from ..tasks import BINNING, BOOSTING, LOGISTIC
+from ..tasks import BINNING, BOOSTING, LOGISTIC, LOGISTIC_SCORES
 from .binning.common import Layout as LabelLayout
 from .binning.common import Terms
 from .binning.guest import GuestJob, PeerColumn
 from .boosting.model import Settings, probabilities
 from .boosting.sums import Layout as GradientLayout
-from .logistic.replay import Replayed, replay
+from .logistic.replay import Models, Replayed, replay
 from .protocol.job import part_of
 
 __all__ = ["AuditResult", "Finding", "audit"]
@@ -192,9 +192,8 @@ def audit(
     -----
     What an audit cannot show: that the label file is true, that the guest's own columns are (its own splits and the
     rows that it brings into a regression are its word, and so are class weights, smoothing, the score of all rows
-    before the first tree and what chooses splits), and which rows a tree's sample should have had. Of a regression the
-    training and the scores of the rows held back are replayed, later scoring is not. With several hosts give the logs
-    of all.
+    before the first tree and what chooses splits), and which rows a tree's sample should have had. Scoring by a
+    regression is replayed where the book has its training in the same job. With several hosts give the logs of all.
 
     Examples
     --------
@@ -281,7 +280,7 @@ class _Replay:
         steps: dict[tuple[str, str, str, int], int] = {}
         for entry in self.entries:
             place, leaves = _place(entry), b""
-            if entry.key is not None and entry.task == LOGISTIC.name:
+            if entry.key is not None and entry.task in (LOGISTIC.name, LOGISTIC_SCORES.name):
                 self.arrays, self.numbers = self.arrays + 1, self.numbers + len(entry.values)
             elif entry.key is not None:
                 leaves = entry.leaves()
@@ -306,7 +305,9 @@ class _Replay:
                         (job, task, ROWS, 0), f"{name} keeps a hash of the ids, and the book has no page of them"
                     )
         for job in {entry.job for entry in self.entries}:
-            self._regression(job)
+            models: Models = {}
+            for task in (LOGISTIC.name, LOGISTIC_SCORES.name):
+                self._regression(job, task, models)
         for name, jobs in self.logs.items():
             self._compare(name, jobs, sent, steps)
 
@@ -480,29 +481,31 @@ class _Replay:
                 return self._found(place, what, found=value[at], expected=column.woe[at])
         return None
 
-    def _regression(self, job: str) -> None:
-        """Replay the regression of a job, and compare it with the logs."""
-        pages = [entry for entry in self.entries if (entry.job, entry.task) == (job, LOGISTIC.name)]
-        pages = [entry for entry in pages if entry.name != ROWS]
+    def _regression(self, job: str, task: str, models: Models) -> None:
+        """Replay the training, or the scoring, of a job, and compare it with the logs."""
+        pages = [entry for entry in self.entries if (entry.job, entry.task) == (job, task) and entry.name != ROWS]
+        if pages and task == LOGISTIC_SCORES.name and not models:
+            said = f"{job}: scores are not replayed: the book does not have the whole training of this job"
+            return self.notes.append(said)
         found = Replayed()
         if pages:
             try:
-                found = replay(pages)
+                found = replay(pages, models)
             except (KeyError, TypeError, ValueError, IndexError, AssertionError, FrameError) as error:
-                return self._found((job, LOGISTIC.name, STEP, 0), f"a page does not hold what it must: {error!r}")
+                return self._found((job, task, STEP, 0), f"a page does not hold what it must: {error!r}")
         wrong, end = found.wrong, found.last
         if wrong is not None:
-            place, end = (job, LOGISTIC.name, wrong.topic, wrong.step), wrong.step - 1
+            place, end = (job, task, wrong.topic, wrong.step), wrong.step - 1
             self._found(place, wrong.reason, row=wrong.row, found=wrong.found, expected=wrong.expected)
         for name, jobs in self.logs.items():
-            self._told(name, job, [c for c in jobs[job] if c.task == LOGISTIC.name], found, end)
+            self._told(name, (job, task), [c for c in jobs[job] if c.task == task], found, end)
         return None
 
-    def _told(self, name: str, job: str, kept: list[Commitment], found: Replayed, end: int) -> None:
-        """Compare a log's messages of a regression with a replay that was right up to the step `end`."""
+    def _told(self, name: str, of: tuple[str, str], kept: list[Commitment], found: Replayed, end: int) -> None:
+        """Compare a log's messages of a job's task with a replay that was right up to the step `end`."""
 
         def place(step: int, topic: str) -> tuple[str, str, str, int]:
-            return job, LOGISTIC.name, topic, step
+            return *of, topic, step
 
         told: dict[tuple[int, str], set[bytes]] = {}
         for c in kept:

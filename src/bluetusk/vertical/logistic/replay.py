@@ -1,4 +1,4 @@
-"""Replays the guest's half of a training from its audit book: everything that it sent follows from it.
+"""Replays the guest's half of a training, and of scoring, from its audit book: all that it sent follows from it.
 
 The book has what the guest brought in (labels, its rows in fixed point, what the host's bins are worth), the key of
 this job, each message that came, and the seed of each array that the guest encrypted or masked. So the guest's half
@@ -23,18 +23,21 @@ from ...evidence.book import ARRAY, HEARD, STEP, Entry
 from ...paillier import PrivateKey, PublicKey
 from ...paillier.ephemeral import restored_key
 from ...paillier.seed import SEEDS, Seed
-from ...tasks import LOGISTIC
+from ...tasks import LOGISTIC_SCORES
 from ...wire.frame import Kind, decode
 from ..protocol.link import Link
-from .columns import residuals_layout
-from .half import COEF_BITS, Half
+from .columns import Bins, residuals_layout
+from .half import COEF_BITS, Half, Points
 from .job import Config, HostBins, LogisticJob
 from .ring import RING_BITS
+from .score import ScoreJob
 
-__all__ = ["Replayed", "Wrong", "replay"]
+__all__ = ["Models", "Replayed", "Wrong", "replay"]
 
 _ROWS = ("residuals", "powers")
 """Messages of the guest with numbers for each row of a batch."""
+Models = dict[bytes, tuple[Half, Points | None]]
+"""The guest's halves, and scales of points, of replayed trainings, by the training's name."""
 _LABELS = 1000  # a residual that is further off is not called that of another label
 
 
@@ -111,6 +114,12 @@ class _Tape:
             raise _False(f"the book has a page {page.name!r} where {name!r} is due")
         return page
 
+    def key(self) -> PrivateKey:
+        """Return the guest's key."""
+        primes = self.take("key").arrays["primes"].tobytes()
+        half = len(primes) // 2
+        return restored_key(primes[:half], primes[half:])
+
     def end(self) -> None:
         """Check that no page is left."""
         if self._pages:
@@ -155,7 +164,7 @@ class _Link(Link):
     """A link to the tape that stops before the message in which a number is wrong."""
 
     tape: _Tape
-    guest: _Guest
+    job: _Guest | _Scorer
 
     def send(
         self,
@@ -165,7 +174,7 @@ class _Link(Link):
     ) -> None:
         """See :meth:`Link.send`."""
         if self.tape.differ is not None:
-            raise _False(self.guest.explained(topic, *self.tape.differ))
+            raise _False(self.job.explained(topic, *self.tape.differ))
         super().send(topic, fields, parts)
 
 
@@ -221,17 +230,18 @@ class _Guest(LogisticJob):
         return _Fixed(**{item.name: getattr(half, item.name) for item in dataclasses.fields(half)})
 
     def _new_key(self) -> PrivateKey:
-        primes = self.tape.take("key").arrays["primes"].tobytes()
-        half = len(primes) // 2
-        return restored_key(primes[:half], primes[half:])
+        return self.tape.key()
+
+    @property
+    def result_step(self) -> int:
+        """The step at whose end the weights are there."""
+        return self.batches * self.epochs + 1
 
     def explained(self, topic: str, pub: PublicKey, found: list[int], due: list[int]) -> Wrong:
         """Return what is wrong with the numbers of a message."""
-        if len(found) != len(due):
-            return Wrong(topic, self.index, None, len(found), len(due), "another number of numbers was encrypted")
-        at = next(i for i, (a, b) in enumerate(zip(found, due, strict=True)) if a != b)
-        was, want, what = found[at], due[at], f"number {at} of the array is not what labels, bins and shares say"
-        if topic in _ROWS:
+        wrong, at = _differs(self.index, None if self.bins is None else self._bins, topic, found, due)
+        if topic in _ROWS and at >= 0:
+            was, want = found[at], due[at]
             rows = self.used[self._rows_of(self.index - 1)]
             if topic == "residuals" and self.bins is None:  # packed
                 layout = residuals_layout(pub.bits, len(rows), tracked=self._agreed.tol > 0)
@@ -240,10 +250,7 @@ class _Guest(LogisticJob):
                 was, want = (layout.signed([each], layout.count)[place] for each in (was, want))
                 at = at * layout.count + place
             return self._of_row(topic, int(rows[at]), was, want)
-        if self.bins is not None and topic in ("values", "weights") and at < self._bins.entries:
-            column, place = int(self._bins.column[at]), int(self._bins.place[at])
-            what = f"the number of bin {place} of the host's column {column} is not what labels, bins and shares say"
-        return Wrong(topic, self.index, None, was, want, what)
+        return wrong
 
     def _of_row(self, topic: str, row: int, was: int, want: int) -> Wrong:
         """Return what is wrong with the number of a row: another label, where that explains it."""
@@ -257,6 +264,45 @@ class _Guest(LogisticJob):
             return Wrong(topic, self.index, row, label + more, label, what)
         what = "the number is not this party's share of sigmoid(score) - label"
         return Wrong(topic, self.index, row, was, want, what)
+
+
+class _Scorer(ScoreJob):
+    """The guest's half of a scoring, on what its book says, with the weights of a replayed training."""
+
+    tape: _Tape
+
+    def __init__(self, page: Entry, models: Models) -> None:
+        facts, matrix = page.facts, page.arrays["matrix"]
+        model = bytes.fromhex(facts["model"])
+        half, points = models[model]
+        exact, self._ids, self.index = bool(facts["exact"]), bytes.fromhex(facts["ids"]), 0
+        super().__init__(
+            half, model, b"", matrix.astype(np.int64), [], int(facts["key_size"]), points=points, exact=exact
+        )
+
+    @property
+    def order(self) -> bytes:
+        """See :attr:`ScoreJob.order`."""
+        return self._ids
+
+    def _new_key(self) -> PrivateKey:
+        return self.tape.key()
+
+    def explained(self, topic: str, pub: PublicKey, found: list[int], due: list[int]) -> Wrong:
+        """Return what is wrong with the numbers of a message."""
+        return _differs(self.index, self.half.bins, topic, found, due)[0]
+
+
+def _differs(index: int, bins: Bins | None, topic: str, found: list[int], due: list[int]) -> tuple[Wrong, int]:
+    """Return what is wrong with an array of a step, and at which number; -1 if there are more or fewer numbers."""
+    if len(found) != len(due):
+        return Wrong(topic, index, None, len(found), len(due), "another number of numbers was encrypted"), -1
+    at = next(i for i, (a, b) in enumerate(zip(found, due, strict=True)) if a != b)
+    what = f"number {at} of the array"
+    if bins is not None and topic in ("values", "weights") and at < bins.entries:
+        what = f"the number of bin {int(bins.place[at])} of the host's column {int(bins.column[at])}"
+    what += " is not what labels, bins and shares say"
+    return Wrong(topic, index, None, found[at], due[at], what), at
 
 
 def _topic(data: bytes) -> str:
@@ -274,13 +320,15 @@ def _attempts(pages: Iterable[Entry]) -> list[list[Entry]]:
     return found
 
 
-def replay(pages: Iterable[Entry]) -> Replayed:
-    """Run the guest's half of a training again.
+def replay(pages: Iterable[Entry], models: Models) -> Replayed:
+    """Run the guest's half of trainings, or of scorings, again.
 
     Parameters
     ----------
     pages : iterable of Entry
-        Those of the training, in order.
+        Those of the task, in order.
+    models : dict
+        What the trainings end with: added by a training, used by a scoring.
 
     Raises
     ------
@@ -288,15 +336,19 @@ def replay(pages: Iterable[Entry]) -> Replayed:
         If the pages do not hold what they must.
     """
     out = Replayed()
-    guest: _Guest | None = None
+    guest: _Guest | _Scorer | None = None
     facts: dict[str, Any] = {}
     states: dict[int, bytes] = {}  # before each step
     at = 0
     for first, *rest in _attempts(pages):
         index = first.number
         out.last = max(out.last, index)
+        if index == 0 and first.task == LOGISTIC_SCORES.name and bytes.fromhex(first.facts["model"]) not in models:
+            out.wrong = Wrong("rows", 0, None, "", "", "the book does not have the training of this model")
+            return out
         if index == 0:
-            guest, facts, states = _Guest(first), first.facts, {}
+            guest = _Scorer(first, models) if first.task == LOGISTIC_SCORES.name else _Guest(first)
+            facts, states = first.facts, {}
             out.me, at = str(facts["me"]), 0
             states[0] = guest.state()
         if guest is None or index not in states:
@@ -310,6 +362,8 @@ def replay(pages: Iterable[Entry]) -> Replayed:
         try:
             _step(guest, tape, facts)
             tape.end()
+            if isinstance(guest, _Guest) and index == guest.result_step:
+                models[guest.model] = guest.half, guest.points
             states = {k: state for k, state in states.items() if k >= index - 1}
             at = index + 1
             states[at] = guest.state()
@@ -327,10 +381,10 @@ def replay(pages: Iterable[Entry]) -> Replayed:
     return out
 
 
-def _step(guest: _Guest, tape: _Tape, facts: Mapping[str, Any]) -> None:
+def _step(guest: _Guest | _Scorer, tape: _Tape, facts: Mapping[str, Any]) -> None:
     link = _Link(tape, me=str(facts["me"]), peer=str(facts["peer"]), signer=_Signer() if facts["signs"] else None)
-    link.session, link.tape, link.guest = bytes.fromhex(facts["session"]), tape, guest
-    link.scope(LOGISTIC.name, guest.index)
+    link.session, link.tape, link.job = bytes.fromhex(facts["session"]), tape, guest
+    link.scope(guest.name, guest.index)
     token = SEEDS.set(tape.seed)
     try:
         guest.step([link], guest.index)
