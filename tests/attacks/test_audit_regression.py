@@ -7,6 +7,7 @@ package with one method replaced; host, logs and audit are as they are. It wins 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 import warnings
@@ -14,10 +15,12 @@ import warnings
 import numpy as np
 import pytest
 
+import bluetusk as bt
+from bluetusk.errors import BluetuskError
 from bluetusk.evidence import AuditBook, Identity, Log, Meter, Recorder
 from bluetusk.paillier import _bounds
 from bluetusk.storage import sealed
-from bluetusk.vertical import Link, LogisticRegression, WoEBinning, local_links
+from bluetusk.vertical import Link, LogisticRegression, WoEBinning, auditing, local_links
 from bluetusk.vertical.auditing import audit
 from bluetusk.vertical.binning import guest as binning_guest
 from bluetusk.vertical.logistic import columns, job, ring, score
@@ -33,13 +36,16 @@ TASK = "logistic_regression"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, keypair, keypair2):
-    """Instead of scrypt, a hash of all it depends on; instead of a key for each job, those of the session."""
+    prepare(monkeypatch, {"guest": keypair[1], "host": keypair2[1]})
+
+
+def prepare(monkeypatch, keys):
+    """Instead of scrypt, a hash of all it depends on; instead of a key for each job, the same two."""
 
     def derive(secret, header):
         return hashlib.sha256(repr((secret, header["salt"], header["log2_n"], header["p"])).encode()).digest()
 
     monkeypatch.setattr(sealed, "_derive", derive)
-    keys = {"guest": keypair[1], "host": keypair2[1]}
     monkeypatch.setattr(binning_guest, "ephemeral_key", lambda bits: keys["guest"])
     for module in (job, score):
         monkeypatch.setattr(module, "ephemeral_key", lambda bits: keys[threading.current_thread().name])
@@ -92,6 +98,13 @@ def entered(folder, side, link, labels):
     with AuditBook(folder / "book", "p", job="j") as book:
         side("guest", link, X, labels)
     book.close()
+
+
+def unseen(folder):
+    """Whether the audit is silent if it does not replay regressions: the planted fault."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(auditing._Replay, "_regression", lambda self, job, task, models: None)
+        return audited(folder).ok
 
 
 def audited(folder, **more):
@@ -278,3 +291,74 @@ def test_a_lie_is_named(tmp_path, case):
     assert first.row in (row if isinstance(row, tuple) else (row,)), str(first)
     assert found in (None, first.found), str(first)
     assert reason in first.reason, str(first)
+    assert unseen(tmp_path) == (array != "worth")
+
+
+def dead(patch, hide):
+    """The guest takes step 2 twice: first on a link that breaks, which it may keep from its book."""
+
+    def step(real, self, links, index):
+        if index == 2:
+            nowhere, _ = local_links(observers=(links[0].observer, None), seconds=0.1)
+            nowhere.scope(TASK, 2)
+            state = self.state()
+            with pytest.MonkeyPatch.context() as inner:
+                if hide:
+                    inner.setattr(job, "auditing", lambda: None)
+                with contextlib.suppress(BluetuskError):
+                    real(self, [nowhere], index)
+            self.restore(state)
+        return real(self, links, index)
+
+    at_guest(patch, job.LogisticJob, "step", step)
+
+
+@pytest.mark.parametrize("hide", [False, pytest.param(True, marks=NIGHTLY)])
+def test_a_step_that_was_taken_again(tmp_path, hide):
+    """The log keeps both attempts; an honest book opens both, and one that leaves an attempt out is named."""
+    assert play(tmp_path, binned=False, lie=lambda patch: dead(patch, hide)) == []
+    found = audited(tmp_path).findings
+    if not hide:
+        assert not found, str(found[0])
+        return
+    assert [(each.array, each.number) for each in found] == [("weights", 2)]
+    assert "keeps another message: what was sent is not what the book says" in found[0].reason
+
+
+@pytest.mark.nightly
+def test_a_regression_outside_of_the_book(tmp_path):
+    """Binning in the book, the regression not."""
+
+    def lie(patch):
+        patch.setattr(job, "auditing", lambda: None)
+
+    play(tmp_path, lie=lie)
+    first = audited(tmp_path).findings[0]
+    assert (first.task, first.array) == (TASK, "setup")
+    assert "keeps a message that the book does not open" in first.reason
+
+
+@pytest.mark.nightly
+def test_labels_of_another_file(tmp_path):
+    """The guest trains, and keeps its book, on a label that the label file does not have."""
+    labels = Y.copy()
+    labels[21] ^= 1
+    play(tmp_path, binned=False, labels=labels)
+    (found,) = audited(tmp_path).findings
+    assert (found.task, found.array, found.row, found.found) == (TASK, "labels", 21, str(labels[21]))
+
+
+def table(folder):
+    """Rows of the table of attacks: attack, who, accuracy, chance, bound, accuracy on the planted weakness."""
+    keys = {name: bt.paillier.generate_keypair(2048)[1] for name in ("guest", "host")}
+    cases = ("label 2", "a digit in the table", "a digit in scoring")
+    silent, planted = [], []
+    for case in cases:
+        place = folder / case.replace(" ", "-")
+        place.mkdir()
+        with pytest.MonkeyPatch.context() as patch:
+            prepare(patch, keys)
+            play(place, lie=CASES[case][0], **{"epochs": 1} | CASES[case][1])
+            silent.append(audited(place).ok)
+            planted.append(unseen(place))
+    return [("numbers planted in a regression, unseen by an audit", "guest", np.mean(silent), 0, 0, np.mean(planted))]
