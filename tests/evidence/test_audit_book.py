@@ -19,7 +19,7 @@ import pytest
 import bluetusk as bt
 from bluetusk import cli
 from bluetusk.errors import FrameError, InvalidKey, ProtocolAbort
-from bluetusk.evidence import AuditBook, Identity, Log, Meter, Recorder, verify
+from bluetusk.evidence import AuditBook, Identity, Log, Meter, Recorder, _commit, verify
 from bluetusk.evidence import book as books
 from bluetusk.evidence.book import rows_digest
 from bluetusk.paillier import _bounds
@@ -201,6 +201,19 @@ def test_settings_that_both_agreed_on(tmp_path: Path, monkeypatch: pytest.Monkey
     for log in ("guest", "host"):
         (found,) = audited(tmp_path, logs=[tmp_path / f"{log}.log"])
         assert (found.array, found.reason.split(" keeps ")[1]) == ("labels", "other settings of the training")
+
+
+def test_books_and_logs_of_earlier_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They lack the settings and the host's sums: what they have is audited, and a note says what is not."""
+    old = {(BINS, "encrypted"), (BOOST, "gradients"), (BOOST, "partition")}
+    monkeypatch.setattr(_commit, "_KEPT", old)
+    monkeypatch.setattr(_commit, "_WHOLE", set())
+    monkeypatch.setattr(binning_guest, "auditing", lambda: None)
+    play(tmp_path, BINS, BOOST, lies=False)
+    result = audit(tmp_path / "book", "p", logs=[tmp_path / "host.log"], labels=Y)
+    assert (result.ok, result.findings) == (True, ())
+    (note,) = result.notes
+    assert note.endswith("host.log keeps no settings of gradient_boosting: they are the guest's word")
 
 
 def test_parties_with_other_rates(keypair: Any) -> None:

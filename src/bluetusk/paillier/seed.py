@@ -11,15 +11,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import Any
 
 from .._once import Uncopied
 from .._random import SEED_BYTES, Stream
 from ..errors import ProtocolAbort
 from ..storage import sealed
-
-if TYPE_CHECKING:
-    from .keys import PublicKey
 
 __all__ = ["SEEDS", "Seed"]
 
@@ -98,8 +95,8 @@ class Seed(Uncopied):
         return Stream(sealed.derived(secret, b"\x00".join([_LABEL, fingerprint + self._context]))).bytes
 
 
-SEEDS: ContextVar[Callable[[PublicKey, Sequence[int]], Seed] | None] = ContextVar("bluetusk_seeds", default=None)
-"""In a step that is audited: gives the seed of each array that :mod:`.masked` makes under a key.
+SEEDS: ContextVar[Callable[[Any, Sequence[int]], Seed] | None] = ContextVar("bluetusk_seeds", default=None)
+"""In a step that is audited: gives the seed of each array that :mod:`.masked` makes under a public key.
 
-It gets the integers that are about to be encrypted; of masks, which the seed determines, none.
+It gets that key, and the integers that are about to be encrypted; of masks, which the seed determines, none.
 """

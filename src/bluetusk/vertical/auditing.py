@@ -552,7 +552,7 @@ class _Replay:
         for name, jobs in self.logs.items():
             kept = [c for c in jobs[entry.job] if (c.task, c.topic) == (entry.task, "offer")]
             if not kept:
-                self.notes.append(f"{name} keeps no settings of {entry.task}, as before version 0.2: the guest's word")
+                self.notes.append(f"{name} keeps no settings of {entry.task}: they are the guest's word")
             elif not any(due in c.digests for c in kept):
                 self._found(_place(entry), f"{name} keeps other settings of the training")
         share = float(state.labels.mean()) if share is None else share

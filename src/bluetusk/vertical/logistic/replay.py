@@ -183,7 +183,8 @@ class _Fixed(Half):
 
     def rows(self, table: Any) -> Ints:
         """See :meth:`Half.rows`."""
-        return np.asarray(table, np.int64)
+        fixed: Ints = table
+        return fixed
 
 
 class _Guest(LogisticJob):

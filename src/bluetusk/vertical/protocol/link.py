@@ -232,7 +232,13 @@ class Link:
 
     @property
     def signs(self) -> bool:
-        """Whether requests and answers are signed."""
+        """Whether requests and answers are signed.
+
+        Examples
+        --------
+        >>> local_links()[0].signs
+        False
+        """
         return self._signer is not None
 
     def scope(self, task: str, step: int) -> None:
