@@ -491,7 +491,7 @@ class _Replay:
         if pages:
             try:
                 found = replay(pages, models)
-            except (KeyError, TypeError, ValueError, IndexError, AssertionError, FrameError) as error:
+            except (LookupError, TypeError, ValueError, ArithmeticError, AssertionError, FrameError) as error:
                 return self._found((job, task, STEP, 0), f"a page does not hold what it must: {error!r}")
         wrong, end = found.wrong, found.last
         if wrong is not None:

@@ -28,7 +28,8 @@ from ...wire.frame import Kind, decode
 from ..protocol.link import Link
 from .columns import Bins, residuals_layout
 from .half import COEF_BITS, Half, Points
-from .job import Config, HostBins, LogisticJob
+from .job import CLASS_BITS, Config, HostBins, LogisticJob
+from .products import ENTRY_BITS
 from .ring import RING_BITS
 from .score import ScoreJob
 
@@ -199,7 +200,11 @@ class _Guest(LogisticJob):
             counts, values = (np.split(arrays[name], ends) for name in ("counts", "values"))
             bins = HostBins(counts, values, bytes.fromhex(facts["bins"]))
         config = Config.from_fields(facts["config"])
-        weights = facts["class_weights"]
+        weights, largest = facts["class_weights"], 1 << ENTRY_BITS
+        if weights is not None and not all(0 <= int(weight) <= 1 << CLASS_BITS for weight in weights):
+            raise ValueError(f"class weights must be from 0 to 2^{CLASS_BITS}, not {weights}")
+        if not -largest < int(arrays["matrix"].min(initial=0)) <= int(arrays["matrix"].max(initial=0)) < largest:
+            raise ValueError(f"the guest's rows must be below 2^{ENTRY_BITS}")
         self.index = 0
         super().__init__(
             "guest",
