@@ -9,6 +9,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ import pytest
 import bluetusk as bt
 from bluetusk import cli
 from bluetusk.errors import FrameError, InvalidKey, ProtocolAbort
-from bluetusk.evidence import AuditBook, Identity, Log, Meter, Recorder, verify
+from bluetusk.evidence import AuditBook, Identity, Log, Meter, Recorder, _commit, verify
+from bluetusk.evidence import book as books
 from bluetusk.evidence.book import rows_digest
 from bluetusk.paillier import _bounds
 from bluetusk.storage import sealed
@@ -119,7 +121,7 @@ def test_an_honest_run_is_clean(honest: Path) -> None:
     assert [(r.task, r.hashes, r.details["step"]) for r in kept["guest"]] == [
         (r.task, r.hashes, r.details["step"]) for r in kept["host"]
     ]
-    assert {r.by for r in kept["host"] if r.details["topic"] != "partition"} == {"guest"}
+    assert {r.by for r in kept["host"] if r.details["topic"] not in ("partition", "bins")} == {"guest"}
 
 
 def test_what_was_not_compared_is_said(honest: Path) -> None:
@@ -164,6 +166,72 @@ def test_a_label_that_is_none(
     )
     assert found.reason == "the label is neither 0 nor 1"
     assert audited(tmp_path, labels=None)[0].expected == "0 or 1"
+
+
+def test_a_job_that_the_book_leaves_out(honest: Path, tmp_path: Path) -> None:
+    """The log has a job of which the book has nothing: the guest kept another book, or none."""
+    AuditBook(tmp_path / "book", "p", job="other").close()
+    log = honest / "host.log"
+    result = audit(tmp_path / "book", "p", logs=[log])
+    (found,) = result.findings
+    assert not result.ok
+    assert (found.job, found.array) == ("j", "log")
+    assert "keeps arrays of this job, of which the book has nothing" in found.reason
+    assert audit(tmp_path / "book", "p", logs=[log], jobs=["other"]).ok
+    assert not audit(tmp_path / "book", "p", logs=[log], jobs=["j"]).ok
+    assert audit(honest / "book", "p", logs=[log], labels=Y, jobs=["j"]).ok
+
+
+def test_settings_that_both_agreed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guest that trains with another rate than it told the host: leaves of its choice would follow from it."""
+
+    def lie(real: Any) -> Any:
+        def offer(self: Any, links: Any) -> None:
+            real(self, links)
+            book = books.auditing()
+            self.settings = replace(self.settings, learning_rate=0.75, reg_lambda=7.0)
+            if book is not None:
+                facts = {"settings": self.settings.to_fields(), "base": float(self.half.base[0])}
+                book.note(BOOST, "labels", facts=facts, arrays={"labels": self.labels})
+
+        return offer
+
+    replaced(monkeypatch, boosting_guest.GuestJob, "_offer", lie)
+    play(tmp_path, BOOST)
+    for log in ("guest", "host"):
+        (found,) = audited(tmp_path, logs=[tmp_path / f"{log}.log"])
+        assert (found.array, found.reason.split(" keeps ")[1]) == ("labels", "other settings of the training")
+
+
+def test_books_and_logs_of_earlier_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They lack the settings and the host's sums: what they have is audited, and a note says what is not."""
+    old = {(BINS, "encrypted"), (BOOST, "gradients"), (BOOST, "partition")}
+    monkeypatch.setattr(_commit, "_KEPT", old)
+    monkeypatch.setattr(_commit, "_WHOLE", set())
+    monkeypatch.setattr(binning_guest, "auditing", lambda: None)
+    play(tmp_path, BINS, BOOST, lies=False)
+    result = audit(tmp_path / "book", "p", logs=[tmp_path / "host.log"], labels=Y)
+    assert (result.ok, result.findings) == (True, ())
+    (note,) = result.notes
+    assert note.endswith("host.log keeps no settings of gradient_boosting: they are the guest's word")
+
+
+def test_parties_with_other_rates(keypair: Any) -> None:
+    links = local_links(seconds=20)
+    failed: list[Exception] = []
+
+    def side(role: str, link: Link, rate: float) -> None:
+        try:
+            y = Y if role == "guest" else None
+            GradientBoosting(role=role, learning_rate=rate, **TREES).fit(Z, y, link=link)
+        except ProtocolAbort as error:
+            failed.append(error)
+
+    host = threading.Thread(target=side, args=("host", links[1], 0.5))
+    host.start()
+    side("guest", links[0], 0.25)
+    host.join()
+    assert any("different values of learning_rate" in str(each) for each in failed)
 
 
 def test_labels_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -405,7 +473,8 @@ def test_only_the_hosts_log_shows_what_was_sent(honest: Path, tmp_path: Path) ->
     found = audited(tmp_path, logs=[honest / "host.log"])
     assert {f.array for f in found} >= {"sent", "gradients"}
     assert len(found) >= 10
-    assert "keeps another array" in found[0].reason
+    assert "keeps another array" in next(f for f in found if f.array == "sent").reason
+    assert "no log keeps the sums" in found[0].reason
 
 
 def pages_of(data: bytes) -> list[int]:
@@ -474,8 +543,8 @@ def test_a_step_taken_again_is_opened_both_times(tmp_path: Path, monkeypatch: py
         name: {r.hashes["part 0"] for r in verify(tmp_path / f"{name}.log").records if r.what == "committed"}
         for name in ("guest", "host")
     }
-    assert len(kept["guest"]) == 9
-    assert len(kept["host"] & kept["guest"]) == 8
+    assert len(kept["guest"]) == 9 + 1  # and the host's sums
+    assert len(kept["host"] & kept["guest"]) == 8 + 1
     assert audited(tmp_path) == ()
 
 

@@ -55,8 +55,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealed, "_derive", derive)
 
 
-@pytest.fixture
-def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(params=[0, pytest.param(2, marks=pytest.mark.nightly)])
+def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
+    """Files of two parties; without a regression, or with one of two epochs."""
     monkeypatch.setenv("BLUETUSK_PASSPHRASE", "correct horse")
     monkeypatch.setenv("BLUETUSK_AUDIT_PASSPHRASE", "battery staple")
     rng = np.random.default_rng(1)
@@ -81,7 +82,7 @@ def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             f'role = "{role}"\njob = "j"\ncertificate = "{role}.cert.pem"\nkey = "{role}.key.pem"\n'
             f'peer_certificate = "{peer}.cert.pem"\n{way} = "{address}"\npatience = 30\nstate = "{role}-state"\n'
             f'output = "{role}-output"\nsplits = "{role}-splits"\n'
-            f'[data]\nfile = "{role}.csv"\n{label}{MODEL}'
+            f'[data]\nfile = "{role}.csv"\n{label}{MODEL.replace("epochs = 0", f"epochs = {request.param}")}'
             f'[evidence]\nlog = "{role}.log"\nidentity = "{role}.id"\npeer_key = "{peer}.id.pub"\n'
             f'policy = "{role}.signed"\n{book}'
         )

@@ -777,7 +777,7 @@ def test_what_is_decrypted_is_uniform_whatever_the_rows(monkeypatch, extreme):
 def test_masks_that_are_too_short_are_noticed(monkeypatch):
     """A planted leak: the statistic above must see it."""
     inner = slots.uniform
-    monkeypatch.setattr(slots, "uniform", lambda n, count: inner(n // 4, count))
+    monkeypatch.setattr(slots, "uniform", lambda n, count, *source: inner(n // 4, count, *source))
     x = np.full((24, 5), 63.0)
     views = seen(monkeypatch, x[:, :2], x[:, 2:], np.arange(24) % 2, batch_size=4, epochs=1, learning_rate=2.0**-10)
     assert all(distance(features_of(view)[0]) > 3 for view in views)

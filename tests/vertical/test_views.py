@@ -841,6 +841,6 @@ def test_masked_values_do_not_depend_on_rows(monkeypatch):
 
 def test_short_masks_are_found(monkeypatch):
     whole = slots.uniform
-    monkeypatch.setattr(slots, "uniform", lambda n, count: whole(n // 4, count))
+    monkeypatch.setattr(slots, "uniform", lambda n, count, *source: whole(n // 4, count, *source))
     _, values = opened(trained(monkeypatch, np.zeros((128, 2))))
     assert max(map(distance, slices(values["guest"]))) > 2.7

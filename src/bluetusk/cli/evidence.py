@@ -209,7 +209,7 @@ def _audit(args: argparse.Namespace) -> int:
         if not args.in_order:
             labels = dict(zip(file.ids(args.id_column).tolist(), labels.tolist(), strict=True))
     secret = None if args.passphrase_file is not None else os.environ.get(AUDIT_PASSPHRASE)
-    result = audit(args.file, secret or _passphrase(args), logs=args.log, labels=labels)
+    result = audit(args.file, secret or _passphrase(args), logs=args.log, labels=labels, jobs=args.job)
     if args.json:
         told = vars(result) | {"findings": [vars(each) for each in result.findings]}
         print(json.dumps(told, indent=2))
@@ -338,24 +338,33 @@ Status 1 if there is one.""",
         kinds,
         "audit",
         _audit,
-        "audit a guest's labels, gradients and scores",
+        "audit a guest's labels, gradients, scores and regression",
         """Replay a guest's audit book: encrypt every label and gradient again with its seed, under the public key, and
 compare with the digests that the logs of both parties keep; compare labels with the label file, gradients with
-sigmoid(score) - label, and scores with the trees before. Names the first number that is not what labels and model say,
-and the first of every further array. Status 1 if there is one.
+sigmoid(score) - label, and scores with the trees before. Of a regression run the guest's half again: each message that
+it sent must follow from its labels, its rows, the weights of evidence of the host's bins and the host's messages. Names
+the first number that is not what labels and model say, and the first of every further array (of a regression only the
+first of all: what comes after it follows from it). Status 1 if there is one, or if a log has a job that the book does
+not.
 
 The guest makes the book by `audit = "FILE"` in [evidence] of its configuration; its passphrase is in
-BLUETUSK_AUDIT_PASSPHRASE. Who opens the book knows all labels and scores, but not the private key.""",
+BLUETUSK_AUDIT_PASSPHRASE. Who opens the book knows all labels and scores, the guest's columns as the regression has
+them, and the private keys that served the regression alone; not that of the labels.""",
         """examples:
   bluetusk evidence audit book --log host.log --log guest.log --labels customers.csv --label-column default
   bluetusk evidence audit book --log host.log --json
+  bluetusk evidence audit book --log host.log --job job-7           # the log has jobs of other books, too
 
 Verify the logs first (`bluetusk evidence verify`), the host's above all: without a log nothing shows that the book's
-numbers are those that were sent. Not shown: whether the label file and the guest's own columns are true.""",
+numbers are those that were sent. Not shown: whether the label file and the guest's own columns are true; nor
+scoring by a regression that was trained in another job.""",
     )
     replay_book.add_argument("file", metavar="BOOK", help="the audit book")
     replay_book.add_argument(
         "--log", metavar="LOG", action="append", default=[], help="a party's log of the same jobs; repeatable"
+    )
+    replay_book.add_argument(
+        "--job", metavar="NAME", action="append", help="audit this job only; repeatable (default: all jobs of the logs)"
     )
     replay_book.add_argument("--labels", metavar="FILE", help="the guest's file of labels: CSV or Parquet")
     replay_book.add_argument("--id-column", metavar="NAME", default="id", help="its column of ids (default: id)")

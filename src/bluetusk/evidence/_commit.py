@@ -1,4 +1,4 @@
-"""What a log keeps of the arrays that an audit opens: digests of the ciphertexts, and of which rows go left.
+"""What a log keeps for an audit: digests of ciphertexts, of which rows go left, of settings, of whole messages.
 
 Both parties' recorders see the same frames, so both logs get the same digests, the sender's before the frame leaves.
 """
@@ -9,12 +9,12 @@ import hashlib
 import hmac
 import io
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import FrameError
-from ..tasks import BINNING, BOOSTING
+from ..tasks import BINNING, BOOSTING, LOGISTIC, LOGISTIC_SCORES
 from ..wire import frame
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "leaves_in",
     "leaves_of",
     "rows_digest",
+    "settings_digest",
 ]
 
 WHAT = "committed"
@@ -34,7 +35,16 @@ WHAT = "committed"
 ROWS = "rows"
 """What the record of the rows of each task says."""
 
-_KEPT = {(BINNING.name, "encrypted"), (BOOSTING.name, "gradients"), (BOOSTING.name, "partition")}
+_KEPT = {
+    (BINNING.name, "encrypted"),
+    (BINNING.name, "bins"),
+    (BOOSTING.name, "offer"),
+    (BOOSTING.name, "gradients"),
+    (BOOSTING.name, "partition"),
+}
+_WHOLE = {LOGISTIC.name, LOGISTIC_SCORES.name}
+"""Tasks of which every message is kept: what a guest sends follows from what it has received."""
+_NEVER = ("signed", "abort")
 _PARTS = 4  # more has no message of these, and it will be refused
 _LABEL = b"bluetusk/ciphertexts/v1"
 
@@ -53,6 +63,8 @@ class Commitment:
         One for each part that is not empty.
     sent : bool
         Whether the log's owner sent the message.
+    by : str
+        Who sent it.
     """
 
     task: str
@@ -60,6 +72,7 @@ class Commitment:
     step: int
     digests: tuple[bytes, ...]
     sent: bool
+    by: str = field(default="", compare=False)
 
     @property
     def hashes(self) -> dict[str, bytes]:
@@ -112,10 +125,16 @@ def commitment_of(data: bytes | memoryview, sent: bool) -> Commitment | None:
         start = bytes(memoryview(data)[: frame.FIXED.size + frame.MAX_HEADER])
         header, size = frame.read_header(io.BytesIO(start), frame.Kind.VERTICAL)
         task, topic = frame.field(header, "task", str), frame.field(header, "topic", str)
-        if (task, topic) not in _KEPT:
+        whole = task in _WHOLE and topic not in _NEVER
+        if not whole and (task, topic) not in _KEPT:
             return None
         lengths = frame.field(header, "parts", list, high=_PARTS, items=int)
-        step = frame.field(header, "step", int, low=0)
+        step, by = frame.field(header, "step", int, low=0), frame.field(header, "from", str)
+        if whole:
+            return Commitment(task, topic, step, (hashlib.sha256(data).digest(),), sent, by)
+        if topic == "offer":
+            settings = frame.field(frame.field(header, "fields", dict), "settings", dict)
+            return Commitment(task, topic, step, (settings_digest(settings),), sent, by)
     except FrameError:
         return None
     at, view, digests = len(data) - size, memoryview(data), []
@@ -124,7 +143,12 @@ def commitment_of(data: bytes | memoryview, sent: bool) -> Commitment | None:
         at += max(length, 0)
         if len(part):
             digests.append(_digest(part))
-    return Commitment(task, topic, step, tuple(digests), sent)
+    return Commitment(task, topic, step, tuple(digests), sent, by)
+
+
+def settings_digest(settings: Mapping[str, Any]) -> bytes:
+    """Return a hash of the settings of a training that both parties know."""
+    return hashlib.sha256(b"bluetusk/settings/v1\x00" + repr(sorted(settings.items())).encode()).digest()
 
 
 def _digest(part: memoryview) -> bytes:
@@ -143,5 +167,5 @@ def commitments(records: Iterable[Any], job: str) -> list[Commitment]:
             topic, step = str(record.details.get("topic")), record.details.get("step")
             digests = tuple(record.hashes[name] for name in sorted(record.hashes))
             step, sent = step if isinstance(step, int) else -1, record.by != record.details.get("peer")
-            found.append(Commitment(record.task[len(job) + 1 :], topic, step, digests, sent))
+            found.append(Commitment(record.task[len(job) + 1 :], topic, step, digests, sent, record.by))
     return found

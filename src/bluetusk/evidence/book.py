@@ -8,10 +8,11 @@ digests in the logs of both parties (:mod:`bluetusk.vertical.auditing`); the pri
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from typing import Any
@@ -25,24 +26,41 @@ from .._random import SEED_BYTES
 from ..errors import BluetuskError, FrameError, ProtocolAbort
 from ..paillier import hazmat
 from ..paillier.keys import PublicKey
-from ..paillier.seed import Seed
+from ..paillier.seed import SEEDS, Seed
 from ..storage.append import AppendFile, read_whole
 from ..wire import frame
-from ._commit import ROWS, Commitment, array_digest, commitments, leaves_in, leaves_of, rows_digest
+from ._commit import (
+    ROWS,
+    Commitment,
+    array_digest,
+    commitments,
+    leaves_in,
+    leaves_of,
+    rows_digest,
+    settings_digest,
+)
 from ._pages import begin, opened, pages, sealed_page
 
 __all__ = [
+    "ARRAY",
+    "HEARD",
     "ROWS",
+    "STEP",
     "AuditBook",
     "Commitment",
     "Entry",
     "array_digest",
     "auditing",
     "commitments",
+    "leaves_in",
     "note_sent",
     "rows_digest",
     "seed_for",
+    "settings_digest",
 ]
+
+STEP, HEARD, ARRAY = "step", "heard", "array"
+"""Pages of a step that is replayed: its begin, each message that came, each array that was made."""
 
 _REFUSED = (
     "this is not an audit book, or it is damaged, or the passphrase is wrong; check the path and the passphrase, or "
@@ -305,6 +323,59 @@ class AuditBook(Uncopied):
         {'ids': ['7', '9']}
         """
         self._write(task, name, number, facts, arrays, None, b"", [])
+
+    @contextlib.contextmanager
+    def step(
+        self,
+        task: str,
+        number: int,
+        *,
+        facts: Mapping[str, Any] | None = None,
+        arrays: Mapping[str, NDArray[Any]] | None = None,
+    ) -> Iterator[Callable[[bytes], None]]:
+        """Keep a step so that it can be replayed: what comes, and the seed of each array that is encrypted or masked.
+
+        Parameters
+        ----------
+        task, number : str, int
+            The task and its step.
+        facts, arrays : mapping, optional
+            As in :class:`Entry`: what this party brings into the step.
+
+        Yields
+        ------
+        callable
+            To be called with each frame that comes, before it is used.
+
+        Raises
+        ------
+        ProtocolAbort
+            If a page cannot be written.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     book = AuditBook(os.path.join(folder, "book"), "correct horse", job="job-7")
+        ...     with book.step("example", 0) as heard:
+        ...         heard(b"a frame")
+        ...     book.close()
+        ...     [entry.name for entry in AuditBook.read(os.path.join(folder, "book"), "correct horse")[0]]
+        ['step', 'heard']
+        """
+
+        def heard(data: bytes) -> None:
+            self.note(task, HEARD, number, arrays={"frame": np.frombuffer(data, np.uint8)})
+
+        def seed(pub: PublicKey, values: Sequence[int]) -> Seed:
+            return self.array(pub, task, ARRAY, number, values)
+
+        self.note(task, STEP, number, facts=facts, arrays=arrays)
+        token = SEEDS.set(seed)
+        try:
+            yield heard
+        finally:
+            SEEDS.reset(token)
 
     @staticmethod
     def read(path: str | os.PathLike[str], passphrase: str | bytes) -> tuple[list[Entry], int]:

@@ -12,6 +12,7 @@ below).
 
 from __future__ import annotations
 
+import os
 import secrets
 
 import gmpy2
@@ -24,6 +25,7 @@ from . import encrypting, hazmat, slots
 from .array import CipherArray, encrypt_integers
 from .keys import PrivateKey, PublicKey
 from .proofs import require_proven
+from .seed import SEEDS
 
 __all__ = ["blind_nonzero", "mask", "open_zeros", "unmask"]
 
@@ -64,8 +66,10 @@ def mask(c: CipherArray, bits: int, *, threads: int | None = None) -> tuple[list
     """
     if bits > slots.room(c.public_key.bits, masked=True):
         raise EncodingOverflow(f"{bits} bits and a mask do not fit a key of {c.public_key.bits} bits: use a larger key")
-    masks = slots.uniform(c.public_key.n, c.size)
-    hidden = slots.hide(c, masks, threads=threads)
+    seeds = SEEDS.get()
+    source = os.urandom if seeds is None else seeds(c.public_key, ()).source(c.public_key.fingerprint)
+    masks = slots.uniform(c.public_key.n, c.size, source)
+    hidden = slots.hide(c, masks, source=source, threads=threads)
     return masks, hidden.to_bytes(hidden.bound)
 
 
@@ -206,4 +210,6 @@ def fresh(priv: PrivateKey, values: list[int], bits: int, *, threads: int | None
     array[:] = values
     bound = 1 << bits
     plan = FixedPoint.integers(1)  # does not limit the size: the bound does
-    return encrypt_integers(priv, array, plan, frac=0, bound=bound, threads=threads).to_bytes(bound)
+    seeds = SEEDS.get()
+    seed = None if seeds is None else seeds(priv.public_key, values)
+    return encrypt_integers(priv, array, plan, frac=0, bound=bound, seed=seed, threads=threads).to_bytes(bound)

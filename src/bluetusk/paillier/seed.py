@@ -9,14 +9,16 @@ to.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from typing import Any
 
 from .._once import Uncopied
 from .._random import SEED_BYTES, Stream
 from ..errors import ProtocolAbort
 from ..storage import sealed
 
-__all__ = ["Seed"]
+__all__ = ["SEEDS", "Seed"]
 
 _LABEL = b"bluetusk/randomness of an encrypted array/v1"
 
@@ -91,3 +93,10 @@ class Seed(Uncopied):
                 "of their numbers: make a new one for each array"
             ) from None
         return Stream(sealed.derived(secret, b"\x00".join([_LABEL, fingerprint + self._context]))).bytes
+
+
+SEEDS: ContextVar[Callable[[Any, Sequence[int]], Seed] | None] = ContextVar("bluetusk_seeds", default=None)
+"""In a step that is audited: gives the seed of each array that :mod:`.masked` makes under a public key.
+
+It gets that key, and the integers that are about to be encrypted; of masks, which the seed determines, none.
+"""

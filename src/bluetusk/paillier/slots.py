@@ -9,7 +9,7 @@ masked under a key without a proof (:mod:`.proofs`).
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -165,22 +165,28 @@ class Slots:
         return [block >> (self.width * j) for block in blocks for j in range(self.count)][:n]
 
 
-def draw(bits: int, count: int) -> list[int]:
+def draw(bits: int, count: int, source: Callable[[int], bytes] = os.urandom) -> list[int]:
     """Return masks: integers uniform below 2^bits."""
     width = -(-bits // 8)
-    data, low = os.urandom(width * count), (1 << bits) - 1
+    data, low = source(width * count), (1 << bits) - 1
     return [int.from_bytes(data[i : i + width], "little") & low for i in range(0, len(data), width)]
 
 
-def uniform(n: int, count: int) -> list[int]:
+def uniform(n: int, count: int, source: Callable[[int], bytes] = os.urandom) -> list[int]:
     """Return masks: integers uniform on [0, n)."""
     masks: list[int] = []
     while len(masks) < count:
-        masks += [rho for rho in draw(n.bit_length(), count - len(masks)) if rho < n]
+        masks += [rho for rho in draw(n.bit_length(), count - len(masks), source) if rho < n]
     return masks
 
 
-def hide(c: CipherArray, masks: Sequence[int], *, threads: int | None = None) -> CipherArray:
+def hide(
+    c: CipherArray,
+    masks: Sequence[int],
+    *,
+    source: Callable[[int], bytes] = os.urandom,
+    threads: int | None = None,
+) -> CipherArray:
     """Add a mask that is uniform modulo n to each plaintext, and multiply by r^n with a fresh unit r.
 
     What the key holder opens is uniform on [0, n) and independent of the plaintext, whatever it had encrypted: also for
@@ -193,6 +199,8 @@ def hide(c: CipherArray, masks: Sequence[int], *, threads: int | None = None) ->
         Of integers.
     masks : sequence of int
         From :func:`uniform`, one for each ciphertext.
+    source : callable
+        Where r comes from.
     threads : int, optional
         Overrides :func:`bluetusk.set_num_threads`.
 
@@ -214,7 +222,7 @@ def hide(c: CipherArray, masks: Sequence[int], *, threads: int | None = None) ->
     True
     """
     n = c.public_key.n
-    return _blinded(c, [rho - n if rho > n // 2 else rho for rho in masks], c._capacity(), threads)
+    return _blinded(c, [rho - n if rho > n // 2 else rho for rho in masks], c._capacity(), threads, source)
 
 
 def mask(c: CipherArray, masks: Sequence[int] | None, bound: int, *, threads: int | None = None) -> CipherArray:
@@ -261,7 +269,13 @@ def mask(c: CipherArray, masks: Sequence[int] | None, bound: int, *, threads: in
     return _blinded(c, [0] * c.size if masks is None else masks, bound, threads)
 
 
-def _blinded(c: CipherArray, masks: Sequence[int], bound: int, threads: int | None) -> CipherArray:
+def _blinded(
+    c: CipherArray,
+    masks: Sequence[int],
+    bound: int,
+    threads: int | None,
+    source: Callable[[int], bytes] = os.urandom,
+) -> CipherArray:
     """Add integers of at most the key's capacity in size, and multiply by r^n."""
     pub, n = c.public_key, c.size
     require_proven(pub)
@@ -272,9 +286,11 @@ def _blinded(c: CipherArray, masks: Sequence[int], bound: int, threads: int | No
     values[:] = masks
     rows = encrypting.residue_rows(pub, values, None)
     plain = gathered(c._store, c._flat(), threads=threads)
+    # of a seed the units are drawn in order, whichever thread works on which rows
+    units = None if source is os.urandom else random_units(kernel, n, source)
 
     def work(dst: NDArray[np.uint64], lo: int, hi: int) -> None:
-        kernel.blind_standard(dst, 0, hi - lo, random_units(kernel, hi - lo))
+        kernel.blind_standard(dst, 0, hi - lo, random_units(kernel, hi - lo) if units is None else units[lo:hi])
         kernel.mul_plain(dst, dst, None, rows(lo, hi), 0, hi - lo, True)
         mont.mul(dst, dst, None, plain.words, np.arange(lo, hi, dtype=np.int64), 0, hi - lo)
 

@@ -1,16 +1,18 @@
-"""Replays a guest's labels, scores and gradients from its audit book, for an auditor whom both parties accept.
+"""Replays what a guest encrypted from its audit book, for an auditor whom both parties accept.
 
 The book's numbers are what was sent if, encrypted again with their seeds, they give the digests in the parties' logs.
 They are what they should be if labels are those of the label file, each tree's gradients follow from labels and scores,
 and scores follow from the trees before: leaves from gradients, and the rows of leaves, below a host's splits, from what
-the host answered, whose digest is in the logs. The first number that is not so is named.
+the host answered, whose digest is in the logs. In a regression everything that the guest sent follows from its
+labels, its rows, the weights of evidence of the host's bins and the host's messages (:mod:`.logistic.replay`); the
+weights of evidence follow from labels and from the sums that the host sent. The first number that is not so is named.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,13 +20,28 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._numeric import Bools, Floats, Ints, as_array
-from ..errors import FrameError
+from ..errors import FrameError, InvalidCiphertext
 from ..evidence import Record, verify
-from ..evidence.book import ROWS, AuditBook, Commitment, Entry, array_digest, commitments, rows_digest
-from ..tasks import BINNING, BOOSTING
+from ..evidence.book import (
+    ROWS,
+    STEP,
+    AuditBook,
+    Commitment,
+    Entry,
+    array_digest,
+    commitments,
+    leaves_in,
+    rows_digest,
+    settings_digest,
+)
+from ..paillier.keys import PublicKey
+from ..tasks import BINNING, BOOSTING, LOGISTIC, LOGISTIC_SCORES
 from .binning.common import Layout as LabelLayout
+from .binning.common import Terms
+from .binning.guest import GuestJob, PeerColumn
 from .boosting.model import Settings, probabilities
 from .boosting.sums import Layout as GradientLayout
+from .logistic.replay import Models, Replayed, replay
 from .protocol.job import part_of
 
 __all__ = ["AuditResult", "Finding", "audit"]
@@ -33,6 +50,7 @@ _HALF = 0.5 + 2.0**-16  # of a unit: a machine whose exp differs in the last dig
 _HASH = 32
 _SENT = {(BINNING.name, "sent"): "encrypted", (BOOSTING.name, "gradients"): "gradients"}
 """Which pages say what was sent, and the topic of the message that held it."""
+_TOPICS = {(task, topic) for (task, _), topic in _SENT.items()}
 
 
 @dataclass(frozen=True)
@@ -42,10 +60,11 @@ class Finding:
     Attributes
     ----------
     job, task, array : str
-        Where: the array is "sent" (labels of a binning), "labels", "gradients", "scores" or "tree" (of boosting), or
+        Where: the array is "sent" (labels of a binning), "bins" (the host's sums), "labels", "gradients", "scores" or
+        "tree" (of boosting), "labels", "worth" (of the host's bins) or the name of a message (of a regression), or
         "log".
     number : int
-        Which part of the labels, or which tree, from 0.
+        Which part of the labels, or which tree, from 0; of a regression's messages, which step.
     row : int or None
         The row, from 0, in the order of the task; None if it is not about one row.
     id : str
@@ -121,6 +140,11 @@ class _State:
     settings: Settings | None = None
     labels: NDArray[Any] = field(default_factory=lambda: np.zeros(0, np.int64))
     scores: dict[int, Floats] = field(default_factory=dict)  # before each tree
+    key: PublicKey | None = None  # of a binning
+    rows: int = 0
+    sent: dict[int, int] = field(default_factory=dict)  # the label of each row that was sent to a binning
+    columns: list[PeerColumn] | None = None  # what a binning says of the host's
+    first: Entry | None = None  # what a regression begins with
 
 
 def audit(
@@ -129,6 +153,7 @@ def audit(
     *,
     logs: Sequence[str | os.PathLike[str]] = (),
     labels: Mapping[str, int] | ArrayLike | None = None,
+    jobs: Collection[str] | None = None,
 ) -> AuditResult:
     """Replay a guest's audit book.
 
@@ -144,6 +169,9 @@ def audit(
     labels : mapping of str to int, or array_like, optional
         The label of each id, where the book names ids (``bluetusk party`` does); else the labels in the order of the
         rows. Without them labels are checked to be 0 or 1, and the same in all gradients.
+    jobs : collection of str, optional
+        The jobs to audit. By default all: a job of which a log keeps something, and the book nothing, is then a
+        finding. Name the jobs where a log has others too, of another book or with other guests.
 
     Returns
     -------
@@ -162,9 +190,10 @@ def audit(
 
     Notes
     -----
-    What an audit cannot show: that the label file is true, that the guest's own columns are (its own splits are its
-    word, and so are the settings of a training that only it has), and which rows a tree's sample should have had. With
-    several hosts give the logs of all.
+    What an audit cannot show: that the label file is true, that the guest's own columns are (its own splits and the
+    rows that it brings into a regression are its word, and so are class weights, smoothing, the score of all rows
+    before the first tree and what chooses splits), and which rows a tree's sample should have had. Scoring by a
+    regression is replayed where the book has its training in the same job. With several hosts give the logs of all.
 
     Examples
     --------
@@ -186,30 +215,38 @@ def audit(
     job-7/woe-binning, sent 7, row 7: found 2, expected 0 or 1: the label is neither 0 nor 1
     """
     entries, torn = AuditBook.read(book, passphrase)
-    replay = _Replay(entries, labels)
+    found = _Replay(entries, labels, jobs)
     for path in logs:
-        replay.read(path)
-    replay.all()
-    return replay.result(torn)
+        found.read(path)
+    found.all()
+    return found.result(torn)
 
 
 class _Replay:
     """One audit."""
 
-    def __init__(self, entries: list[Entry], labels: Mapping[str, int] | ArrayLike | None) -> None:
-        self.entries = entries
+    def __init__(
+        self,
+        entries: list[Entry],
+        labels: Mapping[str, int] | ArrayLike | None,
+        jobs: Collection[str] | None,
+    ) -> None:
+        self.entries = [entry for entry in entries if jobs is None or entry.job in jobs]
+        self.asked = jobs
         self.labels = labels if labels is None or isinstance(labels, Mapping) else as_array(labels, "labels")
         self.logs: dict[str, dict[str, list[Commitment]]] = {}  # by log and job
         self.records: dict[str, tuple[Record, ...]] = {}
         self.states: dict[tuple[str, str], _State] = {}
         self.opened: dict[bytes, int] = {}  # the number in each ciphertext, by its hash
+        self.keys: dict[bytes, PublicKey] = {}
         self.findings: list[Finding] = []
         self.notes: list[str] = []
+        self.hosts: set[tuple[str, str]] = set()  # binnings with several hosts, each of which sends sums
         self.arrays = self.numbers = 0
 
     @property
     def jobs(self) -> list[str]:
-        return list(dict.fromkeys(entry.job for entry in self.entries))
+        return list(dict.fromkeys([entry.job for entry in self.entries] + list(self.asked or ())))
 
     def read(self, path: str | os.PathLike[str]) -> None:
         """Read a log: what it keeps of the book's jobs."""
@@ -221,10 +258,10 @@ class _Replay:
             )
         self.logs[name] = {job: commitments(report.records, job) for job in self.jobs}
         self.records[name] = tuple(report.records)
-        others = {r.task.rpartition("/")[0] for r in report.records if r.what == "committed"} - set(self.jobs)
-        self.notes += [
-            f"{name} keeps arrays of the job {job!r}, of which the book has nothing" for job in sorted(others)
-        ]
+        have = {entry.job for entry in self.entries}
+        kept = {r.task.rpartition("/")[0] for r in report.records if r.what == "committed"}
+        for job in sorted(kept - have if self.asked is None else (kept - have) & set(self.asked)):
+            self._found((job, "", "log", 0), f"{name} keeps arrays of this job, of which the book has nothing")
 
     def result(self, torn: int) -> AuditResult:
         """Return what was found."""
@@ -243,10 +280,13 @@ class _Replay:
         steps: dict[tuple[str, str, str, int], int] = {}
         for entry in self.entries:
             place, leaves = _place(entry), b""
-            if entry.key is not None:
+            if entry.key is not None and entry.task in (LOGISTIC.name, LOGISTIC_SCORES.name):
+                self.arrays, self.numbers = self.arrays + 1, self.numbers + len(entry.values)
+            elif entry.key is not None:
                 leaves = entry.leaves()
                 hashes = (leaves[at : at + _HASH] for at in range(0, len(leaves), _HASH))
-                self.opened.update(zip(hashes, entry.values, strict=True))
+                for leaf, value in zip(hashes, entry.values, strict=True):
+                    self.opened[leaf], self.keys[leaf] = value, entry.key
                 self.arrays, self.numbers = self.arrays + 1, self.numbers + len(entry.values)
             try:
                 self._check(entry, self.states.setdefault(place[:2], _State()))
@@ -264,6 +304,10 @@ class _Replay:
                     self._found(
                         (job, task, ROWS, 0), f"{name} keeps a hash of the ids, and the book has no page of them"
                     )
+        for job in {entry.job for entry in self.entries}:
+            models: Models = {}
+            for task in (LOGISTIC.name, LOGISTIC_SCORES.name):
+                self._regression(job, task, models)
         for name, jobs in self.logs.items():
             self._compare(name, jobs, sent, steps)
 
@@ -278,7 +322,7 @@ class _Replay:
         told: dict[tuple[str, str, int], set[bytes]] = {}
         for job, keeps in jobs.items():
             for kept in keeps:
-                if kept.topic in _SENT.values():  # the array is the last part
+                if (kept.task, kept.topic) in _TOPICS:  # the array is the last part
                     told.setdefault((job, kept.task, kept.step), set()).update(kept.digests[-1:])
         for place, digests in sent.items():
             kept_there = told.pop((*place[:2], steps[place]), set())
@@ -308,6 +352,10 @@ class _Replay:
             self._rows(entry, state)
         elif (entry.task, entry.name) == (BINNING.name, "sent"):
             self._labels(entry, state)
+        elif (entry.task, entry.name) == (BINNING.name, "bins"):
+            self._bins(entry, state)
+        elif (entry.task, entry.name, entry.number) == (LOGISTIC.name, STEP, 0):
+            self._training(entry, state)
         elif (entry.task, entry.name) == (BOOSTING.name, "labels"):
             self._offer(entry, state)
         elif (entry.task, entry.name) == (BOOSTING.name, "gradients"):
@@ -366,11 +414,118 @@ class _Replay:
             if rest:
                 what = "the number is not 1 + label * 2^w"
                 return self._found(_place(entry), what, row=first + k, found=value, expected=f"1 or {1 + (1 << w)}")
+            state.rows, state.sent[first + k], state.key = rows, label, self.keys[leaf.tobytes()]
             if not self._label(entry, first + k, label, None if true is None else (true[k],)):
                 return None
         return None
 
-    def _label(self, entry: Entry, row: int, label: int, true: tuple[int | None] | None) -> bool:
+    def _bins(self, entry: Entry, state: _State) -> None:
+        """Decrypt a host's sums, which the logs must keep, and weigh its bins."""
+        place, arrays, facts = _place(entry), entry.arrays, entry.facts
+        data = arrays["sums"].tobytes()
+        fingerprint, leaves = leaves_in(data)
+        digest, kept = array_digest(fingerprint, leaves), dict[str, set[bytes]]()
+        for name, jobs in self.logs.items():
+            found = [c for c in jobs[entry.job] if (c.task, c.topic) == (entry.task, "bins")]
+            kept[name] = {each for c in found for each in c.digests}
+        if kept and not any(digest in digests for digests in kept.values()):
+            return self._found(place, "no log keeps the sums that the book says a host sent")
+        if state.key is None or fingerprint != state.key.fingerprint:
+            return self._found(place, "the sums are under another key than the labels")
+        if not state.sent or len(state.sent) != state.rows:
+            return None  # their labels were found to be false, or are not in the book
+        labels = np.array([state.sent[row] for row in sorted(state.sent)], np.int64)
+        terms = facts["terms"] | {"reveal": tuple(facts["terms"]["reveal"])}
+        job = GuestJob(labels, Terms(**terms), smoothing=float(facts["smoothing"]), key_size=state.key.bits)
+        try:
+            opens, seed = arrays["opens"].tobytes(), arrays["seed"].tobytes()
+            columns = job.replayed(state.key, seed, str(facts["peer"]), facts["shape"], data, opens)
+        except (InvalidCiphertext, ValueError) as error:
+            return self._found(place, f"the book does not open the host's sums: {error}")
+        if entry.number:
+            self.hosts.add((entry.job, entry.task))
+        for name, digests in kept.items():
+            if (entry.job, entry.task) not in self.hosts and digest not in digests:
+                return self._found(place, f"{name} keeps other sums of the host")
+        state.columns = columns
+        return None
+
+    def _training(self, entry: Entry, state: _State) -> None:
+        """Check what a regression begins with: labels, and what the host's bins are worth."""
+        state.first = entry
+        labels = entry.arrays["labels"].astype(np.int64)
+        true = self._true(len(labels), 0, len(labels), state)
+        for row, label in enumerate(labels.tolist()):
+            if not self._label(entry, row, label, None if true is None else (true[row],), array="labels"):
+                break
+        if "sizes" not in entry.facts:
+            return None
+        columns = self.states.get((entry.job, BINNING.name), _State()).columns
+        place = (entry.job, entry.task, "worth", 0)
+        if columns is None:
+            said = (
+                f"{entry.job}: what the host's bins are worth is the guest's word: the book has no binning of this job"
+            )
+            return self.notes.append(said)
+        ends = np.cumsum(entry.facts["sizes"])[:-1]
+        counts, values = (np.split(entry.arrays[name], ends) for name in ("counts", "values"))
+        if [len(each) for each in counts] != [len(column.rows) for column in columns]:
+            return self._found(place, "the bins are not those of the binning")
+        for j, (rows, value, column) in enumerate(zip(counts, values, columns, strict=True)):
+            if not np.array_equal(rows, column.rows):
+                return self._found(place, f"the rows of the bins of the host's column {j} are not those of the binning")
+            wrong = np.flatnonzero(~np.isclose(value, column.woe, rtol=1e-9, atol=1e-12))
+            if len(wrong) and value.any():  # a column that is left out counts as 0
+                at = int(wrong[0])
+                what = f"the value of bin {at} of the host's column {j} is not its weight of evidence"
+                return self._found(place, what, found=value[at], expected=column.woe[at])
+        return None
+
+    def _regression(self, job: str, task: str, models: Models) -> None:
+        """Replay the training, or the scoring, of a job, and compare it with the logs."""
+        pages = [entry for entry in self.entries if (entry.job, entry.task) == (job, task) and entry.name != ROWS]
+        if pages and task == LOGISTIC_SCORES.name and not models:
+            said = f"{job}: scores are not replayed: the book does not have the whole training of this job"
+            return self.notes.append(said)
+        found = Replayed()
+        if pages:
+            try:
+                found = replay(pages, models)
+            except (LookupError, TypeError, ValueError, ArithmeticError, AssertionError, FrameError) as error:
+                return self._found((job, task, STEP, 0), f"a page does not hold what it must: {error!r}")
+        wrong, end = found.wrong, found.last
+        if wrong is not None:
+            place, end = (job, task, wrong.topic, wrong.step), wrong.step - 1
+            self._found(place, wrong.reason, row=wrong.row, found=wrong.found, expected=wrong.expected)
+        for name, jobs in self.logs.items():
+            self._told(name, (job, task), [c for c in jobs[job] if c.task == task], found, end)
+        return None
+
+    def _told(self, name: str, of: tuple[str, str], kept: list[Commitment], found: Replayed, end: int) -> None:
+        """Compare a log's messages of a job's task with a replay that was right up to the step `end`."""
+
+        def place(step: int, topic: str) -> tuple[str, str, str, int]:
+            return *of, topic, step
+
+        told: dict[tuple[int, str], set[bytes]] = {}
+        for c in kept:
+            told.setdefault((c.step, c.topic), set()).update(c.digests)
+            if found.last < 0 or (c.by == found.me and c.step > found.last):
+                return self._found(place(c.step, c.topic), f"{name} keeps a message that the book does not open")
+            if c.by == found.me and c.step <= end and not set(c.digests) <= found.sent.get((c.step, c.topic), set()):
+                what = f"{name} keeps another message: what was sent is not what the book says"
+                return self._found(place(c.step, c.topic), what)
+        for (step, topic), digests in found.heard.items():
+            if topic != "signed" and step <= end and not digests <= told.get((step, topic), set()):
+                return self._found(place(step, topic), f"{name} keeps another message of the host, or none")
+        for (step, topic), digests in found.sent.items():
+            if topic != "signed" and step < end and not digests & told.get((step, topic), set()):
+                return self._found(place(step, topic), f"{name} does not keep the guest's message")
+        return None
+
+    def _label(
+        self, entry: Entry, row: int, label: int, true: tuple[int | None] | None, *, array: str | None = None
+    ) -> bool:
         """Check one label; report it if it is false."""
         if label not in (0, 1):
             what, expected = "the label is neither 0 nor 1", "0 or 1" if true is None or true[0] is None else true[0]
@@ -380,7 +535,8 @@ class _Replay:
             what, expected = "the row's id is not among the labels", ""
         else:
             what, expected = "the label differs from the label file", true[0]
-        self._found(_place(entry), what, row=row, found=label, expected=expected)
+        place = (*_place(entry)[:2], array or entry.name, entry.number)
+        self._found(place, what, row=row, found=label, expected=expected)
         return False
 
     def _offer(self, entry: Entry, state: _State) -> None:
@@ -392,6 +548,13 @@ class _Replay:
         for row, label in enumerate(state.labels.tolist()):
             if not self._label(entry, row, label, None if true is None else (true[row],)):
                 break
+        due = settings_digest(state.settings.agreed())
+        for name, jobs in self.logs.items():
+            kept = [c for c in jobs[entry.job] if (c.task, c.topic) == (entry.task, "offer")]
+            if not kept:
+                self.notes.append(f"{name} keeps no settings of {entry.task}: they are the guest's word")
+            elif not any(due in c.digests for c in kept):
+                self._found(_place(entry), f"{name} keeps other settings of the training")
         share = float(state.labels.mean()) if share is None else share
         base = float(np.log(share / (1 - share)))
         if not np.isclose(entry.facts["base"], base, rtol=1e-12, atol=0):
@@ -463,7 +626,7 @@ class _Replay:
         for name, jobs in self.logs.items():
             kept = [c for c in jobs[entry.job] if (c.task, c.topic, c.step) == (entry.task, "partition", 1 + number)]
             digests = {digest for c in kept for digest in c.digests}
-            of_host = not any(c.sent for c in jobs[entry.job] if c.topic in _SENT.values())
+            of_host = not any(c.sent for c in jobs[entry.job] if (c.task, c.topic) in _TOPICS)
             answers |= digests if of_host else set()
             if not digests <= set(due_digests):
                 return self._found(place, f"{name} keeps a host's answer that is not in the tree: which rows go left")

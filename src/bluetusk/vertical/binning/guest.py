@@ -26,9 +26,10 @@ from numpy.typing import NDArray
 from ..._numeric import Ints
 from ..._random import Stream
 from ...errors import FrameError, ProtocolAbort
-from ...evidence.book import note_sent
+from ...evidence.book import auditing, note_sent
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
-from ...paillier.keys import PrivateKey
+from ...paillier.keys import PrivateKey, PublicKey
+from ...paillier.opening import opened_by, opening
 from ...tasks import BINNING
 from ...wire.frame import field
 from ..protocol.job import PARTS, part_of
@@ -209,7 +210,7 @@ class GuestJob:
         self.digest = chained(self.digest, data)
 
     def _answer(self, links: Sequence[Link]) -> None:
-        opened = [self._counts(link, shape) for link, shape in zip(links, self._shapes, strict=True)]
+        opened = [self._counts(link, i) for i, link in enumerate(links)]
         for link, shape in zip(links, self._shapes, strict=True):
             link.count("sums_learned", 2 * sum(shape["bins"]))
             if not self._terms.reveal:  # first, so that the time of what follows does not show
@@ -251,14 +252,50 @@ class GuestJob:
             columns.append(PeerColumn(peer, name, rows, events, woe, iv, sound))
         return columns
 
-    def _counts(self, link: Link, shape: dict[str, Any]) -> list[tuple[Ints, Ints]]:
-        """Decrypt rows and events of each bin of a host's columns."""
+    def _counts(self, link: Link, i: int) -> list[tuple[Ints, Ints]]:
+        """Receive the sums of a host's bins; in audit mode keep what shows what they, and the weights, are."""
         assert self._priv is not None
-        pub, n = self._priv.public_key, len(self._labels)
-        w, slots, total = Layout(n).w, Layout(n).slots(pub.bits), sum(shape["bins"])
-        data = link.receive("bins", parts=1, most=cipher_bytes(slots.blocks(total), pub.bits)).parts[0]
-        packed = received(data, pub, slots.blocks(total), slots.bound)
-        wide = self._priv.decrypt_integers(packed).tolist()
+        bits, shape = self._priv.public_key.bits, self._shapes[i]
+        blocks = Layout(len(self._labels)).slots(bits).blocks(sum(shape["bins"]))
+        data = link.receive("bins", parts=1, most=cipher_bytes(blocks, bits)).parts[0]
+        packed = received(data, self._priv.public_key, blocks, Layout(len(self._labels)).slots(bits).bound)
+        if (book := auditing()) is not None:
+            opens = b"".join(r.to_bytes(bits // 8, "little") for r in opening(self._priv, packed))
+            kept = {"opens": opens, "seed": self._seed, "sums": bytes(data)}
+            book.note(
+                self.name,
+                "bins",
+                i,
+                facts={"shape": shape, "smoothing": self._smoothing, "terms": self._terms.stated(), "peer": link.peer},
+                arrays={name: np.frombuffer(each, np.uint8) for name, each in kept.items()},
+            )
+        return self._counted(self._priv.decrypt_integers(packed).tolist(), shape, bits)
+
+    def replayed(
+        self, pub: PublicKey, seed: bytes, peer: str, shape: dict[str, Any], data: bytes, opens: bytes
+    ) -> list[PeerColumn]:
+        """Return, to an auditor, the columns that follow from what a host sent.
+
+        Parameters
+        ----------
+        pub : PublicKey
+            The key of the labels.
+        seed : bytes
+            Of the noise.
+        peer, shape
+            The host, and its columns.
+        data, opens : bytes
+            Its sums, and what opens them.
+        """
+        self._seed, width, slots = seed, pub.bits // 8, Layout(len(self._labels)).slots(pub.bits)
+        packed = received(memoryview(data), pub, slots.blocks(sum(shape["bins"])), slots.bound)
+        randomness = [int.from_bytes(opens[i : i + width], "little") for i in range(0, len(opens), width)]
+        return self._weighed(peer, shape, self._counted(opened_by(packed, randomness), shape, pub.bits))
+
+    def _counted(self, wide: list[int], shape: dict[str, Any], bits: int) -> list[tuple[Ints, Ints]]:
+        """Return rows and events of each bin of a host's columns."""
+        n = len(self._labels)
+        w, slots, total = Layout(n).w, Layout(n).slots(bits), sum(shape["bins"])
         values = [value & ((1 << slots.width) - 1) for value in slots.floors(wide, total)]
         rows = np.array([value & ((1 << w) - 1) for value in values], np.int64)
         events = np.array([value >> w for value in values], np.int64)

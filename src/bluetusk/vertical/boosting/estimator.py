@@ -43,18 +43,19 @@ class GradientBoosting(Estimator):
     role : {"guest", "host"}
         Which party this is.
     n_estimators : int
-        Number of trees. All parties must set the same values of this, `max_depth`, `min_samples_leaf`, `min_events`,
-        `min_others`, `subsample`, `first_tree_local`, `share_gain`, `frac_bits` and `key_size`.
+        Number of trees. All parties must set the same values of this, `max_depth`, `learning_rate`, `reg_lambda`,
+        `min_samples_leaf`, `min_events`, `min_others`, `subsample`, `first_tree_local`, `share_gain`, `frac_bits` and
+        `key_size`.
     max_depth : int
         Levels of splits in a tree, 1 to 10.
     learning_rate : float
-        Factor of the leaf values (guest).
+        Factor of the leaf values, which the guest computes; the host's log keeps it for an audit.
     max_bins : int
         Quantile buckets of a column, 2 to 255, besides one for missing values; each party chooses its value.
     reg_lambda : float
-        L2 penalty on the leaf values, also in the gain (guest). The default is 1, as in XGBoost: at low rates of events
-        h is small, and without a penalty a leaf with few events gets a value of 5 and more, from which later trees do
-        not recover.
+        L2 penalty on the leaf values, also in the gain; as `learning_rate`. The default is 1, as in XGBoost: at low
+        rates of events h is small, and without a penalty a leaf with few events gets a value of 5 and more, from which
+        later trees do not recover.
     min_child_weight : float
         Least sum of Hessians on either side of a split (guest). At the default of 3 a side has as many rows as contain
         about three events. XGBoost's default of 1 fits noise at rates of 1 % and less; at 20 % both give the same
@@ -143,8 +144,8 @@ class GradientBoosting(Estimator):
     >>> rng = np.random.default_rng(0)
     >>> X, X_host = rng.normal(size=(200, 2)), rng.normal(size=(200, 2))
     >>> y = X[:, 0] + X_host[:, 1] > 0
-    >>> common = {"n_estimators": 2, "max_depth": 2, "key_size": 2048}
-    >>> guest = bt.vertical.GradientBoosting(role="guest", learning_rate=1.0, **common)
+    >>> common = {"n_estimators": 2, "max_depth": 2, "learning_rate": 1.0, "key_size": 2048}
+    >>> guest = bt.vertical.GradientBoosting(role="guest", **common)
     >>> host = bt.vertical.GradientBoosting(role="host", **common)
     >>> def both(mine, theirs):
     ...     thread = threading.Thread(target=theirs)

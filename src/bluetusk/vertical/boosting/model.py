@@ -24,7 +24,7 @@ __all__ = ["TYPES", "Half", "Settings", "bits_from", "extended", "probabilities"
 
 _COMMON = (
     *("n_estimators", "max_depth", "min_samples_leaf", "min_events", "min_others", "subsample", "first_tree_local"),
-    "share_gain",
+    *("share_gain", "learning_rate", "reg_lambda"),
 )
 _LATER = ("min_events", "min_others")
 """Settings that earlier models do not have: none held when those were trained."""

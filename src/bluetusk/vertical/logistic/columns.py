@@ -52,6 +52,7 @@ __all__ = [
     "PlainColumns",
     "PlainPeer",
     "Weighted",
+    "residuals_layout",
 ]
 
 
@@ -188,7 +189,7 @@ class PlainColumns:
     ) -> tuple[Ring, list[bytes], int]:
         """See :meth:`Columns.gradients`."""
         n, matrix = len(rows), np.ascontiguousarray(self._matrix[rows])
-        layout = _plain_gradients(self._pub.bits, n, residuals is not None)
+        layout = residuals_layout(self._pub.bits, n, tracked=residuals is not None)
         c = products.receive_packed(parts[0], self._pub, n, layout)
         share, message = products.columns_times(matrix, c, layout)
         messages, loss = [message], 0
@@ -231,17 +232,18 @@ class PlainPeer:
 
     def residuals(self, pulls: Ring, tracked: bool) -> list[bytes]:
         """See :meth:`Peer.residuals`."""
-        layout = _plain_gradients(self._priv.public_key.bits, len(pulls), tracked)
+        layout = residuals_layout(self._priv.public_key.bits, len(pulls), tracked=tracked)
         return [products.encrypted_packed(self._priv, pulls, layout)]
 
     def open_gradients(self, n: int, parts: Sequence[memoryview], tracked: bool) -> tuple[Ring, int]:
         """See :meth:`Peer.open_gradients`."""
-        layout = _plain_gradients(self._priv.public_key.bits, n, tracked)
+        layout = residuals_layout(self._priv.public_key.bits, n, tracked=tracked)
         share = products.open_columns(self._priv, parts[0], self.width, layout)
         return share, products.open_columns(self._priv, parts[1], 1, layout).tolist()[0] if tracked else 0
 
 
-def _plain_gradients(key_bits: int, n: int, tracked: bool) -> Slots:
+def residuals_layout(key_bits: int, n: int, *, tracked: bool) -> Slots:
+    """Return the layout in which the residuals of a batch are packed for plain columns."""
     return products.columns_layout(key_bits, n, RING_BITS if tracked else products.ENTRY_BITS)
 
 

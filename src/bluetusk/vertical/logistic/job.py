@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from ..._numeric import Floats, Ints
 from ..._random import SEED_BYTES, Stream
 from ...errors import EncodingOverflow, FrameError, ProtocolAbort
+from ...evidence.book import auditing
 from ...paillier import PrivateKey, PublicKey
 from ...paillier.ephemeral import ephemeral_key, restored_key, restored_peer_key, saved_key
 from ...tasks import LOGISTIC, LOGISTIC_SCORES
@@ -371,8 +372,21 @@ class LogisticJob:
         return 2 + self.batches * self.epochs + 3 * (self.config.held_back > 0)
 
     def step(self, links: Sequence[Link], index: int) -> None:
-        """Take a step; the state changes only at its end."""
+        """Take a step; the state changes only at its end. A guest in audit mode keeps what a replay needs."""
         (link,) = links
+        book = auditing() if self.leader else None
+        if book is None:
+            self._step(link, index)
+        else:
+            facts, arrays = self._given(link) if index == 0 else ({}, {})
+            with book.step(self.name, index, facts=facts, arrays=arrays) as link.heard:
+                try:
+                    self._step(link, index)
+                finally:
+                    link.heard = None
+        self.taken = index + 1
+
+    def _step(self, link: Link, index: int) -> None:
         if index == 0:
             self._set_up(link)
         elif index <= self.batches * self.epochs:
@@ -387,7 +401,31 @@ class LogisticJob:
             pass  # parties go back by one step at most: from the opening to here, where the shares are kept
         else:
             self._show(link)
-        self.taken = index + 1
+
+    def _given(self, link: Link) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return what the guest brings into the training, for its audit book."""
+        assert self.labels is not None
+        config, bins = self._agreed, self.bins
+        facts: dict[str, Any] = {"me": link.me, "peer": link.peer, "session": link.session.hex(), "signs": link.signs}
+        facts |= {"config": config.to_fields(), "seed": self.seed.hex(), "key_size": self.key_size}
+        facts |= {"class_weights": None if self.class_weights is None else list(self.class_weights)}
+        matrix = np.zeros((len(self.table), self.matrix.shape[1]), np.int32)
+        matrix[self.used] = self.matrix
+        if len(self.held):
+            matrix[self.held] = self.half.rows(self.table[self.held])
+        arrays: dict[str, NDArray[Any]] = {"labels": self.labels.astype(np.int16), "held": self.held.astype(np.int64)}
+        arrays["matrix"] = matrix
+        if bins is not None:
+            assert bins.values is not None
+            facts |= {"bins": bins.name.hex(), "sizes": list(map(len, bins.counts))}
+            arrays |= {"counts": np.concatenate(bins.counts), "values": np.concatenate(bins.values)}
+        return facts, arrays
+
+    def _new_key(self) -> PrivateKey:
+        key = ephemeral_key(self.key_size)
+        if self.leader and (book := auditing()) is not None:
+            book.note(self.name, "key", arrays={"primes": np.frombuffer(b"".join(saved_key(key)), np.uint8)})
+        return key
 
     def shows(self, index: int) -> tuple[int, int]:
         """Return the most sums and bits that the peer learns in a step: the end of an epoch, and what opens exactly."""
@@ -398,7 +436,7 @@ class LogisticJob:
 
     def _set_up(self, link: Link) -> None:
         rows, columns = len(self.table), len(self.names)
-        key = ephemeral_key(self.key_size)
+        key = self._new_key()
         parts = key_parts(key, link, LOGISTIC.name)
         about = {"rows": rows, "columns": columns}
         if self.leader:

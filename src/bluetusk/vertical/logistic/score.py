@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from ..._numeric import Floats, Ints
 from ...errors import FrameError, ProtocolAbort
+from ...evidence.book import auditing
 from ...paillier import PrivateKey, PublicKey
-from ...paillier.ephemeral import ephemeral_key
+from ...paillier.ephemeral import ephemeral_key, saved_key
 from ...tasks import LOGISTIC_SCORES
 from ...wire.frame import Kind, encode, field
 from ..protocol.keys import KEY_PARTS, key_parts, peer_key
@@ -174,6 +175,17 @@ class ScoreJob:
         peer or an old state directory says.
         """
         (link,) = links
+        book = auditing() if self.half.guest else None
+        if book is None:
+            return self._step(link, index)
+        facts, arrays = self._given(link) if index == 0 else ({}, {})
+        with book.step(self.name, index, facts=facts, arrays=arrays) as link.heard:
+            try:
+                return self._step(link, index)
+            finally:
+                link.heard = None
+
+    def _step(self, link: Link, index: int) -> None:
         if index == 0:
             self._compute(link)
         if index < self.steps - 1:
@@ -186,11 +198,27 @@ class ScoreJob:
             assert self.points is not None
             self.scores = opened(values, self.points, exact=self.exact)
 
+    @property
+    def order(self) -> bytes:
+        """What the parties compare of the rows' ids; empty without ids."""
+        return hashlib.sha256(b"".join(self.marks)).digest() if self.marks else b""
+
+    def _given(self, link: Link) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what the guest brings into the scoring, for its audit book."""
+        facts: dict[str, Any] = {"me": link.me, "peer": link.peer, "session": link.session.hex(), "signs": link.signs}
+        facts |= {"model": self.model.hex(), "exact": self.exact, "ids": self.order.hex(), "key_size": self.key_size}
+        return facts, {"matrix": self.half.rows(self.table).astype(np.int32)}
+
+    def _new_key(self) -> PrivateKey:
+        key = ephemeral_key(self.key_size)
+        if self.half.guest and (book := auditing()) is not None:
+            book.note(self.name, "key", arrays={"primes": np.frombuffer(b"".join(saved_key(key)), np.uint8)})
+        return key
+
     def _compute(self, link: Link) -> None:
-        n, key = len(self.table), ephemeral_key(self.key_size)
+        n, key = len(self.table), self._new_key()
         parts = key_parts(key, link, self.name)
-        order = hashlib.sha256(b"".join(self.marks)).digest() if self.marks else b""
-        about = {"rows": n, "model": self.model, "exact": self.exact, "ids": order}
+        about = {"rows": n, "model": self.model, "exact": self.exact, "ids": self.order}
         if self.half.guest:
             self._authorise(link)
             link.send("rows", about, parts)

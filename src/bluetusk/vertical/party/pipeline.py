@@ -275,7 +275,9 @@ def run(
         raise ProtocolAbort(f"the {train.sum()} rows for training have only one label: give more rows")
     names = rows.names
 
-    link.rows = _keep_rows(recorder, key, *(rows.ids[order][chosen].tolist() for chosen in (fitted, train, test)))
+    tasks = [(BINNING, fitted), (BOOSTING, train), *([(LOGISTIC, train)] if model.epochs != 0 else [])]
+    audited = {task.name: rows.ids[order][chosen].tolist() for task, chosen in tasks}
+    link.rows = _keep_rows(recorder, key, audited, rows.ids[order][test].tolist())
 
     binning = WoEBinning(
         config.role,
@@ -432,7 +434,7 @@ def _heads(notary: Notary, link: Link) -> bytes:
 
 
 def _keep_rows(
-    recorder: Recorder | None, key: SplitKey, fitted: list[str], train: list[str], test: list[str]
+    recorder: Recorder | None, key: SplitKey, audited: dict[str, list[str]], test: list[str]
 ) -> dict[str, bytes]:
     """Keep the ids of the tasks' rows, in order: in the guest's audit book, if any, and as keyed hashes in both logs.
 
@@ -440,7 +442,6 @@ def _keep_rows(
     of all tasks are returned, for requests and answers.
     """
     secret = key.derived("rows of an audit")
-    audited = {BINNING.name: fitted, BOOSTING.name: train}
     digests = {task: rows_digest(secret, ids) for task, ids in audited.items()}
     if recorder is not None:
         recorder.rows(digests)

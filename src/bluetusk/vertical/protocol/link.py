@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import queue
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -233,6 +233,8 @@ class Link:
     rows : dict of str to bytes
         By task, the hash of its rows' ids in order under a key of both, where they are known: uses, requests and
         answers name it, so none of them serves for other rows. Empty by default; the same at both ends.
+    heard : callable or None
+        Called with each frame that came where it was due, before it is used.
 
     Raises
     ------
@@ -261,6 +263,18 @@ class Link:
         self._ended = False
         self.session = b""
         self.rows: dict[str, bytes] = {}
+        self.heard: Callable[[bytes], None] | None = None
+
+    @property
+    def signs(self) -> bool:
+        """Whether requests and answers are signed.
+
+        Examples
+        --------
+        >>> local_links()[0].signs
+        False
+        """
+        return self._signer is not None
 
     def scope(self, task: str, step: int) -> None:
         """Begin a step of a task; both parties call this at the same point of their programs.
@@ -423,6 +437,8 @@ class Link:
         if len(got.payload) > (_MOST_SIGNED if said == _SIGNED else most):
             raise self._larger(topic, len(got.payload), most)
         self._received += 1
+        if self.heard is not None:
+            self.heard(bytes(data))
         return got
 
     def _cut(self, got: Frame, fields: Collection[str], parts: int | None) -> Message:
