@@ -29,6 +29,7 @@ from ...errors import FrameError, ProtocolAbort
 from ...evidence.book import note_sent
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...paillier.keys import PrivateKey
+from ...paillier.slots import opened
 from ...tasks import BINNING
 from ...wire.frame import field
 from ..protocol.job import PARTS, part_of
@@ -198,13 +199,13 @@ class GuestJob:
         self.digest = chained(self.digest, data)
 
     def _answer(self, links: Sequence[Link]) -> None:
-        opened = [self._counts(link, shape) for link, shape in zip(links, self._shapes, strict=True)]
+        found = [self._counts(link, shape) for link, shape in zip(links, self._shapes, strict=True)]
         for link, shape in zip(links, self._shapes, strict=True):
             link.count("sums_learned", 2 * sum(shape["bins"]))
             if not self._terms.reveal:  # first, so that the time of what follows does not show
                 link.send("done")
         done = []
-        for link, shape, counts in zip(links, self._shapes, opened, strict=True):
+        for link, shape, counts in zip(links, self._shapes, found, strict=True):
             columns = self._weighed(link.peer, shape, counts)
             if self._terms.reveal:
                 values = np.concatenate([column.woe for column in columns])
@@ -247,7 +248,7 @@ class GuestJob:
         w, slots, total = Layout(n).w, Layout(n).slots(pub.bits), sum(shape["bins"])
         data = link.receive("bins", parts=1, most=cipher_bytes(slots.blocks(total), pub.bits)).parts[0]
         packed = received(data, pub, slots.blocks(total), slots.bound)
-        wide = self._priv.decrypt_integers(packed).tolist()
+        wide = opened(self._priv, packed)  # whatever its size: not even that a sum is beyond the bound ends the task
         values = [value & ((1 << slots.width) - 1) for value in slots.floors(wide, total)]
         rows = np.array([value & ((1 << w) - 1) for value in values], np.int64)
         events = np.array([value >> w for value in values], np.int64)
