@@ -92,7 +92,8 @@ class GradientBoosting(Estimator):
         Bits of the guest's Paillier key, made for one training.
     random_state : int or bytes, optional
         A number, or 32 bytes, from which the subsamples are drawn (guest). Encryption and the order in which sums are
-        sent are always random, and never show in the model: it is the same to the bit.
+        sent are always random, and never show in the model: it is the same to the bit, unless splits of different
+        rows have exactly the same gain.
     threads : int, optional
         Overrides :func:`bluetusk.set_num_threads`.
 
