@@ -73,9 +73,9 @@ def play(folder, *, binned=True, labels=Y, lie=None, scored=0, **options):
                 binning = WoEBinning(role, min_rows=10, max_bins=3, key_size=2048).fit(x, y, link=link)
             at_host = {"key_size": 2048, "reveal": more.get("reveal", ())}
             model = LogisticRegression(role, **(more if role == "guest" else at_host))
-            model.fit(x, y, link=link, binning=binning, held_back=held)
+            model.fit(x, y, link=link, binning=binning, held_back=held, ids=range(len(x)))
             if scored:
-                model.decision_function(x[:scored], link=link)
+                model.decision_function(x[:scored], link=link, ids=range(len(x), len(x) + scored))
         except Exception as error:
             ended.append(error)
             link.abort("failed")

@@ -10,9 +10,10 @@ import pytest
 
 import bluetusk as bt
 from bluetusk.paillier import hazmat, masked
+from bluetusk.paillier.ephemeral import saved_key
 from bluetusk.vertical import local_links
 from bluetusk.vertical.logistic import comparing
-from bluetusk.wire.frame import Kind, decode
+from bluetusk.wire.frame import Kind, decode, encode
 
 WORD = 1 << 96
 
@@ -106,6 +107,33 @@ def test_blinding_does_not_rest_on_the_ciphertexts_randomness(keypair):
     (m,) = hazmat.decrypt_raw(priv, [after])
     unit = int(m) * pow(5, -1, n) % n
     assert after % square != pow(before, unit, square)
+
+
+def test_a_guest_that_cheats_compares_two_numbers_at_once(both, keypair):
+    """One modulo each factor of its key. It sees a result of each, and no more than is counted."""
+    pub, priv = keypair
+    p, q = (int.from_bytes(each, "little") for each in saved_key(priv))
+    assert p * q == int(pub.n)
+    one, other, theirs = 5 << 40, 9 << 40, 7 << 40
+    digits = zip(comparing._digits(2 * one), comparing._digits(2 * other), strict=True)
+    sent = [(a * q * pow(q, -1, p) + b * p * pow(p, -1, q)) % (p * q) for a, b in digits]
+    n, width = p * q, pub.bits // 4
+    wide = decode(masked.fresh(priv, comparing._digits(0), 1))
+    unit = pow(3, n, n * n)  # of all ciphertexts: nothing is to be hidden here
+    made = [(1 + n * v) * unit % (n * n) for v in sent]
+    data = encode(wide.kind, wide.header, b"".join(c.to_bytes(width, "little") for c in made))
+
+    def guest(link):
+        link.send("bits", parts=[data])
+        places = bytes(link.receive("places", parts=1, most=1 << 20).parts[0])
+        values = [int.from_bytes(places[i : i + width], "little") for i in range(0, len(places), width)]
+        return [int(m) for m in hazmat.decrypt_raw(priv, values)]
+
+    here, there = local_links(seconds=60.0)
+    opened, greater = both(lambda: guest(here), lambda: comparing._evaluator(there, theirs, pub))
+    seen = [sum(m % factor == 0 for m in opened) for factor in (p, q)]
+    assert seen == [int(number > theirs) ^ (1 - greater) for number in (one, other)]
+    assert comparing.most_learned(True) >= math.log2(2 * math.comb(64 + 3, 3))  # zeros of each kind, and one bit
 
 
 @pytest.mark.parametrize(("sender", "topic"), [(0, "bits"), (1, "places"), (0, "sign"), (1, "sign")])

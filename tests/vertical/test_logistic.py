@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import math
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from bluetusk.vertical import LogisticRegression, Observer, local_links
 from bluetusk.vertical.logistic import job as job_module
 from bluetusk.vertical.logistic import score as score_module
 from bluetusk.vertical.logistic.book import marks_of
+from bluetusk.vertical.logistic.estimator import _scattered
 from bluetusk.vertical.logistic.job import LogisticJob
 from bluetusk.vertical.protocol.link import Rewind
 from bluetusk.wire.frame import Kind, decode
@@ -291,6 +293,33 @@ def test_no_column_makes_it_diverge_or_turn(case):
     assert 0.0 <= p.min() < p.max() <= 1.0
 
 
+def test_points_that_a_diverged_training_scatters_are_named():
+    """By chance with a probability of exp(-0.09 n); scores that do not wrap are never so far apart."""
+    rng = np.random.default_rng(4)
+    assert sum(len(_scattered(rng.integers(1024, size=70))) for _ in range(50)) >= 48
+    assert all(not _scattered(rng.normal(256, 150, 70).astype(int) % 1024) for _ in range(50))
+    assert _scattered(np.arange(10) * 100) == []  # too few to tell
+
+
+@pytest.mark.nightly
+def test_a_training_that_diverges_is_told_to_the_guest_alone():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(300, 2))
+    y = (x.sum(axis=1) + rng.normal(size=300) > 1).astype(int)
+    findings = {}
+    for rate in (None, 64.0):
+        given = {"epochs": 6, "learning_rate": rate, "tol": 0.0, "random_state": SEED}
+        guest = LogisticRegression("guest", key_size=2048, **given)
+        host = LogisticRegression("host", key_size=2048)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", bt.DataWarning)
+            both(lambda link, g=guest: g.fit(x[:, :1], y, link=link), lambda link, h=host: h.fit(x[:, 1:], link=link))
+        findings[rate] = [said for said in guest.findings_ if "spread over 0 to 1023 as by chance" in said]
+        assert host.findings_ == []
+    assert findings[None] == []
+    assert len(findings[64.0]) == 1
+
+
 @pytest.mark.parametrize("freedom", [1.5, 4.0, 1e9])
 def test_no_batch_is_curved_beyond_what_a_step_allows(freedom):
     """Rows of heavy tails, as amounts that grow with a company: some batches are curved six times as much as all."""
@@ -522,22 +551,25 @@ def test_owners_are_asked_before_anything_is_computed_and_values_counted():
     asked = (
         (
             "logistic_regression",
-            {"task": "logistic_regression", "epochs": 2, "reveal": ("coefficients", "scores")},
+            {"task": "logistic_regression", "epochs": 2, "bits": 0, "reveal": ("coefficients", "scores")},
         ),
         ("predict", {"task": "logistic_regression", "reveal": ("scores",), "bits": 64 * 20}),
     )
     models = [each.asked[1][4].pop("model") for each in watch]
     assert len({*models}) == 2  # each counts under a name that it has made
-    for mine, peer, names in zip(watch, ("host", "guest"), (("x0", "x1"), ("x0", "x1", "x2")), strict=True):
+    # of one comparison the host learns a bit, and the guest 17 if it cheats
+    for mine, peer, names, bits in zip(
+        watch, ("host", "guest"), (("x0", "x1"), ("x0", "x1", "x2")), (1, 17), strict=True
+    ):
         assert mine.asked == [
-            (peer, asked[0][0], names, 80, asked[0][1]),
+            (peer, asked[0][0], names, 80, asked[0][1] | {"bits": bits}),
             (peer, asked[1][0], names, 8 + 12, asked[1][1]),
         ]
     # two epochs of two batches of 30: residuals, and the shares of the other's weights (the guest has an intercept);
     # the guest's bits for one comparison
     counted = {"rows": 80 + 20, "values_encrypted": 120 + 4 * 3 + 64}
     # its bits of the 20 rows held back, exact here; the coefficients of the other, which it opens to it
-    assert watch[0].counted == counted | {"bits_learned": 20 * 64 + 1, "values_revealed": 3}
+    assert watch[0].counted == counted | {"bits_learned": 20 * 64 + 17, "values_revealed": 3}
     counted = {"rows": 80 + 20, "values_encrypted": 120 + 4 * 3}
     assert watch[1].counted == counted | {"values_revealed": 20 + 3, "bits_learned": 1}
     both(lambda link: guest.predict(xg, link=link), lambda link: host.predict(xh, link=link, ids=range(len(xh))), links)

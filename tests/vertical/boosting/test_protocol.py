@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 import bluetusk as bt
+from bluetusk.paillier.array import encrypt_integers
 from bluetusk.vertical.boosting import guest as _boosting_guest
 from bluetusk.vertical.boosting import host as _boosting_host
-from bluetusk.vertical.boosting.sums import Layout
+from bluetusk.vertical.boosting.guest import GuestJob
+from bluetusk.vertical.boosting.sums import Layout, gains
 from bluetusk.vertical.protocol.link import Link, Observer, Rewind
 from bluetusk.wire.frame import Kind, decode, encode
 
@@ -296,15 +298,35 @@ def test_a_state_of_an_earlier_version_is_refused(parties, toy):
     job.restore(whole)
 
 
-def test_sums_larger_than_their_node_are_found(parties, toy, monkeypatch):
+def test_sums_that_cannot_be_end_nothing(parties, toy, monkeypatch):
+    """An error would tell the host something about labels."""
     tables, y = toy(60, [1, 2])
     real = _boosting_host.left_sums
-    monkeypatch.setattr(_boosting_host, "left_sums", lambda c, cuts, *more: real(c + c, cuts, *more))
-    with pytest.raises(bt.ProtocolAbort, match="exceeds the sum of its node"):
+    for factor in (2, -3, 1 << 40):
+        monkeypatch.setattr(_boosting_host, "left_sums", lambda c, cuts, *more, k=factor: real(c * k, cuts, *more))
         parties(1, **P).fit(tables, y)
 
 
-def test_a_partition_that_does_not_have_the_sums_is_found(parties, toy, monkeypatch):
+def test_sums_larger_than_their_node_are_no_candidates(pub, priv):
+    """What is opened is a number, and no split can have it: whether an error comes would depend on it."""
+    settings = bt.vertical.GradientBoosting(frac_bits=10, min_child_weight=0.0, reg_lambda=1.0)._settings()
+    layout = Layout(100, 10)
+    assert pub.bits == 2048
+    sums = [(5, 3), (101 << 10, 3), (-(101 << 10), 3), (5, 700)]
+    width, top = layout.slot_bits, layout.slot_bits * len(sums)
+    packed = sum(((g << layout.h_bits) + h) << (width * j) for j, (g, h) in enumerate(sums))
+    plan = bt.FixedPoint.integers(1)
+    for above in (0, 1):  # the last sum goes on beyond its place
+        value = np.array([packed + (above << top)], object)
+        got = decode(encrypt_integers(priv, value, plan, frac=0, bound=1 << 2040).to_bytes(1 << 2040))
+        data = encode(got.kind, {**got.header, "bound": b"\x05"}, got.payload)  # and beyond the bound that it declares
+        g, h = layout.unpacked(priv, data, len(sums), "host")
+        assert g.tolist() == [5, 0, 0, 5]
+        assert h.tolist() == [3, -1, -1, 700]
+        assert (gains(g, h, (20, 600), settings) > -np.inf).tolist() == [True, False, False, False]
+
+
+def test_of_a_partition_that_does_not_have_the_sums_the_guest_alone_is_told(parties, toy, monkeypatch):
     tables, y = toy(60, [1, 2])
     real = _boosting_host.HostJob._note
 
@@ -313,8 +335,19 @@ def test_a_partition_that_does_not_have_the_sums_is_found(parties, toy, monkeypa
         return left[::-1].copy()
 
     monkeypatch.setattr(_boosting_host.HostJob, "_note", lying)
-    with pytest.raises(bt.ProtocolAbort, match="differ from those that were opened"):
-        parties(1, **P).fit(tables, y)
+    with pytest.warns(bt.DataWarning, match="'host-1' sent rows for its splits that do not have the sums"):
+        made = parties(1, **P).fit(tables, y)
+    assert "'host-1'" in made.guest.findings_[-1]
+    assert made.hosts[0].findings_ == []
+    job = GuestJob(made.guest._settings(), tables[0], y.astype(bool), ["x0"], 1)
+    before = job.state()
+    job.false.add(1)
+    kept = job.state()
+    job.restore(before)
+    assert job.false == {1}  # a step that is taken again does not make it unseen
+    job.false.clear()
+    job.restore(kept)
+    assert job.false == {1}
 
 
 def test_mirror_images_are_equally_good(parties, toy):

@@ -33,7 +33,24 @@ def edges_of(column, most):
     return sorted(e for e in found if e < distinct[-1])
 
 
-def splits_of(pair, columns, edges, allowed, least, leaf):
+def runs_of(pair, column, allowed, root, apart):
+    """Return the edges that must be cuts, between blocks of the root in different nodes; None if one cannot be."""
+    blocks = np.searchsorted(root[0], column, side="left")
+    blocks[np.isnan(column)] = len(root[0]) + 1 if root[1] else len(root[0])
+    there = {b: tuple(bool((rows & (blocks == b)).any()) for rows in pair.values()) for b in range(len(root[0]) + 2)}
+    filled = [b for b in there if any(there[b])]
+    cuts = []
+    for one, two in itertools.pairwise(filled):
+        if there[one] == there[two] or (two > len(root[0]) and apart):
+            continue
+        between = [edge for edge in root[0][one:two] if edge in allowed]
+        if two > len(root[0]) or not between:
+            return None
+        cuts.append(between[0])
+    return cuts
+
+
+def splits_of(pair, columns, edges, allowed, least, leaf, root=None):
     """Yield (node, feature, edge, missing left, left rows, of the sample) in the order of preference."""
     kept = {}
     for f, column in enumerate(columns.T):
@@ -41,14 +58,24 @@ def splits_of(pair, columns, edges, allowed, least, leaf):
         missing = {n: int((rows & nan).sum()) for n, rows in pair.items()}
         present = [int((rows & ~nan).sum()) for rows in pair.values()]
         apart = allowed[f][1] and all(m == 0 or m >= least for m in [*missing.values(), *present])
+        runs = [] if root is None else runs_of(pair, column, allowed[f][0], root[f], apart)
         last, cuts = -math.inf, []
-        for edge in allowed[f][0]:
-            groups = [int((rows & (column > last) & (column <= edge)).sum()) for rows in pair.values()]
-            beyond = [int((rows & (column > edge)).sum()) + (0 if apart else missing[n]) for n, rows in pair.items()]
-            if any(groups) and any(beyond) and all(k == 0 or k >= least for k in groups + beyond):
-                cuts.append(edge)
-                last = edge
-        kept[f] = (cuts, apart)
+        for end in [] if runs is None else [*runs, math.inf]:
+            more = {n: 0 if apart or end < math.inf else missing[n] for n in pair}
+            for edge in (edge for edge in allowed[f][0] if last < edge < end):
+                groups = [int((rows & (column > last) & (column <= edge)).sum()) for rows in pair.values()]
+                beyond = [int((rows & (column > edge) & (column <= end)).sum()) + more[n] for n, rows in pair.items()]
+                if any(groups) and any(beyond) and all(k == 0 or k >= least for k in groups + beyond):
+                    cuts.append(edge)
+                    last = edge
+            rest = [int((rows & (column > last) & (column <= end)).sum()) + more[n] for n, rows in pair.items()]
+            if runs and any(0 < k < least for k in rest):
+                runs = None
+                break
+            if end < math.inf:
+                cuts.append(end)
+                last = end
+        kept[f] = ([], False) if runs is None else (cuts, apart)
     for n, rows in pair.items():
         for f, column in enumerate(columns.T):
             nan, (cuts, apart) = np.isnan(column), kept[f]
@@ -78,6 +105,7 @@ def grow(tables, leasts, y, scores, sampled, p):
     prob = 1 / (1 + np.exp(-scores))
     g, h = (np.rint(v * 2.0**F).astype(np.int64) for v in (prob - y, prob * (1 - prob)))
     where = np.zeros(len(y), dtype=int)
+    root = None  # what is offered there
     allowed = {0: [{f: (e, True) for f, e in enumerate(es)} for es in edges]}
     splits = {}
 
@@ -93,7 +121,13 @@ def grow(tables, leasts, y, scores, sampled, p):
             rules = []
             for party, (table, least) in enumerate(zip(tables, leasts, strict=True)):
                 for n, f, edge, missing, left in splits_of(
-                    pair, table, edges[party], allowed[max(parent, 0)][party], least, p["min_samples_leaf"]
+                    pair,
+                    table,
+                    edges[party],
+                    allowed[max(parent, 0)][party],
+                    least,
+                    p["min_samples_leaf"],
+                    root[party] if depth and party else None,
                 ):
                     if n is None:
                         rules.append(f)
@@ -113,6 +147,7 @@ def grow(tables, leasts, y, scores, sampled, p):
                 party, f, edge, missing = split
                 splits[n] = (*split, gain)
                 allowed[n] = rules
+                root = rules if depth == 0 else root
                 column = tables[party][:, f]
                 left = np.where(np.isnan(column), missing, column <= edge)
                 where = np.where(where == n, np.where(left, 2 * n + 1, 2 * n + 2), where)

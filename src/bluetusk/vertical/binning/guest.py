@@ -30,6 +30,7 @@ from ...evidence.book import auditing, note_sent
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...paillier.keys import PrivateKey, PublicKey
 from ...paillier.opening import opened_by, opening
+from ...paillier.slots import opened
 from ...tasks import BINNING
 from ...wire.frame import field
 from ..protocol.job import PARTS, part_of
@@ -210,13 +211,13 @@ class GuestJob:
         self.digest = chained(self.digest, data)
 
     def _answer(self, links: Sequence[Link]) -> None:
-        opened = [self._counts(link, i) for i, link in enumerate(links)]
+        found = [self._counts(link, i) for i, link in enumerate(links)]
         for link, shape in zip(links, self._shapes, strict=True):
             link.count("sums_learned", 2 * sum(shape["bins"]))
             if not self._terms.reveal:  # first, so that the time of what follows does not show
                 link.send("done")
         done = []
-        for link, shape, counts in zip(links, self._shapes, opened, strict=True):
+        for link, shape, counts in zip(links, self._shapes, found, strict=True):
             columns = self._weighed(link.peer, shape, counts)
             if self._terms.reveal:
                 values = np.concatenate([column.woe for column in columns])
@@ -269,7 +270,8 @@ class GuestJob:
                 facts={"shape": shape, "smoothing": self._smoothing, "terms": self._terms.stated(), "peer": link.peer},
                 arrays={name: np.frombuffer(each, np.uint8) for name, each in kept.items()},
             )
-        return self._counted(self._priv.decrypt_integers(packed).tolist(), shape, bits)
+        wide = opened(self._priv, packed)  # whatever its size: not even that a sum is beyond the bound ends the task
+        return self._counted(wide, shape, bits)
 
     def replayed(
         self, pub: PublicKey, seed: bytes, peer: str, shape: dict[str, Any], data: bytes, opens: bytes

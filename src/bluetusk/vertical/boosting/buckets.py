@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..._numeric import Bools, Floats, Ints
 
-__all__ = ["Allowed", "Buckets", "Cuts", "counted", "most_splits", "offered"]
+__all__ = ["Allowed", "Buckets", "Cuts", "counted", "first_alike", "most_splits", "offered"]
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,29 @@ class Cuts:
         return np.asarray(code <= self.cut[index])
 
 
+def first_alike(cuts: Cuts, index: int, codes: NDArray[np.uint8], missing: int) -> int:
+    """Return the first of the splits that divide rows into the same two sides as one of them, in either order.
+
+    Examples
+    --------
+    >>> cuts = Cuts(np.array([0, 1]), np.array([0, 0]), np.array([False, False]))
+    >>> first_alike(cuts, 1, np.array([[0, 1], [1, 0], [1, 0]], np.uint8), 2)
+    0
+    """
+    counts = counted(codes, missing + 1)
+    sizes = counts[:, :-1].cumsum(axis=1)[cuts.feature, cuts.cut]
+    sizes = sizes + np.where(cuts.missing_left, counts[cuts.feature, -1], 0)
+    left, size = cuts.goes_left(index, codes, missing), int(sizes[index])
+    for k in np.flatnonzero((sizes[:index] == size) | (sizes[:index] == len(codes) - size)).tolist():
+        same = cuts.goes_left(k, codes, missing) == left
+        if same.all() or not same.any():
+            return int(k)
+    return index
+
+
 @dataclass(frozen=True)
 class Allowed:
-    """The cuts of a node that its descendants may use.
+    """The cuts of a node that its descendants may use, and those of the root, between which lie its blocks.
 
     Attributes
     ----------
@@ -102,10 +122,13 @@ class Allowed:
         Whether a cut after this bucket is allowed.
     apart : ndarray of bool, shape (features,)
         Whether a split between missing values and all others is allowed.
+    root : Allowed, optional
+        Those of the root; None at the root.
     """
 
     cuts: Bools
     apart: Bools
+    root: Allowed | None = None
 
     @classmethod
     def everything(cls, features: int, buckets: int) -> Allowed:
@@ -139,7 +162,16 @@ def offered(counts: Ints, allowed: Allowed, *, least: int, leaf: int) -> tuple[A
 
     Between two neighbouring cuts of a feature lie at least `least` rows of each sibling, or none. Both siblings have
     the same cuts, all of them cuts of their parent: otherwise the parent's sums minus one child's would reveal thinner
-    buckets of the other.
+    buckets of the other. Where a block of the root has rows in one sibling only, as in columns of few values, its sum
+    is known from the parent; so it must not lie between the same two cuts as a block with rows in both, whose sum would
+    follow. If the cuts cannot be chosen so, neither sibling is offered one of this feature.
+
+    Then no sum over fewer rows follows from the opened sums of one feature. Let F be a combination of them that counts
+    each row once or not at all, and L and R siblings without opened sums below them, P their parent. Within P all other
+    sums are functions of the root's block b: F is f(b) + x(B) in L and f(b) in R, where x(B) is one number for all
+    blocks between two neighbouring cuts, B, that have rows in both. If x(B) = 1, then f = 0 in B, and F holds all rows
+    of L in B; if x(B) = -1, then f = 1, and F holds all rows of R in B: `least` rows or more. If x(B) = 0 for all B, F
+    follows without L and R, and so on up to the root, whose blocks have `least` rows.
 
     Parameters
     ----------
@@ -167,29 +199,20 @@ def offered(counts: Ints, allowed: Allowed, *, least: int, leaf: int) -> tuple[A
     """
     nodes, features, width = counts.shape
     buckets = width - 1
-    kept = Allowed(np.zeros((features, buckets), np.bool_), np.zeros(features, np.bool_))
+    cuts, aparts = np.zeros((features, buckets), np.bool_), np.zeros(features, np.bool_)
     found: list[list[tuple[int, int, bool]]] = [[] for _ in range(nodes)]
-
-    def thin(row: list[int]) -> bool:
-        return any(0 < n < least for n in row)
-
     for f in range(features):
         table = counts[:, f, :].T.tolist()
+        chosen = _between(table, allowed, f, least)
+        if chosen is None:
+            continue
+        ends, apart = chosen
+        cuts[f, ends], aparts[f] = True, apart
         missing = table.pop()
-        total = [sum(column) for column in zip(*table, strict=True)] if table else [0] * nodes
-        apart = bool(allowed.apart[f]) and not thin(missing) and not thin(total)
-        kept.apart[f] = apart
-        tail = [0] * nodes if apart else missing
-        below, last = [0] * nodes, [0] * nodes
+        total = [sum(column) for column in zip(*table, strict=True)]
         seen = [0] * nodes  # rows left of the last cut that each node was offered
-        for b, (row, may) in enumerate(zip(table, allowed.cuts[f].tolist(), strict=True)):
-            below = [x + y for x, y in zip(below, row, strict=True)]
-            fresh = [x - y for x, y in zip(below, last, strict=True)]
-            rest = [t - x + m for t, x, m in zip(total, below, tail, strict=True)]
-            if not may or not any(fresh) or not any(rest) or thin(fresh) or thin(rest):
-                continue
-            kept.cuts[f, b] = True
-            last = below
+        for b in ends:
+            below = [sum(column) for column in zip(*table[: b + 1], strict=True)]
             for k in range(nodes):
                 if below[k] > seen[k]:
                     seen[k] = below[k]
@@ -197,7 +220,69 @@ def offered(counts: Ints, allowed: Allowed, *, least: int, leaf: int) -> tuple[A
         for k in range(nodes):
             if apart and missing[k] and min(total[k], missing[k]) >= leaf:
                 found[k].append((f, buckets - 1, False))
+    kept = Allowed(cuts, aparts, allowed.root or Allowed(cuts, aparts))
     return kept, [_cuts(triples) for triples in found]
+
+
+def _between(table: list[list[int]], allowed: Allowed, f: int, least: int) -> tuple[list[int], bool] | None:
+    """Return the cuts of a feature, and whether missing values are apart; None if none may be offered.
+
+    `table` has the rows of each bucket, missing values last, by node.
+    """
+    buckets = len(table) - 1
+    may = allowed.cuts[f].tolist()
+
+    def thin(rows: list[int]) -> bool:
+        return any(0 < n < least for n in rows)
+
+    def rows(first: int, end: int) -> list[int]:
+        return [sum(column) for column in zip(*table[first:end], strict=True)] if first < end else [0] * len(table[0])
+
+    missing = table[buckets]
+    apart = bool(allowed.apart[f]) and not thin(missing) and not thin(rows(0, buckets))
+    kinds = _kinds(table, allowed.root, f)
+    runs: list[tuple[int, int]] = []  # of buckets between which there must be a cut
+    first, before, end = 0, None, 0
+    for b, kind in enumerate(kinds[:buckets]):
+        if not any(kind):
+            continue
+        if before not in (None, kind):
+            between = [c for c in range(end, b) if may[c]]
+            if not between:
+                return None
+            runs.append((first, between[0] + 1))
+            first = between[0] + 1
+        before, end = kind, b
+    if not apart and any(kinds[buckets]) and before not in (None, kinds[buckets]):
+        return None
+    runs.append((first, buckets))
+    cuts: list[int] = []
+    for first, end in runs:
+        tail = missing if end == buckets and not apart else [0] * len(missing)
+        for b in range(first, end - 1 if end < buckets else end):
+            fresh, rest = rows(first, b + 1), [x + y for x, y in zip(rows(b + 1, end), tail, strict=True)]
+            if may[b] and any(fresh) and any(rest) and not thin(fresh) and not thin(rest):
+                cuts.append(b)
+                first = b + 1
+        left = [x + y for x, y in zip(rows(first, end), tail, strict=True)]
+        if len(runs) > 1 and thin(left):
+            return None
+        if end < buckets:
+            cuts.append(end - 1)
+    return cuts, apart
+
+
+def _kinds(table: list[list[int]], root: Allowed | None, f: int) -> list[tuple[bool, ...]]:
+    """Return for each bucket, missing values last, which nodes have rows in its block of the root."""
+    last = len(table) - 1
+    ends = list(range(last + 1))
+    if root is not None:
+        ends = [*np.flatnonzero(root.cuts[f]).tolist(), *([last - 1] if root.apart[f] else []), last]
+    kinds: list[tuple[bool, ...]] = []
+    for end in sorted(set(ends)):
+        block = table[len(kinds) : end + 1]
+        kinds += [tuple(any(column) for column in zip(*block, strict=True))] * len(block)
+    return kinds
 
 
 def _ways(f: int, b: int, below: int, total: int, missing: int, apart: bool, leaf: int) -> list[tuple[int, int, bool]]:

@@ -93,7 +93,8 @@ class GradientBoosting(Estimator):
         Bits of the guest's Paillier key, made for one training.
     random_state : int or bytes, optional
         A number, or 32 bytes, from which the subsamples are drawn (guest). Encryption and the order in which sums are
-        sent are always random, and never show in the model: it is the same to the bit.
+        sent are always random, and never show in the model: it is the same to the bit, unless splits of different
+        rows have exactly the same gain.
     threads : int, optional
         Overrides :func:`bluetusk.set_num_threads`.
 
@@ -116,7 +117,7 @@ class GradientBoosting(Estimator):
     party_importances_ : dict of str to float
         The share of each party in the gain of the model (guest).
     findings_ : list of str
-        The texts of :class:`~bluetusk.DataWarning` about the labels and the guest's columns (guest).
+        The texts of :class:`~bluetusk.DataWarning` about the labels, the guest's columns and false hosts (guest).
 
     Notes
     -----
@@ -253,8 +254,9 @@ class GradientBoosting(Estimator):
         Warns
         -----
         DataWarning
-            At the guest, if a class has fewer than 20 rows, or one of its columns separates the classes. No message
-            depends on it; made an error, it ends the call as any error does.
+            At the guest, if a class has fewer than 20 rows, one of its columns separates the classes, or a host's
+            rows do not have the sums that it sent. No message depends on it; made an error, it ends the call as any
+            error does.
 
         Examples
         --------
@@ -287,6 +289,8 @@ class GradientBoosting(Estimator):
         self._parties, self.findings_ = [link.peer for link in peers], findings
         if role == "guest":
             self.classes_ = classes
+        if isinstance(job, GuestJob):
+            findings += [_false(peers[k - 1].peer) for k in sorted(job.false)]
         self._importances()
         tell(findings)  # after the job: made an error, a finding about labels must not reach a host
         return self
@@ -567,6 +571,13 @@ class GradientBoosting(Estimator):
             model.classes_ = _classes(field(got.header, "classes", list, length=2))
         model._importances()
         return model
+
+
+def _false(party: str) -> str:
+    return (
+        f"{party!r} sent rows for its splits that do not have the sums it had sent before: it did not follow the "
+        "protocol; do not use this model, and show both parties' logs to an auditor before you train with it again"
+    )
 
 
 def _rows_of(table: Table) -> Table:

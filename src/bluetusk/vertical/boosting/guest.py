@@ -1,4 +1,11 @@
-"""The guest's half of a boosted training: it has the labels and the private key, and chooses every split."""
+"""The guest's half of a boosted training: it has the labels and the private key, and chooses every split.
+
+What a host sends may be false, and whether it fits the gradients can be made to depend on one label. So nothing that
+the guest finds out with its key or its labels ends the task or changes a message: a sum that cannot be is no candidate,
+rows go where the host says, and the guest alone is told at the end, by :attr:`GuestJob.false`. Only sizes, which the
+host knows, are refused. Of equally good splits the guest names one: the list of all would tell a host that makes up
+sums, one for each row, which of these rows have the same label.
+"""
 
 from __future__ import annotations
 
@@ -88,6 +95,7 @@ class GuestJob:
         share = float(labels.mean()) if settings.base_score is None else settings.base_score
         self.half = Half.empty(0, settings.places, hosts, base=float(np.log(share / (1 - share))))
         self.scores = np.full(rows, self.half.base[0])
+        self.false: set[int] = set()  # hosts, from 1, whose rows did not have the sums that they had sent
         self.inputs = inputs_of(settings.to_fields(), table, labels)
 
     @property
@@ -111,12 +119,12 @@ class GuestJob:
             "shapes": self.shapes,
         }
         arrays = own | self.half.arrays()
-        header = {"task": BOOSTING.name, "role": "guest", "arrays": described(arrays)}
+        header = {"task": BOOSTING.name, "role": "guest", "arrays": described(arrays), "false": sorted(self.false)}
         return encode(Kind.VERTICAL_STATE, header, joined(arrays))
 
     def restore(self, state: bytes) -> None:
         """Return to a state."""
-        got = state_of(state, BOOSTING.name, ("role", "arrays"))
+        got = state_of(state, BOOSTING.name, ("role", "arrays"), ("false",))
         field(got.header, "role", str, choices=("guest",))
         listed = field(got.header, "arrays", list)
         if len(listed) == len(_STATE | TYPES) - 1:
@@ -131,6 +139,8 @@ class GuestJob:
         self.scores, self.seed, self.shapes = arrays["scores"], arrays["seed"].tobytes(), arrays["shapes"]
         if self.shapes.shape != hosts:
             raise FrameError("the state is of a training with another number of hosts")
+        if "false" in got.header:  # what was found in a step that is taken again is not forgotten
+            self.false |= set(field(got.header, "false", list, high=len(self.half.digests), items=int))
         primes = arrays["primes"].tobytes()
         half = len(primes) // 2
         self.priv = restored_key(primes[:half], primes[half:], self.priv) if primes else None
@@ -246,39 +256,36 @@ class GuestJob:
         sums = [[(g, h) for _, g, h in mine]]
         sizes = [int((tree.sampled & (tree.where == place)).sum()) for place in active]
         sums += [self._candidates(link, self.shapes[k], sizes) for k, link in enumerate(peers)]
-        wanted: list[list[tuple[int, Ints, float]]] = [[] for _ in peers]
+        wanted: list[list[tuple[int, int, float]]] = [[] for _ in peers]
         owners: dict[int, int] = {}
         for k, place in enumerate(active):
-            best, owner, tied = s.min_gain, -1, np.zeros(0, np.int64)
+            best, owner, chosen = s.min_gain, -1, -1
             for party, theirs in enumerate(sums):
-                if (theirs[k][1] > totals[place][1]).any():
-                    raise ProtocolAbort("the sum of a split exceeds the sum of its node", party=peers[party - 1].peer)
                 found = gains(*theirs[k], totals[place], s)
                 if seen[party]:
                     better = np.flatnonzero(found > best)
                     cuts = None if party else mine[k][0]
                     found[better[~self._enough(tree, place, cuts, *theirs[k], better)]] = -np.inf
                 top = float(found.max()) if len(found) else -np.inf
-                if top > best:  # of equal ones the first party's; within a party all, for it to choose among
-                    best, owner, tied = top, party, np.flatnonzero(found == top)
+                if top > best:  # of equal ones the first party's, and the first in the order in which it sent them
+                    best, owner, chosen = top, party, int(found.argmax())
             if owner < 0:
                 continue
             owners[place] = owner
             tree.half.party[0, place], tree.half.gain[0, place] = owner, best
             if owner:
-                wanted[owner - 1].append((k, tied, best))
+                wanted[owner - 1].append((k, chosen, best))
             else:
-                self._take_own(tree, place, mine[k][0], int(tied[0]))
+                self._take_own(tree, place, mine[k][0], chosen)
         for link, choices in zip(peers, wanted, strict=True):
             self._choose(link, active, choices)
         for party, (link, choices) in enumerate(zip(peers, wanted, strict=True), 1):
             if choices:
-                # of equally good splits the host takes its first, which may be the mirror image of another: all are
-                # valid
-                opened = {
-                    active[k]: {(int(sums[party][k][0][i]), int(sums[party][k][1][i])) for i in tied}
-                    for k, tied, _ in choices
-                }
+                opened = {}
+                for k, index, _ in choices:
+                    # of splits into the same two sides the host takes its first, which may be the mirror image
+                    left, total = tuple(int(values[index]) for values in sums[party][k]), totals[active[k]]
+                    opened[active[k]] = {left, (total[0] - left[0], total[1] - left[1])}
                 self._take_theirs(link, party, tree, number, opened)
         return sorted(owners)
 
@@ -339,11 +346,11 @@ class GuestJob:
         ends = np.cumsum(counts)[:-1]
         return list(zip(np.split(g, ends), np.split(h, ends), strict=True))
 
-    def _choose(self, link: Link, active: list[int], choices: list[tuple[int, Ints, float]]) -> None:
-        """Send a host the splits that are taken: at each place all that are equally good."""
-        handles = np.concatenate([tied for _, tied, _ in choices]) if choices else np.zeros(0, np.int64)
+    def _choose(self, link: Link, active: list[int], choices: list[tuple[int, int, float]]) -> None:
+        """Send a host the splits that are taken, one at each place."""
+        handles = [index for _, index, _ in choices]
         told = [gain for _, _, gain in choices] if self.settings.share_gain else []
-        fields = {"places": [active[k] for k, _, _ in choices], "handles": [len(tied) for _, tied, _ in choices]}
+        fields = {"places": [active[k] for k, _, _ in choices], "handles": [1] * len(choices)}
         link.send("choice", fields, [array_bytes(handles, "<u4"), array_bytes(np.array(told, float), "<f8")])
 
     def _take_own(self, tree: _Growth, place: int, cuts: Cuts, index: int) -> None:
@@ -356,9 +363,9 @@ class GuestJob:
         tree.where[here] = np.where(left, 2 * place + 1, 2 * place + 2)
 
     def _take_theirs(
-        self, link: Link, party: int, tree: _Growth, number: int, opened: dict[int, set[tuple[int, int]]]
+        self, link: Link, party: int, tree: _Growth, number: int, opened: dict[int, set[tuple[int, ...]]]
     ) -> None:
-        """Receive a host's partitions, whose sums must be those opened for the chosen splits, and move the rows."""
+        """Receive a host's partitions and move the rows; note it if their sums are not those that were opened."""
         rows = {place: np.flatnonzero(tree.where == place) for place in opened}
         message = link.receive("partition", parts=1, most=-(-sum(map(len, rows.values())) // 8))
         bits = bits_from(message.parts[0], sum(map(len, rows.values())))
@@ -369,7 +376,7 @@ class GuestJob:
             at = here[left & tree.sampled[here]]
             others = here[~left & tree.sampled[here]]
             if (int(tree.g[at].sum()), int(tree.h[at].sum())) not in chosen:
-                raise ProtocolAbort("the sums of a partition differ from those that were opened", party=link.peer)
+                self.false.add(party)  # in silence: the host may have made this depend on a label
             if min(len(at), len(others)) < self.settings.min_samples_leaf:
                 raise ProtocolAbort("a partition leaves fewer rows than min_samples_leaf", party=link.peer)
             tree.where[here] = np.where(left, 2 * place + 1, 2 * place + 2)

@@ -21,7 +21,7 @@ from ..protocol.keys import KEY_PARTS, peer_key
 from ..protocol.link import Link, array_from
 from ..protocol.sizes import KEY_BYTES, MAX_COLUMNS, cipher_bytes
 from ..protocol.state import inputs_of, state_of
-from .buckets import Allowed, Buckets, Cuts, counted, offered
+from .buckets import Allowed, Buckets, Cuts, counted, first_alike, offered
 from .model import Half, Settings, bits_from, extended
 from .sums import Layout, histograms, left_sums
 
@@ -261,8 +261,9 @@ class HostJob:
             mine, handles = handles[:count], handles[count:]
             if mine.max() >= len(orders[place]):
                 raise FrameError("the guest chose splits that were not offered")
-            # of equally good splits the first in this party's order, so that the shuffle does not affect the model
-            index = int(orders[place][mine].min())
+            # of splits into the same sides this party's first, so that the shuffle does not affect the model
+            at = np.flatnonzero(tree.where[tree.rows] == place)
+            index = first_alike(cuts[place], int(orders[place][mine].min()), tree.codes[at], self.buckets.count)
             bits.append(self._note(tree, number, place, cuts[place], index, float(gains[k]) if told else 0.0))
         if places:
             link.send("partition", {}, [np.packbits(np.concatenate(bits)).tobytes()])

@@ -23,7 +23,7 @@ from ...errors import ProtocolAbort
 from ...paillier.array import CipherArray, concatenate, encrypt_integers
 from ...paillier.keys import PrivateKey, PublicKey
 from ...paillier.seed import Seed
-from ...paillier.slots import Slots, hide, tightened, uniform, width_of
+from ...paillier.slots import Slots, hide, opened, tightened, uniform, width_of
 from .buckets import Cuts
 from .model import Settings
 
@@ -125,21 +125,24 @@ class Layout:
         return hidden.to_bytes(hidden.bound)
 
     def unpacked(self, priv: PrivateKey, part: bytes | memoryview, count: int, party: str) -> tuple[Ints, Ints]:
-        """Open the sums of a frame of :meth:`closed`; return g and h of each."""
+        """Open the sums of a frame of :meth:`closed`; return g and h of each.
+
+        Whatever was encrypted, this ends in numbers: a host that computes on the gradients could make an error depend
+        on a label. A sum whose g is out of range gets -1 as its h, which no split can have (:func:`gains`).
+        """
         pub = priv.public_key
         slots = self.slots(pub)
         c = CipherArray.from_bytes(part, pub)
         if c.shape != (slots.blocks(count),) or c.packed or c.frac:
             raise ProtocolAbort(f"the host must send sums of {count} values", party=party)
-        blocks = [int(v) % int(pub.n) for v in priv.decrypt_integers(c)]
-        for k, block in enumerate(blocks):  # leave out what the host put above the sums
-            top = 1 << (slots.width * min(slots.count, count - k * slots.count))
-            low = block % top
-            blocks[k] = low - top if 2 * low >= top else low
-        pairs = [self.opened(value) for value in slots.signed(blocks, count)]
-        if any(abs(g) > self.rows << self.frac_bits for g, _ in pairs):
-            raise ProtocolAbort("a sum of gradients is out of range", party=party)
-        return np.array([g for g, _ in pairs], np.int64), np.array([h for _, h in pairs], np.int64)
+        half = 1 << (slots.width - 1)
+        raised = sum(half << (slots.width * j) for j in range(slots.count))  # so that no slot borrows from the next
+        wide = [v % int(pub.n) + raised for v in opened(priv, c)]
+        low = 2 * half - 1  # what the host put above the sums is left out
+        pairs = [self.opened((value & low) - half) for value in slots.floors(wide, count)]
+        most = self.rows << self.frac_bits
+        g = np.array([g if abs(g) <= most else 0 for g, _ in pairs], np.int64)
+        return g, np.array([h if abs(g) <= most else -1 for g, h in pairs], np.int64)
 
 
 def histograms(c: CipherArray, codes: NDArray[np.uint8], width: int) -> CipherArray:

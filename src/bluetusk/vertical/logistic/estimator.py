@@ -63,6 +63,7 @@ _FIELDS = (
 _PARTS = 5
 _LONGEST = 1 << 15  # bytes of a path
 _ENDS = 16  # points
+_ENOUGH, _SCATTERED = 20, 0.3  # rows, and length of their points' mean on a circle, for which it is no chance
 
 
 class LogisticRegression(Estimator):
@@ -297,8 +298,9 @@ class LogisticRegression(Estimator):
         -----
         DataWarning
             At the guest: if fewer than 20 rows have one of the labels, a column of the guest separates the labels, the
-            training ended while the loss still fell, points of rows held back reach the ends, or the joint model on
-            these rows is worse than chance, not distinguishable from chance, or worse than the guest's columns alone.
+            training ended while the loss still fell, points of rows held back reach the ends or are spread as by
+            chance, as those of a training that diverged, or the joint model on these rows is worse than chance, not
+            distinguishable from chance, or worse than the guest's columns alone.
 
         Examples
         --------
@@ -378,7 +380,9 @@ class LogisticRegression(Estimator):
         if job.scores is not None:
             held = labels[job.held]
             self.calibration_ = calibrated(job.scores, held, float(labels.mean()), SLOPES[config.sigmoid])
-            found += [] if "scores" in reveal or job.points is None else _at_the_ends(job.points.points(job.scores))
+            if "scores" not in reveal and job.points is not None:
+                points = job.points.points(job.scores)
+                found += _scattered(points) or _at_the_ends(points)
             found += useless(held, job.scores, _alone(table, labels, job))
         self.findings_ = findings + found
         tell(self.findings_)  # after the job: made an error, a finding about labels must not reach the host
@@ -885,6 +889,22 @@ def _alone(table: NDArray[Any], labels: NDArray[np.int64], job: LogisticJob) -> 
     weights = np.linalg.lstsq(np.column_stack([rows, np.ones(len(rows))]), labels[job.used] - 0.5, rcond=None)[0]
     result: NDArray[np.float64] = job.whitening.rows(table[job.held]) @ weights[:-1]
     return result
+
+
+def _scattered(points: NDArray[np.int64]) -> list[str]:
+    """Return a finding about points that are spread over all 1024 as by chance, as those of a diverged training are.
+
+    On a circle of 1024, n points that are uniform have a mean of length above r with a probability of some
+    ``exp(-n r^2)``. Those that do not wrap have a longer one: 0.3 is that of a standard deviation of 250 points, twelve
+    times as many as double the odds.
+    """
+    length = abs(complex(np.exp(2j * np.pi * points / (1 << POINTS)).mean()))
+    if len(points) < _ENOUGH or length >= _SCATTERED:
+        return []
+    return [
+        f"the points of {len(points)} rows held back are spread over 0 to 1023 as by chance: the training diverged, or "
+        'scores exceed both ends; leave out learning_rate, use sigmoid="linear", and do not use this model'
+    ]
 
 
 def _at_the_ends(points: NDArray[np.int64]) -> list[str]:

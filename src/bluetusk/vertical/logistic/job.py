@@ -37,7 +37,7 @@ from ..protocol.sizes import KEY_BYTES, cipher_bytes
 from ..protocol.state import inputs_of
 from . import products, ring
 from .columns import BinnedColumns, BinnedPeer, Bins, Columns, Peer, PlainColumns, PlainPeer
-from .comparing import negative
+from .comparing import most_learned, negative
 from .curvature import curvature, standardised
 from .half import COEF_BITS, ROW_BITS, Half, Points
 from .ring import Ring
@@ -513,7 +513,9 @@ class LogisticJob:
         said = repr(sorted(config.to_fields().items())).encode()
         # the same when the set-up is taken again, so that a policy sees the same use
         self.counted = hashlib.sha256(b"bluetusk logistic counted" + self.inputs + said).digest()
-        link.authorise(LOGISTIC.purpose, self.names, rows, epochs=config.epochs, **opened)
+        # the peer sees a comparison after each epoch but the first, and in any case that the training goes on
+        bits = max(1, most_learned(not self.leader) * (config.epochs - 1) * (config.tol > 0))
+        link.authorise(LOGISTIC.purpose, self.names, rows, epochs=config.epochs, bits=bits, **opened)
         if config.held_back:
             exact = "scores" in config.reveal
             more = {"bits": config.held_back * learned_bits(exact), "model": self.counted}
@@ -689,7 +691,7 @@ class LogisticJob:
         """Open whether an epoch lowered the loss by less than the share `tol`: (before - now) < tol now."""
         one = 1 << _TOL_BITS
         share = before * one - now * (one + max(1, round(self._agreed.tol * one)))
-        link.count("bits_learned", 1)
+        link.count("bits_learned", most_learned(self.leader))
         return negative(link, share & _WORD, self.leader, *self._keys())
 
     def _mean(self, sums: Ring) -> Ring:

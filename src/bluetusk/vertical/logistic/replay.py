@@ -160,6 +160,12 @@ class _Signer:
     def answered(self, task: str) -> None:
         """Demand nothing."""
 
+    def begun(self) -> None:
+        """Note nothing."""
+
+    def settled(self) -> None:
+        """Demand nothing."""
+
 
 class _Link(Link):
     """A link to the tape that stops before the message in which a number is wrong."""

@@ -6,7 +6,7 @@ import contextlib
 import csv
 import dataclasses
 import functools
-import hashlib
+import hmac
 import io
 import json
 import time
@@ -305,7 +305,10 @@ def run(
         stage(
             BINNING,
             lambda: fit_bins(link=link, keeper=keeper, progress=progress),
-            lambda half: {"half": _digest(half.table()), "labels": half.label_digest_},
+            lambda half: {
+                "keyed half": _digest(splits.hash_key(f"bins of {config.job}"), half.table()),
+                "labels": half.label_digest_,
+            },
         )
     kept = binning.select(model.min_iv)
     left_out = [name for name in names if name not in kept]
@@ -453,8 +456,9 @@ def _keep_rows(
     return digests | more
 
 
-def _digest(value: Any) -> bytes:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=float).encode()).digest()
+def _digest(key: bytes, value: Any) -> bytes:
+    """Return a keyed hash: the bins of a column are few enough to be guessed and tried."""
+    return hmac.digest(key, json.dumps(value, sort_keys=True, default=float).encode(), "sha256")
 
 
 def write_scores(path: Path, outcome: Outcome) -> None:

@@ -131,6 +131,7 @@ class Splits:
     def __init__(self, path: str | os.PathLike[str] | None = None, key: bytes = b"", *, pair: bytes = b"") -> None:
         self._path, self._key, self._pair = path, key, pair
         self._memory: dict[str, bytes] = {}
+        self._fresh = os.urandom(_BYTES)  # in place of a key, for one run
         if path is not None:
             with self._vault():  # find an unusable directory before the first message
                 pass
@@ -139,6 +140,20 @@ class Splits:
     def between(self) -> bytes:
         """The digest of the pair, the same at both parties, to which the key belongs."""
         return hashlib.sha256(_LABEL + b"pair " + self._pair).digest()
+
+    def hash_key(self, purpose: str) -> bytes:
+        """Return 32 bytes for keyed hashes in this party's log: nobody else can confirm a guess by such a hash.
+
+        They follow from the identity's key, so they are the same in every run with this peer. An auditor who is given
+        them can check the hashes of this purpose, and nothing else.
+
+        Parameters
+        ----------
+        purpose : str
+            What is hashed, and in which job.
+        """
+        key = self._key or self._fresh
+        return hmac.digest(key, _LABEL + b"hash " + self.between + purpose.encode(), "sha256")
 
     def rows(self, ids: Sequence[str]) -> bytes:
         """Return the digest of the pair and of its common ids, in any order."""

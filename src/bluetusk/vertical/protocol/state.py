@@ -73,10 +73,10 @@ def pack_state(task: str, fields: Mapping[str, Any], arrays: Mapping[str, NDArra
     return encode(Kind.VERTICAL_STATE, header, b"".join(a.tobytes() for a in ready))
 
 
-def state_of(data: bytes | memoryview, task: str, fields: Collection[str]) -> Frame:
+def state_of(data: bytes | memoryview, task: str, fields: Collection[str], optional: Collection[str] = ()) -> Frame:
     """Return the frame of a state, which must be of this task and have these other fields."""
     got = decode(data, Kind.VERTICAL_STATE)
-    check_fields(got.header, ("task", *fields))
+    check_fields(got.header, ("task", *fields), optional)
     field(got.header, "task", str, choices=(task,))
     return got
 
