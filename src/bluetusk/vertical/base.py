@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from .._numeric import as_int
@@ -13,7 +13,7 @@ from ..paillier import validate
 from .protocol.job import Job, Keeper, Progress, drive
 from .protocol.link import Link
 
-__all__ = ["Estimator", "check_role", "peers_of", "seed_of"]
+__all__ = ["Estimator", "check_role", "names_of", "peers_of", "seed_of"]
 
 ROLES = ("guest", "host")
 
@@ -25,6 +25,25 @@ def check_role(role: object) -> str:
     if role not in ROLES:
         raise ValueError(f'role must be "guest" (who has the labels) or "host", not {role!r}')
     return str(role)
+
+
+def names_of(names: object, argument: str, known: Collection[str]) -> set[str]:
+    """Return the names in a collection, such as `reveal`; each must be known.
+
+    Examples
+    --------
+    >>> names_of(["woe", "labels"], "reveal", ["woe"])
+    Traceback (most recent call last):
+        ...
+    ValueError: reveal names 'labels': it may hold 'woe'
+    """
+    if isinstance(names, str | bytes | Mapping) or not isinstance(names, Collection):
+        usual = next(iter(known))
+        raise TypeError(f"{argument} must be a collection of names, such as ({usual!r},), not {names!r:.64}")
+    for name in names:
+        if not isinstance(name, str) or name not in known:
+            raise ValueError(f"{argument} names {name!r:.64}: it may hold {' and '.join(map(repr, known))}")
+    return {str(name) for name in names}
 
 
 def seed_of(random_state: object, what: str, name: str = "random_state") -> bytes | None:

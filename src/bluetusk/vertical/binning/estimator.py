@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..._numeric import Ints, as_int
+from ..._numeric import Ints, as_bool, as_int, as_real
 from ...errors import FrameError
 from ...wire import frame
-from ..base import Estimator, peers_of
+from ..base import Estimator, names_of, peers_of
 from ..findings import few_events, separating_bins, tell
 from ..protocol.job import Keeper, Progress
 from ..protocol.link import Link
@@ -48,6 +48,10 @@ class _Sizes(NamedTuple):
     min_events: int
     min_others: int
     noise_sigma: int
+    monotonic: bool
+    show_names: bool
+    smoothing: float
+    reveal: tuple[str, ...]
 
 
 class WoEBinning(Estimator):
@@ -249,15 +253,17 @@ class WoEBinning(Estimator):
         (array([3.]), array([-1.609,  1.609]))
         """
         sizes = self._check()
-        terms = Terms(sizes.min_rows, sizes.min_events, sizes.min_others, tuple(sorted(self.reveal)), sizes.noise_sigma)
+        terms = Terms(sizes.min_rows, sizes.min_events, sizes.min_others, sizes.reveal, sizes.noise_sigma)
         if self.role == "host" and y is not None:
             raise ValueError("y must be None at a host: only the guest has labels")
         alone = self.role == "guest" and link is None and not links
         ways = [] if alone else peers_of(self.role, link, links)
         table = as_table(X, columns, self.categorical)
+        if self.role == "guest" and y is None:
+            raise ValueError("the guest needs labels: give y")
+        if table.rows < sizes.min_rows:
+            raise ValueError(f"X has {table.rows} rows, fewer than min_rows={sizes.min_rows}: lower min_rows")
         if self.role == "guest":
-            if y is None:
-                raise ValueError("the guest needs labels: give y")
             marked = as_labels(y, table.rows)
             source = None if labels is None else _checked(labels, marked)
             findings = few_events(marked) if ways else []  # without hosts no model follows
@@ -278,7 +284,7 @@ class WoEBinning(Estimator):
             return self
         if not table.names:
             raise ValueError("X must have at least one column at a host")
-        if self.show_names and any("\0" in name or len(name) > 256 for name in table.names):
+        if sizes.show_names and any("\0" in name or len(name) > 256 for name in table.names):
             raise ValueError("names of columns must have at most 256 characters and no zero byte: shorten or hide them")
 
         def cut_all(min_rows: int) -> tuple[list[ColumnBins], Ints]:
@@ -292,7 +298,7 @@ class WoEBinning(Estimator):
             raise TypeError(f"labels must be rows of a LabelBook at a host, not {type(labels).__name__}")
         if labels is not None and len(labels) != table.rows:
             raise ValueError(f"labels has {len(labels)} rows, X has {table.rows}: give the ids of the rows of X")
-        flags = {"monotonic": bool(self.monotonic), "show_names": bool(self.show_names)}
+        flags = {"monotonic": sizes.monotonic, "show_names": sizes.show_names}
         job = HostJob(table, sizes.max_bins, cut_all, terms, **flags, known=labels)
         self._drive(job, ways, keeper, progress)
         self._set(job.bins, [], job.digest)
@@ -310,13 +316,11 @@ class WoEBinning(Estimator):
         keeper: Keeper | None,
         progress: Progress | None,
     ) -> None:
-        if len(labels) < sizes.min_rows:
-            raise ValueError(f"X has {len(labels)} rows, fewer than min_rows={sizes.min_rows}: lower min_rows")
         own = [self._own(sizes, name, column, labels) for name, column in zip(table.names, table.values, strict=True)]
         peers: list[list[PeerColumn]] = []
         digest = b""
         if links:
-            job = GuestJob(labels, terms, smoothing=self.smoothing, key_size=sizes.key_size, source=source)
+            job = GuestJob(labels, terms, smoothing=sizes.smoothing, key_size=sizes.key_size, source=source)
             self._drive(job, links, keeper, progress)
             peers, digest = job.peers, job.digest
         self._set(own, peers, digest)
@@ -324,12 +328,12 @@ class WoEBinning(Estimator):
     def _own(self, sizes: _Sizes, name: str, values: NDArray[Any], labels: Ints) -> ColumnBins:
         bins = cut(name, values, max_bins=sizes.max_bins, min_rows=sizes.min_rows)
         events = np.bincount(bins.codes(values), labels, bins.n_bins).astype(np.int64)
-        if self.monotonic:
-            groups = monotone_groups(bins.rows, events, bins.ordered, self.smoothing)
+        if sizes.monotonic:
+            groups = monotone_groups(bins.rows, events, bins.ordered, sizes.smoothing)
             events = np.bincount(groups, events).astype(np.int64)
             bins = bins.merged(groups)
         least = {"min_events": sizes.min_events, "min_others": sizes.min_others}
-        woe, iv = weigh(bins.rows, events, bins.ordered, monotonic=False, smoothing=self.smoothing, **least)
+        woe, iv = weigh(bins.rows, events, bins.ordered, monotonic=False, smoothing=sizes.smoothing, **least)
         return bins.weighed(woe, iv, events)
 
     def _set(self, bins: list[ColumnBins], peers: list[list[PeerColumn]], digest: bytes, min_iv: float = 0.0) -> None:
@@ -350,12 +354,12 @@ class WoEBinning(Estimator):
         del shared["role"]
         least = {name: as_int(getattr(self, name), name, 0, MAX_ROWS) for name in ("min_events", "min_others")}
         sigma = as_int(self.noise_sigma, "noise_sigma", 1, 1 << 20)
-        sizes = _Sizes(as_int(self.max_bins, "max_bins", 1, 1000), **shared, **least, noise_sigma=sigma)
-        if isinstance(self.reveal, str) or not set(self.reveal) <= set(REVEALABLE):
-            raise ValueError(f"reveal must be a collection of names from {REVEALABLE!r}, not {self.reveal!r}")
-        if not isinstance(self.smoothing, int | float) or not 0 < self.smoothing < math.inf:
-            raise ValueError(f"smoothing must be a positive number, not {self.smoothing!r}: 0 allows infinite weights")
-        return sizes
+        flags = {name: as_bool(getattr(self, name), name) for name in ("monotonic", "show_names")}
+        reveal = tuple(sorted(names_of(self.reveal, "reveal", REVEALABLE)))
+        smoothing = as_real(self.smoothing, "smoothing", 0.0, 1e12, above=True)  # 0 would allow infinite weights
+        most = as_int(self.max_bins, "max_bins", 1, 1000)
+        given: dict[str, Any] = shared | least | flags
+        return _Sizes(most, **given, noise_sigma=sigma, smoothing=smoothing, reveal=reveal)
 
     def _fitted(self) -> list[ColumnBins]:
         if not hasattr(self, "bins_"):
@@ -548,7 +552,7 @@ class WoEBinning(Estimator):
         ['x0']
         """
         bins = self._fitted()
-        self._min_iv = float(min_iv)
+        self._min_iv = min_iv = as_real(min_iv, "min_iv", 0.0, math.inf)
         kept = [each for each in bins if not each.known or each.iv >= min_iv]
         return [each.name for each in sorted(kept, key=lambda each: -each.iv if each.known else 0.0)]
 
@@ -618,14 +622,8 @@ class WoEBinning(Estimator):
         True
         """
         bins = self._fitted()
-        parameters = {
-            **self.get_params(),
-            **self._check()._asdict(),
-            "categorical": list(self.categorical),
-            "reveal": sorted(self.reveal),
-            "monotonic": bool(self.monotonic),
-            "show_names": bool(self.show_names),
-        }
+        kept = {**self._check()._asdict(), "categorical": list(self.categorical)}
+        parameters = {**self.get_params(), **kept, "reveal": list(kept["reveal"])}
         plain = {
             "parameters": parameters,
             "bins": [each.to_plain() for each in bins],

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..._closing import Closing
 from ..._locks import Locked, refuse_reentry
-from ..._numeric import Ints, as_array
+from ..._numeric import Ints, as_array, as_bool
 from ..._parallel import num_threads
 from ...errors import BluetuskError, FrameError, ProtocolAbort
 from ...paillier.array import CipherArray
@@ -358,10 +358,8 @@ class LabelBook(Locked, Closing):
     def __init__(self, path: str | os.PathLike[str] | None = None, *, key: bytes, second_labels: bool = False) -> None:
         if not isinstance(key, bytes) or len(key) != 32:
             raise ValueError("key must be 32 bytes, kept secret and the same for each use of the file")
-        if not isinstance(second_labels, bool):
-            raise TypeError(f"second_labels must be a bool, not {type(second_labels).__name__}")
         super().__init__()
-        self._key, self.second_labels = key, second_labels
+        self._key, self.second_labels = key, as_bool(second_labels, "second_labels")
         self._known: dict[bytes, tuple[bytes, bytes]] = {}  # by the id's tag: the ciphertext's hash, the key's
         self._check = self._tag("\0book")
         self._end, self._last = 0, bytes(32)

@@ -242,6 +242,10 @@ def as_table(
         raise TypeError(
             f"categorical must be a collection of names, not the text {categorical!r}: give [{categorical!r}]"
         )
+    if not isinstance(categorical, Collection):
+        raise TypeError(f"categorical must be a collection of names, not {type(categorical).__name__}")
+    if isinstance(columns, str):
+        raise TypeError(f"columns must be a sequence of names, not the text {columns!r}: give [{columns!r}]")
     own, raw = _parts(X, what)
     names = own if columns is None else [str(name) for name in columns]
     if len(names) != len(raw):
