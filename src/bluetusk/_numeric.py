@@ -87,11 +87,13 @@ def as_real(value: object, name: str, low: float, high: float, *, above: bool = 
     """
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name} must be a number, not {type(value).__name__}")
-    if not low <= value <= min(high, sys.float_info.max) or (above and value == low):  # exact for ints; NaN is outside
+    most = sys.float_info.max
+    if not max(low, -most) <= value <= min(high, most) or (above and value == low):  # exact for ints; NaN is outside
         shown = f"one of {value.bit_length()} bits" if isinstance(value, int) and abs(value) >> 64 else f"{value:g}"
-        span = f"above {low:g}" if above else f"from {low:g}"
-        ends = f"{span}, finite" if high == math.inf else f"{span} {'and at most' if above else 'to'} {high:g}"
-        raise ValueError(f"{name} must be a number {ends}, not {shown}")
+        lower = "" if low == -math.inf else f" above {low:g}" if above else f" from {low:g}"
+        upper = "" if high == math.inf else f" and at most {high:g}" if above else f" to {high:g}"
+        finite = " finite" if math.inf in (high, -low) else ""
+        raise ValueError(f"{name} must be a{finite} number{lower}{upper}, not {shown}")
     return float(value)
 
 

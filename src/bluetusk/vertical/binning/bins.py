@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..._numeric import Floats, Ints
 from ..tables.cells import in_order
+from ..tables.plain import ints, listed, number, reals, text, texts
 
 __all__ = [
     "ColumnBins",
@@ -155,28 +156,36 @@ class ColumnBins:
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> ColumnBins:
         """Read what :meth:`to_plain` wrote; ValueError, TypeError or KeyError if it is malformed."""
-        rare = None if plain["rare"] is None else [str(text) for text in plain["rare"]]
         known = plain["iv"] is not None
-        rows = np.array(plain["rows"], np.int64)
-        woe = np.array(plain["woe"], np.float64) if known else np.full(rows.shape, np.nan)
-        events = None if plain["events"] is None else np.array(plain["events"], np.int64)
-        edges, groups = np.array(plain["edges"], np.float64), [[str(k) for k in g] for g in plain["groups"]]
-        name, kind, missing, other = str(plain["name"]), str(plain["kind"]), int(plain["missing"]), int(plain["other"])
-        iv = float(plain["iv"]) if known else math.nan
-        made = cls(name, kind, edges, groups, missing, other, rows, events, woe, iv, rare)
+        rows = ints(plain["rows"], "rows")
+        if not known and plain["woe"] is not None:
+            raise ValueError("woe must be None where iv is")
+        made = cls(
+            text(plain["name"], "name"),
+            text(plain["kind"], "kind"),
+            reals(plain["edges"], "edges"),
+            [texts(group, "groups") for group in listed(plain["groups"], "groups")],
+            int(ints([plain["missing"]], "missing", -1)[0]),
+            int(ints([plain["other"]], "other", -1)[0]),
+            rows,
+            None if plain["events"] is None else ints(plain["events"], "events"),
+            reals(plain["woe"], "woe") if known else np.full(rows.shape, np.nan),
+            number(plain["iv"], "iv") if known else math.nan,
+            None if plain["rare"] is None else texts(plain["rare"], "rare"),
+        )
         k = len(rows)
-        fits = rows.shape == woe.shape == (k,) and edges.ndim == 1 and (events is None or events.shape == (k,))
-        described = made.ordered if made.kind == "numeric" else len(groups)
+        held = [category for group in made.groups for category in group]
+        numeric = made.kind == "numeric"
+        described = made.ordered if numeric else len(made.groups)
         if (
-            not fits
-            or made.kind not in ("numeric", "categorical")
-            or described > k
-            or k < 1
-            or not -1 <= made.missing < k
-            or not -1 <= made.other < k
-            or (known and not (np.isfinite(woe).all() and math.isfinite(iv)))
-            or (not known and plain["woe"] is not None)
-            or (np.diff(edges) <= 0).any()
+            made.kind not in ("numeric", "categorical")
+            or (made.groups if numeric else made.edges.size)
+            or not 1 <= k == len(made.woe)
+            or not described <= k
+            or not (made.missing < k and made.other < k)
+            or (made.events is not None and (len(made.events) != k or (made.events > rows).any()))
+            or len({*held}) != len(held)
+            or (np.diff(made.edges) <= 0).any()
         ):
             raise ValueError("edges, groups, counts and weights of the bins do not match")
         return made

@@ -21,6 +21,7 @@ from ..protocol.link import Link
 from ..protocol.refusal import telling
 from ..saving import load_frame, save_frame
 from ..tables.columns import Table, as_labels, as_table
+from ..tables.plain import listed, number, texts
 from ..tables.profile import ColumnProfile
 from ..tables.unseen import warn_of_unseen
 from .bins import ColumnBins, cut, from_version_1, monotone_groups, weigh
@@ -676,10 +677,17 @@ class WoEBinning(Estimator):
             parameters = plain["parameters"]
             made = cls(**parameters | {"reveal": tuple(parameters.get("reveal", ()))})
             made._check()
-            bins = [ColumnBins.from_plain(each) for each in plain["bins"]]
-            hosts = [[PeerColumn.from_plain(each) for each in columns] for columns in plain["hosts"]]
-            made.profile_ = [ColumnProfile.from_plain(each) for each in plain["profile"]]
-            digest, min_iv = bytes.fromhex(plain["label_digest"]), float(plain["min_iv"])
+            texts(parameters.get("categorical", []), "categorical")
+            bins = [ColumnBins.from_plain(each) for each in listed(plain["bins"], "bins")]
+            texts([each.name for each in bins], "names of columns")
+            hosts = [
+                [PeerColumn.from_plain(each) for each in listed(columns, "hosts")]
+                for columns in listed(plain["hosts"], "hosts")
+            ]
+            made.profile_ = [ColumnProfile.from_plain(each) for each in listed(plain["profile"], "profile")]
+            digest, min_iv = bytes.fromhex(plain["label_digest"]), number(plain["min_iv"], "min_iv")
+            if len(digest) not in (0, 32):
+                raise ValueError("label_digest must be 32 bytes or none")
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise FrameError(f"the file does not hold a fitted binning: {error}"[:200]) from None
         if made.role != frame.field(got.header, "role", str):

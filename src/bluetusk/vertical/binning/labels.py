@@ -26,6 +26,7 @@ from ..align.ids import as_ids
 from ..protocol.state import pack_state, unpack_state
 from ..saving import load_frame, save_frame
 from ..tables.columns import as_labels
+from ..tables.plain import listed
 from .common import ROW, encrypted_labels, received
 
 __all__ = ["KnownRows", "LabelArray", "LabelBook", "chained", "hashes_of"]
@@ -256,14 +257,15 @@ class LabelArray:
         """
         fields, kept = unpack_state(data, _ARRAY)
         try:
-            priv = restored_key(*fields["primes"])
+            p, q = frame.field(fields, "primes", list, length=2, items=bytes)
+            priv = restored_key(p, q)
             labels = as_labels(kept["labels"], len(kept["labels"]), "y")
             c = received(memoryview(kept["ciphertexts"].tobytes()), priv.public_key, len(labels))
             names = json.loads(kept["ids"].tobytes())
-            ids = None if names is None else as_ids(names)
+            ids = None if names is None else as_ids(listed(names, "ids"))
             if ids is not None and len(ids) != len(labels):
                 raise ValueError("its ids and labels differ in number")
-        except (KeyError, TypeError, ValueError, BluetuskError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError, BluetuskError) as error:
             raise FrameError(f"the bytes do not hold an array of labels: {error}"[:200]) from None
         return cls._of(priv, labels, ids, c)
 

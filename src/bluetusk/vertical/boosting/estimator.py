@@ -551,6 +551,8 @@ class GradientBoosting(Estimator):
         role = field(got.header, "role", str, choices=("guest", "host"))
         settings = Settings.from_fields(field(got.header, "settings", dict))
         names = field(got.header, "columns", list, items=str)
+        if len({*names}) != len(names):
+            raise FrameError("the model's columns must have different names")
         parties = field(got.header, "parties", list, low=1, items=str)
         size = field(got.header, "about", int, low=0, high=len(got.payload)) if "about" in got.header else 0
         end = len(got.payload) - size
@@ -564,6 +566,8 @@ class GradientBoosting(Estimator):
         model.categories_, model.profile_, model.categorical = categories, profile, list(categories)
         if role == "guest":
             model.classes_ = _classes(field(got.header, "classes", list, length=2))
+        else:
+            field(got.header, "classes", list, length=0)
         model._importances()
         return model
 
@@ -593,4 +597,6 @@ def _classes(listed: list[Any]) -> NDArray[Any]:
     kinds = {item.__class__ for item in listed}
     if len(kinds) != 1 or not kinds <= {bool, int, str}:
         raise FrameError("the model's labels are malformed")
+    if not listed[0] < listed[1] or any(isinstance(item, int) and item.bit_length() > 63 for item in listed):
+        raise FrameError("the model's labels must be two different ones, in order, of at most 64 bits")
     return np.array(listed)

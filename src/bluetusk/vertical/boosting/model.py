@@ -111,9 +111,12 @@ class Settings:
         given = dict.fromkeys(_LATER, 0) | given
         try:
             values = {k: float.fromhex(v) if isinstance(v, str) else v for k, v in given.items()}
-            return cls(**{name: values.get(name) for name in names})  # type: ignore[arg-type]
+            made = cls(**{name: values.get(name) for name in names})  # type: ignore[arg-type]
         except (ValueError, TypeError, OverflowError) as error:
             raise FrameError(f"the settings of the model are invalid: {error}") from None
+        if any(made.to_fields().get(name) != value for name, value in given.items()):
+            raise FrameError("the settings of the model must be in canonical form: floats in hexadecimal")
+        return made
 
     def agreed(self) -> dict[str, Any]:
         """Return the settings that must be equal at all parties."""

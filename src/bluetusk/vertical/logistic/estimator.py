@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..._numeric import as_array, as_bool, as_int, as_real
 from ...errors import FrameError
+from ...paillier import validate
 from ...wire.frame import Kind, check_fields, encode, field
 from ..align.ids import as_ids
 from ..base import Estimator, check_role, names_of, peers_of, seed_of
@@ -26,7 +27,7 @@ from ..saving import load_frame, save_frame
 from ..tables.columns import as_labels
 from ..tables.matrix import matching_table, real_table
 from .calibration import Calibration, calibrated
-from .half import POINTS, Half, Points
+from .half import POINTS, Half, Points, from_hex
 from .job import (
     CLASS_BITS,
     EXACT,
@@ -791,7 +792,7 @@ class LogisticRegression(Estimator):
         model.model_ = field(head, "model", bytes, length=32)
         model.counted_ = field(head, "counted", bytes, length=32)
         model.n_iter_ = field(head, "epochs", int, low=1, high=1000)
-        model.key_size = field(head, "key_size", int, low=1, high=1 << 20)
+        model.key_size = field(head, "key_size", int, choices=validate.KEY_BITS)
         model.reveal = ("scores",) if field(head, "exact", bool) else ()
         model.calibration_ = _calibration(field(head, "calibration", list, high=2, items=str))
         model.findings_ = []
@@ -801,8 +802,12 @@ class LogisticRegression(Estimator):
         ends = np.cumsum([0, *lengths]).tolist()
         *parts, known = (bytes(got.payload[a:b]) for a, b in itertools.pairwise(ends))
         model.half_ = Half.from_parts(model.role, field(head, "half", dict), parts)
+        if len({*model.columns_}) != len(model.columns_) or len(model.columns_) != model.half_.width:
+            raise FrameError("frame field 'columns' must hold one name for each weight, all different")
         model.book_ = Book(model.model_, known)
         named = field(head, "binning", bytes, high=32)
+        if len(named) not in (0, 32):
+            raise FrameError("frame field 'binning' must be 32 bytes or none")
         model.scale_ = _points(field(head, "points", list, high=2, items=str))
         if (model.scale_ is None) == (model.role == "guest"):
             raise FrameError("frame field 'points' must hold two numbers at the guest, and none at the host")
@@ -821,8 +826,8 @@ def _points(given: list[str]) -> Points | None:
     if not given:
         return None
     try:
-        factor, offset = (float.fromhex(text) for text in given)
-    except (ValueError, OverflowError):
+        factor, offset = map(from_hex, given)
+    except ValueError:
         raise FrameError("frame field 'points' must hold two numbers") from None
     if not (math.isfinite(offset) and 1 <= factor < 1 << 16 and factor.is_integer()):
         raise FrameError("frame field 'points' must hold a whole factor below 2^16 and a finite offset")
@@ -834,8 +839,8 @@ def _calibration(given: list[str]) -> Calibration | None:
     if not given:
         return None
     try:
-        intercept, slope = (float.fromhex(text) for text in given)
-    except (ValueError, OverflowError):
+        intercept, slope = map(from_hex, given)
+    except ValueError:
         raise FrameError("frame field 'calibration' must hold two numbers") from None
     if not (math.isfinite(intercept) and 0.0 < slope < math.inf):
         raise FrameError("frame field 'calibration' must hold a finite intercept and a positive slope")
