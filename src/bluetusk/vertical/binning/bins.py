@@ -342,9 +342,9 @@ def information_value(rows: Ints, events: Ints, smoothing: float) -> float:
 
 
 def monotone_groups(rows: Ints, events: Ints, ordered: int, smoothing: float) -> Ints:
-    """Return which of the first `ordered` bins to join so that the event rate rises, or falls, from bin to bin.
+    """Return which of the first `ordered` bins to join so that the weight rises, or falls, from bin to bin.
 
-    Neighbours that break the order are pooled (isotonic regression); of the two directions the one that keeps the
+    Neighbours that break the order are pooled (as in isotonic regression); of the two directions the one that keeps the
     larger information value is taken. Bins after the ordered ones stay as they are.
 
     Parameters
@@ -371,8 +371,7 @@ def monotone_groups(rows: Ints, events: Ints, ordered: int, smoothing: float) ->
         pools: list[list[int]] = []  # rows, events, bins of each pool
         for pair in zip(rows[:ordered].tolist(), events[:ordered].tolist(), strict=True):
             pools.append([*pair, 1])
-            # a falling or equal rate: e1 / n1 >= e2 / n2, in integers
-            while len(pools) > 1 and sign * (pools[-2][1] * pools[-1][0] - pools[-1][1] * pools[-2][0]) >= 0:
+            while len(pools) > 1 and sign * _falls(pools[-2], pools[-1], smoothing) >= 0:
                 last = pools.pop()
                 pools[-1] = [a + b for a, b in zip(pools[-1], last, strict=True)]
         groups = np.repeat(np.arange(len(pools)), [pool[2] for pool in pools])
@@ -383,6 +382,15 @@ def monotone_groups(rows: Ints, events: Ints, ordered: int, smoothing: float) ->
         if iv > best_iv:
             best, best_iv = groups, iv
     return np.asarray(best, np.int64)
+
+
+def _falls(one: list[int], other: list[int], smoothing: float) -> float:
+    """Return a number above 0 if the weight falls from one pool to the next, 0 if it stays.
+
+    By the smoothed counts, as the weights are: few rows can have a higher rate and a lower weight.
+    """
+    (n, e), (m, f) = one[:2], other[:2]
+    return (e + smoothing) * (m - f + smoothing) - (f + smoothing) * (n - e + smoothing)
 
 
 def weigh(
