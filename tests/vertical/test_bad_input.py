@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from bluetusk._numeric import as_bool, as_real
-from bluetusk.vertical import GradientBoosting, LogisticRegression, WoEBinning, local_links
+from bluetusk.vertical import GradientBoosting, LabelArray, LogisticRegression, WoEBinning, local_links
 from bluetusk.vertical.base import Estimator, names_of
+from bluetusk.vertical.tables.columns import as_labels
 
 X = np.arange(240.0).reshape(120, 2) % 17
 Y = (np.arange(120) % 3 == 0).astype(int)
@@ -201,3 +202,66 @@ def test_numbers_and_flags() -> None:
     assert as_real(1 << 60, "x", 0.0, math.inf) == 2.0**60
     assert as_bool(np.True_, "x") is True
     assert names_of(["woe", "woe"], "reveal", ("woe",)) == {"woe"}
+
+
+TEXTS = np.array(["0", "1"] * 3)
+LABELS = np.arange(6) % 2
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        LABELS.astype(bool),
+        LABELS.astype(np.int8),
+        LABELS.astype(np.uint64),
+        LABELS.astype(">f4"),
+        np.where(LABELS == 0, -0.0, 1.0),
+        np.repeat(LABELS, 2)[::2],
+        LABELS[:, None],
+        LABELS.astype(object),
+    ],
+    ids=lambda v: f"{v.dtype} {v.strides}",
+)
+def test_labels_of_any_type(y: Any) -> None:
+    y = np.asarray(y)
+    y.setflags(write=False)
+    assert as_labels(y, 6).tolist() == LABELS.tolist()
+
+
+@pytest.mark.parametrize(
+    ("y", "text"),
+    [
+        (TEXTS, r"y\[0\] is '0'"),
+        (TEXTS.astype(object), r"y\[0\] is '0'"),
+        (np.where(LABELS == 1, np.nan, 0), r"y\[1\] is nan"),
+        (np.where(np.arange(6) == 4, np.inf, LABELS), r"y\[4\] is inf"),
+        ([None, 1, 0, 1, 0, 1], r"y\[0\] is None"),
+        (LABELS * 2, r"y\[1\] is 2"),
+        (LABELS.astype(complex), r"y\[0\] is 0j"),
+    ],
+)
+def test_labels_that_are_not_0_and_1_are_named(y: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=f"y must hold 0 and 1 only.*; {text}"):
+        as_labels(y, 6)
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [[math.nan], [math.inf], ["0.5"], [None], [[0.5, 0.5]], 0.5, [0.5 + 1j], np.ma.array([1.0, 2.0], mask=[0, 1]), []],
+)
+def test_probabilities_are_of_scores(scores: Any) -> None:
+    """Of two axes the regression gave those of the first column of a table that it made itself."""
+    model = LogisticRegression()
+    model.half_, model.calibration_, model.sigmoid_ = None, None, "linear"  # type: ignore[assignment]
+    for half in (model, GradientBoosting()):
+        with pytest.raises((TypeError, ValueError), match=r"^scores"):
+            half.probability(scores)
+        assert half.probability(np.float32([0.0])).tolist() == [0.5]
+
+
+def test_part_of_an_array_of_labels_may_have_one_label_only() -> None:
+    labels = LabelArray([0, 1, 1], ["a", "b", "c"], key_size=2048)
+    for part in (labels[1:], labels[:1], labels[[]]):
+        again = LabelArray.from_bytes(part.to_bytes())
+        assert again.labels.tolist() == part.labels.tolist()
+        assert again.ids == part.ids

@@ -95,7 +95,7 @@ class LabelArray:
         threads: int | None = None,
     ) -> None:
         given = as_array(y, "y")
-        self.labels: Ints = as_labels(given, given.size, "y")
+        self.labels: Ints = as_labels(given, given.size, "entries of y")
         self.ids = None if ids is None else as_ids(ids)
         if self.ids is not None and len(self.ids) != len(self):
             raise ValueError(f"ids has {len(self.ids)} ids, y {len(self)} labels: give one id for each label")
@@ -162,7 +162,7 @@ class LabelArray:
         names, given = as_ids(ids), as_array(y, "y").reshape(-1)
         if len(names) != given.size:
             raise ValueError(f"ids has {len(names)} ids, y {given.size} labels: give one id for each label")
-        marked = as_labels(np.concatenate([self.labels, given]), len(self) + given.size, "y")[len(self) :]
+        marked = as_labels(np.concatenate([self.labels, given]), len(self) + given.size, "entries of y")[len(self) :]
         changed = sum(
             text in place and self.labels[place[text]] != value for text, value in zip(names, marked, strict=True)
         )
@@ -259,7 +259,9 @@ class LabelArray:
         try:
             p, q = frame.field(fields, "primes", list, length=2, items=bytes)
             priv = restored_key(p, q)
-            labels = as_labels(kept["labels"], len(kept["labels"]), "y")
+            labels = kept["labels"]  # of part of the rows: both kinds need not occur
+            if labels.ndim != 1 or labels.dtype != np.int64 or not np.isin(labels, (0, 1)).all():
+                raise ValueError("its labels are not 0 and 1")
             c = received(memoryview(kept["ciphertexts"].tobytes()), priv.public_key, len(labels))
             names = json.loads(kept["ids"].tobytes())
             ids = None if names is None else as_ids(listed(names, "ids"))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..._numeric import Floats, as_array
+from ..._numeric import Floats
 from ...errors import FrameError
 from ...wire.frame import Kind, check_fields, encode, field
 from ..base import Estimator, check_role, peers_of
@@ -21,7 +21,7 @@ from ..protocol.link import Link
 from ..protocol.refusal import telling
 from ..saving import load_frame, save_frame
 from ..tables.codes import categories_of, coded
-from ..tables.columns import Table, as_classes, as_table
+from ..tables.columns import Table, as_classes, as_scores, as_table
 from ..tables.profile import ColumnProfile
 from .guest import GuestJob
 from .host import HostJob
@@ -427,13 +427,18 @@ class GradientBoosting(Estimator):
         ndarray of float64, shape (n,)
             Monotone in the score; extreme scores may round to the same float.
 
+        Raises
+        ------
+        ValueError, TypeError
+            If a score is missing, infinite or not a number.
+
         Examples
         --------
         >>> import bluetusk as bt
         >>> bt.vertical.GradientBoosting().probability([0.0])
         array([0.5])
         """
-        return probabilities(as_array(scores, "scores", np.float64))
+        return probabilities(as_scores(scores, "scores"))
 
     @telling
     def predict(

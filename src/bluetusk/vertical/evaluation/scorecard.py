@@ -11,7 +11,8 @@ import numpy as np
 
 from ..._numeric import Floats, as_array
 from ..binning.estimator import WoEBinning
-from .metrics import _real, _reals
+from ..tables.columns import as_reals
+from .metrics import _real
 
 __all__ = ["Scorecard", "scorecard"]
 
@@ -153,7 +154,7 @@ def scorecard(
     names = list(binning.columns_) if columns is None else list(columns)
     if any(isinstance(each, bool | np.bool_) for each in as_array(coefficients, "coefficients", object).reshape(-1)):
         raise TypeError("coefficients must hold numbers, not bools: give those of the regression")
-    weights = _reals(coefficients, "coefficients")
+    weights = as_reals(coefficients, "coefficients")
     if weights.shape != (len(names),):
         raise ValueError(f"coefficients must hold {len(names)} numbers, one for each column, not shape {weights.shape}")
     by_name = {each.name: each for each in binning.bins_}

@@ -24,7 +24,7 @@ from ..protocol.job import Keeper, Progress
 from ..protocol.link import Link
 from ..protocol.refusal import telling
 from ..saving import load_frame, save_frame
-from ..tables.columns import as_labels
+from ..tables.columns import as_labels, as_scores
 from ..tables.matrix import matching_table, real_table
 from .calibration import Calibration, calibrated
 from .half import POINTS, Half, Points, from_hex
@@ -634,8 +634,8 @@ class LogisticRegression(Estimator):
 
         Raises
         ------
-        ValueError
-            If the model is not fitted.
+        ValueError, TypeError
+            If the model is not fitted, or a score is missing, infinite or not a number.
 
         Examples
         --------
@@ -645,7 +645,7 @@ class LogisticRegression(Estimator):
         ValueError: this model is not fitted: call fit() with the other party, or load() it
         """
         self._fitted()
-        values = as_array(scores, "scores", np.float64)
+        values = as_scores(scores, "scores")
         if self.calibration_ is not None:
             return self.calibration_.probability(values)
         return probabilities(values, self.sigmoid_)[:, 1]
