@@ -132,7 +132,7 @@ class WoEBinning(Estimator):
 
     What each side learns. The guest: how many columns each host has, their names (unless hidden), which are ordered,
     and the rows and events of each bin; never an edge or a category, nor which row is in which bin. A host: that the
-    guest goes on, which depends on numbers of rows only; no message that it gets depends on a label but the encrypted
+    guest goes on, which depends on nothing that it opened; no message that it gets depends on a label but the encrypted
     labels. With ``reveal=("woe",)`` it learns what follows from its bins' noised numbers of events. Each further fit
     with other bins, or with other labels, shows the guest more about the rows of a bin: give it the same
     :class:`LabelArray` each time, and the host a :class:`LabelBook`; a policy caps the uses.

@@ -765,7 +765,7 @@ class LogisticRegression(Estimator):
         ------
         FrameError
             If the file is not a half of a logistic regression, is damaged, does not open with the passphrase, or holds
-            open coefficients, as those before 0.3 do.
+            open coefficients, as earlier versions wrote them.
         ValueError
             If the binning is missing or has other bins.
         OSError
