@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from bluetusk._numeric import as_bool, as_real
-from bluetusk.vertical import GradientBoosting, LabelArray, LogisticRegression, WoEBinning, local_links
+from bluetusk.vertical import (
+    GradientBoosting,
+    LabelArray,
+    LabelBook,
+    LogisticRegression,
+    WoEBinning,
+    evaluation,
+    intersect,
+    local_links,
+)
 from bluetusk.vertical.base import Estimator, names_of
 from bluetusk.vertical.tables.columns import as_labels
 
@@ -265,3 +274,22 @@ def test_part_of_an_array_of_labels_may_have_one_label_only() -> None:
         again = LabelArray.from_bytes(part.to_bytes())
         assert again.labels.tolist() == part.labels.tolist()
         assert again.ids == part.ids
+
+
+def test_functions_name_what_is_wrong() -> None:
+    alone = WoEBinning("guest", min_rows=1, max_bins=2).fit([[1.0], [2.0], [3.0], [4.0]], [0, 0, 1, 1])
+    link = local_links(seconds=0.1)[0]
+    tried: list[tuple[Any, type[Exception], str]] = [
+        (lambda: evaluation.scorecard("bins", [1.0]), TypeError, "binning must be a WoEBinning, not str"),  # type: ignore[arg-type]
+        (lambda: evaluation.scorecard(WoEBinning(), [1.0]), ValueError, "binning is not fitted"),
+        (lambda: evaluation.scorecard(alone, [1.0], columns="x0"), TypeError, "columns must be a sequence of names"),
+        (lambda: evaluation.scorecard(alone, [1.0], base_odds=math.nan), ValueError, "base_odds"),
+        (lambda: alone.transform([[1.0]], 7), TypeError, "columns must be a sequence of names, not int"),  # type: ignore[arg-type]
+        (lambda: LabelArray([0, 1], key_size="2048"), TypeError, "key_size must be an int, not str"),  # type: ignore[arg-type]
+        (lambda: LabelArray([0, 1], key_size=1.5), TypeError, "key_size must be an int, not float"),  # type: ignore[arg-type]
+        (lambda: LabelBook(key=bytes(32)).rows(7), TypeError, "ids must be a sequence of ids, not one int"),  # type: ignore[arg-type]
+        (lambda: intersect(["a"], role="guest", link=link, min_intersection=1 << 70), ValueError, "min_intersection"),
+    ]
+    for call, error, text in tried:
+        with pytest.raises(error, match=text):
+            call()

@@ -13,7 +13,7 @@ from ..paillier import validate
 from .protocol.job import Job, Keeper, Progress, drive
 from .protocol.link import Link
 
-__all__ = ["Estimator", "check_role", "names_of", "peers_of", "seed_of"]
+__all__ = ["Estimator", "check_key_size", "check_role", "names_of", "peers_of", "seed_of"]
 
 ROLES = ("guest", "host")
 
@@ -76,7 +76,8 @@ def peers_of(role: str, link: Link | None, links: Sequence[Link] | None = None) 
     return peers
 
 
-def _key_size(bits: object) -> int:
+def check_key_size(bits: object) -> int:
+    """Return the size of a key in bits; TypeError or InvalidKey if it is not one that is offered."""
     size = as_int(bits, "key_size")
     validate.check_bits(size, "key_size")
     return size
@@ -90,7 +91,7 @@ def _random_state(state: object) -> object:
 SHARED: Final[Mapping[str, Callable[[Any], Any]]] = {
     "role": check_role,
     "min_rows": lambda rows: as_int(rows, "min_rows", 1),
-    "key_size": _key_size,
+    "key_size": check_key_size,
     "random_state": _random_state,
     "threads": lambda threads: None if threads is None else resolve_threads(threads),
 }

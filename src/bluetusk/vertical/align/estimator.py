@@ -21,7 +21,7 @@ from ..base import check_role, peers_of
 from ..protocol.job import Keeper, Progress, drive
 from ..protocol.link import Link
 from ..protocol.refusal import telling
-from .common import MAX_PARTIES
+from .common import MAX_PARTIES, MAX_ROWS
 from .guest import Guest
 from .host import Host
 from .ids import as_ids
@@ -115,7 +115,7 @@ def intersect(
     ways = peers_of(role, link, links)
     if len(ways) >= MAX_PARTIES:
         raise ValueError(f"links must hold 1 to {MAX_PARTIES - 1} links, not {len(ways)}")
-    own, least = as_ids(ids), as_int(min_intersection, "min_intersection", 0)
+    own, least = as_ids(ids), as_int(min_intersection, "min_intersection", 0, MAX_ROWS)
     job: Guest | Host = Guest(own, len(ways), least, threads) if role == "guest" else Host(own, least, threads)
     drive(job, ways, keeper=keeper, progress=progress)
     return job.positions

@@ -20,7 +20,7 @@ from ..protocol.job import Keeper, Progress
 from ..protocol.link import Link
 from ..protocol.refusal import telling
 from ..saving import load_frame, save_frame
-from ..tables.columns import Table, as_labels, as_table
+from ..tables.columns import Table, as_labels, as_table, column_names
 from ..tables.plain import listed, number, texts
 from ..tables.profile import ColumnProfile
 from ..tables.unseen import warn_of_unseen
@@ -446,7 +446,7 @@ class WoEBinning(Estimator):
         named = isinstance(X, Mapping) or (hasattr(X, "columns") and hasattr(X, "to_numpy"))
         names = [str(name) for name in (X if isinstance(X, Mapping) else X.columns)] if named else self.columns_
         kinds = [name for name in names if name in fitted and fitted[name].kind == "categorical"]
-        wanted = self.columns_ if columns is None else list(columns)
+        wanted = self.columns_ if columns is None else column_names(columns)
         table = as_table(X, None if named else names, kinds, only=wanted)
         picked = []
         for name in wanted:

@@ -23,6 +23,7 @@ from ...paillier.keys import PrivateKey, PublicKey
 from ...storage.append import AppendFile, without_fill
 from ...wire import frame
 from ..align.ids import as_ids
+from ..base import check_key_size
 from ..protocol.state import pack_state, unpack_state
 from ..saving import load_frame, save_frame
 from ..tables.columns import as_labels
@@ -99,8 +100,9 @@ class LabelArray:
         self.ids = None if ids is None else as_ids(ids)
         if self.ids is not None and len(self.ids) != len(self):
             raise ValueError(f"ids has {len(self.ids)} ids, y {len(self)} labels: give one id for each label")
+        size = check_key_size(key_size)
         with num_threads(threads):
-            self._priv = ephemeral_key(key_size)
+            self._priv = ephemeral_key(size)
             self._ciphertexts = encrypted_labels(self._priv, self.labels)
 
     @classmethod

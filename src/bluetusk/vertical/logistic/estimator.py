@@ -24,7 +24,7 @@ from ..protocol.job import Keeper, Progress
 from ..protocol.link import Link
 from ..protocol.refusal import telling
 from ..saving import load_frame, save_frame
-from ..tables.columns import as_labels, as_scores
+from ..tables.columns import as_labels, as_scores, column_names
 from ..tables.matrix import matching_table, real_table
 from .calibration import Calibration, calibrated
 from .half import POINTS, Half, Points, from_hex
@@ -894,7 +894,7 @@ def _valued(binning: WoEBinning) -> HostBins:
 def _coded(binning: WoEBinning, X: Any, columns: Sequence[str] | None) -> tuple[list[str], NDArray[np.int64], HostBins]:
     """Return the names, codes and bins of a host's binned columns."""
     names = list(_half_of(binning, "host").columns_)
-    if columns is not None and list(columns) != names:
+    if columns is not None and column_names(columns) != names:
         raise ValueError(f"columns must be those of the binning in its order, {names}, not {list(columns)}")
     return (
         names,

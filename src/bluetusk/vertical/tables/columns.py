@@ -21,6 +21,7 @@ __all__ = [
     "as_reals",
     "as_scores",
     "as_table",
+    "column_names",
     "column_of",
     "texts_of",
 ]
@@ -254,10 +255,8 @@ def as_table(
         )
     if not isinstance(categorical, Collection):
         raise TypeError(f"categorical must be a collection of names, not {type(categorical).__name__}")
-    if isinstance(columns, str):
-        raise TypeError(f"columns must be a sequence of names, not the text {columns!r}: give [{columns!r}]")
     own, raw = _parts(X, what)
-    names = own if columns is None else [str(name) for name in columns]
+    names = own if columns is None else column_names(columns)
     if len(names) != len(raw):
         raise ValueError(
             f"columns has {len(names)} names, but {what} has {len(raw)} columns: give one name for each column"
@@ -282,6 +281,23 @@ def as_table(
     if any(len(column) != rows for column in values):
         raise ValueError(f"the columns of {what} have different lengths: {', '.join(str(len(c)) for c in values[:20])}")
     return Table(names, values, kinds, rows)
+
+
+def column_names(columns: object) -> list[str]:
+    """Return the names of columns that a caller gave; TypeError for one text, which is a sequence of letters.
+
+    Examples
+    --------
+    >>> column_names("age")
+    Traceback (most recent call last):
+        ...
+    TypeError: columns must be a sequence of names, not the text 'age': give ['age']
+    """
+    if isinstance(columns, str):
+        raise TypeError(f"columns must be a sequence of names, not the text {columns!r}: give [{columns!r}]")
+    if not isinstance(columns, Collection):
+        raise TypeError(f"columns must be a sequence of names, not {type(columns).__name__}")
+    return [str(name) for name in columns]
 
 
 def _parts(X: Any, what: str) -> tuple[list[str], list[Any]]:
