@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import math
+import sys
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -17,8 +19,10 @@ __all__ = [
     "Ints",
     "NumberArray",
     "as_array",
+    "as_bool",
     "as_int",
     "as_numbers",
+    "as_real",
     "axis_index",
     "axis_tuple",
     "index_text",
@@ -53,6 +57,44 @@ def as_int(value: object, name: str, low: int | None = None, high: int | None = 
         shown = str(number) if number.bit_length() <= 128 else f"one of {number.bit_length()} bits"
         raise ValueError(f"{name} must be {f'at least {low}' if high is None else f'{low} to {high}'}, not {shown}")
     return number
+
+
+def as_bool(value: object, name: str) -> bool:
+    """Return `value` as a bool: a flag given as a text or a number, such as "no", would count as True.
+
+    Examples
+    --------
+    >>> as_bool("no", "calibrate")
+    Traceback (most recent call last):
+        ...
+    TypeError: calibrate must be True or False, not 'no'
+    """
+    if not isinstance(value, bool | np.bool_):
+        shown = repr(value) if isinstance(value, str | int | float | None) else type(value).__name__
+        raise TypeError(f"{name} must be True or False, not {shown[:64]}")
+    return bool(value)
+
+
+def as_real(value: object, name: str, low: float, high: float, *, above: bool = False) -> float:
+    """Return one finite number within [low, high], or (low, high] with `above`, as a float; no bool and no text.
+
+    Examples
+    --------
+    >>> as_real(float("nan"), "l2", 0.0, 1.0)
+    Traceback (most recent call last):
+        ...
+    ValueError: l2 must be a number from 0 to 1, not nan
+    """
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+    most = sys.float_info.max
+    if not max(low, -most) <= value <= min(high, most) or (above and value == low):  # exact for ints; NaN is outside
+        shown = f"one of {value.bit_length()} bits" if isinstance(value, int) and abs(value) >> 64 else f"{value:g}"
+        lower = "" if low == -math.inf else f" above {low:g}" if above else f" from {low:g}"
+        upper = "" if high == math.inf else f" and at most {high:g}" if above else f" to {high:g}"
+        finite = " finite" if math.inf in (high, -low) else ""
+        raise ValueError(f"{name} must be a{finite} number{lower}{upper}, not {shown}")
+    return float(value)
 
 
 def axis_index(axis: SupportsIndex, ndim: int) -> int:

@@ -16,7 +16,7 @@ import pytest
 
 import bluetusk as bt
 from bluetusk.paillier.masked import fresh
-from bluetusk.vertical import LogisticRegression, local_links
+from bluetusk.vertical import LogisticRegression, WoEBinning, local_links
 from bluetusk.vertical.logistic import products, ring
 from bluetusk.vertical.logistic.columns import Bins, PlainColumns
 from bluetusk.vertical.logistic.half import Half, Points
@@ -28,10 +28,12 @@ COLUMNS, BINS, ROWS = 5, 4, 150
 NEVER = 1e-6  # how often a test of chance may fail
 
 
-class Given:
+class Given(WoEBinning):
     """One party's half of a binning whose bins are given; the host's table holds codes."""
 
     def __init__(self, counts, values=None):
+        super().__init__("host" if values is None else "guest")
+        self.label_digest_ = b""
         self.columns_ = [f"h{j}" for j in range(len(counts))]
         self.bins_ = [
             SimpleNamespace(name=n, rows=c, n_bins=len(c)) for n, c in zip(self.columns_, counts, strict=True)

@@ -539,8 +539,7 @@ def test_wrong_calls(data):
         ("boss", {}, {}, "role"),
         ("guest", {"min_events": -1}, {"y": y}, "min_events"),
         ("host", {"noise_sigma": 0}, {"link": link}, "noise_sigma"),
-        ("guest", {"reveal": "woe"}, {"y": y}, "collection of names"),
-        ("host", {"reveal": ["scores"]}, {"link": link}, "collection of names"),
+        ("host", {"reveal": ["scores"]}, {"link": link}, "reveal names 'scores'"),
         ("host", {}, {"link": link, "columns": []}, "0 names"),
     ):
         with pytest.raises(ValueError, match=error):

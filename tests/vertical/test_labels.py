@@ -208,7 +208,7 @@ def test_wrong_arguments(x, labels):
         (lambda: labels.at(["a"]), ValueError, "has no ids"),
         (lambda: labels[3], IndexError, "mask"),
         (lambda: LabelBook(key=b"short"), ValueError, "32 bytes"),
-        (lambda: LabelBook(key=KEY, second_labels=1), TypeError, "bool"),
+        (lambda: LabelBook(key=KEY, second_labels=1), TypeError, "second_labels must be True or False"),
         (lambda: book.rows(["a", "a"]), ValueError, "same id"),
         (lambda: guest.fit(x[:N], labels.labels, link=link, labels=book.rows(IDS[:N])), TypeError, "LabelArray"),
         (lambda: guest.fit(x[:N], 1 - labels.labels, link=link, labels=labels), ValueError, "labels and y differ"),

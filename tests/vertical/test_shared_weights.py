@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import bluetusk as bt
-from bluetusk.vertical import LogisticRegression, local_links
+from bluetusk.vertical import LogisticRegression, WoEBinning, local_links
 from bluetusk.vertical.findings import useless
 from bluetusk.vertical.logistic import job as job_module
 from bluetusk.vertical.logistic import ring
@@ -24,10 +24,12 @@ from .test_logistic import SEED, Watching, _cheap_keys, both  # noqa: F401  (the
 pytestmark = pytest.mark.filterwarnings("ignore::bluetusk.DataWarning")
 
 
-class Given:
+class Given(WoEBinning):
     """One party's half of a binning whose bins, counts and values are given; the host's table holds codes."""
 
     def __init__(self, counts, values=None):
+        super().__init__("host" if values is None else "guest")
+        self.label_digest_ = b""
         self.columns_ = [f"h{j}" for j in range(len(counts))]
         self.bins_ = [
             SimpleNamespace(name=name, rows=rows, n_bins=len(rows))

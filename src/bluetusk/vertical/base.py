@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from .._numeric import as_int
@@ -13,7 +13,7 @@ from ..paillier import validate
 from .protocol.job import Job, Keeper, Progress, drive
 from .protocol.link import Link
 
-__all__ = ["Estimator", "check_role", "peers_of", "seed_of"]
+__all__ = ["Estimator", "check_key_size", "check_role", "names_of", "peers_of", "seed_of"]
 
 ROLES = ("guest", "host")
 
@@ -25,6 +25,25 @@ def check_role(role: object) -> str:
     if role not in ROLES:
         raise ValueError(f'role must be "guest" (who has the labels) or "host", not {role!r}')
     return str(role)
+
+
+def names_of(names: object, argument: str, known: Collection[str]) -> set[str]:
+    """Return the names in a collection, such as `reveal`; each must be known.
+
+    Examples
+    --------
+    >>> names_of(["woe", "labels"], "reveal", ["woe"])
+    Traceback (most recent call last):
+        ...
+    ValueError: reveal names 'labels': it may hold 'woe'
+    """
+    if isinstance(names, str | bytes | Mapping) or not isinstance(names, Collection):
+        usual = next(iter(known))
+        raise TypeError(f"{argument} must be a collection of names, such as ({usual!r},), not {names!r:.64}")
+    for name in names:
+        if not isinstance(name, str) or name not in known:
+            raise ValueError(f"{argument} names {name!r:.64}: it may hold {' and '.join(map(repr, known))}")
+    return {str(name) for name in names}
 
 
 def seed_of(random_state: object, what: str, name: str = "random_state") -> bytes | None:
@@ -57,7 +76,8 @@ def peers_of(role: str, link: Link | None, links: Sequence[Link] | None = None) 
     return peers
 
 
-def _key_size(bits: object) -> int:
+def check_key_size(bits: object) -> int:
+    """Return the size of a key in bits; TypeError or InvalidKey if it is not one that is offered."""
     size = as_int(bits, "key_size")
     validate.check_bits(size, "key_size")
     return size
@@ -71,7 +91,7 @@ def _random_state(state: object) -> object:
 SHARED: Final[Mapping[str, Callable[[Any], Any]]] = {
     "role": check_role,
     "min_rows": lambda rows: as_int(rows, "min_rows", 1),
-    "key_size": _key_size,
+    "key_size": check_key_size,
     "random_state": _random_state,
     "threads": lambda threads: None if threads is None else resolve_threads(threads),
 }

@@ -185,7 +185,7 @@ def test_rows_must_be_as_many(parties, toy):
 )
 def test_wrong_parameters_are_named(change, error):
     link, _ = bt.vertical.local_links()
-    with pytest.raises((ValueError, bt.InvalidKey), match=error):
+    with pytest.raises((ValueError, TypeError, bt.InvalidKey), match=error):
         bt.vertical.GradientBoosting(**change).fit([[1.0], [2.0]], [0, 1], link=link)
 
 

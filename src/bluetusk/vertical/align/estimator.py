@@ -21,7 +21,7 @@ from ..base import check_role, peers_of
 from ..protocol.job import Keeper, Progress, drive
 from ..protocol.link import Link
 from ..protocol.refusal import telling
-from .common import MAX_PARTIES, MAX_PEER_IDS
+from .common import MAX_PARTIES, MAX_PEER_IDS, MAX_ROWS
 from .guest import Guest
 from .host import Host
 from .ids import as_ids
@@ -119,7 +119,7 @@ def intersect(
     ways = peers_of(role, link, links)
     if len(ways) >= MAX_PARTIES:
         raise ValueError(f"links must hold 1 to {MAX_PARTIES - 1} links, not {len(ways)}")
-    own, least = as_ids(ids), as_int(min_intersection, "min_intersection", 0)
+    own, least = as_ids(ids), as_int(min_intersection, "min_intersection", 0, MAX_ROWS)
     most = as_int(max_peer_ids, "max_peer_ids", 1)
     job: Guest | Host = (
         Guest(own, len(ways), least, threads, most) if role == "guest" else Host(own, least, threads, most)

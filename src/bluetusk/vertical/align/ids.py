@@ -43,7 +43,7 @@ def as_ids(ids: Iterable[Any], name: str = "ids") -> list[str]:
     >>> as_ids(["B7", 12])
     ['B7', '12']
     """
-    if isinstance(ids, str | bytes):
+    if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
         raise TypeError(f"{name} must be a sequence of ids, not one {type(ids).__name__}")
     if hasattr(ids, "__array__"):
         values = as_array(ids, name).tolist()

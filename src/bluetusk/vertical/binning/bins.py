@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..._numeric import Floats, Ints
 from ..tables.cells import in_order
+from ..tables.plain import ints, listed, number, reals, text, texts
 
 __all__ = [
     "ColumnBins",
@@ -155,28 +156,36 @@ class ColumnBins:
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> ColumnBins:
         """Read what :meth:`to_plain` wrote; ValueError, TypeError or KeyError if it is malformed."""
-        rare = None if plain["rare"] is None else [str(text) for text in plain["rare"]]
         known = plain["iv"] is not None
-        rows = np.array(plain["rows"], np.int64)
-        woe = np.array(plain["woe"], np.float64) if known else np.full(rows.shape, np.nan)
-        events = None if plain["events"] is None else np.array(plain["events"], np.int64)
-        edges, groups = np.array(plain["edges"], np.float64), [[str(k) for k in g] for g in plain["groups"]]
-        name, kind, missing, other = str(plain["name"]), str(plain["kind"]), int(plain["missing"]), int(plain["other"])
-        iv = float(plain["iv"]) if known else math.nan
-        made = cls(name, kind, edges, groups, missing, other, rows, events, woe, iv, rare)
+        rows = ints(plain["rows"], "rows")
+        if not known and plain["woe"] is not None:
+            raise ValueError("woe must be None where iv is")
+        made = cls(
+            text(plain["name"], "name"),
+            text(plain["kind"], "kind"),
+            reals(plain["edges"], "edges"),
+            [texts(group, "groups") for group in listed(plain["groups"], "groups")],
+            int(ints([plain["missing"]], "missing", -1)[0]),
+            int(ints([plain["other"]], "other", -1)[0]),
+            rows,
+            None if plain["events"] is None else ints(plain["events"], "events"),
+            reals(plain["woe"], "woe") if known else np.full(rows.shape, np.nan),
+            number(plain["iv"], "iv") if known else math.nan,
+            None if plain["rare"] is None else texts(plain["rare"], "rare"),
+        )
         k = len(rows)
-        fits = rows.shape == woe.shape == (k,) and edges.ndim == 1 and (events is None or events.shape == (k,))
-        described = made.ordered if made.kind == "numeric" else len(groups)
+        held = [category for group in made.groups for category in group]
+        numeric = made.kind == "numeric"
+        described = made.ordered if numeric else len(made.groups)
         if (
-            not fits
-            or made.kind not in ("numeric", "categorical")
-            or described > k
-            or k < 1
-            or not -1 <= made.missing < k
-            or not -1 <= made.other < k
-            or (known and not (np.isfinite(woe).all() and math.isfinite(iv)))
-            or (not known and plain["woe"] is not None)
-            or (np.diff(edges) <= 0).any()
+            made.kind not in ("numeric", "categorical")
+            or (made.groups if numeric else made.edges.size)
+            or not 1 <= k == len(made.woe)
+            or not described <= k
+            or not (made.missing < k and made.other < k)
+            or (made.events is not None and (len(made.events) != k or (made.events > rows).any()))
+            or len({*held}) != len(held)
+            or (np.diff(made.edges) <= 0).any()
         ):
             raise ValueError("edges, groups, counts and weights of the bins do not match")
         return made
@@ -333,9 +342,9 @@ def information_value(rows: Ints, events: Ints, smoothing: float) -> float:
 
 
 def monotone_groups(rows: Ints, events: Ints, ordered: int, smoothing: float) -> Ints:
-    """Return which of the first `ordered` bins to join so that the event rate rises, or falls, from bin to bin.
+    """Return which of the first `ordered` bins to join so that the weight rises, or falls, from bin to bin.
 
-    Neighbours that break the order are pooled (isotonic regression); of the two directions the one that keeps the
+    Neighbours that break the order are pooled (as in isotonic regression); of the two directions the one that keeps the
     larger information value is taken. Bins after the ordered ones stay as they are.
 
     Parameters
@@ -362,8 +371,7 @@ def monotone_groups(rows: Ints, events: Ints, ordered: int, smoothing: float) ->
         pools: list[list[int]] = []  # rows, events, bins of each pool
         for pair in zip(rows[:ordered].tolist(), events[:ordered].tolist(), strict=True):
             pools.append([*pair, 1])
-            # a falling or equal rate: e1 / n1 >= e2 / n2, in integers
-            while len(pools) > 1 and sign * (pools[-2][1] * pools[-1][0] - pools[-1][1] * pools[-2][0]) >= 0:
+            while len(pools) > 1 and sign * _falls(pools[-2], pools[-1], smoothing) >= 0:
                 last = pools.pop()
                 pools[-1] = [a + b for a, b in zip(pools[-1], last, strict=True)]
         groups = np.repeat(np.arange(len(pools)), [pool[2] for pool in pools])
@@ -374,6 +382,15 @@ def monotone_groups(rows: Ints, events: Ints, ordered: int, smoothing: float) ->
         if iv > best_iv:
             best, best_iv = groups, iv
     return np.asarray(best, np.int64)
+
+
+def _falls(one: list[int], other: list[int], smoothing: float) -> float:
+    """Return a number above 0 if the weight falls from one pool to the next, 0 if it stays.
+
+    By the smoothed counts, as the weights are: few rows can have a higher rate and a lower weight.
+    """
+    (n, e), (m, f) = one[:2], other[:2]
+    return (e + smoothing) * (m - f + smoothing) - (f + smoothing) * (n - e + smoothing)
 
 
 def weigh(

@@ -11,17 +11,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..._numeric import Ints, as_int
+from ..._numeric import Ints, as_bool, as_int, as_real
 from ...errors import FrameError
 from ...wire import frame
-from ..base import Estimator, peers_of
+from ..base import Estimator, names_of, peers_of
 from ..findings import few_events, separating_bins, tell
 from ..protocol.job import Keeper, Progress
 from ..protocol.link import Link
 from ..protocol.refusal import telling
 from ..protocol.sizes import MAX_BINS, MAX_COLUMNS
 from ..saving import load_frame, save_frame
-from ..tables.columns import Table, as_labels, as_table
+from ..tables.columns import Table, as_labels, as_table, column_names
+from ..tables.plain import listed, number, texts
 from ..tables.profile import ColumnProfile
 from ..tables.unseen import warn_of_unseen
 from .bins import ColumnBins, cut, from_version_1, monotone_groups, weigh
@@ -49,6 +50,10 @@ class _Sizes(NamedTuple):
     min_events: int
     min_others: int
     noise_sigma: int
+    monotonic: bool
+    show_names: bool
+    smoothing: float
+    reveal: tuple[str, ...]
 
 
 class WoEBinning(Estimator):
@@ -128,7 +133,7 @@ class WoEBinning(Estimator):
 
     What each side learns. The guest: how many columns each host has, their names (unless hidden), which are ordered,
     and the rows and events of each bin; never an edge or a category, nor which row is in which bin. A host: that the
-    guest goes on, which depends on numbers of rows only; no message that it gets depends on a label but the encrypted
+    guest goes on, which depends on nothing that it opened; no message that it gets depends on a label but the encrypted
     labels. With ``reveal=("woe",)`` it learns what follows from its bins' noised numbers of events. Each further fit
     with other bins, or with other labels, shows the guest more about the rows of a bin: give it the same
     :class:`LabelArray` each time, and the host a :class:`LabelBook`; a policy caps the uses.
@@ -250,15 +255,17 @@ class WoEBinning(Estimator):
         (array([3.]), array([-1.609,  1.609]))
         """
         sizes = self._check()
-        terms = Terms(sizes.min_rows, sizes.min_events, sizes.min_others, tuple(sorted(self.reveal)), sizes.noise_sigma)
+        terms = Terms(sizes.min_rows, sizes.min_events, sizes.min_others, sizes.reveal, sizes.noise_sigma)
         if self.role == "host" and y is not None:
             raise ValueError("y must be None at a host: only the guest has labels")
         alone = self.role == "guest" and link is None and not links
         ways = [] if alone else peers_of(self.role, link, links)
         table = as_table(X, columns, self.categorical)
+        if self.role == "guest" and y is None:
+            raise ValueError("the guest needs labels: give y")
+        if table.rows < sizes.min_rows:
+            raise ValueError(f"X has {table.rows} rows, fewer than min_rows={sizes.min_rows}: lower min_rows")
         if self.role == "guest":
-            if y is None:
-                raise ValueError("the guest needs labels: give y")
             marked = as_labels(y, table.rows)
             source = None if labels is None else _checked(labels, marked)
             findings = few_events(marked) if ways else []  # without hosts no model follows
@@ -281,7 +288,7 @@ class WoEBinning(Estimator):
             raise ValueError("X must have at least one column at a host")
         if len(table.names) > MAX_COLUMNS:
             raise ValueError(f"X has {len(table.names)} columns: a host bins at most {MAX_COLUMNS} at once")
-        if self.show_names and any("\0" in name or len(name) > 256 for name in table.names):
+        if sizes.show_names and any("\0" in name or len(name) > 256 for name in table.names):
             raise ValueError("names of columns must have at most 256 characters and no zero byte: shorten or hide them")
 
         def cut_all(min_rows: int) -> tuple[list[ColumnBins], Ints]:
@@ -297,7 +304,7 @@ class WoEBinning(Estimator):
             raise TypeError(f"labels must be rows of a LabelBook at a host, not {type(labels).__name__}")
         if labels is not None and len(labels) != table.rows:
             raise ValueError(f"labels has {len(labels)} rows, X has {table.rows}: give the ids of the rows of X")
-        flags = {"monotonic": bool(self.monotonic), "show_names": bool(self.show_names)}
+        flags = {"monotonic": sizes.monotonic, "show_names": sizes.show_names}
         job = HostJob(table, sizes.max_bins, cut_all, terms, **flags, known=labels)
         self._drive(job, ways, keeper, progress)
         self._set(job.bins, [], job.digest)
@@ -315,13 +322,11 @@ class WoEBinning(Estimator):
         keeper: Keeper | None,
         progress: Progress | None,
     ) -> None:
-        if len(labels) < sizes.min_rows:
-            raise ValueError(f"X has {len(labels)} rows, fewer than min_rows={sizes.min_rows}: lower min_rows")
         own = [self._own(sizes, name, column, labels) for name, column in zip(table.names, table.values, strict=True)]
         peers: list[list[PeerColumn]] = []
         digest = b""
         if links:
-            job = GuestJob(labels, terms, smoothing=self.smoothing, key_size=sizes.key_size, source=source)
+            job = GuestJob(labels, terms, smoothing=sizes.smoothing, key_size=sizes.key_size, source=source)
             self._drive(job, links, keeper, progress)
             peers, digest = job.peers, job.digest
         self._set(own, peers, digest)
@@ -329,12 +334,12 @@ class WoEBinning(Estimator):
     def _own(self, sizes: _Sizes, name: str, values: NDArray[Any], labels: Ints) -> ColumnBins:
         bins = cut(name, values, max_bins=sizes.max_bins, min_rows=sizes.min_rows)
         events = np.bincount(bins.codes(values), labels, bins.n_bins).astype(np.int64)
-        if self.monotonic:
-            groups = monotone_groups(bins.rows, events, bins.ordered, self.smoothing)
+        if sizes.monotonic:
+            groups = monotone_groups(bins.rows, events, bins.ordered, sizes.smoothing)
             events = np.bincount(groups, events).astype(np.int64)
             bins = bins.merged(groups)
         least = {"min_events": sizes.min_events, "min_others": sizes.min_others}
-        woe, iv = weigh(bins.rows, events, bins.ordered, monotonic=False, smoothing=self.smoothing, **least)
+        woe, iv = weigh(bins.rows, events, bins.ordered, monotonic=False, smoothing=sizes.smoothing, **least)
         return bins.weighed(woe, iv, events)
 
     def _set(self, bins: list[ColumnBins], peers: list[list[PeerColumn]], digest: bytes, min_iv: float = 0.0) -> None:
@@ -355,12 +360,12 @@ class WoEBinning(Estimator):
         del shared["role"]
         least = {name: as_int(getattr(self, name), name, 0, MAX_ROWS) for name in ("min_events", "min_others")}
         sigma = as_int(self.noise_sigma, "noise_sigma", 1, 1 << 20)
-        sizes = _Sizes(as_int(self.max_bins, "max_bins", 1, 1000), **shared, **least, noise_sigma=sigma)
-        if isinstance(self.reveal, str) or not set(self.reveal) <= set(REVEALABLE):
-            raise ValueError(f"reveal must be a collection of names from {REVEALABLE!r}, not {self.reveal!r}")
-        if not isinstance(self.smoothing, int | float) or not 0 < self.smoothing < math.inf:
-            raise ValueError(f"smoothing must be a positive number, not {self.smoothing!r}: 0 allows infinite weights")
-        return sizes
+        flags = {name: as_bool(getattr(self, name), name) for name in ("monotonic", "show_names")}
+        reveal = tuple(sorted(names_of(self.reveal, "reveal", REVEALABLE)))
+        smoothing = as_real(self.smoothing, "smoothing", 0.0, 1e12, above=True)  # 0 would allow infinite weights
+        most = as_int(self.max_bins, "max_bins", 1, 1000)
+        given: dict[str, Any] = shared | least | flags
+        return _Sizes(most, **given, noise_sigma=sigma, smoothing=smoothing, reveal=reveal)
 
     def _fitted(self) -> list[ColumnBins]:
         if not hasattr(self, "bins_"):
@@ -446,7 +451,7 @@ class WoEBinning(Estimator):
         named = isinstance(X, Mapping) or (hasattr(X, "columns") and hasattr(X, "to_numpy"))
         names = [str(name) for name in (X if isinstance(X, Mapping) else X.columns)] if named else self.columns_
         kinds = [name for name in names if name in fitted and fitted[name].kind == "categorical"]
-        wanted = self.columns_ if columns is None else list(columns)
+        wanted = self.columns_ if columns is None else column_names(columns)
         table = as_table(X, None if named else names, kinds, only=wanted)
         picked = []
         for name in wanted:
@@ -553,7 +558,7 @@ class WoEBinning(Estimator):
         ['x0']
         """
         bins = self._fitted()
-        self._min_iv = float(min_iv)
+        self._min_iv = min_iv = as_real(min_iv, "min_iv", 0.0, math.inf)
         kept = [each for each in bins if not each.known or each.iv >= min_iv]
         return [each.name for each in sorted(kept, key=lambda each: -each.iv if each.known else 0.0)]
 
@@ -623,14 +628,8 @@ class WoEBinning(Estimator):
         True
         """
         bins = self._fitted()
-        parameters = {
-            **self.get_params(),
-            **self._check()._asdict(),
-            "categorical": list(self.categorical),
-            "reveal": sorted(self.reveal),
-            "monotonic": bool(self.monotonic),
-            "show_names": bool(self.show_names),
-        }
+        kept = {**self._check()._asdict(), "categorical": list(self.categorical)}
+        parameters = {**self.get_params(), **kept, "reveal": list(kept["reveal"])}
         plain = {
             "parameters": parameters,
             "bins": [each.to_plain() for each in bins],
@@ -683,10 +682,17 @@ class WoEBinning(Estimator):
             parameters = plain["parameters"]
             made = cls(**parameters | {"reveal": tuple(parameters.get("reveal", ()))})
             made._check()
-            bins = [ColumnBins.from_plain(each) for each in plain["bins"]]
-            hosts = [[PeerColumn.from_plain(each) for each in columns] for columns in plain["hosts"]]
-            made.profile_ = [ColumnProfile.from_plain(each) for each in plain["profile"]]
-            digest, min_iv = bytes.fromhex(plain["label_digest"]), float(plain["min_iv"])
+            texts(parameters.get("categorical", []), "categorical")
+            bins = [ColumnBins.from_plain(each) for each in listed(plain["bins"], "bins")]
+            texts([each.name for each in bins], "names of columns")
+            hosts = [
+                [PeerColumn.from_plain(each) for each in listed(columns, "hosts")]
+                for columns in listed(plain["hosts"], "hosts")
+            ]
+            made.profile_ = [ColumnProfile.from_plain(each) for each in listed(plain["profile"], "profile")]
+            digest, min_iv = bytes.fromhex(plain["label_digest"]), number(plain["min_iv"], "min_iv")
+            if len(digest) not in (0, 32):
+                raise ValueError("label_digest must be 32 bytes or none")
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise FrameError(f"the file does not hold a fitted binning: {error}"[:200]) from None
         if made.role != frame.field(got.header, "role", str):

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._numeric import Ints
+from ..._numeric import Ints, as_bool
 from ..._random import Stream
 from ...errors import FrameError, ProtocolAbort
 from ...evidence.book import auditing, note_sent
@@ -38,6 +38,7 @@ from ..protocol.keys import key_parts
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.sizes import MAX_BINS, MAX_COLUMNS, cipher_bytes
 from ..protocol.state import inputs_of, pack_state, unpack_state
+from ..tables.plain import ints, number, reals, text
 from .bins import weigh
 from .common import MAX_ROWS, ROW, Layout, Terms, encrypted_labels, received
 from .labels import LabelArray, chained
@@ -88,12 +89,12 @@ class PeerColumn:
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> PeerColumn:
         """Read what :meth:`to_plain` wrote; ValueError, TypeError or KeyError if it is malformed."""
-        rows, events = np.array(plain["rows"], np.int64), np.array(plain["events"], np.int64)
-        woe = np.array(plain["woe"], np.float64)
-        if not rows.shape == events.shape == woe.shape == (len(rows),):
+        rows, events, woe = ints(plain["rows"], "rows"), ints(plain["events"], "events"), reals(plain["woe"], "woe")
+        sound = as_bool(plain.get("sound", True), "sound")
+        if not 1 <= len(rows) == len(events) == len(woe) or (sound and (events > rows).any()):
             raise ValueError("rows, events and weights of the bins do not match")
-        sound = bool(plain.get("sound", True))
-        return cls(str(plain["party"]), str(plain["name"]), rows, events, woe, float(plain["iv"]), sound)
+        names = text(plain["party"], "party"), text(plain["name"], "name")
+        return cls(*names, rows, events, woe, number(plain["iv"], "iv"), sound)
 
 
 class GuestJob:

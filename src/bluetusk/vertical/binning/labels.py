@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..._closing import Closing
 from ..._locks import Locked, refuse_reentry
-from ..._numeric import Ints, as_array
+from ..._numeric import Ints, as_array, as_bool
 from ..._parallel import num_threads
 from ...errors import BluetuskError, FrameError
 from ...paillier.array import CipherArray
@@ -22,10 +22,12 @@ from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
 from ...paillier.keys import PrivateKey, PublicKey
 from ...wire import frame
 from ..align.ids import as_ids
+from ..base import check_key_size
 from ..protocol.notes import SealedNotes
 from ..protocol.state import pack_state, unpack_state
 from ..saving import load_frame, save_frame
 from ..tables.columns import as_labels
+from ..tables.plain import listed
 from .common import ROW, encrypted_labels, received
 
 __all__ = ["KnownRows", "LabelArray", "LabelBook", "chained", "hashes_of"]
@@ -94,12 +96,13 @@ class LabelArray:
         threads: int | None = None,
     ) -> None:
         given = as_array(y, "y")
-        self.labels: Ints = as_labels(given, given.size, "y")
+        self.labels: Ints = as_labels(given, given.size, "entries of y")
         self.ids = None if ids is None else as_ids(ids)
         if self.ids is not None and len(self.ids) != len(self):
             raise ValueError(f"ids has {len(self.ids)} ids, y {len(self)} labels: give one id for each label")
+        size = check_key_size(key_size)
         with num_threads(threads):
-            self._priv = ephemeral_key(key_size)
+            self._priv = ephemeral_key(size)
             self._ciphertexts = encrypted_labels(self._priv, self.labels)
 
     @classmethod
@@ -161,7 +164,7 @@ class LabelArray:
         names, given = as_ids(ids), as_array(y, "y").reshape(-1)
         if len(names) != given.size:
             raise ValueError(f"ids has {len(names)} ids, y {given.size} labels: give one id for each label")
-        marked = as_labels(np.concatenate([self.labels, given]), len(self) + given.size, "y")[len(self) :]
+        marked = as_labels(np.concatenate([self.labels, given]), len(self) + given.size, "entries of y")[len(self) :]
         changed = sum(
             text in place and self.labels[place[text]] != value for text, value in zip(names, marked, strict=True)
         )
@@ -256,14 +259,17 @@ class LabelArray:
         """
         fields, kept = unpack_state(data, _ARRAY)
         try:
-            priv = restored_key(*fields["primes"])
-            labels = as_labels(kept["labels"], len(kept["labels"]), "y")
+            p, q = frame.field(fields, "primes", list, length=2, items=bytes)
+            priv = restored_key(p, q)
+            labels = kept["labels"]  # of part of the rows: both kinds need not occur
+            if labels.ndim != 1 or labels.dtype != np.int64 or not np.isin(labels, (0, 1)).all():
+                raise ValueError("its labels are not 0 and 1")
             c = received(memoryview(kept["ciphertexts"].tobytes()), priv.public_key, len(labels))
             names = json.loads(kept["ids"].tobytes())
-            ids = None if names is None else as_ids(names)
+            ids = None if names is None else as_ids(listed(names, "ids"))
             if ids is not None and len(ids) != len(labels):
                 raise ValueError("its ids and labels differ in number")
-        except (KeyError, TypeError, ValueError, BluetuskError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError, BluetuskError) as error:
             raise FrameError(f"the bytes do not hold an array of labels: {error}"[:200]) from None
         return cls._of(priv, labels, ids, c)
 
@@ -358,10 +364,8 @@ class LabelBook(Locked, Closing):
     def __init__(self, path: str | os.PathLike[str] | None = None, *, key: bytes, second_labels: bool = False) -> None:
         if not isinstance(key, bytes) or len(key) != 32:
             raise ValueError("key must be 32 bytes, kept secret and the same for each use of the file")
-        if not isinstance(second_labels, bool):
-            raise TypeError(f"second_labels must be a bool, not {type(second_labels).__name__}")
         super().__init__()
-        self._key, self.second_labels = key, second_labels
+        self._key, self.second_labels = key, as_bool(second_labels, "second_labels")
         self._known: dict[bytes, tuple[bytes, bytes]] = {}  # by the id's tag: the ciphertext's hash, the key's
         self._check = self._tag("\0book")
         self._file = None if path is None else SealedNotes(path, key, "label book")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..._numeric import Floats, as_array
+from ..._numeric import Floats
 from ...errors import FrameError
 from ...wire.frame import Kind, check_fields, encode, field
 from ..base import Estimator, check_role, peers_of
@@ -21,7 +21,7 @@ from ..protocol.link import Link
 from ..protocol.refusal import telling
 from ..saving import load_frame, save_frame
 from ..tables.codes import categories_of, coded
-from ..tables.columns import Table, as_classes, as_table
+from ..tables.columns import Table, as_classes, as_scores, as_table
 from ..tables.profile import ColumnProfile
 from .guest import GuestJob
 from .host import HostJob
@@ -432,13 +432,18 @@ class GradientBoosting(Estimator):
         ndarray of float64, shape (n,)
             Monotone in the score; extreme scores may round to the same float.
 
+        Raises
+        ------
+        ValueError, TypeError
+            If a score is missing, infinite or not a number.
+
         Examples
         --------
         >>> import bluetusk as bt
         >>> bt.vertical.GradientBoosting().probability([0.0])
         array([0.5])
         """
-        return probabilities(as_array(scores, "scores", np.float64))
+        return probabilities(as_scores(scores, "scores"))
 
     @telling
     def predict(
@@ -556,6 +561,8 @@ class GradientBoosting(Estimator):
         role = field(got.header, "role", str, choices=("guest", "host"))
         settings = Settings.from_fields(field(got.header, "settings", dict))
         names = field(got.header, "columns", list, items=str)
+        if len({*names}) != len(names):
+            raise FrameError("the model's columns must have different names")
         parties = field(got.header, "parties", list, low=1, items=str)
         size = field(got.header, "about", int, low=0, high=len(got.payload)) if "about" in got.header else 0
         end = len(got.payload) - size
@@ -569,6 +576,8 @@ class GradientBoosting(Estimator):
         model.categories_, model.profile_, model.categorical = categories, profile, list(categories)
         if role == "guest":
             model.classes_ = _classes(field(got.header, "classes", list, length=2))
+        else:
+            field(got.header, "classes", list, length=0)
         model._importances()
         return model
 
@@ -605,4 +614,6 @@ def _classes(listed: list[Any]) -> NDArray[Any]:
     kinds = {item.__class__ for item in listed}
     if len(kinds) != 1 or not kinds <= {bool, int, str}:
         raise FrameError("the model's labels are malformed")
+    if not listed[0] < listed[1] or any(isinstance(item, int) and item.bit_length() > 63 for item in listed):
+        raise FrameError("the model's labels must be two different ones, in order, of at most 64 bits")
     return np.array(listed)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._numeric import Bools
+from ..._numeric import Bools, as_bool, as_int, as_real
 from ...errors import FrameError, ProtocolAbort
 from ...wire.frame import check_fields
 from ..protocol.link import array_from
@@ -78,11 +78,8 @@ class Settings:
             ("random_state", 0, (1 << 63) - 1),
         ):
             value = getattr(self, name)
-            if name == "random_state" and value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
-                raise ValueError(f"{name} must be an integer from {low} to {high}, not {value!r}")
-            object.__setattr__(self, name, int(value))
+            if name != "random_state" or value is not None:
+                object.__setattr__(self, name, as_int(value, name, low, high))
         for name, smallest, largest in (
             ("learning_rate", 0.0, 1e6),
             ("reg_lambda", 0.0, 1e12),
@@ -92,21 +89,13 @@ class Settings:
             ("base_score", 0.0, 1.0),
         ):
             value = getattr(self, name)
-            if name == "base_score" and value is None:
-                continue
-            number = isinstance(value, float | int | np.floating | np.integer) and not isinstance(value, bool)
-            if not number or not smallest <= value <= largest:
-                raise ValueError(f"{name} must be a number from {smallest:g} to {largest:g}, not {value!r}")
-            object.__setattr__(self, name, float(value))
-        for name in ("subsample", "learning_rate"):
-            if getattr(self, name) == 0:
-                raise ValueError(f"{name} is 0: it must be above 0")
-        if self.base_score in (0.0, 1.0):
-            raise ValueError(f"base_score is {self.base_score:g}: it must be above 0 and below 1, or None")
+            if name != "base_score" or value is not None:
+                above = name in ("learning_rate", "subsample", "base_score")
+                object.__setattr__(self, name, as_real(value, name, smallest, largest, above=above))
+        if self.base_score == 1.0:
+            raise ValueError("base_score is 1: it must be above 0 and below 1, or None")
         for name in ("first_tree_local", "share_gain"):
-            if not isinstance(getattr(self, name), bool | np.bool_):
-                raise ValueError(f"{name} must be True or False, not {getattr(self, name)!r}")
-            object.__setattr__(self, name, bool(getattr(self, name)))
+            object.__setattr__(self, name, as_bool(getattr(self, name), name))
 
     def to_fields(self) -> dict[str, Any]:
         """Return the settings for a header: floats in hexadecimal; settings that are None are left out."""
@@ -122,9 +111,12 @@ class Settings:
         given = dict.fromkeys(_LATER, 0) | given
         try:
             values = {k: float.fromhex(v) if isinstance(v, str) else v for k, v in given.items()}
-            return cls(**{name: values.get(name) for name in names})  # type: ignore[arg-type]
-        except (ValueError, OverflowError) as error:
+            made = cls(**{name: values.get(name) for name in names})  # type: ignore[arg-type]
+        except (ValueError, TypeError, OverflowError) as error:
             raise FrameError(f"the settings of the model are invalid: {error}") from None
+        if any(made.to_fields().get(name) != value for name, value in given.items()):
+            raise FrameError("the settings of the model must be in canonical form: floats in hexadecimal")
+        return made
 
     def agreed(self) -> dict[str, Any]:
         """Return the settings that must be equal at all parties."""

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..._numeric import Floats, Ints, as_array, as_int, as_numbers, index_text
+from ..._numeric import Floats, Ints, as_array, as_int
 from .. import intervals as _intervals
 from ..intervals import Interval
-from ..tables.columns import as_labels
+from ..tables.columns import as_labels, as_reals, as_scores
 from .quantiles import bin_counts, gaps, quantile_edges
 
 __all__ = [
@@ -29,28 +29,11 @@ __all__ = [
 ]
 
 
-def as_scores(score: ArrayLike, name: str = "score") -> Floats:
-    """Return scores as float64; TypeError or ValueError if a value is masked, not real or not finite."""
-    values = _reals(score, name, "leave such rows out")
-    if values.ndim != 1 or not len(values):
-        raise ValueError(f"{name} must have one axis and at least one value, not the shape {values.shape}")
-    return values
-
-
-def _reals(x: Any, name: str, remedy: str = "give finite numbers") -> Floats:
-    """Return finite numbers as float64."""
-    values = as_array(as_numbers(x, name), name, np.float64)
-    if not np.isfinite(values).all():
-        k = int(np.isfinite(values.reshape(-1)).argmin())
-        raise ValueError(f"{index_text(name, values.shape, k)} is NaN or infinite: {remedy}")
-    return values
-
-
 def _real(x: Any, name: str, *, positive: bool = False) -> float:
     """Return one finite number."""
     if isinstance(x, bool | np.bool_):
         raise TypeError(f"{name} must be a number, not {type(x).__name__}")
-    values = _reals(x, name)
+    values = as_reals(x, name)
     if values.shape != ():
         raise ValueError(f"{name} must be one number, not an array of shape {values.shape}")
     if positive and not values > 0:

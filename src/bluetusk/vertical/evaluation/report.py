@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 
 from ..._version import __version__
 from ...storage import files
-from ..tables.columns import as_labels
-from .metrics import as_scores, auc, auc_interval, ks, ks_interval, psi, rank_table, with_interval
+from ..tables.columns import as_labels, as_scores
+from .metrics import auc, auc_interval, ks, ks_interval, psi, rank_table, with_interval
 
 __all__ = ["write_report"]
 

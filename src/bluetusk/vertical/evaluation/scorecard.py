@@ -11,7 +11,8 @@ import numpy as np
 
 from ..._numeric import Floats, as_array
 from ..binning.estimator import WoEBinning
-from .metrics import _real, _reals
+from ..tables.columns import as_reals, column_names
+from .metrics import _real
 
 __all__ = ["Scorecard", "scorecard"]
 
@@ -150,10 +151,14 @@ def scorecard(
     """
     points_to_double = _real(points_to_double, "points_to_double", positive=True)
     base_odds, base_score = _real(base_odds, "base_odds", positive=True), _real(base_score, "base_score")
-    names = list(binning.columns_) if columns is None else list(columns)
+    if not isinstance(binning, WoEBinning):
+        raise TypeError(f"binning must be a WoEBinning, not {type(binning).__name__}")
+    if not hasattr(binning, "bins_"):
+        raise ValueError("binning is not fitted: fit it first, or load() it")
+    names = list(binning.columns_) if columns is None else column_names(columns)
     if any(isinstance(each, bool | np.bool_) for each in as_array(coefficients, "coefficients", object).reshape(-1)):
         raise TypeError("coefficients must hold numbers, not bools: give those of the regression")
-    weights = _reals(coefficients, "coefficients")
+    weights = as_reals(coefficients, "coefficients")
     if weights.shape != (len(names),):
         raise ValueError(f"coefficients must hold {len(names)} numbers, one for each column, not shape {weights.shape}")
     by_name = {each.name: each for each in binning.bins_}

@@ -12,29 +12,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..._numeric import as_array, as_int
+from ..._numeric import as_array, as_bool, as_int, as_real
 from ...errors import FrameError
+from ...paillier import validate
 from ...wire.frame import Kind, check_fields, encode, field
 from ..align.ids import as_ids
-from ..base import Estimator, check_role, peers_of, seed_of
+from ..base import Estimator, check_role, names_of, peers_of, seed_of
 from ..binning.estimator import WoEBinning
 from ..findings import few_events, separating, tell, useless
 from ..protocol.job import Keeper, Progress
 from ..protocol.link import Link
 from ..protocol.refusal import telling
 from ..saving import load_frame, save_frame
-from ..tables.columns import as_labels
+from ..tables.columns import as_labels, as_scores, column_names
 from ..tables.matrix import matching_table, real_table
 from .book import MARK, Book, marks_of
 from .calibration import Calibration, calibrated
-from .half import POINTS, Half, Points
+from .half import POINTS, Half, Points, from_hex
 from .job import (
     CLASS_BITS,
     EXACT,
+    MOST_BATCH,
     MOST_COLUMNS,
+    MOST_EPOCHS,
     MOST_ROWS,
+    RATES,
     SIGMOIDS,
     SLOPES,
+    TOL_BITS,
     Config,
     HostBins,
     LogisticJob,
@@ -311,22 +316,26 @@ class LogisticRegression(Estimator):
         """
         shared = self._shared()
         guest, key_size = shared["role"] == "guest", shared["key_size"]
-        reveal, bins = self._reveal(), None
+        reveal = self._reveal()
         table: NDArray[Any]
+        bins: HostBins | None
         if binning is not None and not guest:
             names, table, bins = _coded(binning, X, columns)
         else:
             names, table = real_table(X, columns, MOST_COLUMNS)
+            bins = None if binning is None else _valued(binning)
         if len(table) > MOST_ROWS:
             raise ValueError(f"X must have at most {MOST_ROWS} rows, not {len(table)}")
         chosen = _chosen(held_back, len(table))
         named = None if ids is None else as_ids(ids)
         if named is not None and len(named) != len(table):
             raise ValueError(f"ids has {len(named)} ids for {len(table)} rows: give one for each")
+        config = self._config(len(table), chosen, bins is not None, reveal)
         self.binning_ = binning
         if not guest:
             if y is not None:
                 raise ValueError("y must be None at the host: only the guest has labels")
+            self._class_weights(np.arange(2))  # refused here too, though only the guest's apply
             job = LogisticJob(
                 "host",
                 table,
@@ -345,9 +354,7 @@ class LogisticRegression(Estimator):
             return self
         if y is None:
             raise ValueError("the guest needs labels: give y")
-        if binning is not None:
-            bins = _valued(binning)
-        labels, config = as_labels(y, len(table)), self._config(len(table), chosen, bins is not None, reveal)
+        labels = as_labels(y, len(table))
         weights = self._class_weights(labels)
         job = LogisticJob(
             "guest",
@@ -409,51 +416,63 @@ class LogisticRegression(Estimator):
             job.key.close()
 
     def _reveal(self) -> tuple[str, ...]:
-        if not isinstance(self.reveal, str | Sequence):
-            raise TypeError(f"reveal must be a sequence of names, not {type(self.reveal).__name__}")
-        names = [self.reveal] if isinstance(self.reveal, str) else list(self.reveal)
-        if unknown := [name for name in names if name not in EXACT]:
-            raise ValueError(f"reveal names {unknown[0]!r}: it may hold {' and '.join(map(repr, EXACT))}")
-        return tuple(sorted({*names}))
+        names = (self.reveal,) if isinstance(self.reveal, str) else self.reveal  # one name may stand alone
+        return tuple(sorted(names_of(names, "reveal", EXACT)))
 
     def _config(self, rows: int, chosen: NDArray[np.int64] | None, binned: bool, reveal: tuple[str, ...]) -> Config:
-        if self.sigmoid not in SIGMOIDS:
-            raise ValueError(f'sigmoid must be "linear" or "cubic", not {self.sigmoid!r}')
-        held = (held_back_of(rows) if self.calibrate else 0) if chosen is None else len(chosen)
+        if not isinstance(self.sigmoid, str) or self.sigmoid not in SIGMOIDS:
+            raise ValueError(f'sigmoid must be "linear" or "cubic", not {self.sigmoid!r:.64}')
+        held = held_back_of(rows) if as_bool(self.calibrate, "calibrate") else 0
+        if chosen is not None:
+            held = len(chosen)
         batch, epochs = plan_steps(rows - held)
-        told: dict[str, Any] = {
-            "epochs": epochs if self.epochs is None else as_int(self.epochs, "epochs", 1),
-            "batch_size": batch if self.batch_size is None else as_int(self.batch_size, "batch_size", 1),
-            "learning_rate": "" if self.learning_rate is None else float(self.learning_rate).hex(),
-            "l2": float(self.l2).hex(),
-            "sigmoid": self.sigmoid,
-            "weighted": self.class_weight is not None,
-            "intercept": bool(self.fit_intercept),
-            "held_back": held,
-            "binned": binned,
-            "reveal": list(reveal),
-        }
-        exact = told["batch_size"] >= rows - held
-        usual = (8.0 if binned else 0.5) / rows if exact else 2.0**-13
-        told["tol"] = (usual if self.tol is None else float(self.tol)).hex()
-        try:
-            return Config.from_fields(told)
-        except FrameError as error:
-            raise ValueError(str(error).replace("frame field", "parameter")) from None
+        if self.epochs is not None:
+            epochs = as_int(self.epochs, "epochs", 1, MOST_EPOCHS)
+        if self.batch_size is not None:
+            batch = as_int(self.batch_size, "batch_size", 1, MOST_BATCH)
+        least = 2.0**-TOL_BITS
+        if self.tol is None:
+            usual = (8.0 if binned else 0.5) / rows if batch >= rows - held else 2.0**-13
+            tol = min(max(usual, least), 1.0)
+        else:
+            tol = as_real(self.tol, "tol", 0.0, 1.0)
+            if 0.0 < tol < least:
+                raise ValueError(f"tol must be 0, to take all epochs, or at least 2^-{TOL_BITS}, not {tol:g}")
+        return Config(
+            epochs=epochs,
+            batch_size=batch,
+            learning_rate=None if self.learning_rate is None else as_real(self.learning_rate, "learning_rate", *RATES),
+            l2=as_real(self.l2, "l2", 0.0, 1.0),
+            sigmoid=self.sigmoid,
+            weighted=self.class_weight is not None,
+            intercept=as_bool(self.fit_intercept, "fit_intercept"),
+            tol=tol,
+            held_back=held,
+            binned=binned,
+            reveal=reveal,
+        )
 
     def _class_weights(self, labels: NDArray[np.int64]) -> tuple[int, int] | None:
         if self.class_weight is None:
             return None
         if isinstance(self.class_weight, str):
             if self.class_weight != "balanced":
-                raise ValueError(f'class_weight must be None, "balanced" or a dict, not {self.class_weight!r}')
+                raise ValueError(f'class_weight must be None, "balanced" or a dict, not {self.class_weight!r:.64}')
             counts = np.bincount(labels, minlength=2)
             given = {k: len(labels) / (2 * max(1, int(counts[k]))) for k in (0, 1)}
+        elif isinstance(self.class_weight, Mapping):
+            if unknown := [label for label in self.class_weight if not _is_label(label)]:
+                raise ValueError(f"class_weight names {unknown[0]!r:.64}: its labels are the numbers 0 and 1")
+            named = {int(label): factor for label, factor in self.class_weight.items()}
+            given = {k: as_real(named.get(k, 1.0), f"class_weight[{k}]", 0.0, 1e12) for k in (0, 1)}
         else:
-            given = {k: float(self.class_weight.get(k, 1.0)) for k in (0, 1)}
+            raise TypeError(
+                f'class_weight must be None, "balanced" or a dict such as {{0: 1.0, 1: 5.0}}, not '
+                f"{self.class_weight!r:.64}"
+            )
         largest, least = max(given.values()), min(given.values())
-        if not (all(math.isfinite(v) and v >= 0 for v in given.values()) and largest > 0):
-            raise ValueError(f"class_weight must be at least 0 for each label and above 0 for one, not {given}")
+        if not largest:
+            raise ValueError(f"class_weight must be above 0 for one label, not {given}")
         if 0 < least < largest / (1 << (CLASS_BITS - 4)):
             raise ValueError(f"class_weight must differ by a factor of at most {1 << (CLASS_BITS - 4)}, not {given}")
         return round(given[0] / largest * (1 << CLASS_BITS)), round(given[1] / largest * (1 << CLASS_BITS))
@@ -636,8 +655,8 @@ class LogisticRegression(Estimator):
 
         Raises
         ------
-        ValueError
-            If the model is not fitted.
+        ValueError, TypeError
+            If the model is not fitted, or a score is missing, infinite or not a number.
 
         Examples
         --------
@@ -647,7 +666,7 @@ class LogisticRegression(Estimator):
         ValueError: this model is not fitted: call fit() with the other party, or load() it
         """
         self._fitted()
-        values = as_array(scores, "scores", np.float64)
+        values = as_scores(scores, "scores")
         if self.calibration_ is not None:
             return self.calibration_.probability(values)
         return probabilities(values, self.sigmoid_)[:, 1]
@@ -721,7 +740,7 @@ class LogisticRegression(Estimator):
         ValueError: this model is not fitted: call fit() with the other party, or load() it
         """
         self._fitted()
-        if passphrase is None and sealed:
+        if passphrase is None and as_bool(sealed, "sealed"):
             raise ValueError("passphrase is missing: give one, or sealed=False to write the half without")
         if not self.half_.guest and not self.book_.path:
             self.book_.keep(_beside(path, self.model_), create=True)
@@ -778,8 +797,8 @@ class LogisticRegression(Estimator):
         ------
         FrameError
             If the file is not a half of a logistic regression, is damaged, does not open with the passphrase, or holds
-            open coefficients, as those before 0.3 do; or if a host's book of scored rows is missing, was altered, or is
-            older than the half.
+            open coefficients, as earlier versions wrote them; or if a host's book of scored rows is missing, was
+            altered, or is older than the half.
         ValueError
             If the binning is missing or has other bins.
         OSError
@@ -806,7 +825,7 @@ class LogisticRegression(Estimator):
         model.model_ = field(head, "model", bytes, length=32)
         model.counted_ = field(head, "counted", bytes, length=32)
         model.n_iter_ = field(head, "epochs", int, low=1, high=1000)
-        model.key_size = field(head, "key_size", int, low=1, high=1 << 20)
+        model.key_size = field(head, "key_size", int, choices=validate.KEY_BITS)
         model.reveal = ("scores",) if field(head, "exact", bool) else ()
         model.calibration_ = _calibration(field(head, "calibration", list, high=2, items=str))
         model.findings_ = []
@@ -816,16 +835,20 @@ class LogisticRegression(Estimator):
         ends = np.cumsum([0, *lengths]).tolist()
         *parts, known = (bytes(got.payload[a:b]) for a, b in itertools.pairwise(ends))
         model.half_ = Half.from_parts(model.role, field(head, "half", dict), parts)
+        if len({*model.columns_}) != len(model.columns_) or len(model.columns_) != model.half_.width:
+            raise FrameError("frame field 'columns' must hold one name for each weight, all different")
         named = field(head, "binning", bytes, high=32)
+        if len(named) not in (0, 32):
+            raise FrameError("frame field 'binning' must be 32 bytes or none")
         model.scale_ = _points(field(head, "points", list, high=2, items=str))
         if (model.scale_ is None) == (model.role == "guest"):
             raise FrameError("frame field 'points' must hold two numbers at the guest, and none at the host")
         if model.scale_ is not None:
             model.points_per_unit_ = model.scale_.unit
-        model.binning_ = binning
+        model.binning_ = None if binning is None else _half_of(binning, model.role)
         if model.role == "host" and model.half_.bins is not None:
             sizes = None if binning is None else tuple(each.n_bins for each in binning.bins_)
-            if binning is None or (sizes, getattr(binning, "label_digest_", b"")) != (model.half_.bins.sizes, named):
+            if binning is None or (sizes, binning.label_digest_) != (model.half_.bins.sizes, named):
                 raise ValueError("binning must be the one that the model was trained with: load it first, and give it")
         model._keep_book(path, book, field(head, "book", bytes, high=_LONGEST) if "book" in head else None, known)
         return model
@@ -861,8 +884,8 @@ def _points(given: list[str]) -> Points | None:
     if not given:
         return None
     try:
-        factor, offset = (float.fromhex(text) for text in given)
-    except (ValueError, OverflowError):
+        factor, offset = map(from_hex, given)
+    except ValueError:
         raise FrameError("frame field 'points' must hold two numbers") from None
     if not (math.isfinite(offset) and 1 <= factor < 1 << 16 and factor.is_integer()):
         raise FrameError("frame field 'points' must hold a whole factor below 2^16 and a finite offset")
@@ -874,8 +897,8 @@ def _calibration(given: list[str]) -> Calibration | None:
     if not given:
         return None
     try:
-        intercept, slope = (float.fromhex(text) for text in given)
-    except (ValueError, OverflowError):
+        intercept, slope = map(from_hex, given)
+    except ValueError:
         raise FrameError("frame field 'calibration' must hold two numbers") from None
     if not (math.isfinite(intercept) and 0.0 < slope < math.inf):
         raise FrameError("frame field 'calibration' must hold a finite intercept and a positive slope")
@@ -918,31 +941,39 @@ def _at_the_ends(points: NDArray[np.int64]) -> list[str]:
     ]
 
 
-def _binning(binning: Any) -> Any:
-    if not (hasattr(binning, "codes") or hasattr(binning, "peer_values")):
+def _is_label(label: object) -> bool:
+    """Return whether a key of a dict is the number 0 or 1, of any numeric type, as scikit-learn has it."""
+    return isinstance(label, int | float | np.integer | np.floating) and label in (0, 1)
+
+
+def _half_of(binning: object, role: str) -> WoEBinning:
+    """Return this party's half of a binning."""
+    if not isinstance(binning, WoEBinning):
         raise TypeError(f"binning must be a WoEBinning, not {type(binning).__name__}")
-    if isinstance(binning, WoEBinning) and not hasattr(binning, "bins_"):
+    if not hasattr(binning, "bins_"):
         raise ValueError("binning is not fitted: fit it with the other party first, or load() it")
+    if binning.role != role:
+        raise ValueError(f"binning is the {binning.role}'s half: give the {role} its own")
     return binning
 
 
 def _valued(binning: WoEBinning) -> HostBins:
     """Return what the guest's half of a binning says of the host's columns."""
-    hosts = len(_binning(binning).hosts_)
+    hosts = len(_half_of(binning, "guest").hosts_)
     if hosts != 1:
         raise ValueError(f"binning has columns of {hosts} hosts: a regression has one, so bin with that one")
-    return HostBins(binning.peer_counts(), binning.peer_values(), getattr(binning, "label_digest_", b""))
+    return HostBins(binning.peer_counts(), binning.peer_values(), binning.label_digest_)
 
 
 def _coded(binning: WoEBinning, X: Any, columns: Sequence[str] | None) -> tuple[list[str], NDArray[np.int64], HostBins]:
     """Return the names, codes and bins of a host's binned columns."""
-    names = list(_binning(binning).columns_)
-    if columns is not None and list(columns) != names:
+    names = list(_half_of(binning, "host").columns_)
+    if columns is not None and column_names(columns) != names:
         raise ValueError(f"columns must be those of the binning in its order, {names}, not {list(columns)}")
     return (
         names,
         binning.codes(X, columns),
-        HostBins([each.rows for each in binning.bins_], None, getattr(binning, "label_digest_", b"")),
+        HostBins([each.rows for each in binning.bins_], None, binning.label_digest_),
     )
 
 

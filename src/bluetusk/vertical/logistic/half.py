@@ -5,6 +5,7 @@ Neither half alone says anything of a coefficient: shares are uniform modulo 2^9
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from .columns import BinnedColumns, BinnedPeer, Bins, Columns, Peer, PlainColumn
 from .ring import Ring
 from .whitening import Whitening
 
-__all__ = ["COEF_BITS", "EXACT_BITS", "POINTS", "ROW_BITS", "Half", "Points", "point_share"]
+__all__ = ["COEF_BITS", "EXACT_BITS", "POINTS", "ROW_BITS", "Half", "Points", "from_hex", "point_share"]
 
 ROW_BITS = 12
 """Fractional bits of the rows; with 6 bits before the point they stay below 2^18."""
@@ -88,6 +89,17 @@ class Points:
         return np.rint(scores * self.unit + self.offset).astype(np.int64) & ((1 << POINTS) - 1)
 
 
+def from_hex(text: str) -> float:
+    """Return the finite number that :meth:`float.hex` wrote so; ValueError if it would have written otherwise."""
+    try:
+        value = float.fromhex(text)
+    except OverflowError:
+        raise ValueError("beyond every double") from None
+    if not math.isfinite(value) or value.hex() != text:
+        raise ValueError("not a finite number in canonical hexadecimal form")
+    return value
+
+
 def point_share(product: Ring, guest: bool, offset: float) -> Ints:
     """Return this party's share, modulo 2^10, of the points.
 
@@ -144,6 +156,11 @@ class Half:
         """Whether this is the guest's."""
         return self.role == "guest"
 
+    @property
+    def width(self) -> int:
+        """The number of this party's columns: its weights but the intercept."""
+        return len(self.own) - (self.intercept and self.guest)
+
     def rows(self, table: Floats) -> Ints:
         """Return rows in fixed point; those far outside of the training's are cut off at 64 deviations."""
         assert self.whitening is not None
@@ -185,14 +202,16 @@ class Half:
         d = field(head, "whitened", int, low=0, high=1 << 16)
         sizes = field(head, "bins", list, items=int)
         try:
-            unit = float.fromhex(field(head, "unit", str, high=32))
-        except (ValueError, OverflowError):
+            unit = from_hex(field(head, "unit", str, high=32))
+        except ValueError:
             raise FrameError("frame field 'unit' must be a number") from None
         if len(own) % ring.WORD_BYTES or len(theirs) % ring.WORD_BYTES or any(size < 1 for size in sizes):
             raise FrameError("the file's shares or bins are damaged")
+        if bool(form) != (d > 0):
+            raise FrameError("frame field 'whitened' must be the number of whitened columns")
         bins = Bins(tuple(sizes)) if sizes else None
         values = array_from(form, "<f8", (d + d * d,)) if form else None
-        if not np.isfinite(unit) or (values is not None and not np.isfinite(values).all()):
+        if not unit > 0 or (values is not None and not np.isfinite(values).all()):
             raise FrameError("the file contains a number that is not finite")
         white = None if values is None else Whitening(values[:d].copy(), values[d:].reshape(d, d).copy())
         half = cls(

@@ -47,10 +47,14 @@ from .whitening import Whitening, whitening
 __all__ = [
     "CLASS_BITS",
     "EXACT",
+    "MOST_BATCH",
     "MOST_COLUMNS",
+    "MOST_EPOCHS",
     "MOST_ROWS",
+    "RATES",
     "SIGMOIDS",
     "SLOPES",
+    "TOL_BITS",
     "Config",
     "HostBins",
     "LogisticJob",
@@ -63,11 +67,13 @@ __all__ = [
 CLASS_BITS = 16
 """Fractional bits of class weights, which are at most 1."""
 
+TOL_BITS = 16
+"""Fractional bits of the share of the loss that the rule to stop compares with."""
+
 _PRODUCT_BITS = ROW_BITS + COEF_BITS
 _CUBIC_BITS = 12  # of the scores in the cubic
 _CUBIC_SCALE = 16  # of its coefficients
 _CUBIC = (round(0.197 * (1 << _CUBIC_SCALE)), round(0.004 * (1 << _CUBIC_SCALE)))
-_TOL_BITS = 16
 _AHEAD_BITS = 16
 _MEAN_BITS = 24  # of one over the steps of an epoch
 _WORD = (1 << ring.RING_BITS) - 1
@@ -78,9 +84,10 @@ _LARGEST_ROW = float(1 << (products.ENTRY_BITS - ROW_BITS)) - 2.0**-ROW_BITS
 MOST_COLUMNS = 8000
 """Limit of columns: their names fit a header, and sums over them fit 64 bits where scores are computed in plaintext."""
 MOST_ROWS = 1 << 32
-_MOST_BATCH = 1 << 16
-_MOST_EPOCHS = 1000
-_RATES = (2.0**-20, 64.0)
+MOST_BATCH = 1 << 16
+MOST_EPOCHS = 1000
+RATES = (2.0**-20, 64.0)
+"""Least and largest learning rate."""
 
 EXACT = ("coefficients", "scores")
 """What both parties' policies may grant to be opened."""
@@ -163,9 +170,9 @@ class Config:
         check_fields(told, [f.name for f in fields(cls)])
         rate = field(told, "learning_rate", str, high=32)
         config = cls(
-            field(told, "epochs", int, low=1, high=_MOST_EPOCHS),
-            field(told, "batch_size", int, low=1, high=_MOST_BATCH),
-            None if not rate else _real(told, "learning_rate", *_RATES),
+            field(told, "epochs", int, low=1, high=MOST_EPOCHS),
+            field(told, "batch_size", int, low=1, high=MOST_BATCH),
+            None if not rate else _real(told, "learning_rate", *RATES),
             _real(told, "l2", 0.0, 1.0),
             field(told, "sigmoid", str, choices=SIGMOIDS),
             field(told, "weighted", bool),
@@ -689,7 +696,7 @@ class LogisticJob:
 
     def _enough(self, link: Link, before: int, now: int) -> bool:
         """Open whether an epoch lowered the loss by less than the share `tol`: (before - now) < tol now."""
-        one = 1 << _TOL_BITS
+        one = 1 << TOL_BITS
         share = before * one - now * (one + max(1, round(self._agreed.tol * one)))
         link.count("bits_learned", most_learned(self.leader))
         return negative(link, share & _WORD, self.leader, *self._keys())

@@ -229,10 +229,14 @@ class Manifest:
                 f"{self._vault.path} is of the job {header['job']!r}, not {self._job!r}: give another directory"
             )
         self.id = frame.field(header, "id", bytes, length=_ID)
-        self.generation = frame.field(header, "generation", int, low=1)
+        self.generation = frame.field(header, "generation", int, low=1, high=(1 << 63) - 1)
         self.more = frame.field(header, "more", dict)
         for name, about in frame.field(header, "files", dict, items=list).items():
-            if [type(value) for value in about] != [int, bytes] or len(about[1]) != _HASH:
+            if (
+                [type(value) for value in about] != [int, bytes]
+                or len(about[1]) != _HASH
+                or not 1 <= about[0] <= self.generation
+            ):
                 raise FrameError("frame field 'files' is malformed")
             self._files[name] = about[0], about[1]
         for name in self._vault.names():

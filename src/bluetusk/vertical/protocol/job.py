@@ -158,5 +158,9 @@ def _resumed(job: Job, keeper: Keeper, first: bytes) -> int:
         raise FrameError(
             f"the kept steps of {job.name!r} were taken with other rows or settings: give the same, or another keeper"
         )
-    job.restore(kept[len(job.inputs) :])
+    try:
+        job.restore(kept[len(job.inputs) :])
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        what = f"{type(error).__name__}: {error}"[:200]
+        raise FrameError(f"the kept steps of {job.name!r} are damaged ({what}): restore them, or begin anew") from None
     return index

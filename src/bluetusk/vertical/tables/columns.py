@@ -9,11 +9,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._numeric import as_array, refuse_masks
+from ..._numeric import Floats, as_array, as_numbers, index_text, refuse_masks
 from .cells import MISSING_TEXTS, category_text, is_missing, looks_like, number_of, number_reader
 from .profile import ColumnProfile
 
-__all__ = ["Place", "Table", "as_classes", "as_labels", "as_table", "column_of", "texts_of"]
+__all__ = [
+    "Place",
+    "Table",
+    "as_classes",
+    "as_labels",
+    "as_reals",
+    "as_scores",
+    "as_table",
+    "column_names",
+    "column_of",
+    "texts_of",
+]
 
 _NAMED = 5
 """Largest number of cells that an error names."""
@@ -242,8 +253,10 @@ def as_table(
         raise TypeError(
             f"categorical must be a collection of names, not the text {categorical!r}: give [{categorical!r}]"
         )
+    if not isinstance(categorical, Collection):
+        raise TypeError(f"categorical must be a collection of names, not {type(categorical).__name__}")
     own, raw = _parts(X, what)
-    names = own if columns is None else [str(name) for name in columns]
+    names = own if columns is None else column_names(columns)
     if len(names) != len(raw):
         raise ValueError(
             f"columns has {len(names)} names, but {what} has {len(raw)} columns: give one name for each column"
@@ -268,6 +281,23 @@ def as_table(
     if any(len(column) != rows for column in values):
         raise ValueError(f"the columns of {what} have different lengths: {', '.join(str(len(c)) for c in values[:20])}")
     return Table(names, values, kinds, rows)
+
+
+def column_names(columns: object) -> list[str]:
+    """Return the names of columns that a caller gave; TypeError for one text, which is a sequence of letters.
+
+    Examples
+    --------
+    >>> column_names("age")
+    Traceback (most recent call last):
+        ...
+    TypeError: columns must be a sequence of names, not the text 'age': give ['age']
+    """
+    if isinstance(columns, str):
+        raise TypeError(f"columns must be a sequence of names, not the text {columns!r}: give [{columns!r}]")
+    if not isinstance(columns, Collection):
+        raise TypeError(f"columns must be a sequence of names, not {type(columns).__name__}")
+    return [str(name) for name in columns]
 
 
 def _parts(X: Any, what: str) -> tuple[list[str], list[Any]]:
@@ -376,12 +406,41 @@ def as_labels(y: Any, rows: int, of: str = "rows of X") -> NDArray[np.int64]:
         raise ValueError(f"y must have one label for each of the {rows} {of}, not shape {values.shape}")
     if values.dtype.kind == "O" and not any(isinstance(v, str) or is_missing(v) for v in values):
         values = np.array([number_of(v) for v in values])  # of a nullable column
-    if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
-        raise ValueError("y must hold 0 and 1 only: 1 for the event, such as a default")
+    wrong = np.ones(rows, np.bool_) if values.dtype.kind not in "biuf" else ~np.isin(values, (0, 1))
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise ValueError(
+            f"y must hold 0 and 1 only: 1 for the event, such as a default; y[{at}] is {values.item(at)!r:.40}"
+        )
     labels = values.astype(np.int64)
     if not 0 < labels.sum() < rows:
         raise ValueError("y holds only one label: both 0 and 1 are needed")
     return labels
+
+
+def as_scores(score: Any, name: str = "score") -> Floats:
+    """Return scores as float64, shape (n,); TypeError or ValueError if one is masked, not real or not finite.
+
+    Examples
+    --------
+    >>> as_scores([0.5, float("nan")], "scores")
+    Traceback (most recent call last):
+        ...
+    ValueError: scores[1] is NaN or infinite: leave such rows out
+    """
+    values = as_reals(score, name, "leave such rows out")
+    if values.ndim != 1 or not len(values):
+        raise ValueError(f"{name} must have one axis and at least one value, not the shape {values.shape}")
+    return values
+
+
+def as_reals(x: Any, name: str, remedy: str = "give finite numbers") -> Floats:
+    """Return finite numbers as float64, of any shape."""
+    values = as_array(as_numbers(x, name), name, np.float64)
+    if not np.isfinite(values).all():
+        k = int(np.isfinite(values.reshape(-1)).argmin())
+        raise ValueError(f"{index_text(name, values.shape, k)} is NaN or infinite: {remedy}")
+    return values
 
 
 def as_classes(y: Any, rows: int) -> tuple[NDArray[np.bool_], NDArray[Any]]:

@@ -116,7 +116,9 @@ class ColumnProfile:
         if (
             not isinstance(made.name, str)
             or made.kind not in _KINDS
-            or any(isinstance(v, bool) or not isinstance(v, int) for v in counts)
+            or any(isinstance(v, bool) or not isinstance(v, int) or v >> 63 for v in counts)
+            or any(isinstance(v, bool) or not isinstance(v, int | float) for v in (made.numeric, *ends))
+            or not isinstance(made.whole, bool)
             or not 0 <= made.missing <= made.rows
             or not 0 <= made.distinct <= made.rows - made.missing
             or not 0 <= made.numeric <= 1
