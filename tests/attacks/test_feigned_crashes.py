@@ -46,8 +46,8 @@ class Greedy(boosting_guest.GuestJob):
         tree.g[:] = np.random.default_rng().integers(-1000, 1000, len(tree.g))
         return tree
 
-    def _candidates(self, link, places):
-        got = super()._candidates(link, places)
+    def _candidates(self, link, shape, sizes):
+        got = super()._candidates(link, shape, sizes)
         self.opened.append(np.concatenate([part for pair in got for part in pair]))
         raise Killed
 
