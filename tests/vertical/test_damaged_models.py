@@ -49,10 +49,10 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", bt.DataWarning)
         together(lambda k: bins[0].fit(TABLE, Y, link=k), lambda k: bins[1].fit(TABLE, link=k))
-        together(lambda k: plain[0].fit(X, Y, link=k), lambda k: plain[1].fit(X, link=k))
+        together(lambda k: plain[0].fit(X, Y, link=k), lambda k: plain[1].fit(X, link=k, ids=range(len(X))))
         together(
             lambda k: binned[0].fit(X, Y, link=k, binning=bins[0]),
-            lambda k: binned[1].fit(TABLE, link=k, binning=bins[1]),
+            lambda k: binned[1].fit(TABLE, link=k, binning=bins[1], ids=range(len(X))),
         )
         together(lambda k: trees[0].fit(X, Y, link=k), lambda k: trees[1].fit(X, link=k))
     for name, halves in {"bins": bins, "plain": plain, "binned": binned, "trees": trees}.items():
