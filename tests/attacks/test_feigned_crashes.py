@@ -202,6 +202,8 @@ def test_each_task_says_what_a_step_that_is_taken_again_shows():
         for part in vars(module).values():
             for kind in vars(part).values() if hasattr(part, "__file__") else ():
                 if isinstance(kind, type) and kind.__module__.startswith(module.__name__):
+                    if kind.__module__.endswith(".replay"):  # of an audit: it shows nobody anything
+                        continue
                     found |= {kind} if hasattr(kind, "step") and hasattr(kind, "restore") else set()
     assert {kind for kind in found if kind.__name__ != "_Walk"} == SHOWING | SAME
     for kind in SHOWING:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 import secrets
 
+import gmpy2
 import numpy as np
 import pytest
 
 import bluetusk as bt
-from bluetusk.paillier import hazmat, masked
+from bluetusk._integers import limbs_of
+from bluetusk.paillier import PublicKey, hazmat, masked, proofs
 from bluetusk.paillier.ephemeral import saved_key
-from bluetusk.vertical import local_links
+from bluetusk.vertical import LogisticRegression, local_links
 from bluetusk.vertical.logistic import comparing
+from bluetusk.vertical.logistic.job import HostBins, LogisticJob
+from bluetusk.vertical.protocol.keys import _session, peer_key
 from bluetusk.wire.frame import Kind, decode, encode
 
 WORD = 1 << 96
@@ -133,7 +137,62 @@ def test_a_guest_that_cheats_compares_two_numbers_at_once(both, keypair):
     opened, greater = both(lambda: guest(here), lambda: comparing._evaluator(there, theirs, pub))
     seen = [sum(m % factor == 0 for m in opened) for factor in (p, q)]
     assert seen == [int(number > theirs) ^ (1 - greater) for number in (one, other)]
-    assert comparing.most_learned(True) >= math.log2(2 * math.comb(64 + 3, 3))  # zeros of each kind, and one bit
+
+
+def test_a_key_of_many_factors_shows_all_bits_in_one_comparison(both, keypair):
+    """The proof says nothing about the number of factors: modulo each the guest asks for another bit.
+
+    Modulo the k-th factor all digits are sent as 1/2, which makes a place the same whatever the host's digits are, but
+    the k-th as 1/6 and the lowest as what makes the lowest place 0 if the host's k-th digit is the direction it drew.
+    """
+    count, number = comparing.COMPARED_BITS, secrets.randbits(comparing.COMPARED_BITS - 1) | 1 << 61
+    factors = many_factors(count)
+    n = math.prod(factors)
+    pub, (here, there) = PublicKey(n), local_links(seconds=60.0)
+    challenges = proofs._challenges(pub, _session(here, "t", here.peer), here.me.encode())
+    root = pow(n, -1, math.prod(p - 1 for p in factors))
+    roots = limbs_of([gmpy2.powmod(c, root, n) for c in challenges], pub.bits // 64).astype("<u8").tobytes()
+    proof = encode(Kind.KEY_PROOF, {"fingerprint": pub.fingerprint, "roots": len(challenges)}, roots)
+    taken = peer_key([pub.to_bytes(), proof], there, "t")  # the host finds nothing wrong with it
+
+    sent = [0] * count
+    for k, p in enumerate(factors):
+        part, half, sixth = (n // p) * pow(n // p, -1, p), pow(2, -1, p), pow(6, -1, p)
+        lowest = -3 * ((count - 2) * half + (sixth if k else half))
+        for j in range(count):
+            sent[j] += part * ((lowest if j == 0 else sixth if j == k else half) % p)
+    square, width = n * n, pub.bits // 4
+    wide = decode(masked.fresh(keypair[1], comparing._digits(0), 1))
+    unit = pow(3, n, square)
+    data = b"".join(((1 + n * (v % n)) * unit % square).to_bytes(width, "little") for v in sent)
+    data = encode(wide.kind, wide.header | {"key": pub.fingerprint}, data)
+    order = math.lcm(*(p - 1 for p in factors))
+
+    def guest():
+        here.send("bits", parts=[data])
+        got = bytes(here.receive("places", parts=1, most=1 << 20).parts[0])
+        values = [int.from_bytes(got[i : i + width], "little") for i in range(0, len(got), width)]
+        return [int(gmpy2.powmod(c, order, square) - 1) // n for c in values]
+
+    opened, _ = both(guest, lambda: comparing._evaluator(there, number, taken))
+    read = set()
+    for zero in ([m % p == 0 for p in factors] for m in opened):
+        drawn = 1 - zero[0]
+        read.add(sum((drawn if each else 1 - drawn) << k for k, each in enumerate(zero[1:])))
+    assert number in read  # of three at most, the others made by places that are 0 modulo all factors or none
+    assert len(read) <= 3
+    assert comparing.most_learned(True) >= number.bit_length() + 1  # and the sign
+
+
+def many_factors(count):
+    """Primes of 32 bits, and one of 44, whose product is a modulus of 2048 bits that is taken."""
+    while True:
+        primes = {int(gmpy2.next_prime((3 << 30) + secrets.randbelow(1 << 30))) for _ in range(count - 1)}
+        rest = math.prod(primes)
+        primes.add(int(gmpy2.next_prime((3 << 2046) // rest)))
+        n, phi = math.prod(primes), math.prod(p - 1 for p in primes)
+        if len(primes) == count and (n.bit_length(), n % 4, math.gcd(n, phi)) == (2048, 1, 1):
+            return sorted(primes)
 
 
 @pytest.mark.parametrize(("sender", "topic"), [(0, "bits"), (1, "places"), (0, "sign"), (1, "sign")])
@@ -178,3 +237,19 @@ def test_only_documented_messages_travel(both, keypair, few):
 
     compared(both, keypair, 1 << 94, local_links(observers=(Watch(), None), seconds=60.0))
     assert sorted(frames) == ["bits", "places", "sign", "sign"]
+
+
+def test_a_comparison_that_is_made_again_counts_in_full():
+    """The host's policy counts what a guest that cheats learns, each time; the first epoch has no comparison."""
+    config = LogisticRegression(epochs=3, batch_size=30, calibrate=False)._config(60, None, False, ())
+    for role, most in (("host", 64), ("guest", 1)):
+        job = LogisticJob(role, np.zeros((60, 2)), ["a", "b"], 2048)
+        job.config = config
+        assert [job.shows(index) for index in range(8)] == [(0, most * (index in (4, 6))) for index in range(8)]
+
+
+def test_a_bound_that_is_given_again_counts():
+    """The guest could send another seed, and so other batches, whose curvature the host bounds."""
+    counts = [np.array([30, 30])]
+    jobs = [LogisticJob(role, np.zeros((60, 1)), ["a"], 2048, bins=HostBins(counts)) for role in ("host", "guest")]
+    assert [job.shows(0) for job in jobs] == [(0, 8), (0, 0)]

@@ -557,9 +557,9 @@ def test_owners_are_asked_before_anything_is_computed_and_values_counted():
     )
     models = [each.asked[1][4].pop("model") for each in watch]
     assert len({*models}) == 2  # each counts under a name that it has made
-    # of one comparison the host learns a bit, and the guest 17 if it cheats
+    # of one comparison the host learns a bit, and the guest 64 if it cheats
     for mine, peer, names, bits in zip(
-        watch, ("host", "guest"), (("x0", "x1"), ("x0", "x1", "x2")), (1, 17), strict=True
+        watch, ("host", "guest"), (("x0", "x1"), ("x0", "x1", "x2")), (1, 64), strict=True
     ):
         assert mine.asked == [
             (peer, asked[0][0], names, 80, asked[0][1] | {"bits": bits}),
@@ -569,7 +569,7 @@ def test_owners_are_asked_before_anything_is_computed_and_values_counted():
     # the guest's bits for one comparison
     counted = {"rows": 80 + 20, "values_encrypted": 120 + 4 * 3 + 64}
     # its bits of the 20 rows held back, exact here; the coefficients of the other, which it opens to it
-    assert watch[0].counted == counted | {"bits_learned": 20 * 64 + 17, "values_revealed": 3}
+    assert watch[0].counted == counted | {"bits_learned": 20 * 64 + 64, "values_revealed": 3}
     counted = {"rows": 80 + 20, "values_encrypted": 120 + 4 * 3}
     assert watch[1].counted == counted | {"values_revealed": 20 + 3, "bits_learned": 1}
     both(lambda link: guest.predict(xg, link=link), lambda link: host.predict(xh, link=link, ids=range(len(xh))), links)

@@ -9,9 +9,9 @@ uniform bit because the direction was drawn; nothing else is left of the numbers
 answer.
 
 A guest that encrypts other numbers than bits makes of each place what it likes, a linear function of the host's bits
-whose coefficients it chooses. It then sees how many places are zero, and, as it knows the factors p and q of its
-modulus, how many are divisible by p alone and by q alone: of 64 mixed places one of (64 + 3 choose 3) = 47 905 results,
-15.6 bits. With the host's share of the answer that is at most :func:`most_learned` bits. The host sees one bit of the
+whose coefficients it chooses, and another one modulo each factor of its modulus. It then sees by which factors a place
+is divisible. The proof of a key says nothing about the number of factors: with 64 of them, of 32 bits, one place shows
+every bit of the host's number. So the bound is that number itself, :func:`most_learned`. The host sees one bit of the
 guest's, whatever it sends. Policies are asked about these bounds.
 
 .. [DGK] I. Damgaard, M. Geisler, M. Kroigaard, "Efficient and Secure Comparison for On-Line Auctions", ACISP 2007, and
@@ -20,7 +20,6 @@ guest's, whatever it sends. Policies are asked about these bounds.
 
 from __future__ import annotations
 
-import math
 import secrets
 
 import numpy as np
@@ -44,9 +43,9 @@ def most_learned(leader: bool) -> int:
     Examples
     --------
     >>> most_learned(True), most_learned(False)
-    (17, 1)
+    (64, 1)
     """
-    return (2 * math.comb(COMPARED_BITS + 3, 3) - 1).bit_length() if leader else 1
+    return COMPARED_BITS if leader else 1
 
 
 def negative(link: Link, share: int, leader: bool, priv: PrivateKey, peer: PublicKey) -> bool:

@@ -162,7 +162,7 @@ class LogisticRegression(Estimator):
     of the curvature of the host's columns, which depends on no label. With `calibrate`, and at :meth:`predict_proba`,
     the guest learns points, 10 bits a row: many of them reveal the host's columns in part, and the host's policy must
     allow them and should limit their number. The parties are assumed to follow the protocol; of a guest that does not,
-    the 10 bits of a row still hold.
+    ten times as many bits as rows still hold, though it may spend those of some rows on another.
 
     The form is that of CAESAR [1]_ and of FATE's SSHE-LR; packing, fixed point and the size of steps are in
     ``docs/how-to/logistic.md``. Rank rows by their scores: probabilities are a monotone function of them.

@@ -103,6 +103,8 @@ _EPOCHS = (5, 60)
 _CURVED = 1.75  # largest ratio of a batch's curvature to that of all rows; steps overshoot from 2 on
 _HELD_BACK = (20, 2000)
 _MOST_CURVATURE = float(1 << 20)
+_CURVATURE_BITS = 8
+"""Bits of a bound of the curvature, one of 161 powers of 2^(1/8)."""
 _MOST_STEPS = 4096
 """Steps on bins: the host bounds the curvature of each batch before it begins."""
 _BINNED = (0.5, 2.0, 1.5)
@@ -435,10 +437,13 @@ class LogisticJob:
         return key
 
     def shows(self, index: int) -> tuple[int, int]:
-        """Return the most sums and bits that the peer learns in a step: the end of an epoch, and what opens exactly."""
-        last = self.batches * self.epochs if self.config is not None else 0
-        if 0 < index <= last:
-            return 0, int(self._agreed.tol > 0 and index % self.batches == 0)
+        """Return the most sums and bits that the peer learns in a step: a bound, a comparison, what opens exactly."""
+        if index == 0:  # of other batches another bound
+            return 0, _CURVATURE_BITS if self.bins is not None and not self.leader else 0
+        last = self.batches * self.epochs
+        if index <= last:
+            compared = self._agreed.tol > 0 and index > self.batches and index % self.batches == 0
+            return 0, most_learned(not self.leader) * compared
         return len(self.theirs) if index == last + 1 and "coefficients" in self.reveal else 0, 0
 
     def _set_up(self, link: Link) -> None:
@@ -521,7 +526,7 @@ class LogisticJob:
         # the same when the set-up is taken again, so that a policy sees the same use
         self.counted = hashlib.sha256(b"bluetusk logistic counted" + self.inputs + said).digest()
         # the peer sees a comparison after each epoch but the first, and in any case that the training goes on
-        bits = max(1, most_learned(not self.leader) * (config.epochs - 1) * (config.tol > 0))
+        bits = max(1, most_learned(not self.leader) * (config.epochs - 1) * (config.tol > 0)) + self.shows(0)[1]
         link.authorise(LOGISTIC.purpose, self.names, rows, epochs=config.epochs, bits=bits, **opened)
         if config.held_back:
             exact = "scores" in config.reveal
