@@ -205,7 +205,9 @@ def test_each_task_says_what_a_step_that_is_taken_again_shows():
                     if kind.__module__.endswith(".replay"):  # of an audit: it shows nobody anything
                         continue
                     found |= {kind} if hasattr(kind, "step") and hasattr(kind, "restore") else set()
-    assert {kind for kind in found if kind.__name__ != "_Walk"} == SHOWING | SAME
+    # an auditor replays jobs without a peer, by classes that are found once another test has imported them
+    found = {kind for kind in found if kind.__name__ != "_Walk" and not kind.__module__.endswith(".replay")}
+    assert found == SHOWING | SAME
     for kind in SHOWING:
         assert isinstance(kind.__new__(kind), Showing), kind
         assert kind.purpose

@@ -14,7 +14,7 @@ from bluetusk.paillier import slots
 from bluetusk.paillier.array import encrypt_integers
 from bluetusk.wire import frame
 
-SECRETS = 200
+SECRETS = 80
 BOUND = 1 << 40  # of the key holder's numbers, as declared
 SCALE = 1 << 1900  # of those that it encrypts
 PRODUCT = 1 << 60

@@ -53,8 +53,8 @@ def binning(role, x, y, link):
 
 
 def regression(role, x, y, link):
-    model = bt.vertical.LogisticRegression(role, epochs=1, batch_size=64, random_state=SEED, key_size=2048)
-    model.fit(x, y, link=link, ids=range(len(x)))
+    model = bt.vertical.LogisticRegression(role, epochs=1, batch_size=48, random_state=SEED, key_size=2048)
+    model.fit(x[:96], None if y is None else y[:96], link=link, ids=range(96))
     model.decision_function(x[:20], link=link, ids=[f"N{k}" for k in range(20)])
 
 

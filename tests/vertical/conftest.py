@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import threading
 
 import pytest
+
+from bluetusk.storage import sealed
 
 _customers = itertools.count()
 
@@ -13,6 +16,16 @@ _customers = itertools.count()
 def new_ids(n):
     """Ids of customers that no model has scored, so that a test may score the same rows again."""
     return [f"new customer {k}" for k in itertools.islice(_customers, n)]
+
+
+@pytest.fixture
+def quick_scrypt(monkeypatch):
+    """Instead of scrypt, a hash of all it depends on."""
+
+    def derive(secret, header):
+        return hashlib.sha256(repr((secret, header["salt"], header["log2_n"], header["p"])).encode()).digest()
+
+    monkeypatch.setattr(sealed, "_derive", derive)
 
 
 class Both:

@@ -184,7 +184,7 @@ def coefficients(guest, host):
     ("options", "same"),
     [
         ({}, {}),
-        ({"tol": 0.05, "epochs": 9}, {"tol": 0.05, "epochs": 9}),
+        ({"tol": 0.3, "epochs": 9}, {"tol": 0.3, "epochs": 9}),
         ({"batch_size": 40, "epochs": 3}, {"batch": 40, "epochs": 3}),
         ({"sigmoid": "cubic", "epochs": 1}, {"sigmoid": "cubic", "epochs": 1}),
         (
@@ -265,7 +265,8 @@ HARD = {
     ),
     "a single one": lambda rng, y, x: (x[:, :3], np.column_stack([x[:, 3:], np.arange(len(y)) == 7])),
 }
-QUICK = ("a strong column", "the label itself", "scales")
+SMALL = ("a strong column", "the label itself", "scales")
+QUICK = SMALL[1:]
 
 
 @pytest.mark.parametrize("case", [c if c in QUICK else pytest.param(c, marks=pytest.mark.nightly) for c in HARD])
@@ -279,9 +280,9 @@ def test_no_column_makes_it_diverge_or_turn(case):
     x = rng.normal(size=(2000, 6))
     y = (x @ [1.0, 0.5, 0.3, -0.4, 0.2, 0.6] + 1.5 * rng.normal(size=2000) > 1).astype(int)
     xg, xh = HARD[case](rng, y, x)
-    n = 150 if case in QUICK else 600
+    n = 150 if case in SMALL else 600
     opened = {"key_size": 2048, "reveal": "coefficients"}
-    guest = LogisticRegression("guest", epochs=6 if case in QUICK else None, random_state=SEED, **opened)
+    guest = LogisticRegression("guest", epochs=6 if case in SMALL else None, random_state=SEED, **opened)
     host = LogisticRegression("host", **opened)
     both(lambda link: guest.fit(xg[:n], y[:n], link=link), lambda link: host.fit(xh[:n], link=link, ids=range(n)))
     z = xg[n:] @ guest.coef_ + xh[n:] @ host.coef_ + guest.intercept_ + host.intercept_
@@ -365,6 +366,7 @@ def test_rows_held_back_may_be_chosen_and_must_be_the_same():
 # --- prediction and files ---
 
 
+@pytest.mark.usefixtures("quick_scrypt")
 def test_halves_save_load_and_predict_together(tmp_path):
     xg, xh, y = data(60)
     guest, host = trained(xg, xh, y, epochs=1)

@@ -159,7 +159,7 @@ ALL = {"guest": HALVES | {"scores.csv", "report.html"}, "host": HALVES}
 
 
 # --------------------------------------------------------------------------------------- labels of the rows held back
-@pytest.mark.parametrize("events", [0, 1])
+@pytest.mark.parametrize("events", [0, pytest.param(1, marks=pytest.mark.nightly)])
 def test_no_event_among_the_rows_held_back(case, both, capsys, events):
     """The models are kept, nothing is evaluated, the guest alone is told; both end with status 0."""
     held = agreed_split(case, both)
@@ -331,7 +331,7 @@ def test_a_text_column_that_is_empty_in_training(case, both, monkeypatch):
 
 
 # ------------------------------------------------------------------------------------------ kept by both or by neither
-@pytest.mark.parametrize("role", ["guest", "host"])
+@pytest.mark.parametrize("role", ["guest", pytest.param("host", marks=pytest.mark.nightly)])
 def test_results_are_kept_by_both_or_by_neither(case, both, monkeypatch, role):
     """One party's disk is full when it writes: no results and typed errors at both; mended, the run ends well."""
     for name in HOME.values():
@@ -363,6 +363,7 @@ def test_results_are_kept_by_both_or_by_neither(case, both, monkeypatch, role):
         assert json.loads((case / HOME[each] / "output" / "result.json").read_text()) == said[each]
 
 
+@pytest.mark.nightly
 def test_rows_keep_their_split_in_another_job(case, both, monkeypatch):
     """Another job, fresh state directories, the same splits directories: the same rows are held back."""
     monkeypatch.setattr(_run, "_report", lambda *given: None)

@@ -406,6 +406,7 @@ def test_exact_scores_must_be_agreed_at_each_prediction():
 # --- a row is scored once ---
 
 
+@pytest.mark.usefixtures("quick_scrypt")
 def test_a_row_is_scored_once_by_a_model_also_after_it_was_saved(tmp_path):
     case = Case(n=24)
     guest, host = case.fit(*models(batch_size=24, epochs=1))
@@ -491,6 +492,7 @@ def test_a_retake_opens_the_same_points(steps):
 # --- files ---
 
 
+@pytest.mark.usefixtures("quick_scrypt")
 def test_halves_of_bins_are_saved_and_score_as_before(tmp_path):
     case = Case()
     guest, host = case.fit(*models(batch_size=24, epochs=1), held_back=np.arange(48) % 4 == 0)

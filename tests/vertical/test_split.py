@@ -137,7 +137,7 @@ MODEL = Model(
     min_iv=0.5,
     epochs=1,
     batch_size=64,
-    trees=2,
+    trees=1,
     depth=2,
     tree_bins=6,
 )
@@ -168,8 +168,8 @@ class Nothing:
 
 def customers():
     rng = np.random.default_rng(5)
-    ids = np.array([f"{v:016x}" for v in rng.integers(1 << 60, 1 << 63, 240).tolist()], object)
-    return ids, rng.normal(size=(240, 4))
+    ids = np.array([f"{v:016x}" for v in rng.integers(1 << 60, 1 << 63, 150).tolist()], object)
+    return ids, rng.normal(size=(150, 4))
 
 
 def said(both, labels, splits):
@@ -204,16 +204,19 @@ def said(both, labels, splits):
     return messages, outcomes
 
 
-def test_no_message_is_a_function_of_labels_and_public_randomness(both):
-    """Three sets of labels, the same ids, settings and keys: what is not ciphertext or named in a table is the same.
+@pytest.mark.parametrize(
+    "sets", [((0, 0), (3, 0.8)), pytest.param(((0, 0), (1, 0), (3, 0.8)), marks=pytest.mark.nightly)], ids=len
+)
+def test_no_message_is_a_function_of_labels_and_public_randomness(both, sets):
+    """Sets of labels, the same ids, settings and keys: what is not ciphertext or named in a table is the same.
 
     The rows held back, their order, the batches' seed, how many columns take part though `min_iv` leaves some out.
     """
     splits = {me: Splits() for me in ("guest", "host")}
     _, x = customers()
-    runs = [said(both, (x[:, column] > level).astype(np.int64), splits) for column, level in ((0, 0), (1, 0), (3, 0.8))]
+    runs = [said(both, (x[:, column] > level).astype(np.int64), splits) for column, level in sets]
     left = [[outcome.left_out for outcome in outcomes] for _, outcomes in runs]
-    assert [host for _, host in left] == [[], [], []]  # it does not notice
+    assert not any(host for _, host in left)  # it does not notice
     assert len({tuple(guest) for guest, _ in left}) > 1
     for messages, (guest, host) in runs[1:]:
         assert messages == runs[0][0]

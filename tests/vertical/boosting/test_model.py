@@ -71,6 +71,7 @@ def test_labels_keep_their_names_and_columns_theirs(parties, toy, together):
     assert set(labels.tolist()) <= {"default", "good"}
 
 
+@pytest.mark.usefixtures("quick_scrypt")
 @pytest.mark.parametrize("passphrase", [None, "seven quiet otters"])
 def test_halves_are_saved_and_predict_together_later(fitted, tmp_path, passphrase):
     made, tables, _ = fitted

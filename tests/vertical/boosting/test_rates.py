@@ -56,7 +56,7 @@ LONG = [pytest.param(rate, marks=pytest.mark.nightly) for rate in (0.01, 0.03, 0
 
 
 @pytest.mark.parametrize("rate", [0.005, *LONG])
-@pytest.mark.parametrize("name", ["credit", "synthetic"])
+@pytest.mark.parametrize("name", ["credit", pytest.param("synthetic", marks=pytest.mark.nightly)])
 def test_not_worse_than_xgboost(rates, name, rate):
     """In the mean of five seeds, but for two standard errors of the difference; see bench/_vertical_rates.py."""
     recorded = json.loads(RECORDED.read_text())
