@@ -277,7 +277,7 @@ class Recorder:
         if found is None or found in self._committed:
             return
         details = {"topic": found.topic, "step": found.step, "peer": peer[:64]}
-        by = self.me if sent else peer[:64]
+        by = found.by[:64] if sent else peer[:64]  # the name in the message: an audit tells the parties by it
         self.log.append(WHAT, by=by, task=self._task(found.task), hashes=found.hashes, details=details)
         self._committed.add(found)
 
