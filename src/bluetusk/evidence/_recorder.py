@@ -22,7 +22,7 @@ __all__ = ["Recorder"]
 
 _SHOWN = 1500  # bytes of names of columns in a record; its hash stands for all of them
 _HASHED = ("model", "intersection")
-_APART = ("uses_left", "purpose", "step", "times")  # what differs between two uses of one task
+_APART = ("uses_left", "policy", "purpose", "step", "times")  # what differs between two uses of one task
 _ROOM = 2500  # bytes of counts in a record
 _STATED = tuple(name for name in NUMBERS if name != "total_events")  # a head, and so a log, may be shown
 
