@@ -24,7 +24,7 @@ from bluetusk.evidence import book as books
 from bluetusk.evidence.book import rows_digest
 from bluetusk.paillier import _bounds
 from bluetusk.storage import sealed
-from bluetusk.vertical import GradientBoosting, Link, WoEBinning, local_links
+from bluetusk.vertical import GradientBoosting, LabelArray, Link, WoEBinning, local_links
 from bluetusk.vertical.auditing import Finding, audit
 from bluetusk.vertical.binning import guest as binning_guest
 from bluetusk.vertical.boosting import guest as boosting_guest
@@ -180,6 +180,39 @@ def test_a_job_that_the_book_leaves_out(honest: Path, tmp_path: Path) -> None:
     assert audit(tmp_path / "book", "p", logs=[log], jobs=["other"]).ok
     assert not audit(tmp_path / "book", "p", logs=[log], jobs=["j"]).ok
     assert audit(honest / "book", "p", logs=[log], labels=Y, jobs=["j"]).ok
+
+
+def test_labels_that_an_earlier_job_encrypted(tmp_path: Path) -> None:
+    """One array of labels serves two jobs; each can be audited alone, though the book opens it in the first."""
+    logs = {name: Log.create(tmp_path / f"{name}.log", Identity.generate(), owner=name) for name in ("guest", "host")}
+    known: list[Any] = []
+
+    def side(role: str, link: Link, x: Any) -> None:
+        if role == "guest" and not known:
+            known.append(LabelArray(Y, key_size=2048))
+        labels = known[0] if role == "guest" else None
+        y = Y if role == "guest" else None
+        WoEBinning(role, min_rows=10, max_bins=4, key_size=2048).fit(x, y, link=link, labels=labels)
+
+    for job in ("j", "k"):
+        watch = [
+            Recorder(log=logs[me], meter=Meter(), job=job, me=me, peers={peer: "5a" * 32})
+            for me, peer in (("guest", "host"), ("host", "guest"))
+        ]
+        here, there = local_links(observers=(watch[0], watch[1]), seconds=20)
+        host = threading.Thread(target=side, args=("host", there, Z))
+        host.start()
+        with AuditBook(tmp_path / "book", "p", job=job) as book:
+            side("guest", here, X)
+        host.join()
+        book.close()
+    for log in logs.values():
+        log.close()
+    for jobs in (None, ["j"], ["k"]):
+        assert audited(tmp_path, jobs=jobs) == ()
+    other = Y.copy()
+    other[40] ^= 1
+    assert [(each.job, each.row) for each in audited(tmp_path, jobs=["k"], labels=other)] == [("k", 40)]
 
 
 def test_settings_that_both_agreed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -232,6 +232,7 @@ class _Replay:
         jobs: Collection[str] | None,
     ) -> None:
         self.entries = [entry for entry in entries if jobs is None or entry.job in jobs]
+        self.earlier = [entry for entry in entries if jobs is not None and entry.job not in jobs]
         self.asked = jobs
         self.labels = labels if labels is None or isinstance(labels, Mapping) else as_array(labels, "labels")
         self.logs: dict[str, dict[str, list[Commitment]]] = {}  # by log and job
@@ -277,15 +278,15 @@ class _Replay:
         """Check every page in the order in which they were made, then what the logs have besides."""
         sent: dict[tuple[str, str, str, int], set[bytes]] = {}
         steps: dict[tuple[str, str, str, int], int] = {}
+        for entry in self.earlier:  # labels that were encrypted once serve later jobs, too
+            if entry.key is not None and (entry.task, entry.name) == (BINNING.name, "labels"):
+                self._open(entry)
         for entry in self.entries:
             place, leaves = _place(entry), b""
             if entry.key is not None and entry.task in (LOGISTIC.name, LOGISTIC_SCORES.name):
                 self.arrays, self.numbers = self.arrays + 1, self.numbers + len(entry.values)
             elif entry.key is not None:
-                leaves = entry.leaves()
-                hashes = (leaves[at : at + _HASH] for at in range(0, len(leaves), _HASH))
-                for leaf, value in zip(hashes, entry.values, strict=True):
-                    self.opened[leaf], self.keys[leaf] = value, entry.key
+                leaves = self._open(entry)
                 self.arrays, self.numbers = self.arrays + 1, self.numbers + len(entry.values)
             try:
                 self._check(entry, self.states.setdefault(place[:2], _State()))
@@ -315,6 +316,15 @@ class _Replay:
                 self._regression(job, task, models)
         for name, jobs in self.logs.items():
             self._compare(name, jobs, sent, steps)
+
+    def _open(self, entry: Entry) -> bytes:
+        """Encrypt an array again, keep what its ciphertexts hold, and return their hashes."""
+        assert entry.key is not None
+        leaves = entry.leaves()
+        hashes = (leaves[at : at + _HASH] for at in range(0, len(leaves), _HASH))
+        for leaf, value in zip(hashes, entry.values, strict=True):
+            self.opened[leaf], self.keys[leaf] = value, entry.key
+        return leaves
 
     def _compare(
         self,
