@@ -242,6 +242,8 @@ class _Replay:
         self.keys: dict[bytes, PublicKey] = {}
         self.findings: list[Finding] = []
         self.notes: list[str] = []
+        self.grown: dict[tuple[str, str, str, int], bytes] = {}  # the gradients whose tree is still to come
+        self.trees: list[tuple[tuple[str, str, str, int], bytes]] = []  # and those that trees were grown from
         self.arrays = self.numbers = 0
 
     @property
@@ -294,6 +296,7 @@ class _Replay:
                     key = bytes.fromhex(entry.facts["key"]) if entry.key is None else entry.key.fingerprint
                     digest = array_digest(key, leaves or entry.arrays["leaves"].tobytes())
                     sent.setdefault(place, set()).add(digest)
+                    self.grown[place] = digest
                     steps[place] = int(entry.facts["step"])
             except (KeyError, TypeError, IndexError, OverflowError, FrameError) as error:
                 self._found(place, f"the page does not hold what it must: {error!r}")
@@ -339,6 +342,11 @@ class _Replay:
             for kept in keeps:
                 if (kept.task, kept.topic) in _TOPICS:  # the array is the last part
                     told.setdefault((job, kept.task, kept.step), set()).update(kept.digests[-1:])
+        lost = [
+            place
+            for place, digest in self.trees  # scores that follow from what was never sent are another history
+            if digest not in told.get((*place[:2], 1 + place[3]), set())
+        ]
         for place, digests in sent.items():
             kept_there = told.pop((*place[:2], steps[place]), set())
             if not kept_there:
@@ -347,6 +355,8 @@ class _Replay:
                 self._found(place, f"{name} keeps another array: what was sent is not what the book says")
         for job, task, step in told:
             self._found((job, task, "sent", step - 1), f"{name} keeps an array that the book does not open")
+        for place in lost[:1]:
+            self._found(place, f"{name} does not keep the gradients that the tree was grown from")
 
     def _found(
         self,
@@ -635,6 +645,12 @@ class _Replay:
         sampled, party = entry.arrays["sampled"], entry.arrays["party"]
         if where.shape != scores.shape or len(value) != s.places or len(party) != s.places:
             return self._found(place, "the tree has another number of rows or places")
+        local = number == 0 and s.first_tree_local
+        grown = self.grown.pop((*place[:2], "gradients", number), None)
+        if grown is None and not local:
+            return self._found(place, "the book has no gradients that this tree was grown from")
+        if grown is not None:
+            self.trees.append((place, grown))
         g, h, unit = self._wanted(state, scores)
         g, h = np.rint(g), np.rint(h)
         for leaf in np.unique(where).tolist():
