@@ -107,6 +107,26 @@ def test_the_refusal_says_what_happened(tmp_path):
         Recorder(log=log, meter=Meter(), job="j9", me="host", peers={"guest": PEER}, guard=guard)
 
 
+def test_a_policy_that_raises_the_uses(tmp_path):
+    """Two uses of a program, each the last one under its policy, are two, though the rest of their records is alike."""
+    log = Log.create(tmp_path / "log", OWNER, owner="host")
+
+    def use(serial):
+        grant = Grant("g", PEER, ("gradient_boosting",), ("*",), uses=serial, until=1 << 39)
+        policy = Policy("owner", serial, (grant,)).sign(OWNER)
+        with Guard(policy, tmp_path / "uses", owner=OWNER.public_key) as guard:
+            recorder = Recorder(log=log, meter=Meter(), job="j", me="host", peers={"guest": PEER}, guard=guard)
+            recorder.authorise(peer="guest", purpose="gradient_boosting", columns=["A"], rows=900, task="t", **STATED)
+
+    with log:
+        use(1)
+        shutil.copy(tmp_path / "uses", tmp_path / "copy")
+        use(2)
+        restored(tmp_path)
+        with pytest.raises(bt.PolicyRefused, match="notes 1 uses of grant 'g', but the log of evidence says that 2"):
+            use(2)
+
+
 def test_two_recorders_of_a_job_are_no_loss(tmp_path):
     """A use that both have logged is one use."""
     with (

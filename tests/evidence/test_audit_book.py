@@ -24,7 +24,7 @@ from bluetusk.evidence import book as books
 from bluetusk.evidence.book import rows_digest
 from bluetusk.paillier import _bounds
 from bluetusk.storage import sealed
-from bluetusk.vertical import GradientBoosting, Link, WoEBinning, local_links
+from bluetusk.vertical import GradientBoosting, LabelArray, Link, WoEBinning, local_links
 from bluetusk.vertical.auditing import Finding, audit
 from bluetusk.vertical.binning import guest as binning_guest
 from bluetusk.vertical.boosting import guest as boosting_guest
@@ -180,6 +180,87 @@ def test_a_job_that_the_book_leaves_out(honest: Path, tmp_path: Path) -> None:
     assert audit(tmp_path / "book", "p", logs=[log], jobs=["other"]).ok
     assert not audit(tmp_path / "book", "p", logs=[log], jobs=["j"]).ok
     assert audit(honest / "book", "p", logs=[log], labels=Y, jobs=["j"]).ok
+
+
+def test_scores_of_another_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second tree grows from another base score, and the book has a second first tree, never sent, that says so."""
+    pages: list[Any] = []
+
+    def keep(real: Any) -> Any:
+        def note(self: Any, task: str, name: str, number: int = 0, **more: Any) -> None:
+            pages.extend([more["arrays"]] if name == "tree" else [])
+            real(self, task, name, number, **more)
+
+        return note
+
+    def lie(real: Any) -> Any:
+        def start(self: Any, number: int) -> Any:
+            if number == 1:
+                s, page, book = self.settings, pages[0], books.auditing()
+                assert book is not None
+                base, unit = float(np.log(0.9 / (1 - 0.9))), float(1 << s.frac_bits)
+                facts = {"settings": replace(s, base_score=0.9).to_fields(), "base": base}
+                book.note(BOOST, "labels", facts=facts, arrays={"labels": self.labels})
+                p = 1 / (1 + np.exp(-np.full(ROWS, base)))
+                g, h = np.rint((p - self.labels) * unit), np.rint(p * (1 - p) * unit)
+                value = page["value"].copy()
+                for leaf in np.unique(page["where"]).tolist():
+                    at = page["where"] == leaf
+                    value[leaf] = -s.learning_rate * (g[at].sum() / unit) / (h[at].sum() / unit + s.reg_lambda)
+                if fake:
+                    packed, kept = self.layout.packed(g.astype(int), h.astype(int)), {"sampled": np.ones(ROWS, bool)}
+                    kept["scores"] = np.full(ROWS, base)
+                    book.array(self.priv.public_key, BOOST, "gradients", 0, packed, facts={"step": 1}, arrays=kept)
+                book.note(BOOST, "tree", 0, arrays=page | {"value": value})
+                self.scores = base + value[page["where"]]
+            return real(self, number)
+
+        return start
+
+    replaced(monkeypatch, AuditBook, "note", keep)
+    replaced(monkeypatch, boosting_guest.GuestJob, "_start", lie)
+    for fake, reason in (
+        (False, "has no gradients that this tree"),
+        (True, "does not keep the gradients that the tree"),
+    ):
+        pages.clear()
+        (folder := tmp_path / str(fake)).mkdir()
+        play(folder, BOOST, lies=False)
+        first, *_ = audited(folder)
+        assert (first.array, first.number, reason in first.reason) == ("tree", 0, True), str(first)
+
+
+def test_labels_that_an_earlier_job_encrypted(tmp_path: Path) -> None:
+    """One array of labels serves two jobs; each can be audited alone, though the book opens it in the first."""
+    logs = {name: Log.create(tmp_path / f"{name}.log", Identity.generate(), owner=name) for name in ("guest", "host")}
+    known: list[Any] = []
+
+    def side(role: str, link: Link, x: Any) -> None:
+        if role == "guest" and not known:
+            known.append(LabelArray(Y, key_size=2048))
+        labels = known[0] if role == "guest" else None
+        y = Y if role == "guest" else None
+        WoEBinning(role, min_rows=10, max_bins=4, key_size=2048).fit(x, y, link=link, labels=labels)
+
+    for job in ("j", "k"):
+        watch = [
+            Recorder(log=logs[me], meter=Meter(), job=job, me=me, peers={peer: "5a" * 32})
+            for me, peer in (("guest", "host"), ("host", "guest"))
+        ]
+        here, there = local_links(observers=(watch[0], watch[1]), seconds=20)
+        host = threading.Thread(target=side, args=("host", there, Z))
+        host.start()
+        with AuditBook(tmp_path / "book", "p", job=job) as book:
+            side("guest", here, X)
+        host.join()
+        book.close()
+    for log in logs.values():
+        log.close()
+    for jobs in (None, ["j"], ["k"]):
+        assert audited(tmp_path, jobs=jobs) == ()
+    other = Y.copy()
+    other[40] ^= 1
+    assert [(each.job, each.row) for each in audited(tmp_path, jobs=["k"], labels=other)] == [("k", 40)]
 
 
 def test_settings_that_both_agreed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

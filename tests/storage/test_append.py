@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 
 import pytest
@@ -52,3 +53,23 @@ def test_a_directory_that_cannot_be_synced(tmp_path, monkeypatch, durable):
         AppendFile(tmp_path / "log", create=True).close()
     monkeypatch.undo()
     AppendFile(tmp_path / "log").close()  # nobody holds it
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda path: path.unlink(), "was deleted"),
+        (lambda path: os.replace(shutil.copy(path, f"{path}.copy"), path), "or replaced"),
+        (lambda path: path.write_bytes(b"on"), "older copy was restored"),
+    ],
+)
+def test_a_file_that_is_taken_away_while_it_is_open(tmp_path, harm, said):
+    """Another process could open what is in its place; and an addition behind a gap would damage the file."""
+    path = tmp_path / "file"
+    file = AppendFile(path, create=True)
+    end = file.append(b"one", 0)
+    harm(path)
+    with pytest.raises(OSError, match=said):
+        file.append(b"two", end)
+    file.close()
+    assert not path.exists() or path.read_bytes() in (b"one", b"on")

@@ -22,7 +22,7 @@ __all__ = ["Recorder"]
 
 _SHOWN = 1500  # bytes of names of columns in a record; its hash stands for all of them
 _HASHED = ("model", "intersection")
-_APART = ("uses_left", "purpose", "step", "times")  # what differs between two uses of one task
+_APART = ("uses_left", "policy", "purpose", "step", "times")  # what differs between two uses of one task
 _ROOM = 2500  # bytes of counts in a record
 _STATED = tuple(name for name in NUMBERS if name != "total_events")  # a head, and so a log, may be shown
 
@@ -277,7 +277,7 @@ class Recorder:
         if found is None or found in self._committed:
             return
         details = {"topic": found.topic, "step": found.step, "peer": peer[:64]}
-        by = self.me if sent else peer[:64]
+        by = found.by[:64] if sent else peer[:64]  # the name in the message: an audit tells the parties by it
         self.log.append(WHAT, by=by, task=self._task(found.task), hashes=found.hashes, details=details)
         self._committed.add(found)
 

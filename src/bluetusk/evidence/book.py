@@ -3,7 +3,8 @@
 While a book is entered, the guest's halves of the protocols ask it for the randomness of what an audit opens: encrypted
 labels, and the gradients of each tree. A page with the numbers and a fresh seed is on the disk before the array leaves.
 An auditor who gets the book and its passphrase encrypts the numbers again under the *public* key and compares with the
-digests in the logs of both parties (:mod:`bluetusk.vertical.auditing`); the private key stays where it is.
+digests in the logs of both parties (:mod:`bluetusk.vertical.auditing`); the private key of the labels stays where it
+is. That of a regression, or of a scoring by it, is in the book, with each message of the host.
 """
 
 from __future__ import annotations

@@ -115,13 +115,19 @@ class AppendFile(Locked):
         Raises
         ------
         OSError
-            If they cannot be written, or the file is closed or belongs to the parent process.
+            If they cannot be written, or the file is closed, belongs to the parent process, or was deleted, replaced or
+            cut by somebody else.
         """
         if self.closed:
             raise OSError("it is closed")
         if self.inherited:
             raise OSError("it belongs to the parent process")
-        if self.size != end:
+        now = os.fstat(self._fd)
+        if not now.st_nlink:
+            raise OSError("it was deleted, or replaced by another file, while it was open")
+        if now.st_size < end:  # to write behind the gap would damage it
+            raise OSError("it was cut, or an older copy was restored, while it was open")
+        if now.st_size > end:
             self.cut(end)
         try:
             if os.write(self._fd, data) != len(data):

@@ -143,7 +143,7 @@ class _State:
     key: PublicKey | None = None  # of a binning
     rows: int = 0
     sent: dict[int, int] = field(default_factory=dict)  # the label of each row that was sent to a binning
-    columns: list[PeerColumn] | None = None  # what a binning says of the host's
+    columns: dict[str, list[PeerColumn]] = field(default_factory=dict)  # what a binning says of each host's
     first: Entry | None = None  # what a regression begins with
 
 
@@ -232,6 +232,7 @@ class _Replay:
         jobs: Collection[str] | None,
     ) -> None:
         self.entries = [entry for entry in entries if jobs is None or entry.job in jobs]
+        self.earlier = [entry for entry in entries if jobs is not None and entry.job not in jobs]
         self.asked = jobs
         self.labels = labels if labels is None or isinstance(labels, Mapping) else as_array(labels, "labels")
         self.logs: dict[str, dict[str, list[Commitment]]] = {}  # by log and job
@@ -241,7 +242,8 @@ class _Replay:
         self.keys: dict[bytes, PublicKey] = {}
         self.findings: list[Finding] = []
         self.notes: list[str] = []
-        self.hosts: set[tuple[str, str]] = set()  # binnings with several hosts, each of which sends sums
+        self.grown: dict[tuple[str, str, str, int], bytes] = {}  # the gradients whose tree is still to come
+        self.trees: list[tuple[tuple[str, str, str, int], bytes]] = []  # and those that trees were grown from
         self.arrays = self.numbers = 0
 
     @property
@@ -278,15 +280,15 @@ class _Replay:
         """Check every page in the order in which they were made, then what the logs have besides."""
         sent: dict[tuple[str, str, str, int], set[bytes]] = {}
         steps: dict[tuple[str, str, str, int], int] = {}
+        for entry in self.earlier:  # labels that were encrypted once serve later jobs, too
+            if entry.key is not None and (entry.task, entry.name) == (BINNING.name, "labels"):
+                self._open(entry)
         for entry in self.entries:
             place, leaves = _place(entry), b""
             if entry.key is not None and entry.task in (LOGISTIC.name, LOGISTIC_SCORES.name):
                 self.arrays, self.numbers = self.arrays + 1, self.numbers + len(entry.values)
             elif entry.key is not None:
-                leaves = entry.leaves()
-                hashes = (leaves[at : at + _HASH] for at in range(0, len(leaves), _HASH))
-                for leaf, value in zip(hashes, entry.values, strict=True):
-                    self.opened[leaf], self.keys[leaf] = value, entry.key
+                leaves = self._open(entry)
                 self.arrays, self.numbers = self.arrays + 1, self.numbers + len(entry.values)
             try:
                 self._check(entry, self.states.setdefault(place[:2], _State()))
@@ -294,9 +296,16 @@ class _Replay:
                     key = bytes.fromhex(entry.facts["key"]) if entry.key is None else entry.key.fingerprint
                     digest = array_digest(key, leaves or entry.arrays["leaves"].tobytes())
                     sent.setdefault(place, set()).add(digest)
+                    self.grown[place] = digest
                     steps[place] = int(entry.facts["step"])
             except (KeyError, TypeError, IndexError, OverflowError, FrameError) as error:
                 self._found(place, f"the page does not hold what it must: {error!r}")
+        for entry in self.entries:
+            if (entry.task, entry.name, entry.number) == (LOGISTIC.name, STEP, 0):
+                try:
+                    self._worth(entry)
+                except (LookupError, TypeError, ValueError) as error:
+                    self._found(_place(entry), f"the page does not hold what it must: {error!r}")
         have = {(entry.job, entry.task) for entry in self.entries if entry.name == ROWS}
         for job, task in self.states:
             for name in self.records if (job, task) not in have else ():
@@ -311,6 +320,15 @@ class _Replay:
         for name, jobs in self.logs.items():
             self._compare(name, jobs, sent, steps)
 
+    def _open(self, entry: Entry) -> bytes:
+        """Encrypt an array again, keep what its ciphertexts hold, and return their hashes."""
+        assert entry.key is not None
+        leaves = entry.leaves()
+        hashes = (leaves[at : at + _HASH] for at in range(0, len(leaves), _HASH))
+        for leaf, value in zip(hashes, entry.values, strict=True):
+            self.opened[leaf], self.keys[leaf] = value, entry.key
+        return leaves
+
     def _compare(
         self,
         name: str,
@@ -324,6 +342,11 @@ class _Replay:
             for kept in keeps:
                 if (kept.task, kept.topic) in _TOPICS:  # the array is the last part
                     told.setdefault((job, kept.task, kept.step), set()).update(kept.digests[-1:])
+        lost = [
+            place
+            for place, digest in self.trees  # scores that follow from what was never sent are another history
+            if digest not in told.get((*place[:2], 1 + place[3]), set())
+        ]
         for place, digests in sent.items():
             kept_there = told.pop((*place[:2], steps[place]), set())
             if not kept_there:
@@ -332,6 +355,8 @@ class _Replay:
                 self._found(place, f"{name} keeps another array: what was sent is not what the book says")
         for job, task, step in told:
             self._found((job, task, "sent", step - 1), f"{name} keeps an array that the book does not open")
+        for place in lost[:1]:
+            self._found(place, f"{name} does not keep the gradients that the tree was grown from")
 
     def _found(
         self,
@@ -424,12 +449,17 @@ class _Replay:
         place, arrays, facts = _place(entry), entry.arrays, entry.facts
         data = arrays["sums"].tobytes()
         fingerprint, leaves = leaves_in(data)
-        digest, kept = array_digest(fingerprint, leaves), dict[str, set[bytes]]()
-        for name, jobs in self.logs.items():
-            found = [c for c in jobs[entry.job] if (c.task, c.topic) == (entry.task, "bins")]
-            kept[name] = {each for c in found for each in c.digests}
-        if kept and not any(digest in digests for digests in kept.values()):
+        digest, peer = array_digest(fingerprint, leaves), str(facts["peer"])
+        kept = {
+            name: [c for c in jobs[entry.job] if (c.task, c.topic) == (entry.task, "bins")]
+            for name, jobs in self.logs.items()
+        }
+        if kept and not any(digest in c.digests for found in kept.values() for c in found):
             return self._found(place, "no log keeps the sums that the book says a host sent")
+        for name, found in kept.items():  # each log: a guest can write one that has what it likes
+            sums = {each for c in found if c.by == peer for each in c.digests}
+            if sums and digest not in sums:
+                return self._found(place, f"{name} keeps other sums of the host")
         if state.key is None or fingerprint != state.key.fingerprint:
             return self._found(place, "the sums are under another key than the labels")
         if not state.sent or len(state.sent) != state.rows:
@@ -439,30 +469,33 @@ class _Replay:
         job = GuestJob(labels, Terms(**terms), smoothing=float(facts["smoothing"]), key_size=state.key.bits)
         try:
             opens, seed = arrays["opens"].tobytes(), arrays["seed"].tobytes()
-            columns = job.replayed(state.key, seed, str(facts["peer"]), facts["shape"], data, opens)
+            state.columns[peer] = job.replayed(state.key, seed, peer, facts["shape"], data, opens)
         except (InvalidCiphertext, ValueError) as error:
             return self._found(place, f"the book does not open the host's sums: {error}")
-        if entry.number:
-            self.hosts.add((entry.job, entry.task))
-        for name, digests in kept.items():
-            if (entry.job, entry.task) not in self.hosts and digest not in digests:
-                return self._found(place, f"{name} keeps other sums of the host")
-        state.columns = columns
         return None
 
     def _training(self, entry: Entry, state: _State) -> None:
-        """Check what a regression begins with: labels, and what the host's bins are worth."""
+        """Check the labels that a regression begins with."""
         state.first = entry
         labels = entry.arrays["labels"].astype(np.int64)
         true = self._true(len(labels), 0, len(labels), state)
         for row, label in enumerate(labels.tolist()):
             if not self._label(entry, row, label, None if true is None else (true[row],), array="labels"):
                 break
+        return None
+
+    def _worth(self, entry: Entry) -> None:
+        """Check what the host's bins are worth: after all pages, for a book may have them in any order."""
         if "sizes" not in entry.facts:
             return None
-        columns = self.states.get((entry.job, BINNING.name), _State()).columns
+        columns = self.states.get((entry.job, BINNING.name), _State()).columns.get(str(entry.facts["peer"]))
         place = (entry.job, entry.task, "worth", 0)
         if columns is None:
+            for name, jobs in self.logs.items():
+                if any((c.task, c.topic) == (BINNING.name, "bins") for c in jobs[entry.job]):
+                    return self._found(
+                        place, f"{name} keeps the sums of the host's bins, and the book does not open them"
+                    )
             said = (
                 f"{entry.job}: what the host's bins are worth is the guest's word: the book has no binning of this job"
             )
@@ -518,8 +551,10 @@ class _Replay:
         for (step, topic), digests in found.heard.items():
             if topic != "signed" and step <= end and not digests <= told.get((step, topic), set()):
                 return self._found(place(step, topic), f"{name} keeps another message of the host, or none")
-        for (step, topic), digests in found.sent.items():
-            if topic != "signed" and step < end and not digests & told.get((step, topic), set()):
+        if kept and not any(c.by == found.me for c in kept):
+            return self._found(place(0, STEP), f"{name} keeps no message of {found.me!r}, as the book calls the guest")
+        for (step, topic), digests in found.kept.items():
+            if topic != "signed" and step < end and not digests <= told.get((step, topic), set()):
                 return self._found(place(step, topic), f"{name} does not keep the guest's message")
         return None
 
@@ -610,6 +645,12 @@ class _Replay:
         sampled, party = entry.arrays["sampled"], entry.arrays["party"]
         if where.shape != scores.shape or len(value) != s.places or len(party) != s.places:
             return self._found(place, "the tree has another number of rows or places")
+        local = number == 0 and s.first_tree_local
+        grown = self.grown.pop((*place[:2], "gradients", number), None)
+        if grown is None and not local:
+            return self._found(place, "the book has no gradients that this tree was grown from")
+        if grown is not None:
+            self.trees.append((place, grown))
         g, h, unit = self._wanted(state, scores)
         g, h = np.rint(g), np.rint(h)
         for leaf in np.unique(where).tolist():

@@ -76,6 +76,8 @@ class Replayed:
         The guest's name in the messages.
     sent, heard : dict of (int, str) to set of bytes
         By step and topic, SHA-256 of each frame that the guest sent, and that it got, in any attempt.
+    kept : dict of (int, str) to set of bytes
+        As `sent`, of the last attempt of each step: the one from which all later steps follow.
     last : int
         The last step of the book.
     wrong : Wrong or None
@@ -85,6 +87,7 @@ class Replayed:
     me: str = ""
     sent: dict[tuple[int, str], set[bytes]] = field(default_factory=dict)
     heard: dict[tuple[int, str], set[bytes]] = field(default_factory=dict)
+    kept: dict[tuple[int, str], set[bytes]] = field(default_factory=dict)
     last: int = -1
     wrong: Wrong | None = None
 
@@ -385,7 +388,8 @@ def replay(pages: Iterable[Entry], models: Models) -> Replayed:
             out.wrong = what if isinstance(what, Wrong) else Wrong(topic, index, None, "", "", str(what))
         except (_Torn, BluetuskError):  # the guest did not come further either
             at = -1
-        for topics, seen in ((tape.sent, out.sent), (tape.heard, out.heard)):
+        out.kept = {place: digests for place, digests in out.kept.items() if place[0] != index}
+        for topics, seen in ((tape.sent, out.sent), (tape.sent, out.kept), (tape.heard, out.heard)):
             for topic, digest in topics:
                 seen.setdefault((index, topic), set()).add(digest)
         if out.wrong is not None:
