@@ -456,6 +456,13 @@ def test_kept_scores_are_of_their_rows_and_model(steps):
 # --- refusals ---
 
 
+def test_balanced_weights_have_a_largest_ratio():
+    """An error would tell the host that events are rarer than one in 4097."""
+    weights = LogisticRegression("guest", class_weight="balanced")._class_weights
+    assert weights(np.arange(10_000) < 1) == (1 << 4, 1 << 16)
+    assert weights(np.arange(4096) < 1024) == (round((1 << 16) / 3), 1 << 16)
+
+
 @pytest.mark.parametrize(
     ("x", "y", "options", "message"),
     [

@@ -12,7 +12,8 @@ of evidence). One weight w a column; the score of a row is the sum of ``w_c v_cb
 guest's key from the beginning.
 
 * *Scores.* G sends ``Enc(w_G v_cb)`` for each bin, modulo 2^96. H adds ``Enc(v_cb)^(w_H)``, which makes a table of
-  ``w_c v_cb``; a row's score is the sum of one entry a column. H packs the scores and masks them.
+  ``w_c v_cb``; a row's score is the sum of one entry a column. H packs the scores and masks them. In scoring, where
+  points open to G, each row has a ciphertext: whatever G has encrypted, a row's word depends on that row only.
 * *Gradients.* G sends ``Enc(r_G)``, one a row. H sums them by bin: ``Enc(s_cb)``, packs and masks the sums, and so G
   opens a share g of them; H's share h is the rest, with the sums of its own r_H. The gradient is
   ``sum_b v_cb (g_cb + h_cb)``. G computes the first part; H computes ``Enc(sum_b v_cb h_cb)`` from the powers
@@ -145,8 +146,14 @@ class Peer(Protocol):
         """Return this party's shares of the gradients and of the products of the loss (0 unless `tracked`)."""
 
 
-def _scores_layout(pub: PublicKey, width: int, factor: int | None) -> Slots:
-    return products.rows_layout(pub.bits, width + 1, products.ENTRY_BITS + (0 if factor is None else FACTOR_BITS))
+def _scores_layout(pub: PublicKey, width: int, factor: int | None, *, to_guest: bool) -> Slots:
+    """Return the layout of the scores of rows: one a block where the guest opens them in scoring, which has a factor.
+
+    In one block a number that the guest made too large for its place would reach into those of other rows, whose bits
+    of points would then tell of one row.
+    """
+    layout = products.rows_layout(pub.bits, width + 1, products.ENTRY_BITS + (0 if factor is None else FACTOR_BITS))
+    return Slots(layout.width, 1) if to_guest and factor is not None else layout
 
 
 class PlainColumns:
@@ -169,7 +176,7 @@ class PlainColumns:
     def weighted(self, own: Ring, parts: Sequence[memoryview], factor: int | None) -> Weighted:
         """See :meth:`Columns.weighted`."""
         pub, d = self._pub, self.width
-        layout = _scores_layout(pub, d, factor)
+        layout = _scores_layout(pub, d, factor, to_guest=not self._guest)
         c = products.receive_encrypted(parts[0], pub, d)
         if factor is None or self._guest:
             return Weighted(c, own, 1 if factor is None else factor, layout)
@@ -228,7 +235,8 @@ class PlainPeer:
 
     def open_scores(self, n: int, message: memoryview, factor: int | None) -> Ring:
         """See :meth:`Peer.open_scores`."""
-        return products.open_places(self._priv, message, n, _scores_layout(self._priv.public_key, self.width, factor))
+        layout = _scores_layout(self._priv.public_key, self.width, factor, to_guest=self._guest)
+        return products.open_places(self._priv, message, n, layout)
 
     def residuals(self, pulls: Ring, tracked: bool) -> list[bytes]:
         """See :meth:`Peer.residuals`."""
@@ -326,7 +334,7 @@ class BinnedColumns:
             values = received(parts[1], self._pub, bins.entries, products.ENTRY_BITS + FACTOR_BITS)
         assert values is not None
         table = products.receive_encrypted(parts[0], self._pub, bins.entries) + values * weights
-        return Weighted(table, own, 1, _scores_layout(self._pub, self.width, factor))
+        return Weighted(table, own, 1, _scores_layout(self._pub, self.width, factor, to_guest=True))
 
     def scores(self, rows: Ints, weights: Weighted) -> tuple[Ring, bytes]:
         """See :meth:`Columns.scores`."""
@@ -394,7 +402,8 @@ class BinnedPeer:
 
     def open_scores(self, n: int, message: memoryview, factor: int | None) -> Ring:
         """See :meth:`Peer.open_scores`."""
-        return products.open_places(self._priv, message, n, _scores_layout(self._priv.public_key, self.width, factor))
+        layout = _scores_layout(self._priv.public_key, self.width, factor, to_guest=True)
+        return products.open_places(self._priv, message, n, layout)
 
     def residuals(self, pulls: Ring, tracked: bool) -> list[bytes]:
         """See :meth:`Peer.residuals`."""

@@ -68,6 +68,7 @@ _FIELDS = (
 _PARTS = 5
 _LONGEST = 1 << 15  # bytes of a path
 _ENDS = 16  # points
+_MOST_RATIO = 1 << (CLASS_BITS - 4)  # of class weights
 _ENOUGH, _SCATTERED = 20, 0.3  # rows, and length of their points' mean on a circle, for which it is no chance
 
 
@@ -99,9 +100,9 @@ class LogisticRegression(Estimator):
         ``0.5 + 0.125 z`` (PPCA 7-2023 5.2.3.1), or ``0.5 + 0.197 z - 0.004 z^3``, which takes some three times as long,
         and whose slope turns negative beyond 4, so that columns that separate the classes can make it diverge.
     class_weight : None, "balanced" or dict of label to float
-        Factors of the labels 0 and 1, 0 or more; only their ratio matters. "balanced": inversely proportional to the
-        labels' counts. The host learns that there are factors, not their values. Probabilities are calibrated to the
-        unweighted labels.
+        Factors of the labels 0 and 1, 0 or more; only their ratio matters, at most 4096 unless one is 0.
+        "balanced": inversely proportional to the labels' counts, up to that ratio. The host learns that there are
+        factors, not their values. Probabilities are calibrated to the unweighted labels.
     fit_intercept : bool
         Whether to fit an intercept; if so, each party's columns are centred.
     calibrate : bool
@@ -162,7 +163,7 @@ class LogisticRegression(Estimator):
     of the curvature of the host's columns, which depends on no label. With `calibrate`, and at :meth:`predict_proba`,
     the guest learns points, 10 bits a row: many of them reveal the host's columns in part, and the host's policy must
     allow them and should limit their number. The parties are assumed to follow the protocol; of a guest that does not,
-    ten times as many bits as rows still hold, though it may spend those of some rows on another.
+    the 10 bits of a row still hold.
 
     The form is that of CAESAR [1]_ and of FATE's SSHE-LR; packing, fixed point and the size of steps are in
     ``docs/how-to/logistic.md``. Rank rows by their scores: probabilities are a monotone function of them.
@@ -460,6 +461,8 @@ class LogisticRegression(Estimator):
                 raise ValueError(f'class_weight must be None, "balanced" or a dict, not {self.class_weight!r:.64}')
             counts = np.bincount(labels, minlength=2)
             given = {k: len(labels) / (2 * max(1, int(counts[k]))) for k in (0, 1)}
+            # the host would learn from an error how rare events are, so larger ratios end here without one
+            given = {k: max(factor, max(given.values()) / _MOST_RATIO) for k, factor in given.items()}
         elif isinstance(self.class_weight, Mapping):
             if unknown := [label for label in self.class_weight if not _is_label(label)]:
                 raise ValueError(f"class_weight names {unknown[0]!r:.64}: its labels are the numbers 0 and 1")
@@ -473,8 +476,8 @@ class LogisticRegression(Estimator):
         largest, least = max(given.values()), min(given.values())
         if not largest:
             raise ValueError(f"class_weight must be above 0 for one label, not {given}")
-        if 0 < least < largest / (1 << (CLASS_BITS - 4)):
-            raise ValueError(f"class_weight must differ by a factor of at most {1 << (CLASS_BITS - 4)}, not {given}")
+        if 0 < least < largest / _MOST_RATIO:
+            raise ValueError(f"class_weight must differ by a factor of at most {_MOST_RATIO}, not {given}")
         return round(given[0] / largest * (1 << CLASS_BITS)), round(given[1] / largest * (1 << CLASS_BITS))
 
     def _fitted(self) -> None:
@@ -581,8 +584,9 @@ class LogisticRegression(Estimator):
         Returns
         -------
         ndarray of int64, shape (n,), or None
-            0 to 1023; None at the host. The average customer has 256, and 20 more double the odds of the event near it
-            (fewer where events are rarer than some 4 %). What exceeds an end comes in at the other one.
+            0 to 1023; None at the host. Without class weights and with an intercept the average customer has 256; 20
+            more double the odds of the event near it (fewer where events are rarer than some 4 %). What exceeds an end
+            comes in at the other one.
 
         Raises
         ------

@@ -3,8 +3,8 @@
 Both parties hold shares of all weights. The scores are products of rows and weights as in the training
 (:mod:`.columns`), times a factor that only the guest knows, and stay shared. Each party rounds its share to whole
 points; the host's, modulo 2^10, goes to the guest. It is uniform to whoever does not know the other's share of the
-product, so ten times as many bits as rows are all that the guest gets, whatever it had encrypted (a guest that lets
-values overflow can spend the bits of all rows that share a ciphertext on one of them). Rounding on shares is off by one
+product, so 10 bits of a row are all that the guest gets, whatever it had encrypted: each row has a ciphertext, so a
+number that overflows reaches no other row. Rounding on shares is off by one
 point at random: a row that were scored again and again would show more, so a host keeps which rows a model has scored
 (:mod:`.book`).
 
