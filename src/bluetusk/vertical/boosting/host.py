@@ -67,8 +67,7 @@ class HostJob:
         self.settings, self.names = settings, names
         self.buckets = Buckets.of(table, settings.max_bins)
         self.codes = self.buckets.codes(table)
-        # of a column with missing values one more: between these and all others
-        self.cuts = sum(map(len, self.buckets.edges)) + int(np.isnan(table).any(axis=0).sum())
+        self.cuts = self.buckets.splits(table, settings.min_bucket_rows)  # of a node: two sums each
         self.layout = Layout(len(table), settings.frac_bits)
         self.pub: PublicKey | None = None
         self.half = Half.empty(0, settings.places, 1)
