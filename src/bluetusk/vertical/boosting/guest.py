@@ -88,7 +88,7 @@ class GuestJob:
         if rows << settings.frac_bits >= 1 << 53:
             raise ValueError(f"sums of {rows} rows at frac_bits={settings.frac_bits} exceed 53 bits: lower frac_bits")
         self.layout = Layout(rows, settings.frac_bits)
-        self.sample_size = max(1, int(settings.subsample * rows))
+        self.sample_size = settings.sample_of(rows)
         self.priv: PrivateKey | None = None
         self.seed = b""
         self.shapes = np.zeros((hosts, 2), np.int32)  # of each host: number of columns, most buckets of one

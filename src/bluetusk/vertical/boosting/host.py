@@ -65,6 +65,7 @@ class HostJob:
         if table.shape[1] > MAX_COLUMNS:
             raise ValueError(f"X has {table.shape[1]} columns: a host has at most {MAX_COLUMNS}")
         self.settings, self.names = settings, names
+        self.sample_size = settings.sample_of(len(table))
         self.buckets = Buckets.of(table, settings.max_bins)
         self.codes = self.buckets.codes(table)
         self.cuts = self.buckets.splits(table, settings.min_bucket_rows)  # of a node: two sums each
@@ -174,7 +175,7 @@ class HostJob:
             at = np.flatnonzero(bits_from(message.parts[0], rows))
         elif message.parts[0]:
             raise FrameError("the guest sent a sample of rows, but subsample is 1")
-        if len(at) != count or count != max(1, int(self.settings.subsample * rows)):
+        if len(at) != count or count != self.sample_size:
             raise ProtocolAbort("the size of the guest's sample does not match subsample", party=link.peer)
         c = self.layout.received(message.parts[1], self.pub, count, link.peer)
         half = self._blank()
