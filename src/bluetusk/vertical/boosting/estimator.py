@@ -250,7 +250,8 @@ class GradientBoosting(Estimator):
             do not fit the role, a host has labels or no column, the labels are not of two classes, or a column mixes
             numbers and texts, is infinite or would be rounded.
         ProtocolAbort
-            If the parties' settings or numbers of rows differ, or a peer violates the protocol.
+            If the parties' settings or numbers of rows differ, a peer violates the protocol, or the sums of a host's
+            splits of a level take more than 1 GiB.
         FrameError, InvalidCiphertext, InvalidKey
             If a message is damaged.
 
