@@ -22,6 +22,7 @@ from bluetusk.evidence.summary import learned
 from bluetusk.vertical import blacklist_query, blacklist_serve, intersect, local_links
 from bluetusk.vertical.binning import guest as _binning
 from bluetusk.vertical.boosting import guest as _boosting
+from bluetusk.vertical.boosting.buckets import Buckets
 from bluetusk.vertical.logistic import job as _logistic
 from bluetusk.vertical.logistic import score as _scoring
 
@@ -35,6 +36,7 @@ LIFTED |= {"min_rows": 1, "min_events": 0, "min_others": 0, "min_intersection": 
 ROWS = 80
 RNG = np.random.default_rng(4)
 TABLES = {"guest": RNG.normal(size=(ROWS, 1)).round(2), "host": RNG.normal(size=(ROWS, 2)).round(2)}
+WITH_GAPS = {role: np.where(RNG.random(each.shape) < 0.3, np.nan, each) for role, each in TABLES.items()}
 LABELS = (TABLES["host"][:, 0] + RNG.normal(scale=0.5, size=ROWS) > 0).astype(int)
 TREES = {"n_estimators": 2, "max_depth": 2, "min_samples_leaf": 5, "min_bucket_rows": 4, "max_bins": 8}
 TREES |= {"min_events": 0, "min_others": 0, "min_child_weight": 1e-3, "first_tree_local": False}
@@ -102,12 +104,12 @@ class Parties:
         return refused
 
 
-def fitted(make, *, named=True):
+def fitted(make, *, named=True, tables=TABLES):
     def side(role):
         def run(link, _):
-            names = {"columns": [f"{role}{k}" for k in range(TABLES[role].shape[1])]} if named else {}
+            names = {"columns": [f"{role}{k}" for k in range(tables[role].shape[1])]} if named else {}
             y = LABELS if role == "guest" else None
-            return make(role).fit(TABLES[role], y, link=link, **names)
+            return make(role).fit(tables[role], y, link=link, **names)
 
         return run
 
@@ -229,6 +231,28 @@ def test_a_cap_that_is_not_checked_is_passed(tmp_path, priv):
     assert past(tmp_path, priv, "binning", planted=True) == 2
 
 
+def gaps(role):
+    return bt.vertical.GradientBoosting(role, key_size=2048, **{**TREES, "max_depth": 1})
+
+
+def unpaid(folder, priv, *, planted):
+    """Return the sums that a guest opens of columns with missing values, in parts of those that are charged."""
+    with under_one_key(priv) as patch:
+        if planted:  # a cut of a column with missing values makes two splits
+            patch.setattr(Buckets, "splits", lambda self, table, least: sum(len(edges) + 1 for edges in self.edges))
+        parties = Parties(folder)
+        assert parties.run(fitted(gaps, tables=WITH_GAPS)) == {}
+    assert parties.got["guest"]["sums"] > 0
+    return parties.got["guest"]["sums"] / parties.charged["host"]["sums"]
+
+
+def test_splits_of_missing_values_are_charged(tmp_path, priv):
+    for planted in (False, True):
+        (tmp_path / str(planted)).mkdir()
+    assert 0.9 < unpaid(tmp_path / "False", priv, planted=False) <= 1
+    assert unpaid(tmp_path / "True", priv, planted=True) > 1.5
+
+
 def table(folder):
     """Rows of the table of attacks: attack, who, accuracy, chance, bound, accuracy on the planted weakness.
 
@@ -243,4 +267,9 @@ def table(folder):
         rows.append(
             (f"{task} at the cap and past it, in parts of the cap; chance: allowed", "peer", parts[0], 1, 0, parts[1])
         )
+    for planted in (False, True):
+        (folder / f"gaps{planted}").mkdir()
+    parts = [unpaid(folder / f"gaps{planted}", priv, planted=planted) for planted in (False, True)]
+    name = "sums of columns with missing values, in parts of what is charged; chance: charged"
+    rows.append((name, "guest", parts[0], 1, 0, parts[1]))
     return rows

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bluetusk.vertical.boosting.arrays import described, joined, parted
-from bluetusk.vertical.boosting.buckets import Allowed, Buckets, most_splits, offered
+from bluetusk.vertical.boosting.buckets import Allowed, Buckets, counted, most_splits, offered
 
 
 @given(
@@ -82,3 +82,29 @@ def test_arrays_come_back(given_arrays):
     named = {f"a{k}": a for k, a in enumerate(given_arrays)}
     back = parted(described(named), joined(named), dict.fromkeys(named, "<i4"))
     assert all(np.array_equal(back[k], a) and back[k].shape == a.shape for k, a in named.items())
+
+
+@given(
+    arrays(np.float64, (24, 2), elements=st.sampled_from([0.0, 1.0, 2.0, 3.0, 4.0, np.nan])),
+    arrays(np.bool_, 24),
+    st.integers(1, 6),
+    st.integers(1, 3),
+)
+@settings(max_examples=150)
+def test_no_node_is_offered_more_splits_than_are_charged(table, side, least, leaf):
+    """Whatever rows a sample and a node leave of the table."""
+    buckets = Buckets.of(table, 4)
+    codes, width = buckets.codes(table), buckets.count + 1
+    nodes = [counted(codes[rows], width) for rows in (np.ones(24, bool), side, ~side)]
+    rule, found = offered(nodes[0][None], Allowed.everything(2, buckets.count), least=least, leaf=leaf)
+    found += offered(np.stack(nodes[1:]), rule, least=least, leaf=leaf)[1]
+    found += offered(nodes[1][None], Allowed.everything(2, buckets.count), least=least, leaf=leaf)[1]  # of a sample
+    assert max(map(len, found)) <= buckets.splits(table, least)
+
+
+def test_as_many_splits_as_are_charged_can_be_offered():
+    table = np.repeat([[0.0, 0.0], [1.0, 1.0], [2.0, np.nan], [3.0, np.nan]], 5, axis=0)
+    buckets = Buckets.of(table, 4)
+    counts = counted(buckets.codes(table), buckets.count + 1)
+    _, (cuts,) = offered(counts[None], Allowed.everything(2, buckets.count), least=5, leaf=1)
+    assert len(cuts) == buckets.splits(table, 5) == 6

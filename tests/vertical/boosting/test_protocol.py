@@ -13,6 +13,7 @@ import bluetusk as bt
 from bluetusk.paillier.array import encrypt_integers
 from bluetusk.vertical.boosting import guest as _boosting_guest
 from bluetusk.vertical.boosting import host as _boosting_host
+from bluetusk.vertical.boosting import sums
 from bluetusk.vertical.boosting.guest import GuestJob
 from bluetusk.vertical.boosting.sums import Layout, gains
 from bluetusk.vertical.protocol.link import Link, Observer, Rewind
@@ -485,3 +486,33 @@ def test_hosts_see_no_leaf(parties, toy):
     levels = [f.header["fields"] for out, f in told.frames if not out and f.header["topic"] == "level"]
     assert len(levels) == 2
     assert {place for level in levels for place in level["split"]} <= {0}
+
+
+def test_a_host_with_more_sums_than_a_message_holds_names_the_remedy(parties, toy, monkeypatch):
+    """At the first node, before it works on it."""
+    monkeypatch.setattr(_boosting_host, "MOST_BYTES", 1500)
+    monkeypatch.setattr(_boosting_host, "histograms", lambda *args: pytest.fail("it computes what it cannot send"))
+    tables, y = toy(60, [2, 2])
+    with pytest.raises(bt.ProtocolAbort) as caught:
+        parties(1, **P).fit(tables, y)
+    for part in ("lower max_bins=32 at this host", "max_depth=2 at all parties", "raise min_bucket_rows=4", "1500"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("count", [1, 55, 56, 57, 140])
+def test_sums_open_the_same_in_blocks(keypair, monkeypatch, count):
+    """Also those that are out of range."""
+    pub, priv = keypair
+    layout = Layout(100, 24)
+    rng = np.random.default_rng(count)
+    g, h = rng.integers(-(100 << 24), 100 << 24, count), rng.integers(0, 25 << 24, count)
+    g[0] = 101 << 24
+    slots = layout.slots(pub)
+    packed = [block + slots.bound for block in slots.packed(layout.packed(g, h).tolist())]  # what the host puts above
+    c = encrypt_integers(pub, np.array(packed, object), sums._PLAN, frac=0, bound=1 << (pub.bits - 3))
+    monkeypatch.setattr(sums, "_OPENED", 2)
+    found = layout.unpacked(priv, c.to_bytes(bound=c.bound), count, "host")
+    assert [v.dtype for v in found] == [np.int64, np.int64]
+    assert (found[0][0], found[1][0]) == (0, -1)
+    assert (found[0][1:] == g[1:]).all()
+    assert (found[1][1:] == h[1:]).all()

@@ -42,6 +42,29 @@ class Buckets:
             out[:, j] = np.where(np.isnan(column), self.count, np.searchsorted(edges, column, side="left"))
         return out
 
+    def splits(self, table: Floats, least: int) -> int:
+        """Return the largest number of splits that :func:`offered` offers for a node of any of the table's rows.
+
+        A column of k edges has k splits. With missing values it has two for each edge, and one between missing values
+        and all others: but only if there are `least` of either, as missing values otherwise go right.
+
+        Parameters
+        ----------
+        table : ndarray of float64, shape (rows, features)
+            The columns that the buckets were made of.
+        least : int
+            The fewest rows of a bucket.
+
+        Examples
+        --------
+        >>> table = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, np.nan], [3.0, np.nan]])
+        >>> Buckets.of(table, 4).splits(table, least=2)  # 3 and 2 * 1 + 1
+        6
+        """
+        missing = np.isnan(table).sum(axis=0)
+        both = np.minimum(missing, len(table) - missing) >= max(1, least)
+        return sum(2 * len(e) + 1 if apart else len(e) for e, apart in zip(self.edges, both.tolist(), strict=True))
+
     def threshold(self, feature: int, cut: int) -> float:
         """Return the largest value left of a cut; every number lies left of the cut behind the last bucket."""
         edges = self.edges[feature]

@@ -66,7 +66,8 @@ class GradientBoosting(Estimator):
         The fewest rows between two cuts whose sums this party discloses, in a node and in its sibling (host). Thinner
         buckets are joined. The sums of a tiny bucket would reveal its rows. Not the `min_rows` of
         :class:`WoEBinning`, which counts the rows of a bin once, in the whole table, and of which the larger of both
-        parties' holds: here the host's alone counts, in every node, and the guest's has no effect.
+        parties' holds: here the host's alone counts, in every node; the guest's only limits
+        `subsample`.
     min_events, min_others : int
         The fewest rows of the second and of the first class in a node that a host sees, which the guest keeps. A node
         that has no split with so many on both sides does not split. Hosts cannot check it: see
@@ -74,7 +75,8 @@ class GradientBoosting(Estimator):
     min_gain : float
         A split is taken only if its gain exceeds this (guest).
     subsample : float
-        Share of the rows from which a tree is grown, drawn anew for each.
+        Share of the rows from which a tree is grown, drawn anew for each. It must leave out no row, or
+        `min_bucket_rows` and more, at each party: otherwise the sums of two trees would differ in fewer rows.
     base_score : float, optional
         Initial probability; by default the share of the second class (guest).
     first_tree_local : bool
@@ -244,10 +246,12 @@ class GradientBoosting(Estimator):
         Raises
         ------
         ValueError, TypeError
-            If a parameter is out of range, `link` and `links` do not fit the role, a host has labels or no column, the
-            labels are not of two classes, or a column mixes numbers and texts, is infinite or would be rounded.
+            If a parameter is out of range, `subsample` leaves out fewer rows than `min_bucket_rows`, `link` and `links`
+            do not fit the role, a host has labels or no column, the labels are not of two classes, or a column mixes
+            numbers and texts, is infinite or would be rounded.
         ProtocolAbort
-            If the parties' settings or numbers of rows differ, or a peer violates the protocol.
+            If the parties' settings or numbers of rows differ, a peer violates the protocol, or the sums of a host's
+            splits of a level take more than 1 GiB.
         FrameError, InvalidCiphertext, InvalidKey
             If a message is damaged.
 

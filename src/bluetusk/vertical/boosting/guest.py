@@ -32,11 +32,10 @@ from ..protocol.state import inputs_of, state_of
 from .arrays import described, joined, parted
 from .buckets import Allowed, Buckets, Cuts, counted, most_splits, offered
 from .model import TYPES, Half, Settings, bits_from, extended, probabilities
-from .sums import Layout, gains, least_of_class, plain_sums
+from .sums import MOST_BYTES, Layout, gains, least_of_class, plain_sums
 
 __all__ = ["GuestJob"]
 
-_MOST_SUMS = 1 << 30  # bytes, whatever a host states
 _STATE = {"primes": "|u1", "seed": "|u1", "scores": "<f8", "shapes": "<i4"}
 
 
@@ -88,7 +87,7 @@ class GuestJob:
         if rows << settings.frac_bits >= 1 << 53:
             raise ValueError(f"sums of {rows} rows at frac_bits={settings.frac_bits} exceed 53 bits: lower frac_bits")
         self.layout = Layout(rows, settings.frac_bits)
-        self.sample_size = max(1, int(settings.subsample * rows))
+        self.sample_size = settings.sample_of(rows)
         self.priv: PrivateKey | None = None
         self.seed = b""
         self.shapes = np.zeros((hosts, 2), np.int32)  # of each host: number of columns, most buckets of one
@@ -329,7 +328,7 @@ class GuestJob:
         columns, buckets = shape.tolist()
         pub, most = self.priv.public_key, [most_splits(columns, buckets, size) for size in sizes]
         largest = cipher_bytes(self.layout.slots(pub).blocks(sum(most)), pub.bits)
-        message = link.receive("candidates", ["counts"], parts=1, most=min(largest, _MOST_SUMS))
+        message = link.receive("candidates", ["counts"], parts=1, most=min(largest, MOST_BYTES))
         counts = field(message.fields, "counts", list, length=len(sizes), items=int)
         if any(not 0 <= count <= high for count, high in zip(counts, most, strict=True)):
             raise FrameError(

@@ -23,7 +23,7 @@ from ..protocol.sizes import KEY_BYTES, MAX_COLUMNS, cipher_bytes
 from ..protocol.state import inputs_of, state_of
 from .buckets import Allowed, Buckets, Cuts, counted, first_alike, offered
 from .model import Half, Settings, bits_from, extended
-from .sums import Layout, histograms, left_sums
+from .sums import MOST_BYTES, Layout, histograms, left_sums
 
 __all__ = ["HostJob"]
 
@@ -65,10 +65,10 @@ class HostJob:
         if table.shape[1] > MAX_COLUMNS:
             raise ValueError(f"X has {table.shape[1]} columns: a host has at most {MAX_COLUMNS}")
         self.settings, self.names = settings, names
+        self.sample_size = settings.sample_of(len(table))
         self.buckets = Buckets.of(table, settings.max_bins)
         self.codes = self.buckets.codes(table)
-        # of a column with missing values one more: between these and all others
-        self.cuts = sum(map(len, self.buckets.edges)) + int(np.isnan(table).any(axis=0).sum())
+        self.cuts = self.buckets.splits(table, settings.min_bucket_rows)  # of a node: two sums each
         self.layout = Layout(len(table), settings.frac_bits)
         self.pub: PublicKey | None = None
         self.half = Half.empty(0, settings.places, 1)
@@ -175,7 +175,7 @@ class HostJob:
             at = np.flatnonzero(bits_from(message.parts[0], rows))
         elif message.parts[0]:
             raise FrameError("the guest sent a sample of rows, but subsample is 1")
-        if len(at) != count or count != max(1, int(self.settings.subsample * rows)):
+        if len(at) != count or count != self.sample_size:
             raise ProtocolAbort("the size of the guest's sample does not match subsample", party=link.peer)
         c = self.layout.received(message.parts[1], self.pub, count, link.peer)
         half = self._blank()
@@ -222,20 +222,33 @@ class HostJob:
             members = {place: np.flatnonzero(sampled == place) for place in pair}
             counts = np.stack([counted(tree.codes[at], width) for at in members.values()])
             rule, found = offered(counts, allowed[max(parent, 0)], least=s.min_bucket_rows, leaf=s.min_samples_leaf)
+            offers = {place: some for place, some in zip(pair, found, strict=True) if place in tree.active}
+            cuts |= offers
+            self._check_size(sum(map(len, cuts.values())))
             small = min(pair, key=lambda place: len(members[place]))
             at = members[small]
             sums = {small: histograms(tree.c[at], tree.codes[at], width)}
-            for place, some in zip(pair, found, strict=True):
-                if place in tree.active:
-                    cuts[place] = some
-                    tree.allowed[place] = rule
-                    tree.histograms[place] = sums[small] if place == small else before[parent] - sums[small]
+            for place in offers:
+                tree.allowed[place] = rule
+                tree.histograms[place] = sums[small] if place == small else before[parent] - sums[small]
         orders = {place: np.argsort(Stream().uint64(len(cuts[place])), kind="stable") for place in tree.active}
         sums_of = [left_sums(tree.histograms[p], cuts[p], orders[p]) for p in tree.active if len(cuts[p])]
         data = self.layout.closed(sums_of) if sums_of else b""
         link.send("candidates", {"counts": [len(cuts[place]) for place in tree.active]}, [data])
         tree.revealed += sum(map(len, cuts.values()))
         return cuts, orders
+
+    def _check_size(self, count: int) -> None:
+        """Refuse to send more sums of a level than the guest takes."""
+        assert self.pub is not None
+        size = cipher_bytes(self.layout.slots(self.pub).blocks(count), self.pub.bits)
+        if size > MOST_BYTES:
+            s = self.settings
+            raise ProtocolAbort(
+                f"a level of a tree has {count} splits or more of this host's {len(self.names)} columns, whose sums "
+                f"take {size} bytes, but a message has at most {MOST_BYTES}: lower max_bins={s.max_bins} at this host "
+                f"or max_depth={s.max_depth} at all parties, or raise min_bucket_rows={s.min_bucket_rows}"
+            )
 
     def _chosen(
         self, link: Link, tree: _Growth, number: int, cuts: dict[int, Cuts], orders: dict[int, Ints]

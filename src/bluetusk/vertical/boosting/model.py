@@ -131,6 +131,32 @@ class Settings:
             if theirs[name].__class__ is not value.__class__ or theirs[name] != value:
                 raise ProtocolAbort(f"the parties have different values of {name}: agree on one first", party=party)
 
+    def sample_of(self, rows: int) -> int:
+        """Return the size of a tree's sample.
+
+        A sample leaves out no row or `min_bucket_rows`: with fewer, the sums of two trees would differ in fewer rows
+        than a bucket may have, even if nobody chose the samples.
+
+        Parameters
+        ----------
+        rows : int
+            Rows of the training.
+
+        Raises
+        ------
+        ValueError
+            If a sample would leave out fewer rows.
+        """
+        size, least = max(1, int(self.subsample * rows)), self.min_bucket_rows
+        if 0 < rows - size < least:
+            fewer = f"at most 1 - {least}/{rows}, or 1," if rows > least else "1"
+            raise ValueError(
+                f"subsample is {self.subsample:g}: samples of {size} of {rows} rows leave out {rows - size}, below "
+                f"min_bucket_rows={least}, so the sums of two trees would show these rows: set subsample to {fewer} at "
+                "all parties, or lower min_bucket_rows"
+            )
+        return size
+
     @property
     def places(self) -> int:
         """Return the number of places of a tree."""

@@ -27,8 +27,11 @@ from ...paillier.slots import Slots, hide, opened, tightened, uniform, width_of
 from .buckets import Cuts
 from .model import Settings
 
-__all__ = ["Layout", "gains", "histograms", "least_of_class", "left_sums", "plain_sums"]
+__all__ = ["MOST_BYTES", "Layout", "gains", "histograms", "least_of_class", "left_sums", "plain_sums"]
 
+MOST_BYTES = 1 << 30
+"""Most bytes of the sums of a level, whatever a host states of its columns."""
+_OPENED = 512  # ciphertexts at a time
 _Reals = NDArray[np.floating[Any]]
 _PLAN = FixedPoint.integers(limit=1, max_weight=1)
 
@@ -137,12 +140,16 @@ class Layout:
             raise ProtocolAbort(f"the host must send sums of {count} values", party=party)
         half = 1 << (slots.width - 1)
         raised = sum(half << (slots.width * j) for j in range(slots.count))  # so that no slot borrows from the next
-        wide = [v % int(pub.n) + raised for v in opened(priv, c)]
         low = 2 * half - 1  # what the host put above the sums is left out
-        pairs = [self.opened((value & low) - half) for value in slots.floors(wide, count)]
         most = self.rows << self.frac_bits
-        g = np.array([g if abs(g) <= most else 0 for g, _ in pairs], np.int64)
-        return g, np.array([h if abs(g) <= most else -1 for g, h in pairs], np.int64)
+        sums = np.empty((2, count), np.int64)
+        for first in range(0, c.size, _OPENED):  # Python's integers take many times the size of the frame
+            wide = [v % int(pub.n) + raised for v in opened(priv, c[first : first + _OPENED])]
+            start = first * slots.count
+            values = slots.floors(wide, count - start)
+            pairs = [self.opened((value & low) - half) for value in values]
+            sums[:, start : start + len(pairs)] = np.transpose([p if abs(p[0]) <= most else (0, -1) for p in pairs])
+        return sums[0], sums[1]
 
 
 def histograms(c: CipherArray, codes: NDArray[np.uint8], width: int) -> CipherArray:
