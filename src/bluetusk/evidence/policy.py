@@ -69,7 +69,7 @@ max_bins = 16                       # bins of a column
 max_trees = 20                      # trees of a boosting. A cheating owner of labels reads the buckets of some 300 rows
                                     # from each tree and cut, whatever the least sizes are
 max_depth = 4                       # levels of splits in a tree
-max_cuts = 640                      # cuts of all columns together
+max_cuts = 640                      # cuts of all columns together, twice where values are missing
 
 # Most that the peer learns in all, over tasks, runs, restarts, grants and policies, of whichever rows; never reset.
 max_columns = 64                    # different columns
