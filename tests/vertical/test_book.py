@@ -171,15 +171,19 @@ def test_a_book_with_another_share_of_a_row_is_refused(tmp_path):
     silent.save(tmp_path / "half", sealed=False)  # it does not know which share
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_fork_of_a_half_in_memory_cannot_score(tmp_path):
     def child(call):
         pid = os.fork()
         if pid == 0:
+            code = 2
             try:
                 call()
+                code = 0
             except bt.ProtocolAbort as error:
-                os._exit(1 if "save() it before the fork" in str(error) else 2)
-            os._exit(0)
+                code = 1 if "save() it before the fork" in str(error) else 2
+            finally:
+                os._exit(code)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
     model = host()
