@@ -2,7 +2,8 @@
 
 Points are rounded at random, so the mean of many roundings comes as near to the score as one likes. A host would have
 to forget what its model has scored: because it crashed after the points had left, because it reads an older copy of its
-half or of a job's state, or because the same customer comes under another spelling of the id or under none.
+half or of the state of a scoring or a training, or because the same customer comes under another spelling of the id or
+under none.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from scipy.stats import binom
 
 import bluetusk as bt
 from bluetusk.vertical import LogisticRegression, local_links
-from bluetusk.vertical.logistic import ring
+from bluetusk.vertical.logistic import job, ring
 from bluetusk.vertical.logistic.book import Book, marks_of
 
 from ..vertical.conftest import Both
@@ -195,6 +196,60 @@ def test_rows_that_calibrate_must_be_named_and_are_scored():
             both()
             with pytest.raises(bt.PolicyRefused, match="15 of 60"):
                 host.book_.refuse(marks_of(host.model_, IDS[:60]))
+
+
+def trained_again(folder, starts):
+    """Train, and again from older states, the last of which is -1; return what opened each time, and the refusals."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(80, 4))
+    y = np.arange(80) % 2
+    keepers, seen, refused = (Kept(), Kept()), [], []
+
+    def fit(keepers):
+        guest = LogisticRegression("guest", epochs=1, tol=0.0, random_state=bytes(32), key_size=2048)
+        host, links = LogisticRegression("host", key_size=2048), local_links(seconds=60)
+
+        def theirs():
+            try:
+                host.fit(x[:, 2:], link=links[1], ids=IDS[:80], beside=folder / "half", keeper=keepers[1])
+            except bt.BluetuskError as error:
+                refused.append(error)
+
+        def ours():
+            with contextlib.suppress(bt.BluetuskError), warnings.catch_warnings():
+                warnings.simplefilter("ignore", bt.DataWarning)
+                guest.fit(x[:, :2], y, link=links[0], keeper=keepers[0])
+
+        Both()(ours, theirs)
+
+    with pytest.MonkeyPatch.context() as patch:
+
+        def noted(values, *args, inner=job.opened, **more):
+            seen.append(values.tolist())
+            return inner(values, *args, **more)
+
+        patch.setattr(job, "opened", noted)
+        fit(keepers)
+        kept = [dict(each.states) for each in keepers]
+        for start in starts:
+            fit([Kept(dict(states), start % (max(states) + 1)) for states in kept])
+    return seen, refused
+
+
+def test_a_training_from_an_older_state_opens_the_rows_held_back_once(tmp_path):
+    """From the step before the opening, from before their shares, and from the set-up: there the half changes too."""
+    seen, refused = trained_again(tmp_path, [-2, -4, 1])
+    assert seen == [seen[0], seen[0]]  # the first time, and again after a broken connection
+    assert [type(each) for each in refused] == [bt.PolicyRefused, bt.FrameError]
+
+
+def test_a_training_whose_book_is_not_on_disk_opens_them_each_time(tmp_path, monkeypatch):
+    """The attack wins on the planted weakness: the book is in memory when the points leave."""
+    monkeypatch.setattr(Book, "keep", lambda self, path, create: None)
+    seen, refused = trained_again(tmp_path, [-4, -4])
+    assert not refused
+    assert len(seen) == 3
+    assert any(len({*row}) > 1 for row in zip(*seen, strict=True))  # of 20 rows, half of which show two
 
 
 def table():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -157,6 +159,61 @@ def test_a_book_that_is_older_than_the_half_is_refused(tmp_path):
     book.write_bytes(before)
     with pytest.raises(bt.FrameError, match="older than the half, which knows 1 rows more"):
         LogisticRegression.load(tmp_path / "half")
+
+
+def test_a_book_with_another_share_of_a_row_is_refused(tmp_path):
+    one, other, silent = host(), host(), host("a")
+    one.book_.take(marks("a"), b"1")
+    other.book_.take(marks("a"), b"2")
+    one.save(tmp_path / "half", sealed=False)
+    with pytest.raises(bt.FrameError, match="notes other shares of 1 rows than this half"):
+        other.save(tmp_path / "half", sealed=False)
+    silent.save(tmp_path / "half", sealed=False)  # it does not know which share
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_of_a_half_in_memory_cannot_score(tmp_path):
+    def child(call):
+        pid = os.fork()
+        if pid == 0:
+            code = 2
+            try:
+                call()
+                code = 0
+            except bt.ProtocolAbort as error:
+                code = 1 if "save() it before the fork" in str(error) else 2
+            finally:
+                os._exit(code)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    model = host()
+    for call in (
+        lambda: model.book_.take(marks("a"), b"1"),
+        lambda: model.book_.refuse(marks("a")),
+        lambda: model.save(tmp_path / "theirs", sealed=False),
+    ):
+        assert child(call) == 1
+    model.save(tmp_path / "half", sealed=False)
+    assert child(lambda: model.book_.take(marks("a"), b"1")) == 0
+    assert scored(model.book_, "a", "b") == ["a"]
+
+
+def test_a_half_is_not_copied_in_memory():
+    for call in (copy.deepcopy, pickle.dumps):
+        with pytest.raises(
+            TypeError, match=r"a Book cannot be pickled or copied: .*save\(\) the half, and load\(\) it"
+        ):
+            call(host())
+
+
+@pytest.mark.parametrize("place", [b"", b"a\0b", b"/", b"/dev/null/book", b"n" * 5000])
+def test_a_half_that_names_no_file_as_its_book_is_refused(tmp_path, place):
+    path = tmp_path / "half"
+    host().save(path, sealed=False)
+    got = load_frame(path, Kind.LOGISTIC_REGRESSION)
+    path.write_bytes(encode(Kind.LOGISTIC_REGRESSION, {**got.header, "book": place}, bytes(got.payload)))
+    with pytest.raises(bt.FrameError, match=r"must be the path of a file|is missing"):
+        LogisticRegression.load(path)
 
 
 def test_a_new_model_does_not_replace_the_book_of_the_old_one(tmp_path):

@@ -15,6 +15,7 @@ import pytest
 import bluetusk as bt
 from bluetusk import _parallel, cli
 from bluetusk.vertical import local_links
+from bluetusk.vertical.logistic import job as _job
 from bluetusk.vertical.party import Identity, make_certificate
 from bluetusk.vertical.party import checks as _checks
 from bluetusk.vertical.party import results as _results
@@ -333,7 +334,18 @@ def test_a_text_column_that_is_empty_in_training(case, both, monkeypatch):
 # ------------------------------------------------------------------------------------------ kept by both or by neither
 @pytest.mark.parametrize("role", ["guest", pytest.param("host", marks=pytest.mark.nightly)])
 def test_results_are_kept_by_both_or_by_neither(case, both, monkeypatch, role):
-    """One party's disk is full when it writes: no results and typed errors at both; mended, the run ends well."""
+    """One party's disk is full when it writes: no results and typed errors at both; mended, the run ends well.
+
+    The rows held back open once, and then the host's book of them is in the directory of the splits.
+    """
+    books = []
+
+    def opening(link, share, guest, *, inner=_job.shared, **more):
+        if not guest:
+            books.append([path.parent.name for path in (case / "network").rglob("*.scored")])
+        return inner(link, share, guest, **more)
+
+    monkeypatch.setattr(_job, "shared", opening)
     for name in HOME.values():
         (case / name / "output").mkdir()
         (case / name / "output" / "result.json").write_text("of an earlier run")
@@ -358,6 +370,7 @@ def test_results_are_kept_by_both_or_by_neither(case, both, monkeypatch, role):
         assert (case / name / "output" / "result.json").read_text() == "of an earlier run"
     monkeypatch.setattr(_run, "_write", whole)
     said = run(case, both)
+    assert books == [["splits"]]
     for each in HOME:
         assert outputs(case, each) == ALL[each]
         assert json.loads((case / HOME[each] / "output" / "result.json").read_text()) == said[each]

@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from ..._fork import process
 from ..._locks import Locked, refuse_reentry
+from ..._once import Uncopied
 from ...errors import FrameError, PolicyRefused, ProtocolAbort
 from ...tasks import LOGISTIC_SCORES
 from ..align.ids import as_ids
@@ -25,7 +27,7 @@ from ..protocol.state import pack_state, unpack_state
 from . import ring
 from .half import Half
 
-__all__ = ["MARK", "Book", "marks_of"]
+__all__ = ["MARK", "Book", "beside", "marks_of"]
 
 MARK = 16
 """Bytes of a hash: two of 10^9 rows have the same one with a chance of 10^-20."""
@@ -38,11 +40,17 @@ def marks_of(model: bytes, ids: Sequence[Any]) -> list[bytes]:
     return [hmac.digest(model, text.encode(), "sha256")[:MARK] for text in as_ids(ids)]
 
 
-class Book(Locked):
+def beside(path: str | os.PathLike[str], model: bytes) -> str:
+    """Return the name of a model's book beside a file."""
+    return f"{os.path.abspath(os.fspath(path))}.{model.hex()[:8]}.scored"
+
+
+class Book(Locked, Uncopied):
     """Which rows a model has scored: a keyed hash of each id, with a hash of the shares that were opened.
 
-    Without a file it lives as long as the half in memory. Once it is kept in a file, every process that scores with
-    the model reads and writes that file, each time anew, so that a half which was read again forgets nothing.
+    Without a file it lives as long as the half in memory, in the process that made it. Once it is kept in a file, every
+    process that scores with the model reads and writes that file, each time anew, so that a half which was read again
+    forgets nothing.
 
     Parameters
     ----------
@@ -71,8 +79,11 @@ class Book(Locked):
     bluetusk.errors.PolicyRefused: ...
     """
 
+    _no_copy = "each copy would forget what the other has scored: save() the half, and load() it"
+
     def __init__(self, half: Half, model: bytes, known: bytes = b"") -> None:
         super().__init__()
+        self._process = process()
         secret = ring.to_bytes(half.own) + ring.to_bytes(half.theirs)
         self._key = hashlib.sha256(b"bluetusk logistic book" + model + secret).digest()
         self._known = {known[i : i + MARK]: bytes(MARK) for i in range(0, len(known), MARK)}
@@ -91,15 +102,16 @@ class Book(Locked):
         Raises
         ------
         FrameError
-            If the file is of another model or was altered; unless `create`, if it is missing or lacks a row that is
-            known here.
+            If the file is of another model, was altered, or notes another share of a row than is known here; unless
+            `create`, if it is missing or lacks a row that is known here.
         ProtocolAbort, OSError
-            If the file is in use or cannot be written.
+            If the file is in use or cannot be written, or this process is a fork of the one that made the book.
         """
         path = os.path.abspath(os.fspath(path))
         refuse_reentry(self._lock, "note in this book")
+        self._refuse_fork()
         with self._lock, self._opened(path, create=create) as file:
-            noted = self._noted(file)
+            noted = self._noted(file, path)
             lacking = {tag: share for tag, share in self._known.items() if tag not in noted}
             if not create and (lacking or not file.notes):
                 raise FrameError(
@@ -119,7 +131,8 @@ class Book(Locked):
         marks : sequence of bytes
             From :func:`marks_of`.
         share : bytes
-            This party's share of the points, which may leave when this returns, and later again.
+            This party's share of the points, which may leave when this returns, and later again; empty if it is not
+            known.
 
         Raises
         ------
@@ -128,7 +141,7 @@ class Book(Locked):
         FrameError, ProtocolAbort, OSError
             As :meth:`keep`.
         """
-        digest = hashlib.sha256(share + b"".join(marks)).digest()[:MARK]
+        digest = hashlib.sha256(share + b"".join(marks)).digest()[:MARK] if share else bytes(MARK)
         said = {self._tag(mark): digest for mark in marks}
         refuse_reentry(self._lock, "note in this book")
         with self._lock, self._file() as file:  # from the look to the note: two at once must not both be the first
@@ -165,13 +178,21 @@ class Book(Locked):
     def _file(self) -> Iterator[SealedNotes | None]:
         """Open the file, if there is one, and read what other processes have noted."""
         if not self.path:
+            self._refuse_fork()
             yield None
             return
         with self._opened(self.path, create=False) as file:
             if not file.notes:
                 raise FrameError(f"the book of scored rows {self.path!r} was emptied: restore it as it was last")
-            self._known |= self._noted(file)
+            self._known |= self._noted(file, self.path)
             yield file
+
+    def _refuse_fork(self) -> None:
+        if not self.path and self._process is not process():
+            raise ProtocolAbort(
+                "this half was made by the parent process and not saved, so each side of the fork could score the same "
+                "rows: save() it before the fork"
+            )
 
     @contextlib.contextmanager
     def _opened(self, path: str, *, create: bool) -> Iterator[SealedNotes]:
@@ -180,8 +201,8 @@ class Book(Locked):
             try:
                 file = SealedNotes(path, self._key, "book of scored rows", create=create)
                 break
-            except FileNotFoundError:
-                if create:
+            except (OSError, ValueError):
+                if create or os.path.isfile(path):
                     raise
                 raise FrameError(
                     f"the book of scored rows {path!r} is missing, without which rows would be scored again: restore "
@@ -194,13 +215,18 @@ class Book(Locked):
         with file:
             yield file
 
-    @staticmethod
-    def _noted(file: SealedNotes) -> dict[bytes, bytes]:
+    def _noted(self, file: SealedNotes, path: str) -> dict[bytes, bytes]:
         known: dict[bytes, bytes] = {}
         for note in file.notes:
             _, columns = unpack_state(note, _TASK)
             rows, shares = columns["rows"].tobytes(), columns["shares"].tobytes()
             known |= {rows[i : i + MARK]: shares[i : i + MARK] for i in range(0, len(rows), MARK)}
+        mine = self._known.items()
+        if twice := sum(known.get(tag, share) != share and any(share) and any(known[tag]) for tag, share in mine):
+            raise FrameError(
+                f"the book of scored rows {path!r} notes other shares of {twice} rows than this half: two copies of "
+                "the half have opened these rows; train again, and score with the new model"
+            )
         return known
 
     @staticmethod

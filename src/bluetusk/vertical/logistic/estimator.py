@@ -27,6 +27,7 @@ from ..saving import load_frame, save_frame
 from ..tables.columns import as_labels, as_scores, column_names
 from ..tables.matrix import matching_table, real_table
 from .book import MARK, Book, marks_of
+from .book import beside as beside_of
 from .calibration import Calibration, calibrated
 from .half import POINTS, Half, Points, from_hex
 from .job import (
@@ -249,6 +250,7 @@ class LogisticRegression(Estimator):
         binning: WoEBinning | None = None,
         held_back: ArrayLike | None = None,
         ids: Sequence[Any] | None = None,
+        beside: str | os.PathLike[str] | None = None,
         keeper: Keeper | None = None,
         progress: Progress | None = None,
     ) -> LogisticRegression:
@@ -276,6 +278,11 @@ class LogisticRegression(Estimator):
         ids : sequence, optional
             The rows' ids: the host gives them if the guest holds back rows, whose points open at the end, so that it
             can refuse to score them again.
+        beside : path-like, optional
+            The path that the host's half will be saved to: its book of scored rows is made beside it (:meth:`save`)
+            before the points of rows held back open, so that a training that is resumed from an older state does not
+            open them again with another rounding. Without it the book is in memory, and a call that resumes a training
+            knows nothing of an earlier opening.
         keeper : Keeper, optional
             Keeps the state after each batch; see :class:`~bluetusk.vertical.protocol.job.Keeper`.
         progress : callable, optional
@@ -290,15 +297,16 @@ class LogisticRegression(Estimator):
         ------
         ValueError, TypeError
             If a parameter is out of range, `X` has no rows, too many rows or columns, a missing or infinite value or
-            one that is not a number, the labels are not 0 and 1, the host has labels, or `held_back` does not fit the
-            rows.
+            one that is not a number, the labels are not 0 and 1, the host has labels, `held_back` does not fit the
+            rows, or the directory of `beside` does not exist.
         ProtocolAbort, FrameError, InvalidCiphertext, DecryptionError
             If the other party violates the protocol, sends a damaged message, aborts, or has another number of rows.
         EncodingOverflow
             If the training diverged, which needs the cubic sigmoid or an explicit learning rate; it is noticed only
             where coefficients are opened.
         PolicyRefused
-            If the link's observer does not allow the training.
+            If the link's observer does not allow the training, or the rows held back were opened before with another
+            share, as the host's book says.
 
         Warns
         -----
@@ -331,6 +339,9 @@ class LogisticRegression(Estimator):
         named = None if ids is None else as_ids(ids)
         if named is not None and len(named) != len(table):
             raise ValueError(f"ids has {len(named)} ids for {len(table)} rows: give one for each")
+        place = None if beside is None else os.path.abspath(os.fspath(beside))
+        if place is not None and not os.path.isdir(os.path.dirname(place)):
+            raise ValueError(f"beside is {place!r}, in a directory that does not exist: make it first")
         config = self._config(len(table), chosen, bins is not None, reveal)
         self.binning_ = binning
         if not guest:
@@ -346,12 +357,12 @@ class LogisticRegression(Estimator):
                 held_back=chosen,
                 bins=bins,
                 reveal=reveal,
-                named=named is not None,
+                ids=named,
+                place=place,
             )
             self._drive(job, peers_of("host", link), keeper, progress)
             self._take(job, names)
-            if named is not None and job.shown is not None:
-                self.book_.take(marks_of(job.model, [named[k] for k in job.held.tolist()]), job.shown.tobytes())
+            self.book_ = job.book(create=False)  # the opening made it, now or before the training was resumed
             return self
         if y is None:
             raise ValueError("the guest needs labels: give y")
@@ -747,7 +758,7 @@ class LogisticRegression(Estimator):
         if passphrase is None and as_bool(sealed, "sealed"):
             raise ValueError("passphrase is missing: give one, or sealed=False to write the half without")
         if not self.half_.guest and not self.book_.path:
-            self.book_.keep(_beside(path, self.model_), create=True)
+            self.book_.keep(beside_of(path, self.model_), create=True)
         found, head = self.calibration_, {}
         fields, parts = self.half_.to_parts()
         parts.append(self.book_.to_bytes())
@@ -868,19 +879,16 @@ class LogisticRegression(Estimator):
         self.book_ = Book(self.half_, self.model_, known if before is not None else b"")
         if self.half_.guest:
             return
-        beside = _beside(path, self.model_)
+        beside = beside_of(path, self.model_)
+        if before is not None and (not before or 0 in before):
+            raise FrameError("frame field 'book' must be the path of a file at the host")
         if before is None:  # of a version that kept the rows in the half alone
             self.book_.take([known[i : i + MARK] for i in range(0, len(known), MARK)], b"")
             self.book_.keep(beside if given is None else given, create=given is None)
             return
         places = [os.fsdecode(before), os.path.join(os.path.dirname(beside), os.path.basename(os.fsdecode(before)))]
-        found = [place for place in places if os.path.exists(place)] if given is None else [os.fspath(given)]
+        found = [place for place in places if os.path.isfile(place)] if given is None else [os.fspath(given)]
         self.book_.keep(found[0] if found else places[0], create=False)
-
-
-def _beside(path: str | os.PathLike[str], model: bytes) -> str:
-    """Return the name of the book of scored rows beside a half."""
-    return f"{os.path.abspath(os.fspath(path))}.{model.hex()[:8]}.scored"
 
 
 def _points(given: list[str]) -> Points | None:

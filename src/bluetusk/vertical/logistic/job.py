@@ -36,6 +36,7 @@ from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.sizes import KEY_BYTES, cipher_bytes
 from ..protocol.state import inputs_of
 from . import products, ring
+from .book import Book, beside, marks_of
 from .columns import BinnedColumns, BinnedPeer, Bins, Columns, Peer, PlainColumns, PlainPeer
 from .comparing import most_learned, negative
 from .curvature import curvature, standardised
@@ -253,8 +254,10 @@ class LogisticJob:
         If the host's columns are binned; the host's `table` then holds codes.
     reveal : tuple of str
         At the host: what it agrees to open.
-    named : bool
-        At the host: whether it has the ids of its rows, by which it will know those whose points were opened.
+    ids : list of str, optional
+        At the host: the ids of its rows, by which it will know those whose points were opened.
+    place : path-like, optional
+        At the host: beside what its book of scored rows is to be, before points leave (:func:`.book.beside`).
 
     Attributes
     ----------
@@ -281,14 +284,16 @@ class LogisticJob:
         held_back: NDArray[np.int64] | None = None,
         bins: HostBins | None = None,
         reveal: tuple[str, ...] = (),
-        named: bool = False,
+        ids: list[str] | None = None,
+        place: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.role, self.leader, self.named = role, role == "guest", named
+        self.role, self.leader, self.ids, self.place = role, role == "guest", ids, place
         self.bins, self.reveal = bins, reveal if config is None else config.reveal
         self.curvature, self.values = 1.0, b""  # of the host's binned columns; their encrypted values
         self.table, self.names, self.key_size = table, list(names), key_size
         self.labels, self.class_weights = labels, class_weights
         known: tuple[Any, ...] = (reveal,) if bins is None else (reveal, bins.digest, *(bins.values or ()))
+        known += () if ids is None else (ids,)
         self.inputs = inputs_of(table, list(names), key_size, config, labels, class_weights, seed, held_back, *known)
         self.config, self.chosen = config, held_back
         self.seed = (os.urandom(SEED_BYTES) if seed is None else seed) if self.leader else b""
@@ -515,7 +520,7 @@ class LogisticJob:
             raise ProtocolAbort(
                 f"the guest sets reveal={config.reveal!r}, this host {self.reveal!r}: agree on one", party=link.peer
             )
-        if config.held_back and not self.leader and not self.named:
+        if config.held_back and not self.leader and self.ids is None:
             raise ProtocolAbort(
                 f"this host gives no ids, and the guest holds back {config.held_back} rows, whose points open at the "
                 "end: give fit(..., ids=...), so that they are not scored again, or have the guest set calibrate=False",
@@ -556,10 +561,24 @@ class LogisticJob:
     def _show(self, link: Link) -> None:
         """Open the points of the rows held back to the guest."""
         assert self.shown is not None
+        if not self.leader:
+            self.book(create=True)  # on disk before the points leave
         values = shared(link, self.shown, self.leader, exact=self._exact)
         if values is not None:
             assert self.points is not None
             self.scores = opened(values, self.points, exact=self._exact)
+
+    def book(self, *, create: bool) -> Book:
+        """Return the book of scored rows, in which the host's held back are noted with the share that opens.
+
+        A share that was computed anew, from an older state, is another rounding: a book on disk refuses it.
+        """
+        book = Book(self.half, self.model)
+        if self.shown is not None and self.ids is not None:
+            if self.place is not None:
+                book.keep(beside(self.place, self.model), create=create)
+            book.take(marks_of(self.model, [self.ids[k] for k in self.held.tolist()]), self.shown.tobytes())
+        return book
 
     @property
     def _held_digest(self) -> bytes:

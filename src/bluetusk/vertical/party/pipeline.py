@@ -42,6 +42,7 @@ from ..align.estimator import intersect
 from ..binning.estimator import WoEBinning
 from ..binning.labels import KnownRows, LabelArray
 from ..boosting.estimator import GradientBoosting
+from ..logistic.book import beside
 from ..logistic.estimator import LogisticRegression
 from ..logistic.job import held_back
 from ..protocol.job import Counting, Keeper, Progress, drive
@@ -352,15 +353,15 @@ def run(
         if not wanted:
             continue
         fit = functools.partial(estimator.fit, x[train], y, columns=names, link=link, keeper=keeper, progress=progress)
+        # the book of scored rows is outside the state of the job: an old copy of that directory forgets none
+        place = splits.place() if estimator is logistic and config.role == "host" else None
         if estimator is logistic:
             fit = functools.partial(fit, held_back=~fitted[train], binning=binning, ids=rows.ids[order][train].tolist())
+            fit = functools.partial(fit, beside=place)
         models[training.name] = stage(training, fit)
-        place = splits.beside(f"{logistic.model_.hex()[:8]}.scored") if estimator is logistic else None
-        if place is not None and config.role == "host":
-            # outside the state of the job: an old copy of that directory does not forget what was scored. Once a step
-            # of the scoring is kept, there was a book: a new one would know less
+        if place is not None:  # of a training that held no row back; once a scoring has begun, there was a book
             begun = bool(test.any()) and keeper.resume(scoring.name)[0] > 0
-            logistic.book_.keep(place, create=not begun)
+            logistic.book_.keep(beside(place, logistic.model_), create=not begun)
         if not test.any():  # both parties see that
             continue
         # of the rows held back only: scores of training rows would be equations for the host's columns

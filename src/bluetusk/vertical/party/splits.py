@@ -162,14 +162,9 @@ class Splits:
             digest.update(len(text).to_bytes(8, "little") + text)
         return digest.digest()
 
-    def place(self) -> str:
-        """Return the location of this party's part, for errors."""
-        return os.path.join(os.fspath(self._path), self.between.hex()[:32]) if self._path is not None else "memory"
-
-    def beside(self, suffix: str) -> str | None:
-        """Return the place of another file of this pair, beside the part; None in memory."""
-        name = f"{self.between.hex()[:32]}.{suffix}"
-        return None if self._path is None else os.path.join(os.fspath(self._path), name)
+    def place(self) -> str | None:
+        """Return the location of this party's part; None in memory."""
+        return None if self._path is None else os.path.join(os.fspath(self._path), self.between.hex()[:32])
 
     def contribution(self) -> tuple[bytes, bytes]:
         """Return this party's 32 bytes for the pair, drawn on first use, and the peer's commitment.
@@ -262,7 +257,7 @@ def agree_on_split(splits: Splits, link: Link) -> SplitKey:
         raise ProtocolAbort(
             f"{link.peer!r} has another part of the split than in an earlier run, so other rows would be held back "
             f"and scored: have it restore its splits directory. If both owners want a new split, each must remove its "
-            f"part first, here {splits.place()}",
+            f"part first, here {splits.place() or 'memory'}",
             party=link.peer,
         )
     splits.pin(theirs)
