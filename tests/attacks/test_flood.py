@@ -1,7 +1,8 @@
 """A peer that sends what nobody asked for, to fill the memory or the disk of the other party.
 
-The attacker has a valid certificate and speaks the protocol up to its first frame. The victim is another process, whose
-memory is measured: what it holds may exceed the largest frame that it expects by 64 MB at most.
+The attacker has a valid certificate and speaks the protocol up to its first frame, or opens many connections and sends
+on each. The victim is another process, whose memory is measured: what it holds may exceed the largest frame that it
+expects by 64 MB at most.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pytest
 
 import bluetusk as bt
 from bluetusk.vertical import local_links
-from bluetusk.vertical.party import Identity, make_certificate, waiting
+from bluetusk.vertical.party import Identity, grpc, make_certificate, waiting
 from bluetusk.vertical.party.grpc import Dialler
 from bluetusk.vertical.party.session import Session
 from bluetusk.vertical.party.transport import Memory
@@ -34,11 +35,12 @@ MOST = MIB  # what the victim expects
 
 VICTIM = """
 import json, sys
-from bluetusk.vertical.party import Identity, Party, waiting
+from bluetusk.vertical.party import Identity, Party, grpc, waiting
 folder, planted, quota, most = sys.argv[1], sys.argv[2] == "planted", int(sys.argv[3]), int(sys.argv[4])
 between = sys.argv[5] == "between"
 if planted:
     waiting.MEMORY = waiting._FRAMES = 1 << 40
+    grpc.CONNECTIONS = 1 << 20
 identity = Identity.load(folder + "/network.cert.pem", folder + "/network.key.pem", folder + "/bank.cert.pem")
 
 def resident(what):  # not by getrusage, whose peak is also that of the process which started this one
@@ -180,8 +182,74 @@ PHASES = {
 QUICK = (("connect", "too large"),)  # over gRPC
 
 
-def resident(what):
-    return int(next(line for line in open("/proc/self/status") if line.startswith(what)).split()[1]) / 1e3
+CROWD = """
+import sys, time
+import grpc
+from bluetusk.vertical.party import Identity
+address, folder, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
+me = Identity.load(folder + "/bank.cert.pem", folder + "/bank.key.pem", folder + "/network.cert.pem")
+credentials = grpc.ssl_channel_credentials(me.peer_certificate, me.key, me.certificate)
+options = [("grpc.ssl_target_name_override", me.peer_name), ("grpc.use_local_subchannel_pool", 1)]
+channels = [grpc.secure_channel(address, credentials, options=options) for _ in range(number)]
+up, seen = set(), time.monotonic()
+
+def note(k, state):
+    global seen
+    if state is grpc.ChannelConnectivity.READY:
+        up.add(k)
+        seen = time.monotonic()
+
+for k, channel in enumerate(channels):
+    channel.subscribe(lambda state, k=k: note(k, state), try_to_connect=True)
+while len(up) < number and time.monotonic() - seen < 1:
+    time.sleep(0.05)
+print(len(up), flush=True)
+sys.stdin.readline()
+
+def messages():
+    yield from [bytes(1 << 20)] * 5
+    time.sleep(60)
+
+calls = [channels[k].stream_stream("/bluetusk.Party/Converse")(messages()) for k in up]
+print("sent", flush=True)
+sys.stdin.readline()
+"""
+
+
+def crowd(tmp_path, number, *, planted=False):
+    """Send on so many connections at once; return how many the victim accepted, and what it held more, in MB."""
+    for name in ("bank", "network"):
+        make_certificate(name, tmp_path)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    how = [str(tmp_path), "planted" if planted else "package", str(4096 * MIB), str(MOST), "within"]
+    processes = [subprocess.Popen([sys.executable, "-c", VICTIM, *how], **pipes)]
+    try:
+        address, pid = processes[0].stdout.readline().strip(), processes[0].pid
+        before = resident("VmRSS", pid)
+        for k in range(0, number, 100):
+            command = [sys.executable, "-c", CROWD, address, str(tmp_path), str(min(100, number - k))]
+            processes.append(subprocess.Popen(command, **pipes))
+        accepted = sum(int(peer.stdout.readline()) for peer in processes[1:])
+        for peer in processes[1:]:
+            peer.stdin.write("go\n")
+            peer.stdin.flush()
+        for peer in processes[1:]:
+            assert peer.stdout.readline() == "sent\n"
+        most = until = 0
+        while time.monotonic() < (until or time.monotonic() + 1):  # until it has held no more for a second
+            if (now := resident("VmHWM", pid)) > most + 1 or not until:
+                most, until = now, time.monotonic() + 1
+            time.sleep(0.05)
+        return accepted, resident("VmHWM", pid) - before
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def resident(what, pid="self"):
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(what)).split()[1]) / 1e3
 
 
 def inside(folder, planted):
@@ -304,6 +372,21 @@ def test_a_peer_that_begins_a_step_without_end_is_sent_away(tmp_path):
         begin(100)
     assert caught.value.party == "guest"
     vault.close()
+
+
+@pytest.mark.nightly
+def test_without_a_limit_many_connections_fill_the_memory(tmp_path):
+    accepted, held = crowd(tmp_path, 300, planted=True)
+    assert accepted == 300
+    assert held > ALLOWED
+
+
+@pytest.mark.parametrize("number", [100, pytest.param(600, marks=pytest.mark.nightly)])
+def test_many_connections_do_not_fill_the_memory(tmp_path, number):
+    """What gRPC reads ahead is bounded for a connection, and connections are."""
+    accepted, held = crowd(tmp_path, number)
+    assert 1 <= accepted <= grpc.CONNECTIONS
+    assert held <= ALLOWED + MOST / 1e6
 
 
 @pytest.mark.parametrize("busy", [True, False], ids=["early", "in time"])

@@ -23,7 +23,7 @@ from bluetusk.vertical.party.manifest import Manifest, Stand
 from bluetusk.vertical.party.session import Session
 from bluetusk.vertical.party.vault import Vault
 from bluetusk.vertical.protocol.link import Rewind
-from bluetusk.wire.frame import Kind, decode
+from bluetusk.wire.frame import Kind, decode, encode
 
 KEY = bytes(range(32))
 TASK = "task"
@@ -191,7 +191,8 @@ def test_a_whole_directory_that_is_older(tmp_path, monkeypatch, who, planted):
     names = {"guest": "host", "host": "guest"}
     for k, me in enumerate(names):
         fresh = [opened_again(tmp_path, sessions, each) for each in names]
-        complaint = "is older than" if me == who else f"the state directory of '{who}' is older than before"
+        own = f"is older than before by the word of '{names[me]}'"
+        complaint = own if me == who else f"the state directory of '{who}' is older than before"
         ours, theirs = fresh[k].connect(), fresh[1 - k].connect()
         with pytest.raises(ProtocolAbort, match=complaint) as caught:
             ours.take(next(theirs.messages()))
@@ -239,6 +240,20 @@ def test_the_log_remembers_where_the_peer_keeps_silent(tmp_path, monkeypatch, lo
     last = logs("guest")._log.records[-2:]
     assert [record.what for record in last] == ["session_refused"] * 2
     assert "is older than the log of evidence says" in last[0].details["reason"]
+
+
+def test_a_peer_that_invents_what_it_remembers_is_named_as_the_source(tmp_path, logs):
+    """The victim's log must not say on its own account that its directory is old, nor must anybody remove one."""
+    victim = opened(tmp_path / "host", "host", witness=logs("host"))
+    about = {"say": "hello", "version": 2, "job": "j", "now": 0, "stand": [bytes(16), 0, bytes(16)], "log": True}
+    about |= {"known": [b"x" * 16, 7, b"y" * 16], "held": b"", "heard": {}, "rounds": []}
+    with pytest.raises(ProtocolAbort, match="older than before by the word of 'guest'"):
+        victim.connect().take(encode(Kind.PARTY, about))
+    killed(victim)
+    reason = logs("host")._log.records[-1].details["reason"]
+    for said in ("by the word of 'guest'", f"stand 7 of directory {(b'x' * 16).hex()}", "keep these"):
+        assert said in reason
+    assert "remove" not in reason
 
 
 def test_a_log_that_was_rolled_back(tmp_path, logs):

@@ -10,6 +10,7 @@ import stat
 import pytest
 
 from bluetusk.errors import ProtocolAbort
+from bluetusk.storage import append
 from bluetusk.storage.append import AppendFile, read_whole
 
 
@@ -37,6 +38,19 @@ def test_the_owner_is_named(tmp_path):
     for owner, named in (("", "another process"), ("key holder", "another key holder")):
         with pytest.raises(ProtocolAbort, match=f"in use by {named}: close that one first"):
             AppendFile(tmp_path / "log", owner=owner)
+    file.close()
+
+
+def test_a_file_too_large_to_read_is_to_be_kept(tmp_path, monkeypatch):
+    """A new one in its place would forget what was answered: uses of a grant, rows scored."""
+    monkeypatch.setattr(append, "MAX_FILE", 8)
+    path = tmp_path / "book"
+    path.write_bytes(bytes(9))
+    file = AppendFile(path)
+    for read in (file.read, lambda: read_whole(path)):
+        with pytest.raises(ProtocolAbort, match="9 bytes, more than 8, and is not read: keep it") as no:
+            read()
+        assert "move it away" not in str(no.value)
     file.close()
 
 

@@ -134,7 +134,7 @@ last step when started again with the same file.""",
   output = "output"
   splits = "splits"                     # encrypted; the same one for all jobs, so that rows keep their split
   spool_quota = 4_294_967_296           # bytes on disk, in state, for frames of a peer that runs ahead
-  max_peer_ids = 16_777_216             # a peer with more ids is refused: each takes 33 bytes of memory
+  max_peer_ids = 16_777_216             # a peer with more ids is refused: each takes up to 190 bytes
   [data]
   file = "bank.csv"                     # or .parquet, with pyarrow
   id = "merchant"

@@ -16,6 +16,8 @@ MAX_ROWS = 1 << 32
 MAX_PARTIES = 64
 MAX_PEER_IDS = 1 << 24
 """Largest number of ids of a peer, by default."""
+_MEMORY = 190
+"""Bytes that a party needs for each id of a peer while it looks for its own among them, with copies and states."""
 PLACE = "<u4"
 """The type in which places in a list of at most `MAX_ROWS` ids travel."""
 
@@ -30,8 +32,8 @@ def check_peer_ids(link: Link, rows: int, most: int) -> None:
     if rows > most:
         link.abort("more ids than max_peer_ids allows")
         raise ProtocolAbort(
-            f"{link.peer!r} has {rows} ids, more than max_peer_ids = {most}: each takes {POINT} bytes of this party's "
-            f"memory; raise it if so many are expected",
+            f"{link.peer!r} has {rows} ids, more than max_peer_ids = {most}: each takes up to {_MEMORY} bytes of this "
+            f"party's memory; raise it if so many are expected",
             party=link.peer,
         )
 

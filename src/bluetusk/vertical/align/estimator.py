@@ -58,7 +58,7 @@ def intersect(
     min_intersection : int
         Abort if fewer ids are common to all; the largest value of any party applies. 0 accepts an empty result.
     max_peer_ids : int
-        Abort if a peer has more ids: this party keeps 33 bytes of each in memory.
+        Abort if a peer has more ids: each takes up to 190 bytes of this party's memory.
     keeper : Keeper, optional
         Keeps the state of each step, so that the alignment survives a crash of either side.
     progress : callable, optional

@@ -71,7 +71,7 @@ def blacklist_query(
     link : Link
         To the list's owner, who calls :func:`blacklist_serve`.
     max_peer_ids : int
-        Abort if the list has more ids: this party keeps 33 bytes of each in memory.
+        Abort if the list has more ids: each takes up to 190 bytes of this party's memory.
     keeper, progress, threads
         As for :func:`intersect`.
 

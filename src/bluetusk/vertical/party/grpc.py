@@ -1,7 +1,8 @@
 """Carries sessions over gRPC with mutual TLS: one party listens, the other connects; each accepts one certificate only.
 
-There is one method, a stream of frames each way. gRPC holds a sender back while the receiver does not keep up, so a
-slow peer costs no memory. A broken connection is restored until the session's patience ends.
+There is one method, a stream of frames each way. gRPC holds a sender back while the receiver does not keep up. What it
+reads ahead is bounded for each connection, and a listener accepts few connections. A broken connection is restored
+until the session's patience ends.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from .transport import drain, typed
 __all__ = ["Dialler", "Listener"]
 
 _METHOD = "/bluetusk.Party/Converse"
+_MESSAGE = CHUNK + (1 << 16)  # a piece of a frame and its header, or a head
 _OPTIONS = [
-    ("grpc.max_receive_message_length", CHUNK + (1 << 20)),
-    ("grpc.max_send_message_length", CHUNK + (1 << 20)),
-    ("grpc.http2.bdp_probe", 0),  # else gRPC reads further ahead, the faster a peer sends
-    ("grpc.http2.lookahead_bytes", 4 << 20),
+    ("grpc.max_receive_message_length", _MESSAGE),
+    ("grpc.max_send_message_length", _MESSAGE),
+    ("grpc.http2.bdp_probe", 0),  # else gRPC reads further ahead, the faster a peer sends, without a limit
+    ("grpc.http2.lookahead_bytes", 4 << 20),  # for each connection
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -35,6 +37,12 @@ _OPTIONS = [
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.so_reuseport", 0),
 ]
+CONNECTIONS = 8
+"""Largest number of connections of a listener, of which a session uses the latest: gRPC keeps up to 4 MiB of each.
+
+Closed ones do not count; one whose other end is gone without a word is found out by keepalive, in half a minute.
+"""
+_HANDSHAKE = 10_000  # milliseconds; strangers who connect and say nothing count as connections until then
 _REFUSALS = 3  # refusals in a row before a closed port no longer counts as a listener that is just ending
 _FLUSH = 0.2  # seconds that gRPC has for a last message before its channel is closed
 _PAUSE = (0.05, 2.0)  # seconds between attempts to connect: the first, and the longest
@@ -69,7 +77,14 @@ class Listener:
             "bluetusk.Party", {"Converse": grpc.stream_stream_rpc_method_handler(converse)}
         )
         self._server = grpc.server(
-            ThreadPoolExecutor(8), handlers=[handler], options=_OPTIONS, maximum_concurrent_rpcs=8
+            ThreadPoolExecutor(CONNECTIONS),
+            handlers=[handler],
+            options=[
+                *_OPTIONS,
+                ("grpc.max_allowed_incoming_connections", CONNECTIONS),
+                ("grpc.server_handshake_timeout_ms", _HANDSHAKE),
+            ],
+            maximum_concurrent_rpcs=CONNECTIONS,
         )
         credentials = grpc.ssl_server_credentials(
             [(identity.key, identity.certificate)], identity.peer_certificate, require_client_auth=True

@@ -45,6 +45,7 @@ _GOODBYE = 2.0  # seconds to wait for a goodbye
 _ALONE = 10.0  # seconds that a party that was already done waits for a peer that may need it
 _STATE, _OUT = "state-{:08d}", "out-{:08d}"
 _MOST_OFFER = 1 << 14  # bytes of a head with its proof
+_ANEW = "or both start a job of a new name in new state directories, and keep these"  # a peer's word: remove nothing
 _META = ("again", "attempt", "before", "done", "heard", "met", "now", "peer", "stand", "tasks")
 
 
@@ -457,8 +458,8 @@ class Session:
         peer_now = frame.field(header, "now", int, low=0)
         if abs(peer_now - self._rounds.now) > 1:
             raise ProtocolAbort(
-                f"this party has kept {self._rounds.now} steps and {self.peer!r} {peer_now}: one of them has lost its "
-                f"state; {RESTORE}",
+                f"this party has kept {self._rounds.now} steps and {self.peer!r}, by its word, {peer_now}: one of them "
+                f"has lost its state and must restore its directory as it was last; {_ANEW}",
                 party=self.peer,
             )
         self._count_heard(theirs, header)
@@ -502,7 +503,11 @@ class Session:
         """Refuse to go on with a directory that is older than the other party remembers; remember the peer's."""
         known = Stand.read(frame.field(header, "known", list, high=3))
         if known is not None and not self._stand.follows(known):
-            raise ProtocolAbort(f"{self._vault.path} is older than {self.peer!r} remembers, or another one: {RESTORE}")
+            raise ProtocolAbort(
+                f"{self._vault.path} is older than before by the word of {self.peer!r}, which has seen stand "
+                f"{known.number} of directory {known.id.hex()}; this one is at stand {self._stand.number} of "
+                f"{self._stand.id.hex()}: if it was put back from a copy, restore it as it was last; {_ANEW}"
+            )
         stand = Stand.read(frame.field(header, "stand", list, low=3, high=3))
         if stand != self._peer_stand or not self._met:
             self._remember(stand)
@@ -514,7 +519,7 @@ class Session:
         if stand is None or (self._peer_stand is not None and not stand.follows(self._peer_stand)):
             raise ProtocolAbort(
                 f"the state directory of {self.peer!r} is older than before, or another one: it must restore it as it "
-                f"was last; or remove the state directories of both parties and choose a new job name",
+                f"was last; {_ANEW}",
                 party=self.peer,
             )
         self._peer_stand = stand
