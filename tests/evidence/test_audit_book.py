@@ -675,6 +675,7 @@ def test_pages_in_another_order(honest: Path, tmp_path: Path, monkeypatch: pytes
         ("bins", {"facts": {"peer": "host", "terms": [], "smoothing": "x", "shape": 3}}),
         ("labels", {"facts": {"settings": [], "base": None}}),
         ("labels", {"values": [], "arrays": {}}),
+        ("labels", {"arrays": {"labels": np.zeros(3, np.int64)}}),
         ("tree", {"arrays": {}}),
         ("gradients", {"facts": {"step": "x"}}),
     ],

@@ -193,7 +193,7 @@ def audit(
     FrameError
         If a page of the book was altered, moved or taken out.
     ValueError
-        If the labels given do not belong to the book's rows.
+        If the labels given belong to no task of the book.
     OSError
         If a file cannot be read.
 
@@ -255,6 +255,7 @@ class _Replay:
         self.grown: dict[tuple[str, str, str, int], bytes] = {}  # the gradients whose tree is still to come
         self.trees: list[tuple[tuple[str, str, str, int], bytes]] = []  # and those that trees were grown from
         self.arrays = self.numbers = 0
+        self.fits = False  # whether the labels given are those of a task's rows
         self.counted: set[int] = set()
         self.summed: set[bytes] = set()  # the hosts' sums, by their digests
         self.compared: set[str] = set()  # jobs of which an array was
@@ -299,6 +300,7 @@ class _Replay:
         """Check every page in the order in which they were made, then what the logs have besides."""
         sent: dict[tuple[str, str, str, int], set[bytes]] = {}
         steps: dict[tuple[str, str, str, int], int] = {}
+        unfit: _OtherLabels | None = None
         for entry in self.earlier:  # labels that were encrypted once serve later jobs, too
             if entry.key is not None and (entry.task, entry.name) == (BINNING.name, "labels"):
                 with contextlib.suppress(*_MALFORMED):  # a finding where its own job is audited
@@ -318,11 +320,13 @@ class _Replay:
                     sent.setdefault(place, set()).add(digest)
                     self.grown[place] = digest
             except _OtherLabels as error:
-                if not any(self._logged(name, *place[:2]) for name in self.records):
-                    raise
-                self._found(place, str(error))  # and the book lacks the ids that a log has a hash of
+                self._found(place, str(error))
+                if not any(self._logged(name, *place[:2]) for name in self.records):  # else the book lacks its ids
+                    unfit = error
             except _MALFORMED as error:
                 self._found(place, f"the page does not hold what it must: {error!r}")
+        if unfit is not None and not self.fits:  # where they are those of another task, it is the book that differs
+            raise unfit
         for entry in self.entries:
             if (entry.task, entry.name, entry.number) == (LOGISTIC.name, STEP, 0):
                 try:
@@ -466,9 +470,11 @@ class _Replay:
                     f"the book names {len(state.ids)} ids for {rows} rows: give the labels as an array in the order of "
                     "the rows"
                 )
+            self.fits = True
             return [self.labels.get(id) for id in state.ids[first : first + count]]
         if len(self.labels) != rows:
             raise _OtherLabels(f"labels has {len(self.labels)} labels, the task {rows} rows: give one a row, in order")
+        self.fits = True
         return [int(label) for label in self.labels[first : first + count]]
 
     def _labels(self, entry: Entry, state: _State) -> None:
