@@ -9,6 +9,7 @@ opened more sums in all than the policy allows, whatever it restarts and whateve
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import threading
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 
 import bluetusk as bt
 from bluetusk.evidence import Grant, Guard, Identity, Log, Meter, Policy, Recorder, verify
+from bluetusk.evidence._uses import Use, Uses
 from bluetusk.vertical import align, binning, blacklist, boosting, logistic
 from bluetusk.vertical.boosting import guest as boosting_guest
 from bluetusk.vertical.party.pipeline import Metered
@@ -178,6 +180,40 @@ def test_a_first_step_that_was_refused_may_be_taken_again(tmp_path):
                 guard.retaken(**use, step=0, times=3, bits=40)
             with pytest.raises(bt.PolicyRefused, match="never granted"):
                 guard.retaken(**{**use, "task": "j/another"}, step=1, times=1, bits=40)
+
+
+@pytest.mark.parametrize("task", ["j", "j" * 128, "j" * 250, "j" * 256])
+def test_a_task_named_as_a_step_that_is_taken_again(tmp_path, task):
+    """A program names its tasks: no name makes a step that is taken again free, nor is one too long for it."""
+    grant = Grant("g", PEER, ("sale",), ("*",), uses=9, until=1 << 39, max_bits=90)
+    policy = Policy("owner", 1, (grant,)).sign(OWNER)
+    use = {"peer": PEER, "purpose": "sale"}
+    for times in (1, 2):  # the file is read once more
+        with Guard(policy, tmp_path / "uses", owner=OWNER.public_key) as guard:
+            if times == 1:
+                for name in (task, f"{task}/0/1"[:256], hashlib.sha256(f"{task}/0/1".encode()).hexdigest()):
+                    guard.authorise(**use, columns=["A"], rows=500, bits=7, task=name)
+            before = guard.learned()[PEER]["bits"]
+            assert not guard.retaken(**use, task=task, step=0, times=times, bits=20).again
+            assert guard.retaken(**use, task=task, step=0, times=times, bits=20).again
+            assert guard.learned()[PEER]["bits"] == before + 20
+            with pytest.raises(bt.PolicyRefused, match="max_bits"):
+                guard.retaken(**use, task=task, step=1, times=1, bits=80)
+            with pytest.raises(ValueError, match="times from 1"):
+                guard.retaken(**use, task=task, step=0, times=0, bits=1)
+
+
+def test_a_file_of_an_earlier_version(tmp_path):
+    """A step that it has is not counted again, under the name that it has there."""
+    grant = Grant("g", PEER, ("sale",), ("*",), uses=9, until=1 << 39)
+    policy = Policy("owner", 1, (grant,)).sign(OWNER)
+    kept = Uses(tmp_path / "uses", OWNER.public_key)
+    for name, again in (("j", 0), ("j/3/1", 1)):
+        kept.note(Use("g", PEER, "sale", name, bytes(32), 0, 1, again=again))
+    kept.close()
+    with Guard(policy, tmp_path / "uses", owner=OWNER.public_key) as guard:
+        assert guard.retaken(peer=PEER, purpose="sale", task="j", step=3, times=1, bits=5).again
+        assert not guard.retaken(peer=PEER, purpose="sale", task="j", step=3, times=2, bits=5).again
 
 
 SHOWING = {boosting.host.HostJob, boosting.guest.GuestJob, boosting.score.GuestWalk, boosting.score.HostWalk}

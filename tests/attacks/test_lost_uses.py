@@ -1,18 +1,20 @@
 """An operator who lets a peer begin anew, by losing the file that counts what the peer has had.
 
-The file of uses is deleted, replaced by an empty one, or restored from an older copy, between two processes: by
-somebody who wants the caps lifted, or by a backup that nobody thought of. The log of evidence still has every use. The
-attacker wins if the peer gets more in all than the policy allows.
+The file of uses is deleted, replaced by an empty one, written anew with as many uses that showed nothing, or restored
+from an older copy, between two processes: by somebody who wants the caps lifted, or by a backup that nobody thought of.
+The log of evidence still has every use. The attacker wins if the peer gets more in all than the policy allows.
 """
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
 import bluetusk as bt
-from bluetusk.evidence import Grant, Guard, Identity, Log, Meter, Policy, Recorder
+from bluetusk.evidence import Grant, Guard, Identity, Log, Meter, Policy, Recorder, _recorder
+from bluetusk.evidence._uses import Uses
 
 OWNER, PEER = Identity.generate(), "5a" * 32
 LIMIT, LIVES = 6, 4
@@ -31,6 +33,19 @@ def emptied(folder):
 
 def restored(folder):
     shutil.copy(folder / "copy", folder / "uses")
+
+
+def forged(folder, **less):
+    """As many uses of the same tasks, in a chain that fits: there is no key to it."""
+    less = less or {"sums": 0, "bits": 0}
+    kept = Uses(folder / "uses", OWNER.public_key)
+    kept.close()
+    (folder / "uses").unlink()
+    anew = Uses(folder / "uses", OWNER.public_key)
+    anew.note_policy(kept.known.serial, kept.known.policy)
+    for use in kept.known.by_task.values():
+        anew.note(replace(use, **less))
+    anew.close()
 
 
 LOSSES = (deleted, emptied, restored)
@@ -73,7 +88,7 @@ def got(folder, lose, *, planted, resumed=True):
     clauses, count = [], 0
     with pytest.MonkeyPatch.context() as patch:
         if planted:
-            patch.setattr(Guard, "check_noted", lambda self, granted: None)
+            patch.setattr(Guard, "check_noted", lambda self, *told: None)
         for life in range(LIVES):
             more, clause = answers(folder, life, resumed=resumed)
             count += more
@@ -93,6 +108,61 @@ def test_a_count_that_nobody_compares_begins_anew(tmp_path, lose):
     """The attack wins where the file of uses is believed alone."""
     kept = 2 if lose is restored else 0
     assert got(tmp_path, lose, planted=True) == (LIMIT + (LIVES - 1) * (LIMIT - kept), ["max_sums"] * LIVES)
+
+
+def test_a_file_of_uses_that_was_written_anew(tmp_path):
+    assert got(tmp_path, forged, planted=False) == (LIMIT, ["max_sums"] + ["store"] * (LIVES - 1))
+
+
+def test_a_file_of_uses_whose_entries_are_counted_alone(tmp_path, monkeypatch):
+    """The attack wins where only the number of uses is compared."""
+    monkeypatch.setattr(_recorder, "_noted", lambda records: {})
+    assert got(tmp_path, forged, planted=False) == (LIVES * LIMIT, ["max_sums"] * LIVES)
+
+
+@pytest.mark.parametrize("less", [{"ids": 7}, {"columns": b""}, {"bits": 0}, {"time": 1}])
+def test_whatever_was_changed_in_it(tmp_path, less):
+    answers(tmp_path, 0, resumed=False)
+    forged(tmp_path, **less)
+    with (
+        Log.open(tmp_path / "log", OWNER) as log,
+        Guard(POLICY, tmp_path / "uses", owner=OWNER.public_key) as guard,
+        pytest.raises(bt.PolicyRefused, match=r"something else, of a use that the log of evidence has of task 'j0/gra"),
+    ):
+        Recorder(log=log, meter=Meter(), job="j9", me="host", peers={"guest": PEER}, guard=guard)
+
+
+def test_a_step_that_was_taken_again_is_in_the_log(tmp_path):
+    answers(tmp_path, 0, resumed=True)
+    roomy = Policy("owner", 2, (replace(GRANT, max_sums=1 << 20),)).sign(OWNER)
+    about = {"meter": Meter(), "job": "j0", "me": "host", "peers": {"guest": PEER}, "resumed": True}
+    with Log.open(tmp_path / "log", OWNER) as log:
+        with Guard(roomy, tmp_path / "uses", owner=OWNER.public_key) as guard:
+            recorder = Recorder(log=log, guard=guard, **about)
+            recorder.retaken(peer="guest", purpose="gradient_boosting", task="task 0", step=1, times=1, sums=18)
+            Recorder(log=log, guard=guard, **about)
+        assert log.records[-1].what == "counted_again"
+        uses = Uses(tmp_path / "uses", OWNER.public_key)
+        uses.close()
+        (again,) = (use for use in uses.known.by_task.values() if use.again)
+        assert again.digest == log.records[-1].hashes["noted"]
+
+
+def test_logs_of_earlier_versions(tmp_path, monkeypatch):
+    """They have no hashes of uses: the number of uses is compared, as before."""
+    real = Log.append
+
+    def append(self, what, *, hashes=None, **more):
+        return real(self, what, hashes={name: each for name, each in (hashes or {}).items() if name != "noted"}, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Log, "append", append)
+        answers(tmp_path, 0, resumed=True)
+    assert answers(tmp_path, 1, resumed=True) == (0, "max_sums")
+    forged(tmp_path)
+    assert answers(tmp_path, 2, resumed=True) == (LIMIT, "max_sums")
+    deleted(tmp_path)
+    assert answers(tmp_path, 3, resumed=True) == (0, "store")
 
 
 def test_the_refusal_says_what_happened(tmp_path):
@@ -155,4 +225,9 @@ def table(folder):
         parts = [got(folder / f"{lose.__name__}-{planted}", lose, planted=planted)[0] / LIMIT for planted in (0, 1)]
         name = f"answers in parts of max_sums, uses {lose.__name__} between {LIVES} processes; chance: allowed"
         rows.append((name, "operator", parts[0], 1.0, 0.0, parts[1]))
-    return rows
+    parts = [got(folder / "forged", forged, planted=False)[0] / LIMIT]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_recorder, "_noted", lambda records: {})
+        parts.append(got(folder / "forged-planted", forged, planted=False)[0] / LIMIT)
+    name = f"answers in parts of max_sums, uses written anew between {LIVES} processes; chance: allowed"
+    return [*rows, (name, "operator", parts[0], 1.0, 0.0, parts[1])]

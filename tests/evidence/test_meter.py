@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from bluetusk.errors import FrameError, PolicyRefused
-from bluetusk.evidence import Grant, Guard, Identity, Log, Meter, Policy, Recorder, verify
+from bluetusk.evidence import Grant, Guard, Identity, Log, Meter, Policy, Record, Recorder, verify
+from bluetusk.evidence.book import commitments
 from bluetusk.evidence.summary import learned, logged
 from bluetusk.wire import frame
 
@@ -222,3 +223,31 @@ def test_it_is_an_observer(parts: tuple[Log, Guard]) -> None:
     assert recorder.meter.totals() == {("guest", "binning"): {"bytes_sent": host.bytes_sent, "values_revealed": 3}}
     with pytest.raises(PolicyRefused):
         host.authorise("logistic_regression", ["PAY_0"], 10)
+
+
+def test_a_job_whose_name_begins_as_another(parts: tuple[Log, Guard], pub: Any) -> None:
+    """Names with a "/": what the log has of `2026/1` is not of `2026`, neither ends of tasks, counts nor digests."""
+    log, _ = parts
+    data = pub.encrypt([1, 2]).to_bytes()
+    header = {"topic": "encrypted", "task": "woe-binning", "step": 1, "seq": 0, "from": "guest", "fields": {}}
+    whole = frame.encode(frame.Kind.VERTICAL, header | {"parts": [len(data)]}, data)
+    for job in ("2026/1", "2026", "2026/1/2"):
+        recorder = recorder_of(log, None, job)
+        recorder.count(peer="guest", task="binning", what="rows", number=900)
+        recorder.passed(peer="guest", task="-", sent=False, frame=whole)
+        recorder.finish("binning")
+        record = log.records[-1]
+        assert (record.job, record.details["meter"]["guest/binning"]) == (job, {"rows": 900})
+        assert len(commitments(log.records, job)) == 1
+        with pytest.raises(ValueError, match="must not have a '/'"):
+            recorder.finish("1/binning")
+    log.append("state", by="host", task="2026/1")  # as a notary notes of a whole job
+    assert log.records[-1].job == "2026/1"
+
+
+def test_sums_of_jobs_whose_names_begin_alike() -> None:
+    def record(job: str, sums: int) -> Record:
+        details = {"meter": {"guest/*": {"sums_learned": sums}}}
+        return Record(1, 0, "finished", "host", f"{job}/binning", {}, details)
+
+    assert logged([record("2026/1", 5), record("2026/2", 7)]) == {"sums": 12, "bits": 0}

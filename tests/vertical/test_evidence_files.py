@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 
@@ -91,3 +92,18 @@ def test_uses_without_their_log_are_refused(config, tmp_path):
         _run.recorder_of(config, identity)
     assert caught.value.clause == "store"
     assert not (tmp_path / "log").exists()
+
+
+def test_a_job_whose_name_begins_as_one_in_the_log(config):
+    """After `2026/1` there may be `2026`; what is in the log already is refused."""
+    identity = Certified.load(config.certificate, config.key, config.peer_certificate)
+    for job in ("2026/1", "2026"):
+        given = replace(config, job=job)
+        recorder, _ = _run.recorder_of(given, identity)
+        recorder.log.append("state", by="host", task=job, hashes={"directory": bytes(32)}, details={"generation": 0})
+        _run.closed(recorder)
+        recorder, _ = _run.recorder_of(given, identity)  # it had ended before a step was kept
+        recorder.finish("binning")
+        _run.closed(recorder)
+        with pytest.raises(ValueError, match=f"the job '{job}' is in .* already"):
+            _run.recorder_of(given, identity)

@@ -163,7 +163,7 @@ def commitments(records: Iterable[Any], job: str) -> list[Commitment]:
     """Return what the records of a log keep of a job, in order."""
     found = []
     for record in records:
-        if record.what == WHAT and record.task.startswith(job + "/"):
+        if record.what == WHAT and record.job == job:
             topic, step = str(record.details.get("topic")), record.details.get("step")
             digests = tuple(record.hashes[name] for name in sorted(record.hashes))
             step, sent = step if isinstance(step, int) else -1, record.by != record.details.get("peer")

@@ -23,6 +23,8 @@ _LARGEST_RECORD = 1 << 14  # bytes of a record's header map
 _LARGEST_DETAILS = 4096
 _SIGNATURE_END = 64
 WORD, NAME, TASK = 64, 128, 256
+_OF_JOBS = ("state", "retaken", "session_refused", "statement_refused")
+"""What a notary notes of a whole job: the task is the job's name."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,18 @@ class Record:
     task: str
     hashes: dict[str, bytes]
     details: dict[str, Any]
+
+    @property
+    def job(self) -> str:
+        """The job of a record that a :class:`Recorder` or a notary has made: what is before the last "/" of its task.
+
+        Examples
+        --------
+        >>> _ = log.append("started", by="bank", task="2026/1/binning")
+        >>> log.records[-1].job
+        '2026/1'
+        """
+        return self.task if self.what in _OF_JOBS else self.task.rpartition("/")[0]
 
 
 def check_text(value: object, name: str, most: int, least: int = 1) -> None:

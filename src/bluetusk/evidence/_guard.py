@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from .._closing import Closing
 from ..errors import FrameError, PolicyRefused, ProtocolAbort
+from ._entries import TASK
 from ._request import GROUPED, LABELS, LEAST, MOST, SCORING, SHOWN, SMALL, Request
 from ._uses import MOST_COLUMNS, Use, Uses, mark_of
 from .policy import UNLIMITED, Grant, Policy, seconds_text
@@ -37,6 +39,8 @@ class Permit:
         Seconds since 1970, UTC.
     again : bool
         Whether the same use had been granted before: a resumed task.
+    noted : bytes
+        SHA-256 of what the store has of the use, for the log of evidence.
 
     Examples
     --------
@@ -50,6 +54,7 @@ class Permit:
     uses_left: int
     until: int
     again: bool
+    noted: bytes = b""
 
 
 class Guard(Closing):
@@ -263,11 +268,7 @@ class Guard(Closing):
             grant, refusal = self._allowing(wanted, now)
             if grant is None:
                 raise refusal or wanted.refused("peer", "no grant names this peer")
-            known = self._uses.find(peer, purpose, task)
-            if known is None:
-                self._note(self._use_of(grant, wanted, now), wanted)
-            left = grant.uses - self._uses.known.count[grant.id]
-            return Permit(grant.id, task, max(0, left), grant.until, known is not None)
+            return self._noted(grant, wanted, now)
 
     def release(
         self, *, peer: str, purpose: str, task: str, intersection: int | None = None, min_rows: int | None = None
@@ -320,7 +321,8 @@ class Guard(Closing):
         peer, purpose, task : str
             As granted.
         step, times : int
-            The step, and how often it was taken again before and is now: the same again is not counted twice.
+            The step, from 0, and how often it is taken again with this time, from 1: the same again is not counted
+            twice.
         sums, bits : int
             The most that the peer learns in the step: sums over rows, bits about rows.
 
@@ -336,6 +338,8 @@ class Guard(Closing):
             "max_bits" if the peer would have learned too much in all its tasks.
         ProtocolAbort
             As :meth:`authorise`.
+        ValueError
+            If `step` is negative or `times` is below 1.
 
         Examples
         --------
@@ -344,31 +348,31 @@ class Guard(Closing):
             ...
         bluetusk.errors.PolicyRefused: policy refuses sale to 5a5a5a5a5a5a5a5a (clause task): task 'a' was never granted
         """
-        wanted = Request(peer, purpose, (), 0, f"{task}/{step}/{times}", {"sums": sums, "bits": bits})
+        if step < 0 or times < 1:
+            raise ValueError(f"step is {step} and times is {times}: steps count from 0, times from 1")
+        wanted = Request(peer, purpose, (), 0, _name(task, step, times), {"sums": sums, "bits": bits}, times)
         with self._uses.lock:
             now = self._now(wanted)
             if not step and self._uses.find(peer, purpose, task) is None:
                 return None
             grant = self._granted(wanted, task, now)
             self._check_learned(grant, wanted, now)
-            known = self._uses.find(peer, purpose, wanted.task)
-            if known is None:
-                self._note(replace(self._use_of(grant, wanted, now), again=times), wanted)
-            left = grant.uses - self._uses.known.count[grant.id]
-            return Permit(grant.id, wanted.task, max(0, left), grant.until, known is not None)
+            return self._noted(grant, wanted, now)
 
-    def check_noted(self, granted: Mapping[str, int]) -> None:
-        """Refuse to go on if fewer uses are noted than a log of evidence says.
+    def check_noted(self, granted: Mapping[str, int], uses: Mapping[bytes, str] | None = None) -> None:
+        """Refuse to go on if fewer uses are noted than a log of evidence says, or others.
 
         Parameters
         ----------
         granted : mapping of str to int
             How many uses were granted under each grant, by the log.
+        uses : mapping of bytes to str, optional
+            The task of each use that the log has, by :attr:`Permit.noted`; logs of earlier versions have none.
 
         Raises
         ------
         PolicyRefused
-            Clause "store": the file of uses was deleted, replaced, or restored from an older copy.
+            Clause "store": the file of uses was deleted, replaced, written anew, or restored from an older copy.
 
         Examples
         --------
@@ -377,16 +381,25 @@ class Guard(Closing):
             ...
         bluetusk.errors.PolicyRefused: ... (clause store): '...' notes 0 uses of grant 'g1', but the log of ...
         """
-        noted = self._uses.known.noted
+        known = self._uses.known
         for grant, number in granted.items():
-            if noted[grant] < number:
-                raise PolicyRefused(
-                    f"{self._uses.path!r} notes {noted[grant]} uses of grant {grant!r}, but the log of evidence says "
-                    f"that {number} were granted: the file was deleted, replaced or restored from an older copy, and "
-                    "what peers have had would count from there. Restore it as it was last; if it is lost, begin a new "
-                    "log under another name, with a policy that grants only what may be shown once more",
-                    clause="store",
+            if known.noted[grant] < number:
+                raise self._lost(
+                    f"{known.noted[grant]} uses of grant {grant!r}, but the log of evidence says that {number} were "
+                    "granted"
                 )
+        have = {use.digest for use in known.by_task.values()} if uses else set()
+        for digest, task in (uses or {}).items():
+            if digest not in have:
+                raise self._lost(f"nothing, or something else, of a use that the log of evidence has of task {task!r}")
+
+    def _lost(self, what: str) -> PolicyRefused:
+        return PolicyRefused(
+            f"{self._uses.path!r} notes {what}: the file was deleted, replaced, written anew or restored from an older "
+            "copy, and what peers have had would count from there. Restore it as it was last; if it is lost, begin a "
+            "new log under another name, with a policy that grants only what may be shown once more",
+            clause="store",
+        )
 
     def usage(self) -> dict[str, dict[str, int]]:
         """Return what is spent, by grant: tasks and ids.
@@ -583,10 +596,7 @@ class Guard(Closing):
                 f"{wanted.ids} ids are requested; grant {grant.id!r} allows {grant.max_ids_per_request} per request",
             )
         spent = self._uses.known.ids[grant.id]
-        if (
-            self._uses.find(wanted.peer, wanted.purpose, wanted.task) is None
-            and spent + wanted.ids > grant.max_ids_total
-        ):
+        if self._known(wanted) is None and spent + wanted.ids > grant.max_ids_total:
             raise wanted.refused(
                 "max_ids_total",
                 f"{spent} ids were requested before and {wanted.ids} are now; grant {grant.id!r} allows "
@@ -594,7 +604,7 @@ class Guard(Closing):
             )
 
     def _check_uses(self, grant: Grant, wanted: Request, now: float) -> None:
-        known = self._uses.find(wanted.peer, wanted.purpose, wanted.task)
+        known = self._known(wanted)
         if known is not None:
             if known.request != wanted.digest:
                 raise wanted.refused("task", f"task {wanted.task!r} was granted for another use: choose a new task id")
@@ -606,7 +616,7 @@ class Guard(Closing):
 
     def _check_learned(self, grant: Grant, wanted: Request, now: float) -> None:
         """Check what the peer would have learned in all after this use."""
-        if self._uses.find(wanted.peer, wanted.purpose, wanted.task) is not None:
+        if self._known(wanted) is not None:
             return
         known, peer, model = self._uses.known, wanted.peer, wanted.model
         if wanted.sums is None and grant.max_sums != UNLIMITED:
@@ -652,13 +662,23 @@ class Guard(Closing):
             b"".join(fresh),
             wanted.model if scores else b"",
             min(wanted.rows, UNLIMITED) if scores else 0,
+            wanted.again,
         )
 
-    def _note(self, use: Use, wanted: Request) -> None:
-        try:
-            self._uses.note(use)
-        except OSError as error:
-            raise self._unnoted(error, wanted) from None
+    def _known(self, wanted: Request) -> Use | None:
+        return self._uses.find(wanted.peer, wanted.purpose, wanted.task, again=bool(wanted.again))
+
+    def _noted(self, grant: Grant, wanted: Request, now: float) -> Permit:
+        """Note a use, unless it is noted already, and permit it."""
+        known = self._known(wanted)
+        use = self._use_of(grant, wanted, now) if known is None else known
+        if known is None:
+            try:
+                self._uses.note(use)
+            except OSError as error:
+                raise self._unnoted(error, wanted) from None
+        left = grant.uses - self._uses.known.count[grant.id]
+        return Permit(grant.id, wanted.task, max(0, left), grant.until, known is not None, use.digest)
 
     def _unnoted(self, error: OSError, wanted: Request | None = None) -> PolicyRefused:
         reason = (
@@ -666,6 +686,12 @@ class Guard(Closing):
             "room, then retry"
         )
         return PolicyRefused(reason, clause="store") if wanted is None else wanted.refused("store", reason)
+
+
+def _name(task: str, step: int, times: int) -> str:
+    """Return what stands for a step that is taken again; a hash, which has no "/", where a name would be too long."""
+    name = f"{task}/{step}/{times}"
+    return name if len(name) <= TASK else hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
 
 
 def _bits(grant: Grant, wanted: Request) -> int:

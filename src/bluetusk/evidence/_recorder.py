@@ -22,6 +22,7 @@ __all__ = ["Recorder"]
 
 _SHOWN = 1500  # bytes of names of columns in a record; its hash stands for all of them
 _HASHED = ("model", "intersection")
+_NOTED = "noted"  # the hash of what the guard has noted of a use
 _APART = ("uses_left", "policy", "purpose", "step", "times")  # what differs between two uses of one task
 _ROOM = 2500  # bytes of counts in a record
 _STATED = tuple(name for name in NUMBERS if name != "total_events")  # a head, and so a log, may be shown
@@ -87,12 +88,12 @@ class Recorder:
         self._told = {
             (record.what, record.task, record.hashes.get("use"))
             for record in log.records
-            if record.what in ("authorised", "finished") and record.task.startswith(job + "/")
+            if record.what in ("authorised", "finished") and record.job == job
         }
         self._committed: set[Commitment] = set(commitments(log.records, job))
         self._named: dict[tuple[str, str], str] = {}  # the guard's names of tasks, where they are drawn
         if guard is not None:
-            guard.check_noted(_granted(log.records))
+            guard.check_noted(_granted(log.records), _noted(log.records))
 
     def authorise(
         self, *, peer: str, purpose: str, columns: Sequence[str], rows: int, task: str | None = None, **details: Any
@@ -162,6 +163,7 @@ class Recorder:
         if permit is not None and self.guard is not None:
             facts |= {"grant": permit.grant, "uses_left": permit.uses_left, "policy": self.guard.policy.digest}
         hashes = {"use": use} | {key: details[key] for key in _HASHED if details.get(key)}
+        hashes |= {_NOTED: permit.noted} if permit is not None else {}
         self.log.append("authorised", by=self.me, task=full, hashes=hashes, details=facts)
         self._told.add(("authorised", full, use))
 
@@ -214,7 +216,8 @@ class Recorder:
             self.log.append("refused", by=self.me, task=full, details=facts)
             raise
         if permit is not None and not permit.again:
-            self.log.append("counted_again", by=self.me, task=full, details=facts | {"grant": permit.grant})
+            facts["grant"] = permit.grant
+            self.log.append("counted_again", by=self.me, task=full, hashes={_NOTED: permit.noted}, details=facts)
 
     def _permitted(self, full: str, use: bytes, *, named: bool) -> str:
         """Return the task's name to the guard, under which a use is granted again without counting."""
@@ -344,7 +347,7 @@ class Recorder:
         """Return what is counted beyond what this job's records say, by "party/task"; by party if that is much."""
         said: Counter[tuple[str, str]] = Counter()
         for record in self.log.records:
-            told = record.details.get("meter") if record.task.startswith(self.job + "/") else None
+            told = record.details.get("meter") if record.job == self.job else None
             for name, counts in told.items() if isinstance(told, dict) else ():
                 said.update({(name, what): number for what, number in counts.items()})
         new: dict[str, dict[str, int]] = {}
@@ -358,6 +361,8 @@ class Recorder:
         return {f"{party}/*": counts for party, counts in self.meter.snapshot().items()}
 
     def _task(self, task: str) -> str:
+        if "/" in task:
+            raise ValueError(f"task is {task!r}: it must not have a '/', which ends the job's name in the log")
         return f"{self.job}/{task}"
 
     def _fingerprint(self, peer: str, purpose: str) -> str:
@@ -379,6 +384,11 @@ def _granted(records: Sequence[Record]) -> Counter[str]:
         if record.what in ("authorised", "counted_again") and "grant" in record.details
     }
     return Counter(grant for grant, *_ in told)
+
+
+def _noted(records: Sequence[Record]) -> dict[bytes, str]:
+    """Return the task of each use, by the hash of what the guard has noted of it."""
+    return {record.hashes[_NOTED]: record.task for record in records if _NOTED in record.hashes}
 
 
 def _shown(columns: Sequence[str]) -> list[str]:

@@ -59,6 +59,8 @@ class Request:
         SHA-256 of the model that scores and of the joint ids; empty if not stated.
     details : dict
         All other details.
+    again : int
+        0 for a task; how often the step was taken again, where `task` names one.
     """
 
     peer: str
@@ -67,6 +69,7 @@ class Request:
     rows: int
     task: str
     details: dict[str, Any]
+    again: int = 0
     numbers: dict[str, int] = field(init=False)
     reveal: tuple[str, ...] = field(init=False)
     model: bytes = field(init=False)

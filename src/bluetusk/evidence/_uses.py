@@ -55,19 +55,25 @@ class Use:
     rows: int = 0
     again: int = 0
 
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of all of it, for the log of evidence: a file that was written anew with less in it shows."""
+        told = [getattr(self, name) for name in (*_USE, *_COUNTED, _AGAIN) if name != "prev"]
+        return hashlib.sha256(repr(told).encode(errors="surrogatepass")).digest()
+
 
 @dataclass(frozen=True)
 class Known:
     """What the file says up to `end`; once it is known to all it does not change, but is replaced.
 
-    `count` and `ids` are the tasks and ids of each grant, `noted` its entries. What a peer has learned is counted by
-    peer, under whichever grants and of whichever rows, for it does not forget: `sums`, `bits`, the marks of its
-    `columns`, and `scored`, the rows scored for it by each model. `serial` and `policy` are the last policy that held
-    (0 if none did) and its digest, `latest` the time in seconds of the latest use that was there when the file was
-    opened.
+    `by_task` has the uses by peer, purpose and name: tasks, and apart from them steps that were taken again. `count`
+    and `ids` are the tasks and ids of each grant, `noted` its entries. What a peer has learned is counted by peer,
+    under whichever grants and of whichever rows, for it does not forget: `sums`, `bits`, the marks of its `columns`,
+    and `scored`, the rows scored for it by each model. `serial` and `policy` are the last policy that held (0 if none
+    did) and its digest, `latest` the time in seconds of the latest use that was there when the file was opened.
     """
 
-    by_task: dict[tuple[str, str, str], Use] = field(default_factory=dict)
+    by_task: dict[tuple[str, str, str, bool], Use] = field(default_factory=dict)
     count: Counter[str] = field(default_factory=Counter)
     ids: Counter[str] = field(default_factory=Counter)
     noted: Counter[str] = field(default_factory=Counter)
@@ -83,7 +89,7 @@ class Known:
 
     def add(self, use: Use) -> None:
         """Take one more use, while nobody else has this."""
-        self.by_task[use.peer, use.purpose, use.task] = use
+        self.by_task[use.peer, use.purpose, use.task, bool(use.again)] = use
         self.noted[use.grant] += 1
         self.count[use.grant] += not use.again
         self.ids[use.grant] += use.ids
@@ -140,9 +146,9 @@ class Uses:
         """Release the file."""
         self._file.close()
 
-    def find(self, peer: str, purpose: str, task: str) -> Use | None:
-        """Return the use that was granted for a task."""
-        return self.known.by_task.get((peer, purpose, task))
+    def find(self, peer: str, purpose: str, task: str, *, again: bool = False) -> Use | None:
+        """Return the use that was granted for a task, or noted for a step that was taken again."""
+        return self.known.by_task.get((peer, purpose, task, again))
 
     def usage(self, grants: Iterable[str]) -> dict[str, dict[str, int]]:
         """Return what is spent, tasks and ids, by these grants and all others that were used."""
@@ -242,7 +248,7 @@ class Uses:
             frame.field(header, "time", int, low=0),
             **counted,
         )
-        if self.find(use.peer, use.purpose, use.task) is not None:
+        if self.find(use.peer, use.purpose, use.task, again=bool(use.again)) is not None:
             raise FrameError("it repeats a use")
         known.add(use)
         return replace(known, latest=max(known.latest, use.time / 1000), **more)

@@ -78,7 +78,7 @@ def logged(records: Iterable[Record]) -> dict[str, int]:
         for name, counts in meter.items() if isinstance(meter, dict) else ():
             if isinstance(counts, dict) and all(type(number) is int for number in counts.values()):
                 told = learned([counts])
-                job = record.task.partition("/")[0]
+                job = record.job
                 if str(name).endswith("/*"):  # all of a job so far, where a record had no room for its tasks
                     total.update({(job, what): max(0, n - total[job, what]) for what, n in told.items()})
                 else:

@@ -10,6 +10,7 @@ weights of evidence follow from labels and from the sums that the host sent. The
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._numeric import Bools, Floats, Ints, as_array
-from ..errors import FrameError, InvalidCiphertext
+from ..errors import BluetuskError, InvalidCiphertext
 from ..evidence import Record, verify
 from ..evidence.book import (
     ROWS,
@@ -50,6 +51,9 @@ _HALF = 0.5 + 2.0**-16  # of a unit: a machine whose exp differs in the last dig
 _HASH = 32
 _SENT = {(BINNING.name, "sent"): "encrypted", (BOOSTING.name, "gradients"): "gradients"}
 """Which pages say what was sent, and the topic of the message that held it."""
+_MALFORMED = (ArithmeticError, AssertionError, AttributeError, BluetuskError, LookupError, TypeError, ValueError)
+"""What a page that does not hold what it must can raise: a finding, whatever a guest has written."""
+_REGRESSIONS = (LOGISTIC.name, LOGISTIC_SCORES.name)
 _TOPICS = {(task, topic) for (task, _), topic in _SENT.items()}
 
 
@@ -132,6 +136,10 @@ class AuditResult:
     torn: int
 
 
+class _OtherLabels(ValueError):
+    """The labels given are not those of the book's rows."""
+
+
 @dataclass
 class _State:
     """What is known of a task so far."""
@@ -171,7 +179,8 @@ def audit(
         rows. Without them labels are checked to be 0 or 1, and the same in all gradients.
     jobs : collection of str, optional
         The jobs to audit. By default all: a job of which a log keeps something, and the book nothing, is then a
-        finding. Name the jobs where a log has others too, of another book or with other guests.
+        finding. Name the jobs where a log has others too, of another book or with other guests. A job that is named,
+        and of which nothing could be compared, is a finding; so is a whole audit that has compared nothing.
 
     Returns
     -------
@@ -184,7 +193,7 @@ def audit(
     FrameError
         If a page of the book was altered, moved or taken out.
     ValueError
-        If the labels given do not belong to the book's rows.
+        If the labels given belong to no task of the book.
     OSError
         If a file cannot be read.
 
@@ -231,7 +240,8 @@ class _Replay:
         labels: Mapping[str, int] | ArrayLike | None,
         jobs: Collection[str] | None,
     ) -> None:
-        self.entries = [entry for entry in entries if jobs is None or entry.job in jobs]
+        mine = [entry for entry in entries if jobs is None or entry.job in jobs]
+        self.entries = sorted(mine, key=lambda entry: entry.name != ROWS)  # ids first, wherever a book has them
         self.earlier = [entry for entry in entries if jobs is not None and entry.job not in jobs]
         self.asked = jobs
         self.labels = labels if labels is None or isinstance(labels, Mapping) else as_array(labels, "labels")
@@ -245,6 +255,11 @@ class _Replay:
         self.grown: dict[tuple[str, str, str, int], bytes] = {}  # the gradients whose tree is still to come
         self.trees: list[tuple[tuple[str, str, str, int], bytes]] = []  # and those that trees were grown from
         self.arrays = self.numbers = 0
+        self.fits = False  # whether the labels given are those of a task's rows
+        self.counted: set[int] = set()
+        self.summed: set[bytes] = set()  # the hosts' sums, by their digests
+        self.compared: set[str] = set()  # jobs of which an array was
+        self.before: dict[bytes, Entry] = {}  # the array of earlier jobs that has a ciphertext
 
     @property
     def jobs(self) -> list[str]:
@@ -261,7 +276,7 @@ class _Replay:
         self.logs[name] = {job: commitments(report.records, job) for job in self.jobs}
         self.records[name] = tuple(report.records)
         have = {entry.job for entry in self.entries}
-        kept = {r.task.rpartition("/")[0] for r in report.records if r.what == "committed"}
+        kept = {r.job for r in report.records if r.what == "committed"}
         for job in sorted(kept - have if self.asked is None else (kept - have) & set(self.asked)):
             self._found((job, "", "log", 0), f"{name} keeps arrays of this job, of which the book has nothing")
 
@@ -273,6 +288,11 @@ class _Replay:
             self.notes.append("no labels were given: labels were only checked to be 0 or 1, the same in all gradients")
         if torn:
             self.notes.append(f"the last {torn} bytes of the book were being written when the process died, or are cut")
+        where = {each.job for each in self.findings}
+        for job in sorted(set(self.asked or ()) - self.compared - where):
+            self._found((job, "", "log", 0), "no array of this job was compared: there is nothing to audit")
+        if not self.compared and not self.findings:
+            self._found(("", "", "log", 0), "no array was compared: there is nothing to audit")
         found = tuple(self.findings)
         return AuditResult(not found, found, self.arrays, self.numbers, len(self.logs), tuple(self.notes), torn)
 
@@ -280,31 +300,38 @@ class _Replay:
         """Check every page in the order in which they were made, then what the logs have besides."""
         sent: dict[tuple[str, str, str, int], set[bytes]] = {}
         steps: dict[tuple[str, str, str, int], int] = {}
+        unfit: _OtherLabels | None = None
         for entry in self.earlier:  # labels that were encrypted once serve later jobs, too
             if entry.key is not None and (entry.task, entry.name) == (BINNING.name, "labels"):
-                self._open(entry)
+                with contextlib.suppress(*_MALFORMED):  # a finding where its own job is audited
+                    leaves = self._open(entry)
+                    self.before.update((leaves[at : at + _HASH], entry) for at in range(0, len(leaves), _HASH))
         for entry in self.entries:
             place, leaves = _place(entry), b""
-            if entry.key is not None and entry.task in (LOGISTIC.name, LOGISTIC_SCORES.name):
-                self.arrays, self.numbers = self.arrays + 1, self.numbers + len(entry.values)
-            elif entry.key is not None:
-                leaves = self._open(entry)
-                self.arrays, self.numbers = self.arrays + 1, self.numbers + len(entry.values)
             try:
+                if entry.key is not None and entry.task not in _REGRESSIONS:
+                    leaves = self._open(entry)
+                    self._count(entry, entry.job)
                 self._check(entry, self.states.setdefault(place[:2], _State()))
                 if place[1:3] in _SENT:
                     key = bytes.fromhex(entry.facts["key"]) if entry.key is None else entry.key.fingerprint
                     digest = array_digest(key, leaves or entry.arrays["leaves"].tobytes())
+                    steps[place] = int(entry.facts["step"])
                     sent.setdefault(place, set()).add(digest)
                     self.grown[place] = digest
-                    steps[place] = int(entry.facts["step"])
-            except (KeyError, TypeError, IndexError, OverflowError, FrameError) as error:
+            except _OtherLabels as error:
+                self._found(place, str(error))
+                if not any(self._logged(name, *place[:2]) for name in self.records):  # else the book lacks its ids
+                    unfit = error
+            except _MALFORMED as error:
                 self._found(place, f"the page does not hold what it must: {error!r}")
+        if unfit is not None and not self.fits:  # where they are those of another task, it is the book that differs
+            raise unfit
         for entry in self.entries:
             if (entry.task, entry.name, entry.number) == (LOGISTIC.name, STEP, 0):
                 try:
                     self._worth(entry)
-                except (LookupError, TypeError, ValueError) as error:
+                except _MALFORMED as error:
                     self._found(_place(entry), f"the page does not hold what it must: {error!r}")
         have = {(entry.job, entry.task) for entry in self.entries if entry.name == ROWS}
         for job, task in self.states:
@@ -315,10 +342,23 @@ class _Replay:
                     )
         for job in {entry.job for entry in self.entries}:
             models: Models = {}
-            for task in (LOGISTIC.name, LOGISTIC_SCORES.name):
+            for task in _REGRESSIONS:
                 self._regression(job, task, models)
         for name, jobs in self.logs.items():
             self._compare(name, jobs, sent, steps)
+            for job, keeps in jobs.items():
+                bins = [c for c in keeps if (c.task, c.topic) == (BINNING.name, "bins")]
+                self._unread((job, BINNING.name), name, bins, self.summed)
+        for job, task, array, number in self.grown:
+            if array == "gradients":
+                self.notes.append(f"{job}/{task}: the book has gradients of tree {number}, and no tree that they gave")
+
+    def _count(self, array: Entry, job: str) -> None:
+        """Count an array that is compared in a job, once."""
+        if id(array) not in self.counted:
+            self.counted.add(id(array))
+            self.arrays, self.numbers = self.arrays + 1, self.numbers + len(array.values)
+        self.compared.add(job)
 
     def _open(self, entry: Entry) -> bytes:
         """Encrypt an array again, keep what its ciphertexts hold, and return their hashes."""
@@ -328,6 +368,14 @@ class _Replay:
         for leaf, value in zip(hashes, entry.values, strict=True):
             self.opened[leaf], self.keys[leaf] = value, entry.key
         return leaves
+
+    def _unread(self, of: tuple[str, str], name: str, kept: list[Commitment], have: set[bytes]) -> None:
+        """Note that a log keeps answers which the book does not have: a crash can leave one, and so can a guest."""
+        if any(have.isdisjoint(c.digests) for c in kept):
+            self.notes.append(
+                f"{of[0]}/{of[1]}: {name} keeps a message of the host that the book does not have: the guest ended "
+                "before it used it, or the page was left out"
+            )
 
     def _compare(
         self,
@@ -395,7 +443,10 @@ class _Replay:
 
     def _rows(self, entry: Entry, state: _State) -> None:
         """Check the ids of a task's rows: their order is what both parties' logs say."""
-        state.ids = [str(id) for id in entry.facts["ids"]]
+        ids = [str(id) for id in entry.facts["ids"]]
+        if state.ids not in ([], ids):
+            return self._found(_place(entry), "the book names other ids for the same rows, or in another order")
+        state.ids = ids
         logged = [name for name in self.records if self._logged(name, entry.job, entry.task)]
         if "key" not in entry.facts and logged:
             what = f"{logged[0]} keeps a hash of the ids in their order, and the page lacks the key to check it"
@@ -415,13 +466,15 @@ class _Replay:
             return None
         if isinstance(self.labels, Mapping):
             if len(state.ids) != rows:
-                raise ValueError(
+                raise (ValueError if state.ids else _OtherLabels)(
                     f"the book names {len(state.ids)} ids for {rows} rows: give the labels as an array in the order of "
                     "the rows"
                 )
+            self.fits = True
             return [self.labels.get(id) for id in state.ids[first : first + count]]
         if len(self.labels) != rows:
-            raise ValueError(f"labels has {len(self.labels)} labels, the task {rows} rows: give one a row, in order")
+            raise _OtherLabels(f"labels has {len(self.labels)} labels, the task {rows} rows: give one a row, in order")
+        self.fits = True
         return [int(label) for label in self.labels[first : first + count]]
 
     def _labels(self, entry: Entry, state: _State) -> None:
@@ -440,6 +493,8 @@ class _Replay:
                 what = "the number is not 1 + label * 2^w"
                 return self._found(_place(entry), what, row=first + k, found=value, expected=f"1 or {1 + (1 << w)}")
             state.rows, state.sent[first + k], state.key = rows, label, self.keys[leaf.tobytes()]
+            if (array := self.before.get(leaf.tobytes())) is not None:
+                self._count(array, entry.job)
             if not self._label(entry, first + k, label, None if true is None else (true[k],)):
                 return None
         return None
@@ -450,6 +505,7 @@ class _Replay:
         data = arrays["sums"].tobytes()
         fingerprint, leaves = leaves_in(data)
         digest, peer = array_digest(fingerprint, leaves), str(facts["peer"])
+        self.summed.add(digest)
         kept = {
             name: [c for c in jobs[entry.job] if (c.task, c.topic) == (entry.task, "bins")]
             for name, jobs in self.logs.items()
@@ -524,8 +580,11 @@ class _Replay:
         if pages:
             try:
                 found = replay(pages, models)
-            except (LookupError, TypeError, ValueError, ArithmeticError, AssertionError, FrameError) as error:
+            except _MALFORMED as error:
                 return self._found((job, task, STEP, 0), f"a page does not hold what it must: {error!r}")
+        for entry in pages:
+            if entry.key is not None:
+                self._count(entry, job)
         wrong, end = found.wrong, found.last
         if wrong is not None:
             place, end = (job, task, wrong.topic, wrong.step), wrong.step - 1
@@ -556,6 +615,9 @@ class _Replay:
         for (step, topic), digests in found.kept.items():
             if topic != "signed" and step < end and not digests <= told.get((step, topic), set()):
                 return self._found(place(step, topic), f"{name} does not keep the guest's message")
+        if found.wrong is None:
+            heard: set[bytes] = set().union(*found.heard.values())
+            self._unread(of, name, [c for c in kept if c.by != found.me], heard)
         return None
 
     def _label(

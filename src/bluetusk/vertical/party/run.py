@@ -205,7 +205,7 @@ def recorder_of(config: Config, identity: Identity) -> tuple[Recorder, Notary]:
     with contextlib.ExitStack() as opened:
         log = Log.open(given.log, signer) if there else Log.create(given.log, signer, owner=config.role)
         opened.callback(log.close)
-        if not _begun(config.state) and any(record.task.startswith(f"{config.job}/") for record in log.records):
+        if not _begun(config.state) and any(record.job == config.job != record.task for record in log.records):
             raise ValueError(
                 f"the job {config.job!r} is in {given.log} already, but {config.state} has no steps of it to go on "
                 "from: choose a new job name (a use is counted once a job), or restore that directory"
