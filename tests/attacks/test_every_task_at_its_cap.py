@@ -125,7 +125,7 @@ def scored(role):
 
 
 def regression(role):
-    return bt.vertical.LogisticRegression(role, epochs=2, key_size=2048, tol=1e-9 if role == "guest" else 1e-4)
+    return bt.vertical.LogisticRegression(role, epochs=2, key_size=2048, tol=2.0**-14 if role == "guest" else 1e-4)
 
 
 def boosting(role):
