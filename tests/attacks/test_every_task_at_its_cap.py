@@ -26,6 +26,8 @@ from bluetusk.vertical.boosting.buckets import Buckets
 from bluetusk.vertical.logistic import job as _logistic
 from bluetusk.vertical.logistic import score as _scoring
 
+from ..vertical.conftest import new_ids
+
 ROLES, PEERS = ("guest", "host"), {"guest": "host", "host": "guest"}
 PRINTS = {"guest": "5a" * 32, "host": "a5" * 32}
 SIGNERS = {role: Identity.generate() for role in ROLES}
@@ -109,7 +111,10 @@ def fitted(make, *, named=True, tables=TABLES):
         def run(link, _):
             names = {"columns": [f"{role}{k}" for k in range(tables[role].shape[1])]} if named else {}
             y = LABELS if role == "guest" else None
-            return make(role).fit(tables[role], y, link=link, **names)
+            model = make(role)
+            if role == "host" and isinstance(model, bt.vertical.LogisticRegression):
+                names["ids"] = range(len(tables[role]))
+            return model.fit(tables[role], y, link=link, **names)
 
         return run
 
@@ -118,7 +123,8 @@ def fitted(make, *, named=True, tables=TABLES):
 
 def scored(role):
     def run(link, model):
-        model.decision_function(TABLES[role][:20], link=link)
+        new = {"ids": new_ids(20)} if role == "host" and isinstance(model, bt.vertical.LogisticRegression) else {}
+        model.decision_function(TABLES[role][:20], link=link, **new)
         return model
 
     return run
