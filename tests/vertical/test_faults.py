@@ -202,7 +202,11 @@ def outcome(case):
             kept = list(log.records)
         granted = [r for r in kept if r.what == "authorised"]
         finished = [r for r in kept if r.what == "finished"]
-        exact[role, "authorised"] = [(r.task, {**r.details, "policy": 0}, r.hashes) for r in granted]
+        # the hash of the use that was noted holds its time
+        hashes = [{name: value for name, value in r.hashes.items() if name != "noted"} for r in granted]
+        exact[role, "authorised"] = [
+            (r.task, {**r.details, "policy": 0}, each) for r, each in zip(granted, hashes, strict=True)
+        ]
         # the heads' own frames grow with what went before
         exact[role, "finished"] = [
             (r.task, {key: counts for key, counts in r.details["meter"].items() if not key.endswith("/heads")})
