@@ -331,6 +331,35 @@ def test_a_step_that_was_taken_again(tmp_path, hide):
     assert "keeps another message: what was sent is not what the book says" in found[0].reason
 
 
+def test_a_run_that_ends_in_a_step_that_was_taken_again(tmp_path):
+    """The parties go back from step 3 to step 2, and the guest dies between its page and its message."""
+
+    class Nowhere(Link):
+        def send(self, *message):
+            raise bt.ProtocolAbort("the process dies")
+
+    def lie(patch):
+        before = []
+
+        def step(real, self, links, index):
+            before.append(self.state())
+            if index < 3:
+                return real(self, links, index)
+            for number in (3, 2):
+                self.restore(before[number])
+                nowhere = Nowhere(links[0].channel, me=links[0].me, peer=links[0].peer)
+                nowhere.scope(TASK, number)
+                with contextlib.suppress(bt.ProtocolAbort):
+                    real(self, [nowhere], number)
+            raise bt.ProtocolAbort("the process is dead")
+
+        at_guest(patch, job.LogisticJob, "step", step)
+
+    assert len(play(tmp_path, binned=False, batch_size=20, lie=lie)) == 2
+    result = audited(tmp_path)
+    assert not result.findings, str(result.findings[0])
+
+
 def rewritten(folder, change):
     """Write the guest's book again, under its id and passphrase, with the pages that `change` returns."""
     path = folder / "book"

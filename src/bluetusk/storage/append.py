@@ -189,7 +189,7 @@ def _read_fd(fd: int, path: str) -> bytes:
     if size > MAX_FILE:
         raise ProtocolAbort(
             f"{path!r} has {size} bytes, more than {MAX_FILE}, and is not read: keep it, for what it notes counts on. "
-            "After a log or an audit book, begin a new one under another name; after a file of uses, a new log too, and "
-            "sign grants with new ids; after a book of scored rows, train a new model"
+            "After a log or an audit book, begin a new one under another name; after a file of uses, a new log too, "
+            "and sign grants with new ids; after a book of scored rows, train a new model"
         )
     return read_all(fd, size)
