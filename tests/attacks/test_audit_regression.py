@@ -361,6 +361,29 @@ def test_a_run_that_ends_in_a_step_that_was_taken_again(tmp_path):
     assert not result.findings, str(result.findings[0])
 
 
+@pytest.mark.parametrize("part", [0, 2])
+def test_a_guest_that_ends_between_its_page_and_its_message(tmp_path, part):
+    """Nothing was sent, and nothing follows from it: no lie, unless more pages come."""
+
+    def lie(patch):
+        def send(real, self, topic, *given, **more):
+            if topic == "encrypted" and self._step == part + 1:
+                raise bt.ProtocolAbort("the process dies")
+            return real(self, topic, *given, **more)
+
+        at_guest(patch, Link, "send", send)
+
+    play(tmp_path, lie=lie)
+    result = audited(tmp_path)
+    assert [each.reason for each in result.findings] == (
+        [] if part else ["no array was compared: there is nothing to audit"]
+    )
+    assert all("the guest ended before it was sent" in note for note in result.notes)
+    assert len(result.notes) == 2
+    rewritten(tmp_path, lambda entries: [*entries, replace(entries[-1], name="labels", number=part + 1)])
+    assert any("keeps no array of this step" in each.reason for each in audited(tmp_path).findings)
+
+
 def rewritten(folder, change):
     """Write the guest's book again, under its id and passphrase, with the pages that `change` returns."""
     path = folder / "book"
