@@ -59,14 +59,14 @@ def prepare(monkeypatch, keys):
     monkeypatch.setattr(_bounds, "largest", lambda values: 0)  # a liar's build does not refuse its numbers
 
 
-def play(folder, *, binned=True, labels=Y, lie=None, scored=0, **options):
+def play(folder, *, binned=True, labels=Y, lie=None, scored=0, names=("guest", "host"), **options):
     """Run guest and host with a book and two logs; a lie may end the job."""
     logs = {name: Log.create(folder / f"{name}.log", Identity.generate(), owner=name) for name in ("guest", "host")}
     watch = [
         Recorder(log=logs[me], meter=Meter(), job="j", me=f"the {me}", peers={peer: "5a" * 32})
         for me, peer in (("guest", "host"), ("host", "guest"))
     ]
-    here, there = local_links(observers=(watch[0], watch[1]), seconds=30)
+    here, there = local_links(*names, observers=(watch[0], watch[1]), seconds=30)
     ended = []
     more = {"epochs": 2, "tol": 0.0, "calibrate": False, "key_size": 2048, "held_back": None} | options
     held = more.pop("held_back")
@@ -317,6 +317,11 @@ def dead(patch, hide):
         return real(self, links, index)
 
     at_guest(patch, job.LogisticJob, "step", step)
+
+
+def test_names_that_are_longer_than_logs_keep_them(tmp_path):
+    assert play(tmp_path, epochs=1, names=("guest" * 20, "host" * 20)) == []
+    assert not (found := audited(tmp_path)).findings, str(found.findings[0])
 
 
 @pytest.mark.parametrize("hide", [False, pytest.param(True, marks=NIGHTLY)])

@@ -364,7 +364,7 @@ def replay(pages: Iterable[Entry], models: Models) -> Replayed:
         if index == 0:
             guest = _Scorer(first, models) if first.task == LOGISTIC_SCORES.name else _Guest(first)
             facts, states = first.facts, {}
-            out.me, at = str(facts["me"]), 0
+            out.me, at = str(facts["me"])[:64], 0  # as logs keep names
             states[0] = guest.state()
         if guest is None or index not in states:
             out.wrong = Wrong("log", index, None, "", "", "the book does not have the step before this one")
