@@ -59,14 +59,14 @@ def prepare(monkeypatch, keys):
     monkeypatch.setattr(_bounds, "largest", lambda values: 0)  # a liar's build does not refuse its numbers
 
 
-def play(folder, *, binned=True, labels=Y, lie=None, scored=0, **options):
+def play(folder, *, binned=True, labels=Y, lie=None, scored=0, names=("guest", "host"), **options):
     """Run guest and host with a book and two logs; a lie may end the job."""
     logs = {name: Log.create(folder / f"{name}.log", Identity.generate(), owner=name) for name in ("guest", "host")}
     watch = [
         Recorder(log=logs[me], meter=Meter(), job="j", me=f"the {me}", peers={peer: "5a" * 32})
         for me, peer in (("guest", "host"), ("host", "guest"))
     ]
-    here, there = local_links(observers=(watch[0], watch[1]), seconds=30)
+    here, there = local_links(*names, observers=(watch[0], watch[1]), seconds=30)
     ended = []
     more = {"epochs": 2, "tol": 0.0, "calibrate": False, "key_size": 2048, "held_back": None} | options
     held = more.pop("held_back")
@@ -319,6 +319,11 @@ def dead(patch, hide):
     at_guest(patch, job.LogisticJob, "step", step)
 
 
+def test_names_that_are_longer_than_logs_keep_them(tmp_path):
+    assert play(tmp_path, epochs=1, names=("guest" * 20, "host" * 20)) == []
+    assert not (found := audited(tmp_path)).findings, str(found.findings[0])
+
+
 @pytest.mark.parametrize("hide", [False, pytest.param(True, marks=NIGHTLY)])
 def test_a_step_that_was_taken_again(tmp_path, hide):
     """The log keeps both attempts; an honest book opens both, and one that leaves an attempt out is named."""
@@ -329,6 +334,59 @@ def test_a_step_that_was_taken_again(tmp_path, hide):
         return
     assert [(each.array, each.number) for each in found] == [("weights", 2)]
     assert "keeps another message: what was sent is not what the book says" in found[0].reason
+
+
+def test_a_run_that_ends_in_a_step_that_was_taken_again(tmp_path):
+    """The parties go back from step 3 to step 2, and the guest dies between its page and its message."""
+
+    class Nowhere(Link):
+        def send(self, *message, **parts):
+            raise bt.ProtocolAbort("the process dies")
+
+    def lie(patch):
+        before = []
+
+        def step(real, self, links, index):
+            before.append(self.state())
+            if index < 3:
+                return real(self, links, index)
+            for number in (3, 2):
+                self.restore(before[number])
+                nowhere = Nowhere(links[0].channel, me=links[0].me, peer=links[0].peer)
+                nowhere.scope(TASK, number)
+                with contextlib.suppress(bt.ProtocolAbort):
+                    real(self, [nowhere], number)
+            raise bt.ProtocolAbort("the process is dead")
+
+        at_guest(patch, job.LogisticJob, "step", step)
+
+    died = play(tmp_path, binned=False, batch_size=20, lie=lie)
+    assert "the process is dead" in map(str, died)
+    result = audited(tmp_path)
+    assert not result.findings, str(result.findings[0])
+
+
+@pytest.mark.parametrize("part", [0, 2])
+def test_a_guest_that_ends_between_its_page_and_its_message(tmp_path, part):
+    """Nothing was sent, and nothing follows from it: no lie, unless more pages come."""
+
+    def lie(patch):
+        def send(real, self, topic, *given, **more):
+            if topic == "encrypted" and self._step == part + 1:
+                raise bt.ProtocolAbort("the process dies")
+            return real(self, topic, *given, **more)
+
+        at_guest(patch, Link, "send", send)
+
+    play(tmp_path, lie=lie)
+    result = audited(tmp_path)
+    assert [each.reason for each in result.findings] == (
+        [] if part else ["no array was compared: there is nothing to audit"]
+    )
+    assert all("the guest ended before it was sent" in note for note in result.notes)
+    assert len(result.notes) == 2
+    rewritten(tmp_path, lambda entries: [*entries, replace(entries[-1], name="labels", number=part + 1)])
+    assert any("keeps no array of this step" in each.reason for each in audited(tmp_path).findings)
 
 
 def rewritten(folder, change):

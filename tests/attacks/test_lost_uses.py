@@ -7,9 +7,11 @@ The log of evidence still has every use. The attacker wins if the peer gets more
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 import bluetusk as bt
@@ -198,7 +200,7 @@ def test_a_policy_that_raises_the_uses(tmp_path):
 
 
 def test_two_recorders_of_a_job_are_no_loss(tmp_path):
-    """A use that both have logged is one use."""
+    """A use that both have logged is one use, whatever came between: other uses, or a newer policy."""
     with (
         Guard(POLICY, tmp_path / "uses", owner=OWNER.public_key) as guard,
         Log.create(tmp_path / "log", OWNER, owner="host") as log,
@@ -209,10 +211,35 @@ def test_two_recorders_of_a_job_are_no_loss(tmp_path):
                 log=log, meter=Meter(), job="j", me="host", peers={"guest": PEER}, guard=guard, resumed=True
             )
 
-        for each in [recorder(), recorder()]:
-            each.authorise(peer="guest", purpose="gradient_boosting", columns=["A"], rows=900, task="t", **STATED)
-        assert [record.what for record in log.records] == ["opened", "authorised", "authorised"]
+        def use(each, task):
+            each.authorise(peer="guest", purpose="gradient_boosting", columns=["A"], rows=900, task=task, **STATED)
+
+        first, second, third = recorder(), recorder(), recorder()
+        use(first, "t")
+        use(first, "u")
+        use(second, "t")
+        guard.replace(Policy("owner", 2, (GRANT,)).sign(OWNER))
+        use(third, "t")
+        assert [record.what for record in log.records] == ["opened"] + 4 * ["authorised"]
+        assert [record.details["uses_left"] for record in log.records if record.task == "j/t"] != 3 * [GRANT.uses - 1]
         recorder()
+
+
+def test_texts_and_numbers_of_other_types_are_no_loss(tmp_path):
+    """The file gives back what was noted as plain types: the hash must be the same, on every version of Python."""
+    about = {"meter": Meter(), "job": np.str_("j"), "me": "host", "peers": {"guest": np.str_(PEER)}, "resumed": True}
+    use = {"peer": "guest", "purpose": np.str_("gradient_boosting"), "task": np.str_("\u6570")}
+    with Log.create(tmp_path / "log", OWNER, owner="host") as log:
+        for _ in range(2):
+            with Guard(POLICY, tmp_path / "uses", owner=OWNER.public_key) as guard:
+                recorder = Recorder(log=log, guard=guard, **about)
+                recorder.authorise(**use, columns=["A"], rows=np.int64(900), **STATED)
+                recorder.retaken(**use, step=True, times=True, sums=np.int64(18))
+        assert [record.what for record in log.records] == ["opened", "authorised", "counted_again"]
+        (kept,) = (each for each in guard._uses.known.by_task.values() if not each.again)
+        plain = ["g", "0", PEER, "gradient_boosting", kept.request, "j/\u6570", str(kept.time)]
+        plain += [str(kept.bits), kept.columns, b"", "0", "18", "0"]
+        assert kept.digest == hashlib.sha256(ascii(plain).encode()).digest()
 
 
 def table(folder):

@@ -733,7 +733,9 @@ def test_a_frame_sent_again_is_kept_once(tmp_path: Path, pub: Any) -> None:
         for _ in range(2):
             recorder.passed(peer="guest", task=BINS, sent=False, frame=whole)
         many = frame.encode(frame.Kind.VERTICAL, header | {"parts": [1] * 100}, bytes(100))
-        for other in (b"", b"BTK1", whole[:50], data, many):
+        about = header | {"task": "logistic_regression", "topic": "t" * 5000, "parts": []}
+        long = frame.encode(frame.Kind.VERTICAL, about)  # more than a record has room for; the link refuses it
+        for other in (b"", b"BTK1", whole[:50], data, many, long):
             recorder.passed(peer="guest", task=BINS, sent=False, frame=other)
         log.close()
         log = Log.open(path, me)

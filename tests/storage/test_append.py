@@ -74,6 +74,11 @@ def test_a_directory_that_cannot_be_synced(tmp_path, monkeypatch, durable):
     [
         (lambda path: path.unlink(), "was deleted"),
         (lambda path: os.replace(shutil.copy(path, f"{path}.copy"), path), "or replaced"),
+        (
+            lambda path: (os.link(path, f"{path}.kept"), os.replace(shutil.copy(path, f"{path}.copy"), path)),
+            "or replaced",
+        ),
+        (lambda path: (os.rename(path, f"{path}.1"), path.write_bytes(b"on")), "or replaced"),
         (lambda path: path.write_bytes(b"on"), "older copy was restored"),
     ],
 )
@@ -87,3 +92,11 @@ def test_a_file_that_is_taken_away_while_it_is_open(tmp_path, harm, said):
         file.append(b"two", end)
     file.close()
     assert not path.exists() or path.read_bytes() in (b"one", b"on")
+
+
+def test_a_relative_path_outlives_a_change_of_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = AppendFile("file", create=True)
+    monkeypatch.chdir("/")
+    assert file.append(b"one", 0) == 3
+    file.close()

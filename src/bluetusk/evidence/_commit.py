@@ -124,7 +124,7 @@ def commitment_of(data: bytes | memoryview, sent: bool) -> Commitment | None:
     try:
         start = bytes(memoryview(data)[: frame.FIXED.size + frame.MAX_HEADER])
         header, size = frame.read_header(io.BytesIO(start), frame.Kind.VERTICAL)
-        task, topic = frame.field(header, "task", str), frame.field(header, "topic", str)
+        task, topic = frame.field(header, "task", str), frame.field(header, "topic", str, high=64)
         whole = task in _WHOLE and topic not in _NEVER
         if not whole and (task, topic) not in _KEPT:
             return None

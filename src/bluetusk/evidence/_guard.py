@@ -350,6 +350,7 @@ class Guard(Closing):
         """
         if step < 0 or times < 1:
             raise ValueError(f"step is {step} and times is {times}: steps count from 0, times from 1")
+        step, times = int(step), int(times)  # not a bool, which the file does not take back
         wanted = Request(peer, purpose, (), 0, _name(task, step, times), {"sums": sums, "bits": bits}, times)
         with self._uses.lock:
             now = self._now(wanted)

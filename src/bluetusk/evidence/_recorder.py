@@ -199,8 +199,8 @@ class Recorder:
         if self.guard is None:
             return
         full = self._task(task)
-        facts: dict[str, Any] = {"peer": peer[:64], "purpose": purpose[:64], "step": step, "times": times}
-        facts |= {"sums": sums, "bits": bits}
+        facts: dict[str, Any] = {"peer": peer[:64], "purpose": purpose[:64], "step": int(step), "times": int(times)}
+        facts |= {"sums": int(sums), "bits": int(bits)}
         try:
             permit = self.guard.retaken(
                 peer=self._fingerprint(peer, purpose),
@@ -377,9 +377,14 @@ class Recorder:
 
 
 def _granted(records: Sequence[Record]) -> Counter[str]:
-    """Return how many uses were granted under each grant; one that two recorders of a job have logged counts once."""
+    """Return how many uses were granted under each grant; one that two recorders of a job have logged counts once.
+
+    The guard's hash tells uses apart. Logs of earlier versions do not have it, so there all that can differ must do.
+    """
     told = {
-        (record.details["grant"], record.task, record.hashes.get("use"), *map(record.details.get, _APART))
+        (record.details["grant"], record.hashes[_NOTED])
+        if _NOTED in record.hashes
+        else (record.details["grant"], record.task, record.hashes.get("use"), *map(record.details.get, _APART))
         for record in records
         if record.what in ("authorised", "counted_again") and "grant" in record.details
     }

@@ -59,7 +59,8 @@ class Use:
     def digest(self) -> bytes:
         """SHA-256 of all of it, for the log of evidence: a file that was written anew with less in it shows."""
         told = [getattr(self, name) for name in (*_USE, *_COUNTED, _AGAIN) if name != "prev"]
-        return hashlib.sha256(repr(told).encode(errors="surrogatepass")).digest()
+        plain = [value if isinstance(value, bytes) else str(value) for value in told]  # a subclass has another repr
+        return hashlib.sha256(ascii(plain).encode()).digest()  # repr depends on the characters that a Python knows
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,7 @@ class Uses:
             except FrameError as error:
                 raise FrameError(
                     f"entry {number} was altered, so it no longer proves which uses were granted ({error}): restore "
-                    "the file, or sign grants with new ids and start a new one"
+                    "the file, or sign grants with new ids and start a new one, beside a new log"
                 ) from None
 
     def _with(self, header: dict[str, Any], **more: Any) -> Known:

@@ -58,6 +58,7 @@ class AppendFile(Locked):
     ) -> None:
         super().__init__()
         self.path = os.fspath(path)
+        self._place = os.path.abspath(self.path)
         self._process = process()
         new = create and not os.path.lexists(self.path)
         flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
@@ -123,7 +124,7 @@ class AppendFile(Locked):
         if self.inherited:
             raise OSError("it belongs to the parent process")
         now = os.fstat(self._fd)
-        if not now.st_nlink:
+        if not self._in_place(now):
             raise OSError("it was deleted, or replaced by another file, while it was open")
         if now.st_size < end:  # to write behind the gap would damage it
             raise OSError("it was cut, or an older copy was restored, while it was open")
@@ -148,6 +149,13 @@ class AppendFile(Locked):
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+    def _in_place(self, now: os.stat_result) -> bool:
+        """Return whether the path still leads to this file: the number of links does not tell, a backup may be one."""
+        try:
+            return os.path.samestat(os.lstat(self._place), now)
+        except FileNotFoundError:
+            return False
 
     def _take_back(self, size: int) -> None:
         try:
@@ -181,7 +189,7 @@ def _read_fd(fd: int, path: str) -> bytes:
     if size > MAX_FILE:
         raise ProtocolAbort(
             f"{path!r} has {size} bytes, more than {MAX_FILE}, and is not read: keep it, for what it notes counts on. "
-            "After a log or an audit book, begin a new one under another name; after a file of uses, sign grants with "
-            "new ids; after a book of scored rows, train a new model"
+            "After a log or an audit book, begin a new one under another name; after a file of uses, a new log too, "
+            "and sign grants with new ids; after a book of scored rows, train a new model"
         )
     return read_all(fd, size)

@@ -77,7 +77,7 @@ class Replayed:
     sent, heard : dict of (int, str) to set of bytes
         By step and topic, SHA-256 of each frame that the guest sent, and that it got, in any attempt.
     kept : dict of (int, str) to set of bytes
-        As `sent`, of the last attempt of each step: the one from which all later steps follow.
+        As `sent`, of the last whole attempt of each step: the one from which all later steps follow.
     last : int
         The last step of the book.
     wrong : Wrong or None
@@ -364,7 +364,7 @@ def replay(pages: Iterable[Entry], models: Models) -> Replayed:
         if index == 0:
             guest = _Scorer(first, models) if first.task == LOGISTIC_SCORES.name else _Guest(first)
             facts, states = first.facts, {}
-            out.me, at = str(facts["me"]), 0
+            out.me, at = str(facts["me"])[:64], 0  # as logs keep names
             states[0] = guest.state()
         if guest is None or index not in states:
             out.wrong = Wrong("log", index, None, "", "", "the book does not have the step before this one")
@@ -388,8 +388,10 @@ def replay(pages: Iterable[Entry], models: Models) -> Replayed:
             out.wrong = what if isinstance(what, Wrong) else Wrong(topic, index, None, "", "", str(what))
         except (_Torn, BluetuskError):  # the guest did not come further either
             at = -1
-        out.kept = {place: digests for place, digests in out.kept.items() if place[0] != index}
-        for topics, seen in ((tape.sent, out.sent), (tape.sent, out.kept), (tape.heard, out.heard)):
+        whole = at == index + 1  # what follows may follow from the attempt before a torn one
+        if whole:
+            out.kept = {place: digests for place, digests in out.kept.items() if place[0] != index}
+        for topics, seen in ((tape.sent, out.sent), (tape.sent * whole, out.kept), (tape.heard, out.heard)):
             for topic, digest in topics:
                 seen.setdefault((index, topic), set()).add(digest)
         if out.wrong is not None:
