@@ -206,7 +206,7 @@ class Book(Locked, Uncopied):
                     raise
                 raise FrameError(
                     f"the book of scored rows {path!r} is missing, without which rows would be scored again: restore "
-                    "it, or name the place where it is now, load(..., book=...)"
+                    "it; if it was moved, put it back, or give its place now to load(..., book=)"
                 ) from None
             except ProtocolAbort:
                 if time.monotonic() > until:

@@ -342,6 +342,8 @@ class LogisticRegression(Estimator):
         place = None if beside is None else os.path.abspath(os.fspath(beside))
         if place is not None and not os.path.isdir(os.path.dirname(place)):
             raise ValueError(f"beside is {place!r}, in a directory that does not exist: make it first")
+        if place is not None and not os.access(os.path.dirname(place), os.W_OK | os.X_OK):
+            raise ValueError(f"beside is {place!r}, in a directory that this process may not write to: give another")
         config = self._config(len(table), chosen, bins is not None, reveal)
         self.binning_ = binning
         if not guest:
