@@ -129,7 +129,7 @@ def test_a_half_finds_its_book_or_is_refused(tmp_path):
     moved = away / book.name
     shutil.move(book, moved)
     assert scored(LogisticRegression.load(away / "half").book_, "b") == ["b"]  # beside the half
-    with pytest.raises(bt.FrameError, match=r"is missing.*restore it, or name the place"):
+    with pytest.raises(bt.FrameError, match=r"is missing.*restore it; if it was moved"):
         LogisticRegression.load(first)
     with pytest.raises(bt.FrameError, match="is missing"):
         copy.book_.take(marks("c"), b"3")
