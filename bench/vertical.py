@@ -42,7 +42,7 @@ import numpy as np
 import bluetusk as bt
 from bluetusk._random import Stream
 from bluetusk.demo.data import load
-from bluetusk.vertical.logistic import job as _logistic_job
+from bluetusk.vertical.logistic import config as _logistic_config
 from bluetusk.vertical.logistic import products as _products
 from bluetusk.vertical.logistic import ring as _ring
 
@@ -282,7 +282,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=21_000)
     parser.add_argument("--batch", type=int, help="rows of a step (default: what suits their number)")
     parser.add_argument("--key-size", type=int, default=2048)
-    parser.add_argument("--sigmoid", default="linear", choices=_logistic_job.SIGMOIDS)
+    parser.add_argument("--sigmoid", default="linear", choices=_logistic_config.SIGMOIDS)
     parser.add_argument("--balanced", action="store_true")
     parser.add_argument("--binned", action="store_true")
     parser.add_argument("--wide", action="store_true")

@@ -15,7 +15,8 @@ from bluetusk.paillier import PublicKey, hazmat, masked, proofs
 from bluetusk.paillier.ephemeral import saved_key
 from bluetusk.vertical import LogisticRegression, local_links
 from bluetusk.vertical.logistic import comparing
-from bluetusk.vertical.logistic.job import HostBins, LogisticJob
+from bluetusk.vertical.logistic.config import HostBins
+from bluetusk.vertical.logistic.job import LogisticJob
 from bluetusk.vertical.protocol.keys import _session, peer_key
 from bluetusk.wire.frame import Kind, decode, encode
 

@@ -15,6 +15,7 @@ from bluetusk.vertical.logistic import job as job_module
 from bluetusk.vertical.logistic import ring
 from bluetusk.vertical.logistic.book import marks_of
 from bluetusk.vertical.logistic.curvature import curvature, standardised
+from bluetusk.vertical.logistic.findings import at_the_ends
 from bluetusk.wire.frame import Kind, decode
 
 from .conftest import new_ids
@@ -259,10 +260,8 @@ def test_points_of_rare_events_do_not_meet(rate):
 
 
 def test_points_at_the_ends_are_named():
-    from bluetusk.vertical.logistic.estimator import _at_the_ends
-
-    assert _at_the_ends(np.array([16, 256, 1007])) == []
-    (told,) = _at_the_ends(np.array([3, 256, 1023]))
+    assert at_the_ends(np.array([16, 256, 1007])) == []
+    (told,) = at_the_ends(np.array([3, 256, 1023]))
     assert told.startswith("2 of 3 rows held back have points near 0 or 1023")
 
 

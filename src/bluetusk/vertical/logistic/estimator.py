@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -13,9 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..._numeric import as_array, as_bool, as_int, as_real
-from ...errors import FrameError
-from ...paillier import validate
-from ...wire.frame import Kind, check_fields, encode, field
+from ...wire.frame import Kind
 from ..align.ids import as_ids
 from ..base import Estimator, check_role, names_of, peers_of, seed_of
 from ..binning.estimator import WoEBinning
@@ -26,12 +22,10 @@ from ..protocol.refusal import telling
 from ..saving import load_frame, save_frame
 from ..tables.columns import as_labels, as_scores, column_names
 from ..tables.matrix import matching_table, real_table
-from .book import MARK, Book, marks_of
+from .book import Book, marks_of
 from .book import beside as beside_of
 from .calibration import Calibration, calibrated
-from .half import POINTS, Half, Points, from_hex
-from .job import (
-    CLASS_BITS,
+from .config import (
     EXACT,
     MOST_BATCH,
     MOST_COLUMNS,
@@ -43,34 +37,16 @@ from .job import (
     TOL_BITS,
     Config,
     HostBins,
-    LogisticJob,
+    class_weights,
     plan_steps,
 )
-from .job import held_back as held_back_of
+from .config import held_back as held_back_of
+from .findings import alone, at_the_ends, scattered
+from .job import LogisticJob
+from .saved import SavedHalf, book_of
 from .score import ScoreJob, probabilities
 
 __all__ = ["LogisticRegression"]
-
-_FIELDS = (
-    "binning",
-    "calibration",
-    "columns",
-    "counted",
-    "epochs",
-    "exact",
-    "half",
-    "key_size",
-    "model",
-    "parts",
-    "points",
-    "role",
-    "sigmoid",
-)
-_PARTS = 5
-_LONGEST = 1 << 15  # bytes of a path
-_ENDS = 16  # points
-_MOST_RATIO = 1 << (CLASS_BITS - 4)  # of class weights
-_ENOUGH, _SCATTERED = 20, 0.3  # rows, and length of their points' mean on a circle, for which it is no chance
 
 
 class LogisticRegression(Estimator):
@@ -349,7 +325,7 @@ class LogisticRegression(Estimator):
         if not guest:
             if y is not None:
                 raise ValueError("y must be None at the host: only the guest has labels")
-            self._class_weights(np.arange(2))  # refused here too, though only the guest's apply
+            class_weights(self.class_weight, np.arange(2))  # refused here too, though only the guest's apply
             job = LogisticJob(
                 "host",
                 table,
@@ -369,7 +345,7 @@ class LogisticRegression(Estimator):
         if y is None:
             raise ValueError("the guest needs labels: give y")
         labels = as_labels(y, len(table))
-        weights = self._class_weights(labels)
+        weights = class_weights(self.class_weight, labels)
         job = LogisticJob(
             "guest",
             table,
@@ -403,8 +379,10 @@ class LogisticRegression(Estimator):
             self.calibration_ = calibrated(job.scores, held, float(labels.mean()), SLOPES[config.sigmoid])
             if "scores" not in reveal and job.points is not None:
                 points = job.points.points(job.scores)
-                found += _scattered(points) or _at_the_ends(points)
-            found += useless(held, job.scores, _alone(table, labels, job))
+                found += scattered(points) or at_the_ends(points)
+            assert job.whitening is not None
+            own = alone(job.whitening, table[job.used], labels[job.used], table[job.held])
+            found += useless(held, job.scores, own)
         self.findings_ = findings + found
         tell(self.findings_)  # after the job: made an error, a finding about labels must not reach the host
         return self
@@ -465,33 +443,6 @@ class LogisticRegression(Estimator):
             binned=binned,
             reveal=reveal,
         )
-
-    def _class_weights(self, labels: NDArray[np.int64]) -> tuple[int, int] | None:
-        if self.class_weight is None:
-            return None
-        if isinstance(self.class_weight, str):
-            if self.class_weight != "balanced":
-                raise ValueError(f'class_weight must be None, "balanced" or a dict, not {self.class_weight!r:.64}')
-            counts = np.bincount(labels, minlength=2)
-            given = {k: len(labels) / (2 * max(1, int(counts[k]))) for k in (0, 1)}
-            # the host would learn from an error how rare events are, so larger ratios end here without one
-            given = {k: max(factor, max(given.values()) / _MOST_RATIO) for k, factor in given.items()}
-        elif isinstance(self.class_weight, Mapping):
-            if unknown := [label for label in self.class_weight if not _is_label(label)]:
-                raise ValueError(f"class_weight names {unknown[0]!r:.64}: its labels are the numbers 0 and 1")
-            named = {int(label): factor for label, factor in self.class_weight.items()}
-            given = {k: as_real(named.get(k, 1.0), f"class_weight[{k}]", 0.0, 1e12) for k in (0, 1)}
-        else:
-            raise TypeError(
-                f'class_weight must be None, "balanced" or a dict such as {{0: 1.0, 1: 5.0}}, not '
-                f"{self.class_weight!r:.64}"
-            )
-        largest, least = max(given.values()), min(given.values())
-        if not largest:
-            raise ValueError(f"class_weight must be above 0 for one label, not {given}")
-        if 0 < least < largest / _MOST_RATIO:
-            raise ValueError(f"class_weight must differ by a factor of at most {_MOST_RATIO}, not {given}")
-        return round(given[0] / largest * (1 << CLASS_BITS)), round(given[1] / largest * (1 << CLASS_BITS))
 
     def _fitted(self) -> None:
         if not hasattr(self, "half_"):
@@ -761,26 +712,23 @@ class LogisticRegression(Estimator):
             raise ValueError("passphrase is missing: give one, or sealed=False to write the half without")
         if not self.half_.guest and not self.book_.path:
             self.book_.keep(beside_of(path, self.model_), create=True)
-        found, head = self.calibration_, {}
-        fields, parts = self.half_.to_parts()
-        parts.append(self.book_.to_bytes())
-        head = {
-            "role": self.role,
-            "columns": self.columns_,
-            "sigmoid": self.sigmoid_,
-            "model": self.model_,
-            "counted": self.counted_,
-            "epochs": self.n_iter_,
-            "key_size": int(self.key_size),
-            "exact": "scores" in self._reveal(),
-            "calibration": [] if found is None else [found.intercept.hex(), found.slope.hex()],
-            "binning": getattr(self.binning_, "label_digest_", b""),
-            "book": os.fsencode(self.book_.path),
-            "points": [] if self.scale_ is None else [float(self.scale_.factor).hex(), self.scale_.offset.hex()],
-            "half": fields,
-            "parts": [len(part) for part in parts],
-        }
-        save_frame(path, encode(Kind.LOGISTIC_REGRESSION, head, b"".join(parts)), passphrase)
+        saved = SavedHalf(
+            role=self.role,
+            columns=self.columns_,
+            sigmoid=self.sigmoid_,
+            model=self.model_,
+            counted=self.counted_,
+            epochs=self.n_iter_,
+            key_size=int(self.key_size),
+            exact="scores" in self._reveal(),
+            calibration=self.calibration_,
+            points=self.scale_,
+            binning=getattr(self.binning_, "label_digest_", b""),
+            half=self.half_,
+            book=os.fsencode(self.book_.path),
+            scored=self.book_.to_bytes(),
+        )
+        save_frame(path, saved.to_frame(), passphrase)
 
     @classmethod
     def load(
@@ -828,136 +776,22 @@ class LogisticRegression(Estimator):
             ...
         bluetusk.errors.FrameError: /dev/null is not a regular file of at most 1 GiB
         """
-        got = load_frame(path, Kind.LOGISTIC_REGRESSION, passphrase)
-        head = got.header
-        if "half" not in head and "sigmoid" in head:
-            raise FrameError(
-                "the file is a half with open coefficients, of a version in which each party saw its own: train again, "
-                "or predict with the version that made it"
-            )
-        check_fields(head, _FIELDS, ("book",))
-        model = cls(field(head, "role", str, choices=("guest", "host")))
-        model.columns_ = field(head, "columns", list, low=1, high=MOST_COLUMNS, items=str)
-        model.sigmoid = model.sigmoid_ = field(head, "sigmoid", str, choices=SIGMOIDS)
-        model.model_ = field(head, "model", bytes, length=32)
-        model.counted_ = field(head, "counted", bytes, length=32)
-        model.n_iter_ = field(head, "epochs", int, low=1, high=1000)
-        model.key_size = field(head, "key_size", int, choices=validate.KEY_BITS)
-        model.reveal = ("scores",) if field(head, "exact", bool) else ()
-        model.calibration_ = _calibration(field(head, "calibration", list, high=2, items=str))
-        model.findings_ = []
-        lengths = field(head, "parts", list, low=_PARTS, high=_PARTS, items=int)
-        if min(lengths) < 0 or sum(lengths) != len(got.payload):
-            raise FrameError("frame field 'parts' does not add up to the payload")
-        ends = np.cumsum([0, *lengths]).tolist()
-        *parts, known = (bytes(got.payload[a:b]) for a, b in itertools.pairwise(ends))
-        model.half_ = Half.from_parts(model.role, field(head, "half", dict), parts)
-        if len({*model.columns_}) != len(model.columns_) or len(model.columns_) != model.half_.width:
-            raise FrameError("frame field 'columns' must hold one name for each weight, all different")
-        named = field(head, "binning", bytes, high=32)
-        if len(named) not in (0, 32):
-            raise FrameError("frame field 'binning' must be 32 bytes or none")
-        model.scale_ = _points(field(head, "points", list, high=2, items=str))
-        if (model.scale_ is None) == (model.role == "guest"):
-            raise FrameError("frame field 'points' must hold two numbers at the guest, and none at the host")
-        if model.scale_ is not None:
-            model.points_per_unit_ = model.scale_.unit
-        model.binning_ = None if binning is None else _half_of(binning, model.role)
-        if model.role == "host" and model.half_.bins is not None:
+        got = SavedHalf.from_frame(load_frame(path, Kind.LOGISTIC_REGRESSION, passphrase))
+        model = cls(got.role)
+        model.columns_, model.half_, model.model_, model.counted_ = got.columns, got.half, got.model, got.counted
+        model.sigmoid = model.sigmoid_ = got.sigmoid
+        model.n_iter_, model.key_size = got.epochs, got.key_size
+        model.reveal = ("scores",) if got.exact else ()
+        model.calibration_, model.scale_, model.findings_ = got.calibration, got.points, []
+        if got.points is not None:
+            model.points_per_unit_ = got.points.unit
+        model.binning_ = None if binning is None else _half_of(binning, got.role)
+        if got.role == "host" and got.half.bins is not None:
             sizes = None if binning is None else tuple(each.n_bins for each in binning.bins_)
-            if binning is None or (sizes, binning.label_digest_) != (model.half_.bins.sizes, named):
+            if binning is None or (sizes, binning.label_digest_) != (got.half.bins.sizes, got.binning):
                 raise ValueError("binning must be the one that the model was trained with: load it first, and give it")
-        model._keep_book(path, book, field(head, "book", bytes, high=_LONGEST) if "book" in head else None, known)
+        model.book_ = book_of(got, path, book)
         return model
-
-    def _keep_book(
-        self,
-        path: str | os.PathLike[str],
-        given: str | os.PathLike[str] | None,
-        before: bytes | None,
-        known: bytes,
-    ) -> None:
-        """Take up the book of a host's half: where it was when the half was saved, or beside the half."""
-        self.book_ = Book(self.half_, self.model_, known if before is not None else b"")
-        if self.half_.guest:
-            return
-        beside = beside_of(path, self.model_)
-        if before is not None and (not before or 0 in before):
-            raise FrameError("frame field 'book' must be the path of a file at the host")
-        if before is None:  # of a version that kept the rows in the half alone
-            self.book_.take([known[i : i + MARK] for i in range(0, len(known), MARK)], b"")
-            self.book_.keep(beside if given is None else given, create=given is None)
-            return
-        places = [os.fsdecode(before), os.path.join(os.path.dirname(beside), os.path.basename(os.fsdecode(before)))]
-        found = [place for place in places if os.path.isfile(place)] if given is None else [os.fspath(given)]
-        self.book_.keep(found[0] if found else places[0], create=False)
-
-
-def _points(given: list[str]) -> Points | None:
-    """Read the scale of points from a file's header: two reals as hexadecimal text, or nothing."""
-    if not given:
-        return None
-    try:
-        factor, offset = map(from_hex, given)
-    except ValueError:
-        raise FrameError("frame field 'points' must hold two numbers") from None
-    if not (math.isfinite(offset) and 1 <= factor < 1 << 16 and factor.is_integer()):
-        raise FrameError("frame field 'points' must hold a whole factor below 2^16 and a finite offset")
-    return Points(int(factor), offset)
-
-
-def _calibration(given: list[str]) -> Calibration | None:
-    """Read a map from scores to probabilities from a file's header: two reals as hexadecimal text, or nothing."""
-    if not given:
-        return None
-    try:
-        intercept, slope = map(from_hex, given)
-    except ValueError:
-        raise FrameError("frame field 'calibration' must hold two numbers") from None
-    if not (math.isfinite(intercept) and 0.0 < slope < math.inf):
-        raise FrameError("frame field 'calibration' must hold a finite intercept and a positive slope")
-    return Calibration(intercept, slope)
-
-
-def _alone(table: NDArray[Any], labels: NDArray[np.int64], job: LogisticJob) -> NDArray[np.float64]:
-    """Return scores of the rows held back, by least squares on the guest's columns alone, in the same form."""
-    assert job.whitening is not None
-    rows = job.whitening.rows(table[job.used])
-    weights = np.linalg.lstsq(np.column_stack([rows, np.ones(len(rows))]), labels[job.used] - 0.5, rcond=None)[0]
-    result: NDArray[np.float64] = job.whitening.rows(table[job.held]) @ weights[:-1]
-    return result
-
-
-def _scattered(points: NDArray[np.int64]) -> list[str]:
-    """Return a finding about points that are spread over all 1024 as by chance, as those of a diverged training are.
-
-    On a circle of 1024, n points that are uniform have a mean of length above r with a probability of some
-    ``exp(-n r^2)``. Those that do not wrap have a longer one: 0.3 is that of a standard deviation of 250 points, twelve
-    times as many as double the odds.
-    """
-    length = abs(complex(np.exp(2j * np.pi * points / (1 << POINTS)).mean()))
-    if len(points) < _ENOUGH or length >= _SCATTERED:
-        return []
-    return [
-        f"the points of {len(points)} rows held back are spread over 0 to 1023 as by chance: the training diverged, or "
-        'scores exceed both ends; leave out learning_rate, use sigmoid="linear", and do not use this model'
-    ]
-
-
-def _at_the_ends(points: NDArray[np.int64]) -> list[str]:
-    """Return a finding about points near 0 or 1023, where scores meet that are farthest apart."""
-    near = int(((points < _ENDS) | (points >= (1 << POINTS) - _ENDS)).sum())
-    if not near:
-        return []
-    return [
-        f"{near} of {len(points)} rows held back have points near 0 or 1023: what exceeds an end comes in at the other "
-        'one, so their order may be wrong; let both policies grant exact scores, reveal=("scores",)'
-    ]
-
-
-def _is_label(label: object) -> bool:
-    """Return whether a key of a dict is the number 0 or 1, of any numeric type, as scikit-learn has it."""
-    return isinstance(label, int | float | np.integer | np.floating) and label in (0, 1)
 
 
 def _half_of(binning: object, role: str) -> WoEBinning:

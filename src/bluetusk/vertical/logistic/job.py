@@ -17,7 +17,6 @@ import itertools
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -39,37 +38,23 @@ from . import products, ring
 from .book import Book, beside, marks_of
 from .columns import BinnedColumns, BinnedPeer, Bins, Columns, Peer, PlainColumns, PlainPeer
 from .comparing import most_learned, negative
+from .config import (
+    CLASS_BITS,
+    MOST_COLUMNS,
+    MOST_ROWS,
+    SLOPES,
+    TOL_BITS,
+    Config,
+    HostBins,
+    real_field,
+)
 from .curvature import curvature, standardised
 from .half import COEF_BITS, ROW_BITS, Half, Points
 from .ring import Ring
 from .score import learned_bits, opened, scored, shared
 from .whitening import Whitening, whitening
 
-__all__ = [
-    "CLASS_BITS",
-    "EXACT",
-    "MOST_BATCH",
-    "MOST_COLUMNS",
-    "MOST_EPOCHS",
-    "MOST_ROWS",
-    "RATES",
-    "SIGMOIDS",
-    "SLOPES",
-    "TOL_BITS",
-    "Config",
-    "HostBins",
-    "LogisticJob",
-    "held_back",
-    "plan_steps",
-]
-
-"""The task's name."""
-
-CLASS_BITS = 16
-"""Fractional bits of class weights, which are at most 1."""
-
-TOL_BITS = 16
-"""Fractional bits of the share of the loss that the rule to stop compares with."""
+__all__ = ["LogisticJob"]
 
 _PRODUCT_BITS = ROW_BITS + COEF_BITS
 _CUBIC_BITS = 12  # of the scores in the cubic
@@ -82,27 +67,7 @@ _PARTS = 17  # of a state
 _LARGEST_BITS = 10
 _STEP_BITS = 16  # of the learning rate over the rows of a batch, leading zeros not counted
 _LARGEST_ROW = float(1 << (products.ENTRY_BITS - ROW_BITS)) - 2.0**-ROW_BITS
-MOST_COLUMNS = 8000
-"""Limit of columns: their names fit a header, and sums over them fit 64 bits where scores are computed in plaintext."""
-MOST_ROWS = 1 << 32
-MOST_BATCH = 1 << 16
-MOST_EPOCHS = 1000
-RATES = (2.0**-20, 64.0)
-"""Least and largest learning rate."""
-
-EXACT = ("coefficients", "scores")
-"""What both parties' policies may grant to be opened."""
-
-SIGMOIDS = ("linear", "cubic")
-SLOPES = {"linear": 0.125, "cubic": 0.197}
-"""Slope of each sigmoid at 0, where it is steepest."""
-
-_WHOLE = 2048  # rows up to which a step takes all of them
-_BATCHES = (1024, 8192)
-_LEAST_STEPS = 60
-_EPOCHS = (5, 60)
 _CURVED = 1.75  # largest ratio of a batch's curvature to that of all rows; steps overshoot from 2 on
-_HELD_BACK = (20, 2000)
 _MOST_CURVATURE = float(1 << 20)
 _CURVATURE_BITS = 8
 """Bits of a bound of the curvature, one of 161 powers of 2^(1/8)."""
@@ -115,117 +80,6 @@ Whitened columns need few steps, those of bins, which are not decorrelated, need
 ahead (:meth:`LogisticJob._ahead`) and are stable while the step times the curvature is below 4/3: here it is at most
 (0.5 + 2) / 2. With several it must be below 2, and is at most 1.75 (0.5 + 1.5) / 2.
 """
-
-
-def plan_steps(rows: int) -> tuple[int, int]:
-    """Return the default batch size and number of epochs for a number of rows.
-
-    If rows are few, every step takes all of them and is exact; of many rows a 64th, between 1024 and 8192, gives a good
-    enough direction. Five epochs, or as many as give some 60 steps; most trainings end earlier.
-
-    Examples
-    --------
-    >>> plan_steps(700), plan_steps(18_000), plan_steps(1_000_000)
-    ((700, 60), (1024, 5), (8192, 5))
-    """
-    batch = rows if rows <= _WHOLE else min(max(-(-rows // 64), _BATCHES[0]), _BATCHES[1])
-    return batch, min(max(-(-_LEAST_STEPS // -(-rows // batch)), _EPOCHS[0]), _EPOCHS[1])
-
-
-def held_back(rows: int) -> int:
-    """Return the number of rows to hold back for the calibration: a tenth, at least 20 or a quarter, at most 2000.
-
-    Examples
-    --------
-    >>> held_back(40), held_back(700), held_back(18_000), held_back(10**6)
-    (10, 70, 1800, 2000)
-    """
-    least, most = _HELD_BACK
-    return min(max(rows // 10, min(least, rows // 4)), most)
-
-
-@dataclass(frozen=True)
-class Config:
-    """The guest's parameters of a training, which it sends to the host."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float | None
-    l2: float
-    sigmoid: str
-    weighted: bool
-    intercept: bool
-    tol: float
-    held_back: int
-    binned: bool
-    reveal: tuple[str, ...]
-
-    def to_fields(self) -> dict[str, Any]:
-        """Return the parameters for a header: floats as hexadecimal text, a default learning rate as ""."""
-        told = {f.name: getattr(self, f.name) for f in fields(self)}
-        told |= {name: float.hex(told[name]) for name in ("tol", "l2")}
-        told["reveal"] = list(self.reveal)
-        return told | {"learning_rate": "" if self.learning_rate is None else float.hex(self.learning_rate)}
-
-    @classmethod
-    def from_fields(cls, told: dict[str, Any]) -> Config:
-        """Read and check the parameters of another party or of a file; FrameError if they are invalid."""
-        check_fields(told, [f.name for f in fields(cls)])
-        rate = field(told, "learning_rate", str, high=32)
-        config = cls(
-            field(told, "epochs", int, low=1, high=MOST_EPOCHS),
-            field(told, "batch_size", int, low=1, high=MOST_BATCH),
-            None if not rate else _real(told, "learning_rate", *RATES),
-            _real(told, "l2", 0.0, 1.0),
-            field(told, "sigmoid", str, choices=SIGMOIDS),
-            field(told, "weighted", bool),
-            field(told, "intercept", bool),
-            _real(told, "tol", 0.0, 1.0),
-            field(told, "held_back", int, low=0, high=MOST_ROWS),
-            field(told, "binned", bool),
-            tuple(field(told, "reveal", list, high=len(EXACT), items=str)),
-        )
-        if config.reveal != tuple(sorted({*config.reveal} & {*EXACT})):
-            raise FrameError(f"frame field 'reveal' must name some of {', '.join(EXACT)}, sorted")
-        if config.to_fields() != told:
-            raise FrameError("the frame's real numbers must be in canonical hexadecimal form")
-        return config
-
-
-def _real(told: dict[str, Any], name: str, low: float, high: float) -> float:
-    text = field(told, name, str, high=32)
-    try:
-        value = float.fromhex(text)
-    except (ValueError, OverflowError):
-        raise FrameError(f"frame field {name!r} must be a number") from None
-    if not low <= value <= high:
-        raise FrameError(f"frame field {name!r} must be between {low:g} and {high:g}, not {value:g}")
-    return value
-
-
-@dataclass(frozen=True, eq=False)
-class HostBins:
-    """What a party knows of the host's binned columns.
-
-    Attributes
-    ----------
-    counts : list of ndarray of int64
-        Rows of each bin in the binning; both know them.
-    values : list of ndarray of float64 or None
-        At the guest: what each bin is worth.
-    name : bytes
-        Names the fit of the binning: the digest of its labels.
-    """
-
-    counts: list[Ints]
-    values: list[Floats] | None = None
-    name: bytes = b""
-
-    @property
-    def digest(self) -> bytes:
-        """32 bytes by which the parties see that they mean the same binning."""
-        counts = b"".join(array_bytes([len(rows), *rows], "<u8") for rows in self.counts)
-        return hashlib.sha256(b"bluetusk bins" + self.name + counts).digest()
 
 
 class LogisticJob:
@@ -489,7 +343,7 @@ class LogisticJob:
                 raise ProtocolAbort(
                     "the parties do not train on the same bins: give both halves of one binning", party=link.peer
                 )
-            self.curvature = _real(got.fields, "curvature", 1.0, _MOST_CURVATURE)
+            self.curvature = real_field(got.fields, "curvature", 1.0, _MOST_CURVATURE)
         self.config, self.seed, self.key, self.peer = config, seed, key, peer
         self._prepare()
         if self.bins is not None:
@@ -919,7 +773,7 @@ class LogisticJob:
         self.scores = array_from(scores, "<f8", (len(self.held),)) if scores else None
         self.shown = array_from(shown, "<i8", (len(self.held),)).astype(np.int64) if shown else None
         self.counted = field(head, "counted", bytes, length=32)
-        self.values, self.curvature = values, _real(head, "curvature", 1.0, _MOST_CURVATURE)
+        self.values, self.curvature = values, real_field(head, "curvature", 1.0, _MOST_CURVATURE)
         self.opened = ring.from_bytes(weights) if weights else None
         self.units = array_from(units, "<f8", (len(units) // 8,)).copy() if self.opened is not None else None
         self._sides = None

@@ -27,8 +27,9 @@ from ...tasks import LOGISTIC_SCORES
 from ...wire.frame import Kind, decode
 from ..protocol.link import Link
 from .columns import Bins, residuals_layout
+from .config import CLASS_BITS, Config, HostBins
 from .half import COEF_BITS, Half, Points
-from .job import CLASS_BITS, Config, HostBins, LogisticJob
+from .job import LogisticJob
 from .products import ENTRY_BITS
 from .ring import RING_BITS
 from .score import ScoreJob

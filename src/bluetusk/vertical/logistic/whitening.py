@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..._numeric import Floats
+from ..._numeric import Floats, Ints
 
 __all__ = ["Whitening", "whitening"]
 
@@ -39,7 +39,7 @@ class Whitening:
     mean: Floats
     factor: Floats
 
-    def rows(self, X: Floats) -> Floats:
+    def rows(self, X: Floats | Ints) -> Floats:
         """Return the whitened rows, shape (n, d)."""
         return (X - self.mean) @ self.factor
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..._parallel import get_num_threads
 from ...errors import ProtocolAbort
 from ..align.ids import as_ids
-from ..logistic.job import MOST_COLUMNS
+from ..logistic.config import MOST_COLUMNS
 from .config import Config
 from .results import check_places
 from .rows import Rows

@@ -43,8 +43,8 @@ from ..binning.estimator import WoEBinning
 from ..binning.labels import KnownRows, LabelArray
 from ..boosting.estimator import GradientBoosting
 from ..logistic.book import beside
+from ..logistic.config import held_back
 from ..logistic.estimator import LogisticRegression
-from ..logistic.job import held_back
 from ..protocol.job import Counting, Keeper, Progress, drive
 from ..protocol.link import Link
 from ..protocol.state import inputs_of, state_of
