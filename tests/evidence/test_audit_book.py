@@ -21,9 +21,10 @@ from bluetusk import cli
 from bluetusk.errors import FrameError, InvalidKey, ProtocolAbort
 from bluetusk.evidence import AuditBook, Identity, Log, Meter, Recorder, _commit, verify
 from bluetusk.evidence import book as books
-from bluetusk.evidence.book import rows_digest
+from bluetusk.evidence.book import STEP, rows_digest
 from bluetusk.paillier import _bounds
 from bluetusk.storage import sealed
+from bluetusk.tasks import LOGISTIC
 from bluetusk.vertical import GradientBoosting, LabelArray, Link, WoEBinning, local_links
 from bluetusk.vertical.auditing import Finding, audit
 from bluetusk.vertical.binning import guest as binning_guest
@@ -194,6 +195,29 @@ def test_an_audit_that_compares_nothing(honest: Path, tmp_path: Path) -> None:
         result = audit(book / "book", "p", labels=Y, jobs=jobs)
         assert (result.ok, [each.job for each in result.findings]) == (False, of)
         assert "there is nothing to audit" in result.findings[0].reason
+
+
+def test_labels_and_names_of_another_kind(honest: Path) -> None:
+    """A label between 0 and 1 is neither; one text is not a list of jobs, of which it would hold every part."""
+    assert [each.expected for each in audited(honest, labels=np.where(Y, 1.0, 0.4))][:1] == ["0.4"]
+    assert audited(honest, labels=Y.astype(float)) == ()
+    with pytest.raises(ValueError, match="one axis"):
+        audited(honest, labels=Y.reshape(-1, 1))
+    with pytest.raises(TypeError, match=r"jobs must be a list, not one str: give \['jk'\]"):
+        audited(honest, jobs="jk")
+    with pytest.raises(TypeError, match="logs must be a list, not one PosixPath"):
+        audited(honest, logs=honest / "host.log")
+
+
+def test_findings_are_in_the_order_of_the_book(tmp_path: Path) -> None:
+    jobs = [f"job-{k}" for k in (3, 1, 7, 2, 9, 5, 8, 4)]
+    book = AuditBook(tmp_path / "book", "p", job="")
+    for job in jobs:
+        book.job = job
+        book.note(LOGISTIC.name, STEP, facts={"me": "guest"}, arrays={"labels": np.zeros(3, np.int64)})
+    book.close()
+    found = audit(tmp_path / "book", "p").findings
+    assert [each.job for each in found if each.array == STEP] == jobs
 
 
 def test_scores_of_another_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -313,3 +313,10 @@ def test_roots_of_the_kernel_are_checked_for_shape(priv: PrivateKey) -> None:
         with pytest.raises(ValueError, match=r"limbs each|at a time"):
             kernel.roots(np.zeros(shape, np.uint64), np.ones(other, np.uint64))
     kernel.roots(np.zeros((0, 32), np.uint64), np.zeros((0, 32), np.uint64))
+
+
+def test_the_wrong_half_of_a_key(pub: PublicKey, priv: PrivateKey, proof: bytes) -> None:
+    with pytest.raises(TypeError, match="priv must be a PrivateKey, not PublicKey"):
+        proofs.prove_modulus(pub, SESSION, HOLDER)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="pub must be a PublicKey, not PrivateKey"):
+        proofs.verify_modulus(priv, proof, SESSION, HOLDER)  # type: ignore[arg-type]

@@ -117,6 +117,9 @@ def test_bad_seeds(pub: Any, priv: Any) -> None:
     for secret in (b"", bytes(31), "x" * 32, bytearray(32)):
         with pytest.raises(ValueError, match="secret must be 32 bytes"):
             Seed(secret)  # type: ignore[arg-type]
+    for name in (np.int64(7), np.str_("labels"), 7.0, True, None):
+        with pytest.raises(TypeError, match="context must hold bytes, str and int, not"):
+            Seed(SECRET, name)  # type: ignore[arg-type]
     assert "\\x00\\x01" not in repr(Seed(SECRET))
     closed = restored_key(*saved_key(priv))
     closed.close()

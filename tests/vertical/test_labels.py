@@ -7,6 +7,7 @@ import pytest
 
 import bluetusk as bt
 from bluetusk.vertical import LabelArray, LabelBook, Observer, WoEBinning, local_links
+from bluetusk.vertical.binning.common import encrypted_labels
 from bluetusk.vertical.party.labels import PairLabels
 from bluetusk.vertical.party.splits import Splits
 
@@ -80,7 +81,8 @@ def test_an_array_grows_with_the_intersection(both, x, y, tmp_path):
             lambda: longer.including(names, 1 - y[rows]),
             "differs from the labels that were encrypted before, in 110 rows",
         ),
-        (lambda: longer.including(names, y[:3]), "one id for each label"),
+        (lambda: longer.including(names, y[:3]), "one label for each of the"),
+        (lambda: longer.including(names, y[rows].reshape(-1, 1)), "one label for each of the"),
         (lambda: longer.including(["new", "old"], [0, 7]), "y "),
         (lambda: longer.at(["new", IDS[0]]), "1 rows that this array lacks"),
     ):
@@ -131,7 +133,7 @@ def test_second_labels_need_the_book_and_the_policy(both, x, y, labels):
     assert asked.seen[-1]["second_labels"] == N - 30
     fitted(both, x, labels, rows, book, asked)  # and back again is counted too
     assert asked.seen[-1]["second_labels"] == N - 30
-    forged = other._with(None, y[:N])[N:]
+    forged = LabelArray._of(other._priv, y[:N], None, encrypted_labels(other._priv, y[:N]))
     fitted(both, x, other, rows, book)
     with pytest.raises(bt.ProtocolAbort, match="gave up"):
         fitted(both, x, forged, rows, book)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import struct
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,8 @@ import pytest
 import bluetusk as bt
 from bluetusk.vertical.protocol.job import drive
 from bluetusk.vertical.protocol.link import Rewind, array_bytes, array_from, local_links
+
+ROOT = Path(__file__).parents[2]
 
 
 def pair(task="t", step=0):
@@ -171,3 +176,20 @@ def test_kept_steps_go_on_with_nothing_else(steps):
     for bad in (b"numbers from 11" + Counting(1).state(), kept[:-9], b""):
         with pytest.raises(bt.FrameError, match="'counting' were taken with other rows or settings"):
             drive(Counting(1), [], keeper=steps({6: bad}, 6))
+
+
+def receives() -> Iterator[tuple[str, set[str], bool]]:
+    """Yield each call of a link's `receive` in the package: its place, its keywords, whether it takes no arrays."""
+    for path in sorted((ROOT / "src" / "bluetusk" / "vertical").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "receive":
+                given = {word.arg: word.value for word in node.keywords if word.arg is not None}
+                none = isinstance(parts := given.get("parts"), ast.Constant) and parts.value == 0
+                yield f"{path.name}:{node.lineno}", set(given), none
+
+
+def test_every_receive_states_its_arrays_and_their_size() -> None:
+    """Without a size a peer may send 4 GiB."""
+    found = list(receives())
+    assert len(found) > 40
+    assert [place for place, given, none in found if "parts" not in given or not (none or "most" in given)] == []

@@ -84,11 +84,14 @@ def opened_by(c: CipherArray, randomness: Sequence[int]) -> list[int]:
 
     Examples
     --------
-    See :func:`opening`.
-
-    >>> opened_by.__name__
-    'opened_by'
+    >>> import bluetusk as bt
+    >>> opened_by(pub.encrypt([7, -3], bt.FixedPoint.integers(9)), [2])
+    Traceback (most recent call last):
+        ...
+    ValueError: randomness has 1 numbers for 2 ciphertexts: give one for each
     """
+    if len(randomness) != c.size:
+        raise ValueError(f"randomness has {len(randomness)} numbers for {c.size} ciphertexts: give one for each")
     n, square = mpz(c.public_key.n), mpz(c.public_key.n) ** 2
     found = []
     powers = powmod([mpz(r) for r in randomness], n, square)

@@ -26,6 +26,7 @@ from .._integers import limbs_of, numbers_of
 from ..errors import FrameError, InvalidKey
 from ..modexp import powmod
 from ..wire import frame
+from .scheme import PrivateBase, PublicBase
 
 if TYPE_CHECKING:
     from . import PrivateKey, PublicKey
@@ -49,9 +50,9 @@ def prove_modulus(priv: PrivateKey, session: bytes, holder: bytes) -> bytes:
     priv : PrivateKey
         The key.
     session : bytes
-        Names the job that both sides are in, at most 256 bytes; the proof holds for no other.
+        Names the job that both sides are in, 1 to 256 bytes; the proof holds for no other.
     holder : bytes
-        Names who holds the key, such as a fingerprint of a certificate, at most 256 bytes; the proof holds for nobody
+        Names who holds the key, such as a fingerprint of a certificate, 1 to 256 bytes; the proof holds for nobody
         else.
 
     Returns
@@ -64,7 +65,7 @@ def prove_modulus(priv: PrivateKey, session: bytes, holder: bytes) -> bytes:
     InvalidKey
         If the key is closed, or the check of a root fails.
     TypeError, ValueError
-        If `session` or `holder` is not bytes, or too long.
+        If `priv` is not a private key, or `session` or `holder` is not bytes, empty or too long.
 
     Notes
     -----
@@ -79,6 +80,8 @@ def prove_modulus(priv: PrivateKey, session: bytes, holder: bytes) -> bytes:
         ...
     bluetusk.errors.InvalidKey: root 1 of the proof is wrong: it was made for another key, session or holder, ...
     """
+    if not isinstance(priv, PrivateBase):
+        raise TypeError(f"priv must be a PrivateKey, not {type(priv).__name__}")
     pub = priv.public_key
     numbers = _challenges(pub, _context(session, "session"), _context(holder, "holder"))
     if pub.given_hs and pub.hs is not None:
@@ -109,7 +112,7 @@ def verify_modulus(pub: PublicKey, proof: bytes | bytearray | memoryview, sessio
     InvalidKey
         If it proves nothing about this key in this session for this holder.
     TypeError, ValueError
-        If `session` or `holder` is not bytes, or too long.
+        If `pub` is not a public key, or `session` or `holder` is not bytes, empty or too long.
 
     Notes
     -----
@@ -121,6 +124,8 @@ def verify_modulus(pub: PublicKey, proof: bytes | bytearray | memoryview, sessio
     --------
     >>> verify_modulus(pub, prove_modulus(priv, b"7", b"bank"), b"7", b"bank")
     """
+    if not isinstance(pub, PublicBase):
+        raise TypeError(f"pub must be a PublicKey, not {type(pub).__name__}")
     session, holder = _context(session, "session"), _context(holder, "holder")
     given = pub.given_hs and pub.hs is not None
     limbs, count = pub.bits // 64, CHALLENGES + given

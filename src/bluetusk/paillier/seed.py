@@ -37,6 +37,8 @@ class Seed(Uncopied):
     ------
     ValueError
         If `secret` is not 32 bytes.
+    TypeError
+        If a name is of another type: NumPy's, which are kept as plain ones, would give an auditor other randomness.
 
     Notes
     -----
@@ -62,6 +64,9 @@ class Seed(Uncopied):
     def __init__(self, secret: bytes, *context: bytes | str | int) -> None:
         if not isinstance(secret, bytes) or len(secret) != SEED_BYTES:
             raise ValueError(f"secret must be {SEED_BYTES} bytes: draw them with os.urandom({SEED_BYTES})")
+        for each in context:
+            if type(each) not in (bytes, str, int):
+                raise TypeError(f"context must hold bytes, str and int, not {type(each).__name__}: convert it")
         names = [each if isinstance(each, bytes) else repr(each).encode() for each in context]
         kinds = [type(each).__name__.encode() for each in context]
         pieces = [len(each).to_bytes(8, "little") + each for pair in zip(kinds, names, strict=True) for each in pair]

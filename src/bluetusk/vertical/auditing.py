@@ -193,7 +193,9 @@ def audit(
     FrameError
         If a page of the book was altered, moved or taken out.
     ValueError
-        If the labels given belong to no task of the book.
+        If the labels given belong to no task of the book, or are not a mapping and have another shape than (n,).
+    TypeError
+        If `jobs` or `logs` is one text.
     OSError
         If a file cannot be read.
 
@@ -223,6 +225,9 @@ def audit(
     ...     print(audit(path, "correct horse").findings[0])
     job-7/woe-binning, sent 7, row 7: found 2, expected 0 or 1: the label is neither 0 nor 1
     """
+    for name, given in (("jobs", jobs), ("logs", logs)):
+        if isinstance(given, str | bytes | os.PathLike):
+            raise TypeError(f"{name} must be a list, not one {type(given).__name__}: give [{os.fspath(given)!r}]")
     entries, torn = AuditBook.read(book, passphrase)
     found = _Replay(entries, labels, jobs)
     for path in logs:
@@ -246,6 +251,8 @@ class _Replay:
         self.earlier = [entry for entry in entries if jobs is not None and entry.job not in jobs]
         self.asked = jobs
         self.labels = labels if labels is None or isinstance(labels, Mapping) else as_array(labels, "labels")
+        if isinstance(self.labels, np.ndarray) and self.labels.ndim != 1:
+            raise ValueError(f"labels must have one axis, a label for each row, not the shape {self.labels.shape}")
         self.logs: dict[str, dict[str, list[Commitment]]] = {}  # by log and job
         self.records: dict[str, tuple[Record, ...]] = {}
         self.states: dict[tuple[str, str], _State] = {}
@@ -341,7 +348,7 @@ class _Replay:
                     self._found(
                         (job, task, ROWS, 0), f"{name} keeps a hash of the ids, and the book has no page of them"
                     )
-        for job in {entry.job for entry in self.entries}:
+        for job in dict.fromkeys(entry.job for entry in self.entries):
             models: Models = {}
             for task in _REGRESSIONS:
                 self._regression(job, task, models)
@@ -461,7 +468,9 @@ class _Replay:
             return self._found(_place(entry), what)
         if "key" not in entry.facts:
             said = "the order of the ids is the guest's word: the logs keep nothing of it"
-            return self.notes.append(said) if said not in self.notes else None
+            if said not in self.notes:
+                self.notes.append(said)
+            return None
         due = rows_digest(bytes.fromhex(entry.facts["key"]), state.ids)
         for name in self.records:
             if due not in self._logged(name, entry.job, entry.task):
@@ -483,7 +492,8 @@ class _Replay:
         if len(self.labels) != rows:
             raise _OtherLabels(f"labels has {len(self.labels)} labels, the task {rows} rows: give one a row, in order")
         self.fits = True
-        return [int(label) for label in self.labels[first : first + count]]
+        true: list[int | None] = self.labels[first : first + count].tolist()
+        return true
 
     def _labels(self, entry: Entry, state: _State) -> None:
         """Check labels that were sent to a binning: a ciphertext each row, of 1 + y 2^w."""
@@ -546,7 +556,6 @@ class _Replay:
         for row, label in enumerate(labels.tolist()):
             if not self._label(entry, row, label, None if true is None else (true[row],), array="labels"):
                 break
-        return None
 
     def _worth(self, entry: Entry) -> None:
         """Check what the host's bins are worth: after all pages, for a book may have them in any order."""

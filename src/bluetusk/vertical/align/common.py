@@ -33,7 +33,7 @@ def check_peer_ids(link: Link, rows: int, most: int) -> None:
         link.abort("more ids than max_peer_ids allows")
         raise ProtocolAbort(
             f"{link.peer!r} has {rows} ids, more than max_peer_ids = {most}: each takes up to {_MEMORY} bytes of this "
-            f"party's memory; raise it if so many are expected",
+            "party's memory; raise it if so many are expected",
             party=link.peer,
         )
 

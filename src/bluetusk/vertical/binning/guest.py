@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._numeric import Ints, as_bool
-from ..._random import Stream
 from ...errors import FrameError, ProtocolAbort
 from ...evidence.book import auditing, note_sent
 from ...paillier.ephemeral import ephemeral_key, restored_key, saved_key
@@ -160,7 +160,7 @@ class GuestJob:
         shapes = [self._shape_of(link) for link in links]
         for link in links:
             link.count("rows", n)
-        self._shapes, self._priv, self._seed = shapes, priv, Stream().bytes(32)
+        self._shapes, self._priv, self._seed = shapes, priv, os.urandom(32)
         self.digest = hashlib.sha256(priv.public_key.fingerprint).digest()
 
     def _shape_of(self, link: Link) -> dict[str, Any]:
@@ -303,10 +303,9 @@ class GuestJob:
         rows = np.array([value & ((1 << w) - 1) for value in values], np.int64)
         events = np.array([value >> w for value in values], np.int64)
         ends = np.cumsum(shape["bins"])[:-1]
-        columns = list(zip(np.split(rows, ends), np.split(events, ends), strict=True))
         # a host that computes on the labels can make a sum that is possible or not depending on one of them, so what
         # was opened ends nothing: a column that cannot be right has no weights (:meth:`_weighed`)
-        return columns
+        return list(zip(np.split(rows, ends), np.split(events, ends), strict=True))
 
     def state(self) -> bytes:
         """Return the key's primes, the hosts' columns, the digest of the labels sent and the counts opened."""

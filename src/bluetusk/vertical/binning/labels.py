@@ -161,9 +161,9 @@ class LabelArray:
         array([0, 1, 1])
         """
         place = self._places()
-        names, given = as_ids(ids), as_array(y, "y").reshape(-1)
-        if len(names) != given.size:
-            raise ValueError(f"ids has {len(names)} ids, y {given.size} labels: give one id for each label")
+        names, given = as_ids(ids), as_array(y, "y")
+        if given.shape != (len(names),):
+            raise ValueError(f"y must have one label for each of the {len(names)} ids, not shape {given.shape}")
         marked = as_labels(np.concatenate([self.labels, given]), len(self) + given.size, "entries of y")[len(self) :]
         changed = sum(
             text in place and self.labels[place[text]] != value for text, value in zip(names, marked, strict=True)
@@ -174,7 +174,13 @@ class LabelArray:
                 "which the host takes with LabelBook(second_labels=True) only"
             )
         new = [k for k, text in enumerate(names) if text not in place]
-        return self._with([names[k] for k in new], marked[new], threads) if new else self
+        if not new:
+            return self
+        with num_threads(threads):
+            more = encrypted_labels(self._priv, marked[new])
+        both: Any = np.concatenate([self._ciphertexts, more])  # a CipherArray, which NumPy's types do not know
+        every = [*(self.ids or ()), *(names[k] for k in new)]
+        return self._of(self._priv, np.concatenate([self.labels, marked[new]]), every, both)
 
     def at(self, ids: Iterable[Any]) -> LabelArray:
         """Return the array of some rows, in the order given.
@@ -209,13 +215,6 @@ class LabelArray:
         if self.ids is None:
             raise ValueError("this array has no ids: make it by LabelArray(y, ids)")
         return {text: k for k, text in enumerate(self.ids)}
-
-    def _with(self, ids: list[str] | None, labels: Ints, threads: int | None = None) -> LabelArray:
-        with num_threads(threads):
-            more = encrypted_labels(self._priv, labels)
-        both: Any = np.concatenate([self._ciphertexts, more])  # a CipherArray, which NumPy's types do not know
-        names = None if self.ids is None else [*self.ids, *(ids or [])]
-        return self._of(self._priv, np.concatenate([self.labels, labels]), names, both)
 
     def part(self, rows: slice) -> bytes:
         """Return the frame of the ciphertexts of some rows: the same bytes each time.
@@ -367,7 +366,6 @@ class LabelBook(Locked, Closing):
         super().__init__()
         self._key, self.second_labels = key, as_bool(second_labels, "second_labels")
         self._known: dict[bytes, tuple[bytes, bytes]] = {}  # by the id's tag: the ciphertext's hash, the key's
-        self._check = self._tag("\0book")
         self._file = None if path is None else SealedNotes(path, key, "label book")
         try:
             for note in [] if self._file is None else self._file.notes:
@@ -426,15 +424,13 @@ class LabelBook(Locked, Closing):
     def _write(self, file: SealedNotes, marks: Mapping[bytes, tuple[bytes, bytes]], key: bytes) -> None:
         columns = {"rows": b"".join(marks), "labels": b"".join(mark for mark, _ in marks.values())}
         arrays = {name: np.frombuffer(data, np.uint8).reshape(-1, _MARK) for name, data in columns.items()}
-        file.append(pack_state(_BOOK, {"book": self._check, "key": key}, arrays))
+        file.append(pack_state(_BOOK, {"key": key}, arrays))
 
     def _tag(self, text: str) -> bytes:
         return hmac.digest(self._key, text.encode(), "sha256")[:_MARK]
 
     def _read(self, note: bytes) -> None:
         fields, columns = unpack_state(note, _BOOK)
-        if fields.get("book") != self._check:
-            raise FrameError("the book of labels was made with another key: give that one")
         for tag, mark in zip(columns["rows"], columns["labels"], strict=True):
             self._known[bytes(tag)] = bytes(mark), bytes(fields["key"])
 

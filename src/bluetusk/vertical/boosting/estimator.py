@@ -66,8 +66,7 @@ class GradientBoosting(Estimator):
         The fewest rows between two cuts whose sums this party discloses, in a node and in its sibling (host). Thinner
         buckets are joined. The sums of a tiny bucket would reveal its rows. Not the `min_rows` of
         :class:`WoEBinning`, which counts the rows of a bin once, in the whole table, and of which the larger of both
-        parties' holds: here the host's alone counts, in every node; the guest's only limits
-        `subsample`.
+        parties' holds: here the host's alone counts, in every node; the guest's only limits `subsample`.
     min_events, min_others : int
         The fewest rows of the second and of the first class in a node that a host sees, which the guest keeps. A node
         that has no split with so many on both sides does not split. Hosts cannot check it: see

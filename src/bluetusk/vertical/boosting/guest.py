@@ -1,10 +1,10 @@
 """The guest's half of a boosted training: it has the labels and the private key, and chooses every split.
 
 What a host sends may be false, and whether it fits the gradients can be made to depend on one label. So nothing that
-the guest finds out with its key or its labels ends the task or changes a message: a sum that cannot be is no candidate,
-rows go where the host says, and the guest alone is told at the end, by :attr:`GuestJob.false`. Only sizes, which the
-host knows, are refused. Of equally good splits the guest names one: the list of all would tell a host that makes up
-sums, one for each row, which of these rows have the same label.
+the guest finds out with its key or its labels ends the task or changes a message: a sum that is impossible is left out,
+rows go where the host says, and :attr:`GuestJob.false` shows at the end, to the guest alone, which hosts were false.
+Only sizes, which the host knows, are refused. Of equally good splits the guest names one: the list of all would tell a
+host that makes up sums, one for each row, which of these rows have the same label.
 """
 
 from __future__ import annotations

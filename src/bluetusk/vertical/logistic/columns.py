@@ -103,8 +103,8 @@ class Columns(Protocol):
         parts : sequence of bytes-like
             The peer's :meth:`Peer.weights`.
         factor : int or None
-            Multiplies the scores: the number at the guest; at the host, which does not know it, any number but None
-            means that there is one; None for none.
+            Multiplies the scores; None in the training, which has no factor. The host does not know the guest's, and
+            gives any number in its place.
         """
 
     def scores(self, rows: Ints, weights: Weighted) -> tuple[Ring, bytes]:
@@ -301,7 +301,8 @@ class Bins:
         return products.rows_layout(key_bits, max(self.sizes) + 1)
 
 
-def _loss_layout(key_bits: int, n: int) -> Slots:
+def _loss_layout(n: int) -> Slots:
+    """Return the layout of a product of residuals, one number."""
     return Slots(width_of(n << (2 * RING_BITS - 2), spare=1), 1)
 
 
@@ -361,7 +362,7 @@ class BinnedColumns:
         share, second = products.places(layout.shifted(parts_of), self.width, layout)
         messages, loss = [first, second], 0
         if residuals is not None:
-            layout = _loss_layout(self._pub.bits, n)
+            layout = _loss_layout(n)
             factors = np.empty((1, n), dtype=object)
             factors[0] = ring.centred(residuals)
             part, message = products.places((factors @ c).reshape(-1), 1, layout)
@@ -418,5 +419,5 @@ class BinnedPeer:
         np.add.at(total, bins.column, sums * self._worth)
         loss = 0
         if tracked:
-            loss = products.open_places(self._priv, parts[2], 1, _loss_layout(bits, n)).tolist()[0]
+            loss = products.open_places(self._priv, parts[2], 1, _loss_layout(n)).tolist()[0]
         return ring.words(total.tolist()), loss

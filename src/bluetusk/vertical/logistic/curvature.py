@@ -53,7 +53,7 @@ def curvature(codes: Ints, counts: Sequence[Ints], batches: Iterable[Ints], over
     >>> curvature(codes, [np.array([2, 2])] * 2, [], 1.75), curvature(codes[:2], [np.array([2, 2])] * 2, [], 1.75)
     (1.0, 2.0)
     """
-    parts, most = list(batches), 0.0
+    parts = list(batches)
     bounds = np.zeros(1 + len(parts))
     first = 0
     while first < len(counts):

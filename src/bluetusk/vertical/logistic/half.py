@@ -213,7 +213,7 @@ class Half:
         values = array_from(form, "<f8", (d + d * d,)) if form else None
         if not unit > 0 or (values is not None and not np.isfinite(values).all()):
             raise FrameError("the file contains a number that is not finite")
-        white = None if values is None else Whitening(values[:d].copy(), values[d:].reshape(d, d).copy())
+        white = None if values is None else Whitening(values[:d], values[d:].reshape(d, d))
         half = cls(
             role,
             ring.from_bytes(own),
@@ -222,7 +222,7 @@ class Half:
             unit,
             field(head, "intercept", bool),
             bins,
-            None if not worth or bins is None else array_from(worth, "<i8", (bins.entries,)).copy(),
+            None if not worth or bins is None else array_from(worth, "<i8", (bins.entries,)),
         )
         half._check(d)
         return half

@@ -4,9 +4,8 @@ Both parties hold shares of all weights. The scores are products of rows and wei
 (:mod:`.columns`), times a factor that only the guest knows, and stay shared. Each party rounds its share to whole
 points; the host's, modulo 2^10, goes to the guest. It is uniform to whoever does not know the other's share of the
 product, so 10 bits of a row are all that the guest gets, whatever it had encrypted: each row has a ciphertext, so a
-number that overflows reaches no other row. Rounding on shares is off by one
-point at random: a row that were scored again and again would show more, so a host keeps which rows a model has scored
-(:mod:`.book`).
+number that overflows reaches no other row. Rounding on shares is off by one point at random. Several roundings of one
+score would show more of it, so a host keeps which rows a model has scored (:mod:`.book`).
 
 An exact score, where both policies grant it, opens with 20 binary digits.
 """

@@ -52,7 +52,7 @@ def make_certificate(
         Days for which the certificate is valid, 1 to 3650.
     passphrase : str or bytes, optional
         Encrypts the key file (PKCS #8: PBKDF2 with SHA-256, AES-256-CBC); without it whoever reads the file is this
-        party. `bluetusk certs` asks for one.
+        party. `bluetusk certs` requires one, or ``--no-passphrase``.
 
     Returns
     -------
