@@ -582,9 +582,9 @@ def test_owners_are_asked_before_anything_is_computed_and_values_counted():
     # the guest's bits for one comparison
     counted = {"rows": 80 + 20, "values_encrypted": 120 + 4 * 3 + 64}
     # its bits of the 20 rows held back, exact here; the coefficients of the other, which it opens to it
-    assert watch[0].counted == counted | {"bits_learned": 20 * 64 + 64, "values_revealed": 3}
+    assert watch[0].counted == counted | {"bits_learned": 20 * 64 + 64, "values_revealed": 3, "sums_learned": 3}
     counted = {"rows": 80 + 20, "values_encrypted": 120 + 4 * 3}
-    assert watch[1].counted == counted | {"values_revealed": 20 + 3, "bits_learned": 1}
+    assert watch[1].counted == counted | {"values_revealed": 20 + 3, "bits_learned": 1, "sums_learned": 3}
     both(lambda link: guest.predict(xg, link=link), lambda link: host.predict(xh, link=link, ids=range(len(xh))), links)
     assert watch[1].asked[-1][1] == "predict"
     assert watch[1].counted["values_revealed"] == 20 + 3 + 80
@@ -866,6 +866,13 @@ def test_a_host_with_a_seed_goes_on_with_no_other():
     guest.set_params(random_state=bytes(32))
     with pytest.raises(bt.ProtocolAbort, match="random_state differs"):
         both(lambda link: guest.fit(xg, y, link=link), lambda link: host.fit(xh, link=link))
+
+
+def test_other_numbers_of_rows_are_named_before_what_depends_on_them():
+    xg, xh, y = data(80)
+    guest, host = pair(calibrate=True)
+    with pytest.raises(bt.ProtocolAbort, match="this party has 70 rows, the other 80: align them first"):
+        both(lambda link: guest.fit(xg, y, link=link), lambda link: host.fit(xh[:70], link=link, ids=range(70)))
 
 
 def test_other_rows_held_back_at_one_party_are_refused():

@@ -16,6 +16,7 @@ from bluetusk.vertical.logistic import ring
 from bluetusk.vertical.logistic.book import marks_of
 from bluetusk.vertical.logistic.curvature import curvature, standardised
 from bluetusk.vertical.logistic.findings import at_the_ends
+from bluetusk.vertical.logistic.job import LogisticJob
 from bluetusk.wire.frame import Kind, decode
 
 from .conftest import new_ids
@@ -263,6 +264,28 @@ def test_points_at_the_ends_are_named():
     assert at_the_ends(np.array([16, 256, 1007])) == []
     (told,) = at_the_ends(np.array([3, 256, 1023]))
     assert told.startswith("2 of 3 rows held back have points near 0 or 1023")
+
+
+@pytest.mark.parametrize("unit", [np.nan, np.inf])
+def test_units_that_are_not_finite_are_refused(monkeypatch, unit):
+    worth = LogisticJob._worth
+
+    def lying(job):
+        whole, real, units = worth(job)
+        return whole, real, units * unit
+
+    monkeypatch.setattr(LogisticJob, "_worth", lying)
+    guest, host = models(epochs=1, reveal=("coefficients",))
+    with pytest.raises(bt.FrameError, match="message 'coefficients' from 'guest' holds a unit that is not finite"):
+        Case().fit(guest, host)
+
+
+def test_the_guest_counts_what_the_bound_of_the_curvature_tells():
+    case, watch = Case(), (Watching(), Watching())
+    guest, host = models(epochs=1, calibrate=False)
+    case.fit(guest, host, local_links(observers=watch))
+    assert watch[0].counted["bits_learned"] == 8
+    assert "bits_learned" not in watch[1].counted
 
 
 def test_exact_scores_have_20_binary_digits():

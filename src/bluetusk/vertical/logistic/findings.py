@@ -11,7 +11,7 @@ from .whitening import Whitening
 __all__ = ["alone", "at_the_ends", "scattered"]
 
 _ENDS = 16  # points
-_ENOUGH, _SCATTERED = 20, 0.3  # rows, and length of their points' mean on a circle, for which it is no chance
+_ENOUGH, _SCATTERED = 20, 0.3  # rows, and length of their points' mean on a circle, from which on it is not by chance
 
 
 def scattered(points: Ints) -> list[str]:

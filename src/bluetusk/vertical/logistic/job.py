@@ -322,6 +322,7 @@ class LogisticJob:
             seed = field(got.fields, "seed", bytes, length=SEED_BYTES)
             if self.due is not None and seed != self.due:
                 raise ProtocolAbort("the guest's random_state differs from this host's", party=link.peer)
+            self._check_rows(link, got.fields)  # before the rows held back, which differ with them
             self._authorise(link, config)
             self.config, self.seed = config, seed
             self._check_batches(link)
@@ -331,10 +332,7 @@ class LogisticJob:
                     "the parties hold back other rows: give the same held_back to both", party=link.peer
                 )
             link.send("setup", about | {"bins": self._bins_digest, "curvature": self.curvature.hex()}, parts)
-        if field(got.fields, "rows", int, low=1, high=MOST_ROWS) != rows:
-            raise ProtocolAbort(
-                f"this party has {rows} rows, the other {got.fields['rows']}: align them first", party=link.peer
-            )
+        self._check_rows(link, got.fields)
         theirs = field(got.fields, "columns", int, low=1, high=MOST_COLUMNS + 1)
         peer = peer_key(got.parts, link, LOGISTIC.name)
         link.count("rows", rows)
@@ -344,6 +342,8 @@ class LogisticJob:
                     "the parties do not train on the same bins: give both halves of one binning", party=link.peer
                 )
             self.curvature = real_field(got.fields, "curvature", 1.0, _MOST_CURVATURE)
+            if self.bins is not None:
+                link.count("bits_learned", _CURVATURE_BITS)
         self.config, self.seed, self.key, self.peer = config, seed, key, peer
         self._prepare()
         if self.bins is not None:
@@ -354,6 +354,11 @@ class LogisticJob:
                 self.values = bytes(link.receive("values", parts=1, most=most).parts[0])
         self.own, self.theirs = ring.zeros(self.matrix.shape[1]), ring.zeros(theirs)
         self.last = self.sums = self.result = (self.own, self.theirs)
+
+    def _check_rows(self, link: Link, told: dict[str, Any]) -> None:
+        rows, theirs = len(self.table), field(told, "rows", int, low=1, high=MOST_ROWS)
+        if theirs != rows:
+            raise ProtocolAbort(f"this party has {rows} rows, the other {theirs}: align them first", party=link.peer)
 
     def _authorise(self, link: Link, config: Config) -> None:
         """Ask the policy about everything that this training reveals, before any computation."""
@@ -403,13 +408,16 @@ class LogisticJob:
             got = link.receive("coefficients", parts=2, most=ring.WORD_BYTES * len(share) + 8 * bins)
             if len(got.parts[0]) != ring.WORD_BYTES * len(share):
                 raise FrameError(f"message 'coefficients' must contain {len(share)} shares")
-            self.units = array_from(got.parts[1], "<f8", (bins,)).copy()
+            self.units = array_from(got.parts[1], "<f8", (bins,))
+            if not np.isfinite(self.units).all():
+                raise FrameError(f"message 'coefficients' from {link.peer!r} holds a unit that is not finite")
             self.opened = ring.words((share + ring.from_bytes(got.parts[0])).tolist())
             if any(abs(v) >> (COEF_BITS + _LARGEST_BITS) for v in ring.centred(self.opened)):
                 raise EncodingOverflow(
                     'the training diverged: leave out learning_rate or lower it, and use sigmoid="linear"'
                 )
             link.count("values_revealed", len(theirs))
+            link.count("sums_learned", len(share))
         self.own, self.theirs = share, theirs
 
     def _show(self, link: Link) -> None:

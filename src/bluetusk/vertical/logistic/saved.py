@@ -15,7 +15,7 @@ from ...paillier import validate
 from ...wire.frame import Frame, Kind, check_fields, encode, field
 from .book import MARK, Book, beside
 from .calibration import Calibration
-from .config import MOST_COLUMNS, SIGMOIDS
+from .config import MOST_COLUMNS, MOST_EPOCHS, SIGMOIDS
 from .half import Half, Points, from_hex
 
 __all__ = ["SavedHalf", "book_of"]
@@ -129,7 +129,7 @@ class SavedHalf:
             sigmoid=field(head, "sigmoid", str, choices=SIGMOIDS),
             model=field(head, "model", bytes, length=32),
             counted=field(head, "counted", bytes, length=32),
-            epochs=field(head, "epochs", int, low=1, high=1000),
+            epochs=field(head, "epochs", int, low=1, high=MOST_EPOCHS),
             key_size=field(head, "key_size", int, choices=validate.KEY_BITS),
             exact=field(head, "exact", bool),
             calibration=_calibration(field(head, "calibration", list, high=2, items=str)),
