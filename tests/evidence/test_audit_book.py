@@ -448,6 +448,26 @@ def test_a_row_in_another_leaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert audited(tmp_path)[0].reason.startswith(str(tmp_path / "guest.log"))
 
 
+@pytest.mark.parametrize("place", [-1, 1 << 20])
+def test_a_row_at_a_place_that_no_tree_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int) -> None:
+    """Not even where the leaf's value would be right: a place before the first one counts from the end in an array."""
+
+    def lie(real: Any) -> Any:
+        def note(self: Any, task: str, name: str, number: int = 0, *, facts: Any = None, arrays: Any = None) -> None:
+            if name == "tree":
+                where = arrays["where"].astype(np.int64)
+                where[-1] = place
+                arrays = arrays | {"where": where}
+            real(self, task, name, number, facts=facts, arrays=arrays)
+
+        return note
+
+    replaced(monkeypatch, AuditBook, "note", lie)
+    play(tmp_path, BOOST)
+    found = audited(tmp_path)[0]
+    assert (found.array, found.reason) == ("tree", "a row is at a place that the tree does not have")
+
+
 def test_a_host_split_that_the_guest_calls_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Below its own splits the rows are its word; so the host's answers must all be in the trees."""
 
@@ -811,6 +831,10 @@ def test_on_the_command_line(
     assert (status, told["ok"], told["findings"][0]["row"], told["logs"]) == (1, False, 7, 2)
     status, out, _ = call(book)
     assert (status, out.count("note")) == (0, 2)
+    labels.write_text("id,default\nM1,0\nM2,1\nM1,1\n")
+    status, _, err = call(book, "--labels", labels, "--label-column", "default")
+    assert status == 1
+    assert "the id 'M1' comes twice" in err
     (tmp_path / "wrong").write_text("q\n")
     status, _, err = call(book, "--passphrase-file", tmp_path / "wrong")
     assert status == 1

@@ -121,6 +121,8 @@ class Settings:
             check_bounds(made.spool_quota, made.max_peer_ids)
             if role == "host" and (limit is None or limit < 1):
                 raise ValueError("limit must be a whole number of at least 1: the most ids that a request may contain")
+            if made.evidence is not None and made.evidence.audit is not None:
+                raise ValueError("evidence.audit is a setting of bluetusk party: a blacklist has no labels; remove it")
             if role == "host" and made.output is not None:
                 raise ValueError("output is a setting of the asker only: the list's owner gets no answers; remove it")
         except ValueError as err:

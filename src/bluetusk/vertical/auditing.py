@@ -341,7 +341,7 @@ class _Replay:
                     self._found(
                         (job, task, ROWS, 0), f"{name} keeps a hash of the ids, and the book has no page of them"
                     )
-        for job in {entry.job for entry in self.entries}:
+        for job in dict.fromkeys(entry.job for entry in self.entries):
             models: Models = {}
             for task in _REGRESSIONS:
                 self._regression(job, task, models)
@@ -715,6 +715,8 @@ class _Replay:
         sampled, party = entry.arrays["sampled"], entry.arrays["party"]
         if where.shape != scores.shape or len(value) != s.places or len(party) != s.places:
             return self._found(place, "the tree has another number of rows or places")
+        if not ((where >= 0) & (where < s.places)).all():
+            return self._found(place, "a row is at a place that the tree does not have")
         local = number == 0 and s.first_tree_local
         grown = self.grown.pop((*place[:2], "gradients", number), None)
         if grown is None and not local:
