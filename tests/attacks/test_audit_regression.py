@@ -430,6 +430,15 @@ def test_a_book_in_another_order(tmp_path):
     assert (first.array, first.reason.endswith("and the book does not open them")) == ("worth", True)
 
 
+def test_a_book_that_ends_early(tmp_path):
+    """The guest cuts its lie from the book, and all that comes after it."""
+    play(tmp_path, lie=label(17, 2), binned=False, epochs=2, batch_size=20)
+    rewritten(tmp_path, lambda entries: [e for e in entries if e.task != TASK or e.number < 2])
+    first, *_ = audited(tmp_path).findings
+    assert (first.task, first.number) == (TASK, 2)
+    assert first.reason.endswith("keeps a message that the book does not open")
+
+
 @pytest.mark.nightly
 def test_sums_of_a_host_that_is_not_there(tmp_path):
     """Sums that the guest made up, as those of a second host, and in its own log."""
