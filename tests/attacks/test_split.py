@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -159,6 +160,8 @@ def test_a_stratified_split_names_labels(labels):
     quiet = found < 1 - SURE
     assert quiet.sum() >= 300
     assert labels[quiet].mean() < 0.03
+    page = " ".join((Path(__file__).resolve().parents[2] / "docs/explanation/reveals.md").read_text("utf-8").split())
+    assert f"with {100 * labels.mean():.0f} % events a host named {right} events and {quiet.sum()} others" in page
 
 
 def decoded(labels):
