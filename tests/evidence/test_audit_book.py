@@ -422,6 +422,24 @@ def test_a_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert float(found.found) - float(found.expected) == pytest.approx(0.25)
 
 
+def test_a_first_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same in the book, in all gradients and in all scores, so that nothing but the labels tells."""
+
+    def lie(real: Any) -> Any:
+        def init(self: Any, *given: Any, **more: Any) -> None:
+            real(self, *given, **more)
+            self.half.base[0] += 0.5
+            self.scores += 0.5
+
+        return init
+
+    replaced(monkeypatch, boosting_guest.GuestJob, "__init__", lie)
+    play(tmp_path, BOOST)
+    (found,) = audited(tmp_path)
+    assert (found.array, found.reason) == ("labels", "the first score is not that of the labels")
+    assert float(found.found) - float(found.expected) == pytest.approx(0.5)
+
+
 def test_a_row_in_another_leaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores may encode rows by the leaves that the guest claims: below a host's split, the host's answer says."""
     moved: list[int] = []
@@ -485,6 +503,25 @@ def test_a_host_split_that_the_guest_calls_its_own(tmp_path: Path, monkeypatch: 
     found = audited(tmp_path, logs=[tmp_path / "host.log"])[0]
     assert (found.array, found.number) == ("tree", 0)
     assert "keeps a host's answer that is not in the tree" in found.reason
+
+
+def test_a_split_of_the_guest_that_it_calls_a_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that a host never parted are nobody's word but the guest's."""
+
+    def lie(real: Any) -> Any:
+        def leaves(self: Any, tree: Any) -> None:
+            assert tree.half.party[0].tolist() == [1] + [-1] * 6
+            rows = np.flatnonzero(tree.where == 2)
+            tree.half.party[0, 2], tree.where[rows] = 1, np.where(np.arange(len(rows)) % 2, 5, 6)
+            real(self, tree)
+
+        return leaves
+
+    replaced(monkeypatch, boosting_guest.GuestJob, "_leaves", lie)
+    play(tmp_path, BOOST)
+    found = audited(tmp_path, logs=[tmp_path / "host.log"])[0]
+    assert (found.array, found.number) == ("tree", 0)
+    assert "are not where a host put them, by the logs of hosts" in found.reason
 
 
 def test_labels_permuted_with_their_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,7 +152,6 @@ class _State:
     rows: int = 0
     sent: dict[int, int] = field(default_factory=dict)  # the label of each row that was sent to a binning
     columns: dict[str, list[PeerColumn]] = field(default_factory=dict)  # what a binning says of each host's
-    first: Entry | None = None  # what a regression begins with
 
 
 def audit(
@@ -540,7 +539,6 @@ class _Replay:
 
     def _training(self, entry: Entry, state: _State) -> None:
         """Check the labels that a regression begins with."""
-        state.first = entry
         labels = entry.arrays["labels"].astype(np.int64)
         true = self._true(len(labels), 0, len(labels), state)
         for row, label in enumerate(labels.tolist()):
