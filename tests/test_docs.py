@@ -212,6 +212,22 @@ def test_the_page_of_attacks_has_all_attacks() -> None:
     )
 
 
+def test_pages_have_the_figures_of_the_table_of_attacks() -> None:
+    """Those that are the same in every run: a training is, whatever the keys."""
+    page = (DOCS / "explanation" / "attacks.md").read_text()
+    rows = [line.split(" | ")[2:5] for line in page.splitlines() if line.endswith("| `test_boosting_views.py` |")]
+    (auc, top, joint, _) = rows[1:]
+    boosting, revealed, model = (
+        " ".join(path.read_text().split())
+        for path in (DOCS / "how-to" / "boosting.md", DOCS / "explanation" / "reveals.md", ROOT / "THREAT_MODEL.md")
+    )
+    for text in (boosting, revealed, model):
+        assert [figure for figure in auc if figure not in text] == []
+    events, own, most = (f"{100 * float(figure):.0f} %" for figure in top)
+    assert f"puts first, {events} are events (23 % of all, {own} by its own columns, {most} by the joint" in boosting
+    assert f"with a joint first tree the host of the last paragraph reaches {joint[0]}." in boosting
+
+
 # ------------------------------------------------------------------------------------------------------ diagrams
 
 

@@ -30,6 +30,7 @@ from bluetusk.vertical.auditing import audit
 from bluetusk.vertical.binning import guest as binning_guest
 from bluetusk.vertical.binning.common import label_plan
 from bluetusk.vertical.logistic import columns, job, ring, score
+from bluetusk.wire import frame
 
 ROWS = 60
 RNG = np.random.default_rng(7)
@@ -428,6 +429,40 @@ def test_a_book_in_another_order(tmp_path):
     rewritten(tmp_path, lambda entries: [e for e in entries if e.name != "bins"])
     first, *_ = audited(tmp_path).findings
     assert (first.array, first.reason.endswith("and the book does not open them")) == ("worth", True)
+
+
+def test_a_book_that_ends_early(tmp_path):
+    """The guest cuts its lie from the book, and all that comes after it."""
+    play(tmp_path, lie=label(17, 2), binned=False, epochs=1, batch_size=20)
+    rewritten(tmp_path, lambda entries: [e for e in entries if e.task != TASK or e.number < 2])
+    first, *_ = audited(tmp_path).findings
+    assert (first.task, first.number) == (TASK, 2)
+    assert first.reason.endswith("keeps a message that the book does not open")
+
+
+def test_an_answer_that_no_host_gave(tmp_path):
+    """Another number in the host's answer before the guest uses it: book, log and messages of the guest agree."""
+    changed = []
+
+    def lie(patch):
+        def recv(real, self):
+            data = real(self)
+            got = frame.decode(data)
+            if (got.header["task"], got.header["step"], got.header["topic"]) == (TASK, 1, "scores") and not changed:
+                changed.append(data)
+                (at,) = np.cumsum(got.header["parts"])[:1] - 512  # the last ciphertext becomes the one before it
+                payload = bytes(got.payload)
+                return frame.encode(got.kind, got.header, payload[:at] + payload[at - 512 : at] + payload[at + 512 :])
+            return data
+
+        at_guest(patch, type(local_links()[0].channel), "recv", recv)
+
+    assert play(tmp_path, lie=lie, binned=False) == []
+    assert changed
+    assert audited(tmp_path, logs=[tmp_path / "guest.log"]).ok
+    first, *_ = audited(tmp_path).findings
+    assert (first.array, first.number) == ("scores", 1)
+    assert first.reason == f"{tmp_path}/host.log keeps another message of the host, or none"
 
 
 @pytest.mark.nightly

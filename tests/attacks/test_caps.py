@@ -163,7 +163,7 @@ def test_a_job_whose_steps_are_gone_is_not_resumed(tmp_path, monkeypatch):
     from bluetusk.vertical.party import Identity as Certified
     from bluetusk.vertical.party import make_certificate
     from bluetusk.vertical.party.config import Config, Data, Evidence
-    from bluetusk.vertical.party.run import closed, recorder_of
+    from bluetusk.vertical.party.opening import closed, recorder_of
 
     monkeypatch.setenv("BLUETUSK_PASSPHRASE", "correct horse")
     OWNER.save(tmp_path / "identity", "correct horse")

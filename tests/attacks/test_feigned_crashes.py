@@ -182,6 +182,22 @@ def test_a_first_step_that_was_refused_may_be_taken_again(tmp_path):
                 guard.retaken(**{**use, "task": "j/another"}, step=1, times=1, bits=40)
 
 
+@pytest.mark.parametrize(("clause", "change"), [("revoked", {"revoked": ("g",)}), ("until", {})])
+def test_no_step_is_taken_again_under_a_grant_that_has_ended(tmp_path, clause, change):
+    now, use = [1000.0], {"peer": PEER, "purpose": "sale", "task": "j"}
+    grant = Grant("g", PEER, ("sale",), ("*",), uses=9, until=2000)
+    about = {"owner": OWNER.public_key, "clock": lambda: now[0]}
+    with Guard(Policy("owner", 1, (grant,)).sign(OWNER), tmp_path / "uses", **about) as guard:
+        guard.authorise(**use, columns=["A"], rows=500, bits=7)
+        guard.retaken(**use, step=1, times=1, bits=7)
+        guard.replace(Policy("owner", 2, (grant,), **change).sign(OWNER))
+        now[0] = 2000.0 if clause == "until" else 1001.0
+        with pytest.raises(bt.PolicyRefused) as caught:
+            guard.retaken(**use, step=1, times=2, bits=7)
+        assert caught.value.clause == clause
+        assert guard.learned()[PEER]["bits"] == 14
+
+
 @pytest.mark.parametrize("task", ["j", "j" * 128, "j" * 250, "j" * 256])
 def test_a_task_named_as_a_step_that_is_taken_again(tmp_path, task):
     """A program names its tasks: no name makes a step that is taken again free, nor is one too long for it."""

@@ -8,6 +8,7 @@ guest also says which rows are in which node, so in one tree it reads as many ro
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -144,6 +145,25 @@ def test_each_node_of_the_last_level_tells_as_many(priv):
     for rows, told in zip(target, found, strict=True):
         assert [(told >> bit) & 1 for bit in range(width - 1)] == (column[rows] == 0).astype(int).tolist()
     assert sum(map(len, target)) == 4 * (width - 1)
+
+
+def test_documents_say_these_figures():
+    root = Path(__file__).resolve().parents[2]
+    few, many, short = (Layout(*of).slot_bits for of in ((400, 24), (21_000, 24), (21_000, 16)))
+    a_tree, all_nodes = 4 * (many - 1), 7 * many
+    assert (round(a_tree, -2), round(all_nodes, -1)) == (300, 540)
+    for page, figures in {
+        "THREAT_MODEL.md": (f"({many} bits at 21 000 rows)", "some 300 rows a tree"),
+        "docs/explanation/reveals.md": (f"{many} at 21 000 rows", "some 300 rows a tree"),
+        "docs/how-to/boosting.md": (
+            f"{few} bits for 400 rows, {many} for 21 000",
+            f"makes it {short}",
+            "some 300 rows a tree",
+            "No more than 540",
+        ),
+    }.items():
+        text = " ".join((root / page).read_text("utf-8").split())
+        assert [figure for figure in figures if figure not in text] == [], page
 
 
 @pytest.mark.nightly

@@ -13,16 +13,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 import bluetusk as bt
 from bluetusk.paillier.masked import fresh
 from bluetusk.vertical import LogisticRegression, WoEBinning, local_links
 from bluetusk.vertical.logistic import products, ring
-from bluetusk.vertical.logistic.columns import Bins, PlainColumns
-from bluetusk.vertical.logistic.half import Half, Points
-from bluetusk.vertical.logistic.score import scored, shared
+from bluetusk.vertical.logistic.columns import FACTOR_BITS
 
 from ..vertical.conftest import Both, new_ids
+from .cheating import opened
 
 COLUMNS, BINS, ROWS = 5, 4, 150
 NEVER = 1e-6  # how often a test of chance may fail
@@ -131,7 +131,7 @@ def guessed(case):
 
 
 def bound(case):
-    return (np.log(1 / NEVER) / (2 * case.codes.size)) ** 0.5
+    return (np.log(1 / NEVER) / (2 * len(case.codes))) ** 0.5  # Hoeffding; the bins of a row are read from one score
 
 
 def in_the_clear(case):
@@ -165,51 +165,22 @@ def test_points_tell_no_more_than_points_in_the_clear(case):
 WIDE, EIGHT = 18, 8
 
 
-class Cheat:
-    """A guest's half that adds nothing itself, and sends a table in which column c has three bits of the score."""
-
-    guest = True
-
-    def __init__(self, half, low):
-        self.half, self.low, self.own, self.theirs = half, low, half.own, half.theirs
-
-    def columns(self, table, pub):
-        return PlainColumns(np.zeros((len(table), len(self.own)), np.int64), pub, guest=True)
-
-    def peer(self, priv):
-        inner, low = self.half.peer(priv), self.low
-
-        def weights(share, factor):
-            digits = [b % EIGHT << (low + 3 * c) for c in range(WIDE) for b in range(EIGHT + 1)]
-            nothing = fresh(priv, [0] * len(digits), products.ENTRY_BITS + 16)
-            return [products.encrypted(priv, ring.words(digits)), nothing]
-
-        inner.weights = weights
-        return inner
-
-
 def cheated(keypair, keypair2, exact):
-    """Return, of each column, how often the guest reads the bin right from what is opened."""
+    """Return, of each column, how often the guest reads the bin right from what is opened.
+
+    Its table has three bits of the score for each column.
+    """
     rng = np.random.default_rng(3)
     codes = rng.integers(0, EIGHT, (60, WIDE))
-    bins, one = Bins((EIGHT,) * WIDE), ring.words([5])
-    worth = rng.integers(-1000, 1000, bins.entries)
-    shares = ring.words(rng.integers(0, 1 << 60, WIDE).tolist())
-    guest = Half("guest", one, shares, None, 1.0, True, bins, worth)
-    host = Half("host", shares, one, None, 1.0, False, bins)
     low = 12 if exact else 38  # the digits that are cut off before a score is opened
-    links = local_links(seconds=60)
 
-    def half(k, mine, table, points):
-        keys = keypair[1], keypair2[1]
-        share = scored(links[k], keys[k], keys[1 - k].public_key, mine, table, points, exact=exact)
-        return shared(links[k], share, k == 0, exact=exact)
+    def weights(priv):
+        digits = [b % EIGHT << (low + 3 * c) for c in range(WIDE) for b in range(EIGHT + 1)]
+        nothing = fresh(priv, [0] * len(digits), products.ENTRY_BITS + FACTOR_BITS)
+        return [products.encrypted(priv, ring.words(digits)), nothing]
 
-    opened, _ = Both()(
-        lambda: half(0, Cheat(guest, low), np.zeros((60, 1)), Points(1, 0.0)),
-        lambda: half(1, host, codes, None),
-    )
-    return [((opened >> 3 * c) % EIGHT == codes[:, c]).mean() for c in range(WIDE)]
+    seen = opened((keypair[1], keypair2[1]), codes, EIGHT, weights, rng=rng, exact=exact)
+    return [((seen >> 3 * c) % EIGHT == codes[:, c]).mean() for c in range(WIDE)]
 
 
 def test_a_table_of_digits_shows_all_bins_in_exact_scores(keypair, keypair2):
@@ -220,10 +191,10 @@ def test_a_table_of_digits_shows_all_bins_in_exact_scores(keypair, keypair2):
 def test_a_table_of_digits_shows_ten_bits_of_points(keypair, keypair2):
     right = cheated(keypair, keypair2, False)
     assert right[:3] == [1.0] * 3  # nine bits: what points bound, whatever is sent
-    assert right[3] < 1 / 4 + 5 * (3 / 16 / 60) ** 0.5  # the tenth bit halves the fourth column twice at most
-    assert max(right[4:]) < 1 / 8 + 5 * (7 / 64 / 60) ** 0.5
-    whole = 60 * (WIDE - 4)
-    assert abs(np.mean(right[4:]) - 1 / 8) < 5 * (7 / 64 / whole) ** 0.5
+    assert right[3] <= binom.isf(NEVER, 60, 1 / 4) / 60  # the tenth bit halves the fourth column twice at most
+    others = WIDE - 4
+    assert max(right[4:]) <= binom.isf(NEVER / others, 60, 1 / 8) / 60
+    assert abs(np.mean(right[4:]) - 1 / 8) < 5 * (7 / 64 / 60 / others) ** 0.5
 
 
 def table():

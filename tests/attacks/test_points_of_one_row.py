@@ -15,15 +15,13 @@ import pytest
 
 from bluetusk.paillier import generate_keypair, hazmat
 from bluetusk.paillier.masked import fresh
-from bluetusk.vertical import local_links
 from bluetusk.vertical.logistic import columns as columns_module
-from bluetusk.vertical.logistic import products, ring
-from bluetusk.vertical.logistic.columns import FACTOR_BITS, Bins, PlainColumns
-from bluetusk.vertical.logistic.half import POINTS, Half, Points
-from bluetusk.vertical.logistic.score import scored, shared
+from bluetusk.vertical.logistic import products
+from bluetusk.vertical.logistic.columns import FACTOR_BITS
+from bluetusk.vertical.logistic.half import POINTS
 from bluetusk.wire import frame
 
-from ..vertical.conftest import Both
+from .cheating import opened
 
 COLUMNS, BINS, BLOCKS = 3, 16, 3  # 12 bits a row
 CUT = 38  # digits that are cut off before a score is opened
@@ -44,26 +42,6 @@ def encrypted(priv, values, bits):
     return frame.encode(form.kind, form.header, b"".join(int(c).to_bytes(width, "little") for c in made))
 
 
-class Cheat:
-    """A guest's half that adds nothing itself, and sends a table of its own."""
-
-    guest = True
-
-    def __init__(self, half, entries):
-        self.half, self.entries, self.own, self.theirs = half, entries, half.own, half.theirs
-
-    def columns(self, table, pub):
-        return PlainColumns(np.zeros((len(table), len(self.own)), np.int64), pub, guest=True)
-
-    def peer(self, priv):
-        inner, entries = self.half.peer(priv), self.entries
-        inner.weights = lambda share, factor: [
-            encrypted(priv, entries, products.SHARE_BITS),
-            encrypted(priv, [0] * len(entries), products.ENTRY_BITS + FACTOR_BITS),
-        ]
-        return inner
-
-
 def told(keypair, keypair2):
     """Return the share of first rows whose bins are among the few that fit what was opened."""
     priv = keypair[1]
@@ -72,23 +50,16 @@ def told(keypair, keypair2):
     k, width = layout.count, layout.width
     rng = np.random.default_rng(5)
     codes = rng.integers(0, BINS, (BLOCKS * k, COLUMNS))
-    bins, one = Bins((BINS,) * COLUMNS), ring.words([5])
-    shares = ring.words(rng.integers(0, 1 << 60, COLUMNS).tolist())
-    guest = Half("guest", one, shares, None, 1.0, True, bins, rng.integers(-1000, 1000, bins.entries))
-    host = Half("host", shares, one, None, 1.0, False, bins)
     back = pow(1 << width, -1, n)
-    entries = [(1 + secrets.randbelow(1 << 34)) * back % n for _ in range(bins.entries)]
-    links = local_links(seconds=60)
+    entries = [(1 + secrets.randbelow(1 << 34)) * back % n for _ in range(COLUMNS * (BINS + 1))]
 
-    def half(side, mine, table, points):
-        keys = keypair[1], keypair2[1]
-        share = scored(links[side], keys[side], keys[1 - side].public_key, mine, table, points, exact=False)
-        return shared(links[side], share, side == 0, exact=False)
+    def weights(priv):
+        return [
+            encrypted(priv, entries, products.SHARE_BITS),
+            encrypted(priv, [0] * len(entries), products.ENTRY_BITS + FACTOR_BITS),
+        ]
 
-    opened, _ = Both()(
-        lambda: half(0, Cheat(guest, entries), np.zeros((len(codes), 1)), Points(1, 0.0)),
-        lambda: half(1, host, codes, None),
-    )
+    seen = opened((priv, keypair2[1]), codes, BINS, weights, rng=rng)
     ways = list(itertools.product(range(BINS), repeat=COLUMNS))
     sums = [sum(entries[c * (BINS + 1) + b] for c, b in enumerate(way)) % n for way in ways]
     digits = [
@@ -98,7 +69,7 @@ def told(keypair, keypair2):
     ]
     found = 0
     for block in range(BLOCKS):
-        away = (np.array(digits) - opened[block * k + 1 : (block + 1) * k]) % SEEN
+        away = (np.array(digits) - seen[block * k + 1 : (block + 1) * k]) % SEEN
         near = np.minimum(away, SEEN - away) <= 2
         best = ways[int(near.sum(axis=1).argmax()) // 2]
         found += best == tuple(codes[block * k])

@@ -134,6 +134,21 @@ def another_on_retake(case):
     return made, PURPOSE
 
 
+def to_somebody_else(case):
+    """The request that the guest has signed for another host, of the same job."""
+    other = Notary(
+        case.log("guest", "-other"), case.signers["guest"], job=JOB, me="guest", peer="host", key=bytes([9] * 32)
+    )
+    return other.state(TASK, PURPOSE, ["label"], 900, {"min_rows": 50}), PURPOSE
+
+
+def answer_for_request(case):
+    """The guest's word, but that it answers."""
+    made = Statement.from_bytes(case.notary("guest").state(TASK, PURPOSE, ["label"], 900, {"min_rows": 50}))
+    made = dataclasses.replace(made, kind="answer", of=bytes(32), signature=b"")
+    return made.signed(case.signers["guest"]).to_bytes(), PURPOSE
+
+
 ATTACKS = {
     unsigned: ("sent no signed request for 'binning'", "require"),
     forged: ("is not signed with its key", "valid"),
@@ -142,6 +157,8 @@ ATTACKS = {
     rolled_back: ("with counter 1, not above 1", "counter"),
     another_purpose: ("sent no signed request for 'binning'", "require"),
     another_on_retake: ("than the first time", "first"),
+    to_somebody_else: ("that it made for somebody else", "take"),
+    answer_for_request: ("sent an answer where the signed request was due", "take"),
 }
 
 

@@ -446,6 +446,24 @@ def test_a_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert float(found.found) - float(found.expected) == pytest.approx(0.25)
 
 
+def test_a_first_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same in the book, in all gradients and in all scores, so that nothing but the labels tells."""
+
+    def lie(real: Any) -> Any:
+        def init(self: Any, *given: Any, **more: Any) -> None:
+            real(self, *given, **more)
+            self.half.base[0] += 0.5
+            self.scores += 0.5
+
+        return init
+
+    replaced(monkeypatch, boosting_guest.GuestJob, "__init__", lie)
+    play(tmp_path, BOOST)
+    (found,) = audited(tmp_path)
+    assert (found.array, found.reason) == ("labels", "the first score is not that of the labels")
+    assert float(found.found) - float(found.expected) == pytest.approx(0.5)
+
+
 def test_a_row_in_another_leaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores may encode rows by the leaves that the guest claims: below a host's split, the host's answer says."""
     moved: list[int] = []
@@ -472,6 +490,26 @@ def test_a_row_in_another_leaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert audited(tmp_path)[0].reason.startswith(str(tmp_path / "guest.log"))
 
 
+@pytest.mark.parametrize("place", [-1, 1 << 20])
+def test_a_row_at_a_place_that_no_tree_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int) -> None:
+    """Not even where the leaf's value would be right: a place before the first one counts from the end in an array."""
+
+    def lie(real: Any) -> Any:
+        def note(self: Any, task: str, name: str, number: int = 0, *, facts: Any = None, arrays: Any = None) -> None:
+            if name == "tree":
+                where = arrays["where"].astype(np.int64)
+                where[-1] = place
+                arrays = arrays | {"where": where}
+            real(self, task, name, number, facts=facts, arrays=arrays)
+
+        return note
+
+    replaced(monkeypatch, AuditBook, "note", lie)
+    play(tmp_path, BOOST)
+    found = audited(tmp_path)[0]
+    assert (found.array, found.reason) == ("tree", "a row is at a place that the tree does not have")
+
+
 def test_a_host_split_that_the_guest_calls_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Below its own splits the rows are its word; so the host's answers must all be in the trees."""
 
@@ -489,6 +527,25 @@ def test_a_host_split_that_the_guest_calls_its_own(tmp_path: Path, monkeypatch: 
     found = audited(tmp_path, logs=[tmp_path / "host.log"])[0]
     assert (found.array, found.number) == ("tree", 0)
     assert "keeps a host's answer that is not in the tree" in found.reason
+
+
+def test_a_split_of_the_guest_that_it_calls_a_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that a host never parted are nobody's word but the guest's."""
+
+    def lie(real: Any) -> Any:
+        def leaves(self: Any, tree: Any) -> None:
+            assert tree.half.party[0].tolist() == [1] + [-1] * 6
+            rows = np.flatnonzero(tree.where == 2)
+            tree.half.party[0, 2], tree.where[rows] = 1, np.where(np.arange(len(rows)) % 2, 5, 6)
+            real(self, tree)
+
+        return leaves
+
+    replaced(monkeypatch, boosting_guest.GuestJob, "_leaves", lie)
+    play(tmp_path, BOOST)
+    found = audited(tmp_path, logs=[tmp_path / "host.log"])[0]
+    assert (found.array, found.number) == ("tree", 0)
+    assert "are not where a host put them, by the logs of hosts" in found.reason
 
 
 def test_labels_permuted_with_their_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -835,6 +892,10 @@ def test_on_the_command_line(
     assert (status, told["ok"], told["findings"][0]["row"], told["logs"]) == (1, False, 7, 2)
     status, out, _ = call(book)
     assert (status, out.count("note")) == (0, 2)
+    labels.write_text("id,default\nM1,0\nM2,1\nM1,1\n")
+    status, _, err = call(book, "--labels", labels, "--label-column", "default")
+    assert status == 1
+    assert "the id 'M1' comes twice" in err
     (tmp_path / "wrong").write_text("q\n")
     status, _, err = call(book, "--passphrase-file", tmp_path / "wrong")
     assert status == 1

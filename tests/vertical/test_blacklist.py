@@ -164,6 +164,9 @@ def test_two_processes_worth_of_settings_over_grpc(both, case, monkeypatch):
     assert (case / "answers.csv").stat().st_mode & 0o777 == 0o600
 
 
+AUDITED = '[evidence]\nlog = "l"\nidentity = "i"\npeer_key = "k"\npolicy = "p"\naudit = "book"\n'
+
+
 @pytest.mark.parametrize(
     ("role", "change", "message"),
     [
@@ -176,6 +179,11 @@ def test_two_processes_worth_of_settings_over_grpc(both, case, monkeypatch):
         ("host", lambda t: t.replace("limit = 3", ""), "limit must be"),
         ("host", lambda t: t.replace("limit = 3", "limit = 0"), "limit must be"),
         ("host", lambda t: t + 'output = "x"\n', "output is a setting of the asker"),
+        (
+            "guest",
+            lambda t: t.replace('evidence = "none"\n', "") + AUDITED,
+            "evidence.audit is a setting of bluetusk party",
+        ),
     ],
 )
 def test_configurations_are_checked(case, tmp_path, role, change, message):

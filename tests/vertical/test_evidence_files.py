@@ -11,7 +11,7 @@ import bluetusk as bt
 from bluetusk.evidence import Grant, Guard, Identity, Log, Policy, fingerprint
 from bluetusk.storage import sealed
 from bluetusk.vertical.party import Identity as Certified
-from bluetusk.vertical.party import make_certificate
+from bluetusk.vertical.party import make_certificate, opening
 from bluetusk.vertical.party import run as _run
 from bluetusk.vertical.party.config import Config, Data, Evidence
 from bluetusk.vertical.party.rows import Rows
@@ -65,7 +65,7 @@ def test_a_run_that_fails_releases_log_and_uses(config, tmp_path, monkeypatch, e
             raise error
 
     (tmp_path / "output").mkdir()
-    monkeypatch.setattr(_run, "Party", Party)
+    monkeypatch.setattr(opening, "Party", Party)
     monkeypatch.setattr(_run, "check_rows", lambda *given: None)
     monkeypatch.setattr(_run, "check_folders", lambda *given: None)
     monkeypatch.setattr(Rows, "read", lambda config: None)
@@ -78,18 +78,18 @@ def test_a_run_that_fails_releases_log_and_uses(config, tmp_path, monkeypatch, e
 def test_what_was_opened_before_a_fault_is_released(config, tmp_path):
     (tmp_path / "peer.pub").write_text("no key")
     with pytest.raises((bt.InvalidKey, ValueError)) as caught:
-        _run.recorder_of(config, Certified.load(config.certificate, config.key, config.peer_certificate))
+        opening.recorder_of(config, Certified.load(config.certificate, config.key, config.peer_certificate))
     released(config)
     assert caught.value
 
 
 def test_uses_without_their_log_are_refused(config, tmp_path):
     identity = Certified.load(config.certificate, config.key, config.peer_certificate)
-    _run.closed(_run.recorder_of(config, identity)[0])
-    _run.closed(_run.recorder_of(config, identity)[0])
+    opening.closed(opening.recorder_of(config, identity)[0])
+    opening.closed(opening.recorder_of(config, identity)[0])
     (tmp_path / "log").unlink()
     with pytest.raises(bt.PolicyRefused, match=r"log of evidence .* is not.* Restore it") as caught:
-        _run.recorder_of(config, identity)
+        opening.recorder_of(config, identity)
     assert caught.value.clause == "store"
     assert not (tmp_path / "log").exists()
 
@@ -99,11 +99,11 @@ def test_a_job_whose_name_begins_as_one_in_the_log(config):
     identity = Certified.load(config.certificate, config.key, config.peer_certificate)
     for job in ("2026/1", "2026"):
         given = replace(config, job=job)
-        recorder, _ = _run.recorder_of(given, identity)
+        recorder, _ = opening.recorder_of(given, identity)
         recorder.log.append("state", by="host", task=job, hashes={"directory": bytes(32)}, details={"generation": 0})
-        _run.closed(recorder)
-        recorder, _ = _run.recorder_of(given, identity)  # it had ended before a step was kept
+        opening.closed(recorder)
+        recorder, _ = opening.recorder_of(given, identity)  # it had ended before a step was kept
         recorder.finish("binning")
-        _run.closed(recorder)
+        opening.closed(recorder)
         with pytest.raises(ValueError, match=f"the job '{job}' is in .* already"):
-            _run.recorder_of(given, identity)
+            opening.recorder_of(given, identity)

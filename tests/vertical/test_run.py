@@ -16,7 +16,7 @@ import bluetusk as bt
 from bluetusk import _parallel, cli
 from bluetusk.vertical import local_links
 from bluetusk.vertical.logistic import job as _job
-from bluetusk.vertical.party import Identity, make_certificate
+from bluetusk.vertical.party import Identity, make_certificate, opening
 from bluetusk.vertical.party import checks as _checks
 from bluetusk.vertical.party import results as _results
 from bluetusk.vertical.party import run as _run
@@ -106,7 +106,7 @@ def test_the_quota_of_the_file_is_that_of_the_session(case, monkeypatch):
     def party(role, **given):
         raise Stopped(given["spool_quota"])
 
-    monkeypatch.setattr(_run, "Party", party)
+    monkeypatch.setattr(opening, "Party", party)
     path = case / "bank" / "party.toml"
     edit(path, 'halves = "open"', 'halves = "open"\nspool_quota = 1_000_000')
     with pytest.raises(Stopped, match="1000000"):
@@ -305,14 +305,14 @@ def test_faults_are_found_before_the_first_message(case, monkeypatch, fault, com
     def connected(*given, **more):
         raise AssertionError("a connection was made before all checks had passed")
 
-    monkeypatch.setattr(_run, "Party", connected)
+    monkeypatch.setattr(opening, "Party", connected)
     with pytest.raises((ValueError, OSError, bt.ProtocolAbort), match=complaint):
         _run.run_party(Config.load(case / HOME[role] / "party.toml"))
 
 
 def test_a_faultless_party_reaches_the_connection(case, monkeypatch):
     """The control of the test above."""
-    monkeypatch.setattr(_run, "Party", lambda *given, **more: 1 / 0)
+    monkeypatch.setattr(opening, "Party", lambda *given, **more: 1 / 0)
     for name in HOME.values():
         with pytest.raises(ZeroDivisionError):
             _run.run_party(Config.load(case / name / "party.toml"))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
 import io
 import json
-import os
 import sys
 import threading
 import time
@@ -30,7 +28,6 @@ from ..vertical.party.waiting import QUOTA
 from ..vertical.protocol.job import Keeper, Progress
 from ..vertical.protocol.link import Link, local_links
 from ..vertical.tables.files import File
-from ._common import PASSPHRASE
 from .party import _listening, _progress
 
 __all__ = ["Settings", "add_parser", "run"]
@@ -124,6 +121,8 @@ class Settings:
             check_bounds(made.spool_quota, made.max_peer_ids)
             if role == "host" and (limit is None or limit < 1):
                 raise ValueError("limit must be a whole number of at least 1: the most ids that a request may contain")
+            if made.evidence is not None and made.evidence.audit is not None:
+                raise ValueError("evidence.audit is a setting of bluetusk party: a blacklist has no labels; remove it")
             if role == "host" and made.output is not None:
                 raise ValueError("output is a setting of the asker only: the list's owner gets no answers; remove it")
         except ValueError as err:
@@ -210,11 +209,9 @@ def _side(role: str) -> Callable[[argparse.Namespace], int]:
 
 
 def _over_grpc(settings: Settings, ids: list[str], progress: str) -> dict[str, Any]:
-    from ..vertical.party.certs import Identity
     from ..vertical.party.checks import check_room
+    from ..vertical.party.opening import identity_of, opened
     from ..vertical.party.pipeline import Metered, exchange_heads
-    from ..vertical.party.process import Party
-    from ..vertical.party.run import closed, recorder_of
 
     get_num_threads()  # a wrong BLUETUSK_NUM_THREADS is found before the first message
     needs = {settings.state: (1 << 20) + 33 * len(ids)}
@@ -223,29 +220,8 @@ def _over_grpc(settings: Settings, ids: list[str], progress: str) -> dict[str, A
             raise ValueError(f"output: {settings.output} is a folder: name a file for the answers")
         needs[str(Path(settings.output).parent)] = sum(len(text.encode()) + 4 for text in ids) + 4096
     check_room(needs)
-    secret = os.environ.get(PASSPHRASE) or None
-    identity = Identity.load(settings.certificate, settings.key, settings.peer_certificate, passphrase=secret)
-    recorder = notary = None
-    way = {"listen": settings.listen} if settings.listen is not None else {"connect": settings.connect}
-    with contextlib.ExitStack() as closing:
-        if settings.evidence is not None:
-            recorder, notary = recorder_of(settings, identity)  # type: ignore[arg-type]
-            closing.callback(closed, recorder)
-        party = closing.enter_context(
-            Party(
-                settings.role,
-                job=settings.job,
-                identity=identity,
-                state=settings.state,
-                patience=settings.patience,
-                spool_quota=settings.spool_quota,
-                observer=recorder,
-                notary=notary,
-                **way,
-            )
-        )
-        if settings.listen is not None:
-            _listening(progress)(party.address)
+    with opened(settings, identity_of(settings), _listening(progress)) as held:
+        party, recorder, notary = held.party, held.recorder, held.notary
 
         def program(link: Link, keeper: Keeper) -> dict[str, Any]:
             kept: Any = keeper if recorder is None else Metered(keeper, recorder.meter)

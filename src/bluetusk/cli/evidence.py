@@ -7,6 +7,7 @@ import getpass
 import json
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,12 @@ def _audit(args: argparse.Namespace) -> int:
         file = File(args.labels, [args.label_column] if args.in_order else [args.id_column, args.label_column])
         labels = file.labels(args.label_column)
         if not args.in_order:
-            labels = dict(zip(file.ids(args.id_column).tolist(), labels.tolist(), strict=True))
+            ids = file.ids(args.id_column).tolist()
+            if twice := next((each for each, count in Counter(ids).items() if count > 1), None):
+                raise ValueError(
+                    f"{args.labels}: the id {twice!r} comes twice: which of its labels is the true one? Leave one out"
+                )
+            labels = dict(zip(ids, labels.tolist(), strict=True))
     secret = None if args.passphrase_file is not None else os.environ.get(AUDIT_PASSPHRASE)
     result = audit(args.file, secret or _passphrase(args), logs=args.log, labels=labels, jobs=args.job)
     if args.json:
@@ -375,4 +381,8 @@ scoring by a regression that was trained in another job.""",
         "--in-order", action="store_true", help="the file has no ids: its rows are those of each task, in order"
     )
     replay_book.add_argument("--json", action="store_true", help="print one JSON object")
-    replay_book.add_argument("--passphrase-file", **secret)
+    replay_book.add_argument(
+        "--passphrase-file",
+        metavar="FILE",
+        help=f"file with the book's passphrase (default: {AUDIT_PASSPHRASE}, else {PASSPHRASE}, else a prompt)",
+    )

@@ -201,21 +201,21 @@ class Notary:
             made = Statement.from_bytes(data)
         except FrameError as error:
             self._refuse(f"sent a statement that cannot be read ({error})", data)
-        use = made.task, made.purpose
+        use, said = (made.task, made.purpose), "an answer" if made.kind == "answer" else "a request"
         known = self._theirs.get(use)
         if made.key != self.key or not made.valid():
-            self._refuse(f"sent a {made.kind} that is not signed with its key", data)
+            self._refuse(f"sent {said} that is not signed with its key", data)
         if made.to != self._identity.public_key:
-            self._refuse(f"sent a {made.kind} that it made for somebody else", data)
+            self._refuse(f"sent {said} that it made for somebody else", data)
         if made.kind != due:
-            self._refuse(f"sent a {made.kind} where the signed {due} was due", data)
+            self._refuse(f"sent {said} where the signed {due} was due", data)
         if (made.job, made.task) != (self._job, task):
-            self._refuse(f"sent a {made.kind} of another job or task in task {task!r}", data)
+            self._refuse(f"sent {said} of another job or task in task {task!r}", data)
         if known is not None and known != data:
             self._refuse(f"sent another {made.kind} for {made.purpose!r} of task {task!r} than the first time", data)
         if known is None and made.counter <= self._heard:
             self._refuse(
-                f"sent a {made.kind} with counter {made.counter}, not above {self._heard}: it was sent before, or the "
+                f"sent {said} with counter {made.counter}, not above {self._heard}: it was sent before, or the "
                 f"peer's log was rolled back",
                 data,
             )

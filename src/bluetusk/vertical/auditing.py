@@ -152,7 +152,6 @@ class _State:
     rows: int = 0
     sent: dict[int, int] = field(default_factory=dict)  # the label of each row that was sent to a binning
     columns: dict[str, list[PeerColumn]] = field(default_factory=dict)  # what a binning says of each host's
-    first: Entry | None = None  # what a regression begins with
 
 
 def audit(
@@ -550,7 +549,6 @@ class _Replay:
 
     def _training(self, entry: Entry, state: _State) -> None:
         """Check the labels that a regression begins with."""
-        state.first = entry
         labels = entry.arrays["labels"].astype(np.int64)
         true = self._true(len(labels), 0, len(labels), state)
         for row, label in enumerate(labels.tolist()):
@@ -724,6 +722,8 @@ class _Replay:
         sampled, party = entry.arrays["sampled"], entry.arrays["party"]
         if where.shape != scores.shape or len(value) != s.places or len(party) != s.places:
             return self._found(place, "the tree has another number of rows or places")
+        if not ((where >= 0) & (where < s.places)).all():
+            return self._found(place, "a row is at a place that the tree does not have")
         local = number == 0 and s.first_tree_local
         grown = self.grown.pop((*place[:2], "gradients", number), None)
         if grown is None and not local:

@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import PolicyRefused
-from ...evidence import AuditBook, Guard, Log, Meter, Recorder, fingerprint, read_public_key
-from ...evidence import Identity as Signer
+from ...evidence import Recorder
 from ...evidence.notary import Notary
 from ...evidence.summary import learned, learned_line
 from ...storage import files
@@ -30,16 +28,13 @@ from .certs import Identity
 from .checks import check_folders, check_rows
 from .config import Config
 from .labels import PairLabels
+from .opening import PASSPHRASE, identity_of, opened
 from .pipeline import Outcome, confirm, run, unevaluated, write_scores
-from .process import Party
 from .results import reserved, written
 from .rows import Rows
 from .splits import Splits
 
 __all__ = ["run_party"]
-
-PASSPHRASE = "BLUETUSK_PASSPHRASE"  # the name of an environment variable  # noqa: S105
-AUDIT_PASSPHRASE = "BLUETUSK_AUDIT_PASSPHRASE"  # another one: an auditor gets it  # noqa: S105
 
 
 def run_party(
@@ -97,33 +92,10 @@ def _run_held(
     listening: Callable[[str], None] | None,
 ) -> dict[str, Any]:
     """Run one party after its files have passed their checks and its output is reserved."""
-    secret = os.environ.get(PASSPHRASE) or None
-    identity = Identity.load(config.certificate, config.key, config.peer_certificate, passphrase=secret)
+    identity = identity_of(config)
     splits = Splits(config.splits, identity.state_key(), pair=_pair(config, identity))
-    recorder = notary = None
-    way = {"listen": config.listen} if config.listen is not None else {"connect": config.connect}
-    with contextlib.ExitStack() as closing:
-        if config.evidence is not None:
-            recorder, notary = recorder_of(config, identity)
-            closing.callback(closed, recorder)
-        book = _book_of(config)
-        if book is not None:
-            closing.callback(book.close)
-        party = closing.enter_context(
-            Party(
-                config.role,
-                job=config.job,
-                identity=identity,
-                state=config.state,
-                patience=config.patience,
-                spool_quota=config.spool_quota,
-                observer=recorder,
-                notary=notary,
-                **way,
-            )
-        )
-        if listening is not None and config.listen is not None:
-            listening(party.address)
+    with opened(config, identity, listening) as held:
+        party, recorder, notary, book = held.party, held.recorder, held.notary, held.book
 
         def program(link: Link, keeper: Keeper) -> dict[str, Any]:
             with contextlib.nullcontext() if book is None else book:
@@ -161,19 +133,6 @@ def _pair(config: Config, identity: Identity) -> bytes:
     return identity.pair(config.role)
 
 
-def _book_of(config: Config) -> AuditBook | None:
-    """Open the guest's audit book, if the configuration names one."""
-    if config.evidence is None or config.evidence.audit is None:
-        return None
-    passphrase = os.environ.get(AUDIT_PASSPHRASE) or None
-    if passphrase is None:
-        raise ValueError(
-            f"evidence.audit seals {config.evidence.audit}: set the environment variable {AUDIT_PASSPHRASE} to a "
-            f"passphrase for it, another than {PASSPHRASE}, because an auditor gets it"
-        )
-    return AuditBook(config.evidence.audit, passphrase, job=config.job)
-
-
 def _proved(recorder: Recorder, notary: Notary) -> dict[str, Any]:
     held = recorder.log.peer_head(notary.party)
     return {
@@ -182,62 +141,6 @@ def _proved(recorder: Recorder, notary: Notary) -> dict[str, Any]:
         "head": recorder.log.head().root.hex(),
         "peer_head": "" if held is None else held.root.hex(),
     }
-
-
-def recorder_of(config: Config, identity: Identity) -> tuple[Recorder, Notary]:
-    """Open what [evidence] names; :func:`closed` closes it."""
-    given = config.evidence
-    assert given is not None  # the caller has checked
-    passphrase = os.environ.get(PASSPHRASE) or None
-    if passphrase is None:
-        raise ValueError(f"{given.identity} is encrypted: set the environment variable {PASSPHRASE} to its passphrase")
-    signer = Signer.load(given.identity, passphrase)
-    uses = f"{given.log}.uses"
-    there = Path(given.log).exists()
-    if not there and Path(uses).exists():
-        raise PolicyRefused(
-            f"{uses} is there, but the log of evidence {given.log} is not: it was deleted or moved, and with it the "
-            "proof of these uses. Restore it; if it is lost, begin a new log under another name, with a policy that "
-            "grants only what may be shown once more",
-            clause="store",
-        )
-    peer = "host" if config.role == "guest" else "guest"
-    with contextlib.ExitStack() as opened:
-        log = Log.open(given.log, signer) if there else Log.create(given.log, signer, owner=config.role)
-        opened.callback(log.close)
-        if not _begun(config.state) and any(record.job == config.job != record.task for record in log.records):
-            raise ValueError(
-                f"the job {config.job!r} is in {given.log} already, but {config.state} has no steps of it to go on "
-                "from: choose a new job name (a use is counted once a job), or restore that directory"
-            )
-        guard = opened.enter_context(Guard(given.policy, uses, owner=signer.public_key))
-        recorder = Recorder(
-            log=log,
-            meter=Meter(),
-            job=config.job,
-            me=config.role,
-            peers={peer: fingerprint(identity.peer_certificate)},
-            guard=guard,
-            resumed=True,
-        )
-        notary = Notary(log, signer, job=config.job, me=config.role, peer=peer, key=read_public_key(given.peer_key))
-        opened.pop_all()  # the caller closes them
-    return recorder, notary
-
-
-def closed(recorder: Recorder) -> None:
-    """Close the log and the guard."""
-    try:
-        recorder.log.close()
-    finally:
-        if recorder.guard is not None:
-            recorder.guard.close()
-
-
-def _begun(state: str) -> bool:
-    """Return whether a directory of state holds anything."""
-    folder = Path(state)
-    return folder.is_dir() and any(path.name != "lock" for path in folder.iterdir())
 
 
 def _alone(outcome: Outcome) -> NDArray[np.float64]:
