@@ -339,7 +339,7 @@ class LogisticJob:
         self.whitening: Whitening | None = None
         self.unit = 1.0
         if self.bins is not None and not self.leader:
-            steps = [] if self.batches == 1 else [self._rows_of(k) for k in range(self.batches * config.epochs)]
+            steps = (self._rows_of(k) for k in range(self.batches * config.epochs if self.batches > 1 else 0))
             self.curvature = curvature(self.table[self.used], self.bins.counts, steps, _CURVED)
             self.matrix = self.table[self.used]
             return
