@@ -150,6 +150,32 @@ def test_a_step_that_was_taken_again_is_in_the_log(tmp_path):
         assert again.digest == log.records[-1].hashes["noted"]
 
 
+def test_a_crash_between_the_note_of_a_retaken_step_and_its_record(tmp_path, monkeypatch):
+    """The next process notes nothing twice, and its record makes up for the one that the crash prevented."""
+    about = {"meter": Meter(), "job": "j", "me": "host", "peers": {"guest": PEER}, "resumed": True}
+    use = {"peer": "guest", "purpose": "gradient_boosting", "task": "t"}
+    again = {**use, "step": 1, "times": 1, "sums": 18}
+    with Log.create(tmp_path / "log", OWNER, owner="host") as log:
+        with Guard(POLICY, tmp_path / "uses", owner=OWNER.public_key) as guard:
+            recorder = Recorder(log=log, guard=guard, **about)
+            recorder.authorise(**use, columns=["A"], rows=900, **STATED)
+            shutil.copy(tmp_path / "uses", tmp_path / "copy")
+            with monkeypatch.context() as patch:
+                patch.delattr(Log, "append")
+                with pytest.raises(AttributeError):
+                    recorder.retaken(**again)
+            for _ in range(2):
+                Recorder(log=log, guard=guard, **about).retaken(**again)
+            assert guard.learned()[PEER]["sums"] == 36
+        assert [record.what for record in log.records] == ["opened", "authorised", "counted_again"]
+        restored(tmp_path)
+        with (
+            Guard(POLICY, tmp_path / "uses", owner=OWNER.public_key) as guard,
+            pytest.raises(bt.PolicyRefused, match="restored from an older copy"),
+        ):
+            Recorder(log=log, guard=guard, **about)
+
+
 def test_logs_of_earlier_versions(tmp_path, monkeypatch):
     """They have no hashes of uses: the number of uses is compared, as before."""
     real = Log.append

@@ -219,6 +219,20 @@ def test_a_task_is_one_use(guarded: Callable[..., Guard]) -> None:
     assert guard.usage()["g"]["uses"] == 2
 
 
+def test_half_an_entry_whose_task_has_the_letters_of_a_frame_is_cut(
+    tmp_path: Path, guarded: Callable[..., Guard]
+) -> None:
+    guard = guarded(GRANT)
+    end = (tmp_path / "uses").stat().st_size
+    guard.authorise(**{**USE, "task": f"{frame.MAGIC.decode()}-credit"})
+    guard.close()
+    whole = (tmp_path / "uses").read_bytes()
+    for size in range(end, len(whole)):  # a power loss within the entry
+        (tmp_path / "uses").write_bytes(whole[:size])
+        assert guarded(GRANT).usage() == {"g": {"uses": 0, "ids": 0}}
+        assert (tmp_path / "uses").stat().st_size == end
+
+
 def test_ids_in_all(guarded: Callable[..., Guard]) -> None:
     guard = guarded(replace(GRANT, uses=10))
     ask = {**USE, "purpose": "blacklist", "columns": []}
@@ -280,6 +294,18 @@ def test_release(guarded: Callable[..., Guard], clock: Clock) -> None:
     guard.replace(Policy("network", 4, (GRANT,)).sign(OWNER))
     clock.now = END
     assert clause(guard.release, **named, intersection=1000) == "until"
+
+
+@pytest.mark.parametrize("narrowed", [{"peer": "7c" * 32}, {"purposes": ("binning",)}])
+def test_a_grant_that_became_another_holds_no_longer(guarded: Callable[..., Guard], narrowed: dict[str, Any]) -> None:
+    """Under its id a newer policy may have another peer, or fewer purposes."""
+    guard = guarded(GRANT)
+    guard.authorise(**{**USE, **INTERSECT, "rows": 100})
+    named = {"peer": BANK, "purpose": "intersect", "task": "t"}
+    guard.release(**named, intersection=1000)
+    guard.replace(Policy("network", 2, (replace(GRANT, **narrowed),)).sign(OWNER))
+    assert clause(guard.release, **named, intersection=1000) == "revoked"
+    assert clause(guard.retaken, **named, step=1, times=1, sums=1) == "revoked"
 
 
 def test_several_grants(guarded: Callable[..., Guard]) -> None:

@@ -46,8 +46,8 @@ def same_time(*calls):
         thread.start()
     for thread in threads:
         thread.join()
-    if errors:
-        raise min(errors, key=lambda error: "gave up" in str(error))
+    if errors:  # the first, but rather the cause than what the other heard of it, which may be raised before it
+        raise min(errors, key=lambda error: "the other party gave up" in str(error))
     return results
 
 

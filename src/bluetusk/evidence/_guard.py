@@ -482,6 +482,8 @@ class Guard(Closing):
         grant = next((grant for grant in self._policy.grants if grant.id == use.grant), None)
         if grant is None:
             raise wanted.refused("revoked", f"grant {use.grant!r} is no longer in the policy")
+        if grant.peer != wanted.peer or wanted.purpose not in grant.purposes:  # a newer policy, with the same id
+            raise wanted.refused("revoked", f"grant {use.grant!r} is no longer for this peer and purpose")
         self._check_time(grant, wanted, now)
         return grant
 

@@ -23,6 +23,7 @@ __all__ = ["Recorder"]
 _SHOWN = 1500  # bytes of names of columns in a record; its hash stands for all of them
 _HASHED = ("model", "intersection")
 _NOTED = "noted"  # the hash of what the guard has noted of a use
+_COUNTED = "counted_again"  # of a step that is taken again
 _APART = ("uses_left", "policy", "purpose", "step", "times")  # what differs between two uses of one task
 _ROOM = 2500  # bytes of counts in a record
 _STATED = tuple(name for name in NUMBERS if name != "total_events")  # a head, and so a log, may be shown
@@ -86,9 +87,9 @@ class Recorder:
         self.log, self.meter, self.guard, self.job, self.me = log, meter, guard, job, me
         self.peers, self.resumed = dict(peers), resumed
         self._told = {
-            (record.what, record.task, record.hashes.get("use"))
+            (record.what, record.task, record.hashes.get(_NOTED if record.what == _COUNTED else "use"))
             for record in log.records
-            if record.what in ("authorised", "finished") and record.job == job
+            if record.what in ("authorised", "finished", _COUNTED) and record.job == job
         }
         self._committed: set[Commitment] = set(commitments(log.records, job))
         self._named: dict[tuple[str, str], str] = {}  # the guard's names of tasks, where they are drawn
@@ -215,9 +216,10 @@ class Recorder:
             facts |= {"clause": refusal.clause, "reason": refusal.reason[:256]}
             self.log.append("refused", by=self.me, task=full, details=facts)
             raise
-        if permit is not None and not permit.again:
+        if permit is not None and (_COUNTED, full, permit.noted) not in self._told:  # a crash may have come between
             facts["grant"] = permit.grant
-            self.log.append("counted_again", by=self.me, task=full, hashes={_NOTED: permit.noted}, details=facts)
+            self.log.append(_COUNTED, by=self.me, task=full, hashes={_NOTED: permit.noted}, details=facts)
+            self._told.add((_COUNTED, full, permit.noted))
 
     def _permitted(self, full: str, use: bytes, *, named: bool) -> str:
         """Return the task's name to the guard, under which a use is granted again without counting."""
@@ -386,7 +388,7 @@ def _granted(records: Sequence[Record]) -> Counter[str]:
         if _NOTED in record.hashes
         else (record.details["grant"], record.task, record.hashes.get("use"), *map(record.details.get, _APART))
         for record in records
-        if record.what in ("authorised", "counted_again") and "grant" in record.details
+        if record.what in ("authorised", _COUNTED) and "grant" in record.details
     }
     return Counter(grant for grant, *_ in told)
 

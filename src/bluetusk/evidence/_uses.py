@@ -26,6 +26,9 @@ _USE = ("grant", "ids", "peer", "prev", "purpose", "request", "task", "time")
 _COUNTED = ("bits", "columns", "model", "rows", "sums")  # since format 2 of policies; a use noted before has none
 _AGAIN = "again"  # only where it is not 0
 _LARGEST = 1 << 16
+_BEGIN = frame.FIXED.pack(frame.MAGIC, frame.VERSION, frame.Kind.POLICY_USE, 0, 0)[
+    :8
+]  # the magic alone may be in a name
 _CHECK = 8
 _MARK = 8  # bytes kept of the hash of a column's name
 MOST_COLUMNS = 4096
@@ -280,6 +283,6 @@ def _size(data: bytes, at: int) -> int | None:
         if at + size <= len(data):
             return size
         whole = data[-_CHECK:] == _checksum(data[at + frame.FIXED.size : -_CHECK])
-        if whole or data.find(frame.MAGIC, at + 1) >= 0:
+        if whole or data.find(_BEGIN, at + 1) >= 0:
             raise FrameError("an entry claims more bytes than are there: the file was altered")
     return None

@@ -53,18 +53,18 @@ def curvature(codes: Ints, counts: Sequence[Ints], batches: Iterable[Ints], over
     >>> curvature(codes, [np.array([2, 2])] * 2, [], 1.75), curvature(codes[:2], [np.array([2, 2])] * 2, [], 1.75)
     (1.0, 2.0)
     """
-    parts = list(batches)
-    bounds = np.zeros(1 + len(parts))
+    blocks: list[_Block] = []
     first = 0
     while first < len(counts):
         last, bins = first + 1, len(counts[first])
         while last < len(counts) and bins + len(counts[last]) <= _BLOCK:
             bins += len(counts[last])
             last += 1
-        block = _Block(codes[:, first:last], counts[first:last])
-        bounds += [block.bound(None), *(block.bound(rows) for rows in parts)]
+        blocks.append(_Block(codes[:, first:last], counts[first:last]))
         first = last
-    most = max(1.0, float(bounds[0]), float(bounds[1:].max(initial=0.0)) / over)
+    most = max(1.0, float(sum(block.bound(None) for block in blocks)))
+    for rows in batches:  # one at a time: all rows of all epochs may be more than fits the memory
+        most = max(most, float(sum(block.bound(rows) for block in blocks)) / over)
     return float(2.0 ** (math.ceil(math.log2(most * (1 - 1e-9)) * _GRID) / _GRID))
 
 

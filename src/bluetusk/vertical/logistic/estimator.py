@@ -321,6 +321,7 @@ class LogisticRegression(Estimator):
         if place is not None and not os.access(os.path.dirname(place), os.W_OK | os.X_OK):
             raise ValueError(f"beside is {place!r}, in a directory that this process may not write to: give another")
         config = self._config(len(table), chosen, bins is not None, reveal)
+        once = os.urandom(32) if keeper is None else b""
         self.binning_ = binning
         if not guest:
             if y is not None:
@@ -337,6 +338,7 @@ class LogisticRegression(Estimator):
                 reveal=reveal,
                 ids=named,
                 place=place,
+                once=once,
             )
             self._drive(job, peers_of("host", link), keeper, progress)
             self._take(job, names)
@@ -357,6 +359,7 @@ class LogisticRegression(Estimator):
             seed=self._seed(),
             held_back=chosen,
             bins=bins,
+            once=once,
         )
         findings = [*few_events(labels), *separating(names, list(table.T), labels)]
         limit = 2.0 / (2.0 * SLOPES[config.sigmoid] + config.l2)

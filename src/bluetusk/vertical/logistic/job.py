@@ -112,6 +112,9 @@ class LogisticJob:
         At the host: the ids of its rows, by which it will know those whose points were opened.
     place : path-like, optional
         At the host: beside what its book of scored rows is to be, before points leave (:func:`.book.beside`).
+    once : bytes
+        Random bytes of a training that no keeper resumes: a policy counts its model as another one than that of any
+        other training. Where it may be resumed, the link's session tells trainings apart.
 
     Attributes
     ----------
@@ -140,8 +143,9 @@ class LogisticJob:
         reveal: tuple[str, ...] = (),
         ids: list[str] | None = None,
         place: str | os.PathLike[str] | None = None,
+        once: bytes = b"",
     ) -> None:
-        self.role, self.leader, self.ids, self.place = role, role == "guest", ids, place
+        self.role, self.leader, self.ids, self.place, self.once = role, role == "guest", ids, place, once
         self.bins, self.reveal = bins, reveal if config is None else config.reveal
         self.curvature, self.values = 1.0, b""  # of the host's binned columns; their encrypted values
         self.table, self.names, self.key_size = table, list(names), key_size
@@ -193,7 +197,7 @@ class LogisticJob:
         self.whitening: Whitening | None = None
         self.unit = 1.0
         if self.bins is not None and not self.leader:
-            steps = [] if self.batches == 1 else [self._rows_of(k) for k in range(self.batches * config.epochs)]
+            steps = (self._rows_of(k) for k in range(self.batches * config.epochs if self.batches > 1 else 0))
             self.curvature = curvature(self.table[self.used], self.bins.counts, steps, _CURVED)
             self.matrix = self.table[self.used]
             return
@@ -387,8 +391,9 @@ class LogisticJob:
             )
         opened = {"reveal": config.reveal} if config.reveal else {}
         said = repr(sorted(config.to_fields().items())).encode()
-        # the same when the set-up is taken again, so that a policy sees the same use
-        self.counted = hashlib.sha256(b"bluetusk logistic counted" + self.inputs + said).digest()
+        # the same when the set-up is taken again, so that a policy sees the same use, and another in another training
+        run = hashlib.sha256(link.session).digest() + self.once
+        self.counted = hashlib.sha256(b"bluetusk logistic counted" + self.inputs + run + said).digest()
         # the peer sees a comparison after each epoch but the first, and in any case that the training goes on
         bits = max(1, most_learned(not self.leader) * (config.epochs - 1) * (config.tol > 0)) + self.shows(0)[1]
         link.authorise(LOGISTIC.purpose, self.names, rows, epochs=config.epochs, bits=bits, **opened)

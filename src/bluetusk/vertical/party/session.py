@@ -45,6 +45,7 @@ _GOODBYE = 2.0  # seconds to wait for a goodbye
 _ALONE = 10.0  # seconds that a party that was already done waits for a peer that may need it
 _STATE, _OUT = "state-{:08d}", "out-{:08d}"
 _MOST_OFFER = 1 << 14  # bytes of a head with its proof
+_MOST_LAST = 64  # heads in last messages that one process keeps: a peer may leave again and again, with a new head each
 _ANEW = "or both start a job of a new name in new state directories, and keep these"  # a peer's word: remove nothing
 _META = ("again", "attempt", "before", "done", "heard", "met", "now", "peer", "stand", "tasks")
 
@@ -125,6 +126,7 @@ class Session:
         self._held = b""  # the head of the peer's log, as stated on this connection
         self._due_offer: bytes | None = None  # to be sent before anything else on this connection
         self._awaited = False  # whether the peer's is still to come
+        self._kept_last = 0  # heads that came in last messages of the peer
         self._lock = threading.RLock()  # for `with`: an interrupt in that of a Condition, in Python, leaves it locked
         self._changed = threading.Condition(self._lock)
         self._rounds = Rounds(peer)
@@ -413,6 +415,8 @@ class Session:
                 self._remember(Stand.read(frame.field(header, "stand", list, high=3)))
             elif say == "bye":
                 check_fields(header, ["say", *self._last_fields()])
+                if self._heard_bye:
+                    raise FrameError(f"{self.peer!r} said goodbye twice on this connection")
                 self._keep_last(header)
                 self._heard_bye = True
             elif say == "head":
@@ -537,8 +541,11 @@ class Session:
             return {"head": b""}
 
     def _keep_last(self, header: dict[str, Any]) -> None:
-        """Keep the head in a last message of the peer."""
-        if self._witness is not None and (offer := frame.field(header, "head", bytes, high=_MOST_OFFER)):
+        """Keep the head in a last message of the peer, unless so many came that they would fill this party's log."""
+        if self._witness is None or not (offer := frame.field(header, "head", bytes, high=_MOST_OFFER)):
+            return
+        if self._kept_last < _MOST_LAST:
+            self._kept_last += 1
             self._witness.keep(offer)
 
     def _count_retake(self, step: int, attempt: bytes) -> None:
