@@ -875,6 +875,22 @@ def test_other_numbers_of_rows_are_named_before_what_depends_on_them():
         both(lambda link: guest.fit(xg, y, link=link), lambda link: host.fit(xh[:70], link=link, ids=range(70)))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("epochs", 40), ("l2", 0.9), ("batch_size", 8), ("sigmoid", "cubic"), ("learning_rate", 1.0)]
+)
+def test_a_guest_that_trains_otherwise_than_agreed_is_refused(name, value):
+    xg, xh, y = data()
+    guest, host = pair()
+    host.set_params(**guest.get_params() | {"role": "host", "random_state": None})
+    guest.set_params(**{name: value})
+    with pytest.raises(bt.ProtocolAbort, match=f"the guest trains with {name} = .*was agreed") as caught:
+        both(
+            lambda link: guest.fit(xg, y, link=link),
+            lambda link: host.fit(xh, link=link, ids=range(len(xh)), agreed=True),
+        )
+    assert caught.value.party == "guest"
+
+
 def test_other_rows_held_back_at_one_party_are_refused():
     xg, xh, y = data(60)
     guest, host = pair(calibrate=True)

@@ -18,6 +18,7 @@ from bluetusk.vertical import local_links
 from bluetusk.vertical.logistic import job as _job
 from bluetusk.vertical.party import Identity, make_certificate, opening
 from bluetusk.vertical.party import checks as _checks
+from bluetusk.vertical.party import pipeline as _pipeline
 from bluetusk.vertical.party import results as _results
 from bluetusk.vertical.party import run as _run
 from bluetusk.vertical.party.config import Config
@@ -329,6 +330,20 @@ def test_a_text_column_that_is_empty_in_training(case, both, monkeypatch):
     said = run(case, both)
     assert said["host"]["iv"] == {}
     assert "e" in bt.vertical.WoEBinning.load(case / "network" / "output" / "binning.bt").categorical_
+
+
+def test_a_guest_cannot_train_otherwise_than_its_file_says(case, both, monkeypatch):
+    """The files agree; then the guest trains longer and with another sigmoid."""
+
+    class Other(bt.vertical.LogisticRegression):
+        def __init__(self, role="guest", **options):
+            super().__init__(role, **options | ({"epochs": 40, "sigmoid": "cubic"} if role == "guest" else {}))
+
+    monkeypatch.setattr(_pipeline, "LogisticRegression", Other)
+    with pytest.raises(bt.ProtocolAbort):
+        run(case, both)
+    host = next(error for error in map(str, both.errors) if "trains with" in error)
+    assert "the guest trains with epochs = 40, and 1 was agreed" in host
 
 
 # ------------------------------------------------------------------------------------------ kept by both or by neither

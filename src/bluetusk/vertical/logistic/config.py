@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._numeric import Floats, Ints, as_real
-from ...errors import FrameError
+from ...errors import FrameError, ProtocolAbort
 from ...wire.frame import check_fields, field
 from ..protocol.link import array_bytes
 
@@ -136,6 +136,16 @@ class Config:
         if config.to_fields() != told:
             raise FrameError("the frame's real numbers must be in canonical hexadecimal form")
         return config
+
+    def check_expected(self, mine: Config, peer: str) -> None:
+        """Raise ProtocolAbort, naming the parameter, if the guest's are not those that both agreed on."""
+        for each in fields(self):
+            theirs, due = getattr(self, each.name), getattr(mine, each.name)
+            if theirs != due:
+                raise ProtocolAbort(
+                    f"the guest trains with {each.name} = {theirs!r}, and {due!r} was agreed: give both the same",
+                    party=peer,
+                )
 
 
 def real_field(told: dict[str, Any], name: str, low: float, high: float) -> float:

@@ -227,6 +227,7 @@ class LogisticRegression(Estimator):
         held_back: ArrayLike | None = None,
         ids: Sequence[Any] | None = None,
         beside: str | os.PathLike[str] | None = None,
+        agreed: bool = False,
         keeper: Keeper | None = None,
         progress: Progress | None = None,
     ) -> LogisticRegression:
@@ -259,6 +260,9 @@ class LogisticRegression(Estimator):
             before the points of rows held back open, so that a training that is resumed from an older state does not
             open them again with another rounding. Without it the book is in memory, and a call that resumes a training
             knows nothing of an earlier opening.
+        agreed : bool
+            At the host: whether the guest's parameters must be those of this object, which is then made as the guest
+            makes its own. By default the host trains with any.
         keeper : Keeper, optional
             Keeps the state after each batch; see :class:`~bluetusk.vertical.protocol.job.Keeper`.
         progress : callable, optional
@@ -276,7 +280,8 @@ class LogisticRegression(Estimator):
             one that is not a number, the labels are not 0 and 1, the host has labels, `held_back` does not fit the
             rows, or the directory of `beside` does not exist.
         ProtocolAbort, FrameError, InvalidCiphertext, DecryptionError
-            If the other party violates the protocol, sends a damaged message, aborts, or has another number of rows.
+            If the other party violates the protocol, sends a damaged message, aborts, or has another number of rows or,
+            if `agreed`, other parameters.
         EncodingOverflow
             If the training diverged, which needs the cubic sigmoid or an explicit learning rate; it is noticed only
             where coefficients are opened.
@@ -337,6 +342,7 @@ class LogisticRegression(Estimator):
                 bins=bins,
                 reveal=reveal,
                 ids=named,
+                expected=config if as_bool(agreed, "agreed") else None,
                 place=place,
                 once=once,
             )

@@ -110,6 +110,8 @@ class LogisticJob:
         At the host: what it agrees to open.
     ids : list of str, optional
         At the host: the ids of its rows, by which it will know those whose points were opened.
+    expected : Config, optional
+        At the host: the parameters that the guest must send.
     place : path-like, optional
         At the host: beside what its book of scored rows is to be, before points leave (:func:`.book.beside`).
     once : bytes
@@ -142,6 +144,7 @@ class LogisticJob:
         bins: HostBins | None = None,
         reveal: tuple[str, ...] = (),
         ids: list[str] | None = None,
+        expected: Config | None = None,
         place: str | os.PathLike[str] | None = None,
         once: bytes = b"",
     ) -> None:
@@ -156,6 +159,7 @@ class LogisticJob:
         self.config, self.chosen = config, held_back
         self.seed = (os.urandom(SEED_BYTES) if seed is None else seed) if self.leader else b""
         self.due = None if self.leader else seed
+        self.expected = expected
         self.key: PrivateKey | None = None
         self.counted = bytes(32)  # the name under which this party's policy counts what the model scores
         self.peer: PublicKey | None = None
@@ -327,6 +331,8 @@ class LogisticJob:
             if self.due is not None and seed != self.due:
                 raise ProtocolAbort("the guest's random_state differs from this host's", party=link.peer)
             self._check_rows(link, got.fields)  # before the rows held back, which differ with them
+            if self.expected is not None:
+                config.check_expected(self.expected, link.peer)
             self._authorise(link, config)
             self.config, self.seed = config, seed
             self._check_batches(link)

@@ -357,7 +357,7 @@ def run(
         place = splits.place() if estimator is logistic and config.role == "host" else None
         if estimator is logistic:
             fit = functools.partial(fit, held_back=~fitted[train], binning=binning, ids=rows.ids[order][train].tolist())
-            fit = functools.partial(fit, beside=place)
+            fit = functools.partial(fit, beside=place, agreed=True)
         models[training.name] = stage(training, fit)
         if place is not None:  # of a training that held no row back; once a scoring has begun, there was a book
             begun = bool(test.any()) and keeper.resume(scoring.name)[0] > 0
