@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from pathlib import Path
+
+import pytest
 
 import bluetusk as bt
 from bluetusk.evidence.notary import Notary
@@ -76,6 +79,18 @@ def attack(folder, *, once):
         with contextlib.suppress(OSError):
             each.close()
     return kept, host.failure
+
+
+def table(folder):
+    """Rows of the table of attacks: attack, who, accuracy, chance, bound, accuracy on the planted weakness."""
+    found = []
+    for most in (5, 1 << 40):
+        (place := Path(folder) / str(most)).mkdir()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_session, "_MOST_LAST", most)
+            found.append(attack(place, once=True)[0])
+    name = f"records that {TIMES} goodbyes leave, at most 5 allowed (64 in use); chance: allowed"
+    return [(name, "either", found[0], 5, 5, found[1])]
 
 
 def test_a_second_goodbye_on_a_connection_ends_the_session(tmp_path):

@@ -8,6 +8,7 @@ another model, and `max_models` must count it as one.
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,6 +69,16 @@ def trained(folder, *, keeper, session):
             other.join()
             assert refused in ([], ["max_models"])
     return len(models)
+
+
+def table(folder):
+    """Rows of the table of attacks: attack, who, accuracy, chance, bound, accuracy on the planted weakness."""
+    found = []
+    for name, keeper in (("package", lambda: None), ("planted", Forgetful)):
+        (place := Path(folder) / name).mkdir()
+        found.append(trained(place, keeper=keeper, session=lambda k: b""))
+    name = "models from the same rows, trained again; chance: allowed; planted: without their name"
+    return [(name, "guest", found[0], MOST, MOST, found[1])]
 
 
 @pytest.mark.filterwarnings("ignore::bluetusk.DataWarning")

@@ -502,3 +502,14 @@ def test_numbers_of_a_request_are_kept_as_ints() -> None:
     request = Request(peer="bank", purpose="intersect", columns=("id",), rows=rows, task="t", details=given)
     assert (request.rows, request.numbers, request.ids) == (7, {"min_rows": 3, "asked": 2}, 2)
     assert {type(number) for number in (request.rows, *request.numbers.values())} == {int}
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [({"columns": "AGE"}, TypeError), ({"rows": 1 << 70}, ValueError), ({"sums": 1 << 64}, ValueError)],
+)
+def test_a_request_of_another_form_is_not_noted(guarded: Callable[..., Guard], given: Any, error: Any) -> None:
+    guard = guarded(GRANT)
+    with pytest.raises(error):
+        guard.authorise(**{**USE, **given})
+    assert guard.usage()["g"]["uses"] == 0

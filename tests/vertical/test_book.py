@@ -18,7 +18,7 @@ import pytest
 import bluetusk as bt
 from bluetusk.vertical import LogisticRegression
 from bluetusk.vertical.logistic import ring
-from bluetusk.vertical.logistic.book import Book, marks_of
+from bluetusk.vertical.logistic.book import Book, marks_of, place_of
 from bluetusk.vertical.logistic.half import Half, Points
 from bluetusk.vertical.logistic.whitening import Whitening
 from bluetusk.vertical.saving import load_frame
@@ -250,3 +250,13 @@ def test_a_guest_keeps_no_book(tmp_path):
     assert os.listdir(tmp_path) == ["half"]
     LogisticRegression.load(tmp_path / "half")
     assert os.listdir(tmp_path) == ["half"]
+
+
+def test_where_no_book_can_be_made_is_said_before_a_training(tmp_path):
+    bad = ("", "/no/such/half", str(tmp_path), f"{tmp_path}/half/", f"{tmp_path}/{'x' * 240}", f"{tmp_path}/a\0b")
+    host = LogisticRegression("host", key_size=2048)
+    for name in (*bad, f"{tmp_path}/\ud800"):
+        with pytest.raises(ValueError, match="beside is"):
+            host.fit([[1.0], [2.0]], link=None, beside=name)
+    for name in ("half", b"half", Path("half")):
+        assert place_of(os.path.join(os.fsencode(tmp_path), os.fsencode(name))) == str(tmp_path / "half")

@@ -261,6 +261,8 @@ class Guard(Closing):
             ...
         bluetusk.errors.PolicyRefused: policy refuses sale to 5a5a5a5a5a5a5a5a (clause peer): no grant names this peer
         """
+        if isinstance(columns, str):
+            raise TypeError(f"columns must be a list of names, not the text {columns!r:.64}")
         wanted = Request(peer, purpose, tuple(columns), rows, task, details)
         with self._uses.lock:
             now = self._now(wanted)

@@ -81,8 +81,8 @@ class Request:
         rest = dict(self.details)
         given = {"rows": self.rows} | {name: rest.pop(name) for name in NUMBERS if rest.get(name) is not None}
         for name, value in given.items():
-            if not hasattr(value, "__index__") or value.__index__() < 0:
-                raise ValueError(f"{name} is {value!r}: it must be a whole number, not negative")
+            if not hasattr(value, "__index__") or not 0 <= value.__index__() < 1 << 63:
+                raise ValueError(f"{name} is {value!r:.64}: it must be a whole number, not negative, below 2^63")
         numbers = {name: int(value.__index__()) for name, value in given.items()}
         reveal = rest.pop("reveal", ())
         if isinstance(reveal, str) or not all(isinstance(name, str) for name in reveal):

@@ -26,9 +26,8 @@ _USE = ("grant", "ids", "peer", "prev", "purpose", "request", "task", "time")
 _COUNTED = ("bits", "columns", "model", "rows", "sums")  # since format 2 of policies; a use noted before has none
 _AGAIN = "again"  # only where it is not 0
 _LARGEST = 1 << 16
-_BEGIN = frame.FIXED.pack(frame.MAGIC, frame.VERSION, frame.Kind.POLICY_USE, 0, 0)[
-    :8
-]  # the magic alone may be in a name
+_BEGIN = frame.FIXED.pack(frame.MAGIC, frame.VERSION, frame.Kind.POLICY_USE, 0, 0)[:8]
+"""How an entry begins: the magic alone may be in a name."""
 _CHECK = 8
 _MARK = 8  # bytes kept of the hash of a column's name
 MOST_COLUMNS = 4096

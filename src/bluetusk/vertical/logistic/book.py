@@ -27,7 +27,7 @@ from ..protocol.state import pack_state, unpack_state
 from . import ring
 from .half import Half
 
-__all__ = ["MARK", "Book", "beside", "marks_of"]
+__all__ = ["MARK", "Book", "beside", "marks_of", "place_of"]
 
 MARK = 16
 """Bytes of a hash: two of 10^9 rows have the same one with a chance of 10^-20."""
@@ -42,7 +42,43 @@ def marks_of(model: bytes, ids: Sequence[Any]) -> list[bytes]:
 
 def beside(path: str | os.PathLike[str], model: bytes) -> str:
     """Return the name of a model's book beside a file."""
-    return f"{os.path.abspath(os.fspath(path))}.{model.hex()[:8]}.scored"
+    return f"{os.path.abspath(os.fsdecode(path))}.{model.hex()[:8]}.scored"
+
+
+def place_of(path: str | os.PathLike[str]) -> str:
+    """Return the whole path beside which a book will be made, which is checked before a training begins.
+
+    Raises
+    ------
+    ValueError
+        If no file can be made there: naming the path and what is wrong.
+
+    Examples
+    --------
+    >>> place_of("/no/such/half")
+    Traceback (most recent call last):
+        ...
+    ValueError: beside is '/no/such/half', in a directory that does not exist: make it first
+    """
+    name = os.fsdecode(path)
+    if "\0" in name:
+        raise ValueError(f"beside is {name!r:.64}, which is not a name of a file: give another")
+    whole = os.path.abspath(name)
+    folder = os.path.dirname(whole)
+    if not name or name.endswith(os.sep) or os.path.isdir(whole):
+        raise ValueError(f"beside is {name!r}, a directory: name the file that the half will be saved to")
+    if not os.path.isdir(folder):
+        raise ValueError(f"beside is {name!r}, in a directory that does not exist: make it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ValueError(f"beside is {name!r}, in a directory that this process may not write to: give another")
+    try:
+        longest = os.pathconf(folder, "PC_NAME_MAX")
+        size = len(os.fsencode(os.path.basename(beside(whole, bytes(4)))))
+    except UnicodeEncodeError:
+        raise ValueError(f"beside is {name!r}, which is not a name of a file: give another") from None
+    if size > longest:
+        raise ValueError(f"beside is {name!r:.64}, whose book would have a name of {size} bytes, over {longest}")
+    return whole
 
 
 class Book(Locked, Uncopied):

@@ -22,7 +22,7 @@ from ..protocol.refusal import telling
 from ..saving import load_frame, save_frame
 from ..tables.columns import as_labels, as_scores, column_names
 from ..tables.matrix import matching_table, real_table
-from .book import Book, marks_of
+from .book import Book, marks_of, place_of
 from .book import beside as beside_of
 from .calibration import Calibration, calibrated
 from .config import (
@@ -320,11 +320,7 @@ class LogisticRegression(Estimator):
         named = None if ids is None else as_ids(ids)
         if named is not None and len(named) != len(table):
             raise ValueError(f"ids has {len(named)} ids for {len(table)} rows: give one for each")
-        place = None if beside is None else os.path.abspath(os.fspath(beside))
-        if place is not None and not os.path.isdir(os.path.dirname(place)):
-            raise ValueError(f"beside is {place!r}, in a directory that does not exist: make it first")
-        if place is not None and not os.access(os.path.dirname(place), os.W_OK | os.X_OK):
-            raise ValueError(f"beside is {place!r}, in a directory that this process may not write to: give another")
+        place = None if beside is None else place_of(beside)
         config = self._config(len(table), chosen, bins is not None, reveal)
         once = os.urandom(32) if keeper is None else b""
         self.binning_ = binning
