@@ -315,7 +315,11 @@ class _Batch:
 
     def helped(self) -> bool:
         """Return whether helpers are still at work on it."""
-        return any(helper.batch is self and helper.is_alive() for helper in self._helpers)
+        # no generator in any(): it would swallow an interrupt that comes while it is closed
+        for helper in self._helpers:  # noqa: SIM110
+            if helper.batch is self and helper.is_alive():
+                return True
+        return False
 
     def wait(self) -> None:
         """Wait until a helper has done something, or for a moment."""

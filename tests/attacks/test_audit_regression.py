@@ -281,7 +281,7 @@ CASES = {
     "digits as values": (values, {}, ("values", None, None), "bin 0 of the host's column 0"),
     "digits as worth": (worth, {}, ("worth", None, None), "is not its weight of evidence"),
     "a moved share": (shifted, {}, ("residuals", None, None), "what was sent is not what the book says"),
-    "a false answer": (answer, {}, (None, None, None), ""),
+    "a false answer": (answer, {}, (None, (None, *range(ROWS)), None), ""),
     "another message": (other, {}, ("residuals", None, None), "what was sent is not what the book says"),
 }
 FIRST = ("label 2", "a digit in the table")

@@ -24,7 +24,7 @@ pytest.importorskip("grpc", reason="parties talk over grpcio, which is not insta
 pytest.importorskip("private_set_intersection", reason="alignment needs openmined-psi, which is not installed")
 
 ROWS = 400
-PURPOSES = ("intersect", "binning", "gradient_boosting", "predict")
+PURPOSES = ("intersect", "binning", "logistic_regression", "gradient_boosting", "predict")
 CLAUSES = {"min_rows": 20, "min_intersection": 100, "max_ids_per_request": ROWS, "max_ids_total": ROWS}
 MODEL = """[model]
 key_size = 2048

@@ -315,7 +315,10 @@ def test_a_training_that_diverges_is_told_to_the_guest_alone():
         host = LogisticRegression("host", key_size=2048)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", bt.DataWarning)
-            both(lambda link, g=guest: g.fit(x[:, :1], y, link=link), lambda link, h=host: h.fit(x[:, 1:], link=link))
+            both(
+                lambda link, g=guest: g.fit(x[:, :1], y, link=link),
+                lambda link, h=host: h.fit(x[:, 1:], link=link, ids=range(300)),
+            )
         findings[rate] = [said for said in guest.findings_ if "spread over 0 to 1023 as by chance" in said]
         assert host.findings_ == []
     assert findings[None] == []
