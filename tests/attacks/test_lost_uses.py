@@ -150,6 +150,29 @@ def test_a_step_that_was_taken_again_is_in_the_log(tmp_path):
         assert again.digest == log.records[-1].hashes["noted"]
 
 
+def test_a_retake_that_an_earlier_version_logged_is_not_logged_again(tmp_path, monkeypatch):
+    """Its record lacks the guard's hash: a second one would claim a use that the guard never noted."""
+    about = {"meter": Meter(), "job": "j", "me": "host", "peers": {"guest": PEER}, "resumed": True}
+    use = {"peer": "guest", "purpose": "gradient_boosting", "task": "t"}
+    append = Log.append
+
+    def earlier(self, what, **more):
+        more["hashes"] = {name: value for name, value in (more.get("hashes") or {}).items() if name != "noted"}
+        return append(self, what, **more)
+
+    for life in range(3):
+        with (
+            Guard(POLICY, tmp_path / "uses", owner=OWNER.public_key) as guard,
+            Log.open(tmp_path / "log", OWNER) if life else Log.create(tmp_path / "log", OWNER, owner="host") as log,
+            monkeypatch.context() as patch,
+        ):
+            patch.setattr(Log, "append", append if life else earlier)
+            recorder = Recorder(log=log, guard=guard, **about)
+            recorder.authorise(**use, columns=["A"], rows=500, **STATED)
+            recorder.retaken(**use, step=2, times=1, sums=1)
+            assert [record.what for record in log.records] == ["opened", "authorised", "counted_again"]
+
+
 def test_a_crash_between_the_note_of_a_retaken_step_and_its_record(tmp_path, monkeypatch):
     """The next process notes nothing twice, and its record makes up for the one that the crash prevented."""
     about = {"meter": Meter(), "job": "j", "me": "host", "peers": {"guest": PEER}, "resumed": True}

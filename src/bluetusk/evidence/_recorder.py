@@ -87,7 +87,7 @@ class Recorder:
         self.log, self.meter, self.guard, self.job, self.me = log, meter, guard, job, me
         self.peers, self.resumed = dict(peers), resumed
         self._told = {
-            (record.what, record.task, record.hashes.get(_NOTED if record.what == _COUNTED else "use"))
+            (record.what, record.task, _again(record) if record.what == _COUNTED else record.hashes.get("use"))
             for record in log.records
             if record.what in ("authorised", "finished", _COUNTED) and record.job == job
         }
@@ -216,7 +216,10 @@ class Recorder:
             facts |= {"clause": refusal.clause, "reason": refusal.reason[:256]}
             self.log.append("refused", by=self.me, task=full, details=facts)
             raise
-        if permit is not None and (_COUNTED, full, permit.noted) not in self._told:  # a crash may have come between
+        if permit is None:
+            return
+        names: tuple[Any, ...] = (permit.noted, _retake(facts)) if permit.again else (permit.noted,)
+        if all((_COUNTED, full, name) not in self._told for name in names):  # a crash may have come between
             facts["grant"] = permit.grant
             self.log.append(_COUNTED, by=self.me, task=full, hashes={_NOTED: permit.noted}, details=facts)
             self._told.add((_COUNTED, full, permit.noted))
@@ -376,6 +379,15 @@ class Recorder:
     def _use(self, peer: str, purpose: str, columns: Sequence[str], rows: int, details: Mapping[str, Any]) -> bytes:
         more = sorted((key, str(value)) for key, value in details.items() if key != "total_events")
         return hashlib.sha256(repr([peer, purpose, int(rows), sorted(map(str, columns)), more]).encode()).digest()
+
+
+def _again(record: Record) -> bytes | tuple[Any, ...]:
+    """Return what tells the record of a retake from others: the guard's hash, which earlier versions did not log."""
+    return record.hashes[_NOTED] if _NOTED in record.hashes else _retake(record.details)
+
+
+def _retake(facts: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(map(facts.get, ("peer", "purpose", "step", "times")))
 
 
 def _granted(records: Sequence[Record]) -> Counter[str]:
