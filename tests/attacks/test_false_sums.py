@@ -213,7 +213,8 @@ class Bound(Range):
     def sent(self, layout, sums):
         slots = layout.slots(sums[0].public_key)
         end = slots.width * slots.count
-        far = self.apart(self.rows) * (1 << (end + 1 - layout.h_bits - layout.frac_bits))  # 0, or 2^(end + 1)
+        # 0, or 2^(end + 2) of either sign: with 2^(end + 1) the lower one would be within the bound
+        far = self.apart(self.rows) * (1 << (end + 2 - layout.h_bits - layout.frac_bits))
         packed = slots.shifted(tightened(sums[0], layout.rows * layout.bound)) + far + (1 << end)
         bound = (3 << end - 1).to_bytes(-(-(end + 1) // 8), "little")  # between 2^end and the next power of two
         got = decode(packed.to_bytes(packed.bound))

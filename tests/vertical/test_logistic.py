@@ -886,12 +886,24 @@ def test_a_guest_that_trains_otherwise_than_agreed_is_refused(name, value):
     guest, host = pair()
     host.set_params(**guest.get_params() | {"role": "host", "random_state": None})
     guest.set_params(**{name: value})
-    with pytest.raises(bt.ProtocolAbort, match=f"the guest trains with {name} = .*was agreed") as caught:
+    with pytest.raises(bt.ProtocolAbort, match=f"the guest trains with {name} = {value!r}, .*was agreed") as caught:
         both(
             lambda link: guest.fit(xg, y, link=link),
             lambda link: host.fit(xh, link=link, ids=range(len(xh)), agreed=True),
         )
     assert caught.value.party == "guest"
+
+
+def test_a_guest_with_a_shorter_key_than_agreed_is_refused(monkeypatch):
+    xg, xh, y = data()
+    guest, host = pair()
+    host.set_params(**guest.get_params() | {"role": "host", "random_state": None, "key_size": 3072})
+    monkeypatch.setattr(job_module, "ephemeral_key", lambda bits, new=job_module.ephemeral_key: new(2048))
+    with pytest.raises(bt.ProtocolAbort, match="the guest trains with key_size = 2048, and 3072 was agreed"):
+        both(
+            lambda link: guest.fit(xg, y, link=link),
+            lambda link: host.fit(xh, link=link, ids=range(len(xh)), agreed=True),
+        )
 
 
 def test_other_rows_held_back_at_one_party_are_refused():

@@ -76,7 +76,9 @@ def place_of(path: str | os.PathLike[str]) -> str:
         size = len(os.fsencode(os.path.basename(beside(whole, bytes(4)))))
     except UnicodeEncodeError:
         raise ValueError(f"beside is {name!r}, which is not a name of a file: give another") from None
-    if size > longest:
+    except OSError as error:
+        raise ValueError(f"beside is {name!r}, in a directory that cannot be asked: {error.strerror}") from None
+    if 0 < longest < size:
         raise ValueError(f"beside is {name!r:.64}, whose book would have a name of {size} bytes, over {longest}")
     return whole
 

@@ -321,6 +321,7 @@ class LogisticRegression(Estimator):
         if named is not None and len(named) != len(table):
             raise ValueError(f"ids has {len(named)} ids for {len(table)} rows: give one for each")
         place = None if beside is None else place_of(beside)
+        agreed = as_bool(agreed, "agreed")
         config = self._config(len(table), chosen, bins is not None, reveal)
         once = os.urandom(32) if keeper is None else b""
         self.binning_ = binning
@@ -338,7 +339,7 @@ class LogisticRegression(Estimator):
                 bins=bins,
                 reveal=reveal,
                 ids=named,
-                expected=config if as_bool(agreed, "agreed") else None,
+                expected=config if agreed else None,
                 place=place,
                 once=once,
             )

@@ -345,6 +345,11 @@ class LogisticJob:
         self._check_rows(link, got.fields)
         theirs = field(got.fields, "columns", int, low=1, high=MOST_COLUMNS + 1)
         peer = peer_key(got.parts, link, LOGISTIC.name)
+        if self.expected is not None and peer.bits != self.key_size:
+            raise ProtocolAbort(
+                f"the guest trains with key_size = {peer.bits}, and {self.key_size} was agreed: give both the same",
+                party=link.peer,
+            )
         link.count("rows", rows)
         if self.leader:
             if field(got.fields, "bins", bytes, high=32) != self._bins_digest:
