@@ -115,6 +115,9 @@ def test_shapes(secret):
     assert power([2, 3], 2) == power((2, 3), np.array([2, 2], ">u2")) == power(np.array([2, 3]), 2) == [4, 9]
     assert power(2, range(4)) == [1, 2, 4, 8]
     assert power(gmpy2.mpz(2), np.int8(3)) == power(np.uint64(2), np.array(3)) == [8]
+    assert (
+        power([gmpy2.xmpz(2), gmpy2.mpz(3)], gmpy2.xmpz(2)) == power(np.array([gmpy2.xmpz(2), 3], object), 2) == [4, 9]
+    )
     assert power(np.array([2, 2**70], object)[::-1], 1) == [2**70 % 1001, 2]
     assert power(np.array([2**64 - 1, 2**63], np.uint64), 1) == [(2**64 - 1) % 1001, 2**63 % 1001]
 

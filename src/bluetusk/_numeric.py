@@ -8,8 +8,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
+from numbers import Number
 from typing import Any, SupportsIndex, TypeAlias, cast
 
+import gmpy2
 import numpy as np
 import numpy.typing as npt
 
@@ -202,13 +204,16 @@ def _may_hold(kind: type[Any]) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _is_listed(kind: type[Any]) -> bool:
-    """Return whether NumPy iterates over such objects element by element: they need not be a Sequence."""
+    """Return whether NumPy iterates over such objects element by element: they need not be a Sequence.
+
+    An integer of gmpy2 has a length and bits to index, but no elements; before 2.3 it has no `__array__` either.
+    """
     if issubclass(kind, _FLAT) or any(hasattr(kind, name) for name in _AS_ARRAYS):
         return False
     return issubclass(kind, Sequence) or (hasattr(kind, "__getitem__") and hasattr(kind, "__len__"))
 
 
-_FLAT = (str, bytes, bytearray, memoryview, range, Mapping)
+_FLAT = (str, bytes, bytearray, memoryview, range, Mapping, Number, type(gmpy2.xmpz()))
 _AS_ARRAYS = ("__array__", "__array_interface__", "__array_struct__", "__buffer__")
 _MOST_AXES = 64
 
