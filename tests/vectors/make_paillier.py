@@ -554,7 +554,8 @@ def documents() -> dict[str, dict[str, object]]:
     shown = document(
         "paillier_proofs_v1",
         [
-            "Proofs that gcd(n, phi(n)) = 1: root i to the n is challenge i modulo n. The challenges: 7 numbers",
+            "Proofs that gcd(n, phi(n)) = 1: root i to the n-th power is challenge i modulo n. "
+            "The challenges: 7 numbers",
             "of bits(n) / 8 + 32 bytes, big-endian, modulo n, from SHAKE-256 of a label and, each behind its length (4",
             "bytes, little-endian), suite, n, hs (little-endian, of the lengths of n and n^2; empty if there is none),",
             "session and holder. An eighth root, where hs is given: its n-th power is hs modulo n^2.",
