@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 import types
 from collections.abc import Iterator
@@ -392,3 +393,22 @@ def test_tables_of_attacks_take_nothing_or_a_folder() -> None:
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.FunctionDef) and node.name == "table":
                 assert [each.arg for each in node.args.args] in ([], ["folder"]), path.name
+
+
+def test_microbenchmarks_are_found() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "bench",
+        "--benchmark-only",
+        "--collect-only",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+    ]
+    done = subprocess.run(command, cwd=BENCH.parent, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stdout
+    assert {line.partition("::")[0] for line in done.stdout.splitlines() if "::" in line} == {
+        f"bench/{path.name}" for path in BENCH.glob("test_*.py")
+    }
