@@ -406,7 +406,7 @@ def as_labels(y: Any, rows: int, of: str = "rows of X") -> NDArray[np.int64]:
         raise ValueError(f"y must have one label for each of the {rows} {of}, not shape {values.shape}")
     if values.dtype.kind == "O" and not any(isinstance(v, str) or is_missing(v) for v in values):
         values = np.array([number_of(v) for v in values])  # of a nullable column
-    wrong = np.ones(rows, np.bool_) if values.dtype.kind not in "biuf" else ~np.isin(values, (0, 1))
+    wrong = np.ones(rows, np.bool_) if values.dtype.kind not in "biuf" else (values != 0) & (values != 1)
     if wrong.any():
         at = int(wrong.argmax())
         raise ValueError(
