@@ -29,20 +29,20 @@ from numpy.typing import NDArray
 from .._numeric import as_array, as_int, as_numbers, axis_index, axis_tuple, index_text, refuse_masks, refuse_missing
 from .._powers import product_us
 from . import _bounds, _sparse, _words
-from ._base import CipherBase
+from ._base import CipherBase, refuse_given
 from ._store import Index, Words, build
 from .encrypting import residue_rows
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Arith"]
+__all__ = ["NO_PRODUCT", "Arith"]
 
 _MAX_BINS = 1 << 48
 
-_NO_PRODUCT = (
-    "two encrypted arrays cannot be multiplied: Paillier adds ciphertexts and multiplies by plain numbers only; "
-    "decrypt one of them where that is allowed, or use secret sharing"
+NO_PRODUCT = (
+    "two encrypted arrays cannot be multiplied: Paillier adds ciphertexts and multiplies by plain numbers only; turn "
+    "both into shares (c.to_shares, bt.sharing), where products are possible, or have one of them decrypted"
 )
 
 
@@ -53,17 +53,28 @@ class Arith(CipherBase):
 
     # --- sums of two encrypted arrays ---------------------------------------------------------------------------------
 
-    def _combine(self, other: CipherBase, sign: int, what: str) -> Self:
+    def _combine(self, other: CipherBase, sign: int, what: str, *, disjoint: bool = False) -> Self:
+        """Return ``self + sign * other``; `disjoint`: at every place one of the two is 0."""
         self._check_join(other, what)
         frac = max(self._frac, other._frac)
         lift_a, lift_b = (self._plan.base ** (frac - c._frac) for c in (self, other))
-        bound = self._check(self._bound * lift_a + other._bound * lift_b, what)
+        sizes = self._bound * lift_a, other._bound * lift_b
+        bound = self._check(max(sizes) if disjoint else sum(sizes), what)
         index_a, index_b = np.broadcast_arrays(self._index, other._index)
         a, ia = _words.lifted(self._mont, self._store.words, index_a, lift_a)
         b, ib = _words.lifted(self._mont, other._store.words, index_b, lift_b * sign)
         words = _words.products(self._mont, a, ia, b, ib)
         index = np.arange(len(ia), dtype=np.int64).reshape(index_a.shape)
         return self._derive(words, index, bound=bound, frac=frac, plan=self._common_plan(self._plan, other._plan))
+
+    def _chosen(self, other: Arith, mask: NDArray[np.bool_]) -> Self:
+        """Return this array's elements where a plain mask is true and those of `other` elsewhere, by arithmetic.
+
+        Every element of the result is re-randomised before it leaves, so its receiver does not see the mask.
+        """
+        ones = mask.astype(np.int64)
+        mine, theirs = self._times(ones, "where"), other._times(1 - ones, "where")
+        return mine._combine(theirs, 1, "where", disjoint=True)
 
     # --- plain numbers on one side ------------------------------------------------------------------------------------
 
@@ -194,7 +205,15 @@ class Arith(CipherBase):
     # --- reductions ---------------------------------------------------------------------------------------------------
 
     def sum(
-        self, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False, threads: int | None = None
+        self,
+        axis: int | tuple[int, ...] | None = None,
+        dtype: None = None,
+        out: None = None,
+        keepdims: bool = False,
+        initial: None = None,
+        where: None = None,
+        *,
+        threads: int | None = None,
     ) -> Self:
         """Return the encrypted sum over axes.
 
@@ -202,6 +221,8 @@ class Arith(CipherBase):
         ----------
         axis : int or tuple of int, optional
             The axes to sum over; all by default. Of a packed array, leading axes only.
+        dtype, out, initial, where
+            In NumPy's places; refused unless None.
         keepdims : bool
             Whether summed axes stay with length 1.
         threads : int, optional
@@ -216,6 +237,8 @@ class Arith(CipherBase):
         ------
         EncodingOverflow
             If the bound times the number of summands exceeds the capacity.
+        TypeError
+            If an argument that is not taken is given.
         ValueError
             If a packed array would be summed over its last axis.
 
@@ -225,6 +248,7 @@ class Arith(CipherBase):
         >>> priv.decrypt(c.sum(axis=0))
         array([1.5 , 2.25])
         """
+        refuse_given("the sum", dtype=dtype, out=out, initial=initial, where=where)
         refuse_masks(axis, "axis")
         axes = tuple(range(self.ndim)) if axis is None else axis_tuple(axis, self.ndim)
         if self._packing is not None and self.ndim - 1 in axes:
@@ -240,13 +264,17 @@ class Arith(CipherBase):
             index = np.expand_dims(index, axes)
         return self._derive(words, index, bound=bound)
 
-    def cumsum(self, axis: int | None = None, *, threads: int | None = None) -> Self:
+    def cumsum(
+        self, axis: int | None = None, dtype: None = None, out: None = None, *, threads: int | None = None
+    ) -> Self:
         """Return the encrypted sums of the first 1, 2, ... elements along an axis.
 
         Parameters
         ----------
         axis : int, optional
             The axis; the ravelled array by default. Of a packed array, a leading axis.
+        dtype, out
+            In NumPy's places; refused unless None.
         threads : int, optional
             Overrides :func:`bluetusk.set_num_threads`.
 
@@ -259,6 +287,8 @@ class Arith(CipherBase):
         ------
         EncodingOverflow
             If the bound times the length of the axis exceeds the capacity.
+        TypeError
+            If an argument that is not taken is given.
         ValueError
             If the axis does not exist, or a packed array would be summed along its last one.
 
@@ -271,6 +301,7 @@ class Arith(CipherBase):
         >>> priv.decrypt(c.cumsum())
         array([1.  , 3.  , 3.5 , 3.75])
         """
+        refuse_given("the cumulative sum", dtype=dtype, out=out)
         if axis is None and self.ndim != 1:
             self._refuse_packed("ravel", "reshape the leading axes")
         whole = self._index.ravel() if axis is None else self._index
@@ -350,7 +381,7 @@ class Arith(CipherBase):
         what = f"array {name} c" if left else f"c {name} array"
         if isinstance(other, CipherBase):
             if name in "*@":
-                raise TypeError(_NO_PRODUCT)
+                raise TypeError(NO_PRODUCT)
             return self._combine(other, 1 if name == "+" else -1, f"c {name} d")
         if _sparse.is_sparse(other):
             if name == "@":

@@ -18,7 +18,29 @@ if TYPE_CHECKING:
     from .._kernels.modexp import Montgomery
     from . import PublicKey
 
-__all__ = ["CipherBase", "Packing"]
+__all__ = ["CipherBase", "Packing", "refuse_given"]
+
+_NOT_TAKEN = {
+    "casting": "its numbers stay integers at one scale",
+    "dtype": "its numbers stay integers at one scale (c.frac); choose the dtype of what priv.decrypt returns",
+    "initial": "add it to the result",
+    "out": "use the array that it returns",
+    "where": "multiply by the mask first, as in (c * mask).sum()",
+}
+
+
+def refuse_given(what: str, **given: Any) -> None:
+    """Refuse arguments of NumPy's that say something: None, and NumPy's mark for nothing given, say nothing.
+
+    Raises
+    ------
+    TypeError
+        Naming the first one and what to do instead.
+    """
+    for name, value in given.items():
+        if value is not None and value is not np._NoValue and not (name == "where" and value is True):
+            remedy = _NOT_TAKEN.get(name, "leave it out")
+            raise TypeError(f"{what} of an encrypted array does not take {name}: {remedy}")
 
 
 class Packing(NamedTuple):

@@ -16,28 +16,32 @@ _ORDER = f"encrypted numbers cannot be compared: {_DECRYPT}"
 _IN_PLACE = "an encrypted array cannot be changed in place: build a new one with bt.concatenate, indexing or c + array"
 _NO_BUFFER = "ciphertexts have no NumPy buffer: use c.to_bytes() or c.write_to(fp)"
 
+_ROUND = "encrypt with a plan of fewer digits, or round what priv.decrypt(c) gives"
+_SQUARES = "ciphertexts cannot be squared: encrypt x and x * x, and decrypt their sums"
+
 _ATTRIBUTES = {
     "all": _ORDER,
     "any": _ORDER,
     "argmax": _ORDER,
     "argmin": _ORDER,
+    "argpartition": _ORDER,
     "argsort": _ORDER,
     "astype": "choose the plan when encrypting (pub.encrypt(array, plan)), or convert the result of priv.decrypt",
+    "choose": "use numpy.where(mask, c, d) with a plain mask",
     "clip": "clip when encrypting, by the plan (bt.FixedPoint(..., on_clip='clip'))",
     "conj": "encrypted numbers are real",
     "conjugate": "encrypted numbers are real",
     "cumprod": "Paillier adds ciphertexts and multiplies by plain numbers only",
     "data": _NO_BUFFER,
-    "diagonal": "use numpy.diagonal(c)",
     "dtype": "c.plan and c.frac say how its numbers are encoded; priv.decrypt gives float64, decrypt_integers ints",
     "dump": "use c.write_to(fp)",
     "dumps": "use c.to_bytes()",
     "fill": _IN_PLACE,
     "flat": "use c.ravel()",
     "imag": "encrypted numbers are real",
+    "itemset": _IN_PLACE,
     "item": "priv.decrypt(c).item() is its value; c[0] is one element, still encrypted",
     "itemsize": "c.nbytes // c.size is the size of a ciphertext, 2 * c.public_key.bits its bits",
-    "mT": "use c.swapaxes(-1, -2)",
     "max": _ORDER,
     "min": _ORDER,
     "nonzero": _ORDER,
@@ -47,19 +51,31 @@ _ATTRIBUTES = {
     "put": _IN_PLACE,
     "real": "encrypted numbers are real: use c itself",
     "resize": "use c.reshape(shape) for the same elements, numpy.tile(c, reps) or c[index] to repeat some",
-    "round": "decrypt first, or encrypt with a plan of fewer digits",
+    "round": _ROUND,
     "searchsorted": _ORDER,
     "setfield": _IN_PLACE,
     "sort": _ORDER,
-    "std": "ciphertexts cannot be squared: encrypt x and x * x, and decrypt their sums",
+    "std": _SQUARES,
     "strides": _NO_BUFFER,
     "tobytes": _NO_BUFFER,
     "tofile": _NO_BUFFER,
     "tolist": "priv.decrypt(c).tolist() is its values; list(c) is its rows, still encrypted",
-    "trace": "use numpy.diagonal(c).sum()",
-    "var": "ciphertexts cannot be squared: encrypt x and x * x, and decrypt their sums",
+    "var": _SQUARES,
     "view": "use c.reshape, c[...] and c.copy()",
 }
+_MEMORY = (
+    "base",
+    "byteswap",
+    "ctypes",
+    "device",
+    "flags",
+    "getfield",
+    "newbyteorder",
+    "setflags",
+    "to_device",
+    "tostring",
+)
+_ATTRIBUTES |= dict.fromkeys(_MEMORY, _NO_BUFFER)
 
 
 class Refusals:
@@ -105,7 +121,7 @@ class Refusals:
         return str(self)
 
     def _no_rounding(self, *_: object) -> NoReturn:
-        raise TypeError("a CipherArray cannot be rounded: decrypt first, or encrypt with a plan of fewer digits")
+        raise TypeError(f"a CipherArray cannot be rounded: {_ROUND}")
 
     __round__ = __trunc__ = __floor__ = __ceil__ = _no_rounding
 
@@ -166,10 +182,13 @@ class Refusals:
         Examples
         --------
         >>> c = pub.encrypt([1.0, 2.0, 3.0])
-        >>> float(priv.decrypt(c.sum()) / c.size)
-        2.0
+        >>> float(priv.decrypt(c.sum()) / c.size), round(float(priv.decrypt(c.sum() * (1 / c.size))), 5)
+        (2.0, 2.0)
         """
-        raise TypeError("ciphertexts cannot be divided, so there is no mean: decrypt c.sum(axis) and divide")
+        raise TypeError(
+            "ciphertexts cannot be divided, so there is no exact mean: use c.sum(axis) * (1 / n), which the plan "
+            "rounds, or divide the sum once it is decrypted"
+        )
 
     if not TYPE_CHECKING:
 

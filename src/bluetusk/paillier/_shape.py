@@ -43,7 +43,7 @@ class Shape(CipherBase):
         if not self.ndim:
             raise TypeError("iteration over an encrypted array of shape (): it is a single number")
         if self.ndim == 1:
-            self._refuse_packed("iterating over the last axis", "decrypt it first")
+            self._refuse_packed("iterating over the last axis", "compute on it as a whole")
         return (self._view(np.asarray(row, dtype=np.int64)) for row in self._index)
 
     def __getitem__(self, key: Any) -> Self:
@@ -96,7 +96,7 @@ class Shape(CipherBase):
             self._refuse_packed("an index on the last axis", "index the leading axes only")
         return (*items[:-1], slice(None)) if whole and used else items
 
-    def reshape(self, *shape: Any, order: Order = "C") -> Self:
+    def reshape(self, *shape: Any, order: Order = "C", copy: bool | None = None) -> Self:
         """Return the same elements in another shape.
 
         Parameters
@@ -105,11 +105,13 @@ class Shape(CipherBase):
             The new shape; one entry may be -1. A packed array keeps its last axis.
         order : {"C", "F", "A"}
             The order in which elements are taken and placed, as in NumPy. A packed array takes the default only.
+        copy : bool, optional
+            Whether the result has its own ciphertexts, as by :meth:`copy`.
 
         Returns
         -------
         CipherArray
-            A view.
+            A view, unless `copy` is true.
 
         Raises
         ------
@@ -123,6 +125,8 @@ class Shape(CipherBase):
         >>> pub.encrypt(np.arange(6)).reshape(2, -1).shape
         (2, 3)
         """
+        if copy:
+            return self.reshape(*shape, order=order).copy()
         dims = _dims(shape[0] if len(shape) == 1 else shape, "reshape")
         if any(d < -1 for d in dims):
             raise ValueError(f"cannot reshape an encrypted array of shape {self.shape} into {dims}")
@@ -238,6 +242,19 @@ class Shape(CipherBase):
         """
         return self.transpose()
 
+    @property
+    def mT(self) -> Self:
+        """The array with its last two axes interchanged (CipherArray, a view).
+
+        Examples
+        --------
+        >>> pub.encrypt(np.ones((4, 2, 3))).mT.shape
+        (4, 3, 2)
+        """
+        if self.ndim < 2:
+            raise ValueError(f"c.mT needs an array with at least two axes, not one of shape {self.shape}")
+        return self.swapaxes(-1, -2)
+
     def swapaxes(self, axis1: int, axis2: int) -> Self:
         """Return the array with two axes interchanged.
 
@@ -334,8 +351,13 @@ class Shape(CipherBase):
             dims = (*dims[:-1], self._packing.blocks)
         return self._view(np.broadcast_to(self._index, dims))
 
-    def copy(self) -> Self:
+    def copy(self, order: MemoryOrder = "C") -> Self:
         """Return an array with its own ciphertexts; releases the memory of a larger parent.
+
+        Parameters
+        ----------
+        order : {"C", "F", "A", "K"}
+            In NumPy's place; it changes nothing, for ciphertexts always lie in row-major order.
 
         Returns
         -------
@@ -348,6 +370,8 @@ class Shape(CipherBase):
         >>> priv.decrypt_integers(first)
         array([0, 1])
         """
+        if order not in ("C", "F", "A", "K"):
+            raise ValueError(f"order must be one of 'C', 'F', 'A' and 'K', not {order!r}")
         store = gathered(self._store, self._flat())
         fresh_index: Index = np.arange(store.n, dtype=np.int64).reshape(self._index.shape)
         return self._make(store, fresh_index, self._pub, self._plan, self._frac, self._bound, self._packing)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._numeric import as_array, axis_index, refuse_masks, refuse_missing
-from . import _bounds, _words
-from ._base import CipherBase
-from ._store import DERIVED, PENDING, State, Store, Words, current, gather, ones, part
+from .._numeric import as_array, refuse_masks, refuse_missing
+from . import _join, _linear
+from ._base import CipherBase, refuse_given
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from . import CipherArray
-
-__all__ = ["Ufunc", "joined"]
+__all__ = ["Ufunc"]
 
 _OPERATORS: dict[Any, str] = {np.add: "+", np.subtract: "-", np.multiply: "*", np.matmul: "@"}
 
@@ -71,65 +69,112 @@ _MOVES: dict[Callable[..., Any], tuple[str, ...]] = {
     np.vsplit: ("ary", "indices_or_sections"),
 }
 
-_JOIN = "use bt.concatenate or numpy.stack of encrypted arrays"
-_MASK = "use c * mask + d * (1 - mask) with a plain 0/1 mask"
+# What to use instead, by NumPy's name. "decrypt first" stands only where nothing can be had without the private key.
 _SAME = "an encrypted array cannot be changed in place: build a new one with bt.concatenate, indexing or c + array"
-_ORDER = "encrypted numbers cannot be compared: decrypt first where that is allowed (priv.decrypt)"
-_LIKE = "encrypt a plain array of the same shape: pub.encrypt(numpy.zeros(c.shape), c.plan)"
+_CHOOSE = "use numpy.where(mask, c, d) with a plain mask"
+_FINITE = "encrypted numbers are never NaN or infinite: use c itself"
+_REAL = "encrypted numbers are real: use c itself"
+_PARTS = "list(c) is its rows, numpy.stack joins what you make of them"
+_MATRIX = "it is linear: use M @ c with its plain matrix M, the real and the imaginary part apart"
+_QUOTIENT = "ciphertexts cannot be divided: use {} * (1 / n), which the plan rounds, or divide once it is decrypted"
+_SQUARES = "ciphertexts cannot be squared: encrypt x and x * x, and decrypt their sums"
 _INSTEAD = {
-    "append": _JOIN,
-    "array_equal": "decrypt both and compare",
-    "average": "decrypt (weights @ c) and divide",
+    "apply_along_axis": _PARTS,
+    "apply_over_axes": _PARTS,
+    "array_equal": "equality shows in the values only: decrypt c - d where that is allowed (priv.decrypt)",
+    "array_equiv": "equality shows in the values only: decrypt c - d where that is allowed (priv.decrypt)",
+    "astype": "choose the plan when encrypting (pub.encrypt(array, plan))",
+    "average": _QUOTIENT.format("(weights @ c)"),
     "bincount": "use c.bincount(codes, n_bins)",
-    "block": _JOIN,
-    "broadcast_arrays": "use c.broadcast_to(shape)",
-    "choose": _MASK,
-    "column_stack": _JOIN,
-    "compress": "use c[mask]",
+    "choose": _CHOOSE,
+    "conjugate": _REAL,
+    "convolve": "it is linear: use M @ c with the plain band matrix M of the kernel",
     "copyto": _SAME,
-    "cumulative_sum": "use c.cumsum(axis)",
+    "correlate": "it is linear: use M @ c with the plain band matrix M of the kernel",
+    "corrcoef": _SQUARES,
+    "cov": _SQUARES,
+    "cross": "write it in components, as in c[1] * a[2] - c[2] * a[1]",
+    "cumulative_prod": "Paillier adds ciphertexts and multiplies by plain numbers only",
+    "cumprod": "Paillier adds ciphertexts and multiplies by plain numbers only",
+    "deg2rad": "use c * (numpy.pi / 180)",
+    "degrees": "use c * (180 / numpy.pi)",
     "diag": "use numpy.diagonal(c, k) for a diagonal, c[:, None] * numpy.eye(len(c), dtype=int) for a matrix of one",
     "diagflat": "use c[:, None] * numpy.eye(len(c), dtype=int)",
-    "diff": "use c[1:] - c[:-1]",
-    "divide": "multiply by the reciprocal (c * 0.5), or divide after decryption",
-    "dstack": _JOIN,
-    "ediff1d": "use c[1:] - c[:-1]",
-    "einsum": "use M @ c, c @ M and sum",
-    "empty_like": _LIKE,
-    "extract": "use c[mask]",
+    "ediff1d": "use numpy.diff(c.ravel())",
+    "empty_like": "use numpy.zeros_like(c)",
     "fill_diagonal": _SAME,
-    "full_like": _LIKE,
-    "inner": "use c @ array",
-    "insert": "join the parts: bt.concatenate([c[:i], d, c[i:]]) with an encrypted d",
-    "matrix_transpose": "use c.swapaxes(-1, -2)",
-    "mean": "decrypt c.sum(axis) and divide",
-    "ones_like": _LIKE,
-    "outer": "use c[:, None] * array",
-    "pad": "join c with encrypted values: bt.concatenate([c, pub.encrypt(numpy.zeros(n), c.plan)])",
+    "gradient": "use numpy.diff(c) * (1 / h)",
+    "imag": _REAL,
+    "interp": "it is linear in the values: use M @ c with the plain matrix M of the weights",
+    "iscomplex": _REAL,
+    "iscomplexobj": _REAL,
+    "isfinite": _FINITE,
+    "isinf": _FINITE,
+    "isnan": _FINITE,
+    "isreal": _REAL,
+    "isrealobj": _REAL,
+    "ldexp": "use c * 2.0**k",
+    "linalg.cross": "write it in components, as in c[1] * a[2] - c[2] * a[1]",
+    "linalg.diagonal": "use numpy.diagonal(c, offset, -2, -1)",
+    "linalg.lstsq": "it is linear in the right side: use numpy.linalg.pinv(a) @ c",
+    "linalg.matmul": "use @",
+    "linalg.matrix_transpose": "use c.mT",
+    "linalg.multi_dot": "use @, the plain matrices first",
+    "linalg.outer": "use numpy.outer(c, array)",
+    "linalg.solve": "it is linear in the right side: use numpy.linalg.inv(a) @ c",
+    "linalg.tensordot": "use numpy.tensordot(c, array, axes)",
+    "linalg.tensorsolve": "it is linear in the right side: use numpy.linalg.tensorinv(a)",
+    "linalg.trace": "use numpy.trace(c, offset, -2, -1)",
+    "linalg.vecdot": "use (c * array).sum(axis)",
+    "linspace": "it is linear in its ends: use c * (1 - t) + d * t with plain t",
+    "mean": _QUOTIENT.format("c.sum(axis)"),
+    "meshgrid": "use numpy.broadcast_arrays or c.broadcast_to(shape)",
+    "nan_to_num": _FINITE,
+    "nancumsum": "encrypted numbers are never NaN: use c.cumsum(axis)",
+    "nanmean": _QUOTIENT.format("c.sum(axis)"),
+    "nanstd": _SQUARES,
+    "nansum": "encrypted numbers are never NaN: use c.sum(axis)",
+    "nanvar": _SQUARES,
+    "pad": "use numpy.concatenate([numpy.zeros(n), c]), along each axis in turn",
     "place": _SAME,
+    "polyval": "it is linear in the coefficients: use numpy.vander(x, len(c)) @ c",
     "put": _SAME,
     "put_along_axis": _SAME,
     "putmask": _SAME,
+    "rad2deg": "use c * (180 / numpy.pi)",
+    "radians": "use c * (numpy.pi / 180)",
+    "real": _REAL,
+    "real_if_close": _REAL,
     "resize": "use c.reshape(shape) for the same elements, numpy.tile(c, reps) or c[index] to repeat some",
     "save": "use c.write_to(fp)",
-    "select": _MASK,
-    "sort": _ORDER,
-    "square": "Paillier adds ciphertexts and multiplies by plain numbers only",
-    "tensordot": "use M @ c with reshape",
-    "trace": "use numpy.diagonal(c).sum()",
-    "tril": "use c * numpy.tri(*c.shape, dtype=int)",
-    "triu": "use c * (1 - numpy.tri(*c.shape, -1, dtype=int))",
-    "unique": _ORDER,
-    "unstack": "use list(c) for its rows",
-    "vdot": "use c.ravel() @ array",
-    "where": _MASK,
-    "zeros_like": _LIKE,
+    "savetxt": "use c.write_to(fp)",
+    "savez": "use c.write_to(fp)",
+    "savez_compressed": "use c.write_to(fp)",
+    "select": _CHOOSE,
+    "sort_complex": _REAL,
+    "square": "Paillier adds ciphertexts and multiplies by plain numbers only; encrypt x * x beside x",
+    "std": _SQUARES,
+    "trapezoid": "it is linear: use weights @ c with the plain weights of the rule",
+    "trapz": "it is linear: use weights @ c with the plain weights of the rule",
+    "var": _SQUARES,
 }
+_ORDER = "encrypted numbers cannot be compared: decrypt first where that is allowed (priv.decrypt)"
+_COMPARING = (
+    "allclose amax amin argmax argmin argpartition argsort argwhere clip count_nonzero digitize fmax fmin flatnonzero "
+    "heaviside histogram in1d intersect1d isclose isin isneginf isposinf lexsort max maximum median min minimum "
+    "nanargmax nanargmin nanmax nanmedian nanmin nanpercentile nanquantile nonzero partition percentile ptp quantile "
+    "searchsorted setdiff1d setxor1d sign signbit sort trim_zeros union1d unique unique_all unique_counts "
+    "unique_inverse unique_values"
+)
+_INSTEAD |= dict.fromkeys(_COMPARING.split(), _ORDER)
 
 
 def _refusal(name: str) -> TypeError:
-    instead = _INSTEAD.get(name, "decrypt first where that is allowed; Paillier offers + - * @, sum, cumsum, bincount")
+    instead = _INSTEAD.get(name) or (_MATRIX if name.startswith("fft.") else _OTHER)
     return TypeError(f"numpy.{name} does not work on encrypted arrays: {instead}")
+
+
+_OTHER = "what is linear can be written with + - * @, sums, joins and moves; what is not takes what priv.decrypt gives"
 
 
 class Ufunc(CipherBase):
@@ -145,7 +190,9 @@ class Ufunc(CipherBase):
             kwargs.setdefault("axis", 0)
             return _sum(*inputs, **kwargs)
         if ufunc is np.add and method == "accumulate":
-            return _cumsum(*inputs, **{"axis": 0, **kwargs})
+            return _one(inputs[0], "cumsum").cumsum(**{"axis": 0, **kwargs})
+        if ufunc in _PRODUCTS and method == "__call__":
+            return _product(ufunc, inputs, kwargs)
         if kwargs or method != "__call__":
             extra = ", ".join(kwargs) or f".{method}"
             raise TypeError(f"numpy.{ufunc.__name__} of an encrypted array does not take {extra}")
@@ -171,19 +218,20 @@ class Ufunc(CipherBase):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         if func in _FUNCTIONS:
-            _check_call(func.__name__, _FUNCTIONS[func], args, kwargs)
-            return _FUNCTIONS[func](*args, **kwargs)
+            return _call(func, args, kwargs)
         if func in _MOVES:
             return _move(func, args, kwargs)
         raise _refusal(f"{func.__module__}.{func.__name__}".removeprefix("numpy."))
 
-    def dot(self, other: Any) -> Self:
+    def dot(self, other: Any, out: None = None) -> Self:
         """Return the product with a plain array by the rules of numpy.dot: ``c @ other``; for a number ``c * other``.
 
         Parameters
         ----------
         other : array_like
-            A number, or a plain array of one or two axes.
+            A number or a plain array.
+        out
+            In NumPy's place; refused unless None.
 
         Returns
         -------
@@ -199,9 +247,98 @@ class Ufunc(CipherBase):
         >>> priv.decrypt(pub.encrypt([[1, 2], [3, 4]]).dot([10, 1]))
         array([12., 34.])
         """
-        return _dot(self, other)  # type: ignore[no-any-return]
+        refuse_given("dot", out=out)
+        return _linear.dot(self, other)  # type: ignore[return-value]
 
-    def take(self, indices: Any, axis: int | None = None) -> Self:
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Self:
+        """Return diagonals, as numpy.diagonal.
+
+        Parameters
+        ----------
+        offset : int
+            Which diagonal, 0 for the main one.
+        axis1, axis2 : int
+            The axes of the matrices.
+
+        Returns
+        -------
+        CipherArray
+            A view; the diagonals lie along its last axis.
+
+        Raises
+        ------
+        ValueError
+            If there are not two axes, or the array is packed.
+
+        Examples
+        --------
+        >>> priv.decrypt_integers(pub.encrypt([[1, 2], [3, 4]]).diagonal())
+        array([1, 4])
+        """
+        return _move(np.diagonal, (self, offset, axis1, axis2), {})  # type: ignore[no-any-return]
+
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: None = None, out: None = None) -> Self:
+        """Return the sums of diagonals, as numpy.trace.
+
+        Parameters
+        ----------
+        offset, axis1, axis2 : int
+            As in :meth:`diagonal`.
+        dtype, out
+            In NumPy's places; refused unless None.
+
+        Returns
+        -------
+        CipherArray
+
+        Raises
+        ------
+        EncodingOverflow
+            If the bound times the length of the diagonal exceeds the capacity.
+        ValueError
+            As :meth:`diagonal`.
+
+        Examples
+        --------
+        >>> int(priv.decrypt_integers(pub.encrypt([[1, 2], [3, 4]]).trace()))
+        5
+        """
+        refuse_given("the trace", dtype=dtype, out=out)
+        return _linear.trace(self, offset, axis1, axis2)  # type: ignore[return-value]
+
+    def compress(self, condition: Any, axis: int | None = None, out: None = None) -> Self:
+        """Return the elements for which a plain condition holds, as numpy.compress.
+
+        Parameters
+        ----------
+        condition : array_like of bool
+            Of one axis.
+        axis : int, optional
+            The axis along which it chooses; the ravelled array by default.
+        out
+            In NumPy's place; refused unless None.
+
+        Returns
+        -------
+        CipherArray
+            A view.
+
+        Raises
+        ------
+        IndexError
+            If it chooses beyond the axis.
+        ValueError
+            If `condition` has more axes, or a packed array would be cut.
+
+        Examples
+        --------
+        >>> priv.decrypt_integers(pub.encrypt([5, 6, 7]).compress([True, False, True]))
+        array([5, 7])
+        """
+        refuse_given("compress", out=out)
+        return _linear.compress(condition, self, axis)  # type: ignore[return-value]
+
+    def take(self, indices: Any, axis: int | None = None, out: None = None, mode: str = "raise") -> Self:
         """Return elements by their index along an axis, as numpy.take.
 
         Parameters
@@ -210,6 +347,10 @@ class Ufunc(CipherBase):
             Which elements.
         axis : int, optional
             The axis; the ravelled array by default.
+        out
+            In NumPy's place; refused unless None.
+        mode : {"raise", "wrap", "clip"}
+            What to do with an index that is out of range.
 
         Returns
         -------
@@ -228,7 +369,7 @@ class Ufunc(CipherBase):
         >>> priv.decrypt_integers(pub.encrypt([5, 6, 7]).take([2, 0]))
         array([7, 5])
         """
-        return _move(np.take, (self, indices, axis), {})  # type: ignore[no-any-return]
+        return _move(np.take, (self, indices, axis, out, mode), {})  # type: ignore[no-any-return]
 
     def repeat(self, repeats: Any, axis: int | None = None) -> Self:
         """Return the array with each element repeated, as numpy.repeat.
@@ -293,6 +434,13 @@ def _move(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any
     return _one(array, name)._moved(func, others)
 
 
+def _product(ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return what one of :data:`_PRODUCTS` gives, with the keywords that it shares with NumPy's."""
+    ours, name = _PRODUCTS[ufunc], ufunc.__name__
+    refuse_given(f"numpy.{name}", **{k: v for k, v in kwargs.items() if k not in inspect.signature(ours).parameters})
+    return ours(*inputs, **kwargs)
+
+
 def _plain(value: Any, name: str) -> Any:
     """Return an argument beside the array as NumPy takes it: plain, not masked, its class's own methods stripped."""
     if isinstance(value, CipherBase):
@@ -311,44 +459,44 @@ def _plain(value: Any, name: str) -> Any:
     return found
 
 
-def _check_call(name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Refuse arguments that only NumPy's function has."""
-    signature = inspect.signature(function)
+_LAYOUT = {"device", "order", "subok"}
+"""Arguments of NumPy's that change no value: where an array lies, in which order of memory, under which class."""
+
+
+@functools.cache
+def _parameters(function: Callable[..., Any]) -> inspect.Signature | None:
+    """Return the signature of a function; None of those of NumPy 1.26 that are written in C."""
     try:
-        signature.bind(*args, **kwargs)
+        return inspect.signature(function)
+    except ValueError:
+        return None
+
+
+def _call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call one of :data:`_FUNCTIONS`, arguments spelled as NumPy spells them; refuse those that only NumPy takes."""
+    ours, theirs, name = _FUNCTIONS[func], _parameters(func), func.__name__
+    mine = inspect.signature(ours)
+    taken = ", ".join(mine.parameters)
+    if any(p.kind is p.VAR_POSITIONAL for p in mine.parameters.values()):
+        theirs = None
+    try:
+        bound = (theirs or mine).bind(*args, **{k: v for k, v in kwargs.items() if theirs or k in mine.parameters})
     except TypeError as error:
-        raise TypeError(
-            f"numpy.{name} of encrypted arrays: {error}; it takes {', '.join(signature.parameters)}"
-        ) from None
+        raise TypeError(f"numpy.{name} of encrypted arrays: {error}; it takes {taken}") from None
+    extra = {} if theirs else {k: v for k, v in kwargs.items() if k not in mine.parameters}
+    if theirs is None:
+        refuse_given(f"numpy.{name}", **extra)
+        return ours(*bound.args, **bound.kwargs)
+    given = {key: None if value is np._NoValue else value for key, value in bound.arguments.items()}
+    usual = {key for key in given if given[key] is theirs.parameters[key].default}
+    skipped = usual | _LAYOUT
+    refuse_given(f"numpy.{name}", **{k: v for k, v in given.items() if k not in mine.parameters and k not in skipped})
+    return ours(**{k: v for k, v in given.items() if k in mine.parameters and not (k in usual and v is None)})
 
 
-def _sum(c: Any, axis: Any = None, *, keepdims: bool = False, **others: Any) -> Any:
-    unknown = [name for name, value in others.items() if value is not None and value is not np._NoValue]
-    if unknown:
-        raise TypeError(f"the sum of an encrypted array does not take {', '.join(unknown)}: it takes axis and keepdims")
-    return c.sum(axis, keepdims=bool(keepdims))
-
-
-def _cumsum(c: Any, axis: Any = None, **others: Any) -> Any:
-    unknown = [name for name, value in others.items() if value is not None]
-    if unknown:
-        raise TypeError(f"the cumulative sum of an encrypted array does not take {', '.join(unknown)}: it takes axis")
-    return _one(c, "cumsum").cumsum(axis)
-
-
-def _dot(a: Any, b: Any) -> Any:
-    a, b = (_operand(x, name) for x, name in ((a, "a"), (b, "b")))
-    if np.ndim(a) == 0 or np.ndim(b) == 0:
-        return a * b
-    if np.ndim(b) > 2:
-        raise TypeError("numpy.dot of an encrypted array takes at most two axes on the right: use @")
-    return a @ b
-
-
-def _operand(x: Any, name: str) -> Any:
-    """Return plain numbers as an array, and anything else as it is."""
-    plain = None if isinstance(x, CipherBase) else _bounds.as_operand(x, name)
-    return x if plain is None else plain
+def _sum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = None, **others: Any) -> Any:
+    refuse_given("the sum", dtype=dtype, out=out, **others)
+    return _one(a, "sum").sum(axis, keepdims=bool(keepdims) and keepdims is not np._NoValue)
 
 
 def _one(c: Any, name: str) -> Any:
@@ -358,110 +506,64 @@ def _one(c: Any, name: str) -> Any:
     return c
 
 
-def _reshape(a: Any, shape: Any, order: Any = "C", *, copy: bool | None = None) -> Any:
-    moved = _one(a, "reshape").reshape(shape, order=order)
-    return moved.copy() if copy else moved
+def _reshape(a: Any, shape: Any = None, order: Any = "C", newshape: Any = None, copy: bool | None = None) -> Any:
+    wanted = newshape if shape is None else shape
+    return _one(a, "reshape").reshape(wanted, order=order, copy=copy)
 
 
-def _stack(arrays: Sequence[CipherArray], axis: int = 0) -> CipherArray:
-    return joined([_with_axis(c, axis) for c in _arrays(arrays, "stack")], axis)
+def _concatenate(arrays: Any, axis: Any = 0, out: Any = None) -> Any:
+    refuse_given("numpy.concatenate", out=out)
+    return _join.joined(arrays, axis)
 
 
-def _vstack(arrays: Sequence[CipherArray]) -> CipherArray:
-    return joined([c if c.ndim > 1 else _with_axis(c, 0) for c in _arrays(arrays, "vstack")], 0)
-
-
-def _hstack(arrays: Sequence[CipherArray]) -> CipherArray:
-    items = [c if c.ndim else c.reshape(1) for c in _arrays(arrays, "hstack")]
-    return joined(items, 0 if items[0].ndim == 1 else 1)
-
-
-def _concatenate(arrays: Sequence[CipherArray], axis: int | None = 0) -> CipherArray:
-    return joined(_arrays(arrays, "concatenate"), axis)
-
-
-def _with_axis(c: CipherArray, axis: int) -> CipherArray:
-    at = axis_index(axis, c.ndim + 1)
-    if at == c.ndim:
-        c._refuse_packed("a new last axis", "put the new axis before it")
-    return c._view(np.expand_dims(c._index, at))
-
-
-def _arrays(arrays: Sequence[CipherArray], name: str) -> list[CipherArray]:
-    if isinstance(arrays, CipherBase):
-        return list(arrays)
-    items = list(arrays)
-    for item in items:
-        if not isinstance(item, CipherBase):
-            raise TypeError(f"{name} joins encrypted arrays, not {type(item).__name__}: encrypt it first")
-    return items
+def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
+    return _join.insert(arr, _plain(obj, "obj"), values, axis)
 
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    np.append: _join.append,
+    np.block: _join.block,
+    np.broadcast_arrays: _linear.broadcast_arrays,
     np.broadcast_to: lambda array, shape, subok=False: _one(array, "broadcast_to").broadcast_to(shape),
+    np.column_stack: _join.column_stack,
+    np.compress: _linear.compress,
     np.concatenate: _concatenate,
-    np.copy: lambda a, order="K", subok=False: _one(a, "copy").copy(),
-    np.cumsum: _cumsum,
-    np.dot: _dot,
-    np.hstack: _hstack,
+    np.copy: lambda a, order="K", subok=False: _one(a, "copy").copy(order),
+    np.cumsum: lambda a, axis=None, dtype=None, out=None: _one(a, "cumsum").cumsum(axis, dtype, out),
+    np.diff: _linear.diff,
+    np.dot: _linear.dot,
+    np.dstack: _join.dstack,
+    np.einsum: _linear.einsum,
+    np.extract: _linear.extract,
+    np.full_like: _linear.full_like,
+    np.hstack: _join.hstack,
+    np.inner: _linear.inner,
+    np.insert: _insert,
+    np.kron: _linear.kron,
     np.ndim: lambda a: a.ndim,
+    np.ones_like: _linear.ones_like,
+    np.outer: _linear.outer,
     np.ravel: lambda a, order="C": _one(a, "ravel").ravel(order),
     np.reshape: _reshape,
     np.shape: lambda a: a.shape,
     np.size: lambda a, axis=None: np.size(np.broadcast_to(np.int8(0), a.shape), axis),
     np.squeeze: lambda a, axis=None: _one(a, "squeeze").squeeze(axis),
-    np.stack: _stack,
+    np.stack: _join.stack,
     np.sum: _sum,
     np.swapaxes: lambda a, axis1, axis2: _one(a, "swapaxes").swapaxes(axis1, axis2),
+    np.tensordot: _linear.tensordot,
+    np.trace: _linear.trace,
     np.transpose: lambda a, axes=None: _one(a, "transpose").transpose(axes),
-    np.vstack: _vstack,
+    np.tril: _linear.tril,
+    np.triu: _linear.triu,
+    np.vdot: _linear.vdot,
+    np.vstack: _join.vstack,
+    np.where: _linear.where,
+    np.zeros_like: _linear.zeros_like,
 }
-
-
-def joined(items: Sequence[CipherArray], axis: int | None) -> CipherArray:
-    """Join encrypted arrays along an axis; see :func:`bluetusk.paillier.array.concatenate`."""
-    if not items:
-        raise ValueError("need at least one array to concatenate")
-    if axis is None:
-        items, axis = [c.ravel() for c in items], 0
-    first = items[0]
-    if not first.ndim:
-        raise ValueError("encrypted arrays of shape () cannot be concatenated: use numpy.stack, or reshape(1)")
-    at = axis_index(axis, first.ndim)
-    for c in items[1:]:
-        first._check_join(c, "concatenate")
-    if at == first.ndim - 1:
-        first._refuse_packed("joining along the last axis", "join along a leading axis")
-    if all(c._store is first._store and c._frac == first._frac and c._plan == first._plan for c in items):
-        joint = first._view(np.concatenate([c._index for c in items], axis=at))
-        joint._bound = max(c._bound for c in items)
-        return joint
-    frac = max(c._frac for c in items)
-    lifts = [first._plan.base ** (frac - c._frac) for c in items]
-    bound = first._check(max(c._bound * lift for c, lift in zip(items, lifts, strict=True)), "concatenate")
-    mont = first._mont
-    # each array's elements begin a new group
-    starts = np.cumsum([0, *(-(-c._index.size // mont.lanes) * mont.lanes for c in items)])
-    indices = [
-        start + np.arange(c._index.size, dtype=np.int64).reshape(c._index.shape)
-        for c, start in zip(items, starts, strict=False)
-    ]
-    index = np.concatenate(indices, axis=at)
-    words = ones(mont, int(starts[-1]))
-    state = np.full(int(starts[-1]), DERIVED, dtype=np.uint8)  # what fills a group up never leaves
-    plan = first._plan
-    for c, start, lift in zip(items, starts, lifts, strict=False):
-        _gather_into(c, words, state, int(start), lift)
-        plan = first._common_plan(plan, c._plan)
-    store = Store(mont, words, len(state), state)
-    return first._make(store, index, first._pub, plan, frac, bound, first._packing)
-
-
-def _gather_into(c: CipherBase, words: Words, state: State, start: int, lift: int) -> None:
-    mont, n = c._mont, c._index.size
-    if lift == 1:
-        src, idx, state[start : start + n] = current(c._store, c._flat())
-    else:
-        src, idx = _words.lifted(mont, c._store.words, c._index, lift)
-        state[start : start + n] = PENDING
-    gather(mont, part(mont, words, start, start + n), src, idx)
+# those that came with NumPy 2
+_NEWER = {name: getattr(_linear, name) for name in ("cumulative_sum", "matrix_transpose", "unstack")}
+_FUNCTIONS |= {getattr(np, name): ours for name, ours in _NEWER.items() if hasattr(np, name)}
+_PRODUCTS: dict[Any, Callable[..., Any]] = {
+    getattr(np, name): getattr(_linear, name) for name in ("matvec", "vecdot", "vecmat") if hasattr(np, name)
+}

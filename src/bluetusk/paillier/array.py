@@ -24,10 +24,11 @@ from ..encoding import FixedPoint
 from ..errors import EncodingOverflow
 from . import _bounds, encrypting
 from ._arith import Arith
+from ._join import joined
 from ._refusals import Refusals
 from ._shape import Shape
 from ._share_request import to_shares
-from ._ufunc import Ufunc, joined
+from ._ufunc import Ufunc
 from ._wire import Wire, check_plan
 from .scheme import PrivateBase, PublicBase
 from .seed import Seed
@@ -44,10 +45,12 @@ class CipherArray(Shape, Arith, Ufunc, Wire, Refusals):
     Made by :meth:`PublicKey.encrypt`, :meth:`PrivateKey.encrypt` and :meth:`from_bytes`. It has ``shape``, ``ndim``,
     ``size``, ``len``, iteration, every form of indexing, ``T``, ``reshape`` and their kin as views; ``+ - * @`` with
     plain arrays and numbers on either side (``@`` with sparse matrices of scipy, too), ``+ -`` with encrypted ones,
-    ``sum``, ``cumsum`` and ``bincount``. Plain operands are what :meth:`PublicKey.encrypt` takes, too: numbers of up to
-    64 bits, bools as 0 and 1, lists, ranges and buffers of them, series and frames of pandas (by position, not by
-    label; for ``@`` on the right of the array only). ``c += x`` gives the name a new array, other names keep the old
-    one. It never shows a value and refuses what Paillier cannot do with a TypeError.
+    ``sum``, ``cumsum`` and ``bincount``. NumPy's functions that move elements, join arrays, add or multiply by plain
+    arrays take it, too, from ``numpy.append`` to ``numpy.einsum``, by NumPy's names of arguments. Plain operands are
+    what :meth:`PublicKey.encrypt` takes: numbers of up to 64 bits, bools as 0 and 1, lists, ranges and buffers of them,
+    series and frames of pandas (by position, not by label; for ``@`` on the right of the array only). ``c += x`` gives
+    the name a new array, other names keep the old one. It never shows a value and refuses what Paillier cannot do with
+    a TypeError.
 
     Notes
     -----
@@ -270,13 +273,14 @@ def encrypt_integers(
     return CipherArray._make(store, index, pub, plan, frac, bound, packing)
 
 
-def concatenate(arrays: Sequence[CipherArray], axis: int | None = 0) -> CipherArray:
+def concatenate(arrays: Sequence[CipherArray | ArrayLike], axis: int | None = 0) -> CipherArray:
     """Join encrypted arrays along an existing axis.
 
     Parameters
     ----------
-    arrays : sequence of CipherArray
-        Of one key and equal shapes but for `axis`. Different scales are raised exactly to the largest.
+    arrays : sequence of CipherArray or array_like
+        Of one key and equal shapes but for `axis`. Different scales are raised exactly to the largest. Plain numbers
+        beside them are encrypted at that scale; at least one array must be encrypted already.
     axis : int or None
         The axis; of packed arrays a leading one. None joins the ravelled arrays.
 
@@ -287,7 +291,7 @@ def concatenate(arrays: Sequence[CipherArray], axis: int | None = 0) -> CipherAr
     Raises
     ------
     TypeError
-        If an item is not a CipherArray.
+        If an item is neither encrypted nor numbers, or none is encrypted.
     InvalidKey, ValueError
         If keys, kinds of plan, layouts or shapes differ.
 
@@ -298,8 +302,4 @@ def concatenate(arrays: Sequence[CipherArray], axis: int | None = 0) -> CipherAr
     >>> priv.decrypt_integers(bt.concatenate([a, b]))
     array([1, 2, 3])
     """
-    items = list(arrays)
-    for item in items:
-        if not isinstance(item, CipherArray):
-            raise TypeError(f"concatenate joins CipherArrays, not {type(item).__name__}: encrypt it first")
-    return joined(items, axis)
+    return joined(arrays, axis)

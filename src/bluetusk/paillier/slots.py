@@ -23,9 +23,9 @@ from .._powers import product_us
 from ..errors import DecryptionError, EncodingOverflow
 from . import encrypting
 from ._base import CipherBase
+from ._join import joined
 from ._standard import random_units
 from ._store import DERIVED, Store, build, gathered
-from ._ufunc import joined
 from .proofs import require_proven
 
 if TYPE_CHECKING:
