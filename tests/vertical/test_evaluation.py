@@ -44,9 +44,10 @@ def test_psi_by_hand():
     new = np.repeat([0.0, 1.0], [20, 80])
     a, b = 50.5 / 101, 20.5 / 101
     by_hand = (b - a) * math.log(b / a) + (a - b) * math.log((80.5 / 101) / a)
-    assert ev.psi(old, new, bins=2) == pytest.approx(by_hand)
-    assert ev.psi(old, old) == 0.0
-    assert ev.psi(old, np.full(10, 5.0)) > 0.25
+    assert ev.stability_index(old, new, bins=2) == pytest.approx(by_hand)
+    assert ev.stability_index(old, old) == 0.0
+    assert ev.psi is ev.stability_index  # its earlier name, without a warning
+    assert ev.stability_index(old, np.full(10, 5.0)) > 0.25
 
 
 @pytest.mark.parametrize(
@@ -153,8 +154,8 @@ def test_scores_are_real_numbers(measure, score):
 def test_bad_probabilities_are_refused_by_name():
     for call, name in (
         (lambda p: ev.calibration([0, 1], p), "probability"),
-        (lambda p: ev.psi(p, [0.1, 0.2]), "expected"),
-        (lambda p: ev.psi([0.1, 0.2], p), "actual"),
+        (lambda p: ev.stability_index(p, [0.1, 0.2]), "expected"),
+        (lambda p: ev.stability_index([0.1, 0.2], p), "actual"),
     ):
         with pytest.raises(TypeError, match=f"^{name} must hold integers or floats"):
             call(["0.1", "0.2"])

@@ -83,10 +83,10 @@ def psi_by_hand(old, new, bins):
 @every_shape
 def test_psi_is_that_of_the_definition(x, move, bins):
     new = np.r_[x[: len(x) // 3], x[-5:] + 20.0, x[:5] - 20.0, np.repeat(np.median(x), 30)]
-    found = ev.psi(move(x), move(new), bins)
+    found = ev.stability_index(move(x), move(new), bins)
     assert found == pytest.approx(psi_by_hand(x, new, bins), abs=1e-12)
-    assert ev.psi(move(x), move(x), bins) == 0.0
-    assert ev.psi(move(x), move(RNG.permutation(x)), bins) == 0.0
+    assert ev.stability_index(move(x), move(x), bins) == 0.0
+    assert ev.stability_index(move(x), move(RNG.permutation(x)), bins) == 0.0
 
 
 def test_psi_sees_a_shift_of_ties_at_an_end():
@@ -94,10 +94,10 @@ def test_psi_sees_a_shift_of_ties_at_an_end():
     assert right == pytest.approx(1.325, abs=0.0005)
     for low, high in ((0.0, 1.0), (1.0, 0.0), (-0.9, -0.2), (0.2, 0.9)):
         old, new = np.repeat([low, high], [95_000, 5_000]), np.repeat([low, high], [50_000, 50_000])
-        assert ev.psi(old, new) == pytest.approx(right, abs=1e-3)
+        assert ev.stability_index(old, new) == pytest.approx(right, abs=1e-3)
     for a, b in ((0.2, 0.9), (0.9, 0.2)):
         value = (1000.5 / 1001 - 0.5 / 1001) * math.log(1000.5 / 0.5) * 2
-        assert ev.psi(np.full(1000, a), np.full(1000, b)) == pytest.approx(value)
+        assert ev.stability_index(np.full(1000, a), np.full(1000, b)) == pytest.approx(value)
 
 
 @settings(max_examples=100)
@@ -105,10 +105,10 @@ def test_psi_sees_a_shift_of_ties_at_an_end():
 def test_psi_of_negated_and_shifted_scores_is_the_same(old, new):
     old, new = np.array(old, float), np.array(new, float)
     for bins in (2, 3, 5):
-        found = ev.psi(old, new, bins)
+        found = ev.stability_index(old, new, bins)
         assert found == pytest.approx(psi_by_hand(old, new, bins), abs=1e-12)
-        assert found == pytest.approx(ev.psi(-old, -new, bins), abs=1e-12)
-        assert found == pytest.approx(ev.psi(old + 64, new + 64, bins), abs=1e-12)
+        assert found == pytest.approx(ev.stability_index(-old, -new, bins), abs=1e-12)
+        assert found == pytest.approx(ev.stability_index(old + 64, new + 64, bins), abs=1e-12)
 
 
 @settings(max_examples=150)
@@ -153,7 +153,7 @@ def test_bins_must_be_a_number_of_bins(bins):
     y, p = [0, 1, 0, 1], [0.1, 0.2, 0.7, 0.8]
     error = ValueError if type(bins) is int else TypeError
     for call in (
-        lambda: ev.psi(p, p, bins),
+        lambda: ev.stability_index(p, p, bins),
         lambda: ev.calibration(y, p, bins),
         lambda: metrics.rank_table(y, p, bins),
     ):
@@ -168,8 +168,8 @@ def test_what_is_no_probability_and_what_is_masked_is_refused():
         ev.calibration([0, 1], [-0.1, 0.2])
     hidden = np.ma.array([0.1, 0.2], mask=[0, 1])
     for call in (
-        lambda: ev.psi(hidden, [0.1]),
-        lambda: ev.psi([0.1], hidden),
+        lambda: ev.stability_index(hidden, [0.1]),
+        lambda: ev.stability_index([0.1], hidden),
         lambda: ev.calibration([0, 1], hidden),
         lambda: ev.auc(hidden, [0.1, 0.2]),
         lambda: ev.auc([0, 1], hidden),

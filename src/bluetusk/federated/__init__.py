@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from . import noise, secagg
-from .paillier_sum.aggregator import Accepted, Aggregator, Rejected
+from .paillier_sum.aggregator import Accepted, Aggregator, Answers, Rejected
 from .paillier_sum.client import Client
 from .paillier_sum.holder import KeyHolder, SumResult
 from .paillier_sum.plan import PaillierSum
 
-__all__ = ["Accepted", "Aggregator", "Client", "KeyHolder", "PaillierSum", "Rejected", "SumResult", "noise", "secagg"]
+__all__ = [
+    "Accepted",
+    "Aggregator",
+    "Answers",
+    "Client",
+    "KeyHolder",
+    "PaillierSum",
+    "Rejected",
+    "SumResult",
+    "noise",
+    "secagg",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -10,7 +11,23 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from .._frozen import Frozen
 from .._numeric import as_int
 
-__all__ = ["Agreement", "check_bytes", "check_clients", "check_name", "check_signing_key", "printable", "signed_by"]
+__all__ = [
+    "Agreement",
+    "Clients",
+    "Key",
+    "check_bytes",
+    "check_clients",
+    "check_name",
+    "check_signing_key",
+    "printable",
+    "public_bytes",
+    "signed_by",
+]
+
+Key: TypeAlias = bytes | Ed25519PublicKey
+"""An Ed25519 public key: its 32 bytes, or the object of :mod:`cryptography`."""
+Clients: TypeAlias = Mapping[str, Key | tuple[Key, int]]
+"""For each client its public key and its largest weight; a key alone stands for a largest weight of 1."""
 
 
 class Agreement(Frozen):
@@ -97,6 +114,27 @@ def check_bytes(value: bytes, name: str, size: int) -> bytes:
     return value
 
 
+def public_bytes(key: object, name: str) -> bytes:
+    """Return the 32 bytes of an Ed25519 public key, given as such or as an object of :mod:`cryptography`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is anything else; the message names the argument and what to give.
+    """
+    if isinstance(key, Ed25519PublicKey):
+        return key.public_bytes_raw()
+    if isinstance(key, Ed25519PrivateKey):
+        raise TypeError(f"{name} is a private key, which its owner keeps: give key.public_key()")
+    if not isinstance(key, bytes):
+        raise TypeError(f"{name} must be an Ed25519PublicKey or its 32 bytes, not {type(key).__name__}")
+    if len(key) != 32:
+        raise ValueError(
+            f"{name}: an Ed25519 public key has 32 bytes, not {len(key)}: give key.public_bytes_raw(), or the key"
+        )
+    return key
+
+
 def check_name(name: object, what: str) -> str:
     """Return a party's or tensor's name: 1 to 64 printable characters, since it is shown and logged."""
     if not isinstance(name, str):
@@ -106,13 +144,13 @@ def check_name(name: object, what: str) -> str:
     return name
 
 
-def check_clients(clients: Mapping[str, tuple[bytes, int]], most: int) -> dict[str, tuple[bytes, int]]:
+def check_clients(clients: Clients, most: int) -> dict[str, tuple[bytes, int]]:
     """Return the clients of a session sorted by name, each with its public key and its largest weight.
 
     Parameters
     ----------
-    clients : mapping of str to (bytes, int)
-        What the session's maker gave.
+    clients : mapping of str to (key, int), or to a key
+        What the session's maker gave; a key alone has the largest weight 1.
     most : int
         How many a session may have.
 
@@ -123,21 +161,19 @@ def check_clients(clients: Mapping[str, tuple[bytes, int]], most: int) -> dict[s
     """
     if not isinstance(clients, Mapping):
         raise TypeError(
-            f"clients must be a mapping of name to (public key, largest weight), not {type(clients).__name__}"
+            f"clients must be a mapping of name to public key, or to (public key, largest weight), not "
+            f"{type(clients).__name__}: give {{name: key.public_key(), ...}}"
         )
     if not 2 <= len(clients) <= most:
-        raise ValueError(f"clients: a session has 2 to {most} of them, not {len(clients)}")
+        raise ValueError(f"clients: a session has 2 to {most} of them, not {len(clients)}: name every party that adds")
     checked: dict[str, tuple[bytes, int]] = {}
     owner: dict[bytes, str] = {}
     for name in sorted(clients, key=lambda name: check_name(name, "clients")):
-        try:
-            key, limit = clients[name]
-        except (TypeError, ValueError):
-            raise TypeError(f"clients[{name!r}] must be a pair (public key, largest weight)") from None
-        if not isinstance(key, bytes):
-            raise TypeError(f"clients[{name!r}]: the public key must be bytes, not {type(key).__name__}")
-        if len(key) != 32:
-            raise ValueError(f"clients[{name!r}]: an Ed25519 public key has 32 bytes, not {len(key)}")
+        entry = clients[name]
+        pair = entry if isinstance(entry, tuple | list) else (entry, 1)
+        if len(pair) != 2:
+            raise TypeError(f"clients[{name!r}] must be a public key, or a pair (public key, largest weight)")
+        key, limit = public_bytes(pair[0], f"clients[{name!r}]: the public key"), pair[1]
         if key in owner:
             raise ValueError(f"clients {owner[key]!r} and {name!r} have the same public key: each needs its own")
         owner[key] = name
@@ -149,12 +185,20 @@ def check_signing_key(signing_key: bytes | Ed25519PrivateKey, public: bytes, par
     """Return a party's private key, given as such or as its 32-byte seed, if it belongs to the agreed public key."""
     if isinstance(signing_key, bytes):
         if len(signing_key) != 32:
-            raise ValueError(f"signing_key: an Ed25519 seed has 32 bytes, not {len(signing_key)}")
+            raise ValueError(
+                f"signing_key: an Ed25519 seed has 32 bytes, not {len(signing_key)}: give the Ed25519PrivateKey, or "
+                "key.private_bytes_raw()"
+            )
         signing_key = Ed25519PrivateKey.from_private_bytes(signing_key)
+    if isinstance(signing_key, Ed25519PublicKey):
+        raise TypeError(f"signing_key is a public key: give the Ed25519PrivateKey of {party}")
     if not isinstance(signing_key, Ed25519PrivateKey):
         raise TypeError(f"signing_key must be bytes or an Ed25519PrivateKey, not {type(signing_key).__name__}")
     if signing_key.public_key().public_bytes_raw() != public:
-        raise ValueError(f"signing_key does not belong to the public key agreed for {party}")
+        raise ValueError(
+            f"signing_key does not belong to the public key agreed for {party}: give the key whose public half the "
+            "session has"
+        )
     return signing_key
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from ..._locks import Locked, UnderWay, refuse_reentry
 from ..._numeric import as_int
@@ -29,7 +30,7 @@ from .messages import (
 if TYPE_CHECKING:
     from . import PaillierSum
 
-__all__ = ["Accepted", "Aggregator", "Rejected"]
+__all__ = ["Accepted", "Aggregator", "Answers", "Rejected"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,19 @@ class Rejected:
 
     def __bool__(self) -> bool:
         return False
+
+
+class Answers(dict[str, Accepted | Rejected]):
+    """The answers to a client's messages for several tensors; true in a boolean context if all were accepted.
+
+    Examples
+    --------
+    >>> bool(Answers(a=Accepted("bank-0", 0, "a", 1), b=Rejected("bank-0", 0, "b", "message is a duplicate")))
+    False
+    """
+
+    def __bool__(self) -> bool:
+        return all(self.values())
 
 
 class _Origin:
@@ -159,12 +173,20 @@ class Aggregator(Locked):
         self._rejected: dict[tuple[int, str], dict[str, str]] = {}
         super().__init__()
 
-    def add(self, message: bytes | bytearray | memoryview, *, threads: int | None = None) -> Accepted | Rejected:
+    @overload
+    def add(self, message: bytes | bytearray | memoryview, *, threads: int | None = None) -> Accepted | Rejected: ...
+
+    @overload
+    def add(self, message: Mapping[str, bytes], *, threads: int | None = None) -> Answers: ...
+
+    def add(
+        self, message: bytes | bytearray | memoryview | Mapping[str, bytes], *, threads: int | None = None
+    ) -> Accepted | Rejected | Answers:
         """Check one contribution and add it to its sum.
 
         Parameters
         ----------
-        message : bytes-like
+        message : bytes-like, or mapping of str to bytes
             The result of :meth:`Client.contribute`, from an untrusted peer.
         threads : int, optional
             Threads to use.
@@ -172,12 +194,13 @@ class Aggregator(Locked):
         Returns
         -------
         Accepted or Rejected
-            Every message gets an answer, whatever its bytes.
+            Every message gets an answer, whatever its bytes. A mapping gets one for each tensor of the session, also
+            for those that it lacks, as a dict that is true if all were accepted. Each is added or left out by itself.
 
         Raises
         ------
         TypeError
-            If `message` is not bytes-like.
+            If `message` is not bytes-like, nor a mapping of such.
         ProtocolAbort
             If called from within another call of this object on the same thread (a signal handler or a finaliser): the
             message was not examined, add it again.
@@ -195,6 +218,8 @@ class Aggregator(Locked):
         (1, 'message is a duplicate: the sender already contributed to this sum')
         """
         refuse_reentry(self._lock, "call of this aggregator")
+        if isinstance(message, Mapping):
+            return self._add_all(message, threads)
         origin = _Origin()
         try:
             sender, round, tensor, blob, c = self._examine(message, origin, threads)
@@ -215,6 +240,26 @@ class Aggregator(Locked):
                 if self._is_open(*key):
                     self._rejected.setdefault(key, {})[origin.sender] = reason
         return Rejected(origin.sender, origin.round, origin.tensor, reason)
+
+    def _add_all(self, messages: Mapping[str, bytes], threads: int | None) -> Answers:
+        """Add a message for each tensor; one that is missing, filed under another name or not expected is rejected."""
+        answers = Answers()
+        for name in self.session.tensors:
+            if name not in messages:
+                answers[name] = Rejected(None, None, name, "the message for this tensor is missing")
+                continue
+            try:
+                stated = decode(messages[name], Kind.SUM_CONTRIBUTION, max_payload=max_frame(self.session)).header
+                misfiled = stated.get("tensor") != name
+            except FrameError:  # which add() explains
+                misfiled = False
+            if misfiled:
+                answers[name] = Rejected(None, None, name, "the message under this name is for another tensor")
+            else:
+                answers[name] = self.add(messages[name], threads=threads)
+        if messages.keys() - self.session.tensors.keys():
+            answers["(unknown)"] = Rejected(None, None, None, "a message is filed under a name that is not a tensor")
+        return answers
 
     def clients(self, round: int, tensor: str) -> tuple[str, ...]:
         """Return the names of the clients whose contributions an open sum holds.
@@ -242,29 +287,35 @@ class Aggregator(Locked):
         running = self._running.get((round, tensor))
         return () if running is None else tuple(sorted(running.signed))
 
-    def finish(self, round: int, tensor: str, *, threads: int | None = None) -> bytes:
-        """Close a sum and return it for the key holder.
+    @overload
+    def finish(self, round: int, tensor: str, *, threads: int | None = None) -> bytes: ...
+
+    @overload
+    def finish(self, round: int, tensor: None = None, *, threads: int | None = None) -> dict[str, bytes]: ...
+
+    def finish(self, round: int, tensor: str | None = None, *, threads: int | None = None) -> bytes | dict[str, bytes]:
+        """Close a sum, or those of all tensors, and return it for the key holder.
 
         Parameters
         ----------
         round : int
             The round.
-        tensor : str
-            The tensor.
+        tensor : str, optional
+            The tensor; all of the session by default.
         threads : int, optional
             Threads to use.
 
         Returns
         -------
-        bytes
+        bytes, or dict of str to bytes
             The encrypted sum, re-randomised, with the signature of every client in it and the names of those rejected.
             Keep it until the key holder has answered: a closed sum cannot be made again.
 
         Raises
         ------
         ProtocolAbort
-            If the sum is not open, or holds fewer than `min_clients` clients; it then stays open. Also if called from
-            within another call of this object on the same thread.
+            If the sum is not open, or holds fewer than `min_clients` clients; it then stays open, and of several all
+            do. Also if called from within another call of this object on the same thread.
 
         Examples
         --------
@@ -281,30 +332,40 @@ class Aggregator(Locked):
         ()
         """
         round = as_int(round, "round", 0, MAX_ROUND)
-        if tensor not in self.session.tensors:
-            raise ValueError(f"tensor: {tensor!r} is not a tensor of this session")
+        if tensor is not None and tensor not in self.session.tensors:
+            names = ", ".join(map(repr, list(self.session.tensors)[:5]))
+            raise ValueError(f"tensor: {tensor!r} is not a tensor of this session, which has {names}")
+        names_of = tuple(self.session.tensors) if tensor is None else (tensor,)
         refuse_reentry(self._lock, "call of this aggregator")
         with self._lock:
-            if not self._is_open(round, tensor):
-                raise ProtocolAbort(f"the sum of tensor {tensor!r} is closed or not open yet", round=round)
-            running = self._running.get((round, tensor))
-            have = 0 if running is None else len(running.signed)
-            if running is None or have < self.session.min_clients:
-                raise ProtocolAbort(
-                    f"the sum of tensor {tensor!r} holds {have} clients, but at least {self.session.min_clients} are "
-                    "needed: wait for more, or give the round up",
-                    round=round,
-                )
-            rejected = self._rejected.get((round, tensor), {})
-            header = {
-                **about(self.session, round, tensor),
-                "signed": running.signed,
-                "rejected": {name: reason for name, reason in rejected.items() if name not in running.signed},
-            }
-            bound = self.session.tensors[tensor][0].limit * weight_limit(self.session, running.signed)
-            total = seal(Kind.SUM_TOTAL, header, running.total.to_bytes(bound=bound, threads=threads))
-            self._close(round, (tensor,))
-        return total
+            ready = {name: self._ready(round, name) for name in names_of}  # all of them, before the first is made
+            totals = {name: self._sealed(round, name, running, threads) for name, running in ready.items()}
+            self._close(round, names_of)
+        return totals if tensor is None else totals[tensor]
+
+    def _ready(self, round: int, tensor: str) -> _Running:
+        """Return an open sum of enough clients."""
+        if not self._is_open(round, tensor):
+            raise ProtocolAbort(f"the sum of tensor {tensor!r} is closed or not open yet", round=round)
+        running = self._running.get((round, tensor))
+        have = 0 if running is None else len(running.signed)
+        if running is None or have < self.session.min_clients:
+            raise ProtocolAbort(
+                f"the sum of tensor {tensor!r} holds {have} clients, but at least {self.session.min_clients} are "
+                "needed: wait for more, or give the round up",
+                round=round,
+            )
+        return running
+
+    def _sealed(self, round: int, tensor: str, running: _Running, threads: int | None) -> bytes:
+        rejected = self._rejected.get((round, tensor), {})
+        header = {
+            **about(self.session, round, tensor),
+            "signed": running.signed,
+            "rejected": {name: reason for name, reason in rejected.items() if name not in running.signed},
+        }
+        bound = self.session.tensors[tensor][0].limit * weight_limit(self.session, running.signed)
+        return seal(Kind.SUM_TOTAL, header, running.total.to_bytes(bound=bound, threads=threads))
 
     def give_up(self, round: int) -> None:
         """Close every sum of a round without a result.

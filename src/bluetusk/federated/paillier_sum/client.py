@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ... import _parallel
 from ..._numeric import as_int, as_numbers
@@ -64,7 +65,10 @@ class Client:
 
     def __init__(self, session: PaillierSum, name: str, signing_key: bytes | Ed25519PrivateKey) -> None:
         if name not in session.clients:
-            raise ValueError(f"name: {name!r} is not a client of this session")
+            known = ", ".join(map(repr, list(session.clients)[:5]))
+            raise ValueError(
+                f"name: {name!r} is not a client of this session, which has {known}: give one of its names"
+            )
         require_proof(session)
         key = check_signing_key(signing_key, session.clients[name][0], repr(name))
         self.session = session
@@ -73,6 +77,7 @@ class Client:
         self._signing_key = key
         self._last: dict[str, int] = {}
 
+    @overload
     def contribute(
         self,
         round: int,
@@ -82,8 +87,31 @@ class Client:
         *,
         threads: int | None = None,
         progress: _parallel.Progress | None = None,
-    ) -> bytes:
-        """Encrypt and sign this client's part of a sum.
+    ) -> bytes: ...
+
+    @overload
+    def contribute(
+        self,
+        round: int,
+        tensor: Mapping[str, ArrayLike],
+        values: None = None,
+        weight: int = 1,
+        *,
+        threads: int | None = None,
+        progress: _parallel.Progress | None = None,
+    ) -> dict[str, bytes]: ...
+
+    def contribute(
+        self,
+        round: int,
+        tensor: str | Mapping[str, ArrayLike],
+        values: ArrayLike | None = None,
+        weight: int = 1,
+        *,
+        threads: int | None = None,
+        progress: _parallel.Progress | None = None,
+    ) -> bytes | dict[str, bytes]:
+        """Encrypt and sign this client's part of a sum, or of the sums of all tensors.
 
         The values are quantised by the tensor's plan, multiplied by the weight, and packed with the weight behind
         them, so that the same sum also gives the divisor of the mean.
@@ -93,10 +121,10 @@ class Client:
         round : int
             Larger than any round for which this client contributed to this tensor. If the message is lost, send the
             same bytes again.
-        tensor : str
-            One of the session's.
-        values : array_like, shape (length,)
-            Any integer or float dtype, as :meth:`FixedPoint.quantise` takes.
+        tensor : str, or mapping of str to array_like
+            One of the session's; or an array for each of them, and no `values`.
+        values : array_like
+            Of the tensor's shape and any integer or float dtype, as :meth:`FixedPoint.quantise` takes.
         weight : int, default 1
             At least 1, at most the client's declared largest. It travels encrypted only.
         threads : int, optional
@@ -106,8 +134,8 @@ class Client:
 
         Returns
         -------
-        bytes
-            The message for the aggregator.
+        bytes, or dict of str to bytes
+            The message for the aggregator; of a mapping one for each tensor, all or none.
 
         Raises
         ------
@@ -129,16 +157,56 @@ class Client:
         >>> session.aggregator().add(message)
         Accepted(sender='a', round=0, tensor='x', clients=1)
         """
+        given = self._named(tensor, values)
+        parts = {name: self._encoded(round, name, x, what, weight) for name, (x, what) in given.items()}
+        messages = {
+            name: self._message(round, name, *part, threads=threads, progress=progress) for name, part in parts.items()
+        }
+        self._last.update(dict.fromkeys(messages, round))
+        self.clipped = sum(clipped for _, _, clipped in parts.values())
+        return messages if isinstance(tensor, Mapping) else messages[tensor]
+
+    def _named(self, tensor: Any, values: Any) -> dict[str, tuple[Any, str]]:
+        """Return the arrays by tensor, each with what the caller calls it."""
+        names = ", ".join(map(repr, list(self.session.tensors)[:5]))
+        if not isinstance(tensor, Mapping):
+            if not isinstance(tensor, str):
+                raise TypeError(
+                    f"tensor must be a name of the session's tensors ({names}), or a mapping of all of them to arrays, "
+                    f"not {type(tensor).__name__}"
+                )
+            if tensor not in self.session.tensors:
+                raise ValueError(f"tensor: {tensor!r} is not a tensor of this session, which has {names}")
+            if values is None:
+                raise TypeError(f"values is missing: give the array of tensor {tensor!r}")
+            return {tensor: (values, "values")}
+        if values is not None:
+            raise TypeError("values is given beside a mapping of arrays: give weight= by its name")
+        for missing in self.session.tensors.keys() - tensor.keys():
+            raise ValueError(f"tensor: {missing!r} is missing: give an array for each of {names}, zeros for no change")
+        for unknown in tensor.keys() - self.session.tensors.keys():
+            raise ValueError(f"tensor: {unknown!r} is not a tensor of this session, which has {names}")
+        return {name: (tensor[name], f"tensor[{name!r}]") for name in self.session.tensors}
+
+    def _encoded(
+        self, round: int, tensor: str, values: Any, what: str, weight: int
+    ) -> tuple[NDArray[np.int64], int, int]:
+        """Return a tensor's integers with the weight behind them, the bound, and how many values were clipped."""
         round = as_int(round, "round", 0, MAX_ROUND)
-        if tensor not in self.session.tensors:
-            raise ValueError(f"tensor: {tensor!r} is not a tensor of this session")
         plan, length = self.session.tensors[tensor]
+        shape = self.session.shapes[tensor]
         limit = self.session.clients[self.name][1]
-        weight = as_int(weight, "weight", 1, limit)
-        numbers = as_numbers(values, "values")
-        if numbers.shape != (length,):
+        weight = as_int(weight, "weight")
+        if not 1 <= weight <= limit:
             raise ValueError(
-                f"values must have the shape agreed for tensor {tensor!r}, ({length},), not {numbers.shape}"
+                f"weight must be 1 to {limit}, not {weight}: the session must name a larger one for {self.name!r}, as "
+                "in clients={name: (key, largest weight)}"
+            )
+        numbers = as_numbers(values, what)
+        if numbers.shape != shape:
+            raise ValueError(
+                f"{what} must have the shape agreed for tensor {tensor!r}, {shape}, not {numbers.shape}: reshape it, "
+                "or agree on another session"
             )
         if round <= self._last.get(tensor, -1):
             raise ProtocolAbort(
@@ -147,11 +215,25 @@ class Client:
                 round=round,
                 party=self.name,
             )
-        quantised, clipped = plan.quantise(numbers, name="values")
+        quantised, clipped = plan.quantise(numbers, name=what)
         ints = np.empty(length + 1, np.int64)
-        np.multiply(quantised, weight, out=ints[:length])  # |q w| <= Q W < 2^(slot_bits - 1) <= 2^63: no overflow
+        # |q w| <= Q W < 2^(slot_bits - 1) <= 2^63: no overflow
+        np.multiply(quantised.reshape(length), weight, out=ints[:length])
         ints[length] = weight
-        bound = plan.limit * limit
+        return ints, plan.limit * limit, clipped
+
+    def _message(
+        self,
+        round: int,
+        tensor: str,
+        ints: NDArray[np.int64],
+        bound: int,
+        clipped: int,
+        *,
+        threads: int | None,
+        progress: _parallel.Progress | None,
+    ) -> bytes:
+        plan, _ = self.session.tensors[tensor]
         encrypted = encrypt_integers(
             self.session.public_key,
             ints,
@@ -164,12 +246,9 @@ class Client:
         )
         payload = encrypted.to_bytes(bound=bound, threads=threads)
         stated = claims(self.session, round, tensor, self.name, hashlib.sha256(payload).digest())
-        message = encode(
+        return encode(
             Kind.SUM_CONTRIBUTION, {**stated, "signature": self._signing_key.sign(signed_bytes(stated))}, payload
         )
-        self._last[tensor] = round
-        self.clipped = clipped
-        return message
 
     def __repr__(self) -> str:
         return f"<Client {self.name!r} of {self.session!r}>"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 __all__ = ["KeyHolder", "SumResult"]
 
+_Checked: TypeAlias = tuple[int, str, list[str], dict[str, str], CipherArray]
+"""Of a total: its round, tensor, clients, those left out, and the encrypted sum."""
 _ABOUT = ("session", "id", "key", "round", "tensor", "plan", "count")
 
 
@@ -55,13 +57,13 @@ class SumResult:
         The round.
     tensor : str
         The tensor.
-    integers : ndarray of int64, shape (length,)
-        The exact sum of ``weight * quantised value`` over the clients.
+    integers : ndarray of int64
+        The exact sum of ``weight * quantised value`` over the clients, of the tensor's shape.
     weight : int
         The sum of their weights.
-    sum : ndarray of float64, shape (length,)
+    sum : ndarray of float64
         The integers at the plan's scale, rounded half-even once.
-    mean : ndarray of float64, shape (length,)
+    mean : ndarray of float64
         The integers divided by the weight at the plan's scale, rounded half-even once.
     clients : tuple of str
         Whose contributions the sum holds, sorted.
@@ -156,7 +158,7 @@ class SumResult:
                 session,
                 round,
                 tensor,
-                np.frombuffer(frame.payload, "<i8"),
+                np.frombuffer(frame.payload, "<i8").reshape(session.shapes[tensor]),
                 field(frame.header, "weight", int),
                 clients,
                 _check_rejected(session, frame.header, clients),
@@ -185,8 +187,8 @@ class SumResult:
             The round.
         tensor : str
             The tensor.
-        integers : array_like of int, shape (length,)
-            The exact sums.
+        integers : array_like of int
+            The exact sums, of the tensor's shape.
         weight : int
             The sum of the weights.
         clients : iterable of str
@@ -219,7 +221,7 @@ class SumResult:
         round = as_int(round, "round", 0, MAX_ROUND)
         if tensor not in session.tensors:
             raise ValueError(f"tensor: {tensor!r} is not a tensor of this session")
-        plan, length = session.tensors[tensor]
+        plan, _ = session.tensors[tensor]
         listed = [] if isinstance(clients, str) else list(clients)
         if isinstance(clients, str) or not all(isinstance(name, str) for name in listed):
             raise TypeError("clients must be an iterable of names, each a str")
@@ -231,26 +233,26 @@ class SumResult:
         weight = as_int(weight, "weight")
         if not len(names) <= weight <= weight_limit(session, names):  # the message omits the number: it was decrypted
             raise ValueError("weight is outside the range that these clients' weights allow")
-        exact = _integers(integers, length, plan.limit * weight)  # <= Q W < 2^63
+        exact = _integers(integers, session.shapes[tensor], plan.limit * weight)  # <= Q W < 2^63
         exact.flags.writeable = False
         return cls(
             round=round,
             tensor=tensor,
             integers=exact,
             weight=weight,
-            sum=plan.to_float(exact, plan.frac),
-            mean=plan.to_float(exact, plan.frac, weight),
+            sum=np.asarray(plan.to_float(exact, plan.frac)),
+            mean=np.asarray(plan.to_float(exact, plan.frac, weight)),
             clients=names,
             rejected=MappingProxyType(dict(rejected or {})),
         )
 
 
-def _integers(integers: Any, length: int, limit: int) -> NDArray[np.int64]:
+def _integers(integers: Any, shape: tuple[int, ...], limit: int) -> NDArray[np.int64]:
     """Return the values as new int64, if they are whole numbers within the limit and as many as the tensor has."""
     values = as_numbers(integers, "integers")
-    if values.shape != (length,):
-        raise ValueError(f"integers must have the shape of the tensor, ({length},), not {values.shape}")
-    if values.dtype.kind == "f" or any(value.__class__ is Fraction for value in values.tolist()):
+    if values.shape != shape:
+        raise ValueError(f"integers must have the shape of the tensor, {shape}, not {values.shape}")
+    if values.dtype.kind == "f" or any(value.__class__ is Fraction for value in values.reshape(-1).tolist()):
         raise ValueError("integers must be whole numbers of an integer dtype: give the quantised sums")
     if bool(np.any(values > limit)) or bool(np.any(values < -limit)):
         raise ValueError("integers: a value exceeds the largest sum for this weight")
@@ -314,19 +316,38 @@ class KeyHolder(Closing, Uncopied):
         self._private_key = private_key
         self._journal = Journal(state, session.hash)
 
+    @overload
     def open(
         self,
         total: bytes | bytearray | memoryview,
         *,
         threads: int | None = None,
         progress: _parallel.Progress | None = None,
-    ) -> SumResult:
+    ) -> SumResult: ...
+
+    @overload
+    def open(
+        self,
+        total: Mapping[str, bytes],
+        *,
+        threads: int | None = None,
+        progress: _parallel.Progress | None = None,
+    ) -> dict[str, SumResult]: ...
+
+    def open(
+        self,
+        total: bytes | bytearray | memoryview | Mapping[str, bytes],
+        *,
+        threads: int | None = None,
+        progress: _parallel.Progress | None = None,
+    ) -> SumResult | dict[str, SumResult]:
         """Check a total, note it as decrypted, decrypt it and check the result.
 
         Parameters
         ----------
-        total : bytes-like
-            The result of :meth:`Aggregator.finish`, from an untrusted peer.
+        total : bytes-like, or mapping of str to bytes
+            The result of :meth:`Aggregator.finish`, from an untrusted peer. A mapping must have one total of the same
+            round for each tensor of the session; all are checked before the first is decrypted.
         threads : int, optional
             Threads to use.
         progress : callable, optional
@@ -334,7 +355,7 @@ class KeyHolder(Closing, Uncopied):
 
         Returns
         -------
-        SumResult
+        SumResult, or dict of str to SumResult
 
         Raises
         ------
@@ -371,12 +392,38 @@ class KeyHolder(Closing, Uncopied):
         >>> holder.close()
         >>> folder.cleanup()
         """
+        if isinstance(total, Mapping):
+            return self._open_all(total, threads, progress)
+        return self._decrypted(self._checked(total, threads), threads, progress)
+
+    def _open_all(
+        self, totals: Mapping[str, bytes], threads: int | None, progress: _parallel.Progress | None
+    ) -> dict[str, SumResult]:
+        names = self.session.tensors.keys()
+        for missing in names - totals.keys():
+            raise ProtocolAbort(f"the totals are refused: that of tensor {missing!r} is missing")
+        if totals.keys() - names:
+            raise ProtocolAbort(
+                "the totals are refused: one is filed under a name that is not a tensor of this session"
+            )
+        checked = {name: self._checked(totals[name], threads) for name in names}
+        for name, (_, tensor, *_) in checked.items():
+            if tensor != name:
+                raise ProtocolAbort(f"the totals are refused: that under the name {name!r} is of tensor {tensor!r}")
+        if len({round for round, *_ in checked.values()}) != 1:
+            raise ProtocolAbort("the totals are refused: they are not of one round")
+        return {name: self._decrypted(each, threads, progress) for name, each in checked.items()}
+
+    def _checked(self, total: bytes | bytearray | memoryview, threads: int | None) -> _Checked:
         try:
-            round, tensor, clients, rejected, c = self._examine(total, threads)
+            return self._examine(total, threads)
         except ProtocolAbort:
             raise
         except BluetuskError as err:
             raise ProtocolAbort(f"the total is refused: {err}") from None
+
+    def _decrypted(self, checked: _Checked, threads: int | None, progress: _parallel.Progress | None) -> SumResult:
+        round, tensor, clients, rejected, c = checked
         if self._private_key.closed:
             raise InvalidKey(
                 "the private key is closed: load it again and make a new key holder on the same state file"
@@ -384,7 +431,8 @@ class KeyHolder(Closing, Uncopied):
         self._journal.spend(round, tensor)
         ints = self._private_key.decrypt_integers(c, threads=threads, progress=progress)
         try:
-            return SumResult.from_integers(self.session, round, tensor, ints[:-1], int(ints[-1]), clients, rejected)
+            sums = ints[:-1].reshape(self.session.shapes[tensor])
+            return SumResult.from_integers(self.session, round, tensor, sums, int(ints[-1]), clients, rejected)
         except (ValueError, OverflowError) as err:
             raise DecryptionError(f"sum of tensor {tensor!r} in round {round}: {err}") from None
 
@@ -406,9 +454,7 @@ class KeyHolder(Closing, Uncopied):
     def __repr__(self) -> str:
         return f"<KeyHolder of {self.session!r}>"
 
-    def _examine(
-        self, total: bytes | bytearray | memoryview, threads: int | None
-    ) -> tuple[int, str, list[str], dict[str, str], CipherArray]:
+    def _examine(self, total: bytes | bytearray | memoryview, threads: int | None) -> _Checked:
         """Make every check that does not use the private key."""
         session = self.session
         frame = unseal(total, Kind.SUM_TOTAL, {*_ABOUT, "signed", "rejected"}, max_frame(session))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -13,7 +12,7 @@ from ..._numeric import as_int
 from ...encoding import FixedPoint
 from ...errors import BluetuskError, EncodingOverflow, FrameError
 from ...wire.frame import Kind, check_fields, decode, encode, field
-from ..parties import Agreement, check_bytes, check_clients
+from ..parties import Agreement, Clients, Key, check_bytes, check_clients, public_bytes
 from .plan import Plan
 
 __all__ = ["MAX_SESSION", "Session"]
@@ -39,10 +38,11 @@ class Session(Agreement):
         How values become integers. Sums live on the ring of ``2**encoding.slot_bits``, 8 to 64 bits.
     length : int
         How many values a client's vector has. Several tensors of one encoding go into one vector.
-    clients : mapping of str to (bytes, int)
-        For each client its Ed25519 public key (32 bytes) and the largest weight it may use. The sum of these weights
-        must not exceed the encoding's ``max_weight``, so that no sum can overflow the ring.
-    server : bytes
+    clients : mapping of str to (key, int), or to a key
+        For each client its Ed25519 public key (the object of :mod:`cryptography`, or its 32 bytes) and the largest
+        weight it may use; a key alone stands for a largest weight of 1. The sum of these weights must not exceed the
+        encoding's ``max_weight``, so that no sum can overflow the ring.
+    server : Ed25519PublicKey or bytes
         The server's Ed25519 public key: it signs what it sends.
     min_clients : int, optional
         Clients refuse to unmask a sum of fewer clients. By default the plan's threshold on the complete graph, else all
@@ -80,8 +80,8 @@ class Session(Agreement):
         plan: Plan,
         encoding: FixedPoint,
         length: int,
-        clients: Mapping[str, tuple[bytes, int]],
-        server: bytes,
+        clients: Clients,
+        server: Key,
         *,
         min_clients: int | None = None,
         session_id: bytes | None = None,
@@ -91,7 +91,7 @@ class Session(Agreement):
         if not isinstance(encoding, FixedPoint):
             raise TypeError(f"encoding must be a FixedPoint, not {type(encoding).__name__}")
         session_id = check_bytes(os.urandom(16) if session_id is None else session_id, "session_id", 16)
-        check_bytes(server, "server", 32)
+        server = public_bytes(server, "server")
         if hasattr(self, "_hash"):
             raise TypeError("a session cannot be built twice: make another one")
         named = check_clients(clients, MAX_SESSION)

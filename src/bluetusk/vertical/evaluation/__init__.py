@@ -1,8 +1,8 @@
-"""Evaluates scores (AUC, KS, calibration), their stability (PSI), and turns them into points (scorecards)."""
+"""Evaluates scores (AUC, KS, calibration) and their stability, and turns them into points (scorecards)."""
 
 from __future__ import annotations
 
-from .metrics import Interval, auc, auc_interval, calibration, ks, ks_interval, psi, roc
+from .metrics import Interval, auc, auc_interval, calibration, ks, ks_interval, psi, roc, stability_index
 from .scorecard import Scorecard, scorecard
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "psi",
     "roc",
     "scorecard",
+    "stability_index",
 ]

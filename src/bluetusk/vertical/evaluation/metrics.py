@@ -26,6 +26,7 @@ __all__ = [
     "ks_interval",
     "psi",
     "roc",
+    "stability_index",
 ]
 
 
@@ -239,8 +240,10 @@ def ks_interval(y: ArrayLike, score: ArrayLike, level: float = 0.95) -> Interval
     return _intervals.ks_bounds(*_counts(y, score)[1:], share)
 
 
-def psi(expected: ArrayLike, actual: ArrayLike, bins: int = 10) -> float:
+def stability_index(expected: ArrayLike, actual: ArrayLike, bins: int = 10) -> float:
     """Return the population stability index: how far scores have moved since training.
+
+    :func:`psi`, its earlier name, is an alias: in this package PSI also stands for private set intersection.
 
     Parameters
     ----------
@@ -269,9 +272,9 @@ def psi(expected: ArrayLike, actual: ArrayLike, bins: int = 10) -> float:
     --------
     >>> import numpy as np
     >>> before = np.arange(1000)
-    >>> psi(before, before), round(psi(before, before + 200), 2)
+    >>> stability_index(before, before), round(stability_index(before, before + 200), 2)
     (0.0, 1.27)
-    >>> round(psi(np.arange(1000) >= 950, np.arange(1000) >= 500), 2)
+    >>> round(stability_index(np.arange(1000) >= 950, np.arange(1000) >= 500), 2)
     1.32
     """
     old, new = as_scores(expected, "expected"), as_scores(actual, "actual")
@@ -286,6 +289,9 @@ def psi(expected: ArrayLike, actual: ArrayLike, bins: int = 10) -> float:
     counts = counts[:, counts.any(axis=0)] + 0.5
     shares = counts / counts.sum(axis=1, keepdims=True)
     return float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
+
+
+psi = stability_index
 
 
 def calibration(y: ArrayLike, probability: ArrayLike, bins: int = 10) -> tuple[Floats, Floats, Ints]:
