@@ -92,6 +92,11 @@ def test_pandas_product_is_refused_with_what_works(c, priv, use):
         (lambda s, c: s == c, "no value to convert or compare"),
         (lambda s, c: s < c, "no value to convert or compare"),
         (lambda s, c: s & c, "no bits"),
+        (lambda s, c: s.__iadd__(c), r"write x = x \+ c, not x \+= c"),
+        (lambda s, c: s.__imul__(c), r"write x = x \+ c, not x \+= c"),
+        (lambda s, c: pd.DataFrame([s]).__isub__(c), r"write x = x \+ c, not x \+= c"),
+        (lambda s, c: pd.DataFrame([s]).add(c), r"write x \+ c, not x\.add\(c\)"),
+        (lambda s, c: pd.DataFrame([s]).rsub(c), r"write x \+ c, not x\.add\(c\)"),
         (lambda s, c: pd.Series(c), r"priv\.decrypt\(c\) for its values"),
         (lambda s, c: pd.DataFrame(c), r"priv\.decrypt\(c\) for its values"),
         (lambda s, c: pd.isna(c), r"priv\.decrypt\(c\) for its values"),
@@ -170,3 +175,28 @@ def test_no_ciphertext_is_compared_as_an_object(c):
     for use in (lambda: pd.Series([1, 2]).isin(c), lambda: pd.Index([1, 2]).isin(c), lambda: pd.DataFrame([1]).isin(c)):
         with pytest.raises(TypeError, match=r"use priv\.decrypt\(c\) for the values of c"):
             use()
+
+
+def test_functions_of_numpy_take_pandas_beside_ciphertexts(c, priv):
+    row, frame = pd.Series(ROW, index=LABELS), pd.DataFrame(X * 2, columns=LABELS)
+    d, x = c[0], X[0]
+    for use in (
+        lambda s, f, a, m: np.append(a, s),
+        lambda s, f, a, m: np.concatenate([s, a]),
+        lambda s, f, a, m: np.where(s > 0, a, 0),
+        lambda s, f, a, m: np.compress(s > 0, a),
+        lambda s, f, a, m: np.insert(a, 0, s),
+        lambda s, f, a, m: np.outer(s, a),
+        lambda s, f, a, m: np.inner(s, a),
+        lambda s, f, a, m: np.kron(a, s),
+        lambda s, f, a, m: np.dot(f, m.T),
+        lambda s, f, a, m: np.tensordot(m, s, 1),
+        lambda s, f, a, m: np.einsum("ij,j->i", f, a),
+        lambda s, f, a, m: np.vdot(s, a),
+        lambda s, f, a, m: (s > 0) * a,
+    ):
+        found = use(row, frame, d, c)
+        assert isinstance(found, CipherArray)
+        assert np.array_equal(decrypt_integers(priv, found), use(ROW, X * 2, x, X))
+    with pytest.raises(ValueError, match=r"arrays\[1\]\[1\] is missing \(NA\)"):
+        np.append(d, pd.Series([1, None, 2], dtype="Int64"))

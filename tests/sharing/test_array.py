@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -256,6 +258,17 @@ def test_a_logistic_model_trains_on_shares(parties):
         (lambda s: Session(3, supply=object()), TypeError, "apply to two parties"),
         (lambda s: s.share(None), TypeError, "party 0 is here: give its array"),
         (lambda s: s.share([0.5], real=False), TypeError, "share it with real=True"),
+        (lambda s: s.share([1, 2.0], real=False), TypeError, "share it with real=True"),
+        (lambda s: s.share([Fraction(3), 1], real=False), TypeError, "share it with real=True"),
+        (lambda s: s.share(Decimal(3), real=False), TypeError, "share it with real=True"),
+        (lambda s: s.share([1.0]).sum(dtype=int), TypeError, "does not take dtype"),
+        (lambda s: s.share([1.0]).mean(out=np.zeros(())), TypeError, "does not take out"),
+        (lambda s: s.share([1.0]).sum(1), np.exceptions.AxisError, "axis 1 is out of bounds"),
+        (lambda s: s.share([1.0]).mean((0, 0)), ValueError, "repeated axis"),
+        (lambda s: s.share([1.0])[:0].mean(), ValueError, r"array of shape \(0,\) is that of nothing"),
+        (lambda s: s.share([[1.0]]).transpose(0), ValueError, "each of the 2 axes once"),
+        (lambda s: s.share([[1.0]]).transpose(0, 2), np.exceptions.AxisError, "axis 2"),
+        (lambda s: s.share([[1.0]]).ravel("K"), ValueError, "order must be 'C' or 'F'"),
         (lambda s: s.share([1.0], shape=(2,)), ValueError, r"x has the shape \(1,\), not \(2,\)"),
         (lambda s: s.share([2.0**60]), bt.EncodingOverflow, "reaches"),
         (lambda s: s.share([1.0]) + Session(2).share([1.0]), ValueError, "different sessions"),
@@ -277,3 +290,84 @@ def test_reprs_show_no_value():
     session = Session(3)
     assert repr(session) == "<Session of 3 parties, all in this process, 16 fractional bits>"
     assert repr(session.share([7.0])) == "<SharedArray shape=(1,), 16 fractional bits, of 3 parties>"
+
+
+# --- shapes, means, numbers of every kind -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parties", [2, 3])
+def test_shapes_are_numpys(parties):
+    x = np.arange(24).reshape(2, 3, 4) - 7
+    shared = Session(parties).share(x, real=False)
+    assert (shared.ndim, shared.size, shared[0, 0, 0].ndim, shared[:0].size) == (3, 24, 0, 0)
+    for use in (
+        lambda a: a.ravel(),
+        lambda a: a.ravel("F"),
+        lambda a: a[:, ::-1].ravel(order="C"),
+        lambda a: a.transpose(),
+        lambda a: a.transpose(None),
+        lambda a: a.transpose(1, 0, 2),
+        lambda a: a.transpose((-1, 0, 1)),
+        lambda a: a.transpose([2, 0, 1]),
+        lambda a: a[0, 0].transpose(0),
+        lambda a: np.transpose(a, (1, 0, 2)),
+        lambda a: a.sum(1, keepdims=True),
+        lambda a: a.sum((0, -1), None, None, True),
+        lambda a: a.sum(keepdims=True),
+        lambda a: np.sum(a, axis=0),
+        lambda a: np.sum(a, axis=(1, 2), keepdims=True),
+    ):
+        found, expected = use(shared), use(x)
+        assert found.shape == expected.shape
+        assert np.array_equal(found.reveal(), expected)
+
+
+MEANS = [(None, False), (0, False), (1, True), ((0, 2), False), (-1, True), ((), False)]
+
+
+@pytest.mark.parametrize("parties", [2, 3])
+@pytest.mark.parametrize("real", [True, False])
+def test_means_err_by_no_more_than_they_state(parties, real):
+    rng = np.random.default_rng(5)
+    for shape in ((2, 3, 4), (1, 7, 5), (4, 4, 4), (3, 1, 1)):
+        x = rng.uniform(-1000, 1000, shape) if real else rng.integers(-1000, 1000, shape)
+        shared = Session(parties).share(x, real=real)
+        exact = np.round(x * 2.0**16) / 2.0**16
+        for axis, keepdims in MEANS:
+            found, expected = shared.mean(axis, keepdims=keepdims), exact.mean(axis, keepdims=keepdims)
+            assert found.frac == 16
+            assert found.shape == expected.shape
+            assert np.all(np.abs(found.reveal() - expected) <= UNIT + np.abs(expected) / 2**17 + 1e-9)
+    assert abs(float(np.mean(Session(parties).share([1.0, 2.0, 4.5])).reveal()) - 2.5) <= 2 * UNIT
+
+
+def test_means_between_processes():
+    x = np.array([[1.5, -2.25, 3.0], [4.0, 5.5, -6.0]])
+    for parties in (2, 3):
+        results, _ = distributed(
+            parties, lambda s: s.share(x if 0 in s._local else None, shape=x.shape).mean(1).reveal()
+        )
+        assert len(results) == parties
+        for found in results:
+            assert np.abs(found - x.mean(1)).max() <= 2 * UNIT
+
+
+def test_numbers_of_every_kind():
+    session = Session(2)
+    third = Fraction(1, 3)
+    x = session.share([1, 2.5, third, Decimal("0.25")])
+    assert np.abs(x.reveal() - [1, 2.5, 1 / 3, 0.25]).max() <= UNIT / 2
+    whole = session.share([[2, 4, 8, 16]], real=False)
+    mixed = [Decimal("0.5"), 1, third, 2.5]
+    for found, expected in (
+        (whole + mixed, [[2.5, 5, 8 + 1 / 3, 18.5]]),
+        ([1, 0.5, Decimal(2), third] - whole, [[-1, -3.5, -6, 1 / 3 - 16]]),
+        (whole * Fraction(1, 4), [[0.5, 1, 2, 4]]),
+        (Decimal("0.125") * whole, [[0.25, 0.5, 1, 2]]),
+        (whole @ [0.5, 1, Decimal("0.25"), Fraction(1, 8)], [9]),
+    ):
+        assert np.abs(found.reveal() - expected).max() <= 2 * UNIT
+    big = np.array([2**61, -(2**61)], object)
+    assert session.share(big, real=False).reveal().tolist() == big.tolist()
+    unsigned = [np.uint64(3), True]
+    assert (session.share([1, 2], real=False) + unsigned).reveal().tolist() == [4, 3]

@@ -38,7 +38,8 @@ class Shape(CipherBase):
         if str(sys._getframe(1).f_globals.get("__name__")).startswith("pandas."):
             # isin() would look for numbers among ciphertexts, and find none
             raise TypeError(
-                "pandas would compare or store each ciphertext as an object: use priv.decrypt(c) for the values of c"
+                "pandas would compare or store each ciphertext as an object: for a series or frame x write x + c, not "
+                "x.add(c); use priv.decrypt(c) for the values of c"
             )
         if not self.ndim:
             raise TypeError("iteration over an encrypted array of shape (): it is a single number")

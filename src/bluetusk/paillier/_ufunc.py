@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -181,7 +182,13 @@ class Ufunc(CipherBase):
     """The part of an encrypted array that answers NumPy's own functions."""
 
     __slots__ = ()
-    __pandas_priority__ = 5000  # above its own kinds, so that pandas leaves x + c to c
+
+    @property
+    def __pandas_priority__(self) -> int:
+        """Above pandas' own kinds, so that it leaves x + c to c."""
+        if sys._getframe(2).f_code.co_name == "_inplace_method":  # it would look for labels on what is NotImplemented
+            raise TypeError("a series or frame of pandas cannot hold encrypted numbers: write x = x + c, not x += c")
+        return 5000
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if kwargs.pop("out", None) is not None:

@@ -12,14 +12,15 @@ Sigmoids and the like are polynomials, or are computed on what is revealed.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._numeric import as_array, as_int, as_numbers, is_real, refuse_masks, refuse_missing
+from .._numeric import as_array, as_int, as_numbers, axis_tuple, is_real, refuse_masks, refuse_missing
 from .._once import Uncopied
 from ..encoding import FixedPoint
 from ..errors import EncodingOverflow, ProtocolAbort
@@ -220,8 +221,10 @@ class Session(Uncopied):
             numbers = as_numbers(x, "x")
             if real:
                 numbers = as_numbers(self._plan.encode_at(numbers, frac), "x")
-            elif numbers.dtype.kind == "f":
-                raise TypeError("x holds reals: share it with real=True")
+            elif is_real(numbers):  # also whole ones: a float, Fraction or Decimal among ints makes all of them reals
+                raise TypeError(
+                    "x holds reals (a float, Fraction or Decimal): share it with real=True, or give ints only"
+                )
             words, _ = self._encode(numbers, "x")
             if shape is not None and words.shape != shape_of(shape, "shape"):
                 raise ValueError(f"x has the shape {words.shape}, not {shape_of(shape, 'shape')}")
@@ -237,8 +240,9 @@ class SharedArray:
     """An array of numbers of which every party holds a share.
 
     Made by :meth:`Session.share`. ``+ - * @`` with shared arrays of the same session and with plain numbers on either
-    side, ``sum``, indexing, ``reshape`` and ``T`` work as in NumPy. Integers by dtype are exact factors; reals are
-    rounded to the session's fractional bits, and a product of reals is truncated to them: one unit of error.
+    side, ``sum``, ``mean``, indexing, ``reshape``, ``transpose`` and their kin work as in NumPy. Integers by dtype are
+    exact factors; reals (floats, Fractions, Decimals, also beside ints in one list) are rounded to the session's
+    fractional bits, and a product of reals is truncated to them: one unit of error.
     Products of shared arrays need messages between the parties.
 
     Examples
@@ -296,6 +300,30 @@ class SharedArray:
         (1, 2)
         """
         return self._shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes (int).
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.sharing.Session(parties=2).share([[1.0, 2.0]]).ndim
+        2
+        """
+        return len(self._shape)
+
+    @property
+    def size(self) -> int:
+        """Number of values (int).
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.sharing.Session(parties=2).share([[1.0, 2.0]]).size
+        2
+        """
+        return math.prod(self._shape)
 
     @property
     def frac(self) -> int:
@@ -363,13 +391,76 @@ class SharedArray:
         """
         return self._view(lambda a: a.T)
 
-    def sum(self, axis: int | tuple[int, ...] | None = None) -> SharedArray:
+    def transpose(self, *axes: Any) -> SharedArray:
+        """Return the array with its axes permuted.
+
+        Parameters
+        ----------
+        *axes : int or a tuple of int, optional
+            The permutation; reversed order by default.
+
+        Returns
+        -------
+        SharedArray
+
+        Raises
+        ------
+        ValueError
+            If the axes are not a permutation.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.sharing.Session(parties=3).share([[[1.0, 2.0]]]).transpose(2, 0, 1).shape
+        (2, 1, 1)
+        """
+        given = axes[0] if len(axes) == 1 and not hasattr(axes[0], "__index__") else axes
+        if given is None or not axes:
+            return self.T
+        order = axis_tuple(list(given), self.ndim)
+        if len(order) != self.ndim:
+            raise ValueError(f"axes must name each of the {self.ndim} axes once, not {given!r}")
+        return self._view(lambda a: a.transpose(order))
+
+    def ravel(self, order: Literal["C", "F"] = "C") -> SharedArray:
+        """Return the elements along one axis.
+
+        Parameters
+        ----------
+        order : {"C", "F"}
+            Row by row, or column by column.
+
+        Returns
+        -------
+        SharedArray
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.sharing.Session(parties=2).share([[1, 2], [3, 4]], real=False).ravel("F").reveal()
+        array([1, 3, 2, 4])
+        """
+        if order not in ("C", "F"):
+            raise ValueError(f"order must be 'C' or 'F', not {order!r}")
+        return self._view(lambda a: a.ravel(order))
+
+    def sum(
+        self,
+        axis: int | tuple[int, ...] | None = None,
+        dtype: None = None,
+        out: None = None,
+        keepdims: bool = False,
+    ) -> SharedArray:
         """Add up along axes.
 
         Parameters
         ----------
         axis : int or tuple of int, optional
             All by default.
+        dtype, out
+            In NumPy's places; refused unless None.
+        keepdims : bool
+            Whether summed axes stay with length 1.
 
         Returns
         -------
@@ -381,10 +472,74 @@ class SharedArray:
         >>> bt.sharing.Session(parties=2).share([[1, 2], [3, 4]], real=False).sum(axis=0).reveal()
         array([4, 6])
         """
-        if axis is not None:
-            axis = tuple(as_int(i, "axis") for i in (axis if isinstance(axis, tuple) else (axis,)))
+        axes = self._axes(axis, dtype=dtype, out=out)
         with _wrapping():
-            return self._view(lambda a: a.sum(axis=axis, dtype=a.dtype))
+            return self._view(lambda a: a.sum(axis=axes, dtype=a.dtype, keepdims=bool(keepdims)))
+
+    def mean(
+        self,
+        axis: int | tuple[int, ...] | None = None,
+        dtype: None = None,
+        out: None = None,
+        keepdims: bool = False,
+    ) -> SharedArray:
+        """Return means along axes: sums times a public factor near 1 / n, truncated to the session's fractional bits.
+
+        Parameters
+        ----------
+        axis : int or tuple of int, optional
+            All by default.
+        dtype, out
+            In NumPy's places; refused unless None.
+        keepdims : bool
+            Whether these axes stay with length 1.
+
+        Returns
+        -------
+        SharedArray
+            Of reals, also for integers.
+
+        Raises
+        ------
+        ValueError
+            If there is nothing to take the mean of.
+
+        Notes
+        -----
+        The truncation takes messages between the parties, and with two of them a pair of the supply. It errs by one
+        unit of the fractional bits; where n is no power of 2, the factor adds at most
+        ``abs(mean) / 2**(frac_bits + 1)``. As before any truncation, magnitudes must stay below 2^62: of a sum of reals
+        below 2^29 at 16 fractional bits.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> x = bt.sharing.Session(parties=3).share([[1.0, 2.0, 4.5], [3, 4, 5]])
+        >>> x.mean(axis=1, keepdims=True).reveal().round(3)
+        array([[2.5],
+               [4. ]])
+        """
+        axes = self._axes(axis, dtype=dtype, out=out)
+        count = math.prod(self._shape[i] for i in (range(self.ndim) if axes is None else axes))
+        if count == 0:
+            raise ValueError(f"the mean over axis {axis} of an array of shape {self._shape} is that of nothing")
+        twos = (count & -count).bit_length() - 1
+        odd = count >> twos
+        digits = 0 if odd == 1 else self._session.frac_bits + odd.bit_length()
+        factor = self._session._protocol.dtype.type(((2 << digits) // odd + 1) // 2)  # rounded
+        total = self.sum(axes, keepdims=keepdims)._raised(max(self._frac, self._session.frac_bits))
+        with _wrapping():
+            scaled = total._view(lambda a: a * factor, total._frac + digits + twos)
+        return scaled._cut()
+
+    def _axes(self, axis: Any, **others: Any) -> tuple[int, ...] | None:
+        """Return axes counted from the front; None for all."""
+        for name, value in others.items():
+            if value is not None:
+                raise TypeError(f"a SharedArray does not take {name}: reveal() gives a NumPy array to convert")
+        if axis is None:
+            return None
+        return axis_tuple(axis, self.ndim)
 
     # --- sums
     # ----------------------------------------------------------------------------------------------------------
