@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 from numpy.testing.overrides import get_overridable_numpy_array_functions, get_overridable_numpy_ufuncs
 
 from bluetusk.encoding import FixedPoint
@@ -455,6 +456,15 @@ def test_products_of_ciphertexts_name_what_to_use(whole, use):
 def test_arguments_that_are_not_taken_are_named(whole, use, advice):
     with pytest.raises(TypeError, match=advice):
         use(whole[0, :2, :2])
+
+
+def test_sparse_matrices_are_for_products_only(whole, priv):
+    c, x = whole[0], WHOLE[0]
+    m = scipy.sparse.csr_array(np.eye(5, 3, dtype=int) * 7)
+    assert np.array_equal(ints_of(priv, c.dot(m)), x @ m.toarray())
+    for use in (np.kron, np.inner, np.outer, np.tensordot, lambda a, b: np.einsum("ij,jk", a, b)):
+        with pytest.raises(TypeError, match=r"is a sparse matrix, .*: give its toarray\(\)"):
+            use(c, m)
 
 
 def test_huge_counts_end_at_once(whole):

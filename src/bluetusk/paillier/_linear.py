@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._numeric import as_array, as_int, as_numbers, axis_index, axis_tuple, is_real
-from . import _bounds
+from . import _bounds, _sparse
 from ._arith import NO_PRODUCT
 from ._base import CipherBase
 from ._join import encrypted, joined, zeros
@@ -64,6 +64,8 @@ def _operand(x: Any, name: str) -> Any:
     """Return plain numbers as an array of exact numbers, and an encrypted array as it is."""
     if isinstance(x, CipherBase):
         return x
+    if _sparse.is_sparse(x):
+        raise TypeError(f"{name} is a sparse matrix, which is an operand of @ and dot only: give its toarray()")
     plain = _bounds.as_operand(x, name)
     if plain is None:
         raise TypeError(f"{name} must be an encrypted array or plain numbers, not {type(x).__name__}")
@@ -264,7 +266,9 @@ def inner(a: Any, b: Any) -> CipherArray:
 
 
 def dot(a: Any, b: Any) -> CipherArray:
-    """As numpy.dot."""
+    """As numpy.dot; sparse matrices of scipy are taken, too, as by ``@``."""
+    if _sparse.is_sparse(a) or _sparse.is_sparse(b):
+        return cast("CipherArray", a @ b)
     a, b = _factors(a, b)
     if not a.ndim or not b.ndim:
         return cast("CipherArray", a * b)
