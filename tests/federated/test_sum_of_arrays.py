@@ -116,11 +116,14 @@ def test_every_role_checks_the_same_structure(
         client.contribute(0, {**MODEL, "weights": np.array([[0, 2.0**21, 0], [0, 0, 0]])})
     client.contribute(0, MODEL)  # nothing of the refused ones counts
     aggregator = session.aggregator()
+    with pytest.raises(TypeError, match=r"message\['weights'\] must be bytes-like, not str"):
+        aggregator.add({**messages["north"], "weights": "text"})  # type: ignore[dict-item]
+    assert not aggregator.clients(0, "bias")
     for wrong, name, reason in (
         ({k: v for k, v in messages["north"].items() if k != "bias"}, "bias", "missing"),
         ({**messages["north"], "bias": messages["north"]["counts"]}, "bias", "for another tensor"),
         ({**messages["north"], "bias": b"noise"}, "bias", "truncated"),
-        ({**messages["north"], "more": b""}, "(unknown)", "not a tensor"),
+        ({**messages["north"], "more": b""}, "", "not a tensor"),
     ):
         answers = session.aggregator().add(wrong)
         assert not answers

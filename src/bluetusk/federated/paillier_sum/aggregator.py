@@ -195,7 +195,8 @@ class Aggregator(Locked):
         -------
         Accepted or Rejected
             Every message gets an answer, whatever its bytes. A mapping gets one for each tensor of the session, also
-            for those that it lacks, as a dict that is true if all were accepted. Each is added or left out by itself.
+            for those that it lacks, as a dict that is true if all were accepted. What has an
+            unknown name is under "". Each is added or left out by itself.
 
         Raises
         ------
@@ -243,6 +244,9 @@ class Aggregator(Locked):
 
     def _add_all(self, messages: Mapping[str, bytes], threads: int | None) -> Answers:
         """Add a message for each tensor; one that is missing, filed under another name or not expected is rejected."""
+        for name, message in messages.items():  # before the first is added, so that no answer is lost
+            if not isinstance(message, bytes | bytearray | memoryview):
+                raise TypeError(f"message[{name!r}] must be bytes-like, not {type(message).__name__}")
         answers = Answers()
         for name in self.session.tensors:
             if name not in messages:
@@ -258,7 +262,7 @@ class Aggregator(Locked):
             else:
                 answers[name] = self.add(messages[name], threads=threads)
         if messages.keys() - self.session.tensors.keys():
-            answers["(unknown)"] = Rejected(None, None, None, "a message is filed under a name that is not a tensor")
+            answers[""] = Rejected(None, None, None, "a message is filed under a name that is not a tensor")
         return answers
 
     def clients(self, round: int, tensor: str) -> tuple[str, ...]:
