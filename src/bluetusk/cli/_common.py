@@ -6,11 +6,14 @@ import argparse
 import getpass
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
+
+from .._spelling import did_you_mean
 
 __all__ = [
     "KEY_SIZES",
@@ -42,9 +45,29 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **kwargs: Any) -> None:
         kwargs = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False, **kwargs}
         super().__init__(**kwargs)
+        self._words: list[str] = []
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; an option that this command does not know is its own error, not that of the commands above it."""
+        self._words = list(sys.argv[1:] if args is None else args)
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
+        self.exit(2, f"{self.prog}: {message}{self._meant(message)}; see `{self.prog} --help`\n")
+
+    def _meant(self, message: str) -> str:
+        """Return what a misspelt command or option may have been meant to be, for one line of an error."""
+        choice = re.search(r"invalid choice: '?([\w-]+)'? \(choose from (.*)\)", message)
+        if choice:
+            return did_you_mean(choice[1], re.findall(r"[\w-]+", choice[2]))
+        known = self._option_string_actions
+        for word in (word.partition("=")[0] for word in self._words if word.startswith("-")):
+            if word not in known and (close := did_you_mean(word, known)):
+                return f"; there is no option {word}{close.replace(';', ',')}"
+        return ""
 
 
 def number(low: int, high: int) -> Callable[[str], int]:
