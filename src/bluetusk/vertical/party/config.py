@@ -272,7 +272,7 @@ class Config:
             for name, value in list(values.items()):
                 try:
                     kind(**{**blank, name: value}, **more)
-                except ValueError as err:
+                except ValueError as err:  # noqa: PERF203
                     del values[name]
                     faults[where + name] = str(err)
             try:
@@ -307,13 +307,11 @@ class Config:
             yield "listen", "give exactly one of listen and connect: one party listens, the other connects"
         if (self.data.label is None) == (self.role == "guest"):
             yield "data.label", "data.label must name the column of labels at the guest, and be absent at a host"
-        address = self.listen if self.listen is not None else str(self.connect)
-        if self.listen is not None or self.connect is not None:
-            if not address.rpartition(":")[0] or not address.rpartition(":")[2].isdecimal():
-                yield (
-                    "listen" if self.listen is not None else "connect",
-                    f"listen and connect must be an address with a port, HOST:PORT, not {address!r}",
-                )
+        address = str(self.connect if self.listen is None else self.listen)
+        host, _, port = address.rpartition(":")
+        if address != "None" and not (host and port.isdecimal()):
+            where = "listen" if self.listen is not None else "connect"
+            yield where, f"listen and connect must be an address with a port, HOST:PORT, not {address!r}"
         if not 1 <= len(self.job) <= 100:
             yield "job", "job must be a text of 1 to 100 characters"
         if self.evidence is not None and self.evidence.audit is not None and self.role != "guest":
@@ -324,7 +322,7 @@ class Config:
         for name in ("spool_quota", "max_peer_ids"):
             try:
                 check_bounds(**{"spool_quota": 0, "max_peer_ids": 1, name: getattr(self, name)})
-            except ValueError as err:
+            except ValueError as err:  # noqa: PERF203
                 yield name, str(err)
         if self.halves not in ("sealed", "open"):
             yield "halves", f'halves must be "sealed" or "open", not {self.halves!r}'
@@ -408,8 +406,10 @@ def _settings_of(
         if name not in known:
             sections = [] if where else list(SECTIONS)
             close = did_you_mean(name, [*known, *sections])
-            fault = f"{where}{name} is not known here{close}" if close else (
-                f"{where}{name} is not known here: the settings are {', '.join(known)}"
+            fault = (
+                f"{where}{name} is not known here{close}"
+                if close
+                else (f"{where}{name} is not known here: the settings are {', '.join(known)}")
             )
             faults.append((name, fault))
             continue
