@@ -26,7 +26,7 @@ def test_keys(tmp_path: Path, keypair: tuple) -> None:
     told = dict(describe(tmp_path / "private"))
     assert told["kind"] == "PRIVATE_KEY"
     assert told["fingerprint"] == pub.fingerprint_words
-    assert set(told) == {"kind", "holds", "version", "bits", "suite", "fingerprint", "kdf", "cipher", "payload"}
+    assert set(told) == {"kind", "holds", "version", "bits", "suite", "fingerprint", "kdf", "cipher", "payload", "size"}
 
 
 def test_arrays(tmp_path: Path, keypair: tuple) -> None:
@@ -41,20 +41,20 @@ def test_a_state_shows_its_task_only(tmp_path: Path) -> None:
     path = tmp_path / "state"
     path.write_bytes(encode(Kind.VERTICAL_STATE, {"task": "intersect", "fields": {"key": b"secret"}}))
     told = dict(describe(path))
-    assert set(told) == {"kind", "holds", "version", "task", "payload"}
+    assert set(told) == {"kind", "holds", "version", "task", "payload", "size"}
 
 
 @pytest.mark.parametrize("kind", list(Kind))
 def test_every_kind_has_a_meaning(tmp_path: Path, kind: Kind) -> None:
     path = tmp_path / "frame"
     path.write_bytes(encode(kind, {"suite": "djn"}, b"1234"))
-    if kind is Kind.PUBLIC_KEY:  # that one is read and checked
+    if kind in (Kind.PUBLIC_KEY, Kind.POLICY):  # these are read and checked
         with pytest.raises(FrameError):
             describe(path)
     else:
         told = dict(describe(path))
         assert told["kind"] == kind.name
-        assert told["payload"] == "4 bytes"
+        assert told.get("payload") == "4 bytes" or told[f"{kind.name} frames"] == 1
 
 
 def test_foreign_text_cannot_drive_a_terminal(tmp_path: Path) -> None:
@@ -85,5 +85,8 @@ def test_any_bytes_are_answered(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "any"
     for data in (content, b"{" + content, b"BTK1" + content):
         path.write_bytes(data)
-        with pytest.raises(BluetuskError):
-            describe(path)
+        try:
+            told = describe(path)
+        except BluetuskError:
+            continue
+        assert all(str(name).isprintable() and str(value).isprintable() for name, value in told)

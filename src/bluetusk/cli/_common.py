@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from .._spelling import did_you_mean
+from ..storage import files
 
 __all__ = [
     "KEY_SIZES",
@@ -22,6 +23,7 @@ __all__ = [
     "Parser",
     "add_key_size",
     "chosen",
+    "message_of",
     "number",
     "passphrase",
     "positive",
@@ -63,11 +65,26 @@ class Parser(argparse.ArgumentParser):
         choice = re.search(r"invalid choice: '?([\w-]+)'? \(choose from (.*)\)", message)
         if choice:
             return did_you_mean(choice[1], re.findall(r"[\w-]+", choice[2]))
-        known = self._option_string_actions
-        for word in (word.partition("=")[0] for word in self._words if word.startswith("-")):
+        known = re.findall(r"--[\w-]+", self.format_usage())
+        for word in (word.partition("=")[0] for word in self._words if word.startswith("--")):
             if word not in known and (close := did_you_mean(word, known)):
                 return f"; there is no option {word}{close.replace(';', ',')}"
         return ""
+
+
+def message_of(error: BaseException, args: argparse.Namespace) -> str:
+    """Return an error as one line: of the system's, the argument, the file, what is wrong, the remedy."""
+    text = files.explained(error) if isinstance(error, OSError) else str(error)
+    text = re.sub(r"\[Errno -?\d+\] ", "", text)  # of an error that another quotes
+    name = getattr(error, "filename", None)
+    if name is not None and isinstance(parser := getattr(args, "parser", None), argparse.ArgumentParser):
+        usage = parser.format_usage()
+        for given, value in vars(args).items():
+            if str(value) == str(name):
+                option = f"--{given.replace('_', '-')}"
+                text = f"{option if option in usage else given.upper()}: {text}"
+                break
+    return " ".join(text.split()) or type(error).__name__
 
 
 def number(low: int, high: int) -> Callable[[str], int]:
@@ -106,7 +123,7 @@ def passphrase(args: argparse.Namespace) -> str | bytes:
         try:
             secret = Path(args.passphrase_file).read_bytes().rstrip(b"\r\n")
         except OSError as err:
-            raise Failure(f"cannot read the passphrase: {err}") from None
+            raise Failure(f"cannot read the passphrase: --passphrase-file: {files.explained(err)}") from None
         if not secret:
             raise Failure(f"{args.passphrase_file} is empty: put a passphrase on its first line")
         return secret
