@@ -20,5 +20,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     >>> did_you_mean("zebra", ["min_rows"])
     ''
     """
-    close = difflib.get_close_matches(word.lower(), list(known), 1, _ALIKE)
-    return f"; did you mean {close[0]}?" if close else ""
+    names = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), names, 1, _ALIKE)
+    return f"; did you mean {names[close[0]]}?" if close else ""

@@ -63,8 +63,8 @@ class Parser(argparse.ArgumentParser):
     def _meant(self, message: str) -> str:
         """Return what a misspelt command or option may have been meant to be, for one line of an error."""
         choice = re.search(r"invalid choice: '?([\w-]+)'? \(choose from (.*)\)", message)
-        if choice:
-            return did_you_mean(choice[1], re.findall(r"[\w-]+", choice[2]))
+        if choice and (close := did_you_mean(choice[1], re.findall(r"[\w-]+", choice[2]))):
+            return close
         known = re.findall(r"--[\w-]+", self.format_usage())
         for word in (word.partition("=")[0] for word in self._words if word.startswith("--")):
             if word not in known and (close := did_you_mean(word, known)):

@@ -222,8 +222,9 @@ def _texts(asked: _Answers) -> tuple[str, str]:
 
 
 def _from(folder: Path, path: Path) -> str:
-    """Write a path as the file in a folder has it."""
-    return str(path) if path.is_absolute() else os.path.relpath(path, folder)
+    """Write a path as the file in a folder has it; what is inside the folder moves with it."""
+    inside = path.absolute().is_relative_to(folder.absolute())
+    return str(path) if path.is_absolute() and not inside else os.path.relpath(path, folder)
 
 
 def _party_text(asked: _Answers, model: Any, codes: Sequence[str]) -> str:

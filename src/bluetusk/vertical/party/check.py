@@ -26,7 +26,7 @@ from ...evidence import Policy, fingerprint, fingerprint_groups, read_public_key
 from ...evidence.policy import Grant, seconds_text
 from ...evidence.rehearsal import lost, noted, rehearse
 from ...storage import files
-from ...tasks import CONFIRM
+from ...tasks import CONFIRM, INTERSECT
 from ..tables.files import File
 from ..tables.profile import ColumnProfile
 from .certs import Identity, only_certificate
@@ -513,7 +513,7 @@ class _Check:
             text = f"{given.policy} would refuse {each.purpose} (clause {each.clause}): {each.reason}"
             if certain and (each.clause, each.reason) not in told:
                 told.add((each.clause, each.reason))
-                self.say("evidence.policy", f"{text}; {_remedy(each.clause, config.role)}")
+                self.say("evidence.policy", f"{text}; {_remedy(each.purpose, each.clause, config.role)}")
             elif not certain:
                 self.warn(f"with all {count:,} rows in common {text}")
 
@@ -582,8 +582,10 @@ def _at(where: str, path: str, text: str) -> str:
     return f"{where} = {text}" if text.startswith(path) else f"{where} = {path}: {text}"
 
 
-def _remedy(clause: str, role: str) -> str:
+def _remedy(purpose: str, clause: str, role: str) -> str:
     """Return what to do about a clause that refuses a use of every run with these settings."""
+    if clause in ("min_intersection", "min_total_events") and purpose != INTERSECT.purpose:
+        return f"no more are left when rows are held back: give more rows, or sign a policy with a smaller {clause}"
     if clause.startswith("min_"):
         names = ("min_rows", "min_bucket_rows") if clause == "min_rows" and role == "host" else (clause,)
         raised = " and ".join(f"model.{name}" for name in names)
