@@ -301,7 +301,7 @@ def _pem(file: BinaryIO, path: Path) -> _Facts:
         told += [("valid from", f"{first.not_valid_before_utc:%Y-%m-%d %H:%M} UTC")]
         told += [("valid until", f"{first.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")]
         return [*told, ("fingerprint", fingerprint_groups(first))]
-    if b"-----END" not in data:
+    if b"-----END" not in data or not data.rstrip().endswith(b"-----"):
         raise FrameError(f"{path} is a PEM file that is cut: restore it")
     if b"PRIVATE KEY-----" in data:
         how = "encrypted under a passphrase" if b"ENCRYPTED" in data else "NOT encrypted"
@@ -345,7 +345,7 @@ def _journal(file: BinaryIO, path: Path) -> _Facts:
 def _report(file: BinaryIO, path: Path) -> _Facts:
     data = file.read(_LARGEST_TEXT)
     title = re.search(rb"<title>([^<]{0,400})</title>", data)
-    if b"bluetusk" not in data[-_START:].lower():
+    if b"bluetusk" not in data[-_START:].lower() or not data.rstrip().endswith(b"</html>"):
         raise FrameError(f"{path} is a page that bluetusk has not written, or it is cut")
     named = title[1].decode(errors="replace") if title else ""
     return [("kind", "REPORT"), ("holds", "a report, to open in a browser"), ("title", _text(named))]
