@@ -63,23 +63,12 @@ def write(
     folder = os.path.dirname(name) or os.curdir
     if not overwrite and os.path.lexists(name):
         raise _exists(name, what)
-    fd, temporary = tempfile.mkstemp(prefix=".bluetusk-", suffix=".tmp", dir=folder)
     try:
-        try:
-            os.fchmod(fd, mode)
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(fd, rest) :]
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        if overwrite:
-            os.replace(temporary, name)
-        else:
-            _name_new(temporary, name, what)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        _write_beside(name, folder, data, overwrite=overwrite, mode=mode, what=what)
+    except OSError as error:  # the system knows a descriptor, or the name of the new file; people know this one
+        if not isinstance(error, FileExistsError):
+            error.filename, error.filename2 = name, None
+        raise
     sync_directory(folder, durable=durable)
 
 
@@ -207,6 +196,27 @@ def sync_directory(folder: str | os.PathLike[str], *, durable: bool = True) -> N
 def is_full(error: OSError) -> bool:
     """Return whether a write failed because the disk is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _write_beside(name: str, folder: str, data: bytes, *, overwrite: bool, mode: int, what: str) -> None:
+    """Write a new file in the folder, and give it the name."""
+    fd, temporary = tempfile.mkstemp(prefix=".bluetusk-", suffix=".tmp", dir=folder)
+    try:
+        try:
+            os.fchmod(fd, mode)
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(fd, rest) :]
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        if overwrite:
+            os.replace(temporary, name)
+        else:
+            _name_new(temporary, name, what)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
 
 
 _REMEDIES = {
