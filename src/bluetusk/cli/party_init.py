@@ -9,12 +9,14 @@ import os
 import re
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from .. import _toml
+from ..errors import DataWarning
 from ._common import PASSPHRASE, Failure
 
 __all__ = ["PLACEHOLDER", "add_parser"]
@@ -47,6 +49,7 @@ class _Answers:
     peer_certificate: Path
     peer_key: Path
     peer_ids: int | None
+    columns: dict[str, list[Any]]
     how: dict[str, str] = field(default_factory=dict)
 
 
@@ -61,9 +64,15 @@ def _init(args: argparse.Namespace) -> int:
     from ..vertical.party.config import Config
 
     asked.folder.mkdir(parents=True, exist_ok=True)
-    for path, content in zip(places.values(), (party, policy), strict=True):
-        files.write(path, content.encode(), overwrite=args.force, mode=0o644)
-    Config.load(places["party.toml"])  # what is written is what a run reads
+    try:
+        for path, content in zip(places.values(), (party, policy), strict=True):
+            files.write(path, content.encode(), overwrite=args.force, mode=0o644)
+        Config.load(places["party.toml"])  # what is written is what a run reads
+    except BaseException:  # both or none
+        for path in places.values():
+            if str(path) not in there:
+                path.unlink(missing_ok=True)
+        raise
     print(f"written: {places['party.toml']}, {places['policy.toml']}. Read both: the comments say what to decide.\n")
     print("\n".join(_next(asked)))
     return 0
@@ -156,6 +165,7 @@ def _asked(args: argparse.Namespace) -> _Answers:
         Path(args.peer_certificate) if args.peer_certificate else folder / f"{peer}.cert.pem",
         Path(args.peer_key) if args.peer_key else folder / f"{peer}.pub",
         args.peer_ids,
+        columns,
         how,
     )
 
@@ -204,12 +214,14 @@ def _texts(asked: _Answers) -> tuple[str, str]:
     model = Model()
     data = Data(str(asked.data), asked.id, asked.label, **asked.how)  # type: ignore[arg-type]
     config = Config(asked.role, asked.job, "", "", "", data)
-    names = [name for name in _columns(str(asked.data), asked.how) if name not in (asked.id, asked.label)]
+    names = [name for name in asked.columns if name not in (asked.id, asked.label)]
     codes: list[str] = []
     cuts, events = len(names) * (2 * model.tree_bins - 1), 0
-    count = len(next(iter(_columns(str(asked.data), asked.how).values()), []))
+    count = len(asked.columns[asked.id])
     try:
-        rows = Rows.read(config)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)  # --check tells them
+            rows = Rows.read(config)
     except (ValueError, TypeError) as err:
         print(f"note: {err}\n", file=sys.stderr)  # to be declared in [data]; --check tells the rest
     else:
