@@ -415,6 +415,17 @@ def test_all_faults_are_told_at_once(bank: Path) -> None:
     assert any("'SEX'" in text and "male" in text for text in found), found
 
 
+def test_a_wrong_label_and_a_missing_id_hide_no_column(bank: Path) -> None:
+    cell(5, "bad")(bank)
+    cell(0, "", 7)(bank)
+    cell(2, "male", 9)(bank)
+    cell(4, "forty", 11)(bank)
+    found = texts(checked(bank))
+    assert len(found) == 4, found
+    for complaint in ("违约.*line 6 .*'bad'", "1 rows have no '商户'", "'SEX'.*male", "'AGE'.*forty"):
+        assert any(re.search(complaint, text) for text in found), (complaint, found)
+
+
 def test_what_the_environment_lacks(bank: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BLUETUSK_PASSPHRASE")
 

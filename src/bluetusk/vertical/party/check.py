@@ -13,7 +13,7 @@ import socket
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,12 @@ from ...evidence.policy import Grant, seconds_text
 from ...evidence.rehearsal import lost, noted, rehearse
 from ...storage import files
 from ...tasks import CONFIRM, INTERSECT
+from ..tables.cells import is_missing
 from ..tables.files import File
 from ..tables.profile import ColumnProfile
 from .certs import Identity, only_certificate
 from .checks import machine_faults, room_faults, room_needed, row_faults
-from .config import Config
+from .config import Config, Data
 from .manifest import Manifest
 from .needs import Table, most_cuts, purposes_of, uses_of
 from .opening import AUDIT_PASSPHRASE, PASSPHRASE
@@ -225,7 +226,8 @@ class _Check:
         except (ValueError, TypeError) as err:
             first = str(err)
         try:
-            names = list(File(config.data.file, **_encoding(config.data)).raw)
+            file = File(config.data.file, missing=config.data.missing, **_encoding(config.data))
+            names = list(file.raw)
         except (ValueError, OSError, TypeError):  # no table at all
             self.say("data", first)
             return None
@@ -241,20 +243,25 @@ class _Check:
             ]
             if absent:
                 told.append(f"data.{kind} names {', '.join(map(repr, absent))}, not among {_listed(names)}")
-        known = data.id in names and (data.label is None or data.label in names)
         chosen = [name for name in listed if name in names and name not in (data.id, data.label)]
-        kinds = {
-            kind: tuple(name for name in getattr(data, kind) if name in chosen)
-            for kind in ("categorical", "text", "numeric")
-        }
-        seen: set[str] = set()
-        for name in chosen if known else ():
-            one: dict[str, Any] = {kind: tuple(each for each in kept if each == name) for kind, kept in kinds.items()}
+        filled = [name for name, cells in file.raw.items() if all(_is_id(cell, file.missing) for cell in cells)]
+
+        def alone(name: str, **others: Any) -> Data:
+            """Return what reads one column; another one stands for the ids, whose faults are told apart."""
+            kept = {kind: tuple({name} & set(getattr(data, kind))) for kind in ("categorical", "text", "numeric")}
+            stand_in = next((each for each in filled if each not in (name, data.label)), data.id)
+            return replace(data, **{"id": stand_in, "label": None, "columns": (name,), **kept, **others})
+
+        trials = [alone(name) for name in chosen]
+        if chosen and data.id in names:
+            trials = [alone(chosen[0], id=data.id), *trials]
+        if chosen and data.label in names:
+            trials = [alone(chosen[0], label=data.label), *trials]
+        for trial in trials:
             try:
-                Rows.read(replace(config, data=replace(data, columns=(name,), **one)))
-            except (ValueError, TypeError) as err:
-                if str(err) not in seen and len(seen) < _MOST:
-                    seen.add(str(err))
+                Rows.read(replace(config, data=trial))
+            except (ValueError, TypeError) as err:  # noqa: PERF203
+                if str(err) not in told and len(told) < _MOST:
                     told.append(str(err))
         for text in told or [first]:
             self.say("data", text)
@@ -593,6 +600,11 @@ def _remedy(purpose: str, clause: str, role: str) -> str:
     if clause == "reveal":
         return "name it in the grant, or leave it out of model.reveal at both"
     return "sign a policy with a higher serial that allows it"
+
+
+def _is_id(cell: Any, missing: Collection[str]) -> bool:
+    """Tell whether a cell may stand for an id."""
+    return isinstance(cell, str) and not is_missing(cell, missing)
 
 
 def _listed(names: list[str]) -> str:
