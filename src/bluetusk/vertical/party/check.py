@@ -13,7 +13,7 @@ import socket
 import time
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -602,7 +602,7 @@ def _remedy(purpose: str, clause: str, role: str) -> str:
     return "sign a policy with a higher serial that allows it"
 
 
-def _is_id(cell: Any, missing: Collection[str]) -> bool:
+def _is_id(cell: Any, missing: frozenset[str]) -> bool:
     """Tell whether a cell may stand for an id."""
     return isinstance(cell, str) and not is_missing(cell, missing)
 
