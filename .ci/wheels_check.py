@@ -68,7 +68,7 @@ def expected(tree: Path, info: str, endings: str) -> set[str]:
     src = tree / "src"
     names = {path.relative_to(src).as_posix() for path in src.rglob("*.py")}
     names |= {f"bluetusk/_kernels/{module}{ending}" for module in MODULES for ending in (".pyi", endings)}
-    names |= {"bluetusk/py.typed", "bluetusk/demo/credit-default.csv.xz"}
+    names |= {"bluetusk/py.typed", "bluetusk/demo/credit-default.csv.xz", "bluetusk/demo/credit-default.NOTICE.txt"}
     names |= {f"{info}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "top_level.txt")}
     return names | {f"{info}/licenses/{name}" for name in LICENCES}
 

@@ -6,10 +6,12 @@ import builtins
 import dataclasses
 import getpass
 import importlib.util
+import io
 import json
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from bluetusk import cli
 from bluetusk.demo import report
 from bluetusk.errors import ProtocolAbort
 from bluetusk.paillier.keys import PrivateKey, PublicKey
+from bluetusk.vertical.party import make_certificate
 
 QUICK = ["demo", "banks", "--banks", "3", "--rows", "2000", "--key-size", "2048"]
 
@@ -457,3 +460,183 @@ def test_elsewhere_a_failed_import_stays_an_import_error() -> None:
     env = {**os.environ, "BLUETUSK_BACKEND": "avx9"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
     assert done.stdout.startswith("caught the environment variable BLUETUSK_BACKEND is 'avx9'")
+
+
+# ----------------------------------------------------------------------------------------- misspelt, absent, unreadable
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("pary --config x", "did you mean party?"),
+        ("Inspect x", "did you mean inspect?"),
+        ("party --confg x", "there is no option --confg, did you mean --config?"),
+        ("party --chek --config x", "there is no option --chek, did you mean --check?"),
+        ("party inti", "did you mean init?"),
+        ("evidence polcy", "did you mean policy?"),
+        ("evidence policy sgin x", "did you mean sign?"),
+        ("evidence policy sign x --kay y", "there is no option --kay, did you mean --key?"),
+        ("inspect x --jsn", "there is no option --jsn, did you mean --json?"),
+    ],
+)
+def test_a_misspelt_word_is_answered_with_what_it_resembles(
+    capsys: pytest.CaptureFixture[str], words: str, meant: str
+) -> None:
+    status, _, err = call(capsys, *words.split())
+    assert status == 2
+    assert meant in err
+    assert err.count("\n") == 1
+    status, _, err = call(capsys, "zzz" if "inspect x" not in words else "inspect", "--zzz")
+    assert "did you mean" not in err
+
+
+def test_a_misspelt_clause_or_setting_is_answered_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    policy, party = tmp_path / "policy.toml", tmp_path / "party.toml"
+    for text, meant in (
+        ("owner = 'a'\nseral = 1\ngrants = []", "'seral'; did you mean serial?"),
+        ("owner = 'a'\nserial = 1\n[[grants]]\nid = 'g'\npurpose = []", "'purpose'; did you mean purposes?"),
+    ):
+        policy.write_text(text)
+        status, _, err = call(capsys, "evidence", "policy", "show", str(policy))
+        assert status == 1
+        assert meant in err
+    for text, meant in (
+        ("[modle]\ntrees = 1\n[data]\nfile = 'x'\n[evidence]\n", "modle is not known here; did you mean model?"),
+        ("evidence = 'none'\n[data]\nfiel = 'x'", "data.fiel is not known here; did you mean file?"),
+        ("evidence = 'none'\n[data]\nfile = 'x'\n[model]\nmin_row = 50", "did you mean min_rows?"),
+    ):
+        party.write_text(text)
+        _, out, err = call(capsys, "party", "--check", "--config", str(party))
+        assert meant in out
+        if "[modle]" not in text:
+            _, _, err = call(capsys, "party", "--config", str(party))
+            assert meant in err
+
+
+READS = [  # {} stands for the file that cannot be read
+    ["inspect", "{}"],
+    ["party", "--config", "{}"],
+    ["party", "--check", "--config", "{}"],
+    ["party", "init", "--role", "host", "--name", "a", "--peer", "b", "--data", "{}", "--id", "id", "--yes"],
+    ["blacklist", "ask", "--config", "{}"],
+    ["blacklist", "serve", "--config", "{}"],
+    ["keygen", "HERE/key", "--passphrase-file", "{}"],
+    ["certs", "a", "--out", "HERE", "--passphrase-file", "{}"],
+    ["demo", "banks", "--data", "{}"],
+    ["evidence", "keygen", "HERE/key", "--passphrase-file", "{}"],
+    ["evidence", "fingerprint", "{}"],
+    ["evidence", "policy", "show", "{}"],
+    ["evidence", "policy", "sign", "{}", "--key", "HERE/secret"],
+    ["evidence", "policy", "sign", "HERE/policy.toml", "--key", "{}", "--passphrase-file", "HERE/secret"],
+    ["evidence", "verify", "{}"],
+    ["evidence", "verify", "{}", "--key", "{}"],
+    ["evidence", "show", "{}"],
+    ["evidence", "head", "{}"],
+    ["evidence", "replay", "{}", "--passphrase-file", "HERE/secret"],
+    ["evidence", "audit", "{}", "--passphrase-file", "HERE/secret"],
+    ["evidence", "audit", "HERE/secret", "--passphrase-file", "{}"],
+    ["evidence", "audit", "HERE/secret", "--passphrase-file", "HERE/secret", "--labels", "{}"],
+]
+
+
+@pytest.mark.parametrize("what", ["absent", "folder", "forbidden"])
+def test_a_file_that_cannot_be_read_is_named_without_error_numbers(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.delenv("BLUETUSK_PASSPHRASE", raising=False)
+    (tmp_path / "secret").write_text("seven quiet otters\n")
+    (tmp_path / "policy.toml").write_text("owner = 'a'\nserial = 1\ngrants = []\n")
+    path = tmp_path / what
+    if what == "folder":
+        path.mkdir()
+    if what == "forbidden":
+        path.write_text("{}")
+
+        def closed(real: Any) -> Any:
+            def opened(file: Any, *args: Any, **kwargs: Any) -> Any:
+                if isinstance(file, str | os.PathLike) and os.fspath(file) == str(path):
+                    raise PermissionError(13, os.strerror(13), str(path))
+                return real(file, *args, **kwargs)
+
+            return opened
+
+        for module, name in ((builtins, "open"), (io, "open"), (os, "open")):
+            monkeypatch.setattr(module, name, closed(getattr(module, name)))
+    for words in READS:
+        words = [word.replace("{}", str(path)).replace("HERE", str(tmp_path)) for word in words]
+        status, out, err = call(capsys, *words)
+        told = out + err
+        assert status != 0, words
+        assert "[Errno" not in told, (words, told)
+        assert "Traceback" not in told, (words, told)
+        assert err.count("\n") <= 1, (words, told)
+        assert what in told, (words, told)
+
+
+@pytest.mark.parametrize(("number", "said"), [(28, "the disk|No space left"), (30, "Read-only file system")])
+def test_a_disk_that_refuses_is_told_without_error_numbers(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, said: str
+) -> None:
+    (tmp_path / "secret").write_text("seven quiet otters\n")
+    (tmp_path / "data.csv").write_text("id,a\n1,2\n")
+    (tmp_path / "rules.toml").write_text("owner = 'a'\nserial = 1\ngrants = []\n")
+    secret = ["--passphrase-file", str(tmp_path / "secret")]
+    assert call(capsys, "evidence", "keygen", str(tmp_path / "owner"), *secret)[0] == 0
+
+    def refused(fd: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refused)
+    init = [
+        "party",
+        "init",
+        "--role",
+        "host",
+        "--name",
+        "a",
+        "--peer",
+        "b",
+        "--id",
+        "id",
+        "--listen",
+        "127.0.0.1:1",
+        "--yes",
+    ]
+    for words in (
+        ["keygen", str(tmp_path / "key"), *secret],
+        ["certs", "a", "--out", str(tmp_path), *secret],
+        ["evidence", "keygen", str(tmp_path / "id"), *secret],
+        ["evidence", "policy", "sign", str(tmp_path / "rules.toml"), "--key", str(tmp_path / "owner"), *secret],
+        [*init, "--data", str(tmp_path / "data.csv"), "--folder", str(tmp_path)],
+    ):
+        before = sorted(path.name for path in tmp_path.iterdir())
+        status, out, err = call(capsys, *words)
+        assert status != 0, words
+        assert "[Errno" not in out + err, (words, err)
+        assert re.search(said, err), (words, err)
+        assert str(tmp_path) in err, (words, err)
+        assert sorted(path.name for path in tmp_path.iterdir()) == before, words
+
+
+def test_a_taken_port_is_told_without_error_numbers(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    pytest.importorskip("grpc")
+    for name in ("a", "b"):
+        make_certificate(name, tmp_path)
+    rows = "".join(f"{k},{k % 97}\n" for k in range(600))
+    (tmp_path / "data.csv").write_text("id,x\n" + rows)
+    with socket.socket() as there:
+        there.bind(("127.0.0.1", 0))
+        there.listen()
+        address = f"127.0.0.1:{there.getsockname()[1]}"
+        (tmp_path / "party.toml").write_text(
+            f"""role = "host"\njob = "j"\ncertificate = "a.cert.pem"\nkey = "a.key.pem"
+peer_certificate = "b.cert.pem"\nlisten = "{address}"\nhalves = "open"\nevidence = "none"\n[data]\nfile = "data.csv"
+"""
+        )
+        config = ["--config", str(tmp_path / "party.toml")]
+        status, out, err = call(capsys, "party", "--check", *config)
+        assert (status, address in out, "[Errno" in out + err) == (1, True, False)
+        status, out, err = call(capsys, "party", *config, "--progress", "none")
+        assert status != 0
+        assert address in err
+        assert "[Errno" not in err

@@ -43,6 +43,15 @@ def test_vectors_of_others_have_their_notice(path: Path) -> None:
     assert (f"vectors/{path.name}" in (ROOT / "tests" / "NOTICE").read_text()) is not made_here
 
 
+def test_data_that_is_installed_has_its_attribution_beside_it() -> None:
+    for path in (ROOT / "src").rglob("*.csv.xz"):
+        text = path.with_name(path.name.removesuffix(".csv.xz") + ".NOTICE.txt").read_text()
+        for words in (path.name, "I-Cheng Yeh", "https://doi.org/", "CC BY 4.0", "Changes:", "no warranties"):
+            assert words in text
+    data = PROJECT["tool"]["setuptools"]["package-data"]["bluetusk"]
+    assert {"demo/*.csv.xz", "demo/*.NOTICE.txt"} <= set(data)
+
+
 def test_licence_files_are_there() -> None:
     project = PROJECT["project"]
     found = {path.relative_to(ROOT).as_posix() for each in project["license-files"] for path in ROOT.glob(each)}

@@ -19,6 +19,9 @@ from pathlib import Path
 
 import pytest
 
+from bluetusk.evidence import Policy
+from bluetusk.vertical.party.config import Config
+
 pytest.importorskip("grpc", reason="the two parties talk over grpcio, which is not installed")
 pytest.importorskip("private_set_intersection", reason="there is no wheel of openmined-psi for this Python")
 
@@ -31,7 +34,7 @@ SMALLER = {
 }
 BLOCK = re.compile(r'^```(\w+) title="([^"]+)"\n(.*?)^```', re.MULTILINE | re.DOTALL)
 GROUPS = re.compile(r"\b[0-9a-f]{4}(?:-[0-9a-f]{4}){15}\b")
-TOGETHER = ("bluetusk party", "python predict.py")  # commands of two sides that wait for each other
+TOGETHER = ("bluetusk party --config", "python predict.py")  # commands of two sides that wait for each other
 
 
 @dataclass
@@ -108,6 +111,9 @@ def test_followed_to_the_letter(tmp_path: Path) -> None:
                 subprocess.run([sys.executable, "deal.py"], cwd=tmp_path, check=True)
         elif not any(word in body for word in TOGETHER):
             said = sides[side].run(body)
+            if "--check" in body:
+                assert said.splitlines()[-1].startswith("GOOD"), said
+                check_init(text, sides[side], side)
             for name in re.findall(r"^bluetusk certs (\w+)", body, re.MULTILINE):
                 shown[name] = GROUPS.findall(said)
             for name in re.findall(r"^bluetusk evidence fingerprint (\w+).cert.pem", body, re.MULTILINE):
@@ -129,6 +135,22 @@ def test_followed_to_the_letter(tmp_path: Path) -> None:
     assert shown == {}  # both were compared
     assert "revoked" in sides["network"].said()
     assert json.loads((tmp_path / "bank" / "head.json").read_text())["size"] > 5
+
+
+def check_init(text: str, side: Side, name: str) -> None:
+    """The short way of step 5 writes files that are as good as those of the page."""
+    (command,) = re.findall(rf"^(bluetusk party init .*--name {name} (?:.*\\\n)*.*)$", text, re.MULTILINE)
+    files = "*.csv *.pem *.pub identity"
+    side.run(f"mkdir short && cp {files} short/ && cd short && {command}")
+    change = "s/trees = 10/trees = 1/; s/key_size = 3072/key_size = 2048/"
+    side.run(f"cd short && sed -i '{change}' party.toml && bluetusk evidence policy sign policy.toml --key identity")
+    said = side.run("cd short && bluetusk party --check --config party.toml")
+    assert said.splitlines()[-1].startswith("GOOD"), said
+    config, written = (Config.load(side.folder / file) for file in ("party.toml", "short/party.toml"))
+    assert (written.role, written.connect, written.listen) == (config.role, config.connect, config.listen)
+    assert (written.data.id, written.data.label) == (config.data.id, config.data.label)
+    grant, short = (Policy.load(side.folder / file).grants[0] for file in ("policy.signed", "short/policy.signed"))
+    assert (short.peer, set(short.purposes)) == (grant.peer, set(grant.purposes))
 
 
 def check_run(folder: Path) -> None:

@@ -175,7 +175,7 @@ AUDITED = '[evidence]\nlog = "l"\nidentity = "i"\npeer_key = "k"\npolicy = "p"\n
         ("guest", lambda t: t + "limit = 3\n", "limit"),
         ("guest", lambda t: t + "max_peer_ids = 0\n", "max_peer_ids must be between 1 and"),
         ("host", lambda t: t + "spool_quota = -1\n", "spool_quota must be between 0 and"),
-        ("guest", lambda t: t.replace('job = "j"\n', ""), "lacks 'job'"),
+        ("guest", lambda t: t.replace('job = "j"\n', ""), "lacks the setting 'job'"),
         ("host", lambda t: t.replace("limit = 3", ""), "limit must be"),
         ("host", lambda t: t.replace("limit = 3", "limit = 0"), "limit must be"),
         ("host", lambda t: t + 'output = "x"\n', "output is a setting of the asker"),

@@ -76,6 +76,55 @@ def test_mistakes_are_named(tmp_path, change, complaint):
     assert "party.toml" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("", ""),
+        ('job = "j"\n', ""),
+        ('job = "j"', "job = 3"),
+        ('job = "j"', 'job = ""'),
+        ('job = "j"', 'job = "j"\nspeed = 3'),
+        ('job = "j"', 'job = "j"\nspool_quota = -1'),
+        ('job = "j"', 'job = "j"\nhalves = "shut"\npatience = 0'),
+        ("[data]", "[model]\ntrees = 2.5\n[data]"),
+        ("[data]", "[model]\ntrees = 2000\n[data]"),
+        ("[data]", '[model]\nreveal = ["all"]\nsigmoid = "tanh"\n[data]'),
+        ('evidence = "none"\n', ""),
+        ('evidence = "none"', 'evidence = { log = "l", policy = "p" }'),
+        ('label = "DEFAULT"\n', ""),
+        ('label = "DEFAULT"\n', 'label = "DEFAULT"\ndecimal = "x"\n'),
+        ('label = "DEFAULT"\n', 'label = "DEFAULT"\ndecimal = ","\nthousands = ","\n'),
+        ("connect =", 'listen = "0.0.0.0:1"\nconnect ='),
+        ('connect = "localhost:7443"', 'connect = "localhost"'),
+        ('connect = "localhost:7443"', ""),
+        ("[data]", "[date]"),
+    ],
+)
+def test_an_examination_finds_what_loading_refuses(tmp_path, change):
+    text = GUEST.replace(*change, 1)
+    path = tmp_path / "party.toml"
+    path.write_text(text)
+    config, faults = Config.examine(path, role="guest")
+    try:
+        loaded = Config.load(path, role="guest")
+    except ValueError as error:
+        assert any(str(error).endswith(fault) for fault in faults.values()), (faults, error)  # noqa: PT017
+    else:
+        assert faults == {}
+        assert config == loaded
+
+
+def test_an_examination_finds_all(tmp_path):
+    path = tmp_path / "party.toml"
+    text = GUEST.replace('job = "j"', 'job = ""\nspeed = 1').replace('label = "DEFAULT"', 'id = 3\ndecimal = "xx"')
+    path.write_text(text.replace("localhost:7443", "nowhere") + "[model]\ntrees = 2000\ndepth = 11\nmin_row = 3\n")
+    found = set(Config.examine(path, role="guest")[1])
+    assert found == {
+        *("job", "speed", "connect", "data.id", "data.decimal", "data.label"),
+        *("model.trees", "model.depth", "model.min_row"),
+    }
+
+
 def test_a_host_has_no_label(tmp_path):
     with pytest.raises(ValueError, match=r"data.label"):
         load(tmp_path, GUEST, role="host")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from .._version import __version__
 from ..errors import BluetuskError
 from . import bench, blacklist, certs, demo, evidence, info, inspect, keygen, party, selftest
-from ._common import Failure, Parser
+from ._common import Failure, Parser, message_of
 
 __all__ = ["main"]
 
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (Failure, BluetuskError, OSError, ValueError, MemoryError) as err:
-        return _fail(" ".join(str(err).split()) or type(err).__name__, 1)
+        return _fail(message_of(err, args), 1)
     return status
 
 

@@ -6,11 +6,15 @@ import argparse
 import getpass
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
+
+from .._spelling import did_you_mean
+from ..storage import files
 
 __all__ = [
     "KEY_SIZES",
@@ -19,6 +23,7 @@ __all__ = [
     "Parser",
     "add_key_size",
     "chosen",
+    "message_of",
     "number",
     "passphrase",
     "positive",
@@ -42,9 +47,44 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **kwargs: Any) -> None:
         kwargs = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False, **kwargs}
         super().__init__(**kwargs)
+        self._words: list[str] = []
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; an option that this command does not know is its own error, not that of the commands above it."""
+        self._words = list(sys.argv[1:] if args is None else args)
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
+        self.exit(2, f"{self.prog}: {message}{self._meant(message)}; see `{self.prog} --help`\n")
+
+    def _meant(self, message: str) -> str:
+        """Return what a misspelt command or option may have been meant to be, for one line of an error."""
+        choice = re.search(r"invalid choice: '?([\w-]+)'? \(choose from (.*)\)", message)
+        if choice and (close := did_you_mean(choice[1], re.findall(r"[\w-]+", choice[2]))):
+            return close
+        known = re.findall(r"--[\w-]+", self.format_usage())
+        for word in (word.partition("=")[0] for word in self._words if word.startswith("--")):
+            if word not in known and (close := did_you_mean(word, known)):
+                return f"; there is no option {word}{close.replace(';', ',')}"
+        return ""
+
+
+def message_of(error: BaseException, args: argparse.Namespace) -> str:
+    """Return an error as one line: of the system's, the argument, the file, what is wrong, the remedy."""
+    text = files.explained(error) if isinstance(error, OSError) else str(error)
+    text = re.sub(r"\[Errno -?\d+\] ", "", text)  # of an error that another quotes
+    name = getattr(error, "filename", None)
+    if name is not None and isinstance(parser := getattr(args, "parser", None), argparse.ArgumentParser):
+        usage = parser.format_usage()
+        for given, value in vars(args).items():
+            if str(value) == str(name):
+                option = f"--{given.replace('_', '-')}"
+                text = f"{option if option in usage else given.upper()}: {text}"
+                break
+    return " ".join(text.split()) or type(error).__name__
 
 
 def number(low: int, high: int) -> Callable[[str], int]:
@@ -83,7 +123,7 @@ def passphrase(args: argparse.Namespace) -> str | bytes:
         try:
             secret = Path(args.passphrase_file).read_bytes().rstrip(b"\r\n")
         except OSError as err:
-            raise Failure(f"cannot read the passphrase: {err}") from None
+            raise Failure(f"cannot read the passphrase: --passphrase-file: {files.explained(err)}") from None
         if not secret:
             raise Failure(f"{args.passphrase_file} is empty: put a passphrase on its first line")
         return secret

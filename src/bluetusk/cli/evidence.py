@@ -78,7 +78,11 @@ def _policy_sign(args: argparse.Namespace) -> int:
     source = Path(args.file)
     target = Path(args.output) if args.output else source.with_suffix(".signed")
     policy = Policy.load(source)
-    signed = policy.sign(Identity.load(args.key, _passphrase(args)))
+    try:
+        owner = Identity.load(args.key, _passphrase(args))
+    except InvalidKey as error:
+        raise InvalidKey(f"--key: {args.key}: {error}") from None
+    signed = policy.sign(owner)
     if target.exists():
         old = Policy.load(target)
         if old.serial >= signed.serial:

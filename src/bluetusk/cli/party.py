@@ -13,11 +13,16 @@ from typing import Any
 from ..errors import DataWarning
 from ..tasks import MODELS
 from ..vertical.tables.profile import ColumnProfile, show
+from . import party_check, party_init
 
 __all__ = ["add_parser"]
 
 
 def _party(args: argparse.Namespace) -> int:
+    if args.config is None:
+        args.parser.error("the following arguments are required: --config")
+    if args.check:
+        return party_check.run(args)
     from ..evidence.summary import learned_line
     from ..vertical.evaluation.metrics import with_interval
     from ..vertical.party.config import Config
@@ -156,13 +161,21 @@ last step when started again with the same file.""",
   log = "evidence.log"
 
 examples:
+  bluetusk party init                    # writes party.toml and policy.toml from a few questions
+  bluetusk party --check --config bank.toml
   bluetusk party --role host --config network.toml
   bluetusk party --role guest --config bank.toml --json > result.json""",
     )
     party.add_argument("--role", choices=("guest", "host"), help="overrides the file's role")
-    party.add_argument("--config", required=True, metavar="FILE", help="TOML file, see below")
+    party.add_argument("--config", metavar="FILE", help="TOML file, see below")
+    party.add_argument(
+        "--check",
+        action="store_true",
+        help="connect to nobody: check files, policy, certificates, uses, ports and disk, and print all that is wrong",
+    )
     party.add_argument("--json", action="store_true", help="print one JSON object")
     party.add_argument(
         "--progress", choices=("bar", "json", "none"), default="bar", help="progress on standard error (default: bar)"
     )
     party.set_defaults(run=_party, parser=party)
+    party_init.add_parser(party.add_subparsers(metavar="init", required=False))

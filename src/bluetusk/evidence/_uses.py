@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import FrameError
-from ..storage.append import AppendFile, without_fill
+from ..storage.append import AppendFile, read_whole, without_fill
 from ..wire import frame
 
 __all__ = ["MOST_COLUMNS", "Known", "Use", "Uses", "mark_of"]
@@ -139,6 +139,17 @@ class Uses:
         except BaseException:
             self._file.close()
             raise
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str], owner: bytes) -> Known:
+        """Return what a file says, without opening it for additions; raises as the class does."""
+        found = cls.__new__(cls)
+        found._owner, found.known = owner, Known()
+        try:
+            found._load(read_whole(path))
+        except FileNotFoundError:
+            return Known()
+        return found.known
 
     @property
     def lock(self) -> threading.RLock:

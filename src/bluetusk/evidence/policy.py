@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import _toml
+from .._spelling import did_you_mean
 from ..errors import FrameError, PolicyRefused
 from ..wire import frame
 from ._uses import MOST_COLUMNS
@@ -509,12 +510,13 @@ def _from_person(given: Any) -> Policy:
 
 
 def _clauses(given: Mapping[str, Any], needed: tuple[str, ...], more: tuple[str, ...], where: str) -> None:
+    for name in given:  # before those that lack: a clause that is misspelt lacks as well
+        if name not in needed and name not in more:
+            close = did_you_mean(name, (*needed, *more)) or f"; there are {', '.join((*needed, *more))}"
+            raise ValueError(f"{where} has the unknown clause {name!r}{close}")
     for name in needed:
         if name not in given:
             raise ValueError(f"{where} lacks the clause {name!r}: see `bluetusk evidence policy example`")
-    for name in given:
-        if name not in needed and name not in more:
-            raise ValueError(f"{where} has the unknown clause {name!r}; there are {', '.join((*needed, *more))}")
 
 
 def _seconds(value: Any, name: str) -> int:

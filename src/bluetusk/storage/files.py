@@ -11,7 +11,7 @@ import tempfile
 
 from ..errors import FrameError
 
-__all__ = ["is_full", "open_locked", "read", "read_all", "sync_directory", "write"]
+__all__ = ["explained", "in_use", "is_full", "open_locked", "read", "read_all", "sync_directory", "write"]
 
 
 def write(
@@ -63,23 +63,12 @@ def write(
     folder = os.path.dirname(name) or os.curdir
     if not overwrite and os.path.lexists(name):
         raise _exists(name, what)
-    fd, temporary = tempfile.mkstemp(prefix=".bluetusk-", suffix=".tmp", dir=folder)
     try:
-        try:
-            os.fchmod(fd, mode)
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(fd, rest) :]
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        if overwrite:
-            os.replace(temporary, name)
-        else:
-            _name_new(temporary, name, what)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        _write_beside(name, folder, data, overwrite=overwrite, mode=mode, what=what)
+    except OSError as error:  # the system knows a descriptor, or the name of the new file; people know this one
+        if not isinstance(error, FileExistsError):
+            error.filename, error.filename2 = name, None
+        raise
     sync_directory(folder, durable=durable)
 
 
@@ -162,6 +151,24 @@ def open_locked(path: str | os.PathLike[str], flags: int = os.O_RDWR | os.O_CREA
     return fd
 
 
+def in_use(path: str | os.PathLike[str]) -> bool:
+    """Return whether another process holds a lock on a file; a file that is absent or may not be read is not in use.
+
+    Nothing is made or changed.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 def sync_directory(folder: str | os.PathLike[str], *, durable: bool = True) -> None:
     """Make the names in a directory survive a crash.
 
@@ -189,6 +196,60 @@ def sync_directory(folder: str | os.PathLike[str], *, durable: bool = True) -> N
 def is_full(error: OSError) -> bool:
     """Return whether a write failed because the disk is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _write_beside(name: str, folder: str, data: bytes, *, overwrite: bool, mode: int, what: str) -> None:
+    """Write a new file in the folder, and give it the name."""
+    fd, temporary = tempfile.mkstemp(prefix=".bluetusk-", suffix=".tmp", dir=folder)
+    try:
+        try:
+            os.fchmod(fd, mode)
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(fd, rest) :]
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        if overwrite:
+            os.replace(temporary, name)
+        else:
+            _name_new(temporary, name, what)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+_REMEDIES = {
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path",
+    errno.EISDIR: "name a file",
+    errno.EACCES: "run as a user who may use it, or change its mode",
+    errno.EPERM: "run as a user who may use it, or change its mode",
+    errno.EROFS: "choose a folder on another disk",
+    errno.EEXIST: "choose another name, or move it away",
+    errno.ENOSPC: "free space and start again",
+    errno.EDQUOT: "free space and start again",
+    errno.EFBIG: "raise the limit of a file's size and start again",
+    errno.EADDRINUSE: "stop the program that listens there, or choose another port",
+    errno.EMFILE: "raise the limit of open files, `ulimit -n`",
+    errno.ELOOP: "a symbolic link leads to itself or is refused: give the file itself",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+
+
+def explained(error: OSError) -> str:
+    """Return an error of the system as a text for people: the file, what is wrong, and the remedy.
+
+    Examples
+    --------
+    >>> explained(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "bank.csv"))
+    'bank.csv: No such file or directory: check the path'
+    """
+    if error.strerror is None or error.errno is None:
+        return str(error)
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    remedy = _REMEDIES.get(error.errno)
+    return ": ".join([*([" and ".join(names)] if names else []), error.strerror, *([remedy] if remedy else [])])
 
 
 def _name_new(temporary: str, name: str, what: str) -> None:

@@ -6,7 +6,7 @@ import importlib.util
 import math
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..._parallel import get_num_threads
@@ -17,7 +17,15 @@ from .config import Config
 from .results import check_places
 from .rows import Rows
 
-__all__ = ["check_folders", "check_room", "check_rows"]
+__all__ = [
+    "check_folders",
+    "check_room",
+    "check_rows",
+    "machine_faults",
+    "room_faults",
+    "room_needed",
+    "row_faults",
+]
 
 _NAME = 256  # characters of a column's name in a message
 _TREE_ROWS = 1 << 29  # sums of so many gradients of 24 fractional bits are exact as float64
@@ -43,40 +51,58 @@ def check_rows(config: Config, rows: Rows) -> None:
     TypeError
         If an id is neither str nor int.
     """
+    for fault in row_faults(config, rows):
+        raise fault
+    for fault in machine_faults(config.role):
+        raise fault
+
+
+def row_faults(config: Config, rows: Rows) -> Iterator[ValueError | TypeError]:
+    """Yield all that :func:`check_rows` would raise for a table."""
     data, model = config.data, config.model
-    guest = config.role == "guest"
-    count = len(as_ids(rows.ids, f"{data.file}: {data.id}"))
+    count = len(rows.ids)
+    try:
+        as_ids(rows.ids, f"{data.file}: {data.id}")
+    except (ValueError, TypeError) as err:
+        yield err
     for what, least in (("model.min_intersection", model.min_intersection), ("model.min_rows", model.min_rows)):
         if count < least:
-            raise ValueError(f"{data.file} has {count} rows, fewer than {what} = {least}: give more rows, or lower it")
+            yield ValueError(f"{data.file} has {count} rows, fewer than {what} = {least}: give more rows, or lower it")
     if model.trees and count >= _TREE_ROWS:
-        raise ValueError(
+        yield ValueError(
             f"{data.file} has {count} rows, but boosted trees need fewer than {_TREE_ROWS}: set model.trees = 0"
         )
     if not 1 <= len(rows.names) <= MOST_COLUMNS:
-        raise ValueError(
+        yield ValueError(
             f"{data.file} has {len(rows.names)} columns besides id and label: a party needs 1 to {MOST_COLUMNS}; set "
             f"data.columns"
         )
     for name in rows.names:
         if len(name) > _NAME or "\0" in name:
-            raise ValueError(
+            yield ValueError(
                 f"{data.file}: the column {name[:40]!r} has a name of more than {_NAME} characters, or with a zero "
                 f"byte: rename it"
             )
     if rows.labels is not None and not 0 < rows.labels.sum() < count:
-        raise ValueError(f"{data.file}: the column {data.label!r} holds only one label: both 0 and 1 are needed")
+        yield ValueError(f"{data.file}: the column {data.label!r} holds only one label: both 0 and 1 are needed")
     if rows.labels is not None and int(rows.labels.sum()) < model.min_total_events:
-        raise ValueError(
+        yield ValueError(
             f"{data.file} has {int(rows.labels.sum())} events, fewer than model.min_total_events = "
             f"{model.min_total_events}: give more rows, or lower it at both"
         )
-    get_num_threads()  # a wrong BLUETUSK_NUM_THREADS
-    needed = {"private_set_intersection": "openmined-psi"} | ({"sklearn": "scikit-learn"} if guest else {})
-    needed |= {"matplotlib": "matplotlib"} if guest else {}
+
+
+def machine_faults(role: str) -> Iterator[ValueError]:
+    """Yield what is wrong with the environment of a run: the number of threads, packages that are not installed."""
+    try:
+        get_num_threads()  # a wrong BLUETUSK_NUM_THREADS
+    except ValueError as err:
+        yield err
+    needed = {"private_set_intersection": "openmined-psi", "grpc": "grpcio"}
+    needed |= {"sklearn": "scikit-learn", "matplotlib": "matplotlib"} if role == "guest" else {}
     for module, package in needed.items():
         if importlib.util.find_spec(module) is None:
-            raise ValueError(f"bluetusk party needs {package} at the {config.role}: pip install 'bluetusk[vertical]'")
+            yield ValueError(f"bluetusk party needs {package} at the {role}: pip install 'bluetusk[vertical]'")
 
 
 def check_folders(config: Config, rows: Rows) -> None:
@@ -100,20 +126,54 @@ def check_folders(config: Config, rows: Rows) -> None:
     OSError
         If a folder cannot be made.
     """
-    model, guest, count = config.model, config.role == "guest", len(rows.ids)
-    training = math.ceil(model.min_intersection * (1 - model.test_share))
-    gradients = training * model.key_size // 4 if model.trees and guest else 0
-    check_room(
-        {
-            config.state: _MARGIN + 2 * max(33 * count // 8, gradients),
-            config.splits: _MARGIN // 16,
-            config.output: (_REPORT + 40 * model.min_intersection if guest else 0) + _MARGIN,
-        }
-    )
+    check_room(room_needed(config, len(rows.ids)))
     try:
         check_places(Path(config.output))
     except IsADirectoryError as err:
         raise ProtocolAbort(f"cannot write the results to {config.output}: {err.strerror}") from None
+
+
+def room_needed(config: Config, count: int) -> dict[str, int]:
+    """Return the least bytes that a run needs, by folder, with a table of so many rows."""
+    model, guest = config.model, config.role == "guest"
+    training = math.ceil(model.min_intersection * (1 - model.test_share))
+    gradients = training * model.key_size // 4 if model.trees and guest else 0
+    return {
+        config.state: _MARGIN + 2 * max(33 * count // 8, gradients),
+        config.splits: _MARGIN // 16,
+        config.output: (_REPORT + 40 * model.min_intersection if guest else 0) + _MARGIN,
+    }
+
+
+def room_faults(needs: Mapping[str, int]) -> Iterator[str]:
+    """Yield why folders cannot be made, written to, or hold enough, and change nothing on the disk."""
+    room: dict[int, list[tuple[str, int]]] = {}
+    for folder, size in needs.items():
+        there = Path(folder)
+        while not os.path.lexists(there) and there != there.parent:
+            there = there.parent
+        if not there.is_dir():
+            yield f"cannot make the folder {folder}: {there} is not a folder: rename it, or choose another name"
+            continue
+        if not os.access(there, os.W_OK | os.X_OK) or os.statvfs(there).f_flag & os.ST_RDONLY:
+            yield f"cannot write to {folder}: {there} is not writable for this user: change its mode or its owner"
+        room.setdefault(os.stat(there).st_dev, []).append((str(there), size))
+    for parts in room.values():
+        if (short := _short(parts[-1][0], parts)) is not None:
+            yield short
+
+
+def _short(folder: str, parts: Sequence[tuple[str, int]]) -> str | None:
+    """Return the error if the file system of some folders has too little space for them together."""
+    size = sum(size for _, size in parts)
+    stat = os.statvfs(folder)
+    free = stat.f_bavail * stat.f_frsize
+    if free >= size:
+        return None
+    folders = ", ".join(dict.fromkeys(folder for folder, _ in parts))
+    return (
+        f"{folders}: {free / 1e6:.1f} MB are free, at least {size / 1e6:.1f} MB are needed: free space and start again"
+    )
 
 
 def check_room(needs: Mapping[str, int]) -> None:
@@ -140,12 +200,5 @@ def check_room(needs: Mapping[str, int]) -> None:
             raise ProtocolAbort(f"cannot write to {folder}: {err.strerror}: fix it and start again") from None
         room.setdefault(os.stat(path).st_dev, []).append((folder, size))
     for parts in room.values():  # folders of one file system share its space
-        folder, size = parts[-1][0], sum(size for _, size in parts)
-        stat = os.statvfs(folder)
-        free = stat.f_bavail * stat.f_frsize
-        if free < size:
-            folders = ", ".join(folder for folder, _ in parts)
-            raise ProtocolAbort(
-                f"{folders}: {free / 1e6:.1f} MB are free, at least {size / 1e6:.1f} MB are needed: free space and "
-                f"start again"
-            )
+        if (short := _short(parts[-1][0], parts)) is not None:
+            raise ProtocolAbort(short)

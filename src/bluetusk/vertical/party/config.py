@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ... import _toml
+from ..._spelling import did_you_mean
 from ...paillier.validate import KEY_BITS
 from ..align.common import MAX_PEER_IDS, MAX_ROWS
 from ..base import check_role
@@ -229,29 +231,101 @@ class Config:
                 "evidence": evidence_of(sections["evidence"]),
             }
             config = made_from(cls, given, "", more)
-            config._check()
+            for _, fault in config._faults():
+                raise ValueError(fault)
         except ValueError as err:
             raise ValueError(f"{os.fspath(path)}: {err}") from None
         return config._at(Path(path).parent)
 
-    def _check(self) -> None:
-        check_role(self.role)
+    @classmethod
+    def examine(cls, path: str | os.PathLike[str], *, role: str | None = None) -> tuple[Config, dict[str, str]]:
+        """Read a file as :meth:`load` does, and find all its faults instead of the first.
+
+        Parameters
+        ----------
+        path, role
+            As for :meth:`load`.
+
+        Returns
+        -------
+        Config
+            A setting in fault has its default here, or "" if it has none; without a usable [evidence] it is None.
+        dict of str to str
+            The faults, by setting ("model.trees") or section ("evidence"); none if :meth:`load` takes the file.
+
+        Raises
+        ------
+        ValueError
+            If the file is not TOML.
+        OSError
+            If it cannot be read.
+        """
+        given = _toml.load(path)
+        if role is not None:
+            given["role"] = role
+        faults: dict[str, str] = {}
+
+        def part(kind: type[T], section: Any, where: str, more: dict[str, Any]) -> T:
+            values, found = _settings_of(kind, section, where, more)
+            faults.update((where + name, fault) for name, fault in found)
+            blank = {name: "" for name, f in _known(kind, more).items() if f.default is f.default_factory is MISSING}
+            for name, value in list(values.items()):
+                try:
+                    kind(**{**blank, name: value}, **more)
+                except ValueError as err:  # noqa: PERF203
+                    del values[name]
+                    faults[where + name] = str(err)
+            try:
+                return kind(**{**blank, **values}, **more)
+            except ValueError as err:  # two settings that are each right alone
+                faults[where.rstrip(".")] = str(err)
+                return kind(**{name: values.get(name, "") for name in blank}, **more)
+
+        sections: dict[str, Any] = {name: given.pop(name, None) for name in SECTIONS}
+        if sections["data"] is None:
+            faults["data"] = "the section [data] is missing"
+        data = part(Data, sections["data"], "data.", {}) if sections["data"] is not None else Data("")
+        model = part(Model, sections["model"] or {}, "model.", {})
+        evidence = None
+        try:
+            evidence = evidence_of(sections["evidence"])
+        except ValueError as err:
+            faults["evidence"] = str(err)
+        config = part(cls, given, "", {"data": data, "model": model, "evidence": evidence})
+        for name, fault in config._faults():
+            if name not in faults and not (name in ("listen", "connect") and {"listen", "connect"} & faults.keys()):
+                faults[name] = fault
+        return config._at(Path(path).parent), faults
+
+    def _faults(self) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong with settings that are each of the right type: the setting, and the error."""
+        try:
+            check_role(self.role)
+        except ValueError as err:
+            yield "role", str(err)
         if (self.listen is None) == (self.connect is None):
-            raise ValueError("give exactly one of listen and connect: one party listens, the other connects")
+            yield "listen", "give exactly one of listen and connect: one party listens, the other connects"
         if (self.data.label is None) == (self.role == "guest"):
-            raise ValueError("data.label must name the column of labels at the guest, and be absent at a host")
-        address = self.listen if self.listen is not None else str(self.connect)
-        if not address.rpartition(":")[0] or not address.rpartition(":")[2].isdecimal():
-            raise ValueError(f"listen and connect must be an address with a port, HOST:PORT, not {address!r}")
+            yield "data.label", "data.label must name the column of labels at the guest, and be absent at a host"
+        address = str(self.connect if self.listen is None else self.listen)
+        host, _, port = address.rpartition(":")
+        if address != "None" and not (host and port.isdecimal()):
+            where = "listen" if self.listen is not None else "connect"
+            yield where, f"listen and connect must be an address with a port, HOST:PORT, not {address!r}"
         if not 1 <= len(self.job) <= 100:
-            raise ValueError("job must be a text of 1 to 100 characters")
+            yield "job", "job must be a text of 1 to 100 characters"
         if self.evidence is not None and self.evidence.audit is not None and self.role != "guest":
-            raise ValueError("evidence.audit is for the guest, whose numbers are audited: leave it out at a host")
+            fault = "evidence.audit is for the guest, whose numbers are audited: leave it out at a host"
+            yield "evidence.audit", fault
         if not self.patience > 0:
-            raise ValueError("patience must be more than 0 seconds")
-        check_bounds(self.spool_quota, self.max_peer_ids)
+            yield "patience", "patience must be more than 0 seconds"
+        for name in ("spool_quota", "max_peer_ids"):
+            try:
+                check_bounds(**{"spool_quota": 0, "max_peer_ids": 1, name: getattr(self, name)})
+            except ValueError as err:  # noqa: PERF203
+                yield name, str(err)
         if self.halves not in ("sealed", "open"):
-            raise ValueError(f'halves must be "sealed" or "open", not {self.halves!r}')
+            yield "halves", f'halves must be "sealed" or "open", not {self.halves!r}'
 
     def _at(self, folder: Path) -> Config:
         def at(given: Any, *names: str) -> Any:
@@ -308,25 +382,53 @@ def evidence_of(section: Any) -> Evidence | None:
 
 def made_from(kind: type[T], given: Any, where: str, more: dict[str, Any] | None = None) -> T:
     """Return a section of the file; ValueError names a setting that is unknown, missing or of a wrong type."""
+    values, faults = _settings_of(kind, given, where, more or {})
+    for _, fault in faults:
+        raise ValueError(fault)
+    return kind(**values, **(more or {}))
+
+
+def _known(kind: type[Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a section, by name."""
+    return {f.name: f for f in fields(kind) if f.name not in more}
+
+
+def _settings_of(
+    kind: type[Any], given: Any, where: str, more: dict[str, Any]
+) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Return the settings of a section that are of the right type, and each other one with its fault."""
     if not isinstance(given, dict):
-        raise ValueError(f"{where[:-1]} must be a section")
-    known = {f.name: f for f in fields(kind) if not more or f.name not in more}  # type: ignore[arg-type]
+        return {}, [("", f"{where[:-1]} must be a section")]
+    known = _known(kind, more)
     values: dict[str, Any] = {}
+    faults = []
     for name, value in given.items():
         if name not in known:
-            raise ValueError(f"{where}{name} is not known here: the settings are {', '.join(known)}")
+            sections = [] if where else list(SECTIONS)
+            close = did_you_mean(name, [*known, *sections])
+            fault = (
+                f"{where}{name} is not known here{close}"
+                if close
+                else (f"{where}{name} is not known here: the settings are {', '.join(known)}")
+            )
+            faults.append((name, fault))
+            continue
         stated = str(known[name].type)
         if isinstance(value, bool) or not isinstance(value, _TYPES[stated]):
-            raise ValueError(f"{where}{name} must be {_said(stated)}, not {value!r}")
+            faults.append((name, f"{where}{name} must be {_said(stated)}, not {value!r}"))
+            continue
         if isinstance(value, list):
             if not all(isinstance(item, str) for item in value):
-                raise ValueError(f"{where}{name} must be a list of texts")
+                faults.append((name, f"{where}{name} must be a list of texts"))
+                continue
             value = tuple(value)
         values[name] = float(value) if stated.startswith("float") else value
-    try:
-        return kind(**values, **(more or {}))
-    except TypeError as err:
-        raise ValueError(f"{where or 'the file'} lacks {str(err).partition('argument')[2].lstrip('s: ')}") from None
+    faults += [
+        (name, f"{f'the section [{where[:-1]}]' if where else 'the file'} lacks the setting {name!r}: add it")
+        for name, each in known.items()
+        if each.default is each.default_factory is MISSING and name not in given
+    ]
+    return values, faults
 
 
 def _said(stated: str) -> str:

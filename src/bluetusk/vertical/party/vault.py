@@ -62,6 +62,13 @@ class Vault:
         for left in self.path.glob(".bluetusk-*.tmp"):  # left by a process that was killed while writing
             left.unlink()
 
+    @classmethod
+    def looking(cls, path: str | os.PathLike[str], key: bytes) -> Vault:
+        """Return a directory to read from: it is not made, locked or changed, whatever is called."""
+        found = object.__new__(_Looked)
+        found.path, found._aead, found._lock, found._appended = Path(path), AESGCM(key), -1, {}
+        return found
+
     def write(self, name: str, data: bytes, *, bound: bytes = b"") -> None:
         """Replace a file; only who gives the same `bound` can read it."""
         try:
@@ -153,6 +160,19 @@ class Vault:
         full = "the disk is full: free space and start again"
         remedy = full if files.is_full(err) else f"{err.strerror}: fix it and start again"
         return ProtocolAbort(f"cannot write to {self.path}: {remedy}; no kept step is lost")
+
+
+class _Looked(Vault):
+    """A directory that stays as it is."""
+
+    def write(self, name: str, data: bytes, *, bound: bytes = b"") -> None:
+        raise ProtocolAbort(f"{self.path} is open to be read only")
+
+    def append(self, name: str, data: bytes, *, bound: bytes = b"") -> None:
+        raise ProtocolAbort(f"{self.path} is open to be read only")
+
+    def remove(self, name: str) -> None:
+        """Leave the file there."""
 
 
 def _bind(name: str, bound: bytes) -> bytes:
