@@ -17,8 +17,8 @@ import pytest
 
 import bluetusk as bt
 from bluetusk.vertical import LogisticRegression
+from bluetusk.vertical.book import Book, marks_of, place_of
 from bluetusk.vertical.logistic import ring
-from bluetusk.vertical.logistic.book import Book, marks_of, place_of
 from bluetusk.vertical.logistic.half import Half, Points
 from bluetusk.vertical.logistic.whitening import Whitening
 from bluetusk.vertical.saving import load_frame

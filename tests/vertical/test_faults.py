@@ -27,7 +27,7 @@ import pytest
 import bluetusk as bt
 from bluetusk import cli
 from bluetusk.evidence import Identity, Log, Policy, _uses, verify
-from bluetusk.vertical.logistic.book import marks_of
+from bluetusk.vertical.book import marks_of
 from bluetusk.vertical.logistic.ring import centred, words
 
 pytest.importorskip("grpc", reason="parties talk over grpcio, which is not installed")

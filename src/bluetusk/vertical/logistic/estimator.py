@@ -15,6 +15,8 @@ from ...wire.frame import Kind
 from ..align.ids import as_ids
 from ..base import Estimator, check_role, names_of, peers_of, seed_of
 from ..binning.estimator import WoEBinning
+from ..book import Book, book_of, marks_of, place_of
+from ..book import beside as beside_of
 from ..findings import few_events, separating, tell, useless
 from ..protocol.job import Keeper, Progress
 from ..protocol.link import Link
@@ -22,8 +24,6 @@ from ..protocol.refusal import telling
 from ..saving import load_frame, save_frame
 from ..tables.columns import as_labels, as_scores, column_names
 from ..tables.matrix import matching_table, real_table
-from .book import Book, marks_of, place_of
-from .book import beside as beside_of
 from .calibration import Calibration, calibrated
 from .config import (
     EXACT,
@@ -43,7 +43,7 @@ from .config import (
 from .config import held_back as held_back_of
 from .findings import alone, at_the_ends, scattered
 from .job import LogisticJob
-from .saved import SavedHalf, book_of
+from .saved import SavedHalf
 from .score import ScoreJob, probabilities
 
 __all__ = ["LogisticRegression"]
@@ -796,7 +796,10 @@ class LogisticRegression(Estimator):
             sizes = None if binning is None else tuple(each.n_bins for each in binning.bins_)
             if binning is None or (sizes, binning.label_digest_) != (got.half.bins.sizes, got.binning):
                 raise ValueError("binning must be the one that the model was trained with: load it first, and give it")
-        model.book_ = book_of(got, path, book)
+        if got.role == "host":
+            model.book_ = book_of(got.half, got.model, path, book, before=got.book, known=got.scored)
+        else:
+            model.book_ = Book(got.half, got.model)
         return model
 
 

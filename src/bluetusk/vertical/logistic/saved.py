@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +12,11 @@ import numpy as np
 from ...errors import FrameError
 from ...paillier import validate
 from ...wire.frame import Frame, Kind, check_fields, encode, field
-from .book import MARK, Book, beside
 from .calibration import Calibration
 from .config import MOST_COLUMNS, MOST_EPOCHS, SIGMOIDS
 from .half import Half, Points, from_hex
 
-__all__ = ["SavedHalf", "book_of"]
+__all__ = ["SavedHalf"]
 
 _FIELDS = (
     "binning",
@@ -139,38 +137,6 @@ class SavedHalf:
             book=book,
             scored=scored,
         )
-
-
-def book_of(saved: SavedHalf, path: str | os.PathLike[str], given: str | os.PathLike[str] | None) -> Book:
-    """Return the book of a half: a host's is read from where it was when the half was saved, or beside the half.
-
-    Parameters
-    ----------
-    saved : SavedHalf
-        The half.
-    path : path-like
-        Its file.
-    given : path-like or None
-        Where the user says that the book is.
-
-    Raises
-    ------
-    FrameError
-        If the book is missing, was altered, or is older than the half.
-    """
-    book = Book(saved.half, saved.model, saved.scored if saved.book is not None else b"")
-    if saved.half.guest:
-        return book
-    usual = beside(path, saved.model)
-    if saved.book is None:  # of a version that kept the rows in the half alone
-        book.take([saved.scored[i : i + MARK] for i in range(0, len(saved.scored), MARK)], b"")
-        book.keep(usual if given is None else given, create=given is None)
-        return book
-    before = os.fsdecode(saved.book)
-    places = [before, os.path.join(os.path.dirname(usual), os.path.basename(before))]
-    found = [place for place in places if os.path.isfile(place)] if given is None else [os.fspath(given)]
-    book.keep(found[0] if found else places[0], create=False)
-    return book
 
 
 def _points(given: list[str]) -> Points | None:

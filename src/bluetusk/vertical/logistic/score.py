@@ -26,12 +26,12 @@ from ...paillier import PrivateKey, PublicKey
 from ...paillier.ephemeral import ephemeral_key, saved_key
 from ...tasks import LOGISTIC_SCORES
 from ...wire.frame import Kind, encode, field
+from ..book import Book
 from ..protocol.keys import KEY_PARTS, key_parts, peer_key
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.sizes import KEY_BYTES, cipher_bytes
 from ..protocol.state import inputs_of, state_of
 from . import ring
-from .book import Book
 from .half import COEF_BITS, EXACT_BITS, POINTS, ROW_BITS, Half, Points, point_share
 
 __all__ = ["ScoreJob", "learned_bits", "opened", "probabilities", "scored", "shared"]

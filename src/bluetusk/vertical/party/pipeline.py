@@ -41,8 +41,8 @@ from ...wire.frame import Kind, check_fields, decode, encode
 from ..align.estimator import intersect
 from ..binning.estimator import WoEBinning
 from ..binning.labels import KnownRows, LabelArray
+from ..book import beside
 from ..boosting.estimator import GradientBoosting
-from ..logistic.book import beside
 from ..logistic.config import held_back
 from ..logistic.estimator import LogisticRegression
 from ..protocol.job import Counting, Keeper, Progress, drive
