@@ -37,7 +37,7 @@ def host(*ids, name=MODEL):
     model = LogisticRegression("host")
     model.half_, model.model_, model.counted_, model.columns_ = HALF, name, bytes(32), ["a", "b"]
     model.sigmoid_, model.n_iter_, model.calibration_, model.scale_, model.binning_ = "linear", 1, None, None, None
-    model.book_ = Book(HALF, name)
+    model.book_, model.certificate_ = Book(HALF, name), ""
     if ids:
         model.book_.take(marks_of(name, ids), b"")
     return model

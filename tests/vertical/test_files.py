@@ -20,6 +20,8 @@ from bluetusk.vertical.tables import files as _files
 from bluetusk.vertical.tables.cells import MISSING_TEXTS
 from bluetusk.vertical.tables.profile import ColumnProfile, describe, show
 
+from .conftest import new_ids
+
 NAN = float("nan")
 TOML = """
 role = "guest"
@@ -213,7 +215,9 @@ def halves(both, tmp_path, columns, **given):
 def scored(both, models, tables):
     links = local_links(seconds=30)
     calls = [
-        lambda model=model, table=table, link=link: model.decision_function(table, link=link)
+        lambda model=model, table=table, link=link: model.decision_function(
+            table, link=link, ids=new_ids(len(next(iter(table.values())))) if model.role == "host" else None
+        )
         for model, table, link in zip(models, tables, links, strict=True)
     ]
     return both(*calls)[0]

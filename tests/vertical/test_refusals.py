@@ -84,7 +84,7 @@ def fitting(kind: str, role: str) -> Half:
 def scoring(kind: str, method: str, at: int) -> Half:
     def score(link: Link, x: Any = X, **changed: Any) -> Any:
         model = copy.copy(FITTED[kind][at]).set_params(**changed)
-        ids = {"ids": new_ids(len(x))} if (kind, at) == ("LogisticRegression", 1) else {}
+        ids = {"ids": new_ids(len(x))} if at == 1 else {}
         return getattr(model, method)(x, link=link, **ids)
 
     return score

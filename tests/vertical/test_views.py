@@ -123,7 +123,7 @@ TABLE = {
     (GB, "candidates", "host"): ("counts", lambda s, f, b: [(ceil(sum(f["counts"]), s.sum_slots),)]),
     (GB, "choice", "guest"): ("handles places", lambda s, f, b: [4 * sum(f["handles"]), 0]),
     (GB, "partition", "host"): ("", lambda s, f, b: [ceil(s.train, 8)]),
-    (GB + ".predict", "offer", "guest"): ("model rows", lambda s, f, b: []),
+    (GB + ".predict", "offer", "guest"): ("ids model rows", lambda s, f, b: []),
     (GB + ".predict", "ready", "host"): ("rows", lambda s, f, b: []),
     (GB + ".predict", "ask", "guest"): ("", lambda s, f, b: [4 * s.asked(f), ceil(s.test, 8) * s.asked(f)]),
     (GB + ".predict", "answer", "host"): ("", lambda s, f, b: [ceil(s.test * s.asked(b["ask", "guest"]), 8)]),

@@ -112,6 +112,8 @@ class Book(Locked, Uncopied):
 
     Attributes
     ----------
+    model : bytes
+        As given.
     path : str
         The file, absolute; empty without one.
 
@@ -136,7 +138,7 @@ class Book(Locked, Uncopied):
         self._process = process()
         self._key = hashlib.sha256(_LABEL + model + half.secret).digest()
         self._known = {known[i : i + MARK]: bytes(MARK) for i in range(0, len(known), MARK)}
-        self.path = ""
+        self.model, self.path = model, ""
 
     def keep(self, path: str | os.PathLike[str], *, create: bool) -> None:
         """Keep the book in a file from here on, together with what is in it.
@@ -208,18 +210,36 @@ class Book(Locked, Uncopied):
         with self._lock, self._file() as file:
             self._refuse({tag for mark in marks if (tag := self._tag(mark)) in self._known}, len(marks), file)
 
-    def require(self, marks: Sequence[bytes]) -> None:
-        """Raise FrameError unless the model has scored all of these, as kept steps of a job say; else as :meth:`take`.
+    def require(self, marks: Sequence[bytes], last: Sequence[bytes] = (), share: bytes = b"") -> None:
+        """Compare the book with the kept steps of a job, by which the model has scored these rows.
 
-        An older copy of the file would let rows be scored again whose scores have left.
+        Parameters
+        ----------
+        marks, last : sequence of bytes
+            Of all these rows, and of those that a step which is taken again may open once more.
+        share : bytes
+            That of `last`.
+
+        Raises
+        ------
+        FrameError
+            If the file lacks some: an older copy would let rows be scored again whose scores have left. A book in
+            memory, which a new process begins, takes them.
+        ProtocolAbort, OSError
+            As :meth:`keep`.
         """
+        if not self.path:
+            if share and not any(self._tag(mark) in self._known for mark in last):
+                self.take(last, share)
+            self._known = {self._tag(mark): bytes(MARK) for mark in marks} | self._known
+            return
         refuse_reentry(self._lock, "note in this book")
         with self._lock, self._file():
             lacking = sum(self._tag(mark) not in self._known for mark in marks)
         if lacking:
             raise FrameError(
-                f"the book of scored rows {self.path or 'in memory'!r} lacks {lacking} rows that this job has scored "
-                "by its kept steps: it is an older copy; restore it as it was last"
+                f"the book of scored rows {self.path!r} lacks {lacking} rows that this job has scored by its kept "
+                "steps: it is an older copy; restore it as it was last"
             )
 
     @contextlib.contextmanager

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from ..._numeric import Floats
 from ...errors import FrameError
 from ...wire.frame import Kind, check_fields, encode, field
-from ..base import Estimator, check_role, peers_of
+from ..base import Estimator, check_certificate, check_role, peers_of
+from ..book import MARK, Book, beside, book_of, marks_of
 from ..findings import few_events, separating, tell
 from ..protocol.job import Keeper, Progress
 from ..protocol.link import Link
@@ -24,11 +25,15 @@ from ..tables.codes import categories_of, coded
 from ..tables.columns import Table, as_classes, as_scores, as_table
 from ..tables.profile import ColumnProfile
 from .guest import GuestJob
-from .host import HostJob
+from .host import SERIAL, HostJob
 from .model import Half, Settings, probabilities
 from .score import GuestWalk, HostWalk
 
 __all__ = ["GradientBoosting"]
+
+_BOOK = ("book", "scored", "serial")
+_LATER = ("about", "certificate", *_BOOK)
+_PRINT = 64  # characters of a fingerprint
 
 
 class GradientBoosting(Estimator):
@@ -119,6 +124,10 @@ class GradientBoosting(Estimator):
         The share of each party in the gain of the model (guest).
     findings_ : list of str
         The texts of :class:`~bluetusk.DataWarning` about the labels, the guest's columns and false hosts (guest).
+    book_ : Book
+        Which rows the model has scored (host).
+    certificate_ : str
+        The fingerprint of the certificate of the peer that it was trained with over ``Party``; else empty.
 
     Notes
     -----
@@ -157,7 +166,8 @@ class GradientBoosting(Estimator):
     ...     return result
     >>> a, b = bt.vertical.local_links()
     >>> _ = both(lambda: guest.fit(X, y, link=a), lambda: host.fit(X_host, link=b, columns=["income", "age"]))
-    >>> p = both(lambda: guest.predict_proba(X, link=a), lambda: host.predict_proba(X_host, link=b))
+    >>> names = [f"M{k}" for k in range(200)]  # a host scores each row once
+    >>> p = both(lambda: guest.predict_proba(X, link=a), lambda: host.predict_proba(X_host, link=b, ids=names))
     >>> p.shape, bool(((p[:, 1] > 0.5) == y).mean() > 0.8)
     ((200, 2), True)
     >>> host.columns_[int(host.split_counts_.argmax())]
@@ -290,8 +300,11 @@ class GradientBoosting(Estimator):
         self._fitted, self._half, self.columns_ = settings, job.half, names
         self.categories_, self.profile_ = categories, given.profile()
         self._parties, self.findings_ = [link.peer for link in peers], findings
+        self.certificate_ = peers[0].certificate if len(peers) == 1 else ""
         if role == "guest":
             self.classes_ = classes
+        else:
+            self.book_ = Book(self._half, self._half.name)
         if isinstance(job, GuestJob):
             findings += [_false(peers[k - 1].peer) for k in sorted(job.false)]
         self._importances()
@@ -322,6 +335,7 @@ class GradientBoosting(Estimator):
         *,
         link: Link | None = None,
         links: Sequence[Link] | None = None,
+        ids: Sequence[Any] | None = None,
         keeper: Keeper | None = None,
     ) -> Floats | None:
         """Return the log-odds of rows, together with the other parties, which call this or :meth:`predict_proba`.
@@ -332,6 +346,9 @@ class GradientBoosting(Estimator):
             This party's columns of the rows, in the same order at all parties.
         link, links : Link, sequence of Link
             As for :meth:`fit`.
+        ids : sequence, optional
+            The rows' ids, which a host must give: it refuses a row that this model has scored before, in this process
+            or in another one. A guest may leave them out.
         keeper : Keeper, optional
             As for :meth:`fit`.
 
@@ -349,10 +366,12 @@ class GradientBoosting(Estimator):
         Raises
         ------
         ValueError
-            If this half is not fitted, `X` has other columns or texts in a column of numbers, or the guest's links are
-            not one for each host of the fit.
+            If this half is not fitted, `X` has other columns or texts in a column of numbers, the guest's links are not
+            one for each host of the fit, or `ids` has another number of ids or one twice, or is missing at a host.
         ProtocolAbort
             If the halves are of different models, or the parties' numbers of rows differ.
+        PolicyRefused, FrameError
+            If a row was scored before; if the host's book of scored rows is missing or was altered.
 
         Examples
         --------
@@ -375,9 +394,31 @@ class GradientBoosting(Estimator):
         if role == "guest" and len(peers) != len(self._parties):
             raise ValueError(f"the model has {len(self._parties)} hosts: give links to all, in the order of fit")
         table = coded(given, self.categories_)
-        kind = GuestWalk if role == "guest" else HostWalk
-        walk = kind(self._fitted, self._half, table, names)
-        self._drive(walk, peers, keeper)
+        if ids is None and role == "host":
+            raise ValueError("ids is missing: give the rows' ids, so that this host scores each row once")
+        return self._walked(table, peers, ids, keeper, None)
+
+    def _walked(
+        self,
+        table: Any,
+        peers: Sequence[Link],
+        ids: Sequence[Any] | None,
+        keeper: Keeper | None,
+        progress: Progress | None,
+        *,
+        inputs: bytes = b"",
+    ) -> Floats | None:
+        """Score the rows of a table of numbers, as :func:`coded` makes it, or of what has slices as one."""
+        check_certificate(self.certificate_, peers)
+        guest = self.role == "guest"
+        marks = [] if ids is None else marks_of(self._half.digests[0].tobytes(), ids)
+        if ids is not None and len(marks) != len(table):
+            raise ValueError(f"ids has {len(marks)} ids for {len(table)} rows: give one for each")
+        marks = marks if len(peers) == 1 else []  # of several hosts each has another name for the model
+        kind = GuestWalk if guest else HostWalk
+        book = None if guest else self.book_
+        walk = kind(self._fitted, self._half, table, self.columns_, marks, book=book, inputs=inputs)
+        self._drive(walk, peers, keeper, progress)
         return walk.scores
 
     @telling
@@ -387,13 +428,14 @@ class GradientBoosting(Estimator):
         *,
         link: Link | None = None,
         links: Sequence[Link] | None = None,
+        ids: Sequence[Any] | None = None,
         keeper: Keeper | None = None,
     ) -> Floats | None:
         """Return the probabilities of both classes, together with the other parties.
 
         Parameters
         ----------
-        X, link, links, keeper
+        X, link, links, ids, keeper
             As for :meth:`decision_function`.
 
         Returns
@@ -403,7 +445,7 @@ class GradientBoosting(Estimator):
 
         Raises
         ------
-        ValueError, ProtocolAbort
+        ValueError, ProtocolAbort, PolicyRefused, FrameError
             As for :meth:`decision_function`.
 
         Examples
@@ -416,7 +458,7 @@ class GradientBoosting(Estimator):
             ...
         ValueError: this model is not fitted: call fit or load first
         """
-        scores = self.decision_function(X, link=link, links=links, keeper=keeper)
+        scores = self.decision_function(X, link=link, links=links, ids=ids, keeper=keeper)
         if scores is None:
             return None
         p = self.probability(scores)
@@ -455,13 +497,14 @@ class GradientBoosting(Estimator):
         *,
         link: Link | None = None,
         links: Sequence[Link] | None = None,
+        ids: Sequence[Any] | None = None,
         keeper: Keeper | None = None,
     ) -> NDArray[Any] | None:
         """Return the more likely class of each row, together with the other parties.
 
         Parameters
         ----------
-        X, link, links, keeper
+        X, link, links, ids, keeper
             As for :meth:`decision_function`.
 
         Returns
@@ -471,7 +514,7 @@ class GradientBoosting(Estimator):
 
         Raises
         ------
-        ValueError, ProtocolAbort
+        ValueError, ProtocolAbort, PolicyRefused, FrameError
             As for :meth:`decision_function`.
 
         Examples
@@ -482,13 +525,17 @@ class GradientBoosting(Estimator):
             ...
         ValueError: this model is not fitted: call fit or load first
         """
-        scores = self.decision_function(X, link=link, links=links, keeper=keeper)
+        scores = self.decision_function(X, link=link, links=links, ids=ids, keeper=keeper)
         return None if scores is None else np.asarray(self.classes_[(scores > 0).astype(np.int64)])
 
     # --- files --------------------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str], passphrase: str | bytes | None = None) -> None:
         """Write this party's half to a file.
+
+        A host's first save makes another file beside it, ``<path>.<8 hexadecimal digits>.scored``: the book of the rows
+        that the model has scored. Every scoring with this half, or with a copy of it, reads the book and writes to it,
+        before answers leave.
 
         Parameters
         ----------
@@ -514,6 +561,8 @@ class GradientBoosting(Estimator):
         """
         if not hasattr(self, "_half"):
             raise ValueError("this model is not fitted: call fit or load first")
+        if self.role == "host" and not self.book_.path:
+            self.book_.keep(beside(path, self.book_.model), create=True)
         listed, payload = self._half.to_parts()
         about = {"categories": self.categories_, "profile": [each.to_plain() for each in self.profile_]}
         more = json.dumps(about, sort_keys=True).encode()
@@ -525,11 +574,22 @@ class GradientBoosting(Estimator):
             "arrays": listed,
             "classes": self.classes_.tolist() if self.role == "guest" else [],
             "about": len(more),
+            "certificate": self.certificate_,
         }
-        save_frame(path, encode(Kind.GRADIENT_BOOSTING, header, payload + more), passphrase)
+        scored = b""
+        if self.role == "host":
+            scored = self.book_.to_bytes()
+            header |= {"serial": self._half.serial, "book": os.fsencode(self.book_.path), "scored": len(scored)}
+        save_frame(path, encode(Kind.GRADIENT_BOOSTING, header, payload + more + scored), passphrase)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], passphrase: str | bytes | None = None) -> GradientBoosting:
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        passphrase: str | bytes | None = None,
+        *,
+        book: str | os.PathLike[str] | None = None,
+    ) -> GradientBoosting:
         """Read a half that :meth:`save` wrote.
 
         Parameters
@@ -538,6 +598,10 @@ class GradientBoosting(Estimator):
             The file.
         passphrase : str or bytes, optional
             The passphrase that it was saved with.
+        book : path-like, optional
+            A host's book of the rows that the model has scored, if it is no longer where it was when the half was
+            saved, nor beside the half. For a half of an earlier version, which had none, one is made beside it: save
+            such a half again, so that it knows its book.
 
         Returns
         -------
@@ -547,7 +611,8 @@ class GradientBoosting(Estimator):
         Raises
         ------
         FrameError
-            If the file is not a half of a boosted model, is damaged, or does not open with the passphrase.
+            If the file is not a half of a boosted model, is damaged, or does not open with the passphrase; or if a
+            host's book of scored rows is missing, was altered, or is older than the half.
         OSError
             If the file cannot be read.
 
@@ -560,7 +625,7 @@ class GradientBoosting(Estimator):
         bluetusk.errors.FrameError: /dev/null is not a regular file of at most 1 GiB
         """
         got = load_frame(path, Kind.GRADIENT_BOOSTING, passphrase)
-        check_fields(got.header, ("role", "settings", "columns", "parties", "arrays", "classes"), ("about",))
+        check_fields(got.header, ("role", "settings", "columns", "parties", "arrays", "classes"), _LATER)
         role = field(got.header, "role", str, choices=("guest", "host"))
         settings = Settings.from_fields(field(got.header, "settings", dict))
         names = field(got.header, "columns", list, items=str)
@@ -568,9 +633,12 @@ class GradientBoosting(Estimator):
             raise FrameError("the model's columns must have different names")
         parties = field(got.header, "parties", list, low=1, items=str)
         size = field(got.header, "about", int, low=0, high=len(got.payload)) if "about" in got.header else 0
-        end = len(got.payload) - size
+        known = field(got.header, "scored", int, low=0, high=len(got.payload) - size) if "scored" in got.header else 0
+        end, last = len(got.payload) - size - known, len(got.payload) - known
         half = Half.from_parts(field(got.header, "arrays", list), got.payload[:end], settings, len(names))
-        categories, profile = _about(bytes(got.payload[end:]), names)
+        categories, profile = _about(bytes(got.payload[end:last]), names)
+        before = _place(got.header, role, known)
+        half.serial = field(got.header, "serial", bytes, high=SERIAL) if before is not None else b""
         if len(half.digests) != len(parties) or (role == "host" and (half.party > 0).any()):
             raise FrameError("the model's parties and trees do not match")
         model = cls(role=role, **{name: getattr(settings, name) for name in settings.__dataclass_fields__})
@@ -581,6 +649,9 @@ class GradientBoosting(Estimator):
             model.classes_ = _classes(field(got.header, "classes", list, length=2))
         else:
             field(got.header, "classes", list, length=0)
+            scored = bytes(got.payload[last:])
+            model.book_ = book_of(half, half.name, path, book, before=before, known=scored)
+        model.certificate_ = field(got.header, "certificate", str, high=_PRINT) if "certificate" in got.header else ""
         model._importances()
         return model
 
@@ -590,6 +661,19 @@ def _false(party: str) -> str:
         f"{party!r} sent rows for its splits that do not have the sums it had sent before: it did not follow the "
         "protocol; do not use this model, and show both parties' logs to an auditor before you train with it again"
     )
+
+
+def _place(header: Mapping[str, Any], role: str, known: int) -> bytes | None:
+    """Return the place of a host's book when the half was saved; None in files of versions without books."""
+    if role == "guest" or not {"book", "scored", "serial"} & set(header):
+        if known or {"book", "serial"} & set(header):
+            raise FrameError("frame fields 'book', 'scored' and 'serial' are for hosts")
+        return None
+    check_fields({name: header[name] for name in ("book", "scored", "serial") if name in header}, _BOOK)
+    place = field(header, "book", bytes, low=1, high=1 << 15)
+    if 0 in place or known % MARK:
+        raise FrameError("frame field 'book' must be the path of a file, 'scored' a number of whole marks")
+    return place
 
 
 def _rows_of(table: Table) -> Table:

@@ -185,6 +185,9 @@ class Half:
         The log-odds before the first tree (guest).
     digests : ndarray of uint8, shape (peers, 32)
         A hash over all partitions that a host sent, kept by both: it is equal in halves that belong together.
+    serial : bytes
+        At a host, what tells its training from others with the same trees, and keys its book of scored rows; empty in
+        halves of versions without books.
     """
 
     party: NDArray[np.int16]
@@ -195,6 +198,17 @@ class Half:
     gain: NDArray[np.float64]
     base: NDArray[np.float64]
     digests: NDArray[np.uint8]
+    serial: bytes = b""
+
+    @property
+    def secret(self) -> bytes:
+        """See :class:`~bluetusk.vertical.book.Secretive`."""
+        return b"trees" + self.serial + joined(self.arrays())
+
+    @property
+    def name(self) -> bytes:
+        """The name of a host's training, for its book of scored rows."""
+        return hashlib.sha256(b"bluetusk trees" + self.serial + self.digests.tobytes()).digest()
 
     @classmethod
     def empty(cls, trees: int, places: int, peers: int, base: float = 0.0) -> Half:
@@ -215,7 +229,7 @@ class Half:
         """Return these trees followed by another half's, with that half's digests."""
         names = ("party", "feature", "threshold", "missing_left", "value", "gain")
         both = {name: np.concatenate([getattr(self, name), getattr(tree, name)]) for name in names}
-        return Half(**both, base=self.base, digests=tree.digests)
+        return Half(**both, base=self.base, digests=tree.digests, serial=self.serial)
 
     def goes_left(self, tree: int, place: int, table: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return which rows one of this party's own splits sends left."""
@@ -236,7 +250,8 @@ class Half:
     @classmethod
     def from_parts(cls, listed: list[Any], payload: bytes | memoryview, settings: Settings, features: int) -> Half:
         """Read and check a half: every walk stays within the trees, and every split names an existing column."""
-        half = cls(**parted(listed, payload, TYPES))
+        arrays: dict[str, Any] = parted(listed, payload, TYPES)
+        half = cls(**arrays)
         half.check(settings, features)
         return half
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..._numeric import as_array, as_bool, as_int, as_real
 from ...wire.frame import Kind
 from ..align.ids import as_ids
-from ..base import Estimator, check_role, names_of, peers_of, seed_of
+from ..base import Estimator, check_certificate, check_role, names_of, peers_of, seed_of
 from ..binning.estimator import WoEBinning
 from ..book import Book, book_of, marks_of, place_of
 from ..book import beside as beside_of
@@ -344,7 +344,7 @@ class LogisticRegression(Estimator):
                 once=once,
             )
             self._drive(job, peers_of("host", link), keeper, progress)
-            self._take(job, names)
+            self._take(job, names, link.certificate)
             self.book_ = job.book(create=False)  # the opening made it, now or before the training was resumed
             return self
         if y is None:
@@ -372,7 +372,7 @@ class LogisticRegression(Estimator):
                 "nobody sees, since the weights stay shared; leave it out"
             )
         self._drive(job, peers_of("guest", link), keeper, progress)
-        self._take(job, names)
+        self._take(job, names, link.certificate)
         self.findings_ = findings
         found = []
         if config.tol and not job.stopped:
@@ -393,7 +393,7 @@ class LogisticRegression(Estimator):
         tell(self.findings_)  # after the job: made an error, a finding about labels must not reach the host
         return self
 
-    def _take(self, job: LogisticJob, names: list[str]) -> None:
+    def _take(self, job: LogisticJob, names: list[str], certificate: str) -> None:
         assert job.config is not None
         self.columns_ = names
         self.half_, self.counted_ = job.half, job.counted
@@ -408,6 +408,7 @@ class LogisticRegression(Estimator):
         self.sigmoid_ = job.config.sigmoid
         self.n_iter_ = job.epochs
         self.model_ = job.model
+        self.certificate_ = certificate
         self.calibration_ = None
         self.findings_ = []
         if job.key is not None:
@@ -502,8 +503,8 @@ class LogisticRegression(Estimator):
         ValueError: this model is not fitted: call fit() with the other party, or load() it
         """
         self._fitted()
-        half, role, exact = self.half_, check_role(self.role), "scores" in self._reveal()
-        key_size = self._shared()["key_size"]
+        half, role = self.half_, check_role(self.role)
+        self._shared(), self._reveal()  # checked before the rows
         table: NDArray[Any]
         if half.bins is not None and role == "host":
             if self.binning_ is None:
@@ -516,22 +517,34 @@ class LogisticRegression(Estimator):
         marks = [] if ids is None else marks_of(self.model_, ids)
         if ids is not None and len(marks) != len(table):
             raise ValueError(f"ids has {len(marks)} ids for {len(table)} rows: give one for each")
-        book = self.book_ if role == "host" else None
+        return self._scored(table, peers_of(role, link), marks, keeper, progress)
+
+    def _scored(
+        self,
+        table: Any,
+        peers: Sequence[Link],
+        marks: Sequence[bytes],
+        keeper: Keeper | None,
+        progress: Progress | None,
+        *,
+        inputs: bytes = b"",
+    ) -> NDArray[np.float64] | None:
+        """Score the rows of a table of numbers, or of a host's codes, or of what has slices as one."""
+        check_certificate(self.certificate_, peers)
         job = ScoreJob(
-            half,
+            self.half_,
             self.model_,
             self.counted_,
             table,
             self.columns_,
-            key_size,
+            self._shared()["key_size"],
             points=self.scale_,
-            exact=exact,
-            book=book,
+            exact="scores" in self._reveal(),
+            book=self.book_ if check_role(self.role) == "host" else None,
             marks=marks,
+            inputs=inputs,
         )
-        self._drive(job, peers_of(role, link), keeper, progress)
-        if book is not None and job.share is not None:
-            book.take(marks, job.share.tobytes())  # of steps that were kept earlier too, if the file was lost meanwhile
+        self._drive(job, peers, keeper, progress)
         return job.scores
 
     @telling
@@ -733,6 +746,7 @@ class LogisticRegression(Estimator):
             half=self.half_,
             book=os.fsencode(self.book_.path),
             scored=self.book_.to_bytes(),
+            certificate=self.certificate_,
         )
         save_frame(path, saved.to_frame(), passphrase)
 
@@ -789,6 +803,7 @@ class LogisticRegression(Estimator):
         model.n_iter_, model.key_size = got.epochs, got.key_size
         model.reveal = ("scores",) if got.exact else ()
         model.calibration_, model.scale_, model.findings_ = got.calibration, got.points, []
+        model.certificate_ = got.certificate
         if got.points is not None:
             model.points_per_unit_ = got.points.unit
         model.binning_ = None if binning is None else _half_of(binning, got.role)

@@ -1,4 +1,4 @@
-"""The file of one party's half of a regression, and where a host's book of scored rows lies beside it."""
+"""The file of one party's half of a regression."""
 
 from __future__ import annotations
 
@@ -52,6 +52,8 @@ class SavedHalf:
         in the half alone.
     scored : bytes
         What the book held then.
+    certificate : str
+        Fingerprint of the certificate of the peer of the training, where it is known.
     """
 
     role: str
@@ -68,6 +70,7 @@ class SavedHalf:
     half: Half
     book: bytes | None
     scored: bytes
+    certificate: str = ""
 
     def to_frame(self) -> bytes:
         """Return the file's bytes."""
@@ -86,6 +89,7 @@ class SavedHalf:
             "calibration": [] if found is None else [found.intercept.hex(), found.slope.hex()],
             "binning": self.binning,
             "book": self.book,
+            "certificate": self.certificate,
             "points": [] if self.points is None else [float(self.points.factor).hex(), self.points.offset.hex()],
             "half": half,
             "parts": [len(part) for part in parts],
@@ -101,7 +105,7 @@ class SavedHalf:
                 "the file is a half with open coefficients, of a version in which each party saw its own: train again, "
                 "or predict with the version that made it"
             )
-        check_fields(head, _FIELDS, ("book",))
+        check_fields(head, _FIELDS, ("book", "certificate"))
         role = field(head, "role", str, choices=("guest", "host"))
         columns = field(head, "columns", list, low=1, high=MOST_COLUMNS, items=str)
         lengths = field(head, "parts", list, low=_PARTS, high=_PARTS, items=int)
@@ -136,6 +140,7 @@ class SavedHalf:
             half=half,
             book=book,
             scored=scored,
+            certificate=field(head, "certificate", str, high=64) if "certificate" in head else "",
         )
 
 

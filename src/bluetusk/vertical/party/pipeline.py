@@ -354,20 +354,19 @@ def run(
             continue
         fit = functools.partial(estimator.fit, x[train], y, columns=names, link=link, keeper=keeper, progress=progress)
         # the book of scored rows is outside the state of the job: an old copy of that directory forgets none
-        place = splits.place() if estimator is logistic and config.role == "host" else None
+        place = splits.place() if config.role == "host" else None
         if estimator is logistic:
             fit = functools.partial(fit, held_back=~fitted[train], binning=binning, ids=rows.ids[order][train].tolist())
             fit = functools.partial(fit, beside=place, agreed=True)
         models[training.name] = stage(training, fit)
-        if place is not None:  # of a training that held no row back; once a scoring has begun, there was a book
+        if place is not None:  # once a scoring has begun, there was a book
             begun = bool(test.any()) and keeper.resume(scoring.name)[0] > 0
-            logistic.book_.keep(beside(place, logistic.model_), create=not begun)
+            estimator.book_.keep(beside(place, estimator.book_.model), create=not begun)
         if not test.any():  # both parties see that
             continue
         # of the rows held back only: scores of training rows would be equations for the host's columns
-        scored = functools.partial(estimator.decision_function, x[test], link=link, keeper=keeper)
-        if estimator is logistic:
-            scored = functools.partial(scored, ids=rows.ids[order][test].tolist())
+        who = rows.ids[order][test].tolist()
+        scored = functools.partial(estimator.decision_function, x[test], link=link, ids=who, keeper=keeper)
         if (found := stage(scoring, scored)) is not None:
             ranks[training.name], scores[training.name] = found, estimator.probability(found)
     sizes = {"intersection": len(order), "train": int(train.sum()), "test": int(test.sum())}

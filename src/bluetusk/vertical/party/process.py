@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ...errors import BluetuskError, ProtocolAbort
+from ...evidence import fingerprint
 from ...evidence.notary import Notary
 from ..base import check_role
 from ..protocol.job import Keeper
@@ -131,6 +132,7 @@ class Party:
         self.address = self._transport.address
         self.link = Link(self._session, me=role, peer=peer, observer=observer, signer=notary)
         self.keeper: Keeper = self._session
+        self.link.run, self.link.certificate = job, fingerprint(identity.peer_certificate)
         self.link.session = hashlib.sha256(identity.pair(role) + b"\0" + job.encode()).digest()  # the same at both
 
     def recovery(self) -> dict[str, int]:

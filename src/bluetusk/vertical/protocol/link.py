@@ -235,6 +235,10 @@ class Link:
         answers name it, so none of them serves for other rows. Empty by default; the same at both ends.
     heard : callable or None
         Called with each frame that came where it was due, before it is used.
+    run : str
+        The job's name, for records and errors of this party; empty by default, set by ``Party``.
+    certificate : str
+        The fingerprint of the peer's certificate; empty where there is none.
 
     Raises
     ------
@@ -264,6 +268,7 @@ class Link:
         self.session = b""
         self.rows: dict[str, bytes] = {}
         self.heard: Callable[[bytes], None] | None = None
+        self.run = self.certificate = ""
 
     @property
     def signs(self) -> bool:
