@@ -350,16 +350,14 @@ def test_log_and_metrics(case, lives):
     os.rename(log, case.folder / "run.log.1")
     host = start(case, lives, "host")
     assert {"host": host.end(), "guest": guest.end()} == DONE
-    before, after = (
-        [json.loads(line) for line in (case.folder / name).read_text().splitlines()]
-        for name in ("run.log.1", "run.log")
-    )
+    texts = [(case.folder / name).read_text() for name in ("run.log.1", "run.log")]
+    before, after = ([json.loads(line) for line in each.splitlines()] for each in texts)
     assert any("nobody answers" in line["message"] for line in before)
     assert after[-1]["message"] == "done"
     assert after[-1]["shown"]["sums"] > 0
     for line in before + after:
         assert {"time", "level", "job", "role", "peer", "stage", "shown", "message"} <= line.keys()
-    text = log.read_text() + (case.folder / "run.log.1").read_text() + got
+    text = "".join(texts) + got
     assert not re.search(r"M0\d{5}", text)  # the customers' ids
     assert case.passphrases["guest"] not in text
     assert stat.S_IMODE(log.stat().st_mode) == stat.S_IMODE((case.folder / "run.log.1").stat().st_mode) == 0o600
