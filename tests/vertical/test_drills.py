@@ -221,7 +221,7 @@ def test_a_port_that_takes_connections_and_says_nothing(case, lives):
 def test_a_wrong_certificate(case, lives, wrong):
     """The side that connects ends at once with the fingerprints; the listener bears it, and names whom it awaits."""
     right = ROLES[PEERS[wrong]]
-    impatient(case, "host")
+    impatient(case, "host", patience=8)  # until the guest has come, on a busy machine too
     edit(config(case, wrong), f"../{right}/{right}.cert.pem", f"{ROLES[wrong]}.cert.pem")
     host, guest = start(case, lives, "host"), start(case, lives, "guest")
     status, said = guest.end()
@@ -396,6 +396,8 @@ def test_a_blacklist_without_its_peer(lists, lives, role):
 
 
 def test_a_blacklist_with_a_wrong_certificate(lists, lives):
+    edit(config(lists, "host"), "patience = 3", "patience = 8")
+    edit(config(lists, "guest"), "patience = 3", "patience = 30")
     edit(config(lists, "guest"), "../network/network.cert.pem", "bank.cert.pem")
     (host, said), (guest, why) = ask_and_serve(lists, lives, "host", "guest")
     assert (host, guest) == (4, 6)
@@ -404,6 +406,8 @@ def test_a_blacklist_with_a_wrong_certificate(lists, lives):
 
 
 def test_a_blacklist_with_a_wrong_job(lists, lives):
+    for role in ROLES:
+        edit(config(lists, role), "patience = 3", "patience = 30")
     edit(config(lists, "guest"), 'job = "asked"', 'job = "other"')
     ends = ask_and_serve(lists, lives, "host", "guest")
     assert [status for status, _ in ends] == [7, 7]
