@@ -193,7 +193,11 @@ def test_an_unknown_host(case, lives):
 
 
 def test_an_http_server_on_the_port(case, lives):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+    class Quiet(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *given):
+            """Say nothing of what is no HTTP."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     edit(config(case, "guest"), 'connect = "127.0.0.1:', f'connect = "127.0.0.1:{server.server_port}" # ')
     begun = time.monotonic()
