@@ -457,3 +457,15 @@ def test_elsewhere_a_failed_import_stays_an_import_error() -> None:
     env = {**os.environ, "BLUETUSK_BACKEND": "avx9"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
     assert done.stdout.startswith("caught the environment variable BLUETUSK_BACKEND is 'avx9'")
+
+
+def test_exit_statuses_are_those_of_the_page_and_of_the_unit():
+    from bluetusk.cli._exits import KINDS, PERMANENT
+
+    root = Path(__file__).parents[1]
+    page = (root / "docs/how-to/operate.md").read_text(encoding="utf-8")
+    assert {kind: int(n) for n, kind in re.findall(r"^\| (\d+) \| (\w+) \|", page, re.M)} == KINDS
+    unit = (root / "packaging/bluetusk-party@.service").read_text(encoding="utf-8")
+    prevented = re.search(r"^RestartPreventExitStatus=(.*)$", unit, re.M)
+    assert prevented is not None
+    assert prevented[1].split() == [str(KINDS[kind]) for kind in PERMANENT]

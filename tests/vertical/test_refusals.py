@@ -282,3 +282,17 @@ def test_what_fails_after_the_job_is_not_told() -> None:
             fitting("WoEBinning", "guest")(here)
     host.join(60)
     assert there.channel._in.empty()  # type: ignore[attr-defined]
+
+
+def test_a_peer_learns_of_an_end_only_a_text_of_a_fixed_list() -> None:
+    """No path, no file's name, no text of the system or of a row, whatever ends a party."""
+    from bluetusk.vertical.protocol.refusal import Terminated, kind_of
+
+    listed = {"an error on its side", "stopped by its operator", *map(kind_of, (bt.FrameError(""), ProtocolAbort("")))}
+    listed |= {"PolicyRefused", "InvalidCiphertext"}
+    secret = "/home/bank/M000017.csv"
+    refused = PolicyRefused(secret, clause=secret)
+    system = (OSError(28, secret, secret), FileNotFoundError(2, secret, secret), KeyboardInterrupt(secret))
+    own = (bt.FrameError(secret), bt.InvalidCiphertext(secret), bt.InvalidKey(secret), ProtocolAbort(secret), refused)
+    for error in (*system, *own, ValueError(secret), SystemExit(secret), Terminated(secret), MemoryError(secret)):
+        assert kind_of(error) in listed

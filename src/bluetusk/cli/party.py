@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from ..errors import DataWarning
 from ..tasks import MODELS
 from ..vertical.tables.profile import ColumnProfile, show
+from ._watching import Watch, add_options
 
 __all__ = ["add_parser"]
 
@@ -26,12 +28,14 @@ def _party(args: argparse.Namespace) -> int:
     config = Config.load(args.config, role=args.role)
     if config.model.key_size < 3072:
         print(f"a key of {config.model.key_size} bits gives 112-bit security", file=sys.stderr)
-    with _warned(args.progress):
+    watch = Watch(config.job, config.role, _progress(args.progress))
+    with _warned(args.progress), watch.running(args):
         result = run_party(
             config,
-            progress=_progress(args.progress),
+            progress=watch.progress,
             listening=_listening(args.progress),
             profiled=_profiled(args.progress, config.data.file),
+            watch=watch.opened,
         )
     if args.json:
         print(json.dumps(result))
@@ -96,9 +100,14 @@ def _progress(kind: str) -> Callable[[str, int, int], None] | None:
     if kind == "none":
         return None
     if kind == "json":
+        began: dict[str, tuple[float, int]] = {}
 
         def lines(task: str, done: int, of: int) -> None:
-            print(json.dumps({"task": task, "done": done, "of": of}), file=sys.stderr, flush=True)
+            start, first = began.setdefault(task, (time.monotonic(), done))
+            line: dict[str, Any] = {"task": task, "done": done, "of": of}
+            if done > first:  # of this stage; the steps of one stage take about the same time
+                line["seconds_left"] = round((time.monotonic() - start) / (done - first) * (of - done), 1)
+            print(json.dumps(line), file=sys.stderr, flush=True)
 
         return lines
     from tqdm import tqdm
@@ -165,4 +174,5 @@ examples:
     party.add_argument(
         "--progress", choices=("bar", "json", "none"), default="bar", help="progress on standard error (default: bar)"
     )
-    party.set_defaults(run=_party, parser=party)
+    add_options(party)
+    party.set_defaults(run=_party, parser=party, resumable=True)

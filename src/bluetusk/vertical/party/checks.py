@@ -147,5 +147,6 @@ def check_room(needs: Mapping[str, int]) -> None:
             folders = ", ".join(folder for folder, _ in parts)
             raise ProtocolAbort(
                 f"{folders}: {free / 1e6:.1f} MB are free, at least {size / 1e6:.1f} MB are needed: free space and "
-                f"start again"
+                f"start again",
+                kind="disk",
             )

@@ -234,7 +234,8 @@ def run(
     if kept != inputs:
         raise ProtocolAbort(
             f"{config.data.file} or [model] has changed since the steps in {config.state} were taken: restore it, or "
-            f"remove the state directories of both parties and choose a new job name"
+            f"remove the state directories of both parties and choose a new job name",
+            kind="settings",
         )
     order: NDArray[np.int64] = stage(
         INTERSECT,
@@ -416,7 +417,7 @@ def _agree(config: Config, inputs: bytes, link: Link) -> bytes:
     if differ:
         raise ProtocolAbort(
             f"the two configurations differ in {', '.join(sorted(map(str, differ)))[:200]} of [model]: agree on one",
-            party=None,
+            kind="settings",
         )
     return inputs
 

@@ -41,7 +41,8 @@ def reserved(output: Path) -> Iterator[None]:
             lock = files.open_locked(path)
         except BlockingIOError:
             raise ProtocolAbort(
-                f"another run writes its results to output = {output}: give each job its own, or wait for that run"
+                f"another run writes its results to output = {output}: give each job its own, or wait for that run",
+                kind="busy",
             ) from None
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(lock), path.stat()):

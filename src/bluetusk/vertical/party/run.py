@@ -28,7 +28,7 @@ from .certs import Identity
 from .checks import check_folders, check_rows
 from .config import Config
 from .labels import PairLabels
-from .opening import PASSPHRASE, identity_of, opened
+from .opening import PASSPHRASE, Opened, identity_of, opened
 from .pipeline import Outcome, confirm, run, unevaluated, write_scores
 from .results import reserved, written
 from .rows import Rows
@@ -43,6 +43,7 @@ def run_party(
     progress: Progress | None = None,
     listening: Callable[[str], None] | None = None,
     profiled: Callable[[list[ColumnProfile]], None] | None = None,
+    watch: Callable[[Opened], object] | None = None,
 ) -> dict[str, Any]:
     """Run a party's side of the whole job, and write its results.
 
@@ -56,6 +57,8 @@ def run_party(
         Called with the address, once this party listens there.
     profiled : callable, optional
         Called with the profiles of this party's columns, before the first message to the peer.
+    watch : callable, optional
+        Called with what is open, before the first message to the peer.
 
     Returns
     -------
@@ -82,7 +85,7 @@ def run_party(
             'together are the whole model; or write halves = "open" above the sections, to save them without'
         )
     with reserved(Path(config.output)):
-        return _run_held(config, rows, progress, listening)
+        return _run_held(config, rows, progress, listening, watch)
 
 
 def _run_held(
@@ -90,11 +93,14 @@ def _run_held(
     rows: Rows,
     progress: Progress | None,
     listening: Callable[[str], None] | None,
+    watch: Callable[[Opened], object] | None,
 ) -> dict[str, Any]:
     """Run one party after its files have passed their checks and its output is reserved."""
     identity = identity_of(config)
     splits = Splits(config.splits, identity.state_key(), pair=_pair(config, identity))
     with opened(config, identity, listening) as held:
+        if watch is not None:
+            watch(held)
         party, recorder, notary, book = held.party, held.recorder, held.notary, held.book
 
         def program(link: Link, keeper: Keeper) -> dict[str, Any]:
