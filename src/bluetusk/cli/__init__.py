@@ -16,13 +16,13 @@ from collections.abc import Sequence
 from .._version import __version__
 from ..errors import BluetuskError
 from ..vertical.protocol.refusal import Terminated
-from . import bench, blacklist, certs, demo, evidence, info, inspect, keygen, party, selftest
+from . import bench, blacklist, certs, demo, evidence, info, inspect, keygen, party, score, selftest
 from ._common import Failure, Parser
 from ._exits import KINDS, kind_of_end, quick_second_signal
 
 __all__ = ["main"]
 
-_COMMANDS = (demo, keygen, inspect, selftest, info, bench, certs, party, blacklist, evidence)
+_COMMANDS = (demo, keygen, inspect, selftest, info, bench, certs, party, score, blacklist, evidence)
 
 
 def _parser() -> Parser:

@@ -311,6 +311,11 @@ class GradientBoosting(Estimator):
         tell(findings)  # after the job: made an error, a finding about labels must not reach a host
         return self
 
+    @property
+    def model_(self) -> bytes:
+        """The model's name, 32 bytes: the same at the guest and, where there is one host, at the host."""
+        return bytes(self._half.digests[0].tobytes())
+
     def _importances(self) -> None:
         half, size = self._half, len(self.columns_)
         own = half.party == 0
@@ -397,6 +402,49 @@ class GradientBoosting(Estimator):
         if ids is None and role == "host":
             raise ValueError("ids is missing: give the rows' ids, so that this host scores each row once")
         return self._walked(table, peers, ids, keeper, None)
+
+    def score_pieces(
+        self,
+        table: Any,
+        *,
+        link: Link,
+        ids: Sequence[str],
+        keeper: Keeper | None = None,
+        progress: Progress | None = None,
+        inputs: bytes = b"",
+    ) -> Floats | None:
+        """Return the log-odds of rows that are not in memory at once, as :meth:`decision_function` of the others.
+
+        Parameters
+        ----------
+        table : sequence of rows
+            Its slices are arrays of numbers, in which categories are their places in `categories_`, in the order of
+            `columns_`.
+        link, ids, keeper
+            As for :meth:`decision_function`; `ids` are needed at both parties.
+        progress : callable, optional
+            As for :meth:`fit`.
+        inputs : bytes
+            A hash of all rows, by which kept steps belong to them.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,), or None
+
+        Raises
+        ------
+        ValueError, ProtocolAbort, PolicyRefused, FrameError
+            As for :meth:`decision_function`.
+
+        Examples
+        --------
+        See :meth:`decision_function`.
+
+        >>> import bluetusk as bt
+        >>> bt.vertical.GradientBoosting.score_pieces.__name__
+        'score_pieces'
+        """
+        return self._walked(table, [link], ids, keeper, progress, inputs=inputs)
 
     def _walked(
         self,

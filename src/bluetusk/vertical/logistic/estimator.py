@@ -519,6 +519,45 @@ class LogisticRegression(Estimator):
             raise ValueError(f"ids has {len(marks)} ids for {len(table)} rows: give one for each")
         return self._scored(table, peers_of(role, link), marks, keeper, progress)
 
+    def score_pieces(
+        self,
+        table: Any,
+        *,
+        link: Link,
+        ids: Sequence[str],
+        keeper: Keeper | None = None,
+        progress: Progress | None = None,
+        inputs: bytes = b"",
+    ) -> NDArray[np.float64] | None:
+        """Return the joint scores of rows that are not in memory at once, as :meth:`decision_function` of the others.
+
+        Parameters
+        ----------
+        table : sequence of rows
+            Its slices are arrays of numbers in the order of `columns_`; at the host of a binning, of codes.
+        link, ids, keeper, progress
+            As for :meth:`decision_function`; `ids` are needed at both parties.
+        inputs : bytes
+            A hash of all rows, by which kept steps belong to them.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,), or None
+
+        Raises
+        ------
+        ValueError, ProtocolAbort, FrameError, PolicyRefused
+            As for :meth:`decision_function`.
+
+        Examples
+        --------
+        See :meth:`decision_function`.
+
+        >>> LogisticRegression.score_pieces.__name__
+        'score_pieces'
+        """
+        return self._scored(table, [link], marks_of(self.model_, ids), keeper, progress, inputs=inputs)
+
     def _scored(
         self,
         table: Any,

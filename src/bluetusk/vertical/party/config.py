@@ -23,7 +23,7 @@ REVEALED = ("coefficients", "scores", "woe")
 
 _MOST_QUOTA = 1 << 50
 
-SECTIONS = ("data", "evidence", "model")
+SECTIONS = ("data", "evidence", "model", "score")  # the last is for `bluetusk score`
 
 
 @dataclass(frozen=True)

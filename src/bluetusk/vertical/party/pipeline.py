@@ -54,7 +54,7 @@ from .labels import PairLabels
 from .rows import Rows
 from .splits import SplitKey, Splits, agree_on_split
 
-__all__ = ["Outcome", "confirm", "exchange_heads", "peer_name", "run", "unevaluated", "write_scores"]
+__all__ = ["Outcome", "confirm", "exchange_heads", "once", "peer_name", "run", "unevaluated", "write_scores"]
 
 _MOST_HEAD = 1 << 14  # bytes of a signed head with its proof, which has at most 64 hashes for each of two sizes
 _EVALUATED = 2  # least events, and non-events, among the rows held back for which an interval can be given
@@ -124,9 +124,8 @@ class _Once:
         self.result = bytes(got.payload) if frame.field(got.header, "done", bool) else None
 
 
-def _once(
-    task: Task, function: Callable[[Link], bytes], link: Link, keeper: Keeper, progress: Progress | None
-) -> bytes:
+def once(task: Task, function: Callable[[Link], bytes], link: Link, keeper: Keeper, progress: Progress | None) -> bytes:
+    """Run a task of one step, whose result this party keeps; return the result."""
     job = _Once(task.name, function)
     drive(job, [link], keeper=keeper, progress=progress)
     return job.result or b""
@@ -230,7 +229,7 @@ def run(
 
     own = rows.values if rows.labels is None else [*rows.values, rows.labels]
     inputs = inputs_of(model.stated(), rows.names, rows.ids, *own)  # kept steps are worth nothing with other rows
-    kept = stage(AGREE, lambda: _once(AGREE, lambda way: _agree(config, inputs, way), link, keeper, progress))
+    kept = stage(AGREE, lambda: once(AGREE, lambda way: _agree(config, inputs, way), link, keeper, progress))
     if kept != inputs:
         raise ProtocolAbort(
             f"{config.data.file} or [model] has changed since the steps in {config.state} were taken: restore it, or "
@@ -252,7 +251,7 @@ def run(
     common = rows.ids[order].tolist()
     secret = stage(
         SPLIT,
-        lambda: _once(SPLIT, lambda way: agree_on_split(splits, way).secret, link, keeper, progress),
+        lambda: once(SPLIT, lambda way: agree_on_split(splits, way).secret, link, keeper, progress),
         lambda made: {"split": SplitKey(made).hash(), "rows": splits.rows(common)},
     )
     key = SplitKey(secret)
@@ -388,7 +387,7 @@ def confirm(link: Link, keeper: Keeper, progress: Progress | None = None) -> Non
         way.receive("kept", parts=0)
         return b""
 
-    _once(CONFIRM, said, link, keeper, progress)
+    once(CONFIRM, said, link, keeper, progress)
 
 
 def unevaluated(outcome: Outcome) -> str | None:
@@ -425,7 +424,7 @@ def _agree(config: Config, inputs: bytes, link: Link) -> bytes:
 def exchange_heads(task: Task, notary: Notary, link: Link, keeper: Keeper) -> None:
     """Exchange the signed heads of both logs after a task, a kept step."""
     after = dataclasses.replace(HEADS, name=f"{task.name}/{HEADS.name}")
-    _once(after, lambda way: _heads(notary, way), link, keeper, None)
+    once(after, lambda way: _heads(notary, way), link, keeper, None)
 
 
 def _heads(notary: Notary, link: Link) -> bytes:
