@@ -163,7 +163,8 @@ def test_cells_that_come_with_types_as_in_parquet(tmp_path, monkeypatch):
         "day": [datetime.date(2026, 1, 1), None, None],
         "mixed": [1, "x", 2],
     }
-    monkeypatch.setattr(_files, "_parquet", lambda path, columns: ({name: raw[name] for name in columns}, []))
+    read = lambda path, columns, size: iter([({name: raw[name] for name in columns}, [])])  # noqa: E731
+    monkeypatch.setattr(_files, "_parquet", read)
     found = read_columns("t.parquet", ["id", "sum", "code", "flag"], ids=["id"], categorical=["code"])
     assert found["id"].tolist() == ["7", "007", "9007199254740993"]
     assert np.array_equal(found["sum"], [1.5, NAN, 2], equal_nan=True)

@@ -313,7 +313,14 @@ class GradientBoosting(Estimator):
 
     @property
     def model_(self) -> bytes:
-        """The model's name, 32 bytes: the same at the guest and, where there is one host, at the host."""
+        """The model's name, 32 bytes: the same at the guest and, where there is one host, at the host.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> hasattr(bt.vertical.GradientBoosting(), "model_")  # once it is fitted
+        False
+        """
         return bytes(self._half.digests[0].tobytes())
 
     def _importances(self) -> None:
@@ -409,9 +416,9 @@ class GradientBoosting(Estimator):
         *,
         link: Link,
         ids: Sequence[str],
+        inputs: bytes = b"",
         keeper: Keeper | None = None,
         progress: Progress | None = None,
-        inputs: bytes = b"",
     ) -> Floats | None:
         """Return the log-odds of rows that are not in memory at once, as :meth:`decision_function` of the others.
 
@@ -422,10 +429,10 @@ class GradientBoosting(Estimator):
             `columns_`.
         link, ids, keeper
             As for :meth:`decision_function`; `ids` are needed at both parties.
-        progress : callable, optional
-            As for :meth:`fit`.
         inputs : bytes
             A hash of all rows, by which kept steps belong to them.
+        progress : callable, optional
+            As for :meth:`fit`.
 
         Returns
         -------

@@ -525,9 +525,9 @@ class LogisticRegression(Estimator):
         *,
         link: Link,
         ids: Sequence[str],
+        inputs: bytes = b"",
         keeper: Keeper | None = None,
         progress: Progress | None = None,
-        inputs: bytes = b"",
     ) -> NDArray[np.float64] | None:
         """Return the joint scores of rows that are not in memory at once, as :meth:`decision_function` of the others.
 

@@ -186,7 +186,7 @@ class _Codes:
 
     def add(self, matrix: NDArray[Any]) -> None:
         """Add rows."""
-        data = np.ascontiguousarray(matrix, self._dtype).tobytes()
+        data = matrix.astype(self._dtype).tobytes()
         self._hash.update(data)
         try:
             self._file.write(data)
