@@ -225,6 +225,7 @@ class _Part:
     scoring: Task
     half: Any
     binning: WoEBinning
+    path: Path
     codes: _Codes | None = None
     unseen: dict[str, tuple[Counter[str], int, bool]] = field(default_factory=dict)
 
@@ -273,6 +274,12 @@ class _Part:
         """Warn of what training has not seen, counted over the file."""
         as_rare, as_none = ("the rare ones", "0") if self.logistic else ("", "missing")
         warn_of_unseen(self.unseen, rows, as_rare, as_none, stacklevel=6)
+
+    def keep(self) -> None:
+        """Write a host's half again, which then knows the rows of its book: an older copy of the book is refused."""
+        passphrase = os.environ.get(PASSPHRASE) or None
+        more = {"sealed": passphrase is not None} if self.logistic else {}
+        self.half.save(self.path, passphrase, **more)
 
     def score(
         self, ids: Sequence[str], link: Link, keeper: Keeper, progress: Progress | None
@@ -334,6 +341,8 @@ def run_scoring(
                     result, scores, order = _run(scoring, parts, ids, link, keeper, progress, held)
                 if scoring.output is not None:
                     _write(scoring.output, _table(parts, ids, order, scores), link)
+                for part in parts if config.role == "host" else ():
+                    part.keep()
                 confirm(link, keeper)
                 result["bytes"] = {"sent": link.bytes_sent, "received": link.bytes_received}
                 if held.recorder is not None:
@@ -388,7 +397,7 @@ def _halves(scoring: Scoring, peer: str) -> list[_Part]:
                 f"{path} was trained with the peer of certificate {half.certificate_}, but {config.peer_certificate} "
                 f"is {peer}: score with the peer of the training"
             )
-        parts.append(_Part(training, task, half, binning))
+        parts.append(_Part(training, task, half, binning, path))
     return parts
 
 
