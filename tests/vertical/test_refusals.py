@@ -66,7 +66,7 @@ KINDS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "LogisticRegression": (LogisticRegression, {"epochs": 1, "calibrate": False, "tol": 0.0, "key_size": 2048}),
     "GradientBoosting": (GradientBoosting, {"n_estimators": 1, "max_depth": 2, "key_size": 2048}),
 }
-SCORING = ("decision_function", "predict_proba", "predict")
+SCORING = ("decision_function", "predict_proba", "predict", "score_pieces")
 OF_POINTS = {"LogisticRegression": ("predict_points",)}
 FITTED: dict[str, tuple[Any, ...]] = {}  # each model's two halves, trained once
 

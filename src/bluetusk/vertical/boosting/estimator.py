@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..._numeric import Floats
 from ...errors import FrameError
 from ...wire.frame import Kind, check_fields, encode, field
-from ..base import Estimator, check_certificate, check_role, peers_of
+from ..base import Estimator, check_certificate, check_pieces, check_role, peers_of
 from ..book import MARK, Book, beside, book_of, marks_of
 from ..findings import few_events, separating, tell
 from ..protocol.job import Keeper, Progress
@@ -403,19 +403,19 @@ class GradientBoosting(Estimator):
             raise ValueError(f"X has the columns {names}, but the model was fitted to {self.columns_}: give these")
         role = check_role(self.role)
         peers = peers_of(role, link, links)
-        if role == "guest" and len(peers) != len(self._parties):
-            raise ValueError(f"the model has {len(self._parties)} hosts: give links to all, in the order of fit")
+        self._check_hosts(peers)
         table = coded(given, self.categories_)
         if ids is None and role == "host":
             raise ValueError("ids is missing: give the rows' ids, so that this host scores each row once")
         return self._walked(table, peers, ids, keeper, None)
 
+    @telling
     def score_pieces(
         self,
         table: Any,
         *,
         link: Link,
-        ids: Sequence[str],
+        ids: Sequence[str] | None = None,
         inputs: bytes = b"",
         keeper: Keeper | None = None,
         progress: Progress | None = None,
@@ -428,7 +428,7 @@ class GradientBoosting(Estimator):
             Its slices are arrays of numbers, in which categories are their places in `categories_`, in the order of
             `columns_`.
         link, ids, keeper
-            As for :meth:`decision_function`; `ids` are needed at both parties.
+            As for :meth:`decision_function`; a guest may leave `ids` out.
         inputs : bytes
             A hash of all rows, by which kept steps belong to them.
         progress : callable, optional
@@ -451,7 +451,14 @@ class GradientBoosting(Estimator):
         >>> bt.vertical.GradientBoosting.score_pieces.__name__
         'score_pieces'
         """
-        return self._walked(table, [link], ids, keeper, progress, inputs=inputs)
+        if not hasattr(self, "_half"):
+            raise ValueError("this model is not fitted: call fit or load first")
+        check_pieces(table, self.columns_, ids, check_role(self.role))
+        return self._walked(table, peers_of(self.role, link), ids, keeper, progress, inputs=inputs)
+
+    def _check_hosts(self, peers: Sequence[Link]) -> None:
+        if self.role == "guest" and len(peers) != len(self._parties):
+            raise ValueError(f"the model has {len(self._parties)} hosts: give links to all, in the order of fit")
 
     def _walked(
         self,
@@ -465,6 +472,7 @@ class GradientBoosting(Estimator):
     ) -> Floats | None:
         """Score the rows of a table of numbers, as :func:`coded` makes it, or of what has slices as one."""
         check_certificate(self.certificate_, peers)
+        self._check_hosts(peers)
         guest = self.role == "guest"
         marks = [] if ids is None else marks_of(self._half.digests[0].tobytes(), ids)
         if ids is not None and len(marks) != len(table):

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..._numeric import as_array, as_bool, as_int, as_real
 from ...wire.frame import Kind
 from ..align.ids import as_ids
-from ..base import Estimator, check_certificate, check_role, names_of, peers_of, seed_of
+from ..base import Estimator, check_certificate, check_pieces, check_role, names_of, peers_of, seed_of
 from ..binning.estimator import WoEBinning
 from ..book import Book, book_of, marks_of, place_of
 from ..book import beside as beside_of
@@ -519,12 +519,13 @@ class LogisticRegression(Estimator):
             raise ValueError(f"ids has {len(marks)} ids for {len(table)} rows: give one for each")
         return self._scored(table, peers_of(role, link), marks, keeper, progress)
 
+    @telling
     def score_pieces(
         self,
         table: Any,
         *,
         link: Link,
-        ids: Sequence[str],
+        ids: Sequence[str] | None = None,
         inputs: bytes = b"",
         keeper: Keeper | None = None,
         progress: Progress | None = None,
@@ -536,7 +537,7 @@ class LogisticRegression(Estimator):
         table : sequence of rows
             Its slices are arrays of numbers in the order of `columns_`; at the host of a binning, of codes.
         link, ids, keeper, progress
-            As for :meth:`decision_function`; `ids` are needed at both parties.
+            As for :meth:`decision_function`; a guest may leave `ids` out.
         inputs : bytes
             A hash of all rows, by which kept steps belong to them.
 
@@ -556,7 +557,13 @@ class LogisticRegression(Estimator):
         >>> LogisticRegression.score_pieces.__name__
         'score_pieces'
         """
-        return self._scored(table, [link], marks_of(self.model_, ids), keeper, progress, inputs=inputs)
+        self._fitted()
+        role = check_role(self.role)
+        check_pieces(table, self.columns_, ids, role)
+        marks = [] if ids is None else marks_of(self.model_, ids)
+        if ids is not None and len(marks) != len(table):
+            raise ValueError(f"ids has {len(marks)} ids for {len(table)} rows: give one for each")
+        return self._scored(table, peers_of(role, link), marks, keeper, progress, inputs=inputs)
 
     def _scored(
         self,

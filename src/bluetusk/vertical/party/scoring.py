@@ -206,9 +206,9 @@ class _Codes:
 
     def __getitem__(self, piece: slice) -> NDArray[Any]:
         """Return rows, in the common order."""
-        size = self._width * self._dtype.itemsize
-        out = np.empty((piece.stop - piece.start, self._width), self._dtype)
-        for k, row in enumerate(self.order[piece].tolist()):
+        size, rows = self._width * self._dtype.itemsize, self.order[piece].tolist()
+        out = np.empty((len(rows), self._width), self._dtype)
+        for k, row in enumerate(rows):
             out[k] = np.frombuffer(os.pread(self._file.fileno(), size, row * size), self._dtype)
         return out
 
@@ -415,7 +415,7 @@ def _read(scoring: Scoring, parts: Sequence[_Part], closing: contextlib.ExitStac
     left: Counter[str] = Counter()
     for file in File.pieces(scoring.data, [data.id, *names], missing=data.missing, size=PIECE):
         ids += file.ids(data.id).tolist()
-        with _counted(left):
+        with _counted(left) if numeric else contextlib.nullcontext():  # nothing else warns
             values, _ = file.columns(names, **declared, numeric=numeric, decimal=data.decimal, thousands=data.thousands)
         for name, column in zip(names, values, strict=True):
             if kinds[name] == "numeric" and column.dtype.kind == "O":
