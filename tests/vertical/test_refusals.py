@@ -67,7 +67,7 @@ KINDS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "GradientBoosting": (GradientBoosting, {"n_estimators": 1, "max_depth": 2, "key_size": 2048}),
 }
 SCORING = ("decision_function", "predict_proba", "predict", "score_pieces")
-OF_POINTS = {"LogisticRegression": ("predict_points",)}
+OF_POINTS = {"LogisticRegression": ("predict_points",), "GradientBoosting": ("apply",)}
 FITTED: dict[str, tuple[Any, ...]] = {}  # each model's two halves, trained once
 
 

@@ -9,11 +9,13 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from ..errors import DataWarning
 from ..tasks import MODELS
 from ..vertical.tables.profile import ColumnProfile, show
+from ._common import add_lang
 from ._watching import Watch, add_options
 
 __all__ = ["add_parser"]
@@ -26,6 +28,8 @@ def _party(args: argparse.Namespace) -> int:
     from ..vertical.party.run import run_party
 
     config = Config.load(args.config, role=args.role)
+    if args.lang is not None:
+        config = replace(config, lang=args.lang)
     if config.model.key_size < 3072:
         print(f"a key of {config.model.key_size} bits gives 112-bit security", file=sys.stderr)
     watch = Watch(config.job, config.role, _progress(args.progress))
@@ -143,6 +147,7 @@ last step when started again with the same file.""",
   output = "output"
   splits = "splits"                     # encrypted; the same one for all jobs, so that rows keep their split
   spool_quota = 4_294_967_296           # bytes on disk, in state, for frames of a peer that runs ahead
+  lang = "en"                           # of this party's report: "en", "zh"; by default that of the locale
   max_peer_ids = 16_777_216             # a peer with more ids is refused: each takes up to 190 bytes
   [data]
   file = "bank.csv"                     # or .parquet, with pyarrow
@@ -174,5 +179,6 @@ examples:
     party.add_argument(
         "--progress", choices=("bar", "json", "none"), default="bar", help="progress on standard error (default: bar)"
     )
+    add_lang(party)
     add_options(party)
     party.set_defaults(run=_party, parser=party, resumable=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..._numeric import Floats
+from ..._numeric import Floats, Ints, as_array
 from ...errors import FrameError
 from ...wire.frame import Kind, check_fields, encode, field
 from ..base import Estimator, check_certificate, check_pieces, check_role, peers_of
@@ -26,7 +26,7 @@ from ..tables.columns import Table, as_classes, as_scores, as_table
 from ..tables.profile import ColumnProfile
 from .guest import GuestJob
 from .host import SERIAL, HostJob
-from .model import Half, Settings, probabilities
+from .model import Half, Settings, credited, probabilities
 from .score import GuestWalk, HostWalk
 
 __all__ = ["GradientBoosting"]
@@ -122,6 +122,8 @@ class GradientBoosting(Estimator):
         splits, or without `share_gain` in their number.
     party_importances_ : dict of str to float
         The share of each party in the gain of the model (guest).
+    train_scores_ : ndarray of float64, shape (n,)
+        The log-odds of the training rows, which the training shows the guest; not saved (guest).
     findings_ : list of str
         The texts of :class:`~bluetusk.DataWarning` about the labels, the guest's columns and false hosts (guest).
     book_ : Book
@@ -305,7 +307,9 @@ class GradientBoosting(Estimator):
             self.classes_ = classes
         else:
             self.book_ = Book(self._half, self._half.name)
+        vars(self).pop("train_scores_", None)
         if isinstance(job, GuestJob):
+            self.train_scores_ = job.scores
             findings += [_false(peers[k - 1].peer) for k in sorted(job.false)]
         self._importances()
         tell(findings)  # after the job: made an error, a finding about labels must not reach a host
@@ -393,21 +397,137 @@ class GradientBoosting(Estimator):
             ...
         ValueError: this model is not fitted: call fit or load first
         """
+        table, peers = self._rows(X, link, links, ids)
+        return self._walked(table, peers, ids, keeper, None).scores
+
+    @telling
+    def apply(
+        self,
+        X: Any,
+        *,
+        link: Link | None = None,
+        links: Sequence[Link] | None = None,
+        ids: Sequence[Any] | None = None,
+        keeper: Keeper | None = None,
+    ) -> Ints | None:
+        """Return the leaf of each row in each tree, at the guest; the others call this or :meth:`decision_function`.
+
+        The messages are those of :meth:`decision_function`: scoring shows the guest these leaves.
+
+        Parameters
+        ----------
+        X, link, links, ids, keeper
+            As for :meth:`decision_function`. A host counts this as a scoring.
+
+        Returns
+        -------
+        ndarray of int64, shape (n, trees), or None
+            Places in the trees, for :meth:`scores_of` and :meth:`contributions`. None at a host.
+
+        Raises
+        ------
+        ValueError, ProtocolAbort, PolicyRefused, FrameError
+            As for :meth:`decision_function`.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.vertical.GradientBoosting().apply([[1.0]])
+        Traceback (most recent call last):
+            ...
+        ValueError: this model is not fitted: call fit or load first
+        """
+        table, peers = self._rows(X, link, links, ids)
+        walk = self._walked(table, peers, ids, keeper, None, leaves=True)
+        return None if walk.leaves is None else np.concatenate(walk.leaves, axis=1).T.astype(np.int64)
+
+    def scores_of(self, leaves: ArrayLike) -> Floats:
+        """Return the log-odds of rows from their leaves, at the guest.
+
+        Parameters
+        ----------
+        leaves : array_like of shape (n, trees)
+            From :meth:`apply`.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            The same floats as :meth:`decision_function`.
+
+        Raises
+        ------
+        ValueError
+            If this half is not fitted or not a guest's, or `leaves` has another shape or a place that the trees lack.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.vertical.GradientBoosting().scores_of([[1]])
+        Traceback (most recent call last):
+            ...
+        ValueError: this model is not fitted: call fit or load first
+        """
+        places = self._places(leaves)
+        scores = np.full(len(places), self._half.base[0])
+        for tree in range(places.shape[1]):  # in the order of the training
+            scores = scores + self._half.value[tree][places[:, tree]]
+        return scores
+
+    def contributions(self, leaves: ArrayLike) -> Floats:
+        """Return what this party's columns, and each host's together, add to the log-odds of rows, at the guest.
+
+        Parameters
+        ----------
+        leaves : array_like of shape (n, trees)
+            From :meth:`apply`; at least one row.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, columns + hosts)
+            Compared with the mean of these rows: each row adds up to its log-odds less their mean. The guest's columns
+            come first, in the order of `columns_`, then one column for each host: the guest does not know by which of a
+            host's columns a row was split.
+
+        Raises
+        ------
+        ValueError
+            As for :meth:`scores_of`, and if there is no row.
+
+        Notes
+        -----
+        On its way down a tree a row passes nodes; from each to the next the mean value of the leaves of the rows in it
+        changes, and the change is credited to the column that splits there.
+
+        References
+        ----------
+        A. Palczewska et al., "Interpreting Random Forest Classification Models Using a Feature Contribution Method",
+        in: Integration of Reusable Systems, 2014, 193-218.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.vertical.GradientBoosting().contributions([[1]])
+        Traceback (most recent call last):
+            ...
+        ValueError: this model is not fitted: call fit or load first
+        """
+        places = self._places(leaves)
+        if not len(places):
+            raise ValueError("leaves must have at least one row: contributions are compared with the mean of the rows")
+        return credited(self._half, places, len(self.columns_), len(self._parties))
+
+    def _places(self, leaves: ArrayLike) -> Ints:
         if not hasattr(self, "_half"):
             raise ValueError("this model is not fitted: call fit or load first")
-        named = isinstance(X, Mapping) or hasattr(X, "columns")
-        own = [str(name) for name in (X if isinstance(X, Mapping) else X.columns)] if named else self.columns_
-        given = _rows_of(as_table(X, None if named else own, [name for name in self.categories_ if name in own]))
-        names = given.names
-        if names != self.columns_:
-            raise ValueError(f"X has the columns {names}, but the model was fitted to {self.columns_}: give these")
-        role = check_role(self.role)
-        peers = peers_of(role, link, links)
-        self._check_hosts(peers)
-        table = coded(given, self.categories_)
-        if ids is None and role == "host":
-            raise ValueError("ids is missing: give the rows' ids, so that this host scores each row once")
-        return self._walked(table, peers, ids, keeper, None)
+        if self.role != "guest":
+            raise ValueError("role is 'host': only the guest knows the leaves and their values")
+        places = as_array(leaves, "leaves")
+        trees, most = self._half.party.shape
+        if places.dtype.kind not in "iu" or places.ndim != 2 or places.shape[1] != trees:
+            raise ValueError(f"leaves must hold integers of shape (n, {trees}), as apply returns, not {places.shape}")
+        if places.size and not (places.min() >= 0 and places.max() < most):
+            raise ValueError(f"leaves must hold places from 0 to {most - 1}: give what apply returned")
+        return places.astype(np.int64)
 
     @telling
     def score_pieces(
@@ -454,7 +574,27 @@ class GradientBoosting(Estimator):
         if not hasattr(self, "_half"):
             raise ValueError("this model is not fitted: call fit or load first")
         check_pieces(table, self.columns_, ids, check_role(self.role))
-        return self._walked(table, peers_of(self.role, link), ids, keeper, progress, inputs=inputs)
+        return self._walked(table, peers_of(self.role, link), ids, keeper, progress, inputs=inputs).scores
+
+    def _rows(
+        self, X: Any, link: Link | None, links: Sequence[Link] | None, ids: Sequence[Any] | None
+    ) -> tuple[Floats, list[Link]]:
+        """Check this half, and return the rows' numbers and the links."""
+        if not hasattr(self, "_half"):
+            raise ValueError("this model is not fitted: call fit or load first")
+        named = isinstance(X, Mapping) or hasattr(X, "columns")
+        own = [str(name) for name in (X if isinstance(X, Mapping) else X.columns)] if named else self.columns_
+        given = _rows_of(as_table(X, None if named else own, [name for name in self.categories_ if name in own]))
+        names = given.names
+        if names != self.columns_:
+            raise ValueError(f"X has the columns {names}, but the model was fitted to {self.columns_}: give these")
+        role = check_role(self.role)
+        peers = peers_of(role, link, links)
+        self._check_hosts(peers)
+        table = coded(given, self.categories_)
+        if ids is None and role == "host":
+            raise ValueError("ids is missing: give the rows' ids, so that this host scores each row once")
+        return table, peers
 
     def _check_hosts(self, peers: Sequence[Link]) -> None:
         if self.role == "guest" and len(peers) != len(self._parties):
@@ -469,7 +609,8 @@ class GradientBoosting(Estimator):
         progress: Progress | None,
         *,
         inputs: bytes = b"",
-    ) -> Floats | None:
+        leaves: bool = False,
+    ) -> GuestWalk | HostWalk:
         """Score the rows of a table of numbers, as :func:`coded` makes it, or of what has slices as one."""
         check_certificate(self.certificate_, peers)
         self._check_hosts(peers)
@@ -481,8 +622,10 @@ class GradientBoosting(Estimator):
         kind = GuestWalk if guest else HostWalk
         book = None if guest else self.book_
         walk = kind(self._fitted, self._half, table, self.columns_, marks, book=book, inputs=inputs)
+        if guest and leaves:
+            walk.leaves = []
         self._drive(walk, peers, keeper, progress)
-        return walk.scores
+        return walk
 
     @telling
     def predict_proba(

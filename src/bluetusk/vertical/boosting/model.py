@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._numeric import Bools, as_bool, as_int, as_real
+from ..._numeric import Bools, Floats, Ints, as_bool, as_int, as_real
 from ...errors import FrameError, ProtocolAbort
 from ...wire.frame import check_fields
 from ..protocol.link import array_from
 from .arrays import described, joined, parted
 
-__all__ = ["TYPES", "Half", "Settings", "bits_from", "extended", "probabilities"]
+__all__ = ["TYPES", "Half", "Settings", "bits_from", "credited", "extended", "probabilities"]
 
 _COMMON = (
     *("n_estimators", "max_depth", "min_samples_leaf", "min_events", "min_others", "subsample", "first_tree_local"),
@@ -303,3 +303,28 @@ def bits_from(part: bytes | memoryview, count: int) -> Bools:
     if found[count:].any():
         raise FrameError("the unused bits of a partition must be 0")
     return found[:count]
+
+
+def credited(half: Half, leaves: Ints, columns: int, hosts: int) -> Floats:
+    """Return the contributions of :meth:`~.estimator.GradientBoosting.contributions`, from checked leaves."""
+    n = len(leaves)
+    out = np.zeros((n, columns + hosts))
+    rows = np.arange(n)
+    for tree, owner in enumerate(half.party):
+        at = leaves[:, tree]
+        reached, total = np.zeros(len(owner)), np.zeros(len(owner))
+        here, value = at, half.value[tree][at]
+        while len(here):  # level by level, all rows that are not yet at the root
+            reached += np.bincount(here, minlength=len(owner))
+            total += np.bincount(here, value, len(owner))
+            inner = here > 0
+            here, value = (here[inner] - 1) // 2, value[inner]
+        mean = total / np.maximum(reached, 1)
+        here, who = at, rows
+        while len(here := here[(inner := here > 0)]):
+            who, above = who[inner], (here - 1) // 2
+            split = owner[above]
+            column = np.where(split > 0, columns + split - 1, half.feature[tree][above])
+            out[who, column] += mean[here] - mean[above]  # each row stands once in a level
+            here = above
+    return out

@@ -53,6 +53,7 @@ class _Walk:
         self.rows = len(table)
         self.pieces = pieces_of(self.rows)
         self.found: list[Floats] = []  # the scores of each piece
+        self.leaves: list[NDArray[np.uint32]] | None = None  # the leaf of each tree and row, if they are kept
         self.walked = 0  # pieces
         self.token = b""
         self.inputs = inputs_of(settings.to_fields(), inputs or table, half.party, half.digests, b"".join(self.marks))
@@ -86,7 +87,9 @@ class _Walk:
 
     def state(self) -> bytes:
         """Return the scores so far, and a host's token."""
-        arrays = {"scores": np.concatenate(self.found)} if self.found else {}
+        arrays: dict[str, NDArray[Any]] = {"scores": np.concatenate(self.found)} if self.found else {}
+        if self.leaves:
+            arrays["leaves"] = np.concatenate(self.leaves, axis=1)
         return pack_state(self.name, {"walked": self.walked, "token": self.token}, arrays)
 
     def restore(self, state: bytes) -> None:
@@ -98,6 +101,10 @@ class _Walk:
         self.found = [arrays["scores"]] if "scores" in arrays else []
         if len(arrays.get("scores", ())) not in (0, end):
             raise FrameError("the scores in the kept steps are not those of the rows that have walked")
+        if self.leaves is not None:
+            self.leaves = [arrays["leaves"].astype(np.uint32)] if "leaves" in arrays else []
+            if self.found and [each.shape for each in self.leaves] != [(len(self.half.party), end)]:
+                raise FrameError("the leaves in the kept steps are not those of the rows that have walked")
         if self.book is not None and end:
             self.book.require(self.marks[:end])
 
@@ -139,6 +146,8 @@ class GuestWalk(_Walk):
         for tree in range(trees):  # in the order of the training, so that both give the same floats
             scores = scores + half.value[tree][where[tree]]
         self.found.append(scores)
+        if self.leaves is not None:
+            self.leaves.append(where.astype(np.uint32))
 
     def _ask(self, link: Link, party: int, where: NDArray[np.int16], level: slice) -> list[tuple[int, int]]:
         """Send a host the rows that are at its splits of a level; return the splits."""

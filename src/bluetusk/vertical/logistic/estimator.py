@@ -124,6 +124,8 @@ class LogisticRegression(Estimator):
         The guest's `sigmoid`.
     calibration_ : Calibration or None
         The guest's map from scores to probabilities, with ``intercept`` and ``slope``.
+    calibration_scores_ : ndarray of float64
+        The guest's joint scores of the rows held back to calibrate, after a training with any; not saved.
     findings_ : list of str
         At the guest: the texts of :class:`~bluetusk.DataWarning` about the labels, its columns and the rows held back.
     model_ : bytes
@@ -382,6 +384,7 @@ class LogisticRegression(Estimator):
             )
         if job.scores is not None:
             held = labels[job.held]
+            self.calibration_scores_ = job.scores
             self.calibration_ = calibrated(job.scores, held, float(labels.mean()), SLOPES[config.sigmoid])
             if "scores" not in reveal and job.points is not None:
                 points = job.points.points(job.scores)
@@ -410,6 +413,7 @@ class LogisticRegression(Estimator):
         self.model_ = job.model
         self.certificate_ = certificate
         self.calibration_ = None
+        vars(self).pop("calibration_scores_", None)
         self.findings_ = []
         if job.key is not None:
             job.key.close()

@@ -11,6 +11,7 @@ from ... import _toml
 from ...paillier.validate import KEY_BITS
 from ..align.common import MAX_PEER_IDS, MAX_ROWS
 from ..base import check_role
+from ..evaluation.words import LANGUAGES
 from ..tables.cells import number_reader
 from .waiting import QUOTA
 
@@ -169,6 +170,8 @@ class Config:
         Largest number of the peer's ids.
     halves : {"sealed", "open"}
         Whether the halves of the models are saved under a passphrase, which is then required, or may be without.
+    lang : {"en", "zh"} or None
+        The language of this party's report; by default that of the locale.
     data : Data
     model : Model
     evidence : Evidence or None
@@ -190,6 +193,7 @@ class Config:
     spool_quota: int = QUOTA
     max_peer_ids: int = MAX_PEER_IDS
     halves: str = "sealed"
+    lang: str | None = None
     model: Model = field(default_factory=Model)
     evidence: Evidence | None = None
 
@@ -252,6 +256,8 @@ class Config:
         check_bounds(self.spool_quota, self.max_peer_ids)
         if self.halves not in ("sealed", "open"):
             raise ValueError(f'halves must be "sealed" or "open", not {self.halves!r}')
+        if self.lang is not None and self.lang not in LANGUAGES:
+            raise ValueError(f"lang must be {' or '.join(map(repr, LANGUAGES))}, not {self.lang!r:.40}")
 
     def _at(self, folder: Path) -> Config:
         def at(given: Any, *names: str) -> Any:

@@ -86,6 +86,8 @@ class Outcome:
     binning : WoEBinning
     models : dict of str to estimator
         This party's halves of the binning and the models.
+    leaves : ndarray of int64, shape (rows held back, trees), or None
+        Of the boosted trees, at the guest: :meth:`~bluetusk.vertical.GradientBoosting.apply`.
     """
 
     sizes: dict[str, int]
@@ -102,6 +104,7 @@ class Outcome:
     models: dict[str, Any]
     rows: Rows = field(repr=False)
     order: NDArray[np.int64] = field(repr=False)
+    leaves: NDArray[np.int64] | None = field(default=None, repr=False)
 
 
 class _Once:
@@ -345,6 +348,7 @@ def run(
     models: dict[str, Any] = {}
     ranks: dict[str, NDArray[np.float64]] = {}
     scores: dict[str, NDArray[np.float64]] = {}
+    leaves: NDArray[np.int64] | None = None
     plan: tuple[tuple[Task, Task, bool, Any, NDArray[Any]], ...] = (
         (LOGISTIC, LOGISTIC_SCORES, model.epochs != 0, logistic, x),
         (BOOSTING, BOOSTING_SCORES, model.trees != 0, boosting, table),
@@ -367,16 +371,20 @@ def run(
         # of the rows held back only: scores of training rows would be equations for the host's columns
         who = rows.ids[order][test].tolist()
         scored = functools.partial(estimator.decision_function, x[test], link=link, ids=who, keeper=keeper)
-        if (found := stage(scoring, scored)) is not None:
+        if estimator is boosting and config.role == "guest":  # the messages of scores; leaves are for reasons
+            at = functools.partial(boosting.apply, x[test], link=link, ids=who, keeper=keeper)
+            leaves = stage(scoring, at)
+            found = boosting.scores_of(leaves)
+            ranks[training.name], scores[training.name] = found, boosting.probability(found)
+        elif (found := stage(scoring, scored)) is not None:
             ranks[training.name], scores[training.name] = found, estimator.probability(found)
     sizes = {"intersection": len(order), "train": int(train.sum()), "test": int(test.sum())}
     findings = [said for half in (binning, *models.values()) for said in getattr(half, "findings_", [])]
     findings = list(dict.fromkeys(findings))  # few events are the same finding for each model
     ids = rows.ids[order]
     held = train & ~fitted
-    return Outcome(
-        sizes, stages, ids, test, held, labels, ranks, scores, findings, left_out, binning, models, rows, order
-    )
+    known_of = (labels, ranks, scores, findings, left_out)
+    return Outcome(sizes, stages, ids, test, held, *known_of, binning, models, rows, order, leaves)
 
 
 def confirm(link: Link, keeper: Keeper, progress: Progress | None = None) -> None:
