@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -24,6 +25,7 @@ __all__ = [
     "scale_bar",
     "table",
     "text",
+    "unbroken",
 ]
 
 INK = "#2f3a45"
@@ -46,7 +48,7 @@ h2 { font-size: 18px; line-height: 1.3; margin: 30px 0 8px; } h3 { font-size: 14
 h2, h3 { break-after: avoid; } p { margin: 0 0 8px; max-width: 92ch; } p.note { color: var(--soft); font-size: 13px; }
 ul { margin: 0; padding-left: 20px; } li { margin: 0 0 4px; max-width: 92ch; } code { font-size: 93%; }
 .tiles, .three, .two { display: grid; gap: 12px; margin: 10px 0; }
-.tiles { grid-template-columns: repeat(auto-fit, minmax(min(100%, 200px), 1fr)); }
+.tiles { grid-template-columns: repeat(auto-fit, minmax(min(100%, 150px), 1fr)); }
 .three { grid-template-columns: repeat(auto-fit, minmax(min(100%, 300px), 1fr)); }
 .two { grid-template-columns: repeat(auto-fit, minmax(min(100%, 430px), 1fr)); align-items: start; }
 .tile, figure, .box { background: #fff; border: 1px solid var(--line); border-radius: 6px; min-width: 0; }
@@ -62,7 +64,8 @@ table { border-collapse: collapse; width: 100%; font-size: 13px; font-variant-nu
 th, td { padding: 4px 8px 4px 0; text-align: right; vertical-align: top; border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 600; vertical-align: bottom; } tr { break-inside: avoid; }
 tbody tr:last-child td { border-bottom: 0; } th:last-child, td:last-child { padding-right: 0; }
-td { white-space: nowrap; } .text { text-align: left; white-space: normal; } bdi { overflow-wrap: anywhere; }
+td { white-space: nowrap; } .text { text-align: left; white-space: normal; min-width: 90px; }
+.short { text-align: left; } .line { white-space: nowrap; } bdi { overflow-wrap: anywhere; }
 .ci { color: var(--soft); } .bar { display: inline-block; height: 10px; border-radius: 2px; background: var(--main); }
 .scale { width: 60px; position: relative; height: 10px; display: inline-block; }
 .scale i { position: absolute; top: 0; height: 10px; border-radius: 2px; }
@@ -71,11 +74,17 @@ td { white-space: nowrap; } .text { text-align: left; white-space: normal; } bdi
 .mini { background: #fff; border: 1px solid var(--line); border-radius: 6px; padding: 6px 10px 2px; margin: 0 0 12px; }
 .mini { break-inside: avoid; font-size: 12px; } .mini b { display: block; } .mini > span { color: var(--soft); }
 .mini table { font-size: 11.5px; } .mini th, .mini td { padding: 2px 5px 2px 0; } .mini .scale { width: 36px; }
+.keep h3 { margin-top: 6px; }
 .pill { border: 1px solid currentColor; border-radius: 9px; padding: 0 7px; font-size: 11px; color: #8a4b00; }
 footer { margin-top: 28px; color: var(--soft); font-size: 12px; } footer p { max-width: none; }
 @media (max-width: 620px) {
   main { padding: 16px 12px 32px; } h1 { font-size: 22px; } table { font-size: 12px; } .ci { display: block; }
-  th, td { padding-right: 6px; } th { font-size: 11px; } .box { padding: 1px 9px 3px; } .bar { max-width: 64px; }
+  th, td { padding-right: 6px; } th { font-size: 11px; } .box { padding: 1px 9px 3px; } .bar { max-width: 40px; }
+  .stack thead { display: none; } .stack tr { display: block; padding: 4px 0; border-bottom: 1px solid var(--line); }
+  .stack tr:last-child { border-bottom: 0; } .stack td { display: flex; border: 0; padding: 1px 0; }
+  .stack td::before { content: attr(data-head); margin-right: auto; color: var(--soft); padding-right: 12px; }
+  .stack td:first-child { font-weight: 600; } .stack td:first-child::before { content: none; }
+  .stack .ci { display: inline; padding-left: 5px; }
 }
 @media print {
   @page { size: A4; margin: 12mm 12mm 13mm; @bottom-right {
@@ -91,6 +100,7 @@ footer { margin-top: 28px; color: var(--soft); font-size: 12px; } footer p { max
   table { font-size: 7.8pt; } th, td { padding: 1.6pt 5pt 1.6pt 0; } .ci { display: inline; }
   .minis { columns: 3; column-gap: 6pt; }
   .mini { padding: 3pt 5pt 1pt; font-size: 7.4pt; margin-bottom: 6pt; } .mini table { font-size: 7pt; }
+  .text { min-width: 54pt; } .mini .text { min-width: 60pt; } .keep h3 { margin-top: 2pt; }
   .mini th, .mini td { padding: 0.8pt 3pt 0.8pt 0; } .bar, .scale, .scale i { height: 6pt; }
   .pill { font-size: 6.6pt; }
   .scale { width: 36pt; } .mini .scale { width: 24pt; } thead { display: table-header-group; }
@@ -150,17 +160,34 @@ def _plain(given: str) -> str:
     return given if given.isprintable() else "".join(map(shown, given))
 
 
-def isolated(value: object) -> Html:
+def isolated(value: object, most: int = _LONGEST) -> Html:
     r"""Return a name that somebody chose: escaped, cut if it is very long, its direction of writing kept inside.
+
+    Parameters
+    ----------
+    value : object
+        The name.
+    most : int
+        The largest width, in Latin letters; a Chinese character is two wide.
 
     Examples
     --------
     >>> isolated("<b>"), isolated("a\u202eb")
     ('<bdi>&lt;b&gt;</bdi>', '<bdi>a[U+202E]b</bdi>')
+    >>> isolated("abcdef", 4)
+    '<bdi>abc…</bdi>'
     """
-    given = str(value)
-    cut = given if len(given) <= _LONGEST else given[:_LONGEST] + "…"
-    return Html(f"<bdi>{html.escape(_plain(cut))}</bdi>")
+    given = _plain(str(value)[: most + 1])
+    widths = [2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in given]
+    if sum(widths) > most:
+        ends = itertools.accumulate(widths)
+        given = given[: sum(end < most for end in ends)] + "…"
+    return Html(f"<bdi>{html.escape(given)}</bdi>")
+
+
+def unbroken(value: object) -> Html:
+    """Return a name that stays on one line."""
+    return Html(f'<span class="line">{isolated(value)}</span>')
 
 
 def heading(number: int, title: str) -> Html:
@@ -196,8 +223,10 @@ def table(
     rows: Sequence[Sequence[object]],
     *,
     left: Sequence[int] = (0,),
+    short: Sequence[int] = (),
     half: bool = False,
     bare: bool = False,
+    stack: bool = False,
 ) -> Html:
     """Return a table.
 
@@ -209,18 +238,27 @@ def table(
         Cells.
     left : sequence of int
         Columns of text, which may wrap; the others hold numbers.
+    short : sequence of int
+        Columns of text that stays on one line.
     half : bool
         Whether the table needs no more than two thirds of a page.
     bare : bool
         Whether it stands in a box already.
+    stack : bool
+        Whether each row becomes a list, with the heads before the values, where the page is narrow.
     """
+    kinds = ["text" if k in left else "short" if k in short else "" for k in range(max(map(len, [header, *rows])))]
+    named = [f' class="{kind}"' if kind else "" for kind in kinds]
+    heads = [f' data-head="{html.escape(_plain(str(each)))}"' for each in header] if stack else [""] * len(kinds)
 
     def line(tag: str, cells: Sequence[object]) -> str:
-        kinds = [' class="text"' if k in left else "" for k in range(len(cells))]
-        return "<tr>" + "".join(f"<{tag}{kinds[k]}>{text(cell)}</{tag}>" for k, cell in enumerate(cells)) + "</tr>"
+        parts = zip(named, heads, cells, strict=False)
+        inner = (f"<{tag}{kind}{head if tag == 'td' else ''}>{text(cell)}</{tag}>" for kind, head, cell in parts)
+        return "<tr>" + "".join(inner) + "</tr>"
 
     top = f"<thead>{line('th', header)}</thead>" if header else ""
-    inner = f"<table>{top}<tbody>{''.join(line('td', row) for row in rows)}</tbody></table>"
+    kind = ' class="stack"' if stack else ""
+    inner = f"<table{kind}>{top}<tbody>{''.join(line('td', row) for row in rows)}</tbody></table>"
     return Html(inner if bare else f'<div class="box{" half" if half else ""}">{inner}</div>')
 
 
@@ -241,7 +279,7 @@ def figure(
 
 
 def _key(stroke: Stroke) -> str:
-    dashes = f' stroke-dasharray="{" ".join(f"{each:g}" for each in stroke.dash)}"' if stroke.dash else ""
+    dashes = f' stroke-dasharray="{" ".join(f"{1.5 * each:g}" for each in stroke.dash)}"' if stroke.dash else ""
     return (
         '<svg viewBox="0 0 24 8" aria-hidden="true"><path d="M0 4H24" fill="none" '
         f'stroke="{stroke.color}" stroke-width="2"{dashes}/></svg>'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,23 @@ from ...storage import files
 from ..tables.columns import as_labels, as_scores
 from .decisions import cutoffs, swap_set
 from .metrics import auc, auc_gain, auc_interval, ks, ks_interval, psi, rank_table
-from .page import INK, Html, Stroke, bar, figure, grid, heading, isolated, page, paragraph, pill, scale_bar, table, text
+from .page import (
+    INK,
+    Html,
+    Stroke,
+    bar,
+    figure,
+    grid,
+    heading,
+    isolated,
+    page,
+    paragraph,
+    pill,
+    scale_bar,
+    table,
+    text,
+    unbroken,
+)
 from .words import Words
 
 __all__ = ["APPROVE", "write_host_report", "write_report"]
@@ -25,10 +42,17 @@ __all__ = ["APPROVE", "write_host_report", "write_report"]
 APPROVE = 0.8
 """The share of customers that both models approve where the report compares their decisions."""
 
-_MOST_COLUMNS = 64
-_MOST_BINNED = 24
+# the report has fewer than eight pages, however many columns there are
+_MOST_COLUMNS = 36
+_MOST_LINES = 280  # of the tables of bins, with their heads
 _MOST_BINS = 14
+_MOST_REASONS = 8
+_WIDEST = 36  # of a name in a table of numbers, in Latin letters
+_MOST_WARNINGS = 16
+_ONE_LINE = 17  # characters of a bin's description that fit beside its numbers
 _POINTS = 200  # of a curve
+_NUMBER = re.compile(r"-?\d[\d.]*(?:e[+-]?\d+)?")
+_NUMERIC = re.compile(rf"[\[(](?:-inf|{_NUMBER.pattern}),\s(?:inf|{_NUMBER.pattern})\)(?:, .*)?")
 _NOT_DONE = ("reject", "time", "training", "many", "money", "fairness", "expert")
 
 
@@ -227,7 +251,7 @@ def write_host_report(
     _columns(parts, bins, coefficients, importances, stability, (), points, scale, host=True)
     if reasons:
         told = [] if isinstance(reasons, str) else [_note(words("reasons.host"))]
-        parts.section(words("reasons"), *told, _reason_table(words, reasons))
+        parts.section(words("reasons"), *told, _reason_table(words, reasons, mean=False))
     _ended(parts, facts, settings, shown, warnings, evidence, ["not.host", "not.time", "not.fairness"])
     files.write(path, page(words, title or words("title.host"), parts.out), overwrite=True)
 
@@ -377,7 +401,7 @@ def _compared(parts: _Parts, labels: Ints, models: Sequence[_Model], alone: _Mod
         rows.append(row)
     head = [words("model"), words("auc"), *([words("gain")] if alone is not None else []), words("ks"), words("brier")]
     head += [words("psi")] if indices else []
-    parts.section(words("models"), table(head, rows), _note(words("models.note")))
+    parts.section(words("models"), table(head, rows, stack=True), _note(words("models.note")))
 
 
 def _index(words: Words, before: Floats, now: Floats) -> Html:
@@ -462,11 +486,11 @@ def _decisions(parts: _Parts, labels: Ints, joint: Sequence[_Model], alone: _Mod
             if alone is not None:
                 (other,) = cutoffs(labels, alone.rank, [min(max(found["approved"], 1e-9), 1 - 1e-9)])
                 row.append(words.percent(other["rate"]))
-            row += [f"{found[key]:,}" for key in ("bad_approved", "good_approved", "bad_refused", "good_refused")]
+            row += [f"{found[f'bad_{what}']:,} + {found[f'good_{what}']:,}" for what in ("approved", "refused")]
             rows.append(row)
         head = [words("approved"), words("cutoff"), words("bad_rate")]
         head += [words("bad_rate.alone")] if alone is not None else []
-        head += [words(key) for key in ("bad_approved", "good_approved", "bad_refused", "good_refused")]
+        head += [words("confusion.approved"), words("confusion.refused")]
         tables.append(_titled(isolated(model.name), table(head, rows, left=())))
     parts.section(words("cutoffs"), _note(words("cutoffs.note")), *tables)
     if alone is not None:
@@ -509,14 +533,18 @@ def _reasons(parts: _Parts, reasons: Mapping[str, Sequence[Mapping[str, Any]] | 
     parts.section(words("reasons"), note, grid("two", tables))
 
 
-def _reason_table(words: Words, found: Sequence[Mapping[str, Any]] | str) -> Html:
+def _reason_table(words: Words, found: Sequence[Mapping[str, Any]] | str, *, mean: bool = True) -> Html:
     if isinstance(found, str):
         return paragraph(found)
-    rows = [
-        [isolated(each["column"]), words.percent(each["main"]), words.percent(each["among"]), f"{each['mean']:+.3f}"]
-        for each in list(found)[:_MOST_BINNED]
+    head = [words("reason"), words("reason.main"), words("reason.among", first=3)]
+    rows: list[list[object]] = [
+        [isolated(each["column"], _WIDEST), words.percent(each["main"]), words.percent(each["among"])]
+        for each in found[:_MOST_REASONS]
     ]
-    return table([words("reason"), words("reason.main"), words("reason.among", first=3), words("reason.mean")], rows)
+    if mean:
+        head.append(words("reason.mean"))
+        rows = [[*row, f"{each['mean']:+.3f}"] for row, each in zip(rows, found, strict=False)]
+    return table(head, rows, half=not mean)
 
 
 # ---------------------------------------------------------------------------------------------------------- the columns
@@ -589,11 +617,14 @@ def _overview(
 
     def named(key: tuple[str, Any]) -> Html:
         party, column = key
-        return isolated(words("all_columns", party=words.known(f"party.{party}", party)) if column is None else column)
+        return isolated(
+            words("all_columns", party=words.known(f"party.{party}", party)) if column is None else column, _WIDEST
+        )
 
     rows = [[named(key), *(read(key) for _, read in cells)] for key in ordered[:_MOST_COLUMNS]]
-    left = [k for k, label in enumerate(head) if label in (words("column"), words("party"), words("remark"), "")]
-    said = [_note(words("columns.host" if host else "columns.note"))]
+    left = [k for k, label in enumerate(head) if label in (words("column"), words("remark"))]
+    short = [k for k, label in enumerate(head) if label in (words("party"), "")]
+    said = [_note(words("columns.host" if host and not found else "columns.note"))]
     if len(ordered) > _MOST_COLUMNS:
         said.append(_note(words("columns.more", shown=_MOST_COLUMNS, all=len(ordered))))
     line = words("one_bin.none")
@@ -602,7 +633,7 @@ def _overview(
         names = comma.join(isolated(key[1]) for key in single[:_MOST_COLUMNS])
         line = _filled(words("one_bin.list", names="\0"), Html(names))
     said.append(_note(line))
-    parts.section(words("columns"), said[0], table(head, rows, left=left), *said[1:])
+    parts.section(words("columns"), said[0], table(head, rows, left=left, short=short), *said[1:])
 
 
 def _reader(values: Mapping[tuple[str, Any], float], form: Callable[[float], str]) -> Callable[[tuple[str, Any]], str]:
@@ -630,28 +661,33 @@ def _bins(
     weights = [row["woe"] for rows in grouped.values() for row in rows if row["woe"] is not None]
     most = max(map(abs, weights), default=0.0)
     minis = []
-    for key in keys[:_MOST_BINNED]:
+    used = 0
+    for key in keys:
         rows = list(grouped.get(key, ()))
         known = bool(rows) and rows[0]["woe"] is not None
         counted = bool(rows) and rows[0]["events"] is not None
         values = worth.get(key)
         texts = [str(row["bin"]) for row in rows] or list(values or ())
+        used += 4 + sum(1 + (len(each) > _ONE_LINE) for each in texts[:_MOST_BINS])
+        if used > _MOST_LINES:
+            break
         lines: list[list[object]] = []
         for k, each in enumerate(texts[:_MOST_BINS]):
-            line: list[object] = [isolated(_bin_text(words, each))]
+            line: list[object] = [_bin_name(words, each)]
             if rows:
                 line.append(f"{rows[k]['rows']:,}")
             if counted:
                 line.append(words.percent(rows[k]["events"] / rows[k]["rows"]) if rows[k]["rows"] else "")
             if known:
-                line += [f"{rows[k]['woe']:+.2f}", scale_bar(float(rows[k]["woe"]), most)]
+                line.append(f"{rows[k]['woe']:+.2f}")
+                line += [] if worth else [scale_bar(float(rows[k]["woe"]), most)]
             if values is not None:
                 line.append(f"{values[each]:+.1f}" if each in values else "")
             lines.append(line)
         if len(texts) > _MOST_BINS:
             lines.append([words("bin.further", count=len(texts) - _MOST_BINS), *[""] * (len(lines[0]) - 1)])
         head = [words("bin"), *([words("rows")] if rows else []), *([words("rate")] if counted else [])]
-        head += [words("woe"), ""] if known else []
+        head += [words("woe"), *([] if worth else [""])] if known else []
         head += [words("points")] if values is not None else []
         about = [words.known(f"party.{key[0]}", key[0])]
         if rows and rows[0]["iv"] is not None:
@@ -660,7 +696,7 @@ def _bins(
         minis.append(
             f'<div class="mini"><b>{isolated(key[1])}</b><span>{isolated(" · ".join(about))}</span>{inner}</div>'
         )
-    said = [_note(words("bins.note.host" if host else "bins.note"))]
+    said = [_note(words("bins.note.revealed" if host and weights else "bins.note.host" if host else "bins.note"))]
     if scale is not None and points:
         told = {"score": scale["base_score"], "odds": scale["base_odds"], "pdo": scale["points_to_double"]}
         said.append(paragraph(words("scale", **{key: f"{value:g}" for key, value in told.items()})))
@@ -668,16 +704,21 @@ def _bins(
         said.append(paragraph(words("base", value=f"{base:.1f}")))
     if not points and not host:
         said.append(paragraph(words("scale.secret")))
-    if len(keys) > _MOST_BINNED:
-        said.append(_note(words("bins.more", shown=_MOST_BINNED, all=len(keys))))
+    if len(keys) > len(minis):
+        said.append(_note(words("bins.more", shown=len(minis), all=len(keys))))
     title = words("bins.title.points" if points else "bins.title")
     parts.section(title, *said, Html(grid("minis", minis)))
 
 
+def _bin_name(words: Words, said: str) -> Html:
+    shown = _bin_text(words, said)
+    if len(shown) > _ONE_LINE and _NUMERIC.fullmatch(shown):
+        shown = _NUMBER.sub(lambda found: f"{float(found[0]):.4g}", shown)
+    return unbroken(shown) if len(shown) <= _ONE_LINE else isolated(shown)
+
+
 def _bin_text(words: Words, said: str) -> str:
     """Return the description of a bin in the language of the report; the categories in it stay as they are."""
-    if said[:1] in ("[", "(") and said[-1:] in ("]", ")"):
-        return said.replace(", ", ",\u00a0")  # an interval stays on one line
     if words.lang == "en":
         return said
     number = said.removeprefix("bin ")
@@ -705,8 +746,12 @@ def _value(words: Words, value: object) -> str:
     return str(value)
 
 
-def _pairs(words: Words, pairs: Mapping[str, Any]) -> Html:
-    return table([], [[str(label), _value(words, value)] for label, value in pairs.items()], left=(0, 1))
+def _pairs(words: Words, pairs: Mapping[str, Any], across: int = 1) -> Html:
+    """Return a table of pairs, `across` of them in a line."""
+    cells = [[str(label), _value(words, value)] for label, value in pairs.items()]
+    down = -(-len(cells) // across)
+    lines = [[each for part in cells[k::down] for each in part] for k in range(down)]
+    return table([], lines, left=range(2 * across))
 
 
 def _ended(
@@ -721,12 +766,9 @@ def _ended(
     """Add the run, what each side has seen, the evidence, and what was not done."""
     words = parts.words
     if facts or settings:
-        halves = [
-            _titled(text(words(title)), _pairs(words, pairs))
-            for title, pairs in (("facts", facts), ("settings", settings))
-            if pairs
-        ]
-        parts.section(words("run"), grid("two", halves) if len(halves) > 1 else _pairs(words, facts or settings or {}))
+        told = (("facts", facts, 1), ("settings", settings, 2))
+        blocks = [f"<div><h3>{text(words(k))}</h3>{_pairs(words, pairs, n)}</div>" for k, pairs, n in told if pairs]
+        parts.section(words("run"), grid("two", blocks))
     if shown is not None:
         if shown:
             columns = ("sums", "bits", "values")
@@ -740,12 +782,15 @@ def _ended(
         else:
             parts.section(words("shown"), paragraph(words("shown.none")))
     if warnings is not None:
-        lines = "".join(f"<li>{text(each)}</li>" for each in warnings)
+        lines = "".join(f"<li>{text(each)}</li>" for each in warnings[:_MOST_WARNINGS])
+        if len(warnings) > _MOST_WARNINGS:
+            lines += f"<li>{text(words('warnings.more', count=len(warnings) - _MOST_WARNINGS))}</li>"
         listed = [_note(words("warnings.note")), Html(f"<ul>{lines}</ul>")]
         parts.section(words("warnings"), *(listed if warnings else [paragraph(words("warnings.none"))]))
     if evidence:
         parts.section(words("evidence"), _pairs(words, evidence), _note(words("evidence.how")))
     lines = "".join(f"<li>{text(words(key))}</li>" for key in not_done)
     parts.section(words("not_done"), Html(f"<ul>{lines}</ul>"))
-    made = text(words("made", version=__version__) + " " + words("statistics", points=_POINTS))
+    statistics = words("statistics", points=_POINTS) if "not.host" not in not_done else words("statistics.host")
+    made = text(f"{words('made', version=__version__)} {statistics}")
     parts.out.append(Html(f"<footer><p>{made}</p></footer>"))

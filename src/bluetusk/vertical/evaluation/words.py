@@ -29,9 +29,13 @@ TEXTS: dict[str, tuple[str, str]] = {
         "本文件只含测试样本与分箱的统计量，不含任何单个样本；曲线至多由 {points} 个点绘成。"
         "统计量仍会透露客户群的许多信息，请按数据本身的要求保管。",
     ),
+    "statistics.host": (
+        "The file holds statistics of this party's columns, and no single row.",
+        "本文件只含本方各列的统计量，不含任何单个样本。",
+    ),
     "yes": ("yes", "是"),
     "no": ("no", "否"),
-    "none": ("-", "-"),
+    "none": ("–", "–"),
     "percent": ("{value} %", "{value}%"),
     "interval": ("95 %: {low} to {high}", "95% 置信区间：{low} 至 {high}"),
     "of": ("{part} of {whole}", "{whole} 中的 {part}"),
@@ -118,7 +122,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "chart.calibration.y": ("observed share of events", "实际事件占比"),
     "good": ("no event", "非事件"),
     "event": ("event", "事件"),
-    "at_training": ("all rows, at training", "训练时的全部样本"),
+    "at_training": ("training rows", "训练样本"),
     "as_predicted": ("as predicted", "与预测一致"),
     "with_interval": ("tenths, with 95 %", "十等分，附 95% 区间"),
     "chance": ("chance", "随机"),
@@ -134,10 +138,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "cutoff": ("cut-off", "准入线"),
     "bad_rate": ("bad rate", "违约率"),
     "bad_rate.alone": ("bad rate, bank alone", "违约率（仅本行）"),
-    "good_approved": ("good approved", "通过：好"),
-    "bad_approved": ("bad approved", "通过：坏"),
-    "good_refused": ("good refused", "拒绝：好"),
-    "bad_refused": ("bad refused", "拒绝：坏"),
+    "confusion.approved": ("approved: bad + good", "通过：坏 + 好"),
+    "confusion.refused": ("refused: bad + good", "拒绝：坏 + 好"),
     # --- swap set
     "swap": ("Swap set against the bank alone", "换入换出分析（与仅用本行数据相比）"),
     "swap.note": (
@@ -226,17 +228,23 @@ TEXTS: dict[str, tuple[str, str]] = {
     "bins.title": ("Bins", "分箱"),
     "bins.title.points": ("Bins and scorecard", "分箱与评分卡"),
     "bins.note": (
-        "Weight of evidence (WoE): to the right (dark red) events are more frequent than on average. This party knows "
-        "the counts of the host's bins, not their edges.",
-        "证据权重（WOE）：向右（深红色）表示事件比平均水平更多。对被动参与方的分箱，本方只知道样本数和事件数，不知道分箱边界。",
+        "Weight of evidence (WoE): above 0 (a red bar to the right) events are more frequent than on average. This "
+        "party knows the counts of the host's bins, not their edges.",
+        "证据权重（WOE）：大于 0（红色条向右）表示事件比平均水平更多。"
+        "对被动参与方的分箱，本方只知道样本数和事件数，不知道分箱边界。",
     ),
     "bins.note.host": (
         "Rows are training rows. The events of a bin, and so its weight of evidence, stay at the guest.",
         "样本数指训练样本。各分箱的事件数和证据权重只由主动参与方掌握。",
     ),
+    "bins.note.revealed": (
+        "Rows are training rows. Weights of evidence (WoE) and information values were revealed; they are made from "
+        "numbers of events with noise.",
+        "样本数指训练样本。证据权重（WOE）和信息值经授权公开，由加噪后的事件数算出。",
+    ),
     "bins.more": (
-        "{shown} of {all} columns are shown; `result.json` and `binning.bt` beside this report hold all.",
-        "列出 {all} 列中的 {shown} 列；全部内容见本报告同一目录下的 `result.json` 和 `binning.bt`。",
+        "{shown} of {all} columns are shown; `binning.bt` beside this report holds all bins, `result.json` all points.",
+        "列出 {all} 列中的 {shown} 列；全部分箱见本报告同一目录下的 `binning.bt`，全部分值见 `result.json`。",
     ),
     "bin": ("bin", "分箱"),
     "rate": ("bad rate", "违约率"),
@@ -262,7 +270,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     # --- the run
     "run": ("The run", "本次运行"),
-    "settings": ("Settings and versions", "参数与版本"),
+    "settings": ("Settings", "参数"),
     "fact": ("what", "项目"),
     "value": ("value", "取值"),
     "fact.job": ("job", "作业"),
@@ -317,6 +325,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "告警为程序的英文原文。",
     ),
     "warnings.none": ("There were none.", "无。"),
+    "warnings.more": ("{count} more in result.json", "另有 {count} 条，见 result.json"),
     "evidence": ("Evidence", "存证"),
     "evidence.records": ("records in this party's log", "本方日志的记录数"),
     "evidence.head": ("head of this party's log", "本方的日志头"),

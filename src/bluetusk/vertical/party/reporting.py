@@ -251,15 +251,15 @@ def _facts(words: Words, config: Config, outcome: Outcome, result: Mapping[str, 
     facts[words("fact.bytes")] = f"{result['bytes']['sent']:,}; {result['bytes']['received']:,}"
     facts[words("fact.key")] = words("bits", value=config.model.key_size)
     facts[words("fact.reveal")] = words("comma").join(config.model.reveal) or words("fact.nothing")
+    versions = [said for package in _PACKAGES if (said := _version(package))]
+    facts[words("fact.versions")] = ", ".join([*versions, f"Python {platform.python_version()}"])
     return facts
 
 
 def _settings(words: Words, config: Config) -> dict[str, Any]:
     given = vars(config.model)
-    out = {f"model.{name}": given[name] for name in given if name not in ("reveal", "key_size")}
-    out = {name: words("fact.default") if value is None else value for name, value in out.items()}
-    versions = [said for package in _PACKAGES if (said := _version(package))]
-    return out | {words("fact.versions"): ", ".join([*versions, f"Python {platform.python_version()}"])}
+    out = {name: given[name] for name in given if name not in ("reveal", "key_size")}
+    return {name: words("fact.default") if value is None else value for name, value in out.items()}
 
 
 def _version(package: str) -> str:
