@@ -29,7 +29,7 @@ from .config import Config
 from .labels import PairLabels
 from .opening import PASSPHRASE, Opened, identity_of, opened
 from .pipeline import Outcome, confirm, run, unevaluated, write_scores
-from .reporting import alone, scorecard_of, write_party_report
+from .reporting import Alone, alone, scorecard_of, write_party_report
 from .results import REPORT, reserved, written
 from .rows import Rows
 from .splits import Splits
@@ -126,7 +126,7 @@ def _run_held(
                     result["learned"] = learned(recorder.meter.snapshot().values())
                 _write(config, outcome, folder)
                 if outcome.labels is None or own is not None:
-                    write_party_report(folder / REPORT, config, outcome, result, own, language(config.lang))
+                    _report(config, outcome, result, own, folder)
                 files.write(folder / "result.json", (json.dumps(result, indent=2) + "\n").encode())
                 confirm(link, keeper)
             return result
@@ -183,3 +183,7 @@ def _write(config: Config, outcome: Outcome, output: Path) -> None:
         half.save(output / f"{name}.bt", passphrase, **more)
     if outcome.labels is not None:
         write_scores(output / "scores.csv", outcome)
+
+
+def _report(config: Config, outcome: Outcome, result: dict[str, Any], own: Alone | None, output: Path) -> None:
+    write_party_report(output / REPORT, config, outcome, result, own, language(config.lang))
