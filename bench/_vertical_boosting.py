@@ -213,7 +213,7 @@ def accuracy(options: argparse.Namespace) -> dict[str, Any]:
             "minima lifted": without,
             "joint": both(
                 lambda guest=guest, held=held, a=a: guest.decision_function(held[:, :5], link=a),
-                lambda host=host, held=held, b=b: host.decision_function(held[:, 5:], link=b),
+                lambda host=host, held=held, b=b: host.decision_function(held[:, 5:], link=b, ids=range(len(held))),
             )["guest"],
             "pooled": HistGradientBoostingClassifier(**plain).fit(x, y).decision_function(held),
             "guest alone": HistGradientBoostingClassifier(**plain).fit(x[:, :5], y).decision_function(held[:, :5]),

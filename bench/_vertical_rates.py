@@ -196,7 +196,8 @@ def trained(x: Floats, y: Any, test: Floats, **params: Any) -> tuple[Floats, lis
     together(lambda: guest.fit(x[:, :CUT], y, link=a), lambda: host.fit(x[:, CUT:], link=b))
     a, b = bt.vertical.local_links(seconds=120)
     scores = together(
-        lambda: guest.decision_function(test[:, :CUT], link=a), lambda: host.decision_function(test[:, CUT:], link=b)
+        lambda: guest.decision_function(test[:, :CUT], link=a),
+        lambda: host.decision_function(test[:, CUT:], link=b, ids=range(len(test))),
     )
     return scores, [b"".join(a.tobytes() for a in half._half.arrays().values()) for half in (guest, host)]
 

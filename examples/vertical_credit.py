@@ -54,7 +54,7 @@ def network(ids: np.ndarray, columns: np.ndarray, link: Link) -> None:
     logistic.predict_proba(x[~train], link=link, ids=new)
 
     trees = GradientBoosting("host", n_estimators=2, key_size=BITS).fit(x[train], link=link)
-    trees.predict_proba(x[~train], link=link)
+    trees.predict_proba(x[~train], link=link, ids=new)
 
 
 def main(rows: int) -> None:

@@ -640,3 +640,15 @@ peer_certificate = "b.cert.pem"\nlisten = "{address}"\nhalves = "open"\nevidence
         assert status != 0
         assert address in err
         assert "[Errno" not in err
+
+
+def test_exit_statuses_are_those_of_the_page_and_of_the_unit():
+    from bluetusk.cli._exits import KINDS, PERMANENT
+
+    root = Path(__file__).parents[1]
+    page = (root / "docs/how-to/operate.md").read_text(encoding="utf-8")
+    assert {kind: int(n) for n, kind in re.findall(r"^\| (\d+) \| (\w+) \|", page, re.M)} == KINDS
+    unit = (root / "packaging/bluetusk-party@.service").read_text(encoding="utf-8")
+    prevented = re.search(r"^RestartPreventExitStatus=(.*)$", unit, re.M)
+    assert prevented is not None
+    assert prevented[1].split() == [str(KINDS[kind]) for kind in PERMANENT]

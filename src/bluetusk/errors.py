@@ -138,6 +138,8 @@ class ProtocolAbort(BluetuskError):
         Why, in one sentence.
     party : str or None
         The party at fault, where known.
+    kind : str or None
+        What ended the run, where a program may act on it: "absent", "peer", "certificate", "settings", "disk", "busy".
 
     Examples
     --------
@@ -151,10 +153,13 @@ class ProtocolAbort(BluetuskError):
     3; None; the sum of tensor 'x' holds 0 clients, but at least 2 are needed: wait for more, or give the round up
     """
 
-    def __init__(self, reason: str, *, round: int | None = None, party: str | None = None) -> None:
+    def __init__(
+        self, reason: str, *, round: int | None = None, party: str | None = None, kind: str | None = None
+    ) -> None:
         self.round = round
         self.reason = reason
         self.party = party
+        self.kind = kind
         where = f"round {round}: " if round is not None else ""
         who = f" (party at fault: {party})" if party is not None else ""
         super().__init__(f"{where}{reason}{who}")

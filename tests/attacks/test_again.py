@@ -23,8 +23,8 @@ from scipy.stats import binom
 
 import bluetusk as bt
 from bluetusk.vertical import LogisticRegression, local_links
+from bluetusk.vertical.book import Book, marks_of
 from bluetusk.vertical.logistic import job, ring
-from bluetusk.vertical.logistic.book import Book, marks_of
 
 from ..vertical.conftest import Both
 from ..vertical.conftest import Steps as Kept

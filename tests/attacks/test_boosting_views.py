@@ -77,7 +77,8 @@ def trained(priv, x_guest, x_host, y, **params):
         patch.setattr(boosting_guest, "ephemeral_key", lambda bits: priv)
         both(lambda: guest.fit(x_guest, y, link=here), lambda: host.fit(x_host, link=there))
     scores = both(
-        lambda: guest.decision_function(x_guest, link=here), lambda: host.decision_function(x_host, link=there)
+        lambda: guest.decision_function(x_guest, link=here),
+        lambda: host.decision_function(x_host, link=there, ids=range(len(x_host))),
     )
     return seen, scores
 

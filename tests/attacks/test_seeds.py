@@ -63,7 +63,7 @@ def boosting(role, x, y, link):
         role, n_estimators=2, max_depth=2, max_bins=6, subsample=0.5, random_state=SEED, key_size=2048
     )
     model.fit(x, y, link=link)
-    model.decision_function(x[:20], link=link)
+    model.decision_function(x[:20], link=link, ids=[f"N{k}" for k in range(20)])
 
 
 TASKS = {"binning": binning, "regression": regression, "boosting": boosting}

@@ -34,7 +34,7 @@ SMALLER = {
 }
 BLOCK = re.compile(r'^```(\w+) title="([^"]+)"\n(.*?)^```', re.MULTILINE | re.DOTALL)
 GROUPS = re.compile(r"\b[0-9a-f]{4}(?:-[0-9a-f]{4}){15}\b")
-TOGETHER = ("bluetusk party --config", "python predict.py")  # commands of two sides that wait for each other
+TOGETHER = ("bluetusk party --config", "bluetusk score")  # commands of two sides that wait for each other
 
 
 @dataclass
@@ -166,13 +166,20 @@ def check_scores(folder: Path, said: str) -> None:
     """The saved halves score new merchants as those of the run scored the ones held back: none of them again."""
     with open(folder / "bank" / "output" / "scores.csv", newline="") as file:
         lines = list(csv.DictReader(file))
-    held = {line["id"]: float(line["logistic_regression"]) for line in lines if line["part"] == "test"}
-    assert all(line["logistic_regression"] == "" for line in lines if line["part"] == "train")
     with open(folder / "bank" / "new_scores.csv", newline="") as file:
-        scores = {merchant: float(score) for merchant, score in csv.reader(file)}
-    assert f"{len(scores)} scores" in said
-    assert not held.keys() & scores.keys()
-    assert len(scores) > 500
-    mean = {name: sum(found.values()) / len(found) for name, found in (("held", held), ("new", scores))}
-    assert abs(mean["held"] - mean["new"]) < 0.1
-    assert len(set(scores.values())) > 20
+        new = list(csv.DictReader(file))
+    with open(folder / "bank" / "new_customers.csv", newline="") as file:
+        assert [line["id"] for line in new] == [line["merchant"] for line in csv.DictReader(file)]
+    scored = [line for line in new if not line["reason"]]
+    assert f"{len(scored)} of {len(new)} rows scored by logistic_regression and gradient_boosting" in said
+    assert f"{len(new) - len(scored)} rows without a score: not at the other party" in said
+    assert len(scored) > 500
+    for model in ("logistic_regression", "gradient_boosting"):
+        held = {line["id"]: float(line[model]) for line in lines if line["part"] == "test"}
+        assert all(line[model] == "" for line in lines if line["part"] == "train")
+        scores = {line["id"]: float(line[model]) for line in scored}
+        assert not held.keys() & scores.keys()
+        mean = [sum(found.values()) / len(found) for found in (held, scores)]
+        assert abs(mean[0] - mean[1]) < 0.1
+        assert len(set(scores.values())) > 3
+    assert len({line["logistic_regression_points"] for line in scored}) > 20

@@ -17,8 +17,8 @@ import pytest
 
 import bluetusk as bt
 from bluetusk.vertical import LogisticRegression
+from bluetusk.vertical.book import Book, marks_of, place_of
 from bluetusk.vertical.logistic import ring
-from bluetusk.vertical.logistic.book import Book, marks_of, place_of
 from bluetusk.vertical.logistic.half import Half, Points
 from bluetusk.vertical.logistic.whitening import Whitening
 from bluetusk.vertical.saving import load_frame
@@ -37,7 +37,7 @@ def host(*ids, name=MODEL):
     model = LogisticRegression("host")
     model.half_, model.model_, model.counted_, model.columns_ = HALF, name, bytes(32), ["a", "b"]
     model.sigmoid_, model.n_iter_, model.calibration_, model.scale_, model.binning_ = "linear", 1, None, None, None
-    model.book_ = Book(HALF, name)
+    model.book_, model.certificate_ = Book(HALF, name), ""
     if ids:
         model.book_.take(marks_of(name, ids), b"")
     return model

@@ -27,7 +27,7 @@ import pytest
 import bluetusk as bt
 from bluetusk import cli
 from bluetusk.evidence import Identity, Log, Policy, _uses, verify
-from bluetusk.vertical.logistic.book import marks_of
+from bluetusk.vertical.book import marks_of
 from bluetusk.vertical.logistic.ring import centred, words
 
 pytest.importorskip("grpc", reason="parties talk over grpcio, which is not installed")
@@ -37,6 +37,7 @@ pytestmark = pytest.mark.slow
 
 ROLES = {"guest": "bank", "host": "network"}
 PEERS = {"guest": "host", "host": "guest"}
+STOPS = (1, 3, 4, 5, 8)  # error, policy, absent peer, ended peer, full disk: docs/how-to/operate.md
 KILLS = int(os.environ.get("BLUETUSK_KILLS", "3"))
 IN_ONE_RUN = 5
 
@@ -349,10 +350,10 @@ def test_a_host_that_is_killed_when_points_open(case, undisturbed, tmp_path, sen
 
 
 def errors(ends):
-    """Each party's one line; both ended with status 1."""
+    """Each party's one line; both ended with the status of a kind of stop."""
     lines = {}
     for role, (status, said) in ends.items():
-        assert status == 1, (role, said)
+        assert status in STOPS, (role, said)
         assert len(said) == 1, (role, said)
         assert said[0].startswith("bluetusk: "), said
         lines[role] = said[0]
@@ -382,7 +383,7 @@ def test_one_run_that_meets_every_fault(case, undisturbed, tmp_path):
     host, guest = Process(mine, "host"), Process(mine, "guest")
     try:
         status, said = guest.end()
-        assert status == 1
+        assert status == 6
         assert len(said) == 1
         assert re.match("bluetusk: the certificates do not fit", said[0])
         assert host.process.poll() is None  # a stranger at the door ends nothing

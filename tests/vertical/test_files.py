@@ -20,6 +20,8 @@ from bluetusk.vertical.tables import files as _files
 from bluetusk.vertical.tables.cells import MISSING_TEXTS
 from bluetusk.vertical.tables.profile import ColumnProfile, describe, show
 
+from .conftest import new_ids
+
 NAN = float("nan")
 TOML = """
 role = "guest"
@@ -161,7 +163,8 @@ def test_cells_that_come_with_types_as_in_parquet(tmp_path, monkeypatch):
         "day": [datetime.date(2026, 1, 1), None, None],
         "mixed": [1, "x", 2],
     }
-    monkeypatch.setattr(_files, "_parquet", lambda path, columns: ({name: raw[name] for name in columns}, []))
+    read = lambda path, columns, size: iter([({name: raw[name] for name in columns}, [])])  # noqa: E731
+    monkeypatch.setattr(_files, "_parquet", read)
     found = read_columns("t.parquet", ["id", "sum", "code", "flag"], ids=["id"], categorical=["code"])
     assert found["id"].tolist() == ["7", "007", "9007199254740993"]
     assert np.array_equal(found["sum"], [1.5, NAN, 2], equal_nan=True)
@@ -213,7 +216,9 @@ def halves(both, tmp_path, columns, **given):
 def scored(both, models, tables):
     links = local_links(seconds=30)
     calls = [
-        lambda model=model, table=table, link=link: model.decision_function(table, link=link)
+        lambda model=model, table=table, link=link: model.decision_function(
+            table, link=link, ids=new_ids(len(next(iter(table.values())))) if model.role == "host" else None
+        )
         for model, table, link in zip(models, tables, links, strict=True)
     ]
     return both(*calls)[0]

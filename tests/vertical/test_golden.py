@@ -13,6 +13,8 @@ from bluetusk.vertical import GradientBoosting, LogisticRegression, WoEBinning, 
 from bluetusk.vertical.binning.bins import from_version_1
 from bluetusk.wire import frame
 
+from .conftest import new_ids
+
 GOLDEN = json.loads((Path(__file__).parents[1] / "vectors" / "vertical_models_v1.json").read_text())
 
 
@@ -79,7 +81,7 @@ def test_trees_of_version_1(both, tmp_path):
         here, there = local_links(seconds=30)
         scores, _ = both(
             lambda: guest.decision_function(guest_x(), link=here),  # noqa: B023
-            lambda: host.decision_function(numbers, link=there),  # noqa: B023
+            lambda: host.decision_function(numbers, link=there, ids=new_ids(len(numbers))),  # noqa: B023
         )
         assert scores.tolist() == GOLDEN["scores"]
         guest.save(tmp_path / "guest")

@@ -193,3 +193,12 @@ def test_every_receive_states_its_arrays_and_their_size() -> None:
     found = list(receives())
     assert len(found) > 40
     assert [place for place, given, none in found if "parts" not in given or not (none or "most" in given)] == []
+
+
+def test_two_parties_of_one_role_are_told_so():
+    here, there = local_links()
+    there.me = "guest"
+    there.send("hello")
+    with pytest.raises(bt.ProtocolAbort, match="both parties run as 'guest': one must be the guest") as caught:
+        here.receive("hello")
+    assert caught.value.kind == "settings"

@@ -15,9 +15,9 @@ import bluetusk as bt
 from bluetusk._random import Stream
 from bluetusk.paillier import PrivateKey, masked, slots
 from bluetusk.vertical import LogisticRegression, Observer, local_links
+from bluetusk.vertical.book import marks_of
 from bluetusk.vertical.logistic import job as job_module
 from bluetusk.vertical.logistic import score as score_module
-from bluetusk.vertical.logistic.book import marks_of
 from bluetusk.vertical.logistic.config import class_weights
 from bluetusk.vertical.logistic.findings import scattered
 from bluetusk.vertical.logistic.job import LogisticJob

@@ -66,8 +66,8 @@ KINDS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "LogisticRegression": (LogisticRegression, {"epochs": 1, "calibrate": False, "tol": 0.0, "key_size": 2048}),
     "GradientBoosting": (GradientBoosting, {"n_estimators": 1, "max_depth": 2, "key_size": 2048}),
 }
-SCORING = ("decision_function", "predict_proba", "predict")
-OF_POINTS = {"LogisticRegression": ("predict_points",)}
+SCORING = ("decision_function", "predict_proba", "predict", "score_pieces")
+OF_POINTS = {"LogisticRegression": ("predict_points",), "GradientBoosting": ("apply",)}
 FITTED: dict[str, tuple[Any, ...]] = {}  # each model's two halves, trained once
 
 
@@ -84,7 +84,7 @@ def fitting(kind: str, role: str) -> Half:
 def scoring(kind: str, method: str, at: int) -> Half:
     def score(link: Link, x: Any = X, **changed: Any) -> Any:
         model = copy.copy(FITTED[kind][at]).set_params(**changed)
-        ids = {"ids": new_ids(len(x))} if (kind, at) == ("LogisticRegression", 1) else {}
+        ids = {"ids": new_ids(len(x))} if at == 1 else {}
         return getattr(model, method)(x, link=link, **ids)
 
     return score
@@ -282,3 +282,17 @@ def test_what_fails_after_the_job_is_not_told() -> None:
             fitting("WoEBinning", "guest")(here)
     host.join(60)
     assert there.channel._in.empty()  # type: ignore[attr-defined]
+
+
+def test_a_peer_learns_of_an_end_only_a_text_of_a_fixed_list() -> None:
+    """No path, no file's name, no text of the system or of a row, whatever ends a party."""
+    from bluetusk.vertical.protocol.refusal import Terminated, kind_of
+
+    listed = {"an error on its side", "stopped by its operator", *map(kind_of, (bt.FrameError(""), ProtocolAbort("")))}
+    listed |= {"PolicyRefused", "InvalidCiphertext"}
+    secret = "/home/bank/M000017.csv"
+    refused = PolicyRefused(secret, clause=secret)
+    system = (OSError(28, secret, secret), FileNotFoundError(2, secret, secret), KeyboardInterrupt(secret))
+    own = (bt.FrameError(secret), bt.InvalidCiphertext(secret), bt.InvalidKey(secret), ProtocolAbort(secret), refused)
+    for error in (*system, *own, ValueError(secret), SystemExit(secret), Terminated(secret), MemoryError(secret)):
+        assert kind_of(error) in listed

@@ -10,10 +10,10 @@ import pytest
 
 import bluetusk as bt
 from bluetusk.vertical import LogisticRegression, WoEBinning, local_links
+from bluetusk.vertical.book import marks_of
 from bluetusk.vertical.findings import useless
 from bluetusk.vertical.logistic import job as job_module
 from bluetusk.vertical.logistic import ring
-from bluetusk.vertical.logistic.book import marks_of
 from bluetusk.vertical.logistic.curvature import curvature, standardised
 from bluetusk.vertical.logistic.findings import at_the_ends
 from bluetusk.vertical.logistic.job import LogisticJob

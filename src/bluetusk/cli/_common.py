@@ -22,6 +22,7 @@ __all__ = [
     "Failure",
     "Parser",
     "add_key_size",
+    "add_lang",
     "chosen",
     "message_of",
     "number",
@@ -153,6 +154,10 @@ def add_key_size(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--key-size", type=int, choices=KEY_SIZES, default=3072, help="bits of the Paillier modulus (default: 3072)"
     )
+
+
+def add_lang(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--lang", choices=("en", "zh"), help="language of the report (default: that of the locale)")
 
 
 def chosen(plan: type[T], args: argparse.Namespace) -> T:

@@ -28,6 +28,7 @@ from ..vertical.party.waiting import QUOTA
 from ..vertical.protocol.job import Keeper, Progress
 from ..vertical.protocol.link import Link, local_links
 from ..vertical.tables.files import File
+from ._watching import Watch, add_options
 from .party import _listening, _progress
 
 __all__ = ["Settings", "add_parser", "run"]
@@ -194,7 +195,9 @@ def _ids_of(settings: Settings) -> list[str]:
 def _side(role: str) -> Callable[[argparse.Namespace], int]:
     def command(args: argparse.Namespace) -> int:
         settings = Settings.load(args.config, role)
-        result = _over_grpc(settings, _ids_of(settings), args.progress)
+        watch = Watch(settings.job, role, _progress(args.progress))
+        with watch.running(args):
+            result = _over_grpc(settings, _ids_of(settings), args.progress, watch)
         if args.json:
             print(json.dumps(result))
         elif role == "guest":
@@ -208,12 +211,13 @@ def _side(role: str) -> Callable[[argparse.Namespace], int]:
     return command
 
 
-def _over_grpc(settings: Settings, ids: list[str], progress: str) -> dict[str, Any]:
+def _over_grpc(settings: Settings, ids: list[str], progress: str, watch: Watch | None = None) -> dict[str, Any]:
     from ..vertical.party.checks import check_room
     from ..vertical.party.opening import identity_of, opened
     from ..vertical.party.pipeline import Metered, exchange_heads
 
     get_num_threads()  # a wrong BLUETUSK_NUM_THREADS is found before the first message
+    told = _progress(progress) if watch is None else watch.progress
     needs = {settings.state: (1 << 20) + 33 * len(ids)}
     if settings.output is not None:
         if Path(settings.output).is_dir():
@@ -221,11 +225,13 @@ def _over_grpc(settings: Settings, ids: list[str], progress: str) -> dict[str, A
         needs[str(Path(settings.output).parent)] = sum(len(text.encode()) + 4 for text in ids) + 4096
     check_room(needs)
     with opened(settings, identity_of(settings), _listening(progress)) as held:
+        if watch is not None:
+            watch.opened(held)
         party, recorder, notary = held.party, held.recorder, held.notary
 
         def program(link: Link, keeper: Keeper) -> dict[str, Any]:
             kept: Any = keeper if recorder is None else Metered(keeper, recorder.meter)
-            result = run(link, settings, ids, keeper=kept, progress=_progress(progress))
+            result = run(link, settings, ids, keeper=kept, progress=told)
             if recorder is not None and notary is not None:
                 recorder.finish(BLACKLIST.stage, details={name: result[name] for name in ("asked", "list_size")})
                 exchange_heads(BLACKLIST, notary, link, kept)
@@ -315,7 +321,8 @@ ids; the owner's limit and policy cap that.""",
         )
         command.add_argument("--config", required=True, metavar="FILE", help="TOML file, see below")
         _common(command)
-        command.set_defaults(run=_side(role), parser=command)
+        add_options(command)
+        command.set_defaults(run=_side(role), parser=command, resumable=True)
     demo = kinds.add_parser("demo", help="both sides on this machine", description="Run both sides in this process.")
     demo.add_argument("--rows", type=_rows, default=2000, metavar="N", help="number of applicants (default: 2000)")
     _common(demo)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..demo.report import Table
 
 from ..tasks import MODELS, TASKS
-from ._common import add_key_size, chosen
+from ._common import add_key_size, add_lang, chosen
 
 __all__ = ["add_parser"]
 
@@ -169,6 +169,7 @@ with scikit-learn on both tables together (UCI data, 30 000 customers, CC BY 4.0
   bluetusk demo credit --key-size 2048                 the whole demo, a few minutes
   bluetusk demo credit --rows 3000 --epochs 1 --trees 3 --key-size 2048      a quick look
   bluetusk demo credit --report model.html --plot model.png
+  bluetusk demo credit --report model.html --lang zh   the report in Chinese
   bluetusk demo credit --json > result.json            for programs
   bluetusk demo credit --keep case                     the parties' files stay: configurations, logs, models
 
@@ -182,6 +183,7 @@ needs: {_EXTRA}""",
     credit.add_argument("--seed", default=0, **number, help="seed that deals the customers to the parties (default: 0)")
     credit.add_argument("--plot", metavar="FILE", help="draw the ROC curves to a .png, .svg or .pdf")
     credit.add_argument("--report", metavar="FILE.html", help="write the bank's report of the joint models")
+    add_lang(credit)
     credit.add_argument("--keep", type=Path, metavar="DIR", help="keep the parties' files in a new folder")
     credit.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     credit.add_argument("--quiet", "-q", action="store_true", help="show no progress on standard error")

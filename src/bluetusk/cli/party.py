@@ -6,14 +6,18 @@ import argparse
 import contextlib
 import json
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from ..errors import DataWarning
 from ..tasks import MODELS
 from ..vertical.tables.profile import ColumnProfile, show
 from . import party_check, party_init
+from ._common import add_lang
+from ._watching import Watch, add_options
 
 __all__ = ["add_parser"]
 
@@ -29,14 +33,18 @@ def _party(args: argparse.Namespace) -> int:
     from ..vertical.party.run import run_party
 
     config = Config.load(args.config, role=args.role)
+    if args.lang is not None:
+        config = replace(config, lang=args.lang)
     if config.model.key_size < 3072:
         print(f"a key of {config.model.key_size} bits gives 112-bit security", file=sys.stderr)
-    with _warned(args.progress):
+    watch = Watch(config.job, config.role, _progress(args.progress))
+    with _warned(args.progress), watch.running(args):
         result = run_party(
             config,
-            progress=_progress(args.progress),
+            progress=watch.progress,
             listening=_listening(args.progress),
             profiled=_profiled(args.progress, config.data.file),
+            watch=watch.opened,
         )
     if args.json:
         print(json.dumps(result))
@@ -101,9 +109,14 @@ def _progress(kind: str) -> Callable[[str, int, int], None] | None:
     if kind == "none":
         return None
     if kind == "json":
+        began: dict[str, tuple[float, int]] = {}
 
         def lines(task: str, done: int, of: int) -> None:
-            print(json.dumps({"task": task, "done": done, "of": of}), file=sys.stderr, flush=True)
+            start, first = began.setdefault(task, (time.monotonic(), done))
+            line: dict[str, Any] = {"task": task, "done": done, "of": of}
+            if done > first:  # of this stage; the steps of one stage take about the same time
+                line["seconds_left"] = round((time.monotonic() - start) / (done - first) * (of - done), 1)
+            print(json.dumps(line), file=sys.stderr, flush=True)
 
         return lines
     from tqdm import tqdm
@@ -139,6 +152,7 @@ last step when started again with the same file.""",
   output = "output"
   splits = "splits"                     # encrypted; the same one for all jobs, so that rows keep their split
   spool_quota = 4_294_967_296           # bytes on disk, in state, for frames of a peer that runs ahead
+  lang = "en"                           # of this party's report: "en", "zh"; by default that of the locale
   max_peer_ids = 16_777_216             # a peer with more ids is refused: each takes up to 190 bytes
   [data]
   file = "bank.csv"                     # or .parquet, with pyarrow
@@ -177,5 +191,7 @@ examples:
     party.add_argument(
         "--progress", choices=("bar", "json", "none"), default="bar", help="progress on standard error (default: bar)"
     )
-    party.set_defaults(run=_party, parser=party)
+    add_lang(party)
+    add_options(party)
+    party.set_defaults(run=_party, parser=party, resumable=True)
     party_init.add_parser(party.add_subparsers(metavar="init", required=False))

@@ -64,6 +64,8 @@ class CreditPlan:
         Bits of the Paillier keys.
     seed : int
         Deals the customers to the parties. The rows held back depend on a key that each new pair of parties makes.
+    lang : {"en", "zh"} or None
+        The language of the reports; by default that of the locale.
     keep : Path or None
         A folder in which the parties' files are kept; by default a temporary one is used and removed.
     """
@@ -73,6 +75,7 @@ class CreditPlan:
     trees: int = 10
     key_size: int = 3072
     seed: int = 0
+    lang: str | None = None
     keep: Path | None = None
 
 
@@ -207,6 +210,7 @@ def _configuration(plan: CreditPlan, role: str, job: str) -> str:
         'listen = "127.0.0.1:0"' if role == "host" else 'connect = "ADDRESS"',
         'state = "state"',
         'output = "output"',
+        *([] if plan.lang is None else [f'lang = "{plan.lang}"']),
         "[data]",
         'file = "customers.csv"',
         'id = "id"',

@@ -76,6 +76,28 @@ def peers_of(role: str, link: Link | None, links: Sequence[Link] | None = None) 
     return peers
 
 
+def check_certificate(trained: str, links: Sequence[Link]) -> None:
+    """Refuse a peer with whom a half was not trained, as far as both certificates are known."""
+    for link in links:
+        now = getattr(link, "certificate", "")
+        if trained and now and trained != now:
+            raise ValueError(
+                f"this half was trained with the peer of certificate {trained}, but {link.peer!r} has the certificate "
+                f"{now}: score with the peer of the training, or load the half that was trained with this one"
+            )
+
+
+def check_pieces(table: Any, columns: Sequence[str], ids: Sequence[Any] | None, role: str) -> None:
+    """Refuse rows to score of another width than the model's, and a host's without ids."""
+    if not len(table):
+        raise ValueError("table must have at least one row")
+    shape = getattr(table[0:1], "shape", ())
+    if shape != (1, len(columns)):
+        raise ValueError(f"the first row of table has the shape {shape}, but the model has {len(columns)} columns")
+    if ids is None and role == "host":
+        raise ValueError("ids is missing: give the rows' ids, so that this host scores each row once")
+
+
 def check_key_size(bits: object) -> int:
     """Return the size of a key in bits; TypeError or InvalidKey if it is not one that is offered."""
     size = as_int(bits, "key_size")

@@ -6,7 +6,6 @@ be a statistic of the labels.
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from .._numeric import Floats, Ints
 from ..errors import DataWarning
-from .intervals import auc_bounds, counts_of, delong
+from .intervals import auc_bounds, counts_of, delong, gain_bounds
 
 __all__ = ["few_events", "separating", "separating_bins", "tell", "useless"]
 
@@ -25,7 +24,6 @@ LEAST_EVENTS = 20
 """Rows of the rarer label below which a model of several columns mostly fits noise."""
 _TELLING = 10  # least rows of either label for which an interval around one half is meaningful
 _SEPARATES = 0.99
-_WIDTH = 1.96  # standard errors: two-sided 95 %
 
 
 def tell(findings: Iterable[str]) -> None:
@@ -102,8 +100,8 @@ def _separated(column: str, area: float) -> list[str]:
 def useless(labels: NDArray[np.int64], joint: Floats, alone: Floats | None) -> list[str]:
     """Return findings if, on rows held back, a model is no better than chance, or worse than the guest's columns alone.
 
-    Both at 95 %: by the interval of :func:`~bluetusk.vertical.evaluation.auc_interval`, and by 1.96 standard errors of
-    the difference of two areas on the same rows (E. DeLong, D. DeLong, D. Clarke-Pearson, Biometrics 44, 1988).
+    Both at 95 %: by the intervals of :func:`~bluetusk.vertical.evaluation.auc_interval` and of
+    :func:`~bluetusk.vertical.evaluation.auc_gain`.
 
     Examples
     --------
@@ -130,29 +128,9 @@ def useless(labels: NDArray[np.int64], joint: Floats, alone: Floats | None) -> l
         )
     if alone is not None:
         other = delong(*counts_of(labels, alone)[1:])[0]
-        pairs = zip(_placements(labels, joint), _placements(labels, alone), strict=True)
-        if area - other + _WIDTH * _error([one - two for one, two in pairs]) < 0.0:
+        if gain_bounds(labels, joint, alone, 0.95)[1].high < 0.0:
             found.append(
                 f"the joint model (AUC {area:.3f}) is worse than this party's columns alone (AUC {other:.3f}) on "
                 f"{len(labels)} rows held back: the other party's columns do not help, or its rows are not aligned"
             )
     return found
-
-
-def _placements(labels: NDArray[np.int64], score: Floats) -> tuple[Floats, Floats]:
-    """Return for each row of label 1 the share of rows of label 0 that score lower, ties half; and the reverse."""
-    ones, zeros = score[labels == 1], score[labels == 0]
-
-    def below(values: Floats, others: Floats) -> Floats:
-        ordered = np.sort(others)
-        places = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
-        result: Floats = places / (2.0 * len(others))
-        return result
-
-    return below(ones, zeros), 1.0 - below(zeros, ones)
-
-
-def _error(differences: list[Floats]) -> float:
-    """Return the standard error of a mean difference, from the placements of both labels."""
-    parts = [values.var(ddof=1) / len(values) for values in differences if len(values) > 1]
-    return math.sqrt(sum(parts)) if len(parts) == 2 else math.inf

@@ -1,4 +1,4 @@
-"""Computes intervals of the area under the ROC curve and of the Kolmogorov-Smirnov statistic, from counts."""
+"""Computes intervals of the area under the ROC curve, of its gain and of the Kolmogorov-Smirnov statistic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from .._numeric import Floats, Ints
 from .._random import Stream
 
-__all__ = ["Interval", "auc_bounds", "counts_of", "delong", "ks_bounds"]
+__all__ = ["Interval", "auc_bounds", "counts_of", "delong", "gain_bounds", "ks_bounds", "wilson"]
 
 
 _DRAWS = 2000
@@ -92,10 +92,57 @@ def auc_bounds(zeros: Ints, ones: Ints, level: float) -> Interval:
     area, variance, freedom = delong(zeros, ones)
     z = NormalDist().inv_cdf((1.0 + level) / 2.0)
     if not (0.0 < area < 1.0 and variance > 0.0):
-        return _wilson(area, float(min(ones.sum(), zeros.sum())), z)
+        return wilson(area, float(min(ones.sum(), zeros.sum())), z)
     logit = math.log(area / (1.0 - area))
     half = _student(z, freedom) * math.sqrt(variance) / (area * (1.0 - area))
     return Interval(_expit(logit - half), _expit(logit + half))
+
+
+def gain_bounds(labels: Ints, score: Floats, other: Floats, level: float) -> tuple[float, Interval]:
+    """Return the difference of two scores' areas on the same rows, and its interval.
+
+    See :func:`bluetusk.vertical.evaluation.auc_gain`.
+
+    Examples
+    --------
+    >>> y = np.array([0, 1, 0, 1] * 20)
+    >>> gain, (low, high) = gain_bounds(y, y + np.arange(80) % 7, np.arange(80) % 9 + 0.0, 0.95)
+    >>> round(gain, 3), round(low, 3), round(high, 3)
+    (0.115, -0.063, 0.293)
+    """
+    counts = [counts_of(labels, each)[1:] for each in (score, other)]
+    areas = [delong(*each)[0] for each in counts]
+    gain = areas[0] - areas[1]
+    pairs = zip(_placements(labels, score), _placements(labels, other), strict=True)
+    differences = [one - two for one, two in pairs]
+    sizes = [len(each) for each in differences]
+    if min(sizes) > 1:
+        parts = [float(each.var(ddof=1)) / n for each, n in zip(differences, sizes, strict=True)]
+        whole = sum(parts)
+        if whole > 0.0:
+            squares = sum(part**2 / (n - 1) for part, n in zip(parts, sizes, strict=True))
+            z = NormalDist().inv_cdf((1.0 + level) / 2.0)
+            half = _student(z, max(whole**2 / squares, 1.0)) * math.sqrt(whole)
+            return gain, Interval(max(gain - half, -1.0), min(gain + half, 1.0))
+        if not any(each.any() for each in differences):  # the same order of every pair of rows
+            return gain, Interval(gain, gain)
+    (low, high), (least, most) = (auc_bounds(*each, level) for each in counts)
+    below = math.hypot(areas[0] - low, most - areas[1])
+    above = math.hypot(high - areas[0], areas[1] - least)
+    return gain, Interval(max(gain - below, -1.0), min(gain + above, 1.0))
+
+
+def _placements(labels: Ints, score: Floats) -> tuple[Floats, Floats]:
+    """Return for each row of label 1 the share of rows of label 0 that score lower, ties half; and the reverse."""
+    ones, zeros = score[labels == 1], score[labels == 0]
+
+    def below(values: Floats, others: Floats) -> Floats:
+        ordered = np.sort(others)
+        places = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
+        result: Floats = places / (2.0 * len(others))
+        return result
+
+    return below(ones, zeros), 1.0 - below(zeros, ones)
 
 
 def _expit(x: float) -> float:
@@ -116,7 +163,19 @@ def _student(z: float, freedom: float) -> float:
     return total
 
 
-def _wilson(share: float, n: float, z: float) -> Interval:
+def wilson(share: float, n: float, z: float = 1.959963984540054) -> Interval:
+    """Return Wilson's interval of a share of n rows, for a quantile z of the normal distribution.
+
+    References
+    ----------
+    E. B. Wilson, Journal of the American Statistical Association 22 (1927) 209-212.
+
+    Examples
+    --------
+    >>> low, high = wilson(0.1, 100)
+    >>> round(low, 4), round(high, 4)
+    (0.0552, 0.1744)
+    """
     middle, spread = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     whole = 1 + z * z / n
     return Interval(max((middle - spread) / whole, 0.0), min((middle + spread) / whole, 1.0))
@@ -133,7 +192,7 @@ def ks_bounds(zeros: Ints, ones: Ints, level: float) -> Interval:
     for at in np.flatnonzero(np.abs(distances) > distance - 1e-12).tolist():  # more than one if equally far apart
         first = int(distances[at] < 0)  # the distribution that is higher there
         p, q = (float(below[k][at]) for k in (first, 1 - first))
-        rise, fall = _wilson(p, rows[first], z).high - p, q - _wilson(q, rows[1 - first], z).low
+        rise, fall = wilson(p, rows[first], z).high - p, q - wilson(q, rows[1 - first], z).low
         high = max(high, distance + math.hypot(rise, fall))
     first = int(distances[int(np.abs(distances).argmax())] < 0)
     low = _least_distance(below[first], below[1 - first], rows[first], rows[1 - first], distance, (1.0 - level) / 2.0)

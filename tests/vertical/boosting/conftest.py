@@ -12,6 +12,8 @@ import bluetusk as bt
 from bluetusk.vertical.boosting import guest as _boosting_guest
 from bluetusk.vertical.boosting import host as _boosting_host
 
+from ..conftest import new_ids
+
 
 def together(acts):
     """Run each party in a thread of its own; return their results, or raise what the first to fail raised.
@@ -63,7 +65,7 @@ class Parties:
     def _all(self, name, tables, *first, **more):
         acts = [lambda: getattr(self.guest, name)(tables[0], *first, links=self.ours, **more)]
         acts += [
-            lambda h=h, t=t, link=link: getattr(h, name)(t, link=link, **more)
+            lambda h=h, t=t, link=link: getattr(h, name)(t, link=link, **more, **self._new(name, t))
             for h, t, link in zip(self.hosts, tables[1:], self.theirs, strict=True)
         ]
         return together(acts)[0]
@@ -77,6 +79,10 @@ class Parties:
 
     def predict_proba(self, tables):
         return self._all("predict_proba", tables)
+
+    @staticmethod
+    def _new(name, table):
+        return {} if name == "fit" else {"ids": new_ids(len(table))}
 
 
 def toy(rows, features, *, missing=0.0, values=0, seed=0):

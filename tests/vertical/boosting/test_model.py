@@ -64,7 +64,7 @@ def test_labels_keep_their_names_and_columns_theirs(parties, toy, together):
     labels, nothing = together(
         [
             lambda: made.guest.predict(tables[0], link=made.ours[0]),
-            lambda: made.hosts[0].predict(Frame(), link=made.theirs[0]),
+            lambda: made.hosts[0].predict(Frame(), link=made.theirs[0], ids=range(len(tables[1]))),
         ]
     )
     assert nothing is None
@@ -144,11 +144,12 @@ def test_a_question_about_more_splits_than_a_host_has_is_refused(fitted):
     host._half.feature[0, 0] = -1  # the first tree's root is the guest's
     roots = int((host._half.feature[:, 0] >= 0).sum())
     here.scope("gradient_boosting.predict", 0)
-    here.send("offer", {"rows": 80, "model": host._half.digests[0].tobytes()})
+    here.send("offer", {"rows": 80, "model": host._half.digests[0].tobytes(), "ids": b""})
+    here.scope("gradient_boosting.predict", 2)
     here.send("ask", {}, [bytes(4 * (roots + 1)), bytes(10 * (roots + 1))])
     most = 14 * roots
     with pytest.raises(bt.ProtocolAbort, match=f"'ask' has {most + 14} bytes where at most {most} are due") as caught:
-        host.decision_function(tables[1], link=there)
+        host.decision_function(tables[1], link=there, ids=range(80))
     assert caught.value.party == "guest"
 
 

@@ -160,7 +160,9 @@ def test_kept_scores_belong_to_their_rows(one_key, toy, together):
     def scores(rows):
         def one(me, table):
             party = Party(me, disk)
-            return models[me].decision_function(table[:rows], link=Link(party, me=me, peer=party.peer), keeper=party)
+            ids = {"ids": range(rows)} if me == "host" else {}
+            link = Link(party, me=me, peer=party.peer)
+            return models[me].decision_function(table[:rows], link=link, keeper=party, **ids)
 
         return together([lambda: one("guest", tables[0]), lambda: one("host", tables[1])])
 

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..._numeric import Floats
+from ..._numeric import Floats, Ints, as_array
 from ...errors import FrameError
 from ...wire.frame import Kind, check_fields, encode, field
-from ..base import Estimator, check_role, peers_of
+from ..base import Estimator, check_certificate, check_pieces, check_role, peers_of
+from ..book import MARK, Book, beside, book_of, marks_of
 from ..findings import few_events, separating, tell
 from ..protocol.job import Keeper, Progress
 from ..protocol.link import Link
@@ -24,11 +25,15 @@ from ..tables.codes import categories_of, coded
 from ..tables.columns import Table, as_classes, as_scores, as_table
 from ..tables.profile import ColumnProfile
 from .guest import GuestJob
-from .host import HostJob
-from .model import Half, Settings, probabilities
+from .host import SERIAL, HostJob
+from .model import Half, Settings, credited, probabilities
 from .score import GuestWalk, HostWalk
 
 __all__ = ["GradientBoosting"]
+
+_BOOK = ("book", "scored", "serial")
+_LATER = ("about", "certificate", *_BOOK)
+_PRINT = 64  # characters of a fingerprint
 
 
 class GradientBoosting(Estimator):
@@ -117,8 +122,14 @@ class GradientBoosting(Estimator):
         splits, or without `share_gain` in their number.
     party_importances_ : dict of str to float
         The share of each party in the gain of the model (guest).
+    train_scores_ : ndarray of float64, shape (n,)
+        The log-odds of the training rows, which the training shows the guest; not saved (guest).
     findings_ : list of str
         The texts of :class:`~bluetusk.DataWarning` about the labels, the guest's columns and false hosts (guest).
+    book_ : Book
+        Which rows the model has scored (host).
+    certificate_ : str
+        The fingerprint of the certificate of the peer that it was trained with over ``Party``; else empty.
 
     Notes
     -----
@@ -157,7 +168,8 @@ class GradientBoosting(Estimator):
     ...     return result
     >>> a, b = bt.vertical.local_links()
     >>> _ = both(lambda: guest.fit(X, y, link=a), lambda: host.fit(X_host, link=b, columns=["income", "age"]))
-    >>> p = both(lambda: guest.predict_proba(X, link=a), lambda: host.predict_proba(X_host, link=b))
+    >>> names = [f"M{k}" for k in range(200)]  # a host scores each row once
+    >>> p = both(lambda: guest.predict_proba(X, link=a), lambda: host.predict_proba(X_host, link=b, ids=names))
     >>> p.shape, bool(((p[:, 1] > 0.5) == y).mean() > 0.8)
     ((200, 2), True)
     >>> host.columns_[int(host.split_counts_.argmax())]
@@ -290,13 +302,30 @@ class GradientBoosting(Estimator):
         self._fitted, self._half, self.columns_ = settings, job.half, names
         self.categories_, self.profile_ = categories, given.profile()
         self._parties, self.findings_ = [link.peer for link in peers], findings
+        self.certificate_ = peers[0].certificate if len(peers) == 1 else ""
         if role == "guest":
             self.classes_ = classes
+        else:
+            self.book_ = Book(self._half, self._half.name)
+        vars(self).pop("train_scores_", None)
         if isinstance(job, GuestJob):
+            self.train_scores_ = job.scores
             findings += [_false(peers[k - 1].peer) for k in sorted(job.false)]
         self._importances()
         tell(findings)  # after the job: made an error, a finding about labels must not reach a host
         return self
+
+    @property
+    def model_(self) -> bytes:
+        """The model's name, 32 bytes: the same at the guest and, where there is one host, at the host.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> hasattr(bt.vertical.GradientBoosting(), "model_")  # once it is fitted
+        False
+        """
+        return bytes(self._half.digests[0].tobytes())
 
     def _importances(self) -> None:
         half, size = self._half, len(self.columns_)
@@ -322,6 +351,7 @@ class GradientBoosting(Estimator):
         *,
         link: Link | None = None,
         links: Sequence[Link] | None = None,
+        ids: Sequence[Any] | None = None,
         keeper: Keeper | None = None,
     ) -> Floats | None:
         """Return the log-odds of rows, together with the other parties, which call this or :meth:`predict_proba`.
@@ -332,6 +362,9 @@ class GradientBoosting(Estimator):
             This party's columns of the rows, in the same order at all parties.
         link, links : Link, sequence of Link
             As for :meth:`fit`.
+        ids : sequence, optional
+            The rows' ids, which a host must give: it refuses a row that this model has scored before, in this process
+            or in another one. A guest may leave them out.
         keeper : Keeper, optional
             As for :meth:`fit`.
 
@@ -349,10 +382,12 @@ class GradientBoosting(Estimator):
         Raises
         ------
         ValueError
-            If this half is not fitted, `X` has other columns or texts in a column of numbers, or the guest's links are
-            not one for each host of the fit.
+            If this half is not fitted, `X` has other columns or texts in a column of numbers, the guest's links are not
+            one for each host of the fit, or `ids` has another number of ids or one twice, or is missing at a host.
         ProtocolAbort
             If the halves are of different models, or the parties' numbers of rows differ.
+        PolicyRefused, FrameError
+            If a row was scored before; if the host's book of scored rows is missing or was altered.
 
         Examples
         --------
@@ -362,6 +397,189 @@ class GradientBoosting(Estimator):
             ...
         ValueError: this model is not fitted: call fit or load first
         """
+        table, peers = self._rows(X, link, links, ids)
+        return self._walked(table, peers, ids, keeper, None).scores
+
+    @telling
+    def apply(
+        self,
+        X: Any,
+        *,
+        link: Link | None = None,
+        links: Sequence[Link] | None = None,
+        ids: Sequence[Any] | None = None,
+        keeper: Keeper | None = None,
+    ) -> Ints | None:
+        """Return the leaf of each row in each tree, at the guest; the others call this or :meth:`decision_function`.
+
+        The messages are those of :meth:`decision_function`: scoring shows the guest these leaves.
+
+        Parameters
+        ----------
+        X, link, links, ids, keeper
+            As for :meth:`decision_function`. A host counts this as a scoring.
+
+        Returns
+        -------
+        ndarray of int64, shape (n, trees), or None
+            Places in the trees, for :meth:`scores_of` and :meth:`contributions`. None at a host.
+
+        Raises
+        ------
+        ValueError, ProtocolAbort, PolicyRefused, FrameError
+            As for :meth:`decision_function`.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.vertical.GradientBoosting().apply([[1.0]])
+        Traceback (most recent call last):
+            ...
+        ValueError: this model is not fitted: call fit or load first
+        """
+        table, peers = self._rows(X, link, links, ids)
+        walk = self._walked(table, peers, ids, keeper, None, leaves=True)
+        return None if walk.leaves is None else np.concatenate(walk.leaves, axis=1).T.astype(np.int64)
+
+    def scores_of(self, leaves: ArrayLike) -> Floats:
+        """Return the log-odds of rows from their leaves, at the guest.
+
+        Parameters
+        ----------
+        leaves : array_like of shape (n, trees)
+            From :meth:`apply`.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            The same floats as :meth:`decision_function`.
+
+        Raises
+        ------
+        ValueError
+            If this half is not fitted or not a guest's, or `leaves` has another shape or a place that the trees lack.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.vertical.GradientBoosting().scores_of([[1]])
+        Traceback (most recent call last):
+            ...
+        ValueError: this model is not fitted: call fit or load first
+        """
+        places = self._places(leaves)
+        scores = np.full(len(places), self._half.base[0])
+        for tree in range(places.shape[1]):  # in the order of the training
+            scores = scores + self._half.value[tree][places[:, tree]]
+        return scores
+
+    def contributions(self, leaves: ArrayLike) -> Floats:
+        """Return what this party's columns, and each host's together, add to the log-odds of rows, at the guest.
+
+        Parameters
+        ----------
+        leaves : array_like of shape (n, trees)
+            From :meth:`apply`; at least one row.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, columns + hosts)
+            Compared with the mean of these rows: each row adds up to its log-odds less their mean. The guest's columns
+            come first, in the order of `columns_`, then one column for each host: the guest does not know by which of a
+            host's columns a row was split.
+
+        Raises
+        ------
+        ValueError
+            As for :meth:`scores_of`, and if there is no row.
+
+        Notes
+        -----
+        On its way down a tree a row passes nodes; from each to the next the mean value of the leaves of the rows in it
+        changes, and the change is credited to the column that splits there.
+
+        References
+        ----------
+        A. Palczewska et al., "Interpreting Random Forest Classification Models Using a Feature Contribution Method",
+        in: Integration of Reusable Systems, 2014, 193-218.
+
+        Examples
+        --------
+        >>> import bluetusk as bt
+        >>> bt.vertical.GradientBoosting().contributions([[1]])
+        Traceback (most recent call last):
+            ...
+        ValueError: this model is not fitted: call fit or load first
+        """
+        places = self._places(leaves)
+        if not len(places):
+            raise ValueError("leaves must have at least one row: contributions are compared with the mean of the rows")
+        return credited(self._half, places, len(self.columns_), len(self._parties))
+
+    def _places(self, leaves: ArrayLike) -> Ints:
+        if not hasattr(self, "_half"):
+            raise ValueError("this model is not fitted: call fit or load first")
+        if self.role != "guest":
+            raise ValueError("role is 'host': only the guest knows the leaves and their values")
+        places = as_array(leaves, "leaves")
+        trees, most = self._half.party.shape
+        if places.dtype.kind not in "iu" or places.ndim != 2 or places.shape[1] != trees:
+            raise ValueError(f"leaves must hold integers of shape (n, {trees}), as apply returns, not {places.shape}")
+        if places.size and not (places.min() >= 0 and places.max() < most):
+            raise ValueError(f"leaves must hold places from 0 to {most - 1}: give what apply returned")
+        return places.astype(np.int64)
+
+    @telling
+    def score_pieces(
+        self,
+        table: Any,
+        *,
+        link: Link,
+        ids: Sequence[str] | None = None,
+        inputs: bytes = b"",
+        keeper: Keeper | None = None,
+        progress: Progress | None = None,
+    ) -> Floats | None:
+        """Return the log-odds of rows that are not in memory at once, as :meth:`decision_function` of the others.
+
+        Parameters
+        ----------
+        table : sequence of rows
+            Its slices are arrays of numbers, in which categories are their places in `categories_`, in the order of
+            `columns_`.
+        link, ids, keeper
+            As for :meth:`decision_function`; a guest may leave `ids` out.
+        inputs : bytes
+            A hash of all rows, by which kept steps belong to them.
+        progress : callable, optional
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,), or None
+
+        Raises
+        ------
+        ValueError, ProtocolAbort, PolicyRefused, FrameError
+            As for :meth:`decision_function`.
+
+        Examples
+        --------
+        See :meth:`decision_function`.
+
+        >>> import bluetusk as bt
+        >>> bt.vertical.GradientBoosting.score_pieces.__name__
+        'score_pieces'
+        """
+        if not hasattr(self, "_half"):
+            raise ValueError("this model is not fitted: call fit or load first")
+        check_pieces(table, self.columns_, ids, check_role(self.role))
+        return self._walked(table, peers_of(self.role, link), ids, keeper, progress, inputs=inputs).scores
+
+    def _rows(
+        self, X: Any, link: Link | None, links: Sequence[Link] | None, ids: Sequence[Any] | None
+    ) -> tuple[Floats, list[Link]]:
+        """Check this half, and return the rows' numbers and the links."""
         if not hasattr(self, "_half"):
             raise ValueError("this model is not fitted: call fit or load first")
         named = isinstance(X, Mapping) or hasattr(X, "columns")
@@ -372,13 +590,42 @@ class GradientBoosting(Estimator):
             raise ValueError(f"X has the columns {names}, but the model was fitted to {self.columns_}: give these")
         role = check_role(self.role)
         peers = peers_of(role, link, links)
-        if role == "guest" and len(peers) != len(self._parties):
-            raise ValueError(f"the model has {len(self._parties)} hosts: give links to all, in the order of fit")
+        self._check_hosts(peers)
         table = coded(given, self.categories_)
-        kind = GuestWalk if role == "guest" else HostWalk
-        walk = kind(self._fitted, self._half, table, names)
-        self._drive(walk, peers, keeper)
-        return walk.scores
+        if ids is None and role == "host":
+            raise ValueError("ids is missing: give the rows' ids, so that this host scores each row once")
+        return table, peers
+
+    def _check_hosts(self, peers: Sequence[Link]) -> None:
+        if self.role == "guest" and len(peers) != len(self._parties):
+            raise ValueError(f"the model has {len(self._parties)} hosts: give links to all, in the order of fit")
+
+    def _walked(
+        self,
+        table: Any,
+        peers: Sequence[Link],
+        ids: Sequence[Any] | None,
+        keeper: Keeper | None,
+        progress: Progress | None,
+        *,
+        inputs: bytes = b"",
+        leaves: bool = False,
+    ) -> GuestWalk | HostWalk:
+        """Score the rows of a table of numbers, as :func:`coded` makes it, or of what has slices as one."""
+        check_certificate(self.certificate_, peers)
+        self._check_hosts(peers)
+        guest = self.role == "guest"
+        marks = [] if ids is None else marks_of(self._half.digests[0].tobytes(), ids)
+        if ids is not None and len(marks) != len(table):
+            raise ValueError(f"ids has {len(marks)} ids for {len(table)} rows: give one for each")
+        marks = marks if len(peers) == 1 else []  # of several hosts each has another name for the model
+        kind = GuestWalk if guest else HostWalk
+        book = None if guest else self.book_
+        walk = kind(self._fitted, self._half, table, self.columns_, marks, book=book, inputs=inputs)
+        if guest and leaves:
+            walk.leaves = []
+        self._drive(walk, peers, keeper, progress)
+        return walk
 
     @telling
     def predict_proba(
@@ -387,13 +634,14 @@ class GradientBoosting(Estimator):
         *,
         link: Link | None = None,
         links: Sequence[Link] | None = None,
+        ids: Sequence[Any] | None = None,
         keeper: Keeper | None = None,
     ) -> Floats | None:
         """Return the probabilities of both classes, together with the other parties.
 
         Parameters
         ----------
-        X, link, links, keeper
+        X, link, links, ids, keeper
             As for :meth:`decision_function`.
 
         Returns
@@ -403,7 +651,7 @@ class GradientBoosting(Estimator):
 
         Raises
         ------
-        ValueError, ProtocolAbort
+        ValueError, ProtocolAbort, PolicyRefused, FrameError
             As for :meth:`decision_function`.
 
         Examples
@@ -416,7 +664,7 @@ class GradientBoosting(Estimator):
             ...
         ValueError: this model is not fitted: call fit or load first
         """
-        scores = self.decision_function(X, link=link, links=links, keeper=keeper)
+        scores = self.decision_function(X, link=link, links=links, ids=ids, keeper=keeper)
         if scores is None:
             return None
         p = self.probability(scores)
@@ -455,13 +703,14 @@ class GradientBoosting(Estimator):
         *,
         link: Link | None = None,
         links: Sequence[Link] | None = None,
+        ids: Sequence[Any] | None = None,
         keeper: Keeper | None = None,
     ) -> NDArray[Any] | None:
         """Return the more likely class of each row, together with the other parties.
 
         Parameters
         ----------
-        X, link, links, keeper
+        X, link, links, ids, keeper
             As for :meth:`decision_function`.
 
         Returns
@@ -471,7 +720,7 @@ class GradientBoosting(Estimator):
 
         Raises
         ------
-        ValueError, ProtocolAbort
+        ValueError, ProtocolAbort, PolicyRefused, FrameError
             As for :meth:`decision_function`.
 
         Examples
@@ -482,13 +731,17 @@ class GradientBoosting(Estimator):
             ...
         ValueError: this model is not fitted: call fit or load first
         """
-        scores = self.decision_function(X, link=link, links=links, keeper=keeper)
+        scores = self.decision_function(X, link=link, links=links, ids=ids, keeper=keeper)
         return None if scores is None else np.asarray(self.classes_[(scores > 0).astype(np.int64)])
 
     # --- files --------------------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str], passphrase: str | bytes | None = None) -> None:
         """Write this party's half to a file.
+
+        A host's first save makes another file beside it, ``<path>.<8 hexadecimal digits>.scored``: the book of the rows
+        that the model has scored. Every scoring with this half, or with a copy of it, reads the book and writes to it,
+        before answers leave.
 
         Parameters
         ----------
@@ -514,6 +767,8 @@ class GradientBoosting(Estimator):
         """
         if not hasattr(self, "_half"):
             raise ValueError("this model is not fitted: call fit or load first")
+        if self.role == "host" and not self.book_.path:
+            self.book_.keep(beside(path, self.book_.model), create=True)
         listed, payload = self._half.to_parts()
         about = {"categories": self.categories_, "profile": [each.to_plain() for each in self.profile_]}
         more = json.dumps(about, sort_keys=True).encode()
@@ -525,11 +780,22 @@ class GradientBoosting(Estimator):
             "arrays": listed,
             "classes": self.classes_.tolist() if self.role == "guest" else [],
             "about": len(more),
+            "certificate": self.certificate_,
         }
-        save_frame(path, encode(Kind.GRADIENT_BOOSTING, header, payload + more), passphrase)
+        scored = b""
+        if self.role == "host":
+            scored = self.book_.to_bytes()
+            header |= {"serial": self._half.serial, "book": os.fsencode(self.book_.path), "scored": len(scored)}
+        save_frame(path, encode(Kind.GRADIENT_BOOSTING, header, payload + more + scored), passphrase)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], passphrase: str | bytes | None = None) -> GradientBoosting:
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        passphrase: str | bytes | None = None,
+        *,
+        book: str | os.PathLike[str] | None = None,
+    ) -> GradientBoosting:
         """Read a half that :meth:`save` wrote.
 
         Parameters
@@ -538,6 +804,10 @@ class GradientBoosting(Estimator):
             The file.
         passphrase : str or bytes, optional
             The passphrase that it was saved with.
+        book : path-like, optional
+            A host's book of the rows that the model has scored, if it is no longer where it was when the half was
+            saved, nor beside the half. For a half of an earlier version, which had none, one is made beside it: save
+            such a half again, so that it knows its book.
 
         Returns
         -------
@@ -547,7 +817,8 @@ class GradientBoosting(Estimator):
         Raises
         ------
         FrameError
-            If the file is not a half of a boosted model, is damaged, or does not open with the passphrase.
+            If the file is not a half of a boosted model, is damaged, or does not open with the passphrase; or if a
+            host's book of scored rows is missing, was altered, or is older than the half.
         OSError
             If the file cannot be read.
 
@@ -560,7 +831,7 @@ class GradientBoosting(Estimator):
         bluetusk.errors.FrameError: /dev/null is not a regular file of at most 1 GiB
         """
         got = load_frame(path, Kind.GRADIENT_BOOSTING, passphrase)
-        check_fields(got.header, ("role", "settings", "columns", "parties", "arrays", "classes"), ("about",))
+        check_fields(got.header, ("role", "settings", "columns", "parties", "arrays", "classes"), _LATER)
         role = field(got.header, "role", str, choices=("guest", "host"))
         settings = Settings.from_fields(field(got.header, "settings", dict))
         names = field(got.header, "columns", list, items=str)
@@ -568,9 +839,12 @@ class GradientBoosting(Estimator):
             raise FrameError("the model's columns must have different names")
         parties = field(got.header, "parties", list, low=1, items=str)
         size = field(got.header, "about", int, low=0, high=len(got.payload)) if "about" in got.header else 0
-        end = len(got.payload) - size
+        known = field(got.header, "scored", int, low=0, high=len(got.payload) - size) if "scored" in got.header else 0
+        end, last = len(got.payload) - size - known, len(got.payload) - known
         half = Half.from_parts(field(got.header, "arrays", list), got.payload[:end], settings, len(names))
-        categories, profile = _about(bytes(got.payload[end:]), names)
+        categories, profile = _about(bytes(got.payload[end:last]), names)
+        before = _place(got.header, role, known)
+        half.serial = field(got.header, "serial", bytes, high=SERIAL) if before is not None else b""
         if len(half.digests) != len(parties) or (role == "host" and (half.party > 0).any()):
             raise FrameError("the model's parties and trees do not match")
         model = cls(role=role, **{name: getattr(settings, name) for name in settings.__dataclass_fields__})
@@ -581,6 +855,9 @@ class GradientBoosting(Estimator):
             model.classes_ = _classes(field(got.header, "classes", list, length=2))
         else:
             field(got.header, "classes", list, length=0)
+            scored = bytes(got.payload[last:])
+            model.book_ = book_of(half, half.name, path, book, before=before, known=scored)
+        model.certificate_ = field(got.header, "certificate", str, high=_PRINT) if "certificate" in got.header else ""
         model._importances()
         return model
 
@@ -590,6 +867,19 @@ def _false(party: str) -> str:
         f"{party!r} sent rows for its splits that do not have the sums it had sent before: it did not follow the "
         "protocol; do not use this model, and show both parties' logs to an auditor before you train with it again"
     )
+
+
+def _place(header: Mapping[str, Any], role: str, known: int) -> bytes | None:
+    """Return the place of a host's book when the half was saved; None in files of versions without books."""
+    if role == "guest" or not {"book", "scored", "serial"} & set(header):
+        if known or {"book", "serial"} & set(header):
+            raise FrameError("frame fields 'book', 'scored' and 'serial' are for hosts")
+        return None
+    check_fields({name: header[name] for name in ("book", "scored", "serial") if name in header}, _BOOK)
+    place = field(header, "book", bytes, low=1, high=1 << 15)
+    if 0 in place or known % MARK:
+        raise FrameError("frame field 'book' must be the path of a file, 'scored' a number of whole marks")
+    return place
 
 
 def _rows_of(table: Table) -> Table:

@@ -133,7 +133,9 @@ class GuestJob:
             )
         arrays = parted(listed, got.payload, _STATE | TYPES)
         hosts = self.shapes.shape
-        self.half = Half(**{name: arrays[name] for name in TYPES})
+        self.half = Half.empty(0, 1, 0)
+        for name in TYPES:
+            setattr(self.half, name, arrays[name])
         self.half.check(self.settings, len(self.names))
         self.scores, self.seed, self.shapes = arrays["scores"], arrays["seed"].tobytes(), arrays["shapes"]
         if self.shapes.shape != hosts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field as _field
@@ -25,7 +26,10 @@ from .buckets import Allowed, Buckets, Cuts, counted, first_alike, offered
 from .model import Half, Settings, bits_from, extended
 from .sums import MOST_BYTES, Layout, histograms, left_sums
 
-__all__ = ["HostJob"]
+__all__ = ["SERIAL", "HostJob"]
+
+SERIAL = 16
+"""Bytes of what tells a host's training from others with the same trees."""
 
 
 @dataclass
@@ -72,6 +76,7 @@ class HostJob:
         self.layout = Layout(len(table), settings.frac_bits)
         self.pub: PublicKey | None = None
         self.half = Half.empty(0, settings.places, 1)
+        self.half.serial = os.urandom(SERIAL)
         self.inputs = inputs_of(settings.to_fields(), table)
 
     @property
@@ -92,15 +97,16 @@ class HostJob:
         """Return the guest's key and the trees so far."""
         listed, payload = self.half.to_parts()
         key = b"" if self.pub is None else self.pub.to_bytes()
-        header = {"task": BOOSTING.name, "role": "host", "key": key, "arrays": listed}
+        header = {"task": BOOSTING.name, "role": "host", "key": key, "arrays": listed, "serial": self.half.serial}
         return encode(Kind.VERTICAL_STATE, header, payload)
 
     def restore(self, state: bytes) -> None:
         """Return to a state."""
-        got = state_of(state, BOOSTING.name, ("role", "key", "arrays"))
+        got = state_of(state, BOOSTING.name, ("role", "key", "arrays", "serial"))
         field(got.header, "role", str, choices=("host",))
         listed = field(got.header, "arrays", list)
         self.half = Half.from_parts(listed, got.payload, self.settings, len(self.names))
+        self.half.serial = field(got.header, "serial", bytes, length=SERIAL)
         key = field(got.header, "key", bytes)
         self.pub = restored_peer_key(key) if key else None
 

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._numeric import Bools, as_bool, as_int, as_real
+from ..._numeric import Bools, Floats, Ints, as_bool, as_int, as_real
 from ...errors import FrameError, ProtocolAbort
 from ...wire.frame import check_fields
 from ..protocol.link import array_from
 from .arrays import described, joined, parted
 
-__all__ = ["TYPES", "Half", "Settings", "bits_from", "extended", "probabilities"]
+__all__ = ["TYPES", "Half", "Settings", "bits_from", "credited", "extended", "probabilities"]
 
 _COMMON = (
     *("n_estimators", "max_depth", "min_samples_leaf", "min_events", "min_others", "subsample", "first_tree_local"),
@@ -185,6 +185,9 @@ class Half:
         The log-odds before the first tree (guest).
     digests : ndarray of uint8, shape (peers, 32)
         A hash over all partitions that a host sent, kept by both: it is equal in halves that belong together.
+    serial : bytes
+        At a host, what tells its training from others with the same trees, and keys its book of scored rows; empty in
+        halves of versions without books.
     """
 
     party: NDArray[np.int16]
@@ -195,6 +198,17 @@ class Half:
     gain: NDArray[np.float64]
     base: NDArray[np.float64]
     digests: NDArray[np.uint8]
+    serial: bytes = b""
+
+    @property
+    def secret(self) -> bytes:
+        """See :class:`~bluetusk.vertical.book.Secretive`."""
+        return b"trees" + self.serial + joined(self.arrays())
+
+    @property
+    def name(self) -> bytes:
+        """The name of a host's training, for its book of scored rows."""
+        return hashlib.sha256(b"bluetusk trees" + self.serial + self.digests.tobytes()).digest()
 
     @classmethod
     def empty(cls, trees: int, places: int, peers: int, base: float = 0.0) -> Half:
@@ -215,7 +229,7 @@ class Half:
         """Return these trees followed by another half's, with that half's digests."""
         names = ("party", "feature", "threshold", "missing_left", "value", "gain")
         both = {name: np.concatenate([getattr(self, name), getattr(tree, name)]) for name in names}
-        return Half(**both, base=self.base, digests=tree.digests)
+        return Half(**both, base=self.base, digests=tree.digests, serial=self.serial)
 
     def goes_left(self, tree: int, place: int, table: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return which rows one of this party's own splits sends left."""
@@ -236,7 +250,8 @@ class Half:
     @classmethod
     def from_parts(cls, listed: list[Any], payload: bytes | memoryview, settings: Settings, features: int) -> Half:
         """Read and check a half: every walk stays within the trees, and every split names an existing column."""
-        half = cls(**parted(listed, payload, TYPES))
+        arrays: dict[str, Any] = parted(listed, payload, TYPES)
+        half = cls(**arrays)
         half.check(settings, features)
         return half
 
@@ -288,3 +303,28 @@ def bits_from(part: bytes | memoryview, count: int) -> Bools:
     if found[count:].any():
         raise FrameError("the unused bits of a partition must be 0")
     return found[:count]
+
+
+def credited(half: Half, leaves: Ints, columns: int, hosts: int) -> Floats:
+    """Return the contributions of :meth:`~.estimator.GradientBoosting.contributions`, from checked leaves."""
+    n = len(leaves)
+    out = np.zeros((n, columns + hosts))
+    rows = np.arange(n)
+    for tree, owner in enumerate(half.party):
+        at = leaves[:, tree]
+        reached, total = np.zeros(len(owner)), np.zeros(len(owner))
+        here, value = at, half.value[tree][at]
+        while len(here):  # level by level, all rows that are not yet at the root
+            reached += np.bincount(here, minlength=len(owner))
+            total += np.bincount(here, value, len(owner))
+            inner = here > 0
+            here, value = (here[inner] - 1) // 2, value[inner]
+        mean = total / np.maximum(reached, 1)
+        here, who = at, rows
+        while len(here := here[(inner := here > 0)]):
+            who, above = who[inner], (here - 1) // 2
+            split = owner[above]
+            column = np.where(split > 0, columns + split - 1, half.feature[tree][above])
+            out[who, column] += mean[here] - mean[above]  # each row stands once in a level
+            here = above
+    return out

@@ -1,53 +1,83 @@
-"""Writes a joint model's report as one HTML file: curves, tables, scorecard, evidence; no script, nothing external."""
+"""Writes the reports of a joint model, one HTML file each: for reading on paper, without a script or a network."""
 
 from __future__ import annotations
 
-import html
 import importlib.util
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..._numeric import Floats, Ints
 from ..._version import __version__
 from ...storage import files
 from ..tables.columns import as_labels, as_scores
-from .metrics import auc, auc_interval, ks, ks_interval, psi, rank_table, with_interval
+from .decisions import cutoffs, swap_set
+from .metrics import auc, auc_gain, auc_interval, ks, ks_interval, psi, rank_table
+from .page import (
+    INK,
+    Html,
+    Stroke,
+    bar,
+    figure,
+    grid,
+    heading,
+    isolated,
+    page,
+    paragraph,
+    pill,
+    scale_bar,
+    table,
+    text,
+    unbroken,
+)
+from .words import Words
 
-__all__ = ["write_report"]
+__all__ = ["APPROVE", "write_host_report", "write_report"]
 
-_MOST_BARS = 30
-_STYLE = """
-:root { --ink: #2f3a45; --soft: #66717c; --line: #dde2e7; --main: #0b6e4f; --event: #c0392b; --ground: #f6f8f9; }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--ground); color: var(--ink); font: 15px/1.5 system-ui, "Segoe UI", sans-serif; }
-main { max-width: 1120px; margin: 0 auto; padding: 28px 24px 60px; }
-h1 { font-size: 27px; margin: 0 0 2px; } h2 { font-size: 19px; margin: 38px 0 10px; }
-p.sub { color: var(--soft); margin: 0 0 20px; } p { max-width: 75ch; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); gap: 12px; }
-.tile, figure, .box { background: #fff; border: 1px solid var(--line); border-radius: 8px; }
-.tile { padding: 12px 14px; } .tile b { display: block; font-size: 24px; font-weight: 650; line-height: 1.25; }
-.tile span { color: var(--soft); font-size: 13px; }
-.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 16px; }
-figure { margin: 0; padding: 12px 14px 6px; } figure.wide { max-width: 780px; }
-figcaption { font-weight: 600; } figcaption small { font-weight: 400; color: var(--soft); display: block; }
-img { width: 100%; height: auto; display: block; }
-.box { overflow-x: auto; padding: 2px 14px 6px; } table { border-collapse: collapse; width: 100%; font-size: 14px; }
-th, td { padding: 5px 10px 5px 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { color: var(--soft); font-weight: 600; } tr:last-child td { border-bottom: 0; }
-.text { text-align: left; white-space: normal; } td { font-variant-numeric: tabular-nums; }
-details { background: #fff; border: 1px solid var(--line); border-radius: 8px; margin: 6px 0; padding: 0 14px; }
-summary { cursor: pointer; padding: 8px 0; } summary b { margin-right: 8px; } summary span { color: var(--soft); }
-.bar { display: inline-block; height: 11px; border-radius: 2px; vertical-align: -1px; }
-details > div { overflow-x: auto; } .box, details { max-width: 780px; }
-.scale { width: min(160px, 20vw); position: relative; height: 14px; display: inline-block; border-left: 0; }
-.scale i { position: absolute; top: 1px; height: 12px; border-radius: 2px; }
-.scale::after { content: ""; position: absolute; left: 50%; top: -2px; bottom: -2px; width: 1px; background: #b9c1c9; }
-footer { margin-top: 40px; color: var(--soft); font-size: 13px; }
-@media print { body { background: #fff; } main { padding: 0; } figure, .tile, details { break-inside: avoid; } }
-"""
+APPROVE = 0.8
+"""The share of customers that both models approve where the report compares their decisions."""
+
+# the report has fewer than eight pages, however many columns there are
+_MOST_COLUMNS = 36
+_MOST_LINES = 280  # of the tables of bins, with their heads
+_MOST_BINS = 14
+_MOST_REASONS = 8
+_WIDEST = 36  # of a name in a table of numbers, in Latin letters
+_MOST_WARNINGS = 16
+_ONE_LINE = 17  # characters of a bin's description that fit beside its numbers
+_POINTS = 200  # of a curve
+_NUMBER = re.compile(r"-?\d[\d.]*(?:e[+-]?\d+)?")
+_NUMERIC = re.compile(rf"[\[(](?:-inf|{_NUMBER.pattern}),\s(?:inf|{_NUMBER.pattern})\)(?:, .*)?")
+_NOT_DONE = ("reject", "time", "training", "many", "money", "fairness", "expert")
+
+
+@dataclass
+class _Model:
+    """A model's scores of the test rows: values to rank by, probabilities, probabilities at training."""
+
+    name: str
+    rank: Floats
+    probability: Floats
+    before: Floats | None
+
+
+@dataclass
+class _Parts:
+    """The page so far, its sections counted."""
+
+    words: Words
+    out: list[str] = field(default_factory=list)
+    sections: int = 0
+
+    def section(self, title: str, *parts: str) -> None:
+        """Add a section."""
+        self.sections += 1
+        self.out += [heading(self.sections, title), *parts]
 
 
 def write_report(
@@ -55,17 +85,28 @@ def write_report(
     y: ArrayLike,
     models: Mapping[str, ArrayLike],
     *,
-    title: str = "Joint credit model",
+    title: str | None = None,
     subtitle: str = "",
-    reference: ArrayLike | None = None,
+    lang: str = "en",
+    baseline: str | None = None,
+    ranks: Mapping[str, ArrayLike] | None = None,
+    reference: ArrayLike | Mapping[str, ArrayLike] | None = None,
+    approve: float = APPROVE,
     bins: Sequence[Mapping[str, Any]] = (),
     coefficients: Sequence[Mapping[str, Any]] = (),
     importances: Sequence[Mapping[str, Any]] = (),
+    stability: Sequence[Mapping[str, Any]] = (),
     points: Sequence[Mapping[str, Any]] = (),
+    scale: Mapping[str, float] | None = None,
+    reasons: Mapping[str, Sequence[Mapping[str, Any]] | str] | None = None,
+    left_out: Sequence[str] = (),
     facts: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    shown: Sequence[Mapping[str, Any]] | None = None,
+    warnings: Sequence[str] | None = None,
     evidence: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a report that opens in any browser, without a network.
+    """Write the report of the party with the labels: it opens in any browser and prints whole.
 
     Parameters
     ----------
@@ -75,26 +116,48 @@ def write_report(
     y : array_like of shape (n,)
         Labels of the test rows, 0 and 1.
     models : mapping of str to array_like of shape (n,)
-        Predicted probabilities on these rows by model; the first is the joint model, others are compared with it.
-    title, subtitle : str
+        Predicted probabilities on these rows by model, the joint models first.
+    title, subtitle : str, optional
         Title and subtitle of the report.
-    reference : array_like, optional
-        The joint model's probabilities at training, for the stability index.
+    lang : {"en", "zh"}
+        The language of the report. Names, facts and warnings stay as they are given.
+    baseline : str, optional
+        The one of `models` that decides without the other party's columns; by default the last, if there are several.
+    ranks : mapping of str to array_like of shape (n,), optional
+        By model: values to rank by, where probabilities round extreme scores to the same float.
+    reference : array_like, or mapping of str to array_like, optional
+        Probabilities at training, for the stability index: of the first model, or by model.
+    approve : float
+        The share of customers that the models approve where their decisions are compared.
     bins : sequence of mapping, optional
-        From :meth:`WoEBinning.table`; at a host without weights of evidence the rows of each bin alone are shown.
-    coefficients, importances : sequence of mapping, optional
-        Each with the keys party, column, value; leave out columns whose value this party does not know.
+        From :meth:`WoEBinning.table`.
+    coefficients, importances, stability : sequence of mapping, optional
+        Each with the keys party, column, value: coefficients of the regression, shares of the gain of the trees,
+        stability indices of the columns. Leave out columns whose value this party does not know; `column` may be None
+        for all columns of a party together.
     points : sequence of mapping, optional
         From :meth:`Scorecard.table`, of one party or of several.
-    facts : mapping of str to value, optional
-        Further facts of the run: parties, rows, key size, seconds, bytes.
+    scale : mapping of str to float, optional
+        The scale of the points: `points_to_double`, `base_score`, `base_odds`.
+    reasons : mapping of str to sequence of mapping, or to str, optional
+        By model: from :func:`~bluetusk.vertical.evaluation.reasons` for the rows that `approve` refuses (see
+        :func:`~bluetusk.vertical.evaluation.cutoffs`), or why there are none.
+    left_out : sequence of str
+        Names of own columns that the regression does not use.
+    facts, settings : mapping of str to value, optional
+        Facts of the run; parameters and versions.
+    shown : sequence of mapping, optional
+        What each task showed, with the keys task, sums, bits, values.
+    warnings : sequence of str, optional
+        Warnings of the run.
     evidence : mapping of str to value, optional
-        Facts that the log proves: number of records, whether it verified, the signed heads.
+        Facts that the log proves: number of records, the signed heads.
 
     Raises
     ------
     ValueError
-        If `models` is empty, a score is not between 0 and 1, the lengths differ, or the labels are not both 0 and 1.
+        If `models` is empty, a score is not between 0 and 1, the lengths differ, the labels are not both 0 and 1, or
+        `lang`, `baseline`, `ranks` or `reasons` name what there is not.
     TypeError
         If scores are masked (:mod:`numpy.ma`) or not real numbers.
     ModuleNotFoundError
@@ -112,210 +175,622 @@ def write_report(
     ...     "<h1>Example</h1>" in Path(folder, "report.html").read_text()
     True
     """
-    if not models:
-        raise ValueError("models is empty: give the joint model's probabilities")
+    words = Words(lang)
+    _needs_matplotlib()
+    given, labels = _checked(y, models, ranks, reference)
+    alone = _baseline(given, baseline)
+    joint = [model for model in given if model is not alone]
+    for name in reasons or {}:
+        if name not in models:
+            raise ValueError(f"reasons names {name!r}, which is not one of models: {', '.join(map(repr, models))}")
+
+    parts = _begun(words, title or words("title"), subtitle)
+    _headline(parts, labels, joint, alone, approve)
+    _compared(parts, labels, given, alone)
+    _charts(parts, labels, given, joint, alone)
+    _decisions(parts, labels, joint, alone, approve)
+    if reasons:
+        _reasons(parts, reasons, approve)
+    _columns(parts, bins, coefficients, importances, stability, left_out, points, scale, host=False)
+    _ended(parts, facts, settings, shown, warnings, evidence, [f"not.{each}" for each in _NOT_DONE])
+    files.write(path, page(words, title or words("title"), parts.out), overwrite=True)
+
+
+def write_host_report(
+    path: str | os.PathLike[str],
+    *,
+    title: str | None = None,
+    subtitle: str = "",
+    lang: str = "en",
+    bins: Sequence[Mapping[str, Any]] = (),
+    coefficients: Sequence[Mapping[str, Any]] = (),
+    importances: Sequence[Mapping[str, Any]] = (),
+    stability: Sequence[Mapping[str, Any]] = (),
+    points: Sequence[Mapping[str, Any]] = (),
+    scale: Mapping[str, float] | None = None,
+    reasons: Sequence[Mapping[str, Any]] | str = "",
+    facts: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    shown: Sequence[Mapping[str, Any]] | None = None,
+    warnings: Sequence[str] | None = None,
+    evidence: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the report of a party without labels: its own columns, and what it has seen and shown.
+
+    Parameters
+    ----------
+    path : path-like
+        The HTML file, mode 0600; an existing one is replaced.
+    title, subtitle, lang
+        As for :func:`write_report`.
+    bins, coefficients, importances, stability, points, scale
+        As for :func:`write_report`, of this party's columns. Importances are shares of this party's splits.
+    reasons : sequence of mapping, or str
+        From :func:`~bluetusk.vertical.evaluation.reasons`, or why there are none.
+    facts, settings, shown, warnings, evidence
+        As for :func:`write_report`.
+
+    Raises
+    ------
+    ValueError
+        If `lang` is not a language of the reports.
+    OSError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_host_report(folder + "/report.html", facts={"job": "example"})
+    ...     "report of the host" in Path(folder, "report.html").read_text()
+    True
+    """
+    words = Words(lang)
+    parts = _begun(words, title or words("title.host"), subtitle)
+    _columns(parts, bins, coefficients, importances, stability, (), points, scale, host=True)
+    if reasons:
+        told = [] if isinstance(reasons, str) else [_note(words("reasons.host"))]
+        parts.section(words("reasons"), *told, _reason_table(words, reasons, mean=False))
+    _ended(parts, facts, settings, shown, warnings, evidence, ["not.host", "not.time", "not.fairness"])
+    files.write(path, page(words, title or words("title.host"), parts.out), overwrite=True)
+
+
+# ------------------------------------------------------------------------------------------------------------ arguments
+
+
+def _needs_matplotlib() -> None:
     if importlib.util.find_spec("matplotlib") is None:
         raise ModuleNotFoundError("the report needs matplotlib: pip install 'bluetusk[vertical]'", name="matplotlib")
-    from . import charts as _charts
 
+
+def _checked(
+    y: ArrayLike,
+    models: Mapping[str, ArrayLike],
+    ranks: Mapping[str, ArrayLike] | None,
+    reference: ArrayLike | Mapping[str, ArrayLike] | None,
+) -> tuple[list[_Model], Ints]:
+    if not models:
+        raise ValueError("models is empty: give the joint model's probabilities")
     scores = {name: as_scores(score, f"models[{name!r}]") for name, score in models.items()}
     first = next(iter(scores.values()))
     labels = as_labels(y, len(first), "scores")
     for name, score in scores.items():
         if score.shape != first.shape or not ((score >= 0) & (score <= 1)).all():
             raise ValueError(f"models[{name!r}] must hold {len(first)} probabilities between 0 and 1")
-    before = None if reference is None else as_scores(reference, "reference")
+    before: dict[str, Floats] = {}
+    if isinstance(reference, Mapping):
+        before = {name: as_scores(each, f"reference[{name!r}]") for name, each in reference.items()}
+    elif reference is not None:
+        before = {next(iter(scores)): as_scores(reference, "reference")}
+    ordered = {name: as_scores(each, f"ranks[{name!r}]") for name, each in (ranks or {}).items()}
+    for what, named in (("reference", before), ("ranks", ordered)):
+        for name in named:
+            if name not in scores:
+                raise ValueError(f"{what} names {name!r}, which is not one of models: {', '.join(map(repr, scores))}")
+    for name, each in ordered.items():
+        if each.shape != first.shape:
+            raise ValueError(f"ranks[{name!r}] must hold {len(first)} values, one for each test row, not {len(each)}")
+    return [_Model(name, ordered.get(name, p), p, before.get(name)) for name, p in scores.items()], labels
 
-    parts = [f"<h1>{_text(title)}</h1>", f'<p class="sub">{_text(subtitle)}</p>']
-    parts.append(_tiles(labels, first, None if before is None else psi(before, first)))
-    if len(scores) > 1:
-        rows = [[name, *_with_intervals(labels, s), _brier(labels, s)] for name, s in scores.items()]
-        parts += [
-            "<h2>Models on the same test rows</h2>",
-            _table(["model", "AUC (95 %)", "KS (95 %)", "Brier score"], rows),
+
+def _baseline(models: Sequence[_Model], baseline: str | None) -> _Model | None:
+    if baseline is None:
+        return models[-1] if len(models) > 1 else None
+    for model in models:
+        if model.name == baseline and len(models) > 1:
+            return model
+    raise ValueError(f"baseline is {baseline!r}: it must name one of two models or more, and not the only one")
+
+
+def _begun(words: Words, title: str, subtitle: str) -> _Parts:
+    head = [f"<h1>{text(title)}</h1>"]
+    if subtitle:
+        head.append(f'<p class="sub">{text(subtitle)}</p>')
+    return _Parts(words, head)
+
+
+def _note(said: str) -> Html:
+    return paragraph(said, note=True)
+
+
+# ----------------------------------------------------------------------------------------------------------- the models
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}"
+
+
+def _with_interval(value: str, low: float, high: float, *, signed: bool = False) -> Html:
+    """Return a value and its interval; on a narrow page the interval stands below."""
+    sign = "+" if signed else ""
+    return Html(f'{value} <span class="ci">({low:{sign}.3f}–{high:{sign}.3f})</span>')
+
+
+def _headline(parts: _Parts, labels: Ints, joint: Sequence[_Model], alone: _Model | None, approve: float) -> None:
+    words = parts.words
+    said: list[str] = []
+    tiles: list[tuple[str, str, str]] = []
+    for model in joint:
+        area = auc(labels, model.rank)
+        if alone is None:
+            low, high = auc_interval(labels, model.rank)
+            label, value = words("tile.auc", model="\0"), f"{area:.4f}"
+        else:
+            gain, (low, high) = auc_gain(labels, model.rank, alone.rank)
+            verdict = "better" if low > 0 else "worse" if high < 0 else "same"
+            line = words(
+                f"gain.{verdict}",
+                model="\0",
+                baseline="\1",
+                area=f"{area:.4f}",
+                other=f"{auc(labels, alone.rank):.4f}",
+                gain=_signed(gain),
+                low=f"{low:+.3f}",
+                high=f"{high:+.3f}",
+            )
+            said.append(paragraph(_filled(line, isolated(model.name), isolated(alone.name))))
+            label, value = words("tile.gain", model="\0"), _signed(gain)
+        sign = "" if alone is None else "+"
+        between = words("interval", low=f"{low:{sign}.3f}", high=f"{high:{sign}.3f}")
+        tiles.append((_filled(label, isolated(model.name)), value, text(between)))
+    if alone is not None:
+        best, before = (cutoffs(labels, each.rank, [approve])[0] for each in (joint[0], alone))
+        told = words("tile.instead", model="\0", other=words.percent(before["rate"]))
+        share = words.percent(approve, 0)
+        small = _filled(told, isolated(joint[0].name))
+        tiles.append((text(words("tile.bad", share=share)), words.percent(best["rate"]), small))
+    events, rate = f"{int(labels.sum()):,}", words.percent(float(labels.mean()))
+    tiles.append((text(words("tile.rows")), f"{len(labels):,}", text(words("tile.events", events=events, rate=rate))))
+    made = [Html(f'<div class="tile">{a}<b>{text(b)}</b><span>{c}</span></div>') for a, b, c in tiles]
+    title = words("headline" if alone is not None else "headline.plain")
+    parts.section(title, *said, grid("tiles", made), *([_note(words("gain.how"))] if said else []))
+
+
+def _filled(line: str, *names: Html) -> Html:
+    """Return a text with names, which are HTML, in the places of the characters 0, 1, ..., which no text has."""
+    return Html("".join(names[ord(piece)] if piece in ("\0", "\1") else text(piece) for piece in _cut(line)))
+
+
+def _cut(line: str) -> list[str]:
+    pieces = [""]
+    for c in line:
+        if c in "\0\1":
+            pieces += [c, ""]
+        else:
+            pieces[-1] += c
+    return pieces
+
+
+def _compared(parts: _Parts, labels: Ints, models: Sequence[_Model], alone: _Model | None) -> None:
+    words = parts.words
+    indices = {m.name: _index(words, m.before, m.probability) for m in models if m.before is not None}
+    rows: list[list[object]] = []
+    for model in models:
+        row: list[object] = [isolated(model.name)]
+        row.append(_with_interval(f"{auc(labels, model.rank):.4f}", *auc_interval(labels, model.rank)))
+        if alone is not None and model is not alone:
+            gain, between = auc_gain(labels, model.rank, alone.rank)
+            row.append(_with_interval(_signed(gain), *between, signed=True))
+        elif alone is not None:
+            row.append(words("none"))
+        row.append(_with_interval(f"{ks(labels, model.rank):.4f}", *ks_interval(labels, model.rank)))
+        row.append(f"{float(((model.probability - labels) ** 2).mean()):.4f}")
+        if indices:
+            row.append(indices.get(model.name, words("none")))
+        rows.append(row)
+    head = [words("model"), words("auc"), *([words("gain")] if alone is not None else []), words("ks"), words("brier")]
+    head += [words("psi")] if indices else []
+    parts.section(words("models"), table(head, rows, stack=True), _note(words("models.note")))
+
+
+def _index(words: Words, before: Floats, now: Floats) -> Html:
+    """Return the stability index of a score, and how large chance alone makes it: the mean of 9 of its ten bins."""
+    chance = 9.0 * (1.0 / len(before) + 1.0 / len(now))
+    by = text(words("psi.chance", value=f"{chance:.3f}"))
+    return Html(f'{psi(before, now):.4f} <span class="ci">({by})</span>')
+
+
+def _charts(
+    parts: _Parts, labels: Ints, models: Sequence[_Model], joint: Sequence[_Model], alone: _Model | None
+) -> None:
+    from . import charts  # matplotlib takes a second to load
+
+    words = parts.words
+    ranks = {model.name: model.rank for model in models}
+    looks = charts.strokes(len(models), None if alone is None else list(models).index(alone))
+    keys = [(isolated(model.name), look) for model, look in zip(models, looks, strict=True)]
+    drawn = [
+        figure(
+            words("chart.all", chart=words(f"chart.{kind}")),
+            draw(labels, ranks, looks),
+            x=words(f"chart.{kind}.x"),
+            y=words(f"chart.{kind}.y"),
+            keys=keys,
+        )
+        for kind, draw in (
+            ("roc", charts.roc_chart),
+            ("approval", charts.approval_chart),
+            ("lift", charts.lift_chart),
+        )
+    ]
+    out = [grid("three", drawn)]
+    for number, model in enumerate(joint):
+        groups = [(words("good"), charts.GOOD), (words("event"), charts.EVENT)]
+        ink = Stroke(INK)
+        dotted = Stroke(INK, (1.0, 1.6))
+        apart = Stroke(INK, (3.0, 2.0))
+        before = [(words("at_training"), ink)] if model.before is not None else []
+        distance = words("farthest", value=f"{ks(labels, model.probability):.3f}")
+        three: list[tuple[str, str, list[tuple[object, Any]]]] = [
+            ("ks", charts.ks_chart(labels, model.probability, str(number)), [*groups, (distance, apart)]),
+            (
+                "distribution",
+                charts.distribution_chart(labels, model.probability, model.before, str(number)),
+                [(words("good"), charts.GOOD), (words("event"), Stroke(charts.EVENT.color)), *before],
+            ),
+            (
+                "calibration",
+                charts.calibration_chart(labels, model.probability, str(number)),
+                [(words("with_interval"), charts.GOOD), (words("as_predicted"), dotted)],
+            ),
         ]
-    figures = (
-        ("ROC", "share of events found against share of the good refused", _charts.roc_chart(labels, scores)),
-        ("Kolmogorov-Smirnov", "where the two groups are farthest apart", _charts.ks_chart(labels, first)),
-        ("Distribution", "of the score, by outcome", _charts.distribution_chart(labels, first, before)),
-        ("Calibration", "does 20 % mean one in five?", _charts.calibration_chart(labels, first)),
-    )
-    parts += ["<h2>How well the score separates</h2>", '<div class="grid">']
-    parts += [*(_figure(*each) for each in figures), "</div>"]
-    parts += ["<h2>By tenths of the score, the riskiest first</h2>", _tenths(labels, first)]
-    if bins:
-        columns = {(row["party"], row["column"]): row["iv"] for row in bins if row["iv"] is not None}
-        values = [{"party": party, "column": name, "value": iv} for (party, name), iv in columns.items()]
-        said = ("Information values", values, "Information value", "0.02 weak, 0.1 medium, 0.3 strong")
-        parts += [*(_largest(*said, _charts.bars) if values else []), *_bins(bins)]
-    for what, entries, label in (
-        ("Coefficients", coefficients, "coefficient"),
-        ("Importance of the features", importances, "share of the gain"),
-    ):
-        if entries:
-            parts += _largest(what, entries, label, "by party", _charts.bars)
-    if points:
-        parts += ["<h2>Scorecard</h2>", "<p>Points of each bin; a customer's score is the sum over the parties.</p>"]
-        parts += _groups(points, lambda row: [row["bin"], f"{row['points']:+.1f}"], ["bin", "points"], lambda row: "")
-    for heading, pairs in (("The run", facts), ("Evidence", evidence)):
-        if pairs:
-            rows = [[str(name), _value(value)] for name, value in pairs.items()]
-            parts += [f"<h2>{heading}</h2>", _table(["", ""], rows, text=(0, 1), head=False)]
-    parts.append(
-        f"<footer>Made by bluetusk {__version__}. The file contains statistics of the test rows and of bins, but no "
-        "single row; curves are drawn from at most 300 points.</footer>"
-    )
-    page = (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{_STYLE}</style></head><body><main>\n{chr(10).join(parts)}\n</main></body></html>\n"
-    )
-    files.write(path, page.encode(), overwrite=True)
+        made = [
+            figure(
+                _filled(words("chart.of", model="\0", chart=words(f"chart.{kind}")), isolated(model.name)),
+                drawing,
+                x=words(f"chart.{kind}.x"),
+                y=words(f"chart.{kind}.y"),
+                keys=keys,
+            )
+            for kind, drawing, keys in three
+        ]
+        out.append(grid("three", made))
+    parts.out += out
 
 
-def _text(value: object) -> str:
-    return html.escape(str(value))
+def _titled(title: str, *parts: str) -> Html:
+    """Return parts under a title, on one page."""
+    return Html(f'<div class="keep"><h3>{title}</h3>{"".join(parts)}</div>')
 
 
-def _value(value: object) -> str:
+def _decisions(parts: _Parts, labels: Ints, joint: Sequence[_Model], alone: _Model | None, approve: float) -> None:
+    words = parts.words
+    none = words("none")
+    tables = []
+    for model in joint:
+        rows: list[list[object]] = []
+        for found in cutoffs(labels, model.rank):
+            at = float(model.probability[model.rank <= found["cutoff"]].max())
+            row: list[object] = [words.percent(found["approved"]), f"{at:.4f}", words.percent(found["rate"])]
+            if alone is not None:
+                (other,) = cutoffs(labels, alone.rank, [min(max(found["approved"], 1e-9), 1 - 1e-9)])
+                row.append(words.percent(other["rate"]))
+            row += [f"{found[f'bad_{what}']:,} + {found[f'good_{what}']:,}" for what in ("approved", "refused")]
+            rows.append(row)
+        head = [words("approved"), words("cutoff"), words("bad_rate")]
+        head += [words("bad_rate.alone")] if alone is not None else []
+        head += [words("confusion.approved"), words("confusion.refused")]
+        tables.append(_titled(isolated(model.name), table(head, rows, left=())))
+    parts.section(words("cutoffs"), _note(words("cutoffs.note")), *tables)
+    if alone is not None:
+        tables = []
+        for model in joint:
+            rows = []
+            for group, found in swap_set(labels, model.rank, alone.rank, approve).items():
+                rate: object = none
+                if found["rate"] is not None:
+                    ends = (words.percent(end) for end in found["interval"])
+                    rate = _between(words.percent(found["rate"]), *ends)
+                rows.append([words(f"swap.{group}"), f"{found['rows']:,}", f"{found['events']:,}", rate])
+            head = [words("swap.group"), words("rows"), words("events"), words("bad_rate.ci")]
+            tables.append(_titled(isolated(model.name), table(head, rows)))
+        share = words.percent(approve, 0)
+        parts.section(words("swap"), _note(words("swap.note", share=share)), grid("two", tables))
+    tables = []
+    for model in joint:
+        ranked = rank_table(labels, model.rank)
+        so_far = np.cumsum([row["rows"] for row in ranked]) / len(labels)
+        rows = []
+        for k, part in enumerate(ranked):
+            at = float(model.probability[model.rank >= part["lowest"]].min())
+            cells = [f"{k + 1}", f"{part['rows']:,.0f}", f"{part['events']:,.0f}", words.percent(part["rate"])]
+            cells += [words.percent(part["caught"]), f"{part['caught'] / so_far[k]:.2f}", f"{at:.4f}"]
+            rows.append([*cells])
+        head = [words(key) for key in ("tenth", "rows", "events", "rate", "caught", "lift", "lowest")]
+        tables.append(_titled(isolated(model.name), table(head, rows, left=())))
+    parts.section(words("tenths"), grid("two", tables))
+
+
+def _between(value: str, low: str, high: str) -> Html:
+    return Html(f'{value} <span class="ci">({low}–{high})</span>')
+
+
+def _reasons(parts: _Parts, reasons: Mapping[str, Sequence[Mapping[str, Any]] | str], approve: float) -> None:
+    words = parts.words
+    tables = [_titled(isolated(model), _reason_table(words, found)) for model, found in reasons.items()]
+    note = _note(words("reasons.note", share=words.percent(approve, 0)))
+    parts.section(words("reasons"), note, grid("two", tables))
+
+
+def _reason_table(words: Words, found: Sequence[Mapping[str, Any]] | str, *, mean: bool = True) -> Html:
+    if isinstance(found, str):
+        return paragraph(found)
+    head = [words("reason"), words("reason.main"), words("reason.among", first=3)]
+    rows: list[list[object]] = [
+        [isolated(each["column"], _WIDEST), words.percent(each["main"]), words.percent(each["among"])]
+        for each in found[:_MOST_REASONS]
+    ]
+    if mean:
+        head.append(words("reason.mean"))
+        rows = [[*row, f"{each['mean']:+.3f}"] for row, each in zip(rows, found, strict=False)]
+    return table(head, rows, half=not mean)
+
+
+# ---------------------------------------------------------------------------------------------------------- the columns
+
+
+def _columns(
+    parts: _Parts,
+    bins: Sequence[Mapping[str, Any]],
+    coefficients: Sequence[Mapping[str, Any]],
+    importances: Sequence[Mapping[str, Any]],
+    stability: Sequence[Mapping[str, Any]],
+    left_out: Sequence[str],
+    points: Sequence[Mapping[str, Any]],
+    scale: Mapping[str, float] | None,
+    *,
+    host: bool,
+) -> None:
+    """Add a table of all columns, and the bins of the first ones."""
+    grouped: dict[tuple[str, Any], list[Mapping[str, Any]]] = {}
+    for row in bins:
+        grouped.setdefault((str(row["party"]), row["column"]), []).append(row)
+    known = {
+        what: {(str(each["party"]), each["column"]): float(each["value"]) for each in entries}
+        for what, entries in (("coefficient", coefficients), ("importance", importances), ("psi", stability))
+    }
+    keys = list(grouped) + [key for entries in known.values() for key in entries if key not in grouped]
+    keys = list(dict.fromkeys(keys))
+    if keys:
+        _overview(parts, keys, grouped, known, left_out, host=host)
+    if grouped or points:
+        _bins(parts, grouped, points, scale, host=host)
+
+
+def _party(words: Words, party: str) -> Html:
+    return isolated(words.known(f"party.{party}", party))
+
+
+def _overview(
+    parts: _Parts,
+    keys: Sequence[tuple[str, Any]],
+    grouped: Mapping[tuple[str, Any], Sequence[Mapping[str, Any]]],
+    known: Mapping[str, Mapping[tuple[str, Any], float]],
+    left_out: Sequence[str],
+    *,
+    host: bool,
+) -> None:
+    words = parts.words
+    values = {key: rows[0]["iv"] for key, rows in grouped.items()}
+    found = [v for v in values.values() if v is not None]
+    most = max(found, default=0.0)
+    ordered = sorted(keys, key=lambda key: (key[1] is None, -(values.get(key) or 0.0)))
+    single = [key for key in ordered if len(grouped.get(key, ())) == 1]
+    out = [key for key in ordered if key[1] in left_out and key[0] != "host"]
+    several = len({party for party, _ in keys}) > 1
+    cells: list[tuple[str, Callable[[tuple[str, Any]], object]]] = []
+    if several:
+        cells.append((words("party"), lambda key: _party(words, key[0])))
+    cells.append((words("bins"), lambda key: f"{len(grouped[key])}" if key in grouped else ""))
+    if found:
+        cells.append((words("iv"), lambda key: "" if values.get(key) is None else f"{values[key]:.3f}"))
+        cells.append(("", lambda key: bar((values.get(key) or 0.0) / most, 90) if most else ""))
+    for what, form in (("importance", words.percent), ("coefficient", "{:+.3f}".format), ("psi", "{:.4f}".format)):
+        if known[what]:
+            label = words("importance.host" if host and what == "importance" else what)
+            cells.append((label, _reader(known[what], form)))
+    if single or out:
+        marks = {key: words("one_bin") for key in single} | {key: words("left_out") for key in out}
+        cells.append((words("remark"), lambda key: pill(marks[key]) if key in marks else ""))
+    head = [words("column"), *(label for label, _ in cells)]
+
+    def named(key: tuple[str, Any]) -> Html:
+        party, column = key
+        return isolated(
+            words("all_columns", party=words.known(f"party.{party}", party)) if column is None else column, _WIDEST
+        )
+
+    rows = [[named(key), *(read(key) for _, read in cells)] for key in ordered[:_MOST_COLUMNS]]
+    left = [k for k, label in enumerate(head) if label in (words("column"), words("remark"))]
+    short = [k for k, label in enumerate(head) if label in (words("party"), "")]
+    said = [_note(words("columns.host" if host and not found else "columns.note"))]
+    if len(ordered) > _MOST_COLUMNS:
+        said.append(_note(words("columns.more", shown=_MOST_COLUMNS, all=len(ordered))))
+    line = words("one_bin.none")
+    if single:
+        comma = text(words("comma"))
+        names = comma.join(isolated(key[1]) for key in single[:_MOST_COLUMNS])
+        line = _filled(words("one_bin.list", names="\0"), Html(names))
+    said.append(_note(line))
+    parts.section(words("columns"), said[0], table(head, rows, left=left, short=short), *said[1:])
+
+
+def _reader(values: Mapping[tuple[str, Any], float], form: Callable[[float], str]) -> Callable[[tuple[str, Any]], str]:
+    return lambda key: form(values[key]) if key in values else ""
+
+
+def _bins(
+    parts: _Parts,
+    grouped: Mapping[tuple[str, Any], Sequence[Mapping[str, Any]]],
+    points: Sequence[Mapping[str, Any]],
+    scale: Mapping[str, float] | None,
+    *,
+    host: bool,
+) -> None:
+    """Add a small table for each column: its bins, and their points if there is a scorecard."""
+    words = parts.words
+    worth: dict[tuple[str, Any], dict[str, float]] = {}
+    base = None
+    for row in points:
+        if row["column"] == "base" and row["bin"] == "every customer":
+            base = float(row["points"])
+        else:
+            worth.setdefault((str(row["party"]), row["column"]), {})[str(row["bin"])] = float(row["points"])
+    keys = list(dict.fromkeys([*(key for key in grouped if key in worth), *worth, *grouped]))
+    weights = [row["woe"] for rows in grouped.values() for row in rows if row["woe"] is not None]
+    most = max(map(abs, weights), default=0.0)
+    minis = []
+    used = 0
+    for key in keys:
+        rows = list(grouped.get(key, ()))
+        known = bool(rows) and rows[0]["woe"] is not None
+        counted = bool(rows) and rows[0]["events"] is not None
+        values = worth.get(key)
+        texts = [str(row["bin"]) for row in rows] or list(values or ())
+        used += 4 + sum(1 + (len(each) > _ONE_LINE) for each in texts[:_MOST_BINS])
+        if used > _MOST_LINES:
+            break
+        lines: list[list[object]] = []
+        for k, each in enumerate(texts[:_MOST_BINS]):
+            line: list[object] = [_bin_name(words, each)]
+            if rows:
+                line.append(f"{rows[k]['rows']:,}")
+            if counted:
+                line.append(words.percent(rows[k]["events"] / rows[k]["rows"]) if rows[k]["rows"] else "")
+            if known:
+                line.append(f"{rows[k]['woe']:+.2f}")
+                line += [] if worth else [scale_bar(float(rows[k]["woe"]), most)]
+            if values is not None:
+                line.append(f"{values[each]:+.1f}" if each in values else "")
+            lines.append(line)
+        if len(texts) > _MOST_BINS:
+            lines.append([words("bin.further", count=len(texts) - _MOST_BINS), *[""] * (len(lines[0]) - 1)])
+        head = [words("bin"), *([words("rows")] if rows else []), *([words("rate")] if counted else [])]
+        head += [words("woe"), *([] if worth else [""])] if known else []
+        head += [words("points")] if values is not None else []
+        about = [words.known(f"party.{key[0]}", key[0])]
+        if rows and rows[0]["iv"] is not None:
+            about.append(words("iv.of", value=f"{rows[0]['iv']:.3f}"))
+        inner = table(head, lines, bare=True)
+        minis.append(
+            f'<div class="mini"><b>{isolated(key[1])}</b><span>{isolated(" · ".join(about))}</span>{inner}</div>'
+        )
+    said = [_note(words("bins.note.revealed" if host and weights else "bins.note.host" if host else "bins.note"))]
+    if scale is not None and points:
+        told = {"score": scale["base_score"], "odds": scale["base_odds"], "pdo": scale["points_to_double"]}
+        said.append(paragraph(words("scale", **{key: f"{value:g}" for key, value in told.items()})))
+    if base is not None:
+        said.append(paragraph(words("base", value=f"{base:.1f}")))
+    if not points and not host:
+        said.append(paragraph(words("scale.secret")))
+    if len(keys) > len(minis):
+        said.append(_note(words("bins.more", shown=len(minis), all=len(keys))))
+    title = words("bins.title.points" if points else "bins.title")
+    parts.section(title, *said, Html(grid("minis", minis)))
+
+
+def _bin_name(words: Words, said: str) -> Html:
+    shown = _bin_text(words, said)
+    if len(shown) > _ONE_LINE and _NUMERIC.fullmatch(shown):
+        shown = _NUMBER.sub(lambda found: f"{float(found[0]):.4g}", shown)
+    return unbroken(shown) if len(shown) <= _ONE_LINE else isolated(shown)
+
+
+def _bin_text(words: Words, said: str) -> str:
+    """Return the description of a bin in the language of the report; the categories in it stay as they are."""
+    if words.lang == "en":
+        return said
+    number = said.removeprefix("bin ")
+    if number != said and number.isdecimal():
+        return words("bin.number", number=number)
+    *before, last = said.split(", ")
+    endings = {"others": words("bin.others"), "missing": words("bin.missing")}
+    if last == "missing" and before and before[-1] == "others":
+        before[-1] = endings["others"]
+    return ", ".join([*before, endings.get(last, last)])
+
+
+# -------------------------------------------------------------------------------------------------------------- the run
+
+
+def _value(words: Words, value: object) -> str:
     if isinstance(value, bool | np.bool_):
-        return "yes" if value else "no"
+        return words("yes" if value else "no")
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, list | tuple):
-        return ", ".join(map(_value, value))
+        return ", ".join(_value(words, each) for each in value)
     return str(value)
 
 
-def _brier(labels: np.ndarray[Any, Any], score: np.ndarray[Any, Any]) -> str:
-    return f"{float(((score - labels) ** 2).mean()):.4f}"
+def _pairs(words: Words, pairs: Mapping[str, Any], across: int = 1) -> Html:
+    """Return a table of pairs, `across` of them in a line."""
+    cells = [[str(label), _value(words, value)] for label, value in pairs.items()]
+    down = -(-len(cells) // across)
+    lines = [[each for part in cells[k::down] for each in part] for k in range(down)]
+    return table([], lines, left=range(2 * across))
 
 
-def _with_intervals(labels: Any, score: Any) -> list[str]:
-    """Return AUC and KS, each with its interval of 95 %."""
-    return [
-        with_interval(auc(labels, score), auc_interval(labels, score)),
-        with_interval(ks(labels, score), ks_interval(labels, score)),
-    ]
-
-
-def _tiles(labels: Any, score: Any, moved: float | None) -> str:
-    area, between = auc(labels, score), auc_interval(labels, score)
-    apart = ks_interval(labels, score)
-    tiles = [
-        ("AUC", f"{area:.4f}", f"95 %: {between.low:.3f} to {between.high:.3f}"),
-        ("Gini", f"{2 * area - 1:.4f}", f"95 %: {2 * between.low - 1:.3f} to {2 * between.high - 1:.3f}"),
-        ("KS", f"{ks(labels, score):.4f}", f"95 %: {apart.low:.3f} to {apart.high:.3f}"),
-        ("test rows", f"{len(labels):,}", f"{int(labels.sum()):,} events, {100 * labels.mean():.1f} %"),
-    ]
-    if moved is not None:
-        verdict = "stable" if moved < 0.1 else "look closer" if moved < 0.25 else "shifted"
-        tiles.insert(3, ("PSI", f"{moved:.4f}", f"training to test: {verdict}"))
-    return (
-        '<div class="tiles">'
-        + "".join(f'<div class="tile">{a}<b>{b}</b><span>{_text(c)}</span></div>' for a, b, c in tiles)
-        + "</div>"
-    )
-
-
-def _figure(caption: str, note: str, picture: str, *, wide: bool = False) -> str:
-    kind = ' class="wide"' if wide else ""
-    return f"<figure{kind}><figcaption>{_text(caption)}<small>{_text(note)}</small></figcaption>{picture}</figure>"
-
-
-def _table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], *, text: tuple[int, ...] = (0,), head: bool = True
-) -> str:
-    """Return a table; cells are escaped, except those that begin with the tag of a bar made here."""
-
-    def cell(tag: str, k: int, value: str) -> str:
-        kind = ' class="text"' if k in text else ""
-        return f"<{tag}{kind}>{value if value.startswith(_BAR) else _text(value)}</{tag}>"
-
-    top = "<tr>" + "".join(cell("th", k, name) for k, name in enumerate(header)) + "</tr>" if head else ""
-    body = "".join("<tr>" + "".join(cell("td", k, v) for k, v in enumerate(row)) + "</tr>" for row in rows)
-    return f'<div class="box"><table>{top}{body}</table></div>'
-
-
-_BAR = "<!--bar-->"
-
-
-def _scale(value: float, most: float) -> str:
-    """Return a bar that grows from the middle: right and red for more events, left and green for fewer."""
-    share = 50.0 * min(abs(value) / most, 1.0) if most else 0.0
-    left = 50.0 if value >= 0 else 50.0 - share
-    color = "var(--event)" if value >= 0 else "var(--main)"
-    return f'{_BAR}<span class="scale"><i style="left:{left:.1f}%;width:{share:.1f}%;background:{color}"></i></span>'
-
-
-def _tenths(labels: Any, score: Any) -> str:
-    rows = []
-    table = rank_table(labels, score)
-    most = max(row["rate"] for row in table) or 1.0
-    for k, row in enumerate(table):
-        width = 120 * row["rate"] / most
-        bar = f'{_BAR}<span class="bar" style="width:{width:.0f}px;background:var(--event)"></span>'
-        rows.append(
-            [
-                str(k + 1),
-                f"{row['rows']:,.0f}",
-                f"{row['events']:,.0f}",
-                f"{100 * row['rate']:.1f} %",
-                bar,
-                f"{100 * row['caught']:.1f} %",
-                f"{row['lowest']:.4f}",
+def _ended(
+    parts: _Parts,
+    facts: Mapping[str, Any] | None,
+    settings: Mapping[str, Any] | None,
+    shown: Sequence[Mapping[str, Any]] | None,
+    warnings: Sequence[str] | None,
+    evidence: Mapping[str, Any] | None,
+    not_done: Sequence[str],
+) -> None:
+    """Add the run, what each side has seen, the evidence, and what was not done."""
+    words = parts.words
+    if facts or settings:
+        told = (("facts", facts, 1), ("settings", settings, 2))
+        blocks = [f"<div><h3>{text(words(k))}</h3>{_pairs(words, pairs, n)}</div>" for k, pairs, n in told if pairs]
+        parts.section(words("run"), grid("two", blocks))
+    if shown is not None:
+        if shown:
+            columns = ("sums", "bits", "values")
+            rows: list[list[object]] = [
+                [words.known(f"task.{each['task']}", str(each["task"])), *(f"{int(each[key]):,}" for key in columns)]
+                for each in shown
             ]
-        )
-    header = ["tenth", "rows", "events", "rate", "", "events caught so far", "lowest score"]
-    return _table(header, rows, text=(0, 4))
-
-
-def _largest(heading: str, entries: Sequence[Mapping[str, Any]], label: str, note: str, bars: Any) -> list[str]:
-    """Bars of the largest values of columns, under a heading."""
-    shown = sorted(entries, key=lambda e: -abs(e["value"]))[:_MOST_BARS]
-    names, parties = ([str(e[key]) for e in shown] for key in ("column", "party"))
-    picture = bars(names, parties, [float(e["value"]) for e in shown], label.lower(), heading.lower())
-    note = f"the {len(shown)} largest of {len(entries)}" if len(shown) < len(entries) else note
-    return [f"<h2>{heading}</h2>", _figure(label, note, picture, wide=True)]
-
-
-def _bins(bins: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return each column's bins."""
-    most = max((abs(float(row["woe"])) for row in bins if row["woe"] is not None), default=0.0)
-
-    def line(row: Mapping[str, Any]) -> list[str]:
-        events = "" if row["events"] is None else f"{row['events']:,}"
-        rate = "" if row["events"] is None else f"{100 * row['events'] / row['rows']:.1f} %"
-        known = row["woe"] is not None
-        weight = [f"{row['woe']:+.3f}", _scale(float(row["woe"]), most)] if known else ["", ""]
-        return [row["bin"], f"{row['rows']:,}", events, rate, *weight]
-
-    return [
-        "<h2>Bins</h2>",
-        "<p>Weight of evidence: to the right (red) events are frequent. This party knows counts of other parties' "
-        "bins, not their edges.</p>",
-        *_groups(
-            bins,
-            line,
-            ["bin", "rows", "events", "rate", "WoE", ""],
-            lambda row: "" if row["iv"] is None else f"information value {row['iv']:.3f}",
-        ),
-    ]
-
-
-def _groups(rows: Sequence[Mapping[str, Any]], line: Any, header: list[str], note: Any) -> list[str]:
-    """Return one folded table for each column of each party; the first stands open."""
-    grouped: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for row in rows:
-        grouped.setdefault((str(row["party"]), str(row["column"])), []).append(row)
-    out = []
-    for k, ((party, name), members) in enumerate(grouped.items()):
-        about = " · ".join(filter(None, [party, f"{len(members)} bins", note(members[0])]))
-        state = " open" if k == 0 else ""
-        inner = _table(header, [line(row) for row in members], text=(0,)).replace('<div class="box">', "<div>")
-        out.append(
-            f"<details{state}><summary><b>{_text(name)}</b><span>{_text(about)}</span></summary>{inner}</details>"
-        )
-    return out
+            rows.append([words("total"), *(f"{sum(int(each[key]) for each in shown):,}" for key in columns)])
+            head = [words("task"), words("sums"), words("bits.learned"), words("values")]
+            parts.section(words("shown"), _note(words("shown.note")), table(head, rows, half=True))
+        else:
+            parts.section(words("shown"), paragraph(words("shown.none")))
+    if warnings is not None:
+        lines = "".join(f"<li>{text(each)}</li>" for each in warnings[:_MOST_WARNINGS])
+        if len(warnings) > _MOST_WARNINGS:
+            lines += f"<li>{text(words('warnings.more', count=len(warnings) - _MOST_WARNINGS))}</li>"
+        listed = [_note(words("warnings.note")), Html(f"<ul>{lines}</ul>")]
+        parts.section(words("warnings"), *(listed if warnings else [paragraph(words("warnings.none"))]))
+    if evidence:
+        parts.section(words("evidence"), _pairs(words, evidence), _note(words("evidence.how")))
+    lines = "".join(f"<li>{text(words(key))}</li>" for key in not_done)
+    parts.section(words("not_done"), Html(f"<ul>{lines}</ul>"))
+    statistics = words("statistics", points=_POINTS) if "not.host" not in not_done else words("statistics.host")
+    made = text(f"{words('made', version=__version__)} {statistics}")
+    parts.out.append(Html(f"<footer><p>{made}</p></footer>"))

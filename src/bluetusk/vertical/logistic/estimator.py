@@ -13,8 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from ..._numeric import as_array, as_bool, as_int, as_real
 from ...wire.frame import Kind
 from ..align.ids import as_ids
-from ..base import Estimator, check_role, names_of, peers_of, seed_of
+from ..base import Estimator, check_certificate, check_pieces, check_role, names_of, peers_of, seed_of
 from ..binning.estimator import WoEBinning
+from ..book import Book, book_of, marks_of, place_of
+from ..book import beside as beside_of
 from ..findings import few_events, separating, tell, useless
 from ..protocol.job import Keeper, Progress
 from ..protocol.link import Link
@@ -22,8 +24,6 @@ from ..protocol.refusal import telling
 from ..saving import load_frame, save_frame
 from ..tables.columns import as_labels, as_scores, column_names
 from ..tables.matrix import matching_table, real_table
-from .book import Book, marks_of, place_of
-from .book import beside as beside_of
 from .calibration import Calibration, calibrated
 from .config import (
     EXACT,
@@ -43,7 +43,7 @@ from .config import (
 from .config import held_back as held_back_of
 from .findings import alone, at_the_ends, scattered
 from .job import LogisticJob
-from .saved import SavedHalf, book_of
+from .saved import SavedHalf
 from .score import ScoreJob, probabilities
 
 __all__ = ["LogisticRegression"]
@@ -124,6 +124,8 @@ class LogisticRegression(Estimator):
         The guest's `sigmoid`.
     calibration_ : Calibration or None
         The guest's map from scores to probabilities, with ``intercept`` and ``slope``.
+    calibration_scores_ : ndarray of float64
+        The guest's joint scores of the rows held back to calibrate, after a training with any; not saved.
     findings_ : list of str
         At the guest: the texts of :class:`~bluetusk.DataWarning` about the labels, its columns and the rows held back.
     model_ : bytes
@@ -344,7 +346,7 @@ class LogisticRegression(Estimator):
                 once=once,
             )
             self._drive(job, peers_of("host", link), keeper, progress)
-            self._take(job, names)
+            self._take(job, names, link.certificate)
             self.book_ = job.book(create=False)  # the opening made it, now or before the training was resumed
             return self
         if y is None:
@@ -372,7 +374,7 @@ class LogisticRegression(Estimator):
                 "nobody sees, since the weights stay shared; leave it out"
             )
         self._drive(job, peers_of("guest", link), keeper, progress)
-        self._take(job, names)
+        self._take(job, names, link.certificate)
         self.findings_ = findings
         found = []
         if config.tol and not job.stopped:
@@ -382,6 +384,7 @@ class LogisticRegression(Estimator):
             )
         if job.scores is not None:
             held = labels[job.held]
+            self.calibration_scores_ = job.scores
             self.calibration_ = calibrated(job.scores, held, float(labels.mean()), SLOPES[config.sigmoid])
             if "scores" not in reveal and job.points is not None:
                 points = job.points.points(job.scores)
@@ -393,7 +396,7 @@ class LogisticRegression(Estimator):
         tell(self.findings_)  # after the job: made an error, a finding about labels must not reach the host
         return self
 
-    def _take(self, job: LogisticJob, names: list[str]) -> None:
+    def _take(self, job: LogisticJob, names: list[str], certificate: str) -> None:
         assert job.config is not None
         self.columns_ = names
         self.half_, self.counted_ = job.half, job.counted
@@ -408,7 +411,9 @@ class LogisticRegression(Estimator):
         self.sigmoid_ = job.config.sigmoid
         self.n_iter_ = job.epochs
         self.model_ = job.model
+        self.certificate_ = certificate
         self.calibration_ = None
+        vars(self).pop("calibration_scores_", None)
         self.findings_ = []
         if job.key is not None:
             job.key.close()
@@ -502,8 +507,8 @@ class LogisticRegression(Estimator):
         ValueError: this model is not fitted: call fit() with the other party, or load() it
         """
         self._fitted()
-        half, role, exact = self.half_, check_role(self.role), "scores" in self._reveal()
-        key_size = self._shared()["key_size"]
+        half, role = self.half_, check_role(self.role)
+        self._shared(), self._reveal()  # checked before the rows
         table: NDArray[Any]
         if half.bins is not None and role == "host":
             if self.binning_ is None:
@@ -516,22 +521,80 @@ class LogisticRegression(Estimator):
         marks = [] if ids is None else marks_of(self.model_, ids)
         if ids is not None and len(marks) != len(table):
             raise ValueError(f"ids has {len(marks)} ids for {len(table)} rows: give one for each")
-        book = self.book_ if role == "host" else None
+        return self._scored(table, peers_of(role, link), marks, keeper, progress)
+
+    @telling
+    def score_pieces(
+        self,
+        table: Any,
+        *,
+        link: Link,
+        ids: Sequence[str] | None = None,
+        inputs: bytes = b"",
+        keeper: Keeper | None = None,
+        progress: Progress | None = None,
+    ) -> NDArray[np.float64] | None:
+        """Return the joint scores of rows that are not in memory at once, as :meth:`decision_function` of the others.
+
+        Parameters
+        ----------
+        table : sequence of rows
+            Its slices are arrays of numbers in the order of `columns_`; at the host of a binning, of codes.
+        link, ids, keeper, progress
+            As for :meth:`decision_function`; a guest may leave `ids` out.
+        inputs : bytes
+            A hash of all rows, by which kept steps belong to them.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,), or None
+
+        Raises
+        ------
+        ValueError, ProtocolAbort, FrameError, PolicyRefused
+            As for :meth:`decision_function`.
+
+        Examples
+        --------
+        See :meth:`decision_function`.
+
+        >>> LogisticRegression.score_pieces.__name__
+        'score_pieces'
+        """
+        self._fitted()
+        role = check_role(self.role)
+        check_pieces(table, self.columns_, ids, role)
+        marks = [] if ids is None else marks_of(self.model_, ids)
+        if ids is not None and len(marks) != len(table):
+            raise ValueError(f"ids has {len(marks)} ids for {len(table)} rows: give one for each")
+        return self._scored(table, peers_of(role, link), marks, keeper, progress, inputs=inputs)
+
+    def _scored(
+        self,
+        table: Any,
+        peers: Sequence[Link],
+        marks: Sequence[bytes],
+        keeper: Keeper | None,
+        progress: Progress | None,
+        *,
+        inputs: bytes = b"",
+    ) -> NDArray[np.float64] | None:
+        """Score the rows of a table of numbers, or of a host's codes, or of what has slices as one."""
+        check_certificate(self.certificate_, peers)
         job = ScoreJob(
-            half,
+            self.half_,
             self.model_,
             self.counted_,
             table,
             self.columns_,
-            key_size,
+            self._shared()["key_size"],
             points=self.scale_,
-            exact=exact,
-            book=book,
+            exact="scores" in self._reveal(),
+            book=self.book_ if check_role(self.role) == "host" else None,
             marks=marks,
+            inputs=inputs,
         )
-        self._drive(job, peers_of(role, link), keeper, progress)
-        if book is not None and job.share is not None:
-            book.take(marks, job.share.tobytes())  # of steps that were kept earlier too, if the file was lost meanwhile
+        self._drive(job, peers, keeper, progress)
         return job.scores
 
     @telling
@@ -733,6 +796,7 @@ class LogisticRegression(Estimator):
             half=self.half_,
             book=os.fsencode(self.book_.path),
             scored=self.book_.to_bytes(),
+            certificate=self.certificate_,
         )
         save_frame(path, saved.to_frame(), passphrase)
 
@@ -789,6 +853,7 @@ class LogisticRegression(Estimator):
         model.n_iter_, model.key_size = got.epochs, got.key_size
         model.reveal = ("scores",) if got.exact else ()
         model.calibration_, model.scale_, model.findings_ = got.calibration, got.points, []
+        model.certificate_ = got.certificate
         if got.points is not None:
             model.points_per_unit_ = got.points.unit
         model.binning_ = None if binning is None else _half_of(binning, got.role)
@@ -796,7 +861,10 @@ class LogisticRegression(Estimator):
             sizes = None if binning is None else tuple(each.n_bins for each in binning.bins_)
             if binning is None or (sizes, binning.label_digest_) != (got.half.bins.sizes, got.binning):
                 raise ValueError("binning must be the one that the model was trained with: load it first, and give it")
-        model.book_ = book_of(got, path, book)
+        if got.role == "host":
+            model.book_ = book_of(got.half, got.model, path, book, before=got.book, known=got.scored)
+        else:
+            model.book_ = Book(got.half, got.model)
         return model
 
 

@@ -161,6 +161,11 @@ class Half:
         """The number of this party's columns: its weights but the intercept."""
         return len(self.own) - (self.intercept and self.guest)
 
+    @property
+    def secret(self) -> bytes:
+        """See :class:`~bluetusk.vertical.book.Secretive`."""
+        return ring.to_bytes(self.own) + ring.to_bytes(self.theirs)
+
     def rows(self, table: Floats) -> Ints:
         """Return rows in fixed point; those far outside of the training's are cut off at 64 deviations."""
         assert self.whitening is not None

@@ -30,12 +30,12 @@ from ...paillier import PrivateKey, PublicKey
 from ...paillier.ephemeral import ephemeral_key, restored_key, restored_peer_key, saved_key
 from ...tasks import LOGISTIC, LOGISTIC_SCORES
 from ...wire.frame import Kind, check_fields, decode, encode, field
+from ..book import Book, beside, marks_of
 from ..protocol.keys import KEY_PARTS, key_parts, peer_key
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.sizes import KEY_BYTES, cipher_bytes
 from ..protocol.state import inputs_of
 from . import products, ring
-from .book import Book, beside, marks_of
 from .columns import BinnedColumns, BinnedPeer, Bins, Columns, Peer, PlainColumns, PlainPeer
 from .comparing import most_learned, negative
 from .config import (

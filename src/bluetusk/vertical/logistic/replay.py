@@ -25,6 +25,7 @@ from ...paillier.ephemeral import restored_key
 from ...paillier.seed import SEEDS, Seed
 from ...tasks import LOGISTIC_SCORES
 from ...wire.frame import Kind, decode
+from ..protocol.job import pieces_of
 from ..protocol.link import Link
 from .columns import Bins, residuals_layout
 from .config import CLASS_BITS, Config, HostBins
@@ -288,13 +289,23 @@ class _Scorer(ScoreJob):
     tape: _Tape
 
     def __init__(self, page: Entry, models: Models) -> None:
-        facts, matrix = page.facts, page.arrays["matrix"]
+        facts, matrix = page.facts, page.arrays["matrix"].astype(np.int64)
         model = bytes.fromhex(facts["model"])
         half, points = models[model]
         exact, self._ids, self.index = bool(facts["exact"]), bytes.fromhex(facts["ids"]), 0
-        super().__init__(
-            half, model, b"", matrix.astype(np.int64), [], int(facts["key_size"]), points=points, exact=exact
-        )
+        super().__init__(half, model, b"", matrix, [], int(facts["key_size"]), points=points, exact=exact)
+        self.rows = int(facts.get("rows", len(matrix)))
+        # books of versions that scored all rows in one step do not have their number
+        self.pieces = pieces_of(self.rows) if "rows" in facts else [slice(0, self.rows)]
+        self.matrices: dict[int, Ints] = {}
+
+    def take(self, page: Entry) -> None:
+        """Take the rows of a step."""
+        if "matrix" in page.arrays:
+            self.matrices[page.number] = page.arrays["matrix"].astype(np.int64)
+
+    def _piece(self, k: int) -> Any:
+        return self.matrices[k]
 
     @property
     def order(self) -> bytes:
@@ -375,6 +386,8 @@ def replay(pages: Iterable[Entry], models: Models) -> Replayed:
         at = index
         tape = guest.tape = _Tape(rest)
         guest.index = index
+        if isinstance(guest, _Scorer):
+            guest.take(first)
         try:
             _step(guest, tape, facts)
             tape.end()

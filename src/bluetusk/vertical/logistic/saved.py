@@ -1,10 +1,9 @@
-"""The file of one party's half of a regression, and where a host's book of scored rows lies beside it."""
+"""The file of one party's half of a regression."""
 
 from __future__ import annotations
 
 import itertools
 import math
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +12,11 @@ import numpy as np
 from ...errors import FrameError
 from ...paillier import validate
 from ...wire.frame import Frame, Kind, check_fields, encode, field
-from .book import MARK, Book, beside
 from .calibration import Calibration
 from .config import MOST_COLUMNS, MOST_EPOCHS, SIGMOIDS
 from .half import Half, Points, from_hex
 
-__all__ = ["SavedHalf", "book_of"]
+__all__ = ["SavedHalf"]
 
 _FIELDS = (
     "binning",
@@ -54,6 +52,8 @@ class SavedHalf:
         in the half alone.
     scored : bytes
         What the book held then.
+    certificate : str
+        Fingerprint of the certificate of the peer of the training, where it is known.
     """
 
     role: str
@@ -70,6 +70,7 @@ class SavedHalf:
     half: Half
     book: bytes | None
     scored: bytes
+    certificate: str = ""
 
     def to_frame(self) -> bytes:
         """Return the file's bytes."""
@@ -88,6 +89,7 @@ class SavedHalf:
             "calibration": [] if found is None else [found.intercept.hex(), found.slope.hex()],
             "binning": self.binning,
             "book": self.book,
+            "certificate": self.certificate,
             "points": [] if self.points is None else [float(self.points.factor).hex(), self.points.offset.hex()],
             "half": half,
             "parts": [len(part) for part in parts],
@@ -103,7 +105,7 @@ class SavedHalf:
                 "the file is a half with open coefficients, of a version in which each party saw its own: train again, "
                 "or predict with the version that made it"
             )
-        check_fields(head, _FIELDS, ("book",))
+        check_fields(head, _FIELDS, ("book", "certificate"))
         role = field(head, "role", str, choices=("guest", "host"))
         columns = field(head, "columns", list, low=1, high=MOST_COLUMNS, items=str)
         lengths = field(head, "parts", list, low=_PARTS, high=_PARTS, items=int)
@@ -138,39 +140,8 @@ class SavedHalf:
             half=half,
             book=book,
             scored=scored,
+            certificate=field(head, "certificate", str, high=64) if "certificate" in head else "",
         )
-
-
-def book_of(saved: SavedHalf, path: str | os.PathLike[str], given: str | os.PathLike[str] | None) -> Book:
-    """Return the book of a half: a host's is read from where it was when the half was saved, or beside the half.
-
-    Parameters
-    ----------
-    saved : SavedHalf
-        The half.
-    path : path-like
-        Its file.
-    given : path-like or None
-        Where the user says that the book is.
-
-    Raises
-    ------
-    FrameError
-        If the book is missing, was altered, or is older than the half.
-    """
-    book = Book(saved.half, saved.model, saved.scored if saved.book is not None else b"")
-    if saved.half.guest:
-        return book
-    usual = beside(path, saved.model)
-    if saved.book is None:  # of a version that kept the rows in the half alone
-        book.take([saved.scored[i : i + MARK] for i in range(0, len(saved.scored), MARK)], b"")
-        book.keep(usual if given is None else given, create=given is None)
-        return book
-    before = os.fsdecode(saved.book)
-    places = [before, os.path.join(os.path.dirname(usual), os.path.basename(before))]
-    found = [place for place in places if os.path.isfile(place)] if given is None else [os.fspath(given)]
-    book.keep(found[0] if found else places[0], create=False)
-    return book
 
 
 def _points(given: list[str]) -> Points | None:

@@ -25,13 +25,14 @@ from ...evidence.book import auditing
 from ...paillier import PrivateKey, PublicKey
 from ...paillier.ephemeral import ephemeral_key, saved_key
 from ...tasks import LOGISTIC_SCORES
-from ...wire.frame import Kind, encode, field
+from ...wire.frame import field
+from ..book import Book
+from ..protocol.job import pieces_of
 from ..protocol.keys import KEY_PARTS, key_parts, peer_key
 from ..protocol.link import Link, array_bytes, array_from
 from ..protocol.sizes import KEY_BYTES, cipher_bytes
-from ..protocol.state import inputs_of, state_of
+from ..protocol.state import inputs_of, pack_state, unpack_state
 from . import ring
-from .book import Book
 from .half import COEF_BITS, EXACT_BITS, POINTS, ROW_BITS, Half, Points, point_share
 
 __all__ = ["ScoreJob", "learned_bits", "opened", "probabilities", "scored", "shared"]
@@ -122,18 +123,20 @@ def opened(values: Ints, points: Points, *, exact: bool) -> Floats:
 
 
 class ScoreJob:
-    """One party's half of the scoring: the shares, and then their opening, which a retake repeats to the byte.
+    """One party's half of the scoring, in pieces: shares, and then their opening, which a retake repeats to the byte.
 
     Parameters
     ----------
     half : Half
     model, counted : bytes
         The training's name; that under which this party's policy counts what it scores.
-    table : ndarray
+    table : ndarray, or a sequence of rows whose slices are
         This party's rows, or the codes of binned columns.
     names : sequence of str
         Its columns.
     key_size : int
+    inputs : bytes
+        What stands for the rows if `table` is not an array.
     points : Points, optional
         At the guest.
     exact : bool
@@ -145,7 +148,6 @@ class ScoreJob:
     """
 
     name = LOGISTIC_SCORES.name
-    steps = 3
 
     def __init__(
         self,
@@ -160,25 +162,39 @@ class ScoreJob:
         exact: bool = False,
         book: Book | None = None,
         marks: Sequence[bytes] = (),
+        inputs: bytes = b"",
     ) -> None:
         self.half, self.model, self.counted, self.table, self.names = half, model, counted, table, list(names)
         self.key_size, self.points, self.exact, self.book, self.marks = key_size, points, exact, book, list(marks)
-        self.inputs = inputs_of(model, table, exact, b"".join(self.marks))
-        self.share: Ints | None = None
-        self.scores: Floats | None = None
+        self.inputs = inputs_of(model, inputs or table, exact, b"".join(self.marks))
+        self.rows = len(table)
+        self.pieces = pieces_of(self.rows)
+        self.shares: dict[int, Ints] = {}  # of the last pieces
+        self.found: list[Floats] = []  # the scores of each piece that is opened
+        self.opened = 0  # pieces
+
+    @property
+    def steps(self) -> int:
+        """Each piece is opened two steps after its shares were computed, so there are two more."""
+        return len(self.pieces) + 2
+
+    @property
+    def scores(self) -> Floats | None:
+        """The scores at the guest, as far as they are opened."""
+        return np.concatenate(self.found) if self.found else None
 
     def step(self, links: Sequence[Link], index: int) -> None:
-        """Compute shares of the scores; do nothing; open them to the guest.
+        """Compute shares of the scores of a piece, and open those of the piece before the last to the guest.
 
-        Parties go back by one step at most: from the opening to the step before it, where the shares are kept. Shares
-        that were computed anew after an opening would show another rounding: the host's book refuses them, whatever a
-        peer or an old state directory says.
+        Parties go back by one step at most: from an opening to the step before it, at whose beginning the shares are
+        kept. Shares that were computed anew after an opening would show another rounding: the host's book refuses them,
+        whatever a peer or an old state directory says.
         """
         (link,) = links
         book = auditing() if self.half.guest else None
         if book is None:
             return self._step(link, index)
-        facts, arrays = self._given(link) if index == 0 else ({}, {})
+        facts, arrays = self._given(link, index) if index < len(self.pieces) else ({}, {})
         with book.step(self.name, index, facts=facts, arrays=arrays) as link.heard:
             try:
                 return self._step(link, index)
@@ -186,28 +202,39 @@ class ScoreJob:
                 link.heard = None
 
     def _step(self, link: Link, index: int) -> None:
-        if index == 0:
-            self._compute(link)
-        if index < self.steps - 1:
-            return
-        assert self.share is not None
+        if index < len(self.pieces):
+            self._compute(link, index)
+        if index >= 2:
+            self._open(link, index - 2)
+        self.shares = {k: share for k, share in self.shares.items() if k >= index - 2}
+
+    def _open(self, link: Link, k: int) -> None:
+        share = self.shares[k]
         if self.book is not None:
-            self.book.take(self.marks, self.share.tobytes())  # on disk before the points leave
-        values = shared(link, self.share, self.half.guest, exact=self.exact)
+            self.book.take(self.marks[self.pieces[k]], share.tobytes(), link.run)  # on disk before the points leave
+        values = shared(link, share, self.half.guest, exact=self.exact)
         if values is not None:
             assert self.points is not None
-            self.scores = opened(values, self.points, exact=self.exact)
+            self.found.append(opened(values, self.points, exact=self.exact))
+        self.opened = k + 1
+
+    def _piece(self, k: int) -> Any:
+        """Return this party's rows of a piece."""
+        return self.table[self.pieces[k]]
 
     @property
     def order(self) -> bytes:
         """What the parties compare of the rows' ids; empty without ids."""
         return hashlib.sha256(b"".join(self.marks)).digest() if self.marks else b""
 
-    def _given(self, link: Link) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return what the guest brings into the scoring, for its audit book."""
+    def _given(self, link: Link, k: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what the guest brings into the scoring of a piece, for its audit book."""
+        arrays = {"matrix": self.half.rows(self._piece(k)).astype(np.int32)}
+        if k:
+            return {}, arrays
         facts: dict[str, Any] = {"me": link.me, "peer": link.peer, "session": link.session.hex(), "signs": link.signs}
         facts |= {"model": self.model.hex(), "exact": self.exact, "ids": self.order.hex(), "key_size": self.key_size}
-        return facts, {"matrix": self.half.rows(self.table).astype(np.int32)}
+        return facts | {"rows": self.rows}, arrays
 
     def _new_key(self) -> PrivateKey:
         key = ephemeral_key(self.key_size)
@@ -215,9 +242,27 @@ class ScoreJob:
             book.note(self.name, "key", arrays={"primes": np.frombuffer(b"".join(saved_key(key)), np.uint8)})
         return key
 
-    def _compute(self, link: Link) -> None:
-        n, key = len(self.table), self._new_key()
+    def _compute(self, link: Link, k: int) -> None:
+        key, table = self._new_key(), self._piece(k)
         parts = key_parts(key, link, self.name)
+        got = self._begin(link, parts) if k == 0 else self._keys(link, parts)
+        pub = peer_key(got, link, self.name)
+        self.shares[k] = scored(link, key, pub, self.half, table, self.points, exact=self.exact)
+        key.close()
+        link.count("rows", len(table))
+
+    def _keys(self, link: Link, parts: list[bytes]) -> list[memoryview]:
+        """Exchange the keys of a piece."""
+        if self.half.guest:
+            link.send("key", parts=parts)
+        got = link.receive("key", parts=KEY_PARTS, most=KEY_BYTES)
+        if not self.half.guest:
+            link.send("key", parts=parts)
+        return got.parts
+
+    def _begin(self, link: Link, parts: list[bytes]) -> list[memoryview]:
+        """Compare models and rows, have both policies asked, and exchange the keys of the first piece."""
+        n = self.rows
         about = {"rows": n, "model": self.model, "exact": self.exact, "ids": self.order}
         if self.half.guest:
             self._authorise(link)
@@ -246,29 +291,35 @@ class ScoreJob:
                 self.book.refuse(self.marks)
             self._authorise(link)
             link.send("key", parts=parts)
-        pub = peer_key(got.parts, link, self.name)
-        self.share = scored(link, key, pub, self.half, self.table, self.points, exact=self.exact)
-        key.close()
-        link.count("rows", n)
+        return got.parts
 
     def _authorise(self, link: Link) -> None:
-        n = len(self.table)
+        n = self.rows
         more: dict[str, Any] = {"bits": n * learned_bits(self.exact), "model": self.counted}
         more |= {"reveal": ("scores",)} if self.exact else {}
         link.authorise(LOGISTIC_SCORES.purpose, self.names, n, **more)
 
     def state(self) -> bytes:
-        """Return the share and the scores, as far as there are any."""
-        parts = [b"" if each is None else each.tobytes() for each in (self.share, self.scores)]
-        header: dict[str, Any] = {"task": self.name, "parts": [len(part) for part in parts]}
-        return encode(Kind.VERTICAL_STATE, header, b"".join(parts))
+        """Return the shares of the last pieces, and the scores so far."""
+        arrays: dict[str, NDArray[Any]] = {f"share{k}": share for k, share in self.shares.items()}
+        if self.found:
+            arrays["scores"] = np.concatenate(self.found)
+        return pack_state(self.name, {"opened": self.opened}, arrays)
 
     def restore(self, state: bytes) -> None:
-        """Return to a state."""
-        got = state_of(state, self.name, ("parts",))
-        first, second = field(got.header, "parts", list, low=2, high=2, items=int)
-        if min(first, second) < 0 or first + second != len(got.payload):
-            raise FrameError("frame field 'parts' does not add up to the payload")
-        n = len(self.table)
-        self.share = array_from(got.payload[:first], "<i8", (n,)).astype(np.int64) if first else None
-        self.scores = array_from(got.payload[first:], "<f8", (n,)).astype(np.float64) if second else None
+        """Return to a state; at the host its book must have the rows that were opened by then."""
+        fields, arrays = unpack_state(state, self.name)
+        self.opened = field(fields, "opened", int, low=0, high=len(self.pieces))
+        end = self.pieces[self.opened - 1].stop if self.opened else 0
+        scores = arrays.pop("scores", np.empty(0))
+        if len(scores) != (end if self.half.guest else 0):
+            raise FrameError("the scores in the kept steps are not those of the rows that were opened")
+        self.found = [scores] if len(scores) else []
+        self.shares = {int(name.removeprefix("share")): share for name, share in arrays.items()}
+        for k, share in self.shares.items():
+            if share.shape != (self.pieces[k].stop - self.pieces[k].start,):
+                raise FrameError("the shares in the kept steps are of another number of rows")
+        if self.book is not None and end:
+            last = self.opened - 1
+            sent = self.shares[last].tobytes() if last in self.shares else b""
+            self.book.require(self.marks[:end], self.marks[self.pieces[last]], sent)

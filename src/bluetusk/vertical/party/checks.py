@@ -201,4 +201,4 @@ def check_room(needs: Mapping[str, int]) -> None:
         room.setdefault(os.stat(path).st_dev, []).append((folder, size))
     for parts in room.values():  # folders of one file system share its space
         if (short := _short(parts[-1][0], parts)) is not None:
-            raise ProtocolAbort(short)
+            raise ProtocolAbort(short, kind="disk")

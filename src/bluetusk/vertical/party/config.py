@@ -13,6 +13,7 @@ from ..._spelling import did_you_mean
 from ...paillier.validate import KEY_BITS
 from ..align.common import MAX_PEER_IDS, MAX_ROWS
 from ..base import check_role
+from ..evaluation.words import LANGUAGES
 from ..tables.cells import number_reader
 from .waiting import QUOTA
 
@@ -25,7 +26,7 @@ REVEALED = ("coefficients", "scores", "woe")
 
 _MOST_QUOTA = 1 << 50
 
-SECTIONS = ("data", "evidence", "model")
+SECTIONS = ("data", "evidence", "model", "score")  # the last is for `bluetusk score`
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,8 @@ class Config:
         Largest number of the peer's ids.
     halves : {"sealed", "open"}
         Whether the halves of the models are saved under a passphrase, which is then required, or may be without.
+    lang : {"en", "zh"} or None
+        The language of this party's report; by default that of the locale.
     data : Data
     model : Model
     evidence : Evidence or None
@@ -192,6 +195,7 @@ class Config:
     spool_quota: int = QUOTA
     max_peer_ids: int = MAX_PEER_IDS
     halves: str = "sealed"
+    lang: str | None = None
     model: Model = field(default_factory=Model)
     evidence: Evidence | None = None
 
@@ -326,6 +330,8 @@ class Config:
                 yield name, str(err)
         if self.halves not in ("sealed", "open"):
             yield "halves", f'halves must be "sealed" or "open", not {self.halves!r}'
+        if self.lang is not None and self.lang not in LANGUAGES:
+            yield "lang", f"lang must be {' or '.join(map(repr, LANGUAGES))}, not {self.lang!r:.40}"
 
     def _at(self, folder: Path) -> Config:
         def at(given: Any, *names: str) -> Any:

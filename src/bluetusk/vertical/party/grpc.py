@@ -7,15 +7,19 @@ until the session's patience ends.
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ...errors import ProtocolAbort
+from ...errors import InvalidKey, ProtocolAbort
+from ...evidence.identity import fingerprint_groups
 from .certs import Identity, only_certificate
 from .connection import CHUNK, Connection
 from .session import Session
@@ -36,6 +40,7 @@ _OPTIONS = [
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.so_reuseport", 0),
+    ("grpc.min_reconnect_backoff_ms", 5_000),  # the time for an attempt to connect, 20 s by default
 ]
 CONNECTIONS = 8
 """Largest number of connections of a listener, of which a session uses the latest: gRPC keeps up to 4 MiB of each.
@@ -44,7 +49,10 @@ Closed ones do not count; one whose other end is gone without a word is found ou
 """
 _HANDSHAKE = 10_000  # milliseconds; strangers who connect and say nothing count as connections until then
 _REFUSALS = 3  # refusals in a row before a closed port no longer counts as a listener that is just ending
+_STRANGERS = 60.0  # seconds between two lines in the log about connections with another certificate
+_log = logging.getLogger(__name__)
 _FLUSH = 0.2  # seconds that gRPC has for a last message before its channel is closed
+_TRY = 2.0  # seconds that an address has to answer when the reason of a failure is looked for
 _PAUSE = (0.05, 2.0)  # seconds between attempts to connect: the first, and the longest
 
 
@@ -63,11 +71,16 @@ class Listener:
     def __init__(self, session: Session, identity: Identity, address: str) -> None:
         grpc = _grpc()
         self._session = session
+        self._told_of_stranger = -_STRANGERS
         pinned = only_certificate(identity.peer_certificate)
 
         def converse(requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
             (pem,) = context.auth_context().get("x509_pem_cert", [b""])
             if only_certificate(pem) != pinned:
+                now = time.monotonic()
+                if now - self._told_of_stranger >= _STRANGERS:
+                    self._told_of_stranger = now
+                    _log.warning("refused a connection that presented another certificate than the peer's")
                 context.abort(grpc.StatusCode.PERMISSION_DENIED, "the peer presented another certificate than expected")
             connection = session.connect()
             threading.Thread(target=drain, args=(requests, connection, session), daemon=True).start()
@@ -95,8 +108,15 @@ class Listener:
         except RuntimeError:
             port = 0
         if port == 0:
-            raise ProtocolAbort(f"cannot listen at {address}: is the port free, and the address this machine's?")
+            raise ProtocolAbort(
+                f"cannot listen at {address}: is the port free, and the address this machine's?", kind="busy"
+            )
         self.address = f"{host}:{port}"
+        session.where = f"the {session.peer} to connect to {self.address}"
+        session.obstacle = (
+            "nobody has with the certificate of fingerprint "
+            f"{fingerprint_groups(identity.peer_certificate)} (the peer must set connect, not listen, and present it)"
+        )
         self._server.start()
 
     def close(self) -> None:
@@ -113,6 +133,7 @@ class Dialler:
         self._session, self._identity, self.address = session, identity, address
         self._closed = threading.Event()
         self._refusals = 0
+        session.where = f"the {session.peer} at {address}"
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -154,21 +175,19 @@ class Dialler:
             return False
 
     def _explain(self, err: Any) -> None:
-        """Raise if the peer has another certificate, which waiting does not fix; return if it is merely absent."""
-        said = str(err.details())
-        code = err.code()
-        wrong = "CERTIFICATE_VERIFY_FAILED" in said or code == self._grpc.StatusCode.PERMISSION_DENIED
-        if not wrong and code == self._grpc.StatusCode.UNAVAILABLE:
-            self._refusals = self._refusals + 1 if _rejected(self._identity, self.address) else 0
-            wrong = self._refusals >= _REFUSALS
-        if wrong:
-            self._session.fail(
-                ProtocolAbort(
-                    f"the certificates do not fit: {self.address} does not present the one of "
-                    f"{self._identity.peer_name!r}, or rejects this party's; compare the fingerprints",
-                    party=self._identity.peer_name,
-                )
-            )
+        """Note why there is no connection; end the session if waiting does not help."""
+        code, said = err.code(), str(err.details())
+        if code not in (self._grpc.StatusCode.UNAVAILABLE, self._grpc.StatusCode.PERMISSION_DENIED):
+            self._session.obstacle = f"the connection ended ({code.name.lower()})"
+            return
+        why, kind = obstacle(self._identity, self.address)
+        if kind is None and (code == self._grpc.StatusCode.PERMISSION_DENIED or "CERTIFICATE_VERIFY_FAILED" in said):
+            why, kind = f"{self.address} and this party do not accept each other's certificate", "certificate"
+        self._session.obstacle = why
+        # a listener that is just ending also closes connections; and a name server's fault ends no run that has begun
+        self._refusals = self._refusals + 1 if kind is not None else 0
+        if kind is not None and self._refusals >= _REFUSALS and (kind == "certificate" or not self._session.met):
+            self._session.fail(ProtocolAbort(why, party=self._session.peer, kind=kind))
 
     def close(self) -> None:
         """End the connection that there is, and attempts at another."""
@@ -177,24 +196,81 @@ class Dialler:
         self._thread.join(5.0)
 
 
-def _rejected(identity: Identity, address: str) -> bool:
-    """Return whether the peer answers but rejects this party's certificate or presents an unexpected one."""
+def obstacle(identity: Identity, address: str) -> tuple[str, str | None]:
+    """Return why there is no connection to an address, and the kind of end if waiting does not change that."""
     host, _, port = address.rpartition(":")
-    context = ssl.create_default_context(cadata=identity.peer_certificate.decode())
-    context.check_hostname = False
-    context.set_alpn_protocols(["h2"])
+    host = host.strip("[]")
     try:
-        with os.fdopen(os.memfd_create("identity"), "wb") as pair:  # a key must not be in a folder for anybody's files
-            pair.write(identity.key + b"\n" + identity.certificate)
-            pair.flush()
-            context.load_cert_chain(f"/proc/self/fd/{pair.fileno()}")
+        context = _context(identity)
         with (
-            socket.create_connection((host.strip("[]"), int(port)), timeout=2.0) as raw,
+            socket.create_connection((host, int(port)), timeout=_TRY) as raw,
             context.wrap_socket(raw, server_hostname=identity.peer_name) as tls,
         ):
             tls.settimeout(1.0)
-            return tls.recv(1) == b""  # a listener that accepts this party speaks first; one that rejects it closes
+            if tls.recv(1) != b"":  # a listener that accepts this party speaks first; one that rejects it closes
+                return f"{address} accepts this party, but has ended the connection", None
+            return _rejected(identity, address), "certificate"
+    except socket.gaierror as err:
+        fixed = err.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
+        return (
+            f"unknown host {host!r} ({err.strerror}): correct the name in connect = {address!r}, or the name server",
+            "absent" if fixed else None,
+        )
+    except ssl.SSLCertVerificationError:
+        return _unexpected(identity, address, host, int(port)), "certificate"
     except ssl.SSLError as err:
-        return "CERTIFICATE" in str(err).upper() or "UNKNOWN_CA" in str(err).upper()
-    except OSError:
-        return False
+        said = str(err).upper()
+        if "CERTIFICATE" in said or "UNKNOWN_CA" in said:
+            return _rejected(identity, address), "certificate"
+        if "WRONG_VERSION" in said or "RECORD_LAYER" in said or "HTTP_REQUEST" in said or "PACKET_LENGTH" in said:
+            return (
+                f"no TLS at {address}: another program answers there (an HTTP server?); correct connect, or start the "
+                "peer at that port",
+                "certificate",
+            )
+        return f"{address} ends the TLS handshake ({type(err).__name__})", None
+    except TimeoutError:
+        return f"{address} does not answer within {_TRY:g} s (a firewall, or a program that does not speak TLS?)", None
+    except OSError as err:
+        if err.errno == errno.ECONNREFUSED:
+            return "nobody answers (connection refused)", None
+        return f"nobody answers ({err.strerror or type(err).__name__})", None
+
+
+def _context(identity: Identity) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=identity.peer_certificate.decode())
+    context.check_hostname = False
+    context.set_alpn_protocols(["h2"])
+    with os.fdopen(os.memfd_create("identity"), "wb") as pair:  # a key must not be in a folder for anybody's files
+        pair.write(identity.key + b"\n" + identity.certificate)
+        pair.flush()
+        context.load_cert_chain(f"/proc/self/fd/{pair.fileno()}")
+    return context
+
+
+def _rejected(identity: Identity, address: str) -> str:
+    return (
+        f"the certificates do not fit: {address} rejects this party's, of fingerprint "
+        f"{fingerprint_groups(identity.certificate)}: the peer's peer_certificate must be that file"
+    )
+
+
+def _unexpected(identity: Identity, address: str, host: str, port: int) -> str:
+    """Say which certificate the other end presents; it is public, and nothing else is read from that connection."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    found = "another one"
+    try:
+        with (
+            socket.create_connection((host, port), timeout=_TRY) as raw,
+            context.wrap_socket(raw, server_hostname=identity.peer_name) as tls,
+        ):
+            found = f"one of fingerprint {fingerprint_groups(tls.getpeercert(binary_form=True) or b'')}"
+    except (OSError, InvalidKey):
+        pass  # the rest of the message stands without it
+    return (
+        f"the certificates do not fit: {address} presents {found}, where peer_certificate has "
+        f"{fingerprint_groups(identity.peer_certificate)}: compare them by telephone, and correct peer_certificate or "
+        "connect"
+    )

@@ -226,7 +226,8 @@ class Manifest:
         frame.field(header, "format", int, choices=(_FORMAT,))
         if frame.field(header, "job", str) != self._job:
             raise ProtocolAbort(
-                f"{self._vault.path} is of the job {header['job']!r}, not {self._job!r}: give another directory"
+                f"{self._vault.path} is of the job {header['job']!r}, not {self._job!r}: give another directory",
+                kind="settings",
             )
         self.id = frame.field(header, "id", bytes, length=_ID)
         self.generation = frame.field(header, "generation", int, low=1, high=(1 << 63) - 1)

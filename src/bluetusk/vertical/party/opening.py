@@ -20,7 +20,7 @@ from .certs import Identity
 from .config import Evidence
 from .process import Party
 
-__all__ = ["PASSPHRASE", "Opened", "closed", "identity_of", "opened", "recorder_of"]
+__all__ = ["PASSPHRASE", "Opened", "begun", "closed", "identity_of", "opened", "recorder_of"]
 
 PASSPHRASE = "BLUETUSK_PASSPHRASE"  # the name of an environment variable  # noqa: S105
 AUDIT_PASSPHRASE = "BLUETUSK_AUDIT_PASSPHRASE"  # another one: an auditor gets it  # noqa: S105
@@ -140,7 +140,7 @@ def recorder_of(settings: _Settings, identity: Identity) -> tuple[Recorder, Nota
     with contextlib.ExitStack() as opening:
         log = Log.open(given.log, signer) if there else Log.create(given.log, signer, owner=settings.role)
         opening.callback(log.close)
-        if not _begun(settings.state) and any(record.job == settings.job != record.task for record in log.records):
+        if not begun(settings.state) and any(record.job == settings.job != record.task for record in log.records):
             raise ValueError(
                 f"the job {settings.job!r} is in {given.log} already, but {settings.state} has no steps of it to go on "
                 "from: choose a new job name (a use is counted once a job), or restore that directory"
@@ -169,7 +169,7 @@ def closed(recorder: Recorder) -> None:
             recorder.guard.close()
 
 
-def _begun(state: str) -> bool:
+def begun(state: str) -> bool:
     """Return whether a directory of state holds anything."""
     folder = Path(state)
     return folder.is_dir() and any(path.name != "lock" for path in folder.iterdir())

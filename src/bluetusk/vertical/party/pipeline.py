@@ -41,8 +41,8 @@ from ...wire.frame import Kind, check_fields, decode, encode
 from ..align.estimator import intersect
 from ..binning.estimator import WoEBinning
 from ..binning.labels import KnownRows, LabelArray
+from ..book import beside
 from ..boosting.estimator import GradientBoosting
-from ..logistic.book import beside
 from ..logistic.config import held_back
 from ..logistic.estimator import LogisticRegression
 from ..protocol.job import Counting, Keeper, Progress, drive
@@ -54,7 +54,7 @@ from .labels import PairLabels
 from .rows import Rows
 from .splits import SplitKey, Splits, agree_on_split
 
-__all__ = ["Outcome", "confirm", "exchange_heads", "peer_name", "run", "unevaluated", "write_scores"]
+__all__ = ["Outcome", "confirm", "exchange_heads", "once", "peer_name", "run", "unevaluated", "write_scores"]
 
 _MOST_HEAD = 1 << 14  # bytes of a signed head with its proof, which has at most 64 hashes for each of two sizes
 _EVALUATED = 2  # least events, and non-events, among the rows held back for which an interval can be given
@@ -86,6 +86,8 @@ class Outcome:
     binning : WoEBinning
     models : dict of str to estimator
         This party's halves of the binning and the models.
+    leaves : ndarray of int64, shape (rows held back, trees), or None
+        Of the boosted trees, at the guest: :meth:`~bluetusk.vertical.GradientBoosting.apply`.
     """
 
     sizes: dict[str, int]
@@ -102,6 +104,7 @@ class Outcome:
     models: dict[str, Any]
     rows: Rows = field(repr=False)
     order: NDArray[np.int64] = field(repr=False)
+    leaves: NDArray[np.int64] | None = field(default=None, repr=False)
 
 
 class _Once:
@@ -124,9 +127,8 @@ class _Once:
         self.result = bytes(got.payload) if frame.field(got.header, "done", bool) else None
 
 
-def _once(
-    task: Task, function: Callable[[Link], bytes], link: Link, keeper: Keeper, progress: Progress | None
-) -> bytes:
+def once(task: Task, function: Callable[[Link], bytes], link: Link, keeper: Keeper, progress: Progress | None) -> bytes:
+    """Run a task of one step, whose result this party keeps; return the result."""
     job = _Once(task.name, function)
     drive(job, [link], keeper=keeper, progress=progress)
     return job.result or b""
@@ -230,11 +232,12 @@ def run(
 
     own = rows.values if rows.labels is None else [*rows.values, rows.labels]
     inputs = inputs_of(model.stated(), rows.names, rows.ids, *own)  # kept steps are worth nothing with other rows
-    kept = stage(AGREE, lambda: _once(AGREE, lambda way: _agree(config, inputs, way), link, keeper, progress))
+    kept = stage(AGREE, lambda: once(AGREE, lambda way: _agree(config, inputs, way), link, keeper, progress))
     if kept != inputs:
         raise ProtocolAbort(
             f"{config.data.file} or [model] has changed since the steps in {config.state} were taken: restore it, or "
-            f"remove the state directories of both parties and choose a new job name"
+            f"remove the state directories of both parties and choose a new job name",
+            kind="settings",
         )
     order: NDArray[np.int64] = stage(
         INTERSECT,
@@ -251,7 +254,7 @@ def run(
     common = rows.ids[order].tolist()
     secret = stage(
         SPLIT,
-        lambda: _once(SPLIT, lambda way: agree_on_split(splits, way).secret, link, keeper, progress),
+        lambda: once(SPLIT, lambda way: agree_on_split(splits, way).secret, link, keeper, progress),
         lambda made: {"split": SplitKey(made).hash(), "rows": splits.rows(common)},
     )
     key = SplitKey(secret)
@@ -345,6 +348,7 @@ def run(
     models: dict[str, Any] = {}
     ranks: dict[str, NDArray[np.float64]] = {}
     scores: dict[str, NDArray[np.float64]] = {}
+    leaves: NDArray[np.int64] | None = None
     plan: tuple[tuple[Task, Task, bool, Any, NDArray[Any]], ...] = (
         (LOGISTIC, LOGISTIC_SCORES, model.epochs != 0, logistic, x),
         (BOOSTING, BOOSTING_SCORES, model.trees != 0, boosting, table),
@@ -354,30 +358,33 @@ def run(
             continue
         fit = functools.partial(estimator.fit, x[train], y, columns=names, link=link, keeper=keeper, progress=progress)
         # the book of scored rows is outside the state of the job: an old copy of that directory forgets none
-        place = splits.place() if estimator is logistic and config.role == "host" else None
+        place = splits.place() if config.role == "host" else None
         if estimator is logistic:
             fit = functools.partial(fit, held_back=~fitted[train], binning=binning, ids=rows.ids[order][train].tolist())
             fit = functools.partial(fit, beside=place, agreed=True)
         models[training.name] = stage(training, fit)
-        if place is not None:  # of a training that held no row back; once a scoring has begun, there was a book
+        if place is not None:  # once a scoring has begun, there was a book
             begun = bool(test.any()) and keeper.resume(scoring.name)[0] > 0
-            logistic.book_.keep(beside(place, logistic.model_), create=not begun)
+            estimator.book_.keep(beside(place, estimator.book_.model), create=not begun)
         if not test.any():  # both parties see that
             continue
         # of the rows held back only: scores of training rows would be equations for the host's columns
-        scored = functools.partial(estimator.decision_function, x[test], link=link, keeper=keeper)
-        if estimator is logistic:
-            scored = functools.partial(scored, ids=rows.ids[order][test].tolist())
-        if (found := stage(scoring, scored)) is not None:
+        who = rows.ids[order][test].tolist()
+        scored = functools.partial(estimator.decision_function, x[test], link=link, ids=who, keeper=keeper)
+        if estimator is boosting and config.role == "guest":  # the messages of scores; leaves are for reasons
+            at = functools.partial(boosting.apply, x[test], link=link, ids=who, keeper=keeper)
+            leaves = stage(scoring, at)
+            found = boosting.scores_of(leaves)
+            ranks[training.name], scores[training.name] = found, boosting.probability(found)
+        elif (found := stage(scoring, scored)) is not None:
             ranks[training.name], scores[training.name] = found, estimator.probability(found)
     sizes = {"intersection": len(order), "train": int(train.sum()), "test": int(test.sum())}
     findings = [said for half in (binning, *models.values()) for said in getattr(half, "findings_", [])]
     findings = list(dict.fromkeys(findings))  # few events are the same finding for each model
     ids = rows.ids[order]
     held = train & ~fitted
-    return Outcome(
-        sizes, stages, ids, test, held, labels, ranks, scores, findings, left_out, binning, models, rows, order
-    )
+    known_of = (labels, ranks, scores, findings, left_out)
+    return Outcome(sizes, stages, ids, test, held, *known_of, binning, models, rows, order, leaves)
 
 
 def confirm(link: Link, keeper: Keeper, progress: Progress | None = None) -> None:
@@ -388,7 +395,7 @@ def confirm(link: Link, keeper: Keeper, progress: Progress | None = None) -> Non
         way.receive("kept", parts=0)
         return b""
 
-    _once(CONFIRM, said, link, keeper, progress)
+    once(CONFIRM, said, link, keeper, progress)
 
 
 def unevaluated(outcome: Outcome) -> str | None:
@@ -417,7 +424,7 @@ def _agree(config: Config, inputs: bytes, link: Link) -> bytes:
     if differ:
         raise ProtocolAbort(
             f"the two configurations differ in {', '.join(sorted(map(str, differ)))[:200]} of [model]: agree on one",
-            party=None,
+            kind="settings",
         )
     return inputs
 
@@ -425,7 +432,7 @@ def _agree(config: Config, inputs: bytes, link: Link) -> bytes:
 def exchange_heads(task: Task, notary: Notary, link: Link, keeper: Keeper) -> None:
     """Exchange the signed heads of both logs after a task, a kept step."""
     after = dataclasses.replace(HEADS, name=f"{task.name}/{HEADS.name}")
-    _once(after, lambda way: _heads(notary, way), link, keeper, None)
+    once(after, lambda way: _heads(notary, way), link, keeper, None)
 
 
 def _heads(notary: Notary, link: Link) -> bytes:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from ...errors import BluetuskError, ProtocolAbort
+from ...evidence import fingerprint
 from ...evidence.notary import Notary
 from ..base import check_role
 from ..protocol.job import Keeper
@@ -131,6 +133,7 @@ class Party:
         self.address = self._transport.address
         self.link = Link(self._session, me=role, peer=peer, observer=observer, signer=notary)
         self.keeper: Keeper = self._session
+        self.link.run, self.link.certificate = job, fingerprint(identity.peer_certificate)
         self.link.session = hashlib.sha256(identity.pair(role) + b"\0" + job.encode()).digest()  # the same at both
 
     def recovery(self) -> dict[str, int]:
@@ -155,6 +158,18 @@ class Party:
         """
         session = self._session
         return {"steps": session.position, "rewinds": session.rewinds, "resent": session.resent}
+
+    def signs(self) -> tuple[bool, float]:
+        """Return whether this party waits for its peer, and the seconds since the peer's last sign of life.
+
+        Examples
+        --------
+        See :meth:`recovery` for a party; its peer has connected or not:
+
+        >>> Party.signs.__name__
+        'signs'
+        """
+        return self._session.waits, time.monotonic() - self._session.heard_at
 
     def run(self, program: Callable[[Link, Keeper], R], *, goodbye: float = 60.0) -> R:
         """Run this party's program; run it again from its kept steps whenever the peer restarts after a crash.
@@ -198,7 +213,7 @@ class Party:
                     result = program(self.link, self.keeper)
                 except Rewind:
                     raise
-                except (Exception, SystemExit) as err:
+                except (Exception, KeyboardInterrupt, SystemExit) as err:
                     self._tell(err)
                     raise
                 if self._session.leave(goodbye):
@@ -210,6 +225,7 @@ class Party:
                         f"the peer has not fetched this party's last messages within {goodbye:g} seconds: start both "
                         f"again with the same state directories",
                         party=self.link.peer,
+                        kind="absent",
                     )
 
     def _tell(self, err: BaseException) -> None:
@@ -217,6 +233,8 @@ class Party:
         if self._session.failure is not None:
             self._session.wait_until_told(1.0)
             return
+        if isinstance(err, ProtocolAbort) and err.kind == "absent":
+            return  # nobody is there to be told
         with contextlib.suppress(BluetuskError, Rewind):
             if not (isinstance(err, ProtocolAbort) and err.party == self.link.peer):
                 self.link.abort(f"{kind_of(err)}; its log has the reason")

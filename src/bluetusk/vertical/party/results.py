@@ -14,10 +14,10 @@ from ...errors import BluetuskError, ProtocolAbort
 from ...storage import files
 from ..protocol.link import Link
 
-__all__ = ["check_places", "reserved", "written"]
+__all__ = ["REPORT", "check_places", "reserved", "written"]
 
-_REPORT = "report.html"
-_NAMES = ("binning.bt", "gradient_boosting.bt", "logistic_regression.bt", _REPORT, "result.json", "scores.csv")
+REPORT = "report.html"
+_NAMES = ("binning.bt", "gradient_boosting.bt", "logistic_regression.bt", REPORT, "result.json", "scores.csv")
 _LOCK = ".lock"
 
 
@@ -41,7 +41,8 @@ def reserved(output: Path) -> Iterator[None]:
             lock = files.open_locked(path)
         except BlockingIOError:
             raise ProtocolAbort(
-                f"another run writes its results to output = {output}: give each job its own, or wait for that run"
+                f"another run writes its results to output = {output}: give each job its own, or wait for that run",
+                kind="busy",
             ) from None
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(lock), path.stat()):
@@ -107,8 +108,8 @@ def written(output: Path, link: Link, job: str) -> Iterator[Path]:
         aside.mkdir(mode=0o700, parents=True)
         check_places(output)  # before the block confirms: afterwards the peer keeps its results
         yield aside
-        if not (aside / _REPORT).exists():
-            (output / _REPORT).unlink(missing_ok=True)
+        if not (aside / REPORT).exists():
+            (output / REPORT).unlink(missing_ok=True)
         for path in sorted(aside.iterdir()):
             os.replace(path, output / path.name)
     except OSError as err:

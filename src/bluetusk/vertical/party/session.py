@@ -20,6 +20,7 @@ anything else, and again when it leaves or gives up.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -30,7 +31,7 @@ from ..._locks import refuse_reentry
 from ...errors import FrameError, ProtocolAbort
 from ...wire import frame
 from ...wire.frame import Kind, check_fields, decode, encode
-from ..protocol.link import Rewind
+from ..protocol.link import Rewind, gave_up
 from ..protocol.refusal import kind_of
 from .connection import Connection
 from .manifest import RESTORE, Manifest, Stand
@@ -43,6 +44,9 @@ __all__ = ["Session", "Witness"]
 _MOST_RETAKES = 32  # of one step, over all processes
 _GOODBYE = 2.0  # seconds to wait for a goodbye
 _ALONE = 10.0  # seconds that a party that was already done waits for a peer that may need it
+_QUIET = 3.0  # seconds of silence before this party says that it waits: signs of life come every two
+_NOTICES = 60.0  # seconds between two notices of the same
+_log = logging.getLogger(__name__)
 _STATE, _OUT = "state-{:08d}", "out-{:08d}"
 _MOST_OFFER = 1 << 14  # bytes of a head with its proof
 _MOST_LAST = 64  # heads in last messages that one process keeps: a peer may leave again and again, with a new head each
@@ -138,6 +142,10 @@ class Session:
         self._ready = False  # connected, and agreed on the step from which to resume
         self._connection: Connection | None = None
         self._heard = time.monotonic()
+        self.where = repr(peer)  # where the peer is waited for; the transport knows it
+        self.obstacle = "there is no connection yet"  # why the peer is not heard, as the transport finds
+        self.met = False  # this process has agreed with the peer on where to go on
+        self._notice: tuple[str, float] = "", -_NOTICES  # what was last said of waiting, and when
         self._leaving = self._said_bye = self._heard_bye = self._heard_abort = False
         self._void: dict[
             int, list[bytes]
@@ -349,6 +357,8 @@ class Session:
         """Record that the other end of a connection is gone; a newer one is left alone."""
         with self._lock:
             if self._connection is connection:
+                if self._ready:
+                    _log.warning("the connection to %r is lost", self.peer)
                 self._ready = False
 
     def due(self, connection: Connection, seconds: float) -> tuple[dict[str, Any], bytes] | None:
@@ -390,7 +400,7 @@ class Session:
                 self._heard_abort = True
                 with contextlib.suppress(FrameError, ProtocolAbort):  # it has ended anyway
                     self._keep_last(header)
-                raise ProtocolAbort(f"the other party gave up: {kind!r}; its log has the reason", party=self.peer)
+                raise gave_up(kind, self.peer, "; its log has the reason")
             if say == "hello":
                 if self._ready or self._awaited:
                     raise FrameError(f"{self.peer!r} sent a second hello on this connection")
@@ -400,7 +410,8 @@ class Session:
                 assert self._witness is not None  # it is awaited with one only
                 check_fields(header, ["say", "head"])
                 self._witness.check(frame.field(header, "head", bytes, high=_MOST_OFFER), self._held)
-                self._awaited, self._ready = False, True
+                self._awaited, self._ready, self.met = False, True, True
+                _log.info("connected to %r", self.peer)
             elif not self._ready:
                 raise FrameError(f"{self.peer!r} sent {say!r} before its hello, or before its log's head")
             elif say == "data":
@@ -450,6 +461,7 @@ class Session:
             raise ProtocolAbort(
                 f"{self.peer!r} runs another job, {header['job'][:64]!r}, not {self._job!r}: give both the same",
                 party=self.peer,
+                kind="settings",
             )
         self._compare_stands(header)
         if frame.field(header, "log", bool) != (self._witness is not None):
@@ -457,6 +469,7 @@ class Session:
             raise ProtocolAbort(
                 f"this party keeps {here} of evidence, {self.peer!r} {there}: set [evidence] at both, or at neither",
                 party=self.peer,
+                kind="settings",
             )
         theirs = self._rounds.statement(frame.field(header, "rounds", list, high=8, items=list))
         peer_now = frame.field(header, "now", int, low=0)
@@ -473,7 +486,8 @@ class Session:
             peer_now, theirs = back, {n: said for n, said in theirs.items() if n < back}
         self._rounds.settle(peer_now, theirs)
         if self._witness is None:
-            self._ready = True
+            self._ready = self.met = True
+            _log.info("connected to %r", self.peer)
         else:
             self._due_offer = self._witness.offer(frame.field(header, "held", bytes, high=_MOST_OFFER))
             self._awaited = True
@@ -637,11 +651,37 @@ class Session:
         silent = time.monotonic() - self._heard
         if silent > self._patience:
             raise ProtocolAbort(
-                f"no sign of life from {self.peer!r} for {silent:.0f} seconds: check that it runs and can be reached, "
-                f"then start both again with the same state directories",
+                f"no sign of life from {self.peer!r} for {silent:.0f} seconds: {self.missing()}; check that it runs "
+                f"and can be reached, then start both again with the same state directories",
                 party=self.peer,
+                kind="absent",
             )
+        if silent >= _QUIET:
+            self._say_waiting(silent)
         self._changed.wait(min(1.0, self._patience / 4))
+
+    @property
+    def waits(self) -> bool:
+        """Whether the peer has not been heard of for some seconds."""
+        return time.monotonic() - self._heard >= _QUIET
+
+    @property
+    def heard_at(self) -> float:
+        """The time of the peer's last sign of life, or of this session's begin, on the clock of ``time.monotonic``."""
+        return self._heard
+
+    def missing(self) -> str:
+        """Return what is waited for, and why it is not there."""
+        why = "it is connected, but silent" if self._ready else self.obstacle
+        return f"waiting for {self.where}: {why}"
+
+    def _say_waiting(self, silent: float) -> None:
+        """Log what this party waits for: when the reason changes, and once a minute."""
+        said, now = self.missing(), time.monotonic()
+        since = now - self._notice[1]
+        if since >= _NOTICES or (said != self._notice[0] and since >= _QUIET):
+            self._notice = said, now
+            _log.warning("%s; gives up in %.0f s", said, self._patience - silent)
 
     def _begin(self) -> None:
         """Begin the current step as a new attempt."""

@@ -57,7 +57,10 @@ class Vault:
         try:
             self._lock = files.open_locked(self.path / "lock")
         except BlockingIOError:
-            raise ProtocolAbort(f"{self.path} is in use by another process: each party needs its own") from None
+            raise ProtocolAbort(
+                f"{self.path} is in use by another process: each party needs its own; or wait until that run has ended",
+                kind="busy",
+            ) from None
         self._appended: dict[str, tuple[int, int]] = {}  # number of records, and the end of the last one
         for left in self.path.glob(".bluetusk-*.tmp"):  # left by a process that was killed while writing
             left.unlink()
@@ -158,8 +161,9 @@ class Vault:
 
     def _refused(self, err: OSError) -> ProtocolAbort:
         full = "the disk is full: free space and start again"
+        kind = "disk" if files.is_full(err) else None
         remedy = full if files.is_full(err) else f"{err.strerror}: fix it and start again"
-        return ProtocolAbort(f"cannot write to {self.path}: {remedy}; no kept step is lost")
+        return ProtocolAbort(f"cannot write to {self.path}: {remedy}; no kept step is lost", kind=kind)
 
 
 class _Looked(Vault):

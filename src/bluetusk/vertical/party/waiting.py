@@ -123,7 +123,10 @@ class Incoming:
                 self._file.write(block)
             except OSError as err:
                 why = "the disk is full: free space" if files.is_full(err) else f"{err.strerror}: fix it"
-                raise ProtocolAbort(f"cannot keep a received frame in {self._directory}: {why}, start again") from err
+                raise ProtocolAbort(
+                    f"cannot keep a received frame in {self._directory}: {why}, start again",
+                    kind="disk" if files.is_full(err) else None,
+                ) from err
             self._blocks.append(len(block))
             self._data = io.BytesIO()
 

@@ -15,7 +15,7 @@ from ...errors import BluetuskError, FrameError
 from .link import Link, Rewind
 from .refusal import tell
 
-__all__ = ["PARTS", "Counting", "Job", "Keeper", "Progress", "Showing", "drive", "part_of"]
+__all__ = ["PARTS", "PIECE", "Counting", "Job", "Keeper", "Progress", "Showing", "drive", "part_of", "pieces_of"]
 
 Progress = Callable[[str, int, int], None]
 """Called with a task's name, the steps taken and the number of steps (which may shrink by early stopping)."""
@@ -28,6 +28,23 @@ PARTS = 8
 def part_of(n: int, i: int) -> slice:
     """Return the i-th of the parts of n rows."""
     return slice(n * i // PARTS, n * (i + 1) // PARTS)
+
+
+PIECE = 1 << 14
+"""Rows that are scored in one step; more of them from 2^22 rows on, whose states would take too long to write."""
+_PIECES = 256
+
+
+def pieces_of(n: int) -> list[slice]:
+    """Return the pieces in which n rows are scored: both parties cut alike.
+
+    Examples
+    --------
+    >>> pieces_of(20_000)
+    [slice(0, 16384, None), slice(16384, 20000, None)]
+    """
+    size = max(PIECE, -(-n // _PIECES))
+    return [slice(lo, min(lo + size, n)) for lo in range(0, n, size)]
 
 
 class Job(Protocol):

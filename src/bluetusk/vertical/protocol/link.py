@@ -21,6 +21,7 @@ from ...errors import BluetuskError, FrameError, ProtocolAbort
 from ...wire.frame import FIXED, MAX_HEADER, Frame, Kind, check_fields, decode, encode, field
 
 __all__ = [
+    "STOPPED",
     "Bounded",
     "Channel",
     "Link",
@@ -30,12 +31,15 @@ __all__ = [
     "Watcher",
     "array_bytes",
     "array_from",
+    "gave_up",
     "local_links",
 ]
 
 MAX_PARTS = 4096
 _UNSTATED = 1 << 32  # bytes of the arrays, where a caller states no bound
 _MOST_SIGNED = 1 << 11  # bytes of a signed request or answer
+STOPPED = "stopped by its operator"
+"""What a party tells its peer of Ctrl-C and SIGTERM."""
 _SIGNED = "signed"  # the topic of a signed request or answer
 _HEADER = ("fields", "from", "parts", "seq", "step", "task", "topic")
 
@@ -235,6 +239,10 @@ class Link:
         answers name it, so none of them serves for other rows. Empty by default; the same at both ends.
     heard : callable or None
         Called with each frame that came where it was due, before it is used.
+    run : str
+        The job's name, for records and errors of this party; empty by default, set by ``Party``.
+    certificate : str
+        The fingerprint of the peer's certificate; empty where there is none.
 
     Raises
     ------
@@ -264,6 +272,7 @@ class Link:
         self.session = b""
         self.rows: dict[str, bytes] = {}
         self.heard: Callable[[bytes], None] | None = None
+        self.run = self.certificate = ""
 
     @property
     def signs(self) -> bool:
@@ -418,13 +427,20 @@ class Link:
             check_fields(got.header, _HEADER)
         except FrameError as error:
             raise FrameError(f"{self.peer!r} sent something else where message {topic!r} is due: {error}") from None
-        if field(got.header, "from", str) != self.peer:
+        came_from = field(got.header, "from", str)
+        if came_from == self.me:
+            raise ProtocolAbort(
+                f"both parties run as {self.me!r}: one must be the guest (it has the labels, or the ids to look up), "
+                "the other the host",
+                kind="settings",
+            )
+        if came_from != self.peer:
             raise FrameError(f"the message is not from {self.peer!r}")
         said = field(got.header, "topic", str, high=64)
         if said == "abort":
             reason = field(field(got.header, "fields", dict), "reason", str, high=200)
             self._ended = True
-            raise ProtocolAbort(f"the other party gave up: {reason!r}", party=self.peer)
+            raise gave_up(reason, self.peer)
         wanted = _SIGNED if said == _SIGNED and self._signer is not None else topic
         due: dict[str, Any] = {"topic": wanted, "task": self._task, "step": self._step, "seq": self._received}
         for name, value in due.items():
@@ -546,6 +562,24 @@ class Link:
         >>> here.count("rows", 1000)
         """
         self.observer.count(peer=self.peer, task=self._task, what=what, number=number)
+
+
+def gave_up(reason: str, peer: str, more: str = "") -> ProtocolAbort:
+    """Return the error of a party whose peer has given up, for a reason in the peer's words.
+
+    Examples
+    --------
+    >>> print(gave_up("FrameError", "host"))
+    the other party gave up: 'FrameError' (party at fault: host)
+    """
+    if reason.startswith(STOPPED):
+        return ProtocolAbort(
+            "the other party was stopped by its operator: nothing is wrong here; start both again with the same state "
+            "directories to resume",
+            party=peer,
+            kind="peer",
+        )
+    return ProtocolAbort(f"the other party gave up: {reason!r}{more}", party=peer, kind="peer")
 
 
 def array_bytes(values: ArrayLike, dtype: str) -> bytes:

@@ -8,24 +8,31 @@ from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
 from ...errors import BluetuskError, FrameError, InvalidCiphertext, PolicyRefused, ProtocolAbort
-from .link import Link, Rewind
+from .link import STOPPED, Link, Rewind
 
-__all__ = ["kind_of", "tell", "telling"]
+__all__ = ["Terminated", "kind_of", "tell", "telling"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class Terminated(SystemExit):
+    """SIGTERM: the operator, or the machine's supervisor, stops this party."""
+
 
 _OF_THE_PROTOCOL = (FrameError, InvalidCiphertext, PolicyRefused, ProtocolAbort)
 
 
 def kind_of(error: BaseException) -> str:
-    """Return what a peer may see of an error: one text for all errors that may depend on rows or labels.
+    """Return what a peer may see of an error: a text out of a fixed list, the same for all that may depend on rows.
 
     Examples
     --------
     >>> kind_of(FrameError("damaged")), kind_of(ValueError("y[3] is 2"))
     ('FrameError', 'an error on its side')
     """
+    if isinstance(error, (KeyboardInterrupt, Terminated)):
+        return STOPPED
     return next((kind.__name__ for kind in _OF_THE_PROTOCOL if isinstance(error, kind)), "an error on its side")
 
 

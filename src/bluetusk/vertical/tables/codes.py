@@ -30,7 +30,11 @@ def categories_of(table: Table) -> dict[str, list[str]]:
     }
 
 
-def coded(table: Table, categories: Mapping[str, list[str]]) -> NDArray[np.float64]:
+def coded(
+    table: Table,
+    categories: Mapping[str, list[str]],
+    unseen: dict[str, tuple[Counter[str], int, bool]] | None = None,
+) -> NDArray[np.float64]:
     """Return a table as numbers: each category's index, NaN for a missing or new one; a warning counts the new ones.
 
     Parameters
@@ -39,6 +43,8 @@ def coded(table: Table, categories: Mapping[str, list[str]]) -> NDArray[np.float
         The columns of training.
     categories : mapping of str to list of str
         From :func:`categories_of`.
+    unseen : dict, optional
+        Where to add the new ones of each column up, in place of a warning.
 
     Returns
     -------
@@ -56,7 +62,7 @@ def coded(table: Table, categories: Mapping[str, list[str]]) -> NDArray[np.float
     [[1.0], [nan]]
     """
     out = np.empty((table.rows, len(table.names)))
-    unseen: dict[str, tuple[Counter[str], int, bool]] = {}
+    found: dict[str, tuple[Counter[str], int, bool]] = {} if unseen is None else unseen
     for j, (name, values) in enumerate(zip(table.names, table.values, strict=True)):
         if not _text(values):
             out[:, j] = values
@@ -67,8 +73,10 @@ def coded(table: Table, categories: Mapping[str, list[str]]) -> NDArray[np.float
             )
         place: dict[str | None, float] = {text: float(k) for k, text in enumerate(categories[name])}
         out[:, j] = [place.get(text, np.nan) for text in values.tolist()]
-        unseen[name] = Counter(text for text in values.tolist() if text is not None and text not in place), 0, False
-    warn_of_unseen(unseen, table.rows, "", "missing", stacklevel=6)
+        new = Counter(text for text in values.tolist() if text is not None and text not in place)
+        found[name] = found.get(name, (Counter(), 0, False))[0] + new, 0, False
+    if unseen is None:
+        warn_of_unseen(found, table.rows, "", "missing", stacklevel=6)
     return out
 
 

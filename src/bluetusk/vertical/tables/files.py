@@ -7,7 +7,7 @@ import json
 import numbers
 import os
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,25 @@ class File:
         self, path: str | os.PathLike[str], columns: Sequence[str] | None = None, *, missing: Collection[str] = ()
     ) -> None:
         self.path = Path(path)
-        read = _parquet if self.path.suffix.lower() in (".parquet", ".pq") else _csv
-        self.raw, self._lines = read(self.path, columns)
+        self.raw, self._lines = next(_reader(self.path)(self.path, columns, None))
+        self._complete(columns, missing)
+
+    def _complete(self, columns: Sequence[str] | None, missing: Collection[str]) -> None:
         self.missing = MISSING_TEXTS.union(text.strip() for text in missing)
         for name in columns or ():
             self.require(name)
+
+    @classmethod
+    def pieces(
+        cls, path: str | os.PathLike[str], columns: Sequence[str], *, missing: Collection[str] = (), size: int
+    ) -> Iterator[File]:
+        """Yield the table by pieces of so many rows, of which one is in memory; at least one piece, perhaps empty."""
+        place = Path(path)
+        for raw, lines in _reader(place)(place, columns, size):
+            piece = cls.__new__(cls)
+            piece.path, piece.raw, piece._lines = place, raw, lines
+            piece._complete(columns, missing)
+            yield piece
 
     def require(self, name: str) -> None:
         """Raise ValueError if the table lacks this column."""
@@ -219,7 +233,14 @@ def read_columns(
     return {name: found[name] for name in (columns if columns is not None else file.raw)}
 
 
-def _csv(path: Path, columns: Sequence[str] | None) -> tuple[dict[str, list[Any]], list[int]]:
+_Raw = tuple[dict[str, list[Any]], list[int]]
+
+
+def _reader(path: Path) -> Callable[[Path, Sequence[str] | None, int | None], Iterator[_Raw]]:
+    return _parquet if path.suffix.lower() in (".parquet", ".pq") else _csv
+
+
+def _csv(path: Path, columns: Sequence[str] | None, size: int | None) -> Iterator[_Raw]:
     with open(path, newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file, strict=True)
         last = 0
@@ -230,7 +251,7 @@ def _csv(path: Path, columns: Sequence[str] | None) -> tuple[dict[str, list[Any]
                 raise ValueError(f"the first line of {path} must name the columns, each once")
             wanted = [j for j, name in enumerate(names) if columns is None or name in columns]
             values: dict[str, list[Any]] = {names[j]: [] for j in wanted}
-            lines = []
+            lines: list[int] = []
             last = reader.line_num
             for row in reader:
                 _one_line(path, last + 1, reader.line_num)
@@ -242,6 +263,9 @@ def _csv(path: Path, columns: Sequence[str] | None) -> tuple[dict[str, list[Any]
                 lines.append(last)
                 for j in wanted:
                     values[names[j]].append(row[j])
+                if len(lines) == size:
+                    yield values, lines
+                    values, lines = {names[j]: [] for j in wanted}, []
         except UnicodeDecodeError as err:
             raise ValueError(f"{path} is not a CSV file in UTF-8 (line {reader.line_num}): {err}") from None
         except csv.Error as err:
@@ -249,7 +273,8 @@ def _csv(path: Path, columns: Sequence[str] | None) -> tuple[dict[str, list[Any]
                 f"line {last + 1} of {path} is not a valid CSV line ({err}): close each quote in the line that opens "
                 f"it, and double the quotes within a quoted field"
             ) from None
-    return values, lines
+    if lines or size is None or last < 2:
+        yield values, lines
 
 
 def _one_line(path: Path, first: int, last: int) -> None:
@@ -261,15 +286,21 @@ def _one_line(path: Path, first: int, last: int) -> None:
         )
 
 
-def _parquet(path: Path, columns: Sequence[str] | None) -> tuple[dict[str, list[Any]], list[int]]:
+def _parquet(path: Path, columns: Sequence[str] | None, size: int | None) -> Iterator[_Raw]:
     try:
         import pyarrow as arrow
         import pyarrow.parquet as parquet
     except ImportError:
         raise ValueError(f"{path}: Parquet files need pyarrow: pip install pyarrow, or give a CSV file") from None
     try:
-        table = parquet.read_table(path)
+        with parquet.ParquetFile(path) as file:
+            names = [name for name in file.schema_arrow.names if columns is None or name in columns]
+            batches = [file.read(names)] if size is None else file.iter_batches(size, columns=names)
+            empty = True
+            for batch in batches:
+                empty = False
+                yield {name: batch.column(name).to_pylist() for name in names}, []
+            if empty:
+                yield {name: [] for name in names}, []
     except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError) as err:
         raise ValueError(f"{path} is not a Parquet file: {str(err)[:200]}") from None
-    names = [name for name in table.column_names if columns is None or name in columns]
-    return {name: table.column(name).to_pylist() for name in names}, []
