@@ -20,7 +20,7 @@ from bluetusk.errors import BluetuskError, FrameError
 from bluetusk.evidence._pages import begin
 from bluetusk.federated.paillier_sum.journal import Journal
 from bluetusk.vertical.evaluation.report import write_report
-from bluetusk.vertical.party import make_certificate
+from bluetusk.vertical.party import make_certificate, scoring
 from bluetusk.vertical.party.pipeline import write_scores
 from bluetusk.vertical.party.vault import Vault
 from bluetusk.vertical.protocol.notes import SealedNotes
@@ -173,6 +173,16 @@ def _scores(folder: Path) -> None:
     write_scores(folder / "scores.csv", outcome)
 
 
+def _scored(folder: Path) -> None:
+    part: Any = types.SimpleNamespace(
+        training=types.SimpleNamespace(name="gradient_boosting"),
+        logistic=False,
+        half=types.SimpleNamespace(probability=lambda found: found),
+    )
+    table = scoring._table([part], ["a", "b"], np.array([1]), {"gradient_boosting": np.array([0.5])})
+    scoring._write(str(folder / "scored.csv"), table, None)  # type: ignore[arg-type]
+
+
 def _answers(folder: Path) -> None:
     answer: Any = types.SimpleNamespace(listed=np.array([True, False]))
     blacklist._write(str(folder / "answers.csv"), ["a", "b"], answer)
@@ -222,6 +232,7 @@ WRITERS: dict[str, tuple[Callable[[Path], Any] | None, dict[str, str]]] = {
     ),
     "vertical/party/run.py": (_result, {"result.json": "RESULT"}),
     "vertical/party/pipeline.py": (_scores, {"scores.csv": "TABLE"}),
+    "vertical/party/scoring.py": (_scored, {"scored.csv": "TABLE"}),
     "vertical/party/vault.py": (
         _vault,
         {"state/manifest": "CHECKPOINT", "state/out-00000001": "CHECKPOINT", "state/lock": "LOCK"},

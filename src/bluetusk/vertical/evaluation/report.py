@@ -17,7 +17,7 @@ from ..._version import __version__
 from ...storage import files
 from ..tables.columns import as_labels, as_scores
 from .decisions import cutoffs, swap_set
-from .metrics import auc, auc_gain, auc_interval, ks, ks_interval, psi, rank_table
+from .metrics import auc, auc_gain, auc_interval, ks, ks_interval, rank_table, stability_index
 from .page import (
     INK,
     Html,
@@ -408,7 +408,7 @@ def _index(words: Words, before: Floats, now: Floats) -> Html:
     """Return the stability index of a score, and how large chance alone makes it: the mean of 9 of its ten bins."""
     chance = 9.0 * (1.0 / len(before) + 1.0 / len(now))
     by = text(words("psi.chance", value=f"{chance:.3f}"))
-    return Html(f'{psi(before, now):.4f} <span class="ci">({by})</span>')
+    return Html(f'{stability_index(before, now):.4f} <span class="ci">({by})</span>')
 
 
 def _charts(

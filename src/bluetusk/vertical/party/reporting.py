@@ -18,7 +18,7 @@ from ..._numeric import Floats, Ints
 from ...tasks import BOOSTING, LOGISTIC, MODELS, TASKS
 from ..binning.bins import ColumnBins
 from ..evaluation.decisions import cutoffs, reasons
-from ..evaluation.metrics import psi
+from ..evaluation.metrics import stability_index
 from ..evaluation.report import APPROVE, write_host_report, write_report
 from ..evaluation.scorecard import scorecard
 from ..evaluation.words import Words
@@ -151,7 +151,13 @@ def _stability(outcome: Outcome) -> list[dict[str, Any]]:
     for each, values in _own(outcome, outcome.order):
         codes = each.codes(values)
         bins = max(2, len(np.unique(codes[~test])))
-        out.append({"party": outcome.binning.role, "column": each.name, "value": psi(codes[~test], codes[test], bins)})
+        out.append(
+            {
+                "party": outcome.binning.role,
+                "column": each.name,
+                "value": stability_index(codes[~test], codes[test], bins),
+            }
+        )
     return out
 
 
