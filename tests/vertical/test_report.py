@@ -27,7 +27,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
-        self.loads += [value for name, value in attrs if name in ("src", "href", "srcset", "action")]
+        self.loads += [value for name, value in attrs if name in ("src", "href", "xlink:href", "srcset", "action")]
         assert not any(name.startswith("on") for name, _ in attrs)
         if tag not in self.VOID:
             self.open.append(tag)
@@ -75,12 +75,8 @@ def test_bins_without_weights_are_listed_with_their_rows(made, tmp_path):
     page = Page((tmp_path / "report.html").read_text())
     assert "1,201" in page.shown
     assert "Information values" not in page.shown
-    assert page.shown[page.shown.index("1,200") - 1 : page.shown.index("1,201") + 1] == [
-        "bin 0",
-        "1,200",
-        "bin 1",
-        "1,201",
-    ]
+    at = page.shown.index("bin 0")
+    assert page.shown[at : at + 4] == ["bin 0", "1,200", "bin 1", "1,201"]
     assert "None" not in " ".join(page.shown)
 
 
@@ -93,12 +89,12 @@ def test_nothing_is_loaded_and_nothing_runs(made):
     drawings = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
     assert drawings
     for each in drawings:
-        assert ElementTree.fromstring(each).tag.endswith("}svg")
+        assert ElementTree.fromstring(each).tag.endswith("svg")
     named = re.findall(r'\bid="([^"]*)"', text)
     assert len(set(named)) == len(named), "two elements of the page have one name: a chart would show another's part"
-    assert set(load[1:] for load in page.loads) <= set(named)
+    assert {load[1:] for load in page.loads} <= set(named)
     assert set(re.findall(r"url\((.*?)\)", text)) <= {f"#{name}" for name in named}
-    assert not re.search(r"@import|http", re.sub(r"http://www\.w3\.org/[a-z0-9/]*", "", text))
+    assert not re.search(r"@import|https?:", re.sub(r"http://www\.w3\.org/[a-z0-9/]*", "", text))
     assert path.stat().st_mode & 0o777 == 0o600
 
 
