@@ -26,6 +26,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = {
     "README.md": "README.zh-CN.md",
+    "docs/tutorials/two-csv-files.md": "docs/zh/two-csv-files.md",
     "docs/explanation/reveals.md": "docs/zh/reveals.md",
 }
 TERMS = "docs/zh/terms.md"
@@ -80,6 +81,7 @@ def blocks(text: str) -> Iterator[Block]:
             yield Block(kind, start + 1, "\n".join(lines[start:at]))
 
 
+@functools.cache
 def without_comments(code: str) -> tuple[list[str], str]:
     """Return the lines of sh, toml or python without comments, and the comments. Lines of comments alone vanish."""
     lines, comments = [], []
@@ -100,6 +102,7 @@ def without_comments(code: str) -> tuple[list[str], str]:
     return lines, "\n".join(comments)
 
 
+@functools.cache
 def figures(text: str) -> Counter[str]:
     """Count the figures of a text, outside of code and of links' targets."""
     plain = LINK.sub("]", CODE.sub("`", text))
@@ -109,10 +112,17 @@ def figures(text: str) -> Counter[str]:
 
 
 @functools.cache
+def spans(text: str) -> Counter[str]:
+    """Count the code in the sentences of a text."""
+    return Counter(CODE.findall(text))
+
+
+@functools.cache
 def anchors_of(path: str) -> dict[str, int]:
     return anchors((ROOT / path).read_text(encoding="utf-8"))
 
 
+@functools.cache
 def anchors(text: str) -> dict[str, int]:
     """Number the anchors of a page's headings, as MkDocs and as GitHub make them."""
     found: dict[str, int] = {}
@@ -127,6 +137,8 @@ def anchors(text: str) -> dict[str, int]:
 def targets(text: str, page: str, own: dict[str, int]) -> Counter[str]:
     """Count the targets of links: the English page and the number of its heading, whatever the language."""
     found: Counter[str] = Counter()
+    if "](" not in text:
+        return found
     for link in LINK.findall(CODE.sub("`", text)):
         if re.match(r"[a-z]+:", link):
             found[link] += 1
@@ -146,6 +158,8 @@ def targets(text: str, page: str, own: dict[str, int]) -> Counter[str]:
 
 def apart(what: str, english: Counter[str], chinese: Counter[str]) -> list[str]:
     """Say what one of two blocks has and the other has not."""
+    if english == chinese:
+        return []
     only = [
         (name, sorted((a - b).elements()))
         for name, a, b in (("English", english, chinese), ("Chinese", chinese, english))
@@ -212,7 +226,7 @@ def same_facts(ours: str, theirs: str, page: str, own: dict[str, dict[str, int]]
     """Compare the figures, the code and the links of two texts."""
     return [
         *apart("figures", figures(ours), figures(theirs)),
-        *apart("code", Counter(CODE.findall(ours)), Counter(CODE.findall(theirs))),
+        *apart("code", spans(ours), spans(theirs)),
         *apart("links", targets(ours, page, own[page]), targets(theirs, PAGES[page], own[PAGES[page]])),
     ]
 
@@ -275,12 +289,14 @@ PLANT: dict[str, Callable[[Block, str], Iterable[str]]] = {
     "a paragraph, item, table or block of code twice": when("(?!heading)", lambda own: [own + "\n" + own]),
     "a line of code changed": when("code", lambda own: edited(own, r"^(?!```)([^#\n]*[^#\s])(?=\s+#|$)", r"\1x")),
     "a line of code removed": when("code", lambda own: edited(own, r"^(?!```)[^#\n]*[^#\s](\s+#.*)?\n", "")),
+    "a title of code changed": when("code", lambda own: edited(own, r'(?<=title=")(\w)', r"x\1")),
     "a figure in a comment changed": when("code", lambda own: edited(own, r"(?<=# )([^\d\n]*)(\d)", r"\g<1>9\2")),
     "a figure changed": when("(?!code)", lambda own: edited(own, NUMBER, r"9\g<0>", outside_of_code(own))),
     "a figure removed": when("(?!code)", lambda own: edited(own, NUMBER, "", outside_of_code(own))),
     "a row removed": when("table", rows_removed),
     "code in a sentence changed": when("(?!code)", lambda own: edited(own, r"`([^`\n]+)`", r"`\1x`")),
     "a link's target changed": when("(?!code)", lambda own: edited(own, r"\]\(([^()\s]+)\)", r"](x\1)")),
+    "a link's anchor dropped": when("(?!code)", lambda own: edited(own, r"#[^()\s]+\)", ")")),
 }
 
 
