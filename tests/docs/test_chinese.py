@@ -248,6 +248,81 @@ def test_every_chinese_page_has_an_english_one() -> None:
     assert pages == {*PAGES.values(), TERMS}
 
 
+# ------------------------------------------------------------------------------------------------------------ terms
+
+WORDS = [  # of the table: those that stand for one thing wherever they stand
+    *["guest", "host", "label", "ciphertext", "public key", "private key", "hash", "mask", "bin", "bucket", "node"],
+    *["gain", "gradient", "coefficient", "score", "points", "events", "policy", "certificate", "fingerprint"],
+    *["passphrase", "blacklist", "noise", "information value", "semi-honest", "job"],
+]
+ELSE = {"host": "主机"}  # a computer
+
+
+def terms() -> dict[str, str]:
+    """Return the Chinese forms of each English term, as a pattern."""
+    text = (ROOT / TERMS).read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in text.splitlines() if line.startswith("| ")]
+    return {word.strip(): chinese.replace("、", "|") for english, chinese in rows for word in english.split(",")}
+
+
+def wrong_words(english: str, chinese: str, page: str) -> list[str]:
+    """Name the blocks and cells in which a term is not that of the table."""
+    found, table = [], terms()
+    for ours, theirs in zip(
+        without_the_way_over(list(blocks(english)), "中文", page)[0],
+        without_the_way_over(list(blocks(chinese)), "English", PAGES[page])[0],
+        strict=True,
+    ):
+        if ours.kind == "code":
+            continue
+        cells = zip(
+            *(block.text.split("|") if ours.kind == "table" else [block.text] for block in (ours, theirs)), strict=True
+        )
+        for cell, other in cells:
+            plain = " ".join(LINK.sub("]", re.sub(r'`[^`\n]*`|"[^"\n]*"', "", cell)).split())
+            for word in WORDS:
+                named = re.search(rf"\b{re.sub('y$', '(?:y|ie)', word)}(?:e?s)?\b", plain, re.IGNORECASE)
+                forms = table[word] + (f"|{ELSE[word]}" if word in ELSE else "")
+                if bool(named) > bool(re.search(forms, other)):
+                    found.append(f"{PAGES[page]}, {theirs}: {word} should be {forms}: {other}")
+                elif word in ("guest", "host") and not named and re.search(table[word], other):
+                    found.append(f"{PAGES[page]}, {theirs}: no {word} in English: {other}")
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_terms_are_those_of_the_table(page: str) -> None:
+    found = wrong_words(*read(page), page)
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_term_that_is_not_of_the_table_is_found(word: str) -> None:
+    found = []
+    for page in PAGES:
+        english, chinese = read(page)
+        found += wrong_words(english, re.sub(terms()[word], "别的词", chinese), page)
+    assert any(f": {word} should be" in text for text in found)
+
+
+def test_guest_and_host_exchanged_are_found() -> None:
+    """In each cell and each paragraph that names one of them."""
+    tried = 0
+    for page in PAGES:
+        english, chinese = read(page)
+        for line in (line for block in blocks(chinese) if block.kind != "code" for line in block.text.splitlines()):
+            for cell in line.split("|"):
+                if (
+                    len(roles := set(re.findall("[主被]动参与方", cell))) == 1
+                    and line.count(cell) == chinese.count(line) == 1
+                ):
+                    other = re.sub("[主被](?=动参与方)", "主" if "被动参与方" in roles else "被", cell)
+                    text = chinese.replace(line, line.replace(cell, other))
+                    assert wrong_words(english, text, page), cell
+                    tried += 1
+    assert tried > 20
+
+
 # ------------------------------------------------------------------------------------------- what the comparison sees
 
 
@@ -313,3 +388,74 @@ def test_a_fault_is_found_wherever_it_is_planted(fault: str) -> None:
             assert differences(*texts, page) != as_they_are, f"{page}: not found: {fault}"
             tried += 1
     assert tried >= 6, fault
+
+
+ENGLISH = """# A page
+
+[中文](README.zh-CN.md)
+
+At .5 of 1 000 rows, 5 % at `x`: see [there](docs/explanation/reveals.md#split).
+
+```sh title="bank"
+ls  # two files, 3 lines
+# and more
+cat 'a # b'
+```
+"""
+CHINESE = """# 一页
+
+[English](README.md) | 译文。
+
+在 1000 行的 0.5 处，`x` 占 5%：见[那里](docs/zh/reveals.md#切分)。
+
+```sh title="bank"
+ls    # 两个文件，3 行
+cat 'a # b'
+```
+"""
+
+
+def test_what_a_translation_may_change() -> None:
+    assert differences(ENGLISH, CHINESE) == []
+
+
+def test_it_may_not_name_a_guest_or_a_host_where_there_is_none() -> None:
+    assert wrong_words(ENGLISH, CHINESE, "README.md") == []
+    for role in ("主动参与方", "被动参与方"):
+        assert len(wrong_words(ENGLISH, CHINESE.replace("5%", role), "README.md")) == 1
+
+
+@pytest.mark.parametrize(
+    ("kept", "changed", "error"),
+    [
+        ("1000 行", "10 行", "figures only in English: 1000"),
+        ("1000 行", "0.1 万行", "figures only in English: 1000"),
+        ("5%", "5", "figures only in English: 5%"),
+        ("`x`", "x", "code only in English: x"),
+        ("#切分", "#求交", "links only in English: docs/explanation/reveals.md#heading 3"),
+        ("#切分", "#分割", "links only in Chinese: docs/explanation/reveals.md#分割, which is not there"),
+        ("zh/reveals.md#切分", "explanation/reveals.md#split", "of which there is a Chinese page"),
+        ("[English](README.md) | ", "", "README.zh-CN.md must have one link [English](README.md) below its title"),
+        ("English](README.md)", "English](docs/index.md)", "it has ['docs/index.md']"),
+        ("ls  ", "ls -l  ", "'ls -l' should be 'ls'"),
+        ("3 行", "4 行", "figures only in English: 3"),
+        ("a # b", "a # c", "should be \"cat 'a # b'\""),
+        ("bank", "network", 'should be ```sh title="bank"'),
+        ("# 一页", "## 一页", "the pages part at line 1 (heading 1) of README.md and line 1 (heading 2)"),
+        ("\n```\n", "\n```\n\n另一段。\n", "the pages part at the end of README.md and line 12 (paragraph)"),
+    ],
+)
+def test_what_it_may_not_change(kept: str, changed: str, error: str) -> None:
+    assert kept in CHINESE
+    assert error in "\n".join(differences(ENGLISH, CHINESE.replace(kept, changed)))
+
+
+def test_bold_text_ends_before_its_full_stop() -> None:
+    """GitHub shows the asterisks of `**字。**字`, and of `字**“字`."""
+    for page in [*PAGES.values(), TERMS]:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        prose = CODE.sub("`", "\n".join(block.text for block in blocks(text) if block.kind != "code"))
+        for found in re.finditer(r"(\w?)\*\*([^*\n]+)\*\*(\w?)", prose):
+            before, bold, after = found.groups()
+            assert not (before and not bold[0].isalnum()), found[0]
+            assert not (after and not bold[-1].isalnum()), found[0]
