@@ -730,8 +730,7 @@ def test_the_command_prints_what_was_done(case, both, capsys):
 @pytest.mark.slow
 def test_processes_that_are_killed_go_on(case, tmp_path):
     """Real processes: the host is killed once rows are noted, the guest when it computes; the scores come once."""
-    home = Path(__file__).parents[2]
-    env = {**os.environ, "PYTHONPATH": str(home / "src"), "BLUETUSK_PASSPHRASE": PASS}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "BLUETUSK_PASSPHRASE": PASS}
 
     def plain(role):  # without the hash that stands for scrypt: files are sealed anew by the command's own
         return subprocess.Popen(
