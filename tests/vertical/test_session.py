@@ -317,7 +317,7 @@ def test_what_a_peer_may_not_do(tmp_path):
     sessions = linked(tmp_path)
     connections = exchange(sessions)
     with pytest.raises(FrameError, match="second hello"):
-        connections[0].take(sessions[1]._hello())
+        connections[0].take(sessions[1].hello())
     with pytest.raises(ProtocolAbort, match="gave up"):
         connections[0].take(encode(Kind.PARTY, {"say": "abort", "kind": "PolicyRefused"}))
     with sessions[0]._changed:
