@@ -339,6 +339,24 @@ def test_a_failure_is_told(tmp_path):
         exchange(sessions)
 
 
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [("stopped by its operator", "was stopped by its operator: nothing is wrong here"), ("FrameError", "'FrameError'")],
+)
+def test_a_peer_that_ends_at_the_end_of_a_step_is_heard_by_its_reason(tmp_path, reason, told):
+    """Its last word is a frame more than the step needs, which the party finds when it keeps the step."""
+    sessions = linked(tmp_path)
+    for s in sessions:
+        s.resume("a")
+        s.send(b"frame")
+    Link(sessions[1], me="host", peer="guest").abort(reason)
+    exchange(sessions)
+    assert sessions[0].recv() == b"frame"
+    with pytest.raises(ProtocolAbort, match=told) as caught:
+        sessions[0].commit("a", 1, b"state")
+    assert (caught.value.kind, caught.value.party) == ("peer", "host")
+
+
 def test_two_sessions_of_one_process_over_memory(tmp_path):
     """The in-memory transport carries frames of several pieces, both ways, and a failure."""
     sessions = [Session(Vault(tmp_path / name, KEY), job="memory", peer=name) for name in ("host", "guest")]

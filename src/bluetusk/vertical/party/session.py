@@ -648,10 +648,11 @@ class Session:
     def _surplus(self, data: Incoming) -> FrameError | ProtocolAbort:
         """Return the error for a frame beyond those that a step needs: the peer aborted, or takes other steps."""
         with contextlib.suppress(FrameError):
-            if len(data) < 1 << 16 and decode(data.whole(), Kind.VERTICAL).header.get("topic") == "abort":
-                return ProtocolAbort(
-                    "the other party gave up at the end of a step; its log has the reason", party=self.peer
-                )
+            if len(data) < 1 << 16:
+                header = decode(data.whole(), Kind.VERTICAL).header
+                if header.get("topic") == "abort":
+                    fields = frame.field(header, "fields", dict)
+                    return gave_up(frame.field(fields, "reason", str, high=200), self.peer)
         return FrameError("the peer sent more frames in a step than are due: both must run the same version")
 
     # -------------------------------------------------------------------------------------------------- internals
