@@ -6,6 +6,7 @@ over the same transport as `bluetusk party`, with the same messages.
 
 from __future__ import annotations
 
+import shutil
 import signal
 
 import pytest
@@ -87,6 +88,34 @@ def test_a_run_resumes_under_a_new_policy(case, lives):
     assert {role: status for role, (status, _) in both(case, lives).items()} == {"host": 3, "guest": 5}
     signed(case, "host", until=granted.until)
     assert both(case, lives) == DONE
+
+
+def test_what_may_be_deleted(case, lives):
+    """After a job its state and the file of --log; what was scored is known without them, and is not scored again."""
+    for role in ROLES:
+        table = case.folder / ROLES[role] / "customers.csv"
+        table.with_name("new.csv").write_text(table.read_text().replace("M0", "N0"))
+    logs = {role: case.folder / f"{role}.log" for role in ROLES}
+    two = {role: start(case, lives, role, "--log", logs[role]) for role in ("host", "guest")}
+    assert {role: life.end() for role, life in two.items()} == DONE
+    for role in ROLES:
+        shutil.rmtree(case.folder / ROLES[role] / "state")
+        logs[role].unlink()
+
+    def score(job):
+        more = {"host": (), "guest": ("--output", case.folder / "bank" / f"{job}.csv")}
+        for role in ROLES:
+            more[role] = (*more[role], "--job", job, "--data", case.folder / ROLES[role] / "new.csv")
+        two = {role: start(case, lives, role, *more[role], command="score") for role in ("host", "guest")}
+        return {role: life.end() for role, life in two.items()}
+
+    assert score("first") == DONE
+    assert len((case.folder / "bank" / "first.csv").read_text().splitlines()) > 200
+    for role in ROLES:
+        shutil.rmtree(case.folder / ROLES[role] / "state-first")
+    again = score("second")
+    assert {role: status for role, (status, _) in again.items()} == {"host": 3, "guest": 5}
+    assert "have been scored by this model (in 'first')" in again["host"][1]
 
 
 # -------------------------------------------------------------------------------------------------- blacklist
