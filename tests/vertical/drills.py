@@ -252,6 +252,17 @@ def somebody(case, theirs="bank"):
     )
 
 
+SLOW_STEPS = """
+import time
+from bluetusk.cli._watching import Watch
+whole = Watch.progress
+def progress(self, *given):
+    whole(self, *given)
+    time.sleep(0.2)
+Watch.progress = progress
+"""  # of a process that is to be stopped before it is done, on a busy machine too
+
+
 def stop_once_begun(life, number=signal.SIGINT):
     """Send a signal once a step is done."""
     life.wait_for('"done"')

@@ -29,6 +29,7 @@ from .drills import (
     IDS,
     PEERS,
     ROLES,
+    SLOW_STEPS,
     TEXTS,
     Lives,
     absent,
@@ -257,7 +258,7 @@ def stopped(peer):
 
 @pytest.mark.parametrize(("role", "number"), [("guest", signal.SIGINT), ("host", signal.SIGTERM)])
 def test_an_operator_stops_a_party(case, lives, role, number):
-    two = {each: start(case, lives, each) for each in ("host", "guest")}
+    two = {each: start(case, lives, each, tap=SLOW_STEPS) for each in ("host", "guest")}
     stop_once_begun(two[role], number)
     begun = time.monotonic()
     assert two[role].end() == (STOPS[number][0], f"bluetusk: {STOPS[number][1]}")
@@ -281,7 +282,7 @@ def test_a_second_signal_ends_at_once(case, lives):
 
 def test_a_killed_party(case, lives):
     """Its peer waits and says so; started again it resumes."""
-    host, guest = start(case, lives, "host"), start(case, lives, "guest")
+    host, guest = (start(case, lives, role, tap=SLOW_STEPS) for role in ("host", "guest"))
     host.wait_for('"done"')
     host.kill()
     assert host.process.exitcode == -signal.SIGKILL
@@ -293,7 +294,7 @@ def test_a_killed_party(case, lives):
 
 
 def test_a_killed_party_that_the_listener_waits_for(case, lives):
-    host, guest = start(case, lives, "host"), start(case, lives, "guest")
+    host, guest = (start(case, lives, role, tap=SLOW_STEPS) for role in ("host", "guest"))
     guest.wait_for('"done"')
     guest.kill()
     notice = json.loads(host.wait_for("waiting for the guest"))["notice"]
@@ -511,7 +512,7 @@ def test_a_scoring_with_a_wrong_job(trained, lives):
 
 
 def test_an_operator_stops_a_scoring(trained, lives):
-    host, guest = (start(trained, lives, role, command="score") for role in ("host", "guest"))
+    host, guest = (start(trained, lives, role, command="score", tap=SLOW_STEPS) for role in ("host", "guest"))
     stop_once_begun(guest)
     assert guest.end() == (130, f"bluetusk: {STOPS[signal.SIGINT][1]}")
     status, said = host.end()

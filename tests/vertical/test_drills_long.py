@@ -15,6 +15,7 @@ from .drills import (
     DONE,
     PEERS,
     ROLES,
+    SLOW_STEPS,
     Lives,
     absent,
     both,
@@ -67,7 +68,7 @@ def case(prepared, tmp_path):
 
 @pytest.mark.parametrize(("role", "number"), [("guest", signal.SIGINT), ("host", signal.SIGTERM)])
 def test_a_run_resumes_after_an_operators_stop(case, lives, role, number):
-    two = {each: start(case, lives, each) for each in ("host", "guest")}
+    two = {each: start(case, lives, each, tap=SLOW_STEPS) for each in ("host", "guest")}
     stop_once_begun(two[role], number)
     for life in two.values():
         life.end()
