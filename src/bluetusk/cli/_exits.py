@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import threading
@@ -53,6 +54,8 @@ def kind_of_end(error: BaseException) -> str:
     while cause is not None:
         if isinstance(cause, OSError) and files.is_full(cause):
             return "disk"
+        if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
+            return "busy"
         cause = cause.__cause__
     if isinstance(error, PolicyRefused):
         return "policy"

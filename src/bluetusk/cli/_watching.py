@@ -213,7 +213,8 @@ def _served(watch: Watch, host: str, port: int) -> Iterator[None]:
     try:
         server, thread = start_http_server(port, addr=host, registry=registry)
     except OSError as err:
-        raise Failure(f"cannot serve --metrics {host}:{port}: {err.strerror}; give another port or host") from None
+        why = err.strerror or str(err)
+        raise Failure(f"cannot serve --metrics {host}:{port}: {why}; give another port or host") from err
     _log.info("metrics at http://%s:%d/metrics", host, server.server_port)
     try:
         yield
