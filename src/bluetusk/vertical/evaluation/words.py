@@ -37,13 +37,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     "no": ("no", "否"),
     "none": ("–", "–"),
     "percent": ("{value} %", "{value}%"),
+    "between": ("{low} to {high}", "{low} 至 {high}"),
     "interval": ("95 %: {low} to {high}", "95% 置信区间：{low} 至 {high}"),
     "of": ("{part} of {whole}", "{whole} 中的 {part}"),
     "comma": (", ", "、"),
     # --- parties
     "party.guest": ("guest", "主动参与方"),
     "party.host": ("host", "被动参与方"),
-    "all_columns": ("all columns of {party} together", "{party}的全部列（合计）"),
+    "all_columns": ("{party}: all columns together", "{party}的全部列（合计）"),
     # --- models
     "model.logistic_regression": ("Joint logistic regression", "联合逻辑回归"),
     "model.gradient_boosting": ("Joint gradient boosting", "联合梯度提升树"),
@@ -296,10 +297,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     "shown": ("What each side has seen", "各方所见"),
     "shown.note": (
         "By the meter of this party. Sums and bits: what it learned about rows of the other party, in the tasks of "
-        "this job. Values: what it showed the other party. What the other party learned stands in that party's report; "
-        "the signed policies cap both.",
+        "this job. Values: what it showed the other party. The signed policies cap both.",
         "依据本方的计量。总和与比特：本方在本作业各任务中得知的关于对方样本的信息量。值：本方展示给对方的值的个数。"
-        "对方得知的信息量见对方的报告；双方均受已签署的授权策略限制。",
+        "双方均受已签署的授权策略限制。",
+    ),
+    "shown.peer": (
+        "The other party has learned at most {sums} sums and {bits} bits about rows of this one, in this job and all "
+        "before it: so this party's guard has counted.",
+        "据本方的授权核查计数，对方在本作业及此前所有作业中，至多得知关于本方样本的 {sums} 个总和与 {bits} 比特。",
     ),
     "shown.none": (
         "Nothing was metered: the run had no [evidence].",
@@ -322,7 +327,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "warnings": ("Warnings of the run", "运行告警"),
     "warnings.note": (
         "As the program gave them.",
-        "告警为程序的英文原文。",
+        "英文告警为程序原文。",
+    ),
+    "warnings.unseen": (
+        "{column}: {count} of {rows} values are of categories, or gaps, that no training row has.",
+        "{column}：{rows} 个取值中有 {count} 个属于训练样本中未出现的类别或缺失值。",
     ),
     "warnings.none": ("There were none.", "无。"),
     "warnings.more": ("{count} more in result.json", "另有 {count} 条，见 result.json"),
