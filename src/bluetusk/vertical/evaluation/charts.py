@@ -180,7 +180,7 @@ def calibration_chart(y: NDArray[np.int64], probability: Floats, baseline: Float
         pairs = zip(observed.tolist(), rows.tolist(), strict=True)
         low, high = np.array([wilson(share, n) for share, n in pairs]).T
         top = float(max(predicted.max(), high.max())) * 1.05 or 1.0
-        axes.plot([0, top], [0, top], color=INK, lw=0.6, ls=":")
+        axes.plot([0, top], [0, top], color=INK, lw=0.6)
         if baseline is not None:
             _line(axes, *calibration(y, baseline)[:2], BASELINE)
         bars = np.stack([observed - low, high - observed]).clip(0.0)  # at 0 and 1 an end may be rounded past it

@@ -442,7 +442,7 @@ def _charts(
     for number, model in enumerate(joint):
         groups = [(words("good"), charts.GOOD), (words("event"), charts.EVENT)]
         ink = Stroke(INK)
-        dotted = Stroke(INK, (1.0, 1.6))
+        thin = Stroke(INK, width=0.6)
         apart = Stroke(INK, (3.0, 2.0))
         before = [(words("at_training"), ink)] if model.before is not None else []
         distance = words("farthest", value=f"{ks(labels, model.probability):.3f}")
@@ -461,7 +461,7 @@ def _charts(
                 [
                     (words("with_interval"), charts.GOOD),
                     *([(isolated(alone.name), charts.BASELINE)] if alone is not None else []),
-                    (words("as_predicted"), dotted),
+                    (words("as_predicted"), thin),
                 ],
             ),
         ]
@@ -620,8 +620,8 @@ def _overview(
         if known[what]:
             label = words("importance.host" if host and what == "importance" else what)
             cells.append((label, _reader(known[what], form)))
-    if single or out:
-        marks = {key: words("one_bin") for key in single} | {key: words("left_out") for key in out}
+    marks = {key: words("one_bin") for key in single} | {key: words("left_out") for key in out}
+    if any(key in marks for key in ordered[:_MOST_COLUMNS]):
         cells.append((words("remark"), lambda key: pill(marks[key]) if key in marks else ""))
     head = [words("column"), *(label for label, _ in cells)]
 
@@ -692,7 +692,7 @@ def _bins(
                 line.append(_signed(rows[k]["woe"], 2))
                 line += [] if worth else [scale_bar(float(rows[k]["woe"]), most)]
             if values is not None:
-                line.append(f"{values[each]:+.1f}" if each in values else "")
+                line.append(_signed(values[each], 1) if each in values else "")
             lines.append(line)
         if len(texts) > _MOST_BINS:
             lines.append([words("bin.further", count=len(texts) - _MOST_BINS), *[""] * (len(lines[0]) - 1)])
@@ -807,5 +807,5 @@ def _ended(
     lines = "".join(f"<li>{text(words(key))}</li>" for key in not_done)
     parts.section(words("not_done"), Html(f"<ul>{lines}</ul>"))
     statistics = words("statistics", points=_POINTS) if "not.host" not in not_done else words("statistics.host")
-    made = text(f"{words('made', version=__version__)} {statistics}")
+    made = text(f"{words('made', version=__version__)}{statistics}")
     parts.out.append(Html(f"<footer><p>{made}</p></footer>"))

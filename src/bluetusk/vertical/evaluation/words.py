@@ -22,7 +22,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Job {job}: {columns} columns, {rows} customers in common",
         "作业 {job}：{columns} 列，{rows} 个共有客户",
     ),
-    "made": ("Made by bluetusk {version}.", "由 bluetusk {version} 生成。"),
+    "made": ("Made by bluetusk {version}. ", "由 bluetusk {version} 生成。"),
     "statistics": (
         "The file holds statistics of the test rows and of bins, and no single row; curves are drawn from at most "
         "{points} points. It still says much about the customers: keep it as you keep the data.",
@@ -217,9 +217,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     "missing": ("missing", "缺失"),
     "distinct": ("distinct", "取值数"),
     "remark": ("remark", "备注"),
-    "one_bin": ("one bin: says nothing in the regression", "只有一个分箱：对逻辑回归没有作用"),
-    "left_out": ("below min_iv: left out", "低于 min_iv：未采用"),
-    "one_bin.list": ("Columns with one bin: {names}.", "只有一个分箱的列：{names}。"),
+    "one_bin": ("one bin", "仅一个分箱"),
+    "left_out": ("left out: below min_iv", "未采用：低于 min_iv"),
+    "one_bin.list": (
+        "Columns with one bin, which say nothing in the regression: {names}.",
+        "只有一个分箱、对逻辑回归没有作用的列：{names}。",
+    ),
     "one_bin.none": ("No column has only one bin.", "没有只含一个分箱的列。"),
     "columns.more": (
         "{shown} of {all} columns are listed, those with the largest information values first.",
