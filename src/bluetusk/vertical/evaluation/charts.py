@@ -83,6 +83,7 @@ def _drawing(name: str, draw: Any) -> str:
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     text = out.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # the same in every drawing, and nothing refers to them
     box = re.search(r'viewBox="([\d. ]+)"', text)
     assert box is not None  # matplotlib writes one
     inner = text.partition("<svg")[2].partition(">")[2]

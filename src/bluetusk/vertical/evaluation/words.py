@@ -39,7 +39,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "percent": ("{value} %", "{value}%"),
     "between": ("{low} to {high}", "{low} 至 {high}"),
     "interval": ("95 %: {low} to {high}", "95% 置信区间：{low} 至 {high}"),
-    "of": ("{part} of {whole}", "{whole} 中的 {part}"),
     "comma": (", ", "、"),
     # --- parties
     "party.guest": ("guest", "主动参与方"),
@@ -100,7 +99,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "psi.chance": ("by chance {value}", "随机 {value}"),
     # --- charts
-    "charts.all": ("All models", "全部模型"),
     "chart.of": ("{model}: {chart}", "{model}：{chart}"),
     "chart.all": ("All models: {chart}", "全部模型：{chart}"),
     "chart.roc": ("ROC", "ROC 曲线"),
@@ -126,7 +124,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "at_training": ("training rows", "训练样本"),
     "as_predicted": ("as predicted", "与预测一致"),
     "with_interval": ("tenths, with 95 %", "十等分，附 95% 区间"),
-    "chance": ("chance", "随机"),
     "farthest": ("farthest apart: {value}", "最大距离：{value}"),
     # --- cut-offs
     "cutoffs": ("Cut-offs", "准入线"),
@@ -214,8 +211,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "importance": ("share of the gain, trees", "增益占比（树模型）"),
     "importance.host": ("share of this party's splits, trees", "本方分裂占比（树模型）"),
     "coefficient": ("coefficient, regression", "系数（逻辑回归）"),
-    "missing": ("missing", "缺失"),
-    "distinct": ("distinct", "取值数"),
     "remark": ("remark", "备注"),
     "one_bin": ("one bin", "仅一个分箱"),
     "left_out": ("left out: below min_iv", "未采用：低于 min_iv"),
@@ -275,7 +270,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     # --- the run
     "run": ("The run", "本次运行"),
     "settings": ("Settings", "参数"),
-    "fact": ("what", "项目"),
     "value": ("value", "取值"),
     "fact.job": ("job", "作业"),
     "fact.date": ("date of this report (UTC)", "报告日期（UTC）"),
