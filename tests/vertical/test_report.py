@@ -245,7 +245,7 @@ def test_both_languages_have_the_same_figures(made):
 
     def numbers(lang):
         found = Page(path.with_name(lang).read_text()).text().replace("×", " ")
-        return sorted(re.findall(r"\d[\d,]*(?:\.\d+)?", found))
+        return sorted(re.findall(r"\d+(?:,\d{3})*(?:\.\d+)?", found))
 
     assert len(numbers("en")) > 400
     assert numbers("en") == numbers("zh")

@@ -125,7 +125,8 @@ def _run_held(
                     result["evidence"] = _proved(recorder, notary)
                     result["learned"] = learned(recorder.meter.snapshot().values())
                     if recorder.guard is not None:
-                        told = recorder.guard.learned().get(recorder.peers[notary.party], {})
+                        (peer,) = recorder.peers.values()  # its fingerprint
+                        told = recorder.guard.learned().get(peer, {})
                         result["learned_by_peer"] = {what: told.get(what, 0) for what in ("sums", "bits")}
                 _write(config, outcome, folder)
                 if outcome.labels is None or own is not None:
