@@ -372,6 +372,7 @@ def _picture(file: BinaryIO, path: Path) -> _Facts:
 def _is_table(start: bytes, path: Path) -> bool:
     first = start.lstrip(b"\xef\xbb\xbf").splitlines()[:1]
     known = {b"part", b"label", b"listed", b"score", b"points", b"logistic_regression", b"gradient_boosting"}
+    known |= {b"logistic_regression_points", b"reason"}
     return bool(first) and first[0].startswith(b"id,") and set(first[0].split(b",")[1:]) <= known
 
 

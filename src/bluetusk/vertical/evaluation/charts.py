@@ -83,10 +83,11 @@ def _drawing(name: str, draw: Any) -> str:
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     text = out.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
-    text = re.sub(r'<g id="[^"]*"', "<g", text)  # the same in every drawing, and nothing refers to them
     box = re.search(r'viewBox="([\d. ]+)"', text)
     assert box is not None  # matplotlib writes one
     inner = text.partition("<svg")[2].partition(">")[2]
+    used = set(re.findall(r"#([^\")]+)", inner))  # the other names ("figure_1") would be those of every drawing
+    inner = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", inner)
     head = f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{box[1]}"'
     return f'{head} aria-hidden="true">{inner}'.strip()
 

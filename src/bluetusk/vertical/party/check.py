@@ -11,7 +11,6 @@ import datetime
 import os
 import socket
 import time
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,7 @@ from typing import Any
 
 from cryptography import x509
 
-from ...errors import BluetuskError, DataWarning, FrameError
+from ...errors import BluetuskError, FrameError
 from ...evidence import Identity as Signer
 from ...evidence import Policy, fingerprint, fingerprint_groups, read_public_key, verify
 from ...evidence.policy import Grant, seconds_text
@@ -200,12 +199,7 @@ class _Check:
         config = self.config
         if {"data", "data.", "data.file"} & self.bad or not config.data.file:
             return None
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always", DataWarning)
-            rows = self._rows()
-        for each in told:
-            if issubclass(each.category, DataWarning):
-                self.warn(str(each.message))
+        rows = self._rows()
         if rows is None:
             return None
         self.found.profile = rows.profile
@@ -219,7 +213,7 @@ class _Check:
         """Read the table; if that fails, find each column that makes it fail."""
         config = self.config
         try:
-            return Rows.read(config)
+            return Rows.read(config, tell=self.warn)
         except OSError as err:
             self.say("data.file", files.explained(err))
             return None
@@ -259,7 +253,7 @@ class _Check:
             trials = [alone(chosen[0], label=data.label), *trials]
         for trial in trials:
             try:
-                Rows.read(replace(config, data=trial))
+                Rows.read(replace(config, data=trial), tell=lambda text: None)
             except (ValueError, TypeError) as err:  # noqa: PERF203
                 if str(err) not in told and len(told) < _MOST:
                     told.append(str(err))

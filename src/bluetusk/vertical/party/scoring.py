@@ -17,7 +17,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -413,10 +413,15 @@ def _read(scoring: Scoring, parts: Sequence[_Part], closing: contextlib.ExitStac
     numeric = [name for name in names if kinds[name] == "numeric" and name in data.numeric]
     ids: list[str] = []
     left: Counter[str] = Counter()
+
+    def tally(text: str) -> None:
+        left[text] += 1
+
     for file in File.pieces(scoring.data, [data.id, *names], missing=data.missing, size=PIECE):
         ids += file.ids(data.id).tolist()
-        with _counted(left) if numeric else contextlib.nullcontext():  # nothing else warns
-            values, _ = file.columns(names, **declared, numeric=numeric, decimal=data.decimal, thousands=data.thousands)
+        values, _ = file.columns(
+            names, **declared, numeric=numeric, decimal=data.decimal, thousands=data.thousands, tell=tally
+        )
         for name, column in zip(names, values, strict=True):
             if kinds[name] == "numeric" and column.dtype.kind == "O":
                 text = next(text for text in column.tolist() if text is not None)
@@ -438,15 +443,6 @@ def _read(scoring: Scoring, parts: Sequence[_Part], closing: contextlib.ExitStac
     for part in parts:
         part.warn(len(ids))
     return ids
-
-
-@contextlib.contextmanager
-def _counted(left: Counter[str]) -> Iterator[None]:
-    """Let warnings of a piece be told once."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", DataWarning)
-        yield
-    left.update(str(each.message) for each in caught)
 
 
 def _kinds(parts: Sequence[_Part]) -> dict[str, str]:

@@ -132,8 +132,13 @@ class File:
         numeric: Collection[str] = (),
         decimal: str = ".",
         thousands: str = "",
+        tell: Callable[[str], None] | None = None,
     ) -> tuple[list[NDArray[Any]], list[ColumnProfile]]:
-        """Return columns and their profiles; the arguments are those of :func:`read_columns`."""
+        """Return columns and their profiles; the arguments are those of :func:`read_columns`.
+
+        `tell` takes what is otherwise a warning: a caller that wants its text cannot catch warnings, which all threads
+        of a process share.
+        """
         kinds: dict[str, str] = {}
         for kind, declared in (("categorical", categorical), ("text", text), ("numeric", numeric)):
             for name in declared:
@@ -154,12 +159,14 @@ class File:
             if left:
                 there = int((~np.isnan(column)).sum())
                 share = there / (there + left)
-                warnings.warn(
+                lost = (
                     f"{left} cells of column {name!r} in {self.path}, which is declared numeric, are not numbers: they "
-                    f"count as missing",
-                    DataWarning,
-                    stacklevel=3,
+                    f"count as missing"
                 )
+                if tell is None:
+                    warnings.warn(lost, DataWarning, stacklevel=3)
+                else:
+                    tell(lost)
             values.append(column)
             profiles.append(ColumnProfile.of(name, column, kind, numeric=share))
         return values, profiles
