@@ -250,7 +250,7 @@ def test_diagrams_are_as_their_program_draws_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("picture", sorted((DOCS / "images").glob("*.png")), ids=lambda picture: picture.name)
 def test_pictures_are_small_and_described(picture: Path) -> None:
-    """A picture of a page of the report is quick to load, stands in a page with its text, and is there in Chinese too."""
+    """A picture of the report is quick to load, stands in a page with its text, and is there in Chinese too."""
     assert picture.stat().st_size <= 200_000
     name = picture.name.partition(".")[0]
     assert (picture.with_name(f"{name}.png").exists(), picture.with_name(f"{name}.zh.png").exists()) == (True, True)

@@ -29,8 +29,10 @@ def delivered(folder: Path, lang: str) -> str:
     for name in ("network", "bank"):
         command = [sys.executable, "-m", "bluetusk", "party", "--config", "party.toml", "--progress", "none"]
         env = {**os.environ, "BLUETUSK_PASSPHRASE": f"a passphrase of the {name}"}
-        sides.append(subprocess.Popen([*command, "--lang", lang], cwd=folder / name, env=env))
-    if any([side.wait() for side in sides]):
+        command += ["--lang", lang]
+        sides.append(subprocess.Popen(command, cwd=folder / name, env=env))  # noqa: S603 - our own command
+    ended = [side.wait() for side in sides]
+    if any(ended):
         raise SystemExit("a side has failed: is FOLDER that of the tutorial, after step 6?")
     return (folder / "bank" / "output" / "report.html").read_text(encoding="utf-8")
 
@@ -50,7 +52,8 @@ def picture(page: str, path: Path) -> None:
         source, shot = Path(work, "page.html"), Path(work, "shot.png")
         source.write_text(page, encoding="utf-8")
         options = ["--headless", "--no-sandbox", "--hide-scrollbars", f"--window-size={WIDTH},4000"]
-        subprocess.run(["chromium", *options, f"--screenshot={shot}", source.as_uri()], check=True, capture_output=True)
+        command = ["chromium", *options, f"--screenshot={shot}", source.as_uri()]
+        subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - a page that was just written
         whole = Image.open(shot).convert("RGB")
         ground = Image.new("RGB", whole.size, whole.getpixel((1, whole.height - 1)))
         box = ImageChops.difference(whole, ground).getbbox()
@@ -62,6 +65,7 @@ def picture(page: str, path: Path) -> None:
 
 
 def main() -> None:
+    """Take all pictures."""
     folder, *rest = map(Path, sys.argv[1:])
     out = rest[0] if rest else Path(__file__).parent
     for lang, ending in (("zh", ".zh.png"), ("en", ".png")):
