@@ -76,7 +76,7 @@ def strokes(models: int, baseline: int | None) -> list[Stroke]:
 def _drawing(name: str, draw: Any) -> str:
     """Return what `draw` puts on axes as one element, whose ids no other drawing of a page has."""
     with mpl.rc_context(_STYLE | {"svg.hashsalt": f"bluetusk {name}"}):
-        figure = Figure(figsize=(2.65, 1.95), layout="constrained")
+        figure = Figure(figsize=(2.65, 1.8), layout="constrained")
         FigureCanvasSVG(figure)
         draw(figure.subplots())
         out = io.StringIO()

@@ -93,19 +93,19 @@ footer { margin-top: 28px; color: var(--soft); font-size: 12px; } footer p { max
   @page { size: A4; margin: 12mm 12mm 13mm; @bottom-right {
     content: counter(page) " / " counter(pages); font: 7.5pt sans-serif; color: #5b6671; } }
   body { background: #fff; font-size: 8.6pt; line-height: 1.35; } main { padding: 0 1px; max-width: none; }
-  h1 { font-size: 17pt; } h2 { font-size: 11.5pt; margin: 12pt 0 4pt; } h3 { font-size: 9.4pt; margin: 8pt 0 3pt; }
+  h1 { font-size: 17pt; } h2 { font-size: 11.5pt; margin: 10pt 0 3pt; } h3 { font-size: 9.4pt; margin: 8pt 0 3pt; }
   p, li { margin-bottom: 3pt; max-width: none; } p.note, footer { font-size: 7.6pt; } p.sub { margin-bottom: 8pt; }
   .tiles, .three, .two { gap: 6pt; margin: 5pt 0; } .tile { padding: 4pt 7pt; } .tile b { font-size: 14pt; }
   .tiles { grid-template-columns: repeat(auto-fit, minmax(110pt, 1fr)); } .tile span { font-size: 7.4pt; }
   .three { grid-template-columns: repeat(3, 1fr); } .two { grid-template-columns: repeat(2, 1fr); }
   figure { padding: 4pt 5pt 3pt; } figcaption { font-size: 8pt; } figure small, .keys { font-size: 6.8pt; }
   .keys svg { width: 17pt; } .box { padding: 0 6pt 1pt; margin: 4pt 0; overflow: visible; break-inside: auto; }
-  table { font-size: 7.8pt; } th, td { padding: 1.6pt 5pt 1.6pt 0; } .ci { display: inline; }
+  table { font-size: 7.8pt; } th, td { padding: 1.6pt 5pt 1.6pt 0; } .ci { display: inline; font-size: 92%; }
   .minis { columns: 3; column-gap: 6pt; }
   p:has(+ .minis), p:has(+ p + .minis), p:has(+ p + p + .minis), p:has(+ p + p + p + .minis) { break-after: avoid; }
   p:has(+ .box), p:has(+ .keep), p:has(+ .two) { break-after: avoid; }
   .mini { padding: 3pt 5pt 1pt; font-size: 7.4pt; margin-bottom: 6pt; } .mini table { font-size: 7pt; }
-  .text { min-width: 54pt; } .mini .text { min-width: 60pt; } .keep h3 { margin-top: 2pt; }
+  .text { min-width: 54pt; } .mini .text { min-width: 54pt; } .mini th { white-space: nowrap; } .keep h3 { margin-top: 2pt; }
   .mini th, .mini td { padding: 0.8pt 3pt 0.8pt 0; } .bar, .scale, .scale i { height: 6pt; }
   .pill { font-size: 6.6pt; }
   .scale { width: 36pt; } .mini .scale { width: 24pt; } thead { display: table-header-group; }
