@@ -105,8 +105,8 @@ footer { margin-top: 28px; color: var(--soft); font-size: 12px; } footer p { max
   p:has(+ .minis), p:has(+ p + .minis), p:has(+ p + p + .minis), p:has(+ p + p + p + .minis) { break-after: avoid; }
   p:has(+ .box), p:has(+ .keep), p:has(+ .two) { break-after: avoid; }
   .mini { padding: 3pt 5pt 1pt; font-size: 7.4pt; margin-bottom: 6pt; } .mini table { font-size: 7pt; }
-  .text { min-width: 54pt; } .mini .text { min-width: 54pt; } .mini th { white-space: nowrap; } .keep h3 { margin-top: 2pt; }
-  .mini th, .mini td { padding: 0.8pt 3pt 0.8pt 0; } .bar, .scale, .scale i { height: 6pt; }
+  .text { min-width: 54pt; } .mini .text { min-width: 54pt; } .keep h3 { margin-top: 2pt; }
+  .mini th, .mini td { padding: 0.8pt 2.4pt 0.8pt 0; } .bar, .scale, .scale i { height: 6pt; }
   .pill { font-size: 6.6pt; }
   .scale { width: 36pt; } .mini .scale { width: 24pt; } thead { display: table-header-group; }
   p, li { orphans: 3; widows: 3; } .keep { break-inside: avoid; } footer { margin-top: 10pt; }
