@@ -145,6 +145,7 @@ def targets(text: str, page: str, own: dict[str, int]) -> Counter[str]:
             continue
         path, _, anchor = link.partition("#")
         to = posixpath.normpath(posixpath.join(posixpath.dirname(page), path)) if path else page
+        to = re.sub(r"\.zh\.png$", ".png", to)  # a picture of the same in Chinese
         if page in ENGLISH_OF and path and to in PAGES:
             found[f"{to}, of which there is a Chinese page"] += 1
             continue
