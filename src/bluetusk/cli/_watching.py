@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from ..errors import BluetuskError
 from ..evidence.summary import learned
 from ._common import Failure
+from ._exits import stop_if_asked
 
 if TYPE_CHECKING:
     from ..vertical.party.opening import Opened
@@ -73,6 +74,7 @@ class Watch:
 
     def progress(self, task: str, done: int, of: int) -> None:
         """Take a step of a task."""
+        stop_if_asked()
         if task != self.stage:
             _log.info("stage %s of %d steps begins", task, of)
         self.stage, self.done, self.of = task, done, of
