@@ -312,3 +312,10 @@ def test_a_folder_an_empty_file_and_a_pipe_are_told(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(FrameError, match="not a regular file"):
         describe(tmp_path / "pipe")
+
+
+def test_settings_that_are_nested_too_deep(tmp_path: Path) -> None:
+    path = tmp_path / "party.toml"
+    path.write_text("a=" + "[" * 100_000)
+    with pytest.raises(FrameError, match="nested too deep"):
+        describe(path)

@@ -20,6 +20,8 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
         return dict(tomllib.loads(Path(path).read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
         raise ValueError(f"{os.fspath(path)} is not a TOML file: {err}") from None
+    except RecursionError:  # of CPython's own reader
+        raise ValueError(f"{os.fspath(path)} is not a TOML file of bluetusk: it is nested too deep") from None
 
 
 def text(value: str) -> str:
