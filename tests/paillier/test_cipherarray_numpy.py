@@ -331,6 +331,7 @@ def test_errors_name_the_arguments_of_numpy(pub, priv):
         with pytest.raises((TypeError, ValueError), match=named):
             use()
     assert ints_of(priv, np.insert(c, [True, False], 9)).tolist() == [9, 1, 2]  # as for an array of bools
+    assert ints_of(priv, np.insert(c, np.zeros(200, np.int8), 9)).tolist() == [9] * 200 + [1, 2]
 
 
 def test_a_result_that_could_leave_the_capacity_is_refused(pub):

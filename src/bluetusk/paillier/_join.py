@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._numeric import as_int, axis_index
+from .._numeric import as_array, as_int, axis_index
 from . import _bounds, _words
 from ._base import CipherBase
 from ._store import DERIVED, PENDING, State, Store, Words, current, gather, ones, part
@@ -202,7 +202,9 @@ def block(arrays: Any) -> CipherArray:
 def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> CipherArray:
     """As numpy.insert; `obj` comes plain."""
     axis = None if axis is None else as_int(axis, "axis")
-    at = np.asarray(obj) if isinstance(obj, list | tuple) and obj else obj  # NumPy fails on a list of bools
+    at = as_array(obj, "obj") if isinstance(obj, list | tuple) and obj else obj  # NumPy fails on a list of bools
+    if isinstance(at, np.ndarray) and at.dtype.kind in "iu" and at.dtype.itemsize < 8:
+        at = at.astype(np.int64)  # NumPy adds to it, and narrow ints would overflow
     return _rearranged(
         "insert", [arr, values], lambda places: np.insert(places[0], at, places[1], axis), ("arr", "values")
     )
