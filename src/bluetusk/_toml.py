@@ -7,19 +7,26 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["load", "text", "texts"]
+__all__ = ["load", "loaded", "text", "texts"]
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a TOML file; ValueError, with the line, if it is malformed."""
     try:
+        return loaded(Path(path).read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise ValueError(f"{os.fspath(path)} is not a TOML file: it is not in UTF-8: save it in UTF-8") from None
+    except ValueError as err:
+        raise ValueError(f"{os.fspath(path)} is not a TOML file: {err}") from None
+
+
+def loaded(text: str) -> dict[str, Any]:
+    """Read TOML from a text; ValueError, with the line, if it is malformed."""
+    try:
         import tomllib
     except ModuleNotFoundError:  # CPython 3.10
         import tomli as tomllib  # type: ignore[no-redef,import-not-found,unused-ignore]
-    try:
-        return dict(tomllib.loads(Path(path).read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
-        raise ValueError(f"{os.fspath(path)} is not a TOML file: {err}") from None
+    return dict(tomllib.loads(text))
 
 
 def text(value: str) -> str:
