@@ -110,7 +110,7 @@ def sentence(name: str, odd: Sequence[str], numbers: Sequence[str], kind: str | 
     missing = declared.line("missing", *words) if words and len(words) <= _FEW else ""
     first = _spelled(name, spelled, [*dict.fromkeys(numbers)], declared) if spelled else ""
     ways = []
-    if first.startswith("write "):
+    if first.startswith("write `"):
         ways.append(f"{first}, and {missing} if these mean missing" if missing else first)
     elif missing:
         ways.append(f"write {missing} in [data] if {'these mean' if len(words) > 1 else 'that means'} missing")
@@ -120,7 +120,7 @@ def sentence(name: str, odd: Sequence[str], numbers: Sequence[str], kind: str | 
             ways.append(f"{declared.line('numeric', name)} if all other texts count as missing")
         if len(ways) < 3 - bool(spelled) and not first:
             ways[0] = f"write {ways[0]}"
-    told = f"correct the cells: {first}" if first and not first.startswith("write ") else "correct the cells"
+    told = f"correct the cells: {first}" if first and not first.startswith("write `") else "correct the cells"
     return ", or ".join([told, *ways])
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..._numeric import Floats, as_array, as_numbers, index_text, refuse_masks
 from .advice import look
-from .cells import MISSING_TEXTS, category_text, is_missing, number_of, number_reader
+from .cells import MISSING_TEXTS, category_text, is_missing, looks_like, number_of, number_reader
 from .dates import is_date
 from .profile import ColumnProfile
 
@@ -231,13 +231,14 @@ def _refuse_codes(cells: Sequence[Any], place: Place, spelled: list[int], number
 def _cells(cells: Sequence[Any], place: Place, found: Sequence[int]) -> str:
     shown = []
     for i in found[:_NAMED]:
-        looks = look(cells[i]) if isinstance(cells[i], str) else None
+        looks = looks_like(cells[i]) if isinstance(cells[i], str) else None
         shown.append(f"{cells[i]!r:.60} in {place.cell(i)}" + (f" ({looks})" if looks else ""))
     return ", ".join(shown) + (f", and {len(found) - _NAMED} more" if len(found) > _NAMED else "")
 
 
 def _mixed(cells: Sequence[Any], place: Place, numbers: list[int], texts: list[int], kind: str | None) -> str:
-    few, what = (texts, "are not") if len(texts) <= len(numbers) or kind else (numbers, "are")
+    spelled = all(looks_like(cells[i]) for i in texts)  # numbers in another notation are the ones to show
+    few, what = (texts, "are not") if len(texts) <= len(numbers) or kind or spelled else (numbers, "are")
     count = len(numbers) + len(texts)
     shown = [cells[i] for i in numbers if isinstance(cells[i], str)]
     return (

@@ -181,8 +181,9 @@ class File:
                 padded.append(i)
         if padded:
             raise ValueError(
-                f"{self.path}: {len(padded)} ids in {name!r} have blanks at an end, such as {out[padded[0]]!r:.60} in "
-                f"{self.cell(padded[0])}: 'A1 ' and 'A1' do not match at the other party; take the blanks away"
+                f"{self.path}: {len(padded)} of the ids in {name!r} have blanks at an end, such as "
+                f"{out[padded[0]]!r:.60} in {self.cell(padded[0])}: 'A1 ' and 'A1' do not match at the other party; take "
+                f"the blanks away"
             )
         if once and len(set(out.tolist())) < len(out):
             self._refuse_twice(name, out.tolist())
@@ -253,7 +254,7 @@ class File:
                 f"or give them labels"
             )
         rows = sorted(i for found in wrong.values() for i in found)
-        counts = ", ".join(f"{word!r:.40} {len(found)} times" for word, found in [*wrong.items()][:_NAMED])
+        counts = ", ".join(f"{word!r:.40}: {len(found)}" for word, found in [*wrong.items()][:_NAMED])
         counts += f", and {len(wrong) - _NAMED} other texts" if len(wrong) > _NAMED else ""
         first = next(word for word, found in wrong.items() if rows[0] in found)
         nothing = f"; {len(gaps)} more have no label: {self.places(gaps, ids)}" if gaps else ""
@@ -265,7 +266,7 @@ class File:
             else "name the column of labels in [data]: label"
         )
         return (
-            f"{start} {self.cell(rows[0])} holds {first!r:.60}: in {len(rows)} rows ({counts}): "
+            f"{start} {self.cell(rows[0])} holds {first!r:.60}. Such cells ({counts}) are in "
             f"{self.places(rows, ids)}{nothing}; 1 stands for the event, such as a default; {remedy}"
         )
 
@@ -605,8 +606,8 @@ def _header(path: Path, names: list[str] | None, columns: Sequence[str] | None, 
         others = [name for name in names if name.strip()]
         raise ValueError(
             f"the first line of {path} {must}: column {place + 1} has no name (its neighbours: "
-            f"{', '.join(others[max(0, place - 1) : place + 1])}). Name it, take it away (pandas: to_csv(index=False)), or "
-            f"name in [data] the columns that take part: columns"
+            f"{', '.join(others[max(0, place - 1) : place + 1])}). Name it, take it away "
+            f"(pandas: to_csv(index=False)), or name in [data] the columns that take part: columns"
         )
     return names
 
@@ -633,8 +634,8 @@ def _broken(path: Path, line: int, why: str) -> str:
             f"quote before it is not closed: close each quote in the line that opens it"
         )
     return (
-        f"line {line} of {path} is not a valid CSV line ({why}): close each quote in the line that opens it, and double "
-        f"the quotes within a quoted field"
+        f"line {line} of {path} is not a valid CSV line ({why}): close each quote in the line that opens it, and "
+        f"double the quotes within a quoted field"
     )
 
 
