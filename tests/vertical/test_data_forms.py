@@ -5,7 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import random
 import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +20,7 @@ import numpy as np
 import pytest
 
 from bluetusk import _toml, cli
+from bluetusk.cli.party_init import PLACEHOLDER
 from bluetusk.vertical import read_columns
 from bluetusk.vertical.party.config import Config
 from bluetusk.vertical.party.rows import Rows
@@ -452,3 +459,103 @@ def test_init_says_how_to_read_a_file(tmp_path: Path, capsys: pytest.CaptureFixt
     data = _toml.load(tmp_path / "party.toml")["data"]
     assert (data["encoding"], data["delimiter"], data["decimal"]) == ("gb18030", ";", ",")
     assert Rows.read(Config.load(tmp_path / "party.toml")).values[0].tolist() == [1.5, 2.5]
+
+
+# --------------------------------------------------------------------------------------------- from nothing to a report
+
+
+def _files(home: Path) -> None:
+    """Write what two sides export: Chinese names in GBK at the bank, semicolons and decimal commas at the network."""
+    draw = random.Random(3)
+    risk = [draw.gauss(0, 1) for _ in range(1500)]
+    for name in ("bank", "network"):
+        (home / name).mkdir()
+    with open(home / "bank" / "客户.csv", "w", newline="", encoding="gbk") as file:
+        out = csv.writer(file)
+        out.writerow(["客户编号", "职业", "开户日期", "月收入", "分行", "内部分", "是否违约"])
+        for k in draw.sample(range(1500), 1400):
+            income = "NA" if k % 10 == 0 else f"{9000 - 1500 * risk[k] + draw.gauss(0, 3000):,.2f}"
+            job = draw.choice(["教师", "医生", "工人", ""])
+            day = f"{2000 + k % 24}/{1 + k % 12}/{1 + k % 28}"
+            bad = "坏" if risk[k] + draw.gauss(0, 1) > 1 else "好"
+            out.writerow([f"{k:06d}", job, day, income, f"{1 + k % 3:03d}", "-" if k % 9 == 0 else k % 100, bad])
+    with open(home / "network" / "payments.csv", "w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file, delimiter=";")
+        out.writerow(["merchant", "turnover", "since", "city"])
+        for k in draw.sample(range(1500), 1450):
+            turnover = f"{5e4 - 1e4 * risk[k] + draw.gauss(0, 2e4):.1f}".replace(".", ",")
+            day = f"{1 + k % 28:02d}.{1 + k % 12:02d}.{2005 + k % 18}"
+            out.writerow([f"{k:06d}", turnover, day, draw.choice(["北京", "上海", "Zürich", "NULL"])])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:a 2048-bit key")
+def test_from_two_files_as_they_are_to_a_report_by_what_the_commands_say(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody here knows a setting of [data]: each comes from an error of `party init` or of `party --check`."""
+    pytest.importorskip("grpc", reason="the two parties talk over grpcio, which is not installed")
+    pytest.importorskip("private_set_intersection", reason="there is no wheel of openmined-psi for this Python")
+    monkeypatch.setenv("BLUETUSK_PASSPHRASE", "the passphrase of the tests")
+    _files(tmp_path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    given = {
+        "bank": f"guest network 客户.csv 客户编号 --label 是否违约 --connect localhost:{port}".split(),
+        "network": f"host bank payments.csv merchant --listen 127.0.0.1:{port}".split(),
+    }
+
+    def command(*words: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = cli.main(list(words))
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    for name, (role, peer, file, id, *more) in given.items():
+        monkeypatch.chdir(tmp_path / name)
+        words = ["party", "init", "--role", role, "--name", name, "--peer", peer, "--data", file, "--id", id, *more]
+        status, _, said = command(*words, "--yes")
+        assert status == 1
+        status, _, said = command(*words, "--yes", *shlex.split(said.partition("Here: ")[2]))
+        assert status == 0, said
+        assert command("certs", name, "--address", "localhost")[0] == 0
+        assert command("evidence", "keygen", "identity")[0] == 0
+    for name, peer in (("bank", "network"), ("network", "bank")):
+        monkeypatch.chdir(tmp_path / name)
+        for theirs, here in ((f"{peer}.cert.pem", f"{peer}.cert.pem"), ("identity.pub", f"{peer}.pub")):
+            shutil.copy(tmp_path / peer / theirs, here)
+        print_of = command("evidence", "fingerprint", f"{peer}.cert.pem")[1].split()[0]
+        policy, toml = Path("policy.toml"), Path("party.toml")
+        policy.write_text(policy.read_text("utf-8").replace(PLACEHOLDER, print_of), "utf-8")
+        assert command("evidence", "policy", "sign", "policy.toml", "--key", "identity")[0] == 0
+        status, said, _ = command("party", "--check", "--config", "party.toml")
+        assert status == 1
+        lines = re.findall(r"^             (\S.*)$", said, re.MULTILINE)
+        text = toml.read_text("utf-8").replace("\n[model]", "\n" + "\n".join(lines) + "\n\n[model]")
+        toml.write_text(text.replace("key_size = 3072", "key_size = 2048").replace("trees = 10", "trees = 1"), "utf-8")
+        status, said, _ = command("party", "--check", "--config", "party.toml")
+        assert (status, said.splitlines()[-1][:4]) == (0, "GOOD"), said
+        assert ("开户日期      numeric" in said) == (name == "bank")
+    run = [sys.executable, "-m", "bluetusk", "party", "--config", "party.toml", "--progress", "none"]
+    with open(tmp_path / "said", "w") as out:
+        sides = [subprocess.Popen(run, cwd=tmp_path / name, stdout=out, stderr=out) for name in given]
+        try:
+            ends = [side.wait(120) for side in sides]
+        finally:
+            for side in sides:
+                side.kill()
+    assert ends == [0, 0], (tmp_path / "said").read_text()
+    report = (tmp_path / "bank" / "output" / "report.html").read_text("utf-8")
+    for name in ("开户日期", "月收入", "分行"):
+        assert name in report
+    result = json.loads((tmp_path / "bank" / "output" / "result.json").read_text("utf-8"))
+    assert result["counted"] == {"dates": ["开户日期"], "date_since": "2000-01-01", "date_unit": "days"}
+    kinds = {each["name"]: each["kind"] for each in result["profile"]}
+    assert kinds == {
+        "职业": "text",
+        "开户日期": "numeric",
+        "月收入": "numeric",
+        "分行": "categorical",
+        "内部分": "numeric",
+    }

@@ -182,8 +182,8 @@ class File:
         if padded:
             raise ValueError(
                 f"{self.path}: {len(padded)} of the ids in {name!r} have blanks at an end, such as "
-                f"{out[padded[0]]!r:.60} in {self.cell(padded[0])}: 'A1 ' and 'A1' do not match at the other party; take "
-                f"the blanks away"
+                f"{out[padded[0]]!r:.60} in {self.cell(padded[0])}: 'A1 ' and 'A1' do not match at the other party; "
+                f"take the blanks away"
             )
         if once and len(set(out.tolist())) < len(out):
             self._refuse_twice(name, out.tolist())
