@@ -102,7 +102,7 @@ def test_columns_of_pandas_keep_their_meaning(pd):
         ("2026-11-29 10:00", r" \(a date\)"),
         ("15%", r" \(a percentage\)"),
         ("EUR 1,169.00", r" \(an amount of money\)"),
-        ("1_000", ""),
+        ("1_000", r" \(a number with thousands separators\)"),
         ("\u0661", ""),
     ],
 )

@@ -27,7 +27,8 @@ from ..vertical.party.config import Evidence, check_bounds, evidence_of, made_fr
 from ..vertical.party.waiting import QUOTA
 from ..vertical.protocol.job import Keeper, Progress
 from ..vertical.protocol.link import Link, local_links
-from ..vertical.tables.files import File
+from ..vertical.tables.files import File, check_delimiter
+from ..vertical.tables.sniffing import check_encoding
 from ._watching import Watch, add_options
 from .party import _listening, _progress
 
@@ -51,7 +52,8 @@ _CONFIGURATION = """a configuration file (TOML; paths are relative to it):
 
 Choose a new job name for every request, the same at both parties, and a new state directory (encrypted). A killed side
 resumes when started again with the same file. `bluetusk certs` makes the certificates. The table is CSV or Parquet
-(with pyarrow); id names its column of ids. limit caps the ids per request. max_peer_ids (default 16777216) caps those
+(with pyarrow); id names its column of ids; encoding (default "utf-8") and delimiter (default ",") say how a CSV file is
+written. limit caps the ids per request. max_peer_ids (default 16777216) caps those
 of a list that the asker accepts, spool_quota (default 4294967296) the bytes on disk for frames of a peer that runs
 ahead. `bluetusk evidence keygen` makes identities; a policy grants the purpose "blacklist" with max_ids_per_request
 and max_ids_total. Without [evidence] a file must say evidence = "none", above the sections: every request is then
@@ -70,6 +72,8 @@ class Settings:
         PEM files, made by ``bluetusk certs``.
     file, id : str
         The table with the ids to look up, or with the list; the name of its column of ids.
+    encoding, delimiter : str
+        Of a CSV file.
     listen, connect : str or None
         The address to listen at, or that of the peer; exactly one is set.
     state : str
@@ -96,6 +100,8 @@ class Settings:
     peer_certificate: str
     file: str
     id: str = "id"
+    encoding: str = "utf-8"
+    delimiter: str = ","
     listen: str | None = None
     connect: str | None = None
     state: str = "state"
@@ -120,6 +126,8 @@ class Settings:
             if (made.listen is None) == (made.connect is None):
                 raise ValueError("give exactly one of listen and connect: one party listens, the other connects")
             check_bounds(made.spool_quota, made.max_peer_ids)
+            check_encoding(made.encoding)
+            check_delimiter(made.delimiter)
             if role == "host" and (limit is None or limit < 1):
                 raise ValueError("limit must be a whole number of at least 1: the most ids that a request may contain")
             if made.evidence is not None and made.evidence.audit is not None:
@@ -185,7 +193,14 @@ def _write(path: str, ids: list[str], answer: BlacklistAnswer) -> None:
 
 
 def _ids_of(settings: Settings) -> list[str]:
-    column = File(settings.file, [settings.id]).ids(settings.id).tolist()
+    file = File(
+        settings.file,
+        [settings.id],
+        encoding=settings.encoding,
+        delimiter=settings.delimiter,
+        named={settings.id: "id"},
+    )
+    column = file.ids(settings.id, once=True).tolist()
     try:
         return as_ids(column, settings.id)
     except ValueError as err:

@@ -162,6 +162,10 @@ last step when started again with the same file.""",
                                         # is declared: here, in text, or in numeric (other texts count as missing)
   missing = ["?", "unknown"]            # besides what pandas reads as missing: empty, NA, NULL, None, nan, ...
   decimal = "."                         # and thousands = ",", if numbers are written like 1,169.50
+  encoding = "utf-8"                    # of a CSV file: "gb18030", "utf-16", ...; and delimiter = ","
+  dates = ["opened"]                    # become date_unit = "days" (or "months") since date_since = "2000-01-01";
+                                        # date_format = "DMY" or "MDY" for dates such as 01/11/2026
+  label_words = {good = 0, bad = 1}     # at the guest, if the labels are not 0 and 1
   [model]                               # the same at both; all have defaults
   trees = 10
   min_rows = 50                         # of a bin; min_bucket_rows: of the host's buckets in trees; min_events = 5 and

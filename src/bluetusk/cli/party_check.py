@@ -28,6 +28,9 @@ def run(args: argparse.Namespace) -> int:
         print(f"warning  {text}")
     for each in found.faults:
         print(f"FAULT    {each.text}")
+    if found.proposed:
+        print("         for [data], if the first proposal of each fault is right (in place of lines of the same name):")
+        print("\n".join(f"             {line}" for line in found.proposed))
     count = len(found.faults)
     if count:
         print(f"{count} {'fault' if count == 1 else 'faults'}: nothing was sent, no use was taken")

@@ -182,10 +182,19 @@ def _job_fault(text: str) -> str | None:
 
 
 def _columns(data: str, how: dict[str, str]) -> dict[str, list[Any]]:
+    from ..vertical.tables.advice import setting_lines
     from ..vertical.tables.files import File
 
     more: dict[str, Any] = {key: value for key, value in how.items() if key in ("encoding", "delimiter")}
-    return File(data, **more).raw
+    try:
+        return File(data, **more).raw
+    except ValueError as err:  # there is no [data] yet in which to write what it proposes
+        flags = " ".join(
+            f"--{name} {shlex.quote(_toml.loaded(line)[name])}"
+            for line in setting_lines(str(err))
+            if (name := line.split(" = ")[0]) in _HOW
+        )
+        raise Failure(f"{err}{f'. Here: {flags}' if flags else ''}") from None
 
 
 def _id_guess(columns: dict[str, list[Any]]) -> str | None:
@@ -223,7 +232,10 @@ def _texts(asked: _Answers) -> tuple[str, str]:
             warnings.simplefilter("ignore", DataWarning)  # --check tells them
             rows = Rows.read(config)
     except (ValueError, TypeError) as err:
-        print(f"note: {err}\n", file=sys.stderr)  # to be declared in [data]; --check tells the rest
+        print(
+            f"note: {err}\nWrite it into party.toml before you go on; `bluetusk party --check` finds the rest.\n",
+            file=sys.stderr,
+        )  # to be declared in [data]; --check tells the rest
     else:
         cuts = most_cuts(rows.profile, model)
         events = 0 if rows.labels is None else int(rows.labels.sum())

@@ -46,7 +46,7 @@ def add_parser(commands: Any) -> None:
 rows in common and score each of them once with each model, under their policies. The guest gets the scores. After a
 kill it resumes from its last step when started again with the same arguments, and delivers the same scores.""",
         epilog="""The configuration file is that of the training: certificates, address, [evidence] and [data] (how a
-file is written: id, missing, decimal, ...) hold for the scoring too, of [model] only min_intersection. Flags say what
+file is written: id, encoding, dates, ...) hold for the scoring too, of [model] only min_intersection. Flags say what
 is scored, or a section of the file, whose paths are relative to it:
   [score]
   job = "scores-2026-12"                # new for every scoring; the same at both parties

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from cryptography import x509
 
+from ... import _toml
+from ..._spelling import did_you_mean
 from ...errors import BluetuskError, FrameError
 from ...evidence import Identity as Signer
 from ...evidence import Policy, fingerprint, fingerprint_groups, read_public_key, verify
@@ -26,12 +30,14 @@ from ...evidence.policy import Grant, seconds_text
 from ...evidence.rehearsal import lost, noted, rehearse
 from ...storage import files
 from ...tasks import CONFIRM, INTERSECT
-from ..tables.cells import is_missing
+from ..findings import separating, separating_bins
+from ..tables.advice import setting_lines
 from ..tables.files import File
 from ..tables.profile import ColumnProfile
+from ..tables.sniffing import line_text
 from .certs import Identity, only_certificate
 from .checks import machine_faults, room_faults, room_needed, row_faults
-from .config import Config, Data
+from .config import Config
 from .manifest import Manifest
 from .needs import Table, most_cuts, purposes_of, uses_of
 from .opening import AUDIT_PASSPHRASE, PASSPHRASE
@@ -77,12 +83,15 @@ class Checkup:
         What was checked, for people: names, sizes, uses.
     profile : list of ColumnProfile
         This party's columns.
+    proposed : list of str
+        Lines for [data] that may make its table readable: what the faults propose first, together.
     """
 
     faults: list[Fault] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
     profile: list[ColumnProfile] = field(default_factory=list)
+    proposed: list[str] = field(default_factory=list)
 
     def to_plain(self) -> dict[str, Any]:
         """Return the values for JSON."""
@@ -92,6 +101,7 @@ class Checkup:
             "warnings": self.warnings,
             "facts": self.facts,
             "profile": [each.to_plain() for each in self.profile],
+            "proposed": self.proposed,
         }
 
 
@@ -153,7 +163,9 @@ class _Check:
         self.found.faults.append(Fault(where, " ".join(text.split())))
 
     def warn(self, text: str) -> None:
-        self.found.warnings.append(" ".join(text.split()))
+        line = " ".join(text.split())
+        if line not in self.found.warnings:  # columns may be read twice
+            self.found.warnings.append(line)
 
     @contextlib.contextmanager
     def caught(self, where: str, path: str = "") -> Iterator[None]:
@@ -205,6 +217,9 @@ class _Check:
         self.found.profile = rows.profile
         for fault in row_faults(config, rows):
             self.say("data", str(fault))
+        if rows.labels is not None and 0 < rows.labels.sum() < len(rows.labels):
+            for text in _close_to_label(rows):
+                self.warn(text)
         events = "" if rows.labels is None else f", {int(rows.labels.sum()):,} events"
         self.found.facts["table"] = f"{config.data.file}: {len(rows.ids):,} rows, {len(rows.names)} columns{events}"
         return rows
@@ -220,46 +235,63 @@ class _Check:
         except (ValueError, TypeError) as err:
             first = str(err)
         try:
-            file = File(config.data.file, missing=config.data.missing, **_encoding(config.data))
-            names = list(file.raw)
+            file = File(config.data.file, **config.data.opening())
         except (ValueError, OSError, TypeError):  # no table at all
+            self._proposed([first])
             self.say("data", first)
             return None
+        names = list(file.raw)
         told: list[str] = []
         data = config.data
         for what, name in (("id", data.id), ("label", data.label)):
             if name is not None and name not in names:
-                told.append(f"{data.file} has no column {name!r}, which data.{what} names: {_listed(names)}")
+                close = did_you_mean(name, names)
+                told.append(f"{data.file} has no column {name!r}, which data.{what} names: {_listed(names)}{close}")
         listed = names if data.columns is None else data.columns
-        for kind in ("columns", "categorical", "text", "numeric"):
+        for kind in ("columns", "categorical", "text", "numeric", "dates"):
             absent = [
                 name for name in getattr(data, kind) or () if name not in (names if kind == "columns" else listed)
             ]
             if absent:
-                told.append(f"data.{kind} names {', '.join(map(repr, absent))}, not among {_listed(names)}")
+                close = did_you_mean(absent[0], names) if len(absent) == 1 else ""
+                told.append(f"data.{kind} names {', '.join(map(repr, absent))}, not among {_listed(names)}{close}")
         chosen = [name for name in listed if name in names and name not in (data.id, data.label)]
-        filled = [name for name, cells in file.raw.items() if all(_is_id(cell, file.missing) for cell in cells)]
-
-        def alone(name: str, **others: Any) -> Data:
-            """Return what reads one column; another one stands for the ids, whose faults are told apart."""
-            kept = {kind: tuple({name} & set(getattr(data, kind))) for kind in ("categorical", "text", "numeric")}
-            stand_in = next((each for each in filled if each not in (name, data.label)), data.id)
-            return replace(data, **{"id": stand_in, "label": None, "columns": (name,), **kept, **others})
-
-        trials = [alone(name) for name in chosen]
-        if chosen and data.id in names:
-            trials = [alone(chosen[0], id=data.id), *trials]
-        if chosen and data.label in names:
-            trials = [alone(chosen[0], label=data.label), *trials]
+        declared: dict[str, Any] = {
+            kind: [name for name in getattr(data, kind) if name in chosen]
+            for kind in ("categorical", "text", "numeric", "dates")
+        }
+        trials: list[Callable[[], object]] = []
+        if data.label in names:
+            label = data.label
+            trials.append(lambda: file.labels(str(label), words=data.label_words, ids=data.id))
+        if data.id in names:
+            trials.append(lambda: file.ids(data.id, once=True))
+        how: dict[str, Any] = {**declared, **data.reading(), "tell": self.warn}
+        trials += [functools.partial(file.columns, chosen, only=name, **how) for name in chosen]
         for trial in trials:
             try:
-                Rows.read(replace(config, data=trial), tell=lambda text: None)
+                trial()
             except (ValueError, TypeError) as err:  # noqa: PERF203
                 if str(err) not in told and len(told) < _MOST:
                     told.append(str(err))
+        self._proposed(told)
         for text in told or [first]:
             self.say("data", text)
         return None
+
+    def _proposed(self, told: list[str]) -> None:
+        """Note the lines that errors propose first, as lines for one section."""
+        merged: dict[str, Any] = {}
+        for line in (line for text in told for line in setting_lines(text)):
+            name, _, value = line.partition(" = ")
+            if not value.startswith("["):
+                merged.setdefault(name, value)
+                continue
+            texts = merged.setdefault(name, list(getattr(self.config.data, name)))
+            texts += [each for each in _toml.loaded(line)[name] if each not in texts]
+        for name, value in merged.items():
+            lines = value if isinstance(value, str) else f"[{', '.join(map(line_text, value))}]"
+            self.found.proposed.append(f"{name} = {lines}")
 
     # --- who is who ---------------------------------------------------------------------------------------------------
 
@@ -596,9 +628,21 @@ def _remedy(purpose: str, clause: str, role: str) -> str:
     return "sign a policy with a higher serial that allows it"
 
 
-def _is_id(cell: Any, missing: frozenset[str]) -> bool:
-    """Tell whether a cell may stand for an id."""
-    return isinstance(cell, str) and not is_missing(cell, missing)
+def _close_to_label(rows: Rows) -> list[str]:
+    """Return findings of the guest's own columns that alone separate the labels."""
+    assert rows.labels is not None
+    pairs = [*zip(rows.names, rows.values, strict=True)]
+    numbers = [(name, values) for name, values in pairs if values.dtype.kind == "f"]
+    found = separating([name for name, _ in numbers], [values for _, values in numbers], rows.labels)
+    counted = []
+    for name, values in pairs:
+        if values.dtype.kind == "f":
+            continue
+        codes = np.unique(["" if text is None else text for text in values.tolist()], return_inverse=True)[1]
+        sizes, events = np.bincount(codes), np.bincount(codes, rows.labels).astype(np.int64)
+        if len(sizes) <= len(values) / 5:  # single rows separate anything
+            counted.append((f"column {name!r}", sizes, events))
+    return found + separating_bins(counted)
 
 
 def _listed(names: list[str]) -> str:
@@ -610,8 +654,3 @@ def _entries(folder: Path) -> list[Path]:
         return list(folder.iterdir())
     except OSError:
         return []
-
-
-def _encoding(data: Any) -> dict[str, Any]:
-    """Return how the file's text is to be read, as far as [data] has settings for it."""
-    return {name: getattr(data, name) for name in ("encoding", "delimiter") if hasattr(data, name)}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +16,9 @@ from ..align.common import MAX_PEER_IDS, MAX_ROWS
 from ..base import check_role
 from ..evaluation.words import LANGUAGES
 from ..tables.cells import number_reader
+from ..tables.dates import SINCE, check_dates
+from ..tables.files import check_delimiter
+from ..tables.sniffing import check_encoding
 from .waiting import QUOTA
 
 __all__ = ["Config", "Data", "Evidence", "Model", "check_bounds", "evidence_of", "made_from"]
@@ -116,6 +120,14 @@ class Data:
         Texts that stand for missing values, besides those that pandas reads as missing.
     decimal, thousands : str
         The decimal mark and the thousands separator in numbers.
+    encoding, delimiter : str
+        Of a CSV file.
+    dates : tuple of str
+        Columns of dates, which become days or months since `date_since`.
+    date_since, date_unit, date_format : str
+        As for :func:`~bluetusk.vertical.read_columns`; they must be the same when the models score.
+    label_words : mapping of str to int
+        The words that stand for the labels 0 and 1; empty if the cells hold 0 and 1.
     """
 
     file: str
@@ -128,12 +140,42 @@ class Data:
     missing: tuple[str, ...] = ()
     decimal: str = "."
     thousands: str = ""
+    encoding: str = "utf-8"
+    delimiter: str = ","
+    dates: tuple[str, ...] = ()
+    date_since: str = SINCE
+    date_unit: str = "days"
+    date_format: str = "YMD"
+    label_words: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         try:
             number_reader(self.decimal, self.thousands)
+            check_encoding(self.encoding)
+            check_delimiter(self.delimiter)
+            check_dates(self.date_since, self.date_unit, self.date_format)
+            if self.label_words and set(self.label_words.values()) != {0, 1}:
+                raise ValueError(
+                    "label_words must say which words stand for 0 and which for 1, the event, such as {good = 0, bad = "
+                    f"1}}, not {dict(self.label_words)!r:.80}"
+                )
         except ValueError as err:
             raise ValueError(f"data.{err}") from None
+
+    def opening(self) -> dict[str, Any]:
+        """Return how a file of the party is opened: arguments of :class:`~bluetusk.vertical.tables.files.File`."""
+        return {"missing": self.missing, "encoding": self.encoding, "delimiter": self.delimiter}
+
+    def reading(self) -> dict[str, Any]:
+        """Return how its numbers and dates are written: arguments of ``File.columns`` for all columns."""
+        names = ("decimal", "thousands", "date_since", "date_unit", "date_format")
+        return {name: getattr(self, name) for name in names}
+
+    def counting(self) -> dict[str, Any]:
+        """Return how its dates become numbers, for what is kept with the models; empty without dates."""
+        if not self.dates:
+            return {}
+        return {"dates": sorted(self.dates), "date_since": self.date_since, "date_unit": self.date_unit}
 
 
 @dataclass(frozen=True)
@@ -311,6 +353,8 @@ class Config:
             yield "listen", "give exactly one of listen and connect: one party listens, the other connects"
         if (self.data.label is None) == (self.role == "guest"):
             yield "data.label", "data.label must name the column of labels at the guest, and be absent at a host"
+        if self.data.label is not None and self.data.label == self.data.id:
+            yield "data.label", f"data.label and data.id both name the column {self.data.id!r}: name that of the labels"
         address = str(self.connect if self.listen is None else self.listen)
         host, _, port = address.rpartition(":")
         if address != "None" and not (host and port.isdecimal()):
@@ -354,6 +398,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "str | None": str,
     "tuple[str, ...]": list,
     "tuple[str, ...] | None": list,
+    "Mapping[str, int]": dict,
 }
 
 
@@ -420,6 +465,8 @@ def _settings_of(
             faults.append((name, fault))
             continue
         stated = str(known[name].type)
+        if type(value) is datetime.date and stated.startswith("str"):
+            value = value.isoformat()  # 2026-01-01 without quotes is a date of TOML
         if isinstance(value, bool) or not isinstance(value, _TYPES[stated]):
             faults.append((name, f"{where}{name} must be {_said(stated)}, not {value!r}"))
             continue
@@ -428,6 +475,9 @@ def _settings_of(
                 faults.append((name, f"{where}{name} must be a list of texts"))
                 continue
             value = tuple(value)
+        if isinstance(value, dict) and not all(type(item) is int for item in value.values()):
+            faults.append((name, f"{where}{name} must give a whole number for each word, not {value!r:.80}"))
+            continue
         values[name] = float(value) if stated.startswith("float") else value
     faults += [
         (name, f"{f'the section [{where[:-1]}]' if where else 'the file'} lacks the setting {name!r}: add it")
@@ -438,5 +488,5 @@ def _settings_of(
 
 
 def _said(stated: str) -> str:
-    names = {"int": "a whole number", "float": "a number", "str": "a text"}
+    names = {"int": "a whole number", "float": "a number", "str": "a text", "Mapping[str, int]": "a table {word = 0}"}
     return names.get(stated.removesuffix(" | None"), "a list of texts")

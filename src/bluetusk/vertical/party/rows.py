@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._spelling import did_you_mean
 from ..tables.files import File
 from ..tables.profile import ColumnProfile
 from .config import Config
@@ -65,25 +66,35 @@ class Rows:
         wanted = None
         if data.columns is not None:
             wanted = [data.id, *([data.label] if data.label else []), *data.columns]
-        file = File(data.file, wanted, missing=data.missing)
-        ids = file.ids(data.id)
-        labels = file.labels(data.label) if data.label else None
+        named = dict.fromkeys(data.columns or (), "data.columns") | {data.id: "data.id"}
+        named |= {data.label: "data.label"} if data.label else {}
+        file = File(data.file, wanted, named=named, **data.opening())
+        for name in (data.id, data.label):
+            if name is not None:
+                file.require(name)
+        if not len(file):
+            raise ValueError(f"{data.file} has a line of column names, and no rows: give a file with rows")
+        ids = file.ids(data.id, once=True)
+        labels = file.labels(data.label, words=data.label_words, ids=data.id) if data.label else None
         others = [name for name in file.raw if name not in (data.id, data.label)]
         names = list(data.columns) if data.columns is not None else others
         if len(set(names)) != len(names) or {data.id, data.label} & set(names):
             raise ValueError(f"data.columns must name each column once, and neither {data.id!r} nor the label")
-        for kind in ("categorical", "text", "numeric"):
+        for kind in ("categorical", "text", "numeric", "dates"):
             for name in getattr(data, kind):
                 if name not in names:
-                    raise ValueError(f"data.{kind} names {name!r}, which is not among the columns of {data.file}")
+                    close = did_you_mean(name, names) or f": {', '.join(names)}"[:300]
+                    raise ValueError(
+                        f"data.{kind} names {name!r}, which is not among the columns of {data.file}{close}"
+                    )
         values, profile = file.columns(
             names,
             categorical=data.categorical,
             text=data.text,
             numeric=data.numeric,
-            decimal=data.decimal,
-            thousands=data.thousands,
+            dates=data.dates,
             tell=tell,
+            **data.reading(),
         )
         return cls(ids, names, values, labels, profile)
 

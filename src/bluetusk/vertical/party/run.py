@@ -156,6 +156,8 @@ def _proved(recorder: Recorder, notary: Notary) -> dict[str, Any]:
 def _result(config: Config, outcome: Outcome, own: NDArray[np.float64] | None) -> dict[str, Any]:
     result: dict[str, Any] = {"role": config.role, "job": config.job, **outcome.sizes, "stages": outcome.stages}
     result["profile"] = [each.to_plain() for each in outcome.rows.profile]
+    if config.data.dates:  # `bluetusk score` counts dates alike
+        result["counted"] = config.data.counting()
     result["iv"] = {name: float(v) for name, v in outcome.binning.iv_.items()}
     result["left_out"], result["findings"] = outcome.left_out, outcome.findings
     reason = unevaluated(outcome)

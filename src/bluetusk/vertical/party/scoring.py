@@ -12,6 +12,7 @@ import csv
 import functools
 import hashlib
 import io
+import json
 import os
 import tempfile
 import time
@@ -380,6 +381,7 @@ def _halves(scoring: Scoring, peer: str) -> list[_Part]:
                 f"models: {folder} has no half {name}.bt: name the folder to which `bluetusk party` wrote its results, "
                 "--models"
             )
+    _same_dates(folder, config)
     parts, binning = [], WoEBinning.load(folder / "binning.bt", passphrase)
     for training, task in MODELS:
         if training.name not in (scoring.model or there):
@@ -401,6 +403,24 @@ def _halves(scoring: Scoring, peer: str) -> list[_Part]:
     return parts
 
 
+def _same_dates(folder: Path, config: Config) -> None:
+    """Refuse to count dates otherwise than in the training, as far as its result is beside the halves."""
+    try:
+        result = json.loads((folder / "result.json").read_bytes())
+        before = result.get("counted", {})
+    except (OSError, ValueError, AttributeError):
+        return
+    if before == (now := config.data.counting()):
+        return
+    settings = (before or {"dates": []}) if isinstance(before, dict) else {}
+    for name, value in settings.items():
+        if now.get(name, []) != value:
+            raise ValueError(
+                f"data.{name} is {now.get(name, [])!r}, but it was {value!r} when the models in {folder} were trained: "
+                "a date must become the same number; restore the setting"
+            )
+
+
 def _read(scoring: Scoring, parts: Sequence[_Part], closing: contextlib.ExitStack) -> list[str]:
     """Read the file once, by pieces; return the ids, the columns are on disk then."""
     data, kinds = scoring.config.data, _kinds(parts)
@@ -409,7 +429,10 @@ def _read(scoring: Scoring, parts: Sequence[_Part], closing: contextlib.ExitStac
         part.codes = _Codes(scoring.config.state, len(part.columns), dtype)
         closing.callback(part.codes.close)
     names = list(kinds)
-    declared = {kind: [name for name in names if kinds[name] == kind] for kind in ("categorical", "text")}
+    declared: dict[str, Any] = {
+        kind: [name for name in names if kinds[name] == kind] for kind in ("categorical", "text")
+    }
+    declared |= {"dates": [name for name in names if kinds[name] == "numeric" and name in data.dates]}
     numeric = [name for name in names if kinds[name] == "numeric" and name in data.numeric]
     ids: list[str] = []
     left: Counter[str] = Counter()
@@ -417,11 +440,10 @@ def _read(scoring: Scoring, parts: Sequence[_Part], closing: contextlib.ExitStac
     def tally(text: str) -> None:
         left[text] += 1
 
-    for file in File.pieces(scoring.data, [data.id, *names], missing=data.missing, size=PIECE):
+    for file in File.pieces(scoring.data, [data.id, *names], named={data.id: "data.id"}, size=PIECE, **data.opening()):
         ids += file.ids(data.id).tolist()
-        values, _ = file.columns(
-            names, **declared, numeric=numeric, decimal=data.decimal, thousands=data.thousands, tell=tally
-        )
+        # the training has decided what the numbers are; a piece of the file could look otherwise
+        values, _ = file.columns(names, **declared, numeric=numeric, strict=False, tell=tally, **data.reading())
         for name, column in zip(names, values, strict=True):
             if kinds[name] == "numeric" and column.dtype.kind == "O":
                 text = next(text for text in column.tolist() if text is not None)

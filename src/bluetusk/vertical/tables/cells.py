@@ -6,11 +6,14 @@ import functools
 import math
 import numbers
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
+
+from .dates import is_date
 
 __all__ = [
     "MISSING_TEXTS",
@@ -157,16 +160,21 @@ def _dated(value: Any) -> str:
 
 
 _PLAIN = r"[0-9]+(?:[.,][0-9]+)*"
+_CURRENCY = "[$\u20ac\u00a3\u00a5\uffe5]|[A-Z]{3}"
 _FORMS = (
     (r"[+-]?[0-9]{1,3},[0-9]{3}", "a number with a thousands separator or a decimal comma"),
     (r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?", "a number with thousands separators"),
-    (r"[+-]?[0-9]{1,3}(?:[ '\u00a0\u202f\u2019][0-9]{3})+(?:[.,][0-9]+)?", "a number with thousands separators"),
+    (r"[+-]?[0-9]{1,3}(?:[ '_\u00a0\u202f\u2019][0-9]{3})+(?:[.,][0-9]+)?", "a number with thousands separators"),
     (r"[+-]?[0-9]{1,3}(?:\.[0-9]{3})+,[0-9]+", "a number with thousands separators and a decimal comma"),
     (r"[+-]?[0-9]{1,3}(?:\.[0-9]{3}){2,}", "a number with thousands separators"),
     (r"[+-]?[0-9]*,[0-9]+", "a number with a decimal comma"),
-    (rf"[+-]?{_PLAIN} ?%", "a percentage"),
-    (rf"[+-]?(?:[$\u20ac\u00a3\u00a5]|[A-Z]{{3}} ) ?{_PLAIN}", "an amount of money"),
-    (rf"[+-]?{_PLAIN} ?(?:[$\u20ac\u00a3\u00a5]|[A-Z]{{3}})", "an amount of money"),
+    (rf"[+-]?{_PLAIN} ?[%\u2030]", "a percentage"),
+    (rf"[+-]?(?:{_CURRENCY} |[$\u20ac\u00a3\u00a5\uffe5]) ?{_PLAIN}", "an amount of money"),
+    (rf"[+-]?{_PLAIN} ?(?:{_CURRENCY}|[\u5143\u5706\u5186\u5757])", "an amount of money"),
+    (rf"[+-]?{_PLAIN} ?[\u5341\u767e\u5343\u4e07\u842c\u4ebf\u5104]+[\u5143\u5706]?", "a number with a unit"),
+    (rf"[(\uff08]{_PLAIN}[)\uff09]", "a negative number in parentheses"),
+    (rf"{_PLAIN}[-\u2212]", "a number with the minus behind it"),
+    (rf"[\u2212\u2010-\u2015\ufe63]{_PLAIN}", "a number with another sign than -"),
     (r"[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}(?:[T ].*)?", "a date"),
     (r"[0-9]{1,2}[-/.][0-9]{1,2}[-/.](?:[0-9]{4}|[0-9]{2})(?:[T ].*)?", "a date"),
     (r"[0-9]{1,2}[- ][A-Za-z]{3}[a-z]*[- ](?:[0-9]{4}|[0-9]{2})", "a date"),
@@ -181,8 +189,21 @@ def looks_like(text: str) -> str | None:
     --------
     >>> [looks_like(text) for text in ("12,5", "2026-11-29", "15 %", "clerk")]
     ['a number with a decimal comma', 'a date', 'a percentage', None]
+    >>> [looks_like(text) for text in ("2026\u5e7411\u67081\u65e5", "3\u4e07", "(1,200)", "\uff11\uff12")]
+    ['a date', 'a number with a unit', 'a negative number in parentheses', 'a number in full-width characters']
     """
-    return next((what for pattern, what in _LOOKS if pattern.fullmatch(text.strip())), None)
+    text = text.strip()
+    found = next((what for pattern, what in _LOOKS if pattern.fullmatch(text)), None)
+    if found is not None:
+        return found
+    if text[:1].isdigit() and not text.isdecimal() and is_date(text):
+        return "a date"
+    if text.isascii() or not any(c.isdigit() for c in text):
+        return None
+    half = unicodedata.normalize("NFKC", text)
+    if half != text and (reads_as_number(half) or any(pattern.fullmatch(half) for pattern, _ in _LOOKS)):
+        return "a number in full-width characters"
+    return None
 
 
 # ---------------------------------------------------------------------------------------------------------- categories

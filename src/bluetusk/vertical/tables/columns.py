@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._numeric import Floats, as_array, as_numbers, index_text, refuse_masks
+from .advice import look
 from .cells import MISSING_TEXTS, category_text, is_missing, looks_like, number_of, number_reader
+from .dates import is_date
 from .profile import ColumnProfile
 
 __all__ = [
@@ -69,11 +72,18 @@ class Place:
         Names the cell of a row, such as "row 3".
     advice : str
         The remedy: how to declare a column of numbers and texts.
+    remedy : callable, optional
+        Returns a better one for the texts that are not numbers, those that are, and the declared kind.
     """
 
     column: str
     cell: Callable[[int], str]
     advice: str
+    remedy: Callable[[Sequence[str], Sequence[str], str | None], str] | None = None
+
+    def advise(self, odd: Sequence[str], numbers: Sequence[str] = (), kind: str | None = None) -> str:
+        """Return the remedy for texts that are not numbers, in a column of some that are."""
+        return self.advice if self.remedy is None else self.remedy(odd, numbers, kind)
 
     def at(self, i: int) -> str:
         """Name one cell."""
@@ -109,6 +119,7 @@ def column_of(
     parse: bool = False,
     missing: frozenset[str] = MISSING_TEXTS,
     read: Callable[[str], float | None] | None = None,
+    strict: bool = False,
 ) -> tuple[NDArray[Any], str, int]:
     """Determine a column's kind, and return its values.
 
@@ -126,6 +137,8 @@ def column_of(
         Texts that stand for missing values.
     read : callable, optional
         From :func:`number_reader`.
+    strict : bool
+        Whether to refuse undeclared numbers that are rather codes (leading zeros) or dates ("20261101").
 
     Returns
     -------
@@ -168,15 +181,18 @@ def column_of(
         (spelled if text else plain).append(i)
         numbers[i] = number
     if texts and (kind == "numeric" or plain or spelled):
-        seen = [i for i in texts if kind != "numeric" or looks_like(cells[i])]
+        seen = [i for i in texts if kind != "numeric" or look(cells[i])]
         if seen:
             raise ValueError(_mixed(cells, place, sorted(plain + spelled), seen, kind))
     elif texts:
-        looks = {looks_like(text) for text, number in known.items() if number is None}
-        if None not in looks:
+        looks = {text: look(text) for text, number in known.items() if number is None}
+        seen = [i for i in texts if looks[cells[i]] is not None]
+        if 2 * len(seen) > len(texts):  # numbers or dates in another notation, and a few words
+            of = "that all" if len(seen) == len(texts) else f"of which {len(seen)} of {len(texts)}"
+            named = " or ".join(sorted({str(what) for what in looks.values() if what is not None}))
             raise ValueError(
-                f"{place.column} holds texts that all look like {' or '.join(sorted(map(str, looks)))}: "
-                f"{_cells(cells, place, texts)}; {place.advice}"
+                f"{place.column} holds texts {of} look like {named}: {_cells(cells, place, seen)}; "
+                f"{place.advise([cells[i] for i in texts])}"
             )
         return texts_of(cells, place, missing), "text", 0
     if spelled and not parse:
@@ -186,7 +202,30 @@ def column_of(
                 f"convert all to one of them, or {place.advice}"
             )
         return texts_of(cells, place, missing), "text", 0
+    if strict and kind is None:
+        _refuse_codes(cells, place, spelled, numbers)
     return _finite(numbers, place), "numeric", len(texts)
+
+
+_ZEROS = re.compile(r"\s*[+-]?0[0-9]+\s*")
+
+
+def _refuse_codes(cells: Sequence[Any], place: Place, spelled: list[int], numbers: NDArray[np.float64]) -> None:
+    """Raise ValueError for numbers of a file that would lose their leading zeros, or that are all dates."""
+    zeros = [i for i in spelled if _ZEROS.fullmatch(cells[i])]
+    if zeros:
+        raise ValueError(
+            f"{place.column} holds numbers with leading zeros, as codes have them: {_cells(cells, place, zeros)}; "
+            f"{place.advise(['codes'], (), 'zeros')}"
+        )
+    there = np.flatnonzero(~np.isnan(numbers))
+    values = numbers[there]
+    like_days = values.size and ((values >= 19000101) & (values < 22000101) & (values == np.floor(values))).all()
+    if like_days and all(is_date(str(int(value))) for value in np.unique(values)):
+        raise ValueError(
+            f"{place.column} holds numbers that are all dates: {_cells(cells, place, there.tolist())}; "
+            f"{place.advise([str(int(value)) for value in values[:_NAMED]], (), 'dates')}"
+        )
 
 
 def _cells(cells: Sequence[Any], place: Place, found: Sequence[int]) -> str:
@@ -198,11 +237,13 @@ def _cells(cells: Sequence[Any], place: Place, found: Sequence[int]) -> str:
 
 
 def _mixed(cells: Sequence[Any], place: Place, numbers: list[int], texts: list[int], kind: str | None) -> str:
-    few, what = (texts, "are not") if len(texts) <= len(numbers) or kind else (numbers, "are")
+    spelled = all(looks_like(cells[i]) for i in texts)  # numbers in another notation are the ones to show
+    few, what = (texts, "are not") if len(texts) <= len(numbers) or kind or spelled else (numbers, "are")
     count = len(numbers) + len(texts)
+    shown = [cells[i] for i in numbers if isinstance(cells[i], str)]
     return (
         f"{place.column} mixes numbers and texts: of {count} cells {len(few)} {what} numbers: "
-        f"{_cells(cells, place, few)}; {place.advice}"
+        f"{_cells(cells, place, few)}; {place.advise([cells[i] for i in texts], shown, kind)}"
     )
 
 

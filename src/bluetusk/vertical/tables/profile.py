@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TextIO
@@ -146,12 +147,19 @@ def describe(profiles: Sequence[ColumnProfile]) -> str:
     age     numeric     3        1         2    100 %     23       41
     """
     lines = [list(_HEAD), *(each.cells() for each in profiles)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
     ready = []
     for line in lines:
         middle = [text.rjust(width) for text, width in zip(line[1:-1], widths[1:-1], strict=True)]
-        ready.append("  ".join([line[0].ljust(widths[0]), *middle, line[-1]]).rstrip())
+        name = line[0] + " " * (widths[0] - _width(line[0]))
+        ready.append("  ".join([name, *middle, line[-1]]).rstrip())
     return "\n".join(ready)
+
+
+def _width(text: str) -> int:
+    """Return how many columns of a terminal a text takes: two for a Chinese character, none for a combining mark."""
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.category(c) in ("Mn", "Me", "Cf") for c in text)
 
 
 def show(profiles: Sequence[ColumnProfile], file: TextIO) -> None:
