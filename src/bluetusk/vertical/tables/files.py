@@ -45,6 +45,7 @@ class File:
     ) -> None:
         self.path = Path(path)
         self.raw, self._lines = next(_reader(self.path)(self.path, columns, None))
+        self._before = 0  # rows of earlier pieces
         self._complete(columns, missing)
 
     def _complete(self, columns: Sequence[str] | None, missing: Collection[str]) -> None:
@@ -57,11 +58,12 @@ class File:
         cls, path: str | os.PathLike[str], columns: Sequence[str], *, missing: Collection[str] = (), size: int
     ) -> Iterator[File]:
         """Yield the table by pieces of so many rows, of which one is in memory; at least one piece, perhaps empty."""
-        place = Path(path)
+        place, before = Path(path), 0
         for raw, lines in _reader(place)(place, columns, size):
             piece = cls.__new__(cls)
-            piece.path, piece.raw, piece._lines = place, raw, lines
+            piece.path, piece.raw, piece._lines, piece._before = place, raw, lines, before
             piece._complete(columns, missing)
+            before += len(next(iter(raw.values()), ()))
             yield piece
 
     def require(self, name: str) -> None:
@@ -71,7 +73,7 @@ class File:
 
     def cell(self, i: int) -> str:
         """Return the location of a row in the file."""
-        return f"line {self._lines[i]}" if self._lines else f"row {i}"
+        return f"line {self._lines[i]}" if self._lines else f"row {self._before + i}"
 
     def place(self, name: str) -> Place:
         """Return the names of a column and its cells for errors."""
