@@ -517,6 +517,23 @@ def test_a_job_goes_on_with_its_own_models_only(case, both):
     assert "has changed since" not in "".join(map(str, both.errors))
 
 
+def test_a_file_that_was_changed_before_a_job_goes_on(case, both, monkeypatch):
+    with monkeypatch.context() as patch:
+        dying(patch, Book, "take", 2, "host")
+        with pytest.raises(Crash):
+            score(case, both)
+    path = case / "network" / "new.csv"
+    before = path.read_bytes()
+    write(path, with_cell("c", 10, "9.9")(read_table(path)))
+    with pytest.raises(bt.ProtocolAbort, match=r"new.csv has changed since .*restore it as it was then; a new job is"):
+        score(case, both)
+    with pytest.raises(bt.PolicyRefused, match="37 of 37"):  # as the error says
+        score(case, both, "scores-2")
+    path.write_bytes(before)
+    score(case, both)
+    assert len(spread(case)[0]) == NEW - 3
+
+
 def test_two_scorings_at_once(case, both):
     host = half(case, "host", MODELS[0])
     with host.book_.held("scores-0"), pytest.raises(bt.ProtocolAbort, match="is in use by the job 'scores-0'"):

@@ -1,7 +1,7 @@
 """Scores the rows of a file with the halves that ``bluetusk party`` has kept: one party's side, from files to scores.
 
 Both sides compare their models, find the rows in common, and score them once with each model, in pieces: in memory are
-the ids, and the columns of one piece. The columns are read once, in the order of the file, as codes into a file without
+the ids, the columns of one piece and, at the host, the book of what each model has scored. The columns are read once, in the order of the file, as codes into a file without
 a name on this party's disk, since pieces follow the common order.
 """
 
@@ -538,13 +538,13 @@ def _run(
         raise ProtocolAbort(
             f"the steps in {config.state} were taken with other models than "
             f"{' and '.join(part.training.name for part in parts)} of {scoring.models}: give --model and --models as "
-            "then, or choose a new job name at both parties",
+            "then; for another model choose a new job name at both parties",
             kind="settings",
         )
     if kept[2 * _SALT + _HASH :] != inputs:
         raise ProtocolAbort(
-            f"{scoring.data} has changed since the steps in {config.state} were taken: restore it, or choose a new job "
-            "name at both parties",
+            f"{scoring.data} has changed since the steps in {config.state} were taken: restore it as it was then; a "
+            "new job is refused the rows that this one has begun to score",
             kind="settings",
         )
     order: NDArray[np.int64] = stage(
