@@ -1,8 +1,9 @@
 """Scores the rows of a file with the halves that ``bluetusk party`` has kept: one party's side, from files to scores.
 
 Both sides compare their models, find the rows in common, and score them once with each model, in pieces: in memory are
-the ids, the columns of one piece and, at the host, the book of what each model has scored. The columns are read once, in the order of the file, as codes into a file without
-a name on this party's disk, since pieces follow the common order.
+the ids, the columns of one piece and, at the host, the book of what each model has scored. The columns are read once,
+in the order of the file, as codes into a file without a name on this party's disk, since pieces follow the common
+order.
 """
 
 from __future__ import annotations
