@@ -61,6 +61,7 @@ class File:
     ) -> None:
         self.path = Path(path)
         part = next(_parts(self.path, columns, None, encoding, delimiter))
+        self._before = 0  # rows of earlier pieces
         self._complete(part, columns, missing, named or {}, delimiter)
 
     def _complete(
@@ -91,11 +92,12 @@ class File:
         size: int,
     ) -> Iterator[File]:
         """Yield the table by pieces of so many rows, of which one is in memory; at least one piece, perhaps empty."""
-        place = Path(path)
+        place, before = Path(path), 0
         for part in _parts(place, columns, size, encoding, delimiter):
             piece = cls.__new__(cls)
-            piece.path = place
+            piece.path, piece._before = place, before
             piece._complete(part, columns, missing, named or {}, delimiter)
+            before += len(next(iter(piece.raw.values()), ()))
             yield piece
 
     def require(self, name: str) -> None:
@@ -122,7 +124,7 @@ class File:
 
     def cell(self, i: int) -> str:
         """Return the location of a row in the file."""
-        return f"line {self._lines[i]}" if self._lines else f"row {i}"
+        return f"line {self._lines[i]}" if self._lines else f"row {self._before + i}"
 
     def places(self, rows: Sequence[int], ids: str | None = None) -> str:
         """Return the locations of some rows, with the ids that a column holds."""
