@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import json
 import os
 import signal
+import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -12,11 +16,13 @@ import threading
 import time
 
 import pytest
+from cryptography import x509
 
 import bluetusk as bt
 from bluetusk.evidence import fingerprint_groups
 from bluetusk.vertical import local_links
 from bluetusk.vertical.party import Identity, Party, make_certificate
+from bluetusk.vertical.party import grpc as grpc_module
 from bluetusk.vertical.party import session as _session
 from bluetusk.vertical.party.session import Session
 from bluetusk.vertical.party.vault import Vault
@@ -347,6 +353,52 @@ def test_expired_certificate(folder, monkeypatch):
     monkeypatch.setattr(_certs.datetime, "datetime", Later)
     with pytest.raises(bt.InvalidKey, match="not now"):
         identity(folder, "guest", "host")
+
+
+@pytest.mark.parametrize("passphrase", [None, "seven quiet otters"])
+def test_a_certificate_is_renewed_for_the_same_key(tmp_path, passphrase):
+    """Halves, splits and policies name the fingerprint, so it must stay; a new key would end them after a year."""
+    key, mine = make_certificate("bank", tmp_path, addresses=("bank.example",), days=1, passphrase=passphrase)
+    _, theirs = make_certificate("network", tmp_path)
+    before, secret = mine.read_bytes(), key.read_bytes()
+    with pytest.raises(FileExistsError, match="bluetusk certs bank --renew"):
+        make_certificate("bank", tmp_path, passphrase=passphrase)
+    make_certificate("bank", tmp_path, addresses=("new.example",), passphrase=passphrase, renew=True)
+    after = mine.read_bytes()
+    assert key.read_bytes() == secret
+    assert bt.evidence.fingerprint(after) == bt.evidence.fingerprint(before)
+    old, new = (x509.load_pem_x509_certificate(pem) for pem in (before, after))
+    assert new.not_valid_after_utc > old.not_valid_after_utc + datetime.timedelta(days=300)
+    named = new.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert named.get_values_for_type(x509.DNSName) == ["bank", "bank.example", "new.example"]
+    kept = Identity.load(mine, key, theirs, passphrase=passphrase)
+    assert kept.certificate == after
+    key.write_bytes((tmp_path / "network.key.pem").read_bytes())
+    with pytest.raises(bt.InvalidKey, match="is not the key of"):
+        make_certificate("bank", tmp_path, renew=True)
+    assert mine.read_bytes() == after
+    with pytest.raises(FileNotFoundError):
+        make_certificate("absent", tmp_path, renew=True)
+
+
+def test_a_peer_that_has_renewed_its_certificate_is_told_from_another_peer(tmp_path):
+    key, mine = make_certificate("bank", tmp_path)
+    other, theirs = make_certificate("network", tmp_path)
+    held = Identity.load(mine, key, theirs)
+    make_certificate("network", tmp_path, renew=True)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(theirs, other)
+
+    def answer():
+        with contextlib.suppress(OSError), listening.accept()[0] as raw:
+            server.wrap_socket(raw, server_side=True).close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        said = grpc_module._unexpected(held, "there", *listening.getsockname()[:2])
+        thread.join()
+    assert said.startswith("the peer has renewed its certificate: there presents another one of the same key")
 
 
 # ------------------------------------------------------------------------------------------------------------ disk

@@ -22,7 +22,12 @@ def _certs(args: argparse.Namespace) -> int:
         addresses=tuple(dict.fromkeys(addresses)),
         days=args.days,
         passphrase=None if args.no_passphrase else passphrase(args),
+        renew=args.renew,
     )
+    if args.renew:
+        print(f"certificate:  {certificate}   (renewed: give it to the peer, who replaces the old file)")
+        print(f"fingerprint:  {fingerprint_groups(certificate.read_bytes())}   (the same as before)")
+        return 0
     under = "not encrypted" if args.no_passphrase else "encrypted; keep it and the passphrase apart"
     print(f"key:          {key}   (never leaves this machine; {under})")
     print(f"certificate:  {certificate}   (give it to the peer)")
@@ -42,7 +47,8 @@ that is typed. `bluetusk party` takes it from {PASSPHRASE}.
 
 examples:
   bluetusk certs bank --out keys                           keys/bank.key.pem, keys/bank.cert.pem
-  bluetusk certs network --out keys --address net.example.org --days 90""",
+  bluetusk certs network --out keys --address net.example.org --days 90
+  bluetusk certs bank --out keys --renew                   another year for the same key""",
     )
     certs.add_argument("name", metavar="NAME", help="the party's name: letters, digits, hyphens")
     certs.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where the files go (default: here)")
@@ -50,6 +56,9 @@ examples:
         "--address", action="append", default=[], metavar="HOST", help="a name or address to listen at; repeatable"
     )
     certs.add_argument("--days", type=int, default=365, metavar="N", help="days of validity (default: 365)")
+    certs.add_argument(
+        "--renew", action="store_true", help="make a new certificate for the key that is there: the fingerprint stays"
+    )
     secret = certs.add_mutually_exclusive_group()
     secret.add_argument("--passphrase-file", metavar="FILE", help="file with the passphrase")
     secret.add_argument(

@@ -37,6 +37,7 @@ def make_certificate(
     addresses: tuple[str, ...] = ("localhost", "127.0.0.1"),
     days: int = 365,
     passphrase: str | bytes | None = None,
+    renew: bool = False,
 ) -> tuple[Path, Path]:
     """Make a party's key and self-signed certificate for mutual TLS (ECDSA on P-256).
 
@@ -53,6 +54,10 @@ def make_certificate(
     passphrase : str or bytes, optional
         Encrypts the key file (PKCS #8: PBKDF2 with SHA-256, AES-256-CBC); without it whoever reads the file is this
         party. `bluetusk certs` requires one, or ``--no-passphrase``.
+    renew : bool
+        Make a new certificate for the key that is in the folder, and replace the old one. The fingerprint stays, so
+        policies, splits and halves of models hold on; the addresses of the old one stay too. The peer needs the new
+        file.
 
     Returns
     -------
@@ -66,6 +71,10 @@ def make_certificate(
         If the name has other characters or more than 63, `days` is out of range, or `passphrase` is empty.
     FileExistsError
         If one of the files exists: a key is never overwritten.
+    FileNotFoundError
+        If the key or the certificate to renew is not there.
+    InvalidKey
+        If the key to renew does not open under the passphrase, or is not that of the certificate.
 
     Examples
     --------
@@ -82,10 +91,15 @@ def make_certificate(
         sealed.secret_of(passphrase)  # a wrong one before anything is made
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
-    key = ec.generate_private_key(ec.SECP256R1())
+    paths = folder / f"{name}.key.pem", folder / f"{name}.cert.pem"
+    names = [x509.DNSName(name), *map(_general_name, addresses)]
+    if renew:
+        key, old = _old(*paths, passphrase)
+        names = list(dict.fromkeys([*old, *names]))
+    else:
+        key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.datetime.now(datetime.timezone.utc)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    names = [x509.DNSName(name), *map(_general_name, addresses)]
     usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     certificate = (
         x509.CertificateBuilder()
@@ -100,19 +114,37 @@ def make_certificate(
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         .sign(key, hashes.SHA256())
     )
+    public = certificate.public_bytes(serialization.Encoding.PEM)
+    if renew:
+        files.write(paths[1], public, mode=0o644, overwrite=True)
+        return paths
     form = serialization.Encoding.PEM if passphrase is None else serialization.Encoding.DER
     private = key.private_bytes(form, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     if passphrase is not None:
         private = _under(passphrase, private)
-    paths = folder / f"{name}.key.pem", folder / f"{name}.cert.pem"
     for path in paths:
         if path.exists():
-            raise FileExistsError(f"{path} exists, and a key is never overwritten: give another directory")
-    for path, data, mode in zip(
-        paths, (private, certificate.public_bytes(serialization.Encoding.PEM)), (0o600, 0o644), strict=True
-    ):
+            raise FileExistsError(
+                f"{path} exists, and a key is never overwritten: give another directory, or renew its certificate "
+                f"(`bluetusk certs {name} --renew`)"
+            )
+    for path, data, mode in zip(paths, (private, public), (0o600, 0o644), strict=True):
         files.write(path, data, mode=mode)
     return paths
+
+
+def _old(
+    key: Path, certificate: Path, passphrase: str | bytes | None
+) -> tuple[ec.EllipticCurvePrivateKey, list[x509.GeneralName]]:
+    """Return the key of a certificate that is renewed, and the names in it."""
+    private = _opened(key.read_bytes(), os.fspath(key), passphrase)
+    own = only_certificate(certificate.read_bytes())
+    if not isinstance(private, ec.EllipticCurvePrivateKey) or own.public_key() != private.public_key():
+        raise InvalidKey(f"{key} is not the key of {certificate}: put back the two files that belong together")
+    try:
+        return private, list(own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    except x509.ExtensionNotFound:  # made by another program
+        return private, []
 
 
 def _under(passphrase: str | bytes, der: bytes) -> bytes:
@@ -325,5 +357,6 @@ def _check_dates(certificate: x509.Certificate, what: str) -> None:
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
         raise InvalidKey(
             f"{what} certificate is valid from {certificate.not_valid_before_utc:%Y-%m-%d} to "
-            f"{certificate.not_valid_after_utc:%Y-%m-%d}, not now: make a new one with `bluetusk certs`"
+            f"{certificate.not_valid_after_utc:%Y-%m-%d}, not now: its owner renews it with `bluetusk certs NAME "
+            f"--renew`, which keeps the fingerprint, and gives the peer the new file"
         )

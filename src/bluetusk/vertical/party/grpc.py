@@ -299,17 +299,23 @@ def _unexpected(identity: Identity, address: str, host: str, port: int) -> str:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
-    found = "another one"
+    found, expected = "another one", fingerprint_groups(identity.peer_certificate)
     try:
         with (
             socket.create_connection((host, port), timeout=_TRY) as raw,
             context.wrap_socket(raw, server_hostname=identity.peer_name) as tls,
         ):
-            found = f"one of fingerprint {fingerprint_groups(tls.getpeercert(binary_form=True) or b'')}"
+            presented = fingerprint_groups(tls.getpeercert(binary_form=True) or b"")
+            if presented == expected:
+                return (
+                    f"the peer has renewed its certificate: {address} presents another one of the same key, of "
+                    f"fingerprint {expected}: put the peer's new file in the place of peer_certificate"
+                )
+            found = f"one of fingerprint {presented}"
     except (OSError, InvalidKey):
         pass  # the rest of the message stands without it
     return (
         f"the certificates do not fit: {address} presents {found}, where peer_certificate has "
-        f"{fingerprint_groups(identity.peer_certificate)}: compare them by telephone, and correct peer_certificate or "
+        f"{expected}: compare them by telephone, and correct peer_certificate or "
         "connect"
     )
