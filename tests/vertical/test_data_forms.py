@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from bluetusk import _toml, cli
+from bluetusk.cli.evidence import _words
 from bluetusk.cli.party_init import PLACEHOLDER
 from bluetusk.vertical import read_columns
 from bluetusk.vertical.party.config import Config
@@ -381,6 +382,14 @@ def test_pieces_of_a_file_are_not_judged_alone(tmp_path: Path) -> None:
     for k in (0, 1):
         with pytest.raises(ValueError, match="column 'a'"):
             [*File.pieces(path, ["id", "a"], size=1)][k].columns(["a"])
+
+
+def test_words_of_labels_at_an_audit() -> None:
+    assert _words(None) is None
+    assert _words("good=0, bad = 1,a=b=1") == {"good": 0, "bad": 1, "a=b": 1}
+    for wrong in ("good=0", "good,bad", "good=0,bad=2", "=0,bad=1", ""):
+        with pytest.raises(ValueError, match="--label-words must be WORD=0,WORD=1"):
+            _words(wrong)
 
 
 def test_dates_of_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

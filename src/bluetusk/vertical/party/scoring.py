@@ -17,6 +17,7 @@ import os
 import tempfile
 import time
 import warnings
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -45,7 +46,7 @@ from ..protocol.link import Link
 from ..protocol.state import inputs_of
 from ..tables.codes import coded
 from ..tables.columns import Table
-from ..tables.files import File
+from ..tables.files import File, refuse_twice
 from ..tables.unseen import warn_of_unseen
 from .checks import check_room
 from .config import Config, made_from
@@ -435,9 +436,11 @@ def _read(scoring: Scoring, parts: Sequence[_Part], closing: contextlib.ExitStac
     declared |= {"dates": [name for name in names if kinds[name] == "numeric" and name in data.dates]}
     numeric = [name for name in names if kinds[name] == "numeric" and name in data.numeric]
     ids: list[str] = []
+    lines = array("q")
     left: Counter[str] = Counter()
     for file in File.pieces(scoring.data, [data.id, *names], named={data.id: "data.id"}, size=PIECE, **data.opening()):
         ids += file.ids(data.id).tolist()
+        lines.extend(file.lines)
         with _counted(left) if numeric else contextlib.nullcontext():  # nothing else warns
             # the training has decided what the numbers are; a piece of the file could look otherwise
             values, _ = file.columns(names, **declared, numeric=numeric, strict=False, **data.reading())
@@ -451,10 +454,8 @@ def _read(scoring: Scoring, parts: Sequence[_Part], closing: contextlib.ExitStac
         table = dict(zip(names, values, strict=True))
         for part in parts:
             part.take(table, len(values[0]) if values else 0)
-    try:
-        ids = as_ids(ids, f"{scoring.data}: {data.id}")
-    except ValueError as err:
-        raise ValueError(f"{err}") from None
+    refuse_twice(f"{scoring.data}: rows of {data.id!r}", ids, lambda i: f"line {lines[i]}")
+    ids = as_ids(ids, f"{scoring.data}: {data.id}")
     if not ids:
         raise ValueError(f"{scoring.data} has no rows: give a file with rows to score")
     for text, count in left.items():
