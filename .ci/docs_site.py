@@ -68,6 +68,11 @@ def on_page_content(html: str, **_: object) -> str:
     return re.sub(r"\[(\d)\]_", r"[\1]", ROLE.sub(link, html))
 
 
+def on_post_page(output: str, page: Any, **_: object) -> str:
+    """Name the language of a Chinese page: browsers choose the forms of characters by it, and readers the voice."""
+    return output.replace('<html lang="en"', '<html lang="zh-CN"', 1) if page.file.src_uri.startswith("zh/") else output
+
+
 def on_post_build(config: Any, **_: object) -> None:
     """Look through all pages, styles and drawings for what a browser would fetch from another host."""
     for path in Path(config.site_dir).rglob("*"):

@@ -652,3 +652,29 @@ def test_exit_statuses_are_those_of_the_page_and_of_the_unit():
     prevented = re.search(r"^RestartPreventExitStatus=(.*)$", unit, re.M)
     assert prevented is not None
     assert prevented[1].split() == [str(KINDS[kind]) for kind in PERMANENT]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, None), (signal.SIGTERM, 143)])
+def test_a_signal_whose_exception_python_drops_ends_the_run_at_its_next_step(
+    monkeypatch: pytest.MonkeyPatch, number: int, status: int | None
+) -> None:
+    """Python prints an exception of a finalizer, also that of a signal's handler, and goes on."""
+    from bluetusk.cli._exits import quick_second_signal
+    from bluetusk.cli._watching import Watch
+
+    class Finalized:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), number)
+            for _ in range(10):  # where the handler runs
+                pass
+
+    dropped: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda args: dropped.append(args.exc_type))
+    watch = Watch("j", "guest", None)
+    with quick_second_signal():
+        Finalized()
+        assert dropped, "the exception came through: nothing is tried here"
+        with pytest.raises((KeyboardInterrupt, SystemExit)) as raised:
+            watch.progress("binning", 1, 3)
+    assert getattr(raised.value, "code", None) == status
+    watch.progress("binning", 2, 3)  # the next command in this process is not stopped

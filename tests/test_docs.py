@@ -157,7 +157,7 @@ def dead_links(page: Path) -> list[str]:
     return dead
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*ROOT.glob("README*.md"), *sorted(DOCS.rglob("*.md"))], ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     assert dead_links(page) == []
 
@@ -246,6 +246,21 @@ def test_diagrams_are_as_their_program_draws_them(tmp_path: Path) -> None:
     assert {path.name: path.read_text() for path in (DOCS / "images").glob("*.svg")} == {
         path.name: path.read_text() for path in tmp_path.glob("*.svg")
     }
+
+
+@pytest.mark.parametrize("picture", sorted((DOCS / "images").glob("*.png")), ids=lambda picture: picture.name)
+def test_pictures_are_small_and_described(picture: Path) -> None:
+    """A picture of the report is quick to load, stands in a page with its text, and is there in Chinese too."""
+    assert picture.stat().st_size <= 200_000
+    name = picture.name.partition(".")[0]
+    assert (picture.with_name(f"{name}.png").exists(), picture.with_name(f"{name}.zh.png").exists()) == (True, True)
+    texts = [
+        text
+        for page in DOCS.rglob("*.md")
+        for text in re.findall(rf"!\[([^\]]*)\]\(\S*/{re.escape(picture.name)}\)", page.read_text())
+    ]
+    assert texts
+    assert all(len(text) >= (15 if ".zh." in picture.name else 40) for text in texts)
 
 
 def names_in(picture: str) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -312,3 +313,36 @@ def test_a_folder_an_empty_file_and_a_pipe_are_told(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(FrameError, match="not a regular file"):
         describe(tmp_path / "pipe")
+
+
+def test_settings_that_are_nested_too_deep(tmp_path: Path) -> None:
+    path = tmp_path / "party.toml"
+    path.write_text("a=" + "[" * 100_000)
+    with pytest.raises(FrameError, match="nested too deep"):
+        describe(path)
+
+
+def test_sparse_files_are_not_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "party.toml"
+    with path.open("wb") as file:
+        file.truncate(1 << 36)
+    with pytest.raises(FrameError, match="too long for settings"):
+        describe(path)
+
+
+def test_a_table_of_scores_that_is_cut_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text("id,score\na,0.5\nb,0.25\n")
+    assert dict(describe(path))["rows"] == 2
+    assert "incomplete" not in dict(describe(path))
+    path.write_text("id,score\na,0.5\nb,0.2")
+    assert dict(describe(path))["rows"] == 2
+    assert "last line is cut" in dict(describe(path))["incomplete"]
+    with path.open("r+b") as file:
+        file.truncate(1 << 28)  # one line of 256 MiB
+    tracemalloc.start()
+    try:
+        assert "incomplete" in dict(describe(path))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    finally:
+        tracemalloc.stop()

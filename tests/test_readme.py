@@ -35,7 +35,9 @@ def test_short() -> None:
     assert len(README.read_text().splitlines()) <= 120
 
 
-@pytest.mark.parametrize("path", [README, *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [*ROOT.glob("README*.md"), *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda path: path.name
+)
 def test_names_exist(path: Path) -> None:
     """Every bt.name that a document speaks of is there."""
     for name in set(re.findall(r"\bbt((?:\.[A-Za-z_]+)+)", path.read_text())):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -352,12 +351,13 @@ def _report(file: BinaryIO, path: Path) -> _Facts:
 
 
 def _scores(file: BinaryIO, path: Path) -> _Facts:
-    lines = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="")
-    names = lines.readline().strip().lstrip("\ufeff")
-    number = sum(1 for _ in lines)
-    lines.detach()
+    names = file.readline(_START).decode(errors="replace").strip().lstrip("\ufeff")
+    number, last = 0, b"\n"
+    while block := file.read(1 << 20):  # by size: a damaged file may be one line of any length
+        number, last = number + block.count(b"\n"), block[-1:]
     what = "answers of a blacklist" if "listed" in names else "scores, a line for each row"
-    return [("kind", "TABLE"), ("holds", what), ("columns", _text(names)), ("rows", number)]
+    told: _Facts = [("kind", "TABLE"), ("holds", what), ("columns", _text(names)), ("rows", number + (last != b"\n"))]
+    return told if last == b"\n" else [*told, ("incomplete", "the last line is cut, as a full disk leaves it")]
 
 
 def _flower(file: BinaryIO, path: Path) -> _Facts:
@@ -372,6 +372,7 @@ def _picture(file: BinaryIO, path: Path) -> _Facts:
 def _is_table(start: bytes, path: Path) -> bool:
     first = start.lstrip(b"\xef\xbb\xbf").splitlines()[:1]
     known = {b"part", b"label", b"listed", b"score", b"points", b"logistic_regression", b"gradient_boosting"}
+    known |= {b"logistic_regression_points", b"reason"}
     return bool(first) and first[0].startswith(b"id,") and set(first[0].split(b",")[1:]) <= known
 
 

@@ -9,11 +9,17 @@ from typing import Any
 
 __all__ = ["load", "loaded", "text", "texts"]
 
+_LARGEST = 1 << 24
+
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a TOML file; ValueError, with the line, if it is malformed."""
+    """Read a TOML file; ValueError, with the line, if it is malformed, or if it is too long or nested too deep."""
+    with Path(path).open("rb") as file:
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise ValueError(f"{os.fspath(path)} is longer than {_LARGEST >> 20} MiB, too long for settings")
     try:
-        return loaded(Path(path).read_text(encoding="utf-8"))
+        return loaded(data.decode())
     except UnicodeDecodeError:
         raise ValueError(f"{os.fspath(path)} is not a TOML file: it is not in UTF-8: save it in UTF-8") from None
     except ValueError as err:
@@ -26,7 +32,10 @@ def loaded(text: str) -> dict[str, Any]:
         import tomllib
     except ModuleNotFoundError:  # CPython 3.10
         import tomli as tomllib  # type: ignore[no-redef,import-not-found,unused-ignore]
-    return dict(tomllib.loads(text))
+    try:
+        return dict(tomllib.loads(text))
+    except RecursionError:  # of CPython's own reader
+        raise ValueError("it is nested too deep") from None
 
 
 def text(value: str) -> str:

@@ -39,7 +39,7 @@ def test_the_whole_story(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> N
     assert found["evidence"]["records"] > 20
     assert "intersect: step" in err
     assert paths[0].read_bytes().startswith(b"\x89PNG")
-    assert "joint, gradient boosting" in paths[1].read_text()
+    assert "Joint gradient boosting" in paths[1].read_text()
     for name in ("bank", "network"):
         home = paths[2] / name
         assert {"binning.bt", "logistic_regression.bt", "gradient_boosting.bt"} <= {

@@ -158,7 +158,7 @@ def check_run(folder: Path) -> None:
     assert bank["intersection"] == network["intersection"] > 900
     assert {"logistic_regression", "gradient_boosting"} <= set(bank)
     assert not {"logistic_regression", "gradient_boosting"} & set(network)
-    assert "this bank alone" in (folder / "bank" / "output" / "report.html").read_text()
+    assert "Bank alone" in (folder / "bank" / "output" / "report.html").read_text()
     assert not (folder / "network" / "output" / "scores.csv").exists()
 
 

@@ -271,3 +271,18 @@ def test_secure_aggregation_takes_key_objects(pub: Any) -> None:
     )
     with pytest.raises(TypeError, match=r"server is a private key, which its owner keeps: give key\.public_key"):
         Session(plan(3), FixedPoint(), 4, CLIENTS, server)
+
+
+def test_tensors_of_other_libraries_are_named(pub: Any) -> None:
+    class Tensor:
+        shape, dtype = (2, 3), "torch.float32"
+
+    with pytest.raises(TypeError, match=r"tensors\['x'\] is a Tensor of torch.float32, a type .*: give its shape"):
+        PaillierSum(pub, {"x": Tensor()}, CLIENTS)
+    with pytest.raises(TypeError, match="not DataFrame: make an array of it"):
+        PaillierSum(pub, {"x": type("DataFrame", (), {})()}, CLIENTS)
+
+
+def test_a_list_is_no_name_of_a_tensor(session: PaillierSum) -> None:
+    with pytest.raises(ValueError, match=r"tensor: \['bias'\] is not a tensor of this session"):
+        session.aggregator().finish(0, ["bias"])  # type: ignore[call-overload]

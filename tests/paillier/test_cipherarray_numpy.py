@@ -312,6 +312,28 @@ def test_bounds_are_those_of_the_values(pub):
     assert np.kron(c, [1, -5]).bound == 50
 
 
+@pytest.mark.parametrize("mask", [[True, True], [False, True], [False, False]])
+def test_the_bound_which_travels_does_not_tell_of_the_mask(pub, mask):
+    c = encrypt(pub, [1, 2], FixedPoint.integers(limit=10))
+    assert np.where(mask, c, 0).bound == 10
+    assert np.where(mask, c, 7 * c).bound == np.where(mask, 7 * c, c).bound == 70
+
+
+def test_errors_name_the_arguments_of_numpy(pub, priv):
+    c = encrypt(pub, [1, 2])
+    for use, named in (
+        (lambda: np.append(c, ["a"]), "append: values must"),
+        (lambda: np.append(["a"], c), "append: arr must"),
+        (lambda: np.insert(c, 0, 0.5), "insert: values: the plan has no"),
+        (lambda: np.full_like(c, 0.5), "fill_value: the plan has no"),
+        (lambda: concatenate(5), "concatenate takes a list of arrays, not int"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises((TypeError, ValueError), match=named):
+            use()
+    assert ints_of(priv, np.insert(c, [True, False], 9)).tolist() == [9, 1, 2]  # as for an array of bools
+    assert ints_of(priv, np.insert(c, np.zeros(200, np.int8), 9)).tolist() == [9] * 200 + [1, 2]
+
+
 def test_a_result_that_could_leave_the_capacity_is_refused(pub):
     most = (int(pub.n) - 1) // 2
     wide = encrypt_integers(pub, np.ones((2, 2), int), FixedPoint.integers(1), frac=0, bound=most // 2 + 1)

@@ -198,5 +198,5 @@ def test_functions_of_numpy_take_pandas_beside_ciphertexts(c, priv):
         found = use(row, frame, d, c)
         assert isinstance(found, CipherArray)
         assert np.array_equal(decrypt_integers(priv, found), use(ROW, X * 2, x, X))
-    with pytest.raises(ValueError, match=r"arrays\[1\]\[1\] is missing \(NA\)"):
+    with pytest.raises(ValueError, match=r"append: values\[1\] is missing \(NA\)"):
         np.append(d, pd.Series([1, None, 2], dtype="Int64"))

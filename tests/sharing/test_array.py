@@ -307,6 +307,7 @@ def test_shapes_are_numpys(parties):
         lambda a: a.transpose(),
         lambda a: a.transpose(None),
         lambda a: a.transpose(1, 0, 2),
+        lambda a: a.transpose(np.array([1, 0, 2])),
         lambda a: a.transpose((-1, 0, 1)),
         lambda a: a.transpose([2, 0, 1]),
         lambda a: a[0, 0].transpose(0),

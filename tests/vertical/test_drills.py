@@ -1,195 +1,118 @@
-"""The operator's drills: real processes that meet each fault; text and status at both sides, and the run after."""
+"""The operator's drills: real processes that meet each fault; the whole text and the status at both sides.
+
+What the parties do after a drill, and the same drills of the other commands, are in `test_drills_long.py`.
+"""
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import http.server
 import json
+import logging
 import os
 import re
 import shutil
 import signal
 import socket
 import stat
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
 
 import pytest
 
-from bluetusk.evidence import Identity, Policy, fingerprint_groups
+from bluetusk.evidence.summary import learned
+
+from .drills import (
+    COLUMNS,
+    DONE,
+    IDS,
+    PEERS,
+    ROLES,
+    SLOW_STEPS,
+    TEXTS,
+    Lives,
+    absent,
+    both,
+    cheap,
+    config,
+    copied,
+    edit,
+    exact,
+    fingerprint,
+    free_port,
+    impatient,
+    nobody,
+    prepare,
+    setting,
+    signed,
+    small_disk,
+    somebody,
+    start,
+    stop_once_begun,
+)
 
 pytest.importorskip("grpc", reason="parties talk over grpcio, which is not installed")
 pytest.importorskip("private_set_intersection", reason="alignment needs openmined-psi, which is not installed")
 
 pytestmark = pytest.mark.slow
 
-ROLES = {"guest": "bank", "host": "network"}
-PEERS = {"guest": "host", "host": "guest"}
-SMALL = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))"
-NO_REPORT = "from bluetusk.vertical.party import run as _run; _run._report = lambda *given: None"
-MAIN = "import sys; from bluetusk.cli import main; sys.exit(main(sys.argv[1:]))"
 
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def edit(path, old, new):
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
-
-
-class Life:
-    """One process of the command line: what it says, and how it ends."""
-
-    def __init__(self, *arguments, passphrase="", tap=""):
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", f"{tap}\n{MAIN}", *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            env={**os.environ, "BLUETUSK_PASSPHRASE": passphrase, "BLUETUSK_NUM_THREADS": "1"},
-        )
-        self.said, self._changed = [], threading.Condition()
-        self._thread = threading.Thread(target=self._follow, daemon=True)
-        self._thread.start()
-
-    def _follow(self):
-        for line in self.process.stderr:
-            with self._changed:
-                self.said.append(line)
-                self._changed.notify_all()
-
-    def wait_for(self, text, seconds=60):
-        with self._changed:
-            assert self._changed.wait_for(lambda: any(text in line for line in self.said), seconds), self.said
-
-    def end(self, seconds=60):
-        """Return the status, and the line that says why."""
-        status = self.process.wait(seconds)
-        self._thread.join(20)
-        self.out = self.process.stdout.read()
-        return status, "".join(line for line in self.said if line.startswith("bluetusk: "))
-
-    def kill(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        self._thread.join(20)
-        self.process.stdout.close()
-        self.process.stderr.close()
-
-
-@pytest.fixture
-def lives():
-    """The processes of a test, which ends with none of them."""
-    every = []
-    yield every
-    for life in every:
-        life.kill()
+@pytest.fixture(scope="module", autouse=True)
+def cheap_scrypt():
+    with cheap():
+        yield
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    from bluetusk.demo.credit import CreditPlan, prepare
+    return prepare(tmp_path_factory.mktemp("case"))
 
-    case = prepare(CreditPlan(rows=300, epochs=1, trees=1, key_size=2048), tmp_path_factory.mktemp("case"))
-    for name in ROLES.values():
-        config = case.folder / name / "party.toml"
-        edit(config, "\n[data]", "\npatience = 30\n[data]")
-        edit(config, "epochs = 1", "epochs = 0\nmax_bins = 3")
-        edit(config, "trees = 1", "trees = 0")
-    return case
+
+@pytest.fixture
+def lives(tmp_path_factory):
+    """The processes of a test, which ends with none of them."""
+    every = Lives(tmp_path_factory.mktemp("lives"))
+    yield every
+    every.close()
 
 
 @pytest.fixture
 def case(prepared, tmp_path):
-    """A fresh copy of both parties' files, at a free port."""
-    shutil.copytree(prepared.folder, tmp_path, dirs_exist_ok=True)
-    address = f"127.0.0.1:{free_port()}"
-    edit(tmp_path / "network" / "party.toml", "127.0.0.1:0", address)
-    edit(tmp_path / "bank" / "party.toml", "ADDRESS", address)
-    return dataclasses.replace(prepared, folder=tmp_path)
-
-
-def config(case, role):
-    return case.folder / ROLES[role] / "party.toml"
-
-
-def impatient(case, *roles, patience=4):
-    for role in roles:
-        edit(config(case, role), "patience = 30", f"patience = {patience}")
-
-
-def start(case, lives, role, *more, tap=""):
-    arguments = ("party", "--config", config(case, role), "--json", "--progress", "json", *more)
-    lives.append(Life(*arguments, passphrase=case.passphrases[role], tap=f"{NO_REPORT}\n{tap}"))
-    return lives[-1]
-
-
-def both(case, lives, **taps):
-    """Run both to their ends; return each one's status and line."""
-    two = {role: start(case, lives, role, tap=taps.get(role, "")) for role in ("host", "guest")}
-    return {role: life.end() for role, life in two.items()}
-
-
-DONE = {"host": (0, ""), "guest": (0, "")}
-
-
-def signed(case, role, **changes):
-    """Replace a party's policy by one with a higher serial and other grants."""
-    path = case.folder / ROLES[role] / "policy.signed"
-    old = Policy.load(path)
-    grants = tuple(dataclasses.replace(grant, **changes) for grant in old.grants)
-    signer = Identity.load(path.with_name("identity"), case.passphrases[role])
-    new = dataclasses.replace(old, serial=old.serial + 1, grants=grants, signature=b"", key=b"")
-    path.write_bytes(new.sign(signer).to_bytes())
-    return old.grants[0]
-
-
-def fingerprint(case, name):
-    return fingerprint_groups((case.folder / name / f"{name}.cert.pem").read_bytes())
+    return copied(prepared, tmp_path)
 
 
 def test_an_absent_peer(case, lives):
-    """Each side alone says at once for whom it waits and why nobody is there; a listener bears strangers."""
-    impatient(case, "host", "guest")
-    port = free_port()
+    """Each side alone says within seconds for whom it waits, and why nobody is there."""
+    impatient(case, "host", "guest", patience=5)
+    at, port = setting(case, "host", "listen"), free_port()
     edit(config(case, "guest"), 'connect = "127.0.0.1:', f'connect = "127.0.0.1:{port}" # ')
     host, guest = start(case, lives, "host"), start(case, lives, "guest")
-    host.wait_for('"listening"')
-    at = json.loads(next(line for line in host.said if '"listening"' in line))["listening"]
-    for said in (b"GET / HTTP/1.1\r\n\r\n", b"", b"\x16\x03\x01\x00\x05abcde"):
-        with socket.create_connection(at.rsplit(":", 1)) as stranger:
-            stranger.sendall(said)
-    guest.wait_for("notice", 10)
-    (notice,) = (json.loads(line)["notice"] for line in guest.said if "notice" in line)
-    where = f"waiting for the host at 127.0.0.1:{port}: nobody answers (connection refused)"
-    assert re.fullmatch(re.escape(where) + "; gives up in [0-9] s", notice)
-    status, said = guest.end()
-    assert (status, where in said) == (4, True), said
-    assert "start both again with the same state directories" in said
-    status, said = host.end()
-    assert status == 4, said
-    assert f"waiting for the guest to connect to {at}: nobody has" in said
-    assert fingerprint(case, "bank") in said
-    assert json.loads(host.out)["error"]["kind"] == "absent"
+    ends = {"host": host.end(), "guest": guest.end()}
+    refused = "nobody answers (connection refused)"
+    assert ends["guest"][0] == ends["host"][0] == 4
+    exact(ends["guest"][1], absent("host", f"the host at 127.0.0.1:{port}", refused))
+    exact(ends["host"][1], absent("guest", f"the guest to connect to {at}", nobody(case)))
+    assert re.fullmatch(
+        re.escape(f"waiting for the host at 127.0.0.1:{port}: {refused}; gives up in ") + "[0-9] s", guest.notices[0]
+    )
+    assert host.notices[0].startswith(f"waiting for the guest to connect to {at}: {nobody(case)}; gives up in ")
+    told = json.loads(host.out)["error"]
+    assert told["kind"] == "absent"
+    assert told["exit_code"] == 4
+    assert told["party"] == "guest"
+    assert f"bluetusk: {told['message']}" == ends["host"][1]
 
 
 def test_an_unknown_host(case, lives):
-    impatient(case, "guest")
     edit(config(case, "guest"), 'connect = "127.0.0.1:', 'connect = "nowhere.invalid:7443" # ')
     status, said = start(case, lives, "guest").end()
     assert status == 4
-    assert "unknown host 'nowhere.invalid'" in said
-    assert "correct the name in connect = 'nowhere.invalid:7443'" in said
+    assert re.fullmatch(
+        r"bluetusk: unknown host 'nowhere\.invalid' \([^)]*\): correct the name in connect = 'nowhere\.invalid:7443', "
+        r"or the name server \(party at fault: host\)",
+        said,
+    )
 
 
 def test_an_http_server_on_the_port(case, lives):
@@ -207,83 +130,117 @@ def test_an_http_server_on_the_port(case, lives):
         server.shutdown()
         server.server_close()
     assert status == 6
-    assert f"no TLS at 127.0.0.1:{server.server_port}: another program answers there (an HTTP server?)" in said
+    exact(
+        said,
+        f"no TLS at 127.0.0.1:{server.server_port}: another program answers there (an HTTP server?); correct connect, "
+        "or start the peer at that port (party at fault: host)",
+    )
     assert time.monotonic() - begun < 20  # of 30 seconds of patience
-
-
-def test_a_port_that_takes_connections_and_says_nothing(case, lives):
-    impatient(case, "guest", patience=9)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        edit(config(case, "guest"), 'connect = "127.0.0.1:', f'connect = "127.0.0.1:{port}" # ')
-        status, said = start(case, lives, "guest").end()
-    assert status == 4
-    assert f"127.0.0.1:{port} does not answer within 2 s (a firewall, or a program that does not speak TLS?)" in said
 
 
 @pytest.mark.parametrize("wrong", ["guest", "host"])
 def test_a_wrong_certificate(case, lives, wrong):
-    """The side that connects ends at once with the fingerprints; the listener bears it, and names whom it awaits."""
+    """The side that connects ends at once with the fingerprints; the listener bears it, and says so at once."""
     right = ROLES[PEERS[wrong]]
-    impatient(case, "host", patience=8)  # until the guest has come, on a busy machine too
     edit(config(case, wrong), f"../{right}/{right}.cert.pem", f"{ROLES[wrong]}.cert.pem")
     host, guest = start(case, lives, "host"), start(case, lives, "guest")
+    at = setting(case, "host", "listen")
     status, said = guest.end()
     assert status == 6, said
-    assert "the certificates do not fit" in said
+    theirs = "network" if wrong == "host" else "bank"
     if wrong == "guest":
-        assert f"presents one of fingerprint {fingerprint(case, 'network')}" in said
-        assert f"where peer_certificate has {fingerprint(case, 'bank')}" in said
+        exact(
+            said,
+            f"the certificates do not fit: {at} presents one of fingerprint {fingerprint(case, 'network')}, where "
+            f"peer_certificate has {fingerprint(case, 'bank')}: compare them by telephone, and correct "
+            "peer_certificate or connect (party at fault: host)",
+        )
     else:
-        assert f"rejects this party's, of fingerprint {fingerprint(case, 'bank')}" in said
-    assert host.process.poll() is None
+        exact(
+            said,
+            f"the certificates do not fit: {at} rejects this party's, of fingerprint {fingerprint(case, 'bank')}: the "
+            "peer's peer_certificate must be that file (party at fault: host)",
+        )
+    notice = json.loads(host.wait_for("somebody has", 20))["notice"]
+    assert notice.startswith(f"waiting for the guest to connect to {at}: {somebody(case, theirs)}; gives up in ")
+    assert host.lives()  # a stranger at the door ends nothing
+
+
+def test_strangers_at_the_port(case, lives):
+    """They do not end a listener, which at its end says that somebody came."""
+    impatient(case, "host", patience=6)
+    host = start(case, lives, "host")
+    at = json.loads(host.wait_for('"listening"'))["listening"]
+    for said in (b"GET / HTTP/1.1\r\n\r\n", b"", b"\x16\x03\x01\x00\x05abcde"):
+        with socket.create_connection(at.rsplit(":", 1)) as stranger, contextlib.suppress(OSError):
+            stranger.sendall(said)
     status, said = host.end()
     assert status == 4
-    assert fingerprint(case, ROLES["guest"] if wrong == "guest" else "network") in said
+    exact(said, absent("guest", f"the guest to connect to {at}", somebody(case)))
 
 
 def test_a_wrong_job(case, lives):
-    name = re.search('job = "(.*?)"', config(case, "guest").read_text()).group(1)
+    name = setting(case, "guest", "job")
     edit(config(case, "guest"), f'job = "{name}"', 'job = "another"')
     ends = both(case, lives)
     for role, (mine, theirs) in {"guest": ("another", name), "host": (name, "another")}.items():
         status, said = ends[role]
         assert status == 7, said
-        assert f"{PEERS[role]!r} runs another job, {theirs!r}, not {mine!r}: give both the same" in said
+        exact(
+            said,
+            f"{PEERS[role]!r} runs another job, {theirs!r}, not {mine!r}: give both the same (party at fault: "
+            f"{PEERS[role]})",
+        )
+
+
+NOT_ALLOWED = "the other party gave up: 'the policy does not allow this' (party at fault: host)"
 
 
 def test_a_policy_that_has_expired(case, lives):
-    granted = signed(case, "host", until=int(time.time()) - 60)
+    signed(case, "host", until=1_700_000_000)
     ends = both(case, lives)
-    assert ends["host"][0] == 3
-    assert "clause until" in ends["host"][1]
-    assert ends["guest"][0] == 5
-    assert "the other party gave up: 'the policy does not allow this'" in ends["guest"][1]
-    signed(case, "host", until=granted.until)
-    assert both(case, lives) == DONE
+    assert {role: status for role, (status, _) in ends.items()} == {"host": 3, "guest": 5}
+    assert re.fullmatch(
+        r"bluetusk: policy refuses intersect to [0-9a-f]{16} \(clause until\): grant 'joint-credit' ended "
+        r"2023-11-14T22:13:20Z: request a new one",
+        ends["host"][1],
+    ), ends
+    exact(ends["guest"][1], NOT_ALLOWED)
 
 
 def test_uses_that_are_spent(case, lives):
     signed(case, "host", uses=1)
     ends = both(case, lives)
-    assert ends["host"][0] == 3
-    assert "clause uses" in ends["host"][1]
-    assert ends["guest"][0] == 5
-    assert "the other party gave up: 'the policy does not allow this'" in ends["guest"][1]
+    assert {role: status for role, (status, _) in ends.items()} == {"host": 3, "guest": 5}
+    assert re.fullmatch(
+        r"bluetusk: policy refuses binning to [0-9a-f]{16} \(clause uses\): all 1 uses of grant 'joint-credit' are "
+        r"spent: request a new grant",
+        ends["host"][1],
+    ), ends
+    exact(ends["guest"][1], NOT_ALLOWED)
+
+
+# by where the peer is in its step when it hears of it
+GAVE_UP = (
+    "the other party gave up: 'ProtocolAbort' (party at fault: {0})",
+    "the other party gave up: 'ProtocolAbort; its log has the reason' (party at fault: {0})",
+)
+FULL = {
+    "state": "cannot write to {0}/state: the disk is full: free space and start again; no kept step is lost",
+    "evidence": "cannot write to the log '{0}/evidence.log': the disk is full: make room, then start again",
+}
 
 
 @pytest.mark.parametrize("role", ["guest", "host"])
-def test_a_full_disk(case, lives, role):
-    """The peer learns no path and no text of the system's error."""
-    ends = both(case, lives, **{role: SMALL})
+@pytest.mark.parametrize(("what", "size"), [("state", 8000), ("evidence", 3000)])
+def test_a_full_disk(case, lives, role, what, size):
+    """No file may grow beyond a size. The peer learns that its partner ended: no path, and no text of the system's."""
+    ends = both(case, lives, **{role: small_disk(size)})
     assert ends[role][0] == 8, ends
-    assert "the disk is full: free space and start again" in ends[role][1]
+    exact(ends[role][1], FULL[what].format(case.folder / ROLES[role]))
     status, said = ends[PEERS[role]]
     assert status == 5
-    assert "the other party gave up" in said
-    assert str(case.folder) not in said
-    assert "disk" not in said
-    assert both(case, lives) == DONE
+    assert said in {f"bluetusk: {text.format(role)}" for text in GAVE_UP}
 
 
 STOPS = {
@@ -292,42 +249,66 @@ STOPS = {
 }
 
 
+def stopped(peer):
+    return (
+        "the other party was stopped by its operator: nothing is wrong here; start both again with the same state "
+        f"directories to resume (party at fault: {peer})"
+    )
+
+
 @pytest.mark.parametrize(("role", "number"), [("guest", signal.SIGINT), ("host", signal.SIGTERM)])
 def test_an_operator_stops_a_party(case, lives, role, number):
-    two = {each: start(case, lives, each) for each in ("host", "guest")}
-    two[role].wait_for('"done"')
+    two = {each: start(case, lives, each, tap=SLOW_STEPS) for each in ("host", "guest")}
+    stop_once_begun(two[role], number)
     begun = time.monotonic()
-    two[role].process.send_signal(number)
-    status, said = two[role].end()
-    assert (status, said) == (STOPS[number][0], f"bluetusk: {STOPS[number][1]}\n")
-    assert json.loads(two[role].out)["error"]["exit_code"] == status
+    assert two[role].end() == (STOPS[number][0], f"bluetusk: {STOPS[number][1]}")
+    assert json.loads(two[role].out)["error"]["exit_code"] == STOPS[number][0]
     status, said = two[PEERS[role]].end()
     assert status == 5
-    assert "the other party was stopped by its operator: nothing is wrong here" in said
-    assert "start both again with the same state directories to resume" in said
+    exact(said, stopped(role))
     assert time.monotonic() - begun < 15  # of 30 seconds of patience
-    assert both(case, lives) == DONE
+
+
+SLOW_END = """
+import time
+from bluetusk.vertical.party.process import Party
+def tell(*given):
+    print("telling the peer", file=sys.stderr, flush=True)
+    time.sleep(60)
+Party._tell = tell
+"""
 
 
 def test_a_second_signal_ends_at_once(case, lives):
-    slow = "from bluetusk.vertical.party.process import Party; import time; Party._tell = lambda *given: time.sleep(60)"
-    guest = start(case, lives, "guest", tap=slow)
+    guest = start(case, lives, "guest", tap=SLOW_END)
     guest.wait_for("notice")
-    guest.process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
-    assert guest.process.poll() is None
-    guest.process.send_signal(signal.SIGINT)
-    assert guest.end(5) == (130, "")
+    guest.send_signal(signal.SIGINT)
+    guest.wait_for("telling the peer")  # two signals that come before the first is handled are one
+    guest.send_signal(signal.SIGINT)
+    assert guest.end(20) == (130, "")
 
 
 def test_a_killed_party(case, lives):
     """Its peer waits and says so; started again it resumes."""
-    host, guest = start(case, lives, "host"), start(case, lives, "guest")
+    host, guest = (start(case, lives, role, tap=SLOW_STEPS) for role in ("host", "guest"))
     host.wait_for('"done"')
     host.kill()
-    guest.wait_for("nobody answers (connection refused)")
+    assert host.process.exitcode == -signal.SIGKILL
+    notice = json.loads(guest.wait_for("nobody answers"))["notice"]
+    at = setting(case, "host", "listen")
+    assert notice.startswith(f"waiting for the host at {at}: nobody answers (connection refused); gives up in ")
     again = start(case, lives, "host")
     assert {"host": again.end(), "guest": guest.end()} == DONE
+
+
+def test_a_killed_party_that_the_listener_waits_for(case, lives):
+    host, guest = (start(case, lives, role, tap=SLOW_STEPS) for role in ("host", "guest"))
+    guest.wait_for('"done"')
+    guest.kill()
+    notice = json.loads(host.wait_for("waiting for the guest"))["notice"]
+    at = setting(case, "host", "listen")
+    lost = "its connection is lost, and it has not come back"
+    assert notice.startswith(f"waiting for the guest to connect to {at}: {lost}; gives up in ")
 
 
 def test_two_runs_on_one_state(case, lives):
@@ -338,81 +319,211 @@ def test_two_runs_on_one_state(case, lives):
     edit(config(case, "guest"), 'log = "', 'log = "other-')
     status, said = start(case, lives, "guest").end()
     assert status == 9
-    assert "is in use by another process" in said
-    assert "wait until that run has ended" in said
-    assert first.process.poll() is None
+    state = case.folder / "bank" / "state"
+    exact(said, f"{state} is in use by another process: each party needs its own; or wait until that run has ended")
+    assert first.lives()
 
 
-def test_log_and_metrics(case, lives):
-    """Nothing of a row is in them; the log survives its rotation, with mode 0600."""
-    log, port = case.folder / "run.log", free_port()
-    guest = start(case, lives, "guest", "--log", log, "--log-level", "debug", "--metrics", port)
+# ------------------------------------------------------------------------------------------------- log and metrics
+
+
+LINGERS = """
+import time
+whole = _run._write
+def write(*given):
+    whole(*given)
+    time.sleep(1)
+_run._write = write
+"""
+
+
+@pytest.fixture(scope="module")
+def watched(prepared, tmp_path_factory):
+    """A whole run of both with a log, of the guest with metrics too: the case, and what was read of them."""
+    case, lives = copied(prepared, tmp_path_factory.mktemp("watched")), Lives(tmp_path_factory.mktemp("watched-lives"))
+    logs = {role: case.folder / f"{role}.log" for role in ROLES}
+    port, read = free_port(), []
+    options = ("--log", logs["guest"], "--log-level", "debug", "--metrics", port)
+    guest = start(case, lives, "guest", *options, tap=LINGERS)
     guest.wait_for("notice")
-    got = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode()
-    assert "bluetusk_waiting 1.0" in got
-    assert 'bluetusk_learned_total{what="sums"} 0.0' in got
-    os.rename(log, case.folder / "run.log.1")
-    host = start(case, lives, "host")
+    assert [sock for sock in listening_at(port) if sock != "0100007F"] == []
+    read.append(scraped(port))
+    os.rename(logs["guest"], case.folder / "guest.log.1")
+    host = start(case, lives, "host", "--log", logs["host"])
+    while guest.lives():
+        with contextlib.suppress(OSError):
+            read.append(scraped(port))
+        time.sleep(0.05)
     assert {"host": host.end(), "guest": guest.end()} == DONE
-    texts = [(case.folder / name).read_text() for name in ("run.log.1", "run.log")]
-    before, after = ([json.loads(line) for line in each.splitlines()] for each in texts)
+    lives.close()
+    return case, read
+
+
+def scraped(port):
+    return urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode()
+
+
+def listening_at(port):
+    """Return the IPv4 addresses, as the kernel writes them, at which a process of this machine listens at a port."""
+    with open("/proc/net/tcp") as file:
+        lines = [line.split() for line in list(file)[1:]]
+    return [line[1].split(":")[0] for line in lines if line[3] == "0A" and int(line[1].split(":")[1], 16) == port]
+
+
+def test_the_log(watched):
+    """Each line says of what run and stage it is, and what was shown by then; a moved file is followed by a new one."""
+    case, _ = watched
+    paths = [case.folder / name for name in ("guest.log.1", "guest.log", "host.log")]
+    before, after, host = ([json.loads(line) for line in path.read_text().splitlines()] for path in paths)
     assert any("nobody answers" in line["message"] for line in before)
-    assert after[-1]["message"] == "done"
+    for lines, role in ((before + after, "guest"), (host, "host")):
+        for line in lines:
+            assert set(line) >= {"time", "level", "job", "role", "peer", "stage", "done", "of", "shown", "message"}
+            assert (line["job"], line["role"], line["peer"]) == (setting(case, role, "job"), role, PEERS[role])
+        stages = [line["stage"] for line in lines if "begins" not in line["message"] and line["stage"]]
+        assert {"intersect", "woe-binning", "logistic_regression"} <= set(stages)
+        sums = [line["shown"]["sums"] for line in lines]
+        assert sums == sorted(sums)
+        assert sums[0] == 0
+        result = json.loads((case.folder / ROLES[role] / "output" / "result.json").read_text())
+        assert lines[-1]["message"] == "done"
+        assert lines[-1]["shown"] == learned(result["evidence"]["meter"].values())
     assert after[-1]["shown"]["sums"] > 0
-    for line in before + after:
-        assert {"time", "level", "job", "role", "peer", "stage", "shown", "message"} <= line.keys()
-    text = "".join(texts) + got
-    assert not re.search(r"M0\d{5}", text)  # the customers' ids
-    assert case.passphrases["guest"] not in text
-    assert stat.S_IMODE(log.stat().st_mode) == stat.S_IMODE((case.folder / "run.log.1").stat().st_mode) == 0o600
+    assert {line["level"] for line in host} <= {"info", "warning", "error"}
+    assert any(line["level"] == "debug" for line in after)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in paths} == {0o600}
 
 
-# -------------------------------------------------------------------------------------------------- blacklist
+def test_a_log_that_is_copied_and_cut(tmp_path):
+    """What `copytruncate` of logrotate does: no gap of zeros, and the mode stays."""
+    from bluetusk.cli import _watching
+
+    path = tmp_path / "run.log"
+    handler = _watching._file(str(path))
+    try:
+        handler.emit(logging.makeLogRecord({"msg": "before"}))
+        os.truncate(path, 0)
+        handler.emit(logging.makeLogRecord({"msg": "after"}))
+    finally:
+        handler.close()
+    assert path.read_text() == "after\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_nothing_private_is_in_a_log_or_in_metrics(watched):
+    """No id, no value, no column's name of either side, no passphrase, no key."""
+    case, read = watched
+    texts = [(case.folder / name).read_text() for name in ("guest.log.1", "guest.log", "host.log")] + read
+    secrets = [*IDS.values(), *TEXTS.values(), *COLUMNS.values(), *case.passphrases.values(), "PRIVATE KEY"]
+    tables = [(case.folder / name / "customers.csv").read_text() for name in ROLES.values()]
+    there = [*IDS.values(), *TEXTS.values(), *COLUMNS.values()]
+    assert all(each in "".join(tables) for each in there)
+    for text in texts:
+        assert text
+        assert [each for each in secrets if each in text] == []
+        assert re.findall(r"M0\d{5}", text) == []
+
+
+def test_metrics(watched):
+    """They parse, name no row, and end where result.json does."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    case, read = watched
+    first, last = (
+        {
+            (sample.name, *sample.labels.values()) if sample.labels else sample.name: sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+        for text in (read[0], read[-1])
+    )
+    assert first["bluetusk_waiting"] == 1
+    assert first["bluetusk_learned_total", "sums"] == first["bluetusk_learned_total", "bits"] == 0
+    assert first["bluetusk_bytes_total", "received"] == 0
+    assert time.time() - 300 < first["bluetusk_peer_last_sign_timestamp_seconds"] < time.time()
+    names = {"bluetusk_stage_steps", "bluetusk_bytes_total", "bluetusk_rewinds_total", "bluetusk_kept_steps_total"}
+    names |= {"bluetusk_learned_total", "bluetusk_waiting", "bluetusk_peer_last_sign_timestamp_seconds"}
+    assert {key if isinstance(key, str) else key[0] for key in last} == names
+    labels = {word for key in last if not isinstance(key, str) for word in key[1:]}
+    stages = {"agree", "intersect", "split", "woe-binning", "logistic_regression", "logistic_regression_scores"}
+    assert labels <= {"sums", "bits", "sent", "received", "done", "of"} | stages
+    result = json.loads((case.folder / "bank" / "output" / "result.json").read_text())
+    shown = learned(result["evidence"]["meter"].values())
+    assert last["bluetusk_learned_total", "sums"] == shown["sums"] > 0
+    assert last["bluetusk_learned_total", "bits"] == shown["bits"]
+    assert result["bytes"]["sent"] <= last["bluetusk_bytes_total", "sent"] < result["bytes"]["sent"] + 4096  # the heads
+    assert last["bluetusk_kept_steps_total"] > first["bluetusk_kept_steps_total"] == 0
+    assert last["bluetusk_rewinds_total"] == 0
+    assert last["bluetusk_waiting"] == 0
+
+
+def test_a_taken_port_of_metrics(case, lives):
+    """It is found before anything is opened or connected."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        guest = start(case, lives, "guest", "--metrics", port)
+        status, said = guest.end()
+    assert status == 9
+    exact(said, f"cannot serve --metrics 127.0.0.1:{port}: Address already in use; give another port or host")
+    assert json.loads(guest.out)["error"]["kind"] == "busy"
+    assert not (case.folder / "bank" / "state").exists()
+
+
+# ---------------------------------------------------------------------------------------------------------- scoring
 
 
 @pytest.fixture
-def lists(case):
-    """Two configurations of a blacklist request, with the case's certificates."""
-    address = f"127.0.0.1:{free_port()}"
+def trained(watched, tmp_path):
+    """The folders after a training, with a table of rows that no model has scored."""
+    case = copied_whole(watched[0], tmp_path)
     for role, name in ROLES.items():
-        home, peer = case.folder / name, ROLES[PEERS[role]]
-        (home / "ids.csv").write_text("id\nA1\nA2\n")
-        way = f'listen = "{address}"\nlimit = 9' if role == "host" else f'connect = "{address}"'
-        (home / "party.toml").write_text(
-            f'job = "asked"\nevidence = "none"\ncertificate = "{name}.cert.pem"\nkey = "{name}.key.pem"\n'
-            f'peer_certificate = "../{peer}/{peer}.cert.pem"\n{way}\npatience = 3\nfile = "ids.csv"\n'
-        )
+        table = case.folder / name / "customers.csv"
+        (case.folder / name / "new.csv").write_text(table.read_text().replace("M0", "N0"))
+        edit(config(case, role), "\n[data]", '\n[score]\njob = "scores"\ndata = "new.csv"\n[data]')
+    edit(config(case, "guest"), 'data = "new.csv"', 'data = "new.csv"\noutput = "new_scores.csv"')
     return case
 
 
-def ask_and_serve(case, lives, *roles):
-    sides = {"guest": "ask", "host": "serve"}
-    for role in roles:
-        lives.append(Life("blacklist", sides[role], "--config", config(case, role), passphrase=case.passphrases[role]))
-    return [life.end() for life in lives[-len(roles) :]]
+def copied_whole(case, folder):
+    import dataclasses
+
+    shutil.copytree(case.folder, folder, dirs_exist_ok=True)
+    old, new = setting(case, "host", "listen"), f"127.0.0.1:{free_port()}"
+    for role in ROLES:
+        edit(folder / ROLES[role] / "party.toml", old, new)
+    return dataclasses.replace(case, folder=folder)
 
 
 @pytest.mark.parametrize("role", ["guest", "host"])
-def test_a_blacklist_without_its_peer(lists, lives, role):
-    ((status, said),) = ask_and_serve(lists, lives, role)
+def test_a_scoring_without_its_peer(trained, lives, role):
+    impatient(trained, role)
+    at = setting(trained, "host", "listen")
+    status, said = start(trained, lives, role, command="score").end()
     assert status == 4
-    assert f"waiting for the {PEERS[role]} " in said
+    if role == "guest":
+        exact(said, absent("host", f"the host at {at}", "nobody answers (connection refused)"))
+    else:
+        exact(said, absent("guest", f"the guest to connect to {at}", nobody(trained)))
 
 
-def test_a_blacklist_with_a_wrong_certificate(lists, lives):
-    edit(config(lists, "host"), "patience = 3", "patience = 8")
-    edit(config(lists, "guest"), "patience = 3", "patience = 30")
-    edit(config(lists, "guest"), "../network/network.cert.pem", "bank.cert.pem")
-    (host, said), (guest, why) = ask_and_serve(lists, lives, "host", "guest")
-    assert (host, guest) == (4, 6)
-    assert fingerprint(lists, "bank") in said
-    assert fingerprint(lists, "network") in why
+def test_a_scoring_with_a_wrong_job(trained, lives):
+    jobs = {"guest": "others", "host": "scores"}
+    two = {role: start(trained, lives, role, "--job", jobs[role], command="score") for role in ("host", "guest")}
+    for role, life in two.items():
+        status, said = life.end()
+        assert status == 7
+        exact(
+            said,
+            f"{PEERS[role]!r} runs another job, {jobs[PEERS[role]]!r}, not {jobs[role]!r}: give both the same "
+            f"(party at fault: {PEERS[role]})",
+        )
 
 
-def test_a_blacklist_with_a_wrong_job(lists, lives):
-    for role in ROLES:
-        edit(config(lists, role), "patience = 3", "patience = 30")
-    edit(config(lists, "guest"), 'job = "asked"', 'job = "other"')
-    ends = ask_and_serve(lists, lives, "host", "guest")
-    assert [status for status, _ in ends] == [7, 7]
-    assert all("runs another job" in said for _, said in ends)
+def test_an_operator_stops_a_scoring(trained, lives):
+    host, guest = (start(trained, lives, role, command="score", tap=SLOW_STEPS) for role in ("host", "guest"))
+    stop_once_begun(guest)
+    assert guest.end() == (130, f"bluetusk: {STOPS[signal.SIGINT][1]}")
+    status, said = host.end()
+    assert status == 5
+    exact(said, stopped("guest"))
+    assert not (trained.folder / "bank" / "new_scores.csv").exists()

@@ -153,6 +153,17 @@ def test_cells_that_no_model_takes_are_named_by_line(tmp_path, text, said):
         rows_of(tmp_path, text)
 
 
+def test_rows_of_later_pieces_are_named_by_their_place_in_the_file(monkeypatch):
+    parts = [({"id": [1, 2], "a": [0.5, 1.5]}, []), ({"id": [3, None], "a": [NAN, float("inf")]}, [])]
+    monkeypatch.setattr(_files, "_parquet", lambda path, columns, size: iter(parts))
+    first, second = _files.File.pieces("t.parquet", ["id", "a"], size=2)
+    assert first.ids("id").tolist() == ["1", "2"]
+    with pytest.raises(ValueError, match=r"row 3 of column 'a' in t.parquet is infinite"):
+        second.columns(["a"])
+    with pytest.raises(ValueError, match="1 rows have no 'id', the first is row 3"):
+        second.ids("id")
+
+
 def test_cells_that_come_with_types_as_in_parquet(tmp_path, monkeypatch):
     raw = {
         "id": [7, "007", 2**53 + 1],

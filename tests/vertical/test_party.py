@@ -14,6 +14,7 @@ import time
 import pytest
 
 import bluetusk as bt
+from bluetusk.evidence import fingerprint_groups
 from bluetusk.vertical import local_links
 from bluetusk.vertical.party import Identity, Party, make_certificate
 from bluetusk.vertical.party import session as _session
@@ -232,6 +233,83 @@ def test_another_job_is_refused(folder):
     )
     with host, guest, pytest.raises(bt.ProtocolAbort, match="another job"):
         guest.run(lambda link, _: link.receive("anything"))
+
+
+@pytest.mark.parametrize("way", ["another job", "another state directory"])
+def test_an_intruder_of_the_peer_does_not_end_a_run(folder, caplog, way):
+    """The run that is under way goes on; the intruder learns why it may not take part, and ends."""
+    guest, host = two(folder)
+    inside, on = threading.Event(), threading.Event()
+
+    def ask(link, keeper):
+        link.send("question", {"n": 1})
+        inside.set()
+        assert on.wait(30)
+        link.send("question", {"n": 2})
+        return link.receive("answer", ["n"]).fields["n"]
+
+    def answer(link, keeper):
+        ns = [link.receive("question", ["n"]).fields["n"] for _ in range(2)]
+        link.send("answer", {"n": sum(ns)})
+        return ns
+
+    results = {}
+    threads = [
+        threading.Thread(target=lambda: results.update(guest=guest.run(ask))),
+        threading.Thread(target=lambda: results.update(host=host.run(answer))),
+    ]
+    for thread in threads:
+        thread.start()
+    assert inside.wait(20)
+    connected = guest._session._connection
+    who = identity(folder, "guest", "host")
+    job = "another" if way == "another job" else "t"
+    with (
+        Party("guest", job=job, identity=who, state=folder / "intruder", connect=host.address) as intruder,
+        pytest.raises(bt.ProtocolAbort) as caught,
+    ):
+        intruder.run(lambda link, _: link.receive("anything"))
+    if way == "another job":
+        assert caught.value.kind == "settings"
+        assert str(caught.value).startswith("'host' runs another job, 't', not 'another': give both the same")
+        assert "has the peer's certificate, but is of another job, 'another'; this run goes on" in caplog.text
+    else:
+        assert "older than before by the word of 'host'" in str(caught.value)
+        assert "has the peer's certificate, but is of another state directory; this run goes on" in caplog.text
+    on.set()
+    for thread in threads:
+        thread.join(30)
+    assert results == {"guest": 3, "host": [1, 2]}
+    assert guest._session._connection is connected  # it was not even interrupted
+    guest.close(), host.close()
+
+
+def test_an_unproven_connection_is_said_at_the_listener(folder, monkeypatch):
+    """TLS refuses it before this program sees it, but not before gRPC requests the certificates to show."""
+    monkeypatch.setattr(_session, "_QUIET", 0.2)
+    way = {"listen": "127.0.0.1:0", "patience": 4.0}
+    host = Party("host", job="t", identity=identity(folder, "host", "guest"), state=folder / "h", **way)
+    with host:
+        assert "nobody has with the certificate of fingerprint" in host._session.missing()
+        with (
+            Party(
+                "guest",
+                job="t",
+                identity=identity(folder, "stranger", "host"),
+                state=folder / "g",
+                connect=host.address,
+            ) as guest,
+            pytest.raises(bt.ProtocolAbort, match="certificates do not fit"),
+        ):
+            guest.run(lambda link, _: link.receive("anything"))
+        with pytest.raises(bt.ProtocolAbort) as caught:
+            host.run(lambda link, _: link.receive("anything"))
+    assert caught.value.kind == "absent"
+    mine, theirs = (fingerprint_groups((folder / f"{name}.cert.pem").read_bytes()) for name in ("host", "guest"))
+    assert (
+        "somebody has, but not with a certificate that fits: the peer presents another one than that of fingerprint "
+        f"{theirs}, or does not accept this party's, of fingerprint {mine}; or it was a stranger"
+    ) in str(caught.value)
 
 
 # --------------------------------------------------------------------------------------------------- certificates

@@ -250,4 +250,4 @@ def test_cells_of_the_demo_are_cut_beside_a_heavy_one(heavy):
 def test_a_constant_score_has_a_distribution_to_draw(values):
     y = np.arange(40) % 2
     for reference in (None, values):
-        assert _charts.distribution_chart(y, values, reference).startswith("<img")
+        assert _charts.distribution_chart(y, values, reference, "x").startswith("<svg")

@@ -224,6 +224,39 @@ def spread(case, job="scores-1"):
     return points, {id: line[MODELS[1]] for id, line in lines.items()}
 
 
+@pytest.mark.filterwarnings("ignore:training has not seen")
+def test_points_are_those_of_the_whole_model_in_the_clear(case, both, monkeypatch):
+    """Weights added up from both halves, the host's rows in another order, with gaps and a new category, in pieces."""
+    monkeypatch.setattr(_job, "PIECE", 8)
+    monkeypatch.setattr(scoring, "PIECE", 8)
+    table = read_table(case / "network" / "new.csv")
+    table["c"][4], table["job"][5], table["job"][6] = "", "cook", ""
+    write(case / "network" / "new.csv", {name: values[7:] + values[:7] for name, values in table.items()})
+    score(case, both, model=MODELS[:1])
+    points = {line["id"]: int(line[f"{MODELS[0]}_points"]) for line in read(case) if not line["reason"]}
+    guest, host = half(case, "guest", MODELS[0]), half(case, "host", MODELS[0])
+    rows = {}
+    for role in HOME:
+        found = bt.vertical.read_columns(case / HOME[role] / "new.csv", ids=["id"])
+        place = {id: k for k, id in enumerate(found.pop("id"))}
+        rows[role] = {name: values[[place[id] for id in points]] for name, values in found.items()}
+
+    def whole(mine, theirs):  # shares modulo 2^96, of numbers with 20 binary digits
+        sums = [(a + b) % (1 << 96) for a, b in zip(mine.tolist(), theirs.tolist(), strict=True)]
+        return np.array([v - (v >> 95 << 96) for v in sums], float) / 2**20
+
+    mine, theirs = guest.half_, host.half_
+    due = mine.rows(guest.binning_.transform(rows["guest"])) / 2**12 @ whole(mine.own, theirs.theirs)
+    codes = host.binning_.codes(rows["host"], host.columns_)
+    assert (codes < 0).any()
+    first = 0
+    for j, weight in enumerate(whole(mine.theirs, theirs.own)):
+        values = mine.worth[first : first + mine.bins.sizes[j]] / 2**12
+        due += weight * np.append(values, 0.0)[codes[:, j]]
+        first += mine.bins.sizes[j] + 1  # and one for what training has not seen
+    assert np.abs(np.array(list(points.values())) - due * guest.scale_.unit - guest.scale_.offset).max() < 1.01
+
+
 def test_pieces_give_what_one_piece_gives(case, both, monkeypatch, trained):
     score(case, both)
     for name in ("splits", "output"):  # as after the training: the host forgets
@@ -463,6 +496,44 @@ def test_a_full_disk_at_the_guest_loses_no_score(case, both, monkeypatch):
     assert (case / "bank" / "scores-1.csv").read_bytes() == first
 
 
+def test_a_full_disk_at_the_host_loses_no_score(case, both, monkeypatch):
+    def full(*given, **more):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LogisticRegression, "save", full)
+        with pytest.raises(bt.ProtocolAbort, match=r"cannot write the half .*regression.bt: the disk is full: free"):
+            score(case, both)
+    assert "the disk is full" in str(both.errors[1])
+    (case / "bank" / "scores-1.csv").unlink()
+    score(case, both)
+    assert len(spread(case)[0]) == NEW - 3
+
+
+def test_a_job_goes_on_with_its_own_models_only(case, both):
+    score(case, both, model=MODELS[:1])
+    with pytest.raises(bt.ProtocolAbort, match=r"taken with other models than .*boosting of .*give --model and"):
+        score(case, both)
+    assert "has changed since" not in "".join(map(str, both.errors))
+
+
+def test_a_file_that_was_changed_before_a_job_goes_on(case, both, monkeypatch):
+    with monkeypatch.context() as patch:
+        dying(patch, Book, "take", 2, "host")
+        with pytest.raises(Crash):
+            score(case, both)
+    path = case / "network" / "new.csv"
+    before = path.read_bytes()
+    write(path, with_cell("c", 10, "9.9")(read_table(path)))
+    with pytest.raises(bt.ProtocolAbort, match=r"new.csv has changed since .*restore it as it was then; a new job is"):
+        score(case, both)
+    with pytest.raises(bt.PolicyRefused, match="37 of 37"):  # as the error says
+        score(case, both, "scores-2")
+    path.write_bytes(before)
+    score(case, both)
+    assert len(spread(case)[0]) == NEW - 3
+
+
 def test_two_scorings_at_once(case, both):
     host = half(case, "host", MODELS[0])
     with host.book_.held("scores-0"), pytest.raises(bt.ProtocolAbort, match="is in use by the job 'scores-0'"):
@@ -522,7 +593,10 @@ def with_cell(name, k, text):
         (changed("host", with_cell("c", 30, "many")), r"column 'c' in .*mixes.*'many' in line 32"),
         (changed("guest", with_cell("a", 2, "inf")), r"line 4 of column 'a' in .*new.csv is infinite"),
         (changed("guest", with_cell("id", 2, "")), r"1 rows have no 'id', the first is line 4"),
-        (changed("guest", lambda t: t | {"id": [t["id"][1], *t["id"][1:]]}), "are the same id"),
+        (
+            changed("guest", lambda t: t | {"id": [t["id"][1], *t["id"][1:]]}),
+            r"line 2 and line 3 have the same 'id', '00161': keep",
+        ),
         (changed("guest", lambda t: {k: v[:0] for k, v in t.items()}), "has no rows"),
     ],
 )
@@ -592,6 +666,8 @@ def test_halves_of_two_trainings_are_refused_before_a_row_is_named(case, both, m
         ("guest", {"job": None}, "the scoring needs a name"),
         ("host", {"data": None}, "name the file of rows to score"),
         ("guest", {"output": None}, "name a new file for the scores"),
+        ("guest", {"output": ""}, "output: the name is empty"),
+        ("guest", {"job": "\udcff"}, "job must be a text of 1 to 100 characters of Unicode"),
         ("host", {"output": "x.csv"}, "output is for the guest"),
         ("host", {"models": "nowhere"}, "has no half logistic_regression.bt"),
         ("host", {"model": ("a",)}, "model names 'a'"),
@@ -730,8 +806,7 @@ def test_the_command_prints_what_was_done(case, both, capsys):
 @pytest.mark.slow
 def test_processes_that_are_killed_go_on(case, tmp_path):
     """Real processes: the host is killed once rows are noted, the guest when it computes; the scores come once."""
-    home = Path(__file__).parents[2]
-    env = {**os.environ, "PYTHONPATH": str(home / "src"), "BLUETUSK_PASSPHRASE": PASS}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "BLUETUSK_PASSPHRASE": PASS}
 
     def plain(role):  # without the hash that stands for scrypt: files are sealed anew by the command's own
         return subprocess.Popen(

@@ -317,7 +317,7 @@ def test_what_a_peer_may_not_do(tmp_path):
     sessions = linked(tmp_path)
     connections = exchange(sessions)
     with pytest.raises(FrameError, match="second hello"):
-        connections[0].take(sessions[1]._hello())
+        connections[0].take(sessions[1].hello())
     with pytest.raises(ProtocolAbort, match="gave up"):
         connections[0].take(encode(Kind.PARTY, {"say": "abort", "kind": "PolicyRefused"}))
     with sessions[0]._changed:
@@ -337,6 +337,24 @@ def test_a_failure_is_told(tmp_path):
     sessions[0].fail(ProtocolAbort("the disk is full"))
     with pytest.raises(ProtocolAbort, match="'ProtocolAbort'"):
         exchange(sessions)
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [("stopped by its operator", "was stopped by its operator: nothing is wrong here"), ("FrameError", "'FrameError'")],
+)
+def test_a_peer_that_ends_at_the_end_of_a_step_is_heard_by_its_reason(tmp_path, reason, told):
+    """Its last word is a frame more than the step needs, which the party finds when it keeps the step."""
+    sessions = linked(tmp_path)
+    for s in sessions:
+        s.resume("a")
+        s.send(b"frame")
+    Link(sessions[1], me="host", peer="guest").abort(reason)
+    exchange(sessions)
+    assert sessions[0].recv() == b"frame"
+    with pytest.raises(ProtocolAbort, match=told) as caught:
+        sessions[0].commit("a", 1, b"state")
+    assert (caught.value.kind, caught.value.party) == ("peer", "host")
 
 
 def test_two_sessions_of_one_process_over_memory(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import threading
@@ -13,7 +14,7 @@ from ..errors import PolicyRefused, ProtocolAbort
 from ..storage import files
 from ..vertical.protocol.refusal import Terminated
 
-__all__ = ["KINDS", "PERMANENT", "kind_of_end", "quick_second_signal"]
+__all__ = ["KINDS", "PERMANENT", "kind_of_end", "quick_second_signal", "stop_if_asked"]
 
 KINDS = {
     "done": 0,
@@ -53,12 +54,27 @@ def kind_of_end(error: BaseException) -> str:
     while cause is not None:
         if isinstance(cause, OSError) and files.is_full(cause):
             return "disk"
+        if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
+            return "busy"
         cause = cause.__cause__
     if isinstance(error, PolicyRefused):
         return "policy"
     if isinstance(error, ProtocolAbort):
         return error.kind or ("peer" if error.party is not None else "error")
     return "error"
+
+
+_asked: list[int] = []  # signals that have come
+
+
+def stop_if_asked() -> None:
+    """Raise what a signal that has come raises.
+
+    The handler's exception is lost where Python runs it within a finalizer or a callback of C, which print exceptions
+    and go on; so each step asks again.
+    """
+    for number in _asked:
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated(128 + number)
 
 
 @contextlib.contextmanager
@@ -74,14 +90,17 @@ def quick_second_signal() -> Iterator[None]:
     def first(number: int, _: FrameType | None) -> None:
         for each in _SIGNALS:
             signal.signal(each, at_once)
-        raise KeyboardInterrupt if number == signal.SIGINT else Terminated(128 + number)
+        _asked.append(number)
+        stop_if_asked()
 
     if threading.current_thread() is not threading.main_thread():  # only that one may set handlers
         yield
         return
+    _asked.clear()
     before = [signal.signal(each, first) for each in _SIGNALS]
     try:
         yield
     finally:
         for each, handler in zip(_SIGNALS, before, strict=True):
             signal.signal(each, handler)
+        _asked.clear()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from ..errors import BluetuskError
 from ..evidence.summary import learned
 from ._common import Failure
+from ._exits import stop_if_asked
 
 if TYPE_CHECKING:
     from ..vertical.party.opening import Opened
@@ -73,6 +74,7 @@ class Watch:
 
     def progress(self, task: str, done: int, of: int) -> None:
         """Take a step of a task."""
+        stop_if_asked()
         if task != self.stage:
             _log.info("stage %s of %d steps begins", task, of)
         self.stage, self.done, self.of = task, done, of
@@ -213,7 +215,8 @@ def _served(watch: Watch, host: str, port: int) -> Iterator[None]:
     try:
         server, thread = start_http_server(port, addr=host, registry=registry)
     except OSError as err:
-        raise Failure(f"cannot serve --metrics {host}:{port}: {err.strerror}; give another port or host") from None
+        why = err.strerror or str(err)
+        raise Failure(f"cannot serve --metrics {host}:{port}: {why}; give another port or host") from err
     _log.info("metrics at http://%s:%d/metrics", host, server.server_port)
     try:
         yield

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..demo.credit import CreditPlan, Result
     from ..demo.report import Table
 
+from ..storage import files
 from ..tasks import MODELS, TASKS
 from ._common import add_key_size, add_lang, chosen
 
@@ -52,7 +53,7 @@ def _run(args: argparse.Namespace) -> int:
 
         save(args.plot, result)
     if args.report and result.report is not None:
-        args.report.write_text(result.report, encoding="utf-8")
+        files.write(args.report, result.report.encode(), overwrite=True)
     if args.json:
         print(json.dumps(result.summary, indent=2))
     else:

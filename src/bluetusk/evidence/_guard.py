@@ -455,7 +455,7 @@ class Guard(Closing):
             try:
                 self._uses.note_policy(policy.serial, digest)
             except OSError as error:
-                raise self._unnoted(error) from None
+                raise self._unnoted(error) from error
         self._policy = policy
 
     def _refresh(self, wanted: Request) -> None:
@@ -681,7 +681,7 @@ class Guard(Closing):
             try:
                 self._uses.note(use)
             except OSError as error:
-                raise self._unnoted(error, wanted) from None
+                raise self._unnoted(error, wanted) from error
         left = grant.uses - self._uses.known.count[grant.id]
         return Permit(grant.id, wanted.task, max(0, left), grant.until, known is not None, use.digest)
 

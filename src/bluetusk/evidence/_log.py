@@ -562,9 +562,11 @@ class Log(Closing):
         try:
             self._ends[index + 1] = self._file.append(data, self._ends[index])
         except OSError as error:
+            full = files.is_full(error)
+            why = "the disk is full: make room" if full else f"{error.strerror or error}: fix it"
             raise ProtocolAbort(
-                f"cannot write to the log {self._file.path!r} ({error.strerror or error}): make room, then start again"
-            ) from None
+                f"cannot write to the log {self._file.path!r}: {why}, then start again", kind="disk" if full else None
+            ) from error
         self.records.append(record)  # from here on it counts
         self._remember()
         return index

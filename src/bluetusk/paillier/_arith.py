@@ -74,6 +74,8 @@ class Arith(CipherBase):
         """
         ones = mask.astype(np.int64)
         mine, theirs = self._times(ones, "where"), other._times(1 - ones, "where")
+        # factors that are all 0 would make the bound 0, and the bound of the result, which travels, tell of the mask
+        mine._bound, theirs._bound = self._bound, other._bound
         return mine._combine(theirs, 1, "where", disjoint=True)
 
     # --- plain numbers on one side ------------------------------------------------------------------------------------

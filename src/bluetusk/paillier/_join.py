@@ -7,13 +7,13 @@ randomness of theirs: the result is re-randomised when it first leaves the proce
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._numeric import as_int, axis_index
+from .._numeric import as_array, as_int, axis_index
 from . import _bounds, _words
 from ._base import CipherBase
 from ._store import DERIVED, PENDING, State, Store, Words, current, gather, ones, part
@@ -25,9 +25,11 @@ __all__ = ["block", "column_stack", "dstack", "encrypted", "hstack", "insert", "
 __all__ += ["append", "zeros"]
 
 
-def joined(arrays: Sequence[Any], axis: int | None, name: str = "concatenate") -> CipherArray:
+def joined(
+    arrays: Sequence[Any], axis: int | None, name: str = "concatenate", names: Sequence[str] | None = None
+) -> CipherArray:
     """Join encrypted arrays along an axis; see :func:`bluetusk.paillier.array.concatenate`."""
-    items = items_of(arrays, name)
+    items = items_of(arrays, name, names)
     if axis is None:
         items, axis = [c.ravel() for c in items], 0
     first = items[0]
@@ -109,8 +111,10 @@ def encrypted(x: Any, like: CipherArray, name: str, shape: tuple[int, ...] | Non
     return zeros(like, spread.shape)._add_plain(spread, 1, name)
 
 
-def items_of(arrays: Any, name: str) -> list[CipherArray]:
+def items_of(arrays: Any, name: str, names: Sequence[str] | None = None) -> list[CipherArray]:
     """Return the arrays of a join, at least one of them encrypted, with the plain ones encrypted at its scale.
+
+    Errors call them by `names`; by their places in the list where they come in one.
 
     Raises
     ------
@@ -119,6 +123,8 @@ def items_of(arrays: Any, name: str) -> list[CipherArray]:
     ValueError
         If there is none.
     """
+    if not isinstance(arrays, Iterable):
+        raise TypeError(f"{name} takes a list of arrays, not {type(arrays).__name__}")
     items = list(arrays)
     if not items:
         raise ValueError(f"{name} needs at least one array")
@@ -129,7 +135,8 @@ def items_of(arrays: Any, name: str) -> list[CipherArray]:
             f"numpy.{name}"
         )
     like: Any = max(secret, key=lambda c: c._frac)
-    return [encrypted(c, like, f"{name}: arrays[{i}]") for i, c in enumerate(items)]
+    called = names or [f"arrays[{i}]" for i in range(len(items))]
+    return [encrypted(c, like, f"{name}: {each}") for c, each in zip(items, called, strict=True)]
 
 
 # --- NumPy's joins ----------------------------------------------------------------------------------------------------
@@ -169,7 +176,7 @@ def dstack(tup: Any) -> CipherArray:
 
 def append(arr: Any, values: Any, axis: int | None = None) -> CipherArray:
     """As numpy.append."""
-    return joined([arr, values], axis, "append")
+    return joined([arr, values], axis, "append", ("arr", "values"))
 
 
 def block(arrays: Any) -> CipherArray:
@@ -195,14 +202,22 @@ def block(arrays: Any) -> CipherArray:
 def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> CipherArray:
     """As numpy.insert; `obj` comes plain."""
     axis = None if axis is None else as_int(axis, "axis")
-    return _rearranged("insert", [arr, values], lambda places: np.insert(places[0], obj, places[1], axis))
+    at = as_array(obj, "obj") if isinstance(obj, list | tuple) and obj else obj  # NumPy fails on a list of bools
+    if isinstance(at, np.ndarray) and at.dtype.kind in "iu" and at.dtype.itemsize < 8:
+        at = at.astype(np.int64)  # NumPy adds to it, and narrow ints would overflow
+    return _rearranged(
+        "insert", [arr, values], lambda places: np.insert(places[0], at, places[1], axis), ("arr", "values")
+    )
 
 
 def _rearranged(
-    name: str, arrays: list[Any], move: Callable[[list[NDArray[np.int64]]], NDArray[np.int64]]
+    name: str,
+    arrays: list[Any],
+    move: Callable[[list[NDArray[np.int64]]], NDArray[np.int64]],
+    names: Sequence[str] | None = None,
 ) -> CipherArray:
     """Return elements of several arrays in the order in which NumPy arranges their places, counted from 1."""
-    items = items_of(arrays, name)
+    items = items_of(arrays, name, names)
     for c in items:
         c._refuse_packed(f"numpy.{name}", "use bt.concatenate along leading axes")
     joint = joined([c.ravel() for c in items], 0, name)

@@ -193,11 +193,10 @@ def ones_like(a: Any, shape: Any = None) -> CipherArray:
 
 def full_like(a: Any, fill_value: Any, shape: Any = None) -> CipherArray:
     """As numpy.full_like."""
-    filled = zeros_like(a, shape)
-    values = _operand(fill_value, "fill_value")
-    if isinstance(values, CipherBase):
+    if isinstance(fill_value, CipherBase):
         raise TypeError("fill_value must be plain: use c.broadcast_to(shape) for copies of an encrypted number")
-    return filled + np.broadcast_to(values, filled.shape)
+    c = _one(a, "full_like")
+    return encrypted(fill_value, c, "fill_value", c.shape if shape is None else _shape(shape))
 
 
 def _shape(shape: Any) -> tuple[int, ...]:

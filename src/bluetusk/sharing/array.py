@@ -414,7 +414,7 @@ class SharedArray:
         >>> bt.sharing.Session(parties=3).share([[[1.0, 2.0]]]).transpose(2, 0, 1).shape
         (2, 1, 1)
         """
-        given = axes[0] if len(axes) == 1 and not hasattr(axes[0], "__index__") else axes
+        given = axes[0] if len(axes) == 1 and (np.ndim(axes[0]) or not hasattr(axes[0], "__index__")) else axes
         if given is None or not axes:
             return self.T
         order = axis_tuple(list(given), self.ndim)
@@ -508,8 +508,8 @@ class SharedArray:
         -----
         The truncation takes messages between the parties, and with two of them a pair of the supply. It errs by one
         unit of the fractional bits; where n is no power of 2, the factor adds at most
-        ``abs(mean) / 2**(frac_bits + 1)``. As before any truncation, magnitudes must stay below 2^62: of a sum of reals
-        below 2^29 at 16 fractional bits.
+        ``abs(mean) / 2**(frac_bits + 1)``. As before any truncation, magnitudes must stay below 2^62: of a sum, also
+        of integers, below 2^29 at 16 fractional bits.
 
         Examples
         --------

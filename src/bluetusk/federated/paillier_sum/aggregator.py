@@ -336,7 +336,7 @@ class Aggregator(Locked):
         ()
         """
         round = as_int(round, "round", 0, MAX_ROUND)
-        if tensor is not None and tensor not in self.session.tensors:
+        if tensor is not None and (not isinstance(tensor, str) or tensor not in self.session.tensors):
             names = ", ".join(map(repr, list(self.session.tensors)[:5]))
             raise ValueError(f"tensor: {tensor!r} is not a tensor of this session, which has {names}")
         names_of = tuple(self.session.tensors) if tensor is None else (tensor,)

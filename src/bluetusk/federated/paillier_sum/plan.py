@@ -496,7 +496,13 @@ def _plan_and_shape(entry: Any, what: str, weight: int) -> tuple[FixedPoint, tup
     elif isinstance(entry, FixedPoint):
         raise TypeError(f"{what} is a plan without a shape: give (plan, shape)")
     if hasattr(given, "shape") and hasattr(given, "dtype"):
-        shape, kind = tuple(int(d) for d in given.shape), np.dtype(given.dtype).kind
+        try:
+            shape, kind = tuple(int(d) for d in given.shape), np.dtype(given.dtype).kind
+        except TypeError:  # of another library, such as torch, or a nullable column of pandas
+            raise TypeError(
+                f"{what} is a {type(given).__name__} of {given.dtype}, a type that NumPy does not know: give its shape "
+                "as a tuple, or a NumPy array"
+            ) from None
         if kind not in "biuf":
             raise TypeError(f"{what} must be an array of numbers, not of {given.dtype}")
     elif isinstance(given, tuple) or hasattr(given, "__index__"):
@@ -504,8 +510,8 @@ def _plan_and_shape(entry: Any, what: str, weight: int) -> tuple[FixedPoint, tup
         shape, kind = tuple(as_int(d, f"{what}: the shape", 0) for d in lengths), "f"
     else:
         raise TypeError(
-            f"{what} must be an array, a shape or a pair (plan, shape), not {type(given).__name__}: make an array of a "
-            "list with numpy.array"
+            f"{what} must be an array, a shape or a pair (plan, shape), not {type(given).__name__}: make an array of "
+            "it with numpy.array"
         )
     if len(shape) > _MAX_AXES:
         raise ValueError(f"{what} has {len(shape)} axes, more than {_MAX_AXES}: reshape it")

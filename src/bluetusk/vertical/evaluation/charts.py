@@ -24,6 +24,7 @@ from .metrics import calibration, roc, thinned
 from .page import INK, Stroke
 
 __all__ = [
+    "BASELINE",
     "EVENT",
     "GOOD",
     "approval_chart",
@@ -39,7 +40,7 @@ __all__ = [
 GRID = "#e4e8ec"
 GOOD, EVENT = Stroke("#0b6e4f"), Stroke("#c0392b", (5.0, 1.6))
 _JOINT = (Stroke("#0b6e4f", width=1.9), Stroke("#d0661f", (5.0, 1.6)), Stroke("#8e4f86", (5.0, 1.4, 1.2, 1.4)))
-_BASELINE = Stroke("#5d6c80", (1.3, 1.3), 1.4)
+BASELINE = Stroke("#5d6c80", (1.3, 1.3), 1.4)
 _STYLE: dict[Any, Any] = {
     "font.size": 7.0,
     "axes.spines.top": False,
@@ -65,7 +66,7 @@ def strokes(models: int, baseline: int | None) -> list[Stroke]:
     out, used = [], 0
     for k in range(models):
         if k == baseline:
-            out.append(_BASELINE)
+            out.append(BASELINE)
         else:
             out.append(_JOINT[used % len(_JOINT)])
             used += 1
@@ -75,7 +76,7 @@ def strokes(models: int, baseline: int | None) -> list[Stroke]:
 def _drawing(name: str, draw: Any) -> str:
     """Return what `draw` puts on axes as one element, whose ids no other drawing of a page has."""
     with mpl.rc_context(_STYLE | {"svg.hashsalt": f"bluetusk {name}"}):
-        figure = Figure(figsize=(2.65, 1.95), layout="constrained")
+        figure = Figure(figsize=(2.65, 1.8), layout="constrained")
         FigureCanvasSVG(figure)
         draw(figure.subplots())
         out = io.StringIO()
@@ -85,6 +86,8 @@ def _drawing(name: str, draw: Any) -> str:
     box = re.search(r'viewBox="([\d. ]+)"', text)
     assert box is not None  # matplotlib writes one
     inner = text.partition("<svg")[2].partition(">")[2]
+    used = set(re.findall(r"#([^\")]+)", inner))  # the other names ("figure_1") would be those of every drawing
+    inner = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", inner)
     head = f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{box[1]}"'
     return f'{head} aria-hidden="true">{inner}'.strip()
 
@@ -171,15 +174,17 @@ def distribution_chart(y: NDArray[np.int64], score: Floats, reference: Floats | 
     return _drawing(f"distribution {name}", draw)
 
 
-def calibration_chart(y: NDArray[np.int64], probability: Floats, name: str) -> str:
-    """Draw observed shares of events over predicted ones."""
+def calibration_chart(y: NDArray[np.int64], probability: Floats, baseline: Floats | None, name: str) -> str:
+    """Draw observed shares of events over predicted ones, and the same of another model."""
 
     def draw(axes: Any) -> None:
         predicted, observed, rows = calibration(y, probability)
         pairs = zip(observed.tolist(), rows.tolist(), strict=True)
         low, high = np.array([wilson(share, n) for share, n in pairs]).T
         top = float(max(predicted.max(), high.max())) * 1.05 or 1.0
-        axes.plot([0, top], [0, top], color=INK, lw=0.6, ls=":")
+        axes.plot([0, top], [0, top], color=INK, lw=0.6)
+        if baseline is not None:
+            _line(axes, *calibration(y, baseline)[:2], BASELINE)
         bars = np.stack([observed - low, high - observed]).clip(0.0)  # at 0 and 1 an end may be rounded past it
         axes.errorbar(predicted, observed, yerr=bars, fmt="o-", color=GOOD.color, ms=2.8, lw=1.1, capsize=1.5)
         axes.set(xlim=(0, top), ylim=(0, top))

@@ -65,6 +65,7 @@ th, td { padding: 4px 8px 4px 0; text-align: right; vertical-align: top; border-
 th { color: var(--soft); font-weight: 600; vertical-align: bottom; } tr { break-inside: avoid; }
 tbody tr:last-child td { border-bottom: 0; } th:last-child, td:last-child { padding-right: 0; }
 td { white-space: nowrap; } .text { text-align: left; white-space: normal; min-width: 90px; }
+:lang(zh) th { word-break: keep-all; }
 .short { text-align: left; } .line { white-space: nowrap; } bdi { overflow-wrap: anywhere; }
 .ci { color: var(--soft); } .bar { display: inline-block; height: 10px; border-radius: 2px; background: var(--main); }
 .scale { width: 60px; position: relative; height: 10px; display: inline-block; }
@@ -75,11 +76,13 @@ td { white-space: nowrap; } .text { text-align: left; white-space: normal; min-w
 .mini { break-inside: avoid; font-size: 12px; } .mini b { display: block; } .mini > span { color: var(--soft); }
 .mini table { font-size: 11.5px; } .mini th, .mini td { padding: 2px 5px 2px 0; } .mini .scale { width: 36px; }
 .keep h3 { margin-top: 6px; }
-.pill { border: 1px solid currentColor; border-radius: 9px; padding: 0 7px; font-size: 11px; color: #8a4b00; }
+.pill { display: inline-block; border: 1px solid currentColor; border-radius: 9px; padding: 0 7px; font-size: 11px; }
+.pill { color: #8a4b00; }
 footer { margin-top: 28px; color: var(--soft); font-size: 12px; } footer p { max-width: none; }
 @media (max-width: 620px) {
   main { padding: 16px 12px 32px; } h1 { font-size: 22px; } table { font-size: 12px; } .ci { display: block; }
-  th, td { padding-right: 6px; } th { font-size: 11px; } .box { padding: 1px 9px 3px; } .bar { max-width: 40px; }
+  th, td { padding-right: 6px; } th { font-size: 11px; } .box { padding: 1px 9px 3px; } .bar { display: none; }
+  .text { min-width: 60px; } td.text + td.text { min-width: 42px; overflow-wrap: anywhere; }
   .stack thead { display: none; } .stack tr { display: block; padding: 4px 0; border-bottom: 1px solid var(--line); }
   .stack tr:last-child { border-bottom: 0; } .stack td { display: flex; border: 0; padding: 1px 0; }
   .stack td::before { content: attr(data-head); margin-right: auto; color: var(--soft); padding-right: 12px; }
@@ -90,18 +93,20 @@ footer { margin-top: 28px; color: var(--soft); font-size: 12px; } footer p { max
   @page { size: A4; margin: 12mm 12mm 13mm; @bottom-right {
     content: counter(page) " / " counter(pages); font: 7.5pt sans-serif; color: #5b6671; } }
   body { background: #fff; font-size: 8.6pt; line-height: 1.35; } main { padding: 0 1px; max-width: none; }
-  h1 { font-size: 17pt; } h2 { font-size: 11.5pt; margin: 12pt 0 4pt; } h3 { font-size: 9.4pt; margin: 8pt 0 3pt; }
+  h1 { font-size: 17pt; } h2 { font-size: 11.5pt; margin: 10pt 0 3pt; } h3 { font-size: 9.4pt; margin: 8pt 0 3pt; }
   p, li { margin-bottom: 3pt; max-width: none; } p.note, footer { font-size: 7.6pt; } p.sub { margin-bottom: 8pt; }
   .tiles, .three, .two { gap: 6pt; margin: 5pt 0; } .tile { padding: 4pt 7pt; } .tile b { font-size: 14pt; }
   .tiles { grid-template-columns: repeat(auto-fit, minmax(110pt, 1fr)); } .tile span { font-size: 7.4pt; }
   .three { grid-template-columns: repeat(3, 1fr); } .two { grid-template-columns: repeat(2, 1fr); }
   figure { padding: 4pt 5pt 3pt; } figcaption { font-size: 8pt; } figure small, .keys { font-size: 6.8pt; }
   .keys svg { width: 17pt; } .box { padding: 0 6pt 1pt; margin: 4pt 0; overflow: visible; break-inside: auto; }
-  table { font-size: 7.8pt; } th, td { padding: 1.6pt 5pt 1.6pt 0; } .ci { display: inline; }
+  table { font-size: 7.8pt; } th, td { padding: 1.6pt 5pt 1.6pt 0; } .ci { display: inline; font-size: 92%; }
   .minis { columns: 3; column-gap: 6pt; }
+  p:has(+ .minis), p:has(+ p + .minis), p:has(+ p + p + .minis), p:has(+ p + p + p + .minis) { break-after: avoid; }
+  p:has(+ .box), p:has(+ .keep), p:has(+ .two) { break-after: avoid; }
   .mini { padding: 3pt 5pt 1pt; font-size: 7.4pt; margin-bottom: 6pt; } .mini table { font-size: 7pt; }
-  .text { min-width: 54pt; } .mini .text { min-width: 60pt; } .keep h3 { margin-top: 2pt; }
-  .mini th, .mini td { padding: 0.8pt 3pt 0.8pt 0; } .bar, .scale, .scale i { height: 6pt; }
+  .text { min-width: 54pt; } .mini .text { min-width: 54pt; } .keep h3 { margin-top: 2pt; }
+  .mini th, .mini td { padding: 0.8pt 2.4pt 0.8pt 0; } .bar, .scale, .scale i { height: 6pt; }
   .pill { font-size: 6.6pt; }
   .scale { width: 36pt; } .mini .scale { width: 24pt; } thead { display: table-header-group; }
   p, li { orphans: 3; widows: 3; } .keep { break-inside: avoid; } footer { margin-top: 10pt; }
@@ -282,7 +287,7 @@ def _key(stroke: Stroke) -> str:
     dashes = f' stroke-dasharray="{" ".join(f"{1.5 * each:g}" for each in stroke.dash)}"' if stroke.dash else ""
     return (
         '<svg viewBox="0 0 24 8" aria-hidden="true"><path d="M0 4H24" fill="none" '
-        f'stroke="{stroke.color}" stroke-width="2"{dashes}/></svg>'
+        f'stroke="{stroke.color}" stroke-width="{1.35 * stroke.width:.3g}"{dashes}/></svg>'
     )
 
 

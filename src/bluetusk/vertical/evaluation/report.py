@@ -49,7 +49,7 @@ _MOST_BINS = 14
 _MOST_REASONS = 8
 _WIDEST = 36  # of a name in a table of numbers, in Latin letters
 _MOST_WARNINGS = 16
-_ONE_LINE = 17  # characters of a bin's description that fit beside its numbers
+_ONE_LINE = 16  # characters of a bin's description that fit beside its numbers
 _POINTS = 200  # of a curve
 _NUMBER = re.compile(r"-?\d[\d.]*(?:e[+-]?\d+)?")
 _NUMERIC = re.compile(rf"[\[(](?:-inf|{_NUMBER.pattern}),\s(?:inf|{_NUMBER.pattern})\)(?:, .*)?")
@@ -103,6 +103,7 @@ def write_report(
     facts: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
     shown: Sequence[Mapping[str, Any]] | None = None,
+    learned_by_peer: Mapping[str, int] | None = None,
     warnings: Sequence[str] | None = None,
     evidence: Mapping[str, Any] | None = None,
 ) -> None:
@@ -148,6 +149,8 @@ def write_report(
         Facts of the run; parameters and versions.
     shown : sequence of mapping, optional
         What each task showed, with the keys task, sums, bits, values.
+    learned_by_peer : mapping of str to int, optional
+        The most `sums` and `bits` that the other party has learned: from :meth:`~bluetusk.evidence.Guard.learned`.
     warnings : sequence of str, optional
         Warnings of the run.
     evidence : mapping of str to value, optional
@@ -192,7 +195,7 @@ def write_report(
     if reasons:
         _reasons(parts, reasons, approve)
     _columns(parts, bins, coefficients, importances, stability, left_out, points, scale, host=False)
-    _ended(parts, facts, settings, shown, warnings, evidence, [f"not.{each}" for each in _NOT_DONE])
+    _ended(parts, facts, settings, shown, warnings, evidence, [f"not.{each}" for each in _NOT_DONE], learned_by_peer)
     files.write(path, page(words, title or words("title"), parts.out), overwrite=True)
 
 
@@ -212,6 +215,7 @@ def write_host_report(
     facts: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
     shown: Sequence[Mapping[str, Any]] | None = None,
+    learned_by_peer: Mapping[str, int] | None = None,
     warnings: Sequence[str] | None = None,
     evidence: Mapping[str, Any] | None = None,
 ) -> None:
@@ -227,7 +231,7 @@ def write_host_report(
         As for :func:`write_report`, of this party's columns. Importances are shares of this party's splits.
     reasons : sequence of mapping, or str
         From :func:`~bluetusk.vertical.evaluation.reasons`, or why there are none.
-    facts, settings, shown, warnings, evidence
+    facts, settings, shown, learned_by_peer, warnings, evidence
         As for :func:`write_report`.
 
     Raises
@@ -252,7 +256,7 @@ def write_host_report(
     if reasons:
         told = [] if isinstance(reasons, str) else [_note(words("reasons.host"))]
         parts.section(words("reasons"), *told, _reason_table(words, reasons, mean=False))
-    _ended(parts, facts, settings, shown, warnings, evidence, ["not.host", "not.time", "not.fairness"])
+    _ended(parts, facts, settings, shown, warnings, evidence, ["not.host", "not.time", "not.fairness"], learned_by_peer)
     files.write(path, page(words, title or words("title.host"), parts.out), overwrite=True)
 
 
@@ -317,14 +321,14 @@ def _note(said: str) -> Html:
 # ----------------------------------------------------------------------------------------------------------- the models
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.4f}"
+def _signed(value: float, digits: int = 4) -> str:
+    return f"{round(value, digits) + 0.0:+.{digits}f}"  # no minus before a 0
 
 
-def _with_interval(value: str, low: float, high: float, *, signed: bool = False) -> Html:
+def _with_interval(words: Words, value: str, low: float, high: float, *, signed: bool = False) -> Html:
     """Return a value and its interval; on a narrow page the interval stands below."""
-    sign = "+" if signed else ""
-    return Html(f'{value} <span class="ci">({low:{sign}.3f}–{high:{sign}.3f})</span>')
+    between = words("between", low=f"{low:+.3f}", high=f"{high:+.3f}") if signed else f"{low:.3f}–{high:.3f}"
+    return Html(f'{value} <span class="ci">({text(between)})</span>')
 
 
 def _headline(parts: _Parts, labels: Ints, joint: Sequence[_Model], alone: _Model | None, approve: float) -> None:
@@ -388,13 +392,13 @@ def _compared(parts: _Parts, labels: Ints, models: Sequence[_Model], alone: _Mod
     rows: list[list[object]] = []
     for model in models:
         row: list[object] = [isolated(model.name)]
-        row.append(_with_interval(f"{auc(labels, model.rank):.4f}", *auc_interval(labels, model.rank)))
+        row.append(_with_interval(words, f"{auc(labels, model.rank):.4f}", *auc_interval(labels, model.rank)))
         if alone is not None and model is not alone:
             gain, between = auc_gain(labels, model.rank, alone.rank)
-            row.append(_with_interval(_signed(gain), *between, signed=True))
+            row.append(_with_interval(words, _signed(gain), *between, signed=True))
         elif alone is not None:
             row.append(words("none"))
-        row.append(_with_interval(f"{ks(labels, model.rank):.4f}", *ks_interval(labels, model.rank)))
+        row.append(_with_interval(words, f"{ks(labels, model.rank):.4f}", *ks_interval(labels, model.rank)))
         row.append(f"{float(((model.probability - labels) ** 2).mean()):.4f}")
         if indices:
             row.append(indices.get(model.name, words("none")))
@@ -438,7 +442,7 @@ def _charts(
     for number, model in enumerate(joint):
         groups = [(words("good"), charts.GOOD), (words("event"), charts.EVENT)]
         ink = Stroke(INK)
-        dotted = Stroke(INK, (1.0, 1.6))
+        thin = Stroke(INK, width=0.6)
         apart = Stroke(INK, (3.0, 2.0))
         before = [(words("at_training"), ink)] if model.before is not None else []
         distance = words("farthest", value=f"{ks(labels, model.probability):.3f}")
@@ -451,8 +455,14 @@ def _charts(
             ),
             (
                 "calibration",
-                charts.calibration_chart(labels, model.probability, str(number)),
-                [(words("with_interval"), charts.GOOD), (words("as_predicted"), dotted)],
+                charts.calibration_chart(
+                    labels, model.probability, None if alone is None else alone.probability, str(number)
+                ),
+                [
+                    (words("with_interval"), charts.GOOD),
+                    *([(isolated(alone.name), charts.BASELINE)] if alone is not None else []),
+                    (words("as_predicted"), thin),
+                ],
             ),
         ]
         made = [
@@ -543,7 +553,7 @@ def _reason_table(words: Words, found: Sequence[Mapping[str, Any]] | str, *, mea
     ]
     if mean:
         head.append(words("reason.mean"))
-        rows = [[*row, f"{each['mean']:+.3f}"] for row, each in zip(rows, found, strict=False)]
+        rows = [[*row, _signed(each["mean"], 3)] for row, each in zip(rows, found, strict=False)]
     return table(head, rows, half=not mean)
 
 
@@ -610,8 +620,8 @@ def _overview(
         if known[what]:
             label = words("importance.host" if host and what == "importance" else what)
             cells.append((label, _reader(known[what], form)))
-    if single or out:
-        marks = {key: words("one_bin") for key in single} | {key: words("left_out") for key in out}
+    marks = {key: words("one_bin") for key in single} | {key: words("left_out") for key in out}
+    if any(key in marks for key in ordered[:_MOST_COLUMNS]):
         cells.append((words("remark"), lambda key: pill(marks[key]) if key in marks else ""))
     head = [words("column"), *(label for label, _ in cells)]
 
@@ -679,10 +689,10 @@ def _bins(
             if counted:
                 line.append(words.percent(rows[k]["events"] / rows[k]["rows"]) if rows[k]["rows"] else "")
             if known:
-                line.append(f"{rows[k]['woe']:+.2f}")
+                line.append(_signed(rows[k]["woe"], 2))
                 line += [] if worth else [scale_bar(float(rows[k]["woe"]), most)]
             if values is not None:
-                line.append(f"{values[each]:+.1f}" if each in values else "")
+                line.append(_signed(values[each], 1) if each in values else "")
             lines.append(line)
         if len(texts) > _MOST_BINS:
             lines.append([words("bin.further", count=len(texts) - _MOST_BINS), *[""] * (len(lines[0]) - 1)])
@@ -762,6 +772,7 @@ def _ended(
     warnings: Sequence[str] | None,
     evidence: Mapping[str, Any] | None,
     not_done: Sequence[str],
+    learned_by_peer: Mapping[str, int] | None,
 ) -> None:
     """Add the run, what each side has seen, the evidence, and what was not done."""
     words = parts.words
@@ -778,7 +789,11 @@ def _ended(
             ]
             rows.append([words("total"), *(f"{sum(int(each[key]) for each in shown):,}" for key in columns)])
             head = [words("task"), words("sums"), words("bits.learned"), words("values")]
-            parts.section(words("shown"), _note(words("shown.note")), table(head, rows, half=True))
+            more = []
+            if learned_by_peer is not None:
+                numbers = {what: f"{int(learned_by_peer[what]):,}" for what in ("sums", "bits")}
+                more.append(paragraph(words("shown.peer", **numbers)))
+            parts.section(words("shown"), _note(words("shown.note")), table(head, rows, half=True), *more)
         else:
             parts.section(words("shown"), paragraph(words("shown.none")))
     if warnings is not None:
@@ -792,5 +807,5 @@ def _ended(
     lines = "".join(f"<li>{text(words(key))}</li>" for key in not_done)
     parts.section(words("not_done"), Html(f"<ul>{lines}</ul>"))
     statistics = words("statistics", points=_POINTS) if "not.host" not in not_done else words("statistics.host")
-    made = text(f"{words('made', version=__version__)} {statistics}")
+    made = text(f"{words('made', version=__version__)}{statistics}")
     parts.out.append(Html(f"<footer><p>{made}</p></footer>"))

@@ -22,7 +22,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Job {job}: {columns} columns, {rows} customers in common",
         "作业 {job}：{columns} 列，{rows} 个共有客户",
     ),
-    "made": ("Made by bluetusk {version}.", "由 bluetusk {version} 生成。"),
+    "made": ("Made by bluetusk {version}. ", "由 bluetusk {version} 生成。"),
     "statistics": (
         "The file holds statistics of the test rows and of bins, and no single row; curves are drawn from at most "
         "{points} points. It still says much about the customers: keep it as you keep the data.",
@@ -37,13 +37,13 @@ TEXTS: dict[str, tuple[str, str]] = {
     "no": ("no", "否"),
     "none": ("–", "–"),
     "percent": ("{value} %", "{value}%"),
+    "between": ("{low} to {high}", "{low} 至 {high}"),
     "interval": ("95 %: {low} to {high}", "95% 置信区间：{low} 至 {high}"),
-    "of": ("{part} of {whole}", "{whole} 中的 {part}"),
     "comma": (", ", "、"),
     # --- parties
     "party.guest": ("guest", "主动参与方"),
     "party.host": ("host", "被动参与方"),
-    "all_columns": ("all columns of {party} together", "{party}的全部列（合计）"),
+    "all_columns": ("{party}: all columns together", "{party}的全部列（合计）"),
     # --- models
     "model.logistic_regression": ("Joint logistic regression", "联合逻辑回归"),
     "model.gradient_boosting": ("Joint gradient boosting", "联合梯度提升树"),
@@ -99,7 +99,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "psi.chance": ("by chance {value}", "随机 {value}"),
     # --- charts
-    "charts.all": ("All models", "全部模型"),
     "chart.of": ("{model}: {chart}", "{model}：{chart}"),
     "chart.all": ("All models: {chart}", "全部模型：{chart}"),
     "chart.roc": ("ROC", "ROC 曲线"),
@@ -125,7 +124,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "at_training": ("training rows", "训练样本"),
     "as_predicted": ("as predicted", "与预测一致"),
     "with_interval": ("tenths, with 95 %", "十等分，附 95% 区间"),
-    "chance": ("chance", "随机"),
     "farthest": ("farthest apart: {value}", "最大距离：{value}"),
     # --- cut-offs
     "cutoffs": ("Cut-offs", "准入线"),
@@ -213,12 +211,13 @@ TEXTS: dict[str, tuple[str, str]] = {
     "importance": ("share of the gain, trees", "增益占比（树模型）"),
     "importance.host": ("share of this party's splits, trees", "本方分裂占比（树模型）"),
     "coefficient": ("coefficient, regression", "系数（逻辑回归）"),
-    "missing": ("missing", "缺失"),
-    "distinct": ("distinct", "取值数"),
     "remark": ("remark", "备注"),
-    "one_bin": ("one bin: says nothing in the regression", "只有一个分箱：对逻辑回归没有作用"),
-    "left_out": ("below min_iv: left out", "低于 min_iv：未采用"),
-    "one_bin.list": ("Columns with one bin: {names}.", "只有一个分箱的列：{names}。"),
+    "one_bin": ("one bin", "仅一个分箱"),
+    "left_out": ("left out: below min_iv", "未采用：低于 min_iv"),
+    "one_bin.list": (
+        "Columns with one bin, which say nothing in the regression: {names}.",
+        "只有一个分箱、对逻辑回归没有作用的列：{names}。",
+    ),
     "one_bin.none": ("No column has only one bin.", "没有只含一个分箱的列。"),
     "columns.more": (
         "{shown} of {all} columns are listed, those with the largest information values first.",
@@ -271,7 +270,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     # --- the run
     "run": ("The run", "本次运行"),
     "settings": ("Settings", "参数"),
-    "fact": ("what", "项目"),
     "value": ("value", "取值"),
     "fact.job": ("job", "作业"),
     "fact.date": ("date of this report (UTC)", "报告日期（UTC）"),
@@ -296,10 +294,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     "shown": ("What each side has seen", "各方所见"),
     "shown.note": (
         "By the meter of this party. Sums and bits: what it learned about rows of the other party, in the tasks of "
-        "this job. Values: what it showed the other party. What the other party learned stands in that party's report; "
-        "the signed policies cap both.",
+        "this job. Values: what it showed the other party. The signed policies cap both.",
         "依据本方的计量。总和与比特：本方在本作业各任务中得知的关于对方样本的信息量。值：本方展示给对方的值的个数。"
-        "对方得知的信息量见对方的报告；双方均受已签署的授权策略限制。",
+        "双方均受已签署的授权策略限制。",
+    ),
+    "shown.peer": (
+        "The other party has learned at most {sums} sums and {bits} bits about rows of this one, in this job and all "
+        "before it: so this party's guard has counted.",
+        "据本方的授权核查计数，对方在本作业及此前所有作业中，至多得知关于本方样本的 {sums} 个总和与 {bits} 比特。",
     ),
     "shown.none": (
         "Nothing was metered: the run had no [evidence].",
@@ -322,7 +324,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "warnings": ("Warnings of the run", "运行告警"),
     "warnings.note": (
         "As the program gave them.",
-        "告警为程序的英文原文。",
+        "英文告警为程序原文。",
+    ),
+    "warnings.unseen": (
+        "{column}: {count} of {rows} values are of categories, or gaps, that no training row has.",
+        "{column}：{rows} 个取值中有 {count} 个属于训练样本中未出现的类别或缺失值。",
     ),
     "warnings.none": ("There were none.", "无。"),
     "warnings.more": ("{count} more in result.json", "另有 {count} 条，见 result.json"),

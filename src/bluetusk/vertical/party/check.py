@@ -12,7 +12,6 @@ import functools
 import os
 import socket
 import time
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from cryptography import x509
 
 from ... import _toml
 from ..._spelling import did_you_mean
-from ...errors import BluetuskError, DataWarning, FrameError
+from ...errors import BluetuskError, FrameError
 from ...evidence import Identity as Signer
 from ...evidence import Policy, fingerprint, fingerprint_groups, read_public_key, verify
 from ...evidence.policy import Grant, seconds_text
@@ -164,7 +163,9 @@ class _Check:
         self.found.faults.append(Fault(where, " ".join(text.split())))
 
     def warn(self, text: str) -> None:
-        self.found.warnings.append(" ".join(text.split()))
+        line = " ".join(text.split())
+        if line not in self.found.warnings:  # columns may be read twice
+            self.found.warnings.append(line)
 
     @contextlib.contextmanager
     def caught(self, where: str, path: str = "") -> Iterator[None]:
@@ -210,12 +211,7 @@ class _Check:
         config = self.config
         if {"data", "data.", "data.file"} & self.bad or not config.data.file:
             return None
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always", DataWarning)
-            rows = self._rows()
-        for each in told:
-            if issubclass(each.category, DataWarning):
-                self.warn(str(each.message))
+        rows = self._rows()
         if rows is None:
             return None
         self.found.profile = rows.profile
@@ -232,7 +228,7 @@ class _Check:
         """Read the table; if that fails, find each column that makes it fail."""
         config = self.config
         try:
-            return Rows.read(config)
+            return Rows.read(config, tell=self.warn)
         except OSError as err:
             self.say("data.file", files.explained(err))
             return None
@@ -270,7 +266,8 @@ class _Check:
             trials.append(lambda: file.labels(str(label), words=data.label_words, ids=data.id))
         if data.id in names:
             trials.append(lambda: file.ids(data.id, once=True))
-        trials += [functools.partial(file.columns, chosen, only=name, **declared, **data.reading()) for name in chosen]
+        how: dict[str, Any] = {**declared, **data.reading(), "tell": self.warn}
+        trials += [functools.partial(file.columns, chosen, only=name, **how) for name in chosen]
         for trial in trials:
             try:
                 trial()

@@ -7,7 +7,9 @@ until the session's patience ends.
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import itertools
 import logging
 import os
 import socket
@@ -49,7 +51,8 @@ Closed ones do not count; one whose other end is gone without a word is found ou
 """
 _HANDSHAKE = 10_000  # milliseconds; strangers who connect and say nothing count as connections until then
 _REFUSALS = 3  # refusals in a row before a closed port no longer counts as a listener that is just ending
-_STRANGERS = 60.0  # seconds between two lines in the log about connections with another certificate
+_STRANGERS = 60.0  # seconds between two lines in the log about connections that were refused
+_PROOF = 2.0  # seconds that a connection has to prove to be the peer's before the listener speaks of it
 _log = logging.getLogger(__name__)
 _FLUSH = 0.2  # seconds that gRPC has for a last message before its channel is closed
 _TRY = 2.0  # seconds that an address has to answer when the reason of a failure is looked for
@@ -72,19 +75,34 @@ class Listener:
         grpc = _grpc()
         self._session = session
         self._told_of_stranger = -_STRANGERS
+        self._unproven: float | None = None  # when a connection came that has not proved to be the peer's
+        self._mine, self._theirs = (
+            fingerprint_groups(each) for each in (identity.certificate, identity.peer_certificate)
+        )
         pinned = only_certificate(identity.peer_certificate)
 
         def converse(requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
             (pem,) = context.auth_context().get("x509_pem_cert", [b""])
             if only_certificate(pem) != pinned:
-                now = time.monotonic()
-                if now - self._told_of_stranger >= _STRANGERS:
-                    self._told_of_stranger = now
-                    _log.warning("refused a connection that presented another certificate than the peer's")
+                self._refused("presented another certificate than the peer's")
                 context.abort(grpc.StatusCode.PERMISSION_DENIED, "the peer presented another certificate than expected")
+            self._unproven, hello = None, None
+            with contextlib.suppress(Exception):  # of gRPC's own kind, when the other end is gone
+                hello = next(requests, None)
+            if hello is None:
+                return
+            if why := session.intrudes(hello):
+                self._refused(f"has the peer's certificate, but is of {why}")
+                yield session.hello()  # it says why to the other end, which ends
+                return
             connection = session.connect()
-            threading.Thread(target=drain, args=(requests, connection, session), daemon=True).start()
+            told = itertools.chain([hello], requests)
+            threading.Thread(target=drain, args=(told, connection, session), daemon=True).start()
             yield from connection.messages()
+
+        def arrived() -> None:  # gRPC calls it before each TLS handshake, and takes None for: the same certificates
+            if self._unproven is None:
+                self._unproven = time.monotonic()
 
         handler = grpc.method_handlers_generic_handler(
             "bluetusk.Party", {"Converse": grpc.stream_stream_rpc_method_handler(converse)}
@@ -99,9 +117,10 @@ class Listener:
             ],
             maximum_concurrent_rpcs=CONNECTIONS,
         )
-        credentials = grpc.ssl_server_credentials(
-            [(identity.key, identity.certificate)], identity.peer_certificate, require_client_auth=True
+        pair = grpc.ssl_server_certificate_configuration(
+            [(identity.key, identity.certificate)], identity.peer_certificate
         )
+        credentials = grpc.dynamic_ssl_server_credentials(pair, arrived, require_client_authentication=True)
         host = address.rpartition(":")[0]
         try:
             port = self._server.add_secure_port(address, credentials)
@@ -113,11 +132,31 @@ class Listener:
             )
         self.address = f"{host}:{port}"
         session.where = f"the {session.peer} to connect to {self.address}"
-        session.obstacle = (
-            "nobody has with the certificate of fingerprint "
-            f"{fingerprint_groups(identity.peer_certificate)} (the peer must set connect, not listen, and present it)"
-        )
+        session.obstacle = self._obstacle
         self._server.start()
+
+    def _refused(self, why: str) -> None:
+        """Log that a connection was refused, at most once a minute."""
+        now = time.monotonic()
+        if now - self._told_of_stranger >= _STRANGERS:
+            self._told_of_stranger = now
+            _log.warning("refused a connection that %s; this run goes on", why)
+
+    def _obstacle(self) -> str:
+        """Return why there is no connection, as far as the side that is connected to can know it."""
+        came = self._unproven
+        if came is not None and time.monotonic() - came >= _PROOF:
+            return (
+                "somebody has, but not with a certificate that fits: the peer presents another one than that of "
+                f"fingerprint {self._theirs}, or does not accept this party's, of fingerprint {self._mine}; or it was "
+                "a stranger (a health check, a port scan)"
+            )
+        if self._session.met:
+            return "its connection is lost, and it has not come back"
+        return (
+            f"nobody has with the certificate of fingerprint {self._theirs} (the peer must set connect, not listen, "
+            "and present it)"
+        )
 
     def close(self) -> None:
         """End the service, and the connection that there is."""
@@ -178,12 +217,12 @@ class Dialler:
         """Note why there is no connection; end the session if waiting does not help."""
         code, said = err.code(), str(err.details())
         if code not in (self._grpc.StatusCode.UNAVAILABLE, self._grpc.StatusCode.PERMISSION_DENIED):
-            self._session.obstacle = f"the connection ended ({code.name.lower()})"
+            self._session.obstacle = lambda: f"the connection ended ({code.name.lower()})"
             return
         why, kind = obstacle(self._identity, self.address)
         if kind is None and (code == self._grpc.StatusCode.PERMISSION_DENIED or "CERTIFICATE_VERIFY_FAILED" in said):
             why, kind = f"{self.address} and this party do not accept each other's certificate", "certificate"
-        self._session.obstacle = why
+        self._session.obstacle = lambda: why
         # a listener that is just ending also closes connections; and a name server's fault ends no run that has begun
         self._refusals = self._refusals + 1 if kind is not None else 0
         if kind is not None and self._refusals >= _REFUSALS and (kind == "certificate" or not self._session.met):

@@ -103,7 +103,8 @@ def write_party_report(
         "facts": _facts(words, config, outcome, result),
         "settings": _settings(words, config),
         "shown": _shown(result),
-        "warnings": result["findings"],
+        "learned_by_peer": result.get("learned_by_peer"),
+        "warnings": [*result["findings"], *_unseen(words, outcome)],
         "evidence": _evidence(words, result),
     }
     if y is None:
@@ -165,6 +166,17 @@ def _own(outcome: Outcome, rows: Ints) -> list[tuple[ColumnBins, NDArray[Any]]]:
     """Return the bins of each of this party's columns, and its values in some rows."""
     values = dict(zip(outcome.rows.names, outcome.rows.values, strict=True))
     return [(each, values[each.name][rows]) for each in outcome.binning.bins_]
+
+
+def _unseen(words: Words, outcome: Outcome) -> list[str]:
+    """Return how many values of this party's columns the training has not seen, by column; the screen names them."""
+    out = []
+    for each, values in _own(outcome, outcome.order):
+        texts, absent = each.unseen(values)
+        if count := texts.total() + absent:
+            told = {"count": f"{count:,}", "rows": f"{len(values):,}"}
+            out.append(words("warnings.unseen", column=each.name, **told))
+    return out
 
 
 def _importances(role: str, outcome: Outcome) -> list[dict[str, Any]]:

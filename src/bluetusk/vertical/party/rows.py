@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,13 +42,15 @@ class Rows:
     profile: list[ColumnProfile] = field(default_factory=list)
 
     @classmethod
-    def read(cls, config: Config) -> Rows:
+    def read(cls, config: Config, *, tell: Callable[[str], None] | None = None) -> Rows:
         """Read the file that a configuration names.
 
         Parameters
         ----------
         config : Config
             The party's.
+        tell : callable, optional
+            Takes the texts of what is otherwise a :class:`~bluetusk.DataWarning`.
 
         Returns
         -------
@@ -91,6 +93,7 @@ class Rows:
             text=data.text,
             numeric=data.numeric,
             dates=data.dates,
+            tell=tell,
             **data.reading(),
         )
         return cls(ids, names, values, labels, profile)

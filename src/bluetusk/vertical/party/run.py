@@ -124,6 +124,10 @@ def _run_held(
                 if recorder is not None and notary is not None:
                     result["evidence"] = _proved(recorder, notary)
                     result["learned"] = learned(recorder.meter.snapshot().values())
+                    if recorder.guard is not None:
+                        (peer,) = recorder.peers.values()  # its fingerprint
+                        told = recorder.guard.learned().get(peer, {})
+                        result["learned_by_peer"] = {what: told.get(what, 0) for what in ("sums", "bits")}
                 _write(config, outcome, folder)
                 if outcome.labels is None or own is not None:
                     _report(config, outcome, result, own, folder)

@@ -1,8 +1,9 @@
 """Scores the rows of a file with the halves that ``bluetusk party`` has kept: one party's side, from files to scores.
 
 Both sides compare their models, find the rows in common, and score them once with each model, in pieces: in memory are
-the ids, and the columns of one piece. The columns are read once, in the order of the file, as codes into a file without
-a name on this party's disk, since pieces follow the common order.
+the ids, the columns of one piece and, at the host, the book of what each model has scored. The columns are read once,
+in the order of the file, as codes into a file without a name on this party's disk, since pieces follow the common
+order.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ import os
 import tempfile
 import time
 import warnings
-from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ from ..protocol.link import Link
 from ..protocol.state import inputs_of
 from ..tables.codes import coded
 from ..tables.columns import Table
-from ..tables.files import File, refuse_twice
+from ..tables.files import File
 from ..tables.unseen import warn_of_unseen
 from .checks import check_room
 from .config import Config, made_from
@@ -145,8 +145,8 @@ class Scoring:
                 f"{where}: the scoring needs a name, new for every job and the same at both parties: give --job, or "
                 "job in [score]"
             )
-        if not 1 <= len(job) <= 100:
-            raise ValueError("job must be a text of 1 to 100 characters")
+        if not 1 <= len(job) <= 100 or not _is_unicode(job):
+            raise ValueError(f"job must be a text of 1 to 100 characters of Unicode, not {job!r:.120}")
         if job == config.job:
             raise ValueError(f"{where}: the job {job!r} is that of the training: give the scoring another --job")
         if data is None:
@@ -175,6 +175,15 @@ def _file_name(job: str) -> str:
     if set(job) <= _SAFE and not job.startswith("."):
         return job
     return hashlib.sha256(job.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def _is_unicode(text: str) -> bool:
+    """Return whether a text can be sent: an argument that is not UTF-8 has lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class _Codes:
@@ -344,7 +353,7 @@ def run_scoring(
                 if scoring.output is not None:
                     _write(scoring.output, _table(parts, ids, order, scores), link)
                 for part in parts if config.role == "host" else ():
-                    part.keep()
+                    _keep(part, link)
                 confirm(link, keeper)
                 result["bytes"] = {"sent": link.bytes_sent, "received": link.bytes_received}
                 if held.recorder is not None:
@@ -359,6 +368,8 @@ def _check_output(scoring: Scoring) -> None:
     output = scoring.output
     if output is None:
         return
+    if not output:
+        raise ValueError("output: the name is empty: name a new file for the scores")
     if os.path.isdir(output):
         raise ValueError(f"output: {output} is a folder: name a new file for the scores")
     if not Path(output).parent.is_dir():
@@ -436,14 +447,15 @@ def _read(scoring: Scoring, parts: Sequence[_Part], closing: contextlib.ExitStac
     declared |= {"dates": [name for name in names if kinds[name] == "numeric" and name in data.dates]}
     numeric = [name for name in names if kinds[name] == "numeric" and name in data.numeric]
     ids: list[str] = []
-    lines = array("q")
     left: Counter[str] = Counter()
+
+    def tally(text: str) -> None:
+        left[text] += 1
+
     for file in File.pieces(scoring.data, [data.id, *names], named={data.id: "data.id"}, size=PIECE, **data.opening()):
         ids += file.ids(data.id).tolist()
-        lines.extend(file.lines)
-        with _counted(left) if numeric else contextlib.nullcontext():  # nothing else warns
-            # the training has decided what the numbers are; a piece of the file could look otherwise
-            values, _ = file.columns(names, **declared, numeric=numeric, strict=False, **data.reading())
+        # the training has decided what the numbers are; a piece of the file could look otherwise
+        values, _ = file.columns(names, **declared, numeric=numeric, strict=False, tell=tally, **data.reading())
         for name, column in zip(names, values, strict=True):
             if kinds[name] == "numeric" and column.dtype.kind == "O":
                 text = next(text for text in column.tolist() if text is not None)
@@ -454,7 +466,8 @@ def _read(scoring: Scoring, parts: Sequence[_Part], closing: contextlib.ExitStac
         table = dict(zip(names, values, strict=True))
         for part in parts:
             part.take(table, len(values[0]) if values else 0)
-    refuse_twice(f"{scoring.data}: rows of {data.id!r}", ids, lambda i: f"line {lines[i]}")
+    if len(set(ids)) != len(ids):
+        _refuse_twice(scoring)
     ids = as_ids(ids, f"{scoring.data}: {data.id}")
     if not ids:
         raise ValueError(f"{scoring.data} has no rows: give a file with rows to score")
@@ -465,13 +478,18 @@ def _read(scoring: Scoring, parts: Sequence[_Part], closing: contextlib.ExitStac
     return ids
 
 
-@contextlib.contextmanager
-def _counted(left: Counter[str]) -> Iterator[None]:
-    """Let warnings of a piece be told once."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", DataWarning)
-        yield
-    left.update(str(each.message) for each in caught)
+def _refuse_twice(scoring: Scoring) -> None:
+    """Raise ValueError for the first two rows of one id, by their lines."""
+    data = scoring.config.data
+    first: dict[str, str] = {}
+    for file in File.pieces(scoring.data, [data.id], size=PIECE, **data.opening()):
+        for i, id in enumerate(file.ids(data.id).tolist()):
+            if id in first:
+                raise ValueError(
+                    f"{scoring.data}: {first[id]} and {file.cell(i)} have the same {data.id!r}, {id!r:.60}: keep one "
+                    "row for each"
+                )
+            first[id] = file.cell(i)
 
 
 def _kinds(parts: Sequence[_Part]) -> dict[str, str]:
@@ -506,7 +524,12 @@ def _agree(scoring: Scoring, parts: Sequence[_Part], inputs: bytes, link: Link) 
                 kind="settings",
             )
     both = salt + shown if link.me < link.peer else shown + salt
-    return both + inputs
+    return both + _models_of(parts) + inputs
+
+
+def _models_of(parts: Sequence[_Part]) -> bytes:
+    """Return a hash of the models that are scored with."""
+    return hashlib.sha256(b"".join(part.training.name.encode() + b"\0" + part.name for part in parts)).digest()
 
 
 def _run(
@@ -534,10 +557,17 @@ def _run(
 
     inputs = inputs_of(ids, *(part.codes.digest for part in parts if part.codes is not None))
     kept = stage(AGREE, lambda: once(AGREE, lambda way: _agree(scoring, parts, inputs, way), link, keeper, progress))
-    if kept[2 * _SALT :] != inputs:
+    if kept[2 * _SALT : 2 * _SALT + _HASH] != _models_of(parts):
         raise ProtocolAbort(
-            f"{scoring.data} has changed since the steps in {config.state} were taken: restore it, or choose a new job "
-            "name at both parties",
+            f"the steps in {config.state} were taken with other models than "
+            f"{' and '.join(part.training.name for part in parts)} of {scoring.models}: give --model and --models as "
+            "then; for another model choose a new job name at both parties",
+            kind="settings",
+        )
+    if kept[2 * _SALT + _HASH :] != inputs:
+        raise ProtocolAbort(
+            f"{scoring.data} has changed since the steps in {config.state} were taken: restore it as it was then; a "
+            "new job is refused the rows that this one has begun to score",
             kind="settings",
         )
     order: NDArray[np.int64] = stage(
@@ -606,6 +636,25 @@ def _table(
         return file.getvalue().encode()
 
 
+def _keep(part: _Part, link: Link) -> None:
+    """Write a host's half again; the rows are in its book already."""
+    try:
+        part.keep()
+    except OSError as err:
+        raise _unwritten(f"the half {part.path}", err, link) from err
+
+
+def _unwritten(what: str, err: OSError, link: Link) -> ProtocolAbort:
+    """Tell the peer that a file cannot be written; return the error for this side."""
+    full = files.is_full(err)
+    with contextlib.suppress(BluetuskError):
+        link.abort("its results could not be written" + (": the disk is full" if full else ""))
+    why = "the disk is full: free space" if full else f"{err.strerror or err}: fix it"
+    return ProtocolAbort(
+        f"cannot write {what}: {why} and start both parties again with the same state directories; no score is lost"
+    )
+
+
 def _write(path: str, data: bytes, link: Link) -> None:
     """Write the scores, whole or not at all; a file that has them already is left as it is."""
     try:
@@ -615,10 +664,4 @@ def _write(path: str, data: bytes, link: Link) -> None:
             raise FileExistsError(17, "another file is there")
         files.write(path, data)
     except OSError as err:
-        with contextlib.suppress(BluetuskError):
-            link.abort("its results could not be written")
-        why = "the disk is full: free space" if files.is_full(err) else f"{err.strerror or err}: fix it"
-        raise ProtocolAbort(
-            f"cannot write the scores to {path}: {why} and start both parties again with the same state directories; "
-            "no score is lost"
-        ) from err
+        raise _unwritten(f"the scores to {path}", err, link) from err

@@ -24,7 +24,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from ..._locks import refuse_reentry
@@ -143,7 +143,8 @@ class Session:
         self._connection: Connection | None = None
         self._heard = time.monotonic()
         self.where = repr(peer)  # where the peer is waited for; the transport knows it
-        self.obstacle = "there is no connection yet"  # why the peer is not heard, as the transport finds
+        # why the peer is not heard, as the transport finds
+        self.obstacle: Callable[[], str] = lambda: "there is no connection yet"
         self.met = False  # this process has agreed with the peer on where to go on
         self._notice: tuple[str, float] = "", -_NOTICES  # what was last said of waiting, and when
         self._leaving = self._said_bye = self._heard_bye = self._heard_abort = False
@@ -342,12 +343,52 @@ class Session:
         with self._lock:
             if self._connection is not None:
                 self._connection.discard()
-            self._connection = connection = Connection(self, self._hello())
+            self._held = b"" if self._witness is None else self._witness.held()
+            self._connection = connection = Connection(self, self.hello())
             self._ready = self._said_bye = self._heard_bye = False
             self._due_offer, self._awaited = None, False
             self._rounds.reconnected()
             self._changed.notify_all()
             return connection
+
+    def intrudes(self, hello: bytes) -> str | None:
+        """Return what the message that opens a connection belongs to, if not to the run that is under way.
+
+        A listener uses the latest connection: one of another job, or of a second process of the peer, must not take
+        the place of the run's own. Before the parties have met there is nothing to protect, and :meth:`heard` decides.
+        """
+        with self._lock:
+            if not self.met:
+                return None
+            try:
+                header = decode(hello, Kind.PARTY, max_payload=0).header
+                job = frame.field(header, "job", str, high=200)
+                stand = Stand.read(frame.field(header, "stand", list, low=3, high=3))
+            except FrameError:
+                return "something else than this protocol"
+            if job != self._job:
+                return f"another job, {job[:64]!r}"
+            known = self._peer_stand
+            if self._ready and known is not None and (stand is None or not stand.follows(known)):
+                return "another state directory"
+            return None
+
+    def hello(self) -> bytes:
+        """Return the message that opens a connection: the job, and how far this party has come."""
+        with self._lock:
+            about = {
+                "say": "hello",
+                "version": 2,
+                "job": self._job,
+                "now": self._rounds.now,
+                "rounds": self._rounds.stated(),
+                "stand": self._stand.plain(),
+                "heard": _plain(self._heard_void),
+                "known": [] if self._peer_stand is None else self._peer_stand.plain(),
+                "log": self._witness is not None,
+                "held": self._held,
+            }
+            return encode(Kind.PARTY, about)
 
     def follows(self, connection: Connection) -> bool:
         """Return whether a connection is the latest."""
@@ -436,22 +477,6 @@ class Session:
                 check_fields(header, ["say"])
             self._changed.notify_all()
         return True
-
-    def _hello(self) -> bytes:
-        self._held = b"" if self._witness is None else self._witness.held()
-        about = {
-            "say": "hello",
-            "version": 2,
-            "job": self._job,
-            "now": self._rounds.now,
-            "rounds": self._rounds.stated(),
-            "stand": self._stand.plain(),
-            "heard": _plain(self._heard_void),
-            "known": [] if self._peer_stand is None else self._peer_stand.plain(),
-            "log": self._witness is not None,
-            "held": self._held,
-        }
-        return encode(Kind.PARTY, about)
 
     def _agree(self, header: dict[str, Any]) -> None:
         """Determine the step from which to resume, from this party's and the peer's statements."""
@@ -623,10 +648,11 @@ class Session:
     def _surplus(self, data: Incoming) -> FrameError | ProtocolAbort:
         """Return the error for a frame beyond those that a step needs: the peer aborted, or takes other steps."""
         with contextlib.suppress(FrameError):
-            if len(data) < 1 << 16 and decode(data.whole(), Kind.VERTICAL).header.get("topic") == "abort":
-                return ProtocolAbort(
-                    "the other party gave up at the end of a step; its log has the reason", party=self.peer
-                )
+            if len(data) < 1 << 16:
+                header = decode(data.whole(), Kind.VERTICAL).header
+                if header.get("topic") == "abort":
+                    fields = frame.field(header, "fields", dict)
+                    return gave_up(frame.field(fields, "reason", str, high=200), self.peer)
         return FrameError("the peer sent more frames in a step than are due: both must run the same version")
 
     # -------------------------------------------------------------------------------------------------- internals
@@ -672,7 +698,7 @@ class Session:
 
     def missing(self) -> str:
         """Return what is waited for, and why it is not there."""
-        why = "it is connected, but silent" if self._ready else self.obstacle
+        why = "it is connected, but silent" if self._ready else self.obstacle()
         return f"waiting for {self.where}: {why}"
 
     def _say_waiting(self, silent: float) -> None:

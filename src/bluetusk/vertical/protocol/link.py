@@ -17,7 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...errors import BluetuskError, FrameError, ProtocolAbort
+from ...errors import BluetuskError, FrameError, PolicyRefused, ProtocolAbort
 from ...wire.frame import FIXED, MAX_HEADER, Frame, Kind, check_fields, decode, encode, field
 
 __all__ = [
@@ -520,8 +520,8 @@ class Link:
             self.observer.authorise(
                 peer=self.peer, purpose=purpose, columns=columns, rows=rows, task=self._task or None, **details
             )
-        except BluetuskError:
-            self.abort("the policy does not allow this")
+        except BluetuskError as error:
+            self._say_refused(error)
             raise
         if self._signer is not None:
             self.send(_SIGNED, {}, [self._signer.state(self._task, purpose, columns, rows, details)])
@@ -544,9 +544,14 @@ class Link:
             self.observer.retaken(
                 peer=self.peer, purpose=purpose, task=self._task, step=self._step, times=times, sums=sums, bits=bits
             )
-        except BluetuskError:
-            self.abort("the policy does not allow this")
+        except BluetuskError as error:
+            self._say_refused(error)
             raise
+
+    def _say_refused(self, error: BluetuskError) -> None:
+        """Tell the peer that nothing is shown: by the policy, or because this party cannot note it."""
+        policy = isinstance(error, PolicyRefused) and error.clause != "store"
+        self.abort("the policy does not allow this" if policy else "ProtocolAbort")
 
     def count(self, what: str, number: int) -> None:
         """Count values encrypted or revealed at this party's observer.

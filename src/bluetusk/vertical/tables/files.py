@@ -61,6 +61,7 @@ class File:
     ) -> None:
         self.path = Path(path)
         part = next(_parts(self.path, columns, None, encoding, delimiter))
+        self._before = 0  # rows of earlier pieces
         self._complete(part, columns, missing, named or {}, delimiter)
 
     def _complete(
@@ -91,11 +92,12 @@ class File:
         size: int,
     ) -> Iterator[File]:
         """Yield the table by pieces of so many rows, of which one is in memory; at least one piece, perhaps empty."""
-        place = Path(path)
+        place, before = Path(path), 0
         for part in _parts(place, columns, size, encoding, delimiter):
             piece = cls.__new__(cls)
-            piece.path = place
+            piece.path, piece._before = place, before
             piece._complete(part, columns, missing, named or {}, delimiter)
+            before += len(next(iter(piece.raw.values()), ()))
             yield piece
 
     def require(self, name: str) -> None:
@@ -122,7 +124,7 @@ class File:
 
     def cell(self, i: int) -> str:
         """Return the location of a row in the file."""
-        return f"line {self._lines[i]}" if self._lines else f"row {i}"
+        return f"line {self._lines[i]}" if self._lines else f"row {self._before + i}"
 
     def places(self, rows: Sequence[int], ids: str | None = None) -> str:
         """Return the locations of some rows, with the ids that a column holds."""
@@ -188,11 +190,6 @@ class File:
         if once:
             refuse_twice(f"{self.path}: rows of {name!r}", out.tolist(), self.cell)
         return out
-
-    @property
-    def lines(self) -> Sequence[int]:
-        """The line of each row; the number of the row where a file has no lines."""
-        return self._lines or range(len(self))
 
     def labels(self, name: str, *, words: Mapping[str, int] | None = None, ids: str | None = None) -> NDArray[np.int64]:
         """Return a column of 0 and 1; ValueError names the first lines with another value.
@@ -275,11 +272,13 @@ class File:
         date_format: str = "YMD",
         strict: bool = True,
         only: str | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> tuple[list[NDArray[Any]], list[ColumnProfile]]:
         """Return columns and their profiles; the arguments are those of :func:`read_columns`.
 
         `strict` is False where it is known that undeclared numbers are neither codes nor dates. `only` is the one of
-        these columns that is read.
+        these columns that is read. `tell` takes what is otherwise a warning: a caller that wants its text cannot catch
+        warnings, which all threads of a process share.
         """
         kinds: dict[str, str] = {}
         for kind, given in (("categorical", categorical), ("text", text), ("numeric", numeric), ("dates", dates)):
@@ -321,12 +320,14 @@ class File:
             if left:
                 there = int((~np.isnan(column)).sum())
                 share = there / (there + left)
-                warnings.warn(
+                lost = (
                     f"{left} cells of column {name!r} in {self.path}, which is declared numeric, are not numbers: they "
-                    f"count as missing",
-                    DataWarning,
-                    stacklevel=3,
+                    f"count as missing"
                 )
+                if tell is None:
+                    warnings.warn(lost, DataWarning, stacklevel=3)
+                else:
+                    tell(lost)
             if column.dtype.kind == "O":
                 column = _stripped(column)
             values.append(column)
