@@ -20,11 +20,12 @@ import numpy as np
 import pytest
 
 from bluetusk import _toml, cli
+from bluetusk.cli.evidence import _words
 from bluetusk.cli.party_init import PLACEHOLDER
 from bluetusk.vertical import read_columns
 from bluetusk.vertical.party.config import Config
 from bluetusk.vertical.party.rows import Rows
-from bluetusk.vertical.party.scoring import _same_dates
+from bluetusk.vertical.party.scoring import Scoring, _refuse_twice, _same_dates
 from bluetusk.vertical.tables.advice import setting_lines
 from bluetusk.vertical.tables.files import File
 from bluetusk.vertical.tables.profile import ColumnProfile, describe
@@ -381,6 +382,25 @@ def test_pieces_of_a_file_are_not_judged_alone(tmp_path: Path) -> None:
     for k in (0, 1):
         with pytest.raises(ValueError, match="column 'a'"):
             [*File.pieces(path, ["id", "a"], size=1)][k].columns(["a"])
+
+
+def test_an_id_that_comes_twice_is_named_in_the_form_of_the_file(tmp_path: Path) -> None:
+    """Rows to score are read again to find their lines, as [data] says."""
+    content = table("编号;y", ("甲1;0", "乙2;1", "甲1;1")).encode("gbk")
+    with pytest.raises(ValueError, match="'甲1' in line 2 and line 4"):
+        rows_of(tmp_path, content, lines='id = "编号"\nencoding = "gbk"\ndelimiter = ";"')
+    config = Config.load(tmp_path / "party.toml")
+    scoring = Scoring(config, config.data.file, None, "", (), 0)
+    with pytest.raises(ValueError, match="line 2 and line 4 have the same '编号', '甲1'"):
+        _refuse_twice(scoring)
+
+
+def test_words_of_labels_at_an_audit() -> None:
+    assert _words(None) is None
+    assert _words("good=0, bad = 1,a=b=1") == {"good": 0, "bad": 1, "a=b": 1}
+    for wrong in ("good=0", "good,bad", "good=0,bad=2", "=0,bad=1", ""):
+        with pytest.raises(ValueError, match="--label-words must be WORD=0,WORD=1"):
+            _words(wrong)
 
 
 def test_dates_of_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -206,11 +206,24 @@ def _replay(args: argparse.Namespace) -> int:
     return 0 if report.ok else 1
 
 
+def _words(given: str | None) -> dict[str, int] | None:
+    """Return what --label-words says, as label_words of a party's [data] would."""
+    if given is None:
+        return None
+    pairs = [part.rpartition("=") for part in given.split(",")]
+    words = {word.strip(): int(number) for word, _, number in pairs if word.strip() and number.strip() in ("0", "1")}
+    if len(words) != len(pairs) or set(words.values()) != {0, 1}:
+        raise ValueError(f"--label-words must be WORD=0,WORD=1, such as good=0,bad=1, not {given!r:.80}")
+    return words
+
+
 def _audit(args: argparse.Namespace) -> int:
     labels: Any = None
     if args.labels is not None:
-        file = File(args.labels, [args.label_column] if args.in_order else [args.id_column, args.label_column])
-        labels = file.labels(args.label_column)
+        names = [args.label_column] if args.in_order else [args.id_column, args.label_column]
+        file = File(args.labels, names, encoding=args.encoding, delimiter=args.delimiter)
+        ids_of = None if args.in_order else args.id_column
+        labels = file.labels(args.label_column, words=_words(args.label_words), ids=ids_of)
         if not args.in_order:
             ids = file.ids(args.id_column).tolist()
             if twice := next((each for each, count in Counter(ids).items() if count > 1), None):
@@ -381,6 +394,9 @@ scoring by a regression that was trained in another job.""",
     replay_book.add_argument(
         "--label-column", metavar="NAME", default="label", help="its column of labels (default: label)"
     )
+    replay_book.add_argument("--label-words", metavar="WORD=0,WORD=1", help="the words in it, as label_words of [data]")
+    replay_book.add_argument("--encoding", metavar="NAME", default="utf-8", help="of a CSV file (default: utf-8)")
+    replay_book.add_argument("--delimiter", metavar="MARK", default=",", help="of a CSV file (default: ,)")
     replay_book.add_argument(
         "--in-order", action="store_true", help="the file has no ids: its rows are those of each task, in order"
     )

@@ -482,7 +482,7 @@ def _refuse_twice(scoring: Scoring) -> None:
     """Raise ValueError for the first two rows of one id, by their lines."""
     data = scoring.config.data
     first: dict[str, str] = {}
-    for file in File.pieces(scoring.data, [data.id], missing=data.missing, size=PIECE):
+    for file in File.pieces(scoring.data, [data.id], size=PIECE, **data.opening()):
         for i, id in enumerate(file.ids(data.id).tolist()):
             if id in first:
                 raise ValueError(

@@ -24,7 +24,7 @@ from .dates import SINCE, date_reader
 from .profile import ColumnProfile
 from .sniffing import HEAD, check_encoding, line_text, not_in, not_text, other_delimiter, wide
 
-__all__ = ["File", "check_delimiter", "read_columns"]
+__all__ = ["File", "check_delimiter", "read_columns", "refuse_twice"]
 
 
 class File:
@@ -187,24 +187,9 @@ class File:
                 f"{out[padded[0]]!r:.60} in {self.cell(padded[0])}: 'A1 ' and 'A1' do not match at the other party; "
                 f"take the blanks away"
             )
-        if once and len(set(out.tolist())) < len(out):
-            self._refuse_twice(name, out.tolist())
+        if once:
+            refuse_twice(f"{self.path}: rows of {name!r}", out.tolist(), self.cell)
         return out
-
-    def _refuse_twice(self, name: str, ids: list[str]) -> None:
-        places: dict[str, list[int]] = {}
-        for i, text in enumerate(ids):
-            places.setdefault(text, []).append(i)
-        twice = {text: rows for text, rows in places.items() if len(rows) > 1}
-        shown = ", ".join(
-            f"{text!r:.60} in {' and '.join(self.cell(i) for i in rows[:_NAMED])}"
-            for text, rows in [*twice.items()][:_NAMED]
-        )
-        more = f", and {len(twice) - _NAMED} more ids" if len(twice) > _NAMED else ""
-        raise ValueError(
-            f"{self.path}: rows of {name!r} are the same id: {shown}{more} ({len(ids) - len(places)} too many in all): "
-            f"keep one row for each"
-        )
 
     def labels(self, name: str, *, words: Mapping[str, int] | None = None, ids: str | None = None) -> NDArray[np.int64]:
         """Return a column of 0 and 1; ValueError names the first lines with another value.
@@ -375,6 +360,31 @@ class File:
 
 _NAMED = 5
 """Most cells that an error names."""
+
+
+def refuse_twice(what: str, ids: Sequence[str], cell: Callable[[int], str]) -> None:
+    """Raise ValueError if an id comes twice, which names the places.
+
+    Examples
+    --------
+    >>> refuse_twice("t.csv: rows of 'id'", ["a", "b", "a"], "row {}".format)
+    Traceback (most recent call last):
+        ...
+    ValueError: t.csv: rows of 'id' are the same id: 'a' in row 0 and row 2 (1 too many in all): keep one row for each
+    """
+    if len(set(ids)) == len(ids):
+        return
+    places: dict[str, list[int]] = {}
+    for i, text in enumerate(ids):
+        places.setdefault(text, []).append(i)
+    twice = {text: rows for text, rows in places.items() if len(rows) > 1}
+    shown = ", ".join(
+        f"{text!r:.60} in {' and '.join(cell(i) for i in rows[:_NAMED])}" for text, rows in [*twice.items()][:_NAMED]
+    )
+    more = f", and {len(twice) - _NAMED} more ids" if len(twice) > _NAMED else ""
+    raise ValueError(
+        f"{what} are the same id: {shown}{more} ({len(ids) - len(places)} too many in all): keep one row for each"
+    )
 
 
 def _word(value: Any) -> str:

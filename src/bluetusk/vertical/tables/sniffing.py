@@ -54,7 +54,8 @@ def check_encoding(name: str) -> str:
     """
     try:
         found = codecs.lookup(name)
-        if not found._is_text_encoding or found.name in _NO_TEXTS:
+        "".encode(name)  # LookupError for a codec of bytes
+        if found.name in _NO_TEXTS:
             raise LookupError
     except (LookupError, ValueError):  # ValueError: a zero byte in the name
         raise ValueError(
