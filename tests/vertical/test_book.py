@@ -171,6 +171,38 @@ def test_a_book_with_another_share_of_a_row_is_refused(tmp_path):
     silent.save(tmp_path / "half", sealed=False)  # it does not know which share
 
 
+def test_a_note_is_read_once_by_each_process_and_all_of_them_when_it_matters(tmp_path, monkeypatch):
+    """Each look at the book would otherwise read all notes: 10^6 rows in pieces took minutes."""
+    from bluetusk.vertical import book as module
+
+    read = []
+    rows_of = module._rows_of
+    monkeypatch.setattr(module, "_rows_of", lambda note: read.append(note) or rows_of(note))
+    one, other = Book(HALF, MODEL), Book(HALF, MODEL)
+    one.keep(tmp_path / "book", create=True)
+    other.keep(tmp_path / "book", create=False)
+    read.clear()
+    for k in range(20):
+        one.take(marks(f"a{k}"), bytes([k]), "first")
+    assert read == []  # its own
+    assert scored(other, "a3", "a19", "b") == ["a3", "a19"]  # another process's, once each
+    assert len(set(read)) == 20
+    with pytest.raises(bt.PolicyRefused, match="in 'first'"):
+        other.take(marks("a3", "b"), b"x", "second")
+    read.clear()
+    other.take(marks("b"), b"x", "second")
+    assert read == []
+    place = tmp_path / "book"
+    data = place.read_bytes()
+    place.write_bytes(data[:200] + bytes([data[200] ^ 1]) + data[201:])  # before what `one` has read
+    with pytest.raises(bt.FrameError, match="was altered"):
+        one.take(marks("b"), b"y", "third")
+    with pytest.raises(bt.FrameError, match="was altered"):
+        Book(HALF, MODEL).keep(place, create=False)
+    place.write_bytes(data[: len(data) // 2])  # an older copy: who has read more still knows it
+    assert scored(one, "a19", "b", "c") == ["a19", "b"]
+
+
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_fork_of_a_half_in_memory_cannot_score(tmp_path):
     def child(call):

@@ -15,7 +15,7 @@ from bluetusk.errors import FrameError, ProtocolAbort
 from bluetusk.vertical.party import connection as _connection
 from bluetusk.vertical.party import session as _session
 from bluetusk.vertical.party.session import Session
-from bluetusk.vertical.party.transport import Memory
+from bluetusk.vertical.party.transport import Memory, drain
 from bluetusk.vertical.party.vault import Vault
 from bluetusk.vertical.protocol.job import drive
 from bluetusk.vertical.protocol.link import Link, Rewind
@@ -255,6 +255,32 @@ def exchange(sessions, rounds=60):
             if (message := next(streams[k], None)) is not None:
                 connections[1 - k].take(message)
     return connections
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_party_that_is_slow_at_the_end_leaves_after_a_peer_that_is_gone(tmp_path, monkeypatch, again):
+    """The peer has all, and waits for a goodbye for some seconds only; a slow write to the disk takes longer."""
+    monkeypatch.setattr(_session, "_GOODBYE", 0.2)
+    monkeypatch.setattr(_session, "_ALONE", 0.5)
+    sessions = linked(tmp_path)
+    for s in sessions:
+        s.resume("a")
+        s.send(b"frame")
+    connections = [s.connect() for s in sessions]
+    for k in (0, 1):
+        move = (connections[1 - k].messages(), connections[k], sessions[k])
+        threading.Thread(target=drain, args=move, daemon=True).start()
+    assert [s.recv() for s in sessions] == [b"frame"] * 2
+    sessions[0].commit("a", 1, b"state")
+    assert sessions[0].leave(10)
+    sessions[0].disconnect()
+    connections[1].lost()
+    if again:  # as the side that dials does
+        sessions[1].connect()
+    sessions[1].commit("a", 1, b"state")
+    start = time.monotonic()
+    assert sessions[1].leave(10)
+    assert time.monotonic() - start < 5
 
 
 def test_a_party_sent_back_while_it_leaves_does_not_leave(tmp_path):

@@ -139,6 +139,7 @@ class Book(Locked, Uncopied):
         self._key = hashlib.sha256(_LABEL + model + half.secret).digest()
         self._known = {known[i : i + MARK]: bytes(MARK) for i in range(0, len(known), MARK)}
         self.model, self.path = model, ""
+        self._read: tuple[int, bytes] | None = None  # up to where the file's notes are in memory
 
     def keep(self, path: str | os.PathLike[str], *, create: bool) -> None:
         """Keep the book in a file from here on, together with what is in it.
@@ -172,7 +173,7 @@ class Book(Locked, Uncopied):
             if lacking or not file.notes:
                 self._note(file, lacking)
             self._known |= noted
-            self.path = path
+            self.path, self._read = path, file.place
 
     def take(self, marks: Sequence[bytes], share: bytes, job: str = "") -> None:
         """Note that rows are scored; it is on the disk when this returns, if there is a file.
@@ -202,6 +203,7 @@ class Book(Locked, Uncopied):
             self._refuse(again, len(marks), file)
             if file is not None and not said.keys() <= self._known.keys():
                 self._note(file, said, job)
+                self._read = file.place
             self._known |= said
 
     def refuse(self, marks: Sequence[bytes]) -> None:
@@ -281,7 +283,7 @@ class Book(Locked, Uncopied):
     def _refuse(again: Collection[bytes], rows: int, file: SealedNotes | None) -> None:
         if not again:
             return
-        jobs = list(dict.fromkeys(job for note in file.notes if (job := _job_of(note, again)))) if file else []
+        jobs = list(dict.fromkeys(job for note in file.whole() if (job := _job_of(note, again)))) if file else []
         where = f" (in {', '.join(map(repr, jobs[:_JOBS]))}{', ...' if len(jobs) > _JOBS else ''})" if jobs else ""
         raise PolicyRefused(
             f"{len(again)} of {rows} ids have been scored by this model{where}: a row is scored once, since a second "
@@ -301,10 +303,11 @@ class Book(Locked, Uncopied):
             self._refuse_fork()
             yield None
             return
-        with self._opened(self.path, create=False) as file:
-            if not file.notes:
+        with self._opened(self.path, create=False, after=self._read) as file:
+            if not file.place[0]:
                 raise FrameError(f"the book of scored rows {self.path!r} was emptied: restore it as it was last")
             self._known |= self._noted(file, self.path)
+            self._read = file.place
             yield file
 
     def _refuse_fork(self) -> None:
@@ -315,11 +318,11 @@ class Book(Locked, Uncopied):
             )
 
     @contextlib.contextmanager
-    def _opened(self, path: str, *, create: bool) -> Iterator[SealedNotes]:
+    def _opened(self, path: str, *, create: bool, after: tuple[int, bytes] | None = None) -> Iterator[SealedNotes]:
         until = time.monotonic() + _PATIENCE
         while True:
             try:
-                file = SealedNotes(path, self._key, "book of scored rows", create=create)
+                file = SealedNotes(path, self._key, "book of scored rows", create=create, after=after)
                 break
             except (OSError, ValueError):
                 if create or os.path.isfile(path):
@@ -339,8 +342,10 @@ class Book(Locked, Uncopied):
         known: dict[bytes, bytes] = {}
         for note in file.notes:
             known |= _rows_of(note)
-        mine = self._known.items()
-        if twice := sum(known.get(tag, share) != share and any(share) and any(known[tag]) for tag, share in mine):
+        mine = self._known
+        if twice := sum(
+            mine.get(tag, share) != share and any(share) and any(mine[tag]) for tag, share in known.items()
+        ):
             raise FrameError(
                 f"the book of scored rows {path!r} notes other shares of {twice} rows than this half: two copies of "
                 "the half have opened these rows; train again, and score with the new model"

@@ -291,9 +291,13 @@ class Session:
             self._leaving = True
             self._changed.notify_all()
             while not (self.failure or self.rewound):
-                if not self._done and self._delivered() and self._rounds.peer_now >= self._rounds.now:
+                # what the peer has said counts also when it is gone: it stays for some seconds only, and this party may
+                # have been slow, in a write to the disk for instance
+                if not self._done and self._rounds.delivered() and self._rounds.peer_now >= self._rounds.now:
                     self._done = True  # the peer has kept all steps: it only needs to know the same of this party
                     self._write_meta()
+                if self._done and self._heard_bye and not self._ready:
+                    return True
                 if self._delivered() and self._said_bye:
                     until = min(until, time.monotonic() + _GOODBYE)  # a peer that is gone already cannot say goodbye
                     if self._heard_bye:

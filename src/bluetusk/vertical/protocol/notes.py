@@ -31,11 +31,14 @@ class SealedNotes(Closing):
         What the file is, for the errors: "label book".
     create : bool
         Make the file if it is absent.
+    after : tuple of int and bytes, optional
+        A :attr:`place` from earlier: if the file still has its seal there, only the notes behind it are read. The
+        caller has read those before it; whether somebody has changed them since shows when the file is read whole.
 
     Attributes
     ----------
     notes : list of bytes
-        The frames that the file held when it was opened.
+        The frames that the file held when it was opened, behind `after`.
 
     Raises
     ------
@@ -57,16 +60,35 @@ class SealedNotes(Closing):
     >>> folder.cleanup()
     """
 
-    def __init__(self, path: str | os.PathLike[str], key: bytes, owner: str, *, create: bool = True) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        key: bytes,
+        owner: str,
+        *,
+        create: bool = True,
+        after: tuple[int, bytes] | None = None,
+    ) -> None:
         self._key, self._owner = key, owner
         self._end, self._last = 0, bytes(_SEAL)
         self.notes: list[bytes] = []
         self._file = AppendFile(path, create=create, owner=owner)
         try:
-            self._load(self._file.read())
+            self._load(self._file.read(), after)
         except BaseException:
             self.close()
             raise
+
+    @property
+    def place(self) -> tuple[int, bytes]:
+        """The end of the last note, in bytes, and its seal."""
+        return self._end, self._last
+
+    def whole(self) -> list[bytes]:
+        """Return all notes, read and verified anew."""
+        self.notes, self._end, self._last = [], 0, bytes(_SEAL)
+        self._load(self._file.read(), None)
+        return self.notes
 
     def append(self, note: bytes) -> None:
         """Add a note; it is on the disk when this returns.
@@ -92,9 +114,11 @@ class SealedNotes(Closing):
     def _sealed(self, note: bytes) -> bytes:
         return hmac.digest(self._key, b"note" + self._last + note, "sha256")
 
-    def _load(self, data: bytes) -> None:
+    def _load(self, data: bytes, after: tuple[int, bytes] | None) -> None:
         kept = without_fill(data, 0)
         written = data if kept is None else kept
+        if after is not None and after[0] > 0 and hmac.compare_digest(written[after[0] - _SEAL : after[0]], after[1]):
+            self._end, self._last = after
         while len(written) - self._end >= frame.FIXED.size:
             *_, header, payload = frame.FIXED.unpack_from(written, self._end)
             end = self._end + frame.FIXED.size + header + payload
