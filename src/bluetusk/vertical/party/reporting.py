@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import platform
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -255,7 +254,7 @@ def _facts(words: Words, config: Config, outcome: Outcome, result: Mapping[str, 
     facts = {
         words("fact.job"): config.job,
         words("fact.role"): words(f"party.{config.role}"),
-        words("fact.date"): time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
+        words("fact.date"): result["date"][:16].replace("T", " "),
         words("fact.common"): f"{result['intersection']:,}",
         words("fact.split"): f"{result['train']:,}; {result['test']:,}",
     }
