@@ -497,3 +497,14 @@ def test_no_name_makes_the_report_longer(tmp_path):
     warned = [f"the column {name} is odd" for name in names]
     write_report(tmp_path / "r", y, {"joint": np.linspace(0.1, 0.9, 200)}, bins=bins.table(), warnings=warned)
     assert max(map(len, Page(_read(tmp_path)).shown)) <= 400
+
+
+def test_wide_names_of_categories_may_break(tmp_path):
+    """Sixteen Chinese characters, or a bidi control told by its number, on one line ran out of the table in print."""
+    wide, hidden = "个体工商户及小微企业主客户群体", "a\u202eb\u2066cd"
+    x = np.array([[wide], [hidden], ["rent"]], object)[np.arange(300) % 3]
+    y = np.arange(300) % 4 == 0
+    bins = WoEBinning("guest", min_rows=40, categorical=["c"]).fit(x, y, columns=["c"])
+    write_report(tmp_path / "r", y, {"joint": np.linspace(0.1, 0.9, 300)}, bins=bins.table())
+    kept = re.findall(r'<span class="line"><bdi>(.*?)</bdi>', _read(tmp_path))
+    assert kept == ["rent"]

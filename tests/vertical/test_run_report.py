@@ -174,7 +174,7 @@ def test_the_guests_figures_are_those_of_its_result(ran):
         rows = [row for table in page.section("Bins and scorecard") for row in table]
         for each in told["scorecard"]["rows"]:
             if each["column"] == "base":
-                assert f"Base points of every customer: {each['points']:.1f}." in page.text()
+                assert f"Base points of every customer, from this party: {each['points']:.1f}." in page.text()
             else:
                 value = round(each["points"], 1) + 0.0
                 assert any(row[0] == each["bin"] and row[-1] == f"{value:+.1f}" for row in rows), each
@@ -412,3 +412,28 @@ def test_a_result_that_is_damaged_or_anothers_is_not_used(tmp_path, text):
     assert _run._course(path, config) == whole
     path.write_text(json.dumps(whole | {"job": "k", "role": "guest"}))
     assert _run._course(path, config) == {}
+
+
+def test_points_of_both_parties_are_the_score(opened):
+    """The host's part of the intercept was left out: the sum was off by some points, the same for every customer."""
+    total = 0.0
+    for role in HOME:
+        outcome, card = opened.outcome(role), opened.result[role]["scorecard"]
+        by = {}
+        for row in card["rows"]:
+            by.setdefault(row["column"], []).append(row["points"])
+        total = total + by.pop("base")[0]
+        for each, values in reporting._own(outcome, outcome.order[outcome.test]):
+            total = total + np.append(by[each.name], 0.0)[each.codes(values)]
+        base = f"Base points of every customer, from this party: {card['rows'][0]['points']:.1f}."
+        assert base in opened.pages[role, "en"].text()
+    guest = opened.outcome("guest")
+    z = guest.ranks["logistic_regression"]
+    assert abs((total - (600 - 20 / np.log(2) * (z + np.log(50)))).mean()) < 0.4  # the scores are rounded at random
+    # the scale by the probabilities of the report: what 600 points mean there, and 20 more
+    card, found = opened.result["guest"]["scorecard"], guest.models["logistic_regression"]
+    at, more = (-np.log(50 * 2 ** (k / 20)) for k in (0, card["calibrated_points_to_double"]))
+    odds = [(1 - p) / p for p in found.probability(np.array([at, more]))]
+    assert odds == pytest.approx([card["calibrated_base_odds"], 2 * card["calibrated_base_odds"]])
+    assert f"are odds of {card['calibrated_base_odds']:.3g} to 1" in opened.pages["guest", "en"].text()
+    assert "calibrated_base_odds" not in opened.result["host"]["scorecard"]

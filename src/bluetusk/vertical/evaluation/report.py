@@ -54,6 +54,7 @@ _MOST_REASONS = 8
 _WIDEST = 36  # of a name in a table of numbers, in Latin letters
 _MOST_WARNINGS = 16
 _LONGEST_WARNING = 400
+_SHORT = 10  # the width of a category that is not broken
 _ONE_LINE = 16  # characters of a bin's description that fit beside its numbers
 _POINTS = 200  # of a curve
 _EVEN = 0.01  # two shares approved that differ by no more are called the same
@@ -145,7 +146,8 @@ def write_report(
     points : sequence of mapping, optional
         From :meth:`Scorecard.table`, of one party or of several.
     scale : mapping of str to float, optional
-        The scale of the points: `points_to_double`, `base_score`, `base_odds`.
+        The scale of the points: `points_to_double`, `base_score`, `base_odds`; where probabilities are calibrated apart
+        from the points, also `calibrated_points_to_double` and `calibrated_base_odds` at the base score.
     reasons : mapping of str to sequence of mapping, or to str, optional
         By model: from :func:`~bluetusk.vertical.evaluation.reasons` for the rows that `approve` refuses (see
         :func:`~bluetusk.vertical.evaluation.cutoffs`), or why there are none.
@@ -745,7 +747,11 @@ def _bins(
     said = [_note(words("bins.note.revealed" if host and weights else "bins.note.host" if host else "bins.note"))]
     if scale is not None and points:
         told = {"score": scale["base_score"], "odds": scale["base_odds"], "pdo": scale["points_to_double"]}
-        said.append(paragraph(words("scale", **{key: f"{value:g}" for key, value in told.items()})))
+        scaled = [words("scale", **{key: f"{value:g}" for key, value in told.items()})]
+        if "calibrated_base_odds" in scale:
+            told |= {"odds": scale["calibrated_base_odds"], "pdo": scale["calibrated_points_to_double"]}
+            scaled.append(words("scale.calibrated", **{key: f"{value:.3g}" for key, value in told.items()}))
+        said.append(paragraph("".join(scaled)))
     if base is not None:
         said.append(paragraph(words("base", value=f"{base:.1f}")))
     if not points and not host:
@@ -758,7 +764,9 @@ def _bins(
 
 def _bin_name(words: Words, said: str) -> Html:
     shown = _bin_text(words, said)
-    if len(shown) > _ONE_LINE and _NUMERIC.fullmatch(shown):
+    if not _NUMERIC.fullmatch(shown):  # a category, which may be of wide letters
+        return unbroken(shown) if width(shown) <= _SHORT and shown.isprintable() else isolated(shown)
+    if len(shown) > _ONE_LINE:
         ends = _NUMBER.findall(shown)
         brief = [_brief(end) for end in ends]
         if len(set(brief)) == len(brief):  # else the bin would seem to be empty

@@ -269,12 +269,18 @@ TEXTS: dict[str, tuple[str, str]] = {
     "bin.missing": ("missing", "缺失"),
     "bin.further": ("{count} further bins", "另有 {count} 个分箱"),
     "iv.of": ("IV {value}", "IV {value}"),
-    "base": ("Base points of every customer: {value}.", "每个客户的基础分：{value}。"),
+    "base": ("Base points of every customer, from this party: {value}.", "每个客户的基础分（本方部分）：{value}。"),
     "scale": (
         "Scale: {score} points at odds of {odds} to 1 against the event; {pdo} points double the odds (PDO). A higher "
         "score is a better customer; the score is the sum of the points over both parties.",
         "评分刻度：好坏比为 {odds}:1 时为 {score} 分；好坏比翻倍所需的分值（PDO）为 {pdo} 分。分数越高，客户越好；"
         "总分为双方分值之和。",
+    ),
+    "scale.calibrated": (
+        " That is by the regression's own log-odds; by the calibrated probabilities of this report {score} points are "
+        "odds of {odds} to 1, and {pdo} points double them.",
+        "以上按逻辑回归自身的对数几率计；按本报告中校准后的概率，{score} 分对应的好坏比为 {odds}:1，"
+        "好坏比翻倍所需的分值为 {pdo} 分。",
     ),
     "scale.secret": (
         "There is no scorecard: the coefficients stay shared. The guest's scores are points of another scale, 0 to "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from ..evaluation.metrics import stability_index
 from ..evaluation.report import APPROVE, write_host_report, write_report
 from ..evaluation.scorecard import scorecard
 from ..evaluation.words import Words
+from ..logistic.calibration import Calibration
 from .config import Config
 from .pipeline import Outcome
 
@@ -63,9 +65,23 @@ def scorecard_of(config: Config, outcome: Outcome) -> dict[str, Any] | None:
         return None
     used = [k for k, name in enumerate(model.columns_) if name not in outcome.left_out]
     chosen = [model.columns_[k] for k in used]
-    intercept = model.intercept_ if config.role == "guest" else None
+    intercept = model.intercept_
+    if config.role == "host":  # the training has centred its columns, by weights that it did not know then
+        by = {each.name: float(each.rows @ each.woe) / float(each.rows.sum()) for each in outcome.binning.bins_}
+        intercept = -sum(float(model.coef_[k]) * by[model.columns_[k]] for k in used)
     card = scorecard(outcome.binning, model.coef_[used], intercept, columns=chosen, **_SCALE)
-    return {**_SCALE, "rows": card.table()}
+    return {**_SCALE, **_calibrated_scale(model.calibration_), "rows": card.table()}
+
+
+def _calibrated_scale(found: Calibration | None) -> dict[str, float]:
+    """Return what the scale is by the probabilities of the report: points follow the regression's own log-odds.
+
+    Only the guest has the calibration, so a host's points cannot follow it.
+    """
+    if found is None:
+        return {}
+    odds = math.exp(min(found.slope * math.log(_SCALE["base_odds"]) - found.intercept, 700.0))
+    return {"calibrated_points_to_double": _SCALE["points_to_double"] / found.slope, "calibrated_base_odds": odds}
 
 
 def write_party_report(
@@ -98,7 +114,7 @@ def write_party_report(
         "importances": _importances(config.role, outcome),
         "coefficients": _coefficients(config.role, outcome),
         "points": [] if card is None else card["rows"],
-        "scale": None if card is None else {key: card[key] for key in _SCALE},
+        "scale": None if card is None else {key: value for key, value in card.items() if key != "rows"},
         "facts": _facts(words, config, outcome, result),
         "settings": _settings(words, config),
         "shown": _shown(result),
