@@ -16,6 +16,7 @@ import pytest
 from bluetusk.demo import credit
 from bluetusk.evidence import Guard, fingerprint, read_public_key
 from bluetusk.vertical import evaluation
+from bluetusk.vertical.evaluation.report import _rounded
 from bluetusk.vertical.evaluation.words import TEXTS
 from bluetusk.vertical.party import make_certificate, reporting
 from bluetusk.vertical.party import run as _run
@@ -435,5 +436,5 @@ def test_points_of_both_parties_are_the_score(opened):
     at, more = (-np.log(50 * 2 ** (k / 20)) for k in (0, card["calibrated_points_to_double"]))
     odds = [(1 - p) / p for p in found.probability(np.array([at, more]))]
     assert odds == pytest.approx([card["calibrated_base_odds"], 2 * card["calibrated_base_odds"]])
-    assert f"are odds of {card['calibrated_base_odds']:.3g} to 1" in opened.pages["guest", "en"].text()
+    assert f"are odds of {_rounded(card['calibrated_base_odds'])} to 1" in opened.pages["guest", "en"].text()
     assert "calibrated_base_odds" not in opened.result["host"]["scorecard"]

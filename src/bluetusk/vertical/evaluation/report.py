@@ -750,7 +750,7 @@ def _bins(
         scaled = [words("scale", **{key: f"{value:g}" for key, value in told.items()})]
         if "calibrated_base_odds" in scale:
             told |= {"odds": scale["calibrated_base_odds"], "pdo": scale["calibrated_points_to_double"]}
-            scaled.append(words("scale.calibrated", **{key: f"{value:.3g}" for key, value in told.items()}))
+            scaled.append(words("scale.calibrated", **{key: _rounded(value) for key, value in told.items()}))
         said.append(paragraph("".join(scaled)))
     if base is not None:
         said.append(paragraph(words("base", value=f"{base:.1f}")))
@@ -773,6 +773,11 @@ def _bin_name(words: Words, said: str) -> Html:
             given = iter(brief)
             shown = _NUMBER.sub(lambda _: next(given), shown)
     return unbroken(shown) if len(shown) <= _ONE_LINE else isolated(shown)
+
+
+def _rounded(value: float) -> str:
+    """Return a number with three digits, or all before the point, and no exponent up to a million millions."""
+    return f"{value:,.0f}" if 100 <= value < 1e12 else f"{value:.3g}"
 
 
 def _brief(number: str) -> str:
