@@ -104,6 +104,7 @@ def test_a_host_has_a_scorecard_if_its_weights_are_revealed(both, bins, reveal):
     assert len(ev.scorecard(guest, [1.0]).table()) == guest.sizes()[0]  # its own column is explained in full
     if reveal:
         assert len(ev.scorecard(host, [1.0]).table()) == host.sizes()[0]
+        assert ev.scorecard(host, [1.0], 0.5).base == pytest.approx(-0.5 * 20 / np.log(2))  # the guest adds the 600
         return
     with pytest.raises(ValueError, match=r"weights of evidence of 'b', which stay at the guest"):
         ev.scorecard(host, [1.0])

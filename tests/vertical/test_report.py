@@ -212,7 +212,9 @@ def test_figures_are_those_of_the_data(made, data):
     assert len(rows) == len(found) == 7
     for row, each in zip(rows, found, strict=True):
         (other,) = evaluation.cutoffs(y, alone, [each["approved"]])
-        assert row[:2] == [f"{100 * each['approved']:.1f} %", f"{each['cutoff']:.4f}"]
+        assert row[0] == f"{100 * each['approved']:.1f} %"
+        assert ((p <= float(row[1])) == (p <= each["cutoff"])).all()  # also as it is printed
+        assert float(row[1]) == pytest.approx(each["cutoff"], abs=1e-4)
         assert row[2:4] == [f"{100 * each['rate']:.1f} %", f"{100 * other['rate']:.1f} %"]
         assert row[4:] == [f"{each[f'bad_{k}']} + {each[f'good_{k}']}" for k in ("approved", "refused")]
     ((_, *rows),) = page.section("Swap set")
@@ -335,7 +337,7 @@ def test_scores_at_the_edge(tmp_path, score, lang):
     }[score]
     models = {"joint": p} if score == "joint only" else {"joint": p, "alone": np.linspace(0.2, 0.8, 80)}
     write_report(tmp_path / "r", y, models, lang=lang, reference=p, reasons={"joint": "no reasons"})
-    page = Page((tmp_path / "r").read_text())
+    page = Page(_read(tmp_path))
     assert "nan" not in page.text()
     assert "inf" not in page.text().replace("inference", "")
     assert f"{roc_auc_score(y, p):.4f}" in page.text()
@@ -349,7 +351,7 @@ def test_one_column_with_one_bin(tmp_path):
     y = np.arange(40) % 2
     bins = WoEBinning("guest", min_rows=10).fit(np.ones((40, 1)), y, columns=["only"]).table()
     write_report(tmp_path / "r", y, {"joint": np.linspace(0.1, 0.9, 40)}, bins=bins)
-    ((head, row),) = Page((tmp_path / "r").read_text()).section("Columns")
+    ((head, row),) = Page(_read(tmp_path)).section("Columns")
     assert dict(zip(head, row, strict=True)) == {
         "column": "only",
         "bins": "1",
@@ -410,3 +412,99 @@ def test_wrong_options(tmp_path, more, message):
     with pytest.raises(ValueError, match=message):
         write_report(tmp_path / "r", [0, 1], {"a": [0.1, 0.2]}, **more)
     assert not (tmp_path / "r").exists()
+
+
+# -------------------------------------------------------------------------------------------------- misleading figures
+def test_edges_of_dates_and_amounts_are_whole(tmp_path):
+    """Dates as numbers and amounts of millions: shortened to four digits both edges of a bin were "2.024e+07"."""
+    n = 600
+    months = 202401 + np.arange(n) % 12 + 0.5
+    days = 20240101.0 + np.arange(n) % 28 + 100 * (np.arange(n) % 12)
+    small = 1234.01 + np.arange(n) / 1e4
+    x, y = np.stack([months, days, days + 1.7e9, small], axis=1), np.arange(n) % 3 == 0
+    bins = WoEBinning("guest", max_bins=5).fit(x, y, columns=["month", "day", "epoch", "small"])
+    write_report(tmp_path / "r", y, {"joint": np.linspace(0.1, 0.9, n)}, bins=bins.table())
+    shown = [[row[0].strip("[()").split(", ") for row in rows] for _, *rows in Page(_read(tmp_path)).section("Bins")]
+    for each in bins.bins_:
+        edges = each.edges.tolist()
+        found = [[float(high) for _, high in ends[:-1]] for ends in shown]
+        assert pytest.approx(edges, rel=1e-5 if each.name == "small" else 1e-12) in found
+    for ends in shown:
+        assert not any("e" in text for pair in ends for text in pair)
+        assert all(float(low) < float(high) for low, high in ends)
+
+
+def _read(folder):
+    return (folder / "r").read_text()
+
+
+def test_a_category_called_others_keeps_its_points(tmp_path):
+    many = [90, 90, 30, 30, 60, 50]
+    x = np.array([["others"], ["a"], ["rare"], ["rarer"], ["missing"], [None]], object)[np.repeat(np.arange(6), many)]
+    y = np.arange(len(x)) % 5 < np.repeat([1, 2, 3, 3, 2, 1], many)
+    bins = WoEBinning("guest", min_rows=50, categorical=["c"]).fit(x, y, columns=["c"])
+    table = evaluation.scorecard(bins, [1.0]).table()
+    assert len({row["bin"] for row in table}) == len(table) == bins.bins_[0].n_bins
+    for lang in LANGUAGES:
+        p = np.linspace(0.1, 0.9, len(y))
+        write_report(tmp_path / lang, y, {"joint": p}, bins=bins.table(), points=table, lang=lang)
+        ((_, *rows),) = Page((tmp_path / lang).read_text()).section({"en": "Bins", "zh": "分箱"}[lang])
+        assert [row[-1] for row in rows] == [f"{row['points'] + 0.0:+.1f}" for row in table]
+        assert {'"others"', '"missing"'} <= {row[0] for row in rows}
+
+
+@pytest.mark.parametrize("alone", ["two scores", "one score"])
+def test_shares_that_equal_scores_move_are_told(tmp_path, alone):
+    """The bank alone approves 63 %, or all, where 80 % are asked for: its bad rate is not one at 80 %."""
+    rng = np.random.default_rng(5)
+    z = rng.normal(size=1000)
+    y = rng.random(1000) < 1 / (1 + np.exp(2 - z))
+    p = 1 / (1 + np.exp(2 - z))
+    other = np.where(z > 0.3, 0.1, 0.02) if alone == "two scores" else np.full(1000, 0.05)
+    share = 100.0 if alone == "one score" else 100 * float((z <= 0.3).mean())
+    for lang, told in (("en", f"at {share:.0f} % approved"), ("zh", f"通过率为 {share:.0f}%")):
+        write_report(tmp_path / lang, y, {"joint": p, "alone": other}, lang=lang)
+        page = Page((tmp_path / lang).read_text())
+        assert told in page.text()
+        told = Words(lang)("swap.uneven", ours=Words(lang).percent(0.8), theirs=Words(lang).percent(share / 100))
+        assert told in page.text()
+    ((_, *rows),) = Page((tmp_path / "en").read_text()).section("Cut-offs")
+    assert all("% approved)" in row[3] for row in rows[:1])
+
+
+def test_rare_events_are_not_rounded_to_0(tmp_path):
+    n = 40_000
+    p = np.linspace(1e-5, 1e-3, n)
+    y = np.zeros(n, int)
+    y[:: n // 20] = 1
+    write_report(tmp_path / "r", y, {"joint": p})
+    page = Page(_read(tmp_path))
+    assert "bad rate 0.050 %" in page.text()
+    ((_, *rows),) = page.section("Cut-offs")
+    for row, each in zip(rows, evaluation.cutoffs(y, p), strict=True):
+        assert int((p <= float(row[1])).sum()) == each["good_approved"] + each["bad_approved"]
+        assert float(row[2].split()[0]) > 0
+    ((_, *rows),) = page.section("Tenths")
+    assert all(float(row[6]) > 0 for row in rows)
+
+
+def test_no_name_makes_the_report_longer(tmp_path):
+    """Names of 5000 letters in warnings, bins and the list of columns of one bin are cut."""
+    names = [f"{k}" + "x" * 5000 for k in range(12)]
+    x = np.ones((200, 12))
+    y = np.arange(200) % 4 == 0
+    bins = WoEBinning("guest", min_rows=40).fit(x, y, columns=names)
+    warned = [f"the column {name} is odd" for name in names]
+    write_report(tmp_path / "r", y, {"joint": np.linspace(0.1, 0.9, 200)}, bins=bins.table(), warnings=warned)
+    assert max(map(len, Page(_read(tmp_path)).shown)) <= 400
+
+
+def test_wide_names_of_categories_may_break(tmp_path):
+    """Sixteen Chinese characters, or a bidi control told by its number, on one line ran out of the table in print."""
+    wide, hidden = "个体工商户及小微企业主客户群体", "a\u202eb\u2066cd"
+    x = np.array([[wide], [hidden], ["rent"]], object)[np.arange(300) % 3]
+    y = np.arange(300) % 4 == 0
+    bins = WoEBinning("guest", min_rows=40, categorical=["c"]).fit(x, y, columns=["c"])
+    write_report(tmp_path / "r", y, {"joint": np.linspace(0.1, 0.9, 300)}, bins=bins.table())
+    kept = re.findall(r'<span class="line"><bdi>(.*?)</bdi>', _read(tmp_path))
+    assert kept == ["rent"]

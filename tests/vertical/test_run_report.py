@@ -16,6 +16,7 @@ import pytest
 from bluetusk.demo import credit
 from bluetusk.evidence import Guard, fingerprint, read_public_key
 from bluetusk.vertical import evaluation
+from bluetusk.vertical.evaluation.report import _rounded
 from bluetusk.vertical.evaluation.words import TEXTS
 from bluetusk.vertical.party import make_certificate, reporting
 from bluetusk.vertical.party import run as _run
@@ -66,8 +67,6 @@ class Ran:
             for side in sides:
                 side.join(120)
             assert all(self.result.values()), self.errors
-            clock = SimpleNamespace(strftime=lambda *given: "2026-12-01 05:00", gmtime=lambda: None)
-            patch.setattr(reporting, "time", clock)
             for role, given in self.given.items():
                 for lang in ("en", "zh"):
                     path = folder / f"{role}.{lang}.html"
@@ -167,7 +166,7 @@ def test_the_guests_figures_are_those_of_its_result(ran):
     assert facts["customers in common"] == f"{told['intersection']:,}"
     assert facts["for training; held back"] == f"{told['train']:,}; {told['test']:,}"
     assert facts["bytes sent; received"] == f"{told['bytes']['sent']:,}; {told['bytes']['received']:,}"
-    assert facts["date of this report (UTC)"] == "2026-12-01 05:00"
+    assert facts["date of the run (UTC)"] == told["date"][:16].replace("T", " ")
     assert "bluetusk" in facts["versions"]
     assert "Python 3." in facts["versions"]
     settings = [cell for row in page.section("The run")[1] for cell in row]
@@ -176,7 +175,7 @@ def test_the_guests_figures_are_those_of_its_result(ran):
         rows = [row for table in page.section("Bins and scorecard") for row in table]
         for each in told["scorecard"]["rows"]:
             if each["column"] == "base":
-                assert f"Base points of every customer: {each['points']:.1f}." in page.text()
+                assert f"Base points of every customer, from this party: {each['points']:.1f}." in page.text()
             else:
                 value = round(each["points"], 1) + 0.0
                 assert any(row[0] == each["bin"] and row[-1] == f"{value:+.1f}" for row in rows), each
@@ -367,3 +366,75 @@ def test_unseen_values_are_counted(closed):
     assert f"SEX: 3 of {n:,} values are of categories, or gaps, that no training row has." in reporting._unseen(
         reporting.Words("en"), changed
     )
+
+
+def test_a_run_that_has_ended_keeps_its_course(closed, monkeypatch):
+    """Started again for a report in Chinese, it sends nothing; when it ran, how long and what it sent stay the same."""
+    monkeypatch.setenv("BLUETUSK_PASSPHRASE", SECRET)
+    before = dict(closed.result)
+    outputs = {role: closed.folder / HOME[role] / "output" for role in HOME}
+    scores = (outputs["guest"] / "scores.csv").read_bytes()
+    written = {role: json.loads((outputs[role] / "result.json").read_text()) for role in HOME}
+    for name in HOME.values():
+        path = closed.folder / name / "party.toml"
+        path.write_text('lang = "zh"\n' + path.read_text())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sides = [threading.Thread(target=closed.side, args=(role,), daemon=True) for role in HOME]
+        for side in sides:
+            side.start()
+        for side in sides:
+            side.join(120)
+    assert closed.errors == []
+    assert (outputs["guest"] / "scores.csv").read_bytes() == scores
+    for role in HOME:
+        again = closed.result[role]
+        for name in again:
+            assert name == "evidence" or again[name] == before[role][name] == written[role][name]
+        page = Page((outputs[role] / "report.html").read_text())
+        assert f"{again['bytes']['sent']:,}; {again['bytes']['received']:,}" in page.text()
+        assert again["bytes"]["sent"] > 0
+        assert again["date"][:16].replace("T", " ") in page.text()
+    closed.result.update(before)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"job": "j"}', '{"job": 1, "role": "guest", "date": 1, "stages": {"a": 1}, "bytes": 1}']
+)
+def test_a_result_that_is_damaged_or_anothers_is_not_used(tmp_path, text):
+    path = tmp_path / "result.json"
+    config = SimpleNamespace(job="j", role="guest")
+    assert _run._course(path, config) == {}
+    path.write_text(text)
+    assert _run._course(path, config) == {}
+    whole = {"date": "2026-12-01T05:00:00Z", "stages": {"a": {"seconds": 1.0, "bytes": 2}}}
+    whole |= {"bytes": {"sent": 3, "received": 4}, "recovery": {}}
+    path.write_text(json.dumps(whole | {"job": "j", "role": "guest"}))
+    assert _run._course(path, config) == whole
+    path.write_text(json.dumps(whole | {"job": "k", "role": "guest"}))
+    assert _run._course(path, config) == {}
+
+
+def test_points_of_both_parties_are_the_score(opened):
+    """The host's part of the intercept was left out: the sum was off by some points, the same for every customer."""
+    total = 0.0
+    for role in HOME:
+        outcome, card = opened.outcome(role), opened.result[role]["scorecard"]
+        by = {}
+        for row in card["rows"]:
+            by.setdefault(row["column"], []).append(row["points"])
+        total = total + by.pop("base")[0]
+        for each, values in reporting._own(outcome, outcome.order[outcome.test]):
+            total = total + np.append(by[each.name], 0.0)[each.codes(values)]
+        base = f"Base points of every customer, from this party: {card['rows'][0]['points']:.1f}."
+        assert base in opened.pages[role, "en"].text()
+    guest = opened.outcome("guest")
+    z = guest.ranks["logistic_regression"]
+    assert abs((total - (600 - 20 / np.log(2) * (z + np.log(50)))).mean()) < 0.4  # the scores are rounded at random
+    # the scale by the probabilities of the report: what 600 points mean there, and 20 more
+    card, found = opened.result["guest"]["scorecard"], guest.models["logistic_regression"]
+    at, more = (-np.log(50 * 2 ** (k / 20)) for k in (0, card["calibrated_points_to_double"]))
+    odds = [(1 - p) / p for p in found.probability(np.array([at, more]))]
+    assert odds == pytest.approx([card["calibrated_base_odds"], 2 * card["calibrated_base_odds"]])
+    assert f"are odds of {_rounded(card['calibrated_base_odds'])} to 1" in opened.pages["guest", "en"].text()
+    assert "calibrated_base_odds" not in opened.result["host"]["scorecard"]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._numeric import Floats, Ints
-from ..tables.cells import in_order
+from ..tables.cells import in_order, number_texts
 from ..tables.plain import ints, listed, number, reals, text, texts
 
 __all__ = [
@@ -25,6 +25,8 @@ __all__ = [
     "weigh",
     "weights_of_evidence",
 ]
+
+_RESERVED = ("others", "missing")  # a category of this name is quoted where bins are described
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,13 +134,13 @@ class ColumnBins:
         return replace(self, woe=woe, iv=float(iv), events=events)
 
     def labels(self) -> list[str]:
-        """Return a description of each bin, for this party's reports."""
+        """Return a description of each bin, for this party's reports; no two bins of a column have the same one."""
         if self.kind == "numeric":
-            ends = ["-inf", *(f"{e:.6g}" for e in self.edges), "inf"]
+            ends = ["-inf", *number_texts(self.edges.tolist()), "inf"]
             texts = [f"[{a}, {b})" for a, b in itertools.pairwise(ends)]
             texts = [t.replace("[-inf", "(-inf") for t in texts]
         else:
-            texts = [", ".join(group) for group in self.groups]
+            texts = [", ".join(f'"{text}"' if text in _RESERVED else text for text in group) for group in self.groups]
             texts += [""] * (self.n_bins - len(texts))
         if self.other >= 0:
             texts[self.other] = ", ".join(filter(None, [texts[self.other], "others"]))

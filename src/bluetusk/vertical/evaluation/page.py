@@ -12,6 +12,7 @@ from .words import Words
 
 __all__ = [
     "INK",
+    "LONGEST",
     "Html",
     "Stroke",
     "bar",
@@ -22,15 +23,17 @@ __all__ = [
     "page",
     "paragraph",
     "pill",
+    "said",
     "scale_bar",
     "table",
     "text",
     "unbroken",
+    "width",
 ]
 
 INK = "#2f3a45"
 
-_LONGEST = 160  # characters of a name; a table gives the rest of the page to its numbers
+LONGEST = 160  # characters of a name; a table gives the rest of the page to its numbers
 _FONTS = (
     '"Noto Sans", "Segoe UI", "Helvetica Neue", Arial, "Liberation Sans", "DejaVu Sans", "PingFang SC", '
     '"Hiragino Sans GB", "Microsoft YaHei", "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", '
@@ -165,7 +168,7 @@ def _plain(given: str) -> str:
     return given if given.isprintable() else "".join(map(shown, given))
 
 
-def isolated(value: object, most: int = _LONGEST) -> Html:
+def isolated(value: object, most: int = LONGEST) -> Html:
     r"""Return a name that somebody chose: escaped, cut if it is very long, its direction of writing kept inside.
 
     Parameters
@@ -182,12 +185,28 @@ def isolated(value: object, most: int = _LONGEST) -> Html:
     >>> isolated("abcdef", 4)
     '<bdi>abc…</bdi>'
     """
-    given = _plain(str(value)[: most + 1])
-    widths = [2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in given]
-    if sum(widths) > most:
-        ends = itertools.accumulate(widths)
-        given = given[: sum(end < most for end in ends)] + "…"
-    return Html(f"<bdi>{html.escape(given)}</bdi>")
+    return Html(f"<bdi>{html.escape(_cut(_plain(str(value)[: most + 1]), most))}</bdi>")
+
+
+def said(value: object, most: int) -> Html:
+    """Return a text as :func:`text` does, cut if it is very long: the names in it are as long as somebody made them."""
+    return text(_cut(_plain(str(value)), most))
+
+
+def width(given: str) -> int:
+    """Return the width of a text in Latin letters; a Chinese character is two wide."""
+    return sum(_widths(given))
+
+
+def _widths(given: str) -> list[int]:
+    return [2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in given]
+
+
+def _cut(given: str, most: int) -> str:
+    if width(given) <= most:
+        return given
+    ends = itertools.accumulate(_widths(given))
+    return given[: sum(end < most for end in ends)] + "…"
 
 
 def unbroken(value: object) -> Html:
@@ -200,14 +219,14 @@ def heading(number: int, title: str) -> Html:
     return Html(f"<h2>{number}. {text(title)}</h2>")
 
 
-def paragraph(said: object, *, note: bool = False) -> Html:
+def paragraph(value: object, *, note: bool = False) -> Html:
     """Return a paragraph."""
-    return Html(f"<p{' class=' + chr(34) + 'note' + chr(34) if note else ''}>{text(said)}</p>")
+    return Html(f"<p{' class=' + chr(34) + 'note' + chr(34) if note else ''}>{text(value)}</p>")
 
 
-def pill(said: str) -> Html:
+def pill(remark: str) -> Html:
     """Return a remark in a table."""
-    return Html(f'<span class="pill">{text(said)}</span>')
+    return Html(f'<span class="pill">{text(remark)}</span>')
 
 
 def bar(share: float, width: int = 110) -> Html:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from .decisions import cutoffs, swap_set
 from .metrics import auc, auc_gain, auc_interval, ks, ks_interval, rank_table, stability_index
 from .page import (
     INK,
+    LONGEST,
     Html,
     Stroke,
     bar,
@@ -34,7 +36,9 @@ from .page import (
     table,
     text,
     unbroken,
+    width,
 )
+from .page import said as shortened
 from .words import Words
 
 __all__ = ["APPROVE", "write_host_report", "write_report"]
@@ -49,11 +53,14 @@ _MOST_BINS = 14
 _MOST_REASONS = 8
 _WIDEST = 36  # of a name in a table of numbers, in Latin letters
 _MOST_WARNINGS = 16
+_LONGEST_WARNING = 400
+_SHORT = 10  # the width of a category that is not broken
 _ONE_LINE = 16  # characters of a bin's description that fit beside its numbers
 _POINTS = 200  # of a curve
+_EVEN = 0.01  # two shares approved that differ by no more are called the same
 _NUMBER = re.compile(r"-?\d[\d.]*(?:e[+-]?\d+)?")
 _NUMERIC = re.compile(rf"[\[(](?:-inf|{_NUMBER.pattern}),\s(?:inf|{_NUMBER.pattern})\)(?:, .*)?")
-_NOT_DONE = ("reject", "time", "training", "many", "money", "fairness", "expert")
+_NOT_DONE = ("reject", "time", "training", "kind", "many", "money", "fairness", "expert")
 
 
 @dataclass
@@ -139,7 +146,8 @@ def write_report(
     points : sequence of mapping, optional
         From :meth:`Scorecard.table`, of one party or of several.
     scale : mapping of str to float, optional
-        The scale of the points: `points_to_double`, `base_score`, `base_odds`.
+        The scale of the points: `points_to_double`, `base_score`, `base_odds`; where probabilities are calibrated apart
+        from the points, also `calibrated_points_to_double` and `calibrated_base_odds` at the base score.
     reasons : mapping of str to sequence of mapping, or to str, optional
         By model: from :func:`~bluetusk.vertical.evaluation.reasons` for the rows that `approve` refuses (see
         :func:`~bluetusk.vertical.evaluation.cutoffs`), or why there are none.
@@ -195,7 +203,8 @@ def write_report(
     if reasons:
         _reasons(parts, reasons, approve)
     _columns(parts, bins, coefficients, importances, stability, left_out, points, scale, host=False)
-    _ended(parts, facts, settings, shown, warnings, evidence, [f"not.{each}" for each in _NOT_DONE], learned_by_peer)
+    not_done = [f"not.{each}" for each in _NOT_DONE if each != "kind" or alone is not None]
+    _ended(parts, facts, settings, shown, warnings, evidence, not_done, learned_by_peer)
     files.write(path, page(words, title or words("title"), parts.out), overwrite=True)
 
 
@@ -360,9 +369,10 @@ def _headline(parts: _Parts, labels: Ints, joint: Sequence[_Model], alone: _Mode
         tiles.append((_filled(label, isolated(model.name)), value, text(between)))
     if alone is not None:
         best, before = (cutoffs(labels, each.rank, [approve])[0] for each in (joint[0], alone))
-        told = words("tile.instead", model="\0", other=words.percent(before["rate"]))
-        share = words.percent(approve, 0)
-        small = _filled(told, isolated(joint[0].name))
+        key = "tile.uneven" if _uneven(before, best["approved"]) else "tile.instead"
+        known = {"other": words.percent(before["rate"]), "share": words.percent(before["approved"], 0)}
+        small = _filled(words(key, model="\0", **known), isolated(joint[0].name))
+        share = words.percent(best["approved"] if _uneven(best, approve) else approve, 0)
         tiles.append((text(words("tile.bad", share=share)), words.percent(best["rate"]), small))
     events, rate = f"{int(labels.sum()):,}", words.percent(float(labels.mean()))
     tiles.append((text(words("tile.rows")), f"{len(labels):,}", text(words("tile.events", events=events, rate=rate))))
@@ -399,7 +409,7 @@ def _compared(parts: _Parts, labels: Ints, models: Sequence[_Model], alone: _Mod
         elif alone is not None:
             row.append(words("none"))
         row.append(_with_interval(words, f"{ks(labels, model.rank):.4f}", *ks_interval(labels, model.rank)))
-        row.append(f"{float(((model.probability - labels) ** 2).mean()):.4f}")
+        row.append(words.significant(float(((model.probability - labels) ** 2).mean()), 4))
         if indices:
             row.append(indices.get(model.name, words("none")))
         rows.append(row)
@@ -491,11 +501,12 @@ def _decisions(parts: _Parts, labels: Ints, joint: Sequence[_Model], alone: _Mod
     for model in joint:
         rows: list[list[object]] = []
         for found in cutoffs(labels, model.rank):
-            at = float(model.probability[model.rank <= found["cutoff"]].max())
-            row: list[object] = [words.percent(found["approved"]), f"{at:.4f}", words.percent(found["rate"])]
+            taken = model.rank <= found["cutoff"]
+            at = _threshold(float(model.probability[taken].max()), model.probability[~taken])
+            row: list[object] = [words.percent(found["approved"]), at, words.percent(found["rate"])]
             if alone is not None:
                 (other,) = cutoffs(labels, alone.rank, [min(max(found["approved"], 1e-9), 1 - 1e-9)])
-                row.append(words.percent(other["rate"]))
+                row.append(_at_share(words, other, found["approved"]))
             row += [f"{found[f'bad_{what}']:,} + {found[f'good_{what}']:,}" for what in ("approved", "refused")]
             rows.append(row)
         head = [words("approved"), words("cutoff"), words("bad_rate")]
@@ -514,7 +525,10 @@ def _decisions(parts: _Parts, labels: Ints, joint: Sequence[_Model], alone: _Mod
                     rate = _between(words.percent(found["rate"]), *ends)
                 rows.append([words(f"swap.{group}"), f"{found['rows']:,}", f"{found['events']:,}", rate])
             head = [words("swap.group"), words("rows"), words("events"), words("bad_rate.ci")]
-            tables.append(_titled(isolated(model.name), table(head, rows)))
+            ours, theirs = (cutoffs(labels, each.rank, [approve])[0] for each in (model, alone))
+            known = {"ours": words.percent(ours["approved"]), "theirs": words.percent(theirs["approved"])}
+            uneven = [_note(words("swap.uneven", **known))] if _uneven(ours, theirs["approved"]) else []
+            tables.append(_titled(isolated(model.name), table(head, rows), *uneven))
         share = words.percent(approve, 0)
         parts.section(words("swap"), _note(words("swap.note", share=share)), grid("two", tables))
     tables = []
@@ -523,13 +537,37 @@ def _decisions(parts: _Parts, labels: Ints, joint: Sequence[_Model], alone: _Mod
         so_far = np.cumsum([row["rows"] for row in ranked]) / len(labels)
         rows = []
         for k, part in enumerate(ranked):
-            at = float(model.probability[model.rank >= part["lowest"]].min())
+            lowest = float(model.probability[model.rank >= part["lowest"]].min())
             cells = [f"{k + 1}", f"{part['rows']:,.0f}", f"{part['events']:,.0f}", words.percent(part["rate"])]
-            cells += [words.percent(part["caught"]), f"{part['caught'] / so_far[k]:.2f}", f"{at:.4f}"]
+            cells += [words.percent(part["caught"]), f"{part['caught'] / so_far[k]:.2f}", words.significant(lowest, 4)]
             rows.append([*cells])
         head = [words(key) for key in ("tenth", "rows", "events", "rate", "caught", "lift", "lowest")]
         tables.append(_titled(isolated(model.name), table(head, rows, left=())))
     parts.section(words("tenths"), grid("two", tables))
+
+
+def _threshold(at: float, above: Floats) -> str:
+    """Return the shortest number, of four decimals or more, that separates the approved from the refused."""
+    least = float(above.min()) if len(above) else 1.0
+    for digits in range(4, 10):
+        shown = math.ceil(round(at * 10**digits, 6)) / 10**digits
+        if at <= shown < least:
+            return f"{shown:.{digits}f}"
+    return f"{at:.4f}"
+
+
+def _uneven(found: Mapping[str, Any], share: float) -> bool:
+    """Return whether equal scores keep the share approved away from the one that was asked for."""
+    return bool(abs(found["approved"] - share) > _EVEN)
+
+
+def _at_share(words: Words, found: Mapping[str, Any], share: float) -> Html:
+    """Return a bad rate, with the share approved where it is not the one of the line."""
+    rate = words.percent(found["rate"])
+    if not _uneven(found, share):
+        return text(rate)
+    at = text(words("bad_rate.at", share=words.percent(found["approved"], 0)))
+    return Html(f'{rate} <span class="ci">({at})</span>')
 
 
 def _between(value: str, low: str, high: str) -> Html:
@@ -640,7 +678,7 @@ def _overview(
     line = words("one_bin.none")
     if single:
         comma = text(words("comma"))
-        names = comma.join(isolated(key[1]) for key in single[:_MOST_COLUMNS])
+        names = comma.join(isolated(key[1], _WIDEST) for key in single[:_MOST_COLUMNS])
         line = _filled(words("one_bin.list", names="\0"), Html(names))
     said.append(_note(line))
     parts.section(words("columns"), said[0], table(head, rows, left=left, short=short), *said[1:])
@@ -678,7 +716,7 @@ def _bins(
         counted = bool(rows) and rows[0]["events"] is not None
         values = worth.get(key)
         texts = [str(row["bin"]) for row in rows] or list(values or ())
-        used += 4 + sum(1 + (len(each) > _ONE_LINE) for each in texts[:_MOST_BINS])
+        used += 4 + sum(-(-max(1, min(width(each), LONGEST)) // _ONE_LINE) for each in texts[:_MOST_BINS])
         if used > _MOST_LINES:
             break
         lines: list[list[object]] = []
@@ -709,7 +747,11 @@ def _bins(
     said = [_note(words("bins.note.revealed" if host and weights else "bins.note.host" if host else "bins.note"))]
     if scale is not None and points:
         told = {"score": scale["base_score"], "odds": scale["base_odds"], "pdo": scale["points_to_double"]}
-        said.append(paragraph(words("scale", **{key: f"{value:g}" for key, value in told.items()})))
+        scaled = [words("scale", **{key: f"{value:g}" for key, value in told.items()})]
+        if "calibrated_base_odds" in scale:
+            told |= {"odds": scale["calibrated_base_odds"], "pdo": scale["calibrated_points_to_double"]}
+            scaled.append(words("scale.calibrated", **{key: _rounded(value) for key, value in told.items()}))
+        said.append(paragraph("".join(scaled)))
     if base is not None:
         said.append(paragraph(words("base", value=f"{base:.1f}")))
     if not points and not host:
@@ -722,9 +764,25 @@ def _bins(
 
 def _bin_name(words: Words, said: str) -> Html:
     shown = _bin_text(words, said)
-    if len(shown) > _ONE_LINE and _NUMERIC.fullmatch(shown):
-        shown = _NUMBER.sub(lambda found: f"{float(found[0]):.4g}", shown)
+    if not _NUMERIC.fullmatch(shown):  # a category, which may be of wide letters
+        return unbroken(shown) if width(shown) <= _SHORT and shown.isprintable() else isolated(shown)
+    if len(shown) > _ONE_LINE:
+        ends = _NUMBER.findall(shown)
+        brief = [_brief(end) for end in ends]
+        if len(set(brief)) == len(brief):  # else the bin would seem to be empty
+            given = iter(brief)
+            shown = _NUMBER.sub(lambda _: next(given), shown)
     return unbroken(shown) if len(shown) <= _ONE_LINE else isolated(shown)
+
+
+def _rounded(value: float) -> str:
+    """Return a number with three digits, or all before the point, and no exponent up to a million millions."""
+    return f"{value:,.0f}" if 100 <= value < 1e12 else f"{value:.3g}"
+
+
+def _brief(number: str) -> str:
+    """Return a number with four digits; a large one stays whole, since a date or an amount means all of its digits."""
+    return number if 1e4 <= abs(float(number)) < 1e15 else f"{float(number):.4g}"
 
 
 def _bin_text(words: Words, said: str) -> str:
@@ -797,7 +855,7 @@ def _ended(
         else:
             parts.section(words("shown"), paragraph(words("shown.none")))
     if warnings is not None:
-        lines = "".join(f"<li>{text(each)}</li>" for each in warnings[:_MOST_WARNINGS])
+        lines = "".join(f"<li>{shortened(each, _LONGEST_WARNING)}</li>" for each in warnings[:_MOST_WARNINGS])
         if len(warnings) > _MOST_WARNINGS:
             lines += f"<li>{text(words('warnings.more', count=len(warnings) - _MOST_WARNINGS))}</li>"
         listed = [_note(words("warnings.note")), Html(f"<ul>{lines}</ul>")]

@@ -114,7 +114,8 @@ def scorecard(
     coefficients : sequence of float
         One for each of `columns`: the coefficient of the column's weight of evidence in the log-odds of the event.
     intercept : float, optional
-        At the party that has the intercept (the guest); None at the others, so that the base counts once.
+        This party's part of the intercept (see `intercept_` of the regression): at a host the effect of centring its
+        columns. With a guest's binning it adds the base score too, which so counts once. None: no base.
     columns : sequence of str, optional
         The model's columns; by default all of `binning`.
     points_to_double : float
@@ -171,7 +172,9 @@ def scorecard(
                 "covers the guest's columns, or those of a host that was fitted with reveal=('woe',)"
             )
     factor = points_to_double / math.log(2.0)
-    base = 0.0 if intercept is None else base_score - factor * (_real(intercept, "intercept") + math.log(base_odds))
+    base = 0.0 if intercept is None else -factor * _real(intercept, "intercept")
+    if intercept is not None and binning.role == "guest":
+        base += base_score - factor * math.log(base_odds)
     chosen = [by_name[name] for name in names]
     points = [-factor * w * each.woe for w, each in zip(weights.tolist(), chosen, strict=True)]
     return Scorecard(base, names, [each.labels() for each in chosen], points, binning)

@@ -5,6 +5,7 @@ Terms in Chinese follow JR/T 0196-2020 and the PPCA protocols where these have o
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -79,6 +80,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "tile.rows": ("Test rows", "测试样本"),
     "tile.events": ("{events} events, bad rate {rate}", "{events} 个事件，违约率 {rate}"),
     "tile.bad": ("Bad rate at {share} approved", "通过率为 {share} 时的违约率"),
+    "tile.uneven": (
+        "{model}; bank alone: {other} at {share} approved (equal scores)",
+        "{model}；仅用本行数据：{other}（因评分相同，通过率为 {share}）",
+    ),
     "tile.instead": ("{model}; bank alone: {other}", "{model}；仅用本行数据：{other}"),
     # --- models
     "models": ("Models on the same test rows", "各模型在同一批测试样本上的表现"),
@@ -97,7 +102,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "概率的均方误差，越小越好。PSI：评分从训练样本到测试样本的群体稳定性指标，低于 0.1 为稳定，"
         "高于 0.25 为明显偏移；还须明显高于样本数有限时的随机水平。",
     ),
-    "psi.chance": ("by chance {value}", "随机 {value}"),
+    "psi.chance": ("by chance {value}", "随机水平 {value}"),
     # --- charts
     "chart.of": ("{model}: {chart}", "{model}：{chart}"),
     "chart.all": ("All models: {chart}", "全部模型：{chart}"),
@@ -136,15 +141,23 @@ TEXTS: dict[str, tuple[str, str]] = {
     "cutoff": ("cut-off", "准入线"),
     "bad_rate": ("bad rate", "违约率"),
     "bad_rate.alone": ("bad rate, bank alone", "违约率（仅本行）"),
+    "bad_rate.at": ("at {share} approved", "通过率 {share}"),
     "confusion.approved": ("approved: bad + good", "通过：坏 + 好"),
     "confusion.refused": ("refused: bad + good", "拒绝：坏 + 好"),
     # --- swap set
     "swap": ("Swap set against the bank alone", "换入换出分析（与仅用本行数据相比）"),
     "swap.note": (
-        "Both models approve {share} of the customers. What changes are the customers that one approves and the other "
-        "refuses: the joint model earns its cost where the bad rate of those it swaps in is lower than that of those "
-        "it swaps out.",
-        "两个模型的通过率同为 {share}。变化在于只有一方批准的客户：换入客户的违约率低于换出客户，联合模型才值得采用。",
+        "Each model approves {share} of the customers, as nearly as equal scores allow. What changes are the customers "
+        "that one approves and the other refuses: the joint model earns its cost where the bad rate of those "
+        "it swaps in is lower than that of those it swaps out.",
+        "两个模型的通过率均取最接近 {share} 的值（评分相同的客户不会被分开）。"
+        "变化在于只有一方批准的客户：换入客户的违约率低于换出客户，联合模型才值得采用。",
+    ),
+    "swap.uneven": (
+        "Not at the same share: the joint model approves {ours}, the bank alone {theirs}, since many scores are equal. "
+        "The numbers of customers and the bad rates differ for that reason too.",
+        "通过率并不相同：联合模型为 {ours}，仅用本行数据为 {theirs}，因为许多客户评分相同。"
+        "客户数和违约率的差别也有这一原因。",
     ),
     "swap.group": ("decision", "决策"),
     "swap.both": ("approved by both", "双方均通过"),
@@ -227,19 +240,21 @@ TEXTS: dict[str, tuple[str, str]] = {
     "bins.title": ("Bins", "分箱"),
     "bins.title.points": ("Bins and scorecard", "分箱与评分卡"),
     "bins.note": (
-        "Weight of evidence (WoE): above 0 (a red bar to the right) events are more frequent than on average. This "
-        "party knows the counts of the host's bins, not their edges.",
-        "证据权重（WOE）：大于 0（红色条向右）表示事件比平均水平更多。"
-        "对被动参与方的分箱，本方只知道样本数和事件数，不知道分箱边界。",
+        "Weight of evidence (WoE): above 0 (a red bar to the right) events are more frequent than on average. Rows are "
+        "training rows, without those that calibrate the regression. A bin with too few events has the weight of a "
+        "neighbour, or 0. This party knows the counts of the host's bins, not their edges.",
+        "证据权重（WOE）：大于 0（红色条向右）表示事件比平均水平更多。样本数指训练样本，不含用于校准逻辑回归的样本。"
+        "事件过少的分箱取相邻分箱的权重，或取 0。对被动参与方的分箱，本方只知道样本数和事件数，不知道分箱边界。",
     ),
     "bins.note.host": (
-        "Rows are training rows. The events of a bin, and so its weight of evidence, stay at the guest.",
-        "样本数指训练样本。各分箱的事件数和证据权重只由主动参与方掌握。",
+        "Rows are training rows, without those that calibrate the regression. The events of a bin, and so its weight "
+        "of evidence, stay at the guest.",
+        "样本数指训练样本，不含用于校准逻辑回归的样本。各分箱的事件数和证据权重只由主动参与方掌握。",
     ),
     "bins.note.revealed": (
-        "Rows are training rows. Weights of evidence (WoE) and information values were revealed; they are made from "
-        "numbers of events with noise.",
-        "样本数指训练样本。证据权重（WOE）和信息值经授权公开，由加噪后的事件数算出。",
+        "Rows are training rows, without those that calibrate the regression. Weights of evidence (WoE) and "
+        "information values were revealed; they are made from numbers of events with noise.",
+        "样本数指训练样本，不含用于校准逻辑回归的样本。证据权重（WOE）和信息值经授权公开，由加噪后的事件数算出。",
     ),
     "bins.more": (
         "{shown} of {all} columns are shown; `binning.bt` beside this report holds all bins, `result.json` all points.",
@@ -254,12 +269,18 @@ TEXTS: dict[str, tuple[str, str]] = {
     "bin.missing": ("missing", "缺失"),
     "bin.further": ("{count} further bins", "另有 {count} 个分箱"),
     "iv.of": ("IV {value}", "IV {value}"),
-    "base": ("Base points of every customer: {value}.", "每个客户的基础分：{value}。"),
+    "base": ("Base points of every customer, from this party: {value}.", "每个客户的基础分（本方部分）：{value}。"),
     "scale": (
         "Scale: {score} points at odds of {odds} to 1 against the event; {pdo} points double the odds (PDO). A higher "
         "score is a better customer; the score is the sum of the points over both parties.",
         "评分刻度：好坏比为 {odds}:1 时为 {score} 分；好坏比翻倍所需的分值（PDO）为 {pdo} 分。分数越高，客户越好；"
         "总分为双方分值之和。",
+    ),
+    "scale.calibrated": (
+        " That is by the regression's own log-odds; by the calibrated probabilities of this report {score} points are "
+        "odds of {odds} to 1, and {pdo} points double them.",
+        "以上按逻辑回归自身的对数几率计；按本报告中校准后的概率，{score} 分对应的好坏比为 {odds}:1，"
+        "好坏比翻倍所需的分值为 {pdo} 分。",
     ),
     "scale.secret": (
         "There is no scorecard: the coefficients stay shared. The guest's scores are points of another scale, 0 to "
@@ -272,7 +293,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "settings": ("Settings", "参数"),
     "value": ("value", "取值"),
     "fact.job": ("job", "作业"),
-    "fact.date": ("date of this report (UTC)", "报告日期（UTC）"),
+    "fact.date": ("date of the run (UTC)", "运行日期（UTC）"),
     "fact.role": ("this party", "本方"),
     "fact.common": ("customers in common", "共有客户"),
     "fact.split": ("for training; held back", "训练；留出"),
@@ -360,6 +381,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         "A correction for several models and cut-offs that were looked at on the same test rows.",
         "多重比较校正：多个模型和准入线是在同一批测试样本上查看的。",
     ),
+    "not.kind": (
+        "A model of each kind for the bank alone: where the joint model is of another kind, its gain includes what "
+        "that kind of model gains by itself, without the other party's columns.",
+        "同类模型的对照：仅用本行数据时只训练了一种模型；联合模型若属另一种类，其增益也包含该类模型本身带来的部分，"
+        "与对方的列无关。",
+    ),
     "not.money": (
         "Amounts: every customer counts alike; profit, loss given default and exposure are not in the data.",
         "金额：每个客户同等计数；收益、违约损失率和敞口不在数据之中。",
@@ -415,7 +442,19 @@ class Words:
 
     def percent(self, share: float, digits: int = 1) -> str:
         """Return a share as a percentage."""
-        return self("percent", value=f"{100 * share:.{digits}f}")
+        value = 100 * share
+        return self("percent", value=self.significant(value, digits) if abs(value) < 0.1 else f"{value:.{digits}f}")
+
+    def significant(self, value: float, digits: int) -> str:
+        """Return a number with some decimals, or two more than it has zeros behind the point: rare events are not 0.
+
+        Examples
+        --------
+        >>> Words("en").significant(0.25, 1), Words("en").significant(0.000321, 1), Words("en").significant(0.0, 1)
+        ('0.2', '0.00032', '0.0')
+        """
+        zeros = -math.floor(math.log10(abs(value))) - 1 if value else 0
+        return f"{value:.{max(digits, zeros + 2) if zeros > 0 else digits}f}"
 
 
 def language(given: str | None, environ: Mapping[str, str] | None = None) -> str:

@@ -112,7 +112,8 @@ class LogisticRegression(Estimator):
         constant.
     intercept_ : float
         With it: this party's part of the intercept, the effect of centring its columns, and at the guest also the
-        trained intercept.
+        trained intercept. 0 at a host of binned columns: its part is minus the sum of each coefficient times the mean
+        weight of evidence over the training rows, where the weights are revealed to it.
     points_per_unit_ : float
         At the guest: points of a unit of the score; 20 points double the odds near the average customer (fewer where
         events are rarer than some 4 %).

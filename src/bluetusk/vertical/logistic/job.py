@@ -529,8 +529,8 @@ class LogisticJob:
     def coefficients(self) -> tuple[NDArray[np.float64], float] | None:
         """Coefficients and constant for this party's original columns, if they were opened to it.
 
-        At the host of binned columns they are those of the guest's weights of evidence, whose means are in the guest's
-        constant.
+        At the host of binned columns they are those of the guest's weights of evidence, and the constant is 0: of the
+        means by which the training has centred these it does not know.
         """
         if self.opened is None:
             return None

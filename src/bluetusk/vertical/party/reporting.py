@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import platform
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +22,7 @@ from ..evaluation.metrics import stability_index
 from ..evaluation.report import APPROVE, write_host_report, write_report
 from ..evaluation.scorecard import scorecard
 from ..evaluation.words import Words
+from ..logistic.calibration import Calibration
 from .config import Config
 from .pipeline import Outcome
 
@@ -64,9 +65,23 @@ def scorecard_of(config: Config, outcome: Outcome) -> dict[str, Any] | None:
         return None
     used = [k for k, name in enumerate(model.columns_) if name not in outcome.left_out]
     chosen = [model.columns_[k] for k in used]
-    intercept = model.intercept_ if config.role == "guest" else None
+    intercept = model.intercept_
+    if config.role == "host":  # the training has centred its columns, by weights that it did not know then
+        by = {each.name: float(each.rows @ each.woe) / float(each.rows.sum()) for each in outcome.binning.bins_}
+        intercept = -sum(float(model.coef_[k]) * by[model.columns_[k]] for k in used)
     card = scorecard(outcome.binning, model.coef_[used], intercept, columns=chosen, **_SCALE)
-    return {**_SCALE, "rows": card.table()}
+    return {**_SCALE, **_calibrated_scale(model.calibration_), "rows": card.table()}
+
+
+def _calibrated_scale(found: Calibration | None) -> dict[str, float]:
+    """Return what the scale is by the probabilities of the report: points follow the regression's own log-odds.
+
+    Only the guest has the calibration, so a host's points cannot follow it.
+    """
+    if found is None:
+        return {}
+    odds = math.exp(min(found.slope * math.log(_SCALE["base_odds"]) - found.intercept, 700.0))
+    return {"calibrated_points_to_double": _SCALE["points_to_double"] / found.slope, "calibrated_base_odds": odds}
 
 
 def write_party_report(
@@ -99,7 +114,7 @@ def write_party_report(
         "importances": _importances(config.role, outcome),
         "coefficients": _coefficients(config.role, outcome),
         "points": [] if card is None else card["rows"],
-        "scale": None if card is None else {key: card[key] for key in _SCALE},
+        "scale": None if card is None else {key: value for key, value in card.items() if key != "rows"},
         "facts": _facts(words, config, outcome, result),
         "settings": _settings(words, config),
         "shown": _shown(result),
@@ -255,7 +270,7 @@ def _facts(words: Words, config: Config, outcome: Outcome, result: Mapping[str, 
     facts = {
         words("fact.job"): config.job,
         words("fact.role"): words(f"party.{config.role}"),
-        words("fact.date"): time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
+        words("fact.date"): result["date"][:16].replace("T", " "),
         words("fact.common"): f"{result['intersection']:,}",
         words("fact.split"): f"{result['train']:,}; {result['test']:,}",
     }

@@ -7,7 +7,7 @@ import math
 import numbers
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -23,6 +23,7 @@ __all__ = [
     "looks_like",
     "number_of",
     "number_reader",
+    "number_texts",
     "reads_as_number",
 ]
 
@@ -264,3 +265,25 @@ def in_order(texts: Iterable[str]) -> list[str]:
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 40 else f"{text[:20]}... of {len(text)} characters"
+
+
+def number_texts(values: Sequence[float]) -> list[str]:
+    """Return distinct numbers as texts: six digits, more where two would read alike, and whole digits before the point.
+
+    Examples
+    --------
+    >>> number_texts([0.1234567, 202402.5, 20240314.0]), number_texts([1.7000001, 1.7000002])
+    (['0.123457', '202402.5', '20240314'], ['1.7000001', '1.7000002'])
+    """
+    texts: list[str] = []
+    for digits in range(6, 18):  # 17 digits are exact
+        texts = [_number_text(value, digits) for value in values]
+        if len(set(texts)) == len(texts):
+            break
+    return texts
+
+
+def _number_text(value: float, digits: int) -> str:
+    if 1e5 <= abs(value) < 1e15:  # dates as numbers, amounts: no exponent, and half of a unit is not rounded away
+        digits = max(digits, len(f"{abs(value):.0f}") + 1)
+    return f"{value:.{digits}g}"

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .cells import reads_as_number
+from .cells import number_texts, reads_as_number
 
 __all__ = ["ColumnProfile", "describe", "show"]
 
@@ -130,7 +130,7 @@ class ColumnProfile:
 
     def cells(self) -> list[str]:
         """Return the line of a table under ``column, kind, rows, missing, distinct, numeric, least, largest, note``."""
-        ends = ["" if v is None else f"{v:.6g}" for v in (self.least, self.largest)]
+        ends = ["" if v is None else number_texts([v])[0] for v in (self.least, self.largest)]
         notes = ["all missing"] * (self.rows == self.missing > 0) or ["constant"] * self.constant
         notes += ["id-like"] * self.id_like
         counts = [f"{self.rows:,}", f"{self.missing:,}", f"{self.distinct:,}", f"{100 * self.numeric:.0f} %"]
