@@ -286,7 +286,7 @@ class Recorder(Observer):
     def authorise(self, **what):
         self.asked.append(what)
         if self.refuse:
-            raise bt.BluetuskError("the policy has expired")
+            raise bt.PolicyRefused("the policy has expired", clause="until")
 
     def count(self, *, peer, task, what, number):
         self.counted[what] = self.counted.get(what, 0) + number
