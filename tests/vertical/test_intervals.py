@@ -23,6 +23,7 @@ from bluetusk.vertical.evaluation import charts as _charts
 from bluetusk.vertical.evaluation import metrics
 from bluetusk.vertical.intervals import _normals, delong
 from bluetusk.vertical.party import run as _run
+from bluetusk.vertical.party.config import Data
 
 
 def by_double_sum(y, s):
@@ -205,7 +206,7 @@ def judged():
 def test_a_party_keeps_and_prints_intervals(monkeypatch, capsys, tmp_path):
     outcome = judged()
     held, scores = outcome.labels[outcome.test], outcome.scores["gradient_boosting"]
-    result = _run._result(SimpleNamespace(role="guest", job="job"), outcome, None)
+    result = _run._result(SimpleNamespace(role="guest", job="job", data=Data("")), outcome, None)
     assert result["gradient_boosting"] == {
         "auc": pytest.approx(roc_auc_score(held, scores)),
         "auc_interval": list(ev.auc_interval(held, scores)),
