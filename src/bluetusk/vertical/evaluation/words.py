@@ -151,7 +151,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "that one approves and the other refuses: the joint model earns its cost where the bad rate of those "
         "it swaps in is lower than that of those it swaps out.",
         "两个模型的通过率均取最接近 {share} 的值（评分相同的客户不会被分开）。"
-        "变化在于只有一方批准的客户：换入客户的违约率低于换出客户，联合模型才值得采用。",
+        "变化在于只有一个模型批准的客户：换入客户的违约率低于换出客户，联合模型才值得采用。",
     ),
     "swap.uneven": (
         "Not at the same share: the joint model approves {ours}, the bank alone {theirs}, since many scores are equal. "
@@ -160,10 +160,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "客户数和违约率的差别也有这一原因。",
     ),
     "swap.group": ("decision", "决策"),
-    "swap.both": ("approved by both", "双方均通过"),
+    "swap.both": ("approved by both", "两个模型均通过"),
     "swap.in": ("swapped in: joint model alone", "换入：仅联合模型通过"),
     "swap.out": ("swapped out: bank alone", "换出：仅本行模型通过"),
-    "swap.neither": ("refused by both", "双方均拒绝"),
+    "swap.neither": ("refused by both", "两个模型均拒绝"),
     "rows": ("rows", "样本数"),
     "events": ("events", "事件数"),
     "bad_rate.ci": ("bad rate (95 %)", "违约率（95% 区间）"),
