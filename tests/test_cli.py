@@ -8,6 +8,7 @@ import getpass
 import importlib.util
 import io
 import json
+import logging
 import os
 import re
 import signal
@@ -678,3 +679,31 @@ def test_a_signal_whose_exception_python_drops_ends_the_run_at_its_next_step(
             watch.progress("binning", 1, 3)
     assert getattr(raised.value, "code", None) == status
     watch.progress("binning", 2, 3)  # the next command in this process is not stopped
+
+
+def test_a_log_whose_folder_goes_ends_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The lines meanwhile are lost; it is written on when the folder is back."""
+    from bluetusk.cli._watching import _file
+
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    log = logging.getLogger("test of the log")
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    handler = _file(str(folder / "x.log"))
+    log.addHandler(handler)
+    try:
+        log.info("before")
+        folder.rename(tmp_path / "away")
+        log.info("lost")
+        log.info("lost")
+        folder.mkdir()
+        log.info("after")
+        log.info("after")
+    finally:
+        log.removeHandler(handler)
+        handler.close()
+    assert (tmp_path / "away" / "x.log").read_text() == "before\n"
+    assert (folder / "x.log").read_text() == "after\nafter\n"
+    assert (folder / "x.log").stat().st_mode & 0o777 == 0o600
+    assert capsys.readouterr().err == ""

@@ -143,6 +143,12 @@ def _file(path: str) -> logging.Handler:
             fd = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             return os.fdopen(fd, "a", encoding="utf-8")
 
+        def emit(self, record: logging.LogRecord) -> None:
+            try:
+                super().emit(record)
+            except OSError:  # it cannot be opened anew: logging lets that pass to whoever logs
+                self.handleError(record)
+
         def handleError(self, record: logging.LogRecord) -> None:  # logging's name
             """Lose the line: a full disk must not end a run, nor fill standard error."""
 
