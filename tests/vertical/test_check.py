@@ -354,15 +354,15 @@ PLANTED: list[tuple[str, Callable[[Path], None], str]] = [
     ("revoked", signing(("revoked = []", 'revoked = ["network-credit"]')), "clause revoked"),
     ("no purpose", signing(('"binning", ', "")), "refuse binning .clause purpose"),
     ("no columns", signing(('"SEX", ', ""), ('"AGE"', '"AGES"')), "allows the columns 'SEX', 'AGE'"),
-    ("few uses", signing(("uses = 9", "uses = 3")), "3 of its 3 uses left, and this run needs 7.*uses = 7 or more"),
-    ("uses spent", uses_spent, "4 of its 9 uses left, and this run needs 7.*uses = 12 or more"),
+    ("few uses", signing(("uses = 10", "uses = 3")), "3 of its 3 uses left, and this run needs 7.*uses = 7 or more"),
+    ("uses spent", uses_spent, "5 of its 10 uses left, and this run needs 7.*uses = 12 or more"),
     ("few ids", signing(("max_ids_per_request = 900", "max_ids_per_request = 800")), "clause max_ids_per_request"),
     ("min_rows", signing(("min_rows = 50", "min_rows = 80")), "clause min_rows.*raise model.min_rows"),
-    ("min_events", signing(("uses = 9", "uses = 9\nmin_events = 9")), "clause min_events.*raise model.min_events"),
+    ("min_events", signing(("uses = 10", "uses = 10\nmin_events = 9")), "clause min_events.*raise model.min_events"),
     ("meeting", signing(("min_intersection = 500", "min_intersection = 600")), "clause min_intersection"),
     ("reveal", party(("[model]", '[model]\nreveal = ["woe", "scores"]')), "clause reveal.*'woe'"),
-    ("max_trees", signing(("uses = 9", "uses = 9\nmax_trees = 5")), "clause max_trees"),
-    ("max_bits", signing(("uses = 9", "uses = 9\nmax_bits = 9")), "clause max_bits"),
+    ("max_trees", signing(("uses = 10", "uses = 10\nmax_trees = 5")), "clause max_trees"),
+    ("max_bits", signing(("uses = 10", "uses = 10\nmax_bits = 9")), "clause max_bits"),
     # what is kept
     ("altered log", altered_log, "evidence.log: .*"),
     ("uses without log", written("evidence.log.uses", b""), "the log of evidence .* is not: restore it"),
@@ -387,7 +387,7 @@ def test_a_clean_set_has_no_fault(bank: Path) -> None:
     assert texts(found) == []
     assert found.warnings == []
     assert [each.name for each in found.profile] == NAMES
-    assert found.facts["uses"] == "9 left, 7 needed by this run"
+    assert found.facts["uses"] == "10 left, 7 needed by this run"
     peer = (bank / "network.cert.pem").read_bytes()
     assert found.facts["peer's certificate"].replace("-", "") == fingerprint(peer)
     assert texts(checked(bank.parent / "network")) == []
@@ -456,7 +456,7 @@ def test_the_command_counts_the_faults(bank: Path, capsys: pytest.CaptureFixture
     assert main(words) == 0
     assert "GOOD" in capsys.readouterr().out
     removed("network.pub")(bank)
-    signing(("uses = 9", "uses = 1"))(bank)
+    signing(("uses = 10", "uses = 1"))(bank)
     assert main(words) == 1
     out = capsys.readouterr().out
     assert out.count("FAULT") == 2
@@ -481,7 +481,7 @@ def test_uses_that_a_killed_run_has_had_are_not_needed_again(bank: Path) -> None
     steps_of("", {"now": 1, "tasks": {"agree": 0}})(bank)
     found = checked(bank)
     assert texts(found) == []
-    assert found.facts["uses"] == "8 left, 6 needed by this run"
+    assert found.facts["uses"] == "9 left, 6 needed by this run"
 
 
 # ---------------------------------------------------------------------------------------------------------------- init
@@ -655,5 +655,5 @@ def test_a_set_that_passes_runs_and_takes_the_uses_that_were_predicted(bank: Pat
         assert any("has finished" in text for text in texts(after)), texts(after)
         party((config.job, "the next"))(folder)
         shutil.rmtree(folder / "state")
-        assert any("2 of its 9 uses left, and this run needs 7" in text for text in texts(checked(folder)))
+        assert any("3 of its 10 uses left, and this run needs 7" in text for text in texts(checked(folder)))
     assert replace(Model(), trees=1) == replace(config.model, key_size=3072)

@@ -17,6 +17,7 @@ from typing import Any
 
 from .. import _toml
 from ..errors import DataWarning
+from ..tasks import MODELS
 from ._common import PASSPHRASE, Failure
 
 __all__ = ["PLACEHOLDER", "add_parser"]
@@ -24,7 +25,6 @@ __all__ = ["PLACEHOLDER", "add_parser"]
 PLACEHOLDER = "PASTE-THE-FINGERPRINT-HERE"
 """What stands in policy.toml for a peer whose certificate has not come yet; no policy can be signed with it."""
 
-_SCORING = 2  # uses of a later scoring: the rows in common, their scores
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _LABELS = ("label", "default", "target", "y", "bad", "event", "fraud", "churn", "违约", "标签", "逾期", "是否")
 _IDS = ("id", "merchant", "customer", "cust", "uid", "user", "account", "编号", "客户", "商户", "证件", "账号", "号码")
@@ -306,6 +306,9 @@ def _policy_text(asked: _Answers, model: Any, table: Any) -> str:
     if asked.peer_certificate.exists():
         who = fingerprint_groups(only_certificate(asked.peer_certificate.read_bytes()))
     uses = purposes_of(model)
+    scoring = 1 + sum(
+        training.purpose in uses for training, _ in MODELS
+    )  # the rows in common; the scores by each model
     until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=365)
     columns = ["id", *(["label"] if asked.role == "guest" else []), *table.names]
     ids = _round_up(asked.peer_ids or max(10_000, 2 * table.rows)) if asked.role == "host" else _round_up(table.rows)
@@ -329,7 +332,7 @@ def _policy_text(asked: _Answers, model: Any, table: Any) -> str:
         f"purposes = {_toml.texts(dict.fromkeys(uses))}",
         '# "id" stands for the column of ids, "label" for that of labels. Take away the columns that must not be used:',
         f"columns = {_toml.texts(columns)}",
-        f"uses = {len(uses) + _SCORING}    # a run takes {len(uses)}; scoring later takes {_SCORING}",
+        f"uses = {len(uses) + scoring}    # a run takes {len(uses)}; scoring later takes {scoring}",
         f"until = {until:%Y-%m-%d}T00:00:00Z",
         f"min_rows = {model.min_rows}             # fewest rows of a bin, bucket or node whose sums are shown",
         f"min_intersection = {model.min_intersection}    # fewest rows of a joint task",
