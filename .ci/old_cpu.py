@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import bisect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -20,12 +21,15 @@ VECTOR_FILES = {"bt_mont_fma.c", "bt_mont_ifma.c", "bt_ring_avx2.c", "bt_field_a
 VECTOR = re.compile(r"%[yz]mm\d|\tvfn?m(add|sub)")
 
 
+# OPENBLAS_CORETYPE, where a machine sets it, names the kernels for that machine's CPU, not for the one that is played
+PLAIN = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS_")}
 AVX2_HERE = {"avx2", "fma"} <= set(Path("/proc/cpuinfo").read_text().split())
 
 
 def output(*command: str | Path) -> str:
     """Return what a command prints; end the run if it fails."""
-    run = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, text=True, timeout=600)
+    words = [str(part) for part in command]
+    run = subprocess.run(words, stdout=subprocess.PIPE, text=True, timeout=600, env=PLAIN)
     if run.returncode:
         sys.exit(f"{' '.join(map(str, command))}: exit status {run.returncode}")
     return run.stdout
