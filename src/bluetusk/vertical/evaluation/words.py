@@ -32,7 +32,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "statistics.host": (
         "The file holds statistics of this party's columns, and no single row.",
-        "本文件只含本方各列的统计量，不含任何单个样本。",
+        "本文件只含己方各列的统计量，不含任何单个样本。",
     ),
     "yes": ("yes", "是"),
     "no": ("no", "否"),
@@ -55,19 +55,19 @@ TEXTS: dict[str, tuple[str, str]] = {
     "gain.better": (
         "{model} separates better than {baseline}: AUC {area} instead of {other}. The gain of {gain} has the 95 % "
         "interval {low} to {high}, above 0.",
-        "“{model}”的区分能力优于“{baseline}”：AUC 为 {area}，后者为 {other}。增益 {gain}，95% 置信区间为 "
+        "“{model}”的区分能力优于“{baseline}”：前者的 AUC 为 {area}，后者为 {other}。增益 {gain}，95% 置信区间为 "
         "{low} 至 {high}，整个区间大于 0。",
     ),
     "gain.same": (
         "{model} cannot be told from {baseline} on these rows: AUC {area}, and {other}. The gain of {gain} has the "
         "95 % interval {low} to {high}, which contains 0.",
-        "在这些样本上，“{model}”与“{baseline}”的区分能力没有显著差别：AUC 为 {area}，后者为 {other}。增益 {gain}，"
+        "在这些样本上，“{model}”与“{baseline}”的区分能力没有显著差别：前者的 AUC 为 {area}，后者为 {other}。增益 {gain}，"
         "95% 置信区间为 {low} 至 {high}，包含 0。",
     ),
     "gain.worse": (
         "{model} separates worse than {baseline}: AUC {area} instead of {other}. The gain of {gain} has the 95 % "
         "interval {low} to {high}, below 0.",
-        "“{model}”的区分能力不如“{baseline}”：AUC 为 {area}，后者为 {other}。增益 {gain}，95% 置信区间为 "
+        "“{model}”的区分能力不如“{baseline}”：前者的 AUC 为 {area}，后者为 {other}。增益 {gain}，95% 置信区间为 "
         "{low} 至 {high}，整个区间小于 0。",
     ),
     "gain.how": (
@@ -151,7 +151,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "that one approves and the other refuses: the joint model earns its cost where the bad rate of those "
         "it swaps in is lower than that of those it swaps out.",
         "两个模型的通过率均取最接近 {share} 的值（评分相同的客户不会被分开）。"
-        "变化在于只有一个模型批准的客户：换入客户的违约率低于换出客户，联合模型才值得采用。",
+        "变化在于只有一个模型通过的客户：换入客户的违约率低于换出客户，联合模型才值得采用。",
     ),
     "swap.uneven": (
         "Not at the same share: the joint model approves {ours}, the bank alone {theirs}, since many scores are equal. "
@@ -180,12 +180,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         "test row. The host's columns count as one reason: this party sees no more of them. A column that does not "
         "raise the risk of a customer is no reason for it.",
         "通过率为 {share} 时被拒绝的客户，与测试样本的平均水平相比，风险由哪些列抬高。被动参与方的列合计为一个原因："
-        "本方看不到更细的信息。没有抬高某个客户风险的列，不算作该客户的原因。",
+        "己方看不到更细的信息。没有抬高某个客户风险的列，不算作该客户的原因。",
     ),
     "reasons.host": (
         "What this party's columns add to the risk of the customers held back, compared with their mean. This party "
         "does not know the scores, so the customers are all those held back.",
-        "本方各列对留出客户风险的影响（与其平均水平相比）。本方不知道评分，因此统计的是全部留出客户。",
+        "己方各列对留出客户风险的影响（与其平均水平相比）。己方不知道评分，因此统计的是全部留出客户。",
     ),
     "reasons.secret": (
         'Not known: the coefficients stay shared between the parties. `reveal = ["coefficients"]` in [model], which '
@@ -196,7 +196,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reasons.secret.host": (
         "Not known: this needs the coefficients and the weights of evidence of this party's bins, which the guest "
         'keeps unless both policies grant `reveal = ["coefficients", "woe"]`.',
-        "无法给出：这需要本方各列的系数和分箱的证据权重，除非双方策略授权 "
+        "无法给出：这需要己方各列的系数和分箱的证据权重，除非双方策略授权 "
         '`reveal = ["coefficients", "woe"]`，它们只由主动参与方掌握。',
     ),
     "reasons.nobody": ("No customer is refused at this cut-off.", "在此准入线下没有客户被拒绝。"),
@@ -209,20 +209,20 @@ TEXTS: dict[str, tuple[str, str]] = {
     "columns.note": (
         "Information value (IV): 0.02 weak, 0.1 medium, 0.3 strong. PSI: the stability index from the training rows to "
         "the test rows, of this party's columns only: of the other's it sees no values.",
-        "信息值（IV）：0.02 为弱，0.1 为中等，0.3 为强。PSI：从训练样本到测试样本的群体稳定性指标，只列出本方的列："
-        "对方的取值本方看不到。",
+        "信息值（IV）：0.02 为弱，0.1 为中等，0.3 为强。PSI：从训练样本到测试样本的群体稳定性指标，只列出己方的列："
+        "对方的取值己方看不到。",
     ),
     "columns.host": (
         "PSI: the stability index from the training rows to the rows held back. This party learns no information "
         "value, bad rate or score: these would be statistics of the labels.",
-        "PSI：从训练样本到留出样本的群体稳定性指标。本方不会得到信息值、违约率或评分：它们都是标签的统计量。",
+        "PSI：从训练样本到留出样本的群体稳定性指标。己方不会得到信息值、违约率或评分：它们都是标签的统计量。",
     ),
     "column": ("column", "列"),
     "party": ("party", "参与方"),
     "bins": ("bins", "分箱数"),
     "iv": ("IV", "IV"),
     "importance": ("share of the gain, trees", "增益占比（树模型）"),
-    "importance.host": ("share of this party's splits, trees", "本方分裂占比（树模型）"),
+    "importance.host": ("share of this party's splits, trees", "己方分裂占比（树模型）"),
     "coefficient": ("coefficient, regression", "系数（逻辑回归）"),
     "remark": ("remark", "备注"),
     "one_bin": ("one bin", "仅一个分箱"),
@@ -244,7 +244,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "training rows, without those that calibrate the regression. A bin with too few events has the weight of a "
         "neighbour, or 0. This party knows the counts of the host's bins, not their edges.",
         "证据权重（WOE）：大于 0（红色条向右）表示事件比平均水平更多。样本数指训练样本，不含用于校准逻辑回归的样本。"
-        "事件过少的分箱取相邻分箱的权重，或取 0。对被动参与方的分箱，本方只知道样本数和事件数，不知道分箱边界。",
+        "事件过少的分箱取相邻分箱的权重，或取 0。对被动参与方的分箱，己方只知道样本数和事件数，不知道分箱边界。",
     ),
     "bins.note.host": (
         "Rows are training rows, without those that calibrate the regression. The events of a bin, and so its weight "
@@ -269,7 +269,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "bin.missing": ("missing", "缺失"),
     "bin.further": ("{count} further bins", "另有 {count} 个分箱"),
     "iv.of": ("IV {value}", "IV {value}"),
-    "base": ("Base points of every customer, from this party: {value}.", "每个客户的基础分（本方部分）：{value}。"),
+    "base": ("Base points of every customer, from this party: {value}.", "每个客户的基础分（己方部分）：{value}。"),
     "scale": (
         "Scale: {score} points at odds of {odds} to 1 against the event; {pdo} points double the odds (PDO). A higher "
         "score is a better customer; the score is the sum of the points over both parties.",
@@ -285,7 +285,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "scale.secret": (
         "There is no scorecard: the coefficients stay shared. The guest's scores are points of another scale, 0 to "
         "1023, of which 20 double the odds near the average customer, who has 256.",
-        "没有评分卡：系数始终以分片形式持有。主动参与方得到的评分是另一刻度的分值（0 至 1023），平均客户为 256，"
+        "没有评分卡：系数始终以分片形式持有。主动参与方得到的评分是另一刻度的分值（0 至 1023），平均客户为 256 分，"
         "其附近每 20 分好坏比翻倍。",
     ),
     # --- the run
@@ -294,7 +294,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "value": ("value", "取值"),
     "fact.job": ("job", "作业"),
     "fact.date": ("date of the run (UTC)", "运行日期（UTC）"),
-    "fact.role": ("this party", "本方"),
+    "fact.role": ("this party", "己方"),
     "fact.common": ("customers in common", "共有客户"),
     "fact.split": ("for training; held back", "训练；留出"),
     "fact.train_events": ("events among the training rows", "训练样本中的事件"),
@@ -316,13 +316,13 @@ TEXTS: dict[str, tuple[str, str]] = {
     "shown.note": (
         "By the meter of this party. Sums and bits: what it learned about rows of the other party, in the tasks of "
         "this job. Values: what it showed the other party. The signed policies cap both.",
-        "依据本方的计量。总和与比特：本方在本作业各任务中得知的关于对方样本的信息量。值：本方展示给对方的值的个数。"
+        "依据己方的计量。总和与比特：己方在本作业各任务中得知的关于对方样本的信息量。值：己方展示给对方的值的个数。"
         "双方均受已签署的授权策略限制。",
     ),
     "shown.peer": (
         "The other party has learned at most {sums} sums and {bits} bits about rows of this one, in this job and all "
         "before it: so this party's guard has counted.",
-        "据本方的授权核查计数，对方在本作业及此前所有作业中，至多得知关于本方样本的 {sums} 个总和与 {bits} 比特。",
+        "据己方的授权核查计数，对方在本作业及此前所有作业中，至多得知关于己方样本的 {sums} 个总和与 {bits} 比特。",
     ),
     "shown.none": (
         "Nothing was metered: the run had no [evidence].",
@@ -354,9 +354,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     "warnings.none": ("There were none.", "无。"),
     "warnings.more": ("{count} more in result.json", "另有 {count} 条，见 result.json"),
     "evidence": ("Evidence", "存证"),
-    "evidence.records": ("records in this party's log", "本方日志的记录数"),
-    "evidence.head": ("head of this party's log", "本方的日志头"),
-    "evidence.peer_head": ("head of the other party's log, kept here", "本方保存的对方日志头"),
+    "evidence.records": ("records in this party's log", "己方日志的记录数"),
+    "evidence.head": ("head of this party's log", "己方日志头"),
+    "evidence.peer_head": ("head of the other party's log, kept here", "己方保存的对方日志头"),
     "evidence.how": (
         "`bluetusk evidence verify` checks the log against the head that the other party keeps.",
         "`bluetusk evidence verify` 用对方保存的日志头检验日志。",
@@ -401,7 +401,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "not.host": (
         "The quality of the model is not in this report: this party has no labels. The guest's report has it.",
-        "模型效果：本方没有标签，模型效果见主动参与方的报告。",
+        "模型效果：己方没有标签，模型效果见主动参与方的报告。",
     ),
 }
 """Each text in the languages of :data:`LANGUAGES`, by key; `{name}` is filled in."""
