@@ -61,8 +61,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "gain.same": (
         "{model} cannot be told from {baseline} on these rows: AUC {area}, and {other}. The gain of {gain} has the "
         "95 % interval {low} to {high}, which contains 0.",
-        "在这些样本上，“{model}”与“{baseline}”的区分能力没有显著差别：前者的 AUC 为 {area}，后者为 {other}。增益 {gain}，"
-        "95% 置信区间为 {low} 至 {high}，包含 0。",
+        "在这些样本上，“{model}”与“{baseline}”的区分能力没有显著差别：前者的 AUC 为 {area}，后者为 {other}。"
+        "增益 {gain}，95% 置信区间为 {low} 至 {high}，包含 0。",
     ),
     "gain.worse": (
         "{model} separates worse than {baseline}: AUC {area} instead of {other}. The gain of {gain} has the 95 % "
