@@ -2,7 +2,7 @@
  *
  *   kernel LIBGMP ELEMENTS SECONDS EXPONENT_BITS BITS...
  *
- * One line per backend and size: name, bits, then microseconds per element of a product, a square, a power, a conversion in and
+ * One line per backend and size, moduli being squares, and one of its pairs: name, bits, then microseconds per element of a product, a square, a power, a conversion in and
  * one out, each the best of many short windows; the backends take turns. Processor time, so that neighbours disturb little. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,10 +16,10 @@ enum { MUL, SQR, POW, LOAD, STORE, KINDS };
 typedef struct bench {
     const bt_mont_ops *ops;
     bt_mont ctx;
-    bt_modulus mod;
+    bt_modulus mod, root;
     size_t limbs, n, ebits;
     bt_word *consts, *scratch, *a, *b, *out;
-    bt_limb *m, *storage, *values, *e;
+    bt_limb *m, *storage, *root_storage, *values, *e;
     double best[KINDS];
 } bench;
 
@@ -50,7 +50,7 @@ static uint64_t next(void) /* SplitMix64: numbers to time, no secrets */
 static int open_bench(bench *w, const bt_mont_ops *ops, size_t bits, size_t n, size_t ebits)
 {
     const size_t limbs = bits / 64;
-    if (bt_mont_for(ops, limbs) != ops || !ops->available())
+    if (!ops || limbs < ops->min_limbs || limbs > ops->max_limbs || !ops->available())
         return 0;
     const size_t el = (ebits + 63) / 64;
     w->ops = ops;
@@ -62,17 +62,24 @@ static int open_bench(bench *w, const bt_mont_ops *ops, size_t bits, size_t n, s
     w->consts = words(ops->const_words(limbs));
     w->values = words(n * limbs);
     w->e = words(n * el);
-    for (size_t i = 0; i < limbs; i++)
-        w->m[i] = next();
-    w->m[0] |= 1;
-    w->m[limbs - 1] |= (bt_limb)1 << 63;
+    bt_limb *root = words(limbs / 2);
+    for (size_t i = 0; i < limbs / 2; i++)
+        root[i] = next();
+    root[0] |= 1;
+    root[limbs / 2 - 1] |= (bt_limb)3 << 62;
+    bt_gmp.mul_n((mp_ptr)w->m, (mp_srcptr)root, (mp_srcptr)root, (mp_size_t)(limbs / 2));
+    w->root_storage = words(bt_modulus_storage(limbs / 2));
     for (size_t i = 0; i < n * limbs; i++)
         w->values[i] = next();
     for (size_t i = 0; i < n * el; i++)
         w->e[i] = next();
     bt_word *first = words(ops->scratch_words(limbs));
-    if (bt_modulus_init(&w->mod, w->m, limbs, w->storage) != BT_OK ||
-        bt_mont_init(&w->ctx, ops, &w->mod, w->consts, first) != BT_OK)
+    if (bt_modulus_init(&w->root, root, limbs / 2, w->root_storage) != BT_OK ||
+        bt_modulus_init(&w->mod, w->m, limbs, w->storage) != BT_OK)
+        exit(2);
+    w->mod.root = &w->root;
+    free(root);
+    if (bt_mont_init(&w->ctx, ops, &w->mod, w->consts, first) != BT_OK)
         exit(2);
     free(first);
     const size_t one = bt_mont_scratch(&w->ctx), power = bt_pow_secret_scratch(&w->ctx, n, ebits);
@@ -121,7 +128,7 @@ static void window(bench *w, int kind)
 
 static void close_bench(bench *w)
 {
-    void *all[] = {w->m, w->storage, w->consts, w->values, w->e, w->scratch, w->a, w->b, w->out};
+    void *all[] = {w->m, w->storage, w->root_storage, w->consts, w->values, w->e, w->scratch, w->a, w->b, w->out};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
 }
@@ -139,13 +146,14 @@ int main(int argc, char **argv)
         bench all[8];
         size_t count = 0;
         for (const bt_mont_ops *const *ops = bt_mont_backends; *ops && count < 8; ops++)
-            count += (size_t)open_bench(&all[count], *ops, bits, n, ebits);
+            for (int pairs = 0; pairs < 2; pairs++)
+                count += (size_t)open_bench(&all[count], pairs ? (*ops)->pairs : *ops, bits, n, ebits);
         for (double start = now(); now() - start < seconds;)
             for (int kind = 0; kind < KINDS; kind++)
                 for (size_t k = 0; k < count; k++)
                     window(&all[k], kind);
         for (size_t k = 0; k < count; k++) {
-            printf("%s %zu", all[k].ops->name, bits);
+            printf("%s%s %zu", all[k].ops->name, all[k].ops->pairs == all[k].ops ? "-pairs" : "", bits);
             for (int kind = 0; kind < KINDS; kind++)
                 printf(" %.4f", 1e6 * all[k].best[kind]);
             printf("\n");

@@ -79,6 +79,7 @@ bt_status bt_modulus_init(bt_modulus *mod, const bt_limb *m, size_t limbs, bt_li
     mod->m = copy;
     mod->r1 = r1;
     mod->r2 = r2;
+    mod->root = NULL;
     return BT_OK;
 }
 

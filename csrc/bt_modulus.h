@@ -11,6 +11,8 @@ typedef struct bt_modulus {
     const bt_limb *m;  /* [limbs] */
     const bt_limb *r1; /* [limbs] 2^(64 limbs)   mod m */
     const bt_limb *r2; /* [limbs] 2^(2*64 limbs) mod m */
+    /* M, which outlives this, if the caller has computed m as M^2 and said so after bt_modulus_init; else NULL */
+    const struct bt_modulus *root;
 } bt_modulus;
 
 /* Limbs of storage that bt_modulus_init wants for a modulus of this many limbs. */

@@ -25,6 +25,15 @@ const bt_mont_ops *bt_mont_for(const bt_mont_ops *ops, size_t limbs)
     return limbs >= ops->min_limbs && limbs <= ops->max_limbs ? ops : &bt_mont_mpn;
 }
 
+const bt_mont_ops *bt_mont_for_square(const bt_mont_ops *ops, size_t limbs)
+{
+    const bt_mont_ops *pairs = ops->pairs;
+    if (pairs && limbs >= pairs->min_limbs && limbs <= pairs->max_limbs)
+        return pairs;
+    ops = bt_mont_for(ops, limbs);
+    return ops == &bt_mont_mpn ? ops->pairs : ops;
+}
+
 bt_status bt_mont_init(bt_mont *ctx, const bt_mont_ops *ops, const bt_modulus *mod, bt_word *consts, bt_word *scratch)
 {
     ctx->ops = ops;

@@ -19,7 +19,7 @@
 typedef struct bt_mont bt_mont;
 
 typedef struct bt_mont_ops {
-    const char *name;            /* "mpn", "fma", "ifma" */
+    const char *name;            /* "mpn", "fma", "ifma"; of pairs, that of the backend that they belong to */
     size_t lanes;                /* at most BT_MAX_LANES */
     size_t min_limbs, max_limbs; /* the moduli that it accepts */
     int (*available)(void);      /* whether this CPU has the instructions that it needs */
@@ -49,6 +49,10 @@ typedef struct bt_mont_ops {
     /* dst[i] = table_{digit[i]}[i]: `rows` arrays of n elements, `stride` words apart; reads all rows for each i */
     void (*select_own)(const bt_mont *ctx, bt_word *dst, const bt_word *tables, size_t rows, size_t stride,
                        const uint32_t *digit, size_t n);
+
+    /* Arithmetic modulo m = M^2 on pairs (r, s) = r + s M, for moduli whose `root` is M, with the same lanes: NULL if there is
+     * none; those of pairs are themselves. Its min_limbs and max_limbs are those of m for which it is the faster one. */
+    const struct bt_mont_ops *pairs;
 } bt_mont_ops;
 
 struct bt_mont {
@@ -60,12 +64,12 @@ struct bt_mont {
 
 #define BT_MAX_LANES 8
 
-extern const bt_mont_ops bt_mont_mpn;
+extern const bt_mont_ops bt_mont_mpn, bt_mont_mpn_pairs;
 #if defined(__x86_64__) || defined(BT_IFMA_EMULATE)
-extern const bt_mont_ops bt_mont_ifma;
+extern const bt_mont_ops bt_mont_ifma, bt_mont_ifma_pairs;
 #endif
 #if defined(__x86_64__)
-extern const bt_mont_ops bt_mont_fma;
+extern const bt_mont_ops bt_mont_fma, bt_mont_fma_pairs;
 #endif
 
 /* Every backend of this build, the fastest first, mpn last; ends with NULL. Some may not be available on this CPU. */
@@ -77,6 +81,9 @@ const bt_mont_ops *bt_mont_pick(const char *name);
 
 /* `ops` if it accepts moduli of this many limbs, else the mpn backend, which accepts all. */
 const bt_mont_ops *bt_mont_for(const bt_mont_ops *ops, size_t limbs);
+
+/* The same for a square that knows its root: the pairs of `ops` or of mpn, for the sizes at which they are the faster ones. */
+const bt_mont_ops *bt_mont_for_square(const bt_mont_ops *ops, size_t limbs);
 
 /* Binds a modulus to a backend. consts: ops->const_words(limbs) words that outlive ctx; scratch: ops->scratch_words. */
 bt_status bt_mont_init(bt_mont *ctx, const bt_mont_ops *ops, const bt_modulus *mod, bt_word *consts, bt_word *scratch);

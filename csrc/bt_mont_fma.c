@@ -41,7 +41,6 @@
  *
  * With -DBT_VERIFY every one of these bounds is checked as the program runs. Nothing here branches or indexes by an element's
  * value, so `secret` is ignored. docs/decisions/radix.md has the measurements behind each choice. */
-#include "bt_cpu.h"
 #include "bt_gmp.h"
 #include "bt_mont.h"
 
@@ -60,19 +59,33 @@
 
 /* --- set up ----------------------------------------------------------------------------------------------------------------- */
 
-/* The MXCSR that the bounds assume (round to nearest, no trap, denormals as they are); returns the caller's. */
-INLINE unsigned enter(void)
+INLINE constants constants_of(const bt_mont *ctx)
 {
-    const unsigned saved = _mm_getcsr();
-    if ((saved & ~0x3fu) != 0x1f80)
-        _mm_setcsr(0x1f80);
-    return saved;
+    constants c = {.s = shape_of(ctx->mod->limbs)};
+    vi *p = aligned(ctx->consts);
+    const int n = c.s.n;
+    c.m = (vd *)take(&p, n);
+    c.c1 = (vd *)take(&p, n);
+    c.c2 = (vd *)take(&p, n);
+    c.d1 = (vd *)take(&p, n);
+    c.r1 = (vd *)take(&p, n);
+    c.r2 = (vd *)take(&p, n);
+    c.minus_inverse = (vd *)take(&p, 1);
+    c.bias_mul = take(&p, 2 * n);
+    c.bias_sqr = take(&p, 2 * n);
+    c.bias_rows = take(&p, n + c.s.kr);
+    return c;
 }
 
-/* Restores the caller's mode, and its sticky flags, which rounding has set. */
-INLINE void leave(unsigned saved)
+static size_t mont_const_words(size_t limbs)
 {
-    _mm_setcsr(saved);
+    const shape s = shape_of(limbs);
+    return LANES * (size_t)(11 * s.n + s.kr + 2);
+}
+
+static size_t mont_elem_words(size_t limbs)
+{
+    return (size_t)shape_of(limbs).n;
 }
 
 /* Vectors of work space beside an operation's own: product (square) takes at most 4 (7) h at each level, h <= n / 2 + 3 and
@@ -87,32 +100,6 @@ static size_t mont_scratch_words(size_t limbs)
 {
     const shape s = shape_of(limbs);
     return LANES * (size_t)(5 * s.n + 4 + 1) + LANES * work_vectors(&s) + 4 * limbs + 16;
-}
-
-static int mont_available(void)
-{
-    return bt_cpu_has(BT_CPU_AVX2 | BT_CPU_FMA);
-}
-
-/* Word j of the balanced digits of x, biased by 2^52 + HALF: digit j of x, plus the carry from below. */
-INLINE uint64_t biased_digit(const bt_limb *x, size_t limbs, int j, uint64_t *carry)
-{
-    const uint64_t u = digit_at(x, limbs, j) + *carry + HALF;
-    *carry = u >> RADIX;
-    return (u & MASK) | TWO52;
-}
-
-INLINE vd unbiased(vi x)
-{
-    return _mm256_sub_pd(real(x), reals(0x1p52 + (double)HALF));
-}
-
-/* the balanced digits of x in all lanes */
-static void digits_of(vd *r, int n, const bt_limb *x, size_t limbs)
-{
-    uint64_t carry = 0;
-    for (int j = 0; j < n; j++)
-        r[j] = unbiased(ints(biased_digit(x, limbs, j, &carry)));
 }
 
 /* x = 2^k mod m: doublings of 2^(64 limbs) mod m, or of the largest power of 2 that is surely below m */
@@ -137,17 +124,9 @@ static void init_biases(constants *c, vi *work)
 {
     const shape s = c->s;
     const int lim = 2 * s.n - s.f1 - s.f2;
-    const vi low = ints(LOW0), high = ints(HIGH0), zero = _mm256_setzero_si256();
+    const vi zero = _mm256_setzero_si256();
     vi *rows = c->bias_rows;
-    for (int k = 0; k < s.n + s.kr; k++)
-        rows[k] = zero;
-    for (int i = 0; i < s.kr; i += 2) { /* see montgomery: column 0 adds none; column 1 has one high part of its own */
-        rows[i + 1] = sub(rows[i + 1], high);
-        for (int j = 1; j <= s.n; j++) {
-            rows[i + j] = sub(rows[i + j], low);
-            rows[i + j + 1] = sub(rows[i + j + 1], high);
-        }
-    }
+    init_bias_rows(c);
     vi *zeros = take(&work, s.n), *folds = take(&work, 2 * s.n);
     for (int k = 0; k < s.n; k++)
         zeros[k] = zero;
@@ -197,15 +176,6 @@ static bt_status mont_init(bt_mont *ctx, bt_word *consts, bt_word *scratch)
 }
 
 /* --- operations ----------------------------------------------------------------------------------------------------------- */
-
-/* One group where it lies, or its copy if it is not aligned to whole vectors. */
-INLINE const vd *operand(const bt_word *x, vd *copy, int n)
-{
-    if ((uintptr_t)x % sizeof(vd) == 0)
-        return (const vd *)(const void *)x;
-    memcpy(copy, x, (size_t)n * sizeof *copy);
-    return copy;
-}
 
 /* see bt_mont_lanes.h */
 static void products(const bt_mont *ctx, bt_word *dst, const bt_word *a, const bt_word *b, size_t b_step, size_t n,
@@ -323,6 +293,7 @@ const bt_mont_ops bt_mont_fma = {
     .put = mont_put,
     .select_shared = mont_select_shared,
     .select_own = mont_select_own,
+    .pairs = &bt_mont_fma_pairs,
 };
 
 #if defined(__clang__)

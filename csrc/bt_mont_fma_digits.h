@@ -1,4 +1,4 @@
-/* Private to bt_mont_fma.c, which states the bounds: sizes, vectors of digits and columns, sums of products of digits. */
+/* Private to bt_mont_fma.c, which states the bounds, and bt_mont_fma_pairs.c: sizes, vectors of digits and columns, sums of products of digits. */
 #ifndef BT_MONT_FMA_DIGITS_H
 #define BT_MONT_FMA_DIGITS_H
 
@@ -144,7 +144,7 @@ static int regular(const vd *x, int n, int wide)
     return 1;
 }
 
-static int element(const vd *x, int n)
+INLINE int element(const vd *x, int n)
 {
     for (int j = 0; j < n; j++) {
         const double most = j == n - 1 ? 0x1p47 : 0x1.00000000080p49;

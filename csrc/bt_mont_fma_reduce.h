@@ -1,7 +1,9 @@
-/* Private to bt_mont_fma.c: the constants of a modulus, and the reduction of columns by two folds and rows of Montgomery. */
+/* Private to bt_mont_fma.c and bt_mont_fma_pairs.c: the constants of a modulus, the reduction of columns by two folds and rows of Montgomery,
+ * and what both layouts share. */
 #ifndef BT_MONT_FMA_REDUCE_H
 #define BT_MONT_FMA_REDUCE_H
 
+#include "bt_cpu.h"
 #include "bt_mont_fma_product.h"
 
 typedef struct constants {
@@ -11,6 +13,9 @@ typedef struct constants {
     vd *minus_inverse;       /* [1] -M^-1 mod B, balanced */
     vi *bias_mul, *bias_sqr; /* [2 n]: minus all constants that a product (square) and its reduction add */
     vi *bias_rows;           /* [n + kr]: the same for the rows of Montgomery alone */
+    /* of pairs (bt_mont_fma_pairs.c), whose r1 and r2 are [2 n] and mod M^2, without c1, c2 and d1: */
+    vd *r3;                       /* [2 n] B^(3 kr) mod M^2 */
+    vi *bias_cross, *bias_clean; /* [2 n]: minus what two products and a reduction, and what one product adds */
 } constants;
 
 /* The next n vectors of a work area. */
@@ -19,35 +24,6 @@ INLINE vi *take(vi **p, int n)
     vi *q = *p;
     *p += n;
     return q;
-}
-
-INLINE constants constants_of(const bt_mont *ctx)
-{
-    constants c = {.s = shape_of(ctx->mod->limbs)};
-    vi *p = aligned(ctx->consts);
-    const int n = c.s.n;
-    c.m = (vd *)take(&p, n);
-    c.c1 = (vd *)take(&p, n);
-    c.c2 = (vd *)take(&p, n);
-    c.d1 = (vd *)take(&p, n);
-    c.r1 = (vd *)take(&p, n);
-    c.r2 = (vd *)take(&p, n);
-    c.minus_inverse = (vd *)take(&p, 1);
-    c.bias_mul = take(&p, 2 * n);
-    c.bias_sqr = take(&p, 2 * n);
-    c.bias_rows = take(&p, n + c.s.kr);
-    return c;
-}
-
-static size_t mont_const_words(size_t limbs)
-{
-    const shape s = shape_of(limbs);
-    return LANES * (size_t)(11 * s.n + s.kr + 2);
-}
-
-static size_t mont_elem_words(size_t limbs)
-{
-    return (size_t)shape_of(limbs).n;
 }
 
 /* --- reduction -------------------------------------------------------------------------------------------------------------- */
@@ -87,7 +63,7 @@ INLINE void fold(vi *restrict acc, const vd *t, int f, const vd *c, const vd *d,
     rows_mul(acc + k + h, dt, h, d + k, rest);
 }
 
-static void fold_differences(vd *d, int f, const vd *c, int n)
+INLINE void fold_differences(vd *d, int f, const vd *c, int n)
 {
     const int h = f / 2;
     int k = 0;
@@ -203,8 +179,9 @@ INLINE void last_columns(vi *restrict acc, int n, vd n1, vd before, vi high)
     acc[n + 1] = add(acc[n + 1], s.high);
 }
 
-/* r = (acc[0 .. n + kr) + Q M) / B^kr: kr rows in pairs, columns 0 and 1 of a pair being the business of its quotients */
-OUTLINE void montgomery(vd *restrict r, vi *restrict acc, const constants *c)
+/* r = (acc[0 .. n + kr) + Q M) / B^kr: kr rows in pairs, columns 0 and 1 of a pair being the business of its quotients;
+ * unless quotients is NULL, quotients[0 .. kr) = Q */
+INLINE void rows_of_montgomery(vd *restrict r, vi *restrict acc, const constants *c, vd *restrict quotients)
 {
     const shape s = c->s;
     const vd *m = c->m, minus_inverse = c->minus_inverse[0];
@@ -215,6 +192,10 @@ OUTLINE void montgomery(vd *restrict r, vi *restrict acc, const constants *c)
     chain_3(&q, minus_inverse);
     chain_4(&q, m);
     for (int i = 0; i < s.kr - 2; i += 2, acc += 2) {
+        if (quotients) {
+            quotients[i] = q.n0;
+            quotients[i + 1] = q.n1;
+        }
         vd before = m[1];
         vi high = q.high;
         two_rows(acc, m, 2, 4, q.n0, q.n1, &before, &high);
@@ -242,6 +223,15 @@ OUTLINE void montgomery(vd *restrict r, vi *restrict acc, const constants *c)
     two_rows(acc, m, 2, s.n, q.n0, q.n1, &before, &high);
     last_columns(acc, s.n, q.n1, before, high);
     carried(r, acc + 2, s.n, add(acc[2], q.carry));
+    if (quotients) {
+        quotients[s.kr - 2] = q.n0;
+        quotients[s.kr - 1] = q.n1;
+    }
+}
+
+OUTLINE void montgomery(vd *restrict r, vi *restrict acc, const constants *c)
+{
+    rows_of_montgomery(r, acc, c, NULL);
 }
 
 /* r = acc[0 .. 2 n) / R mod M. The columns above those that the folds leave start anew with their biases; the one below them,
@@ -259,6 +249,77 @@ INLINE void reduce(vd *restrict r, vi *restrict acc, const constants *c, vi *wor
     acc[lim] = c->bias_rows[lim];
     acc[lim + 1] = c->bias_rows[lim + 1];
     montgomery(r, acc, c);
+}
+
+/* --- set up ----------------------------------------------------------------------------------------------------------------- */
+
+/* The MXCSR that the bounds assume (round to nearest, no trap, denormals as they are); returns the caller's. */
+INLINE unsigned enter(void)
+{
+    const unsigned saved = _mm_getcsr();
+    if ((saved & ~0x3fu) != 0x1f80)
+        _mm_setcsr(0x1f80);
+    return saved;
+}
+
+/* Restores the caller's mode, and its sticky flags, which rounding has set. */
+INLINE void leave(unsigned saved)
+{
+    _mm_setcsr(saved);
+}
+
+static int mont_available(void)
+{
+    return bt_cpu_has(BT_CPU_AVX2 | BT_CPU_FMA);
+}
+
+/* Word j of the balanced digits of x, biased by 2^52 + HALF: digit j of x, plus the carry from below. */
+INLINE uint64_t biased_digit(const bt_limb *x, size_t limbs, int j, uint64_t *carry)
+{
+    const uint64_t u = digit_at(x, limbs, j) + *carry + HALF;
+    *carry = u >> RADIX;
+    return (u & MASK) | TWO52;
+}
+
+INLINE vd unbiased(vi x)
+{
+    return _mm256_sub_pd(real(x), reals(0x1p52 + (double)HALF));
+}
+
+/* the balanced digits of x in all lanes */
+static void digits_of(vd *r, int n, const bt_limb *x, size_t limbs)
+{
+    uint64_t carry = 0;
+    for (int j = 0; j < n; j++)
+        r[j] = unbiased(ints(biased_digit(x, limbs, j, &carry)));
+}
+
+/* The constants that the rows of Montgomery leave in the columns. */
+static void init_bias_rows(const constants *c)
+{
+    const shape s = c->s;
+    const vi low = ints(LOW0), high = ints(HIGH0), zero = _mm256_setzero_si256();
+    vi *rows = c->bias_rows;
+    for (int k = 0; k < s.n + s.kr; k++)
+        rows[k] = zero;
+    for (int i = 0; i < s.kr; i += 2) { /* see montgomery: column 0 adds none; column 1 has one high part of its own */
+        rows[i + 1] = sub(rows[i + 1], high);
+        for (int j = 1; j <= s.n; j++) {
+            rows[i + j] = sub(rows[i + j], low);
+            rows[i + j + 1] = sub(rows[i + j + 1], high);
+        }
+    }
+}
+
+/* --- operands --------------------------------------------------------------------------------------------------------------- */
+
+/* One group where it lies, or its copy if it is not aligned to whole vectors. */
+INLINE const vd *operand(const bt_word *x, vd *copy, int n)
+{
+    if ((uintptr_t)x % sizeof(vd) == 0)
+        return (const vd *)(const void *)x;
+    memcpy(copy, x, (size_t)n * sizeof *copy);
+    return copy;
 }
 
 #endif

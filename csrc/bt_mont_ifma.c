@@ -29,7 +29,6 @@
  *
  * With -DBT_VERIFY these bounds are checked as the program runs. Nothing here branches or indexes by an element's value, so
  * `secret` is ignored. docs/decisions/ifma.md has the measurements behind each choice. */
-#include "bt_cpu.h"
 #include "bt_gmp.h"
 #include "bt_mont.h"
 
@@ -59,10 +58,14 @@ static size_t mont_elem_words(size_t limbs)
     return (size_t)shape_of(limbs).n;
 }
 
-/* as constants_of lays them out, and one vector to align them */
 static size_t mont_const_words(size_t limbs)
 {
-    return LANES * (size_t)(5 * shape_of(limbs).n + ROWS + 2);
+    return constant_words(limbs, 0);
+}
+
+INLINE constants constants_of(const bt_mont *ctx)
+{
+    return laid_out(ctx->consts, ctx->mod->limbs, 0);
 }
 
 /* Vectors of work space beside an operation's columns: the products take 2 n, n, n / 2, ... < 4 n at their levels, a large
@@ -77,21 +80,6 @@ static size_t mont_scratch_words(size_t limbs)
 {
     const shape s = shape_of(limbs);
     return LANES * ((size_t)(2 * s.n + 1) + work_vectors(&s)) + 2 * limbs + 2;
-}
-
-static int mont_available(void)
-{
-#ifdef BT_IFMA_EMULATE
-    return 1;
-#else
-    return bt_cpu_has(BT_CPU_AVX2 | BT_CPU_AVX512F | BT_CPU_IFMA);
-#endif
-}
-
-static void digits_of(row *r, int n, const bt_limb *x, size_t limbs)
-{
-    for (int j = 0; j < n; j++)
-        r[j] = spread(digit_at(x, limbs, j));
 }
 
 /* see bt_mont_lanes.h */
@@ -116,14 +104,6 @@ static void products(const bt_mont *ctx, bt_word *dst, const bt_word *a, const b
     }
 }
 
-/* r = r / B^4 mod M; work: n + ROWS vectors */
-static void divided(row *r, const constants *c, row *work)
-{
-    for (int k = 0; k < c->s.n + ROWS; k++)
-        work[k] = k < c->s.n ? (vec)r[k] : spread(0);
-    last_rows(r, work, c);
-}
-
 static bt_status mont_init(bt_mont *ctx, bt_word *consts, bt_word *scratch)
 {
     const bt_modulus *mod = ctx->mod;
@@ -136,15 +116,7 @@ static bt_status mont_init(bt_mont *ctx, bt_word *consts, bt_word *scratch)
     bt_limb *x = scratch, *tmp = x + limbs;
     row *work = aligned(scratch + 2 * limbs);
 
-    digits_of(c.m, n + ROWS, mod->m, limbs);
-    c.minus_inverse[0] = spread(mod->neg_inv & MASK);
-    for (int k = 0; k < n; k++)
-        c.c_rows[k] = spread(k == 0);
-    divided(c.c_rows, &c, work);
-    memcpy(c.c_fold, c.c_rows, (size_t)n * sizeof(row));
-    for (int k = ROWS; k < c.s.fold; k += ROWS)
-        divided(c.c_fold, &c, work);
-
+    init_reduction(&c, mod, work);
     memcpy(x, mod->r1, limbs * sizeof *x);
     doubled(x, (size_t)(RADIX * n) - 64 * limbs, mod, tmp);
     digits_of(c.r1, n, x, limbs);
@@ -176,14 +148,7 @@ static void mont_load(const bt_mont *ctx, bt_word *dst, const bt_limb *src, size
 static void canonical(bt_limb *out, const bt_word *x, int n, const bt_modulus *mod, bt_limb *sum, bt_limb *less)
 {
     const size_t limbs = mod->limbs;
-    memset(sum, 0, (limbs + 1) * sizeof *sum);
-    for (int j = 0; j < n; j++) {
-        const size_t at = (size_t)j * RADIX, k = at / 64, shift = at % 64;
-        if (k <= limbs)
-            sum[k] |= x[j * LANES] << shift;
-        if (shift > 64 - RADIX && k < limbs)
-            sum[k + 1] |= x[j * LANES] >> (64 - shift);
-    }
+    limbs_of(sum, limbs, x, n);
     VERIFY(sum[limbs] <= bt_gmp.sub_n((mp_ptr)less, (mp_srcptr)sum, (mp_srcptr)mod->m, (mp_size_t)limbs));
     subtracted_once(out, sum, sum[limbs], mod, less);
 }
@@ -225,6 +190,7 @@ const bt_mont_ops bt_mont_ifma = {
     .put = mont_put,
     .select_shared = mont_select_shared,
     .select_own = mont_select_own,
+    .pairs = &bt_mont_ifma_pairs,
 };
 
 #ifndef BT_IFMA_EMULATE

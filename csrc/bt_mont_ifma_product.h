@@ -1,4 +1,4 @@
-/* Private to bt_mont_ifma.c: products and squares of elements as columns, by rows and by Karatsuba. */
+/* Private to bt_mont_ifma.c and bt_mont_ifma_pairs.c: products and squares of elements as columns, by rows and by Karatsuba. */
 #ifndef BT_MONT_IFMA_PRODUCT_H
 #define BT_MONT_IFMA_PRODUCT_H
 

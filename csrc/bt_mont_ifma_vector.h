@@ -1,4 +1,4 @@
-/* Private to bt_mont_ifma.c: vectors of eight 64-bit words, and the two products of AVX-512 IFMA or a portable stand-in.
+/* Private to bt_mont_ifma.c and bt_mont_ifma_pairs.c: vectors of eight 64-bit words, and the two products of AVX-512 IFMA or a portable stand-in.
  *
  * With -DBT_IFMA_EMULATE the same backend runs on any CPU, slowly: for the leak test, because valgrind does not support AVX-512,
  * and for tests on machines without it. Everything outside of the two #if below is common to both. */

@@ -6,12 +6,11 @@
  * Secret operands go through mpn_sec_mul and rows of mpn_addmul_1, whose time and addresses depend on the number of limbs
  * alone, joined by masks instead of branches. Public ones take mpn_mul_n, mpn_sqr and, where GMP exports it, mpn_redc_n
  * (Karatsuba and Toom, which branch on data). */
-#include "bt_gmp.h"
-#include "bt_mont.h"
+#include "bt_mont_mpn.h"
 
 #include <string.h>
 
-static int mont_available(void)
+int bti_mpn_available(void)
 {
     return 1;
 }
@@ -32,11 +31,16 @@ static size_t mont_const_words(size_t limbs)
 /* From this many limbs on, a secret product (square) is cut in half: below, the joining costs more than it saves. */
 enum { SPLIT_MUL = 44, SPLIT_SQR = 80 };
 
-/* a product of two elements, one row for the final subtraction, and for secret_product: 2 limbs in each level of halving,
- * so less than 4 limbs, and what mpn_sec_mul wants */
+/* 2 limbs in each level of halving, so less than 4 limbs, and what mpn_sec_mul wants */
+size_t bti_mpn_product_scratch(size_t limbs)
+{
+    return 4 * limbs + (size_t)bt_gmp.sec_mul_itch((mp_size_t)limbs, (mp_size_t)limbs);
+}
+
+/* a product of two elements, one row for the final subtraction */
 static size_t mont_scratch_words(size_t limbs)
 {
-    return 7 * limbs + (size_t)bt_gmp.sec_mul_itch((mp_size_t)limbs, (mp_size_t)limbs);
+    return 3 * limbs + bti_mpn_product_scratch(limbs);
 }
 
 static bt_status mont_init(bt_mont *ctx, bt_word *consts, bt_word *scratch)
@@ -161,15 +165,22 @@ static void secret_product(bt_limb *t, const bt_limb *a, const bt_limb *b, size_
     }
 }
 
+void bti_mpn_product(bt_limb *t, const bt_limb *a, const bt_limb *b, size_t limbs, int secret, bt_limb *scratch)
+{
+    if (secret)
+        secret_product(t, a, b, limbs, scratch);
+    else if (a == b)
+        bt_gmp.sqr((mp_ptr)t, (mp_srcptr)a, (mp_size_t)limbs);
+    else
+        bt_gmp.mul_n((mp_ptr)t, (mp_srcptr)a, (mp_srcptr)b, (mp_size_t)limbs);
+}
+
 static void mont_product(const bt_mont *ctx, bt_limb *dst, const bt_limb *a, const bt_limb *b, int secret,
                          bt_limb *scratch)
 {
-    const mp_size_t limbs = (mp_size_t)ctx->mod->limbs;
+    const size_t limbs = ctx->mod->limbs;
     bt_limb *t = scratch, *row = scratch + 2 * limbs;
-    if (secret)
-        secret_product(t, a, b, ctx->mod->limbs, row + limbs);
-    else
-        bt_gmp.mul_n((mp_ptr)t, (mp_srcptr)a, (mp_srcptr)b, limbs);
+    bti_mpn_product(t, a, b, limbs, secret, row + limbs);
     mont_reduce(ctx, dst, t, row, secret);
 }
 
@@ -209,39 +220,33 @@ static void mont_mul(const bt_mont *ctx, bt_word *dst, const bt_word *a, const b
 
 static void mont_sqr(const bt_mont *ctx, bt_word *dst, const bt_word *a, size_t n, int secret, bt_word *scratch)
 {
-    const mp_size_t limbs = (mp_size_t)ctx->mod->limbs;
-    bt_limb *t = scratch, *row = scratch + 2 * limbs;
-    for (size_t i = 0; i < n; i++, dst += limbs, a += limbs) {
-        if (secret)
-            secret_product(t, a, a, ctx->mod->limbs, row + limbs);
-        else
-            bt_gmp.sqr((mp_ptr)t, (mp_srcptr)a, limbs);
-        mont_reduce(ctx, dst, t, row, secret);
-    }
+    const size_t limbs = ctx->mod->limbs;
+    for (size_t i = 0; i < n; i++, dst += limbs, a += limbs)
+        mont_product(ctx, dst, a, a, secret, scratch);
 }
 
-static void mont_gather(const bt_mont *ctx, bt_word *dst, const bt_word *src, const int64_t *idx, size_t n)
+void bti_mpn_gather(const bt_mont *ctx, bt_word *dst, const bt_word *src, const int64_t *idx, size_t n)
 {
-    const size_t limbs = ctx->mod->limbs;
+    const size_t words = ctx->elem_words;
     if (!idx) {
-        memmove(dst, src, n * limbs * sizeof *dst);
+        memmove(dst, src, n * words * sizeof *dst);
         return;
     }
     for (size_t i = 0; i < n; i++)
-        memmove(dst + i * limbs, src + (size_t)idx[i] * limbs, limbs * sizeof *dst);
+        memmove(dst + i * words, src + (size_t)idx[i] * words, words * sizeof *dst);
 }
 
-static void mont_scatter(const bt_mont *ctx, bt_word *dst, size_t first, const bt_word *src, size_t n)
+void bti_mpn_scatter(const bt_mont *ctx, bt_word *dst, size_t first, const bt_word *src, size_t n)
 {
-    const size_t limbs = ctx->mod->limbs;
-    memmove(dst + first * limbs, src, n * limbs * sizeof *dst);
+    const size_t words = ctx->elem_words;
+    memmove(dst + first * words, src, n * words * sizeof *dst);
 }
 
-static void mont_put(const bt_mont *ctx, bt_word *dst, const int64_t *idx, const bt_word *src, size_t n)
+void bti_mpn_put(const bt_mont *ctx, bt_word *dst, const int64_t *idx, const bt_word *src, size_t n)
 {
-    const size_t limbs = ctx->mod->limbs;
+    const size_t words = ctx->elem_words;
     for (size_t i = 0; i < n; i++)
-        memcpy(dst + (size_t)idx[i] * limbs, src + i * limbs, limbs * sizeof *dst);
+        memcpy(dst + (size_t)idx[i] * words, src + i * words, words * sizeof *dst);
 }
 
 /* Masked reads, 16 bytes at a time with the vectors that every 64-bit CPU has (GNU vector types: SSE2, NEON). */
@@ -286,39 +291,39 @@ static inline void select_word(bt_word *dst, const bt_word *table, size_t rows, 
 
 /* Column block by column block: each is first copied together, because table rows are often a power of two apart and would
  * then compete for a few sets of the cache while the whole batch scans them. */
-static void mont_select_shared(const bt_mont *ctx, bt_word *dst, const bt_word *table, size_t rows,
+void bti_mpn_select_shared(const bt_mont *ctx, bt_word *dst, const bt_word *table, size_t rows,
                                const uint32_t *digit, size_t n)
 {
-    const size_t limbs = ctx->mod->limbs, whole = limbs / BLOCK * BLOCK;
+    const size_t words = ctx->elem_words, whole = words / BLOCK * BLOCK;
     const int stage = n > 1 && rows <= STAGED;
     bt_word staged[STAGED * BLOCK];
     for (size_t k = 0; k < whole; k += BLOCK) {
         const bt_word *from = table + k;
-        size_t stride = limbs;
+        size_t stride = words;
         if (stage) {
             for (size_t j = 0; j < rows; j++)
-                memcpy(staged + j * BLOCK, table + j * limbs + k, BLOCK * sizeof *staged);
+                memcpy(staged + j * BLOCK, table + j * words + k, BLOCK * sizeof *staged);
             from = staged;
             stride = BLOCK;
         }
         for (size_t i = 0; i < n; i++)
-            select_block(dst + i * limbs + k, from, rows, stride, digit[i]);
+            select_block(dst + i * words + k, from, rows, stride, digit[i]);
     }
     if (stage && whole) /* tables modulo a secret prime: its owner wipes them, not this copy */
         bt_wipe(staged, rows * BLOCK * sizeof *staged);
     for (size_t i = 0; i < n; i++)
-        for (size_t k = whole; k < limbs; k++)
-            select_word(dst + i * limbs + k, table + k, rows, limbs, digit[i]);
+        for (size_t k = whole; k < words; k++)
+            select_word(dst + i * words + k, table + k, rows, words, digit[i]);
 }
 
-static void mont_select_own(const bt_mont *ctx, bt_word *dst, const bt_word *tables, size_t rows, size_t stride,
+void bti_mpn_select_own(const bt_mont *ctx, bt_word *dst, const bt_word *tables, size_t rows, size_t stride,
                             const uint32_t *digit, size_t n)
 {
-    const size_t limbs = ctx->mod->limbs, whole = limbs / BLOCK * BLOCK;
-    for (size_t i = 0; i < n; i++, dst += limbs, tables += limbs) {
+    const size_t words = ctx->elem_words, whole = words / BLOCK * BLOCK;
+    for (size_t i = 0; i < n; i++, dst += words, tables += words) {
         for (size_t k = 0; k < whole; k += BLOCK)
             select_block(dst + k, tables + k, rows, stride, digit[i]);
-        for (size_t k = whole; k < limbs; k++)
+        for (size_t k = whole; k < words; k++)
             select_word(dst + k, tables + k, rows, stride, digit[i]);
     }
 }
@@ -328,7 +333,7 @@ const bt_mont_ops bt_mont_mpn = {
     .lanes = 1,
     .min_limbs = 1,
     .max_limbs = BT_MAX_LIMBS,
-    .available = mont_available,
+    .available = bti_mpn_available,
     .elem_words = mont_elem_words,
     .const_words = mont_const_words,
     .scratch_words = mont_scratch_words,
@@ -338,9 +343,10 @@ const bt_mont_ops bt_mont_mpn = {
     .one = mont_one,
     .mul = mont_mul,
     .sqr = mont_sqr,
-    .gather = mont_gather,
-    .scatter = mont_scatter,
-    .put = mont_put,
-    .select_shared = mont_select_shared,
-    .select_own = mont_select_own,
+    .gather = bti_mpn_gather,
+    .scatter = bti_mpn_scatter,
+    .put = bti_mpn_put,
+    .select_shared = bti_mpn_select_shared,
+    .select_own = bti_mpn_select_own,
+    .pairs = &bt_mont_mpn_pairs,
 };

@@ -64,7 +64,7 @@ INLINE void subtracted_once(bt_limb *out, const bt_limb *x, bt_limb top, const b
 }
 
 /* x = 2^times x mod m, x < m, in constant time */
-static void doubled(bt_limb *x, size_t times, const bt_modulus *mod, bt_limb *tmp)
+INLINE void doubled(bt_limb *x, size_t times, const bt_modulus *mod, bt_limb *tmp)
 {
     while (times-- > 0) {
         const bt_limb carry = bt_gmp.add_n((mp_ptr)x, (mp_srcptr)x, (mp_srcptr)x, (mp_size_t)mod->limbs);

@@ -51,10 +51,10 @@ size_t bti_recombine_scratch(const bt_paillier_priv *priv)
     return 2 * padded(H) + bt_max(mul_sec_scratch(H), mul_one_scratch(&priv->side[1].c1));
 }
 
-/* The backend of p^2 and q^2, which have half the limbs of n^2: perhaps too few for the backend of n^2. */
+/* The backend of p^2 and q^2, which have half the limbs of n^2: perhaps too few for the backend of n^2, or for its pairs. */
 static const bt_mont_ops *side_ops(const bt_paillier_pub *pub)
 {
-    return bt_mont_for(pub->n2->ops, pub->n.limbs);
+    return bt_mont_for_square(pub->n2->ops, pub->n.limbs);
 }
 
 /* Words of the arena, in the order in which priv_init takes them. */
@@ -109,6 +109,7 @@ static bt_status side_init(bt_paillier_side *side, const bt_paillier_pub *pub, c
     bt_status status = bt_modulus_init(&side->m1, p, H, constants1);
     if (status == BT_OK)
         status = bt_modulus_init(&side->m2, square, L, constants2);
+    side->m2.root = &side->m1;
     if (status == BT_OK)
         status = bt_mont_init(&side->c1, &bt_mont_mpn, &side->m1, consts1, scratch);
     if (status == BT_OK)

@@ -203,18 +203,36 @@ bt_word *test_words(size_t n)
 
 /* --- contexts ----------------------------------------------------------------------------------------------------------- */
 
-void fixture_open(fixture *f, const bt_mont_ops *wanted, const bt_limb *m, size_t limbs)
+static void open_with(fixture *f, const bt_mont_ops *ops, const bt_limb *m, size_t limbs)
 {
-    const bt_mont_ops *ops = bt_mont_for(wanted, limbs);
     f->limbs = limbs;
     f->m = test_words(limbs);
     memcpy(f->m, m, limbs * sizeof *m);
     f->storage = test_words(bt_modulus_storage(limbs));
     f->consts = test_words(ops->const_words(limbs));
     f->scratch = test_words(ops->scratch_words(limbs));
-    if (bt_modulus_init(&f->mod, m, limbs, f->storage) != BT_OK ||
-        bt_mont_init(&f->ctx, ops, &f->mod, f->consts, f->scratch) != BT_OK)
+    if (bt_modulus_init(&f->mod, m, limbs, f->storage) != BT_OK)
         exit(2);
+    f->mod.root = f->root_storage ? &f->root : NULL;
+    if (bt_mont_init(&f->ctx, ops, &f->mod, f->consts, f->scratch) != BT_OK)
+        exit(2);
+}
+
+void fixture_open(fixture *f, const bt_mont_ops *wanted, const bt_limb *m, size_t limbs)
+{
+    f->root_storage = NULL;
+    open_with(f, bt_mont_for(wanted, limbs), m, limbs);
+}
+
+void fixture_open_square(fixture *f, const bt_mont_ops *ops, const bt_limb *root, size_t limbs)
+{
+    bt_limb *m = test_words(2 * limbs);
+    bt_gmp.mul_n((mp_ptr)m, (mp_srcptr)root, (mp_srcptr)root, (mp_size_t)limbs);
+    f->root_storage = test_words(bt_modulus_storage(limbs));
+    if (bt_modulus_init(&f->root, root, limbs, f->root_storage) != BT_OK)
+        exit(2);
+    open_with(f, ops, m, m[2 * limbs - 1] ? 2 * limbs : 2 * limbs - 1);
+    free(m);
 }
 
 void fixture_close(fixture *f)
@@ -223,6 +241,7 @@ void fixture_close(fixture *f)
     free(f->storage);
     free(f->consts);
     free(f->scratch);
+    free(f->root_storage);
 }
 
 bt_word *fixture_array(const fixture *f, size_t n)

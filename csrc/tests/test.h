@@ -62,10 +62,14 @@ typedef struct fixture {
     bt_word *consts, *scratch; /* scratch: that of one operation */
     bt_modulus mod;
     bt_mont ctx;
+    bt_limb *root_storage; /* NULL if the modulus is not known to be a square */
+    bt_modulus root;
 } fixture;
 
 /* over `wanted`, or over mpn if that does not take so many limbs */
 void fixture_open(fixture *f, const bt_mont_ops *wanted, const bt_limb *m, size_t limbs);
+/* over `ops`, modulo the square of root[limbs]; f->limbs are those of the square */
+void fixture_open_square(fixture *f, const bt_mont_ops *ops, const bt_limb *root, size_t limbs);
 void fixture_close(fixture *f);
 bt_word *fixture_array(const fixture *f, size_t n);
 /* canonical values in, elements out; and the other way; arrays are malloced */

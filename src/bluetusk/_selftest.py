@@ -141,8 +141,8 @@ def known_answer_test() -> None:
     >>> from bluetusk._selftest import known_answer_test
     >>> known_answer_test()
     """
-    for modulus in (_P, _P * _Q, (_P * _Q) ** 2):
-        mont = Montgomery(modulus)
+    for modulus, root in ((_P, None), (_P * _Q, None), ((_P * _Q) ** 2, None), ((_P * _Q) ** 2, _P * _Q)):
+        mont = Montgomery(modulus, root)
         values = [pow(3, 200, modulus), pow(5, 300, modulus) * 7 % modulus]
         data = b"".join(value.to_bytes(mont.nbytes, "little") for value in values)
         canon = np.frombuffer(data, dtype=np.uint64).reshape(2, -1)

@@ -21,6 +21,7 @@ cdef extern from "bt_modulus.h" nogil:
         const bt_limb *m
         const bt_limb *r1
         const bt_limb *r2
+        const bt_modulus *root
     size_t bt_modulus_storage(size_t limbs)
     bt_status bt_modulus_init(bt_modulus *mod, const bt_limb *m, size_t limbs, bt_limb *storage)
 
@@ -47,6 +48,7 @@ cdef extern from "bt_mont.h" nogil:
         size_t elem_words
     const bt_mont_ops *bt_mont_pick(const char *name)
     const bt_mont_ops *bt_mont_for(const bt_mont_ops *ops, size_t limbs)
+    const bt_mont_ops *bt_mont_for_square(const bt_mont_ops *ops, size_t limbs)
     bt_status bt_mont_init(bt_mont *ctx, const bt_mont_ops *ops, const bt_modulus *mod, bt_word *consts,
                            bt_word *scratch)
     size_t bt_mont_words(const bt_mont *ctx, size_t n)
@@ -121,12 +123,14 @@ cdef void drop_words(bt_word *p, size_t n, bint secret) noexcept nogil
 
 cdef class Montgomery:
     # mod and mont stay where they are as long as the object lives; other extensions may keep pointers to them with it
-    cdef bt_modulus mod
+    cdef bt_modulus mod, mod_root
     cdef bt_mont mont
     cdef bt_limb *storage
+    cdef bt_limb *root_storage  # NULL unless the modulus is a square by its root
     cdef bt_word *consts
-    cdef readonly object modulus
+    cdef readonly object modulus, root
 
+    cdef int _bind_root(self) except -1
     cdef int check_range(self, Py_ssize_t lo, Py_ssize_t hi, Py_ssize_t words) except -1
     cdef const int64_t[::1] own_index(self, const int64_t[::1] idx, Py_ssize_t lo, Py_ssize_t hi, Py_ssize_t words,
                                       str name)

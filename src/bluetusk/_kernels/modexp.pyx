@@ -115,14 +115,16 @@ cdef class Montgomery:
     ----------
     modulus : int
         Odd, at least 3, at most 16384 bits.
+    root : int, optional
+        Its square root, if it is a square: products are then faster for most sizes, in a layout of their own.
 
     Raises
     ------
     ValueError
-        If `modulus` is not such a number.
+        If `modulus` is not such a number, or `root` is not its square root.
     """
 
-    def __cinit__(self, modulus):
+    def __cinit__(self, modulus, root=None):
         value = gmpy2.mpz(operator.index(modulus))
         if value < 3 or not value.is_odd():
             raise ValueError("modulus must be odd and at least 3")
@@ -135,6 +137,12 @@ cdef class Montgomery:
         if bt_modulus_init(&self.mod, <const bt_limb *>&data[0], limbs, self.storage) != BT_OK:
             raise ValueError(f"modulus must be odd, at least 3 and at most {BT_MAX_BITS} bits")
         cdef const bt_mont_ops *ops = bt_mont_for(_ops, limbs)
+        if root is not None:
+            self.root = gmpy2.mpz(operator.index(root))
+            if self.root < 0 or self.root * self.root != value:
+                raise ValueError("root must be the square root of modulus")
+            self._bind_root()
+            ops = bt_mont_for_square(_ops, limbs)
         self.consts = new_words(ops.const_words(limbs))
         cdef size_t size = ops.scratch_words(limbs)
         cdef bt_word *scratch = new_words(size)
@@ -143,12 +151,22 @@ cdef class Montgomery:
         if status != BT_OK:
             raise RuntimeError("GMP's functions are not bound: import bluetusk in a new process")  # BT_ERR_GMP
 
+    cdef int _bind_root(self) except -1:
+        """Let `mod` know the square root that `root` is."""
+        cdef size_t limbs = (self.root.bit_length() + 63) // 64
+        cdef const unsigned char[::1] data = self.root.to_bytes(8 * limbs, "little")
+        self.root_storage = new_words(bt_modulus_storage(limbs))
+        bt_modulus_init(&self.mod_root, <const bt_limb *>&data[0], limbs, self.root_storage)
+        self.mod.root = &self.mod_root
+        return 0
+
     def __dealloc__(self):
         free(self.storage)
+        free(self.root_storage)
         free(self.consts)
 
     def __reduce__(self):
-        return Montgomery, (self.modulus,)
+        return Montgomery, (self.modulus, self.root)
 
     def __repr__(self):
         return f"<Montgomery {self.bits} bits, backend {self.backend}>"

@@ -134,7 +134,7 @@ cdef class PaillierPublic:
         if bits % 128 or bits < 256 or bits > 8192:
             raise ValueError(f"n must have a multiple of 128 bits from 256 to 8192, not {bits}")
         self.n_limbs = bits // 64
-        self.mont = Montgomery(self.n * self.n)
+        self.mont = Montgomery(self.n * self.n, self.n)
         self._n_limbs_array = _limbs(self.n, self.n_limbs)
         limbs = self._n_limbs_array
         self._storage = np.zeros(bt_paillier_pub_storage(self.n_limbs), dtype=np.uint64)
