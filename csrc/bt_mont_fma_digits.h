@@ -31,7 +31,7 @@ typedef struct shape {
     int n;      /* digits, even */
     int f1, f2; /* digits of the two folds, multiples of 4: 2 f1 < n, 2 f2 < n - f1 */
     int kr;     /* rows of Montgomery, even */
-    int stage;  /* columns between two stages of a quotient, a multiple of 4: 4 + 4 stage <= n */
+    int stage;  /* columns between two stages of a quotient: 4 + 4 stage <= n */
 } shape;
 
 INLINE shape shape_of(size_t limbs)
@@ -42,7 +42,7 @@ INLINE shape shape_of(size_t limbs)
     s.f1 = (s.n - 1) / 2 / 4 * 4;
     s.f2 = (s.n - s.f1 - 1) / 2 / 4 * 4;
     s.kr = s.n - s.f1 - s.f2 + 2;
-    s.stage = s.n >= 62 ? 12 : s.n >= 36 ? 8 : 4;
+    s.stage = s.n >= 62 ? 12 : s.n >= 36 ? 8 : s.n >= 20 ? 4 : 2;
     return s;
 }
 

@@ -54,7 +54,7 @@
 #include "bt_mont_pairs.h"
 
 /* limbs of m; at 160 digits the columns of two cross products would not fit */
-enum { MIN_LIMBS = 31, MAX_LIMBS = 128 };
+enum { MIN_LIMBS = 15, MAX_LIMBS = 128 };
 
 static size_t mont_elem_words(size_t limbs)
 {

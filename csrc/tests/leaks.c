@@ -48,6 +48,28 @@ static int reported(const leak_case *c)
     return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == REPORTED;
 }
 
+/* Runs, lists or plants one case on leak_backend, if it is wanted and runs there; 1 if so. */
+static int one_case(const leak_case *c, int pairs, const char *wanted, int *missed)
+{
+    char name[80];
+    if (pairs ? c->over != PAIRS : c->over >= ONCE && leak_backend != &bt_mont_mpn)
+        return 0;
+    snprintf(name, sizeof name, "%s%s/%s", c->over == ONCE ? "any" : leak_backend->name, pairs ? "-pairs" : "", c->name);
+    if (wanted && !strcmp(wanted, "--list")) {
+        printf("%s\n", name);
+    } else if (wanted && !strcmp(wanted, "--planted")) {
+        if (!reported(c)) {
+            printf("planted leak %s was not reported\n", name);
+            ++*missed;
+        }
+    } else if (!wanted || !strcmp(wanted, name)) {
+        c->run(wanted != NULL);
+    } else {
+        return 0;
+    }
+    return 1;
+}
+
 /* No argument: every case on every backend that this machine has, honest. --list: the names, BACKEND/CASE. A name: that case with
  * its planted leak. --planted: each case with its planted leak, all of which valgrind must report, run with
  * --error-exitcode=9 --exit-on-first-error=yes. */
@@ -65,30 +87,15 @@ int main(int argc, char **argv)
         fprintf(stderr, "no usable GMP: set BT_GMP to a libgmp, or to an extension that depends on one\n");
         return 2;
     }
-    for (const bt_mont_ops *const *ops = bt_mont_backends; *ops; ops++) {
-        leak_backend = *ops;
-        if (!leak_backend->available())
-            continue;
-        for (size_t i = 0; i < sizeof modules / sizeof *modules; i++)
-            for (const leak_case *c = modules[i]; c->name; c++) {
-                char name[80];
-                if (c->over != EACH && leak_backend != &bt_mont_mpn)
-                    continue;
-                snprintf(name, sizeof name, "%s/%s", c->over == ONCE ? "any" : leak_backend->name, c->name);
-                if (wanted && !strcmp(wanted, "--list"))
-                    printf("%s\n", name);
-                else if (planted && reported(c))
-                    ;
-                else if (planted) {
-                    printf("planted leak %s was not reported\n", name);
-                    missed++;
-                } else if (!wanted || !strcmp(wanted, name))
-                    c->run(wanted != NULL);
-                else
-                    continue;
-                found++;
-            }
-    }
+    for (const bt_mont_ops *const *ops = bt_mont_backends; *ops; ops++)
+        for (int pairs = 0; pairs < 2; pairs++) {
+            leak_backend = pairs ? (*ops)->pairs : *ops;
+            if (!leak_backend->available())
+                continue;
+            for (size_t i = 0; i < sizeof modules / sizeof *modules; i++)
+                for (const leak_case *c = modules[i]; c->name; c++)
+                    found += one_case(c, pairs, wanted, &missed);
+        }
     if (!wanted)
         printf("%d passed, 0 failed (functions with secret operands)\n", found);
     if (planted)

@@ -8,8 +8,9 @@
 
 #include "test.h"
 
-/* Whether a case runs over each backend, or once because it uses none, or because only mpn has the path that it takes. */
-typedef enum leak_over { EACH, ONCE, MPN } leak_over;
+/* Whether a case runs over each backend, over their pairs too, or once because it uses none, or because only mpn has the path that
+ * it takes. */
+typedef enum leak_over { EACH, PAIRS, ONCE, MPN } leak_over;
 
 typedef struct leak_case {
     const char *name;
@@ -17,7 +18,7 @@ typedef struct leak_case {
     leak_over over;
 } leak_case;
 
-/* The backend of this run; as everywhere, moduli that it does not take go to mpn. */
+/* The backend of this run, or its pairs; as everywhere, moduli that a backend does not take go to mpn. */
 extern const bt_mont_ops *leak_backend;
 
 /* Branches on p[0] (or on element i of an array): the fault of a caller that looks at a secret result. */

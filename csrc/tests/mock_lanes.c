@@ -183,5 +183,5 @@ const bt_mont_ops mock_lanes = {
     .scatter = scatter,
     .put = put_each,
     .select_shared = select_shared,
-    .select_own = select_own,
+    .select_own = select_own, /* no pairs: squares go to those of mpn, or to the backend itself */
 };

@@ -3,10 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* out = the value of one lane's digits mod m: those above 0 and those below it are added up apart */
-static void element_value(bt_limb *out, const bt_word *element, const lanes_backend *b, const fixture *f)
+/* out = the value of n digits of one lane mod m: those above 0 and those below it are added up apart */
+static void digits_value(bt_limb *out, const bt_word *element, size_t n, const lanes_backend *b, const fixture *f)
 {
-    const size_t n = f->ctx.elem_words, limbs = f->limbs, wide = n * b->radix / 64 + 2, size = wide * sizeof(bt_limb);
+    const size_t limbs = f->limbs, needed = n * b->radix / 64 + 2, wide = needed > limbs ? needed : limbs;
+    const size_t size = wide * sizeof(bt_limb);
     bt_limb *m = test_words(wide), *unit = test_words(wide), *parts[2] = {test_words(wide), test_words(wide)};
     memset(m, 0, size);
     memcpy(m, f->m, limbs * sizeof *m);
@@ -35,20 +36,60 @@ static void element_value(bt_limb *out, const bt_word *element, const lanes_back
     free(parts[1]);
 }
 
-static int regular(const bt_word *element, const lanes_backend *b, size_t n)
+/* of an element: its digits, or r + s M */
+static void element_value(bt_limb *out, const bt_word *element, const lanes_backend *b, const fixture *f)
 {
-    for (size_t j = 0; j < n; j++)
-        if (!b->regular(element[b->ops->lanes * j], j == n - 1))
+    const size_t n = f->ctx.elem_words, limbs = f->limbs;
+    if (!f->root_storage) {
+        digits_value(out, element, n, b, f);
+        return;
+    }
+    bt_limb *s = test_words(limbs), *root = test_words(limbs), *sum = test_words(limbs);
+    memset(root, 0, limbs * sizeof *root);
+    memcpy(root, f->root.m, f->root.limbs * sizeof *root);
+    digits_value(out, element, n / 2, b, f);
+    digits_value(s, element + b->ops->lanes * (n / 2), n / 2, b, f);
+    ref_mul(s, s, root, f->m, limbs);
+    const bt_limb carry = bt_gmp.add_n((mp_ptr)sum, (mp_srcptr)out, (mp_srcptr)s, (mp_size_t)limbs);
+    const bt_limb borrow = bt_gmp.sub_n((mp_ptr)out, (mp_srcptr)sum, (mp_srcptr)f->m, (mp_size_t)limbs);
+    if (borrow && !carry)
+        memcpy(out, sum, limbs * sizeof *out);
+    free(s);
+    free(root);
+    free(sum);
+}
+
+static void extreme(bt_word *element, const lanes_backend *b, const fixture *f)
+{
+    const size_t n = f->ctx.elem_words, lanes = b->ops->lanes;
+    if (!f->root_storage) {
+        b->extreme_element(element, n, test_random());
+        return;
+    }
+    for (int s = 0; s < 2; s++) {
+        bt_word *half = element + lanes * (n / 2) * (size_t)s;
+        b->extreme_element(half, n / 2, test_random());
+        half[lanes * (n / 2 - 1)] = b->pair_top(half[lanes * (n / 2 - 1)], s);
+    }
+}
+
+static int regular(const bt_word *element, const lanes_backend *b, const fixture *f)
+{
+    const size_t n = f->ctx.elem_words, half = f->root_storage ? n / 2 : n;
+    for (size_t j = 0; j < n; j++) {
+        const bt_word word = element[b->ops->lanes * j];
+        const int top = j % half == half - 1;
+        if (!b->regular(word, top) || (top && f->root_storage && b->pair_top(word, j == n - 1) != word))
             return 0;
+    }
     return 1;
 }
 
 /* products and squares of extreme elements against GMP, and a store of each */
-static void extremes(const lanes_backend *b, const bt_limb *m, size_t limbs, int rounds)
+static void extremes_in(const lanes_backend *b, const fixture *opened, int rounds)
 {
-    fixture f;
-    fixture_open(&f, b->ops, m, limbs);
-    const size_t digits = f.ctx.elem_words, lanes = b->ops->lanes;
+    const fixture f = *opened;
+    const size_t lanes = b->ops->lanes, limbs = f.limbs;
     bt_word *x = fixture_array(&f, lanes), *y = fixture_array(&f, lanes), *r = fixture_array(&f, lanes);
     bt_limb *vx = test_words(limbs), *vy = test_words(limbs), *vr = test_words(limbs), *one = test_words(limbs);
     f.ctx.ops->one(&f.ctx, r, 1);
@@ -56,8 +97,8 @@ static void extremes(const lanes_backend *b, const bt_limb *m, size_t limbs, int
     int wrong = 0, range = 0, stored = 0;
     for (int round = 0; round < rounds; round++) {
         for (size_t l = 0; l < lanes; l++) {
-            b->extreme_element(x + l, digits, test_random());
-            b->extreme_element(y + l, digits, test_random());
+            extreme(x + l, b, &f);
+            extreme(y + l, b, &f);
         }
         for (int squared = 0; squared <= 1; squared++) {
             if (squared)
@@ -72,7 +113,7 @@ static void extremes(const lanes_backend *b, const bt_limb *m, size_t limbs, int
                 ref_mul(vx, vx, vy, f.m, limbs); /* x y = r R */
                 ref_mul(vy, vr, one, f.m, limbs);
                 wrong += memcmp(vx, vy, limbs * sizeof *vx) != 0;
-                range += !regular(r + l, b, digits);
+                range += !regular(r + l, b, &f);
                 ref_mul(vy, canonical + l * limbs, one, f.m, limbs); /* r = what is stored, times R */
                 stored += memcmp(vr, vy, limbs * sizeof *vx) != 0;
             }
@@ -89,7 +130,22 @@ static void extremes(const lanes_backend *b, const bt_limb *m, size_t limbs, int
     free(vy);
     free(vr);
     free(one);
-    fixture_close(&f);
+}
+
+/* modulo m, and modulo its square if the backend has pairs of that size */
+static void extremes(const lanes_backend *b, const bt_limb *m, size_t limbs, int rounds)
+{
+    fixture f;
+    if (limbs >= b->ops->min_limbs) {
+        fixture_open(&f, b->ops, m, limbs);
+        extremes_in(b, &f, rounds);
+        fixture_close(&f);
+    }
+    if (2 * limbs <= b->ops->pairs->max_limbs) {
+        fixture_open_square(&f, b->ops->pairs, m, limbs);
+        extremes_in(b, &f, rounds);
+        fixture_close(&f);
+    }
 }
 
 /* every number of limbs; the smallest and the largest modulus of each, and moduli whose own digits are extreme */
@@ -97,7 +153,7 @@ static void every_size(const lanes_backend *b)
 {
     const size_t step = (size_t)test_rounds(7, 1, 1);
     const int rounds = test_rounds(1, 3, 30);
-    for (size_t limbs = b->ops->min_limbs; limbs <= b->ops->max_limbs; limbs += step) {
+    for (size_t limbs = (b->ops->pairs->min_limbs + 1) / 2; limbs <= b->ops->max_limbs; limbs += step) {
         bt_limb *m = test_words(limbs);
         memset(m, 0xff, limbs * sizeof *m);
         extremes(b, m, limbs, rounds);

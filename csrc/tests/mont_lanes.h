@@ -13,6 +13,8 @@ typedef struct lanes_backend {
     int (*regular)(bt_word word, int top); /* whether an operation may give this digit; top: of the highest one */
     /* one lane of an element: its n words lie ops->lanes apart */
     void (*extreme_element)(bt_word *element, size_t n, uint64_t kind);
+    /* the top word of r (of s) of a pair: as it is, or the largest one if it is beyond that */
+    bt_word (*pair_top)(bt_word top, int of_s);
     void (*digit_modulus)(bt_limb *m, size_t limbs, size_t run);
     const char *needs; /* what a CPU lacks that does not have it */
 } lanes_backend;

@@ -46,6 +46,18 @@ static void extreme_element(bt_word *element, size_t digits, uint64_t kind)
     }
 }
 
+/* |r|, |s| <= .16 B^N; up to there where the digit is at the end of the plain range */
+static bt_word pair_top(bt_word top, int of_s)
+{
+    const double d = real(top), most = 0x1.48p47;
+    double x = d > most ? most : d < -most ? -most : d;
+    (void)of_s;
+    if (d == 0x1p47 - 2 || d == 2 - 0x1p47)
+        x = d > 0 ? most : -most;
+    memcpy(&top, &x, sizeof top);
+    return top;
+}
+
 /* sum of sign_j 2^49 B^j, made positive and odd: digits at their extremes in the modulus and in the constants */
 static void digit_modulus(bt_limb *m, size_t limbs, size_t run)
 {
@@ -69,6 +81,7 @@ void test_mont_fma(void)
                                       .digit = digit,
                                       .regular = regular,
                                       .extreme_element = extreme_element,
+                                      .pair_top = pair_top,
                                       .digit_modulus = digit_modulus,
                                       .needs = "AVX2 and FMA"};
     lanes_test(&fma, sizes);

@@ -38,6 +38,13 @@ static void extreme_element(bt_word *element, size_t n, uint64_t kind)
     }
 }
 
+/* r < .252 B^N, s < .38 B^N */
+static bt_word pair_top(bt_word top, int of_s)
+{
+    const bt_word most = DIGIT_MAX / 1000 * (of_s ? 380 : 252);
+    return top > most ? most : top;
+}
+
 /* digits of 0 and 2^52 - 1 in runs: at their extremes in the modulus, and so in the differences of its halves */
 static void digit_modulus(bt_limb *m, size_t limbs, size_t run)
 {
@@ -56,6 +63,7 @@ void test_mont_ifma(void)
                                        .digit = digit,
                                        .regular = regular,
                                        .extreme_element = extreme_element,
+                                       .pair_top = pair_top,
                                        .digit_modulus = digit_modulus,
                                        .needs = "AVX-512 IFMA (make emulated runs it)"};
     lanes_test(&ifma, sizes);

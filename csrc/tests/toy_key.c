@@ -46,7 +46,7 @@ void toy_key_open(toy_key *key, const bt_mont_ops *ops)
     memcpy(key->hs, key->nsquare, sizeof key->hs);
     key->hs[0] -= 9;
     ref_pow(key->hs, key->hs, key->n, L, key->nsquare, 2 * L);
-    fixture_open(&key->n2, ops, key->nsquare, 2 * L);
+    fixture_open_square(&key->n2, bt_mont_for_square(ops, 2 * L), key->n, L);
     key->storage = test_words(bt_paillier_pub_storage(L));
     must(bt_paillier_pub_init(&key->pub, key->n, L, &key->n2.ctx, key->storage));
 
