@@ -6,8 +6,10 @@
 
 size_t bt_paillier_pub_storage(size_t limbs)
 {
+    const bt_mont_ops *pairs = &bt_mont_mpn_pairs;
     return padded(bt_modulus_storage(limbs)) + padded(bt_mont_mpn.const_words(limbs)) +
-           padded(bt_mont_mpn.const_words(2 * limbs)) + padded(bt_mont_mpn.scratch_words(2 * limbs));
+           padded(bt_max(bt_mont_mpn.const_words(2 * limbs), pairs->const_words(2 * limbs))) +
+           padded(bt_max(bt_mont_mpn.scratch_words(2 * limbs), pairs->scratch_words(2 * limbs)));
 }
 
 bt_status bt_paillier_pub_init(bt_paillier_pub *pub, const bt_limb *n, size_t limbs, const bt_mont *n2,
@@ -17,13 +19,14 @@ bt_status bt_paillier_pub_init(bt_paillier_pub *pub, const bt_limb *n, size_t li
         return BT_ERR_ARG;
     bt_limb *constants = take(&storage, bt_modulus_storage(limbs));
     bt_word *consts = take(&storage, bt_mont_mpn.const_words(limbs));
-    bt_word *consts_one = take(&storage, bt_mont_mpn.const_words(2 * limbs));
+    const bt_mont_ops *one = n2->mod->root ? &bt_mont_mpn_pairs : &bt_mont_mpn;
+    bt_word *consts_one = take(&storage, one->const_words(2 * limbs));
     bt_status status = bt_modulus_init(&pub->n, n, limbs, constants);
     pub->n2 = n2;
     if (status == BT_OK)
         status = bt_mont_init(&pub->n1, &bt_mont_mpn, &pub->n, consts, storage);
     if (status == BT_OK)
-        status = bt_mont_init(&pub->n2_one, &bt_mont_mpn, n2->mod, consts_one, storage);
+        status = bt_mont_init(&pub->n2_one, one, n2->mod, consts_one, storage);
     return status;
 }
 

@@ -65,8 +65,8 @@ static size_t arena_words(const bt_paillier_pub *pub)
     size_t elem1 = bt_mont_mpn.elem_words(H);
     size_t elem2 = ops->elem_words(L);
     size_t side = padded(bt_modulus_storage(H)) + padded(bt_modulus_storage(L)) + padded(bt_mont_mpn.const_words(H)) +
-                  padded(ops->const_words(L)) + padded(bt_mont_mpn.const_words(L)) + 2 * padded(H) + padded(elem1) +
-                  padded(CHUNK * elem2) + padded(bt_mont_mpn.elem_words(L));
+                  padded(ops->const_words(L)) + padded(bt_mont_mpn_pairs.const_words(L)) + 2 * padded(H) + padded(elem1) +
+                  padded(CHUNK * elem2) + padded(bt_mont_mpn_pairs.elem_words(L));
     return padded((sizeof(bt_paillier_priv) + 7) / 8) + 2 * side + padded(elem1) + padded(CHUNK * elem2);
 }
 
@@ -78,7 +78,7 @@ size_t bt_paillier_priv_scratch(const bt_paillier_pub *pub)
     bt_modulus m1 = {.limbs = H}, m2 = {.limbs = L};
     bt_mont c1 = {.ops = &bt_mont_mpn, .mod = &m1, .elem_words = bt_mont_mpn.elem_words(H)};
     bt_mont c2 = {.ops = ops, .mod = &m2, .elem_words = ops->elem_words(L)};
-    bt_mont c2_one = {.ops = &bt_mont_mpn, .mod = &m2, .elem_words = bt_mont_mpn.elem_words(L)};
+    bt_mont c2_one = {.ops = &bt_mont_mpn_pairs, .mod = &m2, .elem_words = bt_mont_mpn_pairs.elem_words(L)};
     size_t elem = padded(bt_max(bt_mont_words(&c1, 1), bt_mont_words(&c2, 1)));
     size_t below = bt_max(bt_pow_secret_scratch(&c1, 1, 64 * H), bt_pow_secret_scratch(&c2, 1, 64 * L));
     below = bt_max(below, bt_max(bt_mont_scratch(&c1), bt_mont_scratch(&c2)));
@@ -96,12 +96,12 @@ static bt_status side_init(bt_paillier_side *side, const bt_paillier_pub *pub, c
     bt_limb *constants2 = take(arena, bt_modulus_storage(L));
     bt_word *consts1 = take(arena, bt_mont_mpn.const_words(H));
     bt_word *consts2 = take(arena, ops->const_words(L));
-    bt_word *consts2_one = take(arena, bt_mont_mpn.const_words(L));
+    bt_word *consts2_one = take(arena, bt_mont_mpn_pairs.const_words(L));
     side->exponent = take(arena, H);
     side->inverse = take(arena, H);
     side->h = take(arena, bt_mont_mpn.elem_words(H));
     side->wide = take(arena, CHUNK * ops->elem_words(L));
-    side->wide_one = take(arena, bt_mont_mpn.elem_words(L));
+    side->wide_one = take(arena, bt_mont_mpn_pairs.elem_words(L));
 
     bt_limb *square = take(&scratch, 2 * H);
     bt_limb *copies = take(&scratch, L);
@@ -115,7 +115,7 @@ static bt_status side_init(bt_paillier_side *side, const bt_paillier_pub *pub, c
     if (status == BT_OK)
         status = bt_mont_init(&side->c2, ops, &side->m2, consts2, scratch);
     if (status == BT_OK)
-        status = bt_mont_init(&side->c2_one, &bt_mont_mpn, &side->m2, consts2_one, scratch);
+        status = bt_mont_init(&side->c2_one, &bt_mont_mpn_pairs, &side->m2, consts2_one, scratch);
     if (status != BT_OK)
         return status;
 

@@ -97,9 +97,9 @@ static void exhaustive(const bt_mont_ops *ops)
         for (bt_limb v = 0; v < m; v++)
             values[v] = v;
         bt_word *all = fixture_load(&f, values, m), *copies = fixture_array(&f, m), *out = fixture_array(&f, m);
-        /* all factors of the roots below 24, of the others those near 0, the multiples of M and the ends */
+        /* roots below 24: all factors; others: multiples of M, those and one more, and a few between */
         for (bt_limb a = 0; a < m; a++) {
-            if (k >= 12 && a % root > 1 && a % 97 != 0)
+            if (k >= 12 && (a % root > 1 || a / root % 5 != 0) && a % 397 != 0 && a != m - 1)
                 continue;
             for (bt_limb v = 0; v < m; v++)
                 idx[v] = (int64_t)a;
