@@ -104,8 +104,9 @@ static void mul_plain(int planted)
     bt_limb *m = secret(N, L), *src_values = secret(N, 2 * L);
     bt_word *src = fixture_load(&k.n2, src_values, N);
     k.scratch = test_words(bt_paillier_mul_plain_scratch(&k.pub));
-    bt_paillier_mul_plain(&k.pub, src, src, m, N, !planted, k.scratch); /* planted: the path for public data */
-    leak_result(src, planted);
+    bt_paillier_mul_plain(&k.pub, src, src, m, N, 1, k.scratch);
+    if (planted) /* the path for public data has no branch at this size */
+        leak_branch(src);
     free(m);
     free(src_values);
     free(src);

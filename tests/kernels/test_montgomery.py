@@ -48,13 +48,17 @@ def indices(n, below):
     return np.array([RNG.randrange(below) for _ in range(n)], np.int64)
 
 
+@pytest.mark.parametrize("squared", [False, True])
 @pytest.mark.parametrize("bits", [2, 3, 64, 65, 128, 1000, 2048, 4096])
-def test_every_operation(bits):
-    m, n = odd(bits), 12
-    mont = Montgomery(m)
+def test_every_operation(bits, squared):
+    root, n = odd(max(2, -(-bits // 2))) if squared else None, 12
+    m = root**2 if squared else odd(bits)
+    bits = m.bit_length()
+    mont = Montgomery(m, root)
+    assert mont.root == root
     limbs = mont.limbs
     assert (mont.modulus, mont.bits, limbs, mont.nbytes) == (m, bits, -(-bits // 64), 8 * -(-bits // 64))
-    assert mont.backend == (kernel.BACKEND if 1024 - 64 < bits <= 8192 else "mpn")
+    assert mont.backend == (kernel.BACKEND if 1024 - 64 - 64 * squared < bits <= 8192 else "mpn")
     assert mont.words(n) == mont.empty(n).size
     x = [RNG.getrandbits(64 * limbs) for _ in range(n)]
     y = [RNG.getrandbits(64 * limbs) for _ in range(n)]
@@ -171,6 +175,14 @@ def test_refused_moduli():
     for modulus in (0, 1, 2, -3, -7, 4, 2**64, 2**16384 + 1, 2**20000 - 1):
         with pytest.raises(ValueError, match="modulus"):
             Montgomery(modulus)
+
+
+@pytest.mark.parametrize(("modulus", "root"), [(49, 5), (49, -7), (49, 0), (51, 7), (35, 5), (1, 1), (4, 2)])
+def test_refused_roots(modulus, root):
+    with pytest.raises(ValueError, match="root must be|modulus must be"):
+        Montgomery(modulus, root)
+    with pytest.raises(TypeError):
+        Montgomery(49, "7")
 
 
 @pytest.mark.parametrize("modulus", [7.0, "7", None, b"7"])
