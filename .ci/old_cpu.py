@@ -1,7 +1,7 @@
 """Check that an installed bluetusk runs on a CPU without AVX2: python3 .ci/old_cpu.py PYTHON.
 
-PYTHON is the interpreter it is installed for, on x86-64. In the extensions, no function but those of bt_mont_fma.c,
-bt_mont_ifma.c, bt_ring_avx2.c, bt_field_avx2.c and bt_registers.c holds an instruction on ymm or zmm registers or a
+PYTHON is the interpreter it is installed for, on x86-64. In the extensions, no function but those of bt_mont_fma*.c,
+bt_mont_ifma*.c, bt_ring_avx2.c, bt_field_avx2.c and bt_registers.c holds an instruction on ymm or zmm registers or a
 fused multiply-add.
 And under qemu-user as a Nehalem, which has SSE4.2 and POPCNT (NumPy wants these) but neither AVX nor FMA, the self-test
 passes and the backend is mpn; as a CPU with everything that qemu knows it is fma.
@@ -17,7 +17,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-VECTOR_FILES = {"bt_mont_fma.c", "bt_mont_ifma.c", "bt_ring_avx2.c", "bt_field_avx2.c", "bt_registers.c"}
+VECTOR_FILES = {
+    "bt_mont_fma.c",
+    "bt_mont_fma_pairs.c",
+    "bt_mont_ifma.c",
+    "bt_mont_ifma_pairs.c",
+    "bt_ring_avx2.c",
+    "bt_field_avx2.c",
+    "bt_registers.c",
+}
 VECTOR = re.compile(r"%[yz]mm\d|\tvfn?m(add|sub)")
 
 

@@ -14,7 +14,7 @@ typedef struct constants {
     vi *bias_mul, *bias_sqr; /* [2 n]: minus all constants that a product (square) and its reduction add */
     vi *bias_rows;           /* [n + kr]: the same for the rows of Montgomery alone */
     /* of pairs (bt_mont_fma_pairs.c), whose r1 and r2 are [2 n] and mod M^2, without c1, c2 and d1: */
-    vd *r3;                       /* [2 n] B^(3 kr) mod M^2 */
+    vd *r3;                      /* [2 n] B^(3 kr) mod M^2 */
     vi *bias_cross, *bias_clean; /* [2 n]: minus what two products and a reduction, and what one product adds */
 } constants;
 

@@ -53,7 +53,8 @@
 #include "bt_mont_ifma_reduce.h"
 #include "bt_mont_pairs.h"
 
-/* limbs of m; at 160 digits the columns of two cross products would not fit */
+/* limbs of m; at 160 digits the columns of two cross products would not fit. Below 32 pairs gain nothing, but the small keys of
+ * tests shall run what large ones run. */
 enum { MIN_LIMBS = 15, MAX_LIMBS = 128 };
 
 static size_t mont_elem_words(size_t limbs)
@@ -292,7 +293,8 @@ static void mont_store(const bt_mont *ctx, bt_limb *dst, const bt_word *src, siz
             limbs_of(sum, limbs, (const bt_word *)x + l, 2 * half);
             subtracted_if_above(sum, ctx->mod, less);
             subtracted_if_above(sum, ctx->mod, less);
-            VERIFY(sum[limbs] == 0 && bt_gmp.sub_n((mp_ptr)less, (mp_srcptr)sum, (mp_srcptr)ctx->mod->m, (mp_size_t)limbs) == 1);
+            VERIFY(sum[limbs] == 0 &&
+                   bt_gmp.sub_n((mp_ptr)less, (mp_srcptr)sum, (mp_srcptr)ctx->mod->m, (mp_size_t)limbs) == 1);
             memcpy(dst + (i + l) * limbs, sum, limbs * sizeof *sum);
         }
     }

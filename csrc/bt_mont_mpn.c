@@ -291,8 +291,8 @@ static inline void select_word(bt_word *dst, const bt_word *table, size_t rows, 
 
 /* Column block by column block: each is first copied together, because table rows are often a power of two apart and would
  * then compete for a few sets of the cache while the whole batch scans them. */
-void bti_mpn_select_shared(const bt_mont *ctx, bt_word *dst, const bt_word *table, size_t rows,
-                               const uint32_t *digit, size_t n)
+void bti_mpn_select_shared(const bt_mont *ctx, bt_word *dst, const bt_word *table, size_t rows, const uint32_t *digit,
+                           size_t n)
 {
     const size_t words = ctx->elem_words, whole = words / BLOCK * BLOCK;
     const int stage = n > 1 && rows <= STAGED;
@@ -317,7 +317,7 @@ void bti_mpn_select_shared(const bt_mont *ctx, bt_word *dst, const bt_word *tabl
 }
 
 void bti_mpn_select_own(const bt_mont *ctx, bt_word *dst, const bt_word *tables, size_t rows, size_t stride,
-                            const uint32_t *digit, size_t n)
+                        const uint32_t *digit, size_t n)
 {
     const size_t words = ctx->elem_words, whole = words / BLOCK * BLOCK;
     for (size_t i = 0; i < n; i++, dst += words, tables += words) {

@@ -14,7 +14,8 @@ int bti_mpn_available(void);
 void bti_mpn_gather(const bt_mont *ctx, bt_word *dst, const bt_word *src, const int64_t *idx, size_t n);
 void bti_mpn_scatter(const bt_mont *ctx, bt_word *dst, size_t first, const bt_word *src, size_t n);
 void bti_mpn_put(const bt_mont *ctx, bt_word *dst, const int64_t *idx, const bt_word *src, size_t n);
-void bti_mpn_select_shared(const bt_mont *ctx, bt_word *dst, const bt_word *table, size_t rows, const uint32_t *digit, size_t n);
+void bti_mpn_select_shared(const bt_mont *ctx, bt_word *dst, const bt_word *table, size_t rows, const uint32_t *digit,
+                           size_t n);
 void bti_mpn_select_own(const bt_mont *ctx, bt_word *dst, const bt_word *tables, size_t rows, size_t stride,
                         const uint32_t *digit, size_t n);
 

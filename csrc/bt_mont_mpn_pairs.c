@@ -96,7 +96,8 @@ static void reduced_pair(bt_word *dst, const areas *w, const bt_modulus *root)
     memcpy(dst + limbs, w->s, limbs * sizeof *dst);
 }
 
-static void pair_product(const bt_mont *ctx, bt_word *dst, const bt_word *a, const bt_word *b, int secret, bt_word *scratch)
+static void pair_product(const bt_mont *ctx, bt_word *dst, const bt_word *a, const bt_word *b, int secret,
+                         bt_word *scratch)
 {
     const bt_modulus *root = ctx->mod->root;
     const size_t limbs = root->limbs;
@@ -201,7 +202,8 @@ static void mont_one(const bt_mont *ctx, bt_word *dst, size_t n)
         memcpy(dst + i * words, ctx->consts, words * sizeof *dst);
 }
 
-static void mont_mul(const bt_mont *ctx, bt_word *dst, const bt_word *a, const bt_word *b, size_t n, int secret, bt_word *scratch)
+static void mont_mul(const bt_mont *ctx, bt_word *dst, const bt_word *a, const bt_word *b, size_t n, int secret,
+                     bt_word *scratch)
 {
     const size_t words = ctx->elem_words;
     for (size_t i = 0; i < n; i++)

@@ -65,8 +65,8 @@ static size_t arena_words(const bt_paillier_pub *pub)
     size_t elem1 = bt_mont_mpn.elem_words(H);
     size_t elem2 = ops->elem_words(L);
     size_t side = padded(bt_modulus_storage(H)) + padded(bt_modulus_storage(L)) + padded(bt_mont_mpn.const_words(H)) +
-                  padded(ops->const_words(L)) + padded(bt_mont_mpn_pairs.const_words(L)) + 2 * padded(H) + padded(elem1) +
-                  padded(CHUNK * elem2) + padded(bt_mont_mpn_pairs.elem_words(L));
+                  padded(ops->const_words(L)) + padded(bt_mont_mpn_pairs.const_words(L)) + 2 * padded(H) +
+                  padded(elem1) + padded(CHUNK * elem2) + padded(bt_mont_mpn_pairs.elem_words(L));
     return padded((sizeof(bt_paillier_priv) + 7) / 8) + 2 * side + padded(elem1) + padded(CHUNK * elem2);
 }
 

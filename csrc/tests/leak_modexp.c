@@ -78,7 +78,8 @@ enum { INIT, LOAD, STORE, ONE, GATHER, SCATTER };
 static void secret_modulus(int operation, int planted)
 {
     const int pairs = leak_backend->pairs == leak_backend;
-    bt_limb m[WIDE], root[WIDE / 2], *storage = test_words(bt_modulus_storage(WIDE)), *root_storage = test_words(bt_modulus_storage(WIDE / 2));
+    bt_limb m[WIDE], root[WIDE / 2], *storage = test_words(bt_modulus_storage(WIDE)),
+                                     *root_storage = test_words(bt_modulus_storage(WIDE / 2));
     bt_modulus mod, mod_root;
     bt_mont ctx;
     test_random_modulus(root, 32 * WIDE);
@@ -90,7 +91,8 @@ static void secret_modulus(int operation, int planted)
     BT_SECRET(root, sizeof root);
     const bt_mont_ops *ops = pairs ? leak_backend : bt_mont_for(leak_backend, WIDE);
     bt_word *scratch = test_words(ops->scratch_words(WIDE)), *consts = test_words(ops->const_words(WIDE));
-    if (bt_modulus_init(&mod, m, WIDE, storage) != BT_OK || bt_modulus_init(&mod_root, root, WIDE / 2, root_storage) != BT_OK)
+    if (bt_modulus_init(&mod, m, WIDE, storage) != BT_OK ||
+        bt_modulus_init(&mod_root, root, WIDE / 2, root_storage) != BT_OK)
         exit(2);
     mod.root = pairs ? &mod_root : NULL;
     if (bt_mont_init(&ctx, ops, &mod, consts, scratch) != BT_OK)

@@ -54,7 +54,8 @@ static int one_case(const leak_case *c, int pairs, const char *wanted, int *miss
     char name[80];
     if (pairs ? c->over != PAIRS : c->over >= ONCE && leak_backend != &bt_mont_mpn)
         return 0;
-    snprintf(name, sizeof name, "%s%s/%s", c->over == ONCE ? "any" : leak_backend->name, pairs ? "-pairs" : "", c->name);
+    snprintf(name, sizeof name, "%s%s/%s", c->over == ONCE ? "any" : leak_backend->name, pairs ? "-pairs" : "",
+             c->name);
     if (wanted && !strcmp(wanted, "--list")) {
         printf("%s\n", name);
     } else if (wanted && !strcmp(wanted, "--planted")) {

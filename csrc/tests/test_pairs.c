@@ -22,7 +22,8 @@ static void against_gmp(const bt_mont_ops *ops, const bt_limb *root, size_t root
     fixture f;
     fixture_open_square(&f, ops, root, root_limbs);
     const size_t limbs = f.limbs, size = limbs * sizeof(bt_limb);
-    bt_limb *a = test_words(n * limbs), *b = test_words(n * limbs), *want = test_words(n * limbs), *one = test_words(limbs);
+    bt_limb *a = test_words(n * limbs), *b = test_words(n * limbs), *want = test_words(n * limbs),
+            *one = test_words(limbs);
     memset(one, 0, size);
     one[0] = 1;
     for (size_t i = 0; i < n; i++) { /* any value below 2^(64 limbs), the extremes among them */
@@ -48,8 +49,8 @@ static void against_gmp(const bt_mont_ops *ops, const bt_limb *root, size_t root
     for (int secret = 0; secret <= 1; secret++) {
         for (int step = 0; step < 4; step++) { /* a b, a^2 b, and their squares, as elements that products gave */
             for (size_t i = 0; i < n; i++)
-                ref_mul(want + i * limbs, step ? want + i * limbs : a + i * limbs, step % 2 ? want + i * limbs : b + i * limbs, f.m,
-                        limbs);
+                ref_mul(want + i * limbs, step ? want + i * limbs : a + i * limbs,
+                        step % 2 ? want + i * limbs : b + i * limbs, f.m, limbs);
             if (step == 0)
                 f.ctx.ops->mul(&f.ctx, z, x, y, n, secret, f.scratch);
             else if (step == 2)
