@@ -319,7 +319,7 @@ def bare_conversions(text: str, name: str) -> list[str]:
 
 
 def subscripted_bases(text: str, name: str) -> list[str]:
-    """Classes of a module that are subscripted as a base: those of the standard library refuse it, most of them in CPython 3.10."""
+    """Classes of a module that are subscripted as a base: the standard ones refuse it, most of them in CPython 3.10."""
     return [
         f"{name}:{node.lineno}: {ast.unparse(base)}"
         for node in ast.walk(ast.parse(text, name))
