@@ -33,6 +33,7 @@ TESTS = (
     "tests/paillier/test_golden.py",
     "tests/paillier/test_keyfile.py",
     "tests/paillier/test_cipherarray.py",
+    "tests/paillier/test_cipherarray_numpy.py",
     "tests/paillier/test_primes.py",
     "tests/sharing/test_ring.py",
     "tests/sharing/test_shamir.py",
@@ -43,10 +44,15 @@ TESTS = (
     "tests/evidence/test_policy.py",
     "tests/federated/test_golden.py",
     "tests/federated/test_noise_privacy.py",
+    "tests/test_cli.py",
+    "tests/test_inspect.py",
     "tests/vertical/test_align.py",
+    "tests/vertical/test_check.py",
+    "tests/vertical/test_data_forms.py",
     "tests/vertical/test_evaluation.py",
     "tests/vertical/test_party.py",
     "tests/vertical/test_report.py",
+    "tests/vertical/test_score.py",
     "tests/demo/test_model.py",
 )
 

@@ -318,6 +318,27 @@ def bare_conversions(text: str, name: str) -> list[str]:
     ]
 
 
+def subscripted_bases(text: str, name: str) -> list[str]:
+    """Classes of a module that are subscripted as a base: the standard ones refuse it, most of them in CPython 3.10."""
+    return [
+        f"{name}:{node.lineno}: {ast.unparse(base)}"
+        for node in ast.walk(ast.parse(text, name))
+        if isinstance(node, ast.ClassDef)
+        for base in node.bases
+        if isinstance(base, ast.Subscript) and isinstance(base.value, ast.Attribute)
+    ]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_bases_are_ones_of_the_oldest_python(path: Path) -> None:
+    assert not subscripted_bases(path.read_text(), path.name)
+
+
+def test_the_gate_for_bases_sees() -> None:
+    assert subscripted_bases("class A(logging.StreamHandler[TextIO]): ...", "planted")
+    assert not subscripted_bases("class A(dict[str, int], Phase['B'], logging.Handler): ...", "planted")
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_arrays_of_callers_pass_the_gate(path: Path) -> None:
     name = path.relative_to(ROOT / "src" / "bluetusk").as_posix()

@@ -184,7 +184,13 @@ class _Lines(logging.Formatter):
         return json.dumps(line | getattr(record, "more", {}))
 
 
-class _Notices(logging.StreamHandler[TextIO]):
+if TYPE_CHECKING:
+    _Handler = logging.StreamHandler[TextIO]
+else:  # CPython 3.10 takes no subscript here
+    _Handler = logging.StreamHandler
+
+
+class _Notices(_Handler):
     """What a party waits for, on standard error."""
 
     def __init__(self, stream: TextIO, kind: str) -> None:
