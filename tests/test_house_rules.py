@@ -135,6 +135,7 @@ NOTHING_SECRET = [
     "bt_modulus_first_invalid",
     "bt_mont_pick",
     "bt_mont_for",
+    "bt_mont_for_square",
     "bt_pow_secret_scratch",
     "bt_pow_public_scratch",
     "bt_comb_window",
