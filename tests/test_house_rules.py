@@ -240,9 +240,11 @@ def test_every_function_with_a_secret_has_its_planted_leak() -> None:
             )
             declared |= set(prototypes)
     assert declared == set(NOTHING_SECRET) | set(LEAK_CASES)
-    cases = set()
+    cases, over_pairs = set(), set()
     for path in (ROOT / "csrc" / "tests").glob("leak_*.c"):
-        cases |= set(re.findall(r'^    \{"(\w+)", \1, (?:EACH|ONCE|MPN)\},', path.read_text(), re.M))
+        cases |= set(re.findall(r'^    \{"(\w+)", \1, (?:EACH|PAIRS|ONCE|MPN)\},', path.read_text(), re.M))
+        over_pairs |= set(re.findall(r'^    \{"(\w+)", \1, PAIRS\},', path.read_text(), re.M))
+    assert over_pairs >= {"mont_init", "load", "store", "gather", "mul", "mul_wide", "sqr", "sqr_wide", "pow_secret"}
     assert {case for wanted in LEAK_CASES.values() for case in wanted} | set(BACKEND_CASES) <= cases
 
 
