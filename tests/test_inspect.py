@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import tracemalloc
 import types
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 import bluetusk as bt
 from bluetusk._inspect import describe
 from bluetusk.cli import blacklist, main
+from bluetusk.cli._watching import Watch
 from bluetusk.errors import BluetuskError, FrameError
 from bluetusk.evidence._pages import begin
 from bluetusk.federated.paillier_sum.journal import Journal
@@ -137,6 +139,13 @@ def _log(folder: Path) -> None:
         guard.authorise(**more, task="job-7/intersect")
 
 
+def _run_log(folder: Path) -> None:
+    args = argparse.Namespace(progress="none", log=str(folder / "run.log"), log_level="info", metrics=None)
+    watch = Watch("job-7", "guest", None)
+    with watch.running(args):
+        watch.progress("binning", 1, 2)
+
+
 def _identity(folder: Path) -> None:
     me = bt.evidence.Identity.generate()
     me.save(folder / "identity", SECRET)
@@ -238,6 +247,7 @@ WRITERS: dict[str, tuple[Callable[[Path], Any] | None, dict[str, str]]] = {
         _vault,
         {"state/manifest": "CHECKPOINT", "state/out-00000001": "CHECKPOINT", "state/lock": "LOCK"},
     ),
+    "cli/_watching.py": (_run_log, {"run.log": "RUN_LOG as JSON lines"}),
     "demo/credit.py": (None, {}),  # a table of its own to try, a passphrase, and the files of `party`
     "demo/plot.py": (_picture, {"roc.png": "PICTURE"}),
     "demo/credit_plot.py": (_picture, {"roc.png": "PICTURE"}),
@@ -255,7 +265,7 @@ WRITERS: dict[str, tuple[Callable[[Path], Any] | None, dict[str, str]]] = {
     ),
 }
 TEXTS = ("TABLE", "CONFIGURATION", "FLOWER_STATE", "PICTURE", "POLICY as TOML, not signed")
-WRITES = re.compile(r"\b(files\.write|AppendFile)\(|\.(write_text|write_bytes|savefig)\(|open\([^)]*\"wb?\"")
+WRITES = re.compile(r"\b(files\.write|AppendFile)\(|\.(write_text|write_bytes|savefig)\(|open\([^)]*\"([aw]b?)\"")
 
 
 def test_every_module_that_writes_files_has_a_row() -> None:
@@ -300,6 +310,24 @@ def test_what_is_shown_of_a_log_and_its_uses(tmp_path: Path) -> None:
     assert dict(describe(tmp_path / "head.json"))["signature"] == "good"
     _signed(tmp_path)
     assert dict(describe(tmp_path / "policy.signed"))["serial"] == 7
+
+
+def test_a_log_of_a_run_is_counted_not_shown(tmp_path: Path) -> None:
+    _run_log(tmp_path)
+    path = tmp_path / "run.log"
+    told = dict(describe(path))
+    assert told["of level info"] == 2
+    assert told["of job job-7"] == 2
+    path.write_text(path.read_text() + "stray\n" + '{"time": "2026-12-01", "lev')
+    told = dict(describe(path))
+    assert told["other lines"] == 2
+    assert "incomplete" in told
+
+
+def test_json_of_others_is_not_taken_for_a_key(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text('{"notice": "a line"}\n{"notice": "another"}\n')
+    with pytest.raises(FrameError, match="another file that bluetusk writes"):
+        describe(tmp_path / "x.json")
 
 
 def test_a_folder_an_empty_file_and_a_pipe_are_told(tmp_path: Path) -> None:

@@ -137,7 +137,11 @@ def describe(path: str | os.PathLike[str]) -> _Facts:
         for fits, told in _FORMS:
             if fits(start, Path(path)):
                 return [*told(file, Path(path)), ("size", f"{about.st_size} bytes")]
-    raise FrameError(
+    raise _unknown(path)
+
+
+def _unknown(path: str | os.PathLike[str]) -> FrameError:
+    return FrameError(
         f"{os.fspath(path)} is neither a frame of bluetusk nor a public key as JSON, nor another file that bluetusk "
         "writes: check the path; if it was one, it is damaged"
     )
@@ -273,7 +277,32 @@ def _json(file: BinaryIO, path: Path) -> _Facts:
         shown = [name for name in ("role", "job", "intersection", "train", "test") if name in fields]
         told = [("kind", "RESULT"), ("holds", "what a run has found")]
         return told + [(name, _text(fields[name])) for name in shown]
+    if b'"kty"' not in data:
+        raise _unknown(path)
     return [("kind", "PUBLIC_KEY as JSON"), *_public(PublicKey.from_json(data))]
+
+
+def _run_log(file: BinaryIO, path: Path) -> _Facts:
+    """Describe what `--log` writes; a line that is none of it is counted, not shown."""
+    levels: Counter[str] = Counter()
+    jobs: Counter[str] = Counter()
+    times: list[str] = []
+    last, others = b"\n", 0
+    while line := file.readline(_LARGEST_KEY):
+        fields = _plain(line)
+        if isinstance(fields.get("time"), str) and isinstance(fields.get("level"), str):
+            levels[fields["level"]] += 1
+            jobs[str(fields.get("job"))] += 1
+            times = [*times[:1], fields["time"]]
+        else:
+            others += 1
+        last = line
+    told: _Facts = [("kind", "RUN_LOG as JSON lines"), ("holds", "what a party did and waited for, from `--log`")]
+    told += [("first", _text(times[0])), ("last", _text(times[-1]))] if times else []
+    told += [(f"of level {_text(level)}", number) for level, number in levels.items()][:_SHOWN]
+    told += [(f"of job {_text(job)}", number) for job, number in jobs.items()][:_SHOWN]
+    told += [("other lines", others)] if others else []
+    return told if last.endswith(b"\n") else [*told, ("incomplete", "the last line is cut, as a full disk leaves it")]
 
 
 def _plain(data: bytes) -> dict[str, Any]:
@@ -380,6 +409,7 @@ _FORMS: tuple[tuple[Callable[[bytes, Path], bool], Callable[[BinaryIO, Path], _F
     (lambda start, path: MAGIC.startswith(start[: len(MAGIC)]), _frame),
     (lambda start, path: start[8:12] == MAGIC, _records),
     (lambda start, path: bool(_FLOWER.fullmatch(path.name)) and start[:1] in (b"U", b"S"), _flower),
+    (lambda start, path: start.startswith(b'{"time": "') and b'"level": "' in start, _run_log),
     (lambda start, path: start.lstrip()[:1] == b"{", _json),
     (lambda start, path: start.startswith(b"-----BEGIN "), _pem),
     (lambda start, path: start.startswith(b"sum "), _journal),
