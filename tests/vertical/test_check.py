@@ -409,7 +409,7 @@ def test_all_faults_are_told_at_once(bank: Path) -> None:
         plant(bank)
     cell(2, "male", 9)(bank)
     found = texts(checked(bank))
-    # the table cannot be read, so what depends on it is not judged
+    # the columns cannot be read, so what a policy says of them is not judged
     for name in set(some) - {"min_rows"}:
         assert any(re.search(planted[name][1], text) for text in found), (name, found)
     assert any("'SEX'" in text and "male" in text for text in found), found
@@ -424,6 +424,25 @@ def test_a_wrong_label_and_a_missing_id_hide_no_column(bank: Path) -> None:
     assert len(found) == 4, found
     for complaint in ("违约.*line 6 .*'bad'", "1 rows have no '商户'", "'SEX'.*male", "'AGE'.*forty"):
         assert any(re.search(complaint, text) for text in found), (complaint, found)
+
+
+def test_labels_of_one_kind_are_told_beside_a_column_that_cannot_be_read(bank: Path) -> None:
+    lines = (bank / "data.csv").read_text().splitlines()
+    (bank / "data.csv").write_text(
+        "\n".join([lines[0], *(line.rpartition(",")[0] + ",0" for line in lines[1:])]) + "\n"
+    )
+    cell(2, "male", 9)(bank)
+    found = texts(checked(bank))
+    for complaint in ("'SEX'.*male", "'违约' holds only one label", "has 0 events"):
+        assert any(re.search(complaint, text) for text in found), (complaint, found)
+
+
+def test_a_misspelt_id_or_label_is_no_column_of_the_model(bank: Path) -> None:
+    text = (bank / "party.toml").read_text()
+    (bank / "party.toml").write_text(text.replace('id = "商户"', 'id = "商户号"').replace('"违约"', '"是否违约"'))
+    found = texts(checked(bank))
+    assert sum("which data." in text for text in found) == 2, found
+    assert not any("column '商户' in" in text or "column '违约' in" in text for text in found), found
 
 
 def test_what_the_environment_lacks(bank: Path, monkeypatch: pytest.MonkeyPatch) -> None:

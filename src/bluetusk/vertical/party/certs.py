@@ -272,7 +272,7 @@ class Identity:
         >>> Identity.load(mine, other, theirs)  # doctest: +ELLIPSIS
         Traceback (most recent call last):
             ...
-        bluetusk.errors.InvalidKey: .../network.key.pem is not the key of .../bank.cert.pem
+        bluetusk.errors.InvalidKey: .../network.key.pem is not the key of .../bank.cert.pem: ...
         """
         mine, peer = Path(certificate).read_bytes(), Path(peer_certificate).read_bytes()
         secret = Path(key).read_bytes()
@@ -281,7 +281,10 @@ class Identity:
         private = _opened(secret, os.fspath(key), passphrase)
         own = x509.load_pem_x509_certificate(mine)
         if own.public_key() != private.public_key():
-            raise InvalidKey(f"{os.fspath(key)} is not the key of {os.fspath(certificate)}")
+            raise InvalidKey(
+                f"{os.fspath(key)} is not the key of {os.fspath(certificate)}: name the two files that one call of "
+                "`bluetusk certs` made"
+            )
         names = x509.load_pem_x509_certificate(peer).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         if not names:
             raise InvalidKey(f"{os.fspath(peer_certificate)} does not name a party: have the peer run `bluetusk certs`")

@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 from cryptography import x509
+from numpy.typing import NDArray
 
 from ... import _toml
-from ..._spelling import did_you_mean
+from ..._spelling import closest, did_you_mean
 from ...errors import BluetuskError, FrameError
 from ...evidence import Identity as Signer
 from ...evidence import Policy, fingerprint, fingerprint_groups, read_public_key, verify
@@ -36,7 +37,7 @@ from ..tables.files import File
 from ..tables.profile import ColumnProfile
 from ..tables.sniffing import line_text
 from .certs import Identity, only_certificate
-from .checks import machine_faults, room_faults, room_needed, row_faults
+from .checks import count_faults, machine_faults, room_faults, room_needed, row_faults
 from .config import Config
 from .manifest import Manifest
 from .needs import Table, most_cuts, purposes_of, uses_of
@@ -243,9 +244,11 @@ class _Check:
         names = list(file.raw)
         told: list[str] = []
         data = config.data
+        own = {data.id, data.label}
         for what, name in (("id", data.id), ("label", data.label)):
             if name is not None and name not in names:
                 close = did_you_mean(name, names)
+                own.add(closest(name, names))  # what was meant is no column of the model
                 told.append(f"{data.file} has no column {name!r}, which data.{what} names: {_listed(names)}{close}")
         listed = names if data.columns is None else data.columns
         for kind in ("columns", "categorical", "text", "numeric", "dates"):
@@ -255,15 +258,16 @@ class _Check:
             if absent:
                 close = did_you_mean(absent[0], names) if len(absent) == 1 else ""
                 told.append(f"data.{kind} names {', '.join(map(repr, absent))}, not among {_listed(names)}{close}")
-        chosen = [name for name in listed if name in names and name not in (data.id, data.label)]
+        chosen = [name for name in listed if name in names and name not in own]
         declared: dict[str, Any] = {
             kind: [name for name in getattr(data, kind) if name in chosen]
             for kind in ("categorical", "text", "numeric", "dates")
         }
         trials: list[Callable[[], object]] = []
+        labels: list[NDArray[Any]] = []
         if data.label in names:
             label = data.label
-            trials.append(lambda: file.labels(str(label), words=data.label_words, ids=data.id))
+            trials.append(lambda: labels.append(file.labels(str(label), words=data.label_words, ids=data.id)))
         if data.id in names:
             trials.append(lambda: file.ids(data.id, once=True))
         how: dict[str, Any] = {**declared, **data.reading(), "tell": self.warn}
@@ -274,8 +278,11 @@ class _Check:
             except (ValueError, TypeError) as err:  # noqa: PERF203
                 if str(err) not in told and len(told) < _MOST:
                     told.append(str(err))
+        told = told or [first]
+        if len(file) and (data.label is None or labels):
+            told += map(str, count_faults(config, len(file), labels[0] if labels else None))
         self._proposed(told)
-        for text in told or [first]:
+        for text in told:
             self.say("data", text)
         return None
 

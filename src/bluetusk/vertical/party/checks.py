@@ -8,6 +8,9 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from ..._parallel import get_num_threads
 from ...errors import ProtocolAbort
@@ -21,6 +24,7 @@ __all__ = [
     "check_folders",
     "check_room",
     "check_rows",
+    "count_faults",
     "machine_faults",
     "room_faults",
     "room_needed",
@@ -59,19 +63,12 @@ def check_rows(config: Config, rows: Rows) -> None:
 
 def row_faults(config: Config, rows: Rows) -> Iterator[ValueError | TypeError]:
     """Yield all that :func:`check_rows` would raise for a table."""
-    data, model = config.data, config.model
-    count = len(rows.ids)
+    data = config.data
     try:
         as_ids(rows.ids, f"{data.file}: {data.id}")
     except (ValueError, TypeError) as err:
         yield err
-    for what, least in (("model.min_intersection", model.min_intersection), ("model.min_rows", model.min_rows)):
-        if count < least:
-            yield ValueError(f"{data.file} has {count} rows, fewer than {what} = {least}: give more rows, or lower it")
-    if model.trees and count >= _TREE_ROWS:
-        yield ValueError(
-            f"{data.file} has {count} rows, but boosted trees need fewer than {_TREE_ROWS}: set model.trees = 0"
-        )
+    yield from count_faults(config, len(rows.ids), rows.labels)
     if not 1 <= len(rows.names) <= MOST_COLUMNS:
         yield ValueError(
             f"{data.file} has {len(rows.names)} columns besides id and label: a party needs 1 to {MOST_COLUMNS}; set "
@@ -83,11 +80,23 @@ def row_faults(config: Config, rows: Rows) -> Iterator[ValueError | TypeError]:
                 f"{data.file}: the column {name[:40]!r} has a name of more than {_NAME} characters, or with a zero "
                 f"byte: rename it"
             )
-    if rows.labels is not None and not 0 < rows.labels.sum() < count:
-        yield ValueError(f"{data.file}: the column {data.label!r} holds only one label: both 0 and 1 are needed")
-    if rows.labels is not None and int(rows.labels.sum()) < model.min_total_events:
+
+
+def count_faults(config: Config, count: int, labels: NDArray[Any] | None) -> Iterator[ValueError]:
+    """Yield what is wrong with the numbers of rows and of events."""
+    data, model = config.data, config.model
+    for what, least in (("model.min_intersection", model.min_intersection), ("model.min_rows", model.min_rows)):
+        if count < least:
+            yield ValueError(f"{data.file} has {count} rows, fewer than {what} = {least}: give more rows, or lower it")
+    if model.trees and count >= _TREE_ROWS:
         yield ValueError(
-            f"{data.file} has {int(rows.labels.sum())} events, fewer than model.min_total_events = "
+            f"{data.file} has {count} rows, but boosted trees need fewer than {_TREE_ROWS}: set model.trees = 0"
+        )
+    if labels is not None and not 0 < labels.sum() < count:
+        yield ValueError(f"{data.file}: the column {data.label!r} holds only one label: both 0 and 1 are needed")
+    if labels is not None and int(labels.sum()) < model.min_total_events:
+        yield ValueError(
+            f"{data.file} has {int(labels.sum())} events, fewer than model.min_total_events = "
             f"{model.min_total_events}: give more rows, or lower it at both"
         )
 
