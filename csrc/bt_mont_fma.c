@@ -41,6 +41,7 @@
  *
  * With -DBT_VERIFY every one of these bounds is checked as the program runs. Nothing here branches or indexes by an element's
  * value, so `secret` is ignored. docs/decisions/radix.md has the measurements behind each choice. */
+#include "bt_cpu.h"
 #include "bt_gmp.h"
 #include "bt_mont.h"
 

@@ -29,6 +29,7 @@
  *
  * With -DBT_VERIFY these bounds are checked as the program runs. Nothing here branches or indexes by an element's value, so
  * `secret` is ignored. docs/decisions/ifma.md has the measurements behind each choice. */
+#include "bt_cpu.h"
 #include "bt_gmp.h"
 #include "bt_mont.h"
 

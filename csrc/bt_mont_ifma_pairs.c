@@ -32,8 +32,11 @@
  *
  * With -DBT_VERIFY these bounds are checked as the program runs. Nothing here branches or indexes by an element's value, so
  * `secret` is ignored. docs/decisions/pairs.md has the measurements. */
+#include "bt_cpu.h"
 #include "bt_gmp.h"
 #include "bt_mont.h"
+
+#include <string.h>
 
 #if defined(__x86_64__) || defined(BT_IFMA_EMULATE)
 
